@@ -1,0 +1,281 @@
+//! A protection group: VMs that fail over together, and what may happen to it when.
+
+use std::{collections::BTreeMap, fmt};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{GroupId, ProjectId, SiteName},
+    operation::OperationKind,
+    site::SiteScope,
+};
+
+/// Where a group is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupStatus {
+    /// Runs on its primary site and is protected.
+    Active,
+    /// A failover is under way.
+    FailingOver,
+    /// Runs on its secondary site.
+    FailedOver,
+    /// Runs on its secondary site, but not every member could be recreated.
+    FailedOverPartial,
+    /// A failback is under way.
+    FailingBack,
+    /// The same VMs may run on both sites: nothing is done until one side is fenced.
+    SplitBrain,
+    /// An operation ended in a way that needs a person.
+    Error,
+}
+
+impl GroupStatus {
+    /// The word used in the API and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::FailingOver => "failing_over",
+            Self::FailedOver => "failed_over",
+            Self::FailedOverPartial => "failed_over_partial",
+            Self::FailingBack => "failing_back",
+            Self::SplitBrain => "split_brain",
+            Self::Error => "error",
+        }
+    }
+
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Active,
+        Self::FailingOver,
+        Self::FailedOver,
+        Self::FailedOverPartial,
+        Self::FailingBack,
+        Self::SplitBrain,
+        Self::Error,
+    ];
+}
+
+impl fmt::Display for GroupStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Every start of an operation that a group's status allows, with the status while it runs.
+///
+/// What is not in this table is refused (product manual: state machines; decisions 11, 12).
+const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
+    (
+        GroupStatus::Active,
+        OperationKind::Failover,
+        GroupStatus::FailingOver,
+    ),
+    (
+        GroupStatus::FailedOver,
+        OperationKind::Failback,
+        GroupStatus::FailingBack,
+    ),
+    (
+        GroupStatus::FailedOverPartial,
+        OperationKind::Failback,
+        GroupStatus::FailingBack,
+    ),
+    (
+        GroupStatus::Active,
+        OperationKind::TestFailover,
+        GroupStatus::Active,
+    ),
+    (
+        GroupStatus::Active,
+        OperationKind::TestCleanup,
+        GroupStatus::Active,
+    ),
+];
+
+/// The status of a group while `kind` runs, or `None` if `kind` may not start in `status`.
+///
+/// Cleanup touches leftovers only and may run in any status; it leaves the status as it is.
+pub fn status_while(status: GroupStatus, kind: OperationKind) -> Option<GroupStatus> {
+    if kind == OperationKind::Cleanup {
+        return Some(status);
+    }
+    STARTS
+        .iter()
+        .find(|(from, started, _)| *from == status && *started == kind)
+        .map(|(_, _, during)| *during)
+}
+
+/// The statuses in which `kind` may start, for a refusal that says what to wait for.
+pub fn start_statuses(kind: OperationKind) -> Vec<GroupStatus> {
+    GroupStatus::ALL
+        .into_iter()
+        .filter(|status| status_while(*status, kind).is_some())
+        .collect()
+}
+
+/// How the arrays replicate a group. Chosen at creation, final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicationType {
+    /// Periodic recovery points; a recovery point objective in minutes.
+    Async,
+    /// Every write acknowledged by both arrays.
+    Sync,
+}
+
+impl ReplicationType {
+    /// The word used in the API and in a volume type's `replication_type` extra spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Async => "async",
+            Self::Sync => "sync",
+        }
+    }
+}
+
+/// What one site's names become on the other: primary id → secondary id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceMappings {
+    /// Network UUID on the primary → network UUID on the secondary. Needed for each network that a member uses.
+    #[serde(default)]
+    pub networks: BTreeMap<String, String>,
+    /// Flavor id on the primary → flavor id on the secondary. Needed only where the ids differ.
+    #[serde(default)]
+    pub flavors: BTreeMap<String, String>,
+}
+
+impl ResourceMappings {
+    /// The same mappings read from the secondary towards the primary.
+    pub fn reversed(&self) -> Self {
+        let turn = |map: &BTreeMap<String, String>| {
+            map.iter()
+                .map(|(primary, secondary)| (secondary.clone(), primary.clone()))
+                .collect()
+        };
+        Self {
+            networks: turn(&self.networks),
+            flavors: turn(&self.flavors),
+        }
+    }
+}
+
+/// A protection group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The group's id, the same on both sites.
+    pub id: GroupId,
+    /// The group's name, unique within the tenant's project.
+    pub name: String,
+    /// What the tenant wants people to know about it.
+    pub description: Option<String>,
+    /// The site on which the group was made, and the tenant's project there.
+    pub primary: SiteScope,
+    /// The site to which it fails over, and the tenant's project there.
+    pub secondary: SiteScope,
+    /// Where it runs now.
+    pub current_primary_site: SiteName,
+    /// Where it is in its life.
+    pub status: GroupStatus,
+    /// How the arrays replicate it.
+    pub replication_type: ReplicationType,
+    /// The volume type of its volumes on the primary site (an id).
+    pub volume_type_id: String,
+    /// The volume type of its volumes on the secondary site (an id).
+    pub secondary_volume_type_id: Option<String>,
+    /// Networks and flavors across the sites.
+    pub mappings: ResourceMappings,
+    /// Grows by one with each change of the group, its members, its policy or its mappings.
+    pub version: u64,
+    /// When its volumes were last replicated as a whole.
+    pub last_replication_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Group {
+    /// The scope in which the group runs now.
+    pub fn current(&self) -> &SiteScope {
+        if self.current_primary_site == self.secondary.site {
+            &self.secondary
+        } else {
+            &self.primary
+        }
+    }
+
+    /// The scope on the other site.
+    pub fn other(&self) -> &SiteScope {
+        if self.current_primary_site == self.secondary.site {
+            &self.primary
+        } else {
+            &self.secondary
+        }
+    }
+
+    /// The tenant's project on `site`, if the group lives there.
+    pub fn project_on(&self, site: &SiteName) -> Option<&ProjectId> {
+        [&self.primary, &self.secondary]
+            .into_iter()
+            .find(|scope| &scope.site == site)
+            .map(|scope| &scope.project_id)
+    }
+
+    /// The mappings read from where the group runs now towards the other site.
+    pub fn mappings_from_current(&self) -> ResourceMappings {
+        if self.current_primary_site == self.secondary.site {
+            self.mappings.reversed()
+        } else {
+            self.mappings.clone()
+        }
+    }
+
+    /// The volume type that the group's volumes get on the other site.
+    pub fn volume_type_on_other(&self) -> Option<&str> {
+        if self.current_primary_site == self.secondary.site {
+            Some(&self.volume_type_id)
+        } else {
+            self.secondary_volume_type_id.as_deref()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failover_starts_only_from_active() {
+        assert_eq!(
+            start_statuses(OperationKind::Failover),
+            vec![GroupStatus::Active]
+        );
+    }
+
+    #[test]
+    fn failback_starts_where_the_group_has_failed_over() {
+        assert_eq!(
+            start_statuses(OperationKind::Failback),
+            vec![GroupStatus::FailedOver, GroupStatus::FailedOverPartial]
+        );
+    }
+
+    #[test]
+    fn cleanup_never_changes_a_group() {
+        for status in GroupStatus::ALL {
+            assert_eq!(status_while(status, OperationKind::Cleanup), Some(status));
+        }
+    }
+
+    #[test]
+    fn mappings_turn_round() {
+        let there = ResourceMappings {
+            networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
+            flavors: BTreeMap::new(),
+        };
+        assert_eq!(there.reversed().networks["net-b"], "net-a");
+        assert_eq!(there.reversed().reversed(), there);
+    }
+}

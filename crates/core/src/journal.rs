@@ -1,0 +1,167 @@
+//! The journal: where operations and their lines are kept, and who may write to them.
+//!
+//! A port. The service keeps it in a database, the simulation in memory; one conformance suite holds both to the same
+//! behaviour. An engine owns an operation by a lease with a fence: each write names the fence and fails when another
+//! engine has taken the operation over in between.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    fault::Code,
+    group::GroupStatus,
+    id::{EngineId, GroupId, OperationId, SiteName},
+    member::Member,
+    operation::{MapKind, OperationRecord, OperationState, StepProgress},
+};
+
+/// The right to write to one operation, until the lease ends or another engine takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The operation.
+    pub operation_id: OperationId,
+    /// Who holds it.
+    pub engine_id: EngineId,
+    /// Grows with each claim; a write with an old one is refused.
+    pub fence: i64,
+    /// How long each write or renewal extends the lease.
+    pub lease: Duration,
+}
+
+/// Why the journal could not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Another engine owns the operation now. Drop the work; its owner goes on with it.
+    #[error("another engine has taken the operation over")]
+    LeaseLost,
+    /// The journal cannot be reached or is busy; the same call may succeed later.
+    #[error("the journal is not available: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be understood by this build.
+    #[error("the journal holds what this build cannot read: {0}")]
+    Unreadable(String),
+}
+
+/// A change of the operation itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperationChange {
+    /// An engine began with it.
+    Started {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// A line failed before the point of no return.
+    Unwinding {
+        /// Why.
+        error: String,
+        /// The kind of failure.
+        code: Code,
+    },
+    /// It has ended: its locks are released.
+    Settled {
+        /// `Completed` or `Failed`.
+        state: OperationState,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// A change beside the line itself, written in the same transaction as the line's progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// `source` became `target`.
+    Mapped {
+        /// Of which kind.
+        kind: MapKind,
+        /// The id on the source.
+        source: String,
+        /// The id on the target.
+        target: String,
+    },
+    /// What `source` became is gone again.
+    Unmapped {
+        /// Of which kind.
+        kind: MapKind,
+        /// The id on the source.
+        source: String,
+    },
+    /// The group's status changes.
+    GroupStatus {
+        /// The group.
+        group_id: GroupId,
+        /// Its new status.
+        status: GroupStatus,
+    },
+    /// The group runs on another site now. Its version grows.
+    GroupSwitched {
+        /// The group.
+        group_id: GroupId,
+        /// Where it runs now.
+        current_primary_site: SiteName,
+        /// Its new status.
+        status: GroupStatus,
+        /// Its members as they are there.
+        members: Vec<Member>,
+    },
+    /// The group's volumes were replicated as a whole.
+    GroupReplicated {
+        /// The group.
+        group_id: GroupId,
+        /// The recovery point's time.
+        at: DateTime<Utc>,
+    },
+    /// A line of the parent operation has been settled by this one.
+    ParentStep {
+        /// The parent.
+        operation_id: OperationId,
+        /// The line's key there.
+        key: String,
+        /// How it stands now.
+        progress: StepProgress,
+    },
+}
+
+/// One durable write: all of it, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// A change of the operation.
+    pub operation: Option<OperationChange>,
+    /// New progress of lines, by position.
+    pub steps: Vec<(u32, StepProgress)>,
+    /// Changes beside them.
+    pub effects: Vec<Effect>,
+}
+
+/// Where operations are kept.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Takes up to `limit` operations that nobody walks: queued, or running under a lease that has ended, and whose
+    /// book version is at most `book_version`. Each is claimed by compare-and-swap on its fence.
+    async fn claim(
+        &self,
+        engine: &EngineId,
+        now: DateTime<Utc>,
+        lease: Duration,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<Claim>, JournalError>;
+
+    /// Reads an operation whole.
+    async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError>;
+
+    /// Writes `entry` in one transaction and renews the lease.
+    async fn record(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        entry: Entry,
+    ) -> Result<(), JournalError>;
+
+    /// Renews the lease.
+    async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError>;
+
+    /// Gives the operation back before its lease ends, so that another engine can go on at once.
+    async fn release(&self, claim: &Claim) -> Result<(), JournalError>;
+}

@@ -1,0 +1,27 @@
+//! The words and the rules of disaster recovery: groups, operations, runbooks, guards, and the ports through
+//! which an engine reaches a journal, a storage array and the clock.
+//!
+//! Nothing in this crate does I/O. What is decided here can be tested with plain values.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests may panic"
+    )
+)]
+
+pub mod clock;
+pub mod fault;
+pub mod group;
+pub mod guard;
+pub mod id;
+pub mod journal;
+pub mod member;
+pub mod operation;
+pub mod plan;
+pub mod runbook;
+pub mod schedule;
+pub mod site;
+pub mod storage;

@@ -1,0 +1,422 @@
+//! An operation: one run of a runbook for one protection group, and the durable record of each of its lines.
+
+use std::{collections::BTreeMap, fmt};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fault::Code,
+    id::{GroupId, OperationId, ProjectId, SiteName, UserId},
+    plan::Plan,
+    runbook::{Reported, Step, Verb},
+};
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Moves a group to its other site.
+    Failover,
+    /// Brings it back.
+    Failback,
+    /// Starts copies on the other site, production untouched.
+    TestFailover,
+    /// Removes what a test failover made.
+    TestCleanup,
+    /// Deletes what an earlier operation left behind.
+    Cleanup,
+}
+
+impl OperationKind {
+    /// The word used in the API and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Failback => "failback",
+            Self::TestFailover => "test_failover",
+            Self::TestCleanup => "test_cleanup",
+            Self::Cleanup => "cleanup",
+        }
+    }
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationState {
+    /// Waits for an engine.
+    Queued,
+    /// Its lines are carried out.
+    Running,
+    /// A line failed before the point of no return: everything done so far is taken back.
+    Unwinding,
+    /// Ended, its purpose reached.
+    Completed,
+    /// Ended, its purpose not reached.
+    Failed,
+}
+
+impl OperationState {
+    /// The word kept in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Unwinding => "unwinding",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The contract's word for it, as the API shows it: `pending`, `running`, `completed`, `failed`.
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Queued => "pending",
+            Self::Running | Self::Unwinding => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing will happen to the operation any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
+}
+
+/// An operation, without its lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// `op-` and a UUID.
+    pub id: OperationId,
+    /// What it does.
+    pub kind: OperationKind,
+    /// The group it is about.
+    pub group_id: GroupId,
+    /// The tenant's project on the site that holds this record.
+    pub project_id: ProjectId,
+    /// Who asked for it.
+    pub user_id: UserId,
+    /// The site that the group leaves, or whose leftovers are removed.
+    pub source_site: SiteName,
+    /// The site that the group goes to.
+    pub target_site: SiteName,
+    /// The operation whose leftovers this one removes.
+    pub parent_id: Option<OperationId>,
+    /// All facts that its steps need, frozen when it was asked for.
+    pub plan: Plan,
+    /// Where it is.
+    pub state: OperationState,
+    /// The oldest engine's book version that may walk it.
+    pub book_version: u32,
+    /// The request that made it.
+    pub request_id: String,
+    /// The caller's own request id, sent on to the clouds.
+    pub global_request_id: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The kind of that failure.
+    pub error_code: Option<Code>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When an engine began with it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Where one line of a runbook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not begun.
+    Pending,
+    /// Begun; it may or may not have reached the cloud.
+    Running,
+    /// Its purpose is reached.
+    Done,
+    /// It ended without reaching its purpose.
+    Failed,
+    /// Left out on purpose, with the reason in `error`.
+    Skipped,
+    /// Being taken back.
+    Undoing,
+    /// Taken back.
+    Undone,
+    /// Could not be taken back; something may be left.
+    UndoFailed,
+}
+
+impl StepState {
+    /// The word used in the API and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+            Self::UndoFailed => "undo_failed",
+        }
+    }
+
+    /// Whether the line's forward part has ended, well or badly.
+    pub fn has_ended(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+/// What a step remembers from one call to the next, over crashes and changes of engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memo {
+    /// How often the intent to change the world was written down, each time right before the call.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub intents: u32,
+    /// The same for taking the step back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub undo_intents: u32,
+    /// The id of what the step made or found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
+    /// How the resource was before the step touched it, where taking it back needs to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The last status word that the cloud reported for the resource before the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
+    /// Facts that made the step safe, or that explain its end, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<String>,
+    /// Request ids that the clouds gave to the calls that changed something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request_ids: Vec<String>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field by reference"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// The part of a line that changes while an operation runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepProgress {
+    /// Where it is.
+    pub state: StepState,
+    /// How many tries have failed in a way that may pass, forward or (while undoing) backward.
+    pub failed_tries: u32,
+    /// Not before this time is it looked at again.
+    pub wake_at: Option<DateTime<Utc>>,
+    /// What it waits for, in words.
+    pub note: Option<String>,
+    /// What it remembers.
+    pub memo: Memo,
+    /// Why it failed or was left out.
+    pub error: Option<String>,
+    /// The kind of that failure.
+    pub error_code: Option<Code>,
+    /// When it was begun.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When taking it back was begun.
+    pub undo_started_at: Option<DateTime<Utc>>,
+}
+
+impl Default for StepProgress {
+    fn default() -> Self {
+        Self {
+            state: StepState::Pending,
+            failed_tries: 0,
+            wake_at: None,
+            note: None,
+            memo: Memo::default(),
+            error: None,
+            error_code: None,
+            started_at: None,
+            finished_at: None,
+            undo_started_at: None,
+        }
+    }
+}
+
+/// One line of an operation: what to do, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its place in the runbook, from 0.
+    pub position: u32,
+    /// The phase it belongs to, from 0. Phases run in order, the lines of a phase side by side.
+    pub phase: u32,
+    /// The phase's name, `promote_volumes`.
+    pub phase_name: String,
+    /// What a failure of this line means.
+    pub verb: Verb,
+    /// How the phase shows in `steps_completed`.
+    pub reported: Reported,
+    /// `delete_source_volume:vol-data-ws1`; unique in the operation.
+    pub key: String,
+    /// What to do.
+    pub action: Step,
+    /// The id of the resource that the line is about, as `steps_failed` shows it.
+    pub resource_id: Option<String>,
+    /// Positions of the lines that must have ended before this one begins, beside its phase's turn.
+    pub after: Vec<u32>,
+    /// How far it is.
+    pub progress: StepProgress,
+}
+
+/// What an operation made or found: the product's memory of which id became which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MapKind {
+    /// Source server → target server.
+    Server,
+    /// Source volume → target volume.
+    Volume,
+    /// Source volume → the promoted object on the target's array, by its reference there.
+    Promoted,
+    /// Group → the recovery point of the final replication.
+    RecoveryPoint,
+    /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
+    BackendHost,
+}
+
+impl MapKind {
+    /// The word kept in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Volume => "volume",
+            Self::Promoted => "promoted",
+            Self::RecoveryPoint => "recovery_point",
+            Self::BackendHost => "backend_host",
+        }
+    }
+}
+
+/// The operation's map of source ids to target ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceMap(BTreeMap<(MapKind, String), String>);
+
+impl ResourceMap {
+    /// Remembers that `source` became `target`.
+    pub fn insert(&mut self, kind: MapKind, source: impl Into<String>, target: impl Into<String>) {
+        self.0.insert((kind, source.into()), target.into());
+    }
+
+    /// Forgets what `source` became: it is gone.
+    pub fn remove(&mut self, kind: MapKind, source: &str) {
+        self.0.remove(&(kind, source.to_owned()));
+    }
+
+    /// What `source` became.
+    pub fn target(&self, kind: MapKind, source: &str) -> Option<&str> {
+        self.0.get(&(kind, source.to_owned())).map(String::as_str)
+    }
+
+    /// All entries, ordered by kind and source.
+    pub fn iter(&self) -> impl Iterator<Item = (MapKind, &str, &str)> {
+        self.0
+            .iter()
+            .map(|((kind, source), target)| (*kind, source.as_str(), target.as_str()))
+    }
+}
+
+/// An operation with all that is recorded of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRecord {
+    /// The operation.
+    pub operation: Operation,
+    /// Its lines, by position.
+    pub steps: Vec<StepRecord>,
+    /// What became what.
+    pub map: ResourceMap,
+}
+
+/// One entry of `steps_failed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedStep {
+    /// The line's key, `delete_source_volume:vol-data-ws1`.
+    pub step: String,
+    /// Why, with the cloud's own words.
+    pub error: String,
+    /// The resource's id on its cloud.
+    pub resource_id: Option<String>,
+}
+
+/// Percent of the lines that have ended; 100 only when the operation has.
+pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
+    if state.is_terminal() {
+        return 100;
+    }
+    let ended = steps
+        .iter()
+        .filter(|step| step.progress.state.has_ended())
+        .count();
+    let percent = (ended * 100).checked_div(steps.len()).unwrap_or(0).min(99);
+    u8::try_from(percent).unwrap_or(99)
+}
+
+/// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done;
+/// cleanup line by line.
+pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
+    let mut completed = Vec::new();
+    for step in steps {
+        match step.reported {
+            Reported::Never => {}
+            Reported::ByLine => {
+                if step.progress.state == StepState::Done {
+                    completed.push(step.key.clone());
+                }
+            }
+            Reported::ByPhase => {
+                let whole = steps
+                    .iter()
+                    .filter(|other| other.phase == step.phase)
+                    .all(|other| other.progress.state == StepState::Done);
+                if whole && completed.last() != Some(&step.phase_name) {
+                    completed.push(step.phase_name.clone());
+                }
+            }
+        }
+    }
+    completed
+}
+
+/// `steps_failed` as the contract prints it, in the order of the runbook.
+pub fn steps_failed(steps: &[StepRecord]) -> Vec<FailedStep> {
+    steps
+        .iter()
+        .filter(|step| {
+            matches!(
+                step.progress.state,
+                StepState::Failed | StepState::UndoFailed
+            )
+        })
+        .map(|step| FailedStep {
+            step: match step.progress.state {
+                StepState::UndoFailed => format!("undo:{}", step.key),
+                _ => step.key.clone(),
+            },
+            error: step.progress.error.clone().unwrap_or_default(),
+            resource_id: step
+                .progress
+                .memo
+                .made
+                .clone()
+                .filter(|_| step.progress.state == StepState::UndoFailed)
+                .or_else(|| step.resource_id.clone()),
+        })
+        .collect()
+}

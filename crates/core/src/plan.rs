@@ -1,0 +1,182 @@
+//! All facts that an operation's steps need, frozen when it was asked for: which servers and volumes, from where to
+//! where, with which mappings. A later edit of the group cannot change an operation under way.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    group::{Group, ReplicationType, ResourceMappings},
+    id::{GroupId, VolumeId},
+    member::{Member, ProtectedVolume},
+    site::SiteScope,
+};
+
+/// The plan of an operation. Stored as JSON with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The group.
+    pub group_id: GroupId,
+    /// The group's name.
+    pub group_name: String,
+    /// Where it leaves.
+    pub source: SiteScope,
+    /// Where it goes.
+    pub target: SiteScope,
+    /// How the arrays replicate it.
+    pub replication_type: ReplicationType,
+    /// The array on the source site, as the replication policy names it.
+    pub source_array: String,
+    /// The array on the target site.
+    pub target_array: String,
+    /// The volume type that imported volumes get (an id on the target).
+    pub target_volume_type: Option<String>,
+    /// Networks and flavors, read from source to target.
+    pub mappings: ResourceMappings,
+    /// The members, as they were when the operation was asked for, ordered by name.
+    pub members: Vec<Member>,
+    /// Whether source volumes stay after the failover.
+    pub retain_source_volumes: bool,
+}
+
+/// Why an operation cannot be planned. Each names the field and the fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanRefusal {
+    /// Nothing to move.
+    NoMembers,
+    /// No replication policy is attached.
+    NoPolicy,
+    /// Networks that no mapping covers: id and a member that uses it.
+    UnmappedNetworks(Vec<(String, String)>),
+    /// Two volumes, or two members, are the same resource.
+    SharedVolume(VolumeId),
+}
+
+impl fmt::Display for PlanRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMembers => f.write_str(
+                "the protection group has no members: add one with 'openstack dr member add'",
+            ),
+            Self::NoPolicy => f.write_str(
+                "the protection group has no replication policy: create one with 'openstack dr policy create'",
+            ),
+            Self::UnmappedNetworks(networks) => {
+                let list: Vec<String> = networks
+                    .iter()
+                    .map(|(network, member)| format!("{network} (used by {member})"))
+                    .collect();
+                write!(
+                    f,
+                    "network_mapping: no network on the target site is mapped for {}: give --network-mapping <source network>=<target network>",
+                    list.join(", ")
+                )
+            }
+            Self::SharedVolume(volume) => write!(
+                f,
+                "volume {volume} belongs to more than one member: a shared volume cannot be moved"
+            ),
+        }
+    }
+}
+
+/// The two arrays of a group's replication policy, by site role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayPair {
+    /// The array of the group's primary site.
+    pub primary: String,
+    /// The array of its secondary site.
+    pub secondary: String,
+}
+
+impl Plan {
+    /// Plans the move of `group` from where it runs to its other site.
+    ///
+    /// `mappings` are read from source to target. Refuses what could not end well.
+    pub fn move_to_other_site(
+        group: &Group,
+        mut members: Vec<Member>,
+        arrays: Option<&ArrayPair>,
+        mappings: ResourceMappings,
+        retain_source_volumes: bool,
+    ) -> Result<Self, PlanRefusal> {
+        let arrays = arrays.ok_or(PlanRefusal::NoPolicy)?;
+        if members.is_empty() {
+            return Err(PlanRefusal::NoMembers);
+        }
+        members.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        refuse_shared_volumes(&members)?;
+        refuse_unmapped_networks(&members, &mappings)?;
+        let from_secondary = group.current_primary_site == group.secondary.site;
+        let (source_array, target_array) = if from_secondary {
+            (&arrays.secondary, &arrays.primary)
+        } else {
+            (&arrays.primary, &arrays.secondary)
+        };
+        Ok(Self {
+            group_id: group.id.clone(),
+            group_name: group.name.clone(),
+            source: group.current().clone(),
+            target: group.other().clone(),
+            replication_type: group.replication_type,
+            source_array: source_array.clone(),
+            target_array: target_array.clone(),
+            target_volume_type: group.volume_type_on_other().map(str::to_owned),
+            mappings,
+            members,
+            retain_source_volumes,
+        })
+    }
+
+    /// All volumes of all members, with their member, in runbook order.
+    pub fn volumes(&self) -> impl Iterator<Item = (&Member, &ProtectedVolume)> {
+        self.members
+            .iter()
+            .flat_map(|member| member.volumes.iter().map(move |volume| (member, volume)))
+    }
+
+    /// The member whose server on the source is `server_id`.
+    pub fn member_of_server(&self, server_id: &str) -> Option<&Member> {
+        self.members
+            .iter()
+            .find(|member| member.server_id.as_str() == server_id)
+    }
+
+    /// The volume `volume_id` of the source, with its member.
+    pub fn volume(&self, volume_id: &str) -> Option<(&Member, &ProtectedVolume)> {
+        self.volumes()
+            .find(|(_, volume)| volume.id.as_str() == volume_id)
+    }
+}
+
+fn refuse_shared_volumes(members: &[Member]) -> Result<(), PlanRefusal> {
+    let mut seen = BTreeSet::new();
+    for volume in members.iter().flat_map(|member| &member.volumes) {
+        if !seen.insert(&volume.id) {
+            return Err(PlanRefusal::SharedVolume(volume.id.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unmapped_networks(
+    members: &[Member],
+    mappings: &ResourceMappings,
+) -> Result<(), PlanRefusal> {
+    let mut unmapped = Vec::new();
+    for member in members {
+        for nic in &member.server.nics {
+            let network = nic.network_id.as_str();
+            let known = mappings.networks.contains_key(network)
+                || unmapped.iter().any(|(seen, _)| seen == network);
+            if !known {
+                unmapped.push((network.to_owned(), member.name.clone()));
+            }
+        }
+    }
+    if unmapped.is_empty() {
+        Ok(())
+    } else {
+        Err(PlanRefusal::UnmappedNetworks(unmapped))
+    }
+}

@@ -1,0 +1,107 @@
+//! The runbook of a planned failover.
+
+use super::{Line, Reported, Runbook, Step, Verb};
+use crate::{
+    member::{Member, ProtectedVolume},
+    plan::Plan,
+};
+
+/// Moves a group to its other site while both sites answer, then removes what it left behind.
+///
+/// Everything before `switch_primary` is taken back if it fails; the switch is the point of no return; cleanup after it
+/// can fail without touching the result (contract: "does not roll back the failover").
+pub fn planned_failover(plan: &Plan) -> Runbook {
+    Runbook::default()
+        .phase("check_source", Verb::Undoable, Reported::Never, each_server(plan, check_server))
+        .phase("check_target", Verb::Undoable, Reported::Never, [whole_group(Step::CheckTarget)])
+        .phase("stop_source_vms", Verb::Undoable, Reported::Never, each_server(plan, stop_server))
+        .phase("final_replication", Verb::Undoable, Reported::Never, [whole_group(Step::ReplicateGroup)])
+        .phase("promote_volumes", Verb::Undoable, Reported::ByPhase, each_volume(plan, promote_volume))
+        .phase("manage_volumes", Verb::Undoable, Reported::ByPhase, each_volume(plan, manage_volume))
+        .phase("recreate_vms", Verb::Undoable, Reported::ByPhase, each_server(plan, recreate_server))
+        .phase("confirm_vms", Verb::Undoable, Reported::Never, each_server(plan, confirm_server))
+        .phase("switch_primary", Verb::Forward, Reported::Never, [whole_group(Step::SwitchPrimary)])
+        .phase("delete_source_vm", Verb::Attempt, Reported::ByLine, each_server(plan, delete_source_server))
+        .phase("delete_source_volume", Verb::Attempt, Reported::ByLine, source_volumes_to_delete(plan))
+}
+
+fn each_server(plan: &Plan, action: fn(&Member) -> Step) -> impl Iterator<Item = Line> {
+    plan.members.iter().map(move |member| Line {
+        action: action(member),
+        name: member.name.clone(),
+        resource_id: Some(member.server_id.to_string()),
+        after: Vec::new(),
+    })
+}
+
+fn each_volume(plan: &Plan, action: fn(&ProtectedVolume) -> Step) -> impl Iterator<Item = Line> {
+    plan.volumes().map(move |(_, volume)| Line {
+        action: action(volume),
+        name: volume.name.clone(),
+        resource_id: Some(volume.id.to_string()),
+        after: Vec::new(),
+    })
+}
+
+fn whole_group(action: Step) -> Line {
+    Line {
+        action,
+        name: String::new(),
+        resource_id: None,
+        after: Vec::new(),
+    }
+}
+
+/// A volume's line begins when its own server's line has ended, not when all have.
+fn source_volumes_to_delete(plan: &Plan) -> impl Iterator<Item = Line> {
+    plan.volumes().map(|(member, volume)| Line {
+        action: Step::DeleteSourceVolume {
+            volume: volume.id.clone(),
+        },
+        name: volume.name.clone(),
+        resource_id: Some(volume.id.to_string()),
+        after: vec![delete_source_server(member)],
+    })
+}
+
+fn check_server(member: &Member) -> Step {
+    Step::CheckServer {
+        server: member.server_id.clone(),
+    }
+}
+
+fn stop_server(member: &Member) -> Step {
+    Step::StopServer {
+        server: member.server_id.clone(),
+    }
+}
+
+fn promote_volume(volume: &ProtectedVolume) -> Step {
+    Step::PromoteVolume {
+        volume: volume.id.clone(),
+    }
+}
+
+fn manage_volume(volume: &ProtectedVolume) -> Step {
+    Step::ManageVolume {
+        volume: volume.id.clone(),
+    }
+}
+
+fn recreate_server(member: &Member) -> Step {
+    Step::RecreateServer {
+        server: member.server_id.clone(),
+    }
+}
+
+fn confirm_server(member: &Member) -> Step {
+    Step::ConfirmServer {
+        server: member.server_id.clone(),
+    }
+}
+
+fn delete_source_server(member: &Member) -> Step {
+    Step::DeleteSourceServer {
+        server: member.server_id.clone(),
+    }
+}

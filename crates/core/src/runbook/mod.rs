@@ -1,0 +1,230 @@
+//! A runbook: the lines of an operation, in phases, each with what its failure means.
+//!
+//! Phases run in order; the lines of a phase run side by side. The builder refuses an undoable phase after a forward
+//! one, so the point of no return is single and visible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{ServerId, VolumeId},
+    operation::{StepProgress, StepRecord},
+};
+
+pub mod cleanup;
+pub mod failover;
+
+/// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
+pub const BOOK_VERSION: u32 = 1;
+
+/// What it means when a line of a phase finally fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Everything done so far is taken back, the last phase first; the operation ends `failed`, the world as before.
+    Undoable,
+    /// Nothing is taken back any more; the operation ends `failed`.
+    Forward,
+    /// The failure is recorded in `steps_failed`; the operation goes on and completes.
+    Attempt,
+}
+
+/// How a phase shows in `steps_completed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reported {
+    /// Not there; `--detail` shows it.
+    Never,
+    /// Once, by the phase's name, when all its lines are done.
+    ByPhase,
+    /// Each line by its key.
+    ByLine,
+}
+
+/// One line of a runbook. Stored as JSON with the operation, so a variant is a promise: variants are only added, and a
+/// changed meaning is a new variant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Step {
+    /// Compare a member's server on the source with what the group knows of it.
+    CheckServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// See that the target can take the group: mapped networks and flavors, the import host, volume type.
+    CheckTarget,
+    /// Shut a source server down: gracefully, then hard.
+    StopServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Replicate the group's volumes one last time and remember the recovery point.
+    ReplicateGroup,
+    /// Make a replicated volume writable on the target's array.
+    PromoteVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Take a promoted volume into the target's Cinder.
+    ManageVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Build a member's copy on the target from its imported volumes.
+    RecreateServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// See that the copy runs with all its volumes attached.
+    ConfirmServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Make the target the group's current primary.
+    SwitchPrimary,
+    /// Delete a server that the group left behind on the source.
+    DeleteSourceServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Delete a volume that the group left behind on the source.
+    DeleteSourceVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Take back a line of an operation that failed and could not take it back itself.
+    TakeBack {
+        /// The line, as the failed operation had it.
+        line: Box<Step>,
+    },
+}
+
+/// A phase under construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    name: &'static str,
+    verb: Verb,
+    reported: Reported,
+    lines: Vec<Line>,
+}
+
+/// A line under construction: what it does and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What to do.
+    pub action: Step,
+    /// The resource's name; empty where it has none.
+    pub name: String,
+    /// The resource's id; `None` for a line about the whole group.
+    pub resource_id: Option<String>,
+    /// Actions, earlier in the book, that must have ended before this line begins.
+    pub after: Vec<Step>,
+}
+
+/// A runbook under construction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runbook {
+    phases: Vec<Phase>,
+}
+
+/// A runbook that breaks its own rules: a defect of protector, found when it is built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BookError {
+    /// A phase that could be taken back after one that cannot.
+    #[error("phase {0} is undoable but comes after the point of no return")]
+    UndoableAfterForward(&'static str),
+    /// A line waits for one that is not before it.
+    #[error("line {0} waits for a line that does not come before it")]
+    WaitsForLater(String),
+}
+
+impl Runbook {
+    /// Adds a phase; an empty one is left out.
+    #[must_use]
+    pub fn phase(
+        mut self,
+        name: &'static str,
+        verb: Verb,
+        reported: Reported,
+        lines: impl IntoIterator<Item = Line>,
+    ) -> Self {
+        let lines: Vec<Line> = lines.into_iter().collect();
+        if !lines.is_empty() {
+            self.phases.push(Phase {
+                name,
+                verb,
+                reported,
+                lines,
+            });
+        }
+        self
+    }
+
+    /// Turns the book into the rows that are stored, with unique keys: the resource's name, or its id where it has
+    /// none or the name is not unique in the phase (decision 18).
+    pub fn into_steps(self) -> Result<Vec<StepRecord>, BookError> {
+        refuse_undoable_after_forward(&self.phases)?;
+        let mut steps: Vec<StepRecord> = Vec::new();
+        let mut positions: BTreeMap<String, u32> = BTreeMap::new();
+        for (number, phase) in (0_u32..).zip(self.phases) {
+            let twice = names_used_twice(&phase.lines);
+            for line in phase.lines {
+                let position = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+                let key = key_of(phase.name, &line, &twice);
+                let after = line
+                    .after
+                    .iter()
+                    .map(|action| positions.get(&identity(action)).copied())
+                    .collect::<Option<Vec<u32>>>()
+                    .ok_or_else(|| BookError::WaitsForLater(key.clone()))?;
+                positions.insert(identity(&line.action), position);
+                steps.push(StepRecord {
+                    position,
+                    phase: number,
+                    phase_name: phase.name.to_owned(),
+                    verb: phase.verb,
+                    reported: phase.reported,
+                    key,
+                    action: line.action,
+                    resource_id: line.resource_id,
+                    after,
+                    progress: StepProgress::default(),
+                });
+            }
+        }
+        Ok(steps)
+    }
+}
+
+fn refuse_undoable_after_forward(phases: &[Phase]) -> Result<(), BookError> {
+    let pivot = phases.iter().position(|phase| phase.verb == Verb::Forward);
+    let late = phases
+        .iter()
+        .skip(pivot.unwrap_or(phases.len()))
+        .find(|phase| phase.verb == Verb::Undoable);
+    late.map_or(Ok(()), |phase| {
+        Err(BookError::UndoableAfterForward(phase.name))
+    })
+}
+
+fn names_used_twice(lines: &[Line]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    lines
+        .iter()
+        .filter(|line| !seen.insert(line.name.clone()))
+        .map(|line| line.name.clone())
+        .collect()
+}
+
+fn key_of(phase: &str, line: &Line, twice: &BTreeSet<String>) -> String {
+    match &line.resource_id {
+        None => phase.to_owned(),
+        Some(id) if line.name.is_empty() || twice.contains(&line.name) => format!("{phase}:{id}"),
+        Some(_) => format!("{phase}:{}", line.name),
+    }
+}
+
+fn identity(action: &Step) -> String {
+    format!("{action:?}")
+}

@@ -1,0 +1,155 @@
+//! What comes next in an operation: a pure function of its record, so that a restarted engine decides as the first did.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    fault::Code,
+    group::GroupStatus,
+    operation::{Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
+    runbook::{Step, Verb},
+};
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Carry these lines out, by position. Empty: wait for those that are under way or for `wake_at`.
+    Run(Vec<u32>),
+    /// Take these lines back.
+    Undo(Vec<u32>),
+    /// A line failed before the point of no return: turn round.
+    Unwind {
+        /// Why, naming the line.
+        error: String,
+        /// The kind of failure.
+        code: Code,
+    },
+    /// Nothing is left to do.
+    Settle(OperationState),
+}
+
+/// What comes next in `record` at `now`. Lines that wait for a later time are not listed.
+pub fn next(record: &OperationRecord, now: DateTime<Utc>) -> Next {
+    match record.operation.state {
+        OperationState::Queued | OperationState::Running => forward(&record.steps, now),
+        OperationState::Unwinding => backward(&record.steps, now),
+        ended => Next::Settle(ended),
+    }
+}
+
+/// The earliest time at which a waiting line wants to be looked at again.
+pub fn wake_at(steps: &[StepRecord]) -> Option<DateTime<Utc>> {
+    steps
+        .iter()
+        .filter(|step| {
+            matches!(
+                step.progress.state,
+                StepState::Running | StepState::Undoing | StepState::Pending
+            )
+        })
+        .filter_map(|step| step.progress.wake_at)
+        .min()
+}
+
+fn forward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
+    if let Some(step) = failed(steps, Verb::Undoable) {
+        return Next::Unwind {
+            error: explain(step),
+            code: step.progress.error_code.unwrap_or(Code::Internal),
+        };
+    }
+    if failed(steps, Verb::Forward).is_some() {
+        return Next::Settle(OperationState::Failed);
+    }
+    if steps.iter().all(|step| step.progress.state.has_ended()) {
+        return Next::Settle(OperationState::Completed);
+    }
+    Next::Run(
+        steps
+            .iter()
+            .filter(|step| may_run(steps, step) && is_due(step, now))
+            .map(|step| step.position)
+            .collect(),
+    )
+}
+
+fn backward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
+    let Some(phase) = steps
+        .iter()
+        .filter(|step| must_be_undone(step))
+        .map(|step| step.phase)
+        .max()
+    else {
+        return Next::Settle(OperationState::Failed);
+    };
+    Next::Undo(
+        steps
+            .iter()
+            .filter(|step| step.phase == phase && must_be_undone(step) && is_due(step, now))
+            .map(|step| step.position)
+            .collect(),
+    )
+}
+
+fn failed(steps: &[StepRecord], verb: Verb) -> Option<&StepRecord> {
+    steps
+        .iter()
+        .find(|step| step.verb == verb && step.progress.state == StepState::Failed)
+}
+
+fn explain(step: &StepRecord) -> String {
+    let why = step.progress.error.as_deref().unwrap_or("no reason given");
+    format!("{}: {why}", step.key)
+}
+
+fn is_due(step: &StepRecord, now: DateTime<Utc>) -> bool {
+    step.progress.wake_at.is_none_or(|wake_at| wake_at <= now)
+}
+
+fn must_be_undone(step: &StepRecord) -> bool {
+    step.verb == Verb::Undoable
+        && matches!(
+            step.progress.state,
+            StepState::Running | StepState::Done | StepState::Failed | StepState::Undoing
+        )
+}
+
+/// A line may run when every phase before its own has ended and every line it names has. Attempts do not hold each
+/// other up: a volume's deletion begins when its own server's has ended, not when all servers' have.
+fn may_run(steps: &[StepRecord], step: &StepRecord) -> bool {
+    let open = matches!(
+        step.progress.state,
+        StepState::Pending | StepState::Running
+    );
+    open && steps.iter().all(|other| {
+        other.progress.state.has_ended() || !(comes_before(other, step) || step.after.contains(&other.position))
+    })
+}
+
+fn comes_before(other: &StepRecord, step: &StepRecord) -> bool {
+    let both_attempts = other.verb == Verb::Attempt && step.verb == Verb::Attempt;
+    other.phase < step.phase && !both_attempts
+}
+
+/// The status that the group gets when `operation` ends as `outcome`; `None` where it stays as it is.
+///
+/// A failover that was taken back leaves the group `active`, unless a source server could not be started again.
+pub fn group_status_after(
+    operation: &Operation,
+    steps: &[StepRecord],
+    outcome: OperationState,
+) -> Option<GroupStatus> {
+    match (operation.kind, outcome) {
+        (OperationKind::Failover, OperationState::Failed) => {
+            let stopped = steps.iter().any(|step| {
+                matches!(step.action, Step::StopServer { .. })
+                    && step.progress.state == StepState::UndoFailed
+            });
+            Some(if stopped {
+                GroupStatus::Error
+            } else {
+                GroupStatus::Active
+            })
+        }
+        _ => None,
+    }
+}

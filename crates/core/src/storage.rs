@@ -1,0 +1,132 @@
+//! The storage arrays, as disaster recovery sees them: replicate a group, promote its volumes on the other side, take
+//! the promotion back, and tell one backend object from another.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{GroupId, OperationId, RecoveryPointId, VolumeId},
+    plan::Plan,
+};
+
+/// A point in time to which a group's volumes can be brought on the target's array.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryPoint {
+    /// Its id.
+    pub id: RecoveryPointId,
+    /// The time whose data it holds.
+    pub taken_at: DateTime<Utc>,
+}
+
+/// What a promotion made: a writable object on the target's array, not yet known to Cinder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotedVolume {
+    /// The name by which Cinder's `manage` finds it (`source-name`).
+    pub source_name: String,
+}
+
+/// One object on one array: what tells two volumes of two clouds apart, or shows that they are the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BackendObject {
+    /// The array's own identity.
+    pub array: String,
+    /// The object's serial number or unique id on it.
+    pub serial: String,
+}
+
+/// The arrays and the group that a call is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replication {
+    /// The group.
+    pub group_id: GroupId,
+    /// The array on the source site, as the replication policy names it.
+    pub source_array: String,
+    /// The array on the target site.
+    pub target_array: String,
+}
+
+impl Replication {
+    /// The replication that `plan` moves a group along.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            group_id: plan.group_id.clone(),
+            source_array: plan.source_array.clone(),
+            target_array: plan.target_array.clone(),
+        }
+    }
+}
+
+/// Why an array call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// The array does not answer or is busy; the call may be repeated.
+    #[error("array {array}: {message}")]
+    Unavailable {
+        /// Which array.
+        array: String,
+        /// Its words.
+        message: String,
+    },
+    /// The array refuses for good, or what was asked for does not exist.
+    #[error("array {array}: {message}")]
+    Refused {
+        /// Which array.
+        array: String,
+        /// Its words.
+        message: String,
+    },
+}
+
+/// A storage array driver. Every call may be repeated after a crash and must then end in the same state.
+#[async_trait]
+pub trait StorageDriver: Send + Sync {
+    /// Sees that `array` is known and answers. For policy creation and checks.
+    async fn check(&self, array: &str) -> Result<(), StorageError>;
+
+    /// Whether `volume` of the site's Cinder is an object on `array`. For eligibility: all volumes on one backend.
+    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError>;
+
+    /// Replicates `volumes` as one consistent whole and waits until the target has it.
+    ///
+    /// `operation` makes it idempotent: asked again for the same operation, it returns the same recovery point.
+    async fn replicate(
+        &self,
+        replication: &Replication,
+        volumes: &[VolumeId],
+        operation: &OperationId,
+    ) -> Result<RecoveryPoint, StorageError>;
+
+    /// The recovery points of the group on its target, newest first.
+    async fn recovery_points(
+        &self,
+        replication: &Replication,
+    ) -> Result<Vec<RecoveryPoint>, StorageError>;
+
+    /// Makes `volume` as of `point` writable on the target under a name that depends on `operation` and `volume` only.
+    /// Verified by reading back. Asked again, it finds what it made, also after Cinder renamed it (`managed_as`).
+    async fn promote(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError>;
+
+    /// Removes what `promote` made for `operation` on the target, under its first name or under the one that Cinder
+    /// gave it when it was managed as `managed_as` and unmanaged since. Never touches the source. Nothing there: fine.
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError>;
+
+    /// The identity of the object behind a Cinder volume on `array`; `None` if there is none.
+    async fn identity(
+        &self,
+        array: &str,
+        volume: &VolumeId,
+    ) -> Result<Option<BackendObject>, StorageError>;
+}

@@ -1,0 +1,3 @@
+//! Client for the OpenStack services that disaster recovery needs.
+
+pub mod transport;

@@ -1,0 +1,57 @@
+//! One HTTP exchange with a cloud: the seam between this client and the wire.
+//!
+//! Everything above it (sessions, retries, microversions, error classes) is the same whether the cloud
+//! is a real one behind TLS or a simulated one in the same process under a paused clock.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+/// One request, ready to be sent: absolute URL, headers complete, body already serialised.
+#[derive(Clone)]
+pub struct Request {
+    /// HTTP method.
+    pub method: Method,
+    /// Absolute URL with its query string.
+    pub url: String,
+    /// All headers but `Host` and `Content-Length`. Holds the token: never print it.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+    /// The longest that this single exchange may take, from connecting to the last byte.
+    pub timeout: Duration,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Response headers.
+    pub headers: HeaderMap,
+    /// The body, whole. At most 64 MiB are read.
+    pub body: Bytes,
+}
+
+/// Why no answer came back. The difference decides what a caller may conclude.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No connection was made, so the cloud has certainly not carried the request out.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+    /// The request was sent and its answer was lost: it may or may not have been carried out.
+    #[error("no answer: {0}")]
+    Lost(String),
+    /// As `Lost`, because `Request::timeout` passed.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// Sends one request and reads its answer whole. No retries, no interpretation.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Carries out one exchange.
+    async fn send(&self, request: Request) -> Result<Response, TransportError>;
+}

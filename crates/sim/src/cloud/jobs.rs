@@ -1,0 +1,114 @@
+//! Accepted work that ends later.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{SimCloud, SimTime};
+
+/// A piece of accepted work. Each is one message to a worker in the real thing.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// A build got its host.
+    ServerScheduled(Uuid),
+    /// A build is over.
+    ServerSpawned(Uuid),
+    /// A delete is over.
+    ServerDeleted(Uuid),
+    /// A power change is over.
+    ServerStopped(Uuid),
+    ServerStarted(Uuid),
+    ServerRebooted(Uuid),
+    /// An attach or detach is over: server, volume.
+    Attached(Uuid, Uuid),
+    Detached(Uuid, Uuid),
+    VolumeCreated(Uuid),
+    VolumeDeleted(Uuid),
+    /// Volume, name of the backend object.
+    VolumeManaged(Uuid, Option<String>),
+    VolumeUnmanaged(Uuid),
+    SnapshotCreated(Uuid),
+    SnapshotDeleted(Uuid),
+    GroupCreated(Uuid),
+    GroupUpdated { group: Uuid, add: Vec<Uuid>, remove: Vec<Uuid> },
+    GroupDeleted { group: Uuid, delete_volumes: bool },
+}
+
+/// Jobs by due time, then by order of acceptance.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobQueue {
+    jobs: BTreeMap<(SimTime, u64), Job>,
+    issued: u64,
+}
+
+impl JobQueue {
+    pub(crate) fn push(&mut self, due: SimTime, job: Job) {
+        self.issued += 1;
+        self.jobs.insert((due, self.issued), job);
+    }
+
+    fn pop_due(&mut self, now: SimTime) -> Option<(SimTime, Job)> {
+        let entry = self.jobs.first_entry()?;
+        if entry.key().0 > now {
+            return None;
+        }
+        let ((due, _), job) = entry.remove_entry();
+        Some((due, job))
+    }
+
+    pub(crate) fn next_due(&self) -> Option<SimTime> {
+        self.jobs.first_key_value().map(|((due, _), _)| *due)
+    }
+}
+
+impl SimCloud {
+    /// Runs what is due by `now`, in order, each at its own time.
+    pub fn advance(&mut self, now: SimTime) {
+        while let Some((due, job)) = self.jobs.pop_due(now) {
+            self.now = self.now.max(due);
+            self.run(job);
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// When the next job is due, if there is one.
+    pub fn next_due(&self) -> Option<SimTime> {
+        self.jobs.next_due()
+    }
+
+    fn run(&mut self, job: Job) {
+        match job {
+            Job::ServerScheduled(id) => self.server_scheduled(id),
+            Job::ServerSpawned(id) => self.server_spawned(id),
+            Job::ServerDeleted(id) => self.server_deleted(id),
+            Job::ServerStopped(id) => self.server_stopped(id),
+            Job::ServerStarted(id) | Job::ServerRebooted(id) => self.server_started(id),
+            Job::Attached(server, volume) => self.volume_attached(server, volume),
+            Job::Detached(server, volume) => self.volume_detached(server, volume),
+            Job::VolumeCreated(id) => self.volume_created(id),
+            Job::VolumeDeleted(id) => self.volume_deleted(id),
+            Job::VolumeManaged(id, name) => self.volume_managed(id, name.as_deref()),
+            Job::VolumeUnmanaged(id) => self.volume_unmanaged(id),
+            Job::SnapshotCreated(id) => self.snapshot_created(id),
+            Job::SnapshotDeleted(id) => self.snapshot_deleted(id),
+            Job::GroupCreated(id) => self.group_created(id),
+            Job::GroupUpdated { group, add, remove } => self.group_updated(group, &add, &remove),
+            Job::GroupDeleted { group, delete_volumes } => self.group_deleted(group, delete_volumes),
+        }
+    }
+
+    /// Queues `job` after `delay`, with the cloud's jitter.
+    pub(crate) fn later(&mut self, delay: SimTime, job: Job) {
+        let delay = self.spread(delay);
+        self.jobs.push(self.now + delay, job);
+    }
+
+    pub(crate) fn spread(&mut self, delay: SimTime) -> SimTime {
+        let jitter = self.options.latency.jitter;
+        if jitter <= 0.0 {
+            return delay;
+        }
+        let factor = 1.0 + jitter * (2.0 * self.ids.fraction() - 1.0);
+        delay.mul_f64(factor.max(0.0))
+    }
+}
