@@ -1,1 +1,46 @@
-//! Stub.
+//! The REST API of protector: sites, tenant mappings, protection groups and their members, policies and mappings, the
+//! action endpoint, operations, and the metadata exchange with the other site.
+//!
+//! One file per noun holds its handlers, always in the same order: validate, enforce the policy, do it, answer. Bodies
+//! are in [`wire`], what is more than a few lines in [`app`]. [`clouds`] and [`peer`] are the ports to the outside.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests may panic"
+    )
+)]
+
+pub mod action;
+pub mod app;
+pub mod caller;
+pub mod clouds;
+pub mod error;
+pub mod extract;
+pub mod group;
+pub mod health;
+pub mod member;
+pub mod metadata;
+pub mod openapi;
+//pub mod openstack_clouds;
+//pub mod openstack_peer;
+pub mod operation;
+pub mod peer;
+pub mod policy;
+pub mod request;
+pub mod resource_mapping;
+pub mod router;
+pub mod site;
+mod store_error;
+pub mod sync;
+pub mod tenant_mapping;
+pub mod token;
+pub mod version;
+pub mod wire;
+
+pub use app::{App, Ids, RandomIds, Settings};
+pub use openapi::openapi;
+pub use router::router;
+pub use token::{TokenMemory, TokenValidator};

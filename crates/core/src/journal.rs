@@ -162,6 +162,10 @@ pub trait Journal: Send + Sync {
     /// Renews the lease.
     async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError>;
 
+    /// Ends all leases of `engine`, so that a process that has just started under the identity of one that died goes on
+    /// with its operations at once. The caller must know that the other one is dead.
+    async fn forget(&self, engine: &EngineId) -> Result<(), JournalError>;
+
     /// Gives the operation back before its lease ends, so that another engine can go on at once.
     async fn release(&self, claim: &Claim) -> Result<(), JournalError>;
 }

@@ -18,6 +18,8 @@ pub mod group;
 pub mod guard;
 pub mod id;
 pub mod journal;
+#[cfg(feature = "conformance")]
+pub mod journal_conformance;
 pub mod member;
 pub mod operation;
 pub mod plan;

@@ -37,9 +37,8 @@ pub fn next(record: &OperationRecord, now: DateTime<Utc>) -> Next {
 }
 
 /// The earliest time at which a waiting line wants to be looked at again.
-pub fn wake_at(steps: &[StepRecord]) -> Option<DateTime<Utc>> {
+pub fn wake_at<'a>(steps: impl Iterator<Item = &'a StepRecord>) -> Option<DateTime<Utc>> {
     steps
-        .iter()
         .filter(|step| {
             matches!(
                 step.progress.state,
@@ -63,10 +62,11 @@ fn forward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
     if steps.iter().all(|step| step.progress.state.has_ended()) {
         return Next::Settle(OperationState::Completed);
     }
+    let front = Front::of(steps);
     Next::Run(
         steps
             .iter()
-            .filter(|step| may_run(steps, step) && is_due(step, now))
+            .filter(|step| may_run(steps, &front, step) && is_due(step, now))
             .map(|step| step.position)
             .collect(),
     )
@@ -113,21 +113,46 @@ fn must_be_undone(step: &StepRecord) -> bool {
         )
 }
 
-/// A line may run when every phase before its own has ended and every line it names has. Attempts do not hold each
-/// other up: a volume's deletion begins when its own server's has ended, not when all servers' have.
-fn may_run(steps: &[StepRecord], step: &StepRecord) -> bool {
-    let open = matches!(
-        step.progress.state,
-        StepState::Pending | StepState::Running
-    );
-    open && steps.iter().all(|other| {
-        other.progress.state.has_ended() || !(comes_before(other, step) || step.after.contains(&other.position))
-    })
+/// How far the phases are: the first one with an open line, counted with and without attempts.
+struct Front {
+    open: u32,
+    open_but_attempts: u32,
 }
 
-fn comes_before(other: &StepRecord, step: &StepRecord) -> bool {
-    let both_attempts = other.verb == Verb::Attempt && step.verb == Verb::Attempt;
-    other.phase < step.phase && !both_attempts
+impl Front {
+    fn of(steps: &[StepRecord]) -> Self {
+        let open = |step: &&StepRecord| !step.progress.state.has_ended();
+        let first = |phases: &mut dyn Iterator<Item = u32>| phases.min().unwrap_or(u32::MAX);
+        Self {
+            open: first(&mut steps.iter().filter(open).map(|step| step.phase)),
+            open_but_attempts: first(
+                &mut steps
+                    .iter()
+                    .filter(|step| step.verb != Verb::Attempt)
+                    .filter(open)
+                    .map(|step| step.phase),
+            ),
+        }
+    }
+
+    /// Whether every phase before the line's own has ended. Attempts do not hold each other up: a volume's deletion
+    /// begins when its own server's has ended, not when all servers' have.
+    fn has_reached(&self, step: &StepRecord) -> bool {
+        match step.verb {
+            Verb::Attempt => self.open_but_attempts >= step.phase,
+            Verb::Undoable | Verb::Forward => self.open >= step.phase,
+        }
+    }
+}
+
+fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
+    !step.progress.state.has_ended()
+        && front.has_reached(step)
+        && step.after.iter().all(|position| {
+            steps
+                .get(*position as usize)
+                .is_some_and(|other| other.progress.state.has_ended())
+        })
 }
 
 /// The status that the group gets when `operation` ends as `outcome`; `None` where it stays as it is.

@@ -1,1 +1,19 @@
-//! Stub.
+//! The engine: claims operations, walks their runbooks, and leaves a record from which any other engine can go on.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests may panic"
+    )
+)]
+
+pub mod action;
+pub mod clouds;
+pub mod engine;
+pub mod flight;
+pub mod limits;
+pub mod options;
+pub mod step;
+pub mod walk;

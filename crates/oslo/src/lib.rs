@@ -20,6 +20,7 @@ pub mod log;
 mod nearest;
 pub mod policy;
 pub mod request_id;
+mod wrap;
 
 pub use config::{Config, ConfigErrors};
 pub use policy::{Credentials, Decision, Enforcer, Target};

@@ -24,7 +24,10 @@ mod tests {
     #[test]
     fn a_shortened_name_finds_its_option_and_nonsense_finds_nothing() {
         let known = ["cleanup_timeout_seconds", "cleanup_retry_attempts", "debug"];
-        assert_eq!(nearest("cleanup_timeout", known), Some("cleanup_timeout_seconds"));
+        assert_eq!(
+            nearest("cleanup_timeout", known),
+            Some("cleanup_timeout_seconds")
+        );
         assert_eq!(nearest("workers", known), None);
     }
 }

@@ -22,7 +22,9 @@ pub struct GlobalRequestId(Uuid);
 
 /// The text is not `req-` followed by a lower-case UUID with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a request id has the form req-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in lower-case hexadecimal")]
+#[error(
+    "a request id has the form req-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in lower-case hexadecimal"
+)]
 pub struct NotARequestId;
 
 impl RequestId {

@@ -1,1 +1,20 @@
-//! Stub.
+//! The programs of protector, put together from its crates: `protector-api`, `protector-engine`, `protector-manage` and
+//! `protector-simcloud`.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests may panic"
+    )
+)]
+
+pub mod api_service;
+pub mod assembly;
+pub mod command_line;
+pub mod engine_service;
+pub mod manage;
+pub mod metadata_push;
+pub mod signals;
+pub mod site_clouds;

@@ -118,17 +118,29 @@ impl Parser {
     }
 
     fn header(&mut self, number: usize, line: &str) {
-        let name = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let name = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
         match name {
             Some(name) if !name.is_empty() => {
                 // oslo folds the case of all section names but DEFAULT's.
-                let name = if name == "DEFAULT" { name.to_owned() } else { name.to_lowercase() };
-                self.parsed.headers.push(Header { name: name.clone(), line: number });
+                let name = if name == "DEFAULT" {
+                    name.to_owned()
+                } else {
+                    name.to_lowercase()
+                };
+                self.parsed.headers.push(Header {
+                    name: name.clone(),
+                    line: number,
+                });
                 self.section = Section::Named(name);
             }
             Some(_) => {
                 self.section = Section::Broken;
-                self.error(number, "the section has no name; write [engine], for example");
+                self.error(
+                    number,
+                    "the section has no name; write [engine], for example",
+                );
             }
             None => {
                 self.section = Section::Broken;
@@ -176,7 +188,9 @@ fn unquoted(value: &str) -> &str {
         if value.len() == 1 && value.starts_with(quote) {
             return "";
         }
-        let inner = value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        let inner = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
         if let Some(inner) = inner {
             return inner;
         }

@@ -160,7 +160,8 @@ fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.trim().as_bytes();
     let misplaced = bytes.iter().enumerate().any(|(index, byte)| {
         let digit = |at: Option<usize>| {
-            at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit)
+            at.and_then(|at| bytes.get(at))
+                .is_some_and(u8::is_ascii_digit)
         };
         *byte == b'_' && !(digit(index.checked_sub(1)) && digit(index.checked_add(1)))
     });

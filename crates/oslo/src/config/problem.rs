@@ -52,7 +52,11 @@ pub struct ConfigErrors {
 
 impl ConfigErrors {
     pub(super) fn from_problems<T>(value: T, problems: Vec<Problem>) -> Result<T, Self> {
-        if problems.is_empty() { Ok(value) } else { Err(Self { problems }) }
+        if problems.is_empty() {
+            Ok(value)
+        } else {
+            Err(Self { problems })
+        }
     }
 
     /// The problems in the order of the files and their lines.

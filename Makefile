@@ -1,0 +1,110 @@
+# Everything that a developer, an operator who tries protector, or a build machine needs.
+# `make help` lists the targets.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO   ?= cargo
+PYTHON  ?= python3
+VENV    := client/.venv
+BIN     := target/debug
+# The advisory database is on a host that not every build machine reaches; ask it only where it can be had.
+ADVISORY_DB ?= https://github.com/RustSec/advisory-db
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
+
+# --- what the machine needs -------------------------------------------------------------------------------------------
+
+.PHONY: tools
+tools: ## Install what is missing: a C compiler, cargo-nextest, cargo-deny
+	@command -v cc >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends gcc libc6-dev; }
+	@command -v $(CARGO) >/dev/null || { echo "A Rust toolchain (1.94 or later) is needed: see https://rustup.rs" >&2; exit 1; }
+	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+
+$(VENV)/.installed: client/pyproject.toml
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(VENV)/bin/pip install -q --upgrade pip
+	$(VENV)/bin/pip install -q -e 'client[test,lint]' python-openstackclient
+	@touch $@
+
+.PHONY: client
+client: $(VENV)/.installed ## Install the openstack command and its plugin into client/.venv
+
+.PHONY: build
+build: ## Build all programs
+	$(CARGO) build --workspace --locked
+
+# --- checks and tests -------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: tools ## Format, lints, dependency and licence rules, crate boundaries
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) deny --all-features check bans licenses sources
+	@if timeout 20 git ls-remote -q $(ADVISORY_DB) HEAD >/dev/null 2>&1; then $(CARGO) deny check advisories; \
+	 else echo "advisories: the database cannot be reached from here, not checked"; fi
+	bash scripts/check-crate-boundaries.sh
+
+.PHONY: test
+test: tools test-services test-client ## All tests
+
+.PHONY: test-services
+test-services: tools
+	$(CARGO) nextest run --workspace --locked
+
+.PHONY: lint-client
+lint-client: $(VENV)/.installed ## Lint and type-check the client
+	cd client && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy protectorclient
+
+.PHONY: test-client
+test-client: $(VENV)/.installed
+	cd client && .venv/bin/pytest -q
+
+.PHONY: generate
+generate: ## Write the generated files: sample configuration, policy sample, reference, OpenAPI document
+	$(CARGO) run -q --bin protector-manage -- config sample > etc/protector.conf.sample
+	$(CARGO) run -q --bin protector-manage -- config reference > docs/configuration.md
+	$(CARGO) run -q --bin protector-manage -- policy sample > etc/policy.yaml.sample
+	$(CARGO) run -q --bin protector-manage -- openapi > docs/openapi.json
+
+# --- the demo: two simulated clouds -----------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: build $(VENV)/.installed ## Fail over prod-web-app on two simulated clouds, clean up, show the records
+	demo/run.sh
+
+.PHONY: demo-up
+demo-up: build $(VENV)/.installed ## Start the demo's clouds and sites and leave them running
+	demo/up.sh
+
+.PHONY: demo-down
+demo-down: ## Stop them
+	demo/down.sh
+
+# --- two real control planes ------------------------------------------------------------------------------------------
+
+.PHONY: testbed-up
+testbed-up: ## Install and start two real OpenStack control planes
+	testbed/openstack/install.sh
+	testbed/openstack/up.sh all
+
+.PHONY: testbed-down
+testbed-down: ## Stop them
+	testbed/openstack/down.sh all
+
+.PHONY: e2e
+e2e: build $(VENV)/.installed ## The story on the real control planes (after testbed-up)
+	testbed/e2e/run.sh
+
+.PHONY: bench
+bench: ## 100 VMs with 200 volumes on clouds as slow as real ones
+	benches/failover-100-vms.sh
+
+# --- what a build machine runs ----------------------------------------------------------------------------------------
+
+.PHONY: ci
+ci: check lint-client test demo

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Client of protector, disaster recovery for OpenStack run by tenants."""

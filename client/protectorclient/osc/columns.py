@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How values look in a table, and what scripts get instead."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cliff import columns
+from osc_lib.cli import format_columns
+
+from protectorclient.v1.records import Record
+
+if TYPE_CHECKING:
+    _Column = columns.FormattableColumn[list[Any]]
+else:
+    # Older releases of cliff have a class that takes no parameter.
+    _Column = columns.FormattableColumn
+
+VALUE_WIDTH = 59
+"""Characters of the Value column of an operation's table."""
+
+
+class StepsCompleted(_Column):
+    """Steps as a JSON list: the phases side by side, then each cleaned resource on a line."""
+
+    def human_readable(self) -> str:
+        """Text for a table."""
+        return "[" + ",\n ".join(_lines(self._value)) + "]"
+
+    def machine_readable(self) -> list[Any]:
+        """Return the list itself."""
+        return list(self._value)
+
+
+class StepsFailed(_Column):
+    """Failures as a JSON list, each member of an object on its own line."""
+
+    def human_readable(self) -> str:
+        """Text for a table."""
+        return "[" + ",\n ".join(_broken(entry) for entry in self._value) + "]"
+
+    def machine_readable(self) -> list[Any]:
+        """Return the list itself."""
+        return list(self._value)
+
+
+def _lines(steps: list[str]) -> list[str]:
+    lines: list[str] = []
+    after_phase = False
+    for step in steps:
+        text = _json(step)
+        phase = ":" not in step
+        # Beside the texts there are the bracket, a comma and a space between, and a comma behind.
+        if phase and after_phase and len(lines[-1]) + len(text) + 4 <= VALUE_WIDTH:
+            lines[-1] += f", {text}"
+        else:
+            lines.append(text)
+        after_phase = phase
+    return lines
+
+
+def _broken(entry: Record) -> str:
+    return "{" + ",\n ".join(f"{_json(key)}: {_json(value)}" for key, value in entry.items()) + "}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def shown(record: Record) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Field names and values of a record in the server's order, for a command that shows one."""
+    return tuple(record), tuple(formatted(value) for value in record.values())
+
+
+def rows(
+    records: list[Record], fields: dict[str, str]
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Headings and rows for a command that lists: ``fields`` has the field's name by heading."""
+    return (
+        tuple(fields),
+        [tuple(formatted(record.get(name)) for name in fields.values()) for record in records],
+    )
+
+
+def formatted(value: Any) -> Any:
+    """Wrap lists and objects: a table shows them readably, JSON as they are."""
+    if isinstance(value, dict):
+        return format_columns.DictColumn(value)
+    if isinstance(value, list):
+        if any(isinstance(entry, dict) for entry in value):
+            return format_columns.ListDictColumn(value)
+        return format_columns.ListColumn(value)
+    return value

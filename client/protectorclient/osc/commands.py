@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, Callable, TextIO
+
+import prettytable
+from cliff.formatters import table
+from osc_lib import exceptions
+from osc_lib.command import command
+
+from protectorclient.osc.clouds import Clouds
+from protectorclient.v1.client import Client
+
+Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+"""Names and values of a command that shows one thing."""
+
+Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+"""Headings and rows of a command that lists."""
+
+
+class Command(command.Command):
+    """A command of this plugin."""
+
+    @property
+    def clouds(self) -> Clouds:
+        """The clouds that the user named."""
+        clouds: Clouds = self.app.client_manager.protector  # type: ignore[attr-defined]
+        return clouds
+
+    @property
+    def protector(self) -> Client:
+        """The protector of the primary cloud."""
+        return self.clouds.primary.protector
+
+    def say(self, text: str) -> None:
+        """Write a line to stderr, where it does not disturb what scripts read."""
+        self.app.stderr.write(text + "\n")
+        self.app.stderr.flush()
+
+
+class ShowOne(Command, command.ShowOne):
+    """A command that shows one thing."""
+
+
+class Lister(Command, command.Lister):
+    """A command that lists."""
+
+
+class SizedShowOne(ShowOne):
+    """A command whose table has at least the widths of the manual's."""
+
+    field_width = 16
+    value_width = 59
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print, with the sized table in place of the usual one."""
+        if isinstance(self.formatter, table.TableFormatter):
+            self.formatter = SizedTable(self.field_width, self.value_width)
+        return int(super().produce_output(parsed_args, column_names, data) or 0)
+
+
+class SizedTable(table.TableFormatter):
+    """The Field and Value table with least widths, in characters."""
+
+    def __init__(self, field_width: int, value_width: int) -> None:
+        self._widths = {"Field": field_width, "Value": value_width}
+
+    def emit_one(
+        self,
+        column_names: Sequence[str],
+        data: Sequence[Any],
+        stdout: TextIO,
+        parsed_args: argparse.Namespace,
+    ) -> None:
+        """Print the table; the usual one, which can shrink, where the terminal is too narrow."""
+        shown = prettytable.PrettyTable(field_names=("Field", "Value"))
+        shown.align = "l"
+        shown.min_width = self._widths
+        for name, value in zip(column_names, data):
+            shown.add_row([name, str(value).replace("\r", " ")])
+        before = shown.get_string()
+        self._assign_max_widths(shown, int(parsed_args.max_width), fit_width=parsed_args.fit_width)
+        if any(shown.max_width.values()):
+            super().emit_one(column_names, data, stdout, parsed_args)
+            return
+        stdout.write(before + "\n")
+
+
+def each(command: Command, things: Sequence[str], call: Callable[[str], None], verb: str) -> None:
+    """Call for each thing, go on after a failure, and fail in the end if any did."""
+    failed = 0
+    for thing in things:
+        try:
+            call(thing)
+        except (exceptions.ClientException, exceptions.CommandError) as error:
+            failed += 1
+            command.say(f"Failed to {verb} '{thing}': {error}")
+    if failed:
+        raise exceptions.CommandError(f"{failed} of {len(things)} failed to {verb}.")

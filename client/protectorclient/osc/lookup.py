@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of servers, networks, flavors and projects, as the ids that protector works with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable
+
+from keystoneauth1 import exceptions as ksa
+from openstack import exceptions as sdk
+from osc_lib import exceptions
+
+from protectorclient.osc.clouds import Cloud, Clouds
+from protectorclient.v1.records import Record
+
+_ID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+
+Pairs = list[tuple[str, str]]
+"""``--network-mapping A=B`` as given."""
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form of a UUID, with or without dashes."""
+    return _ID.fullmatch(text) is not None
+
+
+def server_id(cloud: Cloud, server: str) -> str:
+    """Take a server's name or id; only names are looked up."""
+    if is_id(server):
+        return server
+    return _find(cloud, "server", server, lambda: cloud.services.compute.find_server(server))
+
+
+def network_mapping(clouds: Clouds, pairs: Pairs) -> Record:
+    """``A=B`` with A looked up on the primary cloud and B on the secondary one."""
+    return {
+        _network_id(clouds.primary, here): _network_id(_other(clouds, "network", there), there)
+        for here, there in pairs
+    }
+
+
+def flavor_mapping(clouds: Clouds, pairs: Pairs) -> Record:
+    """``A=B`` as networks; an id may be any text here, so without its cloud B passes as it is."""
+    return {
+        _flavor_id(clouds.primary, here): _flavor_id(clouds.secondary, there)
+        for here, there in pairs
+    }
+
+
+def project_id(cloud: Cloud | None, project: str) -> str:
+    """Take a project's name or id; only names are looked up."""
+    if is_id(project):
+        return project
+    if cloud is None:
+        raise _needs_secondary("project", project)
+    identity: Any = cloud.services.identity
+    return _find(cloud, "project", project, lambda: identity.find_project(project))
+
+
+def _network_id(cloud: Cloud | None, network: str) -> str:
+    if cloud is None or is_id(network):
+        return network
+    return _find(cloud, "network", network, lambda: cloud.services.network.find_network(network))
+
+
+def _flavor_id(cloud: Cloud | None, flavor: str) -> str:
+    if cloud is None or is_id(flavor):
+        return flavor
+    return _find(cloud, "flavor", flavor, lambda: cloud.services.compute.find_flavor(flavor))
+
+
+def _other(clouds: Clouds, noun: str, reference: str) -> Cloud | None:
+    if is_id(reference):
+        return None
+    if clouds.secondary is None:
+        raise _needs_secondary(noun, reference)
+    return clouds.secondary
+
+
+def _needs_secondary(noun: str, name: str) -> exceptions.CommandError:
+    return exceptions.CommandError(
+        f"{noun} '{name}' is a name on the other site's cloud: name that cloud with "
+        f"--secondary-cloud (OS_SECONDARY_CLOUD), or give the {noun}'s id."
+    )
+
+
+def _find(cloud: Cloud, noun: str, name: str, find: Callable[[], Any]) -> str:
+    try:
+        found = find()
+    except sdk.DuplicateResource as error:
+        raise exceptions.CommandError(
+            f"More than one {noun} on cloud '{cloud.name}' is named '{name}': give its id."
+        ) from error
+    except (sdk.SDKException, ksa.ClientException) as error:
+        raise exceptions.CommandError(
+            f"{noun} '{name}' could not be looked up on cloud '{cloud.name}': {error}"
+        ) from error
+    if found is None:
+        raise exceptions.CommandError(f"No {noun} '{name}' on cloud '{cloud.name}'.")
+    return str(found.id)

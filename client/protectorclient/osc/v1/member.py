@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``dr member``: the servers of a protection group."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from pathlib import Path
+
+from osc_lib import exceptions
+
+from protectorclient.osc import arguments, columns, lookup
+from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.v1.records import Record
+
+
+class AddMember(Lister):
+    """Protect servers: add them, with all their volumes, to a protection group."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_group(parser)
+        parser.add_argument(
+            "server",
+            metavar="<server>",
+            nargs="+",
+            help="Server(s) to protect (name or ID; names are looked up with --os-cloud)",
+        )
+        parser.add_argument(
+            "--user-data",
+            metavar="<file>",
+            help="File with the server's user data, where its cloud does not show it to protector; "
+            "with one server only",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """Look up all names first, then add one after the other."""
+        user_data = _user_data(parsed_args)
+        cloud = self.clouds.primary
+        ids = [lookup.server_id(cloud, server) for server in parsed_args.server]
+        added: list[Record] = []
+        for server, server_id in zip(parsed_args.server, ids):
+            try:
+                added.append(
+                    self.protector.members.create(
+                        parsed_args.protection_group, {"server_id": server_id, **user_data}
+                    )
+                )
+            except exceptions.ClientException as error:
+                before = ", ".join(member["name"] for member in added) or "none"
+                raise exceptions.CommandError(
+                    f"Server '{server}' was not added: {error}"
+                    + (f". Added before it: {before}" if len(ids) > 1 else "")
+                ) from error
+        return _listed(added)
+
+
+class RemoveMember(Command):
+    """Protect servers no more; the servers and their volumes are not touched."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_group(parser)
+        parser.add_argument(
+            "member", metavar="<member>", nargs="+", help="Member(s) (name, ID or server ID)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Remove each."""
+        each(
+            self,
+            parsed_args.member,
+            lambda member: self.protector.members.delete(parsed_args.protection_group, member),
+            "remove",
+        )
+
+
+class ListMembers(Lister):
+    """List the servers of a protection group."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_group(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """List."""
+        return _listed(self.protector.members.list(parsed_args.protection_group))
+
+
+class ShowMember(ShowOne):
+    """Show what is recorded of a server of a protection group; sizes are in GiB, RAM in MiB."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_group(parser)
+        parser.add_argument("member", metavar="<member>", help="Member (name, ID or server ID)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Show."""
+        return columns.shown(
+            self.protector.members.get(parsed_args.protection_group, parsed_args.member)
+        )
+
+
+def _listed(members: list[Record]) -> Listed:
+    summaries = [
+        {
+            **member,
+            "flavor": (member.get("flavor") or {}).get("name"),
+            "volumes": [volume["name"] or volume["id"] for volume in member.get("volumes") or []],
+        }
+        for member in members
+    ]
+    return columns.rows(
+        summaries,
+        {
+            "ID": "id",
+            "Name": "name",
+            "Server ID": "server_id",
+            "Status": "status",
+            "Flavor": "flavor",
+            "Volumes": "volumes",
+        },
+    )
+
+
+def _user_data(parsed_args: argparse.Namespace) -> Record:
+    if parsed_args.user_data is None:
+        return {}
+    if len(parsed_args.server) > 1:
+        raise exceptions.CommandError("--user-data: add that server in a command of its own.")
+    try:
+        content = Path(parsed_args.user_data).read_bytes()
+    except OSError as error:
+        raise exceptions.CommandError(f"--user-data: {error}") from error
+    return {"user_data": base64.b64encode(content).decode("ascii")}

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``dr site``: the two clouds, as protector knows them. For administrators."""
+
+from __future__ import annotations
+
+import argparse
+
+from osc_lib import exceptions
+
+from protectorclient.osc import arguments, columns
+from protectorclient.osc.clouds import Cloud
+from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.v1.records import Record
+
+_FIELDS = (
+    "description",
+    "auth_url",
+    "region_name",
+    "interface",
+    "username",
+    "password",
+    "user_domain_name",
+    "project_name",
+    "project_domain_name",
+    "cacert",
+)
+
+
+class CreateSite(ShowOne):
+    """Register a site; with --secondary-cloud on the protectors of both clouds, under one ID."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("name", metavar="<name>", help="The site's name, as in site-a; unique")
+        _add_fields(parser, new=True)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Register it here, then there under the same id."""
+        parsed_args.password = arguments.secret(
+            parsed_args.password, f"Password of {parsed_args.username}"
+        )
+        fields = {"name": parsed_args.name, **arguments.given(parsed_args, *_FIELDS)}
+        primary, *others = self.clouds.all()
+        site = self._registered(primary, fields, may_exist=bool(others))
+        for cloud in others:
+            try:
+                self._registered(cloud, {"id": site["id"], **fields}, may_exist=True)
+            except (exceptions.ClientException, exceptions.CommandError) as error:
+                raise exceptions.CommandError(
+                    f"Site '{parsed_args.name}' is registered on cloud '{primary.name}' as "
+                    f"{site['id']}, but not on cloud '{cloud.name}': {error}. "
+                    "Run the same command again when that is mended."
+                ) from error
+        return columns.shown(site)
+
+    def _registered(self, cloud: Cloud, fields: Record, *, may_exist: bool) -> Record:
+        """Register, or take the one that an interrupted run of the same command registered."""
+        sites = cloud.protector.sites
+        try:
+            return sites.create(fields)
+        except exceptions.Conflict:
+            if not may_exist:
+                raise
+            there = sites.get(fields["name"])
+            same = there.get("auth_url") == fields["auth_url"]
+            if not same or fields.get("id", there["id"]) != there["id"]:
+                raise
+            self.say(f"Site '{fields['name']}' is registered on cloud '{cloud.name}' already.")
+            return there
+
+
+class ListSites(Lister):
+    """List the registered sites."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """List."""
+        return columns.rows(
+            self.protector.sites.list(),
+            {
+                "ID": "id",
+                "Name": "name",
+                "Status": "status",
+                "Local": "local",
+                "Auth URL": "auth_url",
+                "Description": "description",
+            },
+        )
+
+
+class ShowSite(ShowOne):
+    """Show a site; its password is never shown."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        _add_site(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Show."""
+        return columns.shown(self.protector.sites.get(parsed_args.site))
+
+
+class SetSite(Command):
+    """Change a site's registration; with --secondary-cloud on the protectors of both clouds."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        _add_site(parser)
+        _add_fields(parser, new=False)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Change what was given."""
+        changes = arguments.given(parsed_args, *_FIELDS)
+        if not changes:
+            raise exceptions.CommandError("Nothing to change: give at least one option.")
+        if "password" in changes:
+            changes["password"] = arguments.secret(changes["password"], "New password")
+        for cloud in self.clouds.all():
+            cloud.protector.sites.update(parsed_args.site, changes)
+
+
+class DeleteSite(Command):
+    """Forget sites; with --secondary-cloud on the protectors of both clouds."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "site", metavar="<site>", nargs="+", help="Site(s) to forget (name or ID)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete each."""
+        each(self, parsed_args.site, self._forget, "delete")
+
+    def _forget(self, site: str) -> None:
+        self.protector.sites.delete(site)
+        if self.clouds.secondary is not None:
+            try:
+                self.clouds.secondary.protector.sites.delete(site)
+            except exceptions.NotFound:
+                self.say(f"Cloud '{self.clouds.secondary.name}' had no site '{site}'.")
+
+
+class ValidateSite(Lister):
+    """Try a site's credentials, endpoints and volume types; the exit code is 1 when one fails."""
+
+    _valid = True
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        _add_site(parser)
+        return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run; a failed check is a failed command."""
+        code = super().run(parsed_args)
+        return code if self._valid else 1
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """List the checks."""
+        found = self.protector.sites.validate(parsed_args.site)
+        self._valid = found["valid"]
+        return columns.rows(found["checks"], {"Check": "name", "OK": "ok", "Detail": "detail"})
+
+
+class ListVolumeTypes(Lister):
+    """List the volume types of a site's cloud, and whether protection groups can use them."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        _add_site(parser)
+        parser.add_argument(
+            "--eligible", action="store_true", help="Only those that can be used (default: all)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """List."""
+        found = self.protector.sites.volume_types(parsed_args.site)
+        return columns.rows(
+            [kind for kind in found if kind["eligible"] or not parsed_args.eligible],
+            {
+                "ID": "id",
+                "Name": "name",
+                "Replication": "replication_type",
+                "Eligible": "eligible",
+                "Reason": "reason",
+            },
+        )
+
+
+def _add_site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", metavar="<site>", help="Site (name or ID)")
+
+
+def _add_fields(parser: argparse.ArgumentParser, *, new: bool) -> None:
+    def default(word: str) -> str:
+        return f" (default: {word})" if new else ""
+
+    parser.add_argument(
+        "--auth-url",
+        metavar="<url>",
+        required=new,
+        help="Keystone's URL, as in https://keystone.example.org:5000/v3; both protectors must "
+        "reach it",
+    )
+    parser.add_argument(
+        "--username",
+        metavar="<name>",
+        required=new,
+        help="The service user with which protector logs in to the site",
+    )
+    parser.add_argument(
+        "--password",
+        metavar="<password>",
+        help="Its password; "
+        + ("asked for when not given" if new else "- asks for it")
+        + ". It is kept encrypted and never shown",
+    )
+    parser.add_argument(
+        "--user-domain-name",
+        metavar="<domain>",
+        help="Domain of the service user" + default("Default"),
+    )
+    parser.add_argument(
+        "--project-name",
+        metavar="<project>",
+        help="Project in which the service user is admin" + default("service"),
+    )
+    parser.add_argument(
+        "--project-domain-name",
+        metavar="<domain>",
+        help="Domain of that project" + default("Default"),
+    )
+    parser.add_argument(
+        "--region-name",
+        metavar="<region>",
+        help="Region whose endpoints are used" + default("the only one of the catalogue"),
+    )
+    parser.add_argument(
+        "--interface",
+        choices=("public", "internal", "admin"),
+        help="Endpoints that protector uses" + default("public"),
+    )
+    parser.add_argument(
+        "--cacert",
+        metavar="<path>",
+        help="CA bundle on the protector hosts" + default("the system's"),
+    )
+    parser.add_argument(
+        "--description", metavar="<text>", help="What people should know about the site"
+    )

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``dr tenant mapping``: which project on one cloud is which on the other. For administrators."""
+
+from __future__ import annotations
+
+import argparse
+
+from osc_lib import exceptions
+
+from protectorclient.osc import columns, lookup
+from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+
+
+class CreateTenantMapping(ShowOne):
+    """Link a project of one site with one of the other, and give the service user its role on both.
+
+    With --secondary-cloud the link is made on the protectors of both clouds, under one ID.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        for which, cloud in (("primary", "--os-cloud"), ("secondary", "--secondary-cloud")):
+            parser.add_argument(
+                f"--{which}-site",
+                metavar="<site>",
+                required=True,
+                help=f"The {which} site (name or ID)",
+            )
+            parser.add_argument(
+                f"--{which}-project",
+                metavar="<project>",
+                required=True,
+                help="The tenant's project on that site (name or ID; names are looked up with "
+                f"{cloud})",
+            )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Make it here, then there under the same id."""
+        clouds = self.clouds
+        fields = {
+            "primary_site": parsed_args.primary_site,
+            "primary_project_id": lookup.project_id(clouds.primary, parsed_args.primary_project),
+            "secondary_site": parsed_args.secondary_site,
+            "secondary_project_id": lookup.project_id(
+                clouds.secondary, parsed_args.secondary_project
+            ),
+        }
+        mapping = clouds.primary.protector.tenant_mappings.create(fields)
+        if clouds.secondary is not None:
+            try:
+                clouds.secondary.protector.tenant_mappings.create({"id": mapping["id"], **fields})
+            except (exceptions.ClientException, exceptions.CommandError) as error:
+                raise exceptions.CommandError(
+                    f"The mapping is made on cloud '{clouds.primary.name}' as {mapping['id']}, "
+                    f"but not on cloud '{clouds.secondary.name}': {error}. "
+                    f"`openstack dr tenant mapping delete {mapping['id']}` takes it back."
+                ) from error
+        return columns.shown(mapping)
+
+
+class ListTenantMappings(Lister):
+    """List the tenant mappings."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """List."""
+        return columns.rows(
+            self.protector.tenant_mappings.list(),
+            {
+                "ID": "id",
+                "Primary Site": "primary_site",
+                "Primary Project": "primary_project_id",
+                "Secondary Site": "secondary_site",
+                "Secondary Project": "secondary_project_id",
+            },
+        )
+
+
+class ShowTenantMapping(ShowOne):
+    """Show a tenant mapping."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("mapping", metavar="<mapping>", help="Tenant mapping (ID)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Show."""
+        return columns.shown(self.protector.tenant_mappings.get(parsed_args.mapping))
+
+
+class DeleteTenantMapping(Command):
+    """Unlink projects; with --secondary-cloud on the protectors of both clouds."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "mapping", metavar="<mapping>", nargs="+", help="Tenant mapping(s) (ID)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete each."""
+        each(self, parsed_args.mapping, self._unlink, "delete")
+
+    def _unlink(self, mapping: str) -> None:
+        self.protector.tenant_mappings.delete(mapping)
+        if self.clouds.secondary is not None:
+            try:
+                self.clouds.secondary.protector.tenant_mappings.delete(mapping)
+            except exceptions.NotFound:
+                self.say(f"Cloud '{self.clouds.secondary.name}' had no mapping '{mapping}'.")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for operations: polls, progress, and Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+from osc_lib import exceptions
+
+from protectorclient.osc.commands import Command
+from protectorclient.v1 import faults
+from protectorclient.v1.client import Client
+from protectorclient.v1.records import Operation, is_terminal
+
+INTERVAL = 1.0
+"""Seconds from one look to the next."""
+
+PATIENCE = 30
+"""How many looks in a row may fail before the wait is given up."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it."""
+
+_BAR = 30
+
+
+def watched(client: Client, operation: str, *, detail: bool = False) -> Iterator[Operation]:
+    """Look at the operation again and again until it has ended; the last one is its end."""
+    failures = 0
+    while True:
+        try:
+            seen = client.operations.get(operation, detail=detail)
+        except (exceptions.ClientException, exceptions.CommandError) as error:
+            failures += 1
+            if failures > PATIENCE or not faults.may_pass(error):
+                raise exceptions.CommandError(f"{error} {goes_on(operation)}") from error
+        else:
+            failures = 0
+            yield seen
+            if is_terminal(seen):
+                return
+        time.sleep(INTERVAL)
+
+
+def goes_on(operation: str) -> str:
+    """Say that a lost wait is not a lost operation."""
+    return (
+        f"Operation {operation} goes on on the server; watch it with: "
+        f"openstack dr operation show {operation}"
+    )
+
+
+class Progress:
+    """An operation's progress: a bar on a terminal, a line for each change elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar = stream.isatty()
+        self._last = ""
+
+    def update(self, operation: Operation) -> None:
+        """Show where it is."""
+        percent = operation["progress"]
+        where = operation.get("phase") or operation["status"]
+        head = f"{operation['operation_type']} {operation['id']}"
+        if self._bar:
+            filled = _BAR * percent // 100
+            bar = "#" * filled + "." * (_BAR - filled)
+            line = f"{head} [{bar}] {percent:3d} % {where}"
+            line = line[: shutil.get_terminal_size().columns - 1]
+            self._stream.write(f"\r\033[K{line}")
+        else:
+            line = f"{head} {percent} % {where}"
+            if line != self._last:
+                self._stream.write(line + "\n")
+        self._last = line
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the bar's line."""
+        if self._bar and self._last:
+            self._stream.write("\n")
+            self._stream.flush()
+
+
+class Waiting(Command):
+    """A command that may wait for an operation."""
+
+    under_way: str | None = None
+    exit_code = 0
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run; after Ctrl-C say that the server goes on."""
+        try:
+            code = super().run(parsed_args)
+        except KeyboardInterrupt:
+            if self.under_way is None:
+                raise
+            self.say(f"\nInterrupted. {goes_on(self.under_way)}")
+            return INTERRUPTED
+        return code or self.exit_code
+
+    def wait_for(self, client: Client, operation: Operation) -> Operation:
+        """Wait until it has ended; ``failed`` makes the command's exit code 1."""
+        self.under_way = operation["id"]
+        progress = Progress(self.app.stderr)
+        try:
+            for seen in watched(client, operation["id"]):
+                operation = seen
+                progress.update(seen)
+        finally:
+            progress.close()
+        self.under_way = None
+        if operation["status"] != "completed":
+            self.exit_code = 1
+        return operation

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The REST API of one protector."""
+
+from __future__ import annotations
+
+from protectorclient.v1.members import MemberManager
+from protectorclient.v1.operations import OperationManager
+from protectorclient.v1.policies import PolicyManager
+from protectorclient.v1.protection_groups import ProtectionGroupManager
+from protectorclient.v1.sites import SiteManager
+from protectorclient.v1.tenant_mappings import TenantMappingManager
+from protectorclient.v1.transport import Transport
+
+
+class Client:
+    """The nouns of the API; errors are exceptions of ``osc_lib.exceptions``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.cloud = transport.cloud
+        self.sites = SiteManager(transport)
+        self.tenant_mappings = TenantMappingManager(transport)
+        self.protection_groups = ProtectionGroupManager(transport)
+        self.members = MemberManager(transport)
+        self.policies = PolicyManager(transport)
+        self.operations = OperationManager(transport)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers that are errors, as exceptions of osc-lib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from osc_lib import exceptions
+
+
+class NotAcceptable(exceptions.ClientException):
+    """HTTP 406: the service does not know the version asked for."""
+
+    http_status = 406
+    message = "Not acceptable"
+
+
+class Unreachable(exceptions.CommandError):
+    """No answer came: nothing listens there, the name is unknown, or the time is up."""
+
+
+_BY_STATUS: dict[int, type[exceptions.ClientException]] = {
+    kind.http_status: kind
+    for kind in (
+        exceptions.BadRequest,
+        exceptions.Unauthorized,
+        exceptions.Forbidden,
+        exceptions.NotFound,
+        NotAcceptable,
+        exceptions.Conflict,
+        exceptions.OverLimit,
+        exceptions.HTTPNotImplemented,
+    )
+}
+
+
+def from_answer(answer: requests.Response) -> exceptions.ClientException:
+    """Make the exception for an error answer; it carries the server's message and request id."""
+    kind = _BY_STATUS.get(answer.status_code, exceptions.ClientException)
+    message = _message(answer)
+    request_id = answer.headers.get("X-OpenStack-Request-ID")
+    if request_id:
+        message = f"{message} (Request-ID: {request_id})"
+    return kind(answer.status_code, message)
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        body: Any = answer.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        for fault in body.values():
+            if isinstance(fault, dict) and isinstance(fault.get("message"), str):
+                return str(fault["message"])
+    text = " ".join(answer.text.split())[:200]
+    return text or answer.reason or "the server gave no reason"
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether asking again later may help: no connection, overload, a restarting server."""
+    if isinstance(error, Unreachable):
+        return True
+    return isinstance(error, exceptions.ClientException) and error.code in (
+        429,
+        500,
+        502,
+        503,
+        504,
+    )

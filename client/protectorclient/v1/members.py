@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members of protection groups."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from protectorclient.v1.manager import Manager
+from protectorclient.v1.records import Record, Records
+
+
+class MemberManager(Manager):
+    """``…/protection-groups/{group}/members``."""
+
+    def _path(self, group: str, *parts: str) -> str:
+        return self._in_project("protection-groups", group, "members", *parts)
+
+    def list(self, group: str) -> Records:
+        """Members of the group, by name."""
+        return self._transport.pages(self._path(group), "members", None)
+
+    def create(self, group: str, fields: Record) -> Record:
+        """Protect a server, by its id."""
+        return cast(Record, self._transport.post(self._path(group), {"member": fields})["member"])
+
+    def get(self, group: str, member: str) -> Record:
+        """One member, by name, id or server id."""
+        return cast(Record, self._transport.get(self._path(group, member))["member"])
+
+    def delete(self, group: str, member: str) -> None:
+        """Protect a server no more; the server is not touched."""
+        self._transport.delete(self._path(group, member))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sites: the two clouds as protector knows them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from protectorclient.v1.manager import Manager, admin
+from protectorclient.v1.records import Record, Records
+
+
+class SiteManager(Manager):
+    """``/v1/admin/sites``."""
+
+    def list(self) -> Records:
+        """All sites, by name."""
+        return cast(Records, self._transport.get(admin("sites"))["sites"])
+
+    def create(self, fields: Record) -> Record:
+        """Register a site."""
+        return cast(Record, self._transport.post(admin("sites"), {"site": fields})["site"])
+
+    def get(self, site: str) -> Record:
+        """One site, by name or id."""
+        return cast(Record, self._transport.get(admin("sites", site))["site"])
+
+    def update(self, site: str, changes: Record) -> Record:
+        """Change a site's registration; fields left out stay."""
+        return cast(Record, self._transport.put(admin("sites", site), {"site": changes})["site"])
+
+    def delete(self, site: str) -> None:
+        """Forget a site."""
+        self._transport.delete(admin("sites", site))
+
+    def validate(self, site: str) -> Record:
+        """Try the site's credentials and endpoints."""
+        return cast(
+            Record, self._transport.post(admin("sites", site, "validate"), {})["validation"]
+        )
+
+    def volume_types(self, site: str) -> Records:
+        """List the volume types of the site's cloud, and whether groups can use them."""
+        body = self._transport.get(admin("sites", site, "volume-types"))
+        return cast(Records, body["volume_types"])

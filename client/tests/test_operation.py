@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+import requests
+import yaml
+
+from protectorclient.osc.columns import StepsCompleted, StepsFailed
+from tests.conftest import NOT_FOUND, operation
+
+EXAMPLE_1 = """\
++------------------+-------------------------------------------------------------+
+| Field            | Value                                                       |
++------------------+-------------------------------------------------------------+
+| id               | op-7a3f2c11-0001-4b22-a918-000000000001                     |
+| operation_type   | failover                                                    |
+| status           | completed                                                   |
+| progress         | 100                                                         |
+| source_site      | site-a                                                      |
+| target_site      | site-b                                                      |
+| started_at       | 2025-11-03T14:00:00Z                                        |
+| completed_at     | 2025-11-03T14:07:42Z                                        |
+| steps_completed  | ["promote_volumes", "manage_volumes", "recreate_vms",       |
+|                  |  "delete_source_vm:web-server-1",                           |
+|                  |  "delete_source_vm:web-server-2",                           |
+|                  |  "delete_source_volume:vol-boot-ws1",                       |
+|                  |  "delete_source_volume:vol-data-ws1",                       |
+|                  |  "delete_source_volume:vol-boot-ws2",                       |
+|                  |  "delete_source_volume:vol-data-ws2"]                       |
+| steps_failed     | []                                                          |
++------------------+-------------------------------------------------------------+
+"""
+
+EXAMPLE_2 = """\
+| steps_completed  | ["promote_volumes", "manage_volumes", "recreate_vms",       |
+|                  |  "delete_source_vm:web-server-1",                           |
+|                  |  "delete_source_vm:db-server",                              |
+|                  |  "delete_source_volume:vol-boot-ws1",                       |
+|                  |  "delete_source_volume:vol-boot-db",                        |
+|                  |  "delete_source_volume:vol-data-db"]                        |
+| steps_failed     | [{"step": "delete_source_volume:vol-data-ws1",              |
+|                  |  "error": "Cinder timeout after 300s",                      |
+|                  |  "resource_id": "cinder-vol-abc123"}]                       |
+"""
+
+FAILED_STEP = {
+    "step": "delete_source_volume:vol-data-ws1",
+    "error": "Cinder timeout after 300s",
+    "resource_id": "cinder-vol-abc123",
+}
+
+
+def partial(**changes):
+    return operation(
+        id="op-7a3f2c11-0002-4b22-a918-000000000002",
+        steps_completed=[
+            "promote_volumes",
+            "manage_volumes",
+            "recreate_vms",
+            "delete_source_vm:web-server-1",
+            "delete_source_vm:db-server",
+            "delete_source_volume:vol-boot-ws1",
+            "delete_source_volume:vol-boot-db",
+            "delete_source_volume:vol-data-db",
+        ],
+        steps_failed=[FAILED_STEP],
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("word", ["dr", "protector"])
+def test_example_1(clouds, run, word):
+    record = operation()
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    result = run(word, "operation", "show", record["id"])
+    assert result.code == 0
+    assert result.out == EXAMPLE_1
+    sent = clouds.mock.last_request
+    assert sent.headers["X-Auth-Token"] == "token-a"
+    assert sent.headers["OpenStack-API-Version"] == "protector 1.2"
+    assert sent.headers["X-OpenStack-Request-ID"].startswith("req-")
+
+
+def test_example_2_rows(clouds, run):
+    record = partial()
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    result = run("dr", "operation", "show", record["id"])
+    assert EXAMPLE_2 in result.out
+    assert "| status           | completed  " in result.out
+
+
+def test_scripts_get_lists_not_text(clouds, run):
+    record = partial()
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    as_json = run("dr", "operation", "show", record["id"], "-f", "json").json
+    assert list(as_json) == [
+        "id",
+        "operation_type",
+        "status",
+        "progress",
+        "source_site",
+        "target_site",
+        "started_at",
+        "completed_at",
+        "steps_completed",
+        "steps_failed",
+    ]
+    assert as_json["steps_failed"] == [FAILED_STEP]
+    as_yaml = yaml.safe_load(run("dr", "operation", "show", record["id"], "-f", "yaml").out)
+    assert as_yaml["steps_completed"] == record["steps_completed"]
+    shell = run("dr", "operation", "show", record["id"], "-f", "shell").out
+    assert 'status="completed"' in shell
+    value = run("dr", "operation", "show", record["id"], "-f", "value", "-c", "steps_failed").out
+    assert value == f"{[FAILED_STEP]}\n"
+
+
+def test_a_failed_operation_says_why_in_a_last_row(clouds, run):
+    record = operation(status="failed", error="No valid host was found.", completed_at=None)
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    lines = run("dr", "operation", "show", record["id"]).out.splitlines()
+    assert lines[-2].split("|")[1].strip() == "error"
+    assert "No valid host was found." in lines[-2]
+
+
+def test_a_narrow_table_shrinks(clouds, run):
+    record = partial()
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    out = run("dr", "operation", "show", record["id"], "--max-width", "70").out
+    assert max(len(line) for line in out.splitlines()) <= 70
+    assert "delete_source_volume:vol-data-ws1" in out
+
+
+def test_phases_that_do_not_fit_on_a_line_go_on_the_next():
+    shown = StepsCompleted([f"phase_number_{n}_x" for n in range(5)] + ["a:b", "last"])
+    lines = shown.human_readable().splitlines()
+    assert all(len(line) <= 59 for line in lines)
+    assert lines[-2:] == [' "a:b",', ' "last"]']
+
+
+def test_several_failures_and_odd_texts():
+    shown = StepsFailed([FAILED_STEP, {"step": "x", "error": "zwölf\nZeilen", "resource_id": None}])
+    assert shown.human_readable().splitlines()[2:] == [
+        ' "resource_id": "cinder-vol-abc123"},',
+        ' {"step": "x",',
+        ' "error": "zwölf\\nZeilen",',
+        ' "resource_id": null}]',
+    ]
+
+
+def test_it_is_looked_for_on_the_other_site(clouds, run):
+    record = operation()
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), status_code=404, json=NOT_FOUND)
+    clouds.mock.get(clouds.url(f"operations/{record['id']}", "b"), json={"operation": record})
+    assert run("dr", "operation", "show", record["id"], both=True).out == EXAMPLE_1
+    alone = run("dr", "operation", "show", record["id"])
+    assert alone.code == 1
+    assert alone.err == "Operation could not be found. (HTTP 404)\n"
+
+
+def test_the_other_cloud_may_come_from_the_environment(clouds, run, monkeypatch):
+    monkeypatch.setenv("OS_SECONDARY_CLOUD", "site-b")
+    record = operation()
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), status_code=404, json=NOT_FOUND)
+    clouds.mock.get(clouds.url(f"operations/{record['id']}", "b"), json={"operation": record})
+    assert run("dr", "operation", "show", record["id"]).out == EXAMPLE_1
+
+
+def test_a_dead_protector_is_said_and_the_other_asked(clouds, run):
+    record = operation()
+    clouds.mock.get(
+        clouds.url(f"operations/{record['id']}"),
+        exc=requests.exceptions.ConnectionError("[Errno 111] Connection refused"),
+    )
+    clouds.mock.get(clouds.url(f"operations/{record['id']}", "b"), json={"operation": record})
+    result = run("dr", "operation", "show", record["id"], both=True)
+    assert result.out == EXAMPLE_1
+    assert result.err == (
+        "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused "
+        "Looking on cloud 'site-b'.\n"
+    )
+
+
+def test_list(clouds, run):
+    url = clouds.url("operations")
+    clouds.mock.get(url, json={"operations": [partial(), operation(status="running", progress=40)]})
+    result = run(
+        "dr",
+        "operation",
+        "list",
+        "--protection-group",
+        "prod-web-app",
+        "--type",
+        "test-failover",
+        "--status",
+        "completed",
+    )
+    assert clouds.mock.last_request.qs == {
+        "protection_group": ["prod-web-app"],
+        "operation_type": ["test_failover"],
+        "status": ["completed"],
+    }
+    header = [cell.strip() for cell in result.out.splitlines()[1].strip("|").split("|")]
+    assert header == [
+        "ID",
+        "Type",
+        "Status",
+        "Progress",
+        "Protection Group",
+        "Source",
+        "Target",
+        "Started",
+        "Completed",
+        "Failed Steps",
+    ]
+    rows = run("dr", "operation", "list", "-f", "json").json
+    assert [row["Failed Steps"] for row in rows] == [1, 0]
+    assert rows[1]["Progress"] == 40
+    as_csv = run("dr", "operation", "list", "-f", "csv").out
+    assert next(csv.DictReader(io.StringIO(as_csv)))["Protection Group"] == "prod-web-app"
+
+
+def test_list_follows_pages(clouds, run):
+    url = clouds.url("operations")
+    clouds.mock.get(
+        url,
+        [
+            {
+                "json": {
+                    "operations": [operation(id="op-1")],
+                    "operations_links": [{"rel": "next", "href": f"{url}?marker=op-1"}],
+                }
+            },
+            {"json": {"operations": [operation(id="op-2")]}},
+        ],
+    )
+    rows = run("dr", "operation", "list", "-f", "json").json
+    assert [row["ID"] for row in rows] == ["op-1", "op-2"]
+    assert clouds.mock.last_request.qs == {"marker": ["op-1"]}
+
+
+@pytest.mark.parametrize("arguments", [["--limit", "0"], ["--limit", "many"], ["--status", "done"]])
+def test_wrong_arguments_of_list(run, clouds, arguments):
+    result = run("dr", "operation", "list", *arguments)
+    assert result.code == 2
+    assert arguments[0] in result.err

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from protectorclient.osc.waiting import Progress
+from tests.conftest import fault, operation
+
+ACTION = "protection-groups/prod-web-app/action"
+NET_A, NET_B = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
+
+EXAMPLE_4 = """\
++------------------+---------------------------------------------+
+| Field            | Value                                       |
++------------------+---------------------------------------------+
+| operation_id     | op-7a3f2c11-0005-4b22-a918-000000000005     |
+| operation_type   | test_cleanup                                |
+| status           | running                                     |
+| progress         | 0                                           |
++------------------+---------------------------------------------+
+"""
+
+
+def started(clouds, **changes):
+    record = operation(**{"status": "running", "progress": 0, "steps_completed": [], **changes})
+    clouds.mock.post(clouds.url(ACTION), status_code=202, json={"operation": record})
+    return record
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["protector", "protection-group", "action", "prod-web-app", "--action", "test-cleanup"],
+        ["dr", "protection-group", "action", "prod-web-app", "--action", "test-cleanup"],
+        ["dr", "test-cleanup", "prod-web-app"],
+    ],
+)
+def test_example_4(clouds, run, words):
+    started(clouds, id="op-7a3f2c11-0005-4b22-a918-000000000005", operation_type="test_cleanup")
+    test = "op-7a3f2c11-0004-4b22-a918-000000000004"
+    assert run(*words, "--test-operation-id", test).out == EXAMPLE_4
+    assert clouds.bodies("POST", clouds.url(ACTION)) == [
+        {"test_cleanup": {"test_operation_id": test}}
+    ]
+
+
+def test_failover(clouds, run):
+    started(clouds)
+    result = run("dr", "failover", "prod-web-app", "-f", "json")
+    assert result.code == 0
+    assert result.json == {
+        "operation_id": operation()["id"],
+        "operation_type": "failover",
+        "status": "running",
+        "progress": 0,
+    }
+    assert clouds.bodies("POST", clouds.url(ACTION)) == [{"failover": {"type": "planned"}}]
+
+
+def test_failover_with_everything(clouds, run):
+    started(clouds)
+    run(
+        "dr",
+        "failover",
+        "prod-web-app",
+        "--type",
+        "unplanned",
+        "--retain-source-volumes",
+        "--network-mapping",
+        f"{NET_A}={NET_B}",
+        "--flavor-mapping",
+        f"{NET_B}={NET_A}",
+    )
+    assert clouds.bodies("POST", clouds.url(ACTION)) == [
+        {
+            "failover": {
+                "type": "unplanned",
+                "network_mapping": {NET_A: NET_B},
+                "flavor_mapping": {NET_B: NET_A},
+                "retain_source_volumes": True,
+            }
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [
+        (["failback", "prod-web-app"], "failback"),
+        (["test-failover", "prod-web-app"], "test_failover"),
+        (["protection-group", "action", "prod-web-app", "--action", "sync"], "sync"),
+    ],
+)
+def test_what_this_release_lacks_is_said_in_the_servers_words(clouds, run, words, verb):
+    clouds.mock.post(
+        clouds.url(ACTION),
+        status_code=501,
+        json=fault("notImplemented", 501, f"{verb} is not supported yet; planned failover is."),
+    )
+    result = run("dr", *words)
+    assert result.code == 1
+    assert result.err == f"{verb} is not supported yet; planned failover is. (HTTP 501)\n"
+    assert list(clouds.bodies("POST", clouds.url(ACTION))[0]) == [verb]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--action", "test-cleanup"], "test-cleanup needs --test-operation-id."),
+        (["--action", "failover", "--test-operation-id", "op-1"], "--test-operation-id is for"),
+        (["--action", "failback", "--retain-source-volumes"], "are for failover, not for failback"),
+        (["--action", "sync", "--network-mapping", f"{NET_A}={NET_B}"], "sync takes no mapping."),
+    ],
+)
+def test_arguments_that_do_not_belong_together(clouds, run, arguments, complaint):
+    result = run("dr", "protection-group", "action", "prod-web-app", *arguments)
+    assert result.code == 1
+    assert complaint in result.err
+    assert clouds.bodies("POST", clouds.url(ACTION)) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--type", "sudden"],
+        ["--network-mapping", "only-one"],
+        ["--network-mapping", "=x"],
+        ["more"],
+    ],
+)
+def test_wrong_arguments(clouds, run, arguments):
+    assert run("dr", "failover", "prod-web-app", *arguments).code == 2
+
+
+def looks(clouds, *records):
+    clouds.mock.get(
+        clouds.url(f"operations/{operation()['id']}"),
+        [{"json": {"operation": record}} for record in records],
+    )
+
+
+def test_wait_without_a_terminal_prints_a_line_for_each_change(clouds, run):
+    started(clouds, status="pending")
+    half = operation(status="running", progress=40, phase="promote_volumes")
+    looks(clouds, half, half, operation())
+    result = run("dr", "failover", "prod-web-app", "--wait")
+    assert result.code == 0
+    assert "| status           | completed  " in result.out
+    identity = operation()["id"]
+    assert result.err.splitlines() == [
+        f"failover {identity} 40 % promote_volumes",
+        f"failover {identity} 100 % completed",
+    ]
+
+
+def test_wait_for_one_that_fails(clouds, run):
+    started(clouds)
+    looks(clouds, operation(status="failed", error="No valid host was found."))
+    result = run("dr", "failover", "prod-web-app", "--wait")
+    assert result.code == 1
+    assert "| error            | No valid host was found." in result.out
+
+
+def test_leftovers_are_shown_after_the_wait(clouds, run):
+    started(clouds)
+    failed = {"step": "delete_source_vm:x", "error": "Nova timeout after 300s", "resource_id": "y"}
+    looks(clouds, operation(steps_failed=[failed]))
+    result = run("dr", "failover", "prod-web-app", "--wait")
+    assert result.code == 0
+    assert '| steps_failed     | [{"step": "delete_source_vm:x",' in result.out
+
+
+def test_ctrl_c_during_the_wait(clouds, run, monkeypatch):
+    started(clouds)
+    looks(clouds, operation(status="running", progress=10))
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("protectorclient.osc.waiting.time.sleep", interrupt)
+    result = run("dr", "failover", "prod-web-app", "--wait")
+    assert result.code == 130
+    assert result.out == ""
+    assert f"openstack dr operation show {operation()['id']}" in result.err
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    progress = Progress(stream)
+    progress.update(operation(id="op-1", status="running", progress=50, phase="recreate_vms"))
+    progress.update(operation(id="op-1"))
+    progress.close()
+    bars = stream.getvalue().split("\r\033[K")
+    assert bars[1] == f"failover op-1 [{'#' * 15}{'.' * 15}]  50 % recreate_vms"
+    assert bars[2] == f"failover op-1 [{'#' * 30}] 100 % completed\n"

@@ -1,0 +1,243 @@
+//! Making and changing protection groups.
+
+use protector_core::{
+    group::{Group, GroupStatus, ResourceMappings},
+    id::{GroupId, ProjectId, SiteName},
+    site::{Site, SiteScope},
+};
+use protector_oslo::policy::{RuleName, Target};
+use protector_store::{StoreError, StoredGroup, group::GroupChange};
+
+use super::{App, names, volume_type};
+use crate::{
+    caller::Caller,
+    clouds::FoundVolumeType,
+    error::{ApiError, ApiResult},
+    peer,
+    wire::group::{GroupChanges, NewGroup},
+};
+
+impl App {
+    /// The registered site called `given`; 400 that names `field` if there is none.
+    pub async fn registered_site(&self, field: &str, given: &str) -> ApiResult<Site> {
+        match self.database.site_show(given).await {
+            Ok(site) => Ok(site),
+            Err(StoreError::NotFound { .. }) => Err(ApiError::bad_request(format!(
+                "{field}: no site {given} is registered; 'openstack dr site list' shows those that are."
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The project's group called `name`, if `caller` may do to it what `rule` guards.
+    ///
+    /// The path must name the token's project (403); another project's group is 404, as if it did not exist.
+    pub async fn group_for(
+        &self,
+        caller: &Caller,
+        project: &ProjectId,
+        name: &str,
+        rule: RuleName,
+    ) -> ApiResult<StoredGroup> {
+        caller.must_own(project)?;
+        let stored = self.database.group_show(project, name).await?;
+        let target = Target::of_project(stored.local_project_id.as_str());
+        self.enforce(rule, caller, &target)?;
+        Ok(stored)
+    }
+
+    /// The block rule for `group`: its other site must be able to hear of a change.
+    pub async fn require_peer_of(&self, group: &Group) -> ApiResult<()> {
+        let other = peer::other_scope(group, &self.settings.site_name);
+        peer::require(&*self.peer, &other.site).await
+    }
+}
+
+/// Checks everything that can be known of a new group without asking anybody.
+pub fn check_new(new: &NewGroup) -> ApiResult<()> {
+    names::name("protection_group.name", &new.name)?;
+    names::description("protection_group.description", new.description.as_deref())?;
+    names::network_mapping("protection_group.network_mapping", &new.network_mapping)?;
+    names::flavor_mapping("protection_group.flavor_mapping", &new.flavor_mapping)
+}
+
+/// Checks what is to change of a group.
+pub fn check_changes(changes: &GroupChanges) -> ApiResult<()> {
+    if let Some(name) = &changes.name {
+        names::name("protection_group.name", name)?;
+    }
+    if let Some(description) = &changes.description {
+        names::description("protection_group.description", description.as_deref())?;
+    }
+    if let Some(map) = &changes.network_mapping {
+        names::network_mapping("protection_group.network_mapping", map)?;
+    }
+    changes.flavor_mapping.as_ref().map_or(Ok(()), |map| {
+        names::flavor_mapping("protection_group.flavor_mapping", map)
+    })
+}
+
+/// Makes the group that `new` describes for the tenant whose project here is `project`. Nothing is stored yet.
+pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult<Group> {
+    check_new(&new)?;
+    let (primary, secondary) = two_sites(app, &new).await?;
+    let (primary, secondary) = scopes(app, project, primary.name, secondary.name).await?;
+    peer::require(&*app.peer, remote_of(app, &primary, &secondary)).await?;
+    let (primary_type, secondary_type) =
+        volume_types(app, &primary.site, &secondary.site, &new).await?;
+    let now = app.clock.now();
+    Ok(Group {
+        id: GroupId::new(app.ids.uuid().to_string()),
+        name: new.name,
+        description: new.description,
+        current_primary_site: primary.site.clone(),
+        primary,
+        secondary,
+        status: GroupStatus::Active,
+        replication_type: new.replication_type,
+        volume_type_id: primary_type.id,
+        secondary_volume_type_id: Some(secondary_type.id),
+        mappings: ResourceMappings {
+            networks: new.network_mapping,
+            flavors: new.flavor_mapping,
+        },
+        version: 1,
+        last_replication_at: None,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// The two sites of a new group: registered, different, one of them this protector's own.
+async fn two_sites(app: &App, new: &NewGroup) -> ApiResult<(Site, Site)> {
+    let primary = app
+        .registered_site("protection_group.primary_site", &new.primary_site)
+        .await?;
+    let secondary = app
+        .registered_site("protection_group.secondary_site", &new.secondary_site)
+        .await?;
+    if primary.id == secondary.id {
+        return Err(ApiError::bad_request(format!(
+            "protection_group.secondary_site: must be another site than primary_site, both are {}.",
+            primary.name
+        )));
+    }
+    let local = &app.settings.site_name;
+    if &primary.name != local && &secondary.name != local {
+        return Err(ApiError::bad_request(format!(
+            "protection_group.primary_site: one of the two sites must be {local}, whose protector this is."
+        )));
+    }
+    Ok((primary, secondary))
+}
+
+/// The tenant's projects on both sites: the caller's own here, the mapped one there.
+async fn scopes(
+    app: &App,
+    project: &ProjectId,
+    primary: SiteName,
+    secondary: SiteName,
+) -> ApiResult<(SiteScope, SiteScope)> {
+    let local = &app.settings.site_name;
+    let other = if &primary == local { &secondary } else { &primary };
+    let here = SiteScope {
+        site: local.clone(),
+        project_id: project.clone(),
+    };
+    let mapped = app
+        .database
+        .tenant_project_on(&here, other)
+        .await?
+        .ok_or_else(|| no_mapping(project, other))?;
+    let scope = |site: SiteName| SiteScope {
+        project_id: if &site == local {
+            project.clone()
+        } else {
+            mapped.clone()
+        },
+        site,
+    };
+    Ok((scope(primary), scope(secondary)))
+}
+
+fn no_mapping(project: &ProjectId, other: &SiteName) -> ApiError {
+    ApiError::conflict(format!(
+        "Project {project} has no tenant mapping to {other}; ask an administrator for 'openstack dr tenant mapping create'."
+    ))
+}
+
+fn remote_of<'s>(app: &App, primary: &'s SiteScope, secondary: &'s SiteScope) -> &'s SiteName {
+    if primary.site == app.settings.site_name {
+        &secondary.site
+    } else {
+        &primary.site
+    }
+}
+
+async fn volume_types(
+    app: &App,
+    primary: &SiteName,
+    secondary: &SiteName,
+    new: &NewGroup,
+) -> ApiResult<(FoundVolumeType, FoundVolumeType)> {
+    let wanted = new.replication_type;
+    let here = app.clouds.volume_types(primary).await?;
+    let first = volume_type::named(
+        "protection_group.volume_type",
+        primary,
+        &here,
+        &new.volume_type,
+        wanted,
+    )?;
+    let there = app.clouds.volume_types(secondary).await?;
+    let second = match &new.secondary_volume_type {
+        Some(given) => volume_type::named(
+            "protection_group.secondary_volume_type",
+            secondary,
+            &there,
+            given,
+            wanted,
+        )?,
+        None => volume_type::counterpart(secondary, &there, first, wanted)?,
+    };
+    Ok((first.clone(), second.clone()))
+}
+
+/// What the store is to change.
+pub fn change(changes: GroupChanges) -> GroupChange {
+    GroupChange {
+        name: changes.name,
+        description: changes.description,
+        networks: changes.network_mapping,
+        flavors: changes.flavor_mapping,
+    }
+}
+
+/// Refuses the removal of a group of which it is not certain where its servers run.
+pub fn refuse_delete(group: &Group) -> ApiResult<()> {
+    match group.status {
+        GroupStatus::Active
+        | GroupStatus::FailedOver
+        | GroupStatus::FailedOverPartial
+        | GroupStatus::Error => Ok(()),
+        GroupStatus::FailingOver | GroupStatus::FailingBack | GroupStatus::SplitBrain => {
+            Err(ApiError::conflict(format!(
+                "Protection group {} is {}: it can be deleted when it is active, failed_over, failed_over_partial or error.",
+                group.name, group.status
+            )))
+        }
+    }
+}
+
+/// Refuses a change of members, policy or mappings while the group moves.
+pub fn refuse_while_moving(group: &Group) -> ApiResult<()> {
+    match group.status {
+        GroupStatus::FailingOver | GroupStatus::FailingBack | GroupStatus::SplitBrain => {
+            Err(ApiError::conflict(format!(
+                "Protection group {} is {}: it cannot be changed now.",
+                group.name, group.status
+            )))
+        }
+        _ => Ok(()),
+    }
+}

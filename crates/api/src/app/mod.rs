@@ -1,0 +1,128 @@
+//! What the handlers stand on: the records, the policy, the clouds, the arrays, the clock.
+
+use std::sync::Arc;
+
+use protector_core::{clock::Clock, id::SiteName, storage::StorageDriver};
+use protector_oslo::{
+    Config, ConfigErrors,
+    policy::{Enforcer, RuleName, Target},
+};
+use protector_store::Database;
+use uuid::Uuid;
+
+use crate::{
+    caller::Caller,
+    clouds::Clouds,
+    error::{ApiError, ApiResult},
+    peer::Peer,
+    token::TokenValidator,
+};
+
+pub mod failover;
+pub mod group;
+pub mod names;
+pub mod member;
+pub mod operation;
+pub mod policy;
+pub mod protect;
+pub mod site;
+pub mod sync;
+pub mod volume_type;
+
+/// Where new ids come from.
+pub trait Ids: Send + Sync {
+    /// A new random UUID.
+    fn uuid(&self) -> Uuid;
+}
+
+/// Ids from the operating system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RandomIds;
+
+impl Ids for RandomIds {
+    fn uuid(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+}
+
+/// The part of the configuration that the API reads.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[DEFAULT] site_name`.
+    pub site_name: SiteName,
+    /// `[api] public_endpoint`.
+    pub public_endpoint: Option<String>,
+    /// `[api] max_limit`.
+    pub max_limit: usize,
+    /// `[oslo_middleware] max_request_body_size`, in bytes.
+    pub max_body_bytes: usize,
+    /// `[keystone_authtoken] www_authenticate_uri`, or its `auth_url`.
+    pub www_authenticate_uri: String,
+    /// `[engine] retain_source_volumes_on_failover`.
+    pub retain_source_volumes: bool,
+    /// `[engine] cleanup_requires_peer`.
+    pub cleanup_requires_peer: bool,
+}
+
+impl Settings {
+    /// Reads them from a valid configuration. Refuses one without the essentials.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigErrors> {
+        let essentials = config.essentials()?;
+        Ok(Self {
+            site_name: essentials.site_name.into(),
+            public_endpoint: config.api.public_endpoint.clone(),
+            max_limit: config.api.max_limit,
+            max_body_bytes: config.oslo_middleware.max_request_body_size,
+            www_authenticate_uri: config
+                .keystone_authtoken
+                .www_authenticate_uri
+                .clone()
+                .unwrap_or(essentials.auth_url),
+            retain_source_volumes: config.engine.retain_source_volumes_on_failover,
+            cleanup_requires_peer: config.engine.cleanup_requires_peer,
+        })
+    }
+}
+
+/// The service, put together. Handlers share one.
+pub struct App {
+    /// Groups, operations and all other records of this site.
+    pub database: Database,
+    /// Who may do what.
+    pub rules: Enforcer,
+    /// Who a token speaks for.
+    pub tokens: TokenValidator,
+    /// The clouds of the registered sites.
+    pub clouds: Arc<dyn Clouds>,
+    /// The protectors of the other sites.
+    pub peer: Arc<dyn Peer>,
+    /// The arrays.
+    pub storage: Arc<dyn StorageDriver>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// The configuration's part.
+    pub settings: Settings,
+}
+
+impl App {
+    /// Asks the policy whether `caller` may do what `rule` guards to `target`; 403 if not.
+    ///
+    /// On create the target is the new object, on show and delete the stored one, on update both are asked for.
+    pub fn enforce(&self, rule: RuleName, caller: &Caller, target: &Target) -> ApiResult<()> {
+        if self.allows(rule, caller, target) {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!(
+            "Policy doesn't allow {rule} to be performed."
+        )))
+    }
+
+    /// Asks the policy without refusing.
+    pub fn allows(&self, rule: RuleName, caller: &Caller, target: &Target) -> bool {
+        self.rules
+            .enforce(rule, &caller.credentials(), target)
+            .is_allowed()
+    }
+}

@@ -1,0 +1,180 @@
+//! What names, descriptions, URLs and mappings must look like. Every refusal names its field.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use crate::error::{ApiError, ApiResult};
+
+/// The longest name and description, in characters: what the database and the clouds' own names hold.
+const LONGEST: usize = 255;
+
+/// A name that people use in commands and URLs: printable, not blank, no slash, and not to be taken for an id.
+pub fn name(field: &str, text: &str) -> ApiResult<()> {
+    let refuse = |why: &str| Err(ApiError::bad_request(format!("{field}: {why}.")));
+    if text.trim().is_empty() {
+        return refuse("must not be empty");
+    }
+    if text.trim() != text {
+        return refuse("must not begin or end with a space");
+    }
+    if text.chars().count() > LONGEST {
+        return refuse("must be at most 255 characters long");
+    }
+    if text.chars().any(char::is_control) || text.contains('/') {
+        return refuse("must not contain '/' or control characters");
+    }
+    if Uuid::try_parse(text).is_ok() {
+        return refuse("must not be a UUID, since names and ids are used alike");
+    }
+    Ok(())
+}
+
+/// A description: anything printable, line breaks too.
+pub fn description(field: &str, text: Option<&str>) -> ApiResult<()> {
+    let Some(text) = text else { return Ok(()) };
+    let bad = text
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+    if bad || text.chars().count() > LONGEST {
+        return Err(ApiError::bad_request(format!(
+            "{field}: must be at most 255 printable characters."
+        )));
+    }
+    Ok(())
+}
+
+/// A piece of text that must be there: user, project, domain.
+pub fn present(field: &str, text: &str) -> ApiResult<()> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(ApiError::bad_request(format!(
+            "{field}: must not be empty or contain control characters."
+        )));
+    }
+    Ok(())
+}
+
+/// A secret that must be there. Says nothing of it.
+pub fn secret(field: &str, secret: &SecretString) -> ApiResult<()> {
+    if secret.expose_secret().is_empty() {
+        return Err(ApiError::bad_request(format!("{field}: must not be empty.")));
+    }
+    Ok(())
+}
+
+/// A path on the protector host.
+pub fn absolute_path(field: &str, text: &str) -> ApiResult<()> {
+    if text.starts_with('/') && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "{field}: must be an absolute path on the protector host."
+    )))
+}
+
+/// An `http` or `https` URL with a host, without credentials, query or fragment.
+pub fn http_url(field: &str, text: &str) -> ApiResult<()> {
+    let refuse = |why: &str| {
+        Err(ApiError::bad_request(format!(
+            "{field}: {why}; give a URL such as https://keystone.example.org:5000/v3."
+        )))
+    };
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return refuse("is not a URL");
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return refuse("must begin with http:// or https://");
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => {
+            refuse("must not contain a user or password")
+        }
+        Some(authority) if authority.host().is_empty() => refuse("has no host"),
+        None => refuse("has no host"),
+        Some(_) if uri.query().is_some() || text.contains('#') => {
+            refuse("must not have a query or a fragment")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// An array's address: a management URL, or `mock://` and a name.
+pub fn array_url(field: &str, text: &str) -> ApiResult<()> {
+    let good = ["https://", "http://", "mock://"]
+        .iter()
+        .filter_map(|scheme| text.strip_prefix(scheme))
+        .any(|rest| {
+            !rest.is_empty()
+                && !rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@')
+        });
+    if good {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "{field}: must be an array's URL without credentials, https://ARRAY, or mock://NAME for a simulated one."
+    )))
+}
+
+/// A network mapping: UUIDs on both sides.
+pub fn network_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    let odd = map
+        .iter()
+        .flat_map(|(from, to)| [from, to])
+        .find(|id| Uuid::try_parse(id).is_err());
+    odd.map_or(Ok(()), |id| {
+        Err(ApiError::bad_request(format!(
+            "{field}: '{id}' is not a network's UUID."
+        )))
+    })
+}
+
+/// A flavor mapping: ids, which Nova lets be almost anything.
+pub fn flavor_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    map.iter()
+        .flat_map(|(from, to)| [from, to])
+        .try_for_each(|id| present(field, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_printable_and_not_ids() {
+        assert!(name("name", "prod-web-app").is_ok());
+        assert!(name("name", "Büro Süd").is_ok());
+        for bad in ["", "  ", " x", "a/b", "a\nb", "7a3f2c11-0001-4b22-a918-000000000001"] {
+            let error = name("name", bad).unwrap_err();
+            assert!(error.message().starts_with("name: "), "{bad:?}");
+        }
+        assert!(name("name", &"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn urls_are_plain() {
+        assert!(http_url("auth_url", "https://k.example.org:5000/v3").is_ok());
+        assert!(http_url("auth_url", "http://[::1]:5000").is_ok());
+        for bad in ["", "keystone", "ftp://k", "https://u:p@k/", "https://k/?a=b", "file:///etc/passwd"] {
+            assert!(http_url("auth_url", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn arrays_are_urls_or_mocks() {
+        assert!(array_url("a", "mock://array-a").is_ok());
+        assert!(array_url("a", "https://10.0.0.1").is_ok());
+        for bad in ["array-a", "mock://", "https://u:p@array", "mock://a b"] {
+            assert!(array_url("a", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_mapping_has_uuids() {
+        let good = "7a3f2c11-0001-4b22-a918-000000000001";
+        let map = BTreeMap::from([(good.to_owned(), good.to_owned())]);
+        assert!(network_mapping("network_mapping", &map).is_ok());
+        let map = BTreeMap::from([(good.to_owned(), "net-b".to_owned())]);
+        assert!(network_mapping("network_mapping", &map).is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! Making and checking replication policies.
+
+use chrono::{DateTime, Utc};
+use protector_core::{group::Group, id::VolumeId, storage::StorageError};
+use protector_store::ReplicationPolicy;
+
+use super::{App, names, protect};
+use crate::{
+    error::{ApiError, ApiResult, Kind},
+    wire::policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
+};
+
+/// The group's policy; 404 with the command that makes one.
+pub async fn of(app: &App, group: &Group) -> ApiResult<ReplicationPolicy> {
+    app.database.policy_find(&group.id).await?.ok_or_else(|| {
+        ApiError::new(
+            Kind::NotFound,
+            format!(
+                "Protection group {} has no replication policy; 'openstack dr policy create' makes one.",
+                group.name
+            ),
+        )
+    })
+}
+
+/// A new policy for `group`.
+pub fn made(group: &Group, new: NewPolicy, now: DateTime<Utc>) -> ReplicationPolicy {
+    ReplicationPolicy {
+        group_id: group.id.clone(),
+        primary_fa_url: new.primary_fa_url,
+        secondary_fa_url: new.secondary_fa_url,
+        primary_fa_api_token: new.primary_fa_api_token.map(|token| token.0),
+        secondary_fa_api_token: new.secondary_fa_api_token.map(|token| token.0),
+        rpo_minutes: new.rpo_minutes,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// The policy that `changes` make of `policy`.
+pub fn changed(
+    mut policy: ReplicationPolicy,
+    changes: PolicyChanges,
+    now: DateTime<Utc>,
+) -> ReplicationPolicy {
+    if let Some(url) = changes.primary_fa_url {
+        policy.primary_fa_url = url;
+    }
+    if let Some(url) = changes.secondary_fa_url {
+        policy.secondary_fa_url = url;
+    }
+    if let Some(token) = changes.primary_fa_api_token {
+        policy.primary_fa_api_token = token.map(|token| token.0);
+    }
+    if let Some(token) = changes.secondary_fa_api_token {
+        policy.secondary_fa_api_token = token.map(|token| token.0);
+    }
+    if let Some(minutes) = changes.rpo_minutes {
+        policy.rpo_minutes = minutes;
+    }
+    policy.updated_at = now;
+    policy
+}
+
+/// Sees that the policy's arrays exist, are two, and hold what the group's members have.
+pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiResult<()> {
+    names::array_url("policy.primary_fa_url", &policy.primary_fa_url)?;
+    names::array_url("policy.secondary_fa_url", &policy.secondary_fa_url)?;
+    if policy.primary_fa_url == policy.secondary_fa_url {
+        return Err(ApiError::bad_request(
+            "policy.secondary_fa_url: must be another array than primary_fa_url.",
+        ));
+    }
+    if policy.rpo_minutes == 0 {
+        return Err(ApiError::bad_request(
+            "policy.rpo_minutes: must be at least 1, it is 0.",
+        ));
+    }
+    known(app, "policy.primary_fa_url", &policy.primary_fa_url).await?;
+    known(app, "policy.secondary_fa_url", &policy.secondary_fa_url).await?;
+    let array = current_array(group, policy);
+    for member in app.database.member_list(&group.id).await? {
+        for volume in &member.volumes {
+            if !holds(app, array, &volume.id).await? {
+                return Err(protect::foreign_backend(&volume.name, &volume.id, array));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The array on the site where the group runs now.
+pub fn current_array<'p>(group: &Group, policy: &'p ReplicationPolicy) -> &'p str {
+    if group.current_primary_site == group.secondary.site {
+        &policy.secondary_fa_url
+    } else {
+        &policy.primary_fa_url
+    }
+}
+
+async fn known(app: &App, field: &str, array: &str) -> ApiResult<()> {
+    app.storage.check(array).await.map_err(|error| match error {
+        StorageError::Unavailable { .. } => ApiError::unavailable(format!("{field}: {error}.")),
+        StorageError::Refused { .. } => ApiError::bad_request(format!("{field}: {error}.")),
+    })
+}
+
+/// Whether `volume` is an object on `array`.
+pub async fn holds(app: &App, array: &str, volume: &VolumeId) -> ApiResult<bool> {
+    app.storage
+        .holds(array, volume)
+        .await
+        .map_err(|error| match error {
+            StorageError::Unavailable { .. } => ApiError::unavailable(format!("{error}.")),
+            StorageError::Refused { .. } => ApiError::conflict(format!("{error}.")),
+        })
+}
+
+/// A policy as the API shows it.
+pub fn answer(policy: &ReplicationPolicy) -> PolicyAnswer {
+    PolicyAnswer {
+        policy: PolicyView {
+            primary_fa_url: policy.primary_fa_url.clone(),
+            secondary_fa_url: policy.secondary_fa_url.clone(),
+            primary_fa_api_token: policy.primary_fa_api_token.as_ref().map(|_| MASK),
+            secondary_fa_api_token: policy.secondary_fa_api_token.as_ref().map(|_| MASK),
+            rpo_minutes: policy.rpo_minutes,
+            created_at: policy.created_at.into(),
+            updated_at: policy.updated_at.into(),
+        },
+    }
+}

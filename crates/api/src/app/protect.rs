@@ -1,0 +1,310 @@
+//! What a server must be like to be protected, and what is kept of it.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use protector_core::{
+    group::ReplicationType,
+    id::{SiteName, VolumeId},
+    member::{KeyPair, ProtectedVolume, ServerSpec},
+    site::SiteScope,
+};
+
+use super::volume_type::{Eligibility, eligibility};
+use crate::{
+    clouds::{FoundAttachment, FoundServer, FoundVolume, FoundVolumeType},
+    error::{ApiError, ApiResult},
+};
+
+/// Refuses a server that cannot be brought to the other site.
+pub fn refuse_unprotectable(server: &FoundServer, scope: &SiteScope) -> ApiResult<()> {
+    let name = &server.name;
+    if server.project_id != scope.project_id {
+        return Err(no_such_server(server.id.as_str(), scope));
+    }
+    if server.boots_from_image || server.attachments.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "server_id: server {name} does not boot from a volume; only volumes are replicated, so its root disk would be lost."
+        )));
+    }
+    let settled = server.task_state.is_none()
+        && matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF");
+    if !settled {
+        let task = server
+            .task_state
+            .as_deref()
+            .map(|task| format!(" ({task})"))
+            .unwrap_or_default();
+        return Err(ApiError::conflict(format!(
+            "server_id: server {name} is {}{task}; a server is added while it is ACTIVE or SHUTOFF.",
+            server.status
+        )));
+    }
+    Ok(())
+}
+
+/// The refusal of a server that the tenant's project does not have.
+pub fn no_such_server(server: &str, scope: &SiteScope) -> ApiError {
+    ApiError::bad_request(format!(
+        "server_id: project {} on {} has no server {server}.",
+        scope.project_id, scope.site
+    ))
+}
+
+/// Refuses a volume whose type is not replicated as the group is.
+pub fn refuse_ineligible(
+    volume: &FoundVolume,
+    types: &[FoundVolumeType],
+    wanted: ReplicationType,
+    site: &SiteName,
+) -> ApiResult<()> {
+    let label = label(&volume.name, &volume.id);
+    let refuse = |why: String| {
+        Err(ApiError::bad_request(format!(
+            "volume {label} is ineligible: {why}."
+        )))
+    };
+    if volume.multiattach {
+        return refuse("it is multi-attach, and another server may write to it".to_owned());
+    }
+    let Some(type_name) = &volume.volume_type else {
+        return refuse("it has no volume type".to_owned());
+    };
+    let Some(found) = types
+        .iter()
+        .find(|known| &known.name == type_name || &known.id == type_name)
+    else {
+        return refuse(format!(
+            "its volume type {type_name} is not among those of {site}"
+        ));
+    };
+    match eligibility(found) {
+        Eligibility::Replicated(replication) if replication == wanted => Ok(()),
+        Eligibility::Replicated(replication) => refuse(format!(
+            "its volume type {type_name} replicates {}, the group replicates {}",
+            replication.as_str(),
+            wanted.as_str()
+        )),
+        Eligibility::Ineligible(why) => {
+            refuse(format!("its volume type is {type_name}, and {why}"))
+        }
+    }
+}
+
+/// The refusal of a volume that lives elsewhere than the policy's array.
+pub fn foreign_backend(name: &str, id: &VolumeId, array: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "volume {} is on a foreign backend: it is not an object of array {array}, which the group's replication policy names.",
+        label(name, id)
+    ))
+}
+
+fn label(name: &str, id: &VolumeId) -> String {
+    if name.is_empty() {
+        id.to_string()
+    } else {
+        format!("{name} ({id})")
+    }
+}
+
+/// The server's volumes as the group keeps them: the boot volume first, then by device.
+pub fn protected_volumes(
+    server: &FoundServer,
+    found: &BTreeMap<VolumeId, FoundVolume>,
+) -> Vec<ProtectedVolume> {
+    let mut places: Vec<&FoundAttachment> = server.attachments.iter().collect();
+    places.sort_by_key(|place| device_order(&place.device));
+    let boot = boot_volume(server, &places);
+    places.sort_by_key(|place| Some(&place.volume_id) != boot.as_ref());
+    places
+        .into_iter()
+        .filter_map(|place| {
+            let volume = found.get(&place.volume_id)?;
+            Some(ProtectedVolume {
+                id: volume.id.clone(),
+                name: volume.name.clone(),
+                size_gib: volume.size_gib,
+                device: place.device.clone(),
+                boot: Some(&place.volume_id) == boot.as_ref(),
+                delete_on_termination: place.delete_on_termination,
+                metadata: volume.metadata.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The volume on the root device; the first one where the cloud does not name a root device.
+fn boot_volume(server: &FoundServer, in_order: &[&FoundAttachment]) -> Option<VolumeId> {
+    let root = server.root_device.as_deref();
+    in_order
+        .iter()
+        .find(|place| Some(place.device.as_str()) == root)
+        .or_else(|| in_order.first())
+        .map(|place| place.volume_id.clone())
+}
+
+/// `/dev/vdb` comes before `/dev/vdaa`.
+fn device_order(device: &str) -> (usize, String) {
+    (device.len(), device.to_owned())
+}
+
+/// All of the server that its copy must have too.
+pub fn server_spec(
+    server: &FoundServer,
+    key_pair: Option<KeyPair>,
+    user_data: Option<String>,
+) -> ServerSpec {
+    ServerSpec {
+        flavor: server.flavor.clone(),
+        nics: server.nics.clone(),
+        security_groups: server.security_groups.clone(),
+        key_pair: key_pair.or_else(|| server.key_name.as_deref().map(name_without_key)),
+        metadata: server.metadata.clone(),
+        user_data: server.user_data.clone().or(user_data),
+        availability_zone: server.availability_zone.clone(),
+        config_drive: server.config_drive,
+        description: server.description.clone(),
+    }
+}
+
+fn name_without_key(name: &str) -> KeyPair {
+    KeyPair {
+        name: name.to_owned(),
+        public_key: None,
+        kind: "ssh".to_owned(),
+    }
+}
+
+/// Refuses user data that Nova would refuse on the day of the failover: not base64, or more than 65535 bytes of it.
+pub fn refuse_bad_user_data(user_data: Option<&str>) -> ApiResult<()> {
+    let Some(text) = user_data else { return Ok(()) };
+    if STANDARD.decode(text).is_err() {
+        return Err(ApiError::bad_request(
+            "user_data: must be base64, as 'base64 -w0 FILE' prints it.",
+        ));
+    }
+    if text.len() > 65_535 {
+        return Err(ApiError::bad_request(
+            "user_data: must be at most 65535 bytes of base64, Nova's limit.",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use protector_core::member::Flavor;
+
+    use super::*;
+
+    fn place(volume: &str, device: &str) -> FoundAttachment {
+        FoundAttachment {
+            volume_id: volume.into(),
+            device: device.to_owned(),
+            delete_on_termination: false,
+        }
+    }
+
+    fn server() -> FoundServer {
+        FoundServer {
+            id: "s".into(),
+            name: "web".to_owned(),
+            project_id: "p".into(),
+            status: "ACTIVE".to_owned(),
+            task_state: None,
+            boots_from_image: false,
+            root_device: Some("/dev/vda".to_owned()),
+            flavor: Flavor {
+                id: "f".into(),
+                name: "small".to_owned(),
+                vcpus: 1,
+                ram_mib: 512,
+            },
+            nics: vec![],
+            security_groups: vec![],
+            key_name: Some("alice".to_owned()),
+            metadata: BTreeMap::new(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+            attachments: vec![
+                place("far", "/dev/vdaa"),
+                place("data", "/dev/vdb"),
+                place("boot", "/dev/vda"),
+            ],
+        }
+    }
+
+    fn volume(id: &str) -> FoundVolume {
+        FoundVolume {
+            id: id.into(),
+            name: id.to_owned(),
+            size_gib: 1,
+            volume_type: Some("gold".to_owned()),
+            multiattach: false,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    fn scope() -> SiteScope {
+        SiteScope {
+            site: "site-a".into(),
+            project_id: "p".into(),
+        }
+    }
+
+    #[test]
+    fn volumes_come_boot_first_then_by_device() {
+        let found = ["boot", "data", "far"]
+            .map(|id| (VolumeId::from(id), volume(id)))
+            .into();
+        let volumes = protected_volumes(&server(), &found);
+        let order: Vec<(&str, bool)> = volumes.iter().map(|v| (v.name.as_str(), v.boot)).collect();
+        assert_eq!(order, [("boot", true), ("data", false), ("far", false)]);
+        let late_root = FoundServer {
+            root_device: Some("/dev/vdb".to_owned()),
+            ..server()
+        };
+        assert_eq!(protected_volumes(&late_root, &found)[0].name, "data");
+    }
+
+    #[test]
+    fn an_image_booted_busy_or_foreign_server_is_refused() {
+        assert!(refuse_unprotectable(&server(), &scope()).is_ok());
+        let image = FoundServer { boots_from_image: true, ..server() };
+        let busy = FoundServer { task_state: Some("deleting".to_owned()), ..server() };
+        let broken = FoundServer { status: "ERROR".to_owned(), ..server() };
+        let foreign = FoundServer { project_id: "q".into(), ..server() };
+        for server in [image, busy, broken, foreign] {
+            let error = refuse_unprotectable(&server, &scope()).unwrap_err();
+            assert!(error.message().starts_with("server_id: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_pair_that_nobody_could_read_keeps_its_name() {
+        let spec = server_spec(&server(), None, None);
+        let pair = spec.key_pair.unwrap();
+        assert_eq!((pair.name.as_str(), pair.public_key), ("alice", None));
+    }
+
+    #[test]
+    fn user_data_must_be_base64() {
+        assert!(refuse_bad_user_data(Some("I2Nsb3VkLWNvbmZpZw==")).is_ok());
+        assert!(refuse_bad_user_data(Some("#cloud-config")).is_err());
+    }
+
+    #[test]
+    fn an_ineligible_volume_is_named_with_the_reason() {
+        let plain = FoundVolumeType {
+            id: "t".to_owned(),
+            name: "gold".to_owned(),
+            extra_specs: BTreeMap::new(),
+        };
+        let error = refuse_ineligible(&volume("v"), &[plain], ReplicationType::Async, &"a".into())
+            .unwrap_err();
+        assert!(error.message().contains("volume v (v) is ineligible"), "{error}");
+        assert!(error.message().contains("replication_enabled"), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether both sites have the same metadata of a group, and bringing the other site up to date at once.
+
+use chrono::Duration;
+use protector_core::group::Group;
+use protector_store::{PushResult, StoredGroup, SyncState};
+
+use super::App;
+use crate::{
+    error::{ApiError, ApiResult},
+    peer::{self, PeerError},
+    wire::metadata::{NewMetadata, PushView, SiteVersion, SyncView},
+};
+
+const IN_SYNC: &str = "IN SYNC";
+const OUT_OF_SYNC: &str = "OUT OF SYNC";
+const UNREACHABLE: &str = "UNREACHABLE";
+
+/// How long the engine leaves a group alone whose push by hand has failed.
+const PAUSE_SECONDS: i64 = 30;
+
+/// The sync word of a group as the last push left it, without asking the other site.
+pub fn status_word(sync: &SyncState, version: u64) -> &'static str {
+    if sync.pushed_version >= version {
+        IN_SYNC
+    } else {
+        OUT_OF_SYNC
+    }
+}
+
+/// Asks the other site and compares.
+pub async fn compare(app: &App, stored: &StoredGroup) -> ApiResult<SyncView> {
+    let group = &stored.group;
+    let other = peer::other_scope(group, &app.settings.site_name);
+    let theirs = app.peer.version(other, &group.id).await;
+    let status = match &theirs {
+        Ok(Some(version)) if *version == group.version => IN_SYNC,
+        Ok(_) => OUT_OF_SYNC,
+        Err(_) => UNREACHABLE,
+    };
+    let version = match theirs {
+        Ok(version) => {
+            app.database.peer_version_seen(&group.id, version).await?;
+            version
+        }
+        Err(error) => {
+            tracing::info!(site = %other.site, %error, "the other site does not tell its version");
+            None
+        }
+    };
+    Ok(SyncView {
+        status,
+        sites: vec![
+            SiteVersion {
+                site: app.settings.site_name.to_string(),
+                version: Some(group.version),
+                local: true,
+            },
+            SiteVersion {
+                site: other.site.to_string(),
+                version,
+                local: false,
+            },
+        ],
+        last_push: last_push(&stored.sync),
+    })
+}
+
+fn last_push(sync: &SyncState) -> Option<PushView> {
+    sync.last_result().map(|result| PushView {
+        at: sync.last_push_at.map(Into::into),
+        result: match result {
+            PushResult::Ok => "OK",
+            PushResult::Failed => "FAILED",
+        },
+        error: sync.error.clone(),
+    })
+}
+
+/// Pushes a group's metadata now and notes how that went.
+pub async fn push(app: &App, group: &Group) -> ApiResult<()> {
+    let document = app.database.metadata_document(&group.id).await?;
+    // The version and the document are of one moment; the group may have moved on since the caller read it.
+    let version = document.group.version;
+    let metadata = NewMetadata {
+        version,
+        origin_site: app.settings.site_name.to_string(),
+        document: document.to_json()?,
+    };
+    let other = peer::other_scope(group, &app.settings.site_name);
+    let now = app.clock.now();
+    match app.peer.push(other, &group.id, &metadata).await {
+        Ok(_) => app.database.push_done(&group.id, version, now).await?,
+        Err(error) => {
+            let next = now + Duration::seconds(PAUSE_SECONDS);
+            let text = error.to_string();
+            app.database
+                .push_failed(&group.id, &text, now, next)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the other site that a group is about to be deleted here. The block rule holds.
+pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
+    let other = peer::other_scope(group, &app.settings.site_name);
+    match app.peer.withdraw(other, &group.id).await {
+        Ok(()) => Ok(()),
+        Err(PeerError::Unreachable(why)) => {
+            Err(ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(why))
+        }
+        Err(PeerError::Refused(why)) => Err(ApiError::conflict(format!(
+            "{} refused to forget the group: {why}.",
+            other.site
+        ))),
+    }
+}

@@ -1,0 +1,123 @@
+//! The caller: who a request's token speaks for.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::{HeaderName, request::Parts};
+use protector_core::id::{ProjectId, UserId};
+use protector_oslo::policy::{Credentials, Target};
+use secrecy::SecretString;
+
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    request::RequestContext,
+    token::{TokenError, TokenFacts},
+};
+
+/// The header with the caller's token.
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// What callers read when tokens cannot be validated; Keystone's middleware says the same.
+const KEYSTONE_AWAY: &str = "The Keystone service is temporarily unavailable.";
+
+/// The longest token that is looked at, in bytes: a fernet token has some 200, a PKI one some thousands.
+const LONGEST_TOKEN: usize = 8192;
+
+/// Who asks, with a valid token for a project.
+pub struct Caller {
+    facts: Arc<TokenFacts>,
+    project_id: ProjectId,
+    token: SecretString,
+}
+
+impl Caller {
+    /// The caller's project.
+    pub fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    /// The caller.
+    pub fn user_id(&self) -> &UserId {
+        &self.facts.user_id
+    }
+
+    /// The caller's token, to read in the caller's name what only the caller may read.
+    pub fn token(&self) -> &SecretString {
+        &self.token
+    }
+
+    /// Refuses a path whose project is not the token's.
+    pub fn must_own(&self, project: &ProjectId) -> ApiResult<()> {
+        if &self.project_id == project {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!(
+            "The token is for project {}, the path names project {project}; use the token's project in the path.",
+            self.project_id
+        )))
+    }
+
+    /// The caller's own project as the target of a policy rule.
+    pub fn own_project(&self) -> Target {
+        Target::of_project(self.project_id.as_str())
+    }
+
+    /// The caller as the policy sees it.
+    pub fn credentials(&self) -> Credentials {
+        let facts = &self.facts;
+        let optional = [
+            ("project_name", &facts.project_name),
+            ("user_domain_id", &facts.user_domain_id),
+            ("project_domain_id", &facts.project_domain_id),
+        ];
+        let base = Credentials::new(
+            facts.user_id.as_str(),
+            self.project_id.as_str(),
+            facts.roles.iter().cloned(),
+        )
+        .with("user_name", facts.user_name.clone());
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
+            .fold(base, |credentials, (name, value)| {
+                credentials.with(name, value)
+            })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let refused = || ApiError::unauthorized(&app.settings.www_authenticate_uri);
+        let token = parts
+            .headers
+            .get(&TOKEN_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| !text.is_empty() && text.len() <= LONGEST_TOKEN)
+            .map(|text| SecretString::from(text.to_owned()))
+            .ok_or_else(refused)?;
+        let facts = app
+            .tokens
+            .validate(&token)
+            .await
+            .map_err(|error| match error {
+                TokenError::Invalid => refused(),
+                TokenError::Unavailable(why) => {
+                    ApiError::unavailable(KEYSTONE_AWAY).with_detail(why)
+                }
+            })?;
+        let project_id = facts.project_id.clone().ok_or_else(|| {
+            ApiError::forbidden("The token is not scoped to a project; ask Keystone for one that is.")
+        })?;
+        if let Some(context) = parts.extensions.get::<RequestContext>() {
+            context.belongs_to(&project_id);
+        }
+        Ok(Self {
+            facts,
+            project_id,
+            token,
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! The clouds of the registered sites, as far as the API asks them something.
+//!
+//! A port in the domain's words, so that handlers can be tested with plain values. [`crate::openstack_clouds`] is the
+//! one that speaks HTTP.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use protector_core::{
+    id::{ProjectId, ServerId, SiteName, VolumeId},
+    member::{Flavor, KeyPair, Nic},
+    site::{Site, SiteScope},
+};
+use secrecy::SecretString;
+
+use crate::error::ApiError;
+
+/// Why a cloud did not tell what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloudError {
+    /// It does not answer, or answered 5xx until the patience ran out.
+    #[error("{site} does not answer: {why}")]
+    Unreachable {
+        /// Which site.
+        site: SiteName,
+        /// The last thing that was heard.
+        why: String,
+    },
+    /// It refused. The text has the cloud's words, its HTTP status and its request id.
+    #[error("{site} refused: {why}")]
+    Refused {
+        /// Which site.
+        site: SiteName,
+        /// Its words.
+        why: String,
+    },
+}
+
+impl From<CloudError> for ApiError {
+    fn from(error: CloudError) -> Self {
+        match &error {
+            CloudError::Unreachable { .. } => Self::unavailable(format!("{error}.")),
+            CloudError::Refused { .. } => Self::conflict(format!("{error}.")),
+        }
+    }
+}
+
+/// A server as its cloud shows it to a member of its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundServer {
+    /// Its id.
+    pub id: ServerId,
+    /// Its name.
+    pub name: String,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its status word.
+    pub status: String,
+    /// What Nova is doing with it.
+    pub task_state: Option<String>,
+    /// Whether it has a root disk of its own, made from an image, instead of a boot volume.
+    pub boots_from_image: bool,
+    /// The device that it boots from, `/dev/vda`.
+    pub root_device: Option<String>,
+    /// Its flavor.
+    pub flavor: Flavor,
+    /// Its network cards, in order.
+    pub nics: Vec<Nic>,
+    /// Names of its security groups, each once.
+    pub security_groups: Vec<String>,
+    /// Its key pair's name.
+    pub key_name: Option<String>,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Its user data, where the cloud shows it.
+    pub user_data: Option<String>,
+    /// Its availability zone.
+    pub availability_zone: Option<String>,
+    /// Whether it has a config drive.
+    pub config_drive: bool,
+    /// Its description.
+    pub description: Option<String>,
+    /// Its volumes.
+    pub attachments: Vec<FoundAttachment>,
+}
+
+/// A volume's place in a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundAttachment {
+    /// The volume.
+    pub volume_id: VolumeId,
+    /// Its device.
+    pub device: String,
+    /// Whether Nova deletes it with the server.
+    pub delete_on_termination: bool,
+}
+
+/// A volume as its cloud shows it to a member of its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundVolume {
+    /// Its id.
+    pub id: VolumeId,
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Its size in GiB.
+    pub size_gib: u64,
+    /// Its volume type's name.
+    pub volume_type: Option<String>,
+    /// Whether several servers may have it at once.
+    pub multiattach: bool,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A volume type as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundVolumeType {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its extra specs.
+    pub extra_specs: BTreeMap<String, String>,
+}
+
+/// What was found of one service of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceFinding {
+    /// Its newest microversion, where it has them, and its URL.
+    Answers {
+        /// `2.96`; `None` for services without microversions.
+        newest: Option<(u32, u32)>,
+        /// The endpoint in the catalogue.
+        url: String,
+    },
+    /// The catalogue does not have it for the site's region and interface.
+    NotInCatalog,
+    /// It is in the catalogue, and does not answer.
+    Silent {
+        /// What was heard instead.
+        why: String,
+    },
+}
+
+/// What a site shows to the service user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteInspection {
+    /// Names of the service user's roles in its project.
+    pub roles: Vec<String>,
+    /// Nova.
+    pub compute: ServiceFinding,
+    /// Cinder.
+    pub volume: ServiceFinding,
+    /// Neutron.
+    pub network: ServiceFinding,
+    /// Glance.
+    pub image: ServiceFinding,
+}
+
+/// The clouds of the registered sites.
+#[async_trait]
+pub trait Clouds: Send + Sync {
+    /// A server of a tenant's project, with its volumes' places; `None` if that project has no such server.
+    async fn server(
+        &self,
+        scope: &SiteScope,
+        server: &ServerId,
+    ) -> Result<Option<FoundServer>, CloudError>;
+
+    /// A volume of a tenant's project; `None` if that project has no such volume.
+    async fn volume(
+        &self,
+        scope: &SiteScope,
+        volume: &VolumeId,
+    ) -> Result<Option<FoundVolume>, CloudError>;
+
+    /// The key pair `name` of the user who owns `token`, a token of that site's Keystone.
+    async fn key_pair(
+        &self,
+        site: &SiteName,
+        token: &SecretString,
+        name: &str,
+    ) -> Result<Option<KeyPair>, CloudError>;
+
+    /// All volume types with their extra specs, read by the service user.
+    async fn volume_types(&self, site: &SiteName) -> Result<Vec<FoundVolumeType>, CloudError>;
+
+    /// Whether a project exists.
+    async fn project_exists(
+        &self,
+        site: &SiteName,
+        project: &ProjectId,
+    ) -> Result<bool, CloudError>;
+
+    /// Gives the service user the role `member` on a project. Already there: fine.
+    async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError>;
+
+    /// Looks at a site with its service user, whose password is `password`; the site need not be registered yet.
+    async fn inspect(
+        &self,
+        site: &Site,
+        password: &SecretString,
+    ) -> Result<SiteInspection, CloudError>;
+
+    /// Drops what is remembered of a site whose registration has changed.
+    async fn forget(&self, site: &SiteName);
+}

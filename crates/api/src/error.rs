@@ -1,0 +1,235 @@
+//! What a request that does not succeed is answered: one type, a public sentence and an internal detail, apart.
+//!
+//! The public sentence names the field and the fix. The detail goes to the log, with the request's ids, and nowhere
+//! else. Bodies have Nova's form, `{"badRequest": {"code": 400, "message": "…"}}`; 401 has Keystone's.
+
+use std::fmt;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+/// The kinds of refusal, each with its HTTP status and the key of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request itself is wrong.
+    BadRequest,
+    /// No valid token.
+    Unauthorized,
+    /// A valid token that does not suffice.
+    Forbidden,
+    /// The thing does not exist, or not for this project.
+    NotFound,
+    /// The path exists, this method on it does not.
+    MethodNotAllowed,
+    /// The API version asked for is not one that this service speaks.
+    NotAcceptable,
+    /// The request is right but not now: a state, a name that is taken, an operation under way.
+    Conflict,
+    /// The body is larger than `[oslo_middleware] max_request_body_size`.
+    TooLarge,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// A defect of protector. Never the user's doing.
+    Internal,
+    /// The name exists in the API, the work behind it is not in this release.
+    NotImplemented,
+    /// Keystone, a cloud or the database does not answer.
+    Unavailable,
+}
+
+impl Kind {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::BadRequest => "badRequest",
+            Self::Unauthorized => "error",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "itemNotFound",
+            Self::MethodNotAllowed => "badMethod",
+            Self::NotAcceptable => "notAcceptable",
+            Self::Conflict => "conflictingRequest",
+            Self::TooLarge => "overLimit",
+            Self::UnsupportedMediaType => "unsupportedMediaType",
+            Self::Internal => "serviceFault",
+            Self::NotImplemented => "notImplemented",
+            Self::Unavailable => "serviceUnavailable",
+        }
+    }
+}
+
+/// A refused or failed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    kind: Kind,
+    message: String,
+    detail: Option<String>,
+    header: Option<(HeaderName, String)>,
+}
+
+/// What a handler returns.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// An error of `kind` with the sentence that the caller reads.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            detail: None,
+            header: None,
+        }
+    }
+
+    /// 400: names the field and the fix.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Kind::BadRequest, message)
+    }
+
+    /// 403.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::Forbidden, message)
+    }
+
+    /// 404 in the words of the clients: `Protection group web could not be found.`
+    pub fn not_found(noun: &str, name: &str) -> Self {
+        Self::new(Kind::NotFound, format!("{noun} {name} could not be found."))
+    }
+
+    /// 409: says what stands in the way.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
+    }
+
+    /// 503: says who does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    /// 500: the caller learns nothing but that it was us; `detail` is logged.
+    pub fn internal(detail: impl fmt::Display) -> Self {
+        Self::new(
+            Kind::Internal,
+            "An unexpected error happened. Its cause is in the log of protector-api under this answer's X-OpenStack-Request-ID.",
+        )
+        .with_detail(detail)
+    }
+
+    /// 401 with the Keystone to ask for a token.
+    pub fn unauthorized(keystone: &str) -> Self {
+        Self {
+            header: Some((
+                header::WWW_AUTHENTICATE,
+                format!("Keystone uri=\"{keystone}\""),
+            )),
+            ..Self::new(
+                Kind::Unauthorized,
+                "The request you have made requires authentication.",
+            )
+        }
+    }
+
+    /// Adds what only the log may know.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl fmt::Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The sentence that the caller reads.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn body(&self) -> Value {
+        let code = self.kind.status().as_u16();
+        let inner = match self.kind {
+            Kind::Unauthorized => {
+                json!({"code": code, "title": "Unauthorized", "message": self.message})
+            }
+            _ => json!({"code": code, "message": self.message}),
+        };
+        json!({ self.kind.key(): inner })
+    }
+
+    fn log(&self) {
+        let status = self.kind.status().as_u16();
+        let detail = self.detail.as_deref().unwrap_or_default();
+        if self.kind == Kind::Internal {
+            tracing::error!(status, detail, "{}", self.message);
+        } else if self.kind == Kind::Unavailable {
+            tracing::warn!(status, detail, "{}", self.message);
+        } else {
+            tracing::info!(status, detail, "refused: {}", self.message);
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let mut response = (self.kind.status(), Json(self.body())).into_response();
+        if let Some((name, value)) = self.header
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_have_novas_form_and_401_keystones() {
+        let refused = ApiError::conflict("busy").body();
+        assert_eq!(
+            refused,
+            json!({"conflictingRequest": {"code": 409, "message": "busy"}})
+        );
+        let unknown = ApiError::unauthorized("http://k").body();
+        assert_eq!(unknown["error"]["title"], "Unauthorized");
+        assert_eq!(unknown["error"]["code"], 401);
+    }
+
+    #[test]
+    fn the_detail_is_never_in_the_answer() {
+        let error = ApiError::internal("password=hunter2");
+        assert!(!error.body().to_string().contains("hunter2"));
+        assert!(!error.to_string().contains("hunter2"));
+    }
+}

@@ -1,0 +1,80 @@
+//! The OpenAPI document, made from the routes.
+
+use axum::Json;
+use utoipa::openapi::{
+    Info, License, OpenApi, OpenApiBuilder, Tag,
+    security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+};
+
+use crate::version::Microversion;
+
+/// The document of all routes.
+pub fn openapi() -> OpenApi {
+    let (_, document) = crate::router::routes().split_for_parts();
+    document
+}
+
+/// What is said of the API as a whole.
+pub(crate) fn frame() -> OpenApi {
+    let mut info = Info::new("protector".to_owned(), Microversion::MAX.to_string());
+    info.description = Some(
+        "Disaster recovery of Nova servers between two OpenStack clouds, run by tenants. Errors have the form \
+         {\"badRequest\": {\"code\": 400, \"message\": \"…\"}}."
+            .to_owned(),
+    );
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    info.license = Some(license);
+    let mut document = OpenApiBuilder::new()
+        .info(info)
+        .tags(Some(TAGS.iter().map(|(name, text)| {
+            let mut tag = Tag::new(*name);
+            tag.description = Some((*text).to_owned());
+            tag
+        })))
+        .security(Some([SecurityRequirement::new(
+            "token",
+            Vec::<String>::new(),
+        )]))
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme(
+            "token",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                "X-Auth-Token",
+                "A project-scoped token of the site's Keystone.",
+            ))),
+        );
+    document
+}
+
+const TAGS: &[(&str, &str)] = &[
+    ("versions", "Versions and documents of the API."),
+    ("sites", "The two clouds, registered by administrators."),
+    (
+        "tenant mappings",
+        "Which projects of the two clouds belong to the same tenant.",
+    ),
+    ("protection groups", "Servers that fail over together."),
+    ("members", "The servers of a group."),
+    (
+        "replication policy",
+        "The arrays that replicate a group, and its recovery point objective.",
+    ),
+    (
+        "resource mappings",
+        "Which network and flavor stands for which on the other site.",
+    ),
+    ("actions", "What can be done with a group."),
+    ("metadata", "A group's metadata on both sites."),
+    ("operations", "What was done, step by step."),
+];
+
+/// This document. No token is needed.
+#[utoipa::path(get, path = "/v1/openapi.json", operation_id = "openapi_show", tag = "versions", security(()),
+    responses((status = 200, description = "The OpenAPI document", body = Object)))]
+pub async fn show() -> Json<OpenApi> {
+    Json(openapi())
+}

@@ -1,0 +1,194 @@
+//! Operations: what was done, step by step, and the cleanup of what one left behind.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{OriginalUri, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use protector_core::{
+    id::{GroupId, OperationId, ProjectId},
+    operation::{OperationKind, OperationRecord, OperationState},
+};
+use protector_oslo::policy::{RuleName, Target, rules};
+use protector_store::{
+    OperationFilter, OperationSortKey, Page, SortDir as StoreSortDir, StoreError,
+};
+
+use crate::{
+    app::{
+        App,
+        operation::{Asker, start_cleanup},
+    },
+    caller::Caller,
+    error::ApiResult,
+    extract::{Body, Path, Query},
+    request::RequestContext,
+    wire::{
+        operation::{
+            CleanupAnswer, CleanupRequest, DetailQuery, OperationAnswer, OperationDetail,
+            OperationQuery, OperationView, OperationsAnswer, StatusWord, TypeWord,
+        },
+        page::{self, SortDir, next_link},
+    },
+};
+
+/// Lists the project's operations.
+#[utoipa::path(get, path = "/v1/{project_id}/operations", operation_id = "operation_list", tag = "operations",
+    params(("project_id" = String, Path, description = "The token's project"), OperationQuery),
+    responses((status = 200, body = OperationsAnswer)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Path(project): Path<ProjectId>,
+    Query(query): Query<OperationQuery>,
+) -> ApiResult<Json<OperationsAnswer>> {
+    caller.must_own(&project)?;
+    app.enforce(rules::OPERATIONS_INDEX, &caller, &caller.own_project())?;
+    let group_id = match &query.protection_group {
+        Some(name) => Some(group_id(&app, &project, name).await?),
+        None => None,
+    };
+    let filter = OperationFilter {
+        project_id: Some(project),
+        group_id,
+        kind: query.operation_type.map(kind),
+        states: query.status.map(states).unwrap_or_default(),
+        parent_id: None,
+    };
+    let page = Page {
+        limit: page::limit(query.limit, app.settings.max_limit)? as u64,
+        marker: query.marker,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: match query.sort_dir {
+            SortDir::Asc => StoreSortDir::Asc,
+            SortDir::Desc => StoreSortDir::Desc,
+        },
+    };
+    let listed = app.database.operation_list(&filter, &page).await?;
+    let last = listed.items.last().filter(|_| listed.more);
+    Ok(Json(OperationsAnswer {
+        operations_links: last
+            .map(|record| vec![next_link(&uri, record.operation.id.as_str())]),
+        operations: listed
+            .items
+            .iter()
+            .map(|record| OperationView::of(record, OperationDetail::Record))
+            .collect(),
+    }))
+}
+
+/// The id of the group that a query names. Operations outlive their groups, so an unknown name may be an old id.
+async fn group_id(app: &App, project: &ProjectId, name: &str) -> ApiResult<GroupId> {
+    match app.database.group_show(project, name).await {
+        Ok(stored) => Ok(stored.group.id),
+        Err(StoreError::NotFound { .. }) => Ok(name.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn kind(word: TypeWord) -> OperationKind {
+    match word {
+        TypeWord::Failover => OperationKind::Failover,
+        TypeWord::Failback => OperationKind::Failback,
+        TypeWord::TestFailover => OperationKind::TestFailover,
+        TypeWord::TestCleanup => OperationKind::TestCleanup,
+        TypeWord::Cleanup => OperationKind::Cleanup,
+    }
+}
+
+fn states(word: StatusWord) -> Vec<OperationState> {
+    match word {
+        StatusWord::Pending => vec![OperationState::Queued],
+        StatusWord::Running => vec![OperationState::Running, OperationState::Unwinding],
+        StatusWord::Completed => vec![OperationState::Completed],
+        StatusWord::Failed => vec![OperationState::Failed],
+    }
+}
+
+/// The project's operation `id`, if `caller` may do to it what `rule` guards.
+async fn operation_for(
+    app: &App,
+    caller: &Caller,
+    project: &ProjectId,
+    id: String,
+    rule: RuleName,
+) -> ApiResult<OperationRecord> {
+    caller.must_own(project)?;
+    let id = OperationId::new(id);
+    let record = app.database.operation_show(project, &id).await?;
+    let target = Target::of_project(record.operation.project_id.as_str());
+    app.enforce(rule, caller, &target)?;
+    Ok(record)
+}
+
+/// Shows an operation; each of its steps with `detail=true`.
+#[utoipa::path(get, path = "/v1/{project_id}/operations/{operation}", operation_id = "operation_show", tag = "operations",
+    params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id"), DetailQuery),
+    responses((status = 200, body = OperationAnswer), (status = 404, description = "No such operation in the project")))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((project, operation)): Path<(ProjectId, String)>,
+    Query(query): Query<DetailQuery>,
+) -> ApiResult<Json<OperationAnswer>> {
+    let rule = rules::OPERATIONS_SHOW;
+    let record = operation_for(&app, &caller, &project, operation, rule).await?;
+    let detail = if query.detail {
+        OperationDetail::Steps
+    } else {
+        OperationDetail::Record
+    };
+    Ok(Json(OperationAnswer {
+        operation: OperationView::of(&record, detail),
+    }))
+}
+
+/// Deletes what an ended operation left behind. Safe to repeat.
+#[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/cleanup", operation_id = "operation_cleanup", tag = "operations",
+    params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id")),
+    request_body = CleanupRequest,
+    responses((status = 202, body = CleanupAnswer, headers(("Location" = String, description = "The cleanup operation"))),
+        (status = 200, body = CleanupAnswer, description = "Nothing is left"),
+        (status = 404, description = "No such operation in the project"),
+        (status = 409, description = "It has not ended, is being cleaned up, or the other site is unreachable")))]
+pub async fn cleanup(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Extension(request): Extension<RequestContext>,
+    Path((project, operation)): Path<(ProjectId, String)>,
+    _body: Body<CleanupRequest>,
+) -> ApiResult<Response> {
+    let rule = rules::OPERATIONS_CLEANUP;
+    let parent = operation_for(&app, &caller, &project, operation, rule).await?;
+    let asker = Asker {
+        caller: &caller,
+        request: &request,
+    };
+    let cleanup = start_cleanup(&app, asker, &parent).await?;
+    let Some(record) = cleanup.record else {
+        return Ok(Json(CleanupAnswer {
+            operation: None,
+            cleanup: cleanup.view,
+        })
+        .into_response());
+    };
+    let location = format!("/v1/{project}/operations/{}", record.operation.id);
+    let view = OperationView {
+        cleanup: Some(cleanup.view.clone()),
+        ..OperationView::of(&record, OperationDetail::Record)
+    };
+    let answer = CleanupAnswer {
+        operation: Some(view),
+        cleanup: cleanup.view,
+    };
+    Ok((
+        StatusCode::ACCEPTED,
+        [(header::LOCATION, location)],
+        Json(answer),
+    )
+        .into_response())
+}

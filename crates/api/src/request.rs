@@ -1,0 +1,96 @@
+//! Around every request: its ids, its span, and its line in the access log.
+
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use protector_core::id::ProjectId;
+use protector_oslo::{GlobalRequestId, RequestId};
+use tracing::Instrument as _;
+
+use crate::{app::App, error::ApiError};
+
+/// The header with a request's id.
+pub const REQUEST_ID_HEADER: HeaderName =
+    HeaderName::from_static(protector_oslo::request_id::REQUEST_ID_HEADER);
+
+/// What is known of a request before its handler runs.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The id that this service gave it; in its answer.
+    pub local: RequestId,
+    /// The id that the caller gave it, when it has the right form; sent on to the clouds.
+    pub global: Option<GlobalRequestId>,
+    /// Filled in when the token is validated; for the access log.
+    project: Arc<OnceLock<ProjectId>>,
+}
+
+impl RequestContext {
+    fn of(headers: &HeaderMap, local: RequestId) -> Self {
+        let global = headers
+            .get(&REQUEST_ID_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(GlobalRequestId::from_header);
+        Self {
+            local,
+            global,
+            project: Arc::new(OnceLock::new()),
+        }
+    }
+
+    /// Notes whose request it is.
+    pub fn belongs_to(&self, project: &ProjectId) {
+        // A request has one caller; a second note would say the same.
+        let _ = self.project.set(project.clone());
+    }
+}
+
+/// Gives a request its ids and its span, and writes its line in the access log.
+///
+/// The line holds the path without the query string, and no header: nothing that could be a secret.
+pub async fn accompany(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let context = RequestContext::of(request.headers(), RequestId::from_uuid(app.ids.uuid()));
+    let global = context.global.map(|id| id.to_string()).unwrap_or_default();
+    let span = tracing::info_span!("request", request_id = %context.local, global_request_id = %global);
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    request.extensions_mut().insert(context.clone());
+    let began = Instant::now();
+    async move {
+        let mut response = next.run(request).await;
+        if let Ok(value) = HeaderValue::from_str(&context.local.to_string()) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        tracing::info!(
+            target: "protector_api::access",
+            %method,
+            path,
+            status = response.status().as_u16(),
+            ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            project = context.project.get().map(ProjectId::as_str).unwrap_or("-"),
+            "answered"
+        );
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Turns a panic of a handler into the answer of any other defect.
+pub fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    let what = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    ApiError::internal(format!("a handler panicked: {what}")).into_response()
+}

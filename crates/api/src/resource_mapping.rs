@@ -1,0 +1,72 @@
+//! Which network and flavor of one site stands for which on the other.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use protector_core::id::ProjectId;
+use protector_oslo::policy::rules;
+use protector_store::group::GroupChange;
+
+use crate::{
+    app::{App, group as app_group, names},
+    caller::Caller,
+    error::ApiResult,
+    extract::{Body, Path},
+    wire::group::{MappingChanges, MappingsAnswer, MappingsView, UpdateMappings},
+};
+
+/// Shows a group's mappings, read from its primary to its secondary site.
+#[utoipa::path(get, path = "/v1/{project_id}/protection-groups/{group}/resource-mappings", operation_id = "resource_mapping_show", tag = "resource mappings",
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
+    responses((status = 200, body = MappingsAnswer), (status = 404, description = "No such group in the project")))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((project, group)): Path<(ProjectId, String)>,
+) -> ApiResult<Json<MappingsAnswer>> {
+    let rule = rules::RESOURCE_MAPPINGS_SHOW;
+    let stored = app.group_for(&caller, &project, &group, rule).await?;
+    Ok(Json(MappingsAnswer {
+        resource_mappings: MappingsView::from(&stored.group.mappings),
+    }))
+}
+
+/// Replaces a group's mappings; one that is left out stays.
+#[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}/resource-mappings", operation_id = "resource_mapping_update", tag = "resource mappings",
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
+    request_body = UpdateMappings,
+    responses((status = 200, body = MappingsAnswer), (status = 404, description = "No such group in the project"),
+        (status = 409, description = "The group is busy, or the other site is unreachable")))]
+pub async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((project, group)): Path<(ProjectId, String)>,
+    Body(body): Body<UpdateMappings>,
+) -> ApiResult<Json<MappingsAnswer>> {
+    let rule = rules::RESOURCE_MAPPINGS_UPDATE;
+    let stored = app.group_for(&caller, &project, &group, rule).await?;
+    check(&body.resource_mappings)?;
+    app_group::refuse_while_moving(&stored.group)?;
+    app.require_peer_of(&stored.group).await?;
+    let change = GroupChange {
+        networks: body.resource_mappings.network_mapping,
+        flavors: body.resource_mappings.flavor_mapping,
+        ..GroupChange::default()
+    };
+    let stored = app
+        .database
+        .group_update(&stored.group.id, &change, app.clock.now())
+        .await?;
+    Ok(Json(MappingsAnswer {
+        resource_mappings: MappingsView::from(&stored.group.mappings),
+    }))
+}
+
+fn check(changes: &MappingChanges) -> ApiResult<()> {
+    if let Some(map) = &changes.network_mapping {
+        names::network_mapping("resource_mappings.network_mapping", map)?;
+    }
+    changes.flavor_mapping.as_ref().map_or(Ok(()), |map| {
+        names::flavor_mapping("resource_mappings.flavor_mapping", map)
+    })
+}

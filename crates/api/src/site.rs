@@ -1,0 +1,173 @@
+//! Sites: registered by administrators, seen in outline by everybody.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use protector_core::site::{Site, SiteStatus};
+use protector_oslo::policy::{Target, rules};
+
+use crate::{
+    app::{App, site as app_site, volume_type},
+    caller::Caller,
+    error::{ApiError, ApiResult},
+    extract::{Body, Path},
+    wire::site::{
+        CreateSite, SiteAnswer, SiteDetail, SiteView, SitesAnswer, UpdateSite, ValidationAnswer,
+        VolumeTypesAnswer,
+    },
+};
+
+fn detail_for(app: &App, caller: &Caller) -> SiteDetail {
+    if app.allows(rules::SITES_UPDATE, caller, &Target::none()) {
+        SiteDetail::Registration
+    } else {
+        SiteDetail::Outline
+    }
+}
+
+fn view(app: &App, site: &Site, detail: SiteDetail) -> SiteView {
+    SiteView::of(site, site.name == app.settings.site_name, detail)
+}
+
+/// Lists the sites. Tenants see names and states only.
+#[utoipa::path(get, path = "/v1/admin/sites", operation_id = "site_list", tag = "sites",
+    responses((status = 200, body = SitesAnswer)))]
+pub async fn list(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<SitesAnswer>> {
+    app.enforce(rules::SITES_INDEX, &caller, &Target::none())?;
+    let detail = detail_for(&app, &caller);
+    let sites = app.database.site_list().await?;
+    Ok(Json(SitesAnswer {
+        sites: sites.iter().map(|site| view(&app, site, detail)).collect(),
+    }))
+}
+
+/// Registers a site.
+#[utoipa::path(post, path = "/v1/admin/sites", operation_id = "site_create", tag = "sites",
+    request_body = CreateSite,
+    responses((status = 201, body = SiteAnswer), (status = 409, description = "The name or id is taken")))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(body): Body<CreateSite>,
+) -> ApiResult<(StatusCode, Json<SiteAnswer>)> {
+    app.enforce(rules::SITES_CREATE, &caller, &Target::none())?;
+    app_site::check_new(&body.site)?;
+    let (site, password) = app_site::registered(&app, body.site);
+    app.database.site_insert(&site, &password).await?;
+    app.clouds.forget(&site.name).await;
+    tracing::info!(site = %site.name, "site registered");
+    let site = view(&app, &site, SiteDetail::Registration);
+    Ok((StatusCode::CREATED, Json(SiteAnswer { site })))
+}
+
+/// Shows a site. Tenants see its name and state only.
+#[utoipa::path(get, path = "/v1/admin/sites/{site}", operation_id = "site_show", tag = "sites",
+    params(("site" = String, Path, description = "Name or id")),
+    responses((status = 200, body = SiteAnswer), (status = 404, description = "No such site")))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(site): Path<String>,
+) -> ApiResult<Json<SiteAnswer>> {
+    app.enforce(rules::SITES_SHOW, &caller, &Target::none())?;
+    let site = app.database.site_show(&site).await?;
+    let site = view(&app, &site, detail_for(&app, &caller));
+    Ok(Json(SiteAnswer { site }))
+}
+
+/// Changes how the service reaches a site.
+#[utoipa::path(put, path = "/v1/admin/sites/{site}", operation_id = "site_update", tag = "sites",
+    params(("site" = String, Path, description = "Name or id")),
+    request_body = UpdateSite,
+    responses((status = 200, body = SiteAnswer), (status = 404, description = "No such site")))]
+pub async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(site): Path<String>,
+    Body(body): Body<UpdateSite>,
+) -> ApiResult<Json<SiteAnswer>> {
+    app.enforce(rules::SITES_UPDATE, &caller, &Target::none())?;
+    app_site::check_changes(&body.site)?;
+    let site = app.database.site_show(&site).await?;
+    let password = body.site.password.clone().map(|password| password.0);
+    let site = app_site::changed(&site, body.site, app.clock.now());
+    app.database.site_update(&site, password.as_ref()).await?;
+    app.clouds.forget(&site.name).await;
+    let site = view(&app, &site, SiteDetail::Registration);
+    Ok(Json(SiteAnswer { site }))
+}
+
+/// Removes a site that no protection group uses.
+#[utoipa::path(delete, path = "/v1/admin/sites/{site}", operation_id = "site_delete", tag = "sites",
+    params(("site" = String, Path, description = "Name or id")),
+    responses((status = 204, description = "Removed"), (status = 404, description = "No such site"),
+        (status = 409, description = "Protection groups use it")))]
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(site): Path<String>,
+) -> ApiResult<StatusCode> {
+    app.enforce(rules::SITES_DELETE, &caller, &Target::none())?;
+    let site = app.database.site_show(&site).await?;
+    app.database.site_delete(site.id.as_str()).await?;
+    app.clouds.forget(&site.name).await;
+    tracing::info!(site = %site.name, "site removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Checks that a site can be reached and used.
+#[utoipa::path(post, path = "/v1/admin/sites/{site}/validate", operation_id = "site_validate", tag = "sites",
+    params(("site" = String, Path, description = "Name or id")),
+    responses((status = 200, body = ValidationAnswer), (status = 404, description = "No such site")))]
+pub async fn validate(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(site): Path<String>,
+) -> ApiResult<Json<ValidationAnswer>> {
+    app.enforce(rules::SITES_VALIDATE, &caller, &Target::none())?;
+    let site = app.database.site_show(&site).await?;
+    let password = app.database.site_password(&site.name).await?;
+    let validation = app_site::validate(&app, &site, &password).await;
+    let reached = validation
+        .checks
+        .iter()
+        .any(|check| check.name == "keystone" && check.ok);
+    note_status(&app, site, reached).await?;
+    Ok(Json(ValidationAnswer { validation }))
+}
+
+/// A site that an administrator has taken out of use stays so.
+async fn note_status(app: &App, site: Site, reached: bool) -> ApiResult<()> {
+    let status = match (site.status, reached) {
+        (SiteStatus::Disabled, _) => SiteStatus::Disabled,
+        (_, true) => SiteStatus::Active,
+        (_, false) => SiteStatus::Unreachable,
+    };
+    if status == site.status {
+        return Ok(());
+    }
+    let changed = Site { status, ..site };
+    app.database
+        .site_update(&changed, None)
+        .await
+        .map_err(ApiError::from)
+}
+
+/// Lists a site's volume types and whether protection groups can use them.
+#[utoipa::path(get, path = "/v1/admin/sites/{site}/volume-types", operation_id = "site_volume_types", tag = "sites",
+    params(("site" = String, Path, description = "Name or id")),
+    responses((status = 200, body = VolumeTypesAnswer), (status = 404, description = "No such site"),
+        (status = 503, description = "The site does not answer")))]
+pub async fn volume_types(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(site): Path<String>,
+) -> ApiResult<Json<VolumeTypesAnswer>> {
+    app.enforce(rules::SITES_LIST_VOLUME_TYPES, &caller, &Target::none())?;
+    let site = app.database.site_show(&site).await?;
+    let mut types = app.clouds.volume_types(&site.name).await?;
+    types.sort_by(|a, b| a.name.cmp(&b.name));
+    let volume_types = types.iter().map(volume_type::view).collect();
+    Ok(Json(VolumeTypesAnswer { volume_types }))
+}

@@ -1,0 +1,70 @@
+//! What the records say, as answers.
+
+use protector_store::{LockKind, Noun, StoreError};
+
+use crate::error::ApiError;
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::NotFound { what, name } => Self::not_found(noun(what), &name),
+            StoreError::Ambiguous { what, name } => Self::conflict(format!(
+                "Multiple {}s match {name}; use the id.",
+                noun(what).to_lowercase()
+            )),
+            StoreError::Duplicate { what, field, value } => Self::conflict(format!(
+                "{field}: a {what} with {field} {value} exists already."
+            )),
+            StoreError::InUse { what, name, by } => {
+                Self::conflict(format!("{} {name} is in use by {by}.", noun(what)))
+            }
+            StoreError::Locked {
+                kind,
+                resource_id,
+                by_operation,
+            } => Self::conflict(locked(kind, &resource_id, by_operation.as_str())),
+            StoreError::GroupChanged { .. } | StoreError::StaleMetadata { .. } => {
+                Self::conflict(format!("{text}."))
+            }
+            StoreError::BadDocument(why) => {
+                Self::bad_request(format!("metadata.document: {why}."))
+            }
+            StoreError::MarkerNotFound(marker) => Self::bad_request(format!(
+                "marker: no entry of this list has the id {marker}."
+            )),
+            StoreError::Busy(_) | StoreError::Unavailable(_) => {
+                Self::unavailable("The database of protector is temporarily unavailable.")
+                    .with_detail(text)
+            }
+            StoreError::SchemaBehind { .. }
+            | StoreError::SchemaAhead(_)
+            | StoreError::BadConnection(_)
+            | StoreError::Secret(_)
+            | StoreError::Unreadable(_)
+            | StoreError::Database(_) => Self::internal(text),
+        }
+    }
+}
+
+fn locked(kind: LockKind, resource: &str, operation: &str) -> String {
+    match kind {
+        LockKind::Group => format!(
+            "Protection group {resource} is busy: operation {operation} has not ended; watch it with 'openstack dr operation show {operation}'."
+        ),
+        LockKind::CleanupOf => format!(
+            "Operation {resource} is being cleaned up by operation {operation}; watch it with 'openstack dr operation show {operation}'."
+        ),
+    }
+}
+
+fn noun(what: Noun) -> &'static str {
+    match what {
+        Noun::Site => "Site",
+        Noun::TenantMapping => "Tenant mapping",
+        Noun::Group => "Protection group",
+        Noun::Member => "Member",
+        Noun::Policy => "Replication policy",
+        Noun::Operation => "Operation",
+    }
+}

@@ -1,0 +1,146 @@
+//! Tenant mappings: which projects of two sites belong to the same tenant.
+//!
+//! Making one is the act by which an administrator lets the service work for that tenant: the service user gets the
+//! role `member` on both projects.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use protector_core::{
+    id::TenantMappingId,
+    site::{SiteScope, TenantMapping},
+};
+use protector_oslo::policy::{Target, rules};
+
+use crate::{
+    app::{App, names},
+    caller::Caller,
+    error::{ApiError, ApiResult},
+    extract::{Body, Path},
+    wire::tenant_mapping::{
+        CreateTenantMapping, TenantMappingAnswer, TenantMappingView, TenantMappingsAnswer,
+    },
+};
+
+/// Lists all mappings.
+#[utoipa::path(get, path = "/v1/admin/tenant-mappings", operation_id = "tenant_mapping_list", tag = "tenant mappings",
+    responses((status = 200, body = TenantMappingsAnswer)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> ApiResult<Json<TenantMappingsAnswer>> {
+    app.enforce(rules::TENANT_MAPPINGS_INDEX, &caller, &Target::none())?;
+    let mappings = app.database.tenant_mapping_list().await?;
+    Ok(Json(TenantMappingsAnswer {
+        tenant_mappings: mappings.iter().map(TenantMappingView::from).collect(),
+    }))
+}
+
+/// Maps a project to its counterpart and gives the service its role on both.
+#[utoipa::path(post, path = "/v1/admin/tenant-mappings", operation_id = "tenant_mapping_create", tag = "tenant mappings",
+    request_body = CreateTenantMapping,
+    responses((status = 201, body = TenantMappingAnswer),
+        (status = 400, description = "A site or a project does not exist"),
+        (status = 409, description = "A project is mapped already"),
+        (status = 503, description = "A site does not answer")))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(body): Body<CreateTenantMapping>,
+) -> ApiResult<(StatusCode, Json<TenantMappingAnswer>)> {
+    app.enforce(rules::TENANT_MAPPINGS_CREATE, &caller, &Target::none())?;
+    let new = body.tenant_mapping;
+    let primary = scope(&app, "primary", &new.primary_site, &new.primary_project_id).await?;
+    let secondary = scope(
+        &app,
+        "secondary",
+        &new.secondary_site,
+        &new.secondary_project_id,
+    )
+    .await?;
+    if primary.site == secondary.site {
+        return Err(ApiError::bad_request(format!(
+            "tenant_mapping.secondary_site: must be another site than primary_site, both are {}.",
+            primary.site
+        )));
+    }
+    let id = new.id.unwrap_or_else(|| app.ids.uuid());
+    let mapping = TenantMapping {
+        id: TenantMappingId::new(id.to_string()),
+        primary,
+        secondary,
+        created_at: app.clock.now(),
+    };
+    // The roles first: they can be given twice, and a mapping without them would promise what is not there.
+    for scope in [&mapping.primary, &mapping.secondary] {
+        app.clouds
+            .grant_member(&scope.site, &scope.project_id)
+            .await?;
+    }
+    app.database.tenant_mapping_insert(&mapping).await?;
+    tracing::info!(
+        primary = %mapping.primary.project_id,
+        secondary = %mapping.secondary.project_id,
+        "tenant mapping made, the service user is member of both projects"
+    );
+    let tenant_mapping = TenantMappingView::from(&mapping);
+    Ok((
+        StatusCode::CREATED,
+        Json(TenantMappingAnswer { tenant_mapping }),
+    ))
+}
+
+/// One side of a mapping: a registered site and a project that exists there.
+async fn scope(app: &App, side: &str, site: &str, project: &str) -> ApiResult<SiteScope> {
+    let field = format!("tenant_mapping.{side}_site");
+    let site = app.registered_site(&field, site).await?;
+    let field = format!("tenant_mapping.{side}_project_id");
+    names::present(&field, project)?;
+    let scope = SiteScope {
+        site: site.name,
+        project_id: project.into(),
+    };
+    if app
+        .clouds
+        .project_exists(&scope.site, &scope.project_id)
+        .await?
+    {
+        return Ok(scope);
+    }
+    Err(ApiError::bad_request(format!(
+        "{field}: {} has no project {project}; give the project's id, as 'openstack project show' prints it.",
+        scope.site
+    )))
+}
+
+/// Shows a mapping.
+#[utoipa::path(get, path = "/v1/admin/tenant-mappings/{mapping}", operation_id = "tenant_mapping_show", tag = "tenant mappings",
+    params(("mapping" = String, Path, description = "Id")),
+    responses((status = 200, body = TenantMappingAnswer), (status = 404, description = "No such mapping")))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(mapping): Path<String>,
+) -> ApiResult<Json<TenantMappingAnswer>> {
+    app.enforce(rules::TENANT_MAPPINGS_SHOW, &caller, &Target::none())?;
+    let mapping = app.database.tenant_mapping_show(&mapping.into()).await?;
+    Ok(Json(TenantMappingAnswer {
+        tenant_mapping: TenantMappingView::from(&mapping),
+    }))
+}
+
+/// Removes a mapping that no protection group needs. The roles stay: an administrator may have given them before.
+#[utoipa::path(delete, path = "/v1/admin/tenant-mappings/{mapping}", operation_id = "tenant_mapping_delete", tag = "tenant mappings",
+    params(("mapping" = String, Path, description = "Id")),
+    responses((status = 204, description = "Removed"), (status = 404, description = "No such mapping"),
+        (status = 409, description = "Protection groups need it")))]
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(mapping): Path<String>,
+) -> ApiResult<StatusCode> {
+    app.enforce(rules::TENANT_MAPPINGS_DELETE, &caller, &Target::none())?;
+    app.database.tenant_mapping_delete(&mapping.into()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,237 @@
+//! API versions: the documents at `/` and `/v1/`, and the microversion that a request may ask for.
+//!
+//! `OpenStack-API-Version: protector 1.2`, as in the API working group's guideline: without it the base version 1.0
+//! answers; `latest` is the newest; a version outside the range is 406 with the range.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    error::{ApiError, Kind},
+};
+
+/// The header of the guideline.
+pub const VERSION_HEADER: HeaderName = HeaderName::from_static("openstack-api-version");
+
+/// The service type in the header.
+const SERVICE: &str = "protector";
+
+/// A version of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Microversion {
+    /// Before the point.
+    pub major: u16,
+    /// Behind it.
+    pub minor: u16,
+}
+
+impl Microversion {
+    /// The base, spoken to callers that ask for none.
+    pub const MIN: Self = Self { major: 1, minor: 0 };
+    /// The newest.
+    pub const MAX: Self = Self { major: 1, minor: 2 };
+
+    /// The version that a request's headers ask for.
+    pub fn negotiated(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let asked = headers
+            .get_all(VERSION_HEADER)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .find_map(|entry| {
+                let (service, version) = entry.trim().split_once(' ')?;
+                service
+                    .eq_ignore_ascii_case(SERVICE)
+                    .then(|| version.trim())
+            });
+        match asked {
+            None => Ok(Self::MIN),
+            Some("latest") => Ok(Self::MAX),
+            Some(text) => Self::parse(text)
+                .ok_or_else(|| {
+                    ApiError::bad_request(format!(
+                        "OpenStack-API-Version: '{text}' is not a version; give 'protector {}', for example.",
+                        Self::MAX
+                    ))
+                })
+                .and_then(Self::supported),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self {
+            major: major.parse().ok()?,
+            minor: minor.parse().ok()?,
+        })
+    }
+
+    fn supported(self) -> Result<Self, ApiError> {
+        if (Self::MIN..=Self::MAX).contains(&self) {
+            return Ok(self);
+        }
+        Err(ApiError::new(
+            Kind::NotAcceptable,
+            format!(
+                "Version {self} is not supported by the API. Minimum is {} and maximum is {}.",
+                Self::MIN,
+                Self::MAX
+            ),
+        ))
+    }
+}
+
+impl fmt::Display for Microversion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Settles the version before a handler runs and names it in every answer.
+pub async fn negotiate(mut request: Request, next: Next) -> Response {
+    let (spoken, mut response) = match Microversion::negotiated(request.headers()) {
+        Ok(version) => {
+            request.extensions_mut().insert(version);
+            (version, next.run(request).await)
+        }
+        Err(error) => (Microversion::MAX, error.into_response()),
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&format!("{SERVICE} {spoken}")) {
+        headers.insert(VERSION_HEADER, value);
+    }
+    headers.append(
+        header::VARY,
+        HeaderValue::from_static("OpenStack-API-Version"),
+    );
+    response
+}
+
+/// The versions that this service speaks.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VersionsAnswer {
+    /// One entry for each major version.
+    pub versions: Vec<VersionView>,
+}
+
+/// The version at `/v1/`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VersionAnswer {
+    /// The version.
+    pub version: VersionView,
+}
+
+/// A major version.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    /// `v1`.
+    #[schema(value_type = String)]
+    pub id: &'static str,
+    /// `CURRENT`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// The newest microversion.
+    pub version: String,
+    /// The oldest microversion.
+    pub min_version: String,
+    /// Where it is.
+    pub links: Vec<VersionLink>,
+}
+
+/// A link of a version.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VersionLink {
+    /// `self`.
+    #[schema(value_type = String)]
+    pub rel: &'static str,
+    /// The version's URL.
+    pub href: String,
+}
+
+fn current(app: &App, headers: &HeaderMap) -> VersionView {
+    let base = app.settings.public_endpoint.clone().unwrap_or_else(|| {
+        let host = headers
+            .get(header::HOST)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("localhost");
+        format!("http://{host}")
+    });
+    VersionView {
+        id: "v1",
+        status: "CURRENT",
+        version: Microversion::MAX.to_string(),
+        min_version: Microversion::MIN.to_string(),
+        links: vec![VersionLink {
+            rel: "self",
+            href: format!("{}/v1/", base.trim_end_matches('/')),
+        }],
+    }
+}
+
+/// Lists the API's versions. No token is needed.
+#[utoipa::path(get, path = "/", tag = "versions", security(()),
+    responses((status = 300, body = VersionsAnswer)))]
+pub async fn versions(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let versions = vec![current(&app, &headers)];
+    (
+        StatusCode::MULTIPLE_CHOICES,
+        Json(VersionsAnswer { versions }),
+    )
+        .into_response()
+}
+
+/// Shows version 1. No token is needed.
+#[utoipa::path(get, path = "/v1/", tag = "versions", security(()),
+    responses((status = 200, body = VersionAnswer)))]
+pub async fn version(State(app): State<Arc<App>>, headers: HeaderMap) -> Json<VersionAnswer> {
+    Json(VersionAnswer {
+        version: current(&app, &headers),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(value: &str) -> Result<Microversion, ApiError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(VERSION_HEADER, HeaderValue::from_str(value).unwrap());
+        Microversion::negotiated(&headers)
+    }
+
+    #[test]
+    fn the_base_version_answers_who_asks_for_none() {
+        assert_eq!(
+            Microversion::negotiated(&HeaderMap::new()),
+            Ok(Microversion::MIN)
+        );
+        assert_eq!(asked("compute 2.90"), Ok(Microversion::MIN));
+    }
+
+    #[test]
+    fn a_version_in_range_is_spoken() {
+        assert_eq!(asked("protector 1.2"), Ok(Microversion::MAX));
+        assert_eq!(asked("compute 2.90, protector 1.2"), Ok(Microversion::MAX));
+        assert_eq!(asked("protector latest"), Ok(Microversion::MAX));
+    }
+
+    #[test]
+    fn a_version_out_of_range_names_the_range() {
+        for value in ["protector 1.3", "protector 2.0", "protector 0.9"] {
+            let error = asked(value).unwrap_err();
+            assert_eq!(error.kind(), Kind::NotAcceptable);
+            assert!(error.message().contains("1.0") && error.message().contains("1.2"));
+        }
+        assert_eq!(asked("protector one").unwrap_err().kind(), Kind::BadRequest);
+    }
+}

@@ -1,0 +1,14 @@
+//! The bodies of requests and answers, exactly as they are on the wire.
+//!
+//! Requests refuse unknown fields. Answers are built from the domain's values by `From` or a named function, so that a
+//! field of the domain is public only where it is named here.
+
+pub mod group;
+pub mod member;
+pub mod metadata;
+pub mod operation;
+pub mod page;
+pub mod policy;
+pub mod site;
+pub mod tenant_mapping;
+pub mod text;

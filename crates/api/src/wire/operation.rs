@@ -1,0 +1,423 @@
+//! Operations and actions on the wire.
+
+use std::collections::BTreeMap;
+
+use protector_core::{
+    operation::{
+        FailedStep, OperationRecord, OperationState, StepRecord, progress, steps_completed,
+        steps_failed,
+    },
+    runbook::Step,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    page::{Link, SortDir},
+    text::Stamp,
+};
+
+/// Body of `POST …/protection-groups/{group}/action`: exactly one key, the action's name.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Move the group to its other site.
+    Failover(Failover),
+    /// Bring it back. Not in this release.
+    Failback(Anything),
+    /// Start copies on the other site. Not in this release.
+    #[serde(alias = "test-failover")]
+    TestFailover(Anything),
+    /// Remove what a test failover made. Not in this release.
+    #[serde(alias = "test-cleanup")]
+    TestCleanup(Anything),
+    /// Replicate the group's volumes now. Not in this release.
+    Sync(Anything),
+}
+
+/// Options of an action that is not in this release: read and not looked at.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+#[allow(dead_code, reason = "what is in it does not matter yet")]
+pub struct Anything(Value);
+
+/// A failover asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failover {
+    /// Whether the source takes part.
+    #[serde(rename = "type")]
+    pub kind: FailoverKind,
+    /// Network on the source → network on the target, for this operation, over the stored mapping.
+    #[serde(default)]
+    pub network_mapping: BTreeMap<String, String>,
+    /// Flavor on the source → flavor on the target, for this operation, over the stored mapping.
+    #[serde(default)]
+    pub flavor_mapping: BTreeMap<String, String>,
+    /// Leave the source volumes detached and intact. `[engine] retain_source_volumes_on_failover` when left out.
+    pub retain_source_volumes: Option<bool>,
+}
+
+/// Whether the source of a failover takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FailoverKind {
+    /// Both sites answer: nothing is lost.
+    Planned,
+    /// The source is gone. Not in this release.
+    Unplanned,
+}
+
+/// Body of `POST …/operations/{operation}/cleanup`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanupRequest {
+    /// No options.
+    #[allow(dead_code, reason = "its presence is what matters")]
+    pub cleanup: NoOptions,
+}
+
+/// An empty object.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoOptions {}
+
+/// Query of the list of operations.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OperationQuery {
+    /// Only operations of this protection group, by name or id.
+    pub protection_group: Option<String>,
+    /// Only operations in this status: `pending`, `running`, `completed` or `failed`.
+    pub status: Option<StatusWord>,
+    /// Only operations of this type.
+    pub operation_type: Option<TypeWord>,
+    /// The most entries to return, at most `[api] max_limit`.
+    pub limit: Option<usize>,
+    /// The id of the last operation of the page before.
+    pub marker: Option<String>,
+    /// By the time of their creation: `desc` (default, newest first) or `asc`.
+    #[serde(default)]
+    pub sort_dir: SortDir,
+}
+
+/// An operation's status in a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusWord {
+    /// Waits for an engine.
+    Pending,
+    /// Under way.
+    Running,
+    /// Ended, its purpose reached.
+    Completed,
+    /// Ended, its purpose not reached.
+    Failed,
+}
+
+impl StatusWord {
+    /// The word that operations show.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// An operation's type in a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TypeWord {
+    /// Moves a group to its other site.
+    Failover,
+    /// Brings it back.
+    Failback,
+    /// Starts copies on the other site.
+    #[serde(alias = "test-failover")]
+    TestFailover,
+    /// Removes what a test failover made.
+    #[serde(alias = "test-cleanup")]
+    TestCleanup,
+    /// Deletes what an earlier operation left.
+    Cleanup,
+}
+
+impl TypeWord {
+    /// The word that operations show.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Failback => "failback",
+            Self::TestFailover => "test_failover",
+            Self::TestCleanup => "test_cleanup",
+            Self::Cleanup => "cleanup",
+        }
+    }
+}
+
+/// Query of one operation.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DetailQuery {
+    /// Show each step.
+    #[serde(default)]
+    pub detail: bool,
+}
+
+/// Answer with one operation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OperationAnswer {
+    /// The operation.
+    pub operation: OperationView,
+}
+
+/// Answer with a page of operations.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OperationsAnswer {
+    /// The operations.
+    pub operations: Vec<OperationView>,
+    /// The next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations_links: Option<Vec<Link>>,
+}
+
+/// Answer of a cleanup.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CleanupAnswer {
+    /// The cleanup operation; null when nothing is left.
+    pub operation: Option<OperationView>,
+    /// What there is to do.
+    pub cleanup: CleanupView,
+}
+
+/// What a cleanup has to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CleanupView {
+    /// Entries of the parent's `steps_completed`: done already.
+    pub skipped: usize,
+    /// Whether volumes were retained by configuration.
+    pub retained: bool,
+    /// The lines that are tried again.
+    pub steps: Vec<String>,
+}
+
+/// One run of a runbook for a group.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OperationView {
+    /// `op-` and a UUID.
+    pub id: String,
+    /// `failover`, `failback`, `test_failover`, `test_cleanup` or `cleanup`.
+    #[schema(value_type = String)]
+    pub operation_type: &'static str,
+    /// `pending`, `running`, `completed` or `failed`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// Percent.
+    pub progress: u8,
+    /// The site that the group leaves.
+    pub source_site: String,
+    /// The site that the group goes to.
+    pub target_site: String,
+    /// When an engine began with it.
+    pub started_at: Option<Stamp>,
+    /// When it ended.
+    pub completed_at: Option<Stamp>,
+    /// What is done, in order.
+    pub steps_completed: Vec<String>,
+    /// What failed.
+    pub steps_failed: Vec<FailedStepView>,
+    /// Why the operation failed.
+    pub error: Option<String>,
+    /// The kind of that failure, `PRT-…`.
+    #[schema(value_type = Option<String>)]
+    pub error_code: Option<&'static str>,
+    /// The group.
+    pub protection_group_id: String,
+    /// The group's name when the operation was asked for.
+    pub protection_group: String,
+    /// The operation whose leftovers this one removes.
+    pub parent_operation_id: Option<String>,
+    /// The phase under way; `rolling_back` while everything is taken back.
+    pub phase: Option<String>,
+    /// When it was asked for.
+    pub created_at: Stamp,
+    /// The request that made it.
+    pub request_id: String,
+    /// Each line, with `detail=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<StepView>>,
+    /// What a cleanup set out to do, in the answer that starts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<CleanupView>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FailedStepView {
+    /// Its key.
+    pub step: String,
+    /// Why, with the cloud's own words.
+    pub error: String,
+    /// The resource's id on its cloud.
+    pub resource_id: Option<String>,
+}
+
+impl From<FailedStep> for FailedStepView {
+    fn from(failed: FailedStep) -> Self {
+        Self {
+            step: failed.step,
+            error: failed.error,
+            resource_id: failed.resource_id,
+        }
+    }
+}
+
+/// One line of an operation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StepView {
+    /// Its key, unique in the operation.
+    pub key: String,
+    /// Its phase.
+    pub phase: String,
+    /// `pending`, `running`, `done`, `failed`, `skipped`, `undoing`, `undone` or `undo_failed`.
+    #[schema(value_type = String)]
+    pub state: &'static str,
+    /// The site on which it acts.
+    pub site: String,
+    /// `server`, `volume`, or null for a line about the whole group.
+    #[schema(value_type = Option<String>)]
+    pub resource_type: Option<&'static str>,
+    /// The resource's id.
+    pub resource_id: Option<String>,
+    /// When it was begun.
+    pub started_at: Option<Stamp>,
+    /// When it ended.
+    pub finished_at: Option<Stamp>,
+    /// How many tries have failed in a way that may pass.
+    pub failed_tries: u32,
+    /// What it waits for.
+    pub note: Option<String>,
+    /// The last status word that the cloud reported for the resource.
+    pub observed: Option<String>,
+    /// Facts that made the step safe, or that explain its end.
+    pub facts: Vec<String>,
+    /// Request ids of the clouds' answers to the calls that changed something.
+    pub request_ids: Vec<String>,
+    /// Why it failed or was left out.
+    pub error: Option<String>,
+    /// The kind of that failure.
+    #[schema(value_type = Option<String>)]
+    pub error_code: Option<&'static str>,
+}
+
+/// How much of an operation is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationDetail {
+    /// The record.
+    Record,
+    /// The record and each of its lines.
+    Steps,
+}
+
+impl OperationView {
+    /// Shows `record`.
+    pub fn of(record: &OperationRecord, detail: OperationDetail) -> Self {
+        let operation = &record.operation;
+        let steps = &record.steps;
+        Self {
+            id: operation.id.to_string(),
+            operation_type: operation.kind.as_str(),
+            status: operation.state.status(),
+            progress: progress(operation.state, steps),
+            source_site: operation.source_site.to_string(),
+            target_site: operation.target_site.to_string(),
+            started_at: operation.started_at.map(Stamp),
+            completed_at: operation.finished_at.map(Stamp),
+            steps_completed: steps_completed(steps),
+            steps_failed: steps_failed(steps).into_iter().map(Into::into).collect(),
+            error: operation.error.clone(),
+            error_code: operation.error_code.map(|code| code.as_str()),
+            protection_group_id: operation.group_id.to_string(),
+            protection_group: operation.plan.group_name.clone(),
+            parent_operation_id: operation.parent_id.as_ref().map(ToString::to_string),
+            phase: phase(operation.state, steps),
+            created_at: operation.created_at.into(),
+            request_id: operation.request_id.clone(),
+            steps: (detail == OperationDetail::Steps)
+                .then(|| steps.iter().map(|step| step_view(record, step)).collect()),
+            cleanup: None,
+        }
+    }
+}
+
+fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {
+    match state {
+        OperationState::Unwinding => Some("rolling_back".to_owned()),
+        OperationState::Running => steps
+            .iter()
+            .find(|step| !step.progress.state.has_ended())
+            .map(|step| step.phase_name.clone()),
+        OperationState::Queued | OperationState::Completed | OperationState::Failed => None,
+    }
+}
+
+fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
+    let progress = &step.progress;
+    StepView {
+        key: step.key.clone(),
+        phase: step.phase_name.clone(),
+        state: progress.state.as_str(),
+        site: site_of(record, &step.action),
+        resource_type: resource_type(&step.action),
+        resource_id: step.resource_id.clone(),
+        started_at: progress.started_at.map(Stamp),
+        finished_at: progress.finished_at.map(Stamp),
+        failed_tries: progress.failed_tries,
+        note: progress.note.clone(),
+        observed: progress.memo.observed.clone(),
+        facts: progress.memo.facts.clone(),
+        request_ids: progress.memo.request_ids.clone(),
+        error: progress.error.clone(),
+        error_code: progress.error_code.map(|code| code.as_str()),
+    }
+}
+
+fn site_of(record: &OperationRecord, action: &Step) -> String {
+    let plan = &record.operation.plan;
+    match action {
+        Step::CheckServer { .. }
+        | Step::StopServer { .. }
+        | Step::ReplicateGroup
+        | Step::DeleteSourceServer { .. }
+        | Step::DeleteSourceVolume { .. } => plan.source.site.to_string(),
+        Step::CheckTarget
+        | Step::PromoteVolume { .. }
+        | Step::ManageVolume { .. }
+        | Step::RecreateServer { .. }
+        | Step::ConfirmServer { .. }
+        | Step::SwitchPrimary => plan.target.site.to_string(),
+        Step::TakeBack { line } => site_of(record, line),
+    }
+}
+
+fn resource_type(action: &Step) -> Option<&'static str> {
+    match action {
+        Step::CheckTarget | Step::ReplicateGroup | Step::SwitchPrimary => None,
+        Step::CheckServer { .. }
+        | Step::StopServer { .. }
+        | Step::RecreateServer { .. }
+        | Step::ConfirmServer { .. }
+        | Step::DeleteSourceServer { .. } => Some("server"),
+        Step::PromoteVolume { .. }
+        | Step::ManageVolume { .. }
+        | Step::DeleteSourceVolume { .. } => Some("volume"),
+        Step::TakeBack { line } => resource_type(line),
+    }
+}

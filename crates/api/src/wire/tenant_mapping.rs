@@ -1,0 +1,76 @@
+//! Tenant mappings on the wire.
+
+use protector_core::site::TenantMapping;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::text::Stamp;
+
+/// Body of `POST /v1/admin/tenant-mappings`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTenantMapping {
+    /// The mapping to make.
+    pub tenant_mapping: NewTenantMapping,
+}
+
+/// A tenant's projects on two sites.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenantMapping {
+    /// The id to use, so that both protectors know the mapping by the same one. Made here when left out.
+    pub id: Option<Uuid>,
+    /// One site, by name or id.
+    pub primary_site: String,
+    /// The tenant's project there.
+    pub primary_project_id: String,
+    /// The other site, by name or id.
+    pub secondary_site: String,
+    /// The tenant's project there.
+    pub secondary_project_id: String,
+}
+
+/// Answer with one mapping.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TenantMappingAnswer {
+    /// The mapping.
+    pub tenant_mapping: TenantMappingView,
+}
+
+/// Answer with all mappings.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TenantMappingsAnswer {
+    /// The mappings.
+    pub tenant_mappings: Vec<TenantMappingView>,
+}
+
+/// A tenant mapping.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TenantMappingView {
+    /// Its id.
+    pub id: String,
+    /// One site's name.
+    pub primary_site: String,
+    /// The tenant's project there.
+    pub primary_project_id: String,
+    /// The other site's name.
+    pub secondary_site: String,
+    /// The tenant's project there.
+    pub secondary_project_id: String,
+    /// When it was made.
+    pub created_at: Stamp,
+}
+
+impl From<&TenantMapping> for TenantMappingView {
+    fn from(mapping: &TenantMapping) -> Self {
+        Self {
+            id: mapping.id.to_string(),
+            primary_site: mapping.primary.site.to_string(),
+            primary_project_id: mapping.primary.project_id.to_string(),
+            secondary_site: mapping.secondary.site.to_string(),
+            secondary_project_id: mapping.secondary.project_id.to_string(),
+            created_at: mapping.created_at.into(),
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The outside of the service as plain values: Keystone's tokens, two clouds, the other protector, an array.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeZone, Utc};
+use protector_api::{
+    Ids,
+    clouds::{
+        CloudError, Clouds, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
+        ServiceFinding, SiteInspection,
+    },
+    peer::{Peer, PeerError},
+    token::{TokenError, TokenFacts, TokenSource},
+    wire::metadata::NewMetadata,
+};
+use protector_core::{
+    clock::Clock,
+    id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, VolumeId},
+    member::{Flavor, KeyPair, Nic},
+    site::{Site, SiteScope},
+    storage::{
+        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+    },
+};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+/// The tenant's project on site-a, on site-b, and another tenant's.
+pub const PROJECT_A: &str = "aaaaaaaa000040008000000000000001";
+pub const PROJECT_B: &str = "bbbbbbbb000040008000000000000001";
+pub const OTHER_PROJECT: &str = "cccccccc000040008000000000000001";
+pub const SERVICE_PROJECT: &str = "dddddddd000040008000000000000001";
+
+pub const NET_A: &str = "7a3f2c11-0001-4b22-a918-00000000000a";
+pub const NET_B: &str = "7a3f2c11-0001-4b22-a918-00000000000b";
+pub const WEB: &str = "7a3f2c11-0001-4b22-a918-000000000001";
+pub const DB: &str = "7a3f2c11-0001-4b22-a918-000000000002";
+/// A server with a volume whose type is not replicated.
+pub const PLAIN: &str = "7a3f2c11-0001-4b22-a918-000000000003";
+/// A server with a volume that is not on the policy's array.
+pub const FOREIGN: &str = "7a3f2c11-0001-4b22-a918-000000000004";
+/// A server that boots from an image.
+pub const IMAGE: &str = "7a3f2c11-0001-4b22-a918-000000000005";
+
+pub struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap()
+    }
+}
+
+#[derive(Default)]
+pub struct CountedIds(AtomicUsize);
+
+impl Ids for CountedIds {
+    fn uuid(&self) -> Uuid {
+        let number = self.0.fetch_add(1, Ordering::SeqCst) as u128 + 1;
+        Uuid::from_u128(0x7a3f_2c11_ffff_4b22_a918_0000_0000_0000 + number)
+    }
+}
+
+/// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`.
+#[derive(Default)]
+pub struct FakeKeystone {
+    pub away: AtomicBool,
+}
+
+#[async_trait]
+impl TokenSource for FakeKeystone {
+    async fn validate(&self, token: &SecretString) -> Result<TokenFacts, TokenError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(TokenError::Unavailable("connection refused".to_owned()));
+        }
+        let (project, role) = match token.expose_secret() {
+            "admin" => (Some(SERVICE_PROJECT), "admin"),
+            "service" => (Some(SERVICE_PROJECT), "admin"),
+            "member" => (Some(PROJECT_A), "member"),
+            "reader" => (Some(PROJECT_A), "reader"),
+            "other" => (Some(OTHER_PROJECT), "member"),
+            "unscoped" => (None, "member"),
+            _ => return Err(TokenError::Invalid),
+        };
+        Ok(TokenFacts {
+            user_id: "user-1".into(),
+            user_name: "alice".to_owned(),
+            project_id: project.map(Into::into),
+            project_name: project.map(str::to_owned),
+            user_domain_id: Some("default".to_owned()),
+            project_domain_id: Some("default".to_owned()),
+            roles: vec![role.to_owned()],
+            expires_at: FixedClock.now() + chrono::Duration::hours(1),
+        })
+    }
+}
+
+/// Two clouds with the same servers' worth of facts.
+#[derive(Default)]
+pub struct FakeClouds {
+    pub away: Mutex<BTreeSet<String>>,
+    pub granted: Mutex<Vec<(String, String)>>,
+}
+
+impl FakeClouds {
+    fn answer(&self, site: &SiteName) -> Result<(), CloudError> {
+        if self.away.lock().unwrap().contains(site.as_str()) {
+            return Err(CloudError::Unreachable {
+                site: site.clone(),
+                why: "connection refused".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn volume_ids(server: &str) -> Vec<&'static str> {
+    match server {
+        WEB => vec!["vol-boot-ws1", "vol-data-ws1"],
+        DB => vec!["vol-boot-db"],
+        PLAIN => vec!["vol-plain"],
+        FOREIGN => vec!["vol-foreign"],
+        _ => vec![],
+    }
+}
+
+fn server(id: &str) -> Option<FoundServer> {
+    let name = match id {
+        WEB => "web-server-1",
+        DB => "db-server",
+        PLAIN => "plain-server",
+        FOREIGN => "foreign-server",
+        IMAGE => "image-server",
+        _ => return None,
+    };
+    let attachments: Vec<FoundAttachment> = volume_ids(id)
+        .into_iter()
+        .zip(["/dev/vda", "/dev/vdb"])
+        .map(|(volume, device)| FoundAttachment {
+            volume_id: volume.into(),
+            device: device.to_owned(),
+            delete_on_termination: false,
+        })
+        .rev()
+        .collect();
+    Some(FoundServer {
+        id: id.into(),
+        name: name.to_owned(),
+        project_id: PROJECT_A.into(),
+        status: "ACTIVE".to_owned(),
+        task_state: None,
+        boots_from_image: id == IMAGE,
+        root_device: Some("/dev/vda".to_owned()),
+        flavor: Flavor {
+            id: "flavor-1".into(),
+            name: "m1.small".to_owned(),
+            vcpus: 1,
+            ram_mib: 2048,
+        },
+        nics: vec![Nic {
+            network_id: NET_A.into(),
+            fixed_ips: vec!["10.0.1.5".parse().unwrap()],
+        }],
+        security_groups: vec!["default".to_owned()],
+        key_name: Some("alice".to_owned()),
+        metadata: BTreeMap::from([("tier".to_owned(), "web".to_owned())]),
+        user_data: None,
+        availability_zone: Some("nova".to_owned()),
+        config_drive: false,
+        description: None,
+        attachments,
+    })
+}
+
+pub fn volume_type(name: &str, specs: &[(&str, &str)]) -> FoundVolumeType {
+    FoundVolumeType {
+        id: format!("type-{name}"),
+        name: name.to_owned(),
+        extra_specs: specs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    }
+}
+
+#[async_trait]
+impl Clouds for FakeClouds {
+    async fn server(
+        &self,
+        scope: &SiteScope,
+        id: &ServerId,
+    ) -> Result<Option<FoundServer>, CloudError> {
+        self.answer(&scope.site)?;
+        Ok(server(id.as_str()).filter(|found| found.project_id == scope.project_id))
+    }
+
+    async fn volume(
+        &self,
+        scope: &SiteScope,
+        id: &VolumeId,
+    ) -> Result<Option<FoundVolume>, CloudError> {
+        self.answer(&scope.site)?;
+        let plain = id.as_str() == "vol-plain";
+        Ok(Some(FoundVolume {
+            id: id.clone(),
+            name: id.to_string(),
+            size_gib: 1,
+            volume_type: Some(if plain { "plain" } else { "replicated" }.to_owned()),
+            multiattach: false,
+            metadata: BTreeMap::new(),
+        }))
+    }
+
+    async fn key_pair(
+        &self,
+        site: &SiteName,
+        _token: &SecretString,
+        name: &str,
+    ) -> Result<Option<KeyPair>, CloudError> {
+        self.answer(site)?;
+        Ok(Some(KeyPair {
+            name: name.to_owned(),
+            public_key: Some("ssh-ed25519 AAAA alice".to_owned()),
+            kind: "ssh".to_owned(),
+        }))
+    }
+
+    async fn volume_types(&self, site: &SiteName) -> Result<Vec<FoundVolumeType>, CloudError> {
+        self.answer(site)?;
+        Ok(vec![
+            volume_type(
+                "replicated",
+                &[
+                    ("replication_enabled", "<is> True"),
+                    ("replication_type", "<in> async"),
+                ],
+            ),
+            volume_type("plain", &[]),
+        ])
+    }
+
+    async fn project_exists(
+        &self,
+        site: &SiteName,
+        project: &ProjectId,
+    ) -> Result<bool, CloudError> {
+        self.answer(site)?;
+        Ok([PROJECT_A, PROJECT_B, OTHER_PROJECT].contains(&project.as_str()))
+    }
+
+    async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
+        self.answer(site)?;
+        let entry = (site.to_string(), project.to_string());
+        self.granted.lock().unwrap().push(entry);
+        Ok(())
+    }
+
+    async fn inspect(
+        &self,
+        site: &Site,
+        _password: &SecretString,
+    ) -> Result<SiteInspection, CloudError> {
+        self.answer(&site.name)?;
+        let answers = |newest| ServiceFinding::Answers {
+            newest,
+            url: "http://cloud".to_owned(),
+        };
+        Ok(SiteInspection {
+            roles: vec!["admin".to_owned()],
+            compute: answers(Some((2, 96))),
+            volume: answers(Some((3, 71))),
+            network: answers(None),
+            image: answers(None),
+        })
+    }
+
+    async fn forget(&self, _site: &SiteName) {}
+}
+
+#[derive(Default)]
+pub struct FakePeer {
+    pub away: AtomicBool,
+    pub pushed: Mutex<BTreeMap<String, u64>>,
+}
+
+impl FakePeer {
+    fn answer(&self) -> Result<(), PeerError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(PeerError::Unreachable("connection refused".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Peer for FakePeer {
+    async fn reach(&self, _site: &SiteName) -> Result<(), PeerError> {
+        self.answer()
+    }
+
+    async fn version(&self, _scope: &SiteScope, group: &GroupId) -> Result<Option<u64>, PeerError> {
+        self.answer()?;
+        Ok(self.pushed.lock().unwrap().get(group.as_str()).copied())
+    }
+
+    async fn push(
+        &self,
+        _scope: &SiteScope,
+        group: &GroupId,
+        metadata: &NewMetadata,
+    ) -> Result<u64, PeerError> {
+        self.answer()?;
+        let mut pushed = self.pushed.lock().unwrap();
+        pushed.insert(group.to_string(), metadata.version);
+        Ok(metadata.version)
+    }
+
+    async fn withdraw(&self, _scope: &SiteScope, group: &GroupId) -> Result<(), PeerError> {
+        self.answer()?;
+        self.pushed.lock().unwrap().remove(group.as_str());
+        Ok(())
+    }
+}
+
+/// One pair of arrays, `mock://array-a` and `mock://array-b`; all volumes but `vol-foreign` are on the first.
+pub struct FakeArrays;
+
+fn refused(array: &str) -> StorageError {
+    StorageError::Refused {
+        array: array.to_owned(),
+        message: "there is no such array".to_owned(),
+    }
+}
+
+#[async_trait]
+impl StorageDriver for FakeArrays {
+    async fn check(&self, array: &str) -> Result<(), StorageError> {
+        if ["mock://array-a", "mock://array-b"].contains(&array) {
+            return Ok(());
+        }
+        Err(refused(array))
+    }
+
+    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
+        Ok(array == "mock://array-a" && volume.as_str() != "vol-foreign")
+    }
+
+    async fn replicate(
+        &self,
+        replication: &Replication,
+        _volumes: &[VolumeId],
+        _operation: &OperationId,
+    ) -> Result<RecoveryPoint, StorageError> {
+        Err(refused(&replication.source_array))
+    }
+
+    async fn recovery_points(
+        &self,
+        _replication: &Replication,
+    ) -> Result<Vec<RecoveryPoint>, StorageError> {
+        Ok(vec![])
+    }
+
+    async fn promote(
+        &self,
+        replication: &Replication,
+        _point: &RecoveryPointId,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        Err(refused(&replication.target_array))
+    }
+
+    async fn discard_promoted(
+        &self,
+        _replication: &Replication,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+        _managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn identity(
+        &self,
+        _array: &str,
+        _volume: &VolumeId,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        Ok(None)
+    }
+}
+
+/// The fakes of one test.
+#[derive(Clone, Default)]
+pub struct Outside {
+    pub keystone: Arc<FakeKeystone>,
+    pub clouds: Arc<FakeClouds>,
+    pub peer: Arc<FakePeer>,
+}

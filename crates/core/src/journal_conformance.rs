@@ -1,0 +1,721 @@
+//! What every journal must do, as tests: the database's and the simulation's are held to the same behaviour.
+//!
+//! A crate with a journal implements [`TestBed`] and calls [`journal_conformance!`](crate::journal_conformance!) in its
+//! tests, which makes one test of each function here.
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test suite"
+)]
+
+use std::{collections::BTreeMap, future::Future, pin::pin, task::Poll, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    fault::Code,
+    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
+    id::{EngineId, GroupId, OperationId, ServerId, VolumeId},
+    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
+    member::{Flavor, KeyPair, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    operation::{
+        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepProgress, StepRecord, StepState,
+    },
+    plan::Plan,
+    runbook::{BOOK_VERSION, Reported, Step, Verb},
+    site::SiteScope,
+};
+
+/// How long the suite's leases are.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// An empty journal with the doors that its service has beside the port.
+#[async_trait]
+pub trait TestBed: Send + Sync {
+    /// The journal under test.
+    type Journal: Journal;
+
+    /// The journal under test.
+    fn journal(&self) -> &Self::Journal;
+
+    /// Adds an operation that holds a lock of its own, as the API does when it accepts one.
+    async fn insert(&self, record: OperationRecord);
+
+    /// Adds a group.
+    async fn put_group(&self, group: Group, members: Vec<Member>);
+
+    /// An operation as it stands.
+    async fn operation(&self, id: &OperationId) -> OperationRecord;
+
+    /// A group and its members as they stand.
+    async fn group(&self, id: &GroupId) -> (Group, Vec<Member>);
+
+    /// Whether an operation still holds its lock.
+    async fn is_locked(&self, id: &OperationId) -> bool;
+}
+
+/// Makes one `#[tokio::test]` of each case. `$bed` is an async function from the case's name to an empty [`TestBed`].
+#[macro_export]
+macro_rules! journal_conformance {
+    ($bed:path) => {
+        $crate::journal_conformance!(@cases $bed;
+            what_was_inserted_is_loaded,
+            an_operation_is_claimed_once,
+            of_two_claimers_one_wins,
+            a_claim_takes_no_more_than_its_limit,
+            the_oldest_is_claimed_first,
+            a_lease_that_ended_is_taken_over_with_a_larger_fence,
+            an_old_fence_is_refused,
+            a_refused_record_changes_nothing,
+            a_record_is_whole,
+            a_record_extends_the_lease,
+            a_renewal_extends_the_lease,
+            a_release_lets_another_go_on,
+            a_forgotten_engine_loses_its_leases,
+            a_newer_book_is_left_alone,
+            what_has_settled_is_never_claimed,
+            settling_releases_locks,
+            an_unwinding_operation_is_claimed,
+            maps_grow_and_shrink,
+            a_group_follows_its_operation,
+            a_parents_line_is_settled,
+        );
+    };
+    (@cases $bed:path; $($case:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let bed = $bed(stringify!($case)).await;
+                $crate::journal_conformance::$case(&bed).await;
+            }
+        )*
+    };
+}
+
+/// A record comes back as it went in.
+pub async fn what_was_inserted_is_loaded(bed: &impl TestBed) {
+    let mut record = operation(1);
+    record.steps[1].progress = busy_progress();
+    record.map.insert(MapKind::Volume, "vol-1", "vol-2");
+    bed.insert(record.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    assert_eq!(bed.journal().load(&claim).await, Ok(record));
+}
+
+/// Nobody else gets an operation under a lease, not even its owner.
+pub async fn an_operation_is_claimed_once(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    assert_eq!(claim.operation_id, id(1));
+    assert_eq!(claim.engine_id, engine("a"));
+    assert_eq!(claims(bed, "b", at(1)).await, vec![]);
+    assert_eq!(claims(bed, "a", at(1)).await, vec![]);
+}
+
+/// Two engines that look at the same time share the operations out.
+pub async fn of_two_claimers_one_wins(bed: &impl TestBed) {
+    for number in 1..=5 {
+        bed.insert(operation(number)).await;
+    }
+    let (a, b) = both(claims(bed, "a", at(0)), claims(bed, "b", at(0))).await;
+    let mut ids: Vec<_> = a.into_iter().chain(b).map(|c| c.operation_id).collect();
+    ids.sort();
+    assert_eq!(ids, (1..=5).map(id).collect::<Vec<_>>());
+}
+
+/// An engine takes what it has room for.
+pub async fn a_claim_takes_no_more_than_its_limit(bed: &impl TestBed) {
+    for number in 1..=3 {
+        bed.insert(operation(number)).await;
+    }
+    let journal = bed.journal();
+    let taken = journal.claim(&engine("a"), at(0), LEASE, BOOK_VERSION, 2);
+    assert_eq!(taken.await.expect("claim").len(), 2);
+    assert_eq!(claims(bed, "b", at(0)).await.len(), 1);
+}
+
+/// Who asked first is served first.
+pub async fn the_oldest_is_claimed_first(bed: &impl TestBed) {
+    for number in 1..=3 {
+        bed.insert(operation(number)).await;
+    }
+    let journal = bed.journal();
+    let taken = journal.claim(&engine("a"), at(0), LEASE, BOOK_VERSION, 1);
+    assert_eq!(taken.await.expect("claim")[0].operation_id, id(1));
+}
+
+/// A lease that ended is free for anybody, and the fence grows.
+pub async fn a_lease_that_ended_is_taken_over_with_a_larger_fence(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let first = claim_one(bed, "a", at(0)).await;
+    start(bed, &first).await;
+    assert_eq!(claims(bed, "b", at(60)).await, vec![]);
+    let second = claim_one(bed, "b", at(61)).await;
+    assert!(second.fence > first.fence);
+    assert!(bed.journal().load(&second).await.is_ok());
+}
+
+/// Who has lost an operation can neither write to it, nor renew, nor give away what is another's.
+pub async fn an_old_fence_is_refused(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let old = claim_one(bed, "a", at(0)).await;
+    let new = claim_one(bed, "b", at(61)).await;
+    let journal = bed.journal();
+    let recorded = journal.record(&old, at(62), Entry::default()).await;
+    assert_eq!(recorded, Err(JournalError::LeaseLost));
+    assert_eq!(
+        journal.renew(&old, at(62)).await,
+        Err(JournalError::LeaseLost)
+    );
+    assert_eq!(journal.load(&old).await, Err(JournalError::LeaseLost));
+    // Whether this is reported as lost is the journal's choice; that it has no effect is not.
+    let _ = journal.release(&old).await;
+    assert_eq!(claims(bed, "c", at(63)).await, vec![]);
+    assert_eq!(journal.renew(&new, at(63)).await, Ok(()));
+
+    // The same engine, having taken the operation twice, is held to its newer claim too.
+    let newest = claim_one(bed, "b", at(200)).await;
+    assert_eq!(
+        journal.renew(&new, at(201)).await,
+        Err(JournalError::LeaseLost)
+    );
+    assert_eq!(journal.renew(&newest, at(201)).await, Ok(()));
+}
+
+/// All of an entry is refused with it.
+pub async fn a_refused_record_changes_nothing(bed: &impl TestBed) {
+    let record = operation(1);
+    let group_before = group(&record);
+    bed.put_group(group_before.clone(), vec![]).await;
+    bed.insert(record.clone()).await;
+    let old = claim_one(bed, "a", at(0)).await;
+    claim_one(bed, "b", at(61)).await;
+    let entry = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: at(62),
+        }),
+        steps: vec![(0, done())],
+        effects: vec![
+            mapped("vol-1", "vol-2"),
+            Effect::GroupStatus {
+                group_id: group_before.id.clone(),
+                status: GroupStatus::Error,
+            },
+        ],
+    };
+    assert_eq!(
+        bed.journal().record(&old, at(62), entry).await,
+        Err(JournalError::LeaseLost)
+    );
+    assert_eq!(bed.operation(&id(1)).await, record);
+    assert_eq!(bed.group(&group_before.id).await.0, group_before);
+    assert!(bed.is_locked(&id(1)).await);
+}
+
+/// All of an entry is written with it.
+pub async fn a_record_is_whole(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let entry = Entry {
+        operation: Some(OperationChange::Started { at: at(1) }),
+        steps: vec![(0, done()), (1, busy_progress())],
+        effects: vec![mapped("vol-1", "vol-2")],
+    };
+    write(bed, &claim, at(1), entry).await;
+    let record = bed.operation(&id(1)).await;
+    assert_eq!(record.operation.state, OperationState::Running);
+    assert_eq!(record.operation.started_at, Some(at(1)));
+    assert_eq!(record.steps[0].progress, done());
+    assert_eq!(record.steps[1].progress, busy_progress());
+    assert_eq!(record.map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
+}
+
+/// Who writes is alive.
+pub async fn a_record_extends_the_lease(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    write(bed, &claim, at(50), Entry::default()).await;
+    assert_eq!(claims(bed, "b", at(109)).await, vec![]);
+    assert_eq!(claims(bed, "b", at(111)).await.len(), 1);
+}
+
+/// Who renews is alive.
+pub async fn a_renewal_extends_the_lease(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    assert_eq!(bed.journal().renew(&claim, at(50)).await, Ok(()));
+    assert_eq!(claims(bed, "b", at(109)).await, vec![]);
+    assert_eq!(claims(bed, "b", at(111)).await.len(), 1);
+}
+
+/// A graceful stop costs no lease's time, and who has stopped cannot write any more.
+pub async fn a_release_lets_another_go_on(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    start(bed, &claim).await;
+    assert_eq!(bed.journal().release(&claim).await, Ok(()));
+    assert_eq!(
+        bed.journal().renew(&claim, at(2)).await,
+        Err(JournalError::LeaseLost)
+    );
+    let next = claim_one(bed, "b", at(2)).await;
+    assert!(next.fence > claim.fence);
+}
+
+/// A restarted engine need not wait for the leases of the one that died; those of others stay.
+pub async fn a_forgotten_engine_loses_its_leases(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let dead = claim_one(bed, "a", at(0)).await;
+    bed.insert(operation(2)).await;
+    let other = claim_one(bed, "b", at(0)).await;
+    assert_eq!(bed.journal().forget(&engine("a")).await, Ok(()));
+    assert_eq!(
+        bed.journal().renew(&dead, at(1)).await,
+        Err(JournalError::LeaseLost)
+    );
+    let again = claim_one(bed, "a", at(1)).await;
+    assert_eq!(again.operation_id, id(1));
+    assert!(again.fence > dead.fence);
+    assert_eq!(bed.journal().renew(&other, at(1)).await, Ok(()));
+}
+
+/// During an upgrade, an old engine does not walk what it may not understand.
+pub async fn a_newer_book_is_left_alone(bed: &impl TestBed) {
+    let mut newer = operation(1);
+    newer.operation.book_version = BOOK_VERSION + 1;
+    bed.insert(newer).await;
+    assert_eq!(claims(bed, "old", at(0)).await, vec![]);
+    let journal = bed.journal();
+    let taken = journal.claim(&engine("new"), at(0), LEASE, BOOK_VERSION + 1, 9);
+    assert_eq!(taken.await.expect("claim").len(), 1);
+}
+
+/// The end is the end.
+pub async fn what_has_settled_is_never_claimed(bed: &impl TestBed) {
+    for (number, state) in [(1, OperationState::Completed), (2, OperationState::Failed)] {
+        bed.insert(operation(number)).await;
+        let claim = claim_one(bed, "a", at(0)).await;
+        settle(bed, &claim, state).await;
+        assert_eq!(claims(bed, "b", at(10_000)).await, vec![]);
+        let record = bed.operation(&claim.operation_id).await;
+        assert_eq!(record.operation.state, state);
+        assert_eq!(record.operation.finished_at, Some(at(5)));
+        let late = bed.journal().record(&claim, at(6), Entry::default()).await;
+        assert_eq!(late, Err(JournalError::LeaseLost));
+    }
+}
+
+/// The group is free for the next operation when this one has ended, not before.
+pub async fn settling_releases_locks(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    bed.insert(operation(2)).await;
+    let journal = bed.journal();
+    let taken = journal.claim(&engine("a"), at(0), LEASE, BOOK_VERSION, 1);
+    let claim = taken.await.expect("claim").remove(0);
+    start(bed, &claim).await;
+    assert!(bed.is_locked(&id(1)).await);
+    settle(bed, &claim, OperationState::Completed).await;
+    assert!(!bed.is_locked(&id(1)).await);
+    assert!(bed.is_locked(&id(2)).await);
+}
+
+/// Taking back goes on after a crash, and its reason is kept.
+pub async fn an_unwinding_operation_is_claimed(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let entry = Entry {
+        operation: Some(OperationChange::Unwinding {
+            error: "Cinder: HTTP 413 (req-1)".to_owned(),
+            code: Code::Refused,
+        }),
+        ..Entry::default()
+    };
+    write(bed, &claim, at(1), entry).await;
+    let next = claim_one(bed, "b", at(100)).await;
+    let record = bed.journal().load(&next).await.expect("load");
+    assert_eq!(record.operation.state, OperationState::Unwinding);
+    assert_eq!(record.operation.error_code, Some(Code::Refused));
+    assert_eq!(
+        record.operation.error.as_deref(),
+        Some("Cinder: HTTP 413 (req-1)")
+    );
+}
+
+/// The map holds what became what, the last word of it, until it is gone again.
+pub async fn maps_grow_and_shrink(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let entry = Entry {
+        effects: vec![
+            mapped("vol-1", "vol-2"),
+            mapped("vol-1", "vol-3"),
+            mapped("vol-4", "vol-5"),
+            Effect::Unmapped {
+                kind: MapKind::Volume,
+                source: "vol-4".to_owned(),
+            },
+            Effect::Unmapped {
+                kind: MapKind::Server,
+                source: "vol-1".to_owned(),
+            },
+        ],
+        ..Entry::default()
+    };
+    write(bed, &claim, at(1), entry).await;
+    let map = bed.operation(&id(1)).await.map;
+    assert_eq!(
+        map.iter().collect::<Vec<_>>(),
+        vec![(MapKind::Volume, "vol-1", "vol-3")]
+    );
+}
+
+/// A group's status, last replication, site and members change with the line that changed them, and its version grows.
+pub async fn a_group_follows_its_operation(bed: &impl TestBed) {
+    let record = operation(1);
+    let before = group(&record);
+    let group_id = before.id.clone();
+    bed.put_group(before.clone(), vec![member(&record, "old")])
+        .await;
+    bed.insert(record.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+
+    let replicated = Effect::GroupReplicated {
+        group_id: group_id.clone(),
+        at: at(1),
+    };
+    write(bed, &claim, at(2), effect(replicated)).await;
+    let members = vec![member(&record, "new-1"), member(&record, "new-2")];
+    let switched = Effect::GroupSwitched {
+        group_id: group_id.clone(),
+        current_primary_site: "site-b".into(),
+        status: GroupStatus::FailingOver,
+        members: members.clone(),
+    };
+    write(bed, &claim, at(3), effect(switched)).await;
+    let (group, kept) = bed.group(&group_id).await;
+    assert_eq!(group.last_replication_at, Some(at(1)));
+    assert_eq!(group.current_primary_site.as_str(), "site-b");
+    assert_eq!(group.status, GroupStatus::FailingOver);
+    assert_eq!(group.updated_at, at(3));
+    assert!(group.version > before.version);
+    assert_eq!(kept, members);
+
+    let settled = Effect::GroupStatus {
+        group_id: group_id.clone(),
+        status: GroupStatus::FailedOver,
+    };
+    write(bed, &claim, at(4), effect(settled)).await;
+    let (after, _) = bed.group(&group_id).await;
+    assert_eq!(after.status, GroupStatus::FailedOver);
+    assert!(after.version > group.version);
+}
+
+/// A cleanup settles the line that its parent left, and no other.
+pub async fn a_parents_line_is_settled(bed: &impl TestBed) {
+    let parent = operation(1);
+    bed.insert(parent.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    settle(bed, &claim, OperationState::Completed).await;
+    let mut child = operation(2);
+    child.operation.kind = OperationKind::Cleanup;
+    child.operation.parent_id = Some(id(1));
+    bed.insert(child).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let line = Effect::ParentStep {
+        operation_id: id(1),
+        key: parent.steps[1].key.clone(),
+        progress: done(),
+    };
+    write(bed, &claim, at(1), effect(line)).await;
+    let steps = bed.operation(&id(1)).await.steps;
+    assert_eq!(steps[0], parent.steps[0]);
+    assert_eq!(steps[1].progress, done());
+}
+
+async fn claims(bed: &impl TestBed, name: &str, now: DateTime<Utc>) -> Vec<Claim> {
+    let journal = bed.journal();
+    journal
+        .claim(&engine(name), now, LEASE, BOOK_VERSION, 10)
+        .await
+        .expect("claim")
+}
+
+async fn claim_one(bed: &impl TestBed, name: &str, now: DateTime<Utc>) -> Claim {
+    let mut claims = claims(bed, name, now).await;
+    assert_eq!(claims.len(), 1, "one operation can be claimed");
+    claims.remove(0)
+}
+
+async fn write(bed: &impl TestBed, claim: &Claim, now: DateTime<Utc>, entry: Entry) {
+    assert_eq!(bed.journal().record(claim, now, entry).await, Ok(()));
+}
+
+async fn start(bed: &impl TestBed, claim: &Claim) {
+    let entry = Entry {
+        operation: Some(OperationChange::Started { at: at(0) }),
+        ..Entry::default()
+    };
+    write(bed, claim, at(0), entry).await;
+}
+
+async fn settle(bed: &impl TestBed, claim: &Claim, state: OperationState) {
+    let entry = Entry {
+        operation: Some(OperationChange::Settled { state, at: at(5) }),
+        ..Entry::default()
+    };
+    write(bed, claim, at(5), entry).await;
+}
+
+fn effect(effect: Effect) -> Entry {
+    Entry {
+        effects: vec![effect],
+        ..Entry::default()
+    }
+}
+
+fn mapped(source: &str, target: &str) -> Effect {
+    Effect::Mapped {
+        kind: MapKind::Volume,
+        source: source.to_owned(),
+        target: target.to_owned(),
+    }
+}
+
+/// Polls both until both are ready.
+async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut a_done, mut b_done) = (None, None);
+    std::future::poll_fn(move |cx| {
+        if a_done.is_none()
+            && let Poll::Ready(value) = a.as_mut().poll(cx)
+        {
+            a_done = Some(value);
+        }
+        if b_done.is_none()
+            && let Poll::Ready(value) = b.as_mut().poll(cx)
+        {
+            b_done = Some(value);
+        }
+        match (a_done.take(), b_done.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (a_done, b_done) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Seconds after the suite's beginning, with microseconds that a journal must keep.
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+        + TimeDelta::microseconds(1_762_178_400_123_456)
+        + TimeDelta::seconds(seconds)
+}
+
+fn engine(name: &str) -> EngineId {
+    EngineId::new(name)
+}
+
+fn id(number: u32) -> OperationId {
+    OperationId::new(format!("op-00000000-0000-4000-8000-{number:012}"))
+}
+
+/// An operation of two lines on a group of its own, asked for at second -100 and `number`.
+pub fn operation(number: u32) -> OperationRecord {
+    let group_id = GroupId::new(format!("10000000-0000-4000-8000-{number:012}"));
+    let plan = plan(&group_id);
+    let steps = vec![
+        line(0, "delete_source_vm", delete_server()),
+        line(1, "delete_source_volume", delete_volume()),
+    ];
+    OperationRecord {
+        operation: Operation {
+            id: id(number),
+            kind: OperationKind::Failover,
+            group_id,
+            project_id: "project-a".into(),
+            user_id: "user-a".into(),
+            source_site: "site-a".into(),
+            target_site: "site-b".into(),
+            parent_id: None,
+            plan,
+            state: OperationState::Queued,
+            book_version: BOOK_VERSION,
+            request_id: "req-1".to_owned(),
+            global_request_id: Some("req-2".to_owned()),
+            error: None,
+            error_code: None,
+            created_at: at(i64::from(number) - 100),
+            started_at: None,
+            finished_at: None,
+        },
+        steps,
+        map: ResourceMap::default(),
+    }
+}
+
+/// The group of an operation of this suite, at version 7 and in status `failing_over`.
+pub fn group(record: &OperationRecord) -> Group {
+    let plan = &record.operation.plan;
+    Group {
+        id: plan.group_id.clone(),
+        name: format!("group of {}", record.operation.id),
+        description: None,
+        primary: plan.source.clone(),
+        secondary: plan.target.clone(),
+        current_primary_site: plan.source.site.clone(),
+        status: GroupStatus::FailingOver,
+        replication_type: plan.replication_type,
+        volume_type_id: "type-a".to_owned(),
+        secondary_volume_type_id: Some("type-b".to_owned()),
+        mappings: plan.mappings.clone(),
+        version: 7,
+        last_replication_at: None,
+        created_at: at(-200),
+        updated_at: at(-200),
+    }
+}
+
+/// A member of an operation's group, with every field filled.
+pub fn member(record: &OperationRecord, name: &str) -> Member {
+    let number = record.operation.id.as_str();
+    Member {
+        id: format!("member-{name}-{}", &number[number.len() - 4..]).into(),
+        group_id: record.operation.group_id.clone(),
+        name: name.to_owned(),
+        server_id: format!("server-{name}").into(),
+        status: MemberStatus::Protected,
+        server: server_spec(),
+        volumes: vec![volume("vol-1", true), volume("vol-2", false)],
+        created_at: at(-150),
+        updated_at: at(-150),
+    }
+}
+
+fn plan(group_id: &GroupId) -> Plan {
+    Plan {
+        group_id: group_id.clone(),
+        group_name: "prod-web-app".to_owned(),
+        source: SiteScope {
+            site: "site-a".into(),
+            project_id: "project-a".into(),
+        },
+        target: SiteScope {
+            site: "site-b".into(),
+            project_id: "project-b".into(),
+        },
+        replication_type: ReplicationType::Async,
+        source_array: "mock://array-a".to_owned(),
+        target_array: "mock://array-b".to_owned(),
+        target_volume_type: Some("type-b".to_owned()),
+        mappings: ResourceMappings {
+            networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
+            flavors: BTreeMap::new(),
+        },
+        members: Vec::new(),
+        retain_source_volumes: false,
+    }
+}
+
+fn server_spec() -> ServerSpec {
+    ServerSpec {
+        flavor: Flavor {
+            id: "flavor-1".into(),
+            name: "m1.small".to_owned(),
+            vcpus: 2,
+            ram_mib: 4096,
+        },
+        nics: vec![Nic {
+            network_id: "net-a".into(),
+            fixed_ips: vec![[10, 0, 0, 5].into()],
+        }],
+        security_groups: vec!["default".to_owned()],
+        key_pair: Some(KeyPair {
+            name: "ops".to_owned(),
+            public_key: Some("ssh-ed25519 AAAA".to_owned()),
+            kind: "ssh".to_owned(),
+        }),
+        metadata: BTreeMap::from([("role".to_owned(), "wéb".to_owned())]),
+        user_data: Some("I2Nsb3VkLWNvbmZpZwo=".to_owned()),
+        availability_zone: Some("nova".to_owned()),
+        config_drive: true,
+        description: Some("front end".to_owned()),
+    }
+}
+
+fn volume(id: &str, boot: bool) -> ProtectedVolume {
+    ProtectedVolume {
+        id: id.into(),
+        name: format!("{id}-name"),
+        size_gib: 20,
+        device: if boot { "/dev/vda" } else { "/dev/vdb" }.to_owned(),
+        boot,
+        delete_on_termination: !boot,
+        metadata: BTreeMap::new(),
+    }
+}
+
+fn delete_server() -> Step {
+    Step::DeleteSourceServer {
+        server: ServerId::new("server-1"),
+    }
+}
+
+fn delete_volume() -> Step {
+    Step::DeleteSourceVolume {
+        volume: VolumeId::new("vol-1"),
+    }
+}
+
+fn line(position: u32, phase: &str, action: Step) -> StepRecord {
+    StepRecord {
+        position,
+        phase: position,
+        phase_name: phase.to_owned(),
+        verb: Verb::Attempt,
+        reported: Reported::ByLine,
+        key: format!("{phase}:web-server-1"),
+        action,
+        resource_id: Some("resource-1".to_owned()),
+        after: (0..position).collect(),
+        progress: StepProgress::default(),
+    }
+}
+
+fn done() -> StepProgress {
+    StepProgress {
+        state: StepState::Done,
+        started_at: Some(at(1)),
+        finished_at: Some(at(2)),
+        ..StepProgress::default()
+    }
+}
+
+/// Progress with every field filled.
+fn busy_progress() -> StepProgress {
+    StepProgress {
+        state: StepState::UndoFailed,
+        failed_tries: 3,
+        wake_at: Some(at(9)),
+        note: Some("waits for the volume to be available".to_owned()),
+        memo: Memo {
+            intents: 2,
+            undo_intents: 1,
+            made: Some("vol-9".to_owned()),
+            before: Some("ACTIVE".to_owned()),
+            observed: Some("in-use".to_owned()),
+            facts: vec!["the copy is healthy".to_owned()],
+            request_ids: vec!["req-7".to_owned()],
+        },
+        error: Some("Cinder timeout after 300s".to_owned()),
+        error_code: Some(Code::AlreadyGone),
+        started_at: Some(at(1)),
+        finished_at: Some(at(2)),
+        undo_started_at: Some(at(3)),
+    }
+}

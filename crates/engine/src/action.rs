@@ -1,0 +1,196 @@
+//! What a step is given, and what it gives back.
+
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use protector_core::{
+    clock::Clock,
+    fault::{Code, Fault},
+    id::SiteName,
+    journal::{Claim, Effect, Entry, Journal, JournalError},
+    operation::{MapKind, Memo, Operation, ResourceMap, StepProgress, StepRecord},
+    plan::Plan,
+};
+
+/// How one look at a step ended, if nothing went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The world is as the step wants it. The effects are written with the step's end.
+    Done(Vec<Effect>),
+    /// Left out on purpose.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// Not yet.
+    Waiting {
+        /// For what, in words.
+        on: String,
+        /// When to look again.
+        again: Duration,
+    },
+}
+
+impl Progress {
+    /// Done, with nothing else to write.
+    pub fn done() -> Self {
+        Self::Done(Vec::new())
+    }
+}
+
+/// Why a look at a step ended early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Stop {
+    /// Something went wrong out there.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The journal refused a write: the whole walk ends here.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl Stop {
+    /// A fault that no repetition will cure.
+    pub fn last(code: Code, why: impl std::fmt::Display) -> Self {
+        Self::Fault(Fault::last(code, why))
+    }
+
+    /// A fault that may pass.
+    pub fn passing(why: impl std::fmt::Display) -> Self {
+        Self::Fault(Fault::passing(why))
+    }
+}
+
+/// How long a step may take and how often it may fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From the step's begin to its end, all tries and waits included.
+    pub limit: Duration,
+    /// How many further tries follow a failure that may pass; `None`: as many as fit into `limit`.
+    pub retries: Option<u32>,
+    /// What is recorded when `limit` has passed while the step waited.
+    pub timeout_error: String,
+}
+
+/// Which of an operation's limits a step draws on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Draws {
+    /// One cloud's Nova.
+    Compute(SiteName),
+    /// One cloud's Cinder.
+    Volume(SiteName),
+    /// The arrays.
+    Storage,
+    /// Nothing outside.
+    Nothing,
+}
+
+/// What a step sees of its operation, and where it writes down what it is about to do.
+pub struct Cx<'a> {
+    /// The operation.
+    pub operation: &'a Operation,
+    /// The step, as recorded when this look began.
+    pub step: &'a StepRecord,
+    /// What became what so far.
+    pub map: &'a RwLock<ResourceMap>,
+    /// Why a line that this one waited for failed, if it did.
+    pub blocked_by: Option<&'a str>,
+    /// What the step remembers; written down with its end, and by `intend`.
+    pub memo: Memo,
+    pub(crate) scribe: &'a Scribe,
+}
+
+impl Cx<'_> {
+    /// The operation's plan.
+    pub fn plan(&self) -> &Plan {
+        &self.operation.plan
+    }
+
+    /// What `source` became, if it is known yet.
+    pub fn mapped(&self, kind: MapKind, source: &str) -> Option<String> {
+        self.map
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .target(kind, source)
+            .map(str::to_owned)
+    }
+
+    /// Writes down that the step is about to change the world. To be called right before each such call, so that after
+    /// a crash everybody knows that it may have happened (invariant I5).
+    pub async fn intend(&mut self) -> Result<(), JournalError> {
+        self.memo.intents += 1;
+        self.write_memo().await
+    }
+
+    /// The same, before a call that takes the step back.
+    pub async fn intend_undo(&mut self) -> Result<(), JournalError> {
+        self.memo.undo_intents += 1;
+        self.write_memo().await
+    }
+
+    /// Notes a fact for the record.
+    pub fn fact(&mut self, fact: impl Into<String>) {
+        let fact = fact.into();
+        if !self.memo.facts.contains(&fact) {
+            self.memo.facts.push(fact);
+        }
+    }
+
+    /// Notes the request id that a cloud gave to a call that changed something.
+    pub fn request(&mut self, id: Option<&str>) {
+        if let Some(id) = id {
+            self.memo.request_ids.push(id.to_owned());
+        }
+    }
+
+    async fn write_memo(&self) -> Result<(), JournalError> {
+        let progress = StepProgress {
+            memo: self.memo.clone(),
+            ..self.step.progress.clone()
+        };
+        self.scribe
+            .write(Entry {
+                steps: vec![(self.step.position, progress)],
+                ..Entry::default()
+            })
+            .await
+    }
+}
+
+/// Carries steps out. One implementation speaks to clouds and arrays.
+#[async_trait]
+pub trait Actions: Send + Sync {
+    /// Brings the world to the state that the step names. Called again after a crash, a wait or a retry, so it looks
+    /// before it acts.
+    async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop>;
+
+    /// Takes the step back. Called again likewise.
+    async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop>;
+
+    /// How long the step may take.
+    fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience;
+
+    /// Which limit it draws on.
+    fn draws(&self, operation: &Operation, step: &StepRecord) -> Draws;
+}
+
+/// Writes entries under one claim.
+pub struct Scribe {
+    pub(crate) journal: std::sync::Arc<dyn Journal>,
+    pub(crate) clock: std::sync::Arc<dyn Clock>,
+    pub(crate) claim: Claim,
+}
+
+impl Scribe {
+    pub(crate) async fn write(&self, entry: Entry) -> Result<(), JournalError> {
+        self.journal.record(&self.claim, self.now(), entry).await
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+}

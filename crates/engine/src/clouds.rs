@@ -1,0 +1,56 @@
+//! The clouds that steps act on, and what their errors mean to a step.
+
+use async_trait::async_trait;
+use protector_core::{
+    fault::{Code, Fault},
+    id::SiteName,
+    site::SiteScope,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    error::{CloudError, ErrorClass},
+};
+
+use crate::action::Stop;
+
+/// Finds a way into a site's cloud.
+#[async_trait]
+pub trait Clouds: Send + Sync {
+    /// The cloud of a site as the service user sees it within the tenant's project, where it is a `member`.
+    ///
+    /// `request_id` is the caller's own and is sent on to the cloud.
+    async fn tenant(&self, scope: &SiteScope, request_id: Option<&str>) -> Result<Cloud, Fault>;
+
+    /// The cloud of a site as the service user sees it in its own project, where it is `admin`.
+    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, Fault>;
+}
+
+/// What a cloud's error means for a step: whether a repetition can help.
+pub fn fault(error: CloudError) -> Fault {
+    match error.class() {
+        ErrorClass::Passing
+        | ErrorClass::Unreachable
+        | ErrorClass::Ambiguous
+        | ErrorClass::Unauthorized => Fault::Passing {
+            after: error.retry_after(),
+            why: error.to_string(),
+        },
+        ErrorClass::Conflict => Fault::passing(error),
+        ErrorClass::NotFound => Fault::last(Code::Missing, error),
+        ErrorClass::Forbidden | ErrorClass::Final => Fault::last(Code::Refused, error),
+    }
+}
+
+/// As [`fault`], for the end of a step's look.
+pub fn stop(error: CloudError) -> Stop {
+    Stop::Fault(fault(error))
+}
+
+/// Tells "it is not there" from other errors.
+pub fn found<T>(answer: Result<T, CloudError>) -> Result<Option<T>, Stop> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.class() == ErrorClass::NotFound => Ok(None),
+        Err(error) => Err(stop(error)),
+    }
+}

@@ -1,0 +1,122 @@
+//! The engine's loop: look for operations that nobody walks, claim them, walk each, until told to stop.
+
+use std::sync::Arc;
+
+use protector_core::{
+    clock::Clock,
+    id::EngineId,
+    journal::{Claim, Journal, JournalError},
+    runbook::BOOK_VERSION,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::{
+    action::{Actions, Scribe},
+    limits::Limits,
+    options::EngineOptions,
+    walk::{Walk, WalkEnd},
+};
+
+/// One engine process.
+pub struct Engine {
+    id: EngineId,
+    journal: Arc<dyn Journal>,
+    actions: Arc<dyn Actions>,
+    clock: Arc<dyn Clock>,
+    options: Arc<EngineOptions>,
+    limits: Arc<Limits>,
+}
+
+impl Engine {
+    /// An engine that finds its work in `journal` and carries steps out through `actions`.
+    pub fn new(
+        id: EngineId,
+        journal: Arc<dyn Journal>,
+        actions: Arc<dyn Actions>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+    ) -> Self {
+        Self {
+            id,
+            journal,
+            actions,
+            clock,
+            limits: Arc::new(Limits::new(&options)),
+            options: Arc::new(options),
+        }
+    }
+
+    /// Goes on with what an earlier process of this engine left, works until `stop`, then finishes the calls in flight and gives its operations back.
+    pub async fn run(&self, stop: CancellationToken) {
+        if let Err(error) = self.journal.forget(&self.id).await {
+            warn!(%error, "cannot end the leases of this engine's last run; they end by themselves");
+        }
+        let mut walks = JoinSet::new();
+        while !stop.is_cancelled() {
+            for claim in self.look_for_work(walks.len()).await {
+                walks.spawn(self.walk(claim, stop.clone()));
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.options.poll_interval) => {}
+                Some(_) = walks.join_next() => {}
+            }
+        }
+        while walks.join_next().await.is_some() {}
+    }
+
+    async fn look_for_work(&self, busy: usize) -> Vec<Claim> {
+        let free = self.options.concurrent_operations.saturating_sub(busy);
+        if free == 0 {
+            return Vec::new();
+        }
+        let found = self
+            .journal
+            .claim(
+                &self.id,
+                self.clock.now(),
+                self.options.lease,
+                BOOK_VERSION,
+                free,
+            )
+            .await;
+        found.unwrap_or_else(|error| {
+            warn!(%error, "cannot look for work");
+            Vec::new()
+        })
+    }
+
+    fn walk(
+        &self,
+        claim: Claim,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let span = info_span!("operation", operation_id = %claim.operation_id, fence = claim.fence);
+        let walk = Walk {
+            scribe: Arc::new(Scribe {
+                journal: Arc::clone(&self.journal),
+                clock: Arc::clone(&self.clock),
+                claim,
+            }),
+            actions: Arc::clone(&self.actions),
+            limits: Arc::clone(&self.limits),
+            options: Arc::clone(&self.options),
+            stop,
+        };
+        async move {
+            info!("begins");
+            report(walk.walk().await);
+        }
+        .instrument(span)
+    }
+}
+
+fn report(end: Result<WalkEnd, JournalError>) {
+    match end {
+        Ok(WalkEnd::Settled(state)) => info!(state = state.as_str(), "ended"),
+        Ok(WalkEnd::Released) => info!("given back, the engine stops"),
+        Err(error) => warn!(%error, "dropped"),
+    }
+}

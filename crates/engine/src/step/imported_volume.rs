@@ -1,0 +1,155 @@
+//! Promoted volumes in the target's Cinder: import, and the way back.
+
+use protector_core::{
+    fault::Code,
+    id::VolumeId,
+    journal::Effect,
+    member::ProtectedVolume,
+    operation::MapKind,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    volume::{ManageVolume, Volume, VolumeStatus},
+};
+
+use super::{CloudActions, mark, not_in_plan, reading, target_check::TARGET};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
+
+impl CloudActions {
+    pub(super) async fn manage_volume(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &VolumeId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        if let Some(volume) = find_imported(&target, cx, source_id).await? {
+            cx.memo.made = Some(volume.id.clone());
+            return self.judge_import(cx, source_id, &volume);
+        }
+        let request = import_request(cx, source_id)?;
+        cx.intend().await?;
+        let volume = target.volume().volume_manage(&request).await.map_err(stop)?;
+        cx.memo.made = Some(volume.id.clone());
+        cx.request(target.volume().last_request_id(&volume));
+        Ok(self.look_again("Cinder to import it"))
+    }
+
+    fn judge_import(
+        &self,
+        cx: &Cx<'_>,
+        source_id: &VolumeId,
+        volume: &Volume,
+    ) -> Result<Progress, Stop> {
+        match &volume.status {
+            VolumeStatus::Available => Ok(Progress::Done(vec![Effect::Mapped {
+                kind: MapKind::Volume,
+                source: source_id.to_string(),
+                target: volume.id.clone(),
+            }])),
+            VolumeStatus::Creating | VolumeStatus::Managing => {
+                Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
+            }
+            other => Err(Stop::last(
+                Code::Broken,
+                format!(
+                    "Cinder on {} could not import it: volume {} is {}",
+                    cx.plan().target.site,
+                    volume.id,
+                    other.as_str()
+                ),
+            )),
+        }
+    }
+
+    /// Takes an import back by `unmanage` only: deleting a half-managed record would destroy the bytes behind it.
+    pub(super) async fn unmanage_volume(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &VolumeId,
+    ) -> Result<Progress, Stop> {
+        if cx.memo.intents == 0 {
+            return Ok(Progress::done());
+        }
+        let target = self.target(cx).await?;
+        let Some(volume) = find_imported(&target, cx, source_id).await? else {
+            return Ok(Progress::Done(was_imported_as(cx, source_id)));
+        };
+        cx.memo.made = Some(volume.id.clone());
+        match &volume.status {
+            VolumeStatus::InUse
+            | VolumeStatus::Detaching
+            | VolumeStatus::Reserved
+            | VolumeStatus::Attaching
+            | VolumeStatus::Creating
+            | VolumeStatus::Managing
+            | VolumeStatus::Deleting
+            | VolumeStatus::Unmanaging => {
+                return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
+            }
+            _ => {}
+        }
+        cx.intend_undo().await?;
+        target.volume().volume_unmanage(&volume.id).await.map_err(stop)?;
+        Ok(Progress::Waiting {
+            on: "Cinder to let go of it".to_owned(),
+            again: self.options.status_poll,
+        })
+    }
+}
+
+/// The name that Cinder gave the bytes outlives the import; who discards them must know it.
+fn was_imported_as(cx: &Cx<'_>, source_id: &VolumeId) -> Vec<Effect> {
+    cx.memo
+        .made
+        .iter()
+        .map(|id| Effect::Mapped {
+            kind: MapKind::Volume,
+            source: source_id.to_string(),
+            target: id.clone(),
+        })
+        .collect()
+}
+
+/// The import that this step made, if it made one: by its id where that is known, else by its marks.
+async fn find_imported(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &VolumeId,
+) -> Result<Option<Volume>, Stop> {
+    if cx.memo.intents == 0 {
+        return Ok(None);
+    }
+    if let Some(id) = &cx.memo.made {
+        return reading::volume(target, &VolumeId::new(id.clone())).await;
+    }
+    let volumes = target.volume().volume_list().await.map_err(stop)?;
+    let maker = mark::maker(cx.operation);
+    Ok(volumes
+        .into_iter()
+        .find(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
+}
+
+fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManageVolume, Stop> {
+    let plan = cx.plan();
+    let (_, known) = plan
+        .volume(source_id.as_str())
+        .ok_or_else(|| not_in_plan("volume", source_id.as_str()))?;
+    let recorded = |kind, key: &str| {
+        cx.mapped(kind, key)
+            .ok_or_else(|| Stop::last(Code::Internal, format!("no {} is recorded", key)))
+    };
+    let ProtectedVolume { name, metadata, boot, .. } = known;
+    Ok(ManageVolume {
+        host: recorded(MapKind::BackendHost, TARGET)?,
+        source_name: recorded(MapKind::Promoted, source_id.as_str())?,
+        name: name.clone(),
+        volume_type: plan.target_volume_type.clone(),
+        bootable: *boot,
+        metadata: mark::mark(metadata, &cx.operation.id, source_id.as_str()),
+        availability_zone: None,
+        description: None,
+    })
+}

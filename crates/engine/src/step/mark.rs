@@ -1,0 +1,37 @@
+//! The marks on everything that an operation makes: by them, and by ids, resources are found again. Never by name.
+
+use std::collections::BTreeMap;
+
+use protector_core::id::OperationId;
+
+/// Metadata key: the operation that made the resource.
+pub(super) const OPERATION: &str = "protector:operation";
+/// Metadata key: the id of the resource on the source that this one is the copy of.
+pub(super) const SOURCE: &str = "protector:source";
+
+/// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
+pub(super) fn mark(
+    own: &BTreeMap<String, String>,
+    operation: &OperationId,
+    source: &str,
+) -> BTreeMap<String, String> {
+    let mut marked = own.clone();
+    marked.insert(OPERATION.to_owned(), operation.to_string());
+    marked.insert(SOURCE.to_owned(), source.to_owned());
+    marked
+}
+
+/// Whether `metadata` says that `operation` made this as the copy of `source`.
+pub(super) fn is_ours(
+    metadata: &BTreeMap<String, String>,
+    operation: &OperationId,
+    source: &str,
+) -> bool {
+    metadata.get(OPERATION).map(String::as_str) == Some(operation.as_str())
+        && metadata.get(SOURCE).map(String::as_str) == Some(source)
+}
+
+/// The operation whose copies a line is about: a cleanup takes its parent's copies back.
+pub(super) fn maker(operation: &protector_core::operation::Operation) -> &OperationId {
+    operation.parent_id.as_ref().unwrap_or(&operation.id)
+}

@@ -1,0 +1,207 @@
+//! The steps of runbooks, as they are carried out on clouds and arrays. One file per family.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use protector_core::{
+    fault::{Code, Fault},
+    operation::{Operation, OperationKind, StepRecord},
+    runbook::{Step, Verb},
+    site::SiteScope,
+    storage::{StorageDriver, StorageError},
+};
+use protector_openstack::cloud::Cloud;
+
+use crate::{
+    action::{Actions, Cx, Draws, Patience, Progress, Stop},
+    clouds::Clouds,
+    options::EngineOptions,
+};
+
+mod imported_volume;
+mod key_pair;
+mod mark;
+mod reading;
+mod recovered_server;
+mod replication;
+mod source_check;
+mod source_server;
+mod source_volume;
+mod switch;
+mod target_check;
+
+/// Carries steps out on the clouds of registered sites and on their arrays.
+pub struct CloudActions {
+    clouds: Arc<dyn Clouds>,
+    storage: Arc<dyn StorageDriver>,
+    options: EngineOptions,
+}
+
+impl CloudActions {
+    /// Steps that reach clouds and arrays through the given ports.
+    pub fn new(
+        clouds: Arc<dyn Clouds>,
+        storage: Arc<dyn StorageDriver>,
+        options: EngineOptions,
+    ) -> Self {
+        Self {
+            clouds,
+            storage,
+            options,
+        }
+    }
+
+    async fn tenant(&self, cx: &Cx<'_>, scope: &SiteScope) -> Result<Cloud, Stop> {
+        let request_id = cx.operation.global_request_id.as_deref();
+        Ok(self.clouds.tenant(scope, request_id).await?)
+    }
+
+    async fn source(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
+        self.tenant(cx, &cx.plan().source).await
+    }
+
+    async fn target(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
+        self.tenant(cx, &cx.plan().target).await
+    }
+
+    async fn target_admin(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
+        let request_id = cx.operation.global_request_id.as_deref();
+        Ok(self.clouds.admin(&cx.plan().target.site, request_id).await?)
+    }
+
+    async fn source_admin(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
+        let request_id = cx.operation.global_request_id.as_deref();
+        Ok(self.clouds.admin(&cx.plan().source.site, request_id).await?)
+    }
+
+    fn look_again(&self, on: impl Into<String>) -> Progress {
+        Progress::Waiting {
+            on: on.into(),
+            again: self.options.status_poll,
+        }
+    }
+
+    async fn run_step(&self, step: &Step, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        match step {
+            Step::CheckServer { server } => self.check_server(cx, server).await,
+            Step::CheckTarget => self.check_target(cx).await,
+            Step::StopServer { server } => self.stop_server(cx, server).await,
+            Step::ReplicateGroup => self.replicate_group(cx).await,
+            Step::PromoteVolume { volume } => self.promote_volume(cx, volume).await,
+            Step::ManageVolume { volume } => self.manage_volume(cx, volume).await,
+            Step::RecreateServer { server } => self.recreate_server(cx, server).await,
+            Step::ConfirmServer { server } => self.confirm_server(cx, server).await,
+            Step::SwitchPrimary => self.switch_primary(cx).await,
+            Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
+            Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
+            Step::TakeBack { line } => self.undo_step(line, cx).await,
+        }
+    }
+
+    async fn undo_step(&self, step: &Step, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        match step {
+            Step::StopServer { server } => self.start_again(cx, server).await,
+            Step::PromoteVolume { volume } => self.discard_promoted(cx, volume).await,
+            Step::ManageVolume { volume } => self.unmanage_volume(cx, volume).await,
+            Step::RecreateServer { server } => self.delete_recovered(cx, server).await,
+            Step::CheckServer { .. }
+            | Step::CheckTarget
+            | Step::ReplicateGroup
+            | Step::ConfirmServer { .. }
+            | Step::SwitchPrimary
+            | Step::DeleteSourceServer { .. }
+            | Step::DeleteSourceVolume { .. }
+            | Step::TakeBack { .. } => Ok(Progress::done()),
+        }
+    }
+}
+
+#[async_trait]
+impl Actions for CloudActions {
+    async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let step = cx.step.action.clone();
+        self.run_step(&step, cx).await
+    }
+
+    async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let step = cx.step.action.clone();
+        self.undo_step(&step, cx).await
+    }
+
+    fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {
+        let (limit, timeout_error) = self.limit(&step.action);
+        Patience {
+            limit,
+            retries: retries(operation, step, &self.options),
+            timeout_error,
+        }
+    }
+
+    fn draws(&self, operation: &Operation, step: &StepRecord) -> Draws {
+        draws(operation, &step.action)
+    }
+}
+
+impl CloudActions {
+    /// How long a step may take, and what is recorded when it took longer (contract: "Cinder timeout after 300s").
+    fn limit(&self, step: &Step) -> (Duration, String) {
+        let options = &self.options;
+        let (limit, what) = match step {
+            Step::CheckServer { .. } | Step::CheckTarget | Step::ConfirmServer { .. } => {
+                (options.manage_timeout, "check")
+            }
+            // Once for the graceful stop, once for the hard one.
+            Step::StopServer { .. } => (options.stop_timeout * 2, "Nova"),
+            Step::ReplicateGroup | Step::PromoteVolume { .. } => {
+                (options.replication_timeout, "array")
+            }
+            Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
+            Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
+            Step::SwitchPrimary => (options.manage_timeout, "journal"),
+            Step::DeleteSourceServer { .. } => (options.cleanup_timeout, "Nova"),
+            Step::DeleteSourceVolume { .. } => (options.cleanup_timeout, "Cinder"),
+            Step::TakeBack { line } => return self.limit(line),
+        };
+        (limit, format!("{what} timeout after {}s", limit.as_secs()))
+    }
+}
+
+/// Automatic cleanup retries as configured; manual cleanup does not (contract); everything else as time allows.
+fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) -> Option<u32> {
+    match (step.verb, operation.kind) {
+        (Verb::Attempt, OperationKind::Cleanup) => Some(0),
+        (Verb::Attempt, _) => Some(options.cleanup_retry_attempts),
+        (Verb::Undoable | Verb::Forward, _) => None,
+    }
+}
+
+fn draws(operation: &Operation, step: &Step) -> Draws {
+    let source = || operation.plan.source.site.clone();
+    let target = || operation.plan.target.site.clone();
+    match step {
+        Step::CheckServer { .. } | Step::StopServer { .. } | Step::DeleteSourceServer { .. } => {
+            Draws::Compute(source())
+        }
+        Step::CheckTarget | Step::RecreateServer { .. } | Step::ConfirmServer { .. } => {
+            Draws::Compute(target())
+        }
+        Step::ManageVolume { .. } => Draws::Volume(target()),
+        Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
+        Step::ReplicateGroup | Step::PromoteVolume { .. } => Draws::Storage,
+        Step::SwitchPrimary => Draws::Nothing,
+        Step::TakeBack { line } => draws(operation, line),
+    }
+}
+
+/// What an array's error means for a step.
+fn storage_stop(error: StorageError) -> Stop {
+    Stop::Fault(match &error {
+        StorageError::Unavailable { .. } => Fault::passing(&error),
+        StorageError::Refused { .. } => Fault::last(Code::Refused, &error),
+    })
+}
+
+/// A line that names something the plan does not hold: a defect, never a reason to guess.
+fn not_in_plan(what: &str, id: &str) -> Stop {
+    Stop::last(Code::Internal, format!("{what} {id} is not in the operation's plan"))
+}

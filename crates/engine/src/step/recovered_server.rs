@@ -1,0 +1,325 @@
+//! The copy of a member's server on the target: built, confirmed, taken back.
+
+use std::net::IpAddr;
+
+use protector_core::{
+    fault::{Code, Fault},
+    id::{ServerId, VolumeId},
+    journal::Effect,
+    member::{Member, Nic},
+    operation::MapKind,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::{BlockDevice, NewServer, Server, ServerNetwork, ServerStatus},
+    volume::VolumeStatus,
+};
+
+use super::{
+    CloudActions, key_pair::key_pair_on_target, mark, not_in_plan, reading,
+    target_check::flavor_on_target,
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::{found, stop},
+};
+
+impl CloudActions {
+    pub(super) async fn recreate_server(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        if let Some(server) = find_recovered(&target, cx, source_id).await? {
+            cx.memo.made = Some(server.id.clone());
+            return self.judge_build(&target, cx, source_id, &server).await;
+        }
+        let request = self.build_request(&target, cx, source_id).await?;
+        cx.intend().await?;
+        match target.compute().server_create(&request).await {
+            Ok(created) => {
+                cx.memo.made = Some(created.id.clone());
+                cx.request(created.request_id.as_deref());
+                Ok(self.look_again("Nova to build it"))
+            }
+            Err(error) => Err(refusal_of_build(cx, crate::clouds::fault(error))),
+        }
+    }
+
+    async fn judge_build(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+        server: &Server,
+    ) -> Result<Progress, Stop> {
+        match &server.status {
+            ServerStatus::Active => {
+                delete_surplus(target, cx, source_id, &server.id).await?;
+                Ok(Progress::Done(vec![Effect::Mapped {
+                    kind: MapKind::Server,
+                    source: source_id.to_string(),
+                    target: server.id.clone(),
+                }]))
+            }
+            ServerStatus::Error => Err(Stop::last(
+                Code::Broken,
+                format!(
+                    "Nova on {} could not build server {}: {}",
+                    cx.plan().target.site,
+                    server.id,
+                    server.fault_text()
+                ),
+            )),
+            status => Ok(self.look_again(format!("server status {}", status.as_str()))),
+        }
+    }
+
+    async fn build_request(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<NewServer, Stop> {
+        let member = member(cx, source_id)?.clone();
+        let spec = &member.server;
+        let flavor = flavor_on_target(target, cx.plan(), &spec.flavor).await?;
+        let mut networks = Vec::new();
+        for nic in &spec.nics {
+            networks.push(network_on_target(target, cx, nic).await?);
+        }
+        let key_name = match &spec.key_pair {
+            Some(known) => key_pair_on_target(target, cx, known).await?,
+            None => None,
+        };
+        let availability_zone = zone_on_target(target, cx, spec.availability_zone.as_deref()).await?;
+        Ok(NewServer {
+            name: member.name.clone(),
+            flavor_id: flavor,
+            block_devices: block_devices(cx, &member)?,
+            networks,
+            security_groups: spec.security_groups.clone(),
+            key_name,
+            metadata: mark::mark(&spec.metadata, &cx.operation.id, source_id.as_str()),
+            user_data: spec.user_data.clone(),
+            availability_zone,
+            config_drive: spec.config_drive,
+            description: spec.description.clone(),
+        })
+    }
+
+    pub(super) async fn confirm_server(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        let id = cx
+            .mapped(MapKind::Server, source_id.as_str())
+            .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
+        let Some(server) = reading::server(&target, &ServerId::new(id.clone())).await? else {
+            let why = format!("server {id} has disappeared from {}", cx.plan().target.site);
+            return Err(Stop::last(Code::Broken, why));
+        };
+        match &server.status {
+            ServerStatus::Active => {}
+            ServerStatus::Error => {
+                let why = format!("server {id} went to ERROR: {}", server.fault_text());
+                return Err(Stop::last(Code::Broken, why));
+            }
+            status => return Ok(self.look_again(format!("server status {}", status.as_str()))),
+        }
+        for volume in copies_of_volumes(cx, source_id)? {
+            let seen = reading::volume(&target, &volume).await?;
+            let attached = seen.is_some_and(|volume| {
+                volume.status == VolumeStatus::InUse
+                    && volume.attachments.iter().any(|there| there.server_id == id)
+            });
+            if !attached {
+                return Ok(self.look_again(format!("volume {volume} to be attached to it")));
+            }
+        }
+        cx.fact(format!("server {id} is ACTIVE with all its volumes attached"));
+        Ok(Progress::done())
+    }
+
+    /// Deletes the copy. Its volumes stay: copies are built so that Nova never deletes their volumes.
+    pub(super) async fn delete_recovered(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let gone = Progress::Done(vec![Effect::Unmapped {
+            kind: MapKind::Server,
+            source: source_id.to_string(),
+        }]);
+        if cx.memo.intents == 0 {
+            return Ok(gone);
+        }
+        let target = self.target(cx).await?;
+        let Some(server) = find_recovered(&target, cx, source_id).await? else {
+            return Ok(gone);
+        };
+        cx.memo.made = Some(server.id.clone());
+        if server.task_state.as_deref() == Some("deleting") {
+            return Ok(self.look_again("Nova to delete it"));
+        }
+        cx.intend_undo().await?;
+        let answer = match server.status {
+            ServerStatus::SoftDeleted => target.compute().server_force_delete(&server.id).await,
+            _ => target.compute().server_delete(&server.id).await,
+        };
+        found(answer)?;
+        Ok(self.look_again("Nova to delete it"))
+    }
+}
+
+fn member<'a>(cx: &'a Cx<'_>, source_id: &ServerId) -> Result<&'a Member, Stop> {
+    cx.plan()
+        .member_of_server(source_id.as_str())
+        .ok_or_else(|| not_in_plan("server", source_id.as_str()))
+}
+
+fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>, Stop> {
+    member(cx, source_id)?
+        .volumes
+        .iter()
+        .map(|volume| {
+            cx.mapped(MapKind::Volume, volume.id.as_str())
+                .map(VolumeId::new)
+                .ok_or_else(|| not_in_plan("copy of volume", volume.id.as_str()))
+        })
+        .collect()
+}
+
+/// The copy that this step made, if it made one: by its id where that is known, else by its marks.
+async fn find_recovered(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &ServerId,
+) -> Result<Option<Server>, Stop> {
+    if cx.memo.intents == 0 {
+        return Ok(None);
+    }
+    if let Some(id) = &cx.memo.made {
+        return reading::server(target, &ServerId::new(id.clone())).await;
+    }
+    Ok(all_of_this_step(target, cx, source_id).await?.into_iter().next())
+}
+
+/// Everything that this step made, the oldest first.
+async fn all_of_this_step(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &ServerId,
+) -> Result<Vec<Server>, Stop> {
+    let maker = mark::maker(cx.operation);
+    let mut servers = target.compute().server_list().await.map_err(stop)?;
+    servers.retain(|server| mark::is_ours(&server.metadata, maker, source_id.as_str()));
+    servers.sort_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
+    Ok(servers)
+}
+
+/// A build that was asked for more than once may have been carried out more than once (a request that was on its way
+/// while its engine was frozen): only the one that runs stays.
+async fn delete_surplus(
+    target: &Cloud,
+    cx: &mut Cx<'_>,
+    source_id: &ServerId,
+    keep: &str,
+) -> Result<(), Stop> {
+    if cx.memo.intents < 2 {
+        return Ok(());
+    }
+    for server in all_of_this_step(target, cx, source_id).await? {
+        if server.id != keep {
+            cx.fact(format!("server {} was built twice; deleted", server.id));
+            found(target.compute().server_delete(&server.id).await)?;
+        }
+    }
+    Ok(())
+}
+
+/// A refusal after an earlier, uncertain try may only mean that the earlier one holds the volumes: look once more.
+fn refusal_of_build(cx: &Cx<'_>, fault: Fault) -> Stop {
+    match fault {
+        Fault::Final { why, .. } if cx.memo.intents > 1 && cx.step.progress.failed_tries < 3 => {
+            Stop::passing(why)
+        }
+        other => Stop::Fault(other),
+    }
+}
+
+/// All volumes, the boot volume first, then in the order of their devices.
+fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop> {
+    let copies = copies_of_volumes(cx, &member.server_id)?;
+    Ok(member
+        .volumes
+        .iter()
+        .zip(copies)
+        .map(|(known, copy)| BlockDevice {
+            volume_id: copy.to_string(),
+            boot_index: if known.boot { Some(0) } else { None },
+            device_name: Some(known.device.clone()).filter(|device| !device.is_empty()),
+            delete_on_termination: false,
+        })
+        .collect())
+}
+
+/// The mapped network, with the member's fixed address where it is in one of its subnets and free.
+async fn network_on_target(
+    target: &Cloud,
+    cx: &mut Cx<'_>,
+    nic: &Nic,
+) -> Result<ServerNetwork, Stop> {
+    let network = cx
+        .plan()
+        .mappings
+        .networks
+        .get(nic.network_id.as_str())
+        .cloned()
+        .ok_or_else(|| not_in_plan("mapping of network", nic.network_id.as_str()))?;
+    let wanted = nic.fixed_ips.iter().find(|ip| ip.is_ipv4()).or(nic.fixed_ips.first());
+    let fixed_ip = match wanted {
+        None => None,
+        Some(ip) => keep_address(target, cx, &network, *ip).await?,
+    };
+    Ok(ServerNetwork { network_id: network, fixed_ip })
+}
+
+async fn keep_address(
+    target: &Cloud,
+    cx: &mut Cx<'_>,
+    network: &str,
+    ip: IpAddr,
+) -> Result<Option<String>, Stop> {
+    let subnets = target.network().subnet_list(network).await.map_err(stop)?;
+    if !subnets.iter().any(|subnet| subnet.contains(ip)) {
+        cx.fact(format!("address {ip} is outside the mapped network: a new one is used"));
+        return Ok(None);
+    }
+    let ports = target.network().port_list_by_fixed_ip(network, ip).await.map_err(stop)?;
+    if !ports.is_empty() {
+        cx.fact(format!("address {ip} is taken on the mapped network: a new one is used"));
+        return Ok(None);
+    }
+    Ok(Some(ip.to_string()))
+}
+
+/// The member's availability zone, if the target has one of that name.
+async fn zone_on_target(
+    target: &Cloud,
+    cx: &mut Cx<'_>,
+    wanted: Option<&str>,
+) -> Result<Option<String>, Stop> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    let zones = target.compute().availability_zone_list().await.map_err(stop)?;
+    if zones.iter().any(|zone| zone == wanted) {
+        return Ok(Some(wanted.to_owned()));
+    }
+    cx.fact(format!("availability zone {wanted} is not on the target: Nova chooses"));
+    Ok(None)
+}

@@ -1,0 +1,63 @@
+//! The point of no return: the target becomes the group's current primary.
+
+use protector_core::{
+    fault::Code,
+    group::GroupStatus,
+    id::{FlavorId, NetworkId, ServerId, VolumeId},
+    journal::Effect,
+    member::{Member, MemberStatus},
+    operation::{MapKind, OperationKind},
+};
+
+use super::{CloudActions, not_in_plan};
+use crate::action::{Cx, Progress, Stop};
+
+impl CloudActions {
+    /// Only a write to the journal, together with the step's end: it happens whole or not at all.
+    pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let members = cx
+            .plan()
+            .members
+            .iter()
+            .map(|member| moved(cx, member))
+            .collect::<Result<Vec<_>, _>>()?;
+        let plan = cx.plan();
+        let status = match cx.operation.kind {
+            OperationKind::Failback => GroupStatus::Active,
+            _ => GroupStatus::FailedOver,
+        };
+        Ok(Progress::Done(vec![Effect::GroupSwitched {
+            group_id: plan.group_id.clone(),
+            current_primary_site: plan.target.site.clone(),
+            status,
+            members,
+        }]))
+    }
+}
+
+/// The member as it is on the target. Its copies' flags are the copies': Nova never deletes their volumes.
+fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
+    let mapped = |kind, what: &str, id: &str| {
+        cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id))
+    };
+    let mappings = &cx.plan().mappings;
+    let mut moved = member.clone();
+    moved.server_id = ServerId::new(mapped(MapKind::Server, "server", member.server_id.as_str())?);
+    moved.status = MemberStatus::Protected;
+    for volume in &mut moved.volumes {
+        volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
+        volume.delete_on_termination = false;
+    }
+    for nic in &mut moved.server.nics {
+        let network = mappings
+            .networks
+            .get(nic.network_id.as_str())
+            .ok_or_else(|| Stop::last(Code::Internal, "a network lost its mapping"))?;
+        nic.network_id = NetworkId::new(network.clone());
+    }
+    if let Some(flavor) = mappings.flavors.get(member.server.flavor.id.as_str()) {
+        moved.server.flavor.id = FlavorId::new(flavor.clone());
+    }
+    moved.updated_at = cx.scribe.now();
+    Ok(moved)
+}

@@ -1,0 +1,300 @@
+//! Walks one operation from where its record stands to its end.
+//!
+//! The walk is a loop around a pure function: what is next (`core::schedule`), do it, write it down. All it knows is in
+//! the journal, so it can be dropped at any point and begun again by another engine.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use protector_core::{
+    journal::{Effect, Entry, JournalError, OperationChange},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepProgress,
+        StepRecord, StepState,
+    },
+    runbook::cleanup::UNDO,
+    schedule::{self, Next},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    action::{Actions, Scribe},
+    flight::{Direction, Flight, Landed},
+    limits::Limits,
+    options::EngineOptions,
+};
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// The operation has ended.
+    Settled(OperationState),
+    /// The engine was told to stop; another one goes on.
+    Released,
+}
+
+pub(crate) struct Walk {
+    pub scribe: Arc<Scribe>,
+    pub actions: Arc<dyn Actions>,
+    pub limits: Arc<Limits>,
+    pub options: Arc<EngineOptions>,
+    pub stop: CancellationToken,
+}
+
+/// The operation as this walk knows it; always what the journal holds, but for waiting times.
+struct Desk {
+    record: OperationRecord,
+    operation: Arc<Operation>,
+    map: Arc<RwLock<ResourceMap>>,
+    in_flight: BTreeSet<u32>,
+}
+
+impl Walk {
+    /// Walks the claimed operation. An error means that the journal refused or is away: drop the walk.
+    pub async fn walk(self) -> Result<WalkEnd, JournalError> {
+        let mut desk = self.open().await?;
+        let mut flights = FuturesUnordered::new();
+        let mut renewal = tokio::time::interval(self.scribe.claim.lease / 3);
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if self.stop.is_cancelled() {
+                return self.release(&mut desk, flights).await;
+            }
+            let now = self.scribe.now();
+            match schedule::next(&desk.record, now) {
+                Next::Run(lines) => {
+                    flights.extend(self.take_off(&mut desk, &lines, Direction::Forward));
+                }
+                Next::Undo(lines) => {
+                    flights.extend(self.take_off(&mut desk, &lines, Direction::Back));
+                }
+                Next::Unwind { error, code } if desk.in_flight.is_empty() => {
+                    self.turn_round(&mut desk, error, code).await?;
+                    continue;
+                }
+                Next::Settle(state) if desk.in_flight.is_empty() => {
+                    self.settle(&desk, state).await?;
+                    return Ok(WalkEnd::Settled(state));
+                }
+                Next::Unwind { .. } | Next::Settle(_) => {}
+            }
+            let pause = self.pause(&desk);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                Some(landed) = flights.next() => {
+                    let mut all = vec![landed?];
+                    while let Some(Some(more)) = flights.next().now_or_never() {
+                        all.push(more?);
+                    }
+                    self.write_down(&mut desk, all).await?;
+                }
+                _ = renewal.tick() => {
+                    self.scribe.journal.renew(&self.scribe.claim, self.scribe.now()).await?;
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Desk, JournalError> {
+        let mut record = self.scribe.journal.load(&self.scribe.claim).await?;
+        if record.operation.state == OperationState::Queued {
+            let at = self.scribe.now();
+            self.scribe
+                .write(Entry {
+                    operation: Some(OperationChange::Started { at }),
+                    ..Entry::default()
+                })
+                .await?;
+            record.operation.state = OperationState::Running;
+            record.operation.started_at = Some(at);
+        }
+        Ok(Desk {
+            operation: Arc::new(record.operation.clone()),
+            map: Arc::new(RwLock::new(std::mem::take(&mut record.map))),
+            record,
+            in_flight: BTreeSet::new(),
+        })
+    }
+
+    fn take_off(
+        &self,
+        desk: &mut Desk,
+        lines: &[u32],
+        direction: Direction,
+    ) -> Vec<impl Future<Output = Result<Landed, JournalError>> + Send + use<>> {
+        let fresh: Vec<u32> = lines
+            .iter()
+            .copied()
+            .filter(|line| desk.in_flight.insert(*line))
+            .collect();
+        fresh
+            .into_iter()
+            .filter_map(|line| desk.record.steps.get(line as usize))
+            .map(|step| {
+                Flight {
+                    operation: Arc::clone(&desk.operation),
+                    blocked_by: blocked_by(&desk.record.steps, step),
+                    step: step.clone(),
+                    direction,
+                    map: Arc::clone(&desk.map),
+                    scribe: Arc::clone(&self.scribe),
+                    actions: Arc::clone(&self.actions),
+                    limits: Arc::clone(&self.limits),
+                    options: Arc::clone(&self.options),
+                }
+                .fly()
+            })
+            .collect()
+    }
+
+    async fn write_down(&self, desk: &mut Desk, landed: Vec<Landed>) -> Result<(), JournalError> {
+        let mut entry = Entry::default();
+        for landed in landed {
+            desk.in_flight.remove(&landed.position);
+            if landed.worth_writing {
+                entry.steps.push((landed.position, landed.progress.clone()));
+            }
+            remember(&desk.map, &landed.effects);
+            entry.effects.extend(landed.effects);
+            if let Some(step) = desk.record.steps.get_mut(landed.position as usize) {
+                step.progress = landed.progress;
+            }
+        }
+        if entry == Entry::default() {
+            return Ok(());
+        }
+        self.scribe.write(entry).await
+    }
+
+    async fn turn_round(
+        &self,
+        desk: &mut Desk,
+        error: String,
+        code: protector_core::fault::Code,
+    ) -> Result<(), JournalError> {
+        self.scribe
+            .write(Entry {
+                operation: Some(OperationChange::Unwinding {
+                    error: error.clone(),
+                    code,
+                }),
+                ..Entry::default()
+            })
+            .await?;
+        desk.record.operation.state = OperationState::Unwinding;
+        desk.record.operation.error = Some(error);
+        desk.operation = Arc::new(desk.record.operation.clone());
+        Ok(())
+    }
+
+    async fn settle(&self, desk: &Desk, state: OperationState) -> Result<(), JournalError> {
+        let operation = &desk.record.operation;
+        let effects = schedule::group_status_after(operation, &desk.record.steps, state)
+            .map(|status| Effect::GroupStatus {
+                group_id: operation.group_id.clone(),
+                status,
+            })
+            .into_iter()
+            .collect();
+        self.scribe
+            .write(Entry {
+                operation: Some(OperationChange::Settled {
+                    state,
+                    at: self.scribe.now(),
+                }),
+                steps: Vec::new(),
+                effects,
+            })
+            .await
+    }
+
+    /// Lets the calls in flight end, writes down what they say, and gives the operation back.
+    async fn release<F>(
+        &self,
+        desk: &mut Desk,
+        mut flights: FuturesUnordered<F>,
+    ) -> Result<WalkEnd, JournalError>
+    where
+        F: Future<Output = Result<Landed, JournalError>>,
+    {
+        let deadline = tokio::time::Instant::now() + self.options.graceful_stop;
+        while let Ok(Some(landed)) = tokio::time::timeout_at(deadline, flights.next()).await {
+            self.write_down(desk, vec![landed?]).await?;
+        }
+        self.scribe.journal.release(&self.scribe.claim).await?;
+        Ok(WalkEnd::Released)
+    }
+
+    /// Until the first waiting line wants to be looked at.
+    fn pause(&self, desk: &Desk) -> Duration {
+        let now = self.scribe.now();
+        let waiting = desk
+            .record
+            .steps
+            .iter()
+            .filter(|step| !desk.in_flight.contains(&step.position));
+        schedule::wake_at(waiting)
+            .and_then(|at| (at - now).to_std().ok())
+            .unwrap_or(self.scribe.claim.lease)
+            .max(Duration::from_millis(1))
+    }
+}
+
+fn blocked_by(steps: &[StepRecord], step: &StepRecord) -> Option<String> {
+    step.after
+        .iter()
+        .filter_map(|position| steps.get(*position as usize))
+        .find(|other| other.progress.state == StepState::Failed)
+        .map(|other| {
+            let why = other.progress.error.as_deref().unwrap_or("it failed");
+            format!("{}: {why}", other.key)
+        })
+}
+
+fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
+    let mut map = map.write().unwrap_or_else(PoisonError::into_inner);
+    for effect in effects {
+        match effect {
+            Effect::Mapped {
+                kind,
+                source,
+                target,
+            } => map.insert(*kind, source, target),
+            Effect::Unmapped { kind, source } => map.remove(*kind, source),
+            Effect::GroupStatus { .. }
+            | Effect::GroupSwitched { .. }
+            | Effect::GroupReplicated { .. }
+            | Effect::ParentStep { .. } => {}
+        }
+    }
+}
+
+/// A cleanup's line settles the line of the operation that left the resource behind.
+pub(crate) fn parent_effect(
+    operation: &Operation,
+    key: &str,
+    progress: &StepProgress,
+) -> Option<Effect> {
+    if operation.kind != OperationKind::Cleanup {
+        return None;
+    }
+    let (key, state) = match (key.strip_prefix(UNDO), progress.state) {
+        (Some(line), StepState::Done) => (line, StepState::Undone),
+        (Some(line), _) => (line, StepState::UndoFailed),
+        (None, state) => (key, state),
+    };
+    Some(Effect::ParentStep {
+        operation_id: operation.parent_id.clone()?,
+        key: key.to_owned(),
+        progress: StepProgress {
+            state,
+            ..progress.clone()
+        },
+    })
+}

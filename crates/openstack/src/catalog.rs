@@ -1,0 +1,202 @@
+//! Keystone's service catalogue: where a cloud's services are.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{error::CloudError, service::Service};
+
+/// Which of a service's endpoints are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interface {
+    /// For users outside of the cloud.
+    #[default]
+    Public,
+    /// For services inside of it.
+    Internal,
+    /// For administration, where a cloud still keeps it apart.
+    Admin,
+}
+
+impl Interface {
+    /// The word of the catalogue.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Interface {
+    type Err = CloudError;
+
+    /// Reads `public`, `internal`, `admin` and their old forms `publicURL`, `internalURL`, `adminURL`.
+    fn from_str(text: &str) -> Result<Self, CloudError> {
+        match text.strip_suffix("URL").unwrap_or(text) {
+            "public" => Ok(Self::Public),
+            "internal" => Ok(Self::Internal),
+            "admin" => Ok(Self::Admin),
+            _ => Err(CloudError::Setup(format!("interface {text:?} is none of public, internal, admin"))),
+        }
+    }
+}
+
+/// One endpoint of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// `public`, `internal` or `admin`.
+    pub interface: String,
+    /// The region's id; `region` is its older name for the same.
+    pub region_id: Option<String>,
+    /// The base URL.
+    pub url: String,
+}
+
+/// One service of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CatalogEntry {
+    /// `compute`, `volumev3` …
+    #[serde(rename = "type")]
+    pub service_type: String,
+    /// The service's endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// The catalogue that came with a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Catalog(pub Vec<CatalogEntry>);
+
+impl<'de> Deserialize<'de> for Catalog {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Keystone sends `region` and `region_id` together, so the endpoint is read by hand of its two names.
+        #[derive(Deserialize)]
+        struct RawEndpoint {
+            interface: String,
+            region_id: Option<String>,
+            region: Option<String>,
+            url: String,
+        }
+        #[derive(Deserialize)]
+        struct RawEntry {
+            #[serde(rename = "type")]
+            service_type: String,
+            #[serde(default)]
+            endpoints: Vec<RawEndpoint>,
+        }
+        let entries = Vec::<RawEntry>::deserialize(deserializer)?;
+        let endpoint = |raw: RawEndpoint| Endpoint {
+            interface: raw.interface,
+            region_id: raw.region_id.or(raw.region),
+            url: raw.url,
+        };
+        Ok(Self(
+            entries
+                .into_iter()
+                .map(|entry| CatalogEntry {
+                    service_type: entry.service_type,
+                    endpoints: entry.endpoints.into_iter().map(endpoint).collect(),
+                })
+                .collect(),
+        ))
+    }
+}
+
+impl Catalog {
+    /// The one endpoint of `service` for `interface` and, where given, `region`.
+    ///
+    /// Without a region the catalogue must not leave a choice between several: a guess could lead to another site.
+    ///
+    /// # Errors
+    /// [`CloudError::NoEndpoint`] with what the catalogue has instead.
+    pub fn endpoint(&self, service: Service, interface: Interface, region: Option<&str>) -> Result<&str, CloudError> {
+        let of_type = |name: &&str| self.0.iter().filter(|entry| entry.service_type == **name).flat_map(|e| &e.endpoints);
+        let all: Vec<&Endpoint> = service.types().iter().flat_map(|name| of_type(&name)).collect();
+        let fitting = service.types().iter().find_map(|name| {
+            let urls: BTreeSet<(&Option<String>, &str)> = of_type(&name)
+                .filter(|endpoint| endpoint.interface == interface.as_str())
+                .filter(|endpoint| region.is_none() || endpoint.region_id.as_deref() == region)
+                .map(|endpoint| (&endpoint.region_id, endpoint.url.as_str()))
+                .collect();
+            (!urls.is_empty()).then_some(urls)
+        });
+        match fitting.as_ref().map(|urls| urls.len()) {
+            Some(1) => fitting.and_then(|urls| urls.into_iter().next()).map(|(_, url)| url),
+            _ => None,
+        }
+        .ok_or_else(|| CloudError::NoEndpoint {
+            service,
+            wanted: match region {
+                Some(region) => format!("for interface {interface} in region {region}"),
+                None if fitting.is_some() => format!("for interface {interface} that is the only one (name a region)"),
+                None => format!("for interface {interface}"),
+            },
+            offered: offer(&all),
+        })
+    }
+}
+
+fn offer(endpoints: &[&Endpoint]) -> String {
+    let pairs: BTreeSet<String> = endpoints
+        .iter()
+        .map(|endpoint| format!("{} in {}", endpoint.interface, endpoint.region_id.as_deref().unwrap_or("no region")))
+        .collect();
+    if pairs.is_empty() { "none at all".to_owned() } else { pairs.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn catalog() -> Catalog {
+        serde_json::from_value(json!([
+            {"type": "block-storage", "name": "cinder", "endpoints": [
+                {"interface": "public", "region_id": "north", "region": "north", "url": "https://n/volume/v3/p1"},
+                {"interface": "public", "region_id": "south", "region": "south", "url": "https://s/volume/v3/p1"},
+                {"interface": "internal", "region_id": "north", "region": "north", "url": "https://n.int/v3/p1"}]},
+            {"type": "compute", "endpoints": [{"interface": "public", "region": "north", "url": "https://n/v2.1"}]}
+        ]))
+        .unwrap()
+    }
+
+    #[test]
+    fn finds_by_type_alias_interface_and_region() {
+        let catalog = catalog();
+        let find = |service, interface, region| catalog.endpoint(service, interface, region);
+        assert_eq!(find(Service::Volume, Interface::Public, Some("south")), Ok("https://s/volume/v3/p1"));
+        assert_eq!(find(Service::Volume, Interface::Internal, None), Ok("https://n.int/v3/p1"));
+        assert_eq!(find(Service::Compute, Interface::Public, Some("north")), Ok("https://n/v2.1"));
+    }
+
+    #[test]
+    fn never_guesses_and_says_what_there_is() {
+        let catalog = catalog();
+        let several = catalog.endpoint(Service::Volume, Interface::Public, None).unwrap_err().to_string();
+        assert!(several.contains("name a region") && several.contains("public in south"), "{several}");
+        let missing = catalog.endpoint(Service::Image, Interface::Public, Some("north")).unwrap_err().to_string();
+        assert_eq!(
+            missing,
+            "the catalogue has no Glance endpoint for interface public in region north; it offers none at all. \
+             Register the endpoint, or correct region_name and interface of the site"
+        );
+        let wrong = catalog.endpoint(Service::Compute, Interface::Admin, Some("south")).unwrap_err().to_string();
+        assert!(wrong.contains("it offers public in north"), "{wrong}");
+    }
+
+    #[test]
+    fn reads_old_interface_words() {
+        assert_eq!("internalURL".parse(), Ok(Interface::Internal));
+        assert!("pubic".parse::<Interface>().is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The real wire: HTTP/1.1 with TLS.
+
+use std::{error::Error as _, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    error::CloudError,
+    transport::{Request, Response, Transport, TransportError},
+};
+
+/// The most that is read of one answer.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
+/// How connections are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// The longest that connecting, TLS included, may take.
+    pub connect_timeout: Duration,
+    /// A PEM bundle of further certificate authorities, beside the system's.
+    pub cacert: Option<PathBuf>,
+    /// Accept any certificate. For test clouds only.
+    pub insecure: bool,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(10), cacert: None, insecure: false }
+    }
+}
+
+/// Sends requests over TCP. Proxies of the environment are not used, and redirects are not followed: a token
+/// must not go where nobody sent it.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+}
+
+impl HttpTransport {
+    /// Makes a transport with its own pool of connections. Reads the CA file.
+    ///
+    /// # Errors
+    /// [`CloudError::Setup`] when the CA file cannot be read or holds no certificate.
+    pub fn new(options: &HttpOptions) -> Result<Self, CloudError> {
+        install_tls_provider();
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .pool_idle_timeout(Duration::from_secs(15))
+            .tls_danger_accept_invalid_certs(options.insecure);
+        if let Some(path) = &options.cacert {
+            let told = |why: String| CloudError::Setup(format!("cannot use the CA file {}: {why}", path.display()));
+            let pem = std::fs::read(path).map_err(|error| told(error.to_string()))?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| told(in_full(&error)))?;
+            if certificates.is_empty() {
+                return Err(told("it holds no PEM certificate".to_owned()));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client =
+            builder.build().map_err(|error| CloudError::Setup(format!("cannot set up TLS: {}", in_full(&error))))?;
+        Ok(Self { client })
+    }
+}
+
+/// Chooses *ring* for every user of rustls in the process, unless one was chosen already.
+fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been quicker, with the same choice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let timeout = request.timeout;
+        let told = |error: reqwest::Error| failure(&error, timeout);
+        let sending = self
+            .client
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .timeout(timeout)
+            .body(request.body);
+        let response = sending.send().await.map_err(told)?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = read_body(response, timeout).await?;
+        Ok(Response { status, headers, body })
+    }
+}
+
+async fn read_body(mut response: reqwest::Response, timeout: Duration) -> Result<Bytes, TransportError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, timeout))? {
+        if body.len() + chunk.len() > LARGEST_BODY {
+            return Err(TransportError::Lost(format!("the answer is larger than {LARGEST_BODY} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Only what failed before anything was sent is `Unreachable`.
+fn failure(error: &reqwest::Error, timeout: Duration) -> TransportError {
+    if error.is_connect() || error.is_builder() {
+        TransportError::Unreachable(in_full(error))
+    } else if error.is_timeout() {
+        TransportError::TimedOut(timeout)
+    } else {
+        TransportError::Lost(in_full(error))
+    }
+}
+
+/// The causes of an error in one line. The URL is left out: it can hold a query.
+fn in_full(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    let mut texts = Vec::new();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+        cause = inner.source();
+    }
+    match texts.is_empty() {
+        true if error.is_builder() => "the request cannot be built".to_owned(),
+        true => "the connection failed".to_owned(),
+        false => texts.join(": "),
+    }
+}

@@ -1,0 +1,495 @@
+//! A session with one cloud: one user in one project, its token, its endpoints, and how calls are carried out.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use protector_core::id::ProjectId;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    ask::{Ask, Base, secret_header},
+    catalog::{Catalog, Interface},
+    credentials::{CallerToken, Credentials},
+    endpoint,
+    error::{Call, CloudError, ErrorClass, request_id},
+    error_body::message_of,
+    microversion::{Microversion, newest_in_document},
+    options::ClientOptions,
+    retry::Dice,
+    service::Service,
+    token::{Token, TokenInfo, time_of_use},
+    transport::{Request, Response, Transport, TransportError},
+};
+
+/// A session with one cloud. Cheap to clone; clones share the token. `Debug` shows no secret.
+///
+/// A call takes a token from the cache or logs in (one login for all who wait), finds the endpoint, agrees on the
+/// microversion, sends, and repeats as [`RetryPolicy`](crate::retry::RetryPolicy) allows. A 401 makes it log in
+/// again once per call. All of it ends before the call's deadline.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+    request_id: Option<HeaderValue>,
+    deadline: Duration,
+}
+
+struct Shared {
+    transport: Arc<dyn Transport>,
+    options: ClientOptions,
+    auth: Auth,
+    /// Keystone's URL with `/v3` and without a slash at its end.
+    identity_url: String,
+    region: Option<String>,
+    interface: Interface,
+    login: tokio::sync::Mutex<Login>,
+    /// How many logins have ended, well or not.
+    logins_ended: AtomicU64,
+    newest: HashMap<Service, OnceCell<Microversion>>,
+    dice: Mutex<Dice>,
+}
+
+enum Auth {
+    Password(Credentials),
+    Caller(Arc<Token>),
+}
+
+/// The state of logging in. Its lock is held during a login, so that there is one at a time.
+#[derive(Default)]
+struct Login {
+    token: Option<Arc<Token>>,
+    /// Why the last login failed: the answer for everyone who waited for it.
+    failure: Option<CloudError>,
+}
+
+/// The body of Keystone's answers about tokens.
+#[derive(Deserialize)]
+pub(crate) struct TokenAnswer {
+    pub(crate) token: TokenInfo,
+}
+
+impl Session {
+    /// A session that logs in with a password when it first needs to.
+    pub fn new(transport: Arc<dyn Transport>, credentials: Credentials, options: ClientOptions) -> Self {
+        let place = (credentials.auth_url.clone(), credentials.region_name.clone(), credentials.interface);
+        Self::build(transport, Auth::Password(credentials), place, options)
+    }
+
+    /// A session that acts with a caller's own token and never renews it.
+    ///
+    /// # Errors
+    /// [`CloudError::Setup`] when the token holds characters that no token has.
+    pub fn with_token(
+        transport: Arc<dyn Transport>,
+        caller: CallerToken,
+        options: ClientOptions,
+    ) -> Result<Self, CloudError> {
+        let header = secret_header(caller.token.expose_secret())
+            .ok_or_else(|| CloudError::Setup("the caller's token holds characters that no token has".to_owned()))?;
+        let token = Token {
+            header,
+            catalog: caller.catalog,
+            project_id: caller.project_id,
+            use_until: None,
+            login: 0,
+        };
+        let place = (caller.auth_url, caller.region_name, caller.interface);
+        Ok(Self::build(transport, Auth::Caller(Arc::new(token)), place, options))
+    }
+
+    fn build(
+        transport: Arc<dyn Transport>,
+        auth: Auth,
+        (auth_url, region, interface): (String, Option<String>, Interface),
+        options: ClientOptions,
+    ) -> Self {
+        let with_versions = [Service::Compute, Service::Volume];
+        Self {
+            request_id: None,
+            deadline: options.deadline,
+            shared: Arc::new(Shared {
+                transport,
+                auth,
+                identity_url: endpoint::identity(&auth_url),
+                region,
+                interface,
+                login: tokio::sync::Mutex::default(),
+                logins_ended: AtomicU64::new(0),
+                newest: with_versions.into_iter().map(|service| (service, OnceCell::new())).collect(),
+                dice: Mutex::new(Dice::new(options.retry.jitter)),
+                options,
+            }),
+        }
+    }
+
+    /// A session on the same cloud, by the same route, that acts with a caller's own token.
+    ///
+    /// # Errors
+    /// As [`Session::with_token`].
+    pub fn acting_as(
+        &self,
+        token: SecretString,
+        catalog: Catalog,
+        project_id: Option<ProjectId>,
+    ) -> Result<Self, CloudError> {
+        let caller = CallerToken {
+            auth_url: self.shared.identity_url.clone(),
+            token,
+            catalog,
+            project_id,
+            region_name: self.shared.region.clone(),
+            interface: self.shared.interface,
+        };
+        let session = Self::with_token(self.shared.transport.clone(), caller, self.shared.options.clone())?;
+        Ok(Self { request_id: self.request_id.clone(), deadline: self.deadline, ..session })
+    }
+
+    /// The same session whose calls carry `id` as their global request id (`X-OpenStack-Request-ID`), so that the
+    /// clouds' logs name it. Services take ids of the form `req-<uuid>` only; another text is left out.
+    #[must_use]
+    pub fn with_request_id(&self, id: &str) -> Self {
+        let valid = id.strip_prefix("req-").is_some_and(|uuid| uuid::Uuid::try_parse(uuid).is_ok());
+        let request_id = if valid { HeaderValue::from_str(id).ok() } else { None };
+        Self { request_id, ..self.clone() }
+    }
+
+    /// The same session whose calls end within `deadline`, repeats and logins included.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { deadline, ..self.clone() }
+    }
+
+    /// The id of the project that the session acts in. Logs in if needed.
+    ///
+    /// # Errors
+    /// As any call; [`CloudError::Setup`] for a token without a project.
+    pub async fn project_id(&self) -> Result<ProjectId, CloudError> {
+        let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
+        let token = self.token(&call, Instant::now() + self.deadline).await?;
+        token.project_id.clone().ok_or_else(|| CloudError::Setup("the token is not for a project".to_owned()))
+    }
+
+    /// The catalogue of the session's project. Logs in if needed.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn catalog(&self) -> Result<Catalog, CloudError> {
+        let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
+        Ok(self.token(&call, Instant::now() + self.deadline).await?.catalog.clone())
+    }
+
+    /// The base URL that calls to `service` go to. Logs in if needed.
+    ///
+    /// # Errors
+    /// As any call; [`CloudError::NoEndpoint`] when the catalogue has none.
+    pub async fn endpoint(&self, service: Service) -> Result<String, CloudError> {
+        let call = Ask::get(service, &[]).call;
+        let token = self.token(&call, Instant::now() + self.deadline).await?;
+        self.base_url(service, &token)
+    }
+
+    /// The newest microversion that the cloud offers of `service` (Nova or Cinder), asked once per session.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn newest_microversion(&self, service: Service) -> Result<Microversion, CloudError> {
+        let call = Ask::get(service, &[]).call;
+        self.newest(&call, Instant::now() + self.deadline).await
+    }
+
+    /// Every call of every service ends here. Gives the answer of a 2xx.
+    pub(crate) async fn send(&self, ask: &Ask) -> Result<Response, CloudError> {
+        self.send_until(ask, Instant::now() + self.deadline).await
+    }
+
+    pub(crate) fn page_size(&self) -> usize {
+        self.shared.options.page_size
+    }
+
+    async fn send_until(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
+        ask.check()?;
+        let mut tries = 0;
+        let mut logged_in_again = false;
+        loop {
+            let token = self.token(&ask.call, until).await?;
+            let (url, headers) = self.prepare(ask, &token, until).await?;
+            let error = match self.exchange(ask, url, headers, until).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let renewable = matches!(self.shared.auth, Auth::Password(_)) && !logged_in_again;
+            if renewable && error.class() == ErrorClass::Unauthorized {
+                logged_in_again = true;
+                self.forget(&token).await;
+                continue;
+            }
+            tries += 1;
+            self.pause_or_give_up(tries, error, until).await?;
+        }
+    }
+
+    /// Waits before the next try, or gives the error back when there must be none.
+    async fn pause_or_give_up(&self, tries: u32, error: CloudError, until: Instant) -> Result<(), CloudError> {
+        let pause = {
+            let mut dice = self.shared.dice.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.options.retry.pause(tries, &error, &mut dice)
+        };
+        match pause {
+            Some(pause) if Instant::now() + pause < until => {
+                tracing::debug!(%error, ?pause, tries, "will be tried again");
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    async fn prepare(&self, ask: &Ask, token: &Token, until: Instant) -> Result<(String, HeaderMap), CloudError> {
+        let base = self.base_url(ask.call.service, token)?;
+        let mut headers = self.plain_headers(ask);
+        headers.insert("x-auth-token", token.header.clone());
+        if ask.base == Base::VersionRoot {
+            return Ok((endpoint::version_root(&base), headers));
+        }
+        if let Some(subject) = &ask.subject {
+            headers.insert("x-subject-token", subject.clone());
+        }
+        if let Some(version) = self.agreed(ask, until).await? {
+            add_microversion(&mut headers, ask.call.service, version);
+        }
+        Ok((ask.url(&base), headers))
+    }
+
+    fn plain_headers(&self, ask: &Ask) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        if let Ok(agent) = HeaderValue::from_str(&self.shared.options.user_agent) {
+            headers.insert(header::USER_AGENT, agent);
+        }
+        if ask.body.is_some() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(id) = &self.request_id {
+            headers.insert("x-openstack-request-id", id.clone());
+        }
+        headers
+    }
+
+    fn base_url(&self, service: Service, token: &Token) -> Result<String, CloudError> {
+        if service == Service::Identity {
+            return Ok(self.shared.identity_url.clone());
+        }
+        let url = match self.shared.options.endpoint_overrides.get(&service) {
+            Some(url) => url,
+            None => token.catalog.endpoint(service, self.shared.interface, self.shared.region.as_deref())?,
+        };
+        Ok(endpoint::complete(service, url, token.project_id.as_ref()))
+    }
+
+    /// The microversion to send: the newest that both sides know, if it is not older than the call needs.
+    async fn agreed(&self, ask: &Ask, until: Instant) -> Result<Option<Microversion>, CloudError> {
+        let Some(wanted) = Microversion::wanted(ask.call.service) else { return Ok(None) };
+        let offered = Box::pin(self.newest(&ask.call, until)).await?;
+        match ask.needs {
+            Some(needed) if needed > offered => {
+                Err(CloudError::TooOld { call: Box::new(ask.call.clone()), needed, offered })
+            }
+            _ => Ok(Some(wanted.min(offered))),
+        }
+    }
+
+    async fn newest(&self, call: &Call, until: Instant) -> Result<Microversion, CloudError> {
+        let (Some(cell), Some(wanted)) =
+            (self.shared.newest.get(&call.service), Microversion::wanted(call.service))
+        else {
+            return Err(CloudError::Setup(format!("{} has no microversions", call.service)));
+        };
+        let asking = cell.get_or_try_init(|| async {
+            let mut ask = Ask::get(call.service, &[]);
+            ask.base = Base::VersionRoot;
+            ask.wants_json = true;
+            ask.call.path = "/".to_owned();
+            let answer = self.send_until(&ask, until).await?;
+            newest_in_document(&answer.body, wanted.major)
+                .map_err(|why| CloudError::Unexpected { call: Box::new(ask.call.clone()), why })
+        });
+        match timeout_at(until, asking).await {
+            Ok(newest) => newest.copied(),
+            Err(_) => Err(out_of_time(call)),
+        }
+    }
+
+    /// One exchange, its outcome as an error class. No repeats.
+    async fn exchange(
+        &self,
+        ask: &Ask,
+        url: String,
+        headers: HeaderMap,
+        until: Instant,
+    ) -> Result<Response, CloudError> {
+        let call = &ask.call;
+        let left = until.saturating_duration_since(Instant::now());
+        let allowed = left.min(self.shared.options.exchange_timeout);
+        if allowed.is_zero() {
+            return Err(out_of_time(call));
+        }
+        let body = ask.body.as_ref().map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let request = Request { method: call.method.clone(), url, headers, body, timeout: allowed };
+        let started = Instant::now();
+        let sent = timeout(allowed, self.shared.transport.send(request)).await;
+        let outcome = match sent.unwrap_or(Err(TransportError::TimedOut(allowed))) {
+            Ok(response) => judge(ask, response),
+            Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable { call: Box::new(call.clone()), why }),
+            Err(lost) => Err(CloudError::Lost { call: Box::new(call.clone()), why: lost.to_string() }),
+        };
+        log(call, &outcome, started.elapsed());
+        outcome
+    }
+
+    /// A token to use now: the cached one, or one from a login that all callers share.
+    async fn token(&self, call: &Call, until: Instant) -> Result<Arc<Token>, CloudError> {
+        let credentials = match &self.shared.auth {
+            Auth::Caller(token) => return Ok(token.clone()),
+            Auth::Password(credentials) => credentials,
+        };
+        let ended_before = self.shared.logins_ended.load(Ordering::SeqCst);
+        let Ok(mut login) = timeout_at(until, self.shared.login.lock()).await else {
+            return Err(out_of_time(call));
+        };
+        if let Some(token) = login.token.as_ref().filter(|token| token.is_usable()) {
+            return Ok(token.clone());
+        }
+        let waited_for_one = self.shared.logins_ended.load(Ordering::SeqCst) > ended_before;
+        if let Some(failure) = login.failure.as_ref().filter(|_| waited_for_one) {
+            return Err(failure.clone());
+        }
+        let outcome = self.log_in(credentials, until).await;
+        self.shared.logins_ended.fetch_add(1, Ordering::SeqCst);
+        match outcome {
+            Ok(token) => {
+                *login = Login { token: Some(token.clone()), failure: None };
+                Ok(token)
+            }
+            Err(error) => {
+                *login = Login { token: None, failure: Some(error.clone()) };
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops a token that was refused, unless a newer one is there already.
+    async fn forget(&self, refused: &Token) {
+        let mut login = self.shared.login.lock().await;
+        if login.token.as_ref().is_some_and(|token| token.login == refused.login) {
+            login.token = None;
+        }
+    }
+
+    /// `POST /v3/auth/tokens`. It changes nothing in the cloud, so it is repeated like a read.
+    async fn log_in(&self, credentials: &Credentials, until: Instant) -> Result<Arc<Token>, CloudError> {
+        let mut ask = Ask::new(Method::POST, Service::Identity, &["auth", "tokens"]);
+        ask.call.writes = false;
+        ask.wants_json = true;
+        ask.body = Some(credentials.auth_body());
+        let mut tries = 0;
+        let answer = loop {
+            let url = ask.url(&self.shared.identity_url);
+            match self.exchange(&ask, url, self.plain_headers(&ask), until).await {
+                Ok(answer) => break answer,
+                Err(error) => {
+                    tries += 1;
+                    self.pause_or_give_up(tries, error, until).await?;
+                }
+            }
+        };
+        let unexpected = |why: String| CloudError::Unexpected { call: Box::new(ask.call.clone()), why };
+        let header = answer.headers.get("x-subject-token");
+        let header = header.and_then(|value| value.to_str().ok()).and_then(secret_header);
+        let header = header.ok_or_else(|| unexpected("the X-Subject-Token header is missing".to_owned()))?;
+        let info = serde_json::from_slice::<TokenAnswer>(&answer.body).map_err(|e| unexpected(e.to_string()))?.token;
+        Ok(Arc::new(Token {
+            header,
+            use_until: Some(Instant::now() + time_of_use(&info)),
+            project_id: info.project.map(|project| project.id),
+            catalog: info.catalog.unwrap_or_default(),
+            login: self.shared.logins_ended.load(Ordering::SeqCst) + 1,
+        }))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("identity_url", &self.shared.identity_url)
+            .field("region", &self.shared.region)
+            .field("interface", &self.shared.interface)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Turns an error status into an error, and refuses a success that is not the JSON it should be.
+fn judge(ask: &Ask, response: Response) -> Result<Response, CloudError> {
+    // A version document that leaves a choice comes with 300.
+    let chosen = response.status == 300 && ask.base == Base::VersionRoot;
+    if !(200..300).contains(&response.status) && !chosen {
+        return Err(CloudError::refused(&ask.call, &response));
+    }
+    if !ask.wants_json {
+        return Ok(response);
+    }
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&response.body) {
+        Ok(_) => Ok(response),
+        Err(error) => {
+            // Only markup is quoted: other text may be half of an answer that holds secrets.
+            let markup = response.body.trim_ascii_start().starts_with(b"<");
+            let said = if markup { format!(": {}", message_of(&response.body)) } else { String::new() };
+            Err(CloudError::NotJson { call: Box::new(ask.call.clone()), why: format!("{error}{said}") })
+        }
+    }
+}
+
+fn add_microversion(headers: &mut HeaderMap, service: Service, version: Microversion) {
+    let kind = if service == Service::Compute { "compute" } else { "volume" };
+    if let Ok(value) = HeaderValue::from_str(&format!("{kind} {version}")) {
+        headers.insert("openstack-api-version", value);
+    }
+    if service == Service::Compute
+        && let Ok(value) = HeaderValue::from_str(&version.to_string())
+    {
+        headers.insert("x-openstack-nova-api-version", value);
+    }
+}
+
+fn out_of_time(call: &Call) -> CloudError {
+    CloudError::OutOfTime { call: Box::new(call.clone()) }
+}
+
+fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Duration) {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match outcome {
+        Ok(answer) => tracing::debug!(
+            service = call.service.name(),
+            method = %call.method,
+            path = call.path,
+            status = answer.status,
+            cloud_request_id = request_id(&answer.headers),
+            took_ms,
+            "cloud call"
+        ),
+        Err(error) => tracing::debug!(service = call.service.name(), %error, took_ms, "cloud call failed"),
+    }
+}

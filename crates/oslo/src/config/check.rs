@@ -1,0 +1,158 @@
+//! Rules on single values beyond their type; each error completes "`option = value`: …".
+
+use std::path::{Path, PathBuf};
+
+use tracing::level_filters::LevelFilter;
+
+/// One array of `MockStorageDriver`: a name and the directory that holds its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MockArray {
+    /// The array's name in policies and records.
+    pub name: String,
+    /// Absolute directory.
+    pub directory: PathBuf,
+}
+
+pub(super) fn http_url(value: &str) -> Result<(), String> {
+    let host = value
+        .strip_prefix("http://")
+        .or_else(|| value.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(()),
+        _ => Err("must be a URL that begins with http:// or https:// and names a host".to_owned()),
+    }
+}
+
+pub(super) fn database_url(value: &str) -> Result<(), String> {
+    sqlx_url(value).map(|_| ())
+}
+
+/// The URL in sqlx's dialect. SQLAlchemy writes `sqlite:///relative` and `sqlite:////absolute`;
+/// sqlx strips slashes pairwise and would take the latter for a relative path.
+pub(super) fn sqlx_url(value: &str) -> Result<String, String> {
+    let supported = "must begin with sqlite:/// or mysql+pymysql://";
+    let (scheme, rest) = value.split_once("://").ok_or(supported)?;
+    match scheme {
+        "sqlite" if rest.is_empty() => Ok("sqlite::memory:".to_owned()),
+        "sqlite" => match rest.strip_prefix('/') {
+            Some("") | None => Err("must name a file: sqlite:///<path>".to_owned()),
+            // `sqlite:////var` and `sqlite:///$state_path` with its leading slash, doubled by hand.
+            Some(path) if path.starts_with('/') => {
+                Ok(format!("sqlite:///{}", path.trim_start_matches('/')))
+            }
+            Some(path) => Ok(format!("sqlite://{path}")),
+        },
+        "mysql" | "mysql+pymysql" | "mariadb" | "mariadb+pymysql" => Ok(format!("mysql://{rest}")),
+        _ => Err(supported.to_owned()),
+    }
+}
+
+pub(super) fn storage_driver(value: &str) -> Result<(), String> {
+    match value {
+        "PureStorageDriver" => Err(
+            "the driver for Pure Storage FlashArray is not in this release; use MockStorageDriver"
+                .to_owned(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn mock_arrays(value: &str) -> Result<(), String> {
+    let mut names = Vec::new();
+    for item in value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
+        let array = mock_array(item)?;
+        if names.contains(&array.name) {
+            return Err(format!("the array `{}` is given twice", array.name));
+        }
+        names.push(array.name);
+    }
+    Ok(())
+}
+
+pub(super) fn mock_array(item: &str) -> Result<MockArray, String> {
+    match item.split_once(':') {
+        Some((name, directory))
+            if !name.trim().is_empty() && Path::new(directory.trim()).is_absolute() =>
+        {
+            Ok(MockArray {
+                name: name.trim().to_owned(),
+                directory: PathBuf::from(directory.trim()),
+            })
+        }
+        _ => Err(format!(
+            "`{item}` is not of the form name:/absolute/directory"
+        )),
+    }
+}
+
+pub(super) fn log_levels(value: &str) -> Result<(), String> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .try_for_each(|item| log_level(item).map(|_| ()))
+}
+
+/// Reads `target=LEVEL` with Python's level names.
+pub(super) fn log_level(item: &str) -> Result<(String, LevelFilter), String> {
+    let malformed = || {
+        format!(
+            "`{item}` is not of the form target=LEVEL with a level of \
+             CRITICAL, ERROR, WARNING, INFO, DEBUG, TRACE"
+        )
+    };
+    let (target, level) = item.split_once('=').ok_or_else(malformed)?;
+    let level = match level.trim().to_uppercase().as_str() {
+        "CRITICAL" | "FATAL" | "ERROR" => LevelFilter::ERROR,
+        "WARNING" | "WARN" => LevelFilter::WARN,
+        "INFO" => LevelFilter::INFO,
+        "DEBUG" => LevelFilter::DEBUG,
+        "TRACE" | "NOTSET" => LevelFilter::TRACE,
+        _ => return Err(malformed()),
+    };
+    let target = target.trim();
+    if target.is_empty() {
+        return Err(malformed());
+    }
+    Ok((target.to_owned(), level))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlalchemys_urls_become_sqlxs() {
+        let cases = [
+            (
+                "sqlite:////var/lib/protector/db",
+                "sqlite:///var/lib/protector/db",
+            ),
+            ("sqlite:///relative/db", "sqlite://relative/db"),
+            ("sqlite://", "sqlite::memory:"),
+            (
+                "mysql+pymysql://p:s#cret@db/protector",
+                "mysql://p:s#cret@db/protector",
+            ),
+            ("mysql://p@db/protector", "mysql://p@db/protector"),
+        ];
+        for (sqlalchemy, sqlx) in cases {
+            assert_eq!(sqlx_url(sqlalchemy).as_deref(), Ok(sqlx));
+        }
+        for refused in ["", "/var/lib/db", "sqlite:///", "postgresql://db/x"] {
+            assert!(sqlx_url(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_array_needs_a_name_and_an_absolute_directory() {
+        assert_eq!(mock_arrays("a:/srv/a, b:/srv/b"), Ok(()));
+        for refused in ["a", "a:relative", ":/srv/a", "a:/x, a:/y"] {
+            assert!(mock_arrays(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The one table of options. Parsing, validation, the sample file and the reference page are all
+//! driven by it; nothing else declares a default or a range.
+
+use super::check;
+use super::kind::Kind;
+
+/// A rule on a value; its error completes "`option = value`: …".
+pub type Check = fn(&str) -> Result<(), String>;
+
+/// One option as operators know it.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionDef {
+    /// Section, without brackets.
+    pub section: &'static str,
+    /// Name within the section.
+    pub name: &'static str,
+    /// Type and valid range.
+    pub kind: Kind,
+    /// The default as it would be written in the file, `$option` references included.
+    pub default: Option<&'static str>,
+    /// What to print as the default where the real one depends on the machine.
+    pub sample_default: Option<&'static str>,
+    /// What the option does and when to change it.
+    pub help: &'static str,
+    /// Never shown in errors, logs or `Debug`.
+    pub secret: bool,
+    /// A rule beyond type and range.
+    pub check: Option<Check>,
+    /// The release that brought the option.
+    pub since: &'static str,
+}
+
+const fn option(
+    section: &'static str,
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+) -> OptionDef {
+    OptionDef {
+        section,
+        name,
+        kind,
+        default: None,
+        sample_default: None,
+        help,
+        secret: false,
+        check: None,
+        since: "0.1",
+    }
+}
+
+impl OptionDef {
+    const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    const fn sample_default(mut self, shown: &'static str) -> Self {
+        self.sample_default = Some(shown);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    const fn check(mut self, check: Check) -> Self {
+        self.check = Some(check);
+        self
+    }
+}
+
+const fn int(min: i64) -> Kind {
+    Kind::Int {
+        min: Some(min),
+        max: None,
+    }
+}
+
+const fn seconds(min: i64) -> Kind {
+    Kind::Seconds { min, max: None }
+}
+
+const fn fractional_seconds(min: f64, max: f64) -> Kind {
+    Kind::FractionalSeconds {
+        min,
+        max: Some(max),
+    }
+}
+
+const INTERFACES: Kind = Kind::Enum(&[
+    (
+        "internal",
+        "the network between the services; the usual choice",
+    ),
+    ("public", "the network that users reach"),
+    (
+        "admin",
+        "the administrators' network, where a cloud still has one",
+    ),
+]);
+
+const PASSWORD_PLUGINS: Kind = Kind::Enum(&[
+    ("password", "user name and password"),
+    ("v3password", "the same, as older files write it"),
+]);
+
+const STORAGE_DRIVERS: Kind = Kind::Enum(&[
+    (
+        "MockStorageDriver",
+        "arrays that are directories on this host; needs no hardware",
+    ),
+    (
+        "PureStorageDriver",
+        "Pure Storage FlashArray; not in this release",
+    ),
+]);
+
+/// The sections in the order of the sample file, each with what it is for.
+pub const SECTIONS: &[(&str, &str)] = &[
+    (
+        "DEFAULT",
+        "The service as a whole: which site it belongs to, its logs, where it keeps its state.",
+    ),
+    ("api", "The REST service, protector-api."),
+    (
+        "database",
+        "Where protection groups, operations and their steps are stored.",
+    ),
+    (
+        "engine",
+        "The engine, protector-engine, which runs failovers and cleans up after them.",
+    ),
+    (
+        "keystone_authtoken",
+        "The local Keystone: how tokens of callers are validated, and the service user.",
+    ),
+    ("openstack", "Calls to the clouds of both sites."),
+    (
+        "oslo_middleware",
+        "What is checked of every request before it is read.",
+    ),
+    ("oslo_policy", "Who may do what."),
+    (
+        "secrets",
+        "Credentials of sites and arrays, encrypted in the database.",
+    ),
+    ("storage", "The storage arrays that replicate the volumes."),
+];
+
+/// All options, by section in the order of [`SECTIONS`].
+pub static OPTIONS: &[OptionDef] = &[
+    // [DEFAULT]
+    option("DEFAULT", "site_name", Kind::Str,
+        "Name of the site this service runs on, as it is registered with `openstack dr site create`. \
+         Required; it must differ between the two sites and must not change later, because operation \
+         records carry it."),
+    option("DEFAULT", "host", Kind::Str,
+        "Name of this host in the list of engines and in logs. Change it only where two hosts of a \
+         site have the same host name.")
+        .sample_default("<host name of this machine>"),
+    option("DEFAULT", "state_path", Kind::Path,
+        "Directory of everything the service keeps on this host. It must be writable by the user \
+         `protector`.")
+        .default("/var/lib/protector"),
+    option("DEFAULT", "debug", Kind::Bool,
+        "Log at DEBUG instead of INFO. Turn it on to follow one problem; it is loud.")
+        .default("false"),
+    option("DEFAULT", "log_dir", Kind::Path,
+        "Directory of the log files, one per program, named after it. Without it logs go to standard \
+         error, from where systemd's journal takes them."),
+    option("DEFAULT", "log_file", Kind::Path,
+        "Name of the log file, taken relative to log_dir when both are set. Set it only to depart from \
+         `<program>.log`."),
+    option("DEFAULT", "use_json", Kind::Bool,
+        "Write each log record as one JSON object. Turn it on where a log collector parses fields.")
+        .default("false"),
+    option("DEFAULT", "default_log_levels", Kind::List,
+        "Levels of chatty libraries as `target=LEVEL`, for both values of debug.")
+        .default("sqlx=WARNING,sea_orm=WARNING,hyper=WARNING,hyper_util=WARNING,reqwest=WARNING,rustls=WARNING")
+        .check(check::log_levels),
+    option("DEFAULT", "graceful_shutdown_timeout", seconds(0),
+        "Seconds that a service asked to stop waits for requests and cloud calls in flight. What is not \
+         finished then is taken up again by the next start; nothing is lost. 0 waits for as long as it \
+         takes. Keep it below systemd's TimeoutStopSec.")
+        .default("20"),
+    option("DEFAULT", "transport_url", Kind::Str,
+        "Message bus, accepted so that a file shared with other services loads. This release does not \
+         use a message bus: engines look for work in the database every poll_interval_seconds.")
+        .secret(),
+
+    // [api]
+    option("api", "bind_host", Kind::Str,
+        "Address to listen on. Set it to 127.0.0.1 behind a proxy that terminates TLS.")
+        .default("0.0.0.0"),
+    option("api", "bind_port", Kind::Port,
+        "Port to listen on. 0 takes a free one, which is of use to tests only.")
+        .default("8788"),
+    option("api", "public_endpoint", Kind::Str,
+        "Base URL in the version document and in links. Set it behind a proxy; without it the request's \
+         own host is used.")
+        .check(check::http_url),
+    option("api", "max_limit", int(1),
+        "Most items in one page of a list. A caller who asks for more gets this many and a link to the rest.")
+        .default("1000"),
+
+    // [database]
+    option("database", "connection", Kind::Str,
+        "Database URL: `sqlite:///<path>` (an absolute path makes four slashes) for one host, \
+         `mysql+pymysql://user:password@host/protector` for MariaDB.")
+        .default("sqlite:///$state_path/protector.sqlite")
+        .secret()
+        .check(check::database_url),
+    option("database", "max_pool_size", Kind::Int { min: Some(1), max: Some(1000) },
+        "Most connections that one service holds. Raise it when requests wait for a connection and the \
+         database has room. SQLite writes through one connection whatever this says.")
+        .default("5"),
+    option("database", "max_retries", Kind::Int { min: Some(-1), max: None },
+        "How often a service that starts tries to reach the database. -1 never gives up.")
+        .default("10"),
+    option("database", "retry_interval", seconds(1),
+        "Seconds between these tries.")
+        .default("10"),
+
+    // [engine]
+    option("engine", "cleanup_timeout_seconds", seconds(60),
+        "Maximum time the engine waits for a single resource deletion (VM or volume) before recording a \
+         steps_failed entry and moving on. Increase this on slow storage backends.")
+        .default("300"),
+    option("engine", "cleanup_retry_attempts", int(1),
+        "Number of times the engine retries a failed deletion before recording it as a failure. Does not \
+         apply to manual cleanup triggered via `openstack dr operation cleanup`.")
+        .default("3"),
+    option("engine", "cleanup_on_test_failover", Kind::Bool,
+        "When true, the engine automatically deletes test-failover VMs and volumes when test_cleanup is \
+         executed. Set to false to inspect test resources before deleting them by hand.")
+        .default("true"),
+    option("engine", "retain_source_volumes_on_failover", Kind::Bool,
+        "When true, the engine skips automatic volume deletion after failover, leaving source volumes \
+         detached but intact. Set it to keep the last-known-good data on the source; they are then \
+         deleted only by `openstack dr operation cleanup`.")
+        .default("false"),
+    option("engine", "cleanup_requires_peer", Kind::Bool,
+        "When true, manual cleanup is refused while the other site is unreachable, because it also \
+         changes metadata that both sites must agree on. Set to false to clean up on this site while \
+         the other one stays down; synchronise the metadata when it is back.")
+        .default("true"),
+    option("engine", "poll_interval_seconds", fractional_seconds(0.05, 60.0),
+        "Seconds between two looks for new work in the database. Lower starts operations sooner, at the \
+         price of idle queries.")
+        .default("1.0"),
+    option("engine", "status_poll_seconds", fractional_seconds(0.05, 60.0),
+        "Seconds between two looks at a server or volume that a cloud is working on. Raise it when the \
+         clouds answer 429.")
+        .default("2.0"),
+    option("engine", "lease_seconds", seconds(60),
+        "Seconds after which another engine takes over the operations of one that has stopped answering. \
+         A call to a cloud never outlives two thirds of it, \
+         so it must be longer than [openstack] request_timeout_seconds. The clocks of a site's engines must agree to \
+         within a tenth of it.")
+        .default("120"),
+    option("engine", "max_concurrent_operations", int(1),
+        "Operations that one engine runs at a time. More wait their turn.")
+        .default("20"),
+    option("engine", "compute_concurrency_per_cloud", int(1),
+        "Nova steps that run at a time on one cloud, over all operations. Raise it when Nova has room and \
+         failovers of many VMs take too long.")
+        .default("10"),
+    option("engine", "volume_concurrency_per_cloud", int(1),
+        "Cinder steps that run at a time on one cloud, over all operations.")
+        .default("10"),
+    option("engine", "storage_concurrency", int(1),
+        "Array steps (replication, promotion) that run at a time.")
+        .default("4"),
+    option("engine", "stop_timeout_seconds", seconds(0),
+        "Seconds a source VM gets to shut down in order before it is powered off. 0 powers off at once.")
+        .default("300"),
+    option("engine", "build_timeout_seconds", seconds(30),
+        "Seconds a VM on the target site gets to become ACTIVE.")
+        .default("900"),
+    option("engine", "manage_timeout_seconds", seconds(10),
+        "Seconds Cinder on the target site gets to import one volume.")
+        .default("300"),
+    option("engine", "replication_timeout_seconds", seconds(30),
+        "Seconds the last replication of a planned failover may take. Past it the failover is rolled \
+         back and the source VMs start again, so allow for the largest group's changes.")
+        .default("3600"),
+    option("engine", "health_check_seconds", seconds(0),
+        "Seconds a VM on the target site must stay ACTIVE before it counts as healthy and its source may \
+         be deleted.")
+        .default("5"),
+
+    // [keystone_authtoken]
+    option("keystone_authtoken", "www_authenticate_uri", Kind::Str,
+        "Keystone's public URL, told to callers without a valid token. Defaults to auth_url.")
+        .check(check::http_url),
+    option("keystone_authtoken", "auth_url", Kind::Str,
+        "Keystone's URL for this service, with or without /v3. Required.")
+        .check(check::http_url),
+    option("keystone_authtoken", "auth_type", PASSWORD_PLUGINS,
+        "How the service user authenticates.")
+        .default("password"),
+    option("keystone_authtoken", "username", Kind::Str,
+        "The service user, `protector` by convention. Required; it needs the role `admin` in the service \
+         project to validate tokens."),
+    option("keystone_authtoken", "password", Kind::Str,
+        "Its password. Required. Write a `$` in it as `$$`.")
+        .secret(),
+    option("keystone_authtoken", "project_name", Kind::Str,
+        "The service user's project.")
+        .default("service"),
+    option("keystone_authtoken", "user_domain_name", Kind::Str,
+        "Domain of the service user.")
+        .default("Default"),
+    option("keystone_authtoken", "project_domain_name", Kind::Str,
+        "Domain of its project.")
+        .default("Default"),
+    option("keystone_authtoken", "region_name", Kind::Str,
+        "Region whose endpoints are used. Set it where the catalogue holds several."),
+    option("keystone_authtoken", "interface", INTERFACES,
+        "Which of Keystone's endpoints to use.")
+        .default("internal"),
+    option("keystone_authtoken", "cafile", Kind::Path,
+        "PEM file of the authorities that signed Keystone's certificate. Without it the system's are used."),
+    option("keystone_authtoken", "insecure", Kind::Bool,
+        "Accept any certificate of Keystone. For laboratories only: whoever answers for Keystone decides \
+         who is admin.")
+        .default("false"),
+    option("keystone_authtoken", "token_cache_time", Kind::Int { min: Some(-1), max: None },
+        "Seconds a validated token is trusted without asking Keystone again, at most until it expires. \
+         -1 asks every time. A revoked token works for this long.")
+        .default("300"),
+    option("keystone_authtoken", "http_connect_timeout", seconds(1),
+        "Seconds Keystone gets to accept a connection and to answer.")
+        .default("10"),
+
+    // [openstack]
+    option("openstack", "request_timeout_seconds", seconds(1),
+        "Seconds a cloud gets to answer one request. The call is then treated as if its effect were \
+         unknown and is looked up before it is repeated.")
+        .default("60"),
+    option("openstack", "connect_timeout_seconds", seconds(1),
+        "Seconds a cloud gets to accept a connection. A dead site costs this much per try.")
+        .default("10"),
+    option("openstack", "max_retries", Kind::Int { min: Some(0), max: Some(20) },
+        "How often a request that failed for a passing reason (429, 5xx, connection errors) is repeated, \
+         with growing pauses.")
+        .default("4"),
+    option("openstack", "cafile", Kind::Path,
+        "PEM file of the authorities that signed the clouds' certificates. Without it the system's are used."),
+
+    // [oslo_middleware]
+    option("oslo_middleware", "max_request_body_size", Kind::Int { min: Some(1), max: None },
+        "Largest request body in bytes. A larger one is answered with 413.")
+        .default("114688"),
+
+    // [oslo_policy]
+    option("oslo_policy", "policy_file", Kind::Path,
+        "Policy overrides, in YAML or JSON. Without the file the defaults hold. A changed file is read \
+         again by itself; one with errors is reported and the rules before it stay.")
+        .default("/etc/protector/policy.yaml"),
+
+    // [secrets]
+    option("secrets", "key_repository", Kind::Path,
+        "Directory of the numbered keys that encrypt stored credentials, as Keystone's fernet \
+         repository. Readable by the service's user only, and the same on all hosts of a site.")
+        .default("/etc/protector/keys"),
+
+    // [storage]
+    option("storage", "driver", STORAGE_DRIVERS,
+        "Driver of the arrays behind the protected volumes.")
+        .default("MockStorageDriver")
+        .check(check::storage_driver),
+    option("storage", "mock_catalogue", Kind::Path,
+        "SQLite file in which MockStorageDriver keeps what its arrays hold. Both sites' services must \
+         reach the same file.")
+        .default("$state_path/mock_storage/catalogue.sqlite"),
+    option("storage", "mock_arrays", Kind::List,
+        "Arrays of MockStorageDriver as `name:/absolute/directory`, separated by commas.")
+        .check(check::mock_arrays),
+];
+
+/// The option of this section and name.
+pub(super) fn find(options: &[OptionDef], section: &str, name: &str) -> Option<OptionDef> {
+    options
+        .iter()
+        .find(|option| option.section == section && option.name == name)
+        .copied()
+}

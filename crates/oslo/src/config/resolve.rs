@@ -1,0 +1,351 @@
+//! From the assignments of all files to one valid value per option, with every problem noted.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::ini::{self, Assignment};
+use super::kind::{Kind, Value};
+use super::options::{OptionDef, find};
+use super::problem::{Origin, Problem};
+use super::substitute::{Piece, pieces};
+use crate::nearest::nearest;
+
+/// One file's name and text.
+pub(super) struct Source {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// One value as written.
+#[derive(Clone)]
+struct Raw {
+    text: String,
+    origin: Origin,
+}
+
+/// What became of one option.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    Value(Value),
+    /// No value and no default.
+    Unset,
+    /// A problem has been reported for it.
+    Failed,
+}
+
+type Key = (&'static str, &'static str);
+
+/// The outcome of every option of the table.
+pub(super) struct Resolved {
+    outcomes: HashMap<Key, Outcome>,
+}
+
+impl Resolved {
+    pub fn get(&self, section: &'static str, name: &'static str) -> Option<&Outcome> {
+        self.outcomes.get(&(section, name))
+    }
+}
+
+/// Reads the sources, the later over the earlier, against a table of options.
+pub(super) fn resolve(
+    options: &'static [OptionDef],
+    sources: &[Source],
+) -> (Resolved, Vec<Problem>) {
+    let mut resolver = Resolver {
+        options,
+        raw: HashMap::new(),
+        outcomes: HashMap::new(),
+        in_progress: Vec::new(),
+        problems: Vec::new(),
+    };
+    for source in sources {
+        resolver.read(source);
+    }
+    for option in options {
+        resolver.outcome(option);
+    }
+    let Resolver {
+        outcomes,
+        mut problems,
+        ..
+    } = resolver;
+    in_reading_order(&mut problems, sources);
+    (Resolved { outcomes }, problems)
+}
+
+fn in_reading_order(problems: &mut [Problem], sources: &[Source]) {
+    problems.sort_by_key(|problem| match &problem.origin {
+        Origin::File { path, line } => {
+            let file = sources.iter().position(|source| source.path == *path);
+            (file.unwrap_or(usize::MAX), *line)
+        }
+        Origin::Default | Origin::Whole(_) => (usize::MAX, 0),
+    });
+}
+
+struct Resolver {
+    options: &'static [OptionDef],
+    raw: HashMap<Key, Vec<Raw>>,
+    outcomes: HashMap<Key, Outcome>,
+    /// The chain of references being followed, to notice one that leads back.
+    in_progress: Vec<Key>,
+    problems: Vec<Problem>,
+}
+
+impl Resolver {
+    fn read(&mut self, source: &Source) {
+        let parsed = ini::parse(&source.text);
+        let at = |line| Origin::File {
+            path: source.path.clone(),
+            line,
+        };
+        for error in parsed.errors {
+            self.report(at(error.line), String::new(), error.message);
+        }
+        for header in &parsed.headers {
+            if !self.knows_section(&header.name) {
+                let message = self.unknown_section(&header.name);
+                self.report(at(header.line), format!("[{}]", header.name), message);
+            }
+        }
+        for assignment in parsed.assignments {
+            let origin = at(assignment.line);
+            self.assign(assignment, origin);
+        }
+    }
+
+    fn assign(&mut self, assignment: Assignment, origin: Origin) {
+        if !self.knows_section(&assignment.section) {
+            return;
+        }
+        let Some(option) = find(self.options, &assignment.section, &assignment.key) else {
+            // The value stays out of sight: this may be a password under a misspelt name.
+            let subject = format!("[{}] {}", assignment.section, assignment.key);
+            let message = self.unknown_option(&assignment.section, &assignment.key);
+            return self.report(origin, subject, message);
+        };
+        self.raw
+            .entry((option.section, option.name))
+            .or_default()
+            .push(Raw {
+                text: assignment.value,
+                origin,
+            });
+    }
+
+    fn knows_section(&self, section: &str) -> bool {
+        self.options.iter().any(|option| option.section == section)
+    }
+
+    fn unknown_section(&self, section: &str) -> String {
+        let known = self.options.iter().map(|option| option.section);
+        let guess = if section.eq_ignore_ascii_case("default") {
+            Some("DEFAULT")
+        } else {
+            nearest(section.trim(), known)
+        };
+        match guess {
+            Some(guess) => format!("unknown section; did you mean [{guess}]?"),
+            None => "unknown section".to_owned(),
+        }
+    }
+
+    fn unknown_option(&self, section: &str, name: &str) -> String {
+        let elsewhere = self.options.iter().find(|option| option.name == name);
+        if let Some(option) = elsewhere {
+            return format!(
+                "unknown option here; `{name}` belongs in [{}]",
+                option.section
+            );
+        }
+        let here = self
+            .options
+            .iter()
+            .filter(|option| option.section == section);
+        let anywhere = self.options.iter().map(|option| option.name);
+        let guess = nearest(name, here.map(|option| option.name));
+        if let Some(guess) = guess {
+            return format!("unknown option; did you mean `{guess}`?");
+        }
+        let guess = nearest(name, anywhere)
+            .and_then(|guess| self.options.iter().find(|option| option.name == guess));
+        match guess {
+            Some(option) => format!(
+                "unknown option; did you mean `{}` in [{}]?",
+                option.name, option.section
+            ),
+            None => "unknown option".to_owned(),
+        }
+    }
+
+    fn report(&mut self, origin: Origin, subject: String, message: impl Into<String>) {
+        self.problems.push(Problem {
+            origin,
+            subject,
+            message: message.into(),
+        });
+    }
+
+    /// The option's value, resolved at most once.
+    fn outcome(&mut self, option: &OptionDef) -> Outcome {
+        let key = (option.section, option.name);
+        if let Some(outcome) = self.outcomes.get(&key) {
+            return outcome.clone();
+        }
+        self.in_progress.push(key);
+        let outcome = self.fresh_outcome(option);
+        self.in_progress.pop();
+        self.outcomes.insert(key, outcome.clone());
+        outcome
+    }
+
+    fn fresh_outcome(&mut self, option: &OptionDef) -> Outcome {
+        let given = self
+            .raw
+            .get(&(option.section, option.name))
+            .cloned()
+            .unwrap_or_default();
+        if matches!(option.kind, Kind::MultiStr) && !given.is_empty() {
+            return self.every_value(option, &given);
+        }
+        let default = || {
+            option.default.map(|text| Raw {
+                text: text.to_owned(),
+                origin: Origin::Default,
+            })
+        };
+        match given.last().cloned().or_else(default) {
+            Some(raw) => self.value(option, &raw),
+            None => Outcome::Unset,
+        }
+    }
+
+    fn every_value(&mut self, option: &OptionDef, given: &[Raw]) -> Outcome {
+        let mut texts = Vec::new();
+        for raw in given {
+            match self.value(option, raw) {
+                Outcome::Value(Value::Str(text)) => texts.push(text),
+                Outcome::Value(_) | Outcome::Unset => {}
+                Outcome::Failed => return Outcome::Failed,
+            }
+        }
+        Outcome::Value(Value::List(texts))
+    }
+
+    fn value(&mut self, option: &OptionDef, raw: &Raw) -> Outcome {
+        let judged = self.substituted(option, &raw.text).and_then(|text| {
+            if text.trim().is_empty() {
+                return empty(option);
+            }
+            let value = option.kind.parse(&text).map_err(Some)?;
+            if let Some(check) = option.check {
+                check(&text).map_err(Some)?;
+            }
+            Ok(Outcome::Value(value))
+        });
+        match judged {
+            Ok(outcome) => outcome,
+            Err(message) => {
+                if let Some(message) = message {
+                    self.report(raw.origin.clone(), subject(option, &raw.text), message);
+                }
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// Follows the references in a value. `Err(None)` means that the option referred to has a
+    /// problem of its own, which is reported there.
+    fn substituted(&mut self, option: &OptionDef, text: &str) -> Result<String, Option<String>> {
+        let mut result = String::new();
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(text) => result.push_str(&text),
+                Piece::Reference(name) => result.push_str(&self.referred(option, &name)?),
+            }
+        }
+        Ok(result)
+    }
+
+    fn referred(&mut self, option: &OptionDef, name: &str) -> Result<String, Option<String>> {
+        let Some(other) = self.find_reference(option.section, name) else {
+            // The name may be a piece of a password.
+            return Err(Some(if option.secret {
+                "a `$` in it begins the name of no option; write a literal dollar sign as `$$`"
+                    .to_owned()
+            } else {
+                format!("`${name}` names no option; write a literal dollar sign as `$$`")
+            }));
+        };
+        let shown = format!("`${name}`");
+        if other.secret && !option.secret {
+            return Err(Some(format!(
+                "{shown} is a secret, and this option is shown in logs"
+            )));
+        }
+        if self.in_progress.contains(&(other.section, other.name)) {
+            return Err(Some(format!("{shown} leads back to this option")));
+        }
+        match self.outcome(&other) {
+            Outcome::Value(value) => value
+                .substituted()
+                .ok_or_else(|| Some(format!("{shown} is a list; a list has no place in a value"))),
+            Outcome::Unset => Ok(String::new()),
+            Outcome::Failed => Err(None),
+        }
+    }
+
+    /// `group.option` in that group; a bare name in the referring section, then in [DEFAULT].
+    fn find_reference(&self, section: &str, name: &str) -> Option<OptionDef> {
+        let in_group = name
+            .split_once('.')
+            .filter(|(group, _)| *group != "DEFAULT")
+            .and_then(|(group, option)| find(self.options, group, option));
+        in_group
+            .or_else(|| find(self.options, section, name))
+            .or_else(|| find(self.options, "DEFAULT", name))
+    }
+}
+
+fn empty(option: &OptionDef) -> Result<Outcome, Option<String>> {
+    match (option.kind, option.default) {
+        (Kind::List | Kind::MultiStr, _) => Ok(Outcome::Value(Value::List(Vec::new()))),
+        (Kind::Str | Kind::Path, None) => Ok(Outcome::Unset),
+        (_, Some(default)) => Err(Some(format!(
+            "has no value; remove the line to use the default, {default}"
+        ))),
+        (_, None) => Err(Some(
+            "has no value; remove the line to leave it unset".to_owned(),
+        )),
+    }
+}
+
+fn subject(option: &OptionDef, text: &str) -> String {
+    let shown = if option.secret {
+        "***".to_owned()
+    } else {
+        text.replace('\n', "\\n")
+    };
+    format!("[{}] {} = {shown}", option.section, option.name)
+}
+
+/// Reads one file, or says why it cannot be.
+pub(super) fn read_source(path: &Path) -> Result<Source, Problem> {
+    let problem = |message: String| Problem {
+        origin: Origin::Whole(path.to_owned()),
+        subject: String::new(),
+        message,
+    };
+    let bytes = std::fs::read(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        problem(format!("line {} is not UTF-8", line + 1))
+    })?;
+    Ok(Source {
+        path: path.to_owned(),
+        text,
+    })
+}

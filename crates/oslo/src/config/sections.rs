@@ -1,0 +1,366 @@
+//! The configuration as the services use it: one struct per section, values typed.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing::level_filters::LevelFilter;
+
+use super::check::{self, MockArray};
+use super::reader::Reader;
+
+/// `[DEFAULT]`: the service as a whole.
+#[derive(Debug, Clone)]
+pub struct General {
+    /// The local site's name; services refuse to start without it, see
+    /// [`Config::essentials`](super::Config::essentials).
+    pub site_name: Option<String>,
+    /// This host in records and logs.
+    pub host: String,
+    /// Root of the service's own files.
+    pub state_path: PathBuf,
+    /// DEBUG instead of INFO.
+    pub debug: bool,
+    /// Directory of `<program>.log`.
+    pub log_dir: Option<PathBuf>,
+    /// Name of the log file instead of `<program>.log`.
+    pub log_file: Option<PathBuf>,
+    /// One JSON object per record.
+    pub use_json: bool,
+    /// Level per target of other libraries.
+    pub default_log_levels: Vec<(String, LevelFilter)>,
+    /// How long a stopping service waits; `None` for as long as it takes.
+    pub graceful_shutdown_timeout: Option<Duration>,
+    /// Accepted and not used in this release.
+    pub transport_url: Option<SecretString>,
+}
+
+/// `[api]`: the REST service.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Address to listen on.
+    pub bind_host: String,
+    /// Port to listen on.
+    pub bind_port: u16,
+    /// Base URL for links.
+    pub public_endpoint: Option<String>,
+    /// Most items of one page.
+    pub max_limit: usize,
+}
+
+/// `[database]`.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// The URL in SQLAlchemy's form, as written; see [`Database::sqlx_url`].
+    pub connection: SecretString,
+    /// Most connections of one service.
+    pub max_pool_size: u32,
+    /// Tries to connect at the start; `None` without end.
+    pub max_retries: Option<u32>,
+    /// Pause between them.
+    pub retry_interval: Duration,
+}
+
+impl Database {
+    /// The connection URL in sqlx's form: `sqlite:////var/db` becomes `sqlite:///var/db`,
+    /// `mysql+pymysql://` becomes `mysql://`.
+    #[must_use]
+    pub fn sqlx_url(&self) -> SecretString {
+        let written = self.connection.expose_secret();
+        // The URL was validated by the same function when it was read.
+        check::sqlx_url(written)
+            .unwrap_or_else(|_| written.to_owned())
+            .into()
+    }
+}
+
+/// `[engine]`.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// Deadline of one resource's deletion, over all tries and waits.
+    pub cleanup_timeout: Duration,
+    /// Retries after the first try of automatic cleanup.
+    pub cleanup_retry_attempts: u32,
+    /// Whether `test_cleanup` deletes.
+    pub cleanup_on_test_failover: bool,
+    /// Whether source volumes stay after a failover.
+    pub retain_source_volumes_on_failover: bool,
+    /// Whether manual cleanup is refused while the peer is unreachable.
+    pub cleanup_requires_peer: bool,
+    /// Between looks for work in the database.
+    pub poll_interval: Duration,
+    /// Between looks at a resource that a cloud works on.
+    pub status_poll: Duration,
+    /// Life of an engine's claim on an operation.
+    pub lease: Duration,
+    /// Operations at a time.
+    pub max_concurrent_operations: NonZeroUsize,
+    /// Nova steps at a time, per cloud.
+    pub compute_concurrency_per_cloud: NonZeroUsize,
+    /// Cinder steps at a time, per cloud.
+    pub volume_concurrency_per_cloud: NonZeroUsize,
+    /// Array steps at a time.
+    pub storage_concurrency: NonZeroUsize,
+    /// A source VM's time to shut down in order.
+    pub stop_timeout: Duration,
+    /// A target VM's time to become ACTIVE.
+    pub build_timeout: Duration,
+    /// Cinder's time to import a volume.
+    pub manage_timeout: Duration,
+    /// The last replication's time.
+    pub replication_timeout: Duration,
+    /// How long a target VM must stay ACTIVE.
+    pub health_check: Duration,
+}
+
+/// Which of a service's endpoints is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// Between services.
+    Internal,
+    /// For users.
+    Public,
+    /// For administrators.
+    Admin,
+}
+
+/// `[keystone_authtoken]`: validation of tokens and the service user.
+#[derive(Debug, Clone)]
+pub struct KeystoneAuthtoken {
+    /// Keystone's URL for callers; the `auth_url` when not given.
+    pub www_authenticate_uri: Option<String>,
+    /// Keystone's URL for this service.
+    pub auth_url: Option<String>,
+    /// The service user.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// Its project.
+    pub project_name: String,
+    /// Its domain.
+    pub user_domain_name: String,
+    /// Its project's domain.
+    pub project_domain_name: String,
+    /// Region of the endpoints.
+    pub region_name: Option<String>,
+    /// Kind of endpoints.
+    pub interface: Interface,
+    /// Authorities of Keystone's certificate.
+    pub cafile: Option<PathBuf>,
+    /// Any certificate will do.
+    pub insecure: bool,
+    /// How long a validated token is trusted; `None` asks every time.
+    pub token_cache_time: Option<Duration>,
+    /// Deadline of connecting and of an answer.
+    pub http_connect_timeout: Duration,
+}
+
+/// `[openstack]`: calls to the clouds.
+#[derive(Debug, Clone)]
+pub struct OpenStack {
+    /// Deadline of one request.
+    pub request_timeout: Duration,
+    /// Deadline of connecting.
+    pub connect_timeout: Duration,
+    /// Repetitions of a request that failed for a passing reason.
+    pub max_retries: u32,
+    /// Authorities of the clouds' certificates.
+    pub cafile: Option<PathBuf>,
+}
+
+/// `[oslo_middleware]`.
+#[derive(Debug, Clone)]
+pub struct OsloMiddleware {
+    /// Largest body in bytes.
+    pub max_request_body_size: usize,
+}
+
+/// `[oslo_policy]`.
+#[derive(Debug, Clone)]
+pub struct OsloPolicy {
+    /// The overrides.
+    pub policy_file: PathBuf,
+}
+
+/// `[secrets]`.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// Directory of the numbered keys.
+    pub key_repository: PathBuf,
+}
+
+/// A storage driver that this release has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageDriverName {
+    /// Directories as arrays.
+    Mock,
+}
+
+/// `[storage]`.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The arrays' driver.
+    pub driver: StorageDriverName,
+    /// SQLite file of `MockStorageDriver`.
+    pub mock_catalogue: PathBuf,
+    /// Its arrays.
+    pub mock_arrays: Vec<MockArray>,
+}
+
+impl General {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("DEFAULT");
+        Self {
+            site_name: section.optional_text("site_name"),
+            host: section.optional_text("host").unwrap_or_else(host_name),
+            state_path: section.path("state_path"),
+            debug: section.flag("debug"),
+            log_dir: section.optional_path("log_dir"),
+            log_file: section.optional_path("log_file"),
+            use_json: section.flag("use_json"),
+            default_log_levels: section.list_of("default_log_levels", check::log_level),
+            graceful_shutdown_timeout: Some(section.seconds("graceful_shutdown_timeout"))
+                .filter(|timeout| !timeout.is_zero()),
+            transport_url: section.optional_secret("transport_url"),
+        }
+    }
+}
+
+/// What `gethostname(2)` says, from where Linux shows it.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+impl Api {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("api");
+        Self {
+            bind_host: section.text("bind_host"),
+            bind_port: section.number("bind_port"),
+            public_endpoint: section.optional_text("public_endpoint"),
+            max_limit: section.number("max_limit"),
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("database");
+        Self {
+            connection: section.secret("connection"),
+            max_pool_size: section.saturated("max_pool_size"),
+            max_retries: section.saturated_unless_negative("max_retries"),
+            retry_interval: section.seconds("retry_interval"),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("engine");
+        Self {
+            cleanup_timeout: section.seconds("cleanup_timeout_seconds"),
+            cleanup_retry_attempts: section.saturated("cleanup_retry_attempts"),
+            cleanup_on_test_failover: section.flag("cleanup_on_test_failover"),
+            retain_source_volumes_on_failover: section.flag("retain_source_volumes_on_failover"),
+            cleanup_requires_peer: section.flag("cleanup_requires_peer"),
+            poll_interval: section.seconds("poll_interval_seconds"),
+            status_poll: section.seconds("status_poll_seconds"),
+            lease: section.seconds("lease_seconds"),
+            max_concurrent_operations: section.count("max_concurrent_operations"),
+            compute_concurrency_per_cloud: section.count("compute_concurrency_per_cloud"),
+            volume_concurrency_per_cloud: section.count("volume_concurrency_per_cloud"),
+            storage_concurrency: section.count("storage_concurrency"),
+            stop_timeout: section.seconds("stop_timeout_seconds"),
+            build_timeout: section.seconds("build_timeout_seconds"),
+            manage_timeout: section.seconds("manage_timeout_seconds"),
+            replication_timeout: section.seconds("replication_timeout_seconds"),
+            health_check: section.seconds("health_check_seconds"),
+        }
+    }
+}
+
+impl KeystoneAuthtoken {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("keystone_authtoken");
+        // Only password plugins pass the table's check; both mean the same request.
+        section.text("auth_type");
+        Self {
+            www_authenticate_uri: section.optional_text("www_authenticate_uri"),
+            auth_url: section.optional_text("auth_url"),
+            username: section.optional_text("username"),
+            password: section.optional_secret("password"),
+            project_name: section.text("project_name"),
+            user_domain_name: section.text("user_domain_name"),
+            project_domain_name: section.text("project_domain_name"),
+            region_name: section.optional_text("region_name"),
+            interface: match section.text("interface").as_str() {
+                "public" => Interface::Public,
+                "admin" => Interface::Admin,
+                _ => Interface::Internal,
+            },
+            cafile: section.optional_path("cafile"),
+            insecure: section.flag("insecure"),
+            token_cache_time: section
+                .saturated_unless_negative("token_cache_time")
+                .map(|seconds| Duration::from_secs(seconds.into())),
+            http_connect_timeout: section.seconds("http_connect_timeout"),
+        }
+    }
+}
+
+impl OpenStack {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("openstack");
+        Self {
+            request_timeout: section.seconds("request_timeout_seconds"),
+            connect_timeout: section.seconds("connect_timeout_seconds"),
+            max_retries: section.saturated("max_retries"),
+            cafile: section.optional_path("cafile"),
+        }
+    }
+}
+
+impl OsloMiddleware {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("oslo_middleware");
+        Self {
+            max_request_body_size: section.number("max_request_body_size"),
+        }
+    }
+}
+
+impl OsloPolicy {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            policy_file: reader.section("oslo_policy").path("policy_file"),
+        }
+    }
+}
+
+impl Secrets {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            key_repository: reader.section("secrets").path("key_repository"),
+        }
+    }
+}
+
+impl Storage {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("storage");
+        // The table's check has refused every driver but this one.
+        section.text("driver");
+        Self {
+            driver: StorageDriverName::Mock,
+            mock_catalogue: section.path("mock_catalogue"),
+            mock_arrays: section.list_of("mock_arrays", check::mock_array),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Logs as OpenStack's operators read them: oslo.log's line form, or JSON.
+//!
+//! Spans give the context: a field `request_id`, `global_request_id` or `operation_id` of any
+//! span around a record appears in the record's brackets. Values of fields that are named like a
+//! secret are replaced by `***`, whatever they hold.
+
+mod context;
+mod format;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::General;
+use context::SpanContext;
+use format::Format;
+
+/// Logs could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The log file cannot be written.
+    #[error("the log file {path} cannot be opened for writing: {source}; see [DEFAULT] log_dir")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Called twice in a process.
+    #[error("logging is set up already")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up the process's logs: to `<log_dir>/<program>.log` (appended to) or standard error.
+///
+/// # Errors
+/// The file cannot be opened, or logs are set up already.
+pub fn init(general: &General, program: &str) -> Result<(), LogError> {
+    let writer = match file_path(general, program) {
+        Some(path) => BoxMakeWriter::new(Mutex::new(open(path)?)),
+        None => BoxMakeWriter::new(io::stderr),
+    };
+    subscriber(general, writer).try_init()?;
+    Ok(())
+}
+
+/// The log file, after oslo.log: `log_file` within `log_dir`, else `<program>.log` there, else none.
+fn file_path(general: &General, program: &str) -> Option<PathBuf> {
+    match (&general.log_dir, &general.log_file) {
+        (Some(dir), Some(file)) => Some(dir.join(file)),
+        (None, Some(file)) => Some(file.clone()),
+        (Some(dir), None) => Some(dir.join(Path::new(program)).with_extension("log")),
+        (None, None) => None,
+    }
+}
+
+fn open(path: PathBuf) -> Result<File, LogError> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(|source| LogError::File { path, source })
+}
+
+/// The subscriber that [`init`] installs, with a writer of the caller's choice.
+pub fn subscriber<W>(general: &General, writer: W) -> impl Subscriber + Send + Sync + 'static
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let format = if general.use_json {
+        Format::Json
+    } else {
+        Format::Line
+    };
+    tracing_subscriber::registry()
+        .with(levels(general))
+        .with(SpanContext)
+        .with(
+            tracing_subscriber::fmt::layer()
+                .event_format(format)
+                .with_ansi(false)
+                .with_writer(writer),
+        )
+}
+
+fn levels(general: &General) -> Targets {
+    let level = if general.debug {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::INFO
+    };
+    Targets::new()
+        .with_default(level)
+        .with_targets(general.default_log_levels.iter().cloned())
+}

@@ -1,0 +1,166 @@
+//! The rules of this service and their defaults, declared beside what they guard.
+
+use std::fmt;
+
+/// The name of a declared rule; there is no other way to ask for a decision, so that a handler
+/// cannot name a rule that the sample file does not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RuleName(&'static str);
+
+impl RuleName {
+    /// The name as the policy file writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// A rule with its default and what it guards.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleDefault {
+    /// Its name.
+    pub name: RuleName,
+    /// The check that holds unless the policy file says otherwise.
+    pub check_str: &'static str,
+    /// What it decides, for the sample file.
+    pub description: &'static str,
+    /// Method and path of the calls it guards; none for rules that only other rules use.
+    pub operations: &'static [(&'static str, &'static str)],
+}
+
+const ADMIN: &str = "rule:admin_required";
+const READ: &str = "rule:admin_or_owner";
+const WRITE: &str = "rule:admin_required or rule:owner_member";
+const ANY_PROJECT_ROLE: &str = "role:admin or role:member or role:reader";
+
+const GROUPS: &str = "/v1/{project_id}/protection-groups";
+const GROUP: &str = "/v1/{project_id}/protection-groups/{protection_group_id}";
+const ACTION: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/action";
+const MEMBERS: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/members";
+const MEMBER: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/members/{member_id}";
+const POLICY: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/policy";
+const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/resource-mappings";
+
+macro_rules! rules {
+    ($($constant:ident $name:literal $check:expr, $description:literal, [$($method:literal $path:expr),*];)*) => {
+        $(
+            #[doc = $description]
+            pub const $constant: RuleName = RuleName($name);
+        )*
+
+        /// Every rule with its default, in the order of the sample file.
+        pub const DEFAULTS: &[RuleDefault] = &[
+            $(RuleDefault {
+                name: $constant,
+                check_str: $check,
+                description: $description,
+                operations: &[$(($method, $path)),*],
+            },)*
+        ];
+    };
+}
+
+rules! {
+    ADMIN_REQUIRED "admin_required" "role:admin",
+        "Administrators of the cloud.", [];
+    ADMIN_OR_OWNER "admin_or_owner" "role:admin or project_id:%(project_id)s",
+        "Administrators, and whoever has any role on the project that owns the object.", [];
+    OWNER_MEMBER "owner_member" "role:member and project_id:%(project_id)s",
+        "Members of the project that owns the object.", [];
+    OWNER_READER "owner_reader" "role:reader and project_id:%(project_id)s",
+        "Readers of the project that owns the object. No default uses it; write it in the place of admin_or_owner to let only the roles of Keystone's hierarchy read.", [];
+
+    SITES_INDEX "protector:sites:index" ANY_PROJECT_ROLE,
+        "List sites. Tenants see names and states only.", ["GET" "/v1/admin/sites"];
+    SITES_SHOW "protector:sites:show" ANY_PROJECT_ROLE,
+        "Show a site. Tenants see its name and state only.", ["GET" "/v1/admin/sites/{site_id}"];
+    SITES_CREATE "protector:sites:create" ADMIN,
+        "Register a site.", ["POST" "/v1/admin/sites"];
+    SITES_UPDATE "protector:sites:update" ADMIN,
+        "Change a site's endpoint or credentials.", ["PATCH" "/v1/admin/sites/{site_id}"];
+    SITES_DELETE "protector:sites:delete" ADMIN,
+        "Remove a site that no protection group uses.", ["DELETE" "/v1/admin/sites/{site_id}"];
+    SITES_VALIDATE "protector:sites:validate" ADMIN,
+        "Check that a site can be reached and used.", ["POST" "/v1/admin/sites/{site_id}/validate"];
+    SITES_LIST_VOLUME_TYPES "protector:sites:list_volume_types" ADMIN,
+        "List the volume types of a site.", ["GET" "/v1/admin/sites/{site_id}/volume-types"];
+
+    TENANT_MAPPINGS_INDEX "protector:tenant_mappings:index" ADMIN,
+        "List which projects of the two sites belong together.", ["GET" "/v1/admin/tenant-mappings"];
+    TENANT_MAPPINGS_SHOW "protector:tenant_mappings:show" ADMIN,
+        "Show a tenant mapping.", ["GET" "/v1/admin/tenant-mappings/{mapping_id}"];
+    TENANT_MAPPINGS_CREATE "protector:tenant_mappings:create" ADMIN,
+        "Map a project to its counterpart and give the service its role on both.", ["POST" "/v1/admin/tenant-mappings"];
+    TENANT_MAPPINGS_DELETE "protector:tenant_mappings:delete" ADMIN,
+        "Remove a tenant mapping and the service's role.", ["DELETE" "/v1/admin/tenant-mappings/{mapping_id}"];
+
+    PROTECTION_GROUPS_INDEX "protector:protection_groups:index" READ,
+        "List protection groups.", ["GET" GROUPS];
+    PROTECTION_GROUPS_SHOW "protector:protection_groups:show" READ,
+        "Show a protection group.", ["GET" GROUP];
+    PROTECTION_GROUPS_CREATE "protector:protection_groups:create" WRITE,
+        "Create a protection group.", ["POST" GROUPS];
+    PROTECTION_GROUPS_UPDATE "protector:protection_groups:update" WRITE,
+        "Change a protection group's name or description.", ["PATCH" GROUP];
+    PROTECTION_GROUPS_DELETE "protector:protection_groups:delete" WRITE,
+        "Delete a protection group. Its VMs and volumes stay.", ["DELETE" GROUP];
+    PROTECTION_GROUPS_FAILOVER "protector:protection_groups:action:failover" WRITE,
+        "Fail a protection group over to its secondary site.", ["POST" ACTION];
+    PROTECTION_GROUPS_FAILBACK "protector:protection_groups:action:failback" WRITE,
+        "Bring a protection group back to its primary site.", ["POST" ACTION];
+    PROTECTION_GROUPS_TEST_FAILOVER "protector:protection_groups:action:test_failover" WRITE,
+        "Start copies of a protection group's VMs on the secondary site.", ["POST" ACTION];
+    PROTECTION_GROUPS_TEST_CLEANUP "protector:protection_groups:action:test_cleanup" WRITE,
+        "Delete what a test failover created.", ["POST" ACTION];
+    PROTECTION_GROUPS_SYNC "protector:protection_groups:action:sync" WRITE,
+        "Replicate a protection group's volumes now.", ["POST" ACTION];
+    PROTECTION_GROUPS_SYNC_STATUS "protector:protection_groups:sync_status" READ,
+        "Compare a protection group's metadata on both sites.",
+        ["GET" "/v1/{project_id}/protection-groups/{protection_group_id}/sync-status"];
+    PROTECTION_GROUPS_SYNC_FORCE "protector:protection_groups:sync_force" WRITE,
+        "Push a protection group's metadata to the other site.",
+        ["POST" "/v1/{project_id}/protection-groups/{protection_group_id}/sync-force"];
+
+    MEMBERS_INDEX "protector:members:index" READ,
+        "List the VMs of a protection group.", ["GET" MEMBERS];
+    MEMBERS_SHOW "protector:members:show" READ,
+        "Show a VM of a protection group and its volumes.", ["GET" MEMBER];
+    MEMBERS_CREATE "protector:members:create" WRITE,
+        "Add a VM to a protection group.", ["POST" MEMBERS];
+    MEMBERS_DELETE "protector:members:delete" WRITE,
+        "Take a VM out of a protection group. The VM stays.", ["DELETE" MEMBER];
+
+    POLICIES_SHOW "protector:policies:show" READ,
+        "Show a protection group's replication policy, without the arrays' credentials.", ["GET" POLICY];
+    POLICIES_CREATE "protector:policies:create" WRITE,
+        "Give a protection group its replication policy.", ["POST" POLICY];
+    POLICIES_UPDATE "protector:policies:update" WRITE,
+        "Change a protection group's replication policy.", ["PATCH" POLICY];
+    POLICIES_DELETE "protector:policies:delete" WRITE,
+        "Remove a protection group's replication policy.", ["DELETE" POLICY];
+
+    RESOURCE_MAPPINGS_SHOW "protector:resource_mappings:show" READ,
+        "Show which network and flavor of one site stands for which of the other.", ["GET" MAPPINGS];
+    RESOURCE_MAPPINGS_UPDATE "protector:resource_mappings:update" WRITE,
+        "Change these mappings.", ["PUT" MAPPINGS];
+
+    OPERATIONS_INDEX "protector:operations:index" READ,
+        "List DR operations.", ["GET" "/v1/{project_id}/operations"];
+    OPERATIONS_SHOW "protector:operations:show" READ,
+        "Show a DR operation and its steps.", ["GET" "/v1/{project_id}/operations/{operation_id}"];
+    OPERATIONS_CLEANUP "protector:operations:cleanup" WRITE,
+        "Delete what a finished operation left behind.",
+        ["POST" "/v1/{project_id}/operations/{operation_id}/cleanup"];
+
+    METADATA_PUSH "protector:metadata:push" "role:admin or role:service",
+        "Receive a protection group's metadata from the other site. The other site's service user calls this.",
+        ["PUT" "/v1/admin/metadata/protection-groups/{protection_group_id}"];
+    HEALTH "protector:health" ANY_PROJECT_ROLE,
+        "Show the health report.", ["GET" "/v1/health"];
+}

@@ -1,0 +1,127 @@
+//! What both services are made of: the database, the arrays, the ways into the clouds.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use protector_array::MockStorageDriver;
+use protector_core::storage::StorageDriver;
+use protector_openstack::{
+    http_transport::{HttpOptions, HttpTransport},
+    options::ClientOptions,
+    retry::RetryPolicy,
+};
+use protector_oslo::{Config, config::StorageDriverName};
+use protector_store::{Database, KeyRepository, PoolOptions};
+
+use crate::site_clouds::Transports;
+
+/// Chooses *ring* for every TLS connection of the process. To be called once, first.
+pub fn choose_tls_provider() {
+    // An error only says that a provider has been chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Connects to the database without looking at its schema.
+///
+/// # Errors
+///
+/// What is wrong with the connection.
+pub async fn connect(config: &Config) -> anyhow::Result<Database> {
+    let pool = PoolOptions {
+        max_connections: config.database.max_pool_size,
+        ..PoolOptions::default()
+    };
+    let mut tried = 0;
+    loop {
+        let error = match Database::connect(&config.database.sqlx_url(), pool).await {
+            Ok(database) => return Ok(database),
+            Err(error) => error,
+        };
+        tried += 1;
+        if config.database.max_retries.is_some_and(|most| tried > most) {
+            return Err(error).context("[database] connection");
+        }
+        tracing::warn!(%error, tried, "the database does not answer, trying again");
+        tokio::time::sleep(config.database.retry_interval).await;
+    }
+}
+
+/// Connects to the database and sees that its schema and the keys are there.
+///
+/// # Errors
+///
+/// What is missing, with the command that makes it.
+pub async fn database(config: &Config) -> anyhow::Result<Database> {
+    let keys = KeyRepository::open(&config.secrets.key_repository).with_context(|| {
+        format!(
+            "[secrets] key_repository {}: run 'protector-manage keys setup'",
+            config.secrets.key_repository.display()
+        )
+    })?;
+    let database = connect(config).await?.with_keys(keys);
+    database.require_current_schema().await?;
+    Ok(database)
+}
+
+/// The storage driver that the configuration names.
+///
+/// # Errors
+///
+/// What is wrong with its catalogue.
+pub async fn storage(config: &Config) -> anyhow::Result<Arc<dyn StorageDriver>> {
+    match config.storage.driver {
+        StorageDriverName::Mock => {
+            let arrays: BTreeMap<_, _> = config
+                .storage
+                .mock_arrays
+                .iter()
+                .map(|array| (array.name.clone(), array.directory.clone()))
+                .collect();
+            let driver = MockStorageDriver::open(&config.storage.mock_catalogue, arrays)
+                .await
+                .context("[storage] mock_catalogue")?;
+            Ok(Arc::new(driver))
+        }
+        other => anyhow::bail!("[storage] driver: {other:?} is not in this release"),
+    }
+}
+
+/// How the clouds are called, as `[openstack]` says. A call never outlives two thirds of an engine's lease, so that an
+/// engine that was frozen cannot act for its successor.
+pub fn client_options(config: &Config) -> ClientOptions {
+    let longest = (config.engine.lease * 2 / 3).saturating_sub(Duration::from_secs(10));
+    let exchange = config.openstack.request_timeout.min(longest);
+    ClientOptions {
+        exchange_timeout: exchange,
+        retry: RetryPolicy {
+            attempts: config.openstack.max_retries + 1,
+            ..RetryPolicy::default()
+        },
+        user_agent: format!("protector/{}", env!("CARGO_PKG_VERSION")),
+        ..ClientOptions::default()
+    }
+}
+
+/// The transports to the clouds of registered sites.
+pub fn site_transports(config: &Config) -> Transports {
+    Transports::new(
+        config.openstack.connect_timeout,
+        config.openstack.cafile.clone(),
+    )
+}
+
+/// The transport to this site's own Keystone, as `[keystone_authtoken]` says.
+///
+/// # Errors
+///
+/// A CA file that cannot be read.
+pub fn keystone_transport(config: &Config) -> anyhow::Result<Arc<HttpTransport>> {
+    let keystone = &config.keystone_authtoken;
+    let options = HttpOptions {
+        connect_timeout: keystone.http_connect_timeout,
+        cacert: keystone.cafile.clone(),
+        insecure: keystone.insecure,
+    };
+    let transport = HttpTransport::new(&options).context("[keystone_authtoken] cafile")?;
+    Ok(Arc::new(transport))
+}

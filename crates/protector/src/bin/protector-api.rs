@@ -1,0 +1,26 @@
+//! The REST API of protector.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use protector::{api_service, assembly, command_line};
+
+/// The REST API of OpenStack disaster recovery
+#[derive(Parser)]
+#[command(name = "protector-api", version)]
+struct Arguments {
+    #[command(flatten)]
+    config: command_line::ConfigArgs,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    command_line::exit("protector-api", start(&arguments))
+}
+
+fn start(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    protector_oslo::log::init(&config.general, "protector-api")?;
+    assembly::choose_tls_provider();
+    tokio::runtime::Runtime::new()?.block_on(api_service::run(config))
+}

@@ -1,0 +1,26 @@
+//! The engine of protector: carries operations out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use protector::{engine_service, assembly, command_line};
+
+/// The engine of OpenStack disaster recovery
+#[derive(Parser)]
+#[command(name = "protector-engine", version)]
+struct Arguments {
+    #[command(flatten)]
+    config: command_line::ConfigArgs,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    command_line::exit("protector-engine", start(&arguments))
+}
+
+fn start(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    protector_oslo::log::init(&config.general, "protector-engine")?;
+    assembly::choose_tls_provider();
+    tokio::runtime::Runtime::new()?.block_on(engine_service::run(config))
+}

@@ -1,0 +1,148 @@
+//! `protector-engine`: carries operations out and tells the other site of each change.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use protector_api::openstack_peer::OpenStackPeer;
+use protector_core::{
+    clock::{Clock, SystemClock},
+    id::EngineId,
+    runbook::BOOK_VERSION,
+};
+use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
+use protector_oslo::Config;
+use protector_store::{Database, EngineRow};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{assembly, metadata_push::MetadataPush, signals, site_clouds::SiteClouds};
+
+/// How often an engine says that it is alive (`protector-manage service list`).
+const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Runs the engine until it is told to stop.
+///
+/// # Errors
+///
+/// What kept it from starting.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let essentials = config.essentials()?;
+    let _alone = only_one_here(&config.general.state_path)?;
+    let database = assembly::database(&config).await?;
+    let storage = assembly::storage(&config).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stop = signals::stop_on_signal()?;
+    let id = EngineId::new(format!("{}@{}", config.general.host, essentials.site_name));
+    let options = engine_options(&config);
+    let clouds = Arc::new(SiteClouds::new(
+        database.clone(),
+        assembly::site_transports(&config),
+        assembly::client_options(&config),
+    ));
+    let actions = Arc::new(CloudActions::new(clouds, storage, options.clone()));
+    let push = MetadataPush {
+        database: database.clone(),
+        peer: Arc::new(OpenStackPeer::from_config(database.clone(), &config)?),
+        clock: Arc::clone(&clock),
+        site: essentials.site_name.into(),
+        period: config.engine.poll_interval,
+    };
+    let engine = Engine::new(
+        id.clone(),
+        Arc::new(database.clone()),
+        actions,
+        Arc::clone(&clock),
+        options,
+    );
+    info!(engine = %id, "started");
+    let heart = Heart {
+        database: database.clone(),
+        clock: Arc::clone(&clock),
+        row: EngineRow {
+            id: id.clone(),
+            host: config.general.host.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            book_version: BOOK_VERSION,
+            started_at: clock.now(),
+            seen_at: clock.now(),
+            stopping: false,
+        },
+    };
+    tokio::join!(
+        engine.run(stop.clone()),
+        push.run(stop.clone()),
+        heart.beat(stop)
+    );
+    database.close().await?;
+    info!("stopped");
+    Ok(())
+}
+
+/// One engine per state directory: a process that starts under the name of another may end that one's leases, so the
+/// other must be dead. The lock goes with the process, however it ends.
+fn only_one_here(state_path: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(state_path)
+        .with_context(|| format!("[DEFAULT] state_path {}", state_path.display()))?;
+    let path = state_path.join("engine.lock");
+    let lock = File::create(&path).with_context(|| path.display().to_string())?;
+    lock.try_lock().map_err(|_| {
+        anyhow::anyhow!(
+            "another engine runs with the same [DEFAULT] state_path: {} is locked",
+            path.display()
+        )
+    })?;
+    Ok(lock)
+}
+
+fn engine_options(config: &Config) -> EngineOptions {
+    let engine = &config.engine;
+    EngineOptions {
+        cleanup_timeout: engine.cleanup_timeout,
+        cleanup_retry_attempts: engine.cleanup_retry_attempts,
+        stop_timeout: engine.stop_timeout,
+        build_timeout: engine.build_timeout,
+        manage_timeout: engine.manage_timeout,
+        replication_timeout: engine.replication_timeout,
+        status_poll: engine.status_poll,
+        poll_interval: engine.poll_interval,
+        lease: engine.lease,
+        concurrent_operations: engine.max_concurrent_operations.get(),
+        compute_concurrency: engine.compute_concurrency_per_cloud.get(),
+        volume_concurrency: engine.volume_concurrency_per_cloud.get(),
+        storage_concurrency: engine.storage_concurrency.get(),
+        graceful_stop: config
+            .general
+            .graceful_shutdown_timeout
+            .unwrap_or(std::time::Duration::MAX / 4),
+        ..EngineOptions::default()
+    }
+}
+
+/// Says that the engine is alive.
+struct Heart {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    row: EngineRow,
+}
+
+impl Heart {
+    async fn beat(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.once(self.clock.now()).await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+        }
+        self.row.stopping = true;
+        self.once(self.clock.now()).await;
+    }
+
+    async fn once(&mut self, now: DateTime<Utc>) {
+        self.row.seen_at = now;
+        if let Err(error) = self.database.engine_heartbeat(&self.row).await {
+            warn!(%error, "cannot say that the engine is alive");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `protector-manage`: what an operator does on the host itself.
+
+use std::io::Write;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use protector_oslo::policy::Enforcer;
+use protector_store::KeyRepository;
+
+use crate::{assembly, command_line::ConfigArgs};
+
+/// Administration of a protector installation
+#[derive(Parser)]
+#[command(name = "protector-manage", version)]
+pub struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The database
+    #[command(subcommand)]
+    Db(Db),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(ConfigWhat),
+    /// The policy file
+    #[command(subcommand)]
+    Policy(Policy),
+    /// The keys that secrets in the database are encrypted with
+    #[command(subcommand)]
+    Keys(Keys),
+    /// The services
+    #[command(subcommand)]
+    Service(Service),
+    /// Print the OpenAPI document of the REST API
+    Openapi,
+}
+
+#[derive(Subcommand)]
+enum Db {
+    /// Bring the schema to this release's version
+    Sync,
+    /// Print the schema's version, and what is pending
+    Version,
+}
+
+#[derive(Subcommand)]
+enum ConfigWhat {
+    /// Read the configuration and say what is wrong with it
+    Check,
+    /// Print a commented sample
+    Sample,
+    /// Print the reference of all options in Markdown
+    Reference,
+}
+
+#[derive(Subcommand)]
+enum Policy {
+    /// Read the policy file and say what is wrong with it
+    Check,
+    /// Print a commented sample
+    Sample,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Make the key repository with its first key, if it is not there
+    Setup,
+    /// Add a key that is used from now on; older ones still decrypt. Restart the services afterwards
+    Rotate,
+}
+
+#[derive(Subcommand)]
+enum Service {
+    /// List the engines that use this database
+    List,
+}
+
+/// Does what the arguments say; what it has to show goes to stdout.
+///
+/// # Errors
+///
+/// What went wrong, for stderr.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match &arguments.what {
+        What::Config(ConfigWhat::Sample) => write!(out, "{}", protector_oslo::config::sample())?,
+        What::Config(ConfigWhat::Reference) => {
+            write!(out, "{}", protector_oslo::config::reference_markdown())?;
+        }
+        What::Policy(Policy::Sample) => write!(out, "{}", protector_oslo::policy::sample())?,
+        What::Openapi => writeln!(out, "{}", protector_api::openapi().to_pretty_json()?)?,
+        What::Config(ConfigWhat::Check) => {
+            let config = arguments.config.load()?;
+            config.essentials()?;
+            writeln!(out, "The configuration is valid.")?;
+        }
+        What::Policy(Policy::Check) => {
+            let path = arguments.config.load()?.oslo_policy.policy_file;
+            Enforcer::open(&path)?;
+            writeln!(out, "{} is valid.", path.display())?;
+        }
+        What::Keys(Keys::Setup) => {
+            let dir = arguments.config.load()?.secrets.key_repository;
+            KeyRepository::setup(&dir).with_context(|| dir.display().to_string())?;
+            writeln!(out, "{} is ready.", dir.display())?;
+        }
+        What::Keys(Keys::Rotate) => {
+            let dir = arguments.config.load()?.secrets.key_repository;
+            let number = KeyRepository::rotate(&dir).with_context(|| dir.display().to_string())?;
+            writeln!(out, "Key {number} is used from the next start of the services on.")?;
+        }
+        What::Db(what) => on_runtime(database(arguments, what, &mut out))?,
+        What::Service(Service::List) => on_runtime(services(arguments, &mut out))?,
+    }
+    Ok(())
+}
+
+fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+async fn database(
+    arguments: &Arguments,
+    what: &Db,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let database = assembly::connect(&arguments.config.load()?).await?;
+    if matches!(what, Db::Sync) {
+        database.migrate().await?;
+    }
+    let version = database.schema_version().await?;
+    writeln!(out, "{version}")?;
+    for pending in database.pending_migrations().await? {
+        writeln!(out, "pending: {pending}")?;
+    }
+    Ok(())
+}
+
+async fn services(arguments: &Arguments, out: &mut impl Write) -> anyhow::Result<()> {
+    let database = assembly::connect(&arguments.config.load()?).await?;
+    for engine in database.engine_list().await? {
+        writeln!(
+            out,
+            "{}  {}  version {}  started {}  seen {}{}",
+            engine.id,
+            engine.host,
+            engine.version,
+            engine.started_at.format("%Y-%m-%dT%H:%M:%SZ"),
+            engine.seen_at.format("%Y-%m-%dT%H:%M:%SZ"),
+            if engine.stopping { "  stopped" } else { "" }
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Two replicating arrays in memory, over the same objects that simulated clouds keep their volumes in.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use protector_core::{
+    clock::Clock,
+    id::{OperationId, RecoveryPointId, VolumeId},
+    storage::{
+        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+    },
+};
+
+use crate::backend::{MemObjects, MemVolume};
+
+/// What the arrays remember beside the volumes themselves.
+#[derive(Default)]
+struct Catalogue {
+    /// Recovery points by group, newest last, with the volumes' contents.
+    points: BTreeMap<String, Vec<Point>>,
+    /// What was promoted: (operation, volume) → name on the target.
+    promotions: BTreeMap<(OperationId, VolumeId), String>,
+}
+
+struct Point {
+    point: RecoveryPoint,
+    operation: OperationId,
+    volumes: BTreeMap<VolumeId, MemVolume>,
+}
+
+/// A storage driver for simulations. Behaves as the mock driver on directories does.
+pub struct SimArrays {
+    arrays: BTreeMap<String, MemObjects>,
+    clock: Arc<dyn Clock>,
+    catalogue: Mutex<Catalogue>,
+}
+
+impl SimArrays {
+    /// Arrays by the name that policies use (`mock://array-a`), each over one cloud's volume objects.
+    pub fn new(arrays: BTreeMap<String, MemObjects>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            arrays,
+            clock,
+            catalogue: Mutex::default(),
+        }
+    }
+
+    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        self.catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn objects(
+        &self,
+        array: &str,
+    ) -> Result<MutexGuard<'_, BTreeMap<String, MemVolume>>, StorageError> {
+        let objects = self
+            .arrays
+            .get(array)
+            .ok_or_else(|| refused(array, "no such array"))?;
+        Ok(objects.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn refused(array: &str, message: impl Into<String>) -> StorageError {
+    StorageError::Refused {
+        array: array.to_owned(),
+        message: message.into(),
+    }
+}
+
+fn cinder_name(volume: &VolumeId) -> String {
+    format!("volume-{volume}")
+}
+
+fn promoted_name(operation: &OperationId, volume: &VolumeId) -> String {
+    format!("protector-{operation}-{volume}")
+}
+
+#[async_trait]
+impl StorageDriver for SimArrays {
+    async fn check(&self, array: &str) -> Result<(), StorageError> {
+        self.objects(array).map(drop)
+    }
+
+    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
+        Ok(self.objects(array)?.contains_key(&cinder_name(volume)))
+    }
+
+    async fn replicate(
+        &self,
+        replication: &Replication,
+        volumes: &[VolumeId],
+        operation: &OperationId,
+    ) -> Result<RecoveryPoint, StorageError> {
+        let mut catalogue = self.catalogue();
+        let points = catalogue
+            .points
+            .entry(replication.group_id.to_string())
+            .or_default();
+        if let Some(known) = points.iter().find(|point| point.operation == *operation) {
+            return Ok(known.point.clone());
+        }
+        let array = &replication.source_array;
+        let objects = self.objects(array)?;
+        let copies = volumes
+            .iter()
+            .map(|volume| {
+                let object = objects.get(&cinder_name(volume));
+                object
+                    .map(|object| (volume.clone(), object.clone()))
+                    .ok_or_else(|| refused(array, format!("volume {volume} does not exist")))
+            })
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let point = RecoveryPoint {
+            id: RecoveryPointId::new(format!("{}-{}", replication.group_id, points.len() + 1)),
+            taken_at: self.clock.now(),
+        };
+        points.push(Point {
+            point: point.clone(),
+            operation: operation.clone(),
+            volumes: copies,
+        });
+        Ok(point)
+    }
+
+    async fn recovery_points(
+        &self,
+        replication: &Replication,
+    ) -> Result<Vec<RecoveryPoint>, StorageError> {
+        let catalogue = self.catalogue();
+        let points = catalogue.points.get(replication.group_id.as_str());
+        Ok(points
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|point| point.point.clone())
+            .collect())
+    }
+
+    async fn promote(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        let array = &replication.target_array;
+        let mut catalogue = self.catalogue();
+        let key = (operation.clone(), volume.clone());
+        if let Some(source_name) = catalogue.promotions.get(&key) {
+            return Ok(PromotedVolume {
+                source_name: source_name.clone(),
+            });
+        }
+        let replica = catalogue
+            .points
+            .get(replication.group_id.as_str())
+            .into_iter()
+            .flatten()
+            .find(|known| known.point.id == *point)
+            .and_then(|known| known.volumes.get(volume))
+            .cloned()
+            .ok_or_else(|| refused(array, format!("recovery point {point} has no {volume}")))?;
+        let source_name = promoted_name(operation, volume);
+        self.objects(array)?.insert(source_name.clone(), replica);
+        catalogue.promotions.insert(key, source_name.clone());
+        Ok(PromotedVolume { source_name })
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        let mut catalogue = self.catalogue();
+        let key = (operation.clone(), volume.clone());
+        if catalogue.promotions.remove(&key).is_none() {
+            return Ok(());
+        }
+        let mut objects = self.objects(&replication.target_array)?;
+        objects.remove(&promoted_name(operation, volume));
+        if let Some(managed) = managed_as {
+            objects.remove(&cinder_name(managed));
+        }
+        Ok(())
+    }
+
+    async fn identity(
+        &self,
+        array: &str,
+        volume: &VolumeId,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        let name = cinder_name(volume);
+        let there = self.objects(array)?.contains_key(&name);
+        Ok(there.then(|| BackendObject {
+            array: array.to_owned(),
+            serial: name,
+        }))
+    }
+}

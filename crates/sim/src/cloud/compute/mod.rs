@@ -1,0 +1,177 @@
+//! Nova: servers and all that belongs to them.
+
+mod actions;
+mod attachments;
+mod boot;
+mod delete;
+mod extras;
+mod record;
+mod seed;
+mod view;
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use uuid::Uuid;
+
+pub(crate) use self::record::Server;
+use self::record::{Flavor, Keypair};
+use super::{
+    SimCloud,
+    call::{Call, Service, uuid_of},
+    faults::Component,
+    identity::{Caller, Identity},
+    ids::IdSource,
+    options::{CloudOptions, Quotas},
+    reply::{Answer, Reply, fault, ok, policy},
+    table::Table,
+};
+
+/// Newest minor version that is offered.
+const NEWEST: u32 = 104;
+
+/// Nova's tables.
+pub(crate) struct Compute {
+    pub(crate) servers: Table<Server>,
+    flavors: Vec<Flavor>,
+    keypairs: Vec<Keypair>,
+    quotas: BTreeMap<Uuid, Quotas>,
+}
+
+impl Compute {
+    pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &Identity) -> Self {
+        let flavors = options
+            .flavors
+            .iter()
+            .map(|seed| Flavor {
+                id: ids.fixed("flavor", &seed.name).to_string(),
+                name: seed.name.clone(),
+                vcpus: seed.vcpus,
+                ram: seed.ram,
+                disk: seed.disk,
+                extra_specs: seed.extra_specs.clone(),
+            })
+            .collect();
+        let keypairs = options
+            .keypairs
+            .iter()
+            .filter_map(|seed| {
+                Some(Keypair {
+                    user: identity.user_named(&seed.user)?.id,
+                    name: seed.name.clone(),
+                    public_key: seed.public_key.clone(),
+                })
+            })
+            .collect();
+        Self { servers: Table::default(), flavors, keypairs, quotas: BTreeMap::new() }
+    }
+
+    /// A flavor by id; by name for the seed.
+    fn flavor(&self, wanted: &str) -> Option<&Flavor> {
+        self.flavors.iter().find(|flavor| flavor.id == wanted)
+    }
+}
+
+fn missing_server(id: &str) -> Box<Reply> {
+    fault(404, format!("Instance {id} could not be found."))
+}
+
+/// Refuses callers below role member, with Nova's words.
+fn need_member(caller: &Caller, rule: &str) -> Answer<()> {
+    if caller.is_member() { Ok(()) } else { Err(policy(&format!("os_compute_api:{rule}"))) }
+}
+
+fn need_admin(caller: &Caller, rule: &str) -> Answer<()> {
+    if caller.is_admin() { Ok(()) } else { Err(policy(&format!("os_compute_api:{rule}"))) }
+}
+
+/// What Nova says when a service that it needs cannot be reached.
+fn unexpected(exception: &str) -> Box<Reply> {
+    let text =
+        format!("Unexpected API Error. Please contact the administrator\n<class '{exception}'>");
+    fault(500, text)
+}
+
+impl SimCloud {
+    pub(super) fn compute(&mut self, call: &mut Call<'_>) -> Answer {
+        if call.method == http::Method::GET && call.segments.is_empty() {
+            return ok(json!({"versions": [self.compute_version()]}));
+        }
+        if call.segments.first().map(String::as_str) != Some("v2.1") {
+            return Err(fault(404, "The resource could not be found."));
+        }
+        if call.method == http::Method::GET && call.segments.len() == 1 {
+            return ok(json!({"version": self.compute_version()}));
+        }
+        Self::negotiate(call, "compute", 2, 1, NEWEST)?;
+        let caller = self.caller(call)?;
+        call.segments.remove(0);
+        let call = &*call;
+        let parts: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+        match (call.method.as_str(), parts.as_slice()) {
+            ("GET", ["servers"]) => self.server_list(call, &caller, false),
+            ("GET", ["servers", "detail"]) => self.server_list(call, &caller, true),
+            ("POST", ["servers"]) => self.server_create(call, &caller),
+            ("GET", ["servers", id]) => {
+                let server = self.server_of(&caller, id)?;
+                if self.faults.is_away(Component::Neutron) {
+                    return Err(unexpected("keystoneauth1.exceptions.connection.ConnectFailure"));
+                }
+                ok(json!({"server": self.server_view(call, &caller, server)}))
+            }
+            ("PUT", ["servers", id]) => self.server_update(call, &caller, id),
+            ("DELETE", ["servers", id]) => self.server_delete(&caller, id),
+            ("POST", ["servers", id, "action"]) => self.server_action(call, &caller, id),
+            (_, ["servers", id, "os-volume_attachments", rest @ ..]) => {
+                self.server_volumes(call, &caller, id, rest)
+            }
+            (_, ["servers", id, "metadata", rest @ ..]) => {
+                self.server_metadata(call, &caller, id, rest)
+            }
+            (_, ["servers", id, "tags", rest @ ..]) => self.server_tags(call, &caller, id, rest),
+            ("GET", ["servers", id, rest @ ..]) => self.server_part(&caller, id, rest),
+            _ => self.compute_extras(call, &caller, &parts),
+        }
+    }
+
+    fn compute_version(&self) -> serde_json::Value {
+        json!({
+            "id": "v2.1",
+            "status": "CURRENT",
+            "version": format!("2.{NEWEST}"),
+            "min_version": "2.1",
+            "updated": "2013-07-23T11:33:21Z",
+            "links": [
+                {"rel": "self", "href": format!("{}/v2.1/", self.service_url(Service::Compute))},
+                {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"},
+            ],
+            "media-types": [{
+                "base": "application/json",
+                "type": "application/vnd.openstack.compute+json;version=2.1",
+            }],
+        })
+    }
+
+    /// A server that the caller may see.
+    fn server_of(&self, caller: &Caller, id: &str) -> Answer<&Server> {
+        uuid_of(id)
+            .and_then(|id| self.compute.servers.get(id))
+            .filter(|server| caller.sees(server.project))
+            .ok_or_else(|| missing_server(id))
+    }
+
+    fn server_mut(&mut self, id: Uuid) -> Option<&mut Server> {
+        let now = self.now;
+        let server = self.compute.servers.get_mut(id)?;
+        server.updated = now;
+        Some(server)
+    }
+
+    /// Whether Nova knows that this server uses this volume.
+    pub(crate) fn server_uses(&self, server: Uuid, volume: Uuid) -> bool {
+        self.compute
+            .servers
+            .get(server)
+            .is_some_and(|server| server.disks.iter().any(|disk| disk.volume == volume))
+    }
+}

@@ -1,0 +1,214 @@
+//! A server as Nova keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::cloud::{
+    SimTime,
+    identity::Caller,
+    reply::{Answer, Reply, fault},
+};
+
+/// Nova's `vm_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VmState {
+    Building,
+    Active,
+    Stopped,
+    Paused,
+    Suspended,
+    Error,
+    SoftDeleted,
+}
+
+impl VmState {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+            Self::Paused => "paused",
+            Self::Suspended => "suspended",
+            Self::Error => "error",
+            Self::SoftDeleted => "soft-delete",
+        }
+    }
+}
+
+/// Nova's `task_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Scheduling,
+    BlockDeviceMapping,
+    PoweringOff,
+    PoweringOn,
+    Rebooting,
+    HardRebooting,
+    Deleting,
+}
+
+impl Task {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduling => "scheduling",
+            Self::BlockDeviceMapping => "block_device_mapping",
+            Self::PoweringOff => "powering-off",
+            Self::PoweringOn => "powering-on",
+            Self::Rebooting => "rebooting",
+            Self::HardRebooting => "rebooting_hard",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+/// Who holds a lock: Nova notes the locker's project, not its role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lock {
+    pub(super) by_owner: bool,
+    pub(super) reason: Option<String>,
+}
+
+/// What went wrong last.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerFault {
+    pub(super) code: u16,
+    pub(super) message: String,
+    pub(super) created: SimTime,
+}
+
+/// A volume in a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    pub(crate) volume: Uuid,
+    /// Cinder's attachment.
+    pub(crate) attachment: Uuid,
+    pub(super) mapping: Uuid,
+    pub(crate) device: String,
+    pub(super) root: bool,
+    pub(crate) delete_on_termination: bool,
+    pub(super) tag: Option<String>,
+    /// Made by Nova from an image or blank: still to be written.
+    pub(super) made_by_nova: bool,
+}
+
+/// A port in a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nic {
+    pub(crate) port: Uuid,
+    /// Nova deletes the ports that it made, and only those.
+    pub(crate) made_by_nova: bool,
+}
+
+/// A flavor.
+#[derive(Clone, Debug)]
+pub(crate) struct Flavor {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) vcpus: u32,
+    pub(super) ram: u64,
+    pub(super) disk: u64,
+    pub(super) extra_specs: BTreeMap<String, String>,
+}
+
+/// A key pair of a user.
+#[derive(Clone, Debug)]
+pub(super) struct Keypair {
+    pub(super) user: Uuid,
+    pub(super) name: String,
+    pub(super) public_key: String,
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) project: Uuid,
+    pub(super) user: Uuid,
+    pub(crate) state: VmState,
+    pub(crate) task: Option<Task>,
+    pub(super) lock: Option<Lock>,
+    pub(super) flavor: Flavor,
+    pub(super) image: Option<Uuid>,
+    pub(super) key_name: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(super) user_data: Option<String>,
+    pub(super) zone: String,
+    pub(super) config_drive: bool,
+    pub(super) description: Option<String>,
+    pub(super) tags: BTreeSet<String>,
+    pub(super) security_groups: Vec<String>,
+    pub(crate) disks: Vec<Disk>,
+    pub(super) nics: Vec<Nic>,
+    /// The compute host, once scheduled.
+    pub(super) host: Option<String>,
+    pub(super) created: SimTime,
+    pub(super) updated: SimTime,
+    pub(super) launched: Option<SimTime>,
+    pub(super) fault: Option<ServerFault>,
+    /// What will make the build fail, found while the request was checked.
+    pub(super) doomed: Option<String>,
+}
+
+impl Server {
+    /// The API's `status`.
+    pub(crate) fn status(&self) -> &'static str {
+        match (self.state, self.task) {
+            (VmState::Active, Some(Task::Rebooting)) => "REBOOT",
+            (VmState::Active | VmState::Stopped | VmState::Error, Some(Task::HardRebooting)) => {
+                "HARD_REBOOT"
+            }
+            (VmState::Building, _) => "BUILD",
+            (VmState::Active, _) => "ACTIVE",
+            (VmState::Stopped, _) => "SHUTOFF",
+            (VmState::Paused, _) => "PAUSED",
+            (VmState::Suspended, _) => "SUSPENDED",
+            (VmState::Error, _) => "ERROR",
+            (VmState::SoftDeleted, _) => "SOFT_DELETED",
+        }
+    }
+
+    /// Nova's number for the hypervisor's power state.
+    pub(super) fn power_state(&self) -> u8 {
+        match self.state {
+            VmState::Building | VmState::Error if self.launched.is_none() => 0,
+            VmState::Stopped | VmState::SoftDeleted | VmState::Suspended => 4,
+            VmState::Paused => 3,
+            _ => 1,
+        }
+    }
+
+    /// Nova's refusal when the server is locked and the caller no administrator.
+    pub(super) fn check_lock(&self, caller: &Caller) -> Answer<()> {
+        if self.lock.is_some() && !caller.is_admin() {
+            return Err(fault(409, format!("Instance {} is locked", self.id)));
+        }
+        Ok(())
+    }
+
+    /// Nova's refusal when the server's state or task does not allow `method`. No task is ever allowed.
+    pub(super) fn check_state(&self, method: &str, allowed: &[VmState]) -> Answer<()> {
+        let refuse = |kind: &str, value: &str| -> Box<Reply> {
+            let text = format!(
+                "Cannot '{method}' instance {} while it is in {kind} {value}",
+                self.id
+            );
+            fault(409, text)
+        };
+        if !allowed.contains(&self.state) {
+            return Err(refuse("vm_state", self.state.as_str()));
+        }
+        match self.task {
+            Some(task) => Err(refuse("task_state", task.as_str())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the metadata asks the hypervisor to fail in `operation`, as the testbed's driver reads it.
+    pub(super) fn asked_to_fail(&self, operation: &str) -> bool {
+        self.metadata
+            .get("ostb_fail")
+            .is_some_and(|list| list.split(',').any(|item| item.trim() == operation))
+    }
+}

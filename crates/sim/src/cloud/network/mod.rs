@@ -1,0 +1,310 @@
+//! Neutron: networks, subnets, ports, security groups, floating IPs.
+
+mod ports;
+mod record;
+mod resources;
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub(crate) use self::record::{Group, PortOwner};
+use self::record::{FloatingIp, Net, Port, Subnet, parse_cidr};
+use super::{
+    SimCloud,
+    call::{Call, Service, next_query, paginate, uuid_of},
+    identity::{Caller, Identity, hex},
+    ids::IdSource,
+    options::CloudOptions,
+    reply::{Answer, Reply, neutron_error, ok},
+    table::Table,
+};
+
+/// Neutron's tables.
+#[derive(Default)]
+pub(crate) struct Network {
+    pub(crate) networks: Table<Net>,
+    pub(crate) subnets: Table<Subnet>,
+    pub(crate) ports: Table<Port>,
+    pub(crate) groups: Table<Group>,
+    floating: Table<FloatingIp>,
+}
+
+impl Network {
+    pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &Identity) -> Self {
+        let mut network = Self::default();
+        for seed in &options.networks {
+            let Some(project) = identity.project_named(&seed.project) else { continue };
+            let id = ids.fixed("network", &seed.name);
+            network.networks.insert(
+                id,
+                Net {
+                    id,
+                    name: seed.name.clone(),
+                    project: project.id,
+                    shared: seed.shared,
+                    external: seed.external,
+                },
+            );
+            for cidr in &seed.cidrs {
+                let Some((base, bits)) = parse_cidr(cidr) else { continue };
+                let subnet = ids.fixed("subnet", &format!("{}/{cidr}", seed.name));
+                let row = Subnet {
+                    id: subnet,
+                    name: format!("{}-subnet", seed.name),
+                    network: id,
+                    project: project.id,
+                    base,
+                    bits,
+                };
+                network.subnets.insert(subnet, row);
+            }
+        }
+        for project in identity.projects() {
+            network.default_group(ids, project.id);
+        }
+        network
+    }
+
+    /// Each project has a security group `default` from the start.
+    pub(crate) fn default_group(&mut self, ids: &IdSource, project: Uuid) {
+        let id = ids.fixed("security_group", &hex(project));
+        let group = Group {
+            id,
+            name: "default".to_owned(),
+            description: "Default security group".to_owned(),
+            project,
+        };
+        self.groups.insert(id, group);
+    }
+
+    /// A project's security group by name or id.
+    pub(crate) fn group(&self, project: Uuid, wanted: &str) -> Option<&Group> {
+        self.groups
+            .iter()
+            .filter(|group| group.project == project)
+            .find(|group| group.name == wanted || group.id.to_string() == wanted)
+    }
+
+    /// The server or port that holds an address of a network.
+    pub(crate) fn holder(&self, network: Uuid, address: Ipv4Addr) -> Option<String> {
+        self.ports
+            .iter()
+            .filter(|port| port.network == network)
+            .find(|port| port.fixed_ips.iter().any(|(_, held)| *held == address))
+            .map(|port| port.device_id.clone())
+    }
+
+    fn taken(&self, subnet: Uuid) -> BTreeSet<Ipv4Addr> {
+        self.ports
+            .iter()
+            .flat_map(|port| port.fixed_ips.iter())
+            .filter(|(held, _)| *held == subnet)
+            .map(|(_, address)| *address)
+            .collect()
+    }
+
+    /// The lowest free address of a network's first subnet.
+    fn free_address(&self, network: Uuid) -> Option<(Uuid, Ipv4Addr)> {
+        let subnet = self.subnets.iter().find(|subnet| subnet.network == network)?;
+        let taken = self.taken(subnet.id);
+        subnet.pool().find(|address| !taken.contains(address)).map(|address| (subnet.id, address))
+    }
+
+    /// The subnet of a network that an address belongs to.
+    fn subnet_for(&self, network: Uuid, address: Ipv4Addr) -> Option<&Subnet> {
+        self.subnets
+            .iter()
+            .find(|subnet| subnet.network == network && subnet.contains(address))
+    }
+
+    pub(crate) fn bind(&mut self, port: Uuid, owner: &PortOwner) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.device_id = owner.device.to_string();
+            port.device_owner = format!("compute:{}", owner.zone);
+        }
+    }
+
+    pub(crate) fn unbind(&mut self, port: Uuid) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.device_id.clear();
+            port.device_owner.clear();
+        }
+    }
+
+    /// Removes a port; a floating IP on it stays, without a port.
+    pub(crate) fn remove_port(&mut self, port: Uuid) {
+        self.ports.remove(port);
+        for floating in self.floating.iter_mut().filter(|row| row.port == Some(port)) {
+            floating.port = None;
+        }
+    }
+
+    /// Floating addresses of a port.
+    pub(crate) fn floating_of(&self, port: Uuid) -> Vec<String> {
+        self.floating
+            .iter()
+            .filter(|row| row.port == Some(port))
+            .map(|row| row.address.to_string())
+            .collect()
+    }
+}
+
+fn missing(kind: &str, id: &str) -> Box<Reply> {
+    let text = match kind {
+        "SecurityGroup" => format!("Security group {id} does not exist"),
+        _ => format!("{kind} {id} could not be found."),
+    };
+    neutron_error(404, &format!("{kind}NotFound"), text)
+}
+
+fn forbidden(rule: &str) -> Box<Reply> {
+    neutron_error(403, "PolicyNotAuthorized", format!("rule:{rule} is disallowed by policy"))
+}
+
+fn need_member(caller: &Caller, rule: &str) -> Answer<()> {
+    if caller.is_member() { Ok(()) } else { Err(forbidden(rule)) }
+}
+
+fn unknown_path() -> Box<Reply> {
+    neutron_error(404, "HTTPNotFound", "The resource could not be found.")
+}
+
+impl SimCloud {
+    pub(super) fn network(&mut self, call: &Call<'_>) -> Answer {
+        let parts: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+        let url = self.service_url(Service::Network);
+        if call.method == http::Method::GET && parts.is_empty() {
+            return ok(json!({"versions": [{
+                "id": "v2.0",
+                "status": "CURRENT",
+                "links": [{"rel": "self", "href": format!("{url}/v2.0/")}],
+            }]}));
+        }
+        let ["v2.0", rest @ ..] = parts.as_slice() else { return Err(unknown_path()) };
+        let caller = self.caller(call)?;
+        match rest {
+            [] => ok(json!({"resources": []})),
+            ["networks", rest @ ..] => self.networks(call, &caller, rest),
+            ["subnets", rest @ ..] => self.subnets(call, &caller, rest),
+            ["ports", rest @ ..] => self.port_calls(call, &caller, rest),
+            ["security-groups", rest @ ..] => self.security_groups(call, &caller, rest),
+            ["floatingips", rest @ ..] => self.floating_ips(call, &caller, rest),
+            ["extensions", rest @ ..] => extensions(rest),
+            ["quotas", project, ..] => {
+                let row = |limit: i64| json!(limit);
+                ok(json!({"quota": {
+                    "project_id": project,
+                    "network": row(-1), "subnet": row(-1), "port": row(-1), "router": row(-1),
+                    "floatingip": row(-1), "security_group": row(-1), "security_group_rule": row(-1),
+                }}))
+            }
+            ["routers" | "security-group-rules" | "agents" | "availability_zones" | "subnetpools"] => {
+                let kind = rest.first().copied().unwrap_or_default().replace('-', "_");
+                ok(json!({kind: []}))
+            }
+            _ => Err(unknown_path()),
+        }
+    }
+
+    /// Filters a list by the query, as Neutron does by any attribute, and cuts it into pages.
+    fn network_list(&self, call: &Call<'_>, kind: &str, rows: Vec<Value>) -> Answer {
+        const CONTROL: [&str; 7] =
+            ["limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields", "fixed_ips"];
+        let rows: Vec<Value> = rows
+            .into_iter()
+            .filter(|row| {
+                call.query.iter().all(|(key, _)| {
+                    if CONTROL.contains(&key.as_str()) {
+                        return key != "fixed_ips" || fixed_ips_match(call, row);
+                    }
+                    row.get(key).is_none_or(|held| {
+                        call.query_all(key).iter().any(|wanted| plain(held).eq_ignore_ascii_case(wanted))
+                    })
+                })
+            })
+            .collect();
+        let page =
+            paginate(call, rows, usize::MAX, |row| row["id"].as_str().unwrap_or_default().to_owned())?;
+        let fields = call.query_all("fields");
+        let list: Vec<Value> = page
+            .rows
+            .into_iter()
+            .map(|mut row| {
+                if let (false, Some(object)) = (fields.is_empty(), row.as_object_mut()) {
+                    object.retain(|key, _| fields.contains(&key.as_str()));
+                }
+                row
+            })
+            .collect();
+        let mut body = json!({kind: list});
+        if let Some(marker) = page.next {
+            let path = kind.replace('_', "-");
+            let href = format!(
+                "{}/v2.0/{path}?{}",
+                self.service_url(Service::Network),
+                next_query(call, &marker)
+            );
+            body[format!("{kind}_links")] = json!([{"rel": "next", "href": href}]);
+        }
+        ok(body)
+    }
+
+    fn network_of(&self, caller: &Caller, id: &str) -> Answer<&Net> {
+        uuid_of(id)
+            .and_then(|id| self.network.networks.get(id))
+            .filter(|row| row.shared || row.external || caller.sees(row.project))
+            .ok_or_else(|| missing("Network", id))
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `fixed_ips=ip_address=10.0.0.1` and `fixed_ips=subnet_id=…`.
+fn fixed_ips_match(call: &Call<'_>, row: &Value) -> bool {
+    call.query_all("fixed_ips").iter().all(|wanted| {
+        let Some((key, value)) = wanted.split_once('=') else { return true };
+        row["fixed_ips"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|ip| ip[key].as_str() == Some(value))
+    })
+}
+
+fn extensions(rest: &[&str]) -> Answer {
+    const ALIASES: [&str; 12] = [
+        "security-group",
+        "port-security",
+        "router",
+        "external-net",
+        "quotas",
+        "provider",
+        "allowed-address-pairs",
+        "standard-attr-tag",
+        "standard-attr-description",
+        "pagination",
+        "sorting",
+        "project-id",
+    ];
+    let view = |alias: &str| {
+        json!({
+            "alias": alias,
+            "name": alias,
+            "description": "",
+            "updated": "2017-01-01T00:00:00-00:00",
+            "links": [],
+        })
+    };
+    match rest {
+        [] => ok(json!({"extensions": ALIASES.map(view)})),
+        [alias] if ALIASES.contains(alias) => ok(json!({"extension": view(alias)})),
+        _ => Err(unknown_path()),
+    }
+}

@@ -1,0 +1,255 @@
+//! Ports: the tenants' own, and those that Nova makes.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Port, PortOwner, forbidden, missing, need_member, unknown_path};
+use crate::cloud::{
+    SimCloud,
+    call::{Call, text, uuid_of},
+    identity::{Caller, hex},
+    reply::{Answer, Reply, empty, neutron_error, ok},
+};
+
+impl SimCloud {
+    pub(super) fn port_calls(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+        match (call.method.as_str(), rest) {
+            ("GET", []) => {
+                let rows = self
+                    .network
+                    .ports
+                    .iter()
+                    .filter(|row| caller.sees(row.project))
+                    .map(|row| self.port_view(row))
+                    .collect();
+                self.network_list(call, "ports", rows)
+            }
+            ("POST", []) => self.port_create(call, caller),
+            ("GET", [id]) => {
+                let port = self.port_of(caller, id)?;
+                ok(json!({"port": self.port_view(port)}))
+            }
+            ("PUT", [id, "tags"]) => {
+                let port = self.port_of(caller, id)?.id;
+                let tags: Vec<String> = body(call)["tags"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|tag| tag.as_str().map(str::to_owned))
+                    .collect();
+                if let Some(port) = self.network.ports.get_mut(port) {
+                    port.tags.clone_from(&tags);
+                }
+                ok(json!({"tags": tags}))
+            }
+            ("PUT", [id]) => self.port_update(call, caller, id),
+            ("DELETE", [id]) => {
+                let port = self.port_of(caller, id)?;
+                let (id, in_server) = (port.id, port.device_owner.starts_with("compute:"));
+                need_member(caller, "delete_port")?;
+                if in_server && !caller.is_admin() {
+                    return Err(forbidden("delete_port"));
+                }
+                self.network.remove_port(id);
+                empty(204)
+            }
+            _ => Err(unknown_path()),
+        }
+    }
+
+    fn port_of(&self, caller: &Caller, id: &str) -> Answer<&Port> {
+        uuid_of(id)
+            .and_then(|id| self.network.ports.get(id))
+            .filter(|row| caller.sees(row.project))
+            .ok_or_else(|| missing("Port", id))
+    }
+
+    fn port_create(&mut self, call: &Call<'_>, caller: &Caller) -> Answer {
+        let given = body(call)["port"].clone();
+        let network = text(&given, "network_id").unwrap_or_default();
+        let network = self.network_of(caller, network)?.id;
+        need_member(caller, "create_port")?;
+        let fixed_ips = match given.get("fixed_ips").and_then(Value::as_array) {
+            Some(list) => self.wanted_addresses(network, list)?,
+            None => self.network.free_address(network).into_iter().collect(),
+        };
+        let groups = match given.get("security_groups").and_then(Value::as_array) {
+            Some(list) => list
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|wanted| {
+                    self.network
+                        .group(caller.project, wanted)
+                        .map(|group| group.id)
+                        .ok_or_else(|| missing("SecurityGroup", wanted))
+                })
+                .collect::<Answer<Vec<Uuid>>>()?,
+            None => self.network.group(caller.project, "default").map(|group| group.id).into_iter().collect(),
+        };
+        let id = self.ids.next();
+        let port = Port {
+            id,
+            name: text(&given, "name").unwrap_or_default().to_owned(),
+            description: text(&given, "description").unwrap_or_default().to_owned(),
+            network,
+            project: caller.project,
+            mac: text(&given, "mac_address").map_or_else(|| mac_of(id), str::to_owned),
+            fixed_ips,
+            device_id: text(&given, "device_id").unwrap_or_default().to_owned(),
+            device_owner: text(&given, "device_owner").unwrap_or_default().to_owned(),
+            groups,
+            tags: Vec::new(),
+            created: self.now,
+        };
+        let view = self.port_view(&port);
+        self.network.ports.insert(id, port);
+        Ok(Reply::json(201, &json!({"port": view})))
+    }
+
+    fn wanted_addresses(&self, network: Uuid, list: &[Value]) -> Answer<Vec<(Uuid, Ipv4Addr)>> {
+        let mut out = Vec::new();
+        for item in list {
+            let Some(address) = text(item, "ip_address") else {
+                out.extend(self.network.free_address(network));
+                continue;
+            };
+            let subnet = address
+                .parse::<Ipv4Addr>()
+                .ok()
+                .and_then(|ip| self.network.subnet_for(network, ip).map(|subnet| (subnet.id, ip)));
+            let named = text(item, "subnet_id").and_then(uuid_of);
+            let Some((subnet, ip)) =
+                subnet.filter(|(id, _)| named.is_none_or(|named| named == *id))
+            else {
+                let text = match named {
+                    Some(_) => {
+                        format!("IP address {address} is not a valid IP for the specified subnet.")
+                    }
+                    None => format!(
+                        "IP address {address} is not a valid IP for any of the subnets on the specified \
+                         network."
+                    ),
+                };
+                let kind = if named.is_some() { "InvalidIpForSubnet" } else { "InvalidIpForNetwork" };
+                return Err(neutron_error(400, kind, text));
+            };
+            if self.network.holder(network, ip).is_some() {
+                let text = format!("IP address {address} already allocated in subnet {subnet}");
+                return Err(neutron_error(409, "IpAddressAlreadyAllocated", text));
+            }
+            out.push((subnet, ip));
+        }
+        Ok(out)
+    }
+
+    /// A port that Nova makes for a server; the build's failure as text.
+    pub(crate) fn nova_port(
+        &mut self,
+        project: Uuid,
+        network: Uuid,
+        address: Option<Ipv4Addr>,
+        groups: &[String],
+        owner: &PortOwner,
+    ) -> Result<Uuid, String> {
+        let fixed = match address {
+            Some(address) => {
+                let subnet = self.network.subnet_for(network, address).ok_or_else(|| {
+                    format!(
+                        "Invalid input received: Fixed IP {address} is not a valid ip address for network \
+                         {network}."
+                    )
+                })?;
+                vec![(subnet.id, address)]
+            }
+            None => self.network.free_address(network).into_iter().collect(),
+        };
+        let groups = groups
+            .iter()
+            .filter_map(|name| self.network.group(project, name))
+            .map(|group| group.id)
+            .collect();
+        let id = self.ids.next();
+        let port = Port {
+            id,
+            name: String::new(),
+            description: String::new(),
+            network,
+            project,
+            mac: mac_of(id),
+            fixed_ips: fixed,
+            device_id: owner.device.to_string(),
+            device_owner: format!("compute:{}", owner.zone),
+            groups,
+            tags: Vec::new(),
+            created: self.now,
+        };
+        self.network.ports.insert(id, port);
+        Ok(id)
+    }
+
+    fn port_update(&mut self, call: &Call<'_>, caller: &Caller, id: &str) -> Answer {
+        let found = self.port_of(caller, id)?.id;
+        need_member(caller, "update_port")?;
+        let given = body(call)["port"].clone();
+        if let Some(port) = self.network.ports.get_mut(found) {
+            for (key, field) in [
+                ("name", &mut port.name),
+                ("description", &mut port.description),
+                ("device_id", &mut port.device_id),
+                ("device_owner", &mut port.device_owner),
+            ] {
+                if let Some(value) = text(&given, key) {
+                    value.clone_into(field);
+                }
+            }
+        }
+        let port = self.port_of(caller, id)?;
+        ok(json!({"port": self.port_view(port)}))
+    }
+
+    fn port_view(&self, row: &Port) -> Value {
+        let fixed: Vec<Value> = row
+            .fixed_ips
+            .iter()
+            .map(|(subnet, address)| {
+                json!({"subnet_id": subnet.to_string(), "ip_address": address.to_string()})
+            })
+            .collect();
+        let groups: Vec<String> = row.groups.iter().map(ToString::to_string).collect();
+        json!({
+            "id": row.id.to_string(),
+            "name": row.name,
+            "description": row.description,
+            "network_id": row.network.to_string(),
+            "project_id": hex(row.project),
+            "tenant_id": hex(row.project),
+            "mac_address": row.mac,
+            "fixed_ips": fixed,
+            "device_id": row.device_id,
+            "device_owner": row.device_owner,
+            "security_groups": groups,
+            "admin_state_up": true,
+            "status": if row.device_id.is_empty() { "DOWN" } else { "ACTIVE" },
+            "binding:vnic_type": "normal",
+            "port_security_enabled": true,
+            "allowed_address_pairs": [],
+            "extra_dhcp_opts": [],
+            "tags": row.tags,
+            "revision_number": 1,
+            "created_at": self.stamp(row.created),
+            "updated_at": self.stamp(row.created),
+        })
+    }
+}
+
+/// The request body; Neutron's own checks of it are not simulated.
+pub(super) fn body(call: &Call<'_>) -> Value {
+    serde_json::from_slice(call.body).unwrap_or_default()
+}
+
+fn mac_of(id: Uuid) -> String {
+    let bytes = id.as_bytes();
+    format!("fa:16:3e:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2])
+}

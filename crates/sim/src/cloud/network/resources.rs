@@ -1,0 +1,365 @@
+//! Networks, subnets, security groups, floating IPs.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    FloatingIp, Group, Net, Subnet, missing, need_member, parse_cidr, ports::body, unknown_path,
+};
+use crate::cloud::{
+    SimCloud,
+    call::{Call, boolean, text, uuid_of},
+    identity::{Caller, hex},
+    reply::{Answer, Reply, empty, neutron_error, ok},
+};
+
+impl SimCloud {
+    pub(super) fn networks(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+        match (call.method.as_str(), rest) {
+            ("GET", []) => {
+                let rows = self
+                    .network
+                    .networks
+                    .iter()
+                    .filter(|row| row.shared || row.external || caller.sees(row.project))
+                    .map(|row| self.network_view(row))
+                    .collect();
+                self.network_list(call, "networks", rows)
+            }
+            ("POST", []) => {
+                need_member(caller, "create_network")?;
+                let given = body(call)["network"].clone();
+                let row = Net {
+                    id: self.ids.next(),
+                    name: text(&given, "name").unwrap_or_default().to_owned(),
+                    project: caller.project,
+                    shared: caller.is_admin() && boolean(&given, "shared").unwrap_or(false),
+                    external: caller.is_admin()
+                        && boolean(&given, "router:external").unwrap_or(false),
+                };
+                let view = self.network_view(&row);
+                self.network.networks.insert(row.id, row);
+                Ok(Reply::json(201, &json!({"network": view})))
+            }
+            ("GET", [id]) => {
+                let row = self.network_of(caller, id)?;
+                ok(json!({"network": self.network_view(row)}))
+            }
+            ("DELETE", [id]) => {
+                let network = self.network_of(caller, id)?.id;
+                need_member(caller, "delete_network")?;
+                let ports: Vec<String> = self
+                    .network
+                    .ports
+                    .iter()
+                    .filter(|port| port.network == network)
+                    .map(|port| port.id.to_string())
+                    .collect();
+                if !ports.is_empty() {
+                    let text = format!(
+                        "Unable to complete operation on network {id}. There are one or more ports still \
+                         in use on the network, id for these ports is: {}.",
+                        ports.join(",")
+                    );
+                    return Err(neutron_error(409, "NetworkInUse", text));
+                }
+                let subnets: Vec<Uuid> = self
+                    .network
+                    .subnets
+                    .iter()
+                    .filter(|row| row.network == network)
+                    .map(|row| row.id)
+                    .collect();
+                for subnet in subnets {
+                    self.network.subnets.remove(subnet);
+                }
+                self.network.networks.remove(network);
+                empty(204)
+            }
+            _ => Err(unknown_path()),
+        }
+    }
+
+    fn network_view(&self, row: &Net) -> Value {
+        let subnets: Vec<String> = self
+            .network
+            .subnets
+            .iter()
+            .filter(|subnet| subnet.network == row.id)
+            .map(|subnet| subnet.id.to_string())
+            .collect();
+        json!({
+            "id": row.id.to_string(),
+            "name": row.name,
+            "description": "",
+            "project_id": hex(row.project),
+            "tenant_id": hex(row.project),
+            "shared": row.shared,
+            "router:external": row.external,
+            "admin_state_up": true,
+            "status": "ACTIVE",
+            "mtu": 1450,
+            "subnets": subnets,
+            "port_security_enabled": true,
+            "availability_zones": [],
+            "availability_zone_hints": [],
+            "ipv4_address_scope": null,
+            "ipv6_address_scope": null,
+            "tags": [],
+            "revision_number": 1,
+            "created_at": self.stamp(Default::default()),
+            "updated_at": self.stamp(Default::default()),
+        })
+    }
+
+    pub(super) fn subnets(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+        match (call.method.as_str(), rest) {
+            ("GET", []) => {
+                let rows = self
+                    .network
+                    .subnets
+                    .iter()
+                    .filter(|row| self.subnet_visible(caller, row))
+                    .map(|row| self.subnet_view(row))
+                    .collect();
+                self.network_list(call, "subnets", rows)
+            }
+            ("POST", []) => {
+                let given = body(call)["subnet"].clone();
+                let network =
+                    self.network_of(caller, text(&given, "network_id").unwrap_or_default())?.id;
+                need_member(caller, "create_subnet")?;
+                let cidr = text(&given, "cidr").unwrap_or_default();
+                let (base, bits) = parse_cidr(cidr).ok_or_else(|| {
+                    let text = format!(
+                        "Invalid input for cidr. Reason: '{cidr}' is not a valid IP subnet."
+                    );
+                    neutron_error(400, "HTTPBadRequest", text)
+                })?;
+                let row = Subnet {
+                    id: self.ids.next(),
+                    name: text(&given, "name").unwrap_or_default().to_owned(),
+                    network,
+                    project: caller.project,
+                    base,
+                    bits,
+                };
+                let view = self.subnet_view(&row);
+                self.network.subnets.insert(row.id, row);
+                Ok(Reply::json(201, &json!({"subnet": view})))
+            }
+            (method, [id]) => {
+                let row = uuid_of(id)
+                    .and_then(|id| self.network.subnets.get(id))
+                    .filter(|row| self.subnet_visible(caller, row))
+                    .ok_or_else(|| missing("Subnet", id))?;
+                if method == "GET" {
+                    return ok(json!({"subnet": self.subnet_view(row)}));
+                }
+                need_member(caller, "delete_subnet")?;
+                let subnet = row.id;
+                if !self.network.taken(subnet).is_empty() {
+                    let text = format!(
+                        "Unable to complete operation on subnet {id}: One or more ports have an IP \
+                         allocation from this subnet."
+                    );
+                    return Err(neutron_error(409, "SubnetInUse", text));
+                }
+                self.network.subnets.remove(subnet);
+                empty(204)
+            }
+            _ => Err(unknown_path()),
+        }
+    }
+
+    fn subnet_visible(&self, caller: &Caller, row: &Subnet) -> bool {
+        caller.sees(row.project)
+            || self.network.networks.get(row.network).is_some_and(|network| network.shared)
+    }
+
+    fn subnet_view(&self, row: &Subnet) -> Value {
+        let addresses: Vec<String> = [row.pool().next(), row.pool().last()]
+            .into_iter()
+            .flatten()
+            .map(|address| address.to_string())
+            .collect();
+        json!({
+            "id": row.id.to_string(),
+            "name": row.name,
+            "description": "",
+            "network_id": row.network.to_string(),
+            "project_id": hex(row.project),
+            "tenant_id": hex(row.project),
+            "ip_version": 4,
+            "cidr": row.cidr(),
+            "gateway_ip": row.gateway().to_string(),
+            "enable_dhcp": true,
+            "allocation_pools": [{"start": addresses.first(), "end": addresses.last()}],
+            "dns_nameservers": [],
+            "host_routes": [],
+            "ipv6_address_mode": null,
+            "ipv6_ra_mode": null,
+            "subnetpool_id": null,
+            "tags": [],
+            "revision_number": 0,
+            "created_at": self.stamp(Default::default()),
+            "updated_at": self.stamp(Default::default()),
+        })
+    }
+
+    pub(super) fn security_groups(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        rest: &[&str],
+    ) -> Answer {
+        match (call.method.as_str(), rest) {
+            ("GET", []) => {
+                let rows = self
+                    .network
+                    .groups
+                    .iter()
+                    .filter(|row| caller.sees(row.project))
+                    .map(|row| self.group_row(row))
+                    .collect();
+                self.network_list(call, "security_groups", rows)
+            }
+            ("POST", []) => {
+                need_member(caller, "create_security_group")?;
+                let given = body(call)["security_group"].clone();
+                let row = Group {
+                    id: self.ids.next(),
+                    name: text(&given, "name").unwrap_or_default().to_owned(),
+                    description: text(&given, "description").unwrap_or_default().to_owned(),
+                    project: caller.project,
+                };
+                let view = self.group_row(&row);
+                self.network.groups.insert(row.id, row);
+                Ok(Reply::json(201, &json!({"security_group": view})))
+            }
+            (method, [id]) => {
+                let row = uuid_of(id)
+                    .and_then(|id| self.network.groups.get(id))
+                    .filter(|row| caller.sees(row.project))
+                    .ok_or_else(|| missing("SecurityGroup", id))?;
+                if method == "GET" {
+                    return ok(json!({"security_group": self.group_row(row)}));
+                }
+                need_member(caller, "delete_security_group")?;
+                let group = row.id;
+                if self.network.ports.iter().any(|port| port.groups.contains(&group)) {
+                    let text = format!("Security Group {id} in use.");
+                    return Err(neutron_error(409, "SecurityGroupInUse", text));
+                }
+                self.network.groups.remove(group);
+                empty(204)
+            }
+            _ => Err(unknown_path()),
+        }
+    }
+
+    fn group_row(&self, row: &Group) -> Value {
+        json!({
+            "id": row.id.to_string(),
+            "name": row.name,
+            "description": row.description,
+            "project_id": hex(row.project),
+            "tenant_id": hex(row.project),
+            "stateful": true,
+            "shared": false,
+            "security_group_rules": [],
+            "tags": [],
+            "revision_number": 1,
+            "created_at": self.stamp(Default::default()),
+            "updated_at": self.stamp(Default::default()),
+        })
+    }
+
+    pub(super) fn floating_ips(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+        match (call.method.as_str(), rest) {
+            ("GET", []) => {
+                let rows = self
+                    .network
+                    .floating
+                    .iter()
+                    .filter(|row| caller.sees(row.project))
+                    .map(|row| self.floating_view(row))
+                    .collect();
+                self.network_list(call, "floatingips", rows)
+            }
+            ("POST", []) => {
+                need_member(caller, "create_floatingip")?;
+                let given = body(call)["floatingip"].clone();
+                let wanted = text(&given, "floating_network_id").unwrap_or_default();
+                let network = self.network_of(caller, wanted)?.id;
+                let used: Vec<_> = self.network.floating.iter().map(|row| row.address).collect();
+                let address = self
+                    .network
+                    .subnets
+                    .iter()
+                    .find(|row| row.network == network)
+                    .and_then(|row| row.pool().find(|address| !used.contains(address)));
+                let Some(address) = address else {
+                    let text = format!("No more IP addresses available on network {network}.");
+                    return Err(neutron_error(409, "IpAddressGenerationFailure", text));
+                };
+                let row = FloatingIp {
+                    id: self.ids.next(),
+                    network,
+                    project: caller.project,
+                    address,
+                    port: text(&given, "port_id").and_then(uuid_of),
+                };
+                let view = self.floating_view(&row);
+                self.network.floating.insert(row.id, row);
+                Ok(Reply::json(201, &json!({"floatingip": view})))
+            }
+            (method, [id]) => {
+                let row = uuid_of(id)
+                    .and_then(|id| self.network.floating.get(id))
+                    .filter(|row| caller.sees(row.project))
+                    .ok_or_else(|| missing("FloatingIP", id))?;
+                let id = row.id;
+                match method {
+                    "GET" => ok(json!({"floatingip": self.floating_view(row)})),
+                    "PUT" => {
+                        need_member(caller, "update_floatingip")?;
+                        let port = text(&body(call)["floatingip"], "port_id").and_then(uuid_of);
+                        let row = self.network.floating.get_mut(id).map(|row| {
+                            row.port = port;
+                            row.clone()
+                        });
+                        ok(json!({"floatingip": row.map(|row| self.floating_view(&row))}))
+                    }
+                    _ => {
+                        need_member(caller, "delete_floatingip")?;
+                        self.network.floating.remove(id);
+                        empty(204)
+                    }
+                }
+            }
+            _ => Err(unknown_path()),
+        }
+    }
+
+    fn floating_view(&self, row: &FloatingIp) -> Value {
+        let fixed = row
+            .port
+            .and_then(|port| self.network.ports.get(port))
+            .and_then(|port| port.fixed_ips.first())
+            .map(|(_, address)| address.to_string());
+        json!({
+            "id": row.id.to_string(),
+            "floating_ip_address": row.address.to_string(),
+            "floating_network_id": row.network.to_string(),
+            "fixed_ip_address": fixed,
+            "port_id": row.port.map(|id| id.to_string()),
+            "router_id": null,
+            "project_id": hex(row.project),
+            "tenant_id": hex(row.project),
+            "status": if row.port.is_some() { "ACTIVE" } else { "DOWN" },
+            "description": "",
+            "tags": [],
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! A journal in memory, for simulations under a paused clock (a database's own threads cannot live under one).
+//!
+//! It is held to the database's behaviour by the journal conformance suite.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use protector_core::{
+    group::Group,
+    id::{EngineId, GroupId, OperationId},
+    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
+    member::Member,
+    operation::{OperationRecord, OperationState, ResourceMap, StepRecord},
+};
+
+/// An operation and who walks it.
+#[derive(Clone, Debug)]
+struct Row {
+    record: OperationRecord,
+    owner: Option<(EngineId, DateTime<Utc>)>,
+    fence: i64,
+}
+
+#[derive(Default)]
+struct Tables {
+    operations: BTreeMap<OperationId, Row>,
+    groups: BTreeMap<GroupId, (Group, Vec<Member>)>,
+    locks: BTreeMap<OperationId, ()>,
+}
+
+/// A journal in memory.
+#[derive(Default)]
+pub struct MemoryJournal {
+    tables: Mutex<Tables>,
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an operation and its locks, as the API does when it accepts one.
+    pub fn insert(&self, record: OperationRecord) {
+        let id = record.operation.id.clone();
+        let mut tables = self.tables();
+        tables.locks.insert(id.clone(), ());
+        tables.operations.insert(
+            id,
+            Row {
+                record,
+                owner: None,
+                fence: 0,
+            },
+        );
+    }
+
+    /// Adds or replaces a group.
+    pub fn put_group(&self, group: Group, members: Vec<Member>) {
+        self.tables()
+            .groups
+            .insert(group.id.clone(), (group, members));
+    }
+
+    /// A group and its members as they stand.
+    pub fn group(&self, id: &GroupId) -> Option<(Group, Vec<Member>)> {
+        self.tables().groups.get(id).cloned()
+    }
+
+    /// An operation as it stands.
+    pub fn operation(&self, id: &OperationId) -> Option<OperationRecord> {
+        self.tables()
+            .operations
+            .get(id)
+            .map(|row| row.record.clone())
+    }
+
+    /// Whether an operation still holds its locks.
+    pub fn is_locked(&self, id: &OperationId) -> bool {
+        self.tables().locks.contains_key(id)
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn extend(lease: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX)
+}
+
+fn is_free(row: &Row, now: DateTime<Utc>, book_version: u32) -> bool {
+    !row.record.operation.state.is_terminal()
+        && row.record.operation.book_version <= book_version
+        && row.owner.as_ref().is_none_or(|(_, until)| *until < now)
+}
+
+/// The row, if `claim` still owns it.
+fn owned<'a>(tables: &'a mut Tables, claim: &Claim) -> Result<&'a mut Row, JournalError> {
+    let row = tables
+        .operations
+        .get_mut(&claim.operation_id)
+        .ok_or(JournalError::LeaseLost)?;
+    let owns = row.fence == claim.fence
+        && row
+            .owner
+            .as_ref()
+            .is_some_and(|(engine, _)| *engine == claim.engine_id);
+    if owns { Ok(row) } else { Err(JournalError::LeaseLost) }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn claim(
+        &self,
+        engine: &EngineId,
+        now: DateTime<Utc>,
+        lease: Duration,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<Claim>, JournalError> {
+        let mut tables = self.tables();
+        let claims = tables
+            .operations
+            .iter_mut()
+            .filter(|(_, row)| is_free(row, now, book_version))
+            .take(limit)
+            .map(|(id, row)| {
+                row.fence += 1;
+                row.owner = Some((engine.clone(), extend(lease, now)));
+                Claim {
+                    operation_id: id.clone(),
+                    engine_id: engine.clone(),
+                    fence: row.fence,
+                    lease,
+                }
+            })
+            .collect();
+        Ok(claims)
+    }
+
+    async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
+        owned(&mut self.tables(), claim).map(|row| row.record.clone())
+    }
+
+    async fn record(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        entry: Entry,
+    ) -> Result<(), JournalError> {
+        let mut tables = self.tables();
+        let row = owned(&mut tables, claim)?;
+        row.owner = Some((claim.engine_id.clone(), extend(claim.lease, now)));
+        for (position, progress) in entry.steps {
+            if let Some(step) = row.record.steps.get_mut(position as usize) {
+                step.progress = progress;
+            }
+        }
+        let settled = entry.operation.is_some_and(|change| apply(row, change));
+        for effect in entry.effects {
+            apply_effect(&mut tables, &claim.operation_id, effect, now);
+        }
+        if settled {
+            tables.locks.remove(&claim.operation_id);
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let mut tables = self.tables();
+        let row = owned(&mut tables, claim)?;
+        row.owner = Some((claim.engine_id.clone(), extend(claim.lease, now)));
+        Ok(())
+    }
+
+    async fn forget(&self, engine: &EngineId) -> Result<(), JournalError> {
+        for row in self.tables().operations.values_mut() {
+            if row.owner.as_ref().is_some_and(|(owner, _)| owner == engine) {
+                row.owner = None;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), JournalError> {
+        let mut tables = self.tables();
+        owned(&mut tables, claim)?.owner = None;
+        Ok(())
+    }
+}
+
+/// Applies the change; tells whether the operation has ended with it.
+fn apply(row: &mut Row, change: OperationChange) -> bool {
+    let operation = &mut row.record.operation;
+    match change {
+        OperationChange::Started { at } => {
+            operation.state = OperationState::Running;
+            operation.started_at = Some(at);
+            false
+        }
+        OperationChange::Unwinding { error, code } => {
+            operation.state = OperationState::Unwinding;
+            operation.error = Some(error);
+            operation.error_code = Some(code);
+            false
+        }
+        OperationChange::Settled { state, at } => {
+            operation.state = state;
+            operation.finished_at = Some(at);
+            row.owner = None;
+            true
+        }
+    }
+}
+
+fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: DateTime<Utc>) {
+    match effect {
+        Effect::Mapped {
+            kind,
+            source,
+            target,
+        } => with_map(tables, id, |map| map.insert(kind, source, target)),
+        Effect::Unmapped { kind, source } => with_map(tables, id, |map| map.remove(kind, &source)),
+        Effect::GroupStatus { group_id, status } => {
+            with_group(tables, &group_id, now, |group, _| group.status = status);
+        }
+        Effect::GroupSwitched {
+            group_id,
+            current_primary_site,
+            status,
+            members,
+        } => with_group(tables, &group_id, now, |group, kept| {
+            group.current_primary_site = current_primary_site;
+            group.status = status;
+            *kept = members;
+        }),
+        Effect::GroupReplicated { group_id, at } => {
+            with_group(tables, &group_id, now, |group, _| {
+                group.last_replication_at = Some(at);
+            });
+        }
+        Effect::ParentStep {
+            operation_id,
+            key,
+            progress,
+        } => {
+            if let Some(step) = parent_step(tables, &operation_id, &key) {
+                step.progress = progress;
+            }
+        }
+    }
+}
+
+fn with_map(tables: &mut Tables, id: &OperationId, change: impl FnOnce(&mut ResourceMap)) {
+    if let Some(row) = tables.operations.get_mut(id) {
+        change(&mut row.record.map);
+    }
+}
+
+fn with_group(
+    tables: &mut Tables,
+    id: &GroupId,
+    now: DateTime<Utc>,
+    change: impl FnOnce(&mut Group, &mut Vec<Member>),
+) {
+    if let Some((group, members)) = tables.groups.get_mut(id) {
+        change(group, members);
+        group.version += 1;
+        group.updated_at = now;
+    }
+}
+
+fn parent_step<'a>(
+    tables: &'a mut Tables,
+    id: &OperationId,
+    key: &str,
+) -> Option<&'a mut StepRecord> {
+    let row = tables.operations.get_mut(id)?;
+    row.record.steps.iter_mut().find(|step| step.key == key)
+}

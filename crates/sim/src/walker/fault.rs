@@ -1,0 +1,374 @@
+//! The faults, and the ports through which they reach an engine.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use http::HeaderMap;
+use protector_core::{
+    id::{EngineId, OperationId, RecoveryPointId, VolumeId},
+    journal::{Claim, Entry, Journal, JournalError},
+    operation::OperationRecord,
+    storage::{
+        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+    },
+};
+use protector_openstack::transport::{Request, Response, Transport, TransportError};
+use tokio_util::sync::CancellationToken;
+
+use super::watch::Watch;
+
+/// What goes wrong, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The engine dies right before the write or call.
+    CrashBefore,
+    /// The engine dies right after the write, or after the call took effect and before its answer is read.
+    CrashAfter,
+    /// The call is answered 503 and not carried out.
+    Busy,
+    /// The call is answered 403 and not carried out.
+    Forbidden,
+    /// The call is carried out and its answer lost.
+    LostReply,
+    /// The engine freezes for 300 s before the call leaves it, longer than its lease.
+    Freeze,
+}
+
+impl Fault {
+    /// Those that happen to journal writes.
+    pub const OF_WRITES: [Self; 2] = [Self::CrashBefore, Self::CrashAfter];
+    /// Those that happen to remote calls. (A crash before a call is a crash after the write before it.)
+    pub const OF_CALLS: [Self; 5] = [
+        Self::Busy,
+        Self::Forbidden,
+        Self::LostReply,
+        Self::CrashAfter,
+        Self::Freeze,
+    ];
+}
+
+/// Where it goes wrong, counted over all engines from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultPoint {
+    /// The nth journal write.
+    Write(usize),
+    /// The nth remote call.
+    Call(usize),
+}
+
+/// Counts writes and calls, and says when the fault is due.
+#[derive(Debug)]
+pub struct Injector {
+    fault: Option<(Fault, FaultPoint)>,
+    writes: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+impl Injector {
+    /// An injector of one fault, or of none.
+    pub fn new(fault: Option<(Fault, FaultPoint)>) -> Arc<Self> {
+        Arc::new(Self {
+            fault,
+            writes: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+        })
+    }
+
+    /// How many journal writes there were.
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// How many remote calls there were.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn write(&self) -> Option<Fault> {
+        let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        self.due(FaultPoint::Write(number))
+    }
+
+    fn call(&self) -> Option<Fault> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.due(FaultPoint::Call(number))
+    }
+
+    fn due(&self, here: FaultPoint) -> Option<Fault> {
+        self.fault
+            .filter(|(_, point)| *point == here)
+            .map(|(fault, _)| fault)
+    }
+}
+
+/// One engine's life: cancelled when it is to die.
+#[derive(Clone, Debug)]
+pub(super) struct Life(pub CancellationToken);
+
+impl Life {
+    /// Dies: nothing after this line is carried out by this engine.
+    async fn end<T>(&self) -> T {
+        self.0.cancel();
+        std::future::pending().await
+    }
+}
+
+/// The journal as one engine reaches it.
+pub(super) struct FaultyJournal {
+    pub inner: Arc<dyn Journal>,
+    pub injector: Arc<Injector>,
+    pub life: Life,
+    pub freezer: Freezer,
+}
+
+#[async_trait]
+impl Journal for FaultyJournal {
+    async fn claim(
+        &self,
+        engine: &EngineId,
+        now: DateTime<Utc>,
+        lease: Duration,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<Claim>, JournalError> {
+        self.freezer.thawed().await;
+        self.inner
+            .claim(engine, now, lease, book_version, limit)
+            .await
+    }
+
+    async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
+        self.inner.load(claim).await
+    }
+
+    async fn record(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        entry: Entry,
+    ) -> Result<(), JournalError> {
+        self.freezer.thawed().await;
+        let fault = self.injector.write();
+        if fault == Some(Fault::CrashBefore) {
+            return self.life.end().await;
+        }
+        let answer = self.inner.record(claim, now, entry).await;
+        if fault == Some(Fault::CrashAfter) {
+            return self.life.end().await;
+        }
+        answer
+    }
+
+    async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
+        self.freezer.thawed().await;
+        self.inner.renew(claim, now).await
+    }
+
+    async fn forget(&self, engine: &EngineId) -> Result<(), JournalError> {
+        self.inner.forget(engine).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), JournalError> {
+        self.inner.release(claim).await
+    }
+}
+
+/// The clouds as one engine reaches them.
+pub(super) struct FaultyTransport {
+    pub inner: Arc<dyn Transport>,
+    pub watch: Arc<Watch>,
+    pub injector: Arc<Injector>,
+    pub life: Life,
+    pub freezer: Freezer,
+}
+
+/// Stops a whole engine for a while, its lease renewals included.
+#[derive(Clone, Debug)]
+pub(super) struct Freezer(pub tokio::sync::watch::Sender<bool>);
+
+impl Freezer {
+    pub fn new() -> Self {
+        Self(tokio::sync::watch::Sender::new(false))
+    }
+
+    /// Freezes the engine, whether or not the call that began it is still wanted when it thaws.
+    async fn freeze(&self) {
+        let frozen = self.0.clone();
+        frozen.send_replace(true);
+        let thaw = tokio::spawn(async move {
+            tokio::time::sleep(FREEZE).await;
+            frozen.send_replace(false);
+        });
+        let _ = thaw.await;
+    }
+
+    /// Nothing of a frozen engine moves, so every port waits here first.
+    async fn thawed(&self) {
+        let mut frozen = self.0.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = frozen.wait_for(|frozen| !frozen).await;
+    }
+}
+
+const FREEZE: Duration = Duration::from_secs(300);
+
+fn answer(status: u16, body: &'static str) -> Response {
+    Response {
+        status,
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
+
+#[async_trait]
+impl Transport for FaultyTransport {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        self.freezer.thawed().await;
+        self.watch.look();
+        let limit = request.timeout;
+        tokio::time::timeout(limit, self.exchange(request))
+            .await
+            .unwrap_or(Err(TransportError::TimedOut(limit)))
+    }
+}
+
+impl FaultyTransport {
+    async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
+        match self.injector.call() {
+            None | Some(Fault::CrashBefore) => self.inner.send(request).await,
+            Some(Fault::Busy) => Ok(answer(
+                503,
+                r#"{"serviceUnavailable": {"code": 503, "message": "injected: busy"}}"#,
+            )),
+            Some(Fault::Forbidden) => Ok(answer(
+                403,
+                r#"{"forbidden": {"code": 403, "message": "injected: policy"}}"#,
+            )),
+            Some(Fault::LostReply) => {
+                let _ = self.inner.send(request).await;
+                Err(TransportError::Lost("injected: reply lost".into()))
+            }
+            Some(Fault::CrashAfter) => {
+                let _ = self.inner.send(request).await;
+                self.life.end().await
+            }
+            Some(Fault::Freeze) => {
+                self.freezer.freeze().await;
+                self.inner.send(request).await
+            }
+        }
+    }
+}
+
+/// The arrays as one engine reaches them.
+pub(super) struct FaultyStorage {
+    pub inner: Arc<dyn StorageDriver>,
+    pub injector: Arc<Injector>,
+    pub life: Life,
+    pub freezer: Freezer,
+}
+
+impl FaultyStorage {
+    async fn call<T>(
+        &self,
+        work: impl Future<Output = Result<T, StorageError>> + Send,
+    ) -> Result<T, StorageError> {
+        self.freezer.thawed().await;
+        let array = || "injected".to_owned();
+        match self.injector.call() {
+            None | Some(Fault::CrashBefore) => work.await,
+            Some(Fault::Busy) => Err(StorageError::Unavailable {
+                array: array(),
+                message: "busy".into(),
+            }),
+            Some(Fault::Forbidden) => Err(StorageError::Refused {
+                array: array(),
+                message: "refused".into(),
+            }),
+            Some(Fault::LostReply) => {
+                let _ = work.await;
+                Err(StorageError::Unavailable {
+                    array: array(),
+                    message: "reply lost".into(),
+                })
+            }
+            Some(Fault::CrashAfter) => {
+                let _ = work.await;
+                self.life.end().await
+            }
+            Some(Fault::Freeze) => {
+                self.freezer.freeze().await;
+                work.await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl StorageDriver for FaultyStorage {
+    async fn check(&self, array: &str) -> Result<(), StorageError> {
+        self.call(self.inner.check(array)).await
+    }
+
+    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
+        self.call(self.inner.holds(array, volume)).await
+    }
+
+    async fn replicate(
+        &self,
+        replication: &Replication,
+        volumes: &[VolumeId],
+        operation: &OperationId,
+    ) -> Result<RecoveryPoint, StorageError> {
+        self.call(self.inner.replicate(replication, volumes, operation))
+            .await
+    }
+
+    async fn recovery_points(
+        &self,
+        replication: &Replication,
+    ) -> Result<Vec<RecoveryPoint>, StorageError> {
+        self.call(self.inner.recovery_points(replication)).await
+    }
+
+    async fn promote(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.call(self.inner.promote(replication, point, volume, operation))
+            .await
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.call(
+            self.inner
+                .discard_promoted(replication, volume, operation, managed_as),
+        )
+        .await
+    }
+
+    async fn identity(
+        &self,
+        array: &str,
+        volume: &VolumeId,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        self.call(self.inner.identity(array, volume)).await
+    }
+}

@@ -1,0 +1,199 @@
+//! The invariants of `docs/safety.md`, checked from the clouds' insides and the record.
+
+use std::collections::BTreeSet;
+
+use protector_core::{
+    group::GroupStatus,
+    operation::{MapKind, OperationState, StepState},
+    runbook::Step,
+};
+
+use super::world::{CloudFacts, Outcome};
+
+/// An invariant that did not hold, with what was seen.
+pub type Violation = String;
+
+/// Checks all invariants that can be seen at the end.
+pub fn check(outcome: &Outcome) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    ended(outcome, &mut violations);
+    bystanders_untouched(outcome, &mut violations);
+    if outcome.ran_twice {
+        violations.push("I10: a server and its copy ran together".to_owned());
+    }
+    match outcome.record.operation.state {
+        OperationState::Completed => completed(outcome, &mut violations),
+        OperationState::Failed => taken_back(outcome, &mut violations),
+        _ => {}
+    }
+    deletions_agree_with_the_record(outcome, &mut violations);
+    no_bytes_lost(outcome, &mut violations);
+    violations
+}
+
+fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let state = outcome.record.operation.state;
+    if !state.is_terminal() {
+        violations.push(format!("I9: the operation is still {}", state.as_str()));
+    }
+    if outcome.locked {
+        violations.push("I9: the group is still locked".to_owned());
+    }
+}
+
+/// I1: nothing outside the operation's set is touched.
+fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let members: BTreeSet<&str> = outcome
+        .record
+        .operation
+        .plan
+        .members
+        .iter()
+        .map(|member| member.server_id.as_str())
+        .collect();
+    let others = |facts: &CloudFacts| {
+        facts
+            .servers
+            .iter()
+            .filter(|server| !members.contains(server.id.as_str()))
+            .filter(|server| !server.metadata.contains_key("protector:operation"))
+            .map(|server| (server.id.clone(), server.status.clone(), server.volumes.clone()))
+            .collect::<Vec<_>>()
+    };
+    let same = others(&outcome.source_before) == others(&outcome.source)
+        && others(&outcome.target_before) == others(&outcome.target);
+    if !same {
+        violations.push("I1: a server outside the group has changed".to_owned());
+    }
+}
+
+/// A completed failover: each member runs once on the target, on its own bytes; the source keeps only what is listed.
+fn completed(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let plan = &outcome.record.operation.plan;
+    let made: Vec<_> = outcome
+        .target
+        .servers
+        .iter()
+        .filter(|server| server.metadata.contains_key("protector:operation"))
+        .collect();
+    if made.len() != plan.members.len() {
+        violations.push(format!(
+            "{} servers on the target for {} members",
+            made.len(),
+            plan.members.len()
+        ));
+    }
+    for member in &plan.members {
+        let copy = outcome
+            .record
+            .map
+            .target(MapKind::Server, member.server_id.as_str());
+        let runs = made
+            .iter()
+            .any(|server| Some(server.id.as_str()) == copy && server.running);
+        if !runs {
+            violations.push(format!("{} does not run on the target", member.name));
+        }
+    }
+    let volumes = outcome.target.volumes.len() - outcome.target_before.volumes.len();
+    if volumes != plan.volumes().count() {
+        violations.push(format!("{volumes} volumes were made on the target"));
+    }
+    if outcome.group.0.status != GroupStatus::FailedOver {
+        violations.push(format!("the group is {}", outcome.group.0.status));
+    }
+    if outcome.group.0.current_primary_site != plan.target.site {
+        violations.push("the group does not run on the target".to_owned());
+    }
+}
+
+/// A failed failover: the world is as it was, but for what the record lists.
+fn taken_back(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let listed = outcome
+        .record
+        .steps
+        .iter()
+        .any(|step| step.progress.state == StepState::UndoFailed);
+    if listed {
+        return;
+    }
+    let servers = |facts: &CloudFacts| {
+        facts
+            .servers
+            .iter()
+            .map(|server| (server.id.clone(), server.status.clone(), server.volumes.clone()))
+            .collect::<Vec<_>>()
+    };
+    if servers(&outcome.source_before) != servers(&outcome.source) {
+        violations.push("the source's servers are not as they were".to_owned());
+    }
+    if servers(&outcome.target_before) != servers(&outcome.target) {
+        violations.push("servers were left on the target".to_owned());
+    }
+    if outcome.target.volumes.len() != outcome.target_before.volumes.len() {
+        violations.push("volumes were left on the target".to_owned());
+    }
+    if outcome.target.objects.len() != outcome.target_before.objects.len() {
+        violations.push(format!(
+            "objects were left on the target's array: {:?}",
+            outcome.target.objects.keys().collect::<Vec<_>>()
+        ));
+    }
+    if outcome.group.0.status != GroupStatus::Active {
+        violations.push(format!("the group is {}", outcome.group.0.status));
+    }
+}
+
+/// I5, I6, I12: what is recorded as deleted is gone; what is there is recorded as left.
+fn deletions_agree_with_the_record(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    for step in &outcome.record.steps {
+        let there = match &step.action {
+            Step::DeleteSourceServer { server } => outcome
+                .source
+                .servers
+                .iter()
+                .any(|known| known.id == server.as_str()),
+            Step::DeleteSourceVolume { volume } => outcome
+                .source
+                .volumes
+                .iter()
+                .any(|known| known.id == volume.as_str()),
+            _ => continue,
+        };
+        let state = step.progress.state;
+        let agrees = match state {
+            StepState::Done => !there,
+            // A deletion may still take effect after its time was up; then it is listed, and cleanup finds it gone.
+            StepState::Failed => true,
+            _ => there,
+        };
+        if !agrees {
+            violations.push(format!(
+                "I5: {} is recorded as {} and is {}",
+                step.key,
+                state.as_str(),
+                if there { "there" } else { "gone" }
+            ));
+        }
+    }
+}
+
+/// I4: the bytes of every volume of the group are on the source or, attached to a running server, on the target.
+fn no_bytes_lost(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    for (_, volume) in outcome.record.operation.plan.volumes() {
+        let name = format!("volume-{}", volume.id);
+        let original = outcome.source_before.objects.get(&name);
+        if outcome.source.objects.get(&name) == original {
+            continue;
+        }
+        let copy = outcome
+            .record
+            .map
+            .target(MapKind::Volume, volume.id.as_str())
+            .map(|id| format!("volume-{id}"));
+        let saved = copy.and_then(|copy| outcome.target.objects.get(&copy));
+        if saved != original {
+            violations.push(format!("I4: the bytes of volume {} are lost", volume.id));
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! A world for one schedule: two clouds, two arrays, a group, an operation, and two engines that share the journal.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
+use protector_core::{
+    clock::Clock,
+    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
+    id::{
+        EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
+        SiteName, UserId, VolumeId,
+    },
+    member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    plan::{ArrayPair, Plan},
+    runbook::{BOOK_VERSION, failover::planned_failover},
+    site::SiteScope,
+    storage::StorageDriver,
+};
+use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Schedule,
+    clouds::WalkerClouds,
+    fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life},
+    watch::Watch,
+};
+use crate::{
+    array::SimArrays,
+    backend::{MemBackend, MemObjects, MemVolume},
+    cloud::{CloudOptions, ServerFacts, SimCloud, VolumeFacts},
+    in_process::{Calm, InProcess, SharedCloud, lock},
+    memory_journal::MemoryJournal,
+};
+
+const SOURCE: &str = "site-a";
+const TARGET: &str = "site-b";
+/// A restarted engine comes back after this.
+const RESTART: Duration = Duration::from_secs(5);
+/// After an operation has ended, whatever was still on its way arrives within this.
+const AFTERMATH: Duration = Duration::from_secs(900);
+/// An operation that has not ended by then never will (invariant I9).
+const PATIENCE: Duration = Duration::from_secs(48 * 3600);
+
+/// How big the world is.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// Members of the group, each with a boot volume and one data volume.
+    pub members: usize,
+}
+
+/// What is left when the dust has settled.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The operation's record.
+    pub record: OperationRecord,
+    /// Whether the operation still holds its lock.
+    pub locked: bool,
+    /// The group and its members.
+    pub group: (Group, Vec<Member>),
+    /// The source cloud before.
+    pub source_before: CloudFacts,
+    /// The source cloud after.
+    pub source: CloudFacts,
+    /// The target cloud before.
+    pub target_before: CloudFacts,
+    /// The target cloud after.
+    pub target: CloudFacts,
+    /// Whether a server and its copy were ever seen running together.
+    pub ran_twice: bool,
+    /// Journal writes.
+    pub writes: usize,
+    /// Remote calls.
+    pub calls: usize,
+}
+
+/// A cloud from the inside.
+#[derive(Clone, Debug)]
+pub struct CloudFacts {
+    /// Its servers.
+    pub servers: Vec<ServerFacts>,
+    /// Its volumes.
+    pub volumes: Vec<VolumeFacts>,
+    /// Its backend's objects and their bytes.
+    pub objects: BTreeMap<String, MemVolume>,
+}
+
+/// The virtual clock: tokio's, from a fixed epoch.
+struct VirtualClock {
+    start: Instant,
+    epoch: DateTime<Utc>,
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> DateTime<Utc> {
+        let elapsed = Instant::now().saturating_duration_since(self.start);
+        (self.epoch + TimeDelta::from_std(elapsed).unwrap_or(TimeDelta::MAX)).trunc_subsecs(6)
+    }
+}
+
+/// One schedule's world.
+pub struct World {
+    clock: Arc<VirtualClock>,
+    journal: Arc<MemoryJournal>,
+    arrays: Arc<SimArrays>,
+    transport: Arc<InProcess>,
+    source: Site,
+    target: Site,
+    operation: OperationId,
+    group: GroupId,
+    injector: Arc<Injector>,
+    watch: Arc<Watch>,
+}
+
+struct Site {
+    cloud: SharedCloud,
+    objects: MemObjects,
+    before: CloudFacts,
+}
+
+impl Site {
+    fn build(options: CloudOptions) -> Self {
+        let objects = MemObjects::default();
+        let backend = Box::new(MemBackend::new(Arc::clone(&objects)));
+        let cloud = SimCloud::new(options, backend);
+        fill_with_distinct_bytes(&objects);
+        let cloud: SharedCloud = Arc::new(std::sync::Mutex::new(cloud));
+        let before = facts(&cloud, &objects);
+        Self {
+            cloud,
+            objects,
+            before,
+        }
+    }
+
+    fn facts(&self) -> CloudFacts {
+        facts(&self.cloud, &self.objects)
+    }
+}
+
+fn facts(cloud: &SharedCloud, objects: &MemObjects) -> CloudFacts {
+    let cloud = lock(cloud);
+    CloudFacts {
+        servers: cloud.servers(),
+        volumes: cloud.volumes(),
+        objects: objects
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone(),
+    }
+}
+
+/// Each volume gets bytes of its own, so that a mix-up shows.
+fn fill_with_distinct_bytes(objects: &MemObjects) {
+    let mut objects = objects
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (name, volume) in objects.iter_mut() {
+        volume.bytes = Bytes::from(format!("bytes of {name}"));
+    }
+}
+
+impl World {
+    /// Builds the world in which `schedule` happens.
+    pub fn build(options: &WorldOptions, schedule: Schedule) -> Self {
+        let start = Instant::now();
+        let epoch = Utc
+            .with_ymd_and_hms(2026, 1, 1, 0, 0, 0)
+            .single()
+            .unwrap_or_default();
+        let clock = Arc::new(VirtualClock { start, epoch });
+        // One server more than the group has: a bystander that nobody may touch.
+        let source = Site::build(
+            CloudOptions::demo(SOURCE, "http://site-a").with_fleet(options.members + 1),
+        );
+        let target = Site::build(CloudOptions::demo(TARGET, "http://site-b").with_fleet(1));
+        let transport = Arc::new(InProcess::since(
+            start,
+            vec![Arc::clone(&source.cloud), Arc::clone(&target.cloud)],
+            Arc::new(Calm),
+        ));
+        let arrays = Arc::new(SimArrays::new(
+            BTreeMap::from([
+                ("mock://array-a".to_owned(), Arc::clone(&source.objects)),
+                ("mock://array-b".to_owned(), Arc::clone(&target.objects)),
+            ]),
+            clock.clone(),
+        ));
+        let (group, members) = group_of(&source, &target, options.members, clock.now());
+        let journal = Arc::new(MemoryJournal::new());
+        let record = failover_of(&group, &members, clock.now());
+        let operation = record.operation.id.clone();
+        let id = group.id.clone();
+        journal.put_group(group, members);
+        journal.insert(record);
+        let watch = Arc::new(Watch::new(
+            Arc::clone(&source.cloud),
+            Arc::clone(&target.cloud),
+        ));
+        Self {
+            clock,
+            journal,
+            arrays,
+            transport,
+            source,
+            target,
+            operation,
+            group: id,
+            injector: Injector::new(schedule.fault),
+            watch,
+        }
+    }
+
+    /// Runs the operation to its end, and a while longer.
+    pub async fn run(self) -> Outcome {
+        let stop = CancellationToken::new();
+        let engines: Vec<JoinHandle<()>> = ["engine-1", "engine-2"]
+            .into_iter()
+            .map(|name| tokio::spawn(self.host(name, stop.clone())))
+            .collect();
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_ended() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(AFTERMATH).await;
+        self.transport.advance();
+        stop.cancel();
+        for engine in engines {
+            let _ = engine.await;
+        }
+        self.outcome()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.journal
+            .operation(&self.operation)
+            .is_some_and(|record| record.operation.state.is_terminal())
+    }
+
+    /// A machine that starts its engine again whenever it dies.
+    fn host(
+        &self,
+        name: &'static str,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let start_engine = self.engine_factory(name);
+        async move {
+            while !stop.is_cancelled() {
+                let life = Life(CancellationToken::new());
+                let engine = start_engine(life.clone());
+                tokio::select! {
+                    () = life.0.cancelled() => tokio::time::sleep(RESTART).await,
+                    () = engine.run(stop.clone()) => {}
+                }
+            }
+        }
+    }
+
+    fn engine_factory(&self, name: &'static str) -> impl Fn(Life) -> Engine + Send + use<> {
+        let journal = Arc::clone(&self.journal);
+        let arrays = Arc::clone(&self.arrays);
+        let transport = Arc::clone(&self.transport);
+        let injector = Arc::clone(&self.injector);
+        let watch = Arc::clone(&self.watch);
+        let clock = Arc::clone(&self.clock);
+        move |life| {
+            let freezer = Freezer::new();
+            let transport = Arc::new(FaultyTransport {
+                inner: transport.clone(),
+                injector: Arc::clone(&injector),
+                life: life.clone(),
+                freezer: freezer.clone(),
+                watch: Arc::clone(&watch),
+            });
+            let storage: Arc<dyn StorageDriver> = Arc::new(FaultyStorage {
+                inner: arrays.clone(),
+                injector: Arc::clone(&injector),
+                life: life.clone(),
+                freezer: freezer.clone(),
+            });
+            let journal = Arc::new(FaultyJournal {
+                inner: journal.clone(),
+                injector: Arc::clone(&injector),
+                life,
+                freezer,
+            });
+            let clouds = Arc::new(WalkerClouds::new(transport));
+            let options = EngineOptions {
+                // Concurrency would only make the order of calls depend on the executor.
+                compute_concurrency: 1,
+                volume_concurrency: 1,
+                storage_concurrency: 1,
+                ..EngineOptions::default()
+            };
+            Engine::new(
+                EngineId::new(name),
+                journal,
+                Arc::new(CloudActions::new(clouds, storage, options.clone())),
+                clock.clone(),
+                options,
+            )
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let lost = "the world's own records are never removed";
+        #[allow(
+            clippy::expect_used,
+            reason = "both were put there when the world was built"
+        )]
+        let (record, group) = (
+            self.journal.operation(&self.operation).expect(lost),
+            self.journal.group(&self.group).expect(lost),
+        );
+        Outcome {
+            locked: self.journal.is_locked(&record.operation.id),
+            record,
+            group,
+            source_before: self.source.before.clone(),
+            source: self.source.facts(),
+            target_before: self.target.before.clone(),
+            target: self.target.facts(),
+            ran_twice: self.watch.saw_both_running(),
+            writes: self.injector.writes(),
+            calls: self.injector.calls(),
+        }
+    }
+}
+
+fn scope(site: &str, project: &str) -> SiteScope {
+    SiteScope {
+        site: SiteName::new(site),
+        project_id: ProjectId::new(project),
+    }
+}
+
+/// A group of the first `count` servers of the source.
+fn group_of(
+    source: &Site,
+    target: &Site,
+    count: usize,
+    now: DateTime<Utc>,
+) -> (Group, Vec<Member>) {
+    let id = GroupId::new("5f3c0000-0000-4000-8000-000000000001");
+    let project = |site: &Site| {
+        let server = site.before.servers.first();
+        server.map(|server| server.project.clone()).unwrap_or_default()
+    };
+    let network = |site: &Site| lock(&site.cloud).network_id("demo-net").unwrap_or_default();
+    let volume_type = |site: &Site| lock(&site.cloud).volume_type_id("replicated");
+    let group = Group {
+        id: id.clone(),
+        name: "prod-web-app".into(),
+        description: None,
+        primary: scope(SOURCE, &project(source)),
+        secondary: scope(TARGET, &project(target)),
+        current_primary_site: SiteName::new(SOURCE),
+        status: GroupStatus::FailingOver,
+        replication_type: ReplicationType::Async,
+        volume_type_id: volume_type(source).unwrap_or_default(),
+        secondary_volume_type_id: volume_type(target),
+        mappings: ResourceMappings {
+            networks: BTreeMap::from([(network(source), network(target))]),
+            flavors: BTreeMap::new(),
+        },
+        version: 1,
+        last_replication_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let members = source
+        .before
+        .servers
+        .iter()
+        .take(count)
+        .map(|server| member_of(&id, server, source, &network(source), now))
+        .collect();
+    (group, members)
+}
+
+fn member_of(
+    group: &GroupId,
+    server: &ServerFacts,
+    site: &Site,
+    network: &str,
+    now: DateTime<Utc>,
+) -> Member {
+    let volumes = server.volumes.iter().enumerate().map(|(place, id)| {
+        let known = site.before.volumes.iter().find(|volume| &volume.id == id);
+        ProtectedVolume {
+            id: VolumeId::new(id.clone()),
+            name: known
+                .and_then(|volume| volume.name.clone())
+                .unwrap_or_default(),
+            size_gib: 1,
+            device: ["/dev/vda", "/dev/vdb"]
+                .get(place)
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
+            boot: place == 0,
+            delete_on_termination: false,
+            metadata: BTreeMap::new(),
+        }
+    });
+    Member {
+        id: MemberId::new(format!("member-{}", server.name)),
+        group_id: group.clone(),
+        name: server.name.clone(),
+        server_id: ServerId::new(server.id.clone()),
+        status: MemberStatus::Protected,
+        server: ServerSpec {
+            flavor: Flavor {
+                id: FlavorId::new("by-name"),
+                name: "small".into(),
+                vcpus: 1,
+                ram_mib: 1024,
+            },
+            nics: vec![Nic {
+                network_id: NetworkId::new(network),
+                fixed_ips: Vec::new(),
+            }],
+            security_groups: vec!["default".into()],
+            key_pair: None,
+            metadata: server.metadata.clone(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+        },
+        volumes: volumes.collect(),
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> OperationRecord {
+    let arrays = ArrayPair {
+        primary: "mock://array-a".into(),
+        secondary: "mock://array-b".into(),
+    };
+    #[allow(
+        clippy::expect_used,
+        reason = "a world whose group cannot be planned is a mistake in this file"
+    )]
+    let plan = Plan::move_to_other_site(
+        group,
+        members.to_vec(),
+        Some(&arrays),
+        group.mappings.clone(),
+        false,
+    )
+    .expect("the group can be planned");
+    #[allow(clippy::expect_used, reason = "a runbook that breaks its own rules is a defect")]
+    let steps = planned_failover(&plan)
+        .into_steps()
+        .expect("the runbook keeps its rules");
+    OperationRecord {
+        operation: Operation {
+            id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
+            kind: OperationKind::Failover,
+            group_id: group.id.clone(),
+            project_id: group.primary.project_id.clone(),
+            user_id: UserId::new("walker"),
+            source_site: plan.source.site.clone(),
+            target_site: plan.target.site.clone(),
+            parent_id: None,
+            plan,
+            state: OperationState::Queued,
+            book_version: BOOK_VERSION,
+            request_id: "req-00000000-0000-4000-8000-000000000001".into(),
+            global_request_id: None,
+            error: None,
+            error_code: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+        },
+        steps,
+        map: ResourceMap::default(),
+    }
+}

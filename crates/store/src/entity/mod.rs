@@ -1,0 +1,12 @@
+//! The tables, as sea-orm sees them. Nothing outside this crate does.
+
+pub mod engine;
+pub mod member;
+pub mod operation;
+pub mod operation_lock;
+pub mod protection_group;
+pub mod replication_policy;
+pub mod resource_map;
+pub mod site;
+pub mod step;
+pub mod tenant_mapping;

@@ -1,0 +1,36 @@
+//! An operation, with its lease.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "operations")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub kind: String,
+    pub group_id: String,
+    pub project_id: String,
+    pub user_id: String,
+    pub source_site: String,
+    pub target_site: String,
+    pub parent_id: Option<String>,
+    pub plan: Json,
+    pub state: String,
+    pub book_version: i32,
+    pub request_id: String,
+    pub global_request_id: Option<String>,
+    pub lease_owner: Option<String>,
+    pub lease_until: Option<ChronoDateTimeUtc>,
+    pub fence: i64,
+    pub beat: i64,
+    pub error: Option<String>,
+    pub error_code: Option<String>,
+    pub created_at: ChronoDateTimeUtc,
+    pub started_at: Option<ChronoDateTimeUtc>,
+    pub finished_at: Option<ChronoDateTimeUtc>,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,236 @@
+//! Why the store could not do what was asked.
+
+use std::fmt;
+
+use protector_core::{group::GroupStatus, id::OperationId, journal::JournalError};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+use crate::{lock::LockKind, secrets::SecretError};
+
+/// A kind of thing that the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noun {
+    /// A site.
+    Site,
+    /// A tenant mapping.
+    TenantMapping,
+    /// A protection group.
+    Group,
+    /// A member of a protection group.
+    Member,
+    /// A replication policy.
+    Policy,
+    /// An operation.
+    Operation,
+}
+
+impl fmt::Display for Noun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Site => "site",
+            Self::TenantMapping => "tenant mapping",
+            Self::Group => "protection group",
+            Self::Member => "member",
+            Self::Policy => "replication policy",
+            Self::Operation => "operation",
+        })
+    }
+}
+
+/// Why the store could not do what was asked. No variant carries a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing, or not in this project.
+    #[error("{what} {name} could not be found")]
+    NotFound {
+        /// What was looked for.
+        what: Noun,
+        /// The name or id it was looked for by.
+        name: String,
+    },
+    /// A name without an owner of its own was given by several things; only an id tells them apart.
+    #[error("more than one {what} is called {name}: use the id")]
+    Ambiguous {
+        /// What was looked for.
+        what: Noun,
+        /// The name.
+        name: String,
+    },
+    /// Something else has this name, id or key already.
+    #[error("a {what} with {field} {value} exists already")]
+    Duplicate {
+        /// What was to be kept.
+        what: Noun,
+        /// Which field must be unique.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// It cannot be removed or renamed while something refers to it.
+    #[error("{what} {name} is in use by {by}")]
+    InUse {
+        /// What was to be removed or renamed.
+        what: Noun,
+        /// Its name.
+        name: String,
+        /// What refers to it.
+        by: String,
+    },
+    /// An operation that has not ended holds a lock on the resource.
+    #[error("{kind} {resource_id} is locked by operation {by_operation}")]
+    Locked {
+        /// What is locked.
+        kind: LockKind,
+        /// Its id.
+        resource_id: String,
+        /// The operation that holds the lock.
+        by_operation: OperationId,
+    },
+    /// The group is not as it was when the caller looked: another request was faster. Read it and decide again.
+    #[error(
+        "the protection group was changed by another request: it is {status} at version {version} now"
+    )]
+    GroupChanged {
+        /// Its status now.
+        status: GroupStatus,
+        /// Its version now.
+        version: u64,
+    },
+    /// Metadata from the other site is older than what is kept here, or of the same version with other content.
+    #[error("metadata version {offered} was offered but version {held} is kept here")]
+    StaleMetadata {
+        /// The version kept here.
+        held: u64,
+        /// The version offered.
+        offered: u64,
+    },
+    /// A metadata document is not one, or is of another group.
+    #[error("the metadata document is not valid: {0}")]
+    BadDocument(String),
+    /// The marker of a list is not the id of anything in that list.
+    #[error("marker {0} could not be found")]
+    MarkerNotFound(String),
+    /// The database's schema is not this build's.
+    #[error(
+        "the database schema is older than this build ({pending} of {known} migrations are missing): run 'protector-manage db sync'"
+    )]
+    SchemaBehind {
+        /// How many migrations are missing.
+        pending: usize,
+        /// How many this build knows.
+        known: usize,
+    },
+    /// The database was migrated by a newer build.
+    #[error(
+        "the database schema is newer than this build (migration {0} is not known): upgrade protector on this host"
+    )]
+    SchemaAhead(String),
+    /// `[database] connection` cannot be used.
+    #[error("[database] connection: {0}")]
+    BadConnection(String),
+    /// A secret cannot be encrypted or read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// What is stored cannot be understood by this build.
+    #[error("the database holds what this build cannot read: {0}")]
+    Unreadable(String),
+    /// Another writer was in the way, and still was after several tries.
+    #[error("the database is busy: {0}")]
+    Busy(String),
+    /// The database cannot be reached.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database refused a statement: a defect of protector.
+    #[error("database error: {0}")]
+    Database(String),
+}
+
+impl StoreError {
+    /// A missing `what` called `name`.
+    pub(crate) fn not_found(what: Noun, name: impl fmt::Display) -> Self {
+        Self::NotFound {
+            what,
+            name: name.to_string(),
+        }
+    }
+
+    /// Turns a broken unique key into "exists already"; leaves other errors as they are.
+    pub(crate) fn unless_duplicate(
+        error: DbErr,
+        what: Noun,
+        field: &'static str,
+        value: impl fmt::Display,
+    ) -> Self {
+        if is_duplicate(&error) {
+            return Self::Duplicate {
+                what,
+                field,
+                value: value.to_string(),
+            };
+        }
+        error.into()
+    }
+}
+
+/// Whether `error` is a broken unique or primary key.
+pub(crate) fn is_duplicate(error: &DbErr) -> bool {
+    matches!(
+        error.sql_err(),
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
+    )
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        match &error {
+            DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
+            DbErr::Conn(RuntimeErr::SqlxError(inner))
+            | DbErr::Exec(RuntimeErr::SqlxError(inner))
+            | DbErr::Query(RuntimeErr::SqlxError(inner)) => from_sqlx(inner, error.to_string()),
+            DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => {
+                Self::Unreadable(error.to_string())
+            }
+            _ => Self::Database(error.to_string()),
+        }
+    }
+}
+
+fn from_sqlx(inner: &sqlx::Error, text: String) -> StoreError {
+    match inner {
+        sqlx::Error::Database(refusal) if is_passing(refusal.as_ref()) => StoreError::Busy(text),
+        sqlx::Error::Database(_) => StoreError::Database(text),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Unreadable(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+/// Whether the same transaction may succeed when it is run again: another writer had the lock or won.
+fn is_passing(refusal: &dyn sqlx::error::DatabaseError) -> bool {
+    // Deadlock; lock wait timeout; record changed since last read; Galera: node not ready.
+    const MYSQL: [u16; 4] = [1213, 1205, 1020, 1047];
+    const SQLITE_BUSY: i32 = 5;
+    const SQLITE_LOCKED: i32 = 6;
+    if let Some(mysql) = refusal.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return MYSQL.contains(&mysql.number());
+    }
+    let code = refusal.code().unwrap_or_default();
+    if refusal
+        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+        .is_some()
+    {
+        // The low byte is the primary code, the rest says which kind of busy it is.
+        let primary = code.parse::<i32>().unwrap_or_default() & 0xff;
+        return primary == SQLITE_BUSY || primary == SQLITE_LOCKED;
+    }
+    // PostgreSQL: serialization failure, deadlock.
+    matches!(code.as_ref(), "40001" | "40P01")
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy(why) | StoreError::Unavailable(why) => Self::Unavailable(why),
+            other => Self::Unreadable(other.to_string()),
+        }
+    }
+}

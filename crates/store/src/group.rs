@@ -1,0 +1,435 @@
+//! Protection groups. Each change of one, of its members, its policy or its mappings raises its version in the same
+//! transaction, which is what makes it due for the other site.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use protector_core::{
+    group::{Group, GroupStatus, ResourceMappings},
+    id::{GroupId, ProjectId},
+    site::SiteScope,
+};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Set, prelude::Expr, sea_query::ExprTrait,
+};
+
+use crate::{
+    database::Database,
+    entity::{
+        member,
+        protection_group::{self, ActiveModel, Column, Entity, Model},
+    },
+    error::{Noun, StoreError},
+    lock::{Lock, refuse_while_locked},
+    outbox::SyncState,
+    page::{After, Listed, Page, paged},
+    words::{from_json, from_word, to_count, to_json, to_signed},
+};
+
+/// A group with what this site knows about it beside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredGroup {
+    /// The group.
+    pub group: Group,
+    /// The tenant's project on the site that holds this record.
+    pub local_project_id: ProjectId,
+    /// How many members it has.
+    pub member_count: u64,
+    /// How far its metadata got to the other site.
+    pub sync: SyncState,
+}
+
+/// Which groups are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupFilter {
+    /// Of this project on this site; `None` for all.
+    pub project_id: Option<ProjectId>,
+    /// With this name.
+    pub name: Option<String>,
+    /// In this status.
+    pub status: Option<GroupStatus>,
+}
+
+/// By what groups can be sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupSortKey {
+    /// When it was made.
+    #[default]
+    CreatedAt,
+    /// When it was last changed.
+    UpdatedAt,
+    /// Its name.
+    Name,
+    /// Its status.
+    Status,
+    /// Its id.
+    Id,
+}
+
+/// What of a group a tenant may change. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its description; `Some(None)` removes it.
+    pub description: Option<Option<String>>,
+    /// Its networks across the sites, as a whole.
+    pub networks: Option<BTreeMap<String, String>>,
+    /// Its flavors across the sites, as a whole.
+    pub flavors: Option<BTreeMap<String, String>>,
+}
+
+impl Database {
+    /// Makes a group.
+    ///
+    /// # Errors
+    ///
+    /// `Duplicate` when the project has a group of that name.
+    pub async fn group_insert(
+        &self,
+        local_project: &ProjectId,
+        group: &Group,
+    ) -> Result<(), StoreError> {
+        let row = to_row(local_project, group)?;
+        self.write(async |tx| insert_row(tx, row.clone()).await)
+            .await
+    }
+
+    /// A page of groups.
+    ///
+    /// # Errors
+    ///
+    /// `MarkerNotFound`.
+    pub async fn group_list(
+        &self,
+        filter: &GroupFilter,
+        page: &Page<GroupSortKey>,
+    ) -> Result<Listed<StoredGroup>, StoreError> {
+        self.read(async |tx| {
+            let after = after_marker(tx, filter, page).await?;
+            let rows = paged(
+                Entity::find().filter(condition(filter)),
+                column(page.sort_key),
+                Column::Id,
+                page.sort_dir,
+                after,
+                page.limit,
+            )
+            .all(tx)
+            .await?;
+            let listed = Listed::of(rows, page.limit);
+            Ok(Listed {
+                items: with_counts(tx, listed.items).await?,
+                more: listed.more,
+            })
+        })
+        .await
+    }
+
+    /// The group of `local_project` with this id or, if there is none, this name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also for a group of another project.
+    pub async fn group_show(
+        &self,
+        local_project: &ProjectId,
+        name_or_id: &str,
+    ) -> Result<StoredGroup, StoreError> {
+        self.read(async |tx| {
+            let row = Entity::find()
+                .filter(Column::LocalProjectId.eq(local_project.as_str()))
+                .filter(
+                    Condition::any()
+                        .add(Column::Id.eq(name_or_id))
+                        .add(Column::Name.eq(name_or_id)),
+                )
+                .order_by_desc(Column::Id.eq(name_or_id))
+                .one(tx)
+                .await?;
+            shown(tx, row, name_or_id).await
+        })
+        .await
+    }
+
+    /// The group with this id, whichever project it belongs to. For engines.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    pub async fn group_show_by_id(&self, id: &GroupId) -> Result<StoredGroup, StoreError> {
+        self.read(async |tx| {
+            let row = Entity::find_by_id(id.as_str()).one(tx).await?;
+            shown(tx, row, id.as_str()).await
+        })
+        .await
+    }
+
+    /// Changes what a tenant may change of a group, and raises its version.
+    ///
+    /// An operation under way is not affected: its plan is frozen.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Duplicate` for a name that is taken.
+    pub async fn group_update(
+        &self,
+        id: &GroupId,
+        change: &GroupChange,
+        now: DateTime<Utc>,
+    ) -> Result<StoredGroup, StoreError> {
+        let row = change_row(change)?;
+        self.write(async |tx| {
+            changed(tx, id, row.clone(), now)
+                .await?
+                .then_some(())
+                .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
+            let row = Entity::find_by_id(id.as_str()).one(tx).await?;
+            shown(tx, row, id.as_str()).await
+        })
+        .await
+    }
+
+    /// Forgets a group with its members and its policy. Operations stay on record.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Locked` while an operation moves it.
+    pub async fn group_delete(&self, id: &GroupId) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            let deleted = Entity::delete_by_id(id.as_str()).exec(tx).await?;
+            if deleted.rows_affected == 0 {
+                return Err(StoreError::not_found(Noun::Group, id));
+            }
+            refuse_while_locked(tx, &Lock::group(id)).await
+        })
+        .await
+    }
+}
+
+/// Raises a group's version. Everything that changes with it is written after this in the same transaction: the row
+/// is locked from here on.
+pub(crate) async fn bump(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if changed(db, id, ActiveModel::default(), now).await? {
+        Ok(())
+    } else {
+        Err(StoreError::not_found(Noun::Group, id))
+    }
+}
+
+/// Writes `change` and raises the version. Whether there is such a group.
+pub(crate) async fn changed(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    mut change: ActiveModel,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let name = change.name.try_as_ref().cloned().unwrap_or_default();
+    change.updated_at = Set(now);
+    let outcome = Entity::update_many()
+        .set(change)
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .filter(Column::Id.eq(id.as_str()))
+        .exec(db)
+        .await
+        .map_err(|error| StoreError::unless_duplicate(error, Noun::Group, "name", name))?;
+    Ok(outcome.rows_affected == 1)
+}
+
+pub(crate) async fn insert_row(db: &impl ConnectionTrait, row: Model) -> Result<(), StoreError> {
+    let name = row.name.clone();
+    Entity::insert(row.into_active_model())
+        .exec_without_returning(db)
+        .await
+        .map_err(|error| StoreError::unless_duplicate(error, Noun::Group, "name", name))?;
+    Ok(())
+}
+
+async fn shown(
+    db: &impl ConnectionTrait,
+    row: Option<Model>,
+    name: &str,
+) -> Result<StoredGroup, StoreError> {
+    let row = row.ok_or_else(|| StoreError::not_found(Noun::Group, name))?;
+    with_counts(db, vec![row])
+        .await?
+        .pop()
+        .ok_or_else(|| StoreError::not_found(Noun::Group, name))
+}
+
+async fn with_counts(
+    db: &impl ConnectionTrait,
+    rows: Vec<Model>,
+) -> Result<Vec<StoredGroup>, StoreError> {
+    let counts: Vec<(String, i64)> = member::Entity::find()
+        .select_only()
+        .column(member::Column::GroupId)
+        .column_as(member::Column::Id.count(), "members")
+        .filter(member::Column::GroupId.is_in(rows.iter().map(|row| row.id.as_str())))
+        .group_by(member::Column::GroupId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let counts: BTreeMap<String, i64> = counts.into_iter().collect();
+    rows.into_iter()
+        .map(|row| {
+            let count = counts.get(&row.id).copied().unwrap_or_default();
+            stored(row, count)
+        })
+        .collect()
+}
+
+fn stored(row: Model, member_count: i64) -> Result<StoredGroup, StoreError> {
+    Ok(StoredGroup {
+        local_project_id: row.local_project_id.clone().into(),
+        member_count: to_count("member_count", member_count)?,
+        sync: SyncState::of(&row)?,
+        group: from_row(row)?,
+    })
+}
+
+fn condition(filter: &GroupFilter) -> Condition {
+    Condition::all()
+        .add_option(
+            filter
+                .project_id
+                .as_ref()
+                .map(|project| Column::LocalProjectId.eq(project.as_str())),
+        )
+        .add_option(filter.name.as_ref().map(|name| Column::Name.eq(name)))
+        .add_option(
+            filter
+                .status
+                .map(|status| Column::Status.eq(status.as_str())),
+        )
+}
+
+fn column(key: GroupSortKey) -> Column {
+    match key {
+        GroupSortKey::CreatedAt => Column::CreatedAt,
+        GroupSortKey::UpdatedAt => Column::UpdatedAt,
+        GroupSortKey::Name => Column::Name,
+        GroupSortKey::Status => Column::Status,
+        GroupSortKey::Id => Column::Id,
+    }
+}
+
+async fn after_marker(
+    db: &impl ConnectionTrait,
+    filter: &GroupFilter,
+    page: &Page<GroupSortKey>,
+) -> Result<Option<After>, StoreError> {
+    let Some(marker) = &page.marker else {
+        return Ok(None);
+    };
+    // The marker must be one of the tenant's own, or it would tell that another's exists.
+    let visible = GroupFilter {
+        project_id: filter.project_id.clone(),
+        ..GroupFilter::default()
+    };
+    let row = Entity::find_by_id(marker.as_str())
+        .filter(condition(&visible))
+        .one(db)
+        .await?
+        .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?;
+    let value = match page.sort_key {
+        GroupSortKey::CreatedAt => row.created_at.into(),
+        GroupSortKey::UpdatedAt => row.updated_at.into(),
+        GroupSortKey::Name => row.name.into(),
+        GroupSortKey::Status => row.status.into(),
+        GroupSortKey::Id => row.id.clone().into(),
+    };
+    Ok(Some(After { value, id: row.id }))
+}
+
+fn change_row(change: &GroupChange) -> Result<ActiveModel, StoreError> {
+    let mut row = ActiveModel::default();
+    if let Some(name) = &change.name {
+        row.name = Set(name.clone());
+    }
+    if let Some(description) = &change.description {
+        row.description = Set(description.clone());
+    }
+    if let Some(networks) = &change.networks {
+        row.network_mapping = Set(to_json(networks)?);
+    }
+    if let Some(flavors) = &change.flavors {
+        row.flavor_mapping = Set(to_json(flavors)?);
+    }
+    Ok(row)
+}
+
+pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, StoreError> {
+    Ok(Model {
+        id: group.id.to_string(),
+        local_project_id: local_project.to_string(),
+        name: group.name.clone(),
+        description: group.description.clone(),
+        primary_site: group.primary.site.to_string(),
+        primary_project_id: group.primary.project_id.to_string(),
+        secondary_site: group.secondary.site.to_string(),
+        secondary_project_id: group.secondary.project_id.to_string(),
+        current_primary_site: group.current_primary_site.to_string(),
+        status: group.status.as_str().to_owned(),
+        replication_type: group.replication_type.as_str().to_owned(),
+        volume_type_id: group.volume_type_id.clone(),
+        secondary_volume_type_id: group.secondary_volume_type_id.clone(),
+        network_mapping: to_json(&group.mappings.networks)?,
+        flavor_mapping: to_json(&group.mappings.flavors)?,
+        version: to_signed(group.version),
+        last_replication_at: group.last_replication_at,
+        created_at: group.created_at,
+        updated_at: group.updated_at,
+        pushed_version: 0,
+        peer_version: None,
+        push_failed_tries: 0,
+        push_error: None,
+        last_push_at: None,
+        next_push_at: None,
+    })
+}
+
+pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
+    Ok(Group {
+        id: row.id.into(),
+        name: row.name,
+        description: row.description,
+        primary: SiteScope {
+            site: row.primary_site.into(),
+            project_id: row.primary_project_id.into(),
+        },
+        secondary: SiteScope {
+            site: row.secondary_site.into(),
+            project_id: row.secondary_project_id.into(),
+        },
+        current_primary_site: row.current_primary_site.into(),
+        status: from_word("protection_groups.status", &row.status)?,
+        replication_type: from_word("protection_groups.replication_type", &row.replication_type)?,
+        volume_type_id: row.volume_type_id,
+        secondary_volume_type_id: row.secondary_volume_type_id,
+        mappings: ResourceMappings {
+            networks: from_json("protection_groups.network_mapping", row.network_mapping)?,
+            flavors: from_json("protection_groups.flavor_mapping", row.flavor_mapping)?,
+        },
+        version: to_count("protection_groups.version", row.version)?,
+        last_replication_at: row.last_replication_at,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+/// The group's row, locked until the transaction ends.
+pub(crate) async fn locked_row(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+) -> Result<Option<protection_group::Model>, StoreError> {
+    Ok(Entity::find_by_id(id.as_str())
+        .lock_exclusive()
+        .one(db)
+        .await?)
+}

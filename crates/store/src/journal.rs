@@ -1,0 +1,421 @@
+//! The journal port on a database.
+//!
+//! A record writes the operation's own row first and always, under its fence and its owner. On a cluster that lets two
+//! nodes commit different rows at once, that row is what makes one of two writers lose.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use protector_core::{
+    group::GroupStatus,
+    id::{EngineId, GroupId, OperationId},
+    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
+    operation::{MapKind, OperationRecord, OperationState},
+};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Set,
+    prelude::Expr,
+    sea_query::{ExprTrait, OnConflict},
+};
+
+use crate::{
+    database::Database,
+    entity::{
+        operation::{ActiveModel, Column, Entity},
+        protection_group, resource_map,
+    },
+    error::StoreError,
+    group, lock, member,
+    operation::record_of,
+    step,
+    words::{to_small, to_word},
+};
+
+#[async_trait]
+impl Journal for Database {
+    async fn claim(
+        &self,
+        engine: &EngineId,
+        now: DateTime<Utc>,
+        lease: Duration,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<Claim>, JournalError> {
+        let mut claims = Vec::new();
+        for row in self.unowned(now, book_version, limit).await? {
+            let claim = Claim {
+                operation_id: OperationId::new(row.id),
+                engine_id: engine.clone(),
+                fence: row.fence + 1,
+                lease,
+            };
+            if self.claimed(&claim, row.fence, now).await? {
+                claims.push(claim);
+            }
+        }
+        Ok(claims)
+    }
+
+    async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
+        let held = self
+            .read(async |tx| {
+                let owner = Entity::find()
+                    .filter(held_by(claim))
+                    .select_only()
+                    .column(Column::Id)
+                    .into_tuple::<String>()
+                    .one(tx)
+                    .await?;
+                match owner {
+                    Some(_) => record_of(tx, &claim.operation_id).await.map(Some),
+                    None => Ok(None),
+                }
+            })
+            .await?;
+        held.ok_or(JournalError::LeaseLost)
+    }
+
+    async fn record(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        entry: Entry,
+    ) -> Result<(), JournalError> {
+        let change = operation_row(claim, now, entry.operation.as_ref())?;
+        let written = self
+            .write(async |tx| {
+                if !owned_write(tx, claim, change.clone()).await? {
+                    return Ok(false);
+                }
+                write_entry(tx, claim, now, &entry).await?;
+                Ok(true)
+            })
+            .await?;
+        owned(written)
+    }
+
+    async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let change = operation_row(claim, now, None)?;
+        let written = self
+            .write(async |tx| owned_write(tx, claim, change.clone()).await)
+            .await?;
+        owned(written)
+    }
+
+    async fn forget(&self, engine: &EngineId) -> Result<(), JournalError> {
+        self.write(async |tx| {
+            Entity::update_many()
+                .set(without_lease())
+                .filter(Column::LeaseOwner.eq(engine.as_str()))
+                .exec(tx)
+                .await?;
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), JournalError> {
+        let change = without_lease();
+        // Not ours any more: then it has an owner, and there is nothing to give back.
+        self.write(async |tx| owned_write(tx, claim, change.clone()).await)
+            .await?;
+        Ok(())
+    }
+}
+
+fn without_lease() -> ActiveModel {
+    ActiveModel {
+        lease_owner: Set(None),
+        lease_until: Set(None),
+        ..ActiveModel::default()
+    }
+}
+
+fn owned(written: bool) -> Result<(), JournalError> {
+    match written {
+        true => Ok(()),
+        false => Err(JournalError::LeaseLost),
+    }
+}
+
+impl Database {
+    /// How many operations an engine could claim now. For a queue-depth reading.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn claimable_count(
+        &self,
+        now: DateTime<Utc>,
+        book_version: u32,
+    ) -> Result<u64, StoreError> {
+        let count = Entity::find()
+            .filter(claimable(now))
+            .filter(Column::BookVersion.lte(to_small(book_version)))
+            .count(self.pool())
+            .await?;
+        Ok(count)
+    }
+
+    /// Operations that can be claimed now, oldest first.
+    async fn unowned(
+        &self,
+        now: DateTime<Utc>,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<OperationFence>, StoreError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let rows = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Fence])
+            .filter(claimable(now))
+            .filter(Column::BookVersion.lte(to_small(book_version)))
+            .order_by_asc(Column::CreatedAt)
+            .order_by_asc(Column::Id)
+            .limit(limit)
+            .into_tuple::<(String, i64)>()
+            .all(self.pool())
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, fence)| OperationFence { id, fence })
+            .collect())
+    }
+
+    async fn claimed(
+        &self,
+        claim: &Claim,
+        fence: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let change = ActiveModel {
+            lease_owner: Set(Some(claim.engine_id.to_string())),
+            lease_until: Set(Some(lease_end(claim, now)?)),
+            fence: Set(claim.fence),
+            ..ActiveModel::default()
+        };
+        self.write(async |tx| {
+            // The lease is tested again: its owner may have renewed it after we looked, which leaves the fence alone.
+            let outcome = Entity::update_many()
+                .set(change.clone())
+                .filter(Column::Id.eq(claim.operation_id.as_str()))
+                .filter(Column::Fence.eq(fence))
+                .filter(claimable(now))
+                .exec(tx)
+                .await?;
+            Ok(outcome.rows_affected == 1)
+        })
+        .await
+    }
+}
+
+fn held_by(claim: &Claim) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(claim.operation_id.as_str()))
+        .add(Column::Fence.eq(claim.fence))
+        .add(Column::LeaseOwner.eq(claim.engine_id.as_str()))
+}
+
+/// An operation that was seen without an owner, under this fence.
+struct OperationFence {
+    id: String,
+    fence: i64,
+}
+
+fn claimable(now: DateTime<Utc>) -> Condition {
+    let open = [
+        OperationState::Queued,
+        OperationState::Running,
+        OperationState::Unwinding,
+    ];
+    Condition::all()
+        .add(Column::State.is_in(open.map(OperationState::as_str)))
+        .add(
+            Condition::any()
+                .add(Column::LeaseUntil.is_null())
+                .add(Column::LeaseUntil.lt(now)),
+        )
+}
+
+fn lease_end(claim: &Claim, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+    TimeDelta::from_std(claim.lease)
+        .ok()
+        .and_then(|lease| now.checked_add_signed(lease))
+        .ok_or_else(|| StoreError::Unreadable("the lease is too long to be a time".to_owned()))
+}
+
+/// The change of the operation's own row: always a longer lease, and what the entry says.
+fn operation_row(
+    claim: &Claim,
+    now: DateTime<Utc>,
+    change: Option<&OperationChange>,
+) -> Result<ActiveModel, StoreError> {
+    let mut row = ActiveModel {
+        lease_until: Set(Some(lease_end(claim, now)?)),
+        ..ActiveModel::default()
+    };
+    match change {
+        None => {}
+        Some(OperationChange::Started { at }) => {
+            row.state = Set(OperationState::Running.as_str().to_owned());
+            row.started_at = Set(Some(*at));
+        }
+        Some(OperationChange::Unwinding { error, code }) => {
+            row.state = Set(OperationState::Unwinding.as_str().to_owned());
+            row.error = Set(Some(error.clone()));
+            row.error_code = Set(Some(to_word(code)?));
+        }
+        Some(OperationChange::Settled { state, at }) => {
+            row.state = Set(state.as_str().to_owned());
+            row.finished_at = Set(Some(*at));
+            row.lease_owner = Set(None);
+            row.lease_until = Set(None);
+        }
+    }
+    Ok(row)
+}
+
+/// Writes the operation's row if it is still under the claim's fence and owner. Whether it was.
+async fn owned_write(
+    db: &impl ConnectionTrait,
+    claim: &Claim,
+    change: ActiveModel,
+) -> Result<bool, StoreError> {
+    let outcome = Entity::update_many()
+        .set(change)
+        // Makes sure that the row really changes, also when the lease ends where it did before.
+        .col_expr(Column::Beat, Expr::col(Column::Beat).add(1))
+        .filter(held_by(claim))
+        .exec(db)
+        .await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+async fn write_entry(
+    tx: &DatabaseTransaction,
+    claim: &Claim,
+    now: DateTime<Utc>,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    let id = &claim.operation_id;
+    for (position, progress) in &entry.steps {
+        step::progress_at(tx, id, *position, progress).await?;
+    }
+    for effect in &entry.effects {
+        apply(tx, id, now, effect).await?;
+    }
+    if matches!(entry.operation, Some(OperationChange::Settled { .. })) {
+        lock::release_all(tx, id).await?;
+    }
+    Ok(())
+}
+
+async fn apply(
+    tx: &DatabaseTransaction,
+    operation: &OperationId,
+    now: DateTime<Utc>,
+    effect: &Effect,
+) -> Result<(), StoreError> {
+    match effect {
+        Effect::Mapped {
+            kind,
+            source,
+            target,
+        } => map(tx, operation, *kind, source, target).await,
+        Effect::Unmapped { kind, source } => unmap(tx, operation, *kind, source).await,
+        Effect::GroupStatus { group_id, status } => {
+            change_group(tx, group_id, now, status_row(*status)).await
+        }
+        Effect::GroupSwitched {
+            group_id,
+            current_primary_site,
+            status,
+            members,
+        } => {
+            let change = protection_group::ActiveModel {
+                current_primary_site: Set(current_primary_site.to_string()),
+                ..status_row(*status)
+            };
+            change_group(tx, group_id, now, change).await?;
+            member::replace(tx, group_id, members).await
+        }
+        Effect::GroupReplicated { group_id, at } => {
+            let change = protection_group::ActiveModel {
+                last_replication_at: Set(Some(*at)),
+                ..Default::default()
+            };
+            change_group(tx, group_id, now, change).await
+        }
+        Effect::ParentStep {
+            operation_id,
+            key,
+            progress,
+        } => step::progress_of(tx, operation_id, key, progress).await,
+    }
+}
+
+fn status_row(status: GroupStatus) -> protection_group::ActiveModel {
+    protection_group::ActiveModel {
+        status: Set(status.as_str().to_owned()),
+        ..Default::default()
+    }
+}
+
+async fn change_group(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    now: DateTime<Utc>,
+    change: protection_group::ActiveModel,
+) -> Result<(), StoreError> {
+    match group::changed(db, id, change, now).await? {
+        true => Ok(()),
+        false => Err(StoreError::Unreadable(format!(
+            "the operation's protection group {id} is not on record"
+        ))),
+    }
+}
+
+async fn map(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+    kind: MapKind,
+    source: &str,
+    target: &str,
+) -> Result<(), StoreError> {
+    use resource_map::Column as Map;
+
+    let row = resource_map::ActiveModel {
+        operation_id: Set(operation.to_string()),
+        kind: Set(kind.as_str().to_owned()),
+        source_id: Set(source.to_owned()),
+        target_id: Set(target.to_owned()),
+    };
+    resource_map::Entity::insert(row)
+        .on_conflict(
+            OnConflict::columns([Map::OperationId, Map::Kind, Map::SourceId])
+                .update_column(Map::TargetId)
+                .to_owned(),
+        )
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+async fn unmap(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+    kind: MapKind,
+    source: &str,
+) -> Result<(), StoreError> {
+    resource_map::Entity::delete_by_id((
+        operation.to_string(),
+        kind.as_str().to_owned(),
+        source.to_owned(),
+    ))
+    .exec(db)
+    .await?;
+    Ok(())
+}

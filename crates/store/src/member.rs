@@ -1,0 +1,223 @@
+//! Members of protection groups.
+//!
+//! They cannot change while an operation moves their group: its switch replaces them by its own plan's.
+
+use chrono::{DateTime, Utc};
+use protector_core::{
+    id::{GroupId, MemberId},
+    member::Member,
+};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
+    ModelTrait, QueryFilter, QueryOrder,
+};
+
+use crate::{
+    database::Database,
+    entity::member::{self, Column, Entity, Model},
+    error::{Noun, StoreError},
+    group::bump,
+    lock::{Lock, refuse_while_locked},
+    words::{from_json, from_word, to_json},
+};
+
+/// Rows per statement: databases limit the values of one.
+const CHUNK: usize = 500;
+
+impl Database {
+    /// Adds a member, and raises its group's version.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the group, `Duplicate` when the server is a member already, `Locked` while an operation moves
+    /// the group.
+    pub async fn member_insert(
+        &self,
+        member: &Member,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let row = to_row(member)?;
+        self.write(async |tx| {
+            bump(tx, &member.group_id, now).await?;
+            refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
+            Entity::insert(row.clone().into_active_model())
+                .exec_without_returning(tx)
+                .await
+                .map_err(|error| {
+                    let server = &member.server_id;
+                    StoreError::unless_duplicate(error, Noun::Member, "server_id", server)
+                })?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The members of a group, by name.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn member_list(&self, group: &GroupId) -> Result<Vec<Member>, StoreError> {
+        of_group(self.pool(), group).await
+    }
+
+    /// The member of a group with this id, server id or name, in this order.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Ambiguous` for a name that two members have.
+    pub async fn member_show(&self, group: &GroupId, key: &str) -> Result<Member, StoreError> {
+        from_row(row_of(self.pool(), group, key).await?)
+    }
+
+    /// Changes a member, found by its id, and raises its group's version.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Duplicate`, `Locked` while an operation moves the group.
+    pub async fn member_update(
+        &self,
+        member: &Member,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let row = to_row(member)?;
+        self.write(async |tx| {
+            bump(tx, &member.group_id, now).await?;
+            refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
+            let outcome = Entity::update_many()
+                .set(row.clone().into_active_model().reset_all())
+                .filter(Column::Id.eq(member.id.as_str()))
+                .filter(Column::GroupId.eq(member.group_id.as_str()))
+                .exec(tx)
+                .await
+                .map_err(|error| {
+                    let server = &member.server_id;
+                    StoreError::unless_duplicate(error, Noun::Member, "server_id", server)
+                })?;
+            if outcome.rows_affected == 0 {
+                return Err(StoreError::not_found(Noun::Member, &member.id));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a member out of its group, and raises the group's version. Its server is not touched.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Ambiguous`, `Locked` while an operation moves the group.
+    pub async fn member_delete(
+        &self,
+        group: &GroupId,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<MemberId, StoreError> {
+        self.write(async |tx| {
+            bump(tx, group, now).await?;
+            refuse_while_locked(tx, &Lock::group(group)).await?;
+            let row = row_of(tx, group, key).await?;
+            let id = MemberId::new(row.id.clone());
+            row.delete(tx).await?;
+            Ok(id)
+        })
+        .await
+    }
+}
+
+pub(crate) async fn of_group(
+    db: &impl ConnectionTrait,
+    group: &GroupId,
+) -> Result<Vec<Member>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::GroupId.eq(group.as_str()))
+        .order_by_asc(Column::Name)
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Makes `members` the members of `group`, all of them.
+pub(crate) async fn replace(
+    db: &impl ConnectionTrait,
+    group: &GroupId,
+    members: &[Member],
+) -> Result<(), StoreError> {
+    Entity::delete_many()
+        .filter(Column::GroupId.eq(group.as_str()))
+        .exec(db)
+        .await?;
+    for chunk in members.chunks(CHUNK) {
+        let rows = chunk
+            .iter()
+            .map(|member| Ok(to_row(member)?.into_active_model()))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Entity::insert_many(rows)
+            .exec_without_returning(db)
+            .await
+            .map_err(|error| {
+                StoreError::unless_duplicate(error, Noun::Member, "id or server_id", group)
+            })?;
+    }
+    Ok(())
+}
+
+async fn row_of(
+    db: &impl ConnectionTrait,
+    group: &GroupId,
+    key: &str,
+) -> Result<member::Model, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::GroupId.eq(group.as_str()))
+        .filter(
+            Condition::any()
+                .add(Column::Id.eq(key))
+                .add(Column::ServerId.eq(key))
+                .add(Column::Name.eq(key)),
+        )
+        .all(db)
+        .await?;
+    let by_id = rows.iter().position(|row| row.id == key);
+    let by_server = rows.iter().position(|row| row.server_id == key);
+    let many = rows.len() > 1;
+    match by_id.or(by_server) {
+        Some(place) => rows.into_iter().nth(place),
+        None if many => {
+            return Err(StoreError::Ambiguous {
+                what: Noun::Member,
+                name: key.to_owned(),
+            });
+        }
+        None => rows.into_iter().next(),
+    }
+    .ok_or_else(|| StoreError::not_found(Noun::Member, key))
+}
+
+fn to_row(member: &Member) -> Result<Model, StoreError> {
+    Ok(Model {
+        id: member.id.to_string(),
+        group_id: member.group_id.to_string(),
+        name: member.name.clone(),
+        server_id: member.server_id.to_string(),
+        status: member.status.as_str().to_owned(),
+        server: to_json(&member.server)?,
+        volumes: to_json(&member.volumes)?,
+        created_at: member.created_at,
+        updated_at: member.updated_at,
+    })
+}
+
+fn from_row(row: Model) -> Result<Member, StoreError> {
+    Ok(Member {
+        id: row.id.into(),
+        group_id: row.group_id.into(),
+        name: row.name,
+        server_id: row.server_id.into(),
+        status: from_word("members.status", &row.status)?,
+        server: from_json("members.server", row.server)?,
+        volumes: from_json("members.volumes", row.volumes)?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}

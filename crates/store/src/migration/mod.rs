@@ -1,0 +1,16 @@
+//! The schema's history. A migration that was released is never edited: a new one follows it.
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+mod column;
+mod m0001_first;
+
+/// All migrations, oldest first.
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_first::Migration)]
+    }
+}

@@ -1,0 +1,478 @@
+//! Operations: made once, with their lines and locks, in one transaction; read as tenants and engines need them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use protector_core::{
+    group::GroupStatus,
+    id::{GroupId, OperationId, ProjectId},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+    },
+};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    Set, prelude::Expr, sea_query::ExprTrait,
+};
+
+use crate::{
+    database::Database,
+    entity::{
+        operation::{Column, Entity, Model},
+        protection_group, resource_map, step as step_table,
+    },
+    error::{Noun, StoreError},
+    group::locked_row,
+    lock::{self, Lock},
+    page::{After, Listed, Page, paged},
+    step,
+    words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
+};
+
+/// What happens to a group when an operation on it is made: the compare-and-swap that lets one of two win.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStart {
+    /// The group.
+    pub group_id: GroupId,
+    /// The status that the plan was made from.
+    pub from_status: GroupStatus,
+    /// The version that the plan was made from.
+    pub from_version: u64,
+    /// The status while the operation runs.
+    pub status: GroupStatus,
+}
+
+/// An operation to be made, with all that belongs to it.
+#[derive(Clone, Debug)]
+pub struct NewOperation<'a> {
+    /// The operation, `Queued`.
+    pub operation: &'a Operation,
+    /// Its lines.
+    pub steps: &'a [StepRecord],
+    /// What it begins with: empty, or its parent's for a cleanup.
+    pub map: &'a ResourceMap,
+    /// The locks it holds until it settles.
+    pub locks: &'a [Lock],
+    /// The change of its group; `None` where the group stays as it is (a cleanup).
+    pub group: Option<GroupStart>,
+}
+
+/// Which operations are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationFilter {
+    /// Of this project on this site; `None` for all.
+    pub project_id: Option<ProjectId>,
+    /// About this group.
+    pub group_id: Option<GroupId>,
+    /// Of this kind.
+    pub kind: Option<OperationKind>,
+    /// In one of these states; empty for all. The contract's `running` is two of ours.
+    pub states: Vec<OperationState>,
+    /// Made for this operation.
+    pub parent_id: Option<OperationId>,
+}
+
+/// By what operations can be sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperationSortKey {
+    /// When it was asked for.
+    #[default]
+    CreatedAt,
+    /// Its kind.
+    Kind,
+    /// Its state.
+    State,
+    /// Its id.
+    Id,
+}
+
+impl Database {
+    /// Makes an operation with its lines, map and locks, and moves its group to the status of an operation under way:
+    /// all of it, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` when another operation holds one of the locks, `GroupChanged` when the group is not as the plan saw
+    /// it, `NotFound` for the group, `Duplicate` for the id.
+    pub async fn operation_insert(
+        &self,
+        new: &NewOperation<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let id = &new.operation.id;
+        let row = to_row(new.operation)?;
+        self.write(async |tx| {
+            for wanted in new.locks {
+                lock::refuse_while_locked(tx, wanted).await?;
+            }
+            if let Some(start) = &new.group {
+                start_group(tx, start, now).await?;
+            }
+            Entity::insert(row.clone().into_active_model())
+                .exec_without_returning(tx)
+                .await
+                .map_err(|error| StoreError::unless_duplicate(error, Noun::Operation, "id", id))?;
+            for wanted in new.locks {
+                lock::take(tx, wanted, id).await?;
+            }
+            step::insert_all(tx, id, new.steps).await?;
+            insert_map(tx, id, new.map).await
+        })
+        .await
+    }
+
+    /// A page of operations, each whole.
+    ///
+    /// # Errors
+    ///
+    /// `MarkerNotFound`.
+    pub async fn operation_list(
+        &self,
+        filter: &OperationFilter,
+        page: &Page<OperationSortKey>,
+    ) -> Result<Listed<OperationRecord>, StoreError> {
+        self.read(async |tx| {
+            let after = after_marker(tx, filter, page).await?;
+            let rows = paged(
+                Entity::find().filter(condition(filter)),
+                column(page.sort_key),
+                Column::Id,
+                page.sort_dir,
+                after,
+                page.limit,
+            )
+            .all(tx)
+            .await?;
+            let listed = Listed::of(rows, page.limit);
+            Ok(Listed {
+                items: records(tx, listed.items).await?,
+                more: listed.more,
+            })
+        })
+        .await
+    }
+
+    /// An operation of `project`, whole.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also for an operation of another project.
+    pub async fn operation_show(
+        &self,
+        project: &ProjectId,
+        id: &OperationId,
+    ) -> Result<OperationRecord, StoreError> {
+        let record = self.operation_show_by_id(id).await?;
+        if record.operation.project_id != *project {
+            return Err(StoreError::not_found(Noun::Operation, id));
+        }
+        Ok(record)
+    }
+
+    /// An operation, whole, whichever project it belongs to. For engines.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    pub async fn operation_show_by_id(
+        &self,
+        id: &OperationId,
+    ) -> Result<OperationRecord, StoreError> {
+        self.read(async |tx| record_of(tx, id).await).await
+    }
+
+    /// The operations that were made for `parent` (its cleanups), oldest first.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_children(
+        &self,
+        parent: &OperationId,
+    ) -> Result<Vec<OperationRecord>, StoreError> {
+        self.read(async |tx| {
+            let rows = Entity::find()
+                .filter(Column::ParentId.eq(parent.as_str()))
+                .order_by_asc(Column::CreatedAt)
+                .order_by_asc(Column::Id)
+                .all(tx)
+                .await?;
+            records(tx, rows).await
+        })
+        .await
+    }
+
+    /// The lines of an operation, by position.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_steps(&self, id: &OperationId) -> Result<Vec<StepRecord>, StoreError> {
+        let rows = step_table::Entity::find()
+            .filter(step_table::Column::OperationId.eq(id.as_str()))
+            .order_by_asc(step_table::Column::Position)
+            .all(self.pool())
+            .await?;
+        rows.into_iter().map(step::from_row).collect()
+    }
+
+    /// The operation that moves a group now, if one does: it holds the group's lock.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_moving(
+        &self,
+        group: &GroupId,
+    ) -> Result<Option<OperationRecord>, StoreError> {
+        self.read(async |tx| {
+            let Some(id) = lock::holder(tx, &Lock::group(group)).await? else {
+                return Ok(None);
+            };
+            record_of(tx, &id).await.map(Some)
+        })
+        .await
+    }
+}
+
+/// Reads one operation whole.
+pub(crate) async fn record_of(
+    db: &impl ConnectionTrait,
+    id: &OperationId,
+) -> Result<OperationRecord, StoreError> {
+    let row = Entity::find_by_id(id.as_str()).one(db).await?;
+    let records = records(db, row.into_iter().collect()).await?;
+    records
+        .into_iter()
+        .next()
+        .ok_or_else(|| StoreError::not_found(Noun::Operation, id))
+}
+
+async fn start_group(
+    db: &impl ConnectionTrait,
+    start: &GroupStart,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    use protection_group::Column as Group;
+
+    let outcome = protection_group::Entity::update_many()
+        .set(protection_group::ActiveModel {
+            status: Set(start.status.as_str().to_owned()),
+            updated_at: Set(now),
+            ..Default::default()
+        })
+        .col_expr(Group::Version, Expr::col(Group::Version).add(1))
+        .filter(Group::Id.eq(start.group_id.as_str()))
+        .filter(Group::Status.eq(start.from_status.as_str()))
+        .filter(Group::Version.eq(to_signed(start.from_version)))
+        .exec(db)
+        .await?;
+    if outcome.rows_affected == 1 {
+        return Ok(());
+    }
+    let row = locked_row(db, &start.group_id)
+        .await?
+        .ok_or_else(|| StoreError::not_found(Noun::Group, &start.group_id))?;
+    Err(StoreError::GroupChanged {
+        status: from_word("protection_groups.status", &row.status)?,
+        version: to_count("protection_groups.version", row.version)?,
+    })
+}
+
+async fn insert_map(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+    map: &ResourceMap,
+) -> Result<(), StoreError> {
+    const CHUNK: usize = 500;
+    let rows: Vec<_> = map
+        .iter()
+        .map(|(kind, source, target)| resource_map::ActiveModel {
+            operation_id: Set(operation.to_string()),
+            kind: Set(kind.as_str().to_owned()),
+            source_id: Set(source.to_owned()),
+            target_id: Set(target.to_owned()),
+        })
+        .collect();
+    for chunk in rows.chunks(CHUNK) {
+        resource_map::Entity::insert_many(chunk.iter().cloned())
+            .exec_without_returning(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Reads the lines and maps of all `rows` with two statements.
+async fn records(
+    db: &impl ConnectionTrait,
+    rows: Vec<Model>,
+) -> Result<Vec<OperationRecord>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut steps = steps_of(db, &ids).await?;
+    let mut maps = maps_of(db, &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(OperationRecord {
+                steps: steps.remove(&row.id).unwrap_or_default(),
+                map: maps.remove(&row.id).unwrap_or_default(),
+                operation: from_row(row)?,
+            })
+        })
+        .collect()
+}
+
+async fn steps_of(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+) -> Result<BTreeMap<String, Vec<StepRecord>>, StoreError> {
+    let rows = step_table::Entity::find()
+        .filter(step_table::Column::OperationId.is_in(ids))
+        .order_by_asc(step_table::Column::OperationId)
+        .order_by_asc(step_table::Column::Position)
+        .all(db)
+        .await?;
+    let mut steps: BTreeMap<String, Vec<StepRecord>> = BTreeMap::new();
+    for row in rows {
+        let operation = row.operation_id.clone();
+        steps
+            .entry(operation)
+            .or_default()
+            .push(step::from_row(row)?);
+    }
+    Ok(steps)
+}
+
+async fn maps_of(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+) -> Result<BTreeMap<String, ResourceMap>, StoreError> {
+    let rows = resource_map::Entity::find()
+        .filter(resource_map::Column::OperationId.is_in(ids))
+        .all(db)
+        .await?;
+    let mut maps: BTreeMap<String, ResourceMap> = BTreeMap::new();
+    for row in rows {
+        let kind = from_word("resource_map.kind", &row.kind)?;
+        maps.entry(row.operation_id)
+            .or_default()
+            .insert(kind, row.source_id, row.target_id);
+    }
+    Ok(maps)
+}
+
+fn condition(filter: &OperationFilter) -> Condition {
+    let states = filter.states.iter().map(|state| state.as_str());
+    Condition::all()
+        .add_option(
+            filter
+                .project_id
+                .as_ref()
+                .map(|project| Column::ProjectId.eq(project.as_str())),
+        )
+        .add_option(
+            filter
+                .group_id
+                .as_ref()
+                .map(|group| Column::GroupId.eq(group.as_str())),
+        )
+        .add_option(filter.kind.map(|kind| Column::Kind.eq(kind.as_str())))
+        .add_option((!filter.states.is_empty()).then(|| Column::State.is_in(states)))
+        .add_option(
+            filter
+                .parent_id
+                .as_ref()
+                .map(|parent| Column::ParentId.eq(parent.as_str())),
+        )
+}
+
+fn column(key: OperationSortKey) -> Column {
+    match key {
+        OperationSortKey::CreatedAt => Column::CreatedAt,
+        OperationSortKey::Kind => Column::Kind,
+        OperationSortKey::State => Column::State,
+        OperationSortKey::Id => Column::Id,
+    }
+}
+
+async fn after_marker(
+    db: &impl ConnectionTrait,
+    filter: &OperationFilter,
+    page: &Page<OperationSortKey>,
+) -> Result<Option<After>, StoreError> {
+    let Some(marker) = &page.marker else {
+        return Ok(None);
+    };
+    // The marker must be one of the tenant's own, or it would tell that another's exists.
+    let visible = OperationFilter {
+        project_id: filter.project_id.clone(),
+        ..OperationFilter::default()
+    };
+    let row = Entity::find_by_id(marker.as_str())
+        .filter(condition(&visible))
+        .one(db)
+        .await?
+        .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?;
+    let value = match page.sort_key {
+        OperationSortKey::CreatedAt => row.created_at.into(),
+        OperationSortKey::Kind => row.kind.into(),
+        OperationSortKey::State => row.state.into(),
+        OperationSortKey::Id => row.id.clone().into(),
+    };
+    Ok(Some(After { value, id: row.id }))
+}
+
+fn to_row(operation: &Operation) -> Result<Model, StoreError> {
+    Ok(Model {
+        id: operation.id.to_string(),
+        kind: operation.kind.as_str().to_owned(),
+        group_id: operation.group_id.to_string(),
+        project_id: operation.project_id.to_string(),
+        user_id: operation.user_id.to_string(),
+        source_site: operation.source_site.to_string(),
+        target_site: operation.target_site.to_string(),
+        parent_id: operation.parent_id.as_ref().map(ToString::to_string),
+        plan: to_json(&operation.plan)?,
+        state: operation.state.as_str().to_owned(),
+        book_version: to_small(operation.book_version),
+        request_id: operation.request_id.clone(),
+        global_request_id: operation.global_request_id.clone(),
+        lease_owner: None,
+        lease_until: None,
+        fence: 0,
+        beat: 0,
+        error: operation.error.clone(),
+        error_code: operation.error_code.as_ref().map(to_word).transpose()?,
+        created_at: operation.created_at,
+        started_at: operation.started_at,
+        finished_at: operation.finished_at,
+    })
+}
+
+fn from_row(row: Model) -> Result<Operation, StoreError> {
+    let code = row.error_code.as_deref();
+    Ok(Operation {
+        id: row.id.into(),
+        kind: from_word("operations.kind", &row.kind)?,
+        group_id: row.group_id.into(),
+        project_id: row.project_id.into(),
+        user_id: row.user_id.into(),
+        source_site: row.source_site.into(),
+        target_site: row.target_site.into(),
+        parent_id: row.parent_id.map(OperationId::new),
+        plan: from_json("operations.plan", row.plan)?,
+        state: from_word("operations.state", &row.state)?,
+        book_version: to_u32("operations.book_version", row.book_version)?,
+        request_id: row.request_id,
+        global_request_id: row.global_request_id,
+        error: row.error,
+        error_code: code
+            .map(|code| from_word("operations.error_code", code))
+            .transpose()?,
+        created_at: row.created_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+    })
+}

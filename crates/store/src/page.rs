@@ -1,0 +1,90 @@
+//! Pages of lists: limit, marker, sort key and direction, as OpenStack's APIs have them.
+
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select, Value,
+};
+
+/// In which direction a list is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortDir {
+    /// Smallest first.
+    #[default]
+    Asc,
+    /// Largest first.
+    Desc,
+}
+
+/// Which part of a list is wanted. `K` names the columns that may be sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<K> {
+    /// At most this many items.
+    pub limit: u64,
+    /// The id of the last item of the page before.
+    pub marker: Option<String>,
+    /// By what the list is sorted; equal items by id.
+    pub sort_key: K,
+    /// In which direction.
+    pub sort_dir: SortDir,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether another page follows this one.
+    pub more: bool,
+}
+
+impl<T> Listed<T> {
+    /// Makes a page of `rows`, which were read with one more than `limit`.
+    pub(crate) fn of(mut rows: Vec<T>, limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Self { items: rows, more }
+    }
+}
+
+/// The values of a marker's row in the sorted column and in the id column.
+pub(crate) struct After {
+    pub(crate) value: Value,
+    pub(crate) id: String,
+}
+
+/// Sorts `query`, skips to what comes after the marker, and reads one row more than `limit`.
+pub(crate) fn paged<E, C>(
+    query: Select<E>,
+    sort: C,
+    id: C,
+    dir: SortDir,
+    after: Option<After>,
+    limit: u64,
+) -> Select<E>
+where
+    E: EntityTrait,
+    C: ColumnTrait,
+{
+    let order = match dir {
+        SortDir::Asc => Order::Asc,
+        SortDir::Desc => Order::Desc,
+    };
+    let query = match after {
+        None => query,
+        Some(after) => query.filter(beyond(sort, id, dir, after)),
+    };
+    query
+        .order_by(sort, order.clone())
+        .order_by(id, order)
+        .limit(limit.saturating_add(1))
+}
+
+fn beyond<C: ColumnTrait>(sort: C, id: C, dir: SortDir, after: After) -> Condition {
+    let (past, past_id) = match dir {
+        SortDir::Asc => (sort.gt(after.value.clone()), id.gt(after.id)),
+        SortDir::Desc => (sort.lt(after.value.clone()), id.lt(after.id)),
+    };
+    Condition::any()
+        .add(past)
+        .add(Condition::all().add(sort.eq(after.value)).add(past_id))
+}

@@ -1,0 +1,239 @@
+//! Replication policies: which arrays carry a group, with the tokens to reach them, kept encrypted.
+
+use chrono::{DateTime, Utc};
+use protector_core::{id::GroupId, plan::ArrayPair};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, NotSet,
+    QueryFilter,
+};
+use secrecy::SecretString;
+
+use crate::{
+    database::Database,
+    entity::replication_policy::{Column, Entity, Model},
+    error::{Noun, StoreError},
+    group::bump,
+    lock::{Lock, refuse_while_locked},
+    secrets::Place,
+    words::{to_small, to_u32},
+};
+
+/// How the arrays replicate a group. A group has at most one.
+#[derive(Clone, Debug)]
+pub struct ReplicationPolicy {
+    /// The group.
+    pub group_id: GroupId,
+    /// The array on the group's primary site.
+    pub primary_fa_url: String,
+    /// The array on its secondary site.
+    pub secondary_fa_url: String,
+    /// The token for the primary's array.
+    pub primary_fa_api_token: Option<SecretString>,
+    /// The token for the secondary's array.
+    pub secondary_fa_api_token: Option<SecretString>,
+    /// The recovery point objective in minutes, at least 1.
+    pub rpo_minutes: u32,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl ReplicationPolicy {
+    /// The two arrays, as a plan needs them.
+    pub fn arrays(&self) -> ArrayPair {
+        ArrayPair {
+            primary: self.primary_fa_url.clone(),
+            secondary: self.secondary_fa_url.clone(),
+        }
+    }
+}
+
+impl Database {
+    /// Attaches a policy to a group, and raises the group's version.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the group, `Duplicate` when it has a policy, `Secret` when a token cannot be encrypted.
+    pub async fn policy_insert(
+        &self,
+        policy: &ReplicationPolicy,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let row = self.policy_row(policy)?;
+        self.write(async |tx| {
+            bump(tx, &policy.group_id, now).await?;
+            insert_row(tx, row.clone()).await
+        })
+        .await
+    }
+
+    /// The policy of a group.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Secret` when a token cannot be decrypted.
+    pub async fn policy_show(&self, group: &GroupId) -> Result<ReplicationPolicy, StoreError> {
+        self.policy_find(group)
+            .await?
+            .ok_or_else(|| StoreError::not_found(Noun::Policy, group))
+    }
+
+    /// The policy of a group, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// `Secret` when a token cannot be decrypted.
+    pub async fn policy_find(
+        &self,
+        group: &GroupId,
+    ) -> Result<Option<ReplicationPolicy>, StoreError> {
+        self.policy_of(self.pool(), group).await
+    }
+
+    /// Changes a group's policy as a whole, tokens too, and raises the group's version.
+    ///
+    /// An operation under way is not affected: its plan names the arrays.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Secret` when a token cannot be encrypted.
+    pub async fn policy_update(
+        &self,
+        policy: &ReplicationPolicy,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let row = self.policy_row(policy)?;
+        self.write(async |tx| {
+            bump(tx, &policy.group_id, now).await?;
+            if update_row(tx, row.clone()).await? {
+                return Ok(());
+            }
+            Err(StoreError::not_found(Noun::Policy, &policy.group_id))
+        })
+        .await
+    }
+
+    /// Takes the policy from a group, and raises the group's version.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Locked` while an operation moves the group.
+    pub async fn policy_delete(
+        &self,
+        group: &GroupId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            bump(tx, group, now).await?;
+            refuse_while_locked(tx, &Lock::group(group)).await?;
+            let deleted = Entity::delete_by_id(group.as_str()).exec(tx).await?;
+            if deleted.rows_affected == 0 {
+                return Err(StoreError::not_found(Noun::Policy, group));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn policy_of(
+        &self,
+        db: &impl ConnectionTrait,
+        group: &GroupId,
+    ) -> Result<Option<ReplicationPolicy>, StoreError> {
+        let row = Entity::find_by_id(group.as_str()).one(db).await?;
+        row.map(|row| self.policy_from(row)).transpose()
+    }
+
+    pub(crate) fn policy_row(&self, policy: &ReplicationPolicy) -> Result<Model, StoreError> {
+        let seal = |column, token: &Option<SecretString>| {
+            token
+                .as_ref()
+                .map(|token| {
+                    let place = token_of(policy.group_id.as_str(), column);
+                    Ok::<_, StoreError>(self.keys()?.encrypt(place, token)?)
+                })
+                .transpose()
+        };
+        Ok(Model {
+            group_id: policy.group_id.to_string(),
+            primary_fa_url: policy.primary_fa_url.clone(),
+            secondary_fa_url: policy.secondary_fa_url.clone(),
+            primary_fa_api_token: seal(PRIMARY_TOKEN, &policy.primary_fa_api_token)?,
+            secondary_fa_api_token: seal(SECONDARY_TOKEN, &policy.secondary_fa_api_token)?,
+            rpo_minutes: to_small(policy.rpo_minutes),
+            created_at: policy.created_at,
+            updated_at: policy.updated_at,
+        })
+    }
+
+    fn policy_from(&self, row: Model) -> Result<ReplicationPolicy, StoreError> {
+        let open = |column, stored: Option<String>| {
+            stored
+                .map(|stored| {
+                    let place = token_of(&row.group_id, column);
+                    Ok::<_, StoreError>(self.keys()?.decrypt(place, &stored)?)
+                })
+                .transpose()
+        };
+        Ok(ReplicationPolicy {
+            primary_fa_api_token: open(PRIMARY_TOKEN, row.primary_fa_api_token)?,
+            secondary_fa_api_token: open(SECONDARY_TOKEN, row.secondary_fa_api_token)?,
+            group_id: row.group_id.into(),
+            primary_fa_url: row.primary_fa_url,
+            secondary_fa_url: row.secondary_fa_url,
+            rpo_minutes: to_u32("replication_policies.rpo_minutes", row.rpo_minutes)?,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+pub(crate) const PRIMARY_TOKEN: &str = "primary_fa_api_token";
+pub(crate) const SECONDARY_TOKEN: &str = "secondary_fa_api_token";
+
+pub(crate) fn token_of<'a>(group: &'a str, column: &'static str) -> Place<'a> {
+    Place {
+        table: "replication_policies",
+        row: group,
+        column,
+    }
+}
+
+pub(crate) async fn insert_row(db: &impl ConnectionTrait, row: Model) -> Result<(), StoreError> {
+    let group = row.group_id.clone();
+    Entity::insert(row.into_active_model())
+        .exec_without_returning(db)
+        .await
+        .map_err(|error| {
+            StoreError::unless_duplicate(error, Noun::Policy, "protection group", group)
+        })?;
+    Ok(())
+}
+
+/// Writes the whole row but its creation time. Whether there was one.
+async fn update_row(db: &impl ConnectionTrait, row: Model) -> Result<bool, StoreError> {
+    let group = row.group_id.clone();
+    let mut change = row.into_active_model().reset_all();
+    change.group_id = NotSet;
+    change.created_at = NotSet;
+    let outcome = Entity::update_many()
+        .set(change)
+        .filter(Column::GroupId.eq(group))
+        .exec(db)
+        .await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+/// Makes `row` the policy of its group, or takes the group's policy away.
+pub(crate) async fn replace(
+    db: &impl ConnectionTrait,
+    group: &GroupId,
+    row: Option<Model>,
+) -> Result<(), StoreError> {
+    Entity::delete_by_id(group.as_str()).exec(db).await?;
+    match row {
+        Some(row) => insert_row(db, row).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,461 @@
+//! Secrets at rest: AES-256-GCM with numbered keys in a directory, as Keystone's fernet repository has them.
+//!
+//! The key with the highest number encrypts, all decrypt. What is kept is `v1:<key number>:<base64 of nonce and
+//! ciphertext>`. The place of a secret (table, row, column) is authenticated with it, so that a ciphertext that was
+//! moved to another row is refused.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::RwLock,
+};
+
+use aes_gcm::{
+    Aes256Gcm, KeyInit, Nonce,
+    aead::{Aead, Payload},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rand::TryRngCore;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 12;
+const FORMAT: &str = "v1";
+
+type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+/// Why a secret cannot be encrypted or read. Never says anything of the secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// The database was opened without keys.
+    #[error("no key repository is set: [secrets] key_repository")]
+    NoRepository,
+    /// The directory cannot be read or written, or holds no key.
+    #[error("key repository {path}: {why}")]
+    Repository {
+        /// The directory, or a file in it.
+        path: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// A secret was encrypted with a key that is not there.
+    #[error(
+        "key {number} is not in the key repository: copy it from the host that encrypted the secret"
+    )]
+    UnknownKey {
+        /// Its number.
+        number: u32,
+    },
+    /// The key does not fit, or the ciphertext was changed or moved.
+    #[error("the stored secret of {place} cannot be decrypted with key {number}")]
+    Refused {
+        /// Table, row and column.
+        place: String,
+        /// The key's number.
+        number: u32,
+    },
+    /// The stored text is not an encrypted secret.
+    #[error("the stored secret of {place} is not in a known format")]
+    Format {
+        /// Table, row and column.
+        place: String,
+    },
+    /// The operating system gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Randomness(String),
+}
+
+/// Where a secret is kept: table, row and column. Part of what is authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The table.
+    pub table: &'static str,
+    /// The row's key.
+    pub row: &'a str,
+    /// The column.
+    pub column: &'static str,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.table, self.row, self.column)
+    }
+}
+
+/// The keys of one host: a directory with one file per key, named by its number.
+pub struct KeyRepository {
+    dir: PathBuf,
+    keys: RwLock<BTreeMap<u32, Key>>,
+}
+
+impl fmt::Debug for KeyRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRepository")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyRepository {
+    /// Makes the directory and key 0 in it, readable by its owner only. Keys that are there are left alone.
+    ///
+    /// # Errors
+    ///
+    /// `Repository` when it cannot be written.
+    pub fn setup(dir: &Path) -> Result<(), SecretError> {
+        fs::create_dir_all(dir).map_err(|error| repository(dir, &error))?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+            .map_err(|error| repository(dir, &error))?;
+        if read_keys(dir)?.is_empty() {
+            write_key(dir, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a key with the next number, which encrypts from now on, and returns that number. Older ones stay, since
+    /// what they encrypted is still there.
+    ///
+    /// # Errors
+    ///
+    /// `Repository` when there is no key yet, or when the directory cannot be written.
+    pub fn rotate(dir: &Path) -> Result<u32, SecretError> {
+        let newest = read_keys(dir)?.keys().next_back().copied();
+        let number = newest.ok_or_else(|| no_key(dir))?.saturating_add(1);
+        write_key(dir, number)?;
+        Ok(number)
+    }
+
+    /// Reads all keys of `dir`.
+    ///
+    /// # Errors
+    ///
+    /// `Repository` when there is none, or one that cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, SecretError> {
+        let keys = read_keys(dir)?;
+        if keys.is_empty() {
+            return Err(no_key(dir));
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            keys: RwLock::new(keys),
+        })
+    }
+
+    /// Encrypts `secret` for `place` with the newest key.
+    ///
+    /// # Errors
+    ///
+    /// `Randomness` when the operating system gives none.
+    pub fn encrypt(&self, place: Place<'_>, secret: &SecretString) -> Result<String, SecretError> {
+        let (number, key) = self.newest()?;
+        let mut nonce = [0_u8; NONCE_BYTES];
+        random(&mut nonce)?;
+        let bound_to = place.to_string();
+        let payload = Payload {
+            msg: secret.expose_secret().as_bytes(),
+            aad: bound_to.as_bytes(),
+        };
+        let sealed = cipher(&key)
+            .encrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| refused(place, number))?;
+        let blob = [nonce.as_slice(), &sealed].concat();
+        Ok(format!("{FORMAT}:{number}:{}", STANDARD.encode(blob)))
+    }
+
+    /// Decrypts what [`KeyRepository::encrypt`] made for the same place. Reads the directory again for a key that is
+    /// not known yet.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` for another place or a changed text, `UnknownKey`, `Format`.
+    pub fn decrypt(&self, place: Place<'_>, stored: &str) -> Result<SecretString, SecretError> {
+        let (number, blob) = parse(place, stored)?;
+        let key = self.numbered(number)?;
+        let (nonce, sealed) = blob
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or_else(|| format_error(place))?;
+        let bound_to = place.to_string();
+        let payload = Payload {
+            msg: sealed,
+            aad: bound_to.as_bytes(),
+        };
+        let plain = cipher(&key)
+            .decrypt(&Nonce::from(*nonce), payload)
+            .map(Zeroizing::new)
+            .map_err(|_| refused(place, number))?;
+        let text = std::str::from_utf8(&plain).map_err(|_| format_error(place))?;
+        Ok(SecretString::from(text))
+    }
+
+    /// The number of the key that encrypts.
+    pub fn newest_number(&self) -> Option<u32> {
+        self.known().keys().next_back().copied()
+    }
+
+    fn newest(&self) -> Result<(u32, Key), SecretError> {
+        self.known()
+            .last_key_value()
+            .map(|(number, key)| (*number, key.clone()))
+            .ok_or_else(|| no_key(&self.dir))
+    }
+
+    fn numbered(&self, number: u32) -> Result<Key, SecretError> {
+        if let Some(key) = self.known().get(&number) {
+            return Ok(key.clone());
+        }
+        let fresh = read_keys(&self.dir)?;
+        let key = fresh.get(&number).cloned();
+        *self
+            .keys
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        key.ok_or(SecretError::UnknownKey { number })
+    }
+
+    fn known(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Key>> {
+        self.keys
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn cipher(key: &Key) -> Aes256Gcm {
+    let key: &[u8; KEY_BYTES] = key;
+    Aes256Gcm::new(key.into())
+}
+
+fn parse(place: Place<'_>, stored: &str) -> Result<(u32, Vec<u8>), SecretError> {
+    let parts = stored.split(':').collect::<Vec<_>>();
+    let &[FORMAT, number, blob] = parts.as_slice() else {
+        return Err(format_error(place));
+    };
+    let number = number.parse().map_err(|_| format_error(place))?;
+    let blob = STANDARD.decode(blob).map_err(|_| format_error(place))?;
+    Ok((number, blob))
+}
+
+fn read_keys(dir: &Path) -> Result<BTreeMap<u32, Key>, SecretError> {
+    let mut keys = BTreeMap::new();
+    for entry in fs::read_dir(dir).map_err(|error| repository(dir, &error))? {
+        let entry = entry.map_err(|error| repository(dir, &error))?;
+        // Anything that is not named by a number is not ours: an editor's backup, a key being written.
+        let Some(number) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        keys.insert(number, read_key(&entry.path())?);
+    }
+    Ok(keys)
+}
+
+fn read_key(path: &Path) -> Result<Key, SecretError> {
+    let text = fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| repository(path, &error))?;
+    let bytes = STANDARD
+        .decode(text.trim_ascii())
+        .map(Zeroizing::new)
+        .map_err(|_| not_a_key(path))?;
+    let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| not_a_key(path))?;
+    Ok(Zeroizing::new(key))
+}
+
+/// Writes a new key under another name first: a half-written key must never have a number, and a number never gets a
+/// second key.
+fn write_key(dir: &Path, number: u32) -> Result<(), SecretError> {
+    let mut key = Key::default();
+    random(key.as_mut_slice())?;
+    let text = Zeroizing::new(STANDARD.encode(key.as_slice()));
+    let draft = dir.join(format!(".{number}.{}", std::process::id()));
+    let path = dir.join(number.to_string());
+    let written =
+        write_private(&draft, text.as_bytes()).and_then(|()| fs::hard_link(&draft, &path));
+    let removed = fs::remove_file(&draft);
+    written
+        .and(removed)
+        .map_err(|error| repository(&path, &error))
+}
+
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn random(bytes: &mut [u8]) -> Result<(), SecretError> {
+    rand::rngs::OsRng
+        .try_fill_bytes(bytes)
+        .map_err(|error| SecretError::Randomness(error.to_string()))
+}
+
+fn repository(path: &Path, error: &io::Error) -> SecretError {
+    SecretError::Repository {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    }
+}
+
+fn no_key(dir: &Path) -> SecretError {
+    SecretError::Repository {
+        path: dir.display().to_string(),
+        why: "it holds no key: run 'protector-manage secrets setup'".to_owned(),
+    }
+}
+
+fn not_a_key(path: &Path) -> SecretError {
+    SecretError::Repository {
+        path: path.display().to_string(),
+        why: "it is not 32 bytes in base64".to_owned(),
+    }
+}
+
+fn refused(place: Place<'_>, number: u32) -> SecretError {
+    SecretError::Refused {
+        place: place.to_string(),
+        number,
+    }
+}
+
+fn format_error(place: Place<'_>) -> SecretError {
+    SecretError::Format {
+        place: place.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'_> = Place {
+        table: "sites",
+        row: "1",
+        column: "password",
+    };
+
+    fn repository() -> (tempfile::TempDir, KeyRepository) {
+        let dir = tempfile::tempdir().unwrap();
+        KeyRepository::setup(dir.path()).unwrap();
+        let keys = KeyRepository::open(dir.path()).unwrap();
+        (dir, keys)
+    }
+
+    fn secret() -> SecretString {
+        SecretString::from("hunter2")
+    }
+
+    #[test]
+    fn a_key_is_for_its_owner_only_and_is_made_once() {
+        let (dir, _) = repository();
+        let path = dir.path().join("0");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let key = fs::read(&path).unwrap();
+        KeyRepository::setup(dir.path()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), key);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_comes_back_and_never_looks_the_same() {
+        let (_dir, keys) = repository();
+        let first = keys.encrypt(PLACE, &secret()).unwrap();
+        let second = keys.encrypt(PLACE, &secret()).unwrap();
+        assert!(first.starts_with("v1:0:"), "{first}");
+        assert_ne!(first, second);
+        let back = keys.decrypt(PLACE, &first).unwrap();
+        assert_eq!(back.expose_secret(), "hunter2");
+    }
+
+    #[test]
+    fn the_newest_key_encrypts_and_all_decrypt() {
+        let (dir, before) = repository();
+        let old = before.encrypt(PLACE, &secret()).unwrap();
+        assert_eq!(KeyRepository::rotate(dir.path()), Ok(1));
+        let after = KeyRepository::open(dir.path()).unwrap();
+        assert_eq!(after.newest_number(), Some(1));
+        let new = after.encrypt(PLACE, &secret()).unwrap();
+        assert!(new.starts_with("v1:1:"), "{new}");
+        for stored in [&old, &new] {
+            // The repository that was opened before the rotation finds the new key by itself.
+            for keys in [&before, &after] {
+                let back = keys.decrypt(PLACE, stored).unwrap();
+                assert_eq!(back.expose_secret(), "hunter2");
+            }
+        }
+    }
+
+    #[test]
+    fn another_key_is_refused() {
+        let (_dir, keys) = repository();
+        let (_other_dir, other) = repository();
+        let stored = keys.encrypt(PLACE, &secret()).unwrap();
+        let refusal = other.decrypt(PLACE, &stored).unwrap_err();
+        assert!(matches!(refusal, SecretError::Refused { number: 0, .. }));
+        assert!(!refusal.to_string().contains("hunter2"));
+        let unknown = stored.replace("v1:0:", "v1:7:");
+        assert_eq!(
+            keys.decrypt(PLACE, &unknown).unwrap_err(),
+            SecretError::UnknownKey { number: 7 }
+        );
+    }
+
+    #[test]
+    fn a_moved_or_changed_ciphertext_is_refused() {
+        let (_dir, keys) = repository();
+        let stored = keys.encrypt(PLACE, &secret()).unwrap();
+        for elsewhere in [
+            Place { row: "2", ..PLACE },
+            Place {
+                column: "other",
+                ..PLACE
+            },
+            Place {
+                table: "other",
+                ..PLACE
+            },
+        ] {
+            let refusal = keys.decrypt(elsewhere, &stored).unwrap_err();
+            assert!(matches!(refusal, SecretError::Refused { .. }));
+        }
+        let mut blob = STANDARD.decode(stored.trim_start_matches("v1:0:")).unwrap();
+        blob[NONCE_BYTES] ^= 1;
+        let changed = format!("v1:0:{}", STANDARD.encode(blob));
+        let refusal = keys.decrypt(PLACE, &changed).unwrap_err();
+        assert!(matches!(refusal, SecretError::Refused { .. }));
+        for nonsense in ["", "hunter2", "v2:0:AAAA", "v1:x:AAAA", "v1:0:AAAA"] {
+            let refusal = keys.decrypt(PLACE, nonsense).unwrap_err();
+            assert!(matches!(refusal, SecretError::Format { .. }), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let (dir, keys) = repository();
+        let key = fs::read_to_string(dir.path().join("0")).unwrap();
+        let shown = format!("{keys:?}");
+        assert!(shown.contains("KeyRepository"));
+        assert!(!shown.contains(&key));
+    }
+
+    #[test]
+    fn an_empty_or_broken_repository_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = KeyRepository::open(dir.path()).unwrap_err();
+        assert!(refusal.to_string().contains("holds no key"));
+        assert!(KeyRepository::rotate(dir.path()).is_err());
+        fs::write(dir.path().join("0"), "short").unwrap();
+        let refusal = KeyRepository::open(dir.path()).unwrap_err();
+        assert!(refusal.to_string().contains("32 bytes"), "{refusal}");
+    }
+}

@@ -1,0 +1,128 @@
+//! Databases to test on.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use async_trait::async_trait;
+use protector_core::{
+    group::Group,
+    id::{GroupId, OperationId},
+    journal_conformance::TestBed,
+    member::Member,
+    operation::OperationRecord,
+};
+use protector_store::{Database, KeyRepository, Lock, NewOperation, PoolOptions};
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+/// A migrated database with keys, gone with its directory.
+pub struct Bed {
+    pub database: Database,
+    pub dir: TempDir,
+}
+
+impl Bed {
+    /// Another connection to the same SQLite file, as another process has it.
+    pub async fn another(&self) -> Database {
+        let url = sqlite_url(&self.dir);
+        Database::connect(&url, PoolOptions::default())
+            .await
+            .unwrap()
+            .with_keys(KeyRepository::open(&self.dir.path().join("keys")).unwrap())
+    }
+}
+
+pub fn sqlite_url(dir: &TempDir) -> SecretString {
+    let file = dir.path().join("protector.sqlite");
+    SecretString::from(format!("sqlite://{}", file.display()))
+}
+
+pub async fn sqlite(_case: &str) -> Bed {
+    let dir = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&dir);
+    bed(dir, &url).await
+}
+
+pub async fn mysql_or_sqlite(case: &str) -> Bed {
+    let Ok(server) = std::env::var("PROTECTOR_TEST_MYSQL_URL") else {
+        return sqlite(case).await;
+    };
+    let url = fresh_mysql(&server, case).await;
+    bed(tempfile::tempdir().unwrap(), &url).await
+}
+
+async fn fresh_mysql(server: &str, case: &str) -> SecretString {
+    use sea_orm::ConnectionTrait;
+
+    // MySQL's names end at 64 characters.
+    let name = format!("pt_{}", &case[..case.len().min(60)]);
+    let server = server.trim_end_matches('/');
+    let admin = sea_orm::Database::connect(server).await.unwrap();
+    for sql in [
+        format!("DROP DATABASE IF EXISTS {name}"),
+        format!("CREATE DATABASE {name}"),
+    ] {
+        admin.execute_unprepared(&sql).await.unwrap();
+    }
+    SecretString::from(format!("{server}/{name}"))
+}
+
+async fn bed(dir: TempDir, url: &SecretString) -> Bed {
+    let keys = dir.path().join("keys");
+    KeyRepository::setup(&keys).unwrap();
+    let database = Database::connect(url, PoolOptions::default())
+        .await
+        .unwrap()
+        .with_keys(KeyRepository::open(&keys).unwrap());
+    database.migrate().await.unwrap();
+    Bed { database, dir }
+}
+
+#[async_trait]
+impl TestBed for Bed {
+    type Journal = Database;
+
+    fn journal(&self) -> &Database {
+        &self.database
+    }
+
+    async fn insert(&self, record: OperationRecord) {
+        let operation = &record.operation;
+        let new = NewOperation {
+            operation,
+            steps: &record.steps,
+            map: &record.map,
+            locks: &[Lock::group(&operation.group_id)],
+            group: None,
+        };
+        self.database
+            .operation_insert(&new, operation.created_at)
+            .await
+            .unwrap();
+    }
+
+    async fn put_group(&self, group: Group, members: Vec<Member>) {
+        let project = group.primary.project_id.clone();
+        self.database.group_insert(&project, &group).await.unwrap();
+        for member in members {
+            let now = member.created_at;
+            self.database.member_insert(&member, now).await.unwrap();
+        }
+    }
+
+    async fn operation(&self, id: &OperationId) -> OperationRecord {
+        self.database.operation_show_by_id(id).await.unwrap()
+    }
+
+    async fn group(&self, id: &GroupId) -> (Group, Vec<Member>) {
+        let stored = self.database.group_show_by_id(id).await.unwrap();
+        (stored.group, self.database.member_list(id).await.unwrap())
+    }
+
+    async fn is_locked(&self, id: &OperationId) -> bool {
+        let group = self.operation(id).await.operation.group_id;
+        self.database
+            .lock_holder(&Lock::group(&group))
+            .await
+            .unwrap()
+            .is_some()
+    }
+}

@@ -1,0 +1,887 @@
+//! What the store promises to the services, on SQLite files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+mod bed;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bed::Bed;
+use chrono::{DateTime, TimeDelta, Utc};
+use protector_core::{
+    group::{Group, GroupStatus},
+    id::{EngineId, OperationId, ProjectId, SiteName},
+    journal::{Claim, Effect, Entry, Journal, OperationChange},
+    journal_conformance::{TestBed, group, member, operation},
+    member::Member,
+    operation::{OperationRecord, OperationState, StepProgress, StepState},
+    site::{Site, SiteScope, SiteStatus, TenantMapping},
+};
+use protector_store::{
+    Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, GroupStart, KeyRepository, Lock,
+    LockKind, MetadataDocument, NewOperation, Noun, OperationFilter, OperationSortKey, Page,
+    PoolOptions, PushResult, ReplicationPolicy, SortDir, StoreError,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+const PASSWORD: &str = "s3cret-of-the-service-user";
+const TOKEN: &str = "t0ken-of-array-a";
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(1_762_178_400 + seconds)
+}
+
+fn site(name: &str) -> Site {
+    Site {
+        id: format!("id-of-{name}").into(),
+        name: name.into(),
+        description: None,
+        auth_url: "http://10.0.0.1:5000/v3".to_owned(),
+        region_name: Some("RegionOne".to_owned()),
+        interface: "public".to_owned(),
+        username: "protector".to_owned(),
+        user_domain_name: "Default".to_owned(),
+        project_name: "service".to_owned(),
+        project_domain_name: "Default".to_owned(),
+        cacert: None,
+        status: SiteStatus::Active,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+fn policy(group: &Group) -> ReplicationPolicy {
+    ReplicationPolicy {
+        group_id: group.id.clone(),
+        primary_fa_url: "mock://array-a".to_owned(),
+        secondary_fa_url: "mock://array-b".to_owned(),
+        primary_fa_api_token: Some(SecretString::from(TOKEN)),
+        secondary_fa_api_token: None,
+        rpo_minutes: 15,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+fn project() -> ProjectId {
+    "project-a".into()
+}
+
+/// A group of one member, `active` at version 2, and an operation to move it.
+async fn protected(bed: &Bed, number: u32) -> (Group, Member, OperationRecord) {
+    let record = operation(number);
+    let group = Group {
+        status: GroupStatus::Active,
+        version: 1,
+        name: format!("group-{number}"),
+        ..group(&record)
+    };
+    let member = member(&record, "web-server-1");
+    bed.put_group(group, vec![member.clone()]).await;
+    let group = bed.group(&record.operation.group_id).await.0;
+    (group, member, record)
+}
+
+fn start(group: &Group) -> GroupStart {
+    GroupStart {
+        group_id: group.id.clone(),
+        from_status: group.status,
+        from_version: group.version,
+        status: GroupStatus::FailingOver,
+    }
+}
+
+async fn begin(
+    database: &Database,
+    record: &OperationRecord,
+    group: &Group,
+) -> Result<(), StoreError> {
+    let new = NewOperation {
+        operation: &record.operation,
+        steps: &record.steps,
+        map: &record.map,
+        locks: &[Lock::group(&group.id)],
+        group: Some(start(group)),
+    };
+    database.operation_insert(&new, at(1)).await
+}
+
+async fn version(database: &Database, group: &Group) -> u64 {
+    database
+        .group_show_by_id(&group.id)
+        .await
+        .unwrap()
+        .group
+        .version
+}
+
+#[tokio::test]
+async fn migrations_run_from_empty_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::connect(&bed::sqlite_url(&dir), PoolOptions::default())
+        .await
+        .unwrap();
+    let refusal = database.require_current_schema().await.unwrap_err();
+    assert!(
+        refusal.to_string().contains("protector-manage db sync"),
+        "{refusal}"
+    );
+    assert_eq!(database.schema_version().await.unwrap().applied, None);
+    database.migrate().await.unwrap();
+    database.migrate().await.unwrap();
+    database.require_current_schema().await.unwrap();
+    let version = database.schema_version().await.unwrap();
+    assert_eq!(version.applied, version.newest);
+    assert!(version.pending.is_empty());
+    assert_eq!(
+        database.pending_migrations().await.unwrap(),
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test]
+async fn a_memory_database_works_too() {
+    let url = SecretString::from("sqlite::memory:");
+    let database = Database::connect(&url, PoolOptions::default())
+        .await
+        .unwrap();
+    database.migrate().await.unwrap();
+    assert_eq!(database.site_list().await.unwrap(), vec![]);
+}
+
+#[tokio::test]
+async fn a_bad_connection_url_is_refused_without_repeating_it() {
+    for url in [
+        "postgresql://u:hunter2@h/d",
+        "mysql://u:hunter2@h:port/d",
+        "",
+    ] {
+        let refusal = Database::connect(&SecretString::from(url), PoolOptions::default())
+            .await
+            .unwrap_err();
+        assert!(matches!(refusal, StoreError::BadConnection(_)), "{refusal}");
+        assert!(!refusal.to_string().contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn a_site_keeps_its_password_to_itself() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let site_a = site("site-a");
+    let password = SecretString::from(PASSWORD);
+    db.site_insert(&site_a, &password).await.unwrap();
+    assert_eq!(db.site_show("site-a").await.unwrap(), site_a);
+    assert_eq!(db.site_show("id-of-site-a").await.unwrap(), site_a);
+    let name = SiteName::new("site-a");
+    let kept = db.site_password(&name).await.unwrap();
+    assert_eq!(kept.expose_secret(), PASSWORD);
+
+    let changed = Site {
+        description: Some("first".to_owned()),
+        name: "site-1".into(),
+        ..site_a.clone()
+    };
+    db.site_update(&changed, None).await.unwrap();
+    assert_eq!(db.site_list().await.unwrap(), vec![changed]);
+    let kept = db.site_password(&"site-1".into()).await.unwrap();
+    assert_eq!(kept.expose_secret(), PASSWORD);
+
+    let twice = db.site_insert(&site("site-1"), &password).await;
+    assert!(matches!(
+        twice,
+        Err(StoreError::Duplicate {
+            what: Noun::Site,
+            ..
+        })
+    ));
+    db.site_delete("site-1").await.unwrap();
+    assert!(matches!(
+        db.site_show("site-1").await,
+        Err(StoreError::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_site_in_use_is_neither_deleted_nor_renamed() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let password = SecretString::from(PASSWORD);
+    db.site_insert(&site("site-a"), &password).await.unwrap();
+    protected(&bed, 1).await;
+    let refusal = db.site_delete("site-a").await.unwrap_err();
+    assert!(refusal.to_string().contains("1 protection groups"));
+    let renamed = Site {
+        name: "site-z".into(),
+        ..site("site-a")
+    };
+    assert!(matches!(
+        db.site_update(&renamed, None).await,
+        Err(StoreError::InUse { .. })
+    ));
+}
+
+#[tokio::test]
+async fn no_secret_is_readable_in_the_database_file_or_in_debug() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, ..) = protected(&bed, 1).await;
+    db.site_insert(&site("site-a"), &SecretString::from(PASSWORD))
+        .await
+        .unwrap();
+    db.policy_insert(&policy(&group), at(1)).await.unwrap();
+    let document = db.metadata_document(&group.id).await.unwrap();
+    assert!(document.to_json().unwrap().to_string().contains(TOKEN));
+    let shown = format!("{db:?} {document:?} {:?}", db.policy_show(&group.id).await);
+    assert!(!shown.contains(TOKEN), "{shown}");
+
+    for file in std::fs::read_dir(bed.dir.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        for secret in [PASSWORD, TOKEN] {
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!found, "{} holds a secret", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_outlive_a_rotation_that_another_process_made() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    db.site_insert(&site("site-a"), &SecretString::from("old"))
+        .await
+        .unwrap();
+    KeyRepository::rotate(&bed.dir.path().join("keys")).unwrap();
+    let other = bed.another().await;
+    other
+        .site_insert(&site("site-b"), &SecretString::from("new"))
+        .await
+        .unwrap();
+    for (name, password) in [("site-a", "old"), ("site-b", "new")] {
+        for database in [db, &other] {
+            let kept = database.site_password(&name.into()).await.unwrap();
+            assert_eq!(kept.expose_secret(), password);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_project_has_one_counterpart_on_a_site() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let scope = |site: &str, project: &str| SiteScope {
+        site: site.into(),
+        project_id: project.into(),
+    };
+    let mapping = |id: &str, primary: SiteScope, secondary: SiteScope| TenantMapping {
+        id: id.into(),
+        primary,
+        secondary,
+        created_at: at(0),
+    };
+    let first = mapping("m1", scope("site-a", "pa"), scope("site-b", "pb"));
+    db.tenant_mapping_insert(&first).await.unwrap();
+    for second in [
+        mapping("m2", scope("site-a", "pa"), scope("site-b", "other")),
+        mapping("m3", scope("site-a", "other"), scope("site-b", "pb")),
+        mapping("m4", scope("site-b", "pb"), scope("site-a", "other")),
+    ] {
+        assert!(matches!(
+            db.tenant_mapping_insert(&second).await,
+            Err(StoreError::Duplicate { .. })
+        ));
+    }
+    let there = db
+        .tenant_project_on(&scope("site-a", "pa"), &"site-b".into())
+        .await
+        .unwrap();
+    assert_eq!(there, Some("pb".into()));
+    let back = db
+        .tenant_project_on(&scope("site-b", "pb"), &"site-a".into())
+        .await
+        .unwrap();
+    assert_eq!(back, Some("pa".into()));
+    assert_eq!(db.tenant_mapping_list().await.unwrap(), vec![first.clone()]);
+    db.tenant_mapping_delete(&first.id).await.unwrap();
+    assert!(matches!(
+        db.tenant_mapping_delete(&first.id).await,
+        Err(StoreError::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_group_is_found_in_its_project_only() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, ..) = protected(&bed, 1).await;
+    for key in [group.id.as_str(), group.name.as_str()] {
+        let stored = db.group_show(&project(), key).await.unwrap();
+        assert_eq!(stored.group, group);
+        assert_eq!(stored.member_count, 1);
+        assert_eq!(stored.local_project_id, project());
+        assert!(matches!(
+            db.group_show(&"other".into(), key).await,
+            Err(StoreError::NotFound { .. })
+        ));
+    }
+    let namesake = Group {
+        id: "another".into(),
+        ..group.clone()
+    };
+    assert!(matches!(
+        db.group_insert(&project(), &namesake).await,
+        Err(StoreError::Duplicate { .. })
+    ));
+    db.group_insert(&"other".into(), &namesake).await.unwrap();
+}
+
+#[tokio::test]
+async fn groups_are_listed_page_by_page() {
+    let bed = bed::sqlite("").await;
+    for number in 1..=5 {
+        protected(&bed, number).await;
+    }
+    let filter = GroupFilter {
+        project_id: Some(project()),
+        ..GroupFilter::default()
+    };
+    for (key, dir, expected) in [
+        (GroupSortKey::Name, SortDir::Asc, [1, 2, 3, 4, 5]),
+        (GroupSortKey::Name, SortDir::Desc, [5, 4, 3, 2, 1]),
+        // All were made at the same time: the id decides.
+        (GroupSortKey::CreatedAt, SortDir::Desc, [5, 4, 3, 2, 1]),
+        (GroupSortKey::Status, SortDir::Asc, [1, 2, 3, 4, 5]),
+    ] {
+        let mut page = Page {
+            limit: 2,
+            marker: None,
+            sort_key: key,
+            sort_dir: dir,
+        };
+        let mut names = Vec::new();
+        loop {
+            let listed = bed.database.group_list(&filter, &page).await.unwrap();
+            page.marker = listed.items.last().map(|item| item.group.id.to_string());
+            names.extend(listed.items.into_iter().map(|item| item.group.name));
+            if !listed.more {
+                break;
+            }
+        }
+        assert_eq!(names, expected.map(|number| format!("group-{number}")));
+    }
+    let page = Page {
+        limit: 2,
+        marker: Some("unknown".to_owned()),
+        sort_key: GroupSortKey::Name,
+        sort_dir: SortDir::Asc,
+    };
+    assert_eq!(
+        bed.database.group_list(&filter, &page).await,
+        Err(StoreError::MarkerNotFound("unknown".to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn each_change_raises_the_version() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, member, record) = protected(&bed, 1).await;
+    let mut last = version(db, &group).await;
+    let mut grown = async |what: &str| {
+        let now = version(db, &group).await;
+        assert_eq!(now, last + 1, "{what}");
+        last = now;
+    };
+    let change = GroupChange {
+        description: Some(Some("new".to_owned())),
+        networks: Some([("x".to_owned(), "y".to_owned())].into()),
+        ..GroupChange::default()
+    };
+    let changed = db.group_update(&group.id, &change, at(9)).await.unwrap();
+    assert_eq!(changed.group.description.as_deref(), Some("new"));
+    assert_eq!(changed.group.updated_at, at(9));
+    assert_eq!(changed.group.mappings.flavors, group.mappings.flavors);
+    grown("group_update").await;
+    let second = protector_core::journal_conformance::member(&record, "db");
+    db.member_insert(&second, at(9)).await.unwrap();
+    grown("member_insert").await;
+    let error = Member {
+        status: protector_core::member::MemberStatus::Error,
+        ..member.clone()
+    };
+    db.member_update(&error, at(9)).await.unwrap();
+    grown("member_update").await;
+    assert_eq!(
+        db.member_show(&group.id, "web-server-1").await.unwrap(),
+        error
+    );
+    db.member_delete(&group.id, "server-db", at(9))
+        .await
+        .unwrap();
+    grown("member_delete").await;
+    db.policy_insert(&policy(&group), at(9)).await.unwrap();
+    grown("policy_insert").await;
+    let mut changed = policy(&group);
+    changed.rpo_minutes = 5;
+    changed.primary_fa_api_token = None;
+    db.policy_update(&changed, at(9)).await.unwrap();
+    grown("policy_update").await;
+    let shown = db.policy_show(&group.id).await.unwrap();
+    assert_eq!(shown.rpo_minutes, 5);
+    assert!(shown.primary_fa_api_token.is_none());
+    db.policy_delete(&group.id, at(9)).await.unwrap();
+    grown("policy_delete").await;
+    begin(
+        db,
+        &record,
+        &db.group_show_by_id(&group.id).await.unwrap().group,
+    )
+    .await
+    .unwrap();
+    grown("operation_insert").await;
+
+    // A refused change leaves the version alone.
+    assert!(db.member_insert(&member, at(9)).await.is_err());
+    assert_eq!(version(db, &group).await, last);
+}
+
+#[tokio::test]
+async fn of_two_failovers_at_once_one_starts() {
+    let bed = bed::sqlite("").await;
+    let (group, _, first) = protected(&bed, 1).await;
+    let other = bed.another().await;
+    let mut second = first.clone();
+    second.operation.id = OperationId::new("op-second");
+    let (a, b) = tokio::join!(
+        begin(&bed.database, &first, &group),
+        begin(&other, &second, &group)
+    );
+    let (winner, loser) = match (a, b) {
+        (Ok(()), Err(refusal)) => (&first, refusal),
+        (Err(refusal), Ok(())) => (&second, refusal),
+        other => panic!("one of two must win: {other:?}"),
+    };
+    assert_eq!(
+        loser,
+        StoreError::Locked {
+            kind: LockKind::Group,
+            resource_id: group.id.to_string(),
+            by_operation: winner.operation.id.clone(),
+        }
+    );
+    let moving = bed.database.operation_moving(&group.id).await.unwrap();
+    assert_eq!(moving.unwrap().operation.id, winner.operation.id);
+    let stored = bed.database.group_show_by_id(&group.id).await.unwrap();
+    assert_eq!(stored.group.status, GroupStatus::FailingOver);
+    let all = list(&bed.database, OperationFilter::default()).await;
+    assert_eq!(all, vec![winner.operation.id.clone()]);
+}
+
+#[tokio::test]
+async fn an_operation_planned_from_an_older_group_is_refused_whole() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, _, record) = protected(&bed, 1).await;
+    let older = Group {
+        version: group.version - 1,
+        ..group.clone()
+    };
+    assert_eq!(
+        begin(db, &record, &older).await,
+        Err(StoreError::GroupChanged {
+            status: GroupStatus::Active,
+            version: group.version,
+        })
+    );
+    let mut broken = record.clone();
+    broken.steps[1].position = 0;
+    assert!(begin(db, &broken, &group).await.is_err());
+    assert_eq!(bed.group(&group.id).await.0, group);
+    assert_eq!(db.lock_holder(&Lock::group(&group.id)).await.unwrap(), None);
+    assert_eq!(list(db, OperationFilter::default()).await, vec![]);
+}
+
+#[tokio::test]
+async fn a_group_under_way_keeps_its_members() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, member, record) = protected(&bed, 1).await;
+    begin(db, &record, &group).await.unwrap();
+    let added = protector_core::journal_conformance::member(&record, "db");
+    for refusal in [
+        db.member_insert(&added, at(2)).await.unwrap_err(),
+        db.member_update(&member, at(2)).await.unwrap_err(),
+        db.member_delete(&group.id, "web-server-1", at(2))
+            .await
+            .unwrap_err(),
+        db.group_delete(&group.id).await.unwrap_err(),
+    ] {
+        assert!(matches!(refusal, StoreError::Locked { .. }), "{refusal}");
+    }
+    assert_eq!(db.member_list(&group.id).await.unwrap(), vec![member]);
+}
+
+async fn list(database: &Database, filter: OperationFilter) -> Vec<OperationId> {
+    let page = Page {
+        limit: 100,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Desc,
+    };
+    let listed = database.operation_list(&filter, &page).await.unwrap();
+    assert!(!listed.more);
+    listed
+        .items
+        .into_iter()
+        .map(|record| record.operation.id)
+        .collect()
+}
+
+#[tokio::test]
+async fn operations_are_listed_by_what_is_asked_for() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    for number in 1..=3 {
+        bed.insert(operation(number)).await;
+    }
+    let mut child = operation(4);
+    child.operation.parent_id = Some(operation(1).operation.id);
+    child.operation.project_id = "other".into();
+    bed.insert(child.clone()).await;
+    let ids = |numbers: &[u32]| -> Vec<OperationId> {
+        numbers
+            .iter()
+            .map(|number| operation(*number).operation.id)
+            .collect()
+    };
+    let all = OperationFilter::default;
+    assert_eq!(list(db, all()).await, ids(&[4, 3, 2, 1]));
+    let mine = OperationFilter {
+        project_id: Some(project()),
+        ..all()
+    };
+    assert_eq!(list(db, mine).await, ids(&[3, 2, 1]));
+    let of_group = OperationFilter {
+        group_id: Some(operation(2).operation.group_id),
+        ..all()
+    };
+    assert_eq!(list(db, of_group).await, ids(&[2]));
+    let running = OperationFilter {
+        states: vec![OperationState::Running, OperationState::Unwinding],
+        ..all()
+    };
+    assert_eq!(list(db, running).await, vec![]);
+    let children = db.operation_children(&ids(&[1])[0]).await.unwrap();
+    assert_eq!(children, vec![child.clone()]);
+    assert_eq!(
+        db.operation_steps(&child.operation.id).await.unwrap(),
+        child.steps
+    );
+    assert!(matches!(
+        db.operation_show(&project(), &child.operation.id).await,
+        Err(StoreError::NotFound { .. })
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_engines_claim_two_hundred_operations_once_each() {
+    let bed = bed::sqlite("").await;
+    for number in 1..=200 {
+        bed.insert(operation(number)).await;
+    }
+    let mut engines = Vec::new();
+    for number in 0..8 {
+        // Half of them share a process, half have one of their own.
+        let database = match number % 2 {
+            0 => bed.database.clone(),
+            _ => bed.another().await,
+        };
+        let engine = EngineId::new(format!("engine-{number}"));
+        engines.push(tokio::spawn(claim_all(database, engine)));
+    }
+    let mut claimed = Vec::new();
+    for engine in engines {
+        claimed.extend(engine.await.unwrap());
+    }
+    let distinct: BTreeSet<_> = claimed.iter().collect();
+    assert_eq!(claimed.len(), 200);
+    assert_eq!(distinct.len(), 200);
+}
+
+async fn claim_all(database: Database, engine: EngineId) -> Vec<OperationId> {
+    let mut claimed = Vec::new();
+    loop {
+        let claims = database
+            .claim(&engine, at(0), Duration::from_secs(60), 1, 16)
+            .await
+            .unwrap();
+        let lost_all = claims.is_empty() && database.claimable_count(at(0), 1).await.unwrap() == 0;
+        claimed.extend(claims.into_iter().map(|claim| claim.operation_id));
+        if lost_all {
+            return claimed;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_two_statements_leaves_nothing() {
+    let bed = bed::sqlite("").await;
+    let (group, member, record) = protected(&bed, 1).await;
+    begin(&bed.database, &record, &group).await.unwrap();
+    let before = (
+        bed.operation(&record.operation.id).await,
+        bed.group(&group.id).await,
+    );
+    let claim = claim(&bed.database).await;
+    // The third statement fails: two members with the same id.
+    let entry = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: at(3),
+        }),
+        steps: vec![(
+            0,
+            StepProgress {
+                state: StepState::Done,
+                ..StepProgress::default()
+            },
+        )],
+        effects: vec![Effect::GroupSwitched {
+            group_id: group.id.clone(),
+            current_primary_site: "site-b".into(),
+            status: GroupStatus::FailedOver,
+            members: vec![member.clone(), member],
+        }],
+    };
+    assert!(
+        bed.database
+            .record(&claim, at(3), entry.clone())
+            .await
+            .is_err()
+    );
+    let after = (
+        bed.operation(&record.operation.id).await,
+        bed.group(&group.id).await,
+    );
+    assert_eq!(after, before);
+    assert!(bed.is_locked(&record.operation.id).await);
+
+    // The same, cut off at a random point by dropping the work, as a killed process does.
+    let switched = good(entry);
+    let half = bed.database.record(&claim, at(3), switched.clone());
+    let cut = tokio::time::timeout(Duration::from_micros(200), half).await;
+    let record_now = bed.operation(&record.operation.id).await;
+    let group_now = bed.group(&group.id).await.0;
+    let settled = record_now.operation.state == OperationState::Completed;
+    let moved = group_now.current_primary_site.as_str() == "site-b";
+    assert_eq!(settled, moved, "all or nothing, also when cut off: {cut:?}");
+    assert_eq!(bed.is_locked(&record.operation.id).await, !settled);
+}
+
+fn good(entry: Entry) -> Entry {
+    let effects = entry
+        .effects
+        .into_iter()
+        .map(|effect| match effect {
+            Effect::GroupSwitched {
+                group_id,
+                current_primary_site,
+                status,
+                mut members,
+            } => {
+                members.truncate(1);
+                Effect::GroupSwitched {
+                    group_id,
+                    current_primary_site,
+                    status,
+                    members,
+                }
+            }
+            other => other,
+        })
+        .collect();
+    Entry { effects, ..entry }
+}
+
+async fn claim(database: &Database) -> Claim {
+    let engine = EngineId::new("engine-1");
+    let lease = Duration::from_secs(60);
+    let mut claims = database.claim(&engine, at(0), lease, 1, 1).await.unwrap();
+    claims.remove(0)
+}
+
+#[tokio::test]
+async fn what_was_changed_is_due_until_it_was_pushed() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, ..) = protected(&bed, 1).await;
+    let due = db.push_due(at(10), 5).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].group, group);
+    assert_eq!(due[0].local_project_id, project());
+
+    db.push_failed(&group.id, "connection refused", at(10), at(20))
+        .await
+        .unwrap();
+    assert_eq!(db.push_due(at(19), 5).await.unwrap(), vec![]);
+    let due = db.push_due(at(20), 5).await.unwrap();
+    assert_eq!(due[0].sync.failed_tries, 1);
+    assert_eq!(due[0].sync.last_result(), Some(PushResult::Failed));
+
+    // Changed while the push was under way: what was pushed is not the newest any more.
+    db.group_update(&group.id, &GroupChange::default(), at(21))
+        .await
+        .unwrap();
+    db.push_done(&group.id, group.version, at(22))
+        .await
+        .unwrap();
+    let due = db.push_due(at(22), 5).await.unwrap();
+    assert_eq!(due[0].group.version, group.version + 1);
+    assert_eq!(due[0].sync.failed_tries, 0);
+    db.push_done(&group.id, group.version + 1, at(23))
+        .await
+        .unwrap();
+    // A slow push of an older version changes nothing.
+    db.push_done(&group.id, group.version, at(24))
+        .await
+        .unwrap();
+    assert_eq!(db.push_due(at(30), 5).await.unwrap(), vec![]);
+    let sync = db.group_show_by_id(&group.id).await.unwrap().sync;
+    assert_eq!(sync.peer_version, Some(group.version + 1));
+    assert_eq!(sync.last_result(), Some(PushResult::Ok));
+
+    db.push_force(&group.id).await.unwrap();
+    assert_eq!(db.push_due(at(30), 5).await.unwrap().len(), 1);
+    db.peer_version_seen(&group.id, Some(3)).await.unwrap();
+    let sync = db.group_show_by_id(&group.id).await.unwrap().sync;
+    assert_eq!(sync.peer_version, Some(3));
+}
+
+#[tokio::test]
+async fn metadata_travels_to_the_other_site() {
+    let (here, there) = (bed::sqlite("").await, bed::sqlite("").await);
+    let (a, b) = (&here.database, &there.database);
+    let (group, member, record) = protected(&here, 1).await;
+    a.policy_insert(&policy(&group), at(1)).await.unwrap();
+    let first = a.metadata_document(&group.id).await.unwrap();
+    let sent = MetadataDocument::from_json(first.to_json().unwrap()).unwrap();
+    assert_eq!(sent, first);
+    let remote = ProjectId::new("project-b");
+    let number = sent.group.version;
+    assert_eq!(b.metadata_apply(&remote, number, &sent).await, Ok(number));
+    assert_eq!(b.metadata_apply(&remote, number, &sent).await, Ok(number));
+    let stored = b.group_show(&remote, &group.name).await.unwrap();
+    assert_eq!(stored.group, sent.group);
+    assert_eq!(stored.sync.peer_version, Some(number));
+    assert_eq!(b.member_list(&group.id).await.unwrap(), vec![member]);
+    let token = b.policy_show(&group.id).await.unwrap().primary_fa_api_token;
+    assert_eq!(token.unwrap().expose_secret(), TOKEN);
+    // What came from the other site is not sent back.
+    assert_eq!(b.push_due(at(99), 5).await.unwrap(), vec![]);
+
+    a.policy_delete(&group.id, at(2)).await.unwrap();
+    let second = a.metadata_document(&group.id).await.unwrap();
+    b.metadata_apply(&remote, number + 1, &second)
+        .await
+        .unwrap();
+    assert!(b.policy_find(&group.id).await.unwrap().is_none());
+    assert_eq!(
+        b.metadata_apply(&remote, number, &first).await,
+        Err(StoreError::StaleMetadata {
+            held: number + 1,
+            offered: number
+        })
+    );
+    let mut other = second.clone();
+    other.group.name = "something else".to_owned();
+    assert!(matches!(
+        b.metadata_apply(&remote, number + 1, &other).await,
+        Err(StoreError::StaleMetadata { .. })
+    ));
+    // Once again the other way: the group was changed over there.
+    b.group_update(&group.id, &GroupChange::default(), at(3))
+        .await
+        .unwrap();
+    let third = b.metadata_document(&group.id).await.unwrap();
+    a.metadata_apply(&project(), number + 2, &third)
+        .await
+        .unwrap();
+
+    let mut fourth = third.clone();
+    fourth.group.version += 1;
+    let held = b.group_show_by_id(&group.id).await.unwrap().group;
+    begin(b, &record, &held).await.unwrap();
+    fourth.group.version += 1;
+    assert!(matches!(
+        b.metadata_apply(&remote, fourth.group.version, &fourth)
+            .await,
+        Err(StoreError::Locked { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_metadata_document_must_fit() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let (group, ..) = protected(&bed, 1).await;
+    let document = db.metadata_document(&group.id).await.unwrap();
+    let number = document.group.version;
+    let mut stranger = document.clone();
+    stranger.members[0].group_id = "another".into();
+    for refusal in [
+        db.metadata_apply(&"elsewhere".into(), number, &document)
+            .await,
+        db.metadata_apply(&project(), number + 1, &document).await,
+        db.metadata_apply(&project(), number, &stranger).await,
+    ] {
+        assert!(matches!(refusal, Err(StoreError::BadDocument(_))));
+    }
+    // Another project of the group's may not take it over.
+    assert!(matches!(
+        db.metadata_apply(&"project-b".into(), number, &document)
+            .await,
+        Err(StoreError::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
+async fn engines_are_listed_as_they_last_reported() {
+    let bed = bed::sqlite("").await;
+    let db = &bed.database;
+    let mut engine = EngineRow {
+        id: "engine-1".into(),
+        host: "controller-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        book_version: 1,
+        started_at: at(0),
+        seen_at: at(0),
+        stopping: false,
+    };
+    db.engine_heartbeat(&engine).await.unwrap();
+    engine.seen_at = at(10);
+    engine.stopping = true;
+    db.engine_heartbeat(&engine).await.unwrap();
+    assert_eq!(db.engine_list().await.unwrap(), vec![engine.clone()]);
+    db.engine_delete(&engine.id).await.unwrap();
+    assert_eq!(db.engine_list().await.unwrap(), vec![]);
+}
+
+/// The API's handlers and the engine's tasks move between threads.
+#[test]
+fn futures_are_send() {
+    fn is_send<T: Send>(_: fn(&'static Database) -> T) {}
+    is_send(|db| db.site_delete(""));
+    is_send(|db| db.group_delete(Box::leak(Box::new("g".into()))));
+    is_send(|db| db.metadata_document(Box::leak(Box::new("g".into()))));
+    is_send(|db| db.operation_show_by_id(Box::leak(Box::new("o".into()))));
+}

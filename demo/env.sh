@@ -1,0 +1,48 @@
+# Shared settings of the demo. Everything it makes lives below $DEMO_DIR; nothing else on the machine is touched.
+DEMO_HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+DEMO_DIR="${DEMO_DIR:-$DEMO_HERE/.run/demo}"
+BIN="${PROTECTOR_BIN:-$DEMO_HERE/target/debug}"
+OPENSTACK="$DEMO_HERE/client/.venv/bin/openstack"
+
+# Ports: a cloud and its protector per site.
+declare -A CLOUD_PORT=([site-a]="${DEMO_CLOUD_PORT_A:-15000}" [site-b]="${DEMO_CLOUD_PORT_B:-25000}")
+declare -A API_PORT=([site-a]="${DEMO_API_PORT_A:-18788}" [site-b]="${DEMO_API_PORT_B:-28788}")
+
+export OS_CLIENT_CONFIG_FILE="$DEMO_DIR/clouds.yaml"
+export OS_CLOUD=site-a OS_SECONDARY_CLOUD=site-b
+export PYTHONWARNINGS=ignore
+
+openstack() { "$OPENSTACK" "$@"; }
+
+# start NAME COMMAND...: in the background, its output in $DEMO_DIR/log/NAME.log
+start() {
+  local name="$1"; shift
+  mkdir -p "$DEMO_DIR/log" "$DEMO_DIR/pid"
+  setsid "$@" >>"$DEMO_DIR/log/$name.log" 2>&1 </dev/null &
+  echo $! >"$DEMO_DIR/pid/$name"
+}
+
+# stop NAME [SIGNAL]
+stop() {
+  local file="$DEMO_DIR/pid/$1" pid
+  [ -s "$file" ] || return 0
+  pid="$(cat "$file")"
+  kill "-${2:-TERM}" "$pid" 2>/dev/null || true
+  while kill -0 "$pid" 2>/dev/null; do read -rt 0.05 <> <(:) || true; done
+  rm -f "$file"
+}
+
+# answers URL: wait until it does, up to 30 s
+answers() {
+  local deadline=$((SECONDS + 30))
+  until curl -sf -o /dev/null "$1"; do
+    [ $SECONDS -lt $deadline ] || { echo "$1 does not answer; see $DEMO_DIR/log" >&2; return 1; }
+    read -rt 0.1 <> <(:) || true
+  done
+}
+
+# say TEXT...: what the demo does next
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# run COMMAND...: show it as typed, then run it
+run() { printf '$ %s\n' "$*"; "$@"; }
