@@ -186,6 +186,14 @@ def test_ctrl_c_during_the_wait(clouds, run, monkeypatch):
     assert f"openstack dr operation show {operation()['id']}" in result.err
 
 
+def test_a_narrow_terminal_gets_the_bar_without_the_id(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    Progress(stream).update(operation(status="running", progress=7, phase="manage_volumes"))
+    assert stream.getvalue() == f"\r\033[Kfailover [##{'.' * 28}]   7 % manage_volumes"
+
+
 def test_a_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     stream = io.StringIO()

@@ -115,6 +115,11 @@ def wait():
             err = 'not up: %s' % sorted(need - up)
         except Exception as e:  # noqa
             err = repr(e)
+        for n in need:
+            with open(os.path.join(E['RUN'], n + '.pid')) as f:
+                if not os.path.exists('/proc/' + f.read().strip()):
+                    sys.exit('%s: %s has ended, see %s/%s.log' % (
+                        E['SITE'], n, E['LOG'], n))
         if time.time() > deadline:
             sys.exit('%s: not ready: %s' % (E['SITE'], err))
         time.sleep(1)

@@ -23,10 +23,12 @@ infra_up() {
     RABBITMQ_ENABLED_PLUGINS_FILE="$ETC/rabbitmq-plugins" RABBITMQ_PID_FILE="$RUN/rabbitmq.internal.pid" \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none" \
     "$rmq/rabbitmq-server"
-  if [ ! -d "$STATE/mysql/mysql" ]; then
-    mariadb-install-db --no-defaults --user="$DB_OS_USER" --datadir="$STATE/mysql" \
+  if [ ! -e "$STATE/.mysql-made" ]; then
+    # Its own tmpdir: two of these at a time remove each other's temporary tables.
+    mariadb-install-db --no-defaults --user="$DB_OS_USER" --datadir="$STATE/mysql" --tmpdir="$STATE/mysql-tmp" \
       --auth-root-authentication-method=socket --auth-root-socket-user="$DB_OS_USER" --skip-test-db \
-      >"$LOG/mysql-install.out" 2>&1
+      >"$LOG/mysql-install.out" 2>&1 || { echo "$SITE: no database made, see $LOG/mysql-install.out" >&2; return 1; }
+    touch "$STATE/.mysql-made"
   fi
   spawn mysql mariadbd --defaults-file="$ETC/my.cnf"
   local i
@@ -95,7 +97,7 @@ migrate() { # the projects' own schema migrations, three lines of them side by s
 # Fresh schemas are the same on every site, so only the first site migrates: the others, and the same
 # site after a wipe, load what that left. The name of the dump changes with the pinned packages.
 schemas() {
-  local key dump; key="$(cat "$TESTBED_HERE"/{constraints,requirements}.txt "$TESTBED_HERE/up.sh" | sha256sum | cut -c1-16)"
+  local key dump; key="$({ cat "$TESTBED_HERE"/{constraints,requirements}.txt; declare -f migrate; } | sha256sum | cut -c1-16)"
   dump="$TESTBED_CACHE/schemas-$key.sql"
   mkdir -p "$TESTBED_CACHE"
   for db in $DATABASES; do echo "CREATE DATABASE IF NOT EXISTS $db CHARACTER SET utf8mb3;"; done | sql
@@ -144,13 +146,13 @@ services_up() {
   api neutron --pyargv "--log-file $LOG/neutron-api.log"
   api nova-api --pyargv "--log-file $LOG/nova-api.log"
   api cinder-api --pyargv "--config-file $ETC/cinder/cinder.conf --log-file $LOG/cinder-api.log"
-  spawn nova-conductor "$B/nova-conductor" --config-file "$ETC/nova/nova.conf"
-  spawn nova-scheduler "$B/nova-scheduler" --config-file "$ETC/nova/nova.conf"
   spawn cinder-scheduler "$B/cinder-scheduler" --config-file "$ETC/cinder/cinder.conf"
   spawn cinder-volume "$B/cinder-volume" --config-file "$ETC/cinder/cinder.conf"
   ready keystone "$PORT_KEYSTONE"
   [ -e "$STATE/.registered" ] || { python bootstrap.py identity && touch "$STATE/.registered"; }
-  # Nova's compute service looks for Placement in the catalogue when it starts.
+  # Nova's workers ask Keystone for Placement's address when they start, and give up without it.
+  spawn nova-conductor "$B/nova-conductor" --config-file "$ETC/nova/nova.conf"
+  spawn nova-scheduler "$B/nova-scheduler" --config-file "$ETC/nova/nova.conf"
   ready placement "$PORT_PLACEMENT"
   spawn nova-compute "$B/nova-compute" --config-file "$ETC/nova/nova.conf"
   ready glance "$PORT_GLANCE"; ready neutron "$PORT_NEUTRON"; ready nova-api "$PORT_NOVA"; ready cinder-api "$PORT_CINDER"

@@ -68,10 +68,11 @@ class Progress:
         where = operation.get("phase") or operation["status"]
         head = f"{operation['operation_type']} {operation['id']}"
         if self._bar:
-            filled = _BAR * percent // 100
-            bar = "#" * filled + "." * (_BAR - filled)
-            line = f"{head} [{bar}] {percent:3d} % {where}"
-            line = line[: shutil.get_terminal_size().columns - 1]
+            tail = f"{percent:3d} % {where}"
+            line = f"{head} {_bar(percent)} {tail}"
+            columns = shutil.get_terminal_size().columns - 1
+            if len(line) > columns:
+                line = f"{operation['operation_type']} {_bar(percent)} {tail}"[:columns]
             self._stream.write(f"\r\033[K{line}")
         else:
             line = f"{head} {percent} % {where}"
@@ -85,6 +86,11 @@ class Progress:
         if self._bar and self._last:
             self._stream.write("\n")
             self._stream.flush()
+
+
+def _bar(percent: int) -> str:
+    filled = _BAR * percent // 100
+    return "[" + "#" * filled + "." * (_BAR - filled) + "]"
 
 
 class Waiting(Command):

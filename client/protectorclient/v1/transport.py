@@ -140,7 +140,10 @@ class Transport:
     def _root(self) -> str:
         """Find the endpoint without its version and project, whichever way it is registered."""
         if self._base is None:
-            endpoint = self._reached(lambda: self._adapter.get_endpoint())
+            try:
+                endpoint = self._reached(lambda: self._adapter.get_endpoint())
+            except ksa.EndpointNotFound:
+                endpoint = None
             if not endpoint:
                 raise exceptions.CommandError(
                     f"Cloud '{self.cloud}' has no service of type 'protector' in its catalogue. "
@@ -166,6 +169,8 @@ class Transport:
             raise faults.Unreachable(
                 f"Cannot reach {self._place()}: {_innermost(error)}"
             ) from error
+        except ksa.EndpointNotFound:
+            raise
         except ksa.ClientException as error:
             raise exceptions.CommandError(f"Cloud '{self.cloud}': {error}") from error
 

@@ -130,9 +130,8 @@ pub async fn a_claim_takes_no_more_than_its_limit(bed: &impl TestBed) {
     for number in 1..=3 {
         bed.insert(operation(number)).await;
     }
-    let journal = bed.journal();
-    let taken = journal.claim(&engine("a"), at(0), LEASE, BOOK_VERSION, 2);
-    assert_eq!(taken.await.expect("claim").len(), 2);
+    let taken = claims_of(bed, "a", at(0), BOOK_VERSION, 2).await;
+    assert_eq!(taken.len(), 2);
     assert_eq!(claims(bed, "b", at(0)).await.len(), 1);
 }
 
@@ -141,9 +140,8 @@ pub async fn the_oldest_is_claimed_first(bed: &impl TestBed) {
     for number in 1..=3 {
         bed.insert(operation(number)).await;
     }
-    let journal = bed.journal();
-    let taken = journal.claim(&engine("a"), at(0), LEASE, BOOK_VERSION, 1);
-    assert_eq!(taken.await.expect("claim")[0].operation_id, id(1));
+    let taken = claims_of(bed, "a", at(0), BOOK_VERSION, 1).await;
+    assert_eq!(taken[0].operation_id, id(1));
 }
 
 /// A lease that ended is free for anybody, and the fence grows.
@@ -288,9 +286,8 @@ pub async fn a_newer_book_is_left_alone(bed: &impl TestBed) {
     newer.operation.book_version = BOOK_VERSION + 1;
     bed.insert(newer).await;
     assert_eq!(claims(bed, "old", at(0)).await, vec![]);
-    let journal = bed.journal();
-    let taken = journal.claim(&engine("new"), at(0), LEASE, BOOK_VERSION + 1, 9);
-    assert_eq!(taken.await.expect("claim").len(), 1);
+    let taken = claims_of(bed, "new", at(0), BOOK_VERSION + 1, 9).await;
+    assert_eq!(taken.len(), 1);
 }
 
 /// The end is the end.
@@ -312,9 +309,8 @@ pub async fn what_has_settled_is_never_claimed(bed: &impl TestBed) {
 pub async fn settling_releases_locks(bed: &impl TestBed) {
     bed.insert(operation(1)).await;
     bed.insert(operation(2)).await;
-    let journal = bed.journal();
-    let taken = journal.claim(&engine("a"), at(0), LEASE, BOOK_VERSION, 1);
-    let claim = taken.await.expect("claim").remove(0);
+    let mut taken = claims_of(bed, "a", at(0), BOOK_VERSION, 1).await;
+    let claim = taken.remove(0);
     start(bed, &claim).await;
     assert!(bed.is_locked(&id(1)).await);
     settle(bed, &claim, OperationState::Completed).await;
@@ -436,9 +432,18 @@ pub async fn a_parents_line_is_settled(bed: &impl TestBed) {
 }
 
 async fn claims(bed: &impl TestBed, name: &str, now: DateTime<Utc>) -> Vec<Claim> {
-    let journal = bed.journal();
-    journal
-        .claim(&engine(name), now, LEASE, BOOK_VERSION, 10)
+    claims_of(bed, name, now, BOOK_VERSION, 10).await
+}
+
+async fn claims_of(
+    bed: &impl TestBed,
+    name: &str,
+    now: DateTime<Utc>,
+    book_version: u32,
+    limit: usize,
+) -> Vec<Claim> {
+    bed.journal()
+        .claim(&engine(name), now, LEASE, book_version, limit)
         .await
         .expect("claim")
 }

@@ -140,13 +140,6 @@ impl Cx<'_> {
         }
     }
 
-    /// Notes the request id that a cloud gave to a call that changed something.
-    pub fn request(&mut self, id: Option<&str>) {
-        if let Some(id) = id {
-            self.memo.request_ids.push(id.to_owned());
-        }
-    }
-
     async fn write_memo(&self) -> Result<(), JournalError> {
         let progress = StepProgress {
             memo: self.memo.clone(),

@@ -45,10 +45,17 @@ impl Ask {
             path.push_str(&escape(segment));
         }
         // An empty id would turn DELETE /volumes/{id} into DELETE /volumes/, and dots climb in the path.
-        let bad = segments.iter().find(|segment| matches!(**segment, "" | "." | ".."));
+        let bad = segments
+            .iter()
+            .find(|segment| matches!(**segment, "" | "." | ".."));
         Self {
             fault: bad.map(|bad| format!("{bad:?} is not an id, in {method} {path} to {service}")),
-            call: Call { service, writes: !matches!(method, Method::GET | Method::HEAD), method, path },
+            call: Call {
+                service,
+                writes: !matches!(method, Method::GET | Method::HEAD),
+                method,
+                path,
+            },
             base: Base::Endpoint,
             query: Vec::new(),
             body: None,
@@ -67,11 +74,17 @@ impl Ask {
     }
 
     pub(crate) fn post(service: Service, segments: &[&str], body: Value) -> Self {
-        Self { body: Some(body), ..Self::new(Method::POST, service, segments) }
+        Self {
+            body: Some(body),
+            ..Self::new(Method::POST, service, segments)
+        }
     }
 
     pub(crate) fn put(service: Service, segments: &[&str], body: Value) -> Self {
-        Self { body: Some(body), ..Self::new(Method::PUT, service, segments) }
+        Self {
+            body: Some(body),
+            ..Self::new(Method::PUT, service, segments)
+        }
     }
 
     /// Adds a query parameter.
@@ -98,7 +111,10 @@ impl Ask {
     pub(crate) fn about_token(mut self, token: &SecretString) -> Self {
         match secret_header(token.expose_secret()) {
             Some(header) => self.subject = Some(header),
-            None => self.fault = Some("the token to be checked holds characters that no token has".to_owned()),
+            None => {
+                self.fault =
+                    Some("the token to be checked holds characters that no token has".to_owned())
+            }
         }
         self
     }
@@ -151,15 +167,27 @@ mod tests {
     #[test]
     fn an_id_cannot_leave_its_place_in_the_path() {
         let ask = Ask::delete(Service::Volume, &["volumes", "../servers/s1?force=true"]);
-        assert_eq!(ask.url("https://c/v3/p"), "https://c/v3/p/volumes/..%2Fservers%2Fs1%3Fforce%3Dtrue");
+        assert_eq!(
+            ask.url("https://c/v3/p"),
+            "https://c/v3/p/volumes/..%2Fservers%2Fs1%3Fforce%3Dtrue"
+        );
         for bad in ["", ".", ".."] {
-            assert!(Ask::delete(Service::Volume, &["volumes", bad]).check().is_err());
+            assert!(
+                Ask::delete(Service::Volume, &["volumes", bad])
+                    .check()
+                    .is_err()
+            );
         }
     }
 
     #[test]
     fn queries_are_escaped() {
-        let ask = Ask::get(Service::Volume, &["volumes", "detail"]).query("metadata", r#"{"a": "b&c"}"#).query("limit", "5");
-        assert_eq!(ask.url("https://c/"), "https://c/volumes/detail?metadata=%7B%22a%22%3A%20%22b%26c%22%7D&limit=5");
+        let ask = Ask::get(Service::Volume, &["volumes", "detail"])
+            .query("metadata", r#"{"a": "b&c"}"#)
+            .query("limit", "5");
+        assert_eq!(
+            ask.url("https://c/"),
+            "https://c/volumes/detail?metadata=%7B%22a%22%3A%20%22b%26c%22%7D&limit=5"
+        );
     }
 }

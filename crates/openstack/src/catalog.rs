@@ -45,13 +45,15 @@ impl FromStr for Interface {
             "public" => Ok(Self::Public),
             "internal" => Ok(Self::Internal),
             "admin" => Ok(Self::Admin),
-            _ => Err(CloudError::Setup(format!("interface {text:?} is none of public, internal, admin"))),
+            _ => Err(CloudError::Setup(format!(
+                "interface {text:?} is none of public, internal, admin"
+            ))),
         }
     }
 }
 
 /// One endpoint of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Endpoint {
     /// `public`, `internal` or `admin`.
     pub interface: String,
@@ -118,39 +120,66 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CloudError::NoEndpoint`] with what the catalogue has instead.
-    pub fn endpoint(&self, service: Service, interface: Interface, region: Option<&str>) -> Result<&str, CloudError> {
-        let of_type = |name: &&str| self.0.iter().filter(|entry| entry.service_type == **name).flat_map(|e| &e.endpoints);
-        let all: Vec<&Endpoint> = service.types().iter().flat_map(|name| of_type(&name)).collect();
-        let fitting = service.types().iter().find_map(|name| {
-            let urls: BTreeSet<(&Option<String>, &str)> = of_type(&name)
-                .filter(|endpoint| endpoint.interface == interface.as_str())
-                .filter(|endpoint| region.is_none() || endpoint.region_id.as_deref() == region)
-                .map(|endpoint| (&endpoint.region_id, endpoint.url.as_str()))
-                .collect();
-            (!urls.is_empty()).then_some(urls)
-        });
-        match fitting.as_ref().map(|urls| urls.len()) {
-            Some(1) => fitting.and_then(|urls| urls.into_iter().next()).map(|(_, url)| url),
-            _ => None,
+    pub fn endpoint(
+        &self,
+        service: Service,
+        interface: Interface,
+        region: Option<&str>,
+    ) -> Result<&str, CloudError> {
+        let fits = |endpoint: &&Endpoint| {
+            endpoint.interface == interface.as_str()
+                && (region.is_none() || endpoint.region_id.as_deref() == region)
+        };
+        // The first of the service's types that has a fitting endpoint decides: older ones may lead to older APIs.
+        let fitting = service
+            .types()
+            .iter()
+            .map(|name| self.of_type(name).filter(fits).collect::<BTreeSet<_>>());
+        let fitting: Vec<&Endpoint> = fitting
+            .into_iter()
+            .find(|found| !found.is_empty())
+            .into_iter()
+            .flatten()
+            .collect();
+        match fitting.as_slice() {
+            [only] => Ok(&only.url),
+            others => Err(CloudError::NoEndpoint {
+                service,
+                wanted: match region {
+                    Some(region) => format!("for interface {interface} in region {region}"),
+                    None if others.is_empty() => format!("for interface {interface}"),
+                    None => {
+                        format!("for interface {interface} that is the only one (name a region)")
+                    }
+                },
+                offered: offer(service.types().iter().flat_map(|name| self.of_type(name))),
+            }),
         }
-        .ok_or_else(|| CloudError::NoEndpoint {
-            service,
-            wanted: match region {
-                Some(region) => format!("for interface {interface} in region {region}"),
-                None if fitting.is_some() => format!("for interface {interface} that is the only one (name a region)"),
-                None => format!("for interface {interface}"),
-            },
-            offered: offer(&all),
-        })
+    }
+
+    fn of_type(&self, name: &str) -> impl Iterator<Item = &Endpoint> {
+        self.0
+            .iter()
+            .filter(move |entry| entry.service_type == name)
+            .flat_map(|entry| &entry.endpoints)
     }
 }
 
-fn offer(endpoints: &[&Endpoint]) -> String {
+fn offer<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> String {
     let pairs: BTreeSet<String> = endpoints
-        .iter()
-        .map(|endpoint| format!("{} in {}", endpoint.interface, endpoint.region_id.as_deref().unwrap_or("no region")))
+        .map(|endpoint| {
+            format!(
+                "{} in {}",
+                endpoint.interface,
+                endpoint.region_id.as_deref().unwrap_or("no region")
+            )
+        })
         .collect();
-    if pairs.is_empty() { "none at all".to_owned() } else { pairs.into_iter().collect::<Vec<_>>().join(", ") }
+    if pairs.is_empty() {
+        "none at all".to_owned()
+    } else {
+        pairs.into_iter().collect::<Vec<_>>().join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -174,23 +203,44 @@ mod tests {
     fn finds_by_type_alias_interface_and_region() {
         let catalog = catalog();
         let find = |service, interface, region| catalog.endpoint(service, interface, region);
-        assert_eq!(find(Service::Volume, Interface::Public, Some("south")), Ok("https://s/volume/v3/p1"));
-        assert_eq!(find(Service::Volume, Interface::Internal, None), Ok("https://n.int/v3/p1"));
-        assert_eq!(find(Service::Compute, Interface::Public, Some("north")), Ok("https://n/v2.1"));
+        assert_eq!(
+            find(Service::Volume, Interface::Public, Some("south")),
+            Ok("https://s/volume/v3/p1")
+        );
+        assert_eq!(
+            find(Service::Volume, Interface::Internal, None),
+            Ok("https://n.int/v3/p1")
+        );
+        assert_eq!(
+            find(Service::Compute, Interface::Public, Some("north")),
+            Ok("https://n/v2.1")
+        );
     }
 
     #[test]
     fn never_guesses_and_says_what_there_is() {
         let catalog = catalog();
-        let several = catalog.endpoint(Service::Volume, Interface::Public, None).unwrap_err().to_string();
-        assert!(several.contains("name a region") && several.contains("public in south"), "{several}");
-        let missing = catalog.endpoint(Service::Image, Interface::Public, Some("north")).unwrap_err().to_string();
+        let several = catalog
+            .endpoint(Service::Volume, Interface::Public, None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            several.contains("name a region") && several.contains("public in south"),
+            "{several}"
+        );
+        let missing = catalog
+            .endpoint(Service::Image, Interface::Public, Some("north"))
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             missing,
             "the catalogue has no Glance endpoint for interface public in region north; it offers none at all. \
              Register the endpoint, or correct region_name and interface of the site"
         );
-        let wrong = catalog.endpoint(Service::Compute, Interface::Admin, Some("south")).unwrap_err().to_string();
+        let wrong = catalog
+            .endpoint(Service::Compute, Interface::Admin, Some("south"))
+            .unwrap_err()
+            .to_string();
         assert!(wrong.contains("it offers public in north"), "{wrong}");
     }
 

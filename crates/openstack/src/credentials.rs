@@ -42,14 +42,19 @@ pub struct Credentials {
 impl Credentials {
     /// The same user in another project.
     pub fn in_project(&self, project: ProjectId) -> Self {
-        Self { project: ProjectScope::Id(project), ..self.clone() }
+        Self {
+            project: ProjectScope::Id(project),
+            ..self.clone()
+        }
     }
 
     /// The body of `POST /v3/auth/tokens`. It holds the password.
     pub(crate) fn auth_body(&self) -> Value {
         let scope = match &self.project {
             ProjectScope::Id(id) => json!({"project": {"id": id}}),
-            ProjectScope::Name { name, domain } => json!({"project": {"name": name, "domain": {"name": domain}}}),
+            ProjectScope::Name { name, domain } => {
+                json!({"project": {"name": name, "domain": {"name": domain}}})
+            }
         };
         json!({"auth": {
             "identity": {

@@ -18,7 +18,12 @@ pub(crate) fn identity(auth_url: &str) -> String {
 pub(crate) fn complete(service: Service, url: &str, project: Option<&ProjectId>) -> String {
     let mut base = url.trim_end_matches('/').to_owned();
     if let Some(project) = project {
-        for placeholder in ["%(project_id)s", "%(tenant_id)s", "$(project_id)s", "$(tenant_id)s"] {
+        for placeholder in [
+            "%(project_id)s",
+            "%(tenant_id)s",
+            "$(project_id)s",
+            "$(tenant_id)s",
+        ] {
             base = base.replace(placeholder, project.as_str());
         }
     }
@@ -34,11 +39,15 @@ pub(crate) fn complete(service: Service, url: &str, project: Option<&ProjectId>)
 pub(crate) fn version_root(base: &str) -> String {
     let is_version = |segment: &str| {
         segment.strip_prefix('v').is_some_and(|rest| {
-            rest.starts_with(|c: char| c.is_ascii_digit()) && rest.chars().all(|c| c.is_ascii_digit() || c == '.')
+            rest.starts_with(|c: char| c.is_ascii_digit())
+                && rest.chars().all(|c| c.is_ascii_digit() || c == '.')
         })
     };
     let segments: Vec<&str> = base.trim_end_matches('/').split('/').collect();
-    let kept = segments.iter().rposition(|segment| is_version(segment)).map_or(segments.len(), |at| at + 1);
+    let kept = segments
+        .iter()
+        .rposition(|segment| is_version(segment))
+        .map_or(segments.len(), |at| at + 1);
     format!("{}/", segments[..kept].join("/"))
 }
 
@@ -50,29 +59,58 @@ mod tests {
     fn endpoints_are_completed() {
         let project = ProjectId::new("p1");
         let done = |service, url| complete(service, url, Some(&project));
-        assert_eq!(done(Service::Network, "http://n:9696/"), "http://n:9696/v2.0");
-        assert_eq!(done(Service::Network, "http://n/networking/v2.0"), "http://n/networking/v2.0");
+        assert_eq!(
+            done(Service::Network, "http://n:9696/"),
+            "http://n:9696/v2.0"
+        );
+        assert_eq!(
+            done(Service::Network, "http://n/networking/v2.0"),
+            "http://n/networking/v2.0"
+        );
         assert_eq!(done(Service::Image, "http://g/image"), "http://g/image/v2");
-        assert_eq!(done(Service::Volume, "http://c/volume/v3"), "http://c/volume/v3/p1");
-        assert_eq!(done(Service::Volume, "http://c/volume/v3/p1"), "http://c/volume/v3/p1");
-        assert_eq!(done(Service::Volume, "http://c/v3/%(project_id)s"), "http://c/v3/p1");
+        assert_eq!(
+            done(Service::Volume, "http://c/volume/v3"),
+            "http://c/volume/v3/p1"
+        );
+        assert_eq!(
+            done(Service::Volume, "http://c/volume/v3/p1"),
+            "http://c/volume/v3/p1"
+        );
+        assert_eq!(
+            done(Service::Volume, "http://c/v3/%(project_id)s"),
+            "http://c/v3/p1"
+        );
         assert_eq!(done(Service::Compute, "http://n/v2.1/"), "http://n/v2.1");
-        assert_eq!(done(Service::DisasterRecovery, "http://p:9311/"), "http://p:9311");
+        assert_eq!(
+            done(Service::DisasterRecovery, "http://p:9311/"),
+            "http://p:9311"
+        );
     }
 
     #[test]
     fn keystone_is_found_with_and_without_its_version() {
-        for url in ["https://k/identity", "https://k/identity/", "https://k/identity/v3", "https://k/identity/v3/"] {
+        for url in [
+            "https://k/identity",
+            "https://k/identity/",
+            "https://k/identity/v3",
+            "https://k/identity/v3/",
+        ] {
             assert_eq!(identity(url), "https://k/identity/v3");
         }
     }
 
     #[test]
     fn version_documents_are_below_the_version() {
-        assert_eq!(version_root("http://n/compute/v2.1"), "http://n/compute/v2.1/");
+        assert_eq!(
+            version_root("http://n/compute/v2.1"),
+            "http://n/compute/v2.1/"
+        );
         assert_eq!(version_root("http://n/v2.1/p1"), "http://n/v2.1/");
         assert_eq!(version_root("http://c/v3/v3aa"), "http://c/v3/");
-        assert_eq!(version_root("http://vols.example:8776/v3/0f"), "http://vols.example:8776/v3/");
+        assert_eq!(
+            version_root("http://vols.example:8776/v3/0f"),
+            "http://vols.example:8776/v3/"
+        );
         assert_eq!(version_root("http://nova:8774"), "http://nova:8774/");
     }
 }

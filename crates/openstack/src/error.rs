@@ -4,7 +4,9 @@ use std::{fmt, time::Duration};
 
 use http::{HeaderMap, Method};
 
-use crate::{error_body::message_of, microversion::Microversion, service::Service, transport::Response};
+use crate::{
+    error_body::message_of, microversion::Microversion, service::Service, transport::Response,
+};
 
 /// What a caller may conclude from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +66,11 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} said {} to {}", self.call.service, self.status, self.call)?;
+        write!(
+            f,
+            "{} said {} to {}",
+            self.call.service, self.status, self.call
+        )?;
         if !self.message.is_empty() {
             write!(f, ": {}", self.message)?;
         }
@@ -120,7 +126,9 @@ pub enum CloudError {
         why: String,
     },
     /// The catalogue has no endpoint of the service for the region and interface asked for.
-    #[error("the catalogue has no {service} endpoint {wanted}; it offers {offered}. Register the endpoint, or correct region_name and interface of the site")]
+    #[error(
+        "the catalogue has no {service} endpoint {wanted}; it offers {offered}. Register the endpoint, or correct region_name and interface of the site"
+    )]
     NoEndpoint {
         /// The service.
         service: Service,
@@ -174,7 +182,9 @@ impl CloudError {
             Self::Refused(refusal) => refusal.class(),
             Self::Unreachable { .. } => ErrorClass::Unreachable,
             Self::OutOfTime { .. } => ErrorClass::Passing,
-            Self::Lost { call, .. } | Self::NotJson { call, .. } if !call.writes => ErrorClass::Passing,
+            Self::Lost { call, .. } | Self::NotJson { call, .. } if !call.writes => {
+                ErrorClass::Passing
+            }
             Self::Lost { .. } | Self::NotJson { .. } => ErrorClass::Ambiguous,
             Self::Unexpected { call, .. } if call.writes => ErrorClass::Ambiguous,
             Self::Unexpected { .. }
@@ -200,18 +210,23 @@ impl CloudError {
 
     /// The cloud's own words, where it gave some.
     pub fn message(&self) -> Option<&str> {
-        self.refusal().map(|refusal| refusal.message.as_str()).filter(|message| !message.is_empty())
+        self.refusal()
+            .map(|refusal| refusal.message.as_str())
+            .filter(|message| !message.is_empty())
     }
 
     /// The cloud's id of the request, to find it in the cloud's logs.
     pub fn request_id(&self) -> Option<&str> {
-        self.refusal().and_then(|refusal| refusal.request_id.as_deref())
+        self.refusal()
+            .and_then(|refusal| refusal.request_id.as_deref())
     }
 
     /// The pause that the cloud asked for; `None` where it is no promise (413 with `Retry-After: 0` is quota).
     pub fn retry_after(&self) -> Option<Duration> {
         let refusal = self.refusal()?;
-        refusal.retry_after.filter(|_| refusal.class() == ErrorClass::Passing)
+        refusal
+            .retry_after
+            .filter(|_| refusal.class() == ErrorClass::Passing)
     }
 
     /// True for a refusal because of a quota: Cinder's 413, Nova's 403 and Neutron's 409 with such a text.
@@ -222,7 +237,9 @@ impl CloudError {
     /// True for Nova's 409 on a locked server.
     pub fn is_locked(&self) -> bool {
         self.refusal().is_some_and(|refusal| {
-            refusal.call.service == Service::Compute && refusal.status == 409 && refusal.message.contains("is locked")
+            refusal.call.service == Service::Compute
+                && refusal.status == 409
+                && refusal.message.contains("is locked")
         })
     }
 
@@ -253,7 +270,12 @@ impl Refusal {
             // Nova's old rate limiter sent 413 with a real pause; Cinder's quota sends it with a pause of 0.
             413 if self.retry_after.is_some_and(|pause| !pause.is_zero()) => ErrorClass::Passing,
             // Cinder's answer while the volume service's heartbeat is missing. It passes in spite of being a 400.
-            400 if self.message.starts_with("Service is unavailable at this time") => ErrorClass::Passing,
+            400 if self
+                .message
+                .starts_with("Service is unavailable at this time") =>
+            {
+                ErrorClass::Passing
+            }
             // A gateway answers so when it has lost the service's answer.
             408 | 502 | 504 if self.call.writes => ErrorClass::Ambiguous,
             408 | 429 | 500 | 502 | 503 | 504 => ErrorClass::Passing,
@@ -264,7 +286,9 @@ impl Refusal {
     fn is_quota(&self) -> bool {
         let quota_words = || {
             let text = self.message.to_ascii_lowercase();
-            text.contains("quota exceeded") || text.contains("limitexceeded") || text.contains("exceeded for quota")
+            text.contains("quota exceeded")
+                || text.contains("limitexceeded")
+                || text.contains("exceeded for quota")
         };
         match self.status {
             413 => self.class() == ErrorClass::Final,
@@ -285,7 +309,11 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 
 /// `Retry-After` in seconds, or as a date relative to the answer's own `Date`, so that our clock does not matter.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let value = headers
+        .get(http::header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
@@ -303,23 +331,50 @@ mod tests {
 
     fn call(service: Service, method: Method, path: &str) -> Call {
         let writes = method != Method::GET;
-        Call { service, method, path: path.to_owned(), writes }
+        Call {
+            service,
+            method,
+            path: path.to_owned(),
+            writes,
+        }
     }
 
-    fn refused(call: Call, status: u16, body: &'static str, headers: &[(&'static str, &'static str)]) -> CloudError {
+    fn refused(
+        call: Call,
+        status: u16,
+        body: &'static str,
+        headers: &[(&'static str, &'static str)],
+    ) -> CloudError {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        CloudError::refused(&call, &Response { status, headers: map, body: Bytes::from_static(body.as_bytes()) })
+        CloudError::refused(
+            &call,
+            &Response {
+                status,
+                headers: map,
+                body: Bytes::from_static(body.as_bytes()),
+            },
+        )
     }
 
     fn compute(method: Method, status: u16, body: &'static str) -> CloudError {
-        refused(call(Service::Compute, method, "/servers/s1"), status, body, &[])
+        refused(
+            call(Service::Compute, method, "/servers/s1"),
+            status,
+            body,
+            &[],
+        )
     }
 
     fn volume(method: Method, status: u16, body: &'static str) -> CloudError {
-        refused(call(Service::Volume, method, "/volumes/v1"), status, body, &[])
+        refused(
+            call(Service::Volume, method, "/volumes/v1"),
+            status,
+            body,
+            &[],
+        )
     }
 
     const V400: &str = r#"{"badRequest": {"code": 400, "message": "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer."}}"#;
@@ -330,7 +385,10 @@ mod tests {
             call(Service::Volume, Method::DELETE, "/volumes/v1"),
             400,
             V400,
-            &[("x-openstack-request-id", "req-1"), ("x-compute-request-id", "req-2")],
+            &[
+                ("x-openstack-request-id", "req-1"),
+                ("x-compute-request-id", "req-2"),
+            ],
         );
         assert_eq!(
             error.to_string(),
@@ -348,8 +406,16 @@ mod tests {
     #[test]
     fn quota_is_final_whatever_its_status_and_its_retry_after() {
         let body = r#"{"overLimit": {"code": 413, "message": "VolumeLimitExceeded: Maximum number of volumes allowed (6) exceeded for quota 'volumes'.", "retryAfter": "0"}}"#;
-        let cinder = refused(call(Service::Volume, Method::POST, "/volumes"), 413, body, &[("retry-after", "0")]);
-        assert_eq!((cinder.class(), cinder.is_quota(), cinder.retry_after()), (ErrorClass::Final, true, None));
+        let cinder = refused(
+            call(Service::Volume, Method::POST, "/volumes"),
+            413,
+            body,
+            &[("retry-after", "0")],
+        );
+        assert_eq!(
+            (cinder.class(), cinder.is_quota(), cinder.retry_after()),
+            (ErrorClass::Final, true, None)
+        );
 
         let nova = compute(
             Method::POST,
@@ -363,7 +429,10 @@ mod tests {
             403,
             r#"{"forbidden": {"code": 403, "message": "Policy doesn't allow os_compute_api:servers:create to be performed."}}"#,
         );
-        assert_eq!((policy.class(), policy.is_quota()), (ErrorClass::Forbidden, false));
+        assert_eq!(
+            (policy.class(), policy.is_quota()),
+            (ErrorClass::Forbidden, false)
+        );
     }
 
     #[test]
@@ -373,21 +442,39 @@ mod tests {
             409,
             r#"{"conflictingRequest": {"code": 409, "message": "Instance i1 is locked"}}"#,
         );
-        assert_eq!((locked.class(), locked.is_locked()), (ErrorClass::Conflict, true));
+        assert_eq!(
+            (locked.class(), locked.is_locked()),
+            (ErrorClass::Conflict, true)
+        );
         let gone = volume(
             Method::GET,
             404,
             r#"{"itemNotFound": {"code": 404, "message": "Volume v1 could not be found."}}"#,
         );
         assert_eq!(gone.class(), ErrorClass::NotFound);
-        assert_eq!(gone.to_string(), "Cinder said 404 to GET /volumes/v1: Volume v1 could not be found.");
+        assert_eq!(
+            gone.to_string(),
+            "Cinder said 404 to GET /volumes/v1: Volume v1 could not be found."
+        );
         assert_eq!(compute(Method::GET, 500, "").class(), ErrorClass::Passing);
         assert_eq!(compute(Method::POST, 500, "").class(), ErrorClass::Passing);
         assert_eq!(compute(Method::GET, 504, "").class(), ErrorClass::Passing);
-        assert_eq!(compute(Method::POST, 504, "").class(), ErrorClass::Ambiguous);
-        assert_eq!(compute(Method::DELETE, 502, "").class(), ErrorClass::Ambiguous);
-        assert_eq!(compute(Method::DELETE, 429, "").class(), ErrorClass::Passing);
-        assert_eq!(compute(Method::GET, 401, "").class(), ErrorClass::Unauthorized);
+        assert_eq!(
+            compute(Method::POST, 504, "").class(),
+            ErrorClass::Ambiguous
+        );
+        assert_eq!(
+            compute(Method::DELETE, 502, "").class(),
+            ErrorClass::Ambiguous
+        );
+        assert_eq!(
+            compute(Method::DELETE, 429, "").class(),
+            ErrorClass::Passing
+        );
+        assert_eq!(
+            compute(Method::GET, 401, "").class(),
+            ErrorClass::Unauthorized
+        );
         assert_eq!(compute(Method::GET, 406, "").class(), ErrorClass::Final);
         let away = volume(
             Method::POST,
@@ -411,7 +498,13 @@ mod tests {
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
         let pause = |headers: &[(&'static str, &'static str)]| {
-            refused(call(Service::Compute, Method::GET, "/servers"), 503, "", headers).retry_after()
+            refused(
+                call(Service::Compute, Method::GET, "/servers"),
+                503,
+                "",
+                headers,
+            )
+            .retry_after()
         };
         assert_eq!(pause(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
         assert_eq!(

@@ -26,7 +26,11 @@ fn in_json(value: &Value) -> Option<String> {
     if let Some(text) = direct {
         return Some(text.to_owned());
     }
-    if let Some(first) = object.get("errors").and_then(Value::as_array).and_then(|list| list.first()) {
+    if let Some(first) = object
+        .get("errors")
+        .and_then(Value::as_array)
+        .and_then(|list| list.first())
+    {
         return in_json(first);
     }
     let (_, only) = object.iter().next().filter(|_| object.len() == 1)?;
@@ -35,9 +39,19 @@ fn in_json(value: &Value) -> Option<String> {
 
 /// Takes out tags, tracebacks and control characters, joins lines and cuts the rest.
 fn tidy(text: &str) -> String {
-    let without_trace = text.split("\nTraceback (most recent call last)").next().unwrap_or_default();
-    let plain = if looks_like_markup(without_trace) { strip_tags(without_trace) } else { without_trace.to_owned() };
-    let words: Vec<&str> = plain.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let without_trace = text
+        .split("\nTraceback (most recent call last)")
+        .next()
+        .unwrap_or_default();
+    let plain = if looks_like_markup(without_trace) {
+        strip_tags(without_trace)
+    } else {
+        without_trace.to_owned()
+    };
+    let words: Vec<&str> = plain
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+        .collect();
     let line = words.join(" ");
     match line.char_indices().nth(LONGEST) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
@@ -48,7 +62,9 @@ fn tidy(text: &str) -> String {
 /// Only markup that servers and proxies really send: Nova's `<class 'nova.exception…'>` is part of its message.
 fn looks_like_markup(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    ["<html", "<!doctype", "<br", "<body", "<h1"].iter().any(|tag| lower.contains(tag))
+    ["<html", "<!doctype", "<br", "<body", "<h1"]
+        .iter()
+        .any(|tag| lower.contains(tag))
 }
 
 fn strip_tags(text: &str) -> String {
@@ -66,15 +82,24 @@ fn strip_tags(text: &str) -> String {
             other => plain.push(other),
         }
     }
-    plain.replace("&nbsp;", " ").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+    plain
+        .replace("&nbsp;", " ")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&")
 }
 
 fn without_element(text: &str, name: &str) -> String {
     // ASCII lower-casing keeps byte positions, so positions found in one string hold in the other.
     let lower = text.to_ascii_lowercase();
     let (open, close) = (format!("<{name}"), format!("</{name}>"));
-    let Some(from) = lower.find(&open) else { return text.to_owned() };
-    let to = lower[from..].find(&close).map_or(text.len(), |at| from + at + close.len());
+    let Some(from) = lower.find(&open) else {
+        return text.to_owned();
+    };
+    let to = lower[from..]
+        .find(&close)
+        .map_or(text.len(), |at| from + at + close.len());
     format!("{} {}", &text[..from], &text[to..])
 }
 
@@ -94,7 +119,10 @@ mod tests {
                 r#"{"computeFault": {"code": 406, "message": "Version 3.999 is not supported by the API. Minimum is 3.0 and maximum is 3.71."}}"#,
                 "Version 3.999 is not supported by the API. Minimum is 3.0 and maximum is 3.71.",
             ),
-            (r#"{"badRequest": {"code": 400, "message": "Malformed request url"}}"#, "Malformed request url"),
+            (
+                r#"{"badRequest": {"code": 400, "message": "Malformed request url"}}"#,
+                "Malformed request url",
+            ),
             (
                 r#"{"NeutronError": {"type": "PortNotFound", "message": "Port p1 could not be found.", "detail": ""}}"#,
                 "Port p1 could not be found.",
@@ -111,8 +139,14 @@ mod tests {
                 r#"{"forbidden": {"code": 403, "message": "User does not have admin privileges\nTraceback (most recent call last):\n\n  File \"server.py\", line 176"}}"#,
                 "User does not have admin privileges",
             ),
-            (r#"{"NeutronError": "The resource could not be found."}"#, "The resource could not be found."),
-            (r#"{"errors": [{"status": 404, "title": "Not Found", "detail": "no such thing"}]}"#, "no such thing"),
+            (
+                r#"{"NeutronError": "The resource could not be found."}"#,
+                "The resource could not be found.",
+            ),
+            (
+                r#"{"errors": [{"status": 404, "title": "Not Found", "detail": "no such thing"}]}"#,
+                "no such thing",
+            ),
             (
                 "<html>\n <head>\n  <title>404 Not Found</title><style>h1 {color: red}</style>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n  No image found with ID i1<br /><br />\n </body>\n</html>",
                 "404 Not Found 404 Not Found No image found with ID i1",

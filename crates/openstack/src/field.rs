@@ -27,13 +27,17 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
         Flag::Text(text) => match text.to_ascii_lowercase().as_str() {
             "true" | "1" => Ok(true),
             "false" | "" | "0" => Ok(false),
-            _ => Err(D::Error::custom(format!("{text:?} is neither true nor false"))),
+            _ => Err(D::Error::custom(format!(
+                "{text:?} is neither true nor false"
+            ))),
         },
     }
 }
 
 /// Nova writes an absent image as `""`, a present one as an object with an id.
-pub(crate) fn image_of_server<'de, D>(deserializer: D) -> Result<Option<crate::id::ImageId>, D::Error>
+pub(crate) fn image_of_server<'de, D>(
+    deserializer: D,
+) -> Result<Option<crate::id::ImageId>, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -65,17 +69,24 @@ pub(crate) fn number_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Res
 }
 
 /// A time in UTC, with or without an offset: Nova writes `Z`, Cinder writes none.
-pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<chrono::DateTime<chrono::Utc>, D::Error> {
+pub(crate) fn time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<chrono::DateTime<chrono::Utc>, D::Error> {
     parse_time(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// As [`time`], for a field that may be null or absent.
-pub(crate) fn optional_time<'de, D>(deserializer: D) -> Result<Option<chrono::DateTime<chrono::Utc>>, D::Error>
+pub(crate) fn optional_time<'de, D>(
+    deserializer: D,
+) -> Result<Option<chrono::DateTime<chrono::Utc>>, D::Error>
 where
     D: Deserializer<'de>,
 {
     let text = Option::<String>::deserialize(deserializer)?;
-    text.filter(|text| !text.is_empty()).map(|text| parse_time(&text)).transpose().map_err(D::Error::custom)
+    text.filter(|text| !text.is_empty())
+        .map(|text| parse_time(&text))
+        .transpose()
+        .map_err(D::Error::custom)
 }
 
 fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
@@ -137,12 +148,26 @@ mod tests {
 
     #[test]
     fn a_nullable_field_must_be_there() {
-        let ok: Sample = serde_json::from_str(r#"{"task":null,"flag":"True","at":"2026-01-02T03:04:05.000000"}"#).unwrap();
-        assert_eq!((ok.task, ok.flag, ok.at.to_rfc3339()), (None, true, "2026-01-02T03:04:05+00:00".to_owned()));
-        let missing = serde_json::from_str::<Sample>(r#"{"flag":"","at":"2026-01-02T03:04:05Z"}"#).unwrap_err();
+        let ok: Sample = serde_json::from_str(
+            r#"{"task":null,"flag":"True","at":"2026-01-02T03:04:05.000000"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (ok.task, ok.flag, ok.at.to_rfc3339()),
+            (None, true, "2026-01-02T03:04:05+00:00".to_owned())
+        );
+        let missing = serde_json::from_str::<Sample>(r#"{"flag":"","at":"2026-01-02T03:04:05Z"}"#)
+            .unwrap_err();
         assert!(missing.to_string().contains("missing field `task`"));
-        assert!(serde_json::from_str::<Sample>(r#"{"task":"x","flag":"maybe","at":"2026-01-02T03:04:05Z"}"#).is_err());
-        assert!(serde_json::from_str::<Sample>(r#"{"task":"x","flag":true,"at":"yesterday"}"#).is_err());
+        assert!(
+            serde_json::from_str::<Sample>(
+                r#"{"task":"x","flag":"maybe","at":"2026-01-02T03:04:05Z"}"#
+            )
+            .is_err()
+        );
+        assert!(
+            serde_json::from_str::<Sample>(r#"{"task":"x","flag":true,"at":"yesterday"}"#).is_err()
+        );
     }
 
     #[test]

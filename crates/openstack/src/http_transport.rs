@@ -26,7 +26,11 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), cacert: None, insecure: false }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            cacert: None,
+            insecure: false,
+        }
     }
 }
 
@@ -51,17 +55,20 @@ impl HttpTransport {
             .pool_idle_timeout(Duration::from_secs(15))
             .tls_danger_accept_invalid_certs(options.insecure);
         if let Some(path) = &options.cacert {
-            let told = |why: String| CloudError::Setup(format!("cannot use the CA file {}: {why}", path.display()));
+            let told = |why: String| {
+                CloudError::Setup(format!("cannot use the CA file {}: {why}", path.display()))
+            };
             let pem = std::fs::read(path).map_err(|error| told(error.to_string()))?;
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| told(in_full(&error)))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|error| told(in_full(&error)))?;
             if certificates.is_empty() {
                 return Err(told("it holds no PEM certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let client =
-            builder.build().map_err(|error| CloudError::Setup(format!("cannot set up TLS: {}", in_full(&error))))?;
+        let client = builder.build().map_err(|error| {
+            CloudError::Setup(format!("cannot set up TLS: {}", in_full(&error)))
+        })?;
         Ok(Self { client })
     }
 }
@@ -89,15 +96,28 @@ impl Transport for HttpTransport {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = read_body(response, timeout).await?;
-        Ok(Response { status, headers, body })
+        Ok(Response {
+            status,
+            headers,
+            body,
+        })
     }
 }
 
-async fn read_body(mut response: reqwest::Response, timeout: Duration) -> Result<Bytes, TransportError> {
+async fn read_body(
+    mut response: reqwest::Response,
+    timeout: Duration,
+) -> Result<Bytes, TransportError> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, timeout))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| failure(&error, timeout))?
+    {
         if body.len() + chunk.len() > LARGEST_BODY {
-            return Err(TransportError::Lost(format!("the answer is larger than {LARGEST_BODY} bytes")));
+            return Err(TransportError::Lost(format!(
+                "the answer is larger than {LARGEST_BODY} bytes"
+            )));
         }
         body.extend_from_slice(&chunk);
     }

@@ -28,7 +28,11 @@ impl Session {
     }
 
     /// Sends and reads the value below the answer's key `key`.
-    pub(crate) async fn object<T: DeserializeOwned>(&self, ask: Ask, key: &str) -> Result<T, CloudError> {
+    pub(crate) async fn object<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        key: &str,
+    ) -> Result<T, CloudError> {
         let call = ask.call.clone();
         let mut answer = self.value(ask).await?;
         let inner = answer.get_mut(key).map(Value::take);
@@ -37,7 +41,11 @@ impl Session {
     }
 
     /// Reads a list that comes in one piece.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, ask: Ask, key: &str) -> Result<Vec<T>, CloudError> {
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        key: &str,
+    ) -> Result<Vec<T>, CloudError> {
         let call = ask.call.clone();
         let rows: Vec<Value> = self.object(ask, key).await?;
         rows.into_iter().map(|row| element(&call, row)).collect()
@@ -45,13 +53,22 @@ impl Session {
 
     /// Reads a list to its last page, with `limit` and `marker`. An element that is missing in the result was not
     /// there when its page was read.
-    pub(crate) async fn pages<T: DeserializeOwned>(&self, ask: Ask, key: &str) -> Result<Vec<T>, CloudError> {
+    pub(crate) async fn pages<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        key: &str,
+    ) -> Result<Vec<T>, CloudError> {
         let mut restarts = 0;
         loop {
             match self.pages_once(&ask, key).await {
                 Err(PageError::MarkerGone(_)) if restarts < RESTARTS => restarts += 1,
                 Err(PageError::MarkerGone(error) | PageError::Other(error)) => return Err(error),
-                Ok(rows) => return rows.into_iter().map(|row| element(&ask.call, row)).collect(),
+                Ok(rows) => {
+                    return rows
+                        .into_iter()
+                        .map(|row| element(&ask.call, row))
+                        .collect();
+                }
             }
         }
     }
@@ -61,24 +78,42 @@ impl Session {
         let mut seen = BTreeSet::new();
         let mut marker: Option<String> = None;
         loop {
-            let page = ask.clone().query("limit", self.page_size().to_string()).query_if("marker", marker.as_deref());
-            let mut answer = self.value(page).await.map_err(|error| PageError::of(error, marker.is_some()))?;
+            let page = ask
+                .clone()
+                .query("limit", self.page_size().to_string())
+                .query_if("marker", marker.as_deref());
+            let mut answer = self
+                .value(page)
+                .await
+                .map_err(|error| PageError::of(error, marker.is_some()))?;
             let Some(Value::Array(found)) = answer.get_mut(key).map(Value::take) else {
-                return Err(PageError::Other(unexpected(&ask.call, format!("missing list `{key}`"))));
+                return Err(PageError::Other(unexpected(
+                    &ask.call,
+                    format!("missing list `{key}`"),
+                )));
             };
-            let full = found.len() >= self.page_size();
-            let more = says_there_is_more(&answer, key) || full;
-            let known_before = seen.len();
+            let linked = says_there_is_more(&answer, key);
+            let more = linked || found.len() >= self.page_size();
+            let (known_before, empty) = (seen.len(), found.is_empty());
             for row in found {
                 let id = row.get("id").and_then(Value::as_str).map(str::to_owned);
-                let id = id.ok_or_else(|| PageError::Other(unexpected(&ask.call, "an element without an id")))?;
+                let id = id.ok_or_else(|| {
+                    PageError::Other(unexpected(&ask.call, "an element without an id"))
+                })?;
                 marker = Some(id.clone());
                 if seen.insert(id) {
                     rows.push(row);
                 }
             }
-            // An empty last page is normal; a page that repeats what is known would go on for ever.
-            if !more || seen.len() == known_before {
+            let stuck = seen.len() == known_before;
+            // A link to more that leads back would go on for ever, and what is missing would look absent.
+            if linked && stuck && !empty {
+                return Err(PageError::Other(unexpected(
+                    &ask.call,
+                    "the list's next page repeats what was read",
+                )));
+            }
+            if !more || stuck {
                 return Ok(rows);
             }
         }
@@ -94,15 +129,25 @@ enum PageError {
 impl PageError {
     fn of(error: CloudError, with_marker: bool) -> Self {
         let lost = matches!(error.status(), Some(400 | 404))
-            && error.message().is_some_and(|message| message.to_ascii_lowercase().contains("marker"));
-        if with_marker && lost { Self::MarkerGone(error) } else { Self::Other(error) }
+            && error
+                .message()
+                .is_some_and(|message| message.to_ascii_lowercase().contains("marker"));
+        if with_marker && lost {
+            Self::MarkerGone(error)
+        } else {
+            Self::Other(error)
+        }
     }
 }
 
 /// `servers_links: [{"rel": "next"}]` (Nova, Cinder, Neutron), `next` (Glance), `links.next` (Keystone).
 fn says_there_is_more(answer: &Value, key: &str) -> bool {
     let links = answer.get(format!("{key}_links")).and_then(Value::as_array);
-    let by_link = links.is_some_and(|links| links.iter().any(|link| link.get("rel").is_some_and(|rel| rel == "next")));
+    let by_link = links.is_some_and(|links| {
+        links
+            .iter()
+            .any(|link| link.get("rel").is_some_and(|rel| rel == "next"))
+    });
     let by_path = |value: Option<&Value>| value.is_some_and(Value::is_string);
     by_link || by_path(answer.get("next")) || by_path(answer.pointer("/links/next"))
 }
@@ -117,5 +162,8 @@ fn element<T: DeserializeOwned>(call: &Call, row: Value) -> Result<T, CloudError
 }
 
 pub(crate) fn unexpected(call: &Call, why: impl ToString) -> CloudError {
-    CloudError::Unexpected { call: Box::new(call.clone()), why: why.to_string() }
+    CloudError::Unexpected {
+        call: Box::new(call.clone()),
+        why: why.to_string(),
+    }
 }

@@ -67,10 +67,17 @@ struct VersionDocument {
 /// Reads the highest microversion of the generation `major` from a version document; a cloud that names none
 /// supports the first only.
 pub(crate) fn newest_in_document(body: &[u8], major: u16) -> Result<Microversion, String> {
-    let document: VersionDocument = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let document: VersionDocument =
+        serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let entries = document.version.into_iter().chain(document.versions);
-    let known = entries.filter(|entry| !entry.version.is_empty()).map(|entry| entry.version.parse::<Microversion>());
-    let newest = known.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|version| version.major == major).max();
+    let known = entries
+        .filter(|entry| !entry.version.is_empty())
+        .map(|entry| entry.version.parse::<Microversion>());
+    let newest = known
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .filter(|version| version.major == major)
+        .max();
     Ok(newest.unwrap_or(Microversion::new(major, 0)))
 }
 

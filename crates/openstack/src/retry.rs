@@ -51,15 +51,25 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// Never repeats anything.
     pub fn never() -> Self {
-        Self { attempts: 1, ..Self::default() }
+        Self {
+            attempts: 1,
+            ..Self::default()
+        }
     }
 
     /// The pause before the next try after `tries` of them failed, the last with `error`; `None` to give up.
-    pub(crate) fn pause(&self, tries: u32, error: &CloudError, dice: &mut Dice) -> Option<Duration> {
+    pub(crate) fn pause(
+        &self,
+        tries: u32,
+        error: &CloudError,
+        dice: &mut Dice,
+    ) -> Option<Duration> {
         if tries >= self.attempts.max(1) || !may_repeat(error) {
             return None;
         }
-        let doubled = self.first_delay.saturating_mul(1_u32.checked_shl(tries - 1).unwrap_or(u32::MAX));
+        let doubled = self
+            .first_delay
+            .saturating_mul(1_u32.checked_shl(tries - 1).unwrap_or(u32::MAX));
         let backoff = dice.spread(doubled.min(self.max_delay));
         Some(match error.retry_after() {
             Some(asked) => asked.min(LONGEST_RETRY_AFTER).max(backoff),
@@ -116,7 +126,12 @@ mod tests {
     fn refused(method: Method, status: u16, retry_after: Option<u64>) -> CloudError {
         let writes = method != Method::GET;
         CloudError::Refused(Box::new(Refusal {
-            call: Call { service: Service::Compute, method, path: "/servers".to_owned(), writes },
+            call: Call {
+                service: Service::Compute,
+                method,
+                path: "/servers".to_owned(),
+                writes,
+            },
             status,
             message: String::new(),
             request_id: None,
@@ -125,17 +140,26 @@ mod tests {
     }
 
     fn policy() -> RetryPolicy {
-        RetryPolicy { jitter: Jitter::None, ..RetryPolicy::default() }
+        RetryPolicy {
+            jitter: Jitter::None,
+            ..RetryPolicy::default()
+        }
     }
 
     fn pause(error: &CloudError) -> Option<u64> {
-        policy().pause(1, error, &mut Dice::new(Jitter::None)).map(|pause| pause.as_secs())
+        policy()
+            .pause(1, error, &mut Dice::new(Jitter::None))
+            .map(|pause| pause.as_secs())
     }
 
     #[test]
     fn reads_are_repeated_when_the_error_may_pass() {
         for status in [429, 500, 502, 503, 504] {
-            assert_eq!(pause(&refused(Method::GET, status, None)), Some(1), "{status}");
+            assert_eq!(
+                pause(&refused(Method::GET, status, None)),
+                Some(1),
+                "{status}"
+            );
         }
         for status in [400, 401, 403, 404, 409, 413] {
             assert_eq!(pause(&refused(Method::GET, status, None)), None, "{status}");
@@ -147,7 +171,11 @@ mod tests {
         assert_eq!(pause(&refused(Method::POST, 429, None)), Some(1));
         assert_eq!(pause(&refused(Method::POST, 503, Some(3))), Some(3));
         for status in [400, 409, 500, 502, 503, 504] {
-            assert_eq!(pause(&refused(Method::DELETE, status, None)), None, "{status}");
+            assert_eq!(
+                pause(&refused(Method::DELETE, status, None)),
+                None,
+                "{status}"
+            );
         }
         assert_eq!(pause(&refused(Method::POST, 413, Some(0))), None);
     }
@@ -161,21 +189,47 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_limit_and_end() {
-        let policy = RetryPolicy { attempts: 8, ..policy() };
+        let policy = RetryPolicy {
+            attempts: 8,
+            ..policy()
+        };
         let error = refused(Method::GET, 500, None);
-        let pauses: Vec<_> = (1..=8).map(|tries| policy.pause(tries, &error, &mut Dice::new(Jitter::None))).collect();
-        let seconds: Vec<_> = pauses.iter().map(|pause| pause.map(|pause| pause.as_secs())).collect();
-        assert_eq!(seconds, [Some(1), Some(2), Some(4), Some(8), Some(15), Some(15), Some(15), None]);
+        let pauses: Vec<_> = (1..=8)
+            .map(|tries| policy.pause(tries, &error, &mut Dice::new(Jitter::None)))
+            .collect();
+        let seconds: Vec<_> = pauses
+            .iter()
+            .map(|pause| pause.map(|pause| pause.as_secs()))
+            .collect();
+        assert_eq!(
+            seconds,
+            [
+                Some(1),
+                Some(2),
+                Some(4),
+                Some(8),
+                Some(15),
+                Some(15),
+                Some(15),
+                None
+            ]
+        );
     }
 
     #[test]
     fn the_same_seed_gives_the_same_pauses() {
         let draw = |seed| {
             let mut dice = Dice::new(Jitter::Seeded(seed));
-            (0..5).map(|_| dice.spread(Duration::from_secs(8))).collect::<Vec<_>>()
+            (0..5)
+                .map(|_| dice.spread(Duration::from_secs(8)))
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
-        assert!(draw(7).iter().all(|pause| (4.0..=8.0).contains(&pause.as_secs_f64())));
+        assert!(
+            draw(7)
+                .iter()
+                .all(|pause| (4.0..=8.0).contains(&pause.as_secs_f64()))
+        );
     }
 }

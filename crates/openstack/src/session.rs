@@ -83,8 +83,16 @@ pub(crate) struct TokenAnswer {
 
 impl Session {
     /// A session that logs in with a password when it first needs to.
-    pub fn new(transport: Arc<dyn Transport>, credentials: Credentials, options: ClientOptions) -> Self {
-        let place = (credentials.auth_url.clone(), credentials.region_name.clone(), credentials.interface);
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        credentials: Credentials,
+        options: ClientOptions,
+    ) -> Self {
+        let place = (
+            credentials.auth_url.clone(),
+            credentials.region_name.clone(),
+            credentials.interface,
+        );
         Self::build(transport, Auth::Password(credentials), place, options)
     }
 
@@ -97,8 +105,9 @@ impl Session {
         caller: CallerToken,
         options: ClientOptions,
     ) -> Result<Self, CloudError> {
-        let header = secret_header(caller.token.expose_secret())
-            .ok_or_else(|| CloudError::Setup("the caller's token holds characters that no token has".to_owned()))?;
+        let header = secret_header(caller.token.expose_secret()).ok_or_else(|| {
+            CloudError::Setup("the caller's token holds characters that no token has".to_owned())
+        })?;
         let token = Token {
             header,
             catalog: caller.catalog,
@@ -107,7 +116,12 @@ impl Session {
             login: 0,
         };
         let place = (caller.auth_url, caller.region_name, caller.interface);
-        Ok(Self::build(transport, Auth::Caller(Arc::new(token)), place, options))
+        Ok(Self::build(
+            transport,
+            Auth::Caller(Arc::new(token)),
+            place,
+            options,
+        ))
     }
 
     fn build(
@@ -128,7 +142,10 @@ impl Session {
                 interface,
                 login: tokio::sync::Mutex::default(),
                 logins_ended: AtomicU64::new(0),
-                newest: with_versions.into_iter().map(|service| (service, OnceCell::new())).collect(),
+                newest: with_versions
+                    .into_iter()
+                    .map(|service| (service, OnceCell::new()))
+                    .collect(),
                 dice: Mutex::new(Dice::new(options.retry.jitter)),
                 options,
             }),
@@ -153,23 +170,43 @@ impl Session {
             region_name: self.shared.region.clone(),
             interface: self.shared.interface,
         };
-        let session = Self::with_token(self.shared.transport.clone(), caller, self.shared.options.clone())?;
-        Ok(Self { request_id: self.request_id.clone(), deadline: self.deadline, ..session })
+        let session = Self::with_token(
+            self.shared.transport.clone(),
+            caller,
+            self.shared.options.clone(),
+        )?;
+        Ok(Self {
+            request_id: self.request_id.clone(),
+            deadline: self.deadline,
+            ..session
+        })
     }
 
     /// The same session whose calls carry `id` as their global request id (`X-OpenStack-Request-ID`), so that the
     /// clouds' logs name it. Services take ids of the form `req-<uuid>` only; another text is left out.
     #[must_use]
     pub fn with_request_id(&self, id: &str) -> Self {
-        let valid = id.strip_prefix("req-").is_some_and(|uuid| uuid::Uuid::try_parse(uuid).is_ok());
-        let request_id = if valid { HeaderValue::from_str(id).ok() } else { None };
-        Self { request_id, ..self.clone() }
+        let valid = id
+            .strip_prefix("req-")
+            .is_some_and(|uuid| uuid::Uuid::try_parse(uuid).is_ok());
+        let request_id = if valid {
+            HeaderValue::from_str(id).ok()
+        } else {
+            None
+        };
+        Self {
+            request_id,
+            ..self.clone()
+        }
     }
 
     /// The same session whose calls end within `deadline`, repeats and logins included.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { deadline, ..self.clone() }
+        Self {
+            deadline,
+            ..self.clone()
+        }
     }
 
     /// The id of the project that the session acts in. Logs in if needed.
@@ -179,7 +216,10 @@ impl Session {
     pub async fn project_id(&self) -> Result<ProjectId, CloudError> {
         let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
         let token = self.token(&call, Instant::now() + self.deadline).await?;
-        token.project_id.clone().ok_or_else(|| CloudError::Setup("the token is not for a project".to_owned()))
+        token
+            .project_id
+            .clone()
+            .ok_or_else(|| CloudError::Setup("the token is not for a project".to_owned()))
     }
 
     /// The catalogue of the session's project. Logs in if needed.
@@ -188,7 +228,11 @@ impl Session {
     /// As any call.
     pub async fn catalog(&self) -> Result<Catalog, CloudError> {
         let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
-        Ok(self.token(&call, Instant::now() + self.deadline).await?.catalog.clone())
+        Ok(self
+            .token(&call, Instant::now() + self.deadline)
+            .await?
+            .catalog
+            .clone())
     }
 
     /// The base URL that calls to `service` go to. Logs in if needed.
@@ -242,9 +286,18 @@ impl Session {
     }
 
     /// Waits before the next try, or gives the error back when there must be none.
-    async fn pause_or_give_up(&self, tries: u32, error: CloudError, until: Instant) -> Result<(), CloudError> {
+    async fn pause_or_give_up(
+        &self,
+        tries: u32,
+        error: CloudError,
+        until: Instant,
+    ) -> Result<(), CloudError> {
         let pause = {
-            let mut dice = self.shared.dice.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut dice = self
+                .shared
+                .dice
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             self.shared.options.retry.pause(tries, &error, &mut dice)
         };
         match pause {
@@ -257,7 +310,12 @@ impl Session {
         }
     }
 
-    async fn prepare(&self, ask: &Ask, token: &Token, until: Instant) -> Result<(String, HeaderMap), CloudError> {
+    async fn prepare(
+        &self,
+        ask: &Ask,
+        token: &Token,
+        until: Instant,
+    ) -> Result<(String, HeaderMap), CloudError> {
         let base = self.base_url(ask.call.service, token)?;
         let mut headers = self.plain_headers(ask);
         headers.insert("x-auth-token", token.header.clone());
@@ -280,7 +338,10 @@ impl Session {
             headers.insert(header::USER_AGENT, agent);
         }
         if ask.body.is_some() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
         }
         if let Some(id) = &self.request_id {
             headers.insert("x-openstack-request-id", id.clone());
@@ -294,28 +355,40 @@ impl Session {
         }
         let url = match self.shared.options.endpoint_overrides.get(&service) {
             Some(url) => url,
-            None => token.catalog.endpoint(service, self.shared.interface, self.shared.region.as_deref())?,
+            None => token.catalog.endpoint(
+                service,
+                self.shared.interface,
+                self.shared.region.as_deref(),
+            )?,
         };
         Ok(endpoint::complete(service, url, token.project_id.as_ref()))
     }
 
     /// The microversion to send: the newest that both sides know, if it is not older than the call needs.
     async fn agreed(&self, ask: &Ask, until: Instant) -> Result<Option<Microversion>, CloudError> {
-        let Some(wanted) = Microversion::wanted(ask.call.service) else { return Ok(None) };
+        let Some(wanted) = Microversion::wanted(ask.call.service) else {
+            return Ok(None);
+        };
         let offered = Box::pin(self.newest(&ask.call, until)).await?;
         match ask.needs {
-            Some(needed) if needed > offered => {
-                Err(CloudError::TooOld { call: Box::new(ask.call.clone()), needed, offered })
-            }
+            Some(needed) if needed > offered => Err(CloudError::TooOld {
+                call: Box::new(ask.call.clone()),
+                needed,
+                offered,
+            }),
             _ => Ok(Some(wanted.min(offered))),
         }
     }
 
     async fn newest(&self, call: &Call, until: Instant) -> Result<Microversion, CloudError> {
-        let (Some(cell), Some(wanted)) =
-            (self.shared.newest.get(&call.service), Microversion::wanted(call.service))
-        else {
-            return Err(CloudError::Setup(format!("{} has no microversions", call.service)));
+        let (Some(cell), Some(wanted)) = (
+            self.shared.newest.get(&call.service),
+            Microversion::wanted(call.service),
+        ) else {
+            return Err(CloudError::Setup(format!(
+                "{} has no microversions",
+                call.service
+            )));
         };
         let asking = cell.get_or_try_init(|| async {
             let mut ask = Ask::get(call.service, &[]);
@@ -323,8 +396,10 @@ impl Session {
             ask.wants_json = true;
             ask.call.path = "/".to_owned();
             let answer = self.send_until(&ask, until).await?;
-            newest_in_document(&answer.body, wanted.major)
-                .map_err(|why| CloudError::Unexpected { call: Box::new(ask.call.clone()), why })
+            newest_in_document(&answer.body, wanted.major).map_err(|why| CloudError::Unexpected {
+                call: Box::new(ask.call.clone()),
+                why,
+            })
         });
         match timeout_at(until, asking).await {
             Ok(newest) => newest.copied(),
@@ -346,14 +421,29 @@ impl Session {
         if allowed.is_zero() {
             return Err(out_of_time(call));
         }
-        let body = ask.body.as_ref().map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = Request { method: call.method.clone(), url, headers, body, timeout: allowed };
+        let body = ask
+            .body
+            .as_ref()
+            .map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let request = Request {
+            method: call.method.clone(),
+            url,
+            headers,
+            body,
+            timeout: allowed,
+        };
         let started = Instant::now();
         let sent = timeout(allowed, self.shared.transport.send(request)).await;
         let outcome = match sent.unwrap_or(Err(TransportError::TimedOut(allowed))) {
             Ok(response) => judge(ask, response),
-            Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable { call: Box::new(call.clone()), why }),
-            Err(lost) => Err(CloudError::Lost { call: Box::new(call.clone()), why: lost.to_string() }),
+            Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable {
+                call: Box::new(call.clone()),
+                why,
+            }),
+            Err(lost) => Err(CloudError::Lost {
+                call: Box::new(call.clone()),
+                why: lost.to_string(),
+            }),
         };
         log(call, &outcome, started.elapsed());
         outcome
@@ -380,11 +470,17 @@ impl Session {
         self.shared.logins_ended.fetch_add(1, Ordering::SeqCst);
         match outcome {
             Ok(token) => {
-                *login = Login { token: Some(token.clone()), failure: None };
+                *login = Login {
+                    token: Some(token.clone()),
+                    failure: None,
+                };
                 Ok(token)
             }
             Err(error) => {
-                *login = Login { token: None, failure: Some(error.clone()) };
+                *login = Login {
+                    token: None,
+                    failure: Some(error.clone()),
+                };
                 Err(error)
             }
         }
@@ -393,13 +489,21 @@ impl Session {
     /// Drops a token that was refused, unless a newer one is there already.
     async fn forget(&self, refused: &Token) {
         let mut login = self.shared.login.lock().await;
-        if login.token.as_ref().is_some_and(|token| token.login == refused.login) {
+        if login
+            .token
+            .as_ref()
+            .is_some_and(|token| token.login == refused.login)
+        {
             login.token = None;
         }
     }
 
     /// `POST /v3/auth/tokens`. It changes nothing in the cloud, so it is repeated like a read.
-    async fn log_in(&self, credentials: &Credentials, until: Instant) -> Result<Arc<Token>, CloudError> {
+    async fn log_in(
+        &self,
+        credentials: &Credentials,
+        until: Instant,
+    ) -> Result<Arc<Token>, CloudError> {
         let mut ask = Ask::new(Method::POST, Service::Identity, &["auth", "tokens"]);
         ask.call.writes = false;
         ask.wants_json = true;
@@ -407,7 +511,10 @@ impl Session {
         let mut tries = 0;
         let answer = loop {
             let url = ask.url(&self.shared.identity_url);
-            match self.exchange(&ask, url, self.plain_headers(&ask), until).await {
+            match self
+                .exchange(&ask, url, self.plain_headers(&ask), until)
+                .await
+            {
                 Ok(answer) => break answer,
                 Err(error) => {
                     tries += 1;
@@ -415,11 +522,19 @@ impl Session {
                 }
             }
         };
-        let unexpected = |why: String| CloudError::Unexpected { call: Box::new(ask.call.clone()), why };
+        let unexpected = |why: String| CloudError::Unexpected {
+            call: Box::new(ask.call.clone()),
+            why,
+        };
         let header = answer.headers.get("x-subject-token");
-        let header = header.and_then(|value| value.to_str().ok()).and_then(secret_header);
-        let header = header.ok_or_else(|| unexpected("the X-Subject-Token header is missing".to_owned()))?;
-        let info = serde_json::from_slice::<TokenAnswer>(&answer.body).map_err(|e| unexpected(e.to_string()))?.token;
+        let header = header
+            .and_then(|value| value.to_str().ok())
+            .and_then(secret_header);
+        let header =
+            header.ok_or_else(|| unexpected("the X-Subject-Token header is missing".to_owned()))?;
+        let info = serde_json::from_slice::<TokenAnswer>(&answer.body)
+            .map_err(|e| unexpected(e.to_string()))?
+            .token;
         Ok(Arc::new(Token {
             header,
             use_until: Some(Instant::now() + time_of_use(&info)),
@@ -456,14 +571,25 @@ fn judge(ask: &Ask, response: Response) -> Result<Response, CloudError> {
         Err(error) => {
             // Only markup is quoted: other text may be half of an answer that holds secrets.
             let markup = response.body.trim_ascii_start().starts_with(b"<");
-            let said = if markup { format!(": {}", message_of(&response.body)) } else { String::new() };
-            Err(CloudError::NotJson { call: Box::new(ask.call.clone()), why: format!("{error}{said}") })
+            let said = if markup {
+                format!(": {}", message_of(&response.body))
+            } else {
+                String::new()
+            };
+            Err(CloudError::NotJson {
+                call: Box::new(ask.call.clone()),
+                why: format!("{error}{said}"),
+            })
         }
     }
 }
 
 fn add_microversion(headers: &mut HeaderMap, service: Service, version: Microversion) {
-    let kind = if service == Service::Compute { "compute" } else { "volume" };
+    let kind = if service == Service::Compute {
+        "compute"
+    } else {
+        "volume"
+    };
     if let Ok(value) = HeaderValue::from_str(&format!("{kind} {version}")) {
         headers.insert("openstack-api-version", value);
     }
@@ -475,7 +601,9 @@ fn add_microversion(headers: &mut HeaderMap, service: Service, version: Microver
 }
 
 fn out_of_time(call: &Call) -> CloudError {
-    CloudError::OutOfTime { call: Box::new(call.clone()) }
+    CloudError::OutOfTime {
+        call: Box::new(call.clone()),
+    }
 }
 
 fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Duration) {
@@ -490,6 +618,8 @@ fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Duration) {
             took_ms,
             "cloud call"
         ),
-        Err(error) => tracing::debug!(service = call.service.name(), %error, took_ms, "cloud call failed"),
+        Err(error) => {
+            tracing::debug!(service = call.service.name(), %error, took_ms, "cloud call failed")
+        }
     }
 }

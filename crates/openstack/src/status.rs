@@ -188,10 +188,22 @@ mod tests {
     #[test]
     fn unknown_words_are_kept() {
         let status: VolumeStatus = serde_json::from_str("\"quantum-entangled\"").unwrap();
-        assert_eq!(status, VolumeStatus::Unknown("quantum-entangled".to_owned()));
-        assert_eq!(serde_json::to_string(&status).unwrap(), "\"quantum-entangled\"");
-        assert_eq!(ServerStatus::from("SOFT_DELETED"), ServerStatus::SoftDeleted);
-        assert_eq!(ServerStatus::from("active"), ServerStatus::Unknown("active".to_owned()));
+        assert_eq!(
+            status,
+            VolumeStatus::Unknown("quantum-entangled".to_owned())
+        );
+        assert_eq!(
+            serde_json::to_string(&status).unwrap(),
+            "\"quantum-entangled\""
+        );
+        assert_eq!(
+            ServerStatus::from("SOFT_DELETED"),
+            ServerStatus::SoftDeleted
+        );
+        assert_eq!(
+            ServerStatus::from("active"),
+            ServerStatus::Unknown("active".to_owned())
+        );
         assert_eq!(VolumeStatus::from("in-use").to_string(), "in-use");
         assert!(serde_json::from_str::<VolumeStatus>("null").is_err());
     }

@@ -75,7 +75,9 @@ pub struct TokenInfo {
 impl TokenInfo {
     /// True when the token carries the role named `name`, whatever its case (Keystone's names ignore it).
     pub fn has_role(&self, name: &str) -> bool {
-        self.roles.iter().any(|role| role.name.eq_ignore_ascii_case(name))
+        self.roles
+            .iter()
+            .any(|role| role.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -100,6 +102,8 @@ impl Token {
 /// How long a token that was just issued is used: its lifetime less two minutes, or less a quarter when it is
 /// short. Taken from Keystone's own two times, so that a difference between the clocks does not matter.
 pub(crate) fn time_of_use(info: &TokenInfo) -> Duration {
-    let lifetime = (info.expires_at - info.issued_at).to_std().unwrap_or_default();
+    let lifetime = (info.expires_at - info.issued_at)
+        .to_std()
+        .unwrap_or_default();
     lifetime.saturating_sub((lifetime / 4).min(Duration::from_secs(120)))
 }

@@ -216,7 +216,10 @@ impl VolumeBackend for MemBackend {
         gib: u64,
         image: &Bytes,
     ) -> Result<(), BackendError> {
-        let volume = MemVolume { bytes: image.clone(), gib };
+        let volume = MemVolume {
+            bytes: image.clone(),
+            gib,
+        };
         self.lock().insert(name.to_owned(), volume);
         Ok(())
     }
@@ -231,16 +234,19 @@ impl VolumeBackend for MemBackend {
         if objects.contains_key(to) {
             return Err(BackendError::Exists(to.to_owned()));
         }
-        let volume =
-            objects.remove(from).ok_or_else(|| BackendError::Missing(from.to_owned()))?;
+        let volume = objects
+            .remove(from)
+            .ok_or_else(|| BackendError::Missing(from.to_owned()))?;
         objects.insert(to.to_owned(), volume);
         Ok(())
     }
 
     fn copy(&mut self, from: &str, to: &str) -> Result<(), BackendError> {
         let mut objects = self.lock();
-        let volume =
-            objects.get(from).cloned().ok_or_else(|| BackendError::Missing(from.to_owned()))?;
+        let volume = objects
+            .get(from)
+            .cloned()
+            .ok_or_else(|| BackendError::Missing(from.to_owned()))?;
         objects.insert(to.to_owned(), volume);
         Ok(())
     }

@@ -12,12 +12,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::State,
-    response::Response,
-};
+use axum::{Router, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 
@@ -123,13 +118,25 @@ pub async fn listen(options: ServeOptions) -> Result<Listening, ServeError> {
     let all = Arc::new(all);
     let sites = listeners
         .into_iter()
-        .map(|(listener, cloud)| (listener, Served { cloud, all: Arc::clone(&all), start }))
+        .map(|(listener, cloud)| {
+            (
+                listener,
+                Served {
+                    cloud,
+                    all: Arc::clone(&all),
+                    start,
+                },
+            )
+        })
         .collect();
     Ok(Listening { sites })
 }
 
 /// Tokens and times of a served cloud must agree with the clocks of its clients.
-#[allow(clippy::disallowed_methods, reason = "this is the edge where a served cloud meets real time")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the edge where a served cloud meets real time"
+)]
 fn wall_clock() -> chrono::DateTime<chrono::Utc> {
     chrono::Utc::now()
 }
@@ -137,12 +144,18 @@ fn wall_clock() -> chrono::DateTime<chrono::Utc> {
 impl Listening {
     /// Addresses listened on, in the order of the options.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sites.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect()
+        self.sites
+            .iter()
+            .filter_map(|(listener, _)| listener.local_addr().ok())
+            .collect()
     }
 
     /// The clouds, in the order of the options.
     pub fn clouds(&self) -> Vec<SharedCloud> {
-        self.sites.iter().map(|(_, served)| Arc::clone(&served.cloud)).collect()
+        self.sites
+            .iter()
+            .map(|(_, served)| Arc::clone(&served.cloud))
+            .collect()
     }
 
     /// Answers requests until `stop` ends.
@@ -168,13 +181,18 @@ impl Listening {
 }
 
 /// Listens and answers until `stop` ends.
-pub async fn serve(options: ServeOptions, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub async fn serve(
+    options: ServeOptions,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     listen(options).await?.run(stop).await
 }
 
 async fn handle(State(served): State<Served>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else { return broken() };
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return broken();
+    };
     if parts.uri.path().starts_with("/_admin") {
         return admin::handle(&served, &parts, &body);
     }

@@ -104,7 +104,12 @@ impl InProcess {
                 (url, cloud)
             })
             .collect();
-        Self { clouds, plan, start, calls: AtomicU64::new(0) }
+        Self {
+            clouds,
+            plan,
+            start,
+            calls: AtomicU64::new(0),
+        }
     }
 
     /// The clouds' time.
@@ -161,8 +166,15 @@ impl SinceStart for Instant {
 
 fn answer(status: u16, body: String) -> Response {
     let mut headers = http::HeaderMap::new();
-    headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-    Response { status, headers, body: Bytes::from(body) }
+    headers.insert(
+        "content-type",
+        http::HeaderValue::from_static("application/json"),
+    );
+    Response {
+        status,
+        headers,
+        body: Bytes::from(body),
+    }
 }
 
 fn lost() -> TransportError {
@@ -223,6 +235,10 @@ impl Transport for InProcess {
             return Err(lost());
         }
         let (parts, body) = exchange.response.into_parts();
-        Ok(Response { status, headers: parts.headers, body })
+        Ok(Response {
+            status,
+            headers: parts.headers,
+            body,
+        })
     }
 }

@@ -16,9 +16,7 @@ use bytes::Bytes;
 use client::World;
 use protector_sim::{
     backend::MemVolume,
-    cloud::{
-        CallEffect, Component, Delivery, Effect, FaultRule, JobEffect, Latency, Match,
-    },
+    cloud::{CallEffect, Component, Delivery, Effect, FaultRule, JobEffect, Latency, Match},
 };
 use serde_json::{Value, json};
 
@@ -31,7 +29,11 @@ fn world() -> World {
 /// A running server of the fleet with its volumes: (server, boot, data).
 fn fleet(world: &mut World) -> (String, String, String) {
     let server = world.cloud.servers().remove(0);
-    (server.id, server.volumes[0].clone(), server.volumes[1].clone())
+    (
+        server.id,
+        server.volumes[0].clone(),
+        server.volumes[1].clone(),
+    )
 }
 
 fn with_server() -> World {
@@ -41,7 +43,10 @@ fn with_server() -> World {
 fn job(resource: &str, effect: JobEffect, times: Option<u64>) -> FaultRule {
     FaultRule {
         id: String::new(),
-        matches: Match { resource: Some(resource.to_owned()), ..Match::default() },
+        matches: Match {
+            resource: Some(resource.to_owned()),
+            ..Match::default()
+        },
         times,
         effect: Effect::Job(effect),
         seen: 0,
@@ -49,7 +54,13 @@ fn job(resource: &str, effect: JobEffect, times: Option<u64>) -> FaultRule {
 }
 
 fn on_call(matches: Match, effect: CallEffect) -> FaultRule {
-    FaultRule { id: String::new(), matches, times: Some(1), effect: Effect::Call(effect), seen: 0 }
+    FaultRule {
+        id: String::new(),
+        matches,
+        times: Some(1),
+        effect: Effect::Call(effect),
+        seen: 0,
+    }
 }
 
 fn status_of(world: &mut World, volume: &str) -> String {
@@ -73,7 +84,10 @@ fn a_delete_is_204_first_and_404_later_and_frees_the_volumes() {
     assert_eq!(world.call("member", "GET", &url, None).status, 404);
     assert_eq!(status_of(&mut world, &boot), "available");
     assert_eq!(status_of(&mut world, &data), "available");
-    assert!(world.cloud.ports().is_empty(), "the port that Nova made goes with the server");
+    assert!(
+        world.cloud.ports().is_empty(),
+        "the port that Nova made goes with the server"
+    );
 }
 
 #[test]
@@ -83,11 +97,22 @@ fn delete_on_termination_takes_the_volume_along_unless_a_member_turned_it_off() 
         let (server, _, data) = fleet(&mut world);
         let url = format!("compute /servers/{server}/os-volume_attachments/{data}");
         let put = |flag: bool| json!({"volumeAttachment": {"volumeId": data, "delete_on_termination": flag}});
-        assert_eq!(world.call("member", "PUT", &url, Some(&put(true))).status, 202);
+        assert_eq!(
+            world.call("member", "PUT", &url, Some(&put(true))).status,
+            202
+        );
         if keep {
-            assert_eq!(world.call("member", "PUT", &url, Some(&put(false))).status, 202);
+            assert_eq!(
+                world.call("member", "PUT", &url, Some(&put(false))).status,
+                202
+            );
         }
-        world.call("member", "DELETE", &format!("compute /servers/{server}"), None);
+        world.call(
+            "member",
+            "DELETE",
+            &format!("compute /servers/{server}"),
+            None,
+        );
         world.pass(SECOND);
         let wanted = if keep { "available" } else { "gone" };
         assert_eq!(status_of(&mut world, &data), wanted);
@@ -109,11 +134,23 @@ fn detaching_takes_time() {
 #[test]
 fn manage_renames_the_object_and_unmanage_keeps_it() {
     let mut world = world();
-    let content = MemVolume { bytes: Bytes::from_static(b"data"), gib: 3 };
-    world.objects.lock().unwrap().insert("replica-1".to_owned(), content.clone());
+    let content = MemVolume {
+        bytes: Bytes::from_static(b"data"),
+        gib: 3,
+    };
+    world
+        .objects
+        .lock()
+        .unwrap()
+        .insert("replica-1".to_owned(), content.clone());
     let body = json!({"volume": {"host": "site-a@dir#dir", "ref": {"source-name": "replica-1"},
         "volume_type": "replicated", "name": "db-data", "bootable": true}});
-    let got = world.call("member", "POST", "volumev3 /manageable_volumes", Some(&body));
+    let got = world.call(
+        "member",
+        "POST",
+        "volumev3 /manageable_volumes",
+        Some(&body),
+    );
     assert_eq!(got.status, 202);
     assert_eq!(got.body["volume"]["status"], "creating");
     let id = got.body["volume"]["id"].as_str().unwrap().to_owned();
@@ -129,7 +166,10 @@ fn manage_renames_the_object_and_unmanage_keeps_it() {
     assert_eq!(world.objects.lock().unwrap().get(&object), Some(&content));
     let action = json!({"os-unmanage": null});
     let url = format!("volumev3 /volumes/{id}/action");
-    assert_eq!(world.call("member", "POST", &url, Some(&action)).status, 202);
+    assert_eq!(
+        world.call("member", "POST", &url, Some(&action)).status,
+        202
+    );
     world.pass(SECOND);
     assert_eq!(status_of(&mut world, &id), "gone");
     assert_eq!(world.objects.lock().unwrap().get(&object), Some(&content));
@@ -139,11 +179,24 @@ fn manage_renames_the_object_and_unmanage_keeps_it() {
 fn deleting_a_record_whose_manage_failed_after_its_rename_destroys_the_data() {
     for after_rename in [false, true] {
         let mut world = world();
-        world.objects.lock().unwrap().insert("replica-1".to_owned(), MemVolume::default());
-        world.cloud.add_fault(job("db-data", JobEffect::ManageError { after_rename }, Some(1)));
+        world
+            .objects
+            .lock()
+            .unwrap()
+            .insert("replica-1".to_owned(), MemVolume::default());
+        world.cloud.add_fault(job(
+            "db-data",
+            JobEffect::ManageError { after_rename },
+            Some(1),
+        ));
         let body = json!({"volume": {"host": "site-a@dir#dir", "name": "db-data",
             "ref": {"source-name": "replica-1"}}});
-        let got = world.call("member", "POST", "volumev3 /manageable_volumes", Some(&body));
+        let got = world.call(
+            "member",
+            "POST",
+            "volumev3 /manageable_volumes",
+            Some(&body),
+        );
         let id = got.body["volume"]["id"].as_str().unwrap().to_owned();
         world.pass(SECOND);
         assert_eq!(status_of(&mut world, &id), "error");
@@ -165,7 +218,12 @@ fn a_volume_delete_can_stick_fail_or_be_taken_back() {
     for (effect, wanted) in cases {
         let mut world = with_server();
         let (server, _, data) = fleet(&mut world);
-        world.call("member", "DELETE", &format!("compute /servers/{server}"), None);
+        world.call(
+            "member",
+            "DELETE",
+            &format!("compute /servers/{server}"),
+            None,
+        );
         world.pass(SECOND);
         world.cloud.add_fault(job(&data, effect, Some(1)));
         let url = format!("volumev3 /volumes/{data}");
@@ -193,7 +251,10 @@ fn a_lost_reply_is_carried_out_and_a_dropped_call_is_not() {
         world.cloud.add_fault(on_call(matches, effect));
         let path = format!("/compute/v2.1/servers/{server}");
         let headers = [("x-auth-token", token)];
-        assert_eq!(world.exchange("DELETE", &path, &headers, None).delivery, delivery);
+        assert_eq!(
+            world.exchange("DELETE", &path, &headers, None).delivery,
+            delivery
+        );
         world.pass(SECOND);
         let left = world.cloud.servers();
         let found = left.first().map_or("gone", |server| server.status.as_str());
@@ -207,10 +268,20 @@ fn an_injected_status_has_its_body_and_headers() {
     let effect: CallEffect = serde_json::from_value(json!({"kind": "status", "status": 503,
         "headers": {"Retry-After": "7"}}))
     .unwrap();
-    world.cloud.add_fault(on_call(Match::default(), effect));
-    let got = world.call("admin", "GET", "compute /servers", None);
-    // The rule applies to the first call, which was the authentication's.
-    assert_eq!(got.status, 200, "{}", got.body);
+    let matches: Match = serde_json::from_value(json!({"service": "compute", "nth": 2})).unwrap();
+    world.cloud.add_fault(on_call(matches, effect));
+    assert_eq!(
+        world.call("member", "GET", "compute /servers", None).status,
+        200
+    );
+    let got = world.call("member", "GET", "compute /servers", None);
+    assert_eq!(got.status, 503);
+    assert_eq!(got.headers["retry-after"], "7");
+    assert_eq!(got.body["serviceUnavailable"]["code"], 503);
+    assert_eq!(
+        world.call("member", "GET", "compute /servers", None).status,
+        200
+    );
 }
 
 #[test]
@@ -219,7 +290,10 @@ fn stale_attachments_are_cured_by_deleting_the_attachment() {
     let (server, _, data) = fleet(&mut world);
     let list = format!("volumev3 /attachments?volume_id={data}");
     let got = world.call("member", "GET", &list, None);
-    let attachment = got.body["attachments"][0]["id"].as_str().unwrap().to_owned();
+    let attachment = got.body["attachments"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let url = format!("volumev3 /attachments/{attachment}");
     let got = world.call("member", "DELETE", &url, None);
     assert_eq!(got.status, 409);
@@ -252,7 +326,12 @@ fn a_compute_host_that_is_down_delays_a_delete_and_later_is_not_asked() {
     assert_eq!(world.call("member", "DELETE", &url, None).status, 204);
     assert_eq!(world.call("member", "GET", &url, None).status, 404);
     assert_eq!(status_of(&mut world, &data), "available");
-    let got = world.call("member", "GET", "compute /os-services?binary=nova-compute", None);
+    let got = world.call(
+        "member",
+        "GET",
+        "compute /os-services?binary=nova-compute",
+        None,
+    );
     assert_eq!(got.body["services"][0]["state"], "down");
 }
 
@@ -290,7 +369,12 @@ fn soft_deleted_servers_stay_until_they_are_forced() {
     assert_eq!(got.body["server"]["status"], "SOFT_DELETED");
     assert_eq!(status_of(&mut world, &data), "in-use");
     let force = json!({"forceDelete": null});
-    assert_eq!(world.call("member", "POST", &format!("{url}/action"), Some(&force)).status, 202);
+    assert_eq!(
+        world
+            .call("member", "POST", &format!("{url}/action"), Some(&force))
+            .status,
+        202
+    );
     world.pass(SECOND);
     assert_eq!(world.call("member", "GET", &url, None).status, 404);
 }
@@ -299,10 +383,17 @@ fn soft_deleted_servers_stay_until_they_are_forced() {
 fn a_guest_that_ignores_the_stop_is_powered_off_after_novas_timeout() {
     let mut world = with_server();
     let (server, ..) = fleet(&mut world);
-    world.cloud.add_fault(job("vm-001", JobEffect::StopIgnored, Some(1)));
+    world
+        .cloud
+        .add_fault(job("vm-001", JobEffect::StopIgnored, Some(1)));
     let url = format!("compute /servers/{server}");
     let stop = json!({"os-stop": null});
-    assert_eq!(world.call("member", "POST", &format!("{url}/action"), Some(&stop)).status, 202);
+    assert_eq!(
+        world
+            .call("member", "POST", &format!("{url}/action"), Some(&stop))
+            .status,
+        202
+    );
     world.pass(59 * SECOND);
     let got = world.call("member", "GET", &url, None);
     assert_eq!(got.body["server"]["OS-EXT-STS:task_state"], "powering-off");
@@ -318,12 +409,21 @@ fn pages_end_at_a_thousand_rows_and_say_where_to_go_on() {
     assert_eq!(first["servers"].as_array().unwrap().len(), 1_000);
     let href = first["servers_links"][0]["href"].as_str().unwrap();
     let (_, query) = href.split_once('?').unwrap();
-    let rest = world.call("member", "GET", &format!("compute /servers?{query}"), None).body;
+    let rest = world
+        .call("member", "GET", &format!("compute /servers?{query}"), None)
+        .body;
     assert_eq!(rest["servers"].as_array().unwrap().len(), 1);
     assert!(rest.get("servers_links").is_none());
-    let page = world.call("member", "GET", "volumev3 /volumes?limit=2", None).body;
+    let page = world
+        .call("member", "GET", "volumev3 /volumes?limit=2", None)
+        .body;
     assert_eq!(page["volumes"].as_array().unwrap().len(), 2);
-    assert!(page["volumes_links"][0]["href"].as_str().unwrap().contains("marker="));
+    assert!(
+        page["volumes_links"][0]["href"]
+            .as_str()
+            .unwrap()
+            .contains("marker=")
+    );
 }
 
 #[test]
@@ -331,9 +431,13 @@ fn flavors_are_embedded_from_2_47_on() {
     let mut world = with_server();
     let (server, ..) = fleet(&mut world);
     let url = format!("compute /servers/{server}");
-    let old = world.call_version("member", "GET", &url, None, Some("2.46")).body;
+    let old = world
+        .call_version("member", "GET", &url, None, Some("2.46"))
+        .body;
     assert!(old["server"]["flavor"]["id"].is_string());
-    let new = world.call_version("member", "GET", &url, None, Some("2.47")).body;
+    let new = world
+        .call_version("member", "GET", &url, None, Some("2.47"))
+        .body;
     assert_eq!(new["server"]["flavor"]["original_name"], "small");
     assert!(new["server"]["flavor"].get("id").is_none());
 }
@@ -345,14 +449,35 @@ fn tokens_expire_and_can_be_revoked_and_checked() {
     let (service, _) = world.session("protector", "service");
     let headers = [("x-auth-token", service), ("x-subject-token", token)];
     let path = "/identity/v3/auth/tokens";
-    assert_eq!(world.exchange("GET", path, &headers, None).response.status(), 200);
+    assert_eq!(
+        world
+            .exchange("GET", path, &headers, None)
+            .response
+            .status(),
+        200
+    );
     world.cloud.revoke_tokens(Some("demo"));
-    assert_eq!(world.exchange("GET", path, &headers, None).response.status(), 404);
-    assert_eq!(world.call("member", "GET", "compute /servers", None).status, 401);
+    assert_eq!(
+        world
+            .exchange("GET", path, &headers, None)
+            .response
+            .status(),
+        404
+    );
+    assert_eq!(
+        world.call("member", "GET", "compute /servers", None).status,
+        401
+    );
     world.forget();
-    assert_eq!(world.call("member", "GET", "compute /servers", None).status, 200);
+    assert_eq!(
+        world.call("member", "GET", "compute /servers", None).status,
+        200
+    );
     world.pass(Duration::from_secs(5 * 3600));
-    assert_eq!(world.call("member", "GET", "compute /servers", None).status, 401);
+    assert_eq!(
+        world.call("member", "GET", "compute /servers", None).status,
+        401
+    );
 }
 
 #[test]
@@ -365,11 +490,23 @@ fn tenants_do_not_see_each_other() {
         got.body["itemNotFound"]["message"],
         format!("Instance {server} could not be found.")
     );
-    assert_eq!(world.call("other", "GET", &format!("volumev3 /volumes/{boot}"), None).status, 404);
-    let list = world.call("other", "GET", "volumev3 /volumes/detail", None).body;
+    assert_eq!(
+        world
+            .call("other", "GET", &format!("volumev3 /volumes/{boot}"), None)
+            .status,
+        404
+    );
+    let list = world
+        .call("other", "GET", "volumev3 /volumes/detail", None)
+        .body;
     assert_eq!(list["volumes"], json!([]));
-    let got = world.call("member", "GET", &format!("volumev3 /volumes/{boot}"), None).body;
-    assert!(got["volume"].get("os-vol-host-attr:host").is_none(), "only for administrators");
+    let got = world
+        .call("member", "GET", &format!("volumev3 /volumes/{boot}"), None)
+        .body;
+    assert!(
+        got["volume"].get("os-vol-host-attr:host").is_none(),
+        "only for administrators"
+    );
 }
 
 #[test]
@@ -380,14 +517,21 @@ fn volumes_change_hands_by_transfer() {
     let id = got.body["volume"]["id"].as_str().unwrap().to_owned();
     world.pass(SECOND);
     let body = json!({"transfer": {"volume_id": id}});
-    let got = world.call("member", "POST", "volumev3 /volume-transfers", Some(&body)).body;
+    let got = world
+        .call("member", "POST", "volumev3 /volume-transfers", Some(&body))
+        .body;
     assert_eq!(status_of(&mut world, &id), "awaiting-transfer");
     let url = format!("volumev3 /volumes/{id}");
     assert_eq!(world.call("member", "DELETE", &url, None).status, 400);
     let accept = json!({"accept": {"auth_key": got["transfer"]["auth_key"]}});
     let place = got["transfer"]["id"].as_str().unwrap();
     let accept_url = format!("volumev3 /volume-transfers/{place}/accept");
-    assert_eq!(world.call("other", "POST", &accept_url, Some(&accept)).status, 202);
+    assert_eq!(
+        world
+            .call("other", "POST", &accept_url, Some(&accept))
+            .status,
+        202
+    );
     assert_eq!(world.call("member", "GET", &url, None).status, 404);
     assert_eq!(world.call("other", "GET", &url, None).status, 200);
 }
@@ -397,10 +541,18 @@ fn real_latencies_hold_and_the_same_seed_gives_the_same_run() {
     let run = || {
         let mut world = World::new(|options| {
             *options = options.clone().with_fleet(1);
-            options.latency = Latency { jitter: 0.2, ..Latency::real() };
+            options.latency = Latency {
+                jitter: 0.2,
+                ..Latency::real()
+            };
         });
         let (server, ..) = fleet(&mut world);
-        world.call("member", "DELETE", &format!("compute /servers/{server}"), None);
+        world.call(
+            "member",
+            "DELETE",
+            &format!("compute /servers/{server}"),
+            None,
+        );
         let due = world.cloud.next_due().unwrap();
         world.pass(4 * SECOND);
         assert!(world.cloud.servers().is_empty());
@@ -424,5 +576,8 @@ fn the_call_log_names_caller_action_and_resources() {
     assert_eq!(record.user.as_deref(), Some("demo"));
     assert_eq!(record.resources, [server]);
     assert_eq!(record.status, 202);
-    assert_eq!(got.headers["x-openstack-request-id"], record.request_id.as_str());
+    assert_eq!(
+        got.headers["x-openstack-request-id"],
+        record.request_id.as_str()
+    );
 }

@@ -102,11 +102,16 @@ impl Database {
         let id = &new.operation.id;
         let row = to_row(new.operation)?;
         self.write(async |tx| {
+            // The group's row first: it makes a rival wait here, so that the locks it took are seen after it.
+            let swapped = match &new.group {
+                Some(start) => start_group(tx, start, now).await?,
+                None => true,
+            };
             for wanted in new.locks {
                 lock::refuse_while_locked(tx, wanted).await?;
             }
-            if let Some(start) = &new.group {
-                start_group(tx, start, now).await?;
+            if let (false, Some(start)) = (swapped, &new.group) {
+                return Err(group_changed(tx, start).await);
             }
             Entity::insert(row.clone().into_active_model())
                 .exec_without_returning(tx)
@@ -248,11 +253,12 @@ pub(crate) async fn record_of(
         .ok_or_else(|| StoreError::not_found(Noun::Operation, id))
 }
 
+/// Moves the group to its new status if it is as the plan saw it. Whether it was.
 async fn start_group(
     db: &impl ConnectionTrait,
     start: &GroupStart,
     now: DateTime<Utc>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     use protection_group::Column as Group;
 
     let outcome = protection_group::Entity::update_many()
@@ -267,13 +273,24 @@ async fn start_group(
         .filter(Group::Version.eq(to_signed(start.from_version)))
         .exec(db)
         .await?;
-    if outcome.rows_affected == 1 {
-        return Ok(());
-    }
+    Ok(outcome.rows_affected == 1)
+}
+
+/// How the group stands instead, as an error.
+async fn group_changed(db: &impl ConnectionTrait, start: &GroupStart) -> StoreError {
+    group_as_it_is(db, start)
+        .await
+        .unwrap_or_else(|error| error)
+}
+
+async fn group_as_it_is(
+    db: &impl ConnectionTrait,
+    start: &GroupStart,
+) -> Result<StoreError, StoreError> {
     let row = locked_row(db, &start.group_id)
         .await?
         .ok_or_else(|| StoreError::not_found(Noun::Group, &start.group_id))?;
-    Err(StoreError::GroupChanged {
+    Ok(StoreError::GroupChanged {
         status: from_word("protection_groups.status", &row.status)?,
         version: to_count("protection_groups.version", row.version)?,
     })

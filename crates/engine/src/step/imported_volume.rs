@@ -9,7 +9,8 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    volume::{ManageVolume, Volume, VolumeStatus},
+    status::VolumeStatus,
+    volume::{BackendReference, ManagedVolume, Volume, VolumeFilter},
 };
 
 use super::{CloudActions, mark, not_in_plan, reading, target_check::TARGET};
@@ -26,14 +27,13 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
         if let Some(volume) = find_imported(&target, cx, source_id).await? {
-            cx.memo.made = Some(volume.id.clone());
+            cx.memo.made = Some(volume.id.to_string());
             return self.judge_import(cx, source_id, &volume);
         }
         let request = import_request(cx, source_id)?;
         cx.intend().await?;
-        let volume = target.volume().volume_manage(&request).await.map_err(stop)?;
-        cx.memo.made = Some(volume.id.clone());
-        cx.request(target.volume().last_request_id(&volume));
+        let volume = target.volume().manage(&request).await.map_err(stop)?;
+        cx.memo.made = Some(volume.id.to_string());
         Ok(self.look_again("Cinder to import it"))
     }
 
@@ -47,7 +47,7 @@ impl CloudActions {
             VolumeStatus::Available => Ok(Progress::Done(vec![Effect::Mapped {
                 kind: MapKind::Volume,
                 source: source_id.to_string(),
-                target: volume.id.clone(),
+                target: volume.id.to_string(),
             }])),
             VolumeStatus::Creating | VolumeStatus::Managing => {
                 Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
@@ -77,7 +77,7 @@ impl CloudActions {
         let Some(volume) = find_imported(&target, cx, source_id).await? else {
             return Ok(Progress::Done(was_imported_as(cx, source_id)));
         };
-        cx.memo.made = Some(volume.id.clone());
+        cx.memo.made = Some(volume.id.to_string());
         match &volume.status {
             VolumeStatus::InUse
             | VolumeStatus::Detaching
@@ -92,7 +92,7 @@ impl CloudActions {
             _ => {}
         }
         cx.intend_undo().await?;
-        target.volume().volume_unmanage(&volume.id).await.map_err(stop)?;
+        target.volume().unmanage(&volume.id).await.map_err(stop)?;
         Ok(Progress::Waiting {
             on: "Cinder to let go of it".to_owned(),
             again: self.options.status_poll,
@@ -125,14 +125,15 @@ async fn find_imported(
     if let Some(id) = &cx.memo.made {
         return reading::volume(target, &VolumeId::new(id.clone())).await;
     }
-    let volumes = target.volume().volume_list().await.map_err(stop)?;
     let maker = mark::maker(cx.operation);
+    let made_by = VolumeFilter::marked(mark::OPERATION, maker.as_str());
+    let volumes = target.volume().volumes(&made_by).await.map_err(stop)?;
     Ok(volumes
         .into_iter()
         .find(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
 }
 
-fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManageVolume, Stop> {
+fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, Stop> {
     let plan = cx.plan();
     let (_, known) = plan
         .volume(source_id.as_str())
@@ -142,9 +143,9 @@ fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManageVolume, Sto
             .ok_or_else(|| Stop::last(Code::Internal, format!("no {} is recorded", key)))
     };
     let ProtectedVolume { name, metadata, boot, .. } = known;
-    Ok(ManageVolume {
+    Ok(ManagedVolume {
         host: recorded(MapKind::BackendHost, TARGET)?,
-        source_name: recorded(MapKind::Promoted, source_id.as_str())?,
+        reference: BackendReference::Name(recorded(MapKind::Promoted, source_id.as_str())?),
         name: name.clone(),
         volume_type: plan.target_volume_type.clone(),
         bootable: *boot,

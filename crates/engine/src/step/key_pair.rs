@@ -2,7 +2,7 @@
 //! public key.
 
 use protector_core::member::KeyPair;
-use protector_openstack::{cloud::Cloud, compute::NewKeyPair};
+use protector_openstack::{cloud::Cloud, compute::KeypairKind};
 
 use crate::{
     action::{Cx, Stop},
@@ -26,16 +26,19 @@ pub(super) async fn key_pair_on_target(
     };
     let own = format!("{}-{}", known.name, cx.plan().group_id);
     for name in [&known.name, &own] {
-        match found(target.compute().keypair_show(name).await)? {
+        match found(target.compute().keypair(name).await)? {
             Some(there) if same_key(&there.public_key, public_key) => return Ok(Some(name.clone())),
             Some(_) => {}
             None => {
-                let request = NewKeyPair {
-                    name: name.clone(),
-                    public_key: public_key.clone(),
-                    kind: known.kind.clone(),
+                let kind = match known.kind.as_str() {
+                    "x509" => KeypairKind::X509,
+                    _ => KeypairKind::Ssh,
                 };
-                target.compute().keypair_create(&request).await.map_err(stop)?;
+                target
+                    .compute()
+                    .import_keypair(name, public_key, kind)
+                    .await
+                    .map_err(stop)?;
                 return Ok(Some(name.clone()));
             }
         }

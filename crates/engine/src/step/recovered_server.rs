@@ -4,15 +4,17 @@ use std::net::IpAddr;
 
 use protector_core::{
     fault::{Code, Fault},
-    id::{ServerId, VolumeId},
+    id::{NetworkId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
     operation::MapKind,
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{BlockDevice, NewServer, Server, ServerNetwork, ServerStatus},
-    volume::VolumeStatus,
+    UserData,
+    compute::{BlockDevice, BlockSource, NewServer, Server, ServerFilter, ServerNetwork},
+    network::{PortFilter, Subnet},
+    status::{ServerStatus, VolumeStatus},
 };
 
 use super::{
@@ -32,15 +34,14 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
         if let Some(server) = find_recovered(&target, cx, source_id).await? {
-            cx.memo.made = Some(server.id.clone());
+            cx.memo.made = Some(server.id.to_string());
             return self.judge_build(&target, cx, source_id, &server).await;
         }
         let request = self.build_request(&target, cx, source_id).await?;
         cx.intend().await?;
-        match target.compute().server_create(&request).await {
+        match target.compute().create_server(&request).await {
             Ok(created) => {
-                cx.memo.made = Some(created.id.clone());
-                cx.request(created.request_id.as_deref());
+                cx.memo.made = Some(created.to_string());
                 Ok(self.look_again("Nova to build it"))
             }
             Err(error) => Err(refusal_of_build(cx, crate::clouds::fault(error))),
@@ -60,7 +61,7 @@ impl CloudActions {
                 Ok(Progress::Done(vec![Effect::Mapped {
                     kind: MapKind::Server,
                     source: source_id.to_string(),
-                    target: server.id.clone(),
+                    target: server.id.to_string(),
                 }]))
             }
             ServerStatus::Error => Err(Stop::last(
@@ -69,7 +70,7 @@ impl CloudActions {
                     "Nova on {} could not build server {}: {}",
                     cx.plan().target.site,
                     server.id,
-                    server.fault_text()
+                    reading::fault_text(server)
                 ),
             )),
             status => Ok(self.look_again(format!("server status {}", status.as_str()))),
@@ -96,16 +97,18 @@ impl CloudActions {
         let availability_zone = zone_on_target(target, cx, spec.availability_zone.as_deref()).await?;
         Ok(NewServer {
             name: member.name.clone(),
-            flavor_id: flavor,
+            flavor,
+            image: None,
             block_devices: block_devices(cx, &member)?,
             networks,
             security_groups: spec.security_groups.clone(),
             key_name,
             metadata: mark::mark(&spec.metadata, &cx.operation.id, source_id.as_str()),
-            user_data: spec.user_data.clone(),
+            user_data: spec.user_data.as_ref().map(|data| UserData::new(data.clone())),
             availability_zone,
-            config_drive: spec.config_drive,
+            config_drive: Some(spec.config_drive),
             description: spec.description.clone(),
+            tags: Vec::new(),
         })
     }
 
@@ -125,7 +128,7 @@ impl CloudActions {
         match &server.status {
             ServerStatus::Active => {}
             ServerStatus::Error => {
-                let why = format!("server {id} went to ERROR: {}", server.fault_text());
+                let why = format!("server {id} went to ERROR: {}", reading::fault_text(&server));
                 return Err(Stop::last(Code::Broken, why));
             }
             status => return Ok(self.look_again(format!("server status {}", status.as_str()))),
@@ -134,7 +137,7 @@ impl CloudActions {
             let seen = reading::volume(&target, &volume).await?;
             let attached = seen.is_some_and(|volume| {
                 volume.status == VolumeStatus::InUse
-                    && volume.attachments.iter().any(|there| there.server_id == id)
+                    && volume.attachments.iter().any(|there| there.server_id.as_str() == id)
             });
             if !attached {
                 return Ok(self.look_again(format!("volume {volume} to be attached to it")));
@@ -161,14 +164,14 @@ impl CloudActions {
         let Some(server) = find_recovered(&target, cx, source_id).await? else {
             return Ok(gone);
         };
-        cx.memo.made = Some(server.id.clone());
+        cx.memo.made = Some(server.id.to_string());
         if server.task_state.as_deref() == Some("deleting") {
             return Ok(self.look_again("Nova to delete it"));
         }
         cx.intend_undo().await?;
         let answer = match server.status {
-            ServerStatus::SoftDeleted => target.compute().server_force_delete(&server.id).await,
-            _ => target.compute().server_delete(&server.id).await,
+            ServerStatus::SoftDeleted => target.compute().force_delete_server(&server.id).await,
+            _ => target.compute().delete_server(&server.id).await,
         };
         found(answer)?;
         Ok(self.look_again("Nova to delete it"))
@@ -215,9 +218,10 @@ async fn all_of_this_step(
     source_id: &ServerId,
 ) -> Result<Vec<Server>, Stop> {
     let maker = mark::maker(cx.operation);
-    let mut servers = target.compute().server_list().await.map_err(stop)?;
+    let made_by = ServerFilter::marked(mark::OPERATION, maker.as_str());
+    let mut servers = target.compute().servers(&made_by).await.map_err(stop)?;
     servers.retain(|server| mark::is_ours(&server.metadata, maker, source_id.as_str()));
-    servers.sort_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
+    servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
     Ok(servers)
 }
 
@@ -227,15 +231,15 @@ async fn delete_surplus(
     target: &Cloud,
     cx: &mut Cx<'_>,
     source_id: &ServerId,
-    keep: &str,
+    keep: &ServerId,
 ) -> Result<(), Stop> {
     if cx.memo.intents < 2 {
         return Ok(());
     }
     for server in all_of_this_step(target, cx, source_id).await? {
-        if server.id != keep {
+        if server.id != *keep {
             cx.fact(format!("server {} was built twice; deleted", server.id));
-            found(target.compute().server_delete(&server.id).await)?;
+            found(target.compute().delete_server(&server.id).await)?;
         }
     }
     Ok(())
@@ -259,7 +263,7 @@ fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop>
         .iter()
         .zip(copies)
         .map(|(known, copy)| BlockDevice {
-            volume_id: copy.to_string(),
+            source: BlockSource::Volume(copy),
             boot_index: if known.boot { Some(0) } else { None },
             device_name: Some(known.device.clone()).filter(|device| !device.is_empty()),
             delete_on_termination: false,
@@ -278,33 +282,59 @@ async fn network_on_target(
         .mappings
         .networks
         .get(nic.network_id.as_str())
-        .cloned()
+        .map(|id| NetworkId::new(id.clone()))
         .ok_or_else(|| not_in_plan("mapping of network", nic.network_id.as_str()))?;
     let wanted = nic.fixed_ips.iter().find(|ip| ip.is_ipv4()).or(nic.fixed_ips.first());
     let fixed_ip = match wanted {
         None => None,
         Some(ip) => keep_address(target, cx, &network, *ip).await?,
     };
-    Ok(ServerNetwork { network_id: network, fixed_ip })
+    Ok(ServerNetwork::Network { network, fixed_ip })
 }
 
 async fn keep_address(
     target: &Cloud,
     cx: &mut Cx<'_>,
-    network: &str,
+    network: &NetworkId,
     ip: IpAddr,
 ) -> Result<Option<String>, Stop> {
-    let subnets = target.network().subnet_list(network).await.map_err(stop)?;
-    if !subnets.iter().any(|subnet| subnet.contains(ip)) {
+    let subnets = target.network().subnets(network).await.map_err(stop)?;
+    if !subnets.iter().any(|subnet| contains(subnet, ip)) {
         cx.fact(format!("address {ip} is outside the mapped network: a new one is used"));
         return Ok(None);
     }
-    let ports = target.network().port_list_by_fixed_ip(network, ip).await.map_err(stop)?;
+    let taken = PortFilter {
+        network_id: Some(network.clone()),
+        ip_address: Some(ip.to_string()),
+        ..PortFilter::default()
+    };
+    let ports = target.network().ports(&taken).await.map_err(stop)?;
     if !ports.is_empty() {
         cx.fact(format!("address {ip} is taken on the mapped network: a new one is used"));
         return Ok(None);
     }
     Ok(Some(ip.to_string()))
+}
+
+/// Whether an address lies in a subnet's range. A range that cannot be read holds nothing.
+fn contains(subnet: &Subnet, ip: IpAddr) -> bool {
+    let Some((base, length)) = subnet.cidr.split_once('/') else {
+        return false;
+    };
+    let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else {
+        return false;
+    };
+    match (base, ip) {
+        (IpAddr::V4(base), IpAddr::V4(ip)) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length)).unwrap_or(0);
+            base.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V6(base), IpAddr::V6(ip)) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(length)).unwrap_or(0);
+            base.to_bits() & mask == ip.to_bits() & mask
+        }
+        _ => false,
+    }
 }
 
 /// The member's availability zone, if the target has one of that name.
@@ -316,7 +346,7 @@ async fn zone_on_target(
     let Some(wanted) = wanted else {
         return Ok(None);
     };
-    let zones = target.compute().availability_zone_list().await.map_err(stop)?;
+    let zones = target.compute().availability_zones().await.map_err(stop)?;
     if zones.iter().any(|zone| zone == wanted) {
         return Ok(Some(wanted.to_owned()));
     }

@@ -7,7 +7,7 @@ use protector_core::{
     id::ServerId,
     member::Member,
 };
-use protector_openstack::compute::{Server, ServerStatus};
+use protector_openstack::{compute::Server, status::ServerStatus};
 
 use super::{CloudActions, not_in_plan, reading};
 use crate::action::{Cx, Progress, Stop};

@@ -9,7 +9,8 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Server, ServerStatus},
+    compute::Server,
+    status::ServerStatus,
 };
 
 use super::{CloudActions, reading};
@@ -56,7 +57,7 @@ impl CloudActions {
         id: &ServerId,
     ) -> Result<Progress, Stop> {
         cx.intend().await?;
-        source.compute().server_stop(id.as_str()).await.map_err(stop)?;
+        source.compute().stop_server(id).await.map_err(stop)?;
         Ok(self.look_again("Nova to stop it"))
     }
 
@@ -69,8 +70,8 @@ impl CloudActions {
         let admin = self.source_admin(cx).await?;
         cx.intend().await?;
         cx.fact("did not stop gracefully in time: its task was reset and it was stopped hard");
-        admin.compute().server_reset_state_to_active(id.as_str()).await.map_err(stop)?;
-        source.compute().server_stop(id.as_str()).await.map_err(stop)?;
+        admin.compute().reset_state_to_active(id).await.map_err(stop)?;
+        source.compute().stop_server(id).await.map_err(stop)?;
         Ok(self.look_again("Nova to stop it hard"))
     }
 
@@ -105,7 +106,7 @@ impl CloudActions {
             (ServerStatus::Active, None) => Ok(Progress::done()),
             (ServerStatus::Shutoff, None) => {
                 cx.intend_undo().await?;
-                source.compute().server_start(id.as_str()).await.map_err(stop)?;
+                source.compute().start_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to start it"))
             }
             (ServerStatus::Active | ServerStatus::Shutoff, Some(task)) => {
@@ -134,7 +135,7 @@ impl CloudActions {
             return Err(Stop::passing(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
-                server.fault_text()
+                reading::fault_text(&server)
             )));
         }
         cx.memo.observed = Some(server.status.as_str().to_owned());
@@ -142,8 +143,8 @@ impl CloudActions {
         self.keep_its_volumes(cx, &source, &server).await?;
         cx.intend().await?;
         let answer = match server.status {
-            ServerStatus::SoftDeleted => source.compute().server_force_delete(id.as_str()).await,
-            _ => source.compute().server_delete(id.as_str()).await,
+            ServerStatus::SoftDeleted => source.compute().force_delete_server(id).await,
+            _ => source.compute().delete_server(id).await,
         };
         found(answer)?;
         Ok(self.look_again("Nova to delete it"))
@@ -164,7 +165,7 @@ impl CloudActions {
         let copy_seen = copy.as_ref().map(reading::seen_server);
         match verdict_source_server(project, &reading::seen_server(server), copy_seen.as_ref()) {
             Verdict::Delete => {
-                let copy = copy.map(|copy| copy.id).unwrap_or_default();
+                let copy = copy.map(|copy| copy.id.to_string()).unwrap_or_default();
                 cx.fact(format!("its copy {copy} was ACTIVE right before the deletion"));
                 Ok(())
             }
@@ -183,7 +184,7 @@ impl CloudActions {
         for volume in server.volumes_attached.iter().filter(|volume| volume.delete_on_termination) {
             source
                 .compute()
-                .attachment_keep_volume(&server.id, &volume.id)
+                .set_delete_on_termination(&server.id, &volume.id, false)
                 .await
                 .map_err(stop)?;
             cx.fact(format!("delete_on_termination of volume {} was turned off", volume.id));

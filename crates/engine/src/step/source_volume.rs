@@ -6,7 +6,7 @@ use protector_core::{
     id::{ServerId, VolumeId},
     operation::{MapKind, OperationKind},
 };
-use protector_openstack::volume::{Volume, VolumeStatus};
+use protector_openstack::{status::VolumeStatus, volume::Volume};
 
 use super::{CloudActions, not_in_plan, reading, source_server::asked_in_this_try, storage_stop};
 use crate::{
@@ -43,7 +43,7 @@ impl CloudActions {
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
         }
         cx.intend().await?;
-        found(source.volume().volume_delete(id.as_str()).await)?;
+        found(source.volume().delete_volume(id).await)?;
         Ok(self.look_again("Cinder to delete it"))
     }
 

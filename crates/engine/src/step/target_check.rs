@@ -3,11 +3,12 @@
 use protector_core::{
     fault::Code,
     journal::Effect,
+    id::{FlavorId, NetworkId},
     member::Flavor as KnownFlavor,
     operation::MapKind,
     plan::Plan,
 };
-use protector_openstack::{cloud::Cloud, volume::Pool};
+use protector_openstack::{cloud::Cloud, id::VolumeTypeId, volume::Pool};
 
 use super::{CloudActions, storage_stop};
 use crate::{
@@ -26,7 +27,7 @@ impl CloudActions {
             self.storage.check(array).await.map_err(storage_stop)?;
         }
         for network in plan.mappings.networks.values() {
-            found(target.network().network_show(network).await)?.ok_or_else(|| {
+            found(target.network().network(&NetworkId::new(network.clone())).await)?.ok_or_else(|| {
                 missing(plan, &format!("mapped network {network}"))
             })?;
         }
@@ -57,18 +58,19 @@ pub(super) async fn flavor_on_target(
     target: &Cloud,
     plan: &Plan,
     known: &KnownFlavor,
-) -> Result<String, Stop> {
+) -> Result<FlavorId, Stop> {
     if let Some(mapped) = plan.mappings.flavors.get(known.id.as_str()) {
-        found(target.compute().flavor_show(mapped).await)?
+        let mapped = FlavorId::new(mapped.clone());
+        found(target.compute().flavor(&mapped).await)?
             .ok_or_else(|| missing(plan, &format!("mapped flavor {mapped}")))?;
-        return Ok(mapped.clone());
+        return Ok(mapped);
     }
-    let flavors = target.compute().flavor_list().await.map_err(stop)?;
-    let by_id = flavors.iter().find(|flavor| flavor.id == known.id.as_str());
+    let flavors = target.compute().flavors().await.map_err(stop)?;
+    let by_id = flavors.iter().find(|flavor| flavor.id == known.id);
     let by_name = flavors.iter().find(|flavor| {
         flavor.name == known.name
-            && flavor.vcpus == known.vcpus
-            && flavor.ram_mib == known.ram_mib
+            && flavor.vcpus == u64::from(known.vcpus)
+            && flavor.ram == known.ram_mib
     });
     by_id
         .or(by_name)
@@ -85,7 +87,7 @@ pub(super) async fn flavor_on_target(
 async fn refuse_missing_security_groups(target: &Cloud, plan: &Plan) -> Result<(), Stop> {
     let there = target
         .network()
-        .security_group_list(plan.target.project_id.as_str())
+        .security_groups(None)
         .await
         .map_err(stop)?;
     let absent = plan
@@ -101,17 +103,17 @@ async fn refuse_missing_security_groups(target: &Cloud, plan: &Plan) -> Result<(
 
 /// The Cinder host that imports volumes of the group's type: the pool of the type's backend.
 async fn import_host(admin: &Cloud, plan: &Plan) -> Result<String, Stop> {
-    let pools = admin.volume().pool_list().await.map_err(stop)?;
+    let pools = admin.volume().pools().await.map_err(stop)?;
     let backend = match &plan.target_volume_type {
         None => None,
         Some(id) => {
-            let kind = found(admin.volume().volume_type_show(id).await)?
+            let kind = found(admin.volume().volume_type(&VolumeTypeId::new(id.clone())).await)?
                 .ok_or_else(|| missing(plan, &format!("volume type {id}")))?;
             kind.extra_specs.get("volume_backend_name").cloned()
         }
     };
     let fits = |pool: &&Pool| {
-        backend.is_none() || backend.as_deref() == pool.volume_backend_name.as_deref()
+        backend.is_none() || backend.as_deref() == pool.backend_name()
     };
     let mut fitting = pools.iter().filter(fits);
     match (fitting.next(), fitting.next()) {

@@ -72,7 +72,11 @@ impl<'r> Call<'r> {
     pub(crate) fn parse(request: &'r http::Request<Bytes>, request_id: String) -> Option<Self> {
         let uri = request.uri();
         let mut segments: Vec<String> = Vec::new();
-        for part in uri.path().split('/').filter(|part| !part.is_empty() && *part != ".") {
+        for part in uri
+            .path()
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+        {
             if part == ".." {
                 segments.pop();
             } else {
@@ -98,7 +102,10 @@ impl<'r> Call<'r> {
     }
 
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn query_all(&self, name: &str) -> Vec<&str> {
@@ -111,7 +118,10 @@ impl<'r> Call<'r> {
 
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.query(name).is_some_and(|value| {
-            matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "t" | "on" | "")
+            matches!(
+                value.to_ascii_lowercase().as_str(),
+                "1" | "true" | "yes" | "t" | "on" | ""
+            )
         })
     }
 
@@ -172,7 +182,10 @@ fn parse_query(query: &str) -> Vec<(String, String)> {
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(key, Plus::Space), percent_decode(value, Plus::Space))
+            (
+                percent_decode(key, Plus::Space),
+                percent_decode(value, Plus::Space),
+            )
         })
         .collect()
 }
@@ -212,7 +225,12 @@ pub(crate) fn integer(value: &Value, key: &str) -> Option<i64> {
 /// String pairs of a metadata object.
 pub(crate) fn pairs(value: &Value, key: &str) -> std::collections::BTreeMap<String, String> {
     let mut out = std::collections::BTreeMap::new();
-    for (name, item) in value.get(key).and_then(Value::as_object).into_iter().flatten() {
+    for (name, item) in value
+        .get(key)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let item: Cow<'_, str> = match item {
             Value::String(text) => Cow::Borrowed(text),
             other => Cow::Owned(other.to_string()),

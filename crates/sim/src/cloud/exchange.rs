@@ -52,7 +52,11 @@ impl SimCloud {
         self.advance(now);
         let request_id = format!("req-{}", self.ids.next());
         let Some(mut call) = Call::parse(request, request_id) else {
-            return plain(webob_error(404, "Not Found", "The resource could not be found."));
+            return plain(*webob_error(
+                404,
+                "Not Found",
+                "The resource could not be found.",
+            ));
         };
         let mut delay = self.response_time(&call);
         let mut record = self.record(&call, request.uri().query());
@@ -80,7 +84,11 @@ impl SimCloud {
         };
         record.resources.extend(created_id(&reply));
         self.log.push(record);
-        Exchange { response: self.finish(&call, reply), delivery, delay }
+        Exchange {
+            response: self.finish(&call, reply),
+            delivery,
+            delay,
+        }
     }
 
     fn response_time(&mut self, call: &Call<'_>) -> Duration {
@@ -97,7 +105,9 @@ impl SimCloud {
         let (user, project) = call
             .header("x-auth-token")
             .and_then(|token| self.identity.peek(token))
-            .map_or((None, None), |(user, project)| (Some(user.to_owned()), project));
+            .map_or((None, None), |(user, project)| {
+                (Some(user.to_owned()), project)
+            });
         let mut path = format!("/{}", call.segments.join("/"));
         if let Some(query) = query {
             path.push('?');
@@ -106,7 +116,10 @@ impl SimCloud {
         let action = (call.segments.last().is_some_and(|last| last == "action"))
             .then(|| serde_json::from_slice::<Value>(call.body).ok())
             .flatten()
-            .and_then(|body| body.as_object().and_then(|body| body.keys().next().cloned()));
+            .and_then(|body| {
+                body.as_object()
+                    .and_then(|body| body.keys().next().cloned())
+            });
         CallRecord {
             number: self.log.next_number(),
             at: self.now.as_secs_f64(),
@@ -116,7 +129,12 @@ impl SimCloud {
             status: 0,
             user,
             project,
-            resources: call.segments.iter().filter(|part| is_resource_id(part)).cloned().collect(),
+            resources: call
+                .segments
+                .iter()
+                .filter(|part| is_resource_id(part))
+                .cloned()
+                .collect(),
             action,
             fault: None,
             request_id: call.request_id.clone(),
@@ -159,7 +177,11 @@ impl SimCloud {
             return Some((Reply::empty(503), Delivery::Dropped));
         }
         match effect? {
-            CallEffect::Status { status, body, headers } => {
+            CallEffect::Status {
+                status,
+                body,
+                headers,
+            } => {
                 let mut reply = service_error(call.service, *status, body.clone());
                 for (name, value) in headers {
                     // The few headers that a fault may want to set; header names of replies are static.
@@ -197,7 +219,9 @@ impl SimCloud {
     pub(crate) fn caller(&mut self, call: &Call<'_>) -> Answer<Caller> {
         let url = self.service_url(Service::Identity);
         let refusal = || unauthorized(&url);
-        let Some(token) = call.header("x-auth-token") else { return Err(refusal()) };
+        let Some(token) = call.header("x-auth-token") else {
+            return Err(refusal());
+        };
         let keystone_away = self.faults.is_away(Component::Keystone);
         if keystone_away && !self.identity.seen(token) {
             let body = json!({
@@ -229,7 +253,10 @@ impl SimCloud {
             })
             .or_else(|| {
                 (major == 2)
-                    .then(|| call.header("x-openstack-nova-api-version").map(str::to_owned))
+                    .then(|| {
+                        call.header("x-openstack-nova-api-version")
+                            .map(str::to_owned)
+                    })
                     .flatten()
             });
         let Some(wanted) = wanted else {
@@ -280,7 +307,10 @@ impl SimCloud {
                 set("x-compute-request-id", &call.request_id);
                 set("openstack-api-version", &format!("compute {version}"));
                 set("x-openstack-nova-api-version", &version);
-                set("vary", "OpenStack-API-Version, X-OpenStack-Nova-API-Version");
+                set(
+                    "vary",
+                    "OpenStack-API-Version, X-OpenStack-Nova-API-Version",
+                );
             }
             Service::Volume => {
                 set("x-compute-request-id", &call.request_id);
@@ -294,10 +324,14 @@ impl SimCloud {
     }
 }
 
-fn plain(reply: Box<Reply>) -> Exchange {
+fn plain(reply: Reply) -> Exchange {
     let mut response = Response::new(reply.body);
     *response.status_mut() = http::StatusCode::NOT_FOUND;
-    Exchange { response, delivery: Delivery::Answered, delay: Duration::ZERO }
+    Exchange {
+        response,
+        delivery: Delivery::Answered,
+        delay: Duration::ZERO,
+    }
 }
 
 fn html_page() -> Reply {
@@ -360,5 +394,7 @@ fn created_name(call: &Call<'_>) -> Option<String> {
         return None;
     }
     let body: Value = serde_json::from_slice(call.body).ok()?;
-    body.as_object()?.values().find_map(|value| value.get("name")?.as_str().map(str::to_owned))
+    body.as_object()?
+        .values()
+        .find_map(|value| value.get("name")?.as_str().map(str::to_owned))
 }

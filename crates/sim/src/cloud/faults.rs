@@ -203,7 +203,9 @@ impl Faults {
 
     pub(crate) fn for_call(&mut self, facts: &CallFacts<'_>) -> Option<(String, CallEffect)> {
         for rule in &mut self.rules {
-            let Effect::Call(effect) = &rule.effect else { continue };
+            let Effect::Call(effect) = &rule.effect else {
+                continue;
+            };
             if !rule.matches.covers(facts) || rule.times == Some(0) {
                 continue;
             }
@@ -225,9 +227,14 @@ impl Faults {
         pick: impl Fn(&JobEffect) -> Option<T>,
     ) -> Option<T> {
         for rule in &mut self.rules {
-            let Effect::Job(effect) = &rule.effect else { continue };
-            let named =
-                rule.matches.resource.as_deref().is_none_or(|wanted| wanted == id || wanted == name);
+            let Effect::Job(effect) = &rule.effect else {
+                continue;
+            };
+            let named = rule
+                .matches
+                .resource
+                .as_deref()
+                .is_none_or(|wanted| wanted == id || wanted == name);
             if !named || rule.times == Some(0) {
                 continue;
             }
@@ -258,13 +265,10 @@ impl Faults {
     }
 
     /// Whether a service has been silent long enough for the others to notice.
-    pub(crate) fn is_seen_down(
-        &self,
-        component: Component,
-        now: SimTime,
-        after: Duration,
-    ) -> bool {
-        self.away.get(&component).is_some_and(|since| now.saturating_sub(*since) >= after)
+    pub(crate) fn is_seen_down(&self, component: Component, now: SimTime, after: Duration) -> bool {
+        self.away
+            .get(&component)
+            .is_some_and(|since| now.saturating_sub(*since) >= after)
     }
 
     pub(crate) fn away(&self) -> Vec<Component> {
@@ -275,9 +279,18 @@ impl Faults {
 impl Match {
     fn covers(&self, facts: &CallFacts<'_>) -> bool {
         self.service.is_none_or(|service| service == facts.service)
-            && self.method.as_deref().is_none_or(|method| method.eq_ignore_ascii_case(facts.method))
-            && self.path.as_deref().is_none_or(|pattern| path_matches(pattern, facts.path))
-            && self.user.as_deref().is_none_or(|user| facts.user == Some(user))
+            && self
+                .method
+                .as_deref()
+                .is_none_or(|method| method.eq_ignore_ascii_case(facts.method))
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|pattern| path_matches(pattern, facts.path))
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|user| facts.user == Some(user))
             && self
                 .resource
                 .as_deref()
@@ -292,12 +305,18 @@ fn path_matches(pattern: &str, path: &str) -> bool {
     }
     let mut rest = path;
     let mut parts = pattern.split('*');
-    let Some(stripped) = rest.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(stripped) = rest.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
     rest = stripped;
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
-        let Some(place) = rest.find(part) else { return false };
+        let Some(place) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[place + part.len()..];
     }
     rest.ends_with(last)

@@ -13,7 +13,11 @@ pub(crate) struct IdSource {
 
 impl IdSource {
     pub(crate) fn new(seed: u64, cloud: &str) -> Self {
-        Self { seed, cloud: cloud.to_owned(), issued: 0 }
+        Self {
+            seed,
+            cloud: cloud.to_owned(),
+            issued: 0,
+        }
     }
 
     /// The next identifier of the run.

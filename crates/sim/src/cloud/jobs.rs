@@ -30,8 +30,15 @@ pub(crate) enum Job {
     SnapshotCreated(Uuid),
     SnapshotDeleted(Uuid),
     GroupCreated(Uuid),
-    GroupUpdated { group: Uuid, add: Vec<Uuid>, remove: Vec<Uuid> },
-    GroupDeleted { group: Uuid, delete_volumes: bool },
+    GroupUpdated {
+        group: Uuid,
+        add: Vec<Uuid>,
+        remove: Vec<Uuid>,
+    },
+    GroupDeleted {
+        group: Uuid,
+        delete_volumes: bool,
+    },
 }
 
 /// Jobs by due time, then by order of acceptance.
@@ -93,7 +100,10 @@ impl SimCloud {
             Job::SnapshotDeleted(id) => self.snapshot_deleted(id),
             Job::GroupCreated(id) => self.group_created(id),
             Job::GroupUpdated { group, add, remove } => self.group_updated(group, &add, &remove),
-            Job::GroupDeleted { group, delete_volumes } => self.group_deleted(group, delete_volumes),
+            Job::GroupDeleted {
+                group,
+                delete_volumes,
+            } => self.group_deleted(group, delete_volumes),
         }
     }
 

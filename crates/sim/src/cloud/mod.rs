@@ -32,8 +32,8 @@ pub use self::{
     latency::Latency,
     log::CallRecord,
     options::{
-        CloudOptions, FlavorSeed, ImageSeed, KeypairSeed, NetworkSeed, Quotas, RoleSeed, ServerSeed,
-        ServiceSeed, TypeSeed, UserSeed, user,
+        CloudOptions, FlavorSeed, ImageSeed, KeypairSeed, NetworkSeed, Quotas, RoleSeed,
+        ServerSeed, ServiceSeed, TypeSeed, UserSeed, user,
     },
     state::{ServerFacts, VolumeFacts},
 };
@@ -102,7 +102,10 @@ impl SimCloud {
     /// The wall clock of this cloud at `time`.
     fn wall(&self, time: SimTime) -> DateTime<Utc> {
         let delta = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
-        self.options.epoch.checked_add_signed(delta).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        self.options
+            .epoch
+            .checked_add_signed(delta)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// As Nova and Neutron print times.

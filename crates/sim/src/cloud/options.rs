@@ -81,7 +81,14 @@ pub struct Quotas {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { instances: -1, cores: -1, ram: -1, volumes: -1, gigabytes: -1, snapshots: -1 }
+        Self {
+            instances: -1,
+            cores: -1,
+            ram: -1,
+            volumes: -1,
+            gigabytes: -1,
+            snapshots: -1,
+        }
     }
 }
 
@@ -233,7 +240,10 @@ impl Default for CloudOptions {
     /// A cloud `sim` without tenants: the administrator, the service project, one image, flavors, types.
     fn default() -> Self {
         let spec = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
         };
         let flavor = |name: &str, vcpus, ram| FlavorSeed {
             name: name.to_owned(),
@@ -247,7 +257,10 @@ impl Default for CloudOptions {
             base_url: "http://sim.test".to_owned(),
             seed: 1,
             // Far ahead, so that no client that looks at the wall clock takes a token for expired.
-            epoch: Utc.with_ymd_and_hms(2040, 1, 1, 0, 0, 0).single().unwrap_or_default(),
+            epoch: Utc
+                .with_ymd_and_hms(2040, 1, 1, 0, 0, 0)
+                .single()
+                .unwrap_or_default(),
             token_seconds: 3600 * 4,
             soft_delete: false,
             volume_host: "sim@dir#dir".to_owned(),
@@ -281,7 +294,10 @@ impl Default for CloudOptions {
                 cidrs: vec!["203.0.113.0/24".to_owned()],
             }],
             volume_types: vec![
-                TypeSeed { name: "plain".to_owned(), specs: spec(&[("volume_backend_name", "dir")]) },
+                TypeSeed {
+                    name: "plain".to_owned(),
+                    specs: spec(&[("volume_backend_name", "dir")]),
+                },
                 TypeSeed {
                     name: "replicated".to_owned(),
                     specs: spec(&[
@@ -296,7 +312,10 @@ impl Default for CloudOptions {
                     name: "cg".to_owned(),
                     specs: spec(&[("consistent_group_snapshot_enabled", "<is> True")]),
                 },
-                TypeSeed { name: "generic".to_owned(), specs: BTreeMap::new() },
+                TypeSeed {
+                    name: "generic".to_owned(),
+                    specs: BTreeMap::new(),
+                },
             ],
             keypairs: Vec::new(),
             servers: Vec::new(),
@@ -339,7 +358,9 @@ impl CloudOptions {
         let octet = if name.ends_with('b') { 2 } else { 1 };
         for (place, tenant) in ["demo", "other"].into_iter().enumerate() {
             options.projects.push(tenant.to_owned());
-            options.users.push(user(tenant, tenant, &[(tenant, "member")]));
+            options
+                .users
+                .push(user(tenant, tenant, &[(tenant, "member")]));
             options.keypairs.push(KeypairSeed {
                 user: tenant.to_owned(),
                 name: format!("{tenant}-key"),

@@ -24,7 +24,11 @@ impl Reply {
     }
 
     pub(crate) fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -63,7 +67,10 @@ pub(crate) fn fault(code: u16, message: impl Into<String>) -> Box<Reply> {
         503 => "serviceUnavailable",
         _ => "computeFault",
     };
-    Box::new(Reply::json(code, &json!({name: {"code": code, "message": message.into()}})))
+    Box::new(Reply::json(
+        code,
+        &json!({name: {"code": code, "message": message.into()}}),
+    ))
 }
 
 /// 403 of Nova's and Cinder's policy engine.
@@ -105,8 +112,8 @@ pub(crate) fn unauthorized(identity_url: &str) -> Box<Reply> {
         "title": "Unauthorized",
         "message": "The request you have made requires authentication.",
     }});
-    Box::new(
-        Reply::json(401, &body)
-            .with("www-authenticate", format!("Keystone uri=\"{identity_url}\"")),
-    )
+    Box::new(Reply::json(401, &body).with(
+        "www-authenticate",
+        format!("Keystone uri=\"{identity_url}\""),
+    ))
 }

@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    CallRecord, Component, FaultRule, Latency, SimCloud, SimTime,
-    call::uuid_of,
-    identity::hex,
+    CallRecord, Component, FaultRule, Latency, SimCloud, SimTime, call::uuid_of, identity::hex,
     volume::AttachStatus,
 };
 
@@ -80,7 +78,11 @@ impl SimCloud {
                 status: server.status().to_owned(),
                 task: server.task.map(|task| task.as_str().to_owned()),
                 running: matches!(server.status(), "ACTIVE" | "REBOOT" | "HARD_REBOOT"),
-                volumes: server.disks.iter().map(|disk| disk.volume.to_string()).collect(),
+                volumes: server
+                    .disks
+                    .iter()
+                    .map(|disk| disk.volume.to_string())
+                    .collect(),
                 metadata: server.metadata.clone(),
             })
             .collect()
@@ -100,7 +102,9 @@ impl SimCloud {
                 attached_to: volume
                     .attachments
                     .iter()
-                    .filter(|tie| matches!(tie.status, AttachStatus::Attached | AttachStatus::Detaching))
+                    .filter(|tie| {
+                        matches!(tie.status, AttachStatus::Attached | AttachStatus::Detaching)
+                    })
                     .map(|tie| tie.server.to_string())
                     .collect(),
                 group: volume.group.map(|id| id.to_string()),
@@ -113,7 +117,11 @@ impl SimCloud {
 
     /// Ids of all ports, oldest first.
     pub fn ports(&self) -> Vec<String> {
-        self.network.ports.iter().map(|port| port.id.to_string()).collect()
+        self.network
+            .ports
+            .iter()
+            .map(|port| port.id.to_string())
+            .collect()
     }
 
     /// Names of all objects in the volume backend, sorted.
@@ -202,12 +210,17 @@ impl SimCloud {
         if let Some(server) = self.compute.servers.get(id) {
             return Some(server.name.clone());
         }
-        self.volumes.volumes.get(id).and_then(|volume| volume.name.clone())
+        self.volumes
+            .volumes
+            .get(id)
+            .and_then(|volume| volume.name.clone())
     }
 
     /// Sets a volume's status by hand, as `os-reset_status` does; says whether it could.
     pub fn set_status_of_volume(&mut self, id: &str, status: &str) -> bool {
-        let Some(status) = super::volume::VolumeStatus::parse(status) else { return false };
+        let Some(status) = super::volume::VolumeStatus::parse(status) else {
+            return false;
+        };
         let volume = uuid_of(id).and_then(|id| self.volume_mut(id));
         volume.map(|volume| volume.status = status).is_some()
     }

@@ -14,7 +14,11 @@ pub(crate) struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), places: BTreeMap::new(), next: 0 }
+        Self {
+            rows: BTreeMap::new(),
+            places: BTreeMap::new(),
+            next: 0,
+        }
     }
 }
 
@@ -27,7 +31,10 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn get(&self, id: Uuid) -> Option<&T> {
-        self.places.get(&id).and_then(|place| self.rows.get(place)).map(|(_, row)| row)
+        self.places
+            .get(&id)
+            .and_then(|place| self.rows.get(place))
+            .map(|(_, row)| row)
     }
 
     pub(crate) fn get_mut(&mut self, id: Uuid) -> Option<&mut T> {

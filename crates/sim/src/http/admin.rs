@@ -16,9 +16,10 @@ fn reply(status: u16, body: &Value) -> Response {
     if let Ok(status) = http::StatusCode::from_u16(status) {
         *response.status_mut() = status;
     }
-    response
-        .headers_mut()
-        .insert("content-type", http::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        "content-type",
+        http::HeaderValue::from_static("application/json"),
+    );
     response
 }
 
@@ -32,7 +33,12 @@ fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Box<Response
 
 /// Answers `/_admin/health` and `/_admin/clouds/{name}/…`.
 pub(super) fn handle(served: &Served, parts: &Parts, body: &Bytes) -> Response {
-    let path: Vec<&str> = parts.uri.path().split('/').filter(|part| !part.is_empty()).collect();
+    let path: Vec<&str> = parts
+        .uri
+        .path()
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
     let query = parts.uri.query().unwrap_or_default();
     let answer = match path.as_slice() {
         ["_admin", "health"] => {
@@ -95,8 +101,11 @@ fn of_cloud(
                 .find_map(|pair| pair.strip_prefix("since="))
                 .and_then(|number| number.parse::<u64>().ok())
                 .unwrap_or(0);
-            let calls: Vec<_> =
-                cloud.call_log().iter().filter(|call| call.number > since).collect();
+            let calls: Vec<_> = cloud
+                .call_log()
+                .iter()
+                .filter(|call| call.number > since)
+                .collect();
             reply(200, &json!({"calls": calls}))
         }
         ("DELETE", ["calls"]) => {
@@ -130,7 +139,10 @@ fn of_cloud(
             cloud.revoke_tokens(None);
             reply(200, &json!({}))
         }
-        _ => refuse(404, "faults, away, calls, state, latency, services or tokens"),
+        _ => refuse(
+            404,
+            "faults, away, calls, state, latency, services or tokens",
+        ),
     })
 }
 

@@ -1,5 +1,7 @@
 //! A small client for a simulated cloud in the same process, in virtual time.
 
+#![allow(dead_code, reason = "each test file needs another part")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
@@ -39,7 +41,12 @@ impl World {
         let backend = MemBackend::default();
         let objects = backend.objects();
         let cloud = SimCloud::new(options, Box::new(backend));
-        Self { cloud, objects, now: Duration::ZERO, tokens: BTreeMap::new() }
+        Self {
+            cloud,
+            objects,
+            now: Duration::ZERO,
+            tokens: BTreeMap::new(),
+        }
     }
 
     /// Lets time pass.
@@ -62,7 +69,9 @@ impl World {
         *request.method_mut() = method.parse().unwrap();
         *request.uri_mut() = path.parse().unwrap();
         for (name, value) in headers {
-            request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+            request
+                .headers_mut()
+                .insert(*name, HeaderValue::from_str(value).unwrap());
         }
         self.cloud.exchange(self.now, &request)
     }
@@ -77,9 +86,14 @@ impl World {
             "identity": {"methods": ["password"], "password": {"user": {
                 "name": user, "domain": {"name": "Default"}, "password": user}}},
             "scope": {"project": {"name": project, "domain": {"name": "Default"}}}}});
-        let got = self.exchange("POST", "/identity/v3/auth/tokens", &[], Some(&body)).response;
+        let got = self
+            .exchange("POST", "/identity/v3/auth/tokens", &[], Some(&body))
+            .response;
         assert_eq!(got.status(), 201, "{user} in {project}");
-        let token = got.headers()["x-subject-token"].to_str().unwrap().to_owned();
+        let token = got.headers()["x-subject-token"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         let view: Value = serde_json::from_slice(got.body()).unwrap();
         let project = view["token"]["project"]["id"].as_str().unwrap().to_owned();
         self.tokens.insert(key, (token.clone(), project.clone()));
@@ -87,7 +101,6 @@ impl World {
     }
 
     /// Forgets the tokens, as a client does that authenticates anew.
-    #[allow(dead_code, reason = "not every test file needs it")]
     pub fn forget(&mut self) {
         self.tokens.clear();
     }
@@ -132,7 +145,9 @@ impl World {
         }
         let version = version.unwrap_or(default);
         headers.push(("openstack-api-version", format!("{kind} {version}")));
-        let response = self.exchange(method, &format!("{prefix}{path}"), &headers, body).response;
+        let response = self
+            .exchange(method, &format!("{prefix}{path}"), &headers, body)
+            .response;
         let (parts, bytes) = response.into_parts();
         let body = if bytes.is_empty() {
             Value::Null
@@ -140,7 +155,11 @@ impl World {
             serde_json::from_slice(&bytes)
                 .unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)))
         };
-        Got { status: parts.status.as_u16(), headers: parts.headers, body }
+        Got {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        }
     }
 
     /// Waits until a GET as administrator shows one of `wanted` at `place`; `gone` is a 404.
@@ -150,7 +169,10 @@ impl World {
             let found = if got.status == 404 {
                 "gone".to_owned()
             } else {
-                pick(&got.body, place).as_str().unwrap_or_default().to_owned()
+                pick(&got.body, place)
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
             };
             if wanted.contains(&found.as_str()) {
                 return;
@@ -168,7 +190,11 @@ pub fn pick(value: &Value, place: &str) -> Value {
         let (name, filter) = part.split_once('[').unwrap_or((part, ""));
         value = value[name].clone();
         if let Some((key, wanted)) = filter.trim_end_matches(']').split_once('=') {
-            let found = value.as_array().into_iter().flatten().find(|item| item[key] == wanted);
+            let found = value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|item| item[key] == wanted);
             value = found.cloned().unwrap_or_default();
         }
     }

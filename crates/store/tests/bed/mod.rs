@@ -17,13 +17,13 @@ use tempfile::TempDir;
 pub struct Bed {
     pub database: Database,
     pub dir: TempDir,
+    url: SecretString,
 }
 
 impl Bed {
-    /// Another connection to the same SQLite file, as another process has it.
+    /// Another connection to the same database, as another process has it.
     pub async fn another(&self) -> Database {
-        let url = sqlite_url(&self.dir);
-        Database::connect(&url, PoolOptions::default())
+        Database::connect(&self.url, PoolOptions::default())
             .await
             .unwrap()
             .with_keys(KeyRepository::open(&self.dir.path().join("keys")).unwrap())
@@ -47,6 +47,14 @@ pub async fn mysql_or_sqlite(case: &str) -> Bed {
     };
     let url = fresh_mysql(&server, case).await;
     bed(tempfile::tempdir().unwrap(), &url).await
+}
+
+/// A database of the test's own, named by the test's thread and `suffix`.
+pub async fn fresh(suffix: &str) -> Bed {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let start = test.len().saturating_sub(50);
+    mysql_or_sqlite(&format!("{}{suffix}", &test[start..])).await
 }
 
 async fn fresh_mysql(server: &str, case: &str) -> SecretString {
@@ -73,7 +81,11 @@ async fn bed(dir: TempDir, url: &SecretString) -> Bed {
         .unwrap()
         .with_keys(KeyRepository::open(&keys).unwrap());
     database.migrate().await.unwrap();
-    Bed { database, dir }
+    Bed {
+        database,
+        dir,
+        url: url.clone(),
+    }
 }
 
 #[async_trait]

@@ -38,7 +38,12 @@ impl SimCloud {
                 server.check_lock(caller)?;
                 server.check_state("start", &[VmState::Stopped])?;
                 let delay = self.options.latency.server_start;
-                self.begin(server.id, Task::PoweringOn, delay, Job::ServerStarted(server.id))
+                self.begin(
+                    server.id,
+                    Task::PoweringOn,
+                    delay,
+                    Job::ServerStarted(server.id),
+                )
             }
             "reboot" => self.server_reboot(caller, &server, given),
             "lock" => {
@@ -54,7 +59,9 @@ impl SimCloud {
                 need_member(caller, "os-lock-server:unlock")?;
                 let foreign = server.lock.as_ref().is_some_and(|lock| !lock.by_owner);
                 if foreign && !caller.is_admin() {
-                    return Err(policy("os_compute_api:os-lock-server:unlock:unlock_override"));
+                    return Err(policy(
+                        "os_compute_api:os-lock-server:unlock:unlock_override",
+                    ));
                 }
                 if let Some(server) = self.server_mut(server.id) {
                     server.lock = None;
@@ -84,8 +91,20 @@ impl SimCloud {
             }
             "pause" => self.switch(caller, &server, "pause", VmState::Active, VmState::Paused),
             "unpause" => self.switch(caller, &server, "unpause", VmState::Paused, VmState::Active),
-            "suspend" => self.switch(caller, &server, "suspend", VmState::Active, VmState::Suspended),
-            "resume" => self.switch(caller, &server, "resume", VmState::Suspended, VmState::Active),
+            "suspend" => self.switch(
+                caller,
+                &server,
+                "suspend",
+                VmState::Active,
+                VmState::Suspended,
+            ),
+            "resume" => self.switch(
+                caller,
+                &server,
+                "resume",
+                VmState::Suspended,
+                VmState::Active,
+            ),
             "os-getConsoleOutput" => ok(json!({"output": ""})),
             "addSecurityGroup" | "removeSecurityGroup" => {
                 self.server_group(caller, &server, action == "addSecurityGroup", given)
@@ -124,8 +143,13 @@ impl SimCloud {
         server.check_lock(caller)?;
         let hard = text(given, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("hard"));
         let (task, allowed): (Task, &[VmState]) = if hard {
-            let allowed =
-                &[VmState::Active, VmState::Stopped, VmState::Paused, VmState::Suspended, VmState::Error];
+            let allowed = &[
+                VmState::Active,
+                VmState::Stopped,
+                VmState::Paused,
+                VmState::Suspended,
+                VmState::Error,
+            ];
             (Task::HardRebooting, allowed)
         } else {
             (Task::Rebooting, &[VmState::Active])
@@ -138,10 +162,14 @@ impl SimCloud {
     /// A stop is graceful: a guest that ignores it is powered off after Nova's `shutdown_timeout`.
     fn server_stop(&mut self, server: &Server) {
         let injected =
-            self.faults.for_job(&server.id.to_string(), &server.name, |effect| match effect {
-                JobEffect::StopIgnored | JobEffect::StopLost => Some(effect.clone()),
-                _ => None,
-            });
+            self.faults.for_job(
+                &server.id.to_string(),
+                &server.name,
+                |effect| match effect {
+                    JobEffect::StopIgnored | JobEffect::StopLost => Some(effect.clone()),
+                    _ => None,
+                },
+            );
         if let Some(server) = self.server_mut(server.id) {
             server.task = Some(Task::PoweringOff);
         }
@@ -156,7 +184,9 @@ impl SimCloud {
     /// A stop is over.
     pub(crate) fn server_stopped(&mut self, id: Uuid) {
         let away = self.faults.is_away(Component::NovaCompute);
-        let Some(server) = self.server_mut(id) else { return };
+        let Some(server) = self.server_mut(id) else {
+            return;
+        };
         if server.task != Some(Task::PoweringOff) {
             return;
         }
@@ -173,7 +203,9 @@ impl SimCloud {
     /// A start or reboot is over.
     pub(crate) fn server_started(&mut self, id: Uuid) {
         let away = self.faults.is_away(Component::NovaCompute);
-        let Some(server) = self.server_mut(id) else { return };
+        let Some(server) = self.server_mut(id) else {
+            return;
+        };
         let expected = matches!(
             server.task,
             Some(Task::PoweringOn | Task::Rebooting | Task::HardRebooting)
@@ -203,7 +235,10 @@ impl SimCloud {
         let group = self.network.group(server.project, wanted).ok_or_else(|| {
             fault(
                 404,
-                format!("Security group {wanted} not found for project {}.", hex(server.project)),
+                format!(
+                    "Security group {wanted} not found for project {}.",
+                    hex(server.project)
+                ),
             )
         })?;
         let name = group.name.clone();
@@ -239,8 +274,12 @@ impl SimCloud {
         id: &str,
         rest: &[&str],
     ) -> Answer {
-        const ALLOWED: [VmState; 4] =
-            [VmState::Active, VmState::Paused, VmState::Suspended, VmState::Stopped];
+        const ALLOWED: [VmState; 4] = [
+            VmState::Active,
+            VmState::Paused,
+            VmState::Suspended,
+            VmState::Stopped,
+        ];
         let server = self.server_of(caller, id)?.clone();
         let method = call.method.as_str();
         match method {
@@ -257,7 +296,9 @@ impl SimCloud {
             }
         }
         let body = call.json()?;
-        let Some(server) = self.server_mut(server.id) else { return Err(missing_server(id)) };
+        let Some(server) = self.server_mut(server.id) else {
+            return Err(missing_server(id));
+        };
         match (method, rest) {
             ("GET", []) => {}
             ("GET", [key]) => {
@@ -297,16 +338,28 @@ impl SimCloud {
             need_member(caller, "os-server-tags:update")?;
         }
         let body = call.json()?;
-        let Some(server) = self.server_mut(found) else { return Err(missing_server(id)) };
+        let Some(server) = self.server_mut(found) else {
+            return Err(missing_server(id));
+        };
         match (call.method.as_str(), rest) {
             ("GET", []) => {}
             ("GET", [tag]) => {
                 let held = server.tags.contains(*tag);
-                return if held { empty(204) } else { Err(fault(404, "Tag not found")) };
+                return if held {
+                    empty(204)
+                } else {
+                    Err(fault(404, "Tag not found"))
+                };
             }
             ("PUT", []) => {
-                let tags = body.get("tags").and_then(Value::as_array).into_iter().flatten();
-                server.tags = tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
+                let tags = body
+                    .get("tags")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten();
+                server.tags = tags
+                    .filter_map(|tag| tag.as_str().map(str::to_owned))
+                    .collect();
             }
             ("PUT", [tag]) => {
                 let fresh = server.tags.insert((*tag).to_owned());

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Server, boot::device_name, need_admin, need_member,
+    Server,
+    boot::device_name,
+    need_admin, need_member,
     record::{Disk, VmState},
     unexpected,
 };
@@ -18,8 +20,12 @@ use crate::cloud::{
     volume::{AttachStatus, VolumeStatus},
 };
 
-const ATTACHABLE: [VmState; 4] =
-    [VmState::Active, VmState::Paused, VmState::Stopped, VmState::SoftDeleted];
+const ATTACHABLE: [VmState; 4] = [
+    VmState::Active,
+    VmState::Paused,
+    VmState::Stopped,
+    VmState::SoftDeleted,
+];
 
 fn missing(id: &str) -> Box<Reply> {
     fault(404, format!("Volume {id} could not be found."))
@@ -36,8 +42,11 @@ impl SimCloud {
         let server = self.server_of(caller, id)?.clone();
         match (call.method.as_str(), rest) {
             ("GET", []) => {
-                let rows: Vec<Value> =
-                    server.disks.iter().map(|disk| disk_view(call, &server, disk)).collect();
+                let rows: Vec<Value> = server
+                    .disks
+                    .iter()
+                    .map(|disk| disk_view(call, &server, disk))
+                    .collect();
                 ok(json!({"volumeAttachments": rows}))
             }
             ("GET", [volume]) => {
@@ -64,8 +73,11 @@ impl SimCloud {
             .and_then(|id| self.volumes.volumes.get(id))
             .filter(|volume| caller.sees(volume.project))
             .ok_or_else(|| missing(wanted))?;
-        let ties: Vec<String> =
-            volume.attachments.iter().map(|tie| tie.server.to_string()).collect();
+        let ties: Vec<String> = volume
+            .attachments
+            .iter()
+            .map(|tie| tie.server.to_string())
+            .collect();
         if !ties.is_empty() && !volume.multiattach {
             let text = format!(
                 "Invalid volume: volume {wanted} is already attached to instances: {}",
@@ -78,7 +90,9 @@ impl SimCloud {
             Ok(attachment) => attachment,
             Err(text) => return Err(self.cinder_refusal(&text)),
         };
-        let device = text(&given, "device").map(str::to_owned).unwrap_or_else(|| free_device(server));
+        let device = text(&given, "device")
+            .map(str::to_owned)
+            .unwrap_or_else(|| free_device(server));
         let disk = Disk {
             volume,
             attachment,
@@ -93,8 +107,15 @@ impl SimCloud {
         if let Some(server) = self.server_mut(server.id) {
             server.disks.push(disk);
         }
-        self.later(self.options.latency.attach, Job::Attached(server.id, volume));
-        if call.minor >= 101 { empty(202) } else { ok(json!({"volumeAttachment": view})) }
+        self.later(
+            self.options.latency.attach,
+            Job::Attached(server.id, volume),
+        );
+        if call.minor >= 101 {
+            empty(202)
+        } else {
+            ok(json!({"volumeAttachment": view}))
+        }
     }
 
     /// An attach is over.
@@ -149,10 +170,8 @@ impl SimCloud {
         let id = disk.volume;
         let status = self.volumes.volumes.get(id).map(|volume| volume.status);
         if status != Some(VolumeStatus::InUse) {
-            let text = format!(
-                "Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume \
-                 status must be 'in-use' and attach_status must be 'attached' to detach."
-            );
+            let text = "Invalid volume: Invalid input received: Invalid volume: Unable to detach \
+                volume. Volume status must be 'in-use' and attach_status must be 'attached' to detach.";
             return Err(fault(400, text));
         }
         if let Some(volume) = self.volume_mut(id) {
@@ -190,11 +209,17 @@ impl SimCloud {
 }
 
 fn missing_in(server: &Server, volume: &str) -> Box<Reply> {
-    fault(404, format!("Instance {} is not attached to volume {volume}", server.id))
+    fault(
+        404,
+        format!("Instance {} is not attached to volume {volume}", server.id),
+    )
 }
 
 fn disk_of<'s>(server: &'s Server, volume: &str) -> Option<&'s Disk> {
-    server.disks.iter().find(|disk| disk.volume.to_string() == volume)
+    server
+        .disks
+        .iter()
+        .find(|disk| disk.volume.to_string() == volume)
 }
 
 fn free_device(server: &Server) -> String {

@@ -1,9 +1,6 @@
 //! Creating a server: what the API checks at once, and what the build meets later.
 
-use std::{
-    collections::BTreeSet,
-    net::Ipv4Addr,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -65,10 +62,7 @@ impl SimCloud {
         let groups = self.wanted_groups(caller, &given)?;
         let disks = self.wanted_disks(caller, &given)?;
         if disks.is_empty() && image.is_none() {
-            return Err(fault(
-                400,
-                "Invalid imageRef provided.",
-            ));
+            return Err(fault(400, "Invalid imageRef provided."));
         }
         self.check_server_quota(caller.project, &flavor)?;
         let id = self.ids.next();
@@ -86,7 +80,9 @@ impl SimCloud {
             key_name,
             metadata: pairs(&given, "metadata"),
             user_data: text(&given, "user_data").map(str::to_owned),
-            zone: text(&given, "availability_zone").unwrap_or("nova").to_owned(),
+            zone: text(&given, "availability_zone")
+                .unwrap_or("nova")
+                .to_owned(),
             config_drive: boolean(&given, "config_drive").unwrap_or(false),
             description: text(&given, "description").map(str::to_owned),
             tags: tags_of(&given),
@@ -103,7 +99,8 @@ impl SimCloud {
         self.take_nics(caller, &mut server, nics, &groups);
         self.compute.servers.insert(id, server);
         let delay = self.spread(self.options.latency.server_build);
-        self.jobs.push(self.now + delay / 4, Job::ServerScheduled(id));
+        self.jobs
+            .push(self.now + delay / 4, Job::ServerScheduled(id));
         self.jobs.push(self.now + delay, Job::ServerSpawned(id));
         let mut view = json!({
             "id": id.to_string(),
@@ -139,9 +136,14 @@ impl SimCloud {
     }
 
     fn wanted_key(&self, caller: &Caller, given: &Value) -> Answer<Option<String>> {
-        let Some(wanted) = text(given, "key_name") else { return Ok(None) };
-        let known =
-            self.compute.keypairs.iter().any(|key| key.user == caller.user && key.name == wanted);
+        let Some(wanted) = text(given, "key_name") else {
+            return Ok(None);
+        };
+        let known = self
+            .compute
+            .keypairs
+            .iter()
+            .any(|key| key.user == caller.user && key.name == wanted);
         if known {
             Ok(Some(wanted.to_owned()))
         } else {
@@ -156,7 +158,9 @@ impl SimCloud {
         given: &Value,
     ) -> Answer<Vec<WantedNic>> {
         if self.faults.is_away(Component::Neutron) {
-            return Err(unexpected("keystoneauth1.exceptions.connection.ConnectFailure"));
+            return Err(unexpected(
+                "keystoneauth1.exceptions.connection.ConnectFailure",
+            ));
         }
         let list = match given.get("networks") {
             Some(Value::Array(list)) => list.clone(),
@@ -173,7 +177,9 @@ impl SimCloud {
         if list.is_empty() {
             return self.automatic_nics(caller);
         }
-        list.iter().map(|item| self.wanted_nic(caller, item)).collect()
+        list.iter()
+            .map(|item| self.wanted_nic(caller, item))
+            .collect()
     }
 
     /// All networks that the project can use, when there is one; Nova refuses to choose.
@@ -191,7 +197,10 @@ impl SimCloud {
                 "Multiple possible networks found, use a Network ID to be more specific.",
             ));
         }
-        Ok(own.into_iter().map(|id| WantedNic::Network(id, None)).collect())
+        Ok(own
+            .into_iter()
+            .map(|id| WantedNic::Network(id, None))
+            .collect())
     }
 
     fn wanted_nic(&self, caller: &Caller, item: &Value) -> Answer<WantedNic> {
@@ -214,11 +223,13 @@ impl SimCloud {
             return Ok(WantedNic::Network(network.id, None));
         };
         let parsed: Ipv4Addr = address.parse().map_err(|_| {
-            fault(400, format!("Invalid input for field/attribute fixed_ip. Value: {address}."))
+            fault(
+                400,
+                format!("Invalid input for field/attribute fixed_ip. Value: {address}."),
+            )
         })?;
         if let Some(owner) = self.network.holder(network.id, parsed) {
-            let text =
-                format!("Fixed IP address {address} is already in use on instance {owner}.");
+            let text = format!("Fixed IP address {address} is already in use on instance {owner}.");
             return Err(fault(400, text));
         }
         Ok(WantedNic::Network(network.id, Some(parsed)))
@@ -231,19 +242,22 @@ impl SimCloud {
         list.iter()
             .map(|item| {
                 let wanted = text(item, "name").unwrap_or_default();
-                self.network.group(caller.project, wanted).map(|group| group.name.clone()).ok_or_else(
-                    || {
+                self.network
+                    .group(caller.project, wanted)
+                    .map(|group| group.name.clone())
+                    .ok_or_else(|| {
                         let text =
                             format!("Unable to find security_group with name or id '{wanted}'");
                         fault(400, text)
-                    },
-                )
+                    })
             })
             .collect()
     }
 
     fn wanted_disks(&self, caller: &Caller, given: &Value) -> Answer<Vec<WantedDisk>> {
-        let list = given.get("block_device_mapping_v2").and_then(Value::as_array);
+        let list = given
+            .get("block_device_mapping_v2")
+            .and_then(Value::as_array);
         let mut disks = Vec::new();
         for item in list.into_iter().flatten() {
             let destination = text(item, "destination_type").unwrap_or("local");
@@ -259,17 +273,17 @@ impl SimCloud {
                 "image" => {
                     let image = uuid_of(uuid).filter(|id| self.images.get(*id).is_some());
                     let image = image.ok_or_else(|| {
-                        let text = format!(
-                            "Block Device Mapping is Invalid: failed to get image {uuid}."
-                        );
+                        let text =
+                            format!("Block Device Mapping is Invalid: failed to get image {uuid}.");
                         fault(400, text)
                     })?;
                     DiskSource::Image(image, gib.unwrap_or(1))
                 }
                 "blank" => DiskSource::Blank(gib.unwrap_or(1)),
                 _ => {
-                    let text =
-                        format!("Block Device Mapping is Invalid: Unknown source type {source_type}.");
+                    let text = format!(
+                        "Block Device Mapping is Invalid: Unknown source type {source_type}."
+                    );
                     return Err(fault(400, text));
                 }
             };
@@ -299,7 +313,10 @@ impl SimCloud {
                 fault(400, text)
             })?;
         if root && !volume.bootable {
-            return Err(fault(400, format!("Block Device {wanted} is not bootable.")));
+            return Err(fault(
+                400,
+                format!("Block Device {wanted} is not bootable."),
+            ));
         }
         Ok(volume.id)
     }
@@ -310,7 +327,12 @@ impl SimCloud {
         let ask = [
             ("instances", 1, servers, quotas.instances),
             ("cores", i64::from(flavor.vcpus), cores, quotas.cores),
-            ("ram", i64::try_from(flavor.ram).unwrap_or(i64::MAX), ram, quotas.ram),
+            (
+                "ram",
+                i64::try_from(flavor.ram).unwrap_or(i64::MAX),
+                ram,
+                quotas.ram,
+            ),
         ];
         for (name, wanted, used, limit) in ask {
             if limit >= 0 && used.saturating_add(wanted) > limit {
@@ -338,9 +360,7 @@ impl SimCloud {
                 DiskSource::Image(image, gib) => {
                     (self.nova_volume(caller, gib, Some(image), disk.kind), true)
                 }
-                DiskSource::Blank(gib) => {
-                    (self.nova_volume(caller, gib, None, disk.kind), true)
-                }
+                DiskSource::Blank(gib) => (self.nova_volume(caller, gib, None, disk.kind), true),
             };
             let attachment = match self.reserve(volume, server) {
                 Ok(attachment) => attachment,
@@ -370,7 +390,10 @@ impl SimCloud {
     /// Cinder's 400 as Nova passes it on.
     pub(super) fn cinder_refusal(&mut self, text: &str) -> Box<Reply> {
         let request = self.ids.next();
-        fault(400, format!("Invalid volume: {text} (HTTP 400) (Request-ID: req-{request})"))
+        fault(
+            400,
+            format!("Invalid volume: {text} (HTTP 400) (Request-ID: req-{request})"),
+        )
     }
 
     /// A volume that Nova makes during a boot. It is `downloading` until the build writes it.
@@ -401,15 +424,24 @@ impl SimCloud {
         groups: &[String],
     ) {
         for nic in wanted {
-            let owner = PortOwner { device: server.id, zone: server.zone.clone() };
+            let owner = PortOwner {
+                device: server.id,
+                zone: server.zone.clone(),
+            };
             match nic {
                 WantedNic::Port(port) => {
                     self.network.bind(port, &owner);
-                    server.nics.push(Nic { port, made_by_nova: false });
+                    server.nics.push(Nic {
+                        port,
+                        made_by_nova: false,
+                    });
                 }
                 WantedNic::Network(network, address) => {
                     match self.nova_port(caller.project, network, address, groups, &owner) {
-                        Ok(port) => server.nics.push(Nic { port, made_by_nova: true }),
+                        Ok(port) => server.nics.push(Nic {
+                            port,
+                            made_by_nova: true,
+                        }),
                         Err(why) => server.doomed = Some(why),
                     }
                 }
@@ -419,7 +451,9 @@ impl SimCloud {
 
     /// The scheduler has decided.
     pub(crate) fn server_scheduled(&mut self, id: Uuid) {
-        let Some(server) = self.compute.servers.get(id) else { return };
+        let Some(server) = self.compute.servers.get(id) else {
+            return;
+        };
         if server.state != VmState::Building || server.task == Some(Task::Deleting) {
             return;
         }
@@ -440,11 +474,14 @@ impl SimCloud {
 
     /// The build is over, well or not.
     pub(crate) fn server_spawned(&mut self, id: Uuid) {
-        let Some(server) = self.compute.servers.get(id).cloned() else { return };
+        let Some(server) = self.compute.servers.get(id).cloned() else {
+            return;
+        };
         if server.state != VmState::Building || server.task == Some(Task::Deleting) {
             return;
         }
-        if self.faults.is_away(Component::CinderVolume) || self.faults.is_away(Component::NovaCompute)
+        if self.faults.is_away(Component::CinderVolume)
+            || self.faults.is_away(Component::NovaCompute)
         {
             self.later(std::time::Duration::from_secs(1), Job::ServerSpawned(id));
             return;
@@ -453,10 +490,12 @@ impl SimCloud {
             let text = format!("Build of instance {id} aborted: {why}");
             return self.server_fails(id, 500, &text);
         }
-        let injected = self.faults.for_job(&id.to_string(), &server.name, |effect| match effect {
-            JobEffect::ServerBuildError { message } => Some(message.clone()),
-            _ => None,
-        });
+        let injected = self
+            .faults
+            .for_job(&id.to_string(), &server.name, |effect| match effect {
+                JobEffect::ServerBuildError { message } => Some(message.clone()),
+                _ => None,
+            });
         if let Some(message) = injected {
             return self.server_fails(id, 500, &message);
         }
@@ -472,7 +511,10 @@ impl SimCloud {
             if let Some(volume) = volume.filter(|_| disk.made_by_nova)
                 && self.write_volume(&volume).is_err()
             {
-                let text = format!("Build of instance {id} aborted: Volume {} did not finish being created even after we waited 0 seconds or 1 attempts. And its status is error.", volume.id);
+                let text = format!(
+                    "Build of instance {id} aborted: Volume {} did not finish being created even after we waited 0 seconds or 1 attempts. And its status is error.",
+                    volume.id
+                );
                 return self.server_fails(id, 500, &text);
             }
             self.connect(disk.volume, id, &disk.device);
@@ -492,7 +534,11 @@ impl SimCloud {
         if let Some(server) = self.server_mut(id) {
             server.state = VmState::Error;
             server.task = None;
-            server.fault = Some(ServerFault { code, message: message.to_owned(), created: now });
+            server.fault = Some(ServerFault {
+                code,
+                message: message.to_owned(),
+                created: now,
+            });
         }
     }
 }

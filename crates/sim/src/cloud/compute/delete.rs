@@ -55,27 +55,35 @@ impl SimCloud {
         if let Some(server) = self.server_mut(server.id) {
             server.task = Some(Task::Deleting);
         }
-        self.later(self.options.latency.server_delete, Job::ServerDeleted(server.id));
+        self.later(
+            self.options.latency.server_delete,
+            Job::ServerDeleted(server.id),
+        );
     }
 
     /// Whether the compute service has been silent for so long that Nova acts without it.
     pub(super) fn compute_seen_down(&self) -> bool {
-        self.faults.is_seen_down(Component::NovaCompute, self.now, self.service_down_after())
+        self.faults
+            .is_seen_down(Component::NovaCompute, self.now, self.service_down_after())
     }
 
     /// The compute host has dealt with a delete.
     pub(crate) fn server_deleted(&mut self, id: Uuid) {
-        let Some(server) = self.compute.servers.get(id).cloned() else { return };
+        let Some(server) = self.compute.servers.get(id).cloned() else {
+            return;
+        };
         if server.task != Some(Task::Deleting) {
             return;
         }
         if self.faults.is_away(Component::NovaCompute) {
             return self.later(Duration::from_secs(1), Job::ServerDeleted(id));
         }
-        let injected = self.faults.for_job(&id.to_string(), &server.name, |effect| match effect {
-            JobEffect::ServerDeleteError { message } => Some(message.clone()),
-            _ => None,
-        });
+        let injected = self
+            .faults
+            .for_job(&id.to_string(), &server.name, |effect| match effect {
+                JobEffect::ServerDeleteError { message } => Some(message.clone()),
+                _ => None,
+            });
         if let Some(message) = injected {
             return self.server_fails(id, 500, &message);
         }
@@ -90,7 +98,9 @@ impl SimCloud {
 
     /// Takes a server away with its ports, and lets its volumes go.
     fn remove_server(&mut self, id: Uuid) {
-        let Some(server) = self.compute.servers.remove(id) else { return };
+        let Some(server) = self.compute.servers.remove(id) else {
+            return;
+        };
         let stale = self.faults.is_away(Component::CinderApi)
             || self
                 .faults
@@ -99,7 +109,9 @@ impl SimCloud {
                 })
                 .is_some();
         for disk in server.disks.iter().filter(|_| !stale) {
-            let Some(volume) = self.volume_mut(disk.volume) else { continue };
+            let Some(volume) = self.volume_mut(disk.volume) else {
+                continue;
+            };
             volume.release(id);
             if disk.delete_on_termination {
                 self.begin_volume_delete(disk.volume);

@@ -107,7 +107,9 @@ impl SimCloud {
                 need_admin(caller, "os-flavor-manage:create")?;
                 let given = call.object("flavor")?;
                 let number = |key: &str| {
-                    integer(&given, key).and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
+                    integer(&given, key)
+                        .and_then(|value| u64::try_from(value).ok())
+                        .unwrap_or(0)
                 };
                 let flavor = Flavor {
                     id: text(&given, "id")
@@ -160,7 +162,14 @@ impl SimCloud {
             ("ram", json!(flavor.ram)),
             ("disk", json!(flavor.disk)),
             ("vcpus", json!(flavor.vcpus)),
-            ("swap", if call.minor >= 75 { json!(0) } else { json!("") }),
+            (
+                "swap",
+                if call.minor >= 75 {
+                    json!(0)
+                } else {
+                    json!("")
+                },
+            ),
             ("rxtx_factor", json!(1.0)),
             ("OS-FLV-EXT-DATA:ephemeral", json!(0)),
             ("OS-FLV-DISABLED:disabled", json!(false)),
@@ -193,26 +202,40 @@ impl SimCloud {
             ("POST", []) => {
                 let given = call.object("keypair")?;
                 let name = text(&given, "name").unwrap_or_default().to_owned();
-                if self.compute.keypairs.iter().any(|key| key.user == user && key.name == name) {
+                if self
+                    .compute
+                    .keypairs
+                    .iter()
+                    .any(|key| key.user == user && key.name == name)
+                {
                     return Err(fault(409, format!("Key pair '{name}' already exists.")));
                 }
                 let public_key = text(&given, "public_key")
                     .unwrap_or("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAISIMULATED made-by-nova");
-                let key = Keypair { user, name, public_key: public_key.to_owned() };
+                let key = Keypair {
+                    user,
+                    name,
+                    public_key: public_key.to_owned(),
+                };
                 let view = keypair_view(&key);
                 self.compute.keypairs.push(key);
                 let status = if call.minor >= 2 { 201 } else { 200 };
                 Ok(Reply::json(status, &json!({"keypair": view})))
             }
             (method, [name]) => {
-                let key =
-                    self.compute.keypairs.iter().find(|key| key.user == user && key.name == *name);
+                let key = self
+                    .compute
+                    .keypairs
+                    .iter()
+                    .find(|key| key.user == user && key.name == *name);
                 let Some(key) = key else {
                     let text = format!("Keypair {name} not found for user {}", hex(user));
                     return Err(fault(404, text));
                 };
                 if method == "DELETE" {
-                    self.compute.keypairs.retain(|key| key.user != user || key.name != *name);
+                    self.compute
+                        .keypairs
+                        .retain(|key| key.user != user || key.name != *name);
                     return empty(204);
                 }
                 ok(json!({"keypair": keypair_view(key)}))
@@ -223,12 +246,15 @@ impl SimCloud {
 
     fn compute_services(&self, call: &Call<'_>) -> Vec<Value> {
         let mut rows = Vec::new();
-        for (place, binary) in
-            ["nova-scheduler", "nova-conductor", "nova-compute"].into_iter().enumerate()
+        for (place, binary) in ["nova-scheduler", "nova-conductor", "nova-compute"]
+            .into_iter()
+            .enumerate()
         {
             let up = binary != "nova-compute" || !self.compute_seen_down();
             let wanted = call.query("binary").is_none_or(|name| name == binary)
-                && call.query("host").is_none_or(|host| host == self.options.compute_host);
+                && call
+                    .query("host")
+                    .is_none_or(|host| host == self.options.compute_host);
             if !wanted {
                 continue;
             }
@@ -253,18 +279,27 @@ impl SimCloud {
     }
 
     pub(super) fn server_quotas(&self, project: Uuid) -> Quotas {
-        self.compute.quotas.get(&project).copied().unwrap_or(self.options.quotas)
+        self.compute
+            .quotas
+            .get(&project)
+            .copied()
+            .unwrap_or(self.options.quotas)
     }
 
     /// Servers, cores and memory in use.
     pub(super) fn server_usage(&self, project: Uuid) -> (i64, i64, i64) {
-        self.compute.servers.iter().filter(|row| row.project == project).fold(
-            (0, 0, 0),
-            |(servers, cores, ram), row| {
+        self.compute
+            .servers
+            .iter()
+            .filter(|row| row.project == project)
+            .fold((0, 0, 0), |(servers, cores, ram), row| {
                 let memory = i64::try_from(row.flavor.ram).unwrap_or(i64::MAX);
-                (servers + 1, cores + i64::from(row.flavor.vcpus), ram + memory)
-            },
-        )
+                (
+                    servers + 1,
+                    cores + i64::from(row.flavor.vcpus),
+                    ram + memory,
+                )
+            })
     }
 
     fn server_quota_view(&self, project: Uuid, detail: bool) -> Value {

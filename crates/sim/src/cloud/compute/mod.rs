@@ -63,7 +63,12 @@ impl Compute {
                 })
             })
             .collect();
-        Self { servers: Table::default(), flavors, keypairs, quotas: BTreeMap::new() }
+        Self {
+            servers: Table::default(),
+            flavors,
+            keypairs,
+            quotas: BTreeMap::new(),
+        }
     }
 
     /// A flavor by id; by name for the seed.
@@ -78,11 +83,19 @@ fn missing_server(id: &str) -> Box<Reply> {
 
 /// Refuses callers below role member, with Nova's words.
 fn need_member(caller: &Caller, rule: &str) -> Answer<()> {
-    if caller.is_member() { Ok(()) } else { Err(policy(&format!("os_compute_api:{rule}"))) }
+    if caller.is_member() {
+        Ok(())
+    } else {
+        Err(policy(&format!("os_compute_api:{rule}")))
+    }
 }
 
 fn need_admin(caller: &Caller, rule: &str) -> Answer<()> {
-    if caller.is_admin() { Ok(()) } else { Err(policy(&format!("os_compute_api:{rule}"))) }
+    if caller.is_admin() {
+        Ok(())
+    } else {
+        Err(policy(&format!("os_compute_api:{rule}")))
+    }
 }
 
 /// What Nova says when a service that it needs cannot be reached.
@@ -115,7 +128,9 @@ impl SimCloud {
             ("GET", ["servers", id]) => {
                 let server = self.server_of(&caller, id)?;
                 if self.faults.is_away(Component::Neutron) {
-                    return Err(unexpected("keystoneauth1.exceptions.connection.ConnectFailure"));
+                    return Err(unexpected(
+                        "keystoneauth1.exceptions.connection.ConnectFailure",
+                    ));
                 }
                 ok(json!({"server": self.server_view(call, &caller, server)}))
             }

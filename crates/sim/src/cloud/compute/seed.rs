@@ -27,15 +27,35 @@ impl SimCloud {
     fn seed_server(&mut self, seed: &ServerSeed) -> Option<Uuid> {
         let project = self.identity.project_named(&seed.project)?.id;
         let user = self.identity.user_named(&seed.user)?.id;
-        let flavor = self.compute.flavors.iter().find(|row| row.name == seed.flavor)?.clone();
-        let network = self.network.networks.iter().find(|row| row.name == seed.network)?.id;
+        let flavor = self
+            .compute
+            .flavors
+            .iter()
+            .find(|row| row.name == seed.flavor)?
+            .clone();
+        let network = self
+            .network
+            .networks
+            .iter()
+            .find(|row| row.name == seed.network)?
+            .id;
         let kind = self.volumes.kind_named(&seed.volume_type)?;
-        let image = seed.image.as_deref().and_then(|name| self.images.named(name));
+        let image = seed
+            .image
+            .as_deref()
+            .and_then(|name| self.images.named(name));
         let id = self.ids.fixed("server", &seed.name);
         let groups = vec!["default".to_owned()];
-        let owner = PortOwner { device: id, zone: "nova".to_owned() };
-        let port = self.nova_port(project, network, None, &groups, &owner).ok()?;
-        let sizes: Vec<u64> = std::iter::once(seed.boot_gib).chain(seed.data_gib.clone()).collect();
+        let owner = PortOwner {
+            device: id,
+            zone: "nova".to_owned(),
+        };
+        let port = self
+            .nova_port(project, network, None, &groups, &owner)
+            .ok()?;
+        let sizes: Vec<u64> = std::iter::once(seed.boot_gib)
+            .chain(seed.data_gib.clone())
+            .collect();
         let mut disks = Vec::new();
         for (place, gib) in sizes.into_iter().enumerate() {
             let name = match place {
@@ -85,7 +105,10 @@ impl SimCloud {
             tags: BTreeSet::new(),
             security_groups: groups,
             disks,
-            nics: vec![Nic { port, made_by_nova: true }],
+            nics: vec![Nic {
+                port,
+                made_by_nova: true,
+            }],
             host: Some(self.options.compute_host.clone()),
             created: SimTime::ZERO,
             updated: SimTime::ZERO,

@@ -38,15 +38,21 @@ impl SimCloud {
                 Some(project) => row.project == project,
                 None => all || row.project == caller.project,
             })
-            .filter(|row| call.query("name").is_none_or(|name| name_matches(name, &row.name)))
+            .filter(|row| {
+                call.query("name")
+                    .is_none_or(|name| name_matches(name, &row.name))
+            })
             .filter(|row| {
                 let wanted = call.query_all("status");
                 wanted.is_empty()
-                    || wanted.iter().any(|status| status.eq_ignore_ascii_case(row.status()))
+                    || wanted
+                        .iter()
+                        .any(|status| status.eq_ignore_ascii_case(row.status()))
             })
             .filter(|row| call.query("uuid").is_none_or(|id| row.id.to_string() == id))
             .filter(|row| {
-                call.query("tags").is_none_or(|tags| tags.split(',').all(|tag| row.tags.contains(tag)))
+                call.query("tags")
+                    .is_none_or(|tags| tags.split(',').all(|tag| row.tags.contains(tag)))
             })
             // Nova hides soft-deleted servers from lists unless they are asked for.
             .filter(|row| row.state != VmState::SoftDeleted || call.query("status").is_some())
@@ -88,8 +94,11 @@ impl SimCloud {
                 row
             })
             .collect();
-        let groups: Vec<Value> =
-            server.security_groups.iter().map(|name| json!({"name": name})).collect();
+        let groups: Vec<Value> = server
+            .security_groups
+            .iter()
+            .map(|name| json!({"name": name}))
+            .collect();
         let mut view = json!({
             "id": id,
             "name": server.name,
@@ -133,14 +142,20 @@ impl SimCloud {
             "OS-EXT-STS:power_state": server.power_state(),
             "os-extended-volumes:volumes_attached": volumes,
         });
-        let Some(fields) = view.as_object_mut() else { return view };
+        let Some(fields) = view.as_object_mut() else {
+            return view;
+        };
         if matches!(server.state, VmState::Active | VmState::Building) {
             fields.insert("progress".to_owned(), json!(0));
         }
         if !groups.is_empty() {
             fields.insert("security_groups".to_owned(), json!(groups));
         }
-        if let Some(fault) = server.fault.as_ref().filter(|_| server.state == VmState::Error) {
+        if let Some(fault) = server
+            .fault
+            .as_ref()
+            .filter(|_| server.state == VmState::Error)
+        {
             let mut row = json!({
                 "code": fault.code,
                 "created": self.stamp(fault.created),
@@ -173,10 +188,17 @@ impl SimCloud {
         put(26, "tags", json!(server.tags));
         put(63, "trusted_image_certificates", Value::Null);
         put(71, "server_groups", json!([]));
-        put(73, "locked_reason", json!(server.lock.as_ref().and_then(|lock| lock.reason.clone())));
+        put(
+            73,
+            "locked_reason",
+            json!(server.lock.as_ref().and_then(|lock| lock.reason.clone())),
+        );
         put(96, "pinned_availability_zone", Value::Null);
         put(100, "scheduler_hints", json!({}));
-        let hostname = server.name.to_ascii_lowercase().replace([' ', '_', '.'], "-");
+        let hostname = server
+            .name
+            .to_ascii_lowercase()
+            .replace([' ', '_', '.'], "-");
         put(90, "OS-EXT-SRV-ATTR:hostname", json!(hostname));
         if !caller.is_admin() {
             return;
@@ -209,10 +231,18 @@ impl SimCloud {
     fn server_addresses(&self, server: &Server) -> Value {
         let mut networks: Map<String, Value> = Map::new();
         for nic in &server.nics {
-            let Some(port) = self.network.ports.get(nic.port) else { continue };
-            let Some(network) = self.network.networks.get(port.network) else { continue };
-            let rows = networks.entry(network.name.clone()).or_insert_with(|| json!([]));
-            let Some(rows) = rows.as_array_mut() else { continue };
+            let Some(port) = self.network.ports.get(nic.port) else {
+                continue;
+            };
+            let Some(network) = self.network.networks.get(port.network) else {
+                continue;
+            };
+            let rows = networks
+                .entry(network.name.clone())
+                .or_insert_with(|| json!([]));
+            let Some(rows) = rows.as_array_mut() else {
+                continue;
+            };
             for (_, address) in &port.fixed_ips {
                 rows.push(json!({
                     "version": 4,

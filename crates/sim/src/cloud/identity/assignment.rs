@@ -29,7 +29,10 @@ impl SimCloud {
                 need_admin(&caller, "identity:create_role")?;
                 let given = member(call, "role")?;
                 let name = text(&given, "name").unwrap_or_default().to_owned();
-                let role = Role { id: self.ids.next(), name };
+                let role = Role {
+                    id: self.ids.next(),
+                    name,
+                };
                 let view = self.role_view(&role);
                 self.identity.roles.insert(role.id, role);
                 Ok(Reply::json(201, &json!({"role": view})))
@@ -44,7 +47,11 @@ impl SimCloud {
                 let rows = self.assignment_rows(call);
                 self.identity_list("role_assignments", rows)
             }
-            _ => Err(identity_error(404, "Not Found", "The resource could not be found.")),
+            _ => Err(identity_error(
+                404,
+                "Not Found",
+                "The resource could not be found.",
+            )),
         }
     }
 
@@ -78,7 +85,11 @@ impl SimCloud {
         let role = uuid_of(role)
             .filter(|id| self.identity.roles.contains(*id))
             .ok_or_else(|| not_found("role", role))?;
-        let row = Assignment { user, project, role };
+        let row = Assignment {
+            user,
+            project,
+            role,
+        };
         let held = self.identity.assignments.contains(&row);
         match call.method.as_str() {
             "PUT" => {
@@ -90,7 +101,9 @@ impl SimCloud {
             "HEAD" | "GET" if held => empty(204),
             "DELETE" if held => {
                 self.identity.assignments.retain(|other| *other != row);
-                self.identity.tokens.retain(|_, token| !token.is_for(user, project));
+                self.identity
+                    .tokens
+                    .retain(|_, token| !token.is_for(user, project));
                 empty(204)
             }
             _ => Err(identity_error(
@@ -108,7 +121,9 @@ impl SimCloud {
     }
 
     fn assignment_rows(&self, call: &Call<'_>) -> Vec<Value> {
-        let names = call.query("include_names").is_some_and(|value| value != "0" && value != "False");
+        let names = call
+            .query("include_names")
+            .is_some_and(|value| value != "0" && value != "False");
         let wanted = |key: &str, id: Uuid| call.query(key).is_none_or(|text| text == hex(id));
         self.identity
             .assignments
@@ -141,7 +156,10 @@ impl SimCloud {
         }
         let role = identity.roles.get(row.role).map(|role| role.name.as_str());
         let user = identity.users.get(row.user).map(|user| user.name.as_str());
-        let project = identity.projects.get(row.project).map(|project| project.name.as_str());
+        let project = identity
+            .projects
+            .get(row.project)
+            .map(|project| project.name.as_str());
         json!({
             "role": {"id": hex(row.role), "name": role},
             "user": {"id": hex(row.user), "name": user, "domain": domain()},

@@ -41,7 +41,11 @@ impl Identity {
                     "endpoints": endpoints,
                 })
             })
-            .filter(|row| row["endpoints"].as_array().is_some_and(|list| !list.is_empty()))
+            .filter(|row| {
+                row["endpoints"]
+                    .as_array()
+                    .is_some_and(|list| !list.is_empty())
+            })
             .collect();
         json!(rows)
     }
@@ -56,7 +60,12 @@ fn expand(url: &str, project: Uuid) -> String {
 }
 
 impl SimCloud {
-    pub(super) fn identity_catalog(&mut self, call: &Call<'_>, kind: &str, rest: &[&str]) -> Answer {
+    pub(super) fn identity_catalog(
+        &mut self,
+        call: &Call<'_>,
+        kind: &str,
+        rest: &[&str],
+    ) -> Answer {
         let caller = self.identity_caller(call)?;
         match (call.method.as_str(), kind, rest) {
             ("GET", "services", []) => {
@@ -111,8 +120,14 @@ impl SimCloud {
                     .identity
                     .endpoints
                     .iter()
-                    .filter(|row| call.query("interface").is_none_or(|want| row.interface == want))
-                    .filter(|row| call.query("service_id").is_none_or(|want| hex(row.service) == want))
+                    .filter(|row| {
+                        call.query("interface")
+                            .is_none_or(|want| row.interface == want)
+                    })
+                    .filter(|row| {
+                        call.query("service_id")
+                            .is_none_or(|want| hex(row.service) == want)
+                    })
                     .map(|row| self.endpoint_view(row))
                     .collect();
                 self.identity_list("endpoints", rows)
@@ -140,7 +155,11 @@ impl SimCloud {
             ("GET", "regions", [id]) if *id == self.options.name => {
                 ok(json!({"region": self.region_view()}))
             }
-            _ => Err(identity_error(404, "Not Found", "The resource could not be found.")),
+            _ => Err(identity_error(
+                404,
+                "Not Found",
+                "The resource could not be found.",
+            )),
         }
     }
 

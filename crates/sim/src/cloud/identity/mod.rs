@@ -123,13 +123,25 @@ impl Identity {
         for name in &options.projects {
             let id = ids.fixed("project", name);
             let description = String::new();
-            identity
-                .projects
-                .insert(id, Project { id, name: name.clone(), description, enabled: true });
+            identity.projects.insert(
+                id,
+                Project {
+                    id,
+                    name: name.clone(),
+                    description,
+                    enabled: true,
+                },
+            );
         }
         for name in ["admin", "manager", "member", "reader", "service"] {
             let id = ids.fixed("role", name);
-            identity.roles.insert(id, Role { id, name: name.to_owned() });
+            identity.roles.insert(
+                id,
+                Role {
+                    id,
+                    name: name.to_owned(),
+                },
+            );
         }
         for seed in &options.users {
             let id = ids.fixed("user", &seed.name);
@@ -144,10 +156,16 @@ impl Identity {
                 },
             );
             for role in &seed.roles {
-                let project = identity.project_named(&role.project).map(|project| project.id);
+                let project = identity
+                    .project_named(&role.project)
+                    .map(|project| project.id);
                 let role = identity.roles.iter().find(|found| found.name == role.role);
                 if let (Some(project), Some(role)) = (project, role.map(|role| role.id)) {
-                    identity.assignments.push(Assignment { user: id, project, role });
+                    identity.assignments.push(Assignment {
+                        user: id,
+                        project,
+                        role,
+                    });
                 }
             }
         }
@@ -155,7 +173,11 @@ impl Identity {
         for (name, kind, url) in [
             ("keystone", "identity", format!("{base}/identity")),
             ("nova", "compute", format!("{base}/compute/v2.1")),
-            ("cinderv3", "volumev3", format!("{base}/volume/v3/%(project_id)s")),
+            (
+                "cinderv3",
+                "volumev3",
+                format!("{base}/volume/v3/%(project_id)s"),
+            ),
             ("neutron", "network", format!("{base}/network")),
             ("glance", "image", format!("{base}/image")),
         ] {
@@ -169,7 +191,11 @@ impl Identity {
 
     fn seed_service(&mut self, ids: &IdSource, name: &str, kind: &str, url: &str) {
         let id = ids.fixed("service", name);
-        let service = CatalogService { id, name: name.to_owned(), kind: kind.to_owned() };
+        let service = CatalogService {
+            id,
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+        };
         self.services.insert(id, service);
         for interface in ["public", "internal", "admin"] {
             let endpoint = ids.fixed("endpoint", &format!("{name}/{interface}"));
@@ -214,7 +240,11 @@ fn forbidden(action: &str) -> Box<Reply> {
 }
 
 fn need_admin(caller: &Caller, action: &str) -> Answer<()> {
-    if caller.is_admin() { Ok(()) } else { Err(forbidden(action)) }
+    if caller.is_admin() {
+        Ok(())
+    } else {
+        Err(forbidden(action))
+    }
 }
 
 impl SimCloud {
@@ -228,19 +258,34 @@ impl SimCloud {
             }
             ("GET", ["v3"]) => ok(json!({"version": self.identity_version()})),
             (_, ["v3", "auth", rest @ ..]) => self.identity_auth(call, rest),
-            (_, ["v3", kind @ ("services" | "endpoints" | "regions"), rest @ ..]) => {
-                self.identity_catalog(call, kind, rest)
-            }
+            (
+                _,
+                [
+                    "v3",
+                    kind @ ("services" | "endpoints" | "regions"),
+                    rest @ ..,
+                ],
+            ) => self.identity_catalog(call, kind, rest),
             (_, ["v3", "projects", project, "users", user, "roles", rest @ ..])
             | (_, ["v3", "domains", project, "users", user, "roles", rest @ ..]) => {
                 self.identity_grants(call, project, user, rest)
             }
-            (_, ["v3", kind @ ("roles" | "role_assignments" | "role_inferences"), rest @ ..]) => {
-                self.identity_roles(call, kind, rest)
-            }
-            (_, ["v3", kind @ ("projects" | "users" | "domains" | "groups"), rest @ ..]) => {
-                self.identity_projects(call, kind, rest)
-            }
+            (
+                _,
+                [
+                    "v3",
+                    kind @ ("roles" | "role_assignments" | "role_inferences"),
+                    rest @ ..,
+                ],
+            ) => self.identity_roles(call, kind, rest),
+            (
+                _,
+                [
+                    "v3",
+                    kind @ ("projects" | "users" | "domains" | "groups"),
+                    rest @ ..,
+                ],
+            ) => self.identity_projects(call, kind, rest),
             _ => Err(identity_error(
                 404,
                 "Not Found",
@@ -295,7 +340,9 @@ impl SimCloud {
 
     /// The id of a project, by name, in the form of the API (32 digits).
     pub fn project_id(&self, name: &str) -> Option<String> {
-        self.identity.project_named(name).map(|project| hex(project.id))
+        self.identity
+            .project_named(name)
+            .map(|project| hex(project.id))
     }
 
     /// Adds a service with its three endpoints to the catalogue; replaces one of the same name.
@@ -306,7 +353,12 @@ impl SimCloud {
 
     /// Enables or disables a user; a disabled user's tokens are refused.
     pub fn enable_user(&mut self, name: &str, enabled: bool) {
-        if let Some(user) = self.identity.users.iter_mut().find(|user| user.name == name) {
+        if let Some(user) = self
+            .identity
+            .users
+            .iter_mut()
+            .find(|user| user.name == name)
+        {
             user.enabled = enabled;
         }
     }
@@ -316,10 +368,22 @@ impl SimCloud {
         let identity = &mut self.identity;
         let user = identity.user_named(user).map(|user| user.id);
         let project = identity.project_named(project).map(|project| project.id);
-        let role = identity.roles.iter().find(|found| found.name == role).map(|role| role.id);
+        let role = identity
+            .roles
+            .iter()
+            .find(|found| found.name == role)
+            .map(|role| role.id);
         if let (Some(user), Some(project), Some(role)) = (user, project, role) {
-            identity.assignments.retain(|row| *row != Assignment { user, project, role });
-            identity.tokens.retain(|_, token| !token.is_for(user, project));
+            identity.assignments.retain(|row| {
+                *row != Assignment {
+                    user,
+                    project,
+                    role,
+                }
+            });
+            identity
+                .tokens
+                .retain(|_, token| !token.is_for(user, project));
         }
     }
 }

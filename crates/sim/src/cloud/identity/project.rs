@@ -35,9 +35,14 @@ impl SimCloud {
                 self.project_create(call)
             }
             (method, "projects", [id]) => {
-                let found = uuid_of(id).and_then(|id| self.identity.projects.get(id)).cloned();
-                let own = found.as_ref().is_some_and(|project| project.id == caller.project);
-                if !caller.is_admin() && !(own && method == "GET") {
+                let found = uuid_of(id)
+                    .and_then(|id| self.identity.projects.get(id))
+                    .cloned();
+                let own = found
+                    .as_ref()
+                    .is_some_and(|project| project.id == caller.project);
+                let allowed = caller.is_admin() || (own && method == "GET");
+                if !allowed {
                     return Err(forbidden("identity:get_project"));
                 }
                 let project = found.ok_or_else(|| not_found("project", id))?;
@@ -59,9 +64,12 @@ impl SimCloud {
                 self.user_create(call)
             }
             (method, "users", [id, rest @ ..]) => {
-                let found = uuid_of(id).and_then(|id| self.identity.users.get(id)).cloned();
+                let found = uuid_of(id)
+                    .and_then(|id| self.identity.users.get(id))
+                    .cloned();
                 let own = found.as_ref().is_some_and(|user| user.id == caller.user);
-                if !caller.is_admin() && !(own && method == "GET") {
+                let allowed = caller.is_admin() || (own && method == "GET");
+                if !allowed {
                     return Err(forbidden("identity:get_user"));
                 }
                 let user = found.ok_or_else(|| not_found("user", id))?;
@@ -76,20 +84,32 @@ impl SimCloud {
                         self.identity.users.remove(user.id);
                         empty(204)
                     }
-                    _ => Err(identity_error(404, "Not Found", "The resource could not be found.")),
+                    _ => Err(identity_error(
+                        404,
+                        "Not Found",
+                        "The resource could not be found.",
+                    )),
                 }
             }
             ("GET", "domains", []) => {
                 need_admin(&caller, "identity:list_domains")?;
                 let wanted = call.query("name").is_none_or(|name| name == "Default");
-                let rows = if wanted { vec![self.domain_view()] } else { Vec::new() };
+                let rows = if wanted {
+                    vec![self.domain_view()]
+                } else {
+                    Vec::new()
+                };
                 self.identity_list("domains", rows)
             }
             ("GET", "domains", ["default"]) => ok(json!({"domain": self.domain_view()})),
             ("GET", "domains", [id]) => Err(not_found("domain", id)),
             ("GET", "groups", []) => self.identity_list("groups", Vec::new()),
             ("GET", "groups", [id]) => Err(not_found("group", id)),
-            _ => Err(identity_error(404, "Not Found", "The resource could not be found.")),
+            _ => Err(identity_error(
+                404,
+                "Not Found",
+                "The resource could not be found.",
+            )),
         }
     }
 
@@ -133,10 +153,16 @@ impl SimCloud {
             }
             "DELETE" => {
                 self.identity.projects.remove(project.id);
-                self.identity.assignments.retain(|row| row.project != project.id);
+                self.identity
+                    .assignments
+                    .retain(|row| row.project != project.id);
                 empty(204)
             }
-            _ => Err(identity_error(405, "Method Not Allowed", "Method not allowed.")),
+            _ => Err(identity_error(
+                405,
+                "Method Not Allowed",
+                "Method not allowed.",
+            )),
         }
     }
 
@@ -144,8 +170,9 @@ impl SimCloud {
         let given = member(call, "user")?;
         let name = text(&given, "name").unwrap_or_default().to_owned();
         if self.identity.user_named(&name).is_some() {
-            let text =
-                format!("Conflict occurred attempting to store user - Duplicate entry found with name {name} at domain ID default.");
+            let text = format!(
+                "Conflict occurred attempting to store user - Duplicate entry found with name {name} at domain ID default."
+            );
             return Err(identity_error(409, "Conflict", text));
         }
         let user = User {

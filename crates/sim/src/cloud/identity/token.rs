@@ -34,7 +34,11 @@ impl Token {
 }
 
 fn unauthorized() -> Box<Reply> {
-    identity_error(401, "Unauthorized", "The request you have made requires authentication.")
+    identity_error(
+        401,
+        "Unauthorized",
+        "The request you have made requires authentication.",
+    )
 }
 
 /// What an authentication request asks to be scoped to.
@@ -74,7 +78,8 @@ impl Identity {
     }
 
     pub(super) fn revoke(&mut self, user: Option<&str>) {
-        self.tokens.retain(|_, token| user.is_some_and(|user| user != token.user_name));
+        self.tokens
+            .retain(|_, token| user.is_some_and(|user| user != token.user_name));
     }
 
     /// A user's roles in a project with those they imply: admin, manager, member, reader.
@@ -85,9 +90,11 @@ impl Identity {
             .filter(|row| row.user == user && row.project == project)
             .filter_map(|row| self.roles.get(row.role).map(|role| role.name.clone()))
             .collect();
-        for (role, implied) in
-            [("admin", "manager"), ("manager", "member"), ("member", "reader")]
-        {
+        for (role, implied) in [
+            ("admin", "manager"),
+            ("manager", "member"),
+            ("member", "reader"),
+        ] {
             if roles.contains(role) {
                 roles.insert(implied.to_owned());
             }
@@ -104,7 +111,9 @@ impl Identity {
             .filter_map(|method| method.as_str().map(str::to_owned))
             .collect();
         let user = match methods.first().map(String::as_str) {
-            Some("password") => self.password_user(identity.get("password").and_then(|p| p.get("user"))),
+            Some("password") => {
+                self.password_user(identity.get("password").and_then(|p| p.get("user")))
+            }
             Some("token") => identity
                 .get("token")
                 .and_then(|token| text(token, "id"))
@@ -131,15 +140,19 @@ impl Identity {
 
     fn scope(&self, scope: Option<&Value>, user: Uuid) -> Answer<Scope> {
         let Some(scope) = scope else {
-            return Ok(match self.users.get(user).and_then(|user| user.default_project) {
-                Some(project) => Scope::Project(project),
-                None => Scope::None,
-            });
+            return Ok(
+                match self.users.get(user).and_then(|user| user.default_project) {
+                    Some(project) => Scope::Project(project),
+                    None => Scope::None,
+                },
+            );
         };
         if scope.as_str() == Some("unscoped") {
             return Ok(Scope::None);
         }
-        let Some(wanted) = scope.get("project") else { return Err(unauthorized()) };
+        let Some(wanted) = scope.get("project") else {
+            return Err(unauthorized());
+        };
         let project = match text(wanted, "id") {
             Some(id) => uuid_of(id).and_then(|id| self.projects.get(id)),
             None if in_default_domain(wanted.get("domain")) => {
@@ -147,7 +160,9 @@ impl Identity {
             }
             None => None,
         };
-        let project = project.filter(|project| project.enabled).ok_or_else(unauthorized)?;
+        let project = project
+            .filter(|project| project.enabled)
+            .ok_or_else(unauthorized)?;
         if self.effective_roles(user, project.id).is_empty() {
             return Err(unauthorized());
         }
@@ -178,7 +193,11 @@ impl SimCloud {
                 self.identity_list("projects", rows)
             }
             ("GET", ["domains"]) => self.identity_list("domains", Vec::new()),
-            _ => Err(identity_error(404, "Not Found", "The resource could not be found.")),
+            _ => Err(identity_error(
+                404,
+                "Not Found",
+                "The resource could not be found.",
+            )),
         }
     }
 
@@ -208,9 +227,15 @@ impl SimCloud {
         };
         let (name, audit) = (hex(self.ids.next()), self.ids.next());
         let token = format!("gAAAAA{name}{}", hex(audit));
-        let project_name =
-            project.and_then(|id| self.identity.projects.get(id)).map(|row| row.name.clone());
-        let user_name = self.identity.users.get(user).map(|row| row.name.clone()).unwrap_or_default();
+        let project_name = project
+            .and_then(|id| self.identity.projects.get(id))
+            .map(|row| row.name.clone());
+        let user_name = self
+            .identity
+            .users
+            .get(user)
+            .map(|row| row.name.clone())
+            .unwrap_or_default();
         let life = SimTime::from_secs(self.options.token_seconds);
         let now = self.now;
         self.identity.tokens.retain(|_, token| token.expires > now);
@@ -225,7 +250,10 @@ impl SimCloud {
             seen: false,
             audit,
         };
-        let view = self.token_view(&row, !call.flag("nocatalog") || call.query("nocatalog").is_none());
+        let view = self.token_view(
+            &row,
+            !call.flag("nocatalog") || call.query("nocatalog").is_none(),
+        );
         self.identity.tokens.insert(token.clone(), row);
         Ok(Reply::json(201, &view).with("x-subject-token", token))
     }
@@ -270,7 +298,10 @@ impl SimCloud {
     /// The subject of a validation, for a caller who may ask about it: itself, an administrator or a service.
     fn subject(&mut self, call: &Call<'_>) -> Answer<(String, Token)> {
         let caller = self.identity_caller(call)?;
-        let subject = call.header("x-subject-token").unwrap_or_default().to_owned();
+        let subject = call
+            .header("x-subject-token")
+            .unwrap_or_default()
+            .to_owned();
         let own = subject == caller.token;
         if !own && !caller.is_admin() && !caller.roles.contains("service") {
             return Err(forbidden("identity:validate_token"));

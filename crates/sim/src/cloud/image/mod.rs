@@ -64,7 +64,10 @@ impl Images {
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<Uuid> {
-        self.images.iter().find(|image| image.name == name).map(|image| image.id)
+        self.images
+            .iter()
+            .find(|image| image.name == name)
+            .map(|image| image.id)
     }
 }
 
@@ -107,7 +110,11 @@ impl SimCloud {
             ("GET", ["v2", "images", id, "file"]) => {
                 let content = self.image_of(&caller, id)?.content.clone();
                 let headers = vec![("content-type", "application/octet-stream".to_owned())];
-                Ok(Reply { status: 200, headers, body: content })
+                Ok(Reply {
+                    status: 200,
+                    headers,
+                    body: content,
+                })
             }
             ("DELETE", ["v2", "images", id]) => {
                 let image = self.image_of(&caller, id)?;
@@ -123,7 +130,11 @@ impl SimCloud {
                 empty(204)
             }
             ("GET", ["v2", "schemas", ..]) => ok(json!({"name": "image", "properties": {}})),
-            _ => Err(webob_error(404, "Not Found", "The resource could not be found.")),
+            _ => Err(webob_error(
+                404,
+                "Not Found",
+                "The resource could not be found.",
+            )),
         }
     }
 
@@ -146,10 +157,17 @@ impl SimCloud {
                 image.visibility == "public" || image.owner.is_some_and(|owner| caller.sees(owner))
             })
             .filter(|image| call.query("name").is_none_or(|name| image.name == name))
-            .filter(|image| call.query("status").is_none_or(|status| image.status == status))
+            .filter(|image| {
+                call.query("status")
+                    .is_none_or(|status| image.status == status)
+            })
             .collect();
         // Glance gives 25 rows to a client that does not say how many it wants.
-        let ceiling = if call.query("limit").is_some() { 1000 } else { 25 };
+        let ceiling = if call.query("limit").is_some() {
+            1000
+        } else {
+            25
+        };
         let page = paginate(call, rows, ceiling, |row| row.id.to_string())?;
         let list: Vec<Value> = page.rows.iter().map(|row| self.image_view(row)).collect();
         let mut body =
@@ -171,7 +189,9 @@ impl SimCloud {
         let given: Value = serde_json::from_slice(call.body).unwrap_or_default();
         let word = |key: &str, other: &str| text(&given, key).unwrap_or(other).to_owned();
         let image = Image {
-            id: text(&given, "id").and_then(uuid_of).unwrap_or_else(|| self.ids.next()),
+            id: text(&given, "id")
+                .and_then(uuid_of)
+                .unwrap_or_else(|| self.ids.next()),
             name: word("name", ""),
             content: Bytes::new(),
             disk_format: word("disk_format", "raw"),

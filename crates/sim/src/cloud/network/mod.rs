@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub(crate) use self::record::{Group, PortOwner};
 use self::record::{FloatingIp, Net, Port, Subnet, parse_cidr};
+pub(crate) use self::record::{Group, PortOwner};
 use super::{
     SimCloud,
     call::{Call, Service, next_query, paginate, uuid_of},
@@ -35,7 +35,9 @@ impl Network {
     pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &Identity) -> Self {
         let mut network = Self::default();
         for seed in &options.networks {
-            let Some(project) = identity.project_named(&seed.project) else { continue };
+            let Some(project) = identity.project_named(&seed.project) else {
+                continue;
+            };
             let id = ids.fixed("network", &seed.name);
             network.networks.insert(
                 id,
@@ -48,7 +50,9 @@ impl Network {
                 },
             );
             for cidr in &seed.cidrs {
-                let Some((base, bits)) = parse_cidr(cidr) else { continue };
+                let Some((base, bits)) = parse_cidr(cidr) else {
+                    continue;
+                };
                 let subnet = ids.fixed("subnet", &format!("{}/{cidr}", seed.name));
                 let row = Subnet {
                     id: subnet,
@@ -107,9 +111,15 @@ impl Network {
 
     /// The lowest free address of a network's first subnet.
     fn free_address(&self, network: Uuid) -> Option<(Uuid, Ipv4Addr)> {
-        let subnet = self.subnets.iter().find(|subnet| subnet.network == network)?;
+        let subnet = self
+            .subnets
+            .iter()
+            .find(|subnet| subnet.network == network)?;
         let taken = self.taken(subnet.id);
-        subnet.pool().find(|address| !taken.contains(address)).map(|address| (subnet.id, address))
+        subnet
+            .pool()
+            .find(|address| !taken.contains(address))
+            .map(|address| (subnet.id, address))
     }
 
     /// The subnet of a network that an address belongs to.
@@ -136,7 +146,11 @@ impl Network {
     /// Removes a port; a floating IP on it stays, without a port.
     pub(crate) fn remove_port(&mut self, port: Uuid) {
         self.ports.remove(port);
-        for floating in self.floating.iter_mut().filter(|row| row.port == Some(port)) {
+        for floating in self
+            .floating
+            .iter_mut()
+            .filter(|row| row.port == Some(port))
+        {
             floating.port = None;
         }
     }
@@ -160,11 +174,19 @@ fn missing(kind: &str, id: &str) -> Box<Reply> {
 }
 
 fn forbidden(rule: &str) -> Box<Reply> {
-    neutron_error(403, "PolicyNotAuthorized", format!("rule:{rule} is disallowed by policy"))
+    neutron_error(
+        403,
+        "PolicyNotAuthorized",
+        format!("rule:{rule} is disallowed by policy"),
+    )
 }
 
 fn need_member(caller: &Caller, rule: &str) -> Answer<()> {
-    if caller.is_member() { Ok(()) } else { Err(forbidden(rule)) }
+    if caller.is_member() {
+        Ok(())
+    } else {
+        Err(forbidden(rule))
+    }
 }
 
 fn unknown_path() -> Box<Reply> {
@@ -182,7 +204,9 @@ impl SimCloud {
                 "links": [{"rel": "self", "href": format!("{url}/v2.0/")}],
             }]}));
         }
-        let ["v2.0", rest @ ..] = parts.as_slice() else { return Err(unknown_path()) };
+        let ["v2.0", rest @ ..] = parts.as_slice() else {
+            return Err(unknown_path());
+        };
         let caller = self.caller(call)?;
         match rest {
             [] => ok(json!({"resources": []})),
@@ -200,7 +224,13 @@ impl SimCloud {
                     "floatingip": row(-1), "security_group": row(-1), "security_group_rule": row(-1),
                 }}))
             }
-            ["routers" | "security-group-rules" | "agents" | "availability_zones" | "subnetpools"] => {
+            [
+                "routers"
+                | "security-group-rules"
+                | "agents"
+                | "availability_zones"
+                | "subnetpools",
+            ] => {
                 let kind = rest.first().copied().unwrap_or_default().replace('-', "_");
                 ok(json!({kind: []}))
             }
@@ -210,8 +240,15 @@ impl SimCloud {
 
     /// Filters a list by the query, as Neutron does by any attribute, and cuts it into pages.
     fn network_list(&self, call: &Call<'_>, kind: &str, rows: Vec<Value>) -> Answer {
-        const CONTROL: [&str; 7] =
-            ["limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields", "fixed_ips"];
+        const CONTROL: [&str; 7] = [
+            "limit",
+            "marker",
+            "page_reverse",
+            "sort_key",
+            "sort_dir",
+            "fields",
+            "fixed_ips",
+        ];
         let rows: Vec<Value> = rows
             .into_iter()
             .filter(|row| {
@@ -220,13 +257,16 @@ impl SimCloud {
                         return key != "fixed_ips" || fixed_ips_match(call, row);
                     }
                     row.get(key).is_none_or(|held| {
-                        call.query_all(key).iter().any(|wanted| plain(held).eq_ignore_ascii_case(wanted))
+                        call.query_all(key)
+                            .iter()
+                            .any(|wanted| plain(held).eq_ignore_ascii_case(wanted))
                     })
                 })
             })
             .collect();
-        let page =
-            paginate(call, rows, usize::MAX, |row| row["id"].as_str().unwrap_or_default().to_owned())?;
+        let page = paginate(call, rows, usize::MAX, |row| {
+            row["id"].as_str().unwrap_or_default().to_owned()
+        })?;
         let fields = call.query_all("fields");
         let list: Vec<Value> = page
             .rows
@@ -269,7 +309,9 @@ fn plain(value: &Value) -> String {
 /// `fixed_ips=ip_address=10.0.0.1` and `fixed_ips=subnet_id=…`.
 fn fixed_ips_match(call: &Call<'_>, row: &Value) -> bool {
     call.query_all("fixed_ips").iter().all(|wanted| {
-        let Some((key, value)) = wanted.split_once('=') else { return true };
+        let Some((key, value)) = wanted.split_once('=') else {
+            return true;
+        };
         row["fixed_ips"]
             .as_array()
             .into_iter()

@@ -86,7 +86,12 @@ impl SimCloud {
                         .ok_or_else(|| missing("SecurityGroup", wanted))
                 })
                 .collect::<Answer<Vec<Uuid>>>()?,
-            None => self.network.group(caller.project, "default").map(|group| group.id).into_iter().collect(),
+            None => self
+                .network
+                .group(caller.project, "default")
+                .map(|group| group.id)
+                .into_iter()
+                .collect(),
         };
         let id = self.ids.next();
         let port = Port {
@@ -115,10 +120,11 @@ impl SimCloud {
                 out.extend(self.network.free_address(network));
                 continue;
             };
-            let subnet = address
-                .parse::<Ipv4Addr>()
-                .ok()
-                .and_then(|ip| self.network.subnet_for(network, ip).map(|subnet| (subnet.id, ip)));
+            let subnet = address.parse::<Ipv4Addr>().ok().and_then(|ip| {
+                self.network
+                    .subnet_for(network, ip)
+                    .map(|subnet| (subnet.id, ip))
+            });
             let named = text(item, "subnet_id").and_then(uuid_of);
             let Some((subnet, ip)) =
                 subnet.filter(|(id, _)| named.is_none_or(|named| named == *id))
@@ -132,7 +138,11 @@ impl SimCloud {
                          network."
                     ),
                 };
-                let kind = if named.is_some() { "InvalidIpForSubnet" } else { "InvalidIpForNetwork" };
+                let kind = if named.is_some() {
+                    "InvalidIpForSubnet"
+                } else {
+                    "InvalidIpForNetwork"
+                };
                 return Err(neutron_error(400, kind, text));
             };
             if self.network.holder(network, ip).is_some() {
@@ -251,5 +261,8 @@ pub(super) fn body(call: &Call<'_>) -> Value {
 
 fn mac_of(id: Uuid) -> String {
     let bytes = id.as_bytes();
-    format!("fa:16:3e:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2])
+    format!(
+        "fa:16:3e:{:02x}:{:02x}:{:02x}",
+        bytes[0], bytes[1], bytes[2]
+    )
 }

@@ -126,8 +126,9 @@ impl SimCloud {
             }
             ("POST", []) => {
                 let given = body(call)["subnet"].clone();
-                let network =
-                    self.network_of(caller, text(&given, "network_id").unwrap_or_default())?.id;
+                let network = self
+                    .network_of(caller, text(&given, "network_id").unwrap_or_default())?
+                    .id;
                 need_member(caller, "create_subnet")?;
                 let cidr = text(&given, "cidr").unwrap_or_default();
                 let (base, bits) = parse_cidr(cidr).ok_or_else(|| {
@@ -174,7 +175,11 @@ impl SimCloud {
 
     fn subnet_visible(&self, caller: &Caller, row: &Subnet) -> bool {
         caller.sees(row.project)
-            || self.network.networks.get(row.network).is_some_and(|network| network.shared)
+            || self
+                .network
+                .networks
+                .get(row.network)
+                .is_some_and(|network| network.shared)
     }
 
     fn subnet_view(&self, row: &Subnet) -> Value {
@@ -247,7 +252,12 @@ impl SimCloud {
                 }
                 need_member(caller, "delete_security_group")?;
                 let group = row.id;
-                if self.network.ports.iter().any(|port| port.groups.contains(&group)) {
+                if self
+                    .network
+                    .ports
+                    .iter()
+                    .any(|port| port.groups.contains(&group))
+                {
                     let text = format!("Security Group {id} in use.");
                     return Err(neutron_error(409, "SecurityGroupInUse", text));
                 }
@@ -275,7 +285,12 @@ impl SimCloud {
         })
     }
 
-    pub(super) fn floating_ips(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+    pub(super) fn floating_ips(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        rest: &[&str],
+    ) -> Answer {
         match (call.method.as_str(), rest) {
             ("GET", []) => {
                 let rows = self
@@ -292,7 +307,12 @@ impl SimCloud {
                 let given = body(call)["floatingip"].clone();
                 let wanted = text(&given, "floating_network_id").unwrap_or_default();
                 let network = self.network_of(caller, wanted)?.id;
-                let used: Vec<_> = self.network.floating.iter().map(|row| row.address).collect();
+                let used: Vec<_> = self
+                    .network
+                    .floating
+                    .iter()
+                    .map(|row| row.address)
+                    .collect();
                 let address = self
                     .network
                     .subnets

@@ -12,7 +12,12 @@ use crate::cloud::{
 };
 
 impl SimCloud {
-    pub(super) fn attachments(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+    pub(super) fn attachments(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        rest: &[&str],
+    ) -> Answer {
         if call.minor < 27 {
             return Err(fault(404, "The resource could not be found."));
         }
@@ -36,17 +41,26 @@ impl SimCloud {
             .iter()
             .filter(|volume| caller.sees(volume.project))
             .find_map(|volume| {
-                let tie = volume.attachments.iter().find(|tie| Some(tie.id) == wanted)?;
+                let tie = volume
+                    .attachments
+                    .iter()
+                    .find(|tie| Some(tie.id) == wanted)?;
                 Some((volume, tie))
             })
             .ok_or_else(|| {
-                fault(404, format!("Volume attachment could not be found with filter: attachment_id = {id}."))
+                fault(
+                    404,
+                    format!(
+                        "Volume attachment could not be found with filter: attachment_id = {id}."
+                    ),
+                )
             })
     }
 
     fn attachment_list(&self, call: &Call<'_>, caller: &Caller, detail: bool) -> Answer {
         let all = call.all_projects(caller);
-        let matches = |key: &str, id: Uuid| call.query(key).is_none_or(|text| text == id.to_string());
+        let matches =
+            |key: &str, id: Uuid| call.query(key).is_none_or(|text| text == id.to_string());
         let rows: Vec<Value> = self
             .volumes
             .volumes
@@ -81,10 +95,16 @@ impl SimCloud {
 
     fn attachment_create(&mut self, call: &Call<'_>, caller: &Caller) -> Answer {
         let given = call.object("attachment")?;
-        let volume = self.volume_of(caller, text(&given, "volume_uuid").unwrap_or_default())?.id;
+        let volume = self
+            .volume_of(caller, text(&given, "volume_uuid").unwrap_or_default())?
+            .id;
         need_member(caller, "volume:attachment_create")?;
-        let server = text(&given, "instance_uuid").and_then(uuid_of).unwrap_or_default();
-        let tie = self.reserve(volume, server).map_err(|text| fault(400, text))?;
+        let server = text(&given, "instance_uuid")
+            .and_then(uuid_of)
+            .unwrap_or_default();
+        let tie = self
+            .reserve(volume, server)
+            .map_err(|text| fault(400, text))?;
         let (volume, tie) = self.attachment_by_id(caller, &tie.to_string())?;
         ok(json!({"attachment": self.attachment_view(volume, tie)}))
     }
@@ -103,7 +123,11 @@ impl SimCloud {
         if let Some(volume) = self.volume_mut(volume) {
             volume.attachments.retain(|tie| tie.id.to_string() != id);
             volume.settle();
-            left = volume.attachments.iter().map(|tie| attachment_summary(volume, tie)).collect();
+            left = volume
+                .attachments
+                .iter()
+                .map(|tie| attachment_summary(volume, tie))
+                .collect();
         }
         ok(json!({"attachments": left}))
     }
@@ -116,7 +140,12 @@ impl SimCloud {
             return Err(format!("Volume {volume} could not be found."));
         };
         let shared = row.multiattach && row.status == VolumeStatus::InUse;
-        if !shared && !matches!(row.status, VolumeStatus::Available | VolumeStatus::Downloading) {
+        if !shared
+            && !matches!(
+                row.status,
+                VolumeStatus::Available | VolumeStatus::Downloading
+            )
+        {
             return Err(format!(
                 "Invalid input received: Invalid volume: Volume {volume} status must be available or \
                  downloading to reserve, but the current status is {}.",
@@ -141,7 +170,9 @@ impl SimCloud {
     pub(crate) fn connect(&mut self, volume: Uuid, server: Uuid, device: &str) {
         use super::{AttachStatus, VolumeStatus};
         let (now, host) = (self.now, self.options.compute_host.clone());
-        let Some(row) = self.volume_mut(volume) else { return };
+        let Some(row) = self.volume_mut(volume) else {
+            return;
+        };
         if let Some(tie) = row.attachment_of(server) {
             tie.status = AttachStatus::Attached;
             tie.device = Some(device.to_owned());

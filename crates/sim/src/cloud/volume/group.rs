@@ -38,7 +38,8 @@ impl SimCloud {
                     .rev()
                     .filter(|row| all || row.project == caller.project)
                     .filter(|row| {
-                        call.query("name").is_none_or(|name| row.name.as_deref() == Some(name))
+                        call.query("name")
+                            .is_none_or(|name| row.name.as_deref() == Some(name))
                     })
                     .map(|row| match detail {
                         true => self.group_view(call, row),
@@ -75,11 +76,22 @@ impl SimCloud {
             .map(|kind| kind.id)
             .ok_or_else(|| fault(404, format!("Group type {wanted} could not be found.")))?;
         let mut volume_kinds = Vec::new();
-        let names = given.get("volume_types").and_then(Value::as_array).into_iter().flatten();
+        let names = given
+            .get("volume_types")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         for wanted in names.filter_map(Value::as_str) {
-            let kind = self.volumes.kind(wanted).map(|kind| kind.id).ok_or_else(|| {
-                fault(404, format!("Volume type with name {wanted} could not be found."))
-            })?;
+            let kind = self
+                .volumes
+                .kind(wanted)
+                .map(|kind| kind.id)
+                .ok_or_else(|| {
+                    fault(
+                        404,
+                        format!("Volume type with name {wanted} could not be found."),
+                    )
+                })?;
             volume_kinds.push(kind);
         }
         let id = self.ids.next();
@@ -141,7 +153,11 @@ impl SimCloud {
         }
         if !add.is_empty() || !remove.is_empty() {
             self.set_group_status(group.id, "updating");
-            let job = Job::GroupUpdated { group: group.id, add, remove };
+            let job = Job::GroupUpdated {
+                group: group.id,
+                add,
+                remove,
+            };
             self.later(self.options.latency.group, job);
         }
         empty(202)
@@ -169,8 +185,7 @@ impl SimCloud {
                 return Err(cannot(&why));
             }
             if !matches!(volume.status, VolumeStatus::Available | VolumeStatus::InUse) {
-                let why =
-                    format!("volume is in an invalid state: {}", volume.status.as_str());
+                let why = format!("volume is in an invalid state: {}", volume.status.as_str());
                 return Err(cannot(&why));
             }
             ids.push(volume.id);
@@ -222,8 +237,11 @@ impl SimCloud {
             "delete" => {
                 need_member(caller, "group:delete")?;
                 let delete_volumes = boolean(given, "delete-volumes").unwrap_or(false);
-                let occupied =
-                    self.volumes.volumes.iter().any(|volume| volume.group == Some(group.id));
+                let occupied = self
+                    .volumes
+                    .volumes
+                    .iter()
+                    .any(|volume| volume.group == Some(group.id));
                 if occupied && !delete_volumes {
                     let text = format!(
                         "Invalid Group: Group {id} still contains volumes. The delete-volumes flag is \
@@ -232,14 +250,16 @@ impl SimCloud {
                     return Err(fault(400, text));
                 }
                 self.set_group_status(group.id, "deleting");
-                let job = Job::GroupDeleted { group: group.id, delete_volumes };
+                let job = Job::GroupDeleted {
+                    group: group.id,
+                    delete_volumes,
+                };
                 self.later(self.options.latency.group, job);
                 empty(202)
             }
             "enable_replication" | "disable_replication" | "failover_replication" => {
-                let text = format!(
-                    "Invalid group type: Group {id} is not a replication group type."
-                );
+                let text =
+                    format!("Invalid group type: Group {id} is not a replication group type.");
                 Err(fault(400, text))
             }
             other => Err(fault(400, format!("There is no such action: {other}"))),
@@ -297,5 +317,8 @@ impl SimCloud {
 }
 
 fn list_of(list: Option<&str>) -> impl Iterator<Item = &str> {
-    list.unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty())
+    list.unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }

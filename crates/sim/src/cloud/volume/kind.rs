@@ -24,12 +24,18 @@ pub(super) struct Kind {
 impl Kind {
     /// Whether a spec says `<is> True`.
     pub(super) fn is(&self, spec: &str) -> bool {
-        self.specs.get(spec).is_some_and(|value| value == "<is> True")
+        self.specs
+            .get(spec)
+            .is_some_and(|value| value == "<is> True")
     }
 
     /// What the caller sees of the extra specs: all, or the ones that Cinder shows to everybody.
     fn visible(&self, caller: &Caller) -> BTreeMap<&str, &str> {
-        const PUBLIC: [&str; 3] = ["multiattach", "replication_enabled", "RESKEY:availability_zones"];
+        const PUBLIC: [&str; 3] = [
+            "multiattach",
+            "replication_enabled",
+            "RESKEY:availability_zones",
+        ];
         self.specs
             .iter()
             .filter(|(key, _)| caller.is_admin() || PUBLIC.contains(&key.as_str()))
@@ -79,11 +85,21 @@ impl BlockStorage {
 }
 
 impl SimCloud {
-    pub(super) fn volume_types(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+    pub(super) fn volume_types(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        rest: &[&str],
+    ) -> Answer {
         match (call.method.as_str(), rest) {
             ("GET", []) => {
-                let rows: Vec<Value> =
-                    self.volumes.kinds.iter().rev().map(|kind| kind.view(caller)).collect();
+                let rows: Vec<Value> = self
+                    .volumes
+                    .kinds
+                    .iter()
+                    .rev()
+                    .map(|kind| kind.view(caller))
+                    .collect();
                 ok(json!({"volume_types": rows}))
             }
             ("POST", []) => {
@@ -102,13 +118,14 @@ impl SimCloud {
             }
             ("GET", ["default"]) => {
                 let kind = self.volumes.kinds.iter().next();
-                let kind = kind.ok_or_else(|| fault(404, "Default volume type can not be found."))?;
+                let kind =
+                    kind.ok_or_else(|| fault(404, "Default volume type can not be found."))?;
                 ok(json!({"volume_type": kind.view(caller)}))
             }
             (method, [id, rest @ ..]) => {
-                let kind = uuid_of(id).and_then(|id| self.volumes.kinds.get(id)).ok_or_else(|| {
-                    fault(404, format!("Volume type {id} could not be found."))
-                })?;
+                let kind = uuid_of(id)
+                    .and_then(|id| self.volumes.kinds.get(id))
+                    .ok_or_else(|| fault(404, format!("Volume type {id} could not be found.")))?;
                 match (method, rest) {
                     ("GET", []) => ok(json!({"volume_type": kind.view(caller)})),
                     ("GET", ["extra_specs"]) => ok(json!({"extra_specs": kind.visible(caller)})),
@@ -132,7 +149,12 @@ impl SimCloud {
         }
     }
 
-    pub(super) fn group_types(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+    pub(super) fn group_types(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        rest: &[&str],
+    ) -> Answer {
         match (call.method.as_str(), rest) {
             ("GET", []) => {
                 let rows: Vec<Value> = self
@@ -145,9 +167,10 @@ impl SimCloud {
                 ok(json!({"group_types": rows}))
             }
             ("GET", [id]) => {
-                let kind = self.volumes.group_kind(id).ok_or_else(|| {
-                    fault(404, format!("Group type {id} could not be found."))
-                })?;
+                let kind = self
+                    .volumes
+                    .group_kind(id)
+                    .ok_or_else(|| fault(404, format!("Group type {id} could not be found.")))?;
                 ok(json!({"group_type": kind.group_view(caller)}))
             }
             _ => Err(policy("group:group_types:create")),

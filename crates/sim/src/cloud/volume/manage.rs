@@ -56,28 +56,31 @@ impl SimCloud {
         };
         let kind = match text(&given, "volume_type") {
             None => self.volumes.kinds.iter().next().map(|kind| kind.id),
-            Some(wanted) => Some(
-                self.volumes
-                    .kind(wanted)
-                    .map(|kind| kind.id)
-                    .ok_or_else(|| {
-                        let text = format!(
-                            "Invalid volume type: Cannot find requested '{wanted}' volume type"
-                        );
-                        fault(400, text)
-                    })?,
-            ),
+            Some(wanted) => Some(self.volumes.kind(wanted).map(|kind| kind.id).ok_or_else(
+                || {
+                    let text = format!(
+                        "Invalid volume type: Cannot find requested '{wanted}' volume type"
+                    );
+                    fault(400, text)
+                },
+            )?),
         };
         let known = self.options.volume_host.as_str();
         let without_pool = known.split('#').next().unwrap_or(known);
         if host.split('#').next() != Some(without_pool) {
             return Err(fault(400, format!("Host '{host}' not found")));
         }
-        if self.faults.is_seen_down(Component::CinderVolume, self.now, self.service_down_after()) {
+        if self
+            .faults
+            .is_seen_down(Component::CinderVolume, self.now, self.service_down_after())
+        {
             return Err(fault(400, "Service is unavailable at this time."));
         }
         let source = text(reference, "source-name").map(str::to_owned);
-        if source.as_deref().is_some_and(|name| self.already_managed(name)) {
+        if source
+            .as_deref()
+            .is_some_and(|name| self.already_managed(name))
+        {
             return Err(fault(
                 400,
                 "Unable to manage existing volume. The volume is already managed",
@@ -110,15 +113,19 @@ impl SimCloud {
 
     /// A manage is over: the object is renamed, or the record says `error`.
     pub(crate) fn volume_managed(&mut self, id: Uuid, source: Option<&str>) {
-        let Some(volume) = self.volumes.volumes.get(id).cloned() else { return };
+        let Some(volume) = self.volumes.volumes.get(id).cloned() else {
+            return;
+        };
         if volume.status != VolumeStatus::Managing {
             return;
         }
         let name = volume.name.clone().unwrap_or_default();
-        let failure = self.faults.for_job(&id.to_string(), &name, |effect| match effect {
-            JobEffect::ManageError { after_rename } => Some(*after_rename),
-            _ => None,
-        });
+        let failure = self
+            .faults
+            .for_job(&id.to_string(), &name, |effect| match effect {
+                JobEffect::ManageError { after_rename } => Some(*after_rename),
+                _ => None,
+            });
         let size = source.and_then(|source| self.backend.size_gib(source));
         let mut managed = false;
         if let (Some(source), Some(size)) = (source, size)
@@ -130,8 +137,11 @@ impl SimCloud {
             }
             managed = failure.is_none();
         }
-        let status =
-            if managed { VolumeStatus::Available } else { VolumeStatus::ErrorManaging };
+        let status = if managed {
+            VolumeStatus::Available
+        } else {
+            VolumeStatus::ErrorManaging
+        };
         self.set_volume_status(id, status);
     }
 
@@ -140,7 +150,10 @@ impl SimCloud {
         self.may_manage(caller, "volume_extension:volume_unmanage")?;
         self.check_unmanageable(&volume)?;
         self.set_volume_status(volume.id, VolumeStatus::Deleting);
-        self.later(self.options.latency.unmanage, Job::VolumeUnmanaged(volume.id));
+        self.later(
+            self.options.latency.unmanage,
+            Job::VolumeUnmanaged(volume.id),
+        );
         empty(202)
     }
 
@@ -157,7 +170,10 @@ impl SimCloud {
         if host != self.options.volume_host {
             return Err(fault(400, format!("Host '{host}' not found")));
         }
-        if self.faults.is_seen_down(Component::CinderVolume, self.now, self.service_down_after()) {
+        if self
+            .faults
+            .is_seen_down(Component::CinderVolume, self.now, self.service_down_after())
+        {
             return Err(fault(400, "Service is unavailable at this time."));
         }
         let rows: Vec<Value> = self
@@ -194,11 +210,16 @@ pub(super) fn python(value: &Value) -> String {
         Value::String(text) => format!("'{text}'"),
         Value::Number(number) => number.to_string(),
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", "))
+            format!(
+                "[{}]",
+                items.iter().map(python).collect::<Vec<_>>().join(", ")
+            )
         }
         Value::Object(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(key, value)| format!("'{key}': {}", python(value))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(key, value)| format!("'{key}': {}", python(value)))
+                .collect();
             format!("{{{}}}", fields.join(", "))
         }
     }

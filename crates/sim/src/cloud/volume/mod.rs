@@ -58,7 +58,14 @@ impl BlockStorage {
             let mut table = Table::default();
             for seed in seeds {
                 let id = ids.fixed(label, &seed.name);
-                table.insert(id, Kind { id, name: seed.name.clone(), specs: seed.specs.clone() });
+                table.insert(
+                    id,
+                    Kind {
+                        id,
+                        name: seed.name.clone(),
+                        specs: seed.specs.clone(),
+                    },
+                );
             }
             table
         };
@@ -79,7 +86,10 @@ impl BlockStorage {
     }
 
     pub(crate) fn kind_named(&self, name: &str) -> Option<Uuid> {
-        self.kinds.iter().find(|kind| kind.name == name).map(|kind| kind.id)
+        self.kinds
+            .iter()
+            .find(|kind| kind.name == name)
+            .map(|kind| kind.id)
     }
 }
 
@@ -89,13 +99,20 @@ fn missing_volume(id: &str) -> Box<Reply> {
 
 /// Refuses callers below role member, with Cinder's words.
 fn need_member(caller: &Caller, rule: &str) -> Answer<()> {
-    if caller.is_member() { Ok(()) } else { Err(super::reply::policy(rule)) }
+    if caller.is_member() {
+        Ok(())
+    } else {
+        Err(super::reply::policy(rule))
+    }
 }
 
 impl SimCloud {
     pub(super) fn volume(&mut self, call: &mut Call<'_>) -> Answer {
         if call.method == http::Method::GET && call.segments.is_empty() {
-            return Ok(Reply::json(300, &json!({"versions": [self.volume_version()]})));
+            return Ok(Reply::json(
+                300,
+                &json!({"versions": [self.volume_version()]}),
+            ));
         }
         if call.segments.first().map(String::as_str) != Some("v3") {
             return Err(fault(404, "The resource could not be found."));
@@ -129,8 +146,12 @@ impl SimCloud {
 
     /// Takes the project's id off the path: it must be the token's.
     fn strip_project(&self, call: &mut Call<'_>, caller: &Caller) -> Answer<()> {
-        let Some(first) = call.segments.first() else { return Ok(()) };
-        let Some(project) = uuid_of(first).filter(|_| first.len() == 32) else { return Ok(()) };
+        let Some(first) = call.segments.first() else {
+            return Ok(());
+        };
+        let Some(project) = uuid_of(first).filter(|_| first.len() == 32) else {
+            return Ok(());
+        };
         if project != caller.project {
             return Err(fault(400, "Malformed request url"));
         }

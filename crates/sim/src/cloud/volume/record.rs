@@ -203,7 +203,11 @@ impl Volume {
         if !tied {
             return;
         }
-        self.status = if self.attachments.iter().any(|tie| tie.status == AttachStatus::Attached) {
+        self.status = if self
+            .attachments
+            .iter()
+            .any(|tie| tie.status == AttachStatus::Attached)
+        {
             VolumeStatus::InUse
         } else if self.attachments.is_empty() {
             VolumeStatus::Available

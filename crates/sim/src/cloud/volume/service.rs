@@ -95,12 +95,15 @@ impl SimCloud {
     }
 
     fn volume_services(&self) -> Vec<Value> {
-        let host = self.options.volume_host.split('#').next().unwrap_or_default();
-        let away = self.faults.is_seen_down(
-            Component::CinderVolume,
-            self.now,
-            self.service_down_after(),
-        );
+        let host = self
+            .options
+            .volume_host
+            .split('#')
+            .next()
+            .unwrap_or_default();
+        let away =
+            self.faults
+                .is_seen_down(Component::CinderVolume, self.now, self.service_down_after());
         let row = |binary: &str, host: &str, up: bool| {
             json!({
                 "binary": binary,
@@ -118,13 +121,21 @@ impl SimCloud {
             })
         };
         vec![
-            row("cinder-scheduler", host.split('@').next().unwrap_or_default(), true),
+            row(
+                "cinder-scheduler",
+                host.split('@').next().unwrap_or_default(),
+                true,
+            ),
             row("cinder-volume", host, !away),
         ]
     }
 
     pub(super) fn volume_quotas(&self, project: Uuid) -> Quotas {
-        self.volumes.quotas.get(&project).copied().unwrap_or(self.options.quotas)
+        self.volumes
+            .quotas
+            .get(&project)
+            .copied()
+            .unwrap_or(self.options.quotas)
     }
 
     fn volume_quota_view(&self, call: &Call<'_>, project: Uuid) -> Value {

@@ -40,10 +40,12 @@ impl SimCloud {
                     .rev()
                     .filter(|row| all || row.project == caller.project)
                     .filter(|row| {
-                        call.query("volume_id").is_none_or(|id| row.volume.to_string() == id)
+                        call.query("volume_id")
+                            .is_none_or(|id| row.volume.to_string() == id)
                     })
                     .filter(|row| {
-                        call.query("name").is_none_or(|name| row.name.as_deref() == Some(name))
+                        call.query("name")
+                            .is_none_or(|name| row.name.as_deref() == Some(name))
                     })
                     .map(|row| self.snapshot_view(row))
                     .collect();
@@ -85,17 +87,28 @@ impl SimCloud {
 
     /// The name of a snapshot's object in the backend.
     pub(super) fn snapshot_object(&self, id: Uuid) -> String {
-        let volume = self.volumes.snapshots.get(id).map(|row| row.volume).unwrap_or_default();
+        let volume = self
+            .volumes
+            .snapshots
+            .get(id)
+            .map(|row| row.volume)
+            .unwrap_or_default();
         format!("volume-{volume}@snapshot-{id}")
     }
 
     fn snapshot_create(&mut self, call: &Call<'_>, caller: &Caller) -> Answer {
         let given = call.object("snapshot")?;
-        let volume = self.volume_of(caller, text(&given, "volume_id").unwrap_or_default())?.clone();
+        let volume = self
+            .volume_of(caller, text(&given, "volume_id").unwrap_or_default())?
+            .clone();
         need_member(caller, "volume:create_snapshot")?;
         let forced = boolean(&given, "force").unwrap_or(false) || call.minor >= 66;
-        let free = volume.status == VolumeStatus::Available;
-        if !free && !(forced && volume.status == VolumeStatus::InUse) {
+        let allowed = match volume.status {
+            VolumeStatus::Available => true,
+            VolumeStatus::InUse => forced,
+            _ => false,
+        };
+        if !allowed {
             let text = format!(
                 "Invalid volume: Volume {} status must be available, but current status is: {}.",
                 volume.id,
@@ -122,7 +135,9 @@ impl SimCloud {
 
     /// A snapshot's creation is over.
     pub(crate) fn snapshot_created(&mut self, id: Uuid) {
-        let Some(row) = self.volumes.snapshots.get(id) else { return };
+        let Some(row) = self.volumes.snapshots.get(id) else {
+            return;
+        };
         let from = format!("volume-{}", row.volume);
         let copied = self.backend.copy(&from, &self.snapshot_object(id)).is_ok();
         if let Some(row) = self.volumes.snapshots.get_mut(id) {

@@ -63,7 +63,9 @@ impl SimCloud {
             "migration_status": null,
             "os-vol-tenant-attr:tenant_id": hex(volume.project),
         });
-        let Some(fields) = view.as_object_mut() else { return view };
+        let Some(fields) = view.as_object_mut() else {
+            return view;
+        };
         let mut put = |key: &str, value: Value| {
             fields.insert(key.to_owned(), value);
         };
@@ -105,7 +107,10 @@ impl SimCloud {
             put("cluster_name", Value::Null);
         }
         if from(63) {
-            put("volume_type_id", json!(volume.kind.map(|id| id.to_string())));
+            put(
+                "volume_type_id",
+                json!(volume.kind.map(|id| id.to_string())),
+            );
         }
         if from(65) {
             put("consumes_quota", json!(true));

@@ -28,7 +28,12 @@ enum DeleteMode {
 }
 
 impl SimCloud {
-    pub(super) fn volume_calls(&mut self, call: &Call<'_>, caller: &Caller, rest: &[&str]) -> Answer {
+    pub(super) fn volume_calls(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        rest: &[&str],
+    ) -> Answer {
         match (call.method.as_str(), rest) {
             ("GET", []) => self.volume_list(call, caller, false),
             ("GET", ["detail"]) => self.volume_list(call, caller, true),
@@ -55,7 +60,10 @@ impl SimCloud {
 
     fn volume_list(&self, call: &Call<'_>, caller: &Caller, detail: bool) -> Answer {
         let all = call.all_projects(caller);
-        let project = call.query("project_id").and_then(uuid_of).filter(|_| caller.is_admin());
+        let project = call
+            .query("project_id")
+            .and_then(uuid_of)
+            .filter(|_| caller.is_admin());
         let rows: Vec<&Volume> = self
             .volumes
             .volumes
@@ -65,11 +73,18 @@ impl SimCloud {
                 Some(project) if all => row.project == project,
                 _ => all || row.project == caller.project,
             })
-            .filter(|row| call.query("name").is_none_or(|name| row.name.as_deref() == Some(name)))
-            .filter(|row| call.query("status").is_none_or(|status| row.status.as_str() == status))
+            .filter(|row| {
+                call.query("name")
+                    .is_none_or(|name| row.name.as_deref() == Some(name))
+            })
+            .filter(|row| {
+                call.query("status")
+                    .is_none_or(|status| row.status.as_str() == status)
+            })
             .filter(|row| call.query("id").is_none_or(|id| row.id.to_string() == id))
             .filter(|row| {
-                call.query("group_id").is_none_or(|id| row.group.is_some_and(|g| g.to_string() == id))
+                call.query("group_id")
+                    .is_none_or(|id| row.group.is_some_and(|g| g.to_string() == id))
             })
             .filter(|row| metadata_matches(call, row))
             .collect();
@@ -105,9 +120,14 @@ impl SimCloud {
 
     fn volume_totals(&self, call: &Call<'_>, caller: &Caller) -> Answer {
         let all = call.all_projects(caller);
-        let rows =
-            self.volumes.volumes.iter().filter(|row| all || row.project == caller.project);
-        let (count, gib) = rows.fold((0_u64, 0_u64), |(count, gib), row| (count + 1, gib + row.gib));
+        let rows = self
+            .volumes
+            .volumes
+            .iter()
+            .filter(|row| all || row.project == caller.project);
+        let (count, gib) = rows.fold((0_u64, 0_u64), |(count, gib), row| {
+            (count + 1, gib + row.gib)
+        });
         ok(json!({"volume-summary": {"total_count": count, "total_size": gib, "metadata": {}}}))
     }
 
@@ -137,8 +157,11 @@ impl SimCloud {
             Some(Source::Snapshot(snapshot, _)) => volume.snapshot = Some(*snapshot),
             Some(Source::Volume(parent, _)) => {
                 volume.source = Some(*parent);
-                volume.bootable =
-                    self.volumes.volumes.get(*parent).is_some_and(|parent| parent.bootable);
+                volume.bootable = self
+                    .volumes
+                    .volumes
+                    .get(*parent)
+                    .is_some_and(|parent| parent.bootable);
             }
             None => {}
         }
@@ -160,7 +183,10 @@ impl SimCloud {
         let image = uuid_of(id).filter(|id| self.images.get(*id).is_some());
         match image {
             Some(image) if !self.faults.is_away(Component::Glance) => Ok(Some(image)),
-            _ => Err(fault(400, "Invalid image identifier or unable to access requested image.")),
+            _ => Err(fault(
+                400,
+                "Invalid image identifier or unable to access requested image.",
+            )),
         }
     }
 
@@ -204,9 +230,15 @@ impl SimCloud {
         let Some(wanted) = text(given, "volume_type").filter(|text| !text.is_empty()) else {
             return Ok(self.volumes.kinds.iter().next().map(|kind| kind.id));
         };
-        self.volumes.kind(wanted).map(|kind| Some(kind.id)).ok_or_else(|| {
-            fault(404, format!("Volume type with name {wanted} could not be found."))
-        })
+        self.volumes
+            .kind(wanted)
+            .map(|kind| Some(kind.id))
+            .ok_or_else(|| {
+                fault(
+                    404,
+                    format!("Volume type with name {wanted} could not be found."),
+                )
+            })
     }
 
     pub(super) fn check_volume_quota(&self, project: Uuid, count: i64, gib: u64) -> Answer<()> {
@@ -232,21 +264,32 @@ impl SimCloud {
     }
 
     pub(super) fn volume_usage(&self, project: Uuid) -> (i64, i64) {
-        self.volumes.volumes.iter().filter(|row| row.project == project).fold(
-            (0, 0),
-            |(count, gib), row| (count + 1, gib + i64::try_from(row.gib).unwrap_or(i64::MAX)),
-        )
+        self.volumes
+            .volumes
+            .iter()
+            .filter(|row| row.project == project)
+            .fold((0, 0), |(count, gib), row| {
+                (count + 1, gib + i64::try_from(row.gib).unwrap_or(i64::MAX))
+            })
     }
 
     /// A creation is over.
     pub(crate) fn volume_created(&mut self, id: Uuid) {
-        let Some(volume) = self.volumes.volumes.get(id).cloned() else { return };
-        if !matches!(volume.status, VolumeStatus::Creating | VolumeStatus::Downloading) {
+        let Some(volume) = self.volumes.volumes.get(id).cloned() else {
+            return;
+        };
+        if !matches!(
+            volume.status,
+            VolumeStatus::Creating | VolumeStatus::Downloading
+        ) {
             return;
         }
         if self.faults.is_away(Component::CinderVolume) {
-            if self.faults.is_seen_down(Component::CinderVolume, volume.created, self.service_down_after())
-            {
+            if self.faults.is_seen_down(
+                Component::CinderVolume,
+                volume.created,
+                self.service_down_after(),
+            ) {
                 self.set_volume_status(id, VolumeStatus::Error);
             } else {
                 self.later(Duration::from_secs(1), Job::VolumeCreated(id));
@@ -280,7 +323,8 @@ impl SimCloud {
         match volume.image.and_then(|image| self.images.get(image)) {
             Some(image) => {
                 let content: Bytes = image.content.clone();
-                self.backend.create_from_image(&object, volume.gib, &content)
+                self.backend
+                    .create_from_image(&object, volume.gib, &content)
             }
             None => self.backend.create_blank(&object, volume.gib),
         }
@@ -324,7 +368,9 @@ impl SimCloud {
             need_member(caller, "volume:update_volume_metadata")?;
         }
         let body = call.json()?;
-        let Some(volume) = self.volume_mut(found) else { return Err(missing_volume(id)) };
+        let Some(volume) = self.volume_mut(found) else {
+            return Err(missing_volume(id));
+        };
         match (method, rest) {
             ("GET", []) => {}
             ("POST", []) => volume.metadata.extend(pairs(&body, "metadata")),
@@ -389,7 +435,9 @@ impl SimCloud {
     fn volume_extend(&mut self, caller: &Caller, id: &str, given: &Value) -> Answer {
         let volume = self.volume_of(caller, id)?.clone();
         need_member(caller, "volume:extend")?;
-        let size = integer(given, "new_size").and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        let size = integer(given, "new_size")
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or(0);
         if size <= volume.gib {
             let text = format!(
                 "Invalid input received: New size for extend must be greater than current size. (current: \
@@ -459,7 +507,10 @@ impl SimCloud {
         let status_allows = matches!(
             volume.status,
             VolumeStatus::Available | VolumeStatus::Error | VolumeStatus::ErrorManaging
-        ) || matches!(volume.status.as_str(), "error_restoring" | "error_extending");
+        ) || matches!(
+            volume.status.as_str(),
+            "error_restoring" | "error_extending"
+        );
         let tied = !volume.attachments.is_empty()
             || volume.group.is_some()
             || volume.status == VolumeStatus::AwaitingTransfer
@@ -481,7 +532,9 @@ impl SimCloud {
 
     /// A delete is over, one way or another.
     pub(crate) fn volume_deleted(&mut self, id: Uuid) {
-        let Some(volume) = self.volumes.volumes.get(id).cloned() else { return };
+        let Some(volume) = self.volumes.volumes.get(id).cloned() else {
+            return;
+        };
         if volume.status != VolumeStatus::Deleting {
             return;
         }
@@ -490,14 +543,18 @@ impl SimCloud {
             return;
         }
         let name = volume.name.clone().unwrap_or_default();
-        let effect = self.faults.for_job(&id.to_string(), &name, |effect| match effect {
-            JobEffect::VolumeDeleteSticks { .. }
-            | JobEffect::VolumeDeleteErrors
-            | JobEffect::VolumeDeleteBackToAvailable => Some(effect.clone()),
-            _ => None,
-        });
+        let effect = self
+            .faults
+            .for_job(&id.to_string(), &name, |effect| match effect {
+                JobEffect::VolumeDeleteSticks { .. }
+                | JobEffect::VolumeDeleteErrors
+                | JobEffect::VolumeDeleteBackToAvailable => Some(effect.clone()),
+                _ => None,
+            });
         match effect {
-            Some(JobEffect::VolumeDeleteSticks { seconds: Some(seconds) }) => {
+            Some(JobEffect::VolumeDeleteSticks {
+                seconds: Some(seconds),
+            }) => {
                 let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
                 self.later(wait, Job::VolumeDeleted(id));
             }
@@ -532,7 +589,9 @@ fn over_limit(text: &str) -> Box<Reply> {
 
 /// `?metadata={'key': 'value'}` in Python's or JSON's spelling.
 fn metadata_matches(call: &Call<'_>, volume: &Volume) -> bool {
-    let Some(wanted) = call.query("metadata") else { return true };
+    let Some(wanted) = call.query("metadata") else {
+        return true;
+    };
     let wanted: Value = serde_json::from_str(&wanted.replace('\'', "\"")).unwrap_or_default();
     wanted
         .as_object()

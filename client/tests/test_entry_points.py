@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+from osc_lib.command import command
+
+COMMANDS = {entry.name: entry for entry in metadata.entry_points(group="openstack.protector.v1")}
+
+
+def test_each_command_has_both_names():
+    dr = {name[len("dr_") :]: entry.value for name, entry in COMMANDS.items() if name[:3] == "dr_"}
+    protector = {
+        name[len("protector_") :]: entry.value
+        for name, entry in COMMANDS.items()
+        if name.startswith("protector_")
+    }
+    assert dr == protector
+    assert len(dr) * 2 == len(COMMANDS) == 70
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_each_command_loads_and_explains_itself(name):
+    kind = COMMANDS[name].load()
+    assert issubclass(kind, command.Command)
+    assert kind.__doc__
+    for argument in kind(None, None).get_parser(name)._actions:
+        assert argument.help, argument
+
+
+def test_help_needs_no_cloud(run, monkeypatch):
+    monkeypatch.delenv("OS_CLOUD")
+    result = run("dr", "operation", "cleanup", "--help")
+    assert result.code == 0
+    assert "--protection-group" in result.out
+    assert "--operation-id" in result.out
+    listed = run("dr", "--help").out
+    assert "  dr operation cleanup\n" in listed
+    assert "  dr protection-group sync-status\n" in listed
+
+
+def test_global_options_are_explained(run):
+    out = run("--help").out
+    assert "--secondary-cloud" in out
+    assert "OS_SECONDARY_CLOUD" in out
+    assert "protector protection-group action" in out

@@ -1,0 +1,138 @@
+//! Starting a failover.
+
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    fakes::{DB, NET_A, NET_B, PROJECT_A, WEB},
+    house::{Answer, House, failover_body, group_path},
+};
+
+async fn act(house: &House, token: &str, body: Value) -> Answer {
+    let path = group_path("web", "/action");
+    house.send(Method::POST, &path, token, body).await
+}
+
+#[tokio::test]
+async fn a_planned_failover_is_queued_with_its_whole_runbook() {
+    let house = House::with_member(WEB).await;
+    house.add(DB).await.expect(201);
+    let started = act(&house, "member", failover_body()).await.expect(202);
+    let operation = &started.body["operation"];
+    let id = operation["id"].as_str().unwrap();
+    assert!(id.starts_with("op-"));
+    assert_eq!(operation["operation_type"], "failover");
+    assert_eq!(operation["status"], "pending");
+    assert_eq!(operation["progress"], 0);
+    assert_eq!(operation["source_site"], "site-a");
+    assert_eq!(operation["target_site"], "site-b");
+    assert_eq!(operation["steps_completed"], json!([]));
+    assert_eq!(operation["steps_failed"], json!([]));
+    assert_eq!(operation["protection_group"], "web");
+    assert_eq!(operation["request_id"], started.header("x-openstack-request-id"));
+    let location = format!("/v1/{PROJECT_A}/operations/{id}");
+    assert_eq!(started.header("location"), location);
+    let detailed = house
+        .get(&format!("{location}?detail=true"), "reader")
+        .await
+        .expect(200);
+    let keys: Vec<&str> = detailed.body["operation"]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["key"].as_str().unwrap())
+        .collect();
+    assert!(keys.contains(&"promote_volumes:vol-boot-ws1"), "{keys:?}");
+    assert_eq!(keys.last(), Some(&"delete_source_volume:vol-data-ws1"));
+    let group = house.get(&group_path("web", ""), "member").await.expect(200);
+    assert_eq!(group.body["protection_group"]["status"], "failing_over");
+}
+
+#[tokio::test]
+async fn readers_and_nobody_start_nothing() {
+    let house = House::with_member(WEB).await;
+    act(&house, "reader", failover_body()).await.expect(403);
+    act(&house, "", failover_body()).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_failover_needs_members_a_policy_and_the_other_site() {
+    let house = House::with_group().await;
+    let answer = act(&house, "member", failover_body()).await.expect(409);
+    assert!(answer.message().contains("no members"), "{}", answer.message());
+    house.add(WEB).await.expect(201);
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let answer = act(&house, "member", failover_body()).await.expect(409);
+    assert_eq!(answer.message(), "Remote site unreachable — metadata sync required");
+    house.outside.peer.away.store(false, Ordering::SeqCst);
+    house.delete(&group_path("web", "/policy"), "member").await.expect(204);
+    let answer = act(&house, "member", failover_body()).await.expect(409);
+    assert!(answer.message().contains("no replication policy"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn a_mapping_given_with_the_call_stands_for_this_operation_only() {
+    let house = House::with_member(WEB).await;
+    let none = json!({"resource_mappings": {"network_mapping": {}}});
+    house
+        .send(Method::PUT, &group_path("web", "/resource-mappings"), "member", none)
+        .await
+        .expect(200);
+    let body = json!({"failover": {"type": "planned", "network_mapping": {NET_A: NET_B}, "retain_source_volumes": true}});
+    let started = act(&house, "member", body).await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap();
+    let record = house.database.operation_show_by_id(&id.into()).await.unwrap();
+    assert_eq!(record.operation.plan.mappings.networks[NET_A], NET_B);
+    assert!(record.operation.plan.retain_source_volumes);
+    let stored = house.database.group_show(&PROJECT_A.into(), "web").await.unwrap();
+    assert!(stored.group.mappings.networks.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_in_this_release_is_501() {
+    let house = House::with_member(WEB).await;
+    for body in [
+        json!({"failover": {"type": "unplanned"}}),
+        json!({"failback": {}}),
+        json!({"test_failover": {}}),
+        json!({"test-failover": {}}),
+        json!({"test_cleanup": {"test_operation_id": "op-1"}}),
+        json!({"test-cleanup": {"test_operation_id": "op-1"}}),
+        json!({"sync": null}),
+    ] {
+        let answer = act(&house, "member", body).await.expect(501);
+        assert_eq!(answer.key(), "notImplemented");
+        assert!(answer.message().contains("planned"), "{}", answer.message());
+    }
+}
+
+#[tokio::test]
+async fn a_body_has_exactly_one_action() {
+    let house = House::with_member(WEB).await;
+    for body in [
+        json!({}),
+        json!({"failover": {"type": "planned"}, "sync": {}}),
+        json!({"explode": {}}),
+        json!({"failover": {"type": "sideways"}}),
+        json!({"failover": {}}),
+        json!({"failover": {"type": "planned", "speed": 9}}),
+        json!({"failover": {"type": "planned", "network_mapping": {"a": "b"}}}),
+        json!([]),
+    ] {
+        let answer = act(&house, "member", body).await.expect(400);
+        assert_eq!(answer.key(), "badRequest");
+    }
+}
+
+#[tokio::test]
+async fn a_moving_group_is_not_changed() {
+    let house = House::with_member(WEB).await;
+    act(&house, "member", failover_body()).await.expect(202);
+    house.add(DB).await.expect(409);
+    house.delete(&group_path("web", "/members/web-server-1"), "member").await.expect(409);
+    house.delete(&group_path("web", "/policy"), "member").await.expect(409);
+    let deleted = house.delete(&group_path("web", ""), "member").await.expect(409);
+    assert!(deleted.message().contains("failing_over"), "{}", deleted.message());
+}

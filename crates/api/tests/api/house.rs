@@ -1,0 +1,286 @@
+//! A whole service with its database in a directory of its own, and a client that speaks to it.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Method, Request, StatusCode};
+use protector_api::{App, Settings, TokenMemory, TokenValidator, router};
+use protector_oslo::policy::Enforcer;
+use protector_store::{Database, KeyRepository, PoolOptions};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::fakes::{
+    CountedIds, FakeArrays, FixedClock, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B,
+};
+
+pub const MAX_BODY: usize = 114_688;
+
+pub struct House {
+    pub database: Database,
+    pub outside: Outside,
+    router: Router,
+    _dir: TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The sentence of an error.
+    pub fn message(&self) -> &str {
+        self.body
+            .as_object()
+            .and_then(|body| body.values().next())
+            .and_then(|inner| inner["message"].as_str())
+            .unwrap_or_else(|| panic!("no message in {}", self.body))
+    }
+
+    /// The key of an error's body.
+    pub fn key(&self) -> &str {
+        self.body
+            .as_object()
+            .and_then(|body| body.keys().next())
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+}
+
+impl House {
+    pub async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let keys = dir.path().join("keys");
+        KeyRepository::setup(&keys).unwrap();
+        let url = format!("sqlite://{}", dir.path().join("db.sqlite").display());
+        let database = Database::connect(&SecretString::from(url), PoolOptions::default())
+            .await
+            .unwrap()
+            .with_keys(KeyRepository::open(&keys).unwrap());
+        database.migrate().await.unwrap();
+        let outside = Outside::default();
+        let app = App {
+            database: database.clone(),
+            rules: Enforcer::open(dir.path().join("policy.yaml")).unwrap(),
+            tokens: TokenValidator::new(
+                outside.keystone.clone(),
+                Arc::new(FixedClock),
+                TokenMemory::default(),
+            ),
+            clouds: outside.clouds.clone(),
+            peer: outside.peer.clone(),
+            storage: Arc::new(FakeArrays),
+            clock: Arc::new(FixedClock),
+            ids: Arc::new(CountedIds::default()),
+            settings: Settings {
+                site_name: "site-a".into(),
+                public_endpoint: None,
+                max_limit: 1000,
+                max_body_bytes: MAX_BODY,
+                www_authenticate_uri: "http://keystone:5000".to_owned(),
+                retain_source_volumes: false,
+                cleanup_requires_peer: true,
+            },
+        };
+        Self {
+            database,
+            outside,
+            router: router(app),
+            _dir: dir,
+        }
+    }
+
+    /// A house with both sites and the tenant's mapping.
+    pub async fn furnished() -> Self {
+        let house = Self::new().await;
+        for site in ["site-a", "site-b"] {
+            house
+                .send(Method::POST, "/v1/admin/sites", "admin", site_body(site))
+                .await
+                .expect(201);
+        }
+        let mapping = json!({"tenant_mapping": {
+            "primary_site": "site-a", "primary_project_id": PROJECT_A,
+            "secondary_site": "site-b", "secondary_project_id": PROJECT_B,
+        }});
+        house
+            .send(Method::POST, "/v1/admin/tenant-mappings", "admin", mapping)
+            .await
+            .expect(201);
+        house
+    }
+
+    /// A house with a group `web`, its policy and its network mapping, without members.
+    pub async fn with_group() -> Self {
+        let house = Self::furnished().await;
+        house
+            .send(Method::POST, &groups_path(), "member", group_body("web"))
+            .await
+            .expect(201);
+        house
+            .send(
+                Method::POST,
+                &group_path("web", "/policy"),
+                "member",
+                policy_body(),
+            )
+            .await
+            .expect(201);
+        house
+    }
+
+    /// The same with a member.
+    pub async fn with_member(server: &str) -> Self {
+        let house = Self::with_group().await;
+        house.add(server).await.expect(201);
+        house
+    }
+
+    pub async fn add(&self, server: &str) -> Answer {
+        let body = json!({"member": {"server_id": server}});
+        let path = group_path("web", "/members");
+        self.send(Method::POST, &path, "member", body).await
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.request(Method::GET, path, &[("x-auth-token", token)], Body::empty())
+            .await
+    }
+
+    pub async fn delete(&self, path: &str, token: &str) -> Answer {
+        let headers = [("x-auth-token", token)];
+        self.request(Method::DELETE, path, &headers, Body::empty())
+            .await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, token: &str, body: Value) -> Answer {
+        self.send_text(method, path, token, body.to_string()).await
+    }
+
+    pub async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: String,
+    ) -> Answer {
+        let headers = [
+            ("x-auth-token", token),
+            ("content-type", "application/json"),
+        ];
+        self.request(method, path, &headers, Body::from(body)).await
+    }
+
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "controller:8788");
+        for (name, value) in headers {
+            if !value.is_empty() {
+                request = request.header(*name, *value);
+            }
+        }
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(body).unwrap())
+            .await
+            .unwrap();
+        let status = response.status();
+        let headers = response.headers().clone();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)
+            .await
+            .unwrap();
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&bytes)))
+        };
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// All that the tenant can see: what must not change when a request is refused.
+    pub async fn everything(&self) -> Value {
+        let mut seen = Vec::new();
+        for path in [
+            "/v1/admin/sites".to_owned(),
+            "/v1/admin/tenant-mappings".to_owned(),
+        ] {
+            seen.push(self.get(&path, "admin").await.body);
+        }
+        let groups = self.get(&groups_path(), "member").await.body;
+        for group in groups["protection_groups"].as_array().into_iter().flatten() {
+            let id = group["id"].as_str().unwrap();
+            for part in ["/members", "/policy", "/resource-mappings"] {
+                seen.push(self.get(&group_path(id, part), "member").await.body);
+            }
+        }
+        seen.push(groups);
+        let operations = format!("/v1/{PROJECT_A}/operations");
+        seen.push(self.get(&operations, "member").await.body);
+        Value::Array(seen)
+    }
+}
+
+pub fn groups_path() -> String {
+    format!("/v1/{PROJECT_A}/protection-groups")
+}
+
+pub fn group_path(group: &str, rest: &str) -> String {
+    format!("/v1/{PROJECT_A}/protection-groups/{group}{rest}")
+}
+
+pub fn site_body(name: &str) -> Value {
+    json!({"site": {
+        "name": name, "auth_url": format!("http://{name}:5000/v3"),
+        "username": "protector", "password": "hunter2",
+    }})
+}
+
+pub fn group_body(name: &str) -> Value {
+    json!({"protection_group": {
+        "name": name, "primary_site": "site-a", "secondary_site": "site-b",
+        "replication_type": "async", "volume_type": "replicated",
+        "network_mapping": {NET_A: NET_B},
+    }})
+}
+
+pub fn policy_body() -> Value {
+    json!({"policy": {
+        "primary_fa_url": "mock://array-a", "secondary_fa_url": "mock://array-b",
+        "primary_fa_api_token": "array-secret", "rpo_minutes": 15,
+    }})
+}
+
+pub fn failover_body() -> Value {
+    json!({"failover": {"type": "planned"}})
+}

@@ -1,0 +1,94 @@
+//! Members of groups.
+
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use serde_json::json;
+
+use crate::{
+    fakes::{DB, NET_A, WEB},
+    house::{House, group_path},
+};
+
+#[tokio::test]
+async fn a_server_is_captured_whole() {
+    let house = House::with_group().await;
+    let made = house.add(WEB).await.expect(201);
+    let member = &made.body["member"];
+    assert_eq!(member["name"], "web-server-1");
+    assert_eq!(member["server_id"], WEB);
+    assert_eq!(member["status"], "protected");
+    assert_eq!(
+        member["flavor"],
+        json!({"id": "flavor-1", "name": "m1.small", "vcpus": 1, "ram": 2048})
+    );
+    assert_eq!(
+        member["networks"],
+        json!([{"network_id": NET_A, "fixed_ips": ["10.0.1.5"]}])
+    );
+    assert_eq!(member["security_groups"], json!(["default"]));
+    assert_eq!(member["key_name"], "alice");
+    assert_eq!(member["metadata"], json!({"tier": "web"}));
+    assert_eq!(member["availability_zone"], "nova");
+    let volumes: Vec<(&str, bool)> = member["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| (volume["id"].as_str().unwrap(), volume["boot"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(volumes, [("vol-boot-ws1", true), ("vol-data-ws1", false)]);
+    let stored = house.database.group_show(&crate::fakes::PROJECT_A.into(), "web").await.unwrap();
+    let members = house.database.member_list(&stored.group.id).await.unwrap();
+    let key = members[0].server.key_pair.as_ref().unwrap();
+    assert_eq!(key.public_key.as_deref(), Some("ssh-ed25519 AAAA alice"));
+}
+
+#[tokio::test]
+async fn members_are_found_by_name_id_and_server() {
+    let house = House::with_member(WEB).await;
+    house.add(DB).await.expect(201);
+    let listed = house.get(&group_path("web", "/members"), "reader").await.expect(200);
+    assert_eq!(listed.body["members"].as_array().unwrap().len(), 2);
+    let id = listed.body["members"][0]["id"].as_str().unwrap();
+    for name in ["db-server", id, DB] {
+        let path = group_path("web", &format!("/members/{name}"));
+        let shown = house.get(&path, "reader").await.expect(200);
+        assert_eq!(shown.body["member"]["server_id"], DB);
+    }
+    house.get(&group_path("web", "/members/nobody"), "member").await.expect(404);
+    let group = house.get(&group_path("web", ""), "member").await.expect(200);
+    assert_eq!(group.body["protection_group"]["member_count"], 2);
+}
+
+#[tokio::test]
+async fn a_member_is_removed_from_the_records_only() {
+    let house = House::with_member(WEB).await;
+    let path = group_path("web", "/members/web-server-1");
+    house.delete(&path, "reader").await.expect(403);
+    house.delete(&path, "").await.expect(401);
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    house.delete(&path, "member").await.expect(409);
+    house.outside.peer.away.store(false, Ordering::SeqCst);
+    house.delete(&path, "member").await.expect(204);
+    house.delete(&path, "member").await.expect(404);
+}
+
+#[tokio::test]
+async fn a_server_is_in_one_group_once() {
+    let house = House::with_member(WEB).await;
+    let again = house.add(WEB).await.expect(409);
+    assert!(again.message().contains(WEB), "{}", again.message());
+}
+
+#[tokio::test]
+async fn user_data_comes_from_the_request_where_the_cloud_hides_it() {
+    let house = House::with_group().await;
+    let path = group_path("web", "/members");
+    let body = |data: &str| json!({"member": {"server_id": WEB, "user_data": data}});
+    let bad = house.send(Method::POST, &path, "member", body("#cloud-config")).await.expect(400);
+    assert!(bad.message().contains("user_data"));
+    house.send(Method::POST, &path, "member", body("I2Nsb3Vk")).await.expect(201);
+    let stored = house.database.group_show(&crate::fakes::PROJECT_A.into(), "web").await.unwrap();
+    let members = house.database.member_list(&stored.group.id).await.unwrap();
+    assert_eq!(members[0].server.user_data.as_deref(), Some("I2Nsb3Vk"));
+}

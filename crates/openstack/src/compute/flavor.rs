@@ -1,0 +1,35 @@
+//! Flavors.
+
+use std::collections::BTreeMap;
+
+use protector_core::id::FlavorId;
+use serde::Deserialize;
+
+use crate::field;
+
+/// A flavor.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Flavor {
+    /// Its id, often not a UUID.
+    pub id: FlavorId,
+    /// Its name.
+    pub name: String,
+    /// Virtual processors.
+    pub vcpus: u64,
+    /// Memory in MiB.
+    pub ram: u64,
+    /// Root disk in GiB.
+    pub disk: u64,
+    /// Ephemeral disk in GiB.
+    #[serde(rename = "OS-FLV-EXT-DATA:ephemeral", default)]
+    pub ephemeral: u64,
+    /// Swap in MiB.
+    #[serde(default, deserialize_with = "field::number_or_empty")]
+    pub swap: u64,
+    /// True when an administrator has disabled it.
+    #[serde(rename = "OS-FLV-DISABLED:disabled", default)]
+    pub disabled: bool,
+    /// Extra specs (2.61), where policy shows them.
+    #[serde(default)]
+    pub extra_specs: BTreeMap<String, String>,
+}

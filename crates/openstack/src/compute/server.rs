@@ -1,0 +1,272 @@
+//! A server as Nova shows it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use protector_core::id::{FlavorId, NetworkId, ProjectId, ServerId, UserId, VolumeId};
+use serde::Deserialize;
+
+use crate::{
+    field::{self, UserData},
+    id::{AttachmentId, ImageId, PortId, SubnetId},
+    status::ServerStatus,
+};
+
+/// A server. A field without which nothing may be decided is never guessed: its absence makes reading fail.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Server {
+    /// Its id.
+    pub id: ServerId,
+    /// Its name; several servers may share one.
+    pub name: String,
+    /// What users see of its state.
+    pub status: ServerStatus,
+    /// What Nova is doing with it, `deleting`; `None` for nothing.
+    #[serde(rename = "OS-EXT-STS:task_state", deserialize_with = "field::nullable")]
+    pub task_state: Option<String>,
+    /// Nova's inner state, `active`, `stopped`, `error`.
+    #[serde(rename = "OS-EXT-STS:vm_state")]
+    pub vm_state: String,
+    /// The hypervisor's view: 1 running, 4 shut down; others in Nova's API guide.
+    #[serde(rename = "OS-EXT-STS:power_state", default)]
+    pub power_state: Option<i64>,
+    /// Why it is in `ERROR`.
+    #[serde(default)]
+    pub fault: Option<ServerFault>,
+    /// Whether somebody locked it (2.9).
+    pub locked: bool,
+    /// Why, in the words of who locked it (2.73).
+    #[serde(default)]
+    pub locked_reason: Option<String>,
+    /// The state of its host (2.16), where policy shows it: `UP`, `UNKNOWN`, `DOWN`, `MAINTENANCE`.
+    #[serde(default)]
+    pub host_status: Option<String>,
+    /// The name of its host, where policy shows it.
+    #[serde(rename = "OS-EXT-SRV-ATTR:host", default)]
+    pub host: Option<String>,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Its addresses by network name.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, Vec<Address>>,
+    /// Its flavor as it was when it was made (2.47).
+    pub flavor: EmbeddedFlavor,
+    /// The image that it was made from; `None` when it boots from a volume.
+    #[serde(default, deserialize_with = "field::image_of_server")]
+    pub image: Option<ImageId>,
+    /// The name of its key pair.
+    #[serde(default)]
+    pub key_name: Option<String>,
+    /// Its security groups; absent for a server without ports.
+    #[serde(default)]
+    pub security_groups: Vec<NamedGroup>,
+    /// Its availability zone; empty while it has no host.
+    #[serde(rename = "OS-EXT-AZ:availability_zone", default)]
+    pub availability_zone: Option<String>,
+    /// Whether it has a config drive.
+    #[serde(default, deserialize_with = "field::flag")]
+    pub config_drive: bool,
+    /// Its description (2.19).
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Its tags (2.26).
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Its volumes, each with whether it goes with the server (2.3).
+    #[serde(rename = "os-extended-volumes:volumes_attached")]
+    pub volumes_attached: Vec<ServerVolume>,
+    /// Its user data (2.3), where policy shows it.
+    #[serde(rename = "OS-EXT-SRV-ATTR:user_data", default)]
+    pub user_data: Option<UserData>,
+    /// Its root device (2.3), where policy shows it.
+    #[serde(rename = "OS-EXT-SRV-ATTR:root_device_name", default)]
+    pub root_device_name: Option<String>,
+    /// Its host name inside (2.3; shown to all since 2.90).
+    #[serde(rename = "OS-EXT-SRV-ATTR:hostname", default)]
+    pub hostname: Option<String>,
+    /// Its project.
+    #[serde(rename = "tenant_id")]
+    pub project_id: ProjectId,
+    /// Who made it.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
+    /// When it was made.
+    #[serde(deserialize_with = "field::time")]
+    pub created: DateTime<Utc>,
+}
+
+/// Why a server is in error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ServerFault {
+    /// An HTTP-like code, 500 for most.
+    pub code: i64,
+    /// Nova's words.
+    pub message: String,
+    /// When it happened.
+    #[serde(default, deserialize_with = "field::optional_time")]
+    pub created: Option<DateTime<Utc>>,
+}
+
+/// One address of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub addr: String,
+    /// 4 or 6.
+    pub version: u8,
+    /// `fixed` or `floating`.
+    #[serde(rename = "OS-EXT-IPS:type", default)]
+    pub kind: Option<String>,
+    /// The MAC address of its port.
+    #[serde(rename = "OS-EXT-IPS-MAC:mac_addr", default)]
+    pub mac: Option<String>,
+}
+
+/// A security group of a server, by name as Nova shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct NamedGroup {
+    /// Its name.
+    pub name: String,
+}
+
+/// A flavor as stored in a server. It has no id: find the flavor by its original name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct EmbeddedFlavor {
+    /// The flavor's name when the server was made or resized.
+    pub original_name: String,
+    /// Virtual processors.
+    pub vcpus: u64,
+    /// Memory in MiB.
+    pub ram: u64,
+    /// Root disk in GiB; 0 for one that boots from a volume.
+    pub disk: u64,
+    /// Ephemeral disk in GiB.
+    #[serde(default)]
+    pub ephemeral: u64,
+    /// Swap in MiB.
+    #[serde(default)]
+    pub swap: u64,
+    /// Extra specs, where policy shows them.
+    #[serde(default)]
+    pub extra_specs: BTreeMap<String, String>,
+}
+
+impl EmbeddedFlavor {
+    /// True when `flavor` gives the same processors, memory and disks.
+    pub fn same_size(&self, flavor: &super::Flavor) -> bool {
+        (self.vcpus, self.ram, self.disk, self.ephemeral)
+            == (flavor.vcpus, flavor.ram, flavor.disk, flavor.ephemeral)
+    }
+
+    /// The flavor of `flavors` that has this one's name.
+    pub fn id_in<'a>(&self, flavors: &'a [super::Flavor]) -> Option<&'a FlavorId> {
+        flavors
+            .iter()
+            .find(|flavor| flavor.name == self.original_name)
+            .map(|flavor| &flavor.id)
+    }
+}
+
+/// A volume of a server, as part of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ServerVolume {
+    /// The volume.
+    pub id: VolumeId,
+    /// True when Nova deletes the volume with the server.
+    pub delete_on_termination: bool,
+}
+
+/// A volume's attachment as Nova lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct VolumeAttachment {
+    /// The server.
+    #[serde(rename = "serverId")]
+    pub server_id: ServerId,
+    /// The volume.
+    #[serde(rename = "volumeId")]
+    pub volume_id: VolumeId,
+    /// The device inside, `/dev/vda`; `None` while attaching.
+    #[serde(deserialize_with = "field::nullable")]
+    pub device: Option<String>,
+    /// True when Nova deletes the volume with the server (2.79).
+    pub delete_on_termination: bool,
+    /// Cinder's attachment record (2.89).
+    #[serde(default)]
+    pub attachment_id: Option<AttachmentId>,
+}
+
+/// A server's port as Nova lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Interface {
+    /// The port.
+    pub port_id: PortId,
+    /// Its network.
+    pub net_id: NetworkId,
+    /// Its MAC address.
+    pub mac_addr: String,
+    /// Its addresses.
+    pub fixed_ips: Vec<InterfaceIp>,
+    /// `ACTIVE`, `DOWN` …
+    #[serde(default)]
+    pub port_state: Option<String>,
+}
+
+/// An address of a server's port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct InterfaceIp {
+    /// Its subnet.
+    pub subnet_id: SubnetId,
+    /// The address.
+    pub ip_address: String,
+}
+
+/// Which servers a list gives. All that is given must fit; the test is made here, exactly, after the last page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerFilter {
+    /// The exact name.
+    pub name: Option<String>,
+    /// A metadata key and its value: the mark of what we made.
+    pub metadata: Option<(String, String)>,
+}
+
+impl ServerFilter {
+    /// All servers of the project.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Those with exactly this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            metadata: None,
+        }
+    }
+
+    /// Those whose metadata has this key with this value.
+    pub fn marked(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            name: None,
+            metadata: Some((key.into(), value.into())),
+        }
+    }
+
+    /// The name as a filter for Nova, which takes it for a regular expression: only one without special
+    /// characters is sent, and it only makes the list shorter.
+    pub(super) fn name_to_send(&self) -> Option<&str> {
+        let plain = |name: &&str| {
+            name.chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' '))
+        };
+        self.name.as_deref().filter(plain)
+    }
+
+    pub(super) fn fits(&self, server: &Server) -> bool {
+        let name_fits = self.name.as_ref().is_none_or(|name| *name == server.name);
+        let mark_fits = self
+            .metadata
+            .as_ref()
+            .is_none_or(|(key, value)| server.metadata.get(key) == Some(value));
+        name_fits && mark_fits
+    }
+}

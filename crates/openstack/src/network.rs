@@ -1,0 +1,369 @@
+//! Neutron: networks, subnets, ports, security groups and floating IPs.
+
+use protector_core::id::{NetworkId, ProjectId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    ask::Ask,
+    error::CloudError,
+    id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
+    service::Service,
+    session::Session,
+};
+
+/// A network.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Net {
+    /// Its id.
+    pub id: NetworkId,
+    /// Its name.
+    pub name: String,
+    /// `ACTIVE`, `DOWN` …
+    pub status: String,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Whether other projects may use it.
+    #[serde(default)]
+    pub shared: bool,
+    /// Whether it leads outside.
+    #[serde(rename = "router:external", default)]
+    pub external: bool,
+    /// Its subnets.
+    #[serde(default)]
+    pub subnets: Vec<SubnetId>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Subnet {
+    /// Its id.
+    pub id: SubnetId,
+    /// Its name.
+    pub name: String,
+    /// Its network.
+    pub network_id: NetworkId,
+    /// 4 or 6.
+    pub ip_version: u8,
+    /// Its range, `10.0.0.0/24`.
+    pub cidr: String,
+    /// Its gateway.
+    #[serde(default)]
+    pub gateway_ip: Option<String>,
+    /// Whether it has DHCP.
+    #[serde(default)]
+    pub enable_dhcp: bool,
+    /// The ranges that addresses are given from.
+    #[serde(default)]
+    pub allocation_pools: Vec<AllocationPool>,
+}
+
+/// A range of addresses, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AllocationPool {
+    /// The first address.
+    pub start: String,
+    /// The last address.
+    pub end: String,
+}
+
+/// An address of a port. When asking for one, either half may be left to Neutron.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedIp {
+    /// The subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<SubnetId>,
+    /// The address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<String>,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Port {
+    /// Its id.
+    pub id: PortId,
+    /// Its name.
+    pub name: String,
+    /// Its network.
+    pub network_id: NetworkId,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its MAC address.
+    pub mac_address: String,
+    /// Its addresses.
+    pub fixed_ips: Vec<FixedIp>,
+    /// What it belongs to: a server's id, or empty.
+    pub device_id: String,
+    /// What kind of thing that is, `compute:nova`, or empty.
+    pub device_owner: String,
+    /// `ACTIVE`, `DOWN`, `BUILD` …
+    pub status: String,
+    /// Its security groups.
+    #[serde(default)]
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Its description, which carries our mark.
+    #[serde(default)]
+    pub description: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+/// Which ports a list gives. All that is given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortFilter {
+    /// Those of this server.
+    pub device_id: Option<String>,
+    /// Those of this network.
+    pub network_id: Option<NetworkId>,
+    /// Those with this address.
+    pub ip_address: Option<String>,
+    /// Those with exactly this name.
+    pub name: Option<String>,
+    /// Those of this project; an admin's list spans all of them.
+    pub project_id: Option<ProjectId>,
+}
+
+impl PortFilter {
+    fn fits(&self, port: &Port) -> bool {
+        let has_address = |ip: &String| {
+            port.fixed_ips
+                .iter()
+                .any(|fixed| fixed.ip_address.as_ref() == Some(ip))
+        };
+        self.device_id
+            .as_ref()
+            .is_none_or(|id| *id == port.device_id)
+            && self
+                .network_id
+                .as_ref()
+                .is_none_or(|id| *id == port.network_id)
+            && self.ip_address.as_ref().is_none_or(has_address)
+            && self.name.as_ref().is_none_or(|name| *name == port.name)
+            && self
+                .project_id
+                .as_ref()
+                .is_none_or(|id| *id == port.project_id)
+    }
+}
+
+/// A port to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewPort {
+    /// Its network.
+    pub network_id: NetworkId,
+    /// Its name.
+    pub name: String,
+    /// Its description, for our mark.
+    pub description: String,
+    /// Its addresses; none lets Neutron choose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixed_ips: Vec<FixedIp>,
+    /// Its security groups; `None` for the project's default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_groups: Option<Vec<SecurityGroupId>>,
+    /// Its MAC address; `None` lets Neutron choose. Role for choosing: owner of the network or admin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<String>,
+}
+
+impl NewPort {
+    /// A port on a network, with all else left to Neutron.
+    pub fn on(network_id: NetworkId, name: impl Into<String>) -> Self {
+        Self {
+            network_id,
+            name: name.into(),
+            description: String::new(),
+            fixed_ips: Vec::new(),
+            security_groups: None,
+            mac_address: None,
+        }
+    }
+}
+
+/// A security group.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SecurityGroup {
+    /// Its id.
+    pub id: SecurityGroupId,
+    /// Its name; not unique.
+    pub name: String,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its description.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A floating IP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FloatingIp {
+    /// Its id.
+    pub id: FloatingIpId,
+    /// The outer address.
+    pub floating_ip_address: String,
+    /// The inner address that it leads to.
+    #[serde(default)]
+    pub fixed_ip_address: Option<String>,
+    /// The port that it leads to.
+    #[serde(default)]
+    pub port_id: Option<PortId>,
+    /// The outer network.
+    pub floating_network_id: NetworkId,
+}
+
+/// Neutron of one cloud in one project.
+#[derive(Clone, Debug)]
+pub struct Network {
+    session: Session,
+}
+
+const NEUTRON: Service = Service::Network;
+
+impl Network {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// `GET /v2.0/networks`, by exact name where given, to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn networks(&self, name: Option<&str>) -> Result<Vec<Net>, CloudError> {
+        let found: Vec<Net> = self
+            .session
+            .pages(
+                Ask::get(NEUTRON, &["networks"]).query_if("name", name),
+                "networks",
+            )
+            .await?;
+        Ok(found
+            .into_iter()
+            .filter(|net| name.is_none_or(|name| net.name == name))
+            .collect())
+    }
+
+    /// `GET /v2.0/networks/{id}`. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn network(&self, id: &NetworkId) -> Result<Net, CloudError> {
+        self.session
+            .object(Ask::get(NEUTRON, &["networks", id.as_str()]), "network")
+            .await
+    }
+
+    /// `GET /v2.0/subnets` of one network, to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn subnets(&self, network: &NetworkId) -> Result<Vec<Subnet>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["subnets"]).query("network_id", network.as_str());
+        let found: Vec<Subnet> = self.session.pages(ask, "subnets").await?;
+        Ok(found
+            .into_iter()
+            .filter(|subnet| subnet.network_id == *network)
+            .collect())
+    }
+
+    /// `GET /v2.0/ports`, what `filter` lets through, to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn ports(&self, filter: &PortFilter) -> Result<Vec<Port>, CloudError> {
+        let address = filter
+            .ip_address
+            .as_ref()
+            .map(|ip| format!("ip_address={ip}"));
+        let ask = Ask::get(NEUTRON, &["ports"])
+            .query_if("device_id", filter.device_id.as_deref())
+            .query_if(
+                "network_id",
+                filter.network_id.as_ref().map(NetworkId::as_str),
+            )
+            .query_if("fixed_ips", address.as_deref())
+            .query_if("name", filter.name.as_deref())
+            .query_if(
+                "project_id",
+                filter.project_id.as_ref().map(ProjectId::as_str),
+            );
+        let found: Vec<Port> = self.session.pages(ask, "ports").await?;
+        Ok(found.into_iter().filter(|port| filter.fits(port)).collect())
+    }
+
+    /// `GET /v2.0/ports/{id}`. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn port(&self, id: &PortId) -> Result<Port, CloudError> {
+        self.session
+            .object(Ask::get(NEUTRON, &["ports", id.as_str()]), "port")
+            .await
+    }
+
+    /// `POST /v2.0/ports`. Role: member of the project; a fixed address or MAC on another's network needs more.
+    ///
+    /// # Errors
+    /// As any call; `Conflict` (`IpAddressAlreadyAllocated`) when the address is taken.
+    pub async fn create_port(&self, port: &NewPort) -> Result<Port, CloudError> {
+        self.session
+            .object(
+                Ask::post(NEUTRON, &["ports"], json!({"port": port})),
+                "port",
+            )
+            .await
+    }
+
+    /// `DELETE /v2.0/ports/{id}`. Role: member of the project; a port of a server is `Forbidden` to members.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn delete_port(&self, id: &PortId) -> Result<(), CloudError> {
+        self.session
+            .done(Ask::delete(NEUTRON, &["ports", id.as_str()]))
+            .await
+    }
+
+    /// `GET /v2.0/security-groups`, by exact name where given, to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn security_groups(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Vec<SecurityGroup>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["security-groups"]).query_if("name", name);
+        let found: Vec<SecurityGroup> = self.session.pages(ask, "security_groups").await?;
+        Ok(found
+            .into_iter()
+            .filter(|group| name.is_none_or(|name| group.name == name))
+            .collect())
+    }
+
+    /// `GET /v2.0/security-groups/{id}`. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn security_group(&self, id: &SecurityGroupId) -> Result<SecurityGroup, CloudError> {
+        self.session
+            .object(
+                Ask::get(NEUTRON, &["security-groups", id.as_str()]),
+                "security_group",
+            )
+            .await
+    }
+
+    /// `GET /v2.0/floatingips` that lead to `port`, to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn floating_ips(&self, port: &PortId) -> Result<Vec<FloatingIp>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["floatingips"]).query("port_id", port.as_str());
+        let found: Vec<FloatingIp> = self.session.pages(ask, "floatingips").await?;
+        Ok(found
+            .into_iter()
+            .filter(|ip| ip.port_id.as_ref() == Some(port))
+            .collect())
+    }
+}

@@ -1,0 +1,77 @@
+//! The peer: the protector API of another site, found in that site's catalogue by its service type.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{ask::Ask, error::CloudError, listing::unexpected, service::Service, session::Session};
+
+/// The protector API of one site. Paths are below its endpoint and begin with `/`; they hold no query.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    session: Session,
+}
+
+const PEER: Service = Service::DisasterRecovery;
+
+impl Peer {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// `GET` of `path`. Role: as the peer's policy has it.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, CloudError> {
+        self.read(Ask::get(PEER, &segments(path))).await
+    }
+
+    /// `PUT` of `body` to `path`. Role: as the peer's policy has it.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn put_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CloudError> {
+        self.read(Ask::put(PEER, &segments(path), json_of(body)?))
+            .await
+    }
+
+    /// `POST` of `body` to `path`. Role: as the peer's policy has it.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CloudError> {
+        self.read(Ask::post(PEER, &segments(path), json_of(body)?))
+            .await
+    }
+
+    /// `DELETE` of `path`. Role: as the peer's policy has it.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn delete(&self, path: &str) -> Result<(), CloudError> {
+        self.session.done(Ask::delete(PEER, &segments(path))).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CloudError> {
+        let call = ask.call.clone();
+        let value = self.session.value(ask).await?;
+        serde_json::from_value(value).map_err(|error| unexpected(&call, error))
+    }
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.trim_matches('/').split('/').collect()
+}
+
+fn json_of(body: &impl Serialize) -> Result<Value, CloudError> {
+    serde_json::to_value(body)
+        .map_err(|error| CloudError::Setup(format!("the body for the peer: {error}")))
+}
