@@ -23,9 +23,9 @@ class HTTPError(Exception):
 class Cloud:
     """One user's view of one site, e.g. Cloud('site-a-admin')."""
 
-    def __init__(self, name):
+    def __init__(self, name, cfg=None):
         self.name = name
-        self.cfg = CLOUDS[name]
+        self.cfg = cfg or CLOUDS[name]
         self.site = self.cfg['region_name']
         self.local = threading.local()
         self.auth()

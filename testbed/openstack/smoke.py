@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prove behaviours 1-8 on the given sites; every step is asserted."""
+"""smoke.py SITE... : prove behaviours 1-9 on the given sites; every step is asserted."""
 import os
 import subprocess
 import sys
@@ -202,7 +202,7 @@ def s6(c, adm):
             c.gone('volumev3', '/volumes/' + v)
 
 
-@step('7 service lists as role member (see NOTES: Cinder needs more)')
+@step('7 service lists as role member (Cinder needs more, see README)')
 def s7(c, adm):
     assert adm.cinder('GET', '/os-services')['services']
     r = c.raw('compute', 'GET', '/os-services')
@@ -234,6 +234,27 @@ def s8(c, adm, site, src_site, src_name, ids):
     with open(backend_path(site, 'volume-' + v['id']), 'rb') as f:
         assert f.read(16) == b'TINY-BOOT-IMAGE\n'
     return s['id'], v['id'], port['id']
+
+
+@step('9 protector: in the catalogue, an admin that can give itself a tenant')
+def s9(site, idx):
+    p, o = Cloud(site + '-protector'), Cloud(site + '-other')
+    assert p.roles and 'admin' in p.roles and p.cat['protector'].endswith(
+        ':%d' % (idx * 10000 + 8788)), p.cat['protector']
+    member = p.req('identity', 'GET', '/v3/roles?name=member')['roles'][0]
+    grant = '/v3/projects/%s/users/%s/roles/%s' % (
+        o.project_id, p.body['user']['id'], member['id'])
+    had = p.raw('identity', 'GET', grant).status_code == 204
+    p.req('identity', 'PUT', grant)
+    try:
+        cfg = dict(p.cfg, auth=dict(p.cfg['auth'], project_name='other'))
+        mine = Cloud(site + '-protector', cfg)
+        # admin in project service, yet no more than a member here
+        assert mine.project_id == o.project_id and 'admin' not in mine.roles
+        assert mine.nova('GET', '/servers') == {'servers': []}
+    finally:
+        if not had:
+            p.req('identity', 'DELETE', grant)
 
 
 def cleanup(c, adm):
@@ -294,6 +315,9 @@ def main(sites):
         c, adm, ids, _ = left[site]
         src = [x for x in sites if x != site] or [site]
         s8(c, adm, site, src[0], 'volume-' + left[src[0]][3], ids)
+    for spec in os.environ['TESTBED_SITES'].split():
+        if spec.split(':')[0] in sites:
+            s9(spec.split(':')[0], int(spec.split(':')[1]))
     for c, adm, _, _ in left.values():
         cleanup(c, adm)
     print('all steps passed')

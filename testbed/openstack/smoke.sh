@@ -1,5 +1,5 @@
 #!/bin/bash
-# smoke.sh [site...] : behaviours 1-8 on the given sites (default: all).
+# smoke.sh [site...] : behaviours 1-9 on the given sites (default: all).
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 # shellcheck disable=SC2046

@@ -15,17 +15,19 @@
 
 pub mod action;
 pub mod app;
+pub mod assemble;
 pub mod caller;
 pub mod clouds;
 pub mod error;
 pub mod extract;
 pub mod group;
 pub mod health;
+pub mod keystone_tokens;
 pub mod member;
 pub mod metadata;
 pub mod openapi;
-//pub mod openstack_clouds;
-//pub mod openstack_peer;
+pub mod openstack_clouds;
+pub mod openstack_peer;
 pub mod operation;
 pub mod peer;
 pub mod policy;
@@ -33,6 +35,7 @@ pub mod request;
 pub mod resource_mapping;
 pub mod router;
 pub mod site;
+pub mod site_sessions;
 mod store_error;
 pub mod sync;
 pub mod tenant_mapping;
@@ -40,6 +43,7 @@ pub mod token;
 pub mod version;
 pub mod wire;
 
+pub use assemble::AssembleError;
 pub use app::{App, Ids, RandomIds, Settings};
 pub use openapi::openapi;
 pub use router::router;

@@ -6,6 +6,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, OriginalUri},
     middleware,
+    routing::get,
 };
 use http::Method;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -64,6 +65,7 @@ pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let (routes, _) = routes().split_for_parts();
     routes
+        .route("/v1", get(version::version_without_slash))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         // The last layer is the outermost: ids and the access log surround everything, panics included.

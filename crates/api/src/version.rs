@@ -199,6 +199,14 @@ pub async fn version(State(app): State<Arc<App>>, headers: HeaderMap) -> Json<Ve
     })
 }
 
+/// The same at `/v1`, for clients that leave the slash out.
+pub async fn version_without_slash(
+    state: State<Arc<App>>,
+    headers: HeaderMap,
+) -> Json<VersionAnswer> {
+    version(state, headers).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

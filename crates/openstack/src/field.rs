@@ -41,16 +41,9 @@ pub(crate) fn image_of_server<'de, D>(
 where
     D: Deserializer<'de>,
 {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Image {
-        Object { id: String },
-        Text(String),
-    }
-    Ok(match Option::<Image>::deserialize(deserializer)? {
-        Some(Image::Object { id }) => Some(id.into()),
-        Some(Image::Text(_)) | None => None,
-    })
+    let image = serde_json::Value::deserialize(deserializer)?;
+    let id = image.get("id").and_then(serde_json::Value::as_str);
+    Ok(id.map(crate::id::ImageId::from))
 }
 
 /// A whole number that some releases write as `""` for none (`swap` of a flavor).

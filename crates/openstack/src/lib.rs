@@ -52,6 +52,8 @@ pub mod options;
 pub mod protector;
 pub mod quota_set;
 pub mod retry;
+#[cfg(test)]
+mod scripted_cloud;
 pub mod service;
 pub mod session;
 pub mod status;

@@ -623,3 +623,6 @@ fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,10 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")
 )]
 
+pub mod array;
 pub mod backend;
 pub mod cloud;
 pub mod http;
 pub mod in_process;
+pub mod memory_journal;
+pub mod walker;

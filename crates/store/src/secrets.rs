@@ -309,7 +309,7 @@ fn repository(path: &Path, error: &io::Error) -> SecretError {
 fn no_key(dir: &Path) -> SecretError {
     SecretError::Repository {
         path: dir.display().to_string(),
-        why: "it holds no key: run 'protector-manage secrets setup'".to_owned(),
+        why: "it holds no key: run 'protector-manage keys setup'".to_owned(),
     }
 }
 

@@ -182,8 +182,8 @@ async fn malformed_json() {
     let path = group_path("web", "/action");
     let body = "{\"failover\": {\"type\": \"planned\"".to_owned();
     bad.refused_text(&path, "member", body, 400, &["Malformed JSON", "line 1"]).await;
-    let body = "{\"failover\": {\"type\": 3}}".to_owned();
-    bad.refused_text(&path, "member", body, 400, &["failover.type"]).await;
+    let body = "{\"failover\": {\"type\": \"planned\", \"network_mapping\": 3}}".to_owned();
+    bad.refused_text(&path, "member", body, 400, &["failover.network_mapping"]).await;
 }
 
 #[tokio::test]

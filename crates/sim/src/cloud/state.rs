@@ -115,6 +115,17 @@ impl SimCloud {
             .collect()
     }
 
+    /// The id of the network of that name.
+    pub fn network_id(&self, name: &str) -> Option<String> {
+        let mut networks = self.network.networks.iter();
+        networks.find(|network| network.name == name).map(|network| network.id.to_string())
+    }
+
+    /// The id of the volume type of that name.
+    pub fn volume_type_id(&self, name: &str) -> Option<String> {
+        self.volumes.kind_named(name).map(|id| id.to_string())
+    }
+
     /// Ids of all ports, oldest first.
     pub fn ports(&self) -> Vec<String> {
         self.network

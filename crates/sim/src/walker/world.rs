@@ -31,7 +31,7 @@ use super::{
 use crate::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{CloudOptions, ServerFacts, SimCloud, VolumeFacts},
+    cloud::{CloudOptions, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
     in_process::{Calm, InProcess, SharedCloud, lock},
     memory_journal::MemoryJournal,
 };
@@ -174,9 +174,11 @@ impl World {
         let clock = Arc::new(VirtualClock { start, epoch });
         // One server more than the group has: a bystander that nobody may touch.
         let source = Site::build(
-            CloudOptions::demo(SOURCE, "http://site-a").with_fleet(options.members + 1),
+            with_tenant_mapping(CloudOptions::demo(SOURCE, "http://site-a"))
+                .with_fleet(options.members + 1),
         );
-        let target = Site::build(CloudOptions::demo(TARGET, "http://site-b").with_fleet(1));
+        let target =
+            Site::build(with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1));
         let transport = Arc::new(InProcess::since(
             start,
             vec![Arc::clone(&source.cloud), Arc::clone(&target.cloud)],
@@ -328,6 +330,19 @@ impl World {
             calls: self.injector.calls(),
         }
     }
+}
+
+/// The service user is a member of the tenant's project, as an administrator's tenant mapping makes it.
+fn with_tenant_mapping(mut options: CloudOptions) -> CloudOptions {
+    for user in &mut options.users {
+        if user.name == "protector" {
+            user.roles.push(RoleSeed {
+                project: "demo".to_owned(),
+                role: "member".to_owned(),
+            });
+        }
+    }
+    options
 }
 
 fn scope(site: &str, project: &str) -> SiteScope {

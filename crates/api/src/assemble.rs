@@ -1,0 +1,145 @@
+//! The service as a configuration describes it.
+
+use std::{sync::Arc, time::Duration};
+
+use protector_core::{clock::SystemClock, storage::StorageDriver};
+use protector_openstack::{
+    catalog::Interface,
+    cloud::Cloud,
+    credentials::{Credentials, ProjectScope},
+    error::CloudError,
+    http_transport::{HttpOptions, HttpTransport},
+    options::ClientOptions,
+    retry::RetryPolicy,
+    session::Session,
+};
+use protector_oslo::{
+    Config, ConfigErrors,
+    config::Interface as ConfiguredInterface,
+    policy::{Enforcer, PolicyErrors},
+};
+use protector_store::Database;
+
+use crate::{
+    app::{App, RandomIds, Settings},
+    keystone_tokens::KeystoneTokens,
+    openstack_clouds::OpenStackClouds,
+    openstack_peer::OpenStackPeer,
+    site_sessions::{HttpWires, SiteSessions},
+    token::{TokenMemory, TokenValidator},
+};
+
+/// Why the service cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The configuration lacks something.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The policy file is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyErrors),
+    /// A CA file cannot be used.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+}
+
+/// How calls to the clouds behave, as `[openstack]` says.
+pub fn client_options(config: &Config) -> ClientOptions {
+    ClientOptions {
+        exchange_timeout: config.openstack.request_timeout,
+        retry: RetryPolicy {
+            attempts: config.openstack.max_retries.saturating_add(1),
+            ..RetryPolicy::default()
+        },
+        ..ClientOptions::default()
+    }
+}
+
+/// How connections to the clouds are made, as `[openstack]` says.
+pub fn http_options(config: &Config) -> HttpOptions {
+    HttpOptions {
+        connect_timeout: config.openstack.connect_timeout,
+        cacert: config.openstack.cafile.clone(),
+        insecure: false,
+    }
+}
+
+impl App {
+    /// Puts the service together: clouds over HTTP, the policy file, tokens validated by the local Keystone.
+    ///
+    /// `database` must have its keys and the current schema. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the policy file or a CA file.
+    pub fn from_config(
+        config: &Config,
+        database: Database,
+        storage: Arc<dyn StorageDriver>,
+    ) -> Result<Self, AssembleError> {
+        let settings = Settings::from_config(config)?;
+        let wires = Arc::new(HttpWires::new(http_options(config)));
+        let sessions = Arc::new(SiteSessions::new(
+            database.clone(),
+            wires,
+            client_options(config),
+        ));
+        let clock = Arc::new(SystemClock);
+        let memory = TokenMemory {
+            longest: config
+                .keystone_authtoken
+                .token_cache_time
+                .unwrap_or(Duration::ZERO),
+            ..TokenMemory::default()
+        };
+        let keystone = Arc::new(KeystoneTokens::new(local_keystone(config)?));
+        Ok(Self {
+            database,
+            rules: Enforcer::open(&config.oslo_policy.policy_file)?,
+            tokens: TokenValidator::new(keystone, clock.clone(), memory),
+            clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
+            peer: Arc::new(OpenStackPeer::new(sessions)),
+            storage,
+            clock,
+            ids: Arc::new(RandomIds),
+            settings,
+        })
+    }
+}
+
+/// The local Keystone as the service user of `[keystone_authtoken]`. A tenant's request waits for it, so it is asked
+/// for a short time only.
+fn local_keystone(config: &Config) -> Result<Cloud, AssembleError> {
+    let essentials = config.essentials()?;
+    let keystone = &config.keystone_authtoken;
+    let transport = HttpTransport::new(&HttpOptions {
+        connect_timeout: keystone.http_connect_timeout,
+        cacert: keystone.cafile.clone(),
+        insecure: keystone.insecure,
+    })?;
+    let options = ClientOptions {
+        exchange_timeout: keystone.http_connect_timeout,
+        deadline: keystone.http_connect_timeout,
+        ..ClientOptions::default()
+    };
+    let credentials = Credentials {
+        auth_url: essentials.auth_url,
+        username: essentials.username,
+        password: essentials.password,
+        user_domain_name: keystone.user_domain_name.clone(),
+        project: ProjectScope::Name {
+            name: keystone.project_name.clone(),
+            domain: keystone.project_domain_name.clone(),
+        },
+        region_name: keystone.region_name.clone(),
+        interface: match keystone.interface {
+            ConfiguredInterface::Internal => Interface::Internal,
+            ConfiguredInterface::Public => Interface::Public,
+            ConfiguredInterface::Admin => Interface::Admin,
+        },
+    };
+    Ok(Cloud::new(Session::new(
+        Arc::new(transport),
+        credentials,
+        options,
+    )))
+}

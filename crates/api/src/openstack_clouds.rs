@@ -1,0 +1,331 @@
+//! The clouds over HTTP.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use async_trait::async_trait;
+use protector_core::{
+    id::{ProjectId, ServerId, SiteName, VolumeId},
+    member::{Flavor, KeyPair, Nic},
+    site::{Site, SiteScope},
+};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::{
+        Compute, Flavor as NovaFlavor, Interface, KeypairKind, NamedGroup, Server,
+        VolumeAttachment,
+    },
+    error::{CloudError as CallError, ErrorClass},
+    service::Service,
+};
+use secrecy::SecretString;
+
+use crate::{
+    clouds::{
+        CloudError, Clouds, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
+        ServiceFinding, SiteInspection,
+    },
+    site_sessions::{SiteSessions, told},
+};
+
+/// A name that no network and no image has: asking for it shows whether a service answers, and reads next to nothing.
+const NOBODY: &str = "protector-site-validation";
+
+/// The clouds of the registered sites, over HTTP.
+pub struct OpenStackClouds {
+    sessions: Arc<SiteSessions>,
+}
+
+impl OpenStackClouds {
+    /// The clouds behind `sessions`.
+    pub fn new(sessions: Arc<SiteSessions>) -> Self {
+        Self { sessions }
+    }
+
+    async fn tenant(&self, scope: &SiteScope) -> Result<Cloud, CloudError> {
+        self.sessions.tenant(&scope.site, &scope.project_id).await
+    }
+}
+
+/// Tells "it is not there" from other errors.
+fn found<T>(site: &SiteName, answer: Result<T, CallError>) -> Result<Option<T>, CloudError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.class() == ErrorClass::NotFound => Ok(None),
+        Err(error) => Err(told(site, &error)),
+    }
+}
+
+#[async_trait]
+impl Clouds for OpenStackClouds {
+    async fn server(
+        &self,
+        scope: &SiteScope,
+        id: &ServerId,
+    ) -> Result<Option<FoundServer>, CloudError> {
+        let site = &scope.site;
+        let compute = self.tenant(scope).await?.compute();
+        let Some(server) = found(site, compute.server(id).await)? else {
+            return Ok(None);
+        };
+        let (attachments, interfaces, flavors) = surroundings(&compute, id)
+            .await
+            .map_err(|error| told(site, &error))?;
+        let flavor = flavor(site, &server, &flavors)?;
+        Ok(Some(found_server(server, flavor, interfaces, attachments)))
+    }
+
+    async fn volume(
+        &self,
+        scope: &SiteScope,
+        id: &VolumeId,
+    ) -> Result<Option<FoundVolume>, CloudError> {
+        let volumes = self.tenant(scope).await?.volume();
+        let volume = found(&scope.site, volumes.volume(id).await)?;
+        Ok(volume.map(|volume| FoundVolume {
+            id: volume.id,
+            name: volume.name.unwrap_or_default(),
+            size_gib: volume.size,
+            volume_type: volume.volume_type,
+            multiattach: volume.multiattach,
+            metadata: volume.metadata,
+        }))
+    }
+
+    async fn key_pair(
+        &self,
+        site: &SiteName,
+        token: &SecretString,
+        name: &str,
+    ) -> Result<Option<KeyPair>, CloudError> {
+        let cloud = self.sessions.admin(site).await?;
+        let tell = |error: CallError| told(site, &error);
+        let info = cloud
+            .identity()
+            .validate_token(token)
+            .await
+            .map_err(tell)?;
+        let session = cloud
+            .session()
+            .acting_as(
+                token.clone(),
+                info.catalog.unwrap_or_default(),
+                info.project.map(|project| project.id),
+            )
+            .map_err(tell)?;
+        let pair = Cloud::new(session).compute().keypair(name).await;
+        Ok(found(site, pair)?.map(|pair| KeyPair {
+            name: pair.name,
+            public_key: Some(pair.public_key),
+            kind: match pair.kind {
+                KeypairKind::Ssh => "ssh".to_owned(),
+                KeypairKind::X509 => "x509".to_owned(),
+            },
+        }))
+    }
+
+    async fn volume_types(&self, site: &SiteName) -> Result<Vec<FoundVolumeType>, CloudError> {
+        let volumes = self.sessions.admin(site).await?.volume();
+        let types = volumes.types().await.map_err(|error| told(site, &error))?;
+        Ok(types
+            .into_iter()
+            .map(|found| FoundVolumeType {
+                id: found.id.to_string(),
+                name: found.name,
+                extra_specs: found.extra_specs,
+            })
+            .collect())
+    }
+
+    async fn project_exists(
+        &self,
+        site: &SiteName,
+        project: &ProjectId,
+    ) -> Result<bool, CloudError> {
+        let keystone = self.sessions.admin(site).await?.identity();
+        Ok(found(site, keystone.project(project).await)?.is_some())
+    }
+
+    async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
+        let keystone = self.sessions.admin(site).await?.identity();
+        let username = self.sessions.username(site).await?;
+        let missing = |what: &str| CloudError::Refused {
+            site: site.clone(),
+            why: format!("Keystone has no {what}"),
+        };
+        let tell = |error: CallError| told(site, &error);
+        let user = keystone.find_user(&username).await.map_err(tell)?;
+        let user = user.ok_or_else(|| missing(&format!("user {username}")))?;
+        let role = keystone.find_role("member").await.map_err(tell)?;
+        let role = role.ok_or_else(|| missing("role member"))?;
+        keystone
+            .grant_role(project, &user.id, &role.id)
+            .await
+            .map_err(tell)
+    }
+
+    async fn inspect(
+        &self,
+        site: &Site,
+        password: &SecretString,
+    ) -> Result<SiteInspection, CloudError> {
+        let cloud = self.sessions.cloud_of(site, password, None)?;
+        cloud
+            .session()
+            .catalog()
+            .await
+            .map_err(|error| told(&site.name, &error))?;
+        let (roles, compute, volume, network, image) = tokio::join!(
+            roles(&cloud, site),
+            versioned(&cloud, Service::Compute),
+            versioned(&cloud, Service::Volume),
+            network(&cloud),
+            image(&cloud),
+        );
+        Ok(SiteInspection {
+            roles: roles?,
+            compute,
+            volume,
+            network,
+            image,
+        })
+    }
+
+    /// Sessions are kept by login and password: a changed registration does not find the old one.
+    async fn forget(&self, _site: &SiteName) {}
+}
+
+async fn surroundings(
+    compute: &Compute,
+    id: &ServerId,
+) -> Result<(Vec<VolumeAttachment>, Vec<Interface>, Vec<NovaFlavor>), CallError> {
+    tokio::try_join!(
+        compute.volume_attachments(id),
+        compute.interfaces(id),
+        compute.flavors()
+    )
+}
+
+/// The flavor's id, which Nova leaves out of a server since 2.47.
+fn flavor(site: &SiteName, server: &Server, flavors: &[NovaFlavor]) -> Result<Flavor, CloudError> {
+    let embedded = &server.flavor;
+    let id = embedded
+        .id_in(flavors)
+        .cloned()
+        .ok_or_else(|| CloudError::Refused {
+            site: site.clone(),
+            why: format!(
+                "Nova does not list flavor {}, from which server {} was made",
+                embedded.original_name, server.name
+            ),
+        })?;
+    Ok(Flavor {
+        id,
+        name: embedded.original_name.clone(),
+        vcpus: u32::try_from(embedded.vcpus).unwrap_or(u32::MAX),
+        ram_mib: embedded.ram,
+    })
+}
+
+fn found_server(
+    server: Server,
+    flavor: Flavor,
+    interfaces: Vec<Interface>,
+    attachments: Vec<VolumeAttachment>,
+) -> FoundServer {
+    FoundServer {
+        status: server.status.as_str().to_owned(),
+        boots_from_image: server.image.is_some(),
+        security_groups: each_once(server.security_groups),
+        user_data: server.user_data.map(|data| data.expose().to_owned()),
+        availability_zone: server.availability_zone.filter(|zone| !zone.is_empty()),
+        description: server.description.filter(|text| !text.is_empty()),
+        flavor,
+        nics: interfaces.into_iter().map(nic).collect(),
+        attachments: attachments
+            .into_iter()
+            .map(|place| FoundAttachment {
+                volume_id: place.volume_id,
+                device: place.device.unwrap_or_default(),
+                delete_on_termination: place.delete_on_termination,
+            })
+            .collect(),
+        id: server.id,
+        name: server.name,
+        project_id: server.project_id,
+        task_state: server.task_state,
+        root_device: server.root_device_name,
+        key_name: server.key_name,
+        metadata: server.metadata,
+        config_drive: server.config_drive,
+    }
+}
+
+/// Nova lists a security group once for each port.
+fn each_once(groups: Vec<NamedGroup>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    groups
+        .into_iter()
+        .map(|group| group.name)
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
+}
+
+fn nic(interface: Interface) -> Nic {
+    Nic {
+        network_id: interface.net_id,
+        fixed_ips: interface
+            .fixed_ips
+            .iter()
+            .filter_map(|ip| ip.ip_address.parse::<IpAddr>().ok())
+            .collect(),
+    }
+}
+
+/// The service user counts as admin where it may do what only an admin may: look for a user.
+async fn roles(cloud: &Cloud, site: &Site) -> Result<Vec<String>, CloudError> {
+    match cloud.identity().find_user(&site.username).await {
+        Ok(_) => Ok(vec!["admin".to_owned()]),
+        Err(error) if error.class() == ErrorClass::Forbidden => Ok(Vec::new()),
+        Err(error) => Err(told(&site.name, &error)),
+    }
+}
+
+async fn versioned(cloud: &Cloud, service: Service) -> ServiceFinding {
+    let asked = async {
+        let url = cloud.session().endpoint(service).await?;
+        let newest = cloud.session().newest_microversion(service).await?;
+        Ok((
+            url,
+            Some((u32::from(newest.major), u32::from(newest.minor))),
+        ))
+    };
+    finding(asked.await)
+}
+
+async fn network(cloud: &Cloud) -> ServiceFinding {
+    let asked = async {
+        let url = cloud.session().endpoint(Service::Network).await?;
+        cloud.network().networks(Some(NOBODY)).await?;
+        Ok((url, None))
+    };
+    finding(asked.await)
+}
+
+async fn image(cloud: &Cloud) -> ServiceFinding {
+    let asked = async {
+        let url = cloud.session().endpoint(Service::Image).await?;
+        cloud.image().images(Some(NOBODY)).await?;
+        Ok((url, None))
+    };
+    finding(asked.await)
+}
+
+fn finding(asked: Result<(String, Option<(u32, u32)>), CallError>) -> ServiceFinding {
+    match asked {
+        Ok((url, newest)) => ServiceFinding::Answers { newest, url },
+        Err(CallError::NoEndpoint { .. }) => ServiceFinding::NotInCatalog,
+        Err(error) => ServiceFinding::Silent {
+            why: error.to_string(),
+        },
+    }
+}

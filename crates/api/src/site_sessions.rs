@@ -1,0 +1,256 @@
+//! Ways into the clouds of the registered sites, as the service user: in its own project, or in a tenant's.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use protector_core::{
+    id::{ProjectId, SiteName},
+    site::Site,
+};
+use protector_openstack::{
+    cloud::{Cloud, Clouds},
+    credentials::{Credentials, ProjectScope},
+    error::{CloudError as CallError, ErrorClass},
+    http_transport::{HttpOptions, HttpTransport},
+    options::ClientOptions,
+    service::Service,
+    transport::Transport,
+};
+use protector_store::{Database, StoreError};
+use secrecy::SecretString;
+
+use crate::clouds::CloudError;
+
+/// Makes the wire to a cloud.
+pub trait Wires: Send + Sync {
+    /// The wire to a cloud whose certificate is signed by an authority in `cacert`, or by one of the system's. The
+    /// same one each time, since sessions are kept by their wire.
+    fn wire(&self, cacert: Option<&Path>) -> Result<Arc<dyn Transport>, CallError>;
+}
+
+/// Wires over TCP, one for each CA file.
+pub struct HttpWires {
+    options: HttpOptions,
+    made: Mutex<HashMap<Option<PathBuf>, Arc<dyn Transport>>>,
+}
+
+impl HttpWires {
+    /// Wires with `options`; its CA file is for sites that name none.
+    pub fn new(options: HttpOptions) -> Self {
+        Self {
+            options,
+            made: Mutex::default(),
+        }
+    }
+}
+
+impl Wires for HttpWires {
+    fn wire(&self, cacert: Option<&Path>) -> Result<Arc<dyn Transport>, CallError> {
+        let cacert = cacert
+            .map(Path::to_owned)
+            .or_else(|| self.options.cacert.clone());
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wire) = made.get(&cacert) {
+            return Ok(wire.clone());
+        }
+        let options = HttpOptions {
+            cacert: cacert.clone(),
+            ..self.options.clone()
+        };
+        let wire: Arc<dyn Transport> = Arc::new(HttpTransport::new(&options)?);
+        made.insert(cacert, wire.clone());
+        Ok(wire)
+    }
+}
+
+/// Sessions with the registered sites. Registrations are read each time, so a changed password is used at once.
+pub struct SiteSessions {
+    database: Database,
+    wires: Arc<dyn Wires>,
+    options: ClientOptions,
+    clouds: Clouds,
+    /// Sessions with the protector of a site, by the root of its API.
+    protectors: Mutex<HashMap<String, Arc<Clouds>>>,
+}
+
+impl SiteSessions {
+    /// Sessions with the sites in `database`, reached by `wires`.
+    pub fn new(database: Database, wires: Arc<dyn Wires>, options: ClientOptions) -> Self {
+        Self {
+            database,
+            wires,
+            clouds: Clouds::new(options.clone()),
+            options,
+            protectors: Mutex::default(),
+        }
+    }
+
+    /// The cloud as the service user sees it in its own project, where it is admin.
+    pub async fn admin(&self, site: &SiteName) -> Result<Cloud, CloudError> {
+        let (site, password) = self.registration(site).await?;
+        self.cloud_of(&site, &password, None)
+    }
+
+    /// The cloud as the service user sees it in a tenant's project, where a tenant mapping made it a member.
+    pub async fn tenant(
+        &self,
+        site: &SiteName,
+        project: &ProjectId,
+    ) -> Result<Cloud, CloudError> {
+        let (site, password) = self.registration(site).await?;
+        self.cloud_of(&site, &password, Some(project))
+    }
+
+    /// The name of the service user on a site.
+    pub async fn username(&self, site: &SiteName) -> Result<String, CloudError> {
+        Ok(self.registration(site).await?.0.username)
+    }
+
+    /// The cloud of a site that need not be registered yet.
+    pub fn cloud_of(
+        &self,
+        site: &Site,
+        password: &SecretString,
+        project: Option<&ProjectId>,
+    ) -> Result<Cloud, CloudError> {
+        let wire = self.wire_of(site)?;
+        let credentials = credentials(site, password, project)?;
+        Ok(self.clouds.cloud(&wire, credentials))
+    }
+
+    /// The protector of a site, whose paths begin with `/v1`, whichever form its endpoint has in the catalogue. In
+    /// the service user's own project, or in a tenant's.
+    pub async fn protector(
+        &self,
+        site: &SiteName,
+        project: Option<&ProjectId>,
+    ) -> Result<Cloud, CloudError> {
+        let (site, password) = self.registration(site).await?;
+        let cloud = self.cloud_of(&site, &password, None)?;
+        let endpoint = cloud
+            .session()
+            .endpoint(Service::DisasterRecovery)
+            .await
+            .map_err(|error| told(&site.name, &error))?;
+        let wire = self.wire_of(&site)?;
+        let credentials = credentials(&site, &password, project)?;
+        Ok(self
+            .protectors_at(root(&endpoint))
+            .cloud(&wire, credentials))
+    }
+
+    fn protectors_at(&self, root: &str) -> Arc<Clouds> {
+        let mut protectors = self
+            .protectors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        protectors
+            .entry(root.to_owned())
+            .or_insert_with(|| {
+                let mut options = self.options.clone();
+                options
+                    .endpoint_overrides
+                    .insert(Service::DisasterRecovery, root.to_owned());
+                Arc::new(Clouds::new(options))
+            })
+            .clone()
+    }
+
+    fn wire_of(&self, site: &Site) -> Result<Arc<dyn Transport>, CloudError> {
+        self.wires
+            .wire(site.cacert.as_deref().map(Path::new))
+            .map_err(|error| told(&site.name, &error))
+    }
+
+    async fn registration(&self, name: &SiteName) -> Result<(Site, SecretString), CloudError> {
+        let read = async {
+            let site = self.database.site_show(name.as_str()).await?;
+            let password = self.database.site_password(&site.name).await?;
+            Ok((site, password))
+        };
+        read.await.map_err(|error: StoreError| match error {
+            StoreError::NotFound { .. } => CloudError::Refused {
+                site: name.clone(),
+                why: "the site is not registered with this protector".to_owned(),
+            },
+            error => CloudError::Unreachable {
+                site: name.clone(),
+                why: error.to_string(),
+            },
+        })
+    }
+}
+
+fn credentials(
+    site: &Site,
+    password: &SecretString,
+    project: Option<&ProjectId>,
+) -> Result<Credentials, CloudError> {
+    let interface = site
+        .interface
+        .parse()
+        .map_err(|error| told(&site.name, &error))?;
+    Ok(Credentials {
+        auth_url: site.auth_url.clone(),
+        username: site.username.clone(),
+        password: password.clone(),
+        user_domain_name: site.user_domain_name.clone(),
+        project: match project {
+            Some(project) => ProjectScope::Id(project.clone()),
+            None => ProjectScope::Name {
+                name: site.project_name.clone(),
+                domain: site.project_domain_name.clone(),
+            },
+        },
+        region_name: site.region_name.clone(),
+        interface,
+    })
+}
+
+/// The root of a protector's API: its endpoint without `/v1` and what follows.
+fn root(endpoint: &str) -> &str {
+    let base = endpoint.trim_end_matches('/');
+    let cut = match base.find("/v1/") {
+        Some(at) => base.get(..at),
+        None => base.strip_suffix("/v1"),
+    };
+    cut.unwrap_or(base)
+}
+
+/// What a failed call says of a site.
+pub(crate) fn told(site: &SiteName, error: &CallError) -> CloudError {
+    let why = error.to_string();
+    let site = site.clone();
+    match error.class() {
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
+            CloudError::Unreachable { site, why }
+        }
+        ErrorClass::Final
+        | ErrorClass::NotFound
+        | ErrorClass::Conflict
+        | ErrorClass::Unauthorized
+        | ErrorClass::Forbidden => CloudError::Refused { site, why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_of_the_endpoint_has_the_same_root() {
+        for endpoint in [
+            "http://host:8788",
+            "http://host:8788/",
+            "http://host:8788/v1",
+            "http://host:8788/v1/",
+            "http://host:8788/v1/aaaa",
+        ] {
+            assert_eq!(root(endpoint), "http://host:8788", "{endpoint}");
+        }
+        assert_eq!(root("https://host/protector/v1"), "https://host/protector");
+    }
+}
