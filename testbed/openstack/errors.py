@@ -3,6 +3,7 @@
 
 Output: Markdown rows 'what | role | status | body' (ids shortened to <id>).
 """
+import os
 import re
 import sys
 import time
@@ -22,6 +23,7 @@ def short(t):
                '<id>', t)
     t = re.sub(r'\b[0-9a-f]{32}\b', '<id>', t)
     t = re.sub(r'http://127\.0\.0\.1:\d+', '', t)
+    t = t.replace(os.environ['TESTBED_VENV'], '<venv>')
     return t.replace('\n', ' ').replace('|', '\\|')[:420]
 
 
@@ -229,6 +231,34 @@ show('scheduler-stats/get_pools', C, 'volumev3', 'GET',
      '/scheduler-stats/get_pools')
 show('types/{id}/extra_specs', C, 'volumev3', 'GET', '/types/%s/extra_specs' %
      C.by_name('volumev3', '/types', 'volume_types', 'replicated')['id'])
+
+head('Cinder: a deletion that fails in the back end')
+busy = C.volume('e-busy', metadata={'testbed_fail': 'busy'})['id']
+show('DELETE volume that the back end calls busy', C, 'volumev3', 'DELETE',
+     '/volumes/' + busy)
+note('then: %s' % settle(busy))
+C.cinder('PUT', '/volumes/%s/metadata' % busy, {'metadata': {}})
+show('DELETE it again when it is not busy any more', C, 'volumev3', 'DELETE',
+     '/volumes/' + busy)
+note('then: %s' % settle(busy))
+stuck = C.volume('e-stuck', metadata={'testbed_fail': 'delete'})['id']
+show('DELETE volume, the driver raises', C, 'volumev3', 'DELETE',
+     '/volumes/' + stuck)
+note('then: %s' % settle(stuck))
+C.cinder('PUT', '/volumes/%s/metadata' % stuck, {'metadata': {}})
+show('DELETE volume in error_deleting', C, 'volumev3', 'DELETE',
+     '/volumes/' + stuck)
+show('DELETE volume in error_deleting', ADM, 'volumev3', 'DELETE',
+     '/volumes/' + stuck)
+show('os-unmanage volume in error_deleting', C, 'volumev3', 'POST',
+     '/volumes/%s/action' % stuck, {'os-unmanage': None})
+show('os-force_delete volume in error_deleting', C, 'volumev3', 'POST',
+     '/volumes/%s/action' % stuck, {'os-force_delete': None})
+show('os-reset_status of it to available', ADM, 'volumev3', 'POST',
+     '/volumes/%s/action' % stuck,
+     {'os-reset_status': {'status': 'available'}})
+show('DELETE volume after that', C, 'volumev3', 'DELETE', '/volumes/' + stuck)
+note('then: %s' % settle(stuck))
 
 head('Cinder: manage')
 

@@ -241,8 +241,8 @@ def s9(site, idx):
     p, o = Cloud(site + '-protector'), Cloud(site + '-other')
     assert p.roles and 'admin' in p.roles and p.cat['protector'].endswith(
         ':%d' % (idx * 10000 + 8788)), p.cat['protector']
-    member = p.req('identity', 'GET', '/v3/roles?name=member')['roles'][0]
-    grant = '/v3/projects/%s/users/%s/roles/%s' % (
+    member = p.req('identity', 'GET', '/roles?name=member')['roles'][0]
+    grant = '/projects/%s/users/%s/roles/%s' % (
         o.project_id, p.body['user']['id'], member['id'])
     had = p.raw('identity', 'GET', grant).status_code == 204
     p.req('identity', 'PUT', grant)

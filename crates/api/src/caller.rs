@@ -109,7 +109,9 @@ impl FromRequestParts<Arc<App>> for Caller {
                 }
             })?;
         let project_id = facts.project_id.clone().ok_or_else(|| {
-            ApiError::forbidden("The token is not scoped to a project; ask Keystone for one that is.")
+            ApiError::forbidden(
+                "The token is not scoped to a project; ask Keystone for one that is.",
+            )
         })?;
         if let Some(context) = parts.extensions.get::<RequestContext>() {
             context.belongs_to(&project_id);

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::error::{ApiError, Kind};
@@ -64,7 +64,10 @@ fn refuse_other_media_types(headers: &HeaderMap) -> Result<(), ApiError> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let found = given.map_or_else(|| "there is none".to_owned(), |given| format!("it is '{given}'"));
+    let found = given.map_or_else(
+        || "there is none".to_owned(),
+        |given| format!("it is '{given}'"),
+    );
     Err(ApiError::new(
         Kind::UnsupportedMediaType,
         format!("Content-Type must be 'application/json', {found}."),
@@ -75,29 +78,41 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        wrong_json(&path, error.inner())
+        wrong_json(bytes, &path, error.inner())
     })?;
-    reader.end().map_err(|error| wrong_json(".", &error))?;
+    reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
 
-fn wrong_json(path: &str, error: &serde_json::Error) -> ApiError {
-    let text = error.to_string();
-    // serde_json ends its sentences with the position; it is repeated only where it says something.
-    let what = text.split(" at line ").next().unwrap_or_default();
-    match error.classify() {
-        Category::Syntax | Category::Eof | Category::Io => ApiError::bad_request(format!(
-            "Malformed JSON in the request's body at line {}, column {}: {what}.",
-            error.line(),
-            error.column()
-        )),
-        Category::Data if path == "." => {
-            ApiError::bad_request(format!("Invalid request body: {what}."))
-        }
-        Category::Data => {
-            ApiError::bad_request(format!("Invalid input for field '{path}': {what}."))
-        }
+fn wrong_json(bytes: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
+    // serde_json also calls it a matter of syntax when a word is wanted and a number is there.
+    let well_formed = serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    if error.classify() != Category::Data && !well_formed {
+        return malformed(error);
     }
+    let what = without_position(error);
+    if path == "." {
+        return ApiError::bad_request(format!("Invalid request body: {what}."));
+    }
+    ApiError::bad_request(format!("Invalid input for field '{path}': {what}."))
+}
+
+fn malformed(error: &serde_json::Error) -> ApiError {
+    ApiError::bad_request(format!(
+        "Malformed JSON in the request's body at line {}, column {}: {}.",
+        error.line(),
+        error.column(),
+        without_position(error)
+    ))
+}
+
+/// serde_json ends its sentences with the position; it is repeated only where it says something.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The query string, with unknown parameters refused where `T` refuses them.

@@ -68,7 +68,11 @@ pub async fn list(
     Query(query): Query<GroupQuery>,
 ) -> ApiResult<Json<GroupsAnswer>> {
     caller.must_own(&project)?;
-    app.enforce(rules::PROTECTION_GROUPS_INDEX, &caller, &caller.own_project())?;
+    app.enforce(
+        rules::PROTECTION_GROUPS_INDEX,
+        &caller,
+        &caller.own_project(),
+    )?;
     let filter = GroupFilter {
         project_id: Some(project),
         name: query.name,

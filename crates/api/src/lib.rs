@@ -43,8 +43,8 @@ pub mod token;
 pub mod version;
 pub mod wire;
 
-pub use assemble::AssembleError;
 pub use app::{App, Ids, RandomIds, Settings};
+pub use assemble::AssembleError;
 pub use openapi::openapi;
 pub use router::router;
 pub use token::{TokenMemory, TokenValidator};

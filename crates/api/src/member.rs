@@ -50,9 +50,7 @@ pub async fn create(
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let member = app_member::captured(&app, &caller, &stored.group, body.member).await?;
-    app.database
-        .member_insert(&member, app.clock.now())
-        .await?;
+    app.database.member_insert(&member, app.clock.now()).await?;
     tracing::info!(group = %member.group_id, server = %member.server_id, "member added");
     let member = MemberView::from(&member);
     Ok((StatusCode::CREATED, Json(MemberAnswer { member })))

@@ -11,8 +11,7 @@ use protector_core::{
 use protector_openstack::{
     cloud::Cloud,
     compute::{
-        Compute, Flavor as NovaFlavor, Interface, KeypairKind, NamedGroup, Server,
-        VolumeAttachment,
+        Compute, Flavor as NovaFlavor, Interface, KeypairKind, NamedGroup, Server, VolumeAttachment,
     },
     error::{CloudError as CallError, ErrorClass},
     service::Service,
@@ -99,11 +98,7 @@ impl Clouds for OpenStackClouds {
     ) -> Result<Option<KeyPair>, CloudError> {
         let cloud = self.sessions.admin(site).await?;
         let tell = |error: CallError| told(site, &error);
-        let info = cloud
-            .identity()
-            .validate_token(token)
-            .await
-            .map_err(tell)?;
+        let info = cloud.identity().validate_token(token).await.map_err(tell)?;
         let session = cloud
             .session()
             .acting_as(

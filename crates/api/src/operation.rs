@@ -71,8 +71,7 @@ pub async fn list(
     let listed = app.database.operation_list(&filter, &page).await?;
     let last = listed.items.last().filter(|_| listed.more);
     Ok(Json(OperationsAnswer {
-        operations_links: last
-            .map(|record| vec![next_link(&uri, record.operation.id.as_str())]),
+        operations_links: last.map(|record| vec![next_link(&uri, record.operation.id.as_str())]),
         operations: listed
             .items
             .iter()

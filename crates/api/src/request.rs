@@ -60,7 +60,8 @@ impl RequestContext {
 pub async fn accompany(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let context = RequestContext::of(request.headers(), RequestId::from_uuid(app.ids.uuid()));
     let global = context.global.map(|id| id.to_string()).unwrap_or_default();
-    let span = tracing::info_span!("request", request_id = %context.local, global_request_id = %global);
+    let span =
+        tracing::info_span!("request", request_id = %context.local, global_request_id = %global);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(context.clone());

@@ -82,7 +82,10 @@ pub fn router(app: App) -> Router {
 async fn no_such_path(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::new(
         Kind::NotFound,
-        format!("The API has no path {}; GET / lists its versions.", uri.path()),
+        format!(
+            "The API has no path {}; GET / lists its versions.",
+            uri.path()
+        ),
     )
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use protector_core::{
@@ -95,11 +96,7 @@ impl SiteSessions {
     }
 
     /// The cloud as the service user sees it in a tenant's project, where a tenant mapping made it a member.
-    pub async fn tenant(
-        &self,
-        site: &SiteName,
-        project: &ProjectId,
-    ) -> Result<Cloud, CloudError> {
+    pub async fn tenant(&self, site: &SiteName, project: &ProjectId) -> Result<Cloud, CloudError> {
         let (site, password) = self.registration(site).await?;
         self.cloud_of(&site, &password, Some(project))
     }
@@ -151,6 +148,9 @@ impl SiteSessions {
             .entry(root.to_owned())
             .or_insert_with(|| {
                 let mut options = self.options.clone();
+                // A tenant waits while the other site is asked: one repetition, soon.
+                options.retry.attempts = options.retry.attempts.min(2);
+                options.retry.first_delay = Duration::from_millis(300);
                 options
                     .endpoint_overrides
                     .insert(Service::DisasterRecovery, root.to_owned());

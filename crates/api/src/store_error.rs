@@ -27,9 +27,7 @@ impl From<StoreError> for ApiError {
             StoreError::GroupChanged { .. } | StoreError::StaleMetadata { .. } => {
                 Self::conflict(format!("{text}."))
             }
-            StoreError::BadDocument(why) => {
-                Self::bad_request(format!("metadata.document: {why}."))
-            }
+            StoreError::BadDocument(why) => Self::bad_request(format!("metadata.document: {why}.")),
             StoreError::MarkerNotFound(marker) => Self::bad_request(format!(
                 "marker: no entry of this list has the id {marker}."
             )),

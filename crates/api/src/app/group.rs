@@ -139,7 +139,11 @@ async fn scopes(
     secondary: SiteName,
 ) -> ApiResult<(SiteScope, SiteScope)> {
     let local = &app.settings.site_name;
-    let other = if &primary == local { &secondary } else { &primary };
+    let other = if &primary == local {
+        &secondary
+    } else {
+        &primary
+    };
     let here = SiteScope {
         site: local.clone(),
         project_id: project.clone(),

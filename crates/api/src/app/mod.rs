@@ -20,8 +20,8 @@ use crate::{
 
 pub mod failover;
 pub mod group;
-pub mod names;
 pub mod member;
+pub mod names;
 pub mod operation;
 pub mod policy;
 pub mod protect;

@@ -58,7 +58,9 @@ pub fn present(field: &str, text: &str) -> ApiResult<()> {
 /// A secret that must be there. Says nothing of it.
 pub fn secret(field: &str, secret: &SecretString) -> ApiResult<()> {
     if secret.expose_secret().is_empty() {
-        return Err(ApiError::bad_request(format!("{field}: must not be empty.")));
+        return Err(ApiError::bad_request(format!(
+            "{field}: must not be empty."
+        )));
     }
     Ok(())
 }
@@ -144,7 +146,14 @@ mod tests {
     fn names_are_printable_and_not_ids() {
         assert!(name("name", "prod-web-app").is_ok());
         assert!(name("name", "Büro Süd").is_ok());
-        for bad in ["", "  ", " x", "a/b", "a\nb", "7a3f2c11-0001-4b22-a918-000000000001"] {
+        for bad in [
+            "",
+            "  ",
+            " x",
+            "a/b",
+            "a\nb",
+            "7a3f2c11-0001-4b22-a918-000000000001",
+        ] {
             let error = name("name", bad).unwrap_err();
             assert!(error.message().starts_with("name: "), "{bad:?}");
         }
@@ -155,7 +164,14 @@ mod tests {
     fn urls_are_plain() {
         assert!(http_url("auth_url", "https://k.example.org:5000/v3").is_ok());
         assert!(http_url("auth_url", "http://[::1]:5000").is_ok());
-        for bad in ["", "keystone", "ftp://k", "https://u:p@k/", "https://k/?a=b", "file:///etc/passwd"] {
+        for bad in [
+            "",
+            "keystone",
+            "ftp://k",
+            "https://u:p@k/",
+            "https://k/?a=b",
+            "file:///etc/passwd",
+        ] {
             assert!(http_url("auth_url", bad).is_err(), "{bad:?}");
         }
     }

@@ -27,8 +27,8 @@ pub fn refuse_unprotectable(server: &FoundServer, scope: &SiteScope) -> ApiResul
             "server_id: server {name} does not boot from a volume; only volumes are replicated, so its root disk would be lost."
         )));
     }
-    let settled = server.task_state.is_none()
-        && matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF");
+    let settled =
+        server.task_state.is_none() && matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF");
     if !settled {
         let task = server
             .task_state
@@ -272,10 +272,22 @@ mod tests {
     #[test]
     fn an_image_booted_busy_or_foreign_server_is_refused() {
         assert!(refuse_unprotectable(&server(), &scope()).is_ok());
-        let image = FoundServer { boots_from_image: true, ..server() };
-        let busy = FoundServer { task_state: Some("deleting".to_owned()), ..server() };
-        let broken = FoundServer { status: "ERROR".to_owned(), ..server() };
-        let foreign = FoundServer { project_id: "q".into(), ..server() };
+        let image = FoundServer {
+            boots_from_image: true,
+            ..server()
+        };
+        let busy = FoundServer {
+            task_state: Some("deleting".to_owned()),
+            ..server()
+        };
+        let broken = FoundServer {
+            status: "ERROR".to_owned(),
+            ..server()
+        };
+        let foreign = FoundServer {
+            project_id: "q".into(),
+            ..server()
+        };
         for server in [image, busy, broken, foreign] {
             let error = refuse_unprotectable(&server, &scope()).unwrap_err();
             assert!(error.message().starts_with("server_id: "), "{error}");
@@ -304,7 +316,10 @@ mod tests {
         };
         let error = refuse_ineligible(&volume("v"), &[plain], ReplicationType::Async, &"a".into())
             .unwrap_err();
-        assert!(error.message().contains("volume v (v) is ineligible"), "{error}");
+        assert!(
+            error.message().contains("volume v (v) is ineligible"),
+            "{error}"
+        );
         assert!(error.message().contains("replication_enabled"), "{error}");
     }
 }

@@ -192,7 +192,13 @@ fn judge_service(
             format!("the catalogue has no {name} endpoint for the site's region and interface"),
         ),
         (ServiceFinding::Silent { why }, _) => (false, format!("does not answer: {why}")),
-        (ServiceFinding::Answers { newest: Some(newest), url }, Some(needed)) => (
+        (
+            ServiceFinding::Answers {
+                newest: Some(newest),
+                url,
+            },
+            Some(needed),
+        ) => (
             newest >= &needed,
             format!(
                 "{url} speaks {}.{}, {}.{} is needed",

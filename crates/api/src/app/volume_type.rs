@@ -179,11 +179,20 @@ mod tests {
         for found in [
             a_type("plain", &[]),
             a_type("half", &[("replication_enabled", "<is> True")]),
-            a_type("off", &[("replication_enabled", "<is> False"), ("replication_type", "<in> async")]),
+            a_type(
+                "off",
+                &[
+                    ("replication_enabled", "<is> False"),
+                    ("replication_type", "<in> async"),
+                ],
+            ),
             replicated("odd", "<in> trisync"),
             replicated("bare", "async"),
         ] {
-            assert!(matches!(eligibility(&found), Eligibility::Ineligible(_)), "{found:?}");
+            assert!(
+                matches!(eligibility(&found), Eligibility::Ineligible(_)),
+                "{found:?}"
+            );
         }
     }
 
@@ -207,11 +216,26 @@ mod tests {
     fn the_counterpart_is_the_one_of_the_same_name_or_the_only_one() {
         let gold = replicated("gold", "<in> async");
         let wanted = ReplicationType::Async;
-        let two = [replicated("silver", "<in> async"), replicated("gold", "<in> async")];
-        assert_eq!(counterpart(&site(), &two, &gold, wanted).unwrap().name, "gold");
-        let one = [replicated("silver", "<in> async"), replicated("pod", "<in> sync")];
-        assert_eq!(counterpart(&site(), &one, &gold, wanted).unwrap().name, "silver");
-        let other = [replicated("silver", "<in> async"), replicated("bronze", "<in> async")];
+        let two = [
+            replicated("silver", "<in> async"),
+            replicated("gold", "<in> async"),
+        ];
+        assert_eq!(
+            counterpart(&site(), &two, &gold, wanted).unwrap().name,
+            "gold"
+        );
+        let one = [
+            replicated("silver", "<in> async"),
+            replicated("pod", "<in> sync"),
+        ];
+        assert_eq!(
+            counterpart(&site(), &one, &gold, wanted).unwrap().name,
+            "silver"
+        );
+        let other = [
+            replicated("silver", "<in> async"),
+            replicated("bronze", "<in> async"),
+        ];
         let error = counterpart(&site(), &other, &gold, wanted).unwrap_err();
         assert!(error.message().contains("silver, bronze"));
         assert!(counterpart(&site(), &[], &gold, wanted).is_err());

@@ -59,7 +59,9 @@ pub fn cut<T>(
         Some(marker) => {
             let place = all.iter().position(|entry| id(entry) == marker);
             let place = place.ok_or_else(|| {
-                ApiError::bad_request(format!("marker: no entry of this list has the id {marker}."))
+                ApiError::bad_request(format!(
+                    "marker: no entry of this list has the id {marker}."
+                ))
             })?;
             place + 1
         }
@@ -107,13 +109,20 @@ mod tests {
     fn a_bad_marker_or_limit_is_named() {
         let error = cut(letters(), Some("z"), 2, |x| x).unwrap_err();
         assert!(error.message().starts_with("marker"));
-        assert!(limit(Some(0), 9).unwrap_err().message().starts_with("limit"));
+        assert!(
+            limit(Some(0), 9)
+                .unwrap_err()
+                .message()
+                .starts_with("limit")
+        );
         assert_eq!(limit(Some(1001), 1000), Ok(1000));
     }
 
     #[test]
     fn the_next_link_keeps_the_query() {
-        let uri: http::Uri = "/v1/p/operations?limit=2&marker=a&status=failed".parse().unwrap();
+        let uri: http::Uri = "/v1/p/operations?limit=2&marker=a&status=failed"
+            .parse()
+            .unwrap();
         assert_eq!(
             next_link(&uri, "b").href,
             "/v1/p/operations?limit=2&status=failed&marker=b"

@@ -31,7 +31,10 @@ async fn a_planned_failover_is_queued_with_its_whole_runbook() {
     assert_eq!(operation["steps_completed"], json!([]));
     assert_eq!(operation["steps_failed"], json!([]));
     assert_eq!(operation["protection_group"], "web");
-    assert_eq!(operation["request_id"], started.header("x-openstack-request-id"));
+    assert_eq!(
+        operation["request_id"],
+        started.header("x-openstack-request-id")
+    );
     let location = format!("/v1/{PROJECT_A}/operations/{id}");
     assert_eq!(started.header("location"), location);
     let detailed = house
@@ -46,7 +49,10 @@ async fn a_planned_failover_is_queued_with_its_whole_runbook() {
         .collect();
     assert!(keys.contains(&"promote_volumes:vol-boot-ws1"), "{keys:?}");
     assert_eq!(keys.last(), Some(&"delete_source_volume:vol-data-ws1"));
-    let group = house.get(&group_path("web", ""), "member").await.expect(200);
+    let group = house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
     assert_eq!(group.body["protection_group"]["status"], "failing_over");
 }
 
@@ -61,15 +67,29 @@ async fn readers_and_nobody_start_nothing() {
 async fn a_failover_needs_members_a_policy_and_the_other_site() {
     let house = House::with_group().await;
     let answer = act(&house, "member", failover_body()).await.expect(409);
-    assert!(answer.message().contains("no members"), "{}", answer.message());
+    assert!(
+        answer.message().contains("no members"),
+        "{}",
+        answer.message()
+    );
     house.add(WEB).await.expect(201);
     house.outside.peer.away.store(true, Ordering::SeqCst);
     let answer = act(&house, "member", failover_body()).await.expect(409);
-    assert_eq!(answer.message(), "Remote site unreachable — metadata sync required");
+    assert_eq!(
+        answer.message(),
+        "Remote site unreachable — metadata sync required"
+    );
     house.outside.peer.away.store(false, Ordering::SeqCst);
-    house.delete(&group_path("web", "/policy"), "member").await.expect(204);
+    house
+        .delete(&group_path("web", "/policy"), "member")
+        .await
+        .expect(204);
     let answer = act(&house, "member", failover_body()).await.expect(409);
-    assert!(answer.message().contains("no replication policy"), "{}", answer.message());
+    assert!(
+        answer.message().contains("no replication policy"),
+        "{}",
+        answer.message()
+    );
 }
 
 #[tokio::test]
@@ -77,16 +97,29 @@ async fn a_mapping_given_with_the_call_stands_for_this_operation_only() {
     let house = House::with_member(WEB).await;
     let none = json!({"resource_mappings": {"network_mapping": {}}});
     house
-        .send(Method::PUT, &group_path("web", "/resource-mappings"), "member", none)
+        .send(
+            Method::PUT,
+            &group_path("web", "/resource-mappings"),
+            "member",
+            none,
+        )
         .await
         .expect(200);
     let body = json!({"failover": {"type": "planned", "network_mapping": {NET_A: NET_B}, "retain_source_volumes": true}});
     let started = act(&house, "member", body).await.expect(202);
     let id = started.body["operation"]["id"].as_str().unwrap();
-    let record = house.database.operation_show_by_id(&id.into()).await.unwrap();
+    let record = house
+        .database
+        .operation_show_by_id(&id.into())
+        .await
+        .unwrap();
     assert_eq!(record.operation.plan.mappings.networks[NET_A], NET_B);
     assert!(record.operation.plan.retain_source_volumes);
-    let stored = house.database.group_show(&PROJECT_A.into(), "web").await.unwrap();
+    let stored = house
+        .database
+        .group_show(&PROJECT_A.into(), "web")
+        .await
+        .unwrap();
     assert!(stored.group.mappings.networks.is_empty());
 }
 
@@ -131,8 +164,21 @@ async fn a_moving_group_is_not_changed() {
     let house = House::with_member(WEB).await;
     act(&house, "member", failover_body()).await.expect(202);
     house.add(DB).await.expect(409);
-    house.delete(&group_path("web", "/members/web-server-1"), "member").await.expect(409);
-    house.delete(&group_path("web", "/policy"), "member").await.expect(409);
-    let deleted = house.delete(&group_path("web", ""), "member").await.expect(409);
-    assert!(deleted.message().contains("failing_over"), "{}", deleted.message());
+    house
+        .delete(&group_path("web", "/members/web-server-1"), "member")
+        .await
+        .expect(409);
+    house
+        .delete(&group_path("web", "/policy"), "member")
+        .await
+        .expect(409);
+    let deleted = house
+        .delete(&group_path("web", ""), "member")
+        .await
+        .expect(409);
+    assert!(
+        deleted.message().contains("failing_over"),
+        "{}",
+        deleted.message()
+    );
 }

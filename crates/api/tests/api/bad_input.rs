@@ -62,7 +62,8 @@ async fn wrong_token() {
     let bad = Bad::new(&house).await;
     let path = group_path("web", "/action");
     let says = ["requires authentication"];
-    bad.refused(&path, "nonsense", failover_body(), 401, &says).await;
+    bad.refused(&path, "nonsense", failover_body(), 401, &says)
+        .await;
 }
 
 #[tokio::test]
@@ -74,9 +75,11 @@ async fn other_tenants_group() {
     assert_eq!(answer.message(), "Protection group web could not be found.");
     let says = ["could not be found"];
     let path = format!("{own_path}/action");
-    bad.refused(&path, "other", failover_body(), 404, &says).await;
+    bad.refused(&path, "other", failover_body(), 404, &says)
+        .await;
     let path = group_path("web", "/action");
-    bad.refused(&path, "other", failover_body(), 403, &["project"]).await;
+    bad.refused(&path, "other", failover_body(), 403, &["project"])
+        .await;
 }
 
 #[tokio::test]
@@ -86,7 +89,8 @@ async fn unknown_site() {
     let mut body = group_body("second");
     body["protection_group"]["secondary_site"] = json!("site-x");
     let says = ["secondary_site", "site-x", "openstack dr site list"];
-    bad.refused(&groups_path(), "member", body, 400, &says).await;
+    bad.refused(&groups_path(), "member", body, 400, &says)
+        .await;
 }
 
 #[tokio::test]
@@ -95,8 +99,14 @@ async fn server_with_an_ineligible_or_foreign_volume() {
     let bad = Bad::new(&house).await;
     let path = group_path("web", "/members");
     for (server, says) in [
-        (PLAIN, vec!["vol-plain", "ineligible", "replication_enabled"]),
-        (FOREIGN, vec!["vol-foreign", "foreign backend", "mock://array-a"]),
+        (
+            PLAIN,
+            vec!["vol-plain", "ineligible", "replication_enabled"],
+        ),
+        (
+            FOREIGN,
+            vec!["vol-foreign", "foreign backend", "mock://array-a"],
+        ),
         (IMAGE, vec!["server_id", "boot from a volume"]),
         (
             "7a3f2c11-0001-4b22-a918-0000000000ff",
@@ -107,7 +117,8 @@ async fn server_with_an_ineligible_or_foreign_volume() {
         bad.refused(&path, "member", body, 400, &says).await;
     }
     let body = json!({"member": {"server_id": "web-server-1"}});
-    bad.refused(&path, "member", body, 400, &["member.server_id"]).await;
+    bad.refused(&path, "member", body, 400, &["member.server_id"])
+        .await;
 }
 
 #[tokio::test]
@@ -115,11 +126,15 @@ async fn missing_network_mapping() {
     let house = House::with_member(WEB).await;
     let none = json!({"resource_mappings": {"network_mapping": {NET_B: NET_B}}});
     let path = group_path("web", "/resource-mappings");
-    house.send(Method::PUT, &path, "member", none).await.expect(200);
+    house
+        .send(Method::PUT, &path, "member", none)
+        .await
+        .expect(200);
     let bad = Bad::new(&house).await;
     let path = group_path("web", "/action");
     let says = ["network_mapping", "web-server-1"];
-    bad.refused(&path, "member", failover_body(), 400, &says).await;
+    bad.refused(&path, "member", failover_body(), 400, &says)
+        .await;
 }
 
 #[tokio::test]
@@ -133,7 +148,8 @@ async fn double_failover() {
     let id = first.body["operation"]["id"].as_str().unwrap().to_owned();
     let bad = Bad::new(&house).await;
     let says = [id.as_str(), "pending", "failing_over"];
-    bad.refused(&path, "member", failover_body(), 409, &says).await;
+    bad.refused(&path, "member", failover_body(), 409, &says)
+        .await;
 }
 
 #[tokio::test]
@@ -160,7 +176,10 @@ async fn unreachable_keystone() {
         .send(Method::POST, &path, "other", failover_body())
         .await
         .expect(503);
-    assert_eq!(answer.message(), "The Keystone service is temporarily unavailable.");
+    assert_eq!(
+        answer.message(),
+        "The Keystone service is temporarily unavailable."
+    );
     house.outside.keystone.away.store(false, Ordering::SeqCst);
     assert_eq!(before, house.everything().await);
 }
@@ -169,10 +188,17 @@ async fn unreachable_keystone() {
 async fn unreachable_cloud() {
     let house = House::with_member(WEB).await;
     let bad = Bad::new(&house).await;
-    house.outside.clouds.away.lock().unwrap().insert("site-a".to_owned());
+    house
+        .outside
+        .clouds
+        .away
+        .lock()
+        .unwrap()
+        .insert("site-a".to_owned());
     let body = json!({"member": {"server_id": crate::fakes::DB}});
     let path = group_path("web", "/members");
-    bad.refused(&path, "member", body, 503, &["site-a does not answer"]).await;
+    bad.refused(&path, "member", body, 503, &["site-a does not answer"])
+        .await;
 }
 
 #[tokio::test]
@@ -181,9 +207,14 @@ async fn malformed_json() {
     let bad = Bad::new(&house).await;
     let path = group_path("web", "/action");
     let body = "{\"failover\": {\"type\": \"planned\"".to_owned();
-    bad.refused_text(&path, "member", body, 400, &["Malformed JSON", "line 1"]).await;
+    bad.refused_text(&path, "member", body, 400, &["Malformed JSON", "line 1"])
+        .await;
     let body = "{\"failover\": {\"type\": \"planned\", \"network_mapping\": 3}}".to_owned();
-    bad.refused_text(&path, "member", body, 400, &["failover.network_mapping"]).await;
+    bad.refused_text(&path, "member", body, 400, &["failover.network_mapping"])
+        .await;
+    let body = "{\"failover\": {\"type\": 3}}".to_owned();
+    bad.refused_text(&path, "member", body, 400, &["failover.type"])
+        .await;
 }
 
 #[tokio::test]
@@ -192,5 +223,6 @@ async fn oversized_body() {
     let bad = Bad::new(&house).await;
     let body = format!("{{\"failover\": \"{}\"}}", "x".repeat(MAX_BODY));
     let path = group_path("web", "/action");
-    bad.refused_text(&path, "member", body, 413, &["too large"]).await;
+    bad.refused_text(&path, "member", body, 413, &["too large"])
+        .await;
 }

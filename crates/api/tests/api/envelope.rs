@@ -122,14 +122,24 @@ async fn a_body_must_be_json_of_the_right_form_and_size() {
     let path = "/v1/admin/sites";
     let send = |body: String| house.send_text(Method::POST, path, "admin", body);
 
-    let malformed = send("{\"site\": {\"name\": }}".to_owned()).await.expect(400);
+    let malformed = send("{\"site\": {\"name\": }}".to_owned())
+        .await
+        .expect(400);
     assert_eq!(malformed.key(), "badRequest");
-    assert!(malformed.message().contains("line 1, column"), "{}", malformed.message());
+    assert!(
+        malformed.message().contains("line 1, column"),
+        "{}",
+        malformed.message()
+    );
 
-    let unknown = send("{\"site\": {\"nmae\": \"x\"}}".to_owned()).await.expect(400);
+    let unknown = send("{\"site\": {\"nmae\": \"x\"}}".to_owned())
+        .await
+        .expect(400);
     assert!(unknown.message().contains("nmae"), "{}", unknown.message());
 
-    let wrong = send("{\"site\": {\"name\": 7}}".to_owned()).await.expect(400);
+    let wrong = send("{\"site\": {\"name\": 7}}".to_owned())
+        .await
+        .expect(400);
     assert!(wrong.message().contains("site.name"), "{}", wrong.message());
 
     let large = send(" ".repeat(MAX_BODY + 1)).await.expect(413);

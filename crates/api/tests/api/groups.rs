@@ -17,7 +17,9 @@ async fn make(house: &House, token: &str, body: Value) -> crate::house::Answer {
 #[tokio::test]
 async fn a_member_makes_a_group() {
     let house = House::furnished().await;
-    let made = make(&house, "member", group_body("prod-web-app")).await.expect(201);
+    let made = make(&house, "member", group_body("prod-web-app"))
+        .await
+        .expect(201);
     let group = &made.body["protection_group"];
     assert_eq!(group["name"], "prod-web-app");
     assert_eq!(group["project_id"], PROJECT_A);
@@ -57,14 +59,42 @@ async fn a_wrong_group_is_refused_by_field() {
     let house = House::furnished().await;
     for (field, value, named) in [
         ("name", json!(""), "protection_group.name"),
-        ("primary_site", json!("site-x"), "protection_group.primary_site"),
-        ("secondary_site", json!("site-a"), "protection_group.secondary_site"),
-        ("replication_type", json!("weekly"), "protection_group.replication_type"),
-        ("replication_type", json!("sync"), "protection_group.volume_type"),
-        ("volume_type", json!("plain"), "protection_group.volume_type"),
+        (
+            "primary_site",
+            json!("site-x"),
+            "protection_group.primary_site",
+        ),
+        (
+            "secondary_site",
+            json!("site-a"),
+            "protection_group.secondary_site",
+        ),
+        (
+            "replication_type",
+            json!("weekly"),
+            "protection_group.replication_type",
+        ),
+        (
+            "replication_type",
+            json!("sync"),
+            "protection_group.volume_type",
+        ),
+        (
+            "volume_type",
+            json!("plain"),
+            "protection_group.volume_type",
+        ),
         ("volume_type", json!("tin"), "protection_group.volume_type"),
-        ("secondary_volume_type", json!("plain"), "protection_group.secondary_volume_type"),
-        ("network_mapping", json!({"net": "net"}), "protection_group.network_mapping"),
+        (
+            "secondary_volume_type",
+            json!("plain"),
+            "protection_group.secondary_volume_type",
+        ),
+        (
+            "network_mapping",
+            json!({"net": "net"}),
+            "protection_group.network_mapping",
+        ),
         ("colour", json!("red"), "colour"),
     ] {
         let mut body = group_body("web");
@@ -94,7 +124,9 @@ async fn a_group_needs_a_tenant_mapping_and_its_other_site() {
         .unwrap();
     let answer = make(&house, "member", group_body("web")).await.expect(409);
     assert!(
-        answer.message().contains("openstack dr tenant mapping create"),
+        answer
+            .message()
+            .contains("openstack dr tenant mapping create"),
         "{}",
         answer.message()
     );
@@ -119,7 +151,9 @@ async fn groups_are_listed_in_pages() {
         .await
         .expect(200);
     assert_eq!(names(&first.body), ["a", "b"]);
-    let next = first.body["protection_groups_links"][0]["href"].as_str().unwrap();
+    let next = first.body["protection_groups_links"][0]["href"]
+        .as_str()
+        .unwrap();
     let second = house.get(next, "member").await.expect(200);
     assert_eq!(names(&second.body), ["c"]);
     assert!(second.body.get("protection_groups_links").is_none());
@@ -130,11 +164,24 @@ async fn groups_are_listed_in_pages() {
         ("status=error", vec![]),
     ] {
         let path = format!("{}?{query}", groups_path());
-        assert_eq!(names(&house.get(&path, "reader").await.expect(200).body), found);
+        assert_eq!(
+            names(&house.get(&path, "reader").await.expect(200).body),
+            found
+        );
     }
-    for query in ["limit=0", "limit=x", "marker=nobody", "status=odd", "colour=red", "sort_key=x"] {
+    for query in [
+        "limit=0",
+        "limit=x",
+        "marker=nobody",
+        "status=odd",
+        "colour=red",
+        "sort_key=x",
+    ] {
         let path = format!("{}?{query}", groups_path());
-        assert_eq!(house.get(&path, "member").await.expect(400).key(), "badRequest");
+        assert_eq!(
+            house.get(&path, "member").await.expect(400).key(),
+            "badRequest"
+        );
     }
 }
 
@@ -146,11 +193,20 @@ async fn a_change_raises_the_version_and_needs_the_other_site() {
         .as_u64()
         .unwrap();
     let body = json!({"protection_group": {"name": "shop", "description": "the shop"}});
-    house.send(Method::PUT, &path, "reader", body.clone()).await.expect(403);
+    house
+        .send(Method::PUT, &path, "reader", body.clone())
+        .await
+        .expect(403);
     house.outside.peer.away.store(true, Ordering::SeqCst);
-    house.send(Method::PUT, &path, "member", body.clone()).await.expect(409);
+    house
+        .send(Method::PUT, &path, "member", body.clone())
+        .await
+        .expect(409);
     house.outside.peer.away.store(false, Ordering::SeqCst);
-    let changed = house.send(Method::PUT, &path, "member", body).await.expect(200);
+    let changed = house
+        .send(Method::PUT, &path, "member", body)
+        .await
+        .expect(200);
     let group = &changed.body["protection_group"];
     assert_eq!(group["name"], "shop");
     assert_eq!(group["description"], "the shop");
@@ -162,13 +218,27 @@ async fn a_change_raises_the_version_and_needs_the_other_site() {
 async fn a_deleted_group_is_gone_here_and_there() {
     let house = House::with_member(WEB).await;
     house
-        .send(Method::POST, &group_path("web", "/sync-force"), "member", json!({}))
+        .send(
+            Method::POST,
+            &group_path("web", "/sync-force"),
+            "member",
+            json!({}),
+        )
         .await
         .expect(202);
     assert_eq!(house.outside.peer.pushed.lock().unwrap().len(), 1);
-    house.delete(&group_path("web", ""), "reader").await.expect(403);
-    house.delete(&group_path("web", ""), "member").await.expect(204);
-    house.get(&group_path("web", ""), "member").await.expect(404);
+    house
+        .delete(&group_path("web", ""), "reader")
+        .await
+        .expect(403);
+    house
+        .delete(&group_path("web", ""), "member")
+        .await
+        .expect(204);
+    house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(404);
     assert_eq!(house.outside.peer.pushed.lock().unwrap().len(), 0);
 }
 
@@ -182,7 +252,10 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
     assert_eq!(policy["primary_fa_api_token"], "***");
     assert_eq!(policy["secondary_fa_api_token"], json!(null));
     assert_eq!(policy["rpo_minutes"], 15);
-    house.send(Method::POST, &path, "member", policy_body()).await.expect(409);
+    house
+        .send(Method::POST, &path, "member", policy_body())
+        .await
+        .expect(409);
     for (field, value) in [
         ("primary_fa_url", json!("mock://array-x")),
         ("secondary_fa_url", json!("mock://array-a")),
@@ -191,7 +264,10 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
         ("rpo_minutes", json!(-1)),
     ] {
         let body = json!({"policy": {field: value}});
-        let answer = house.send(Method::PUT, &path, "member", body).await.expect(400);
+        let answer = house
+            .send(Method::PUT, &path, "member", body)
+            .await
+            .expect(400);
         assert!(
             answer.message().contains(&format!("policy.{field}")),
             "{}",
@@ -199,7 +275,10 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
         );
     }
     let body = json!({"policy": {"rpo_minutes": 5, "primary_fa_api_token": null}});
-    let changed = house.send(Method::PUT, &path, "member", body).await.expect(200);
+    let changed = house
+        .send(Method::PUT, &path, "member", body)
+        .await
+        .expect(200);
     assert_eq!(changed.body["policy"]["rpo_minutes"], 5);
     assert_eq!(changed.body["policy"]["primary_fa_api_token"], json!(null));
     house.delete(&path, "reader").await.expect(403);
@@ -213,8 +292,14 @@ async fn mappings_are_replaced_by_field() {
     let house = House::with_group().await;
     let path = group_path("web", "/resource-mappings");
     let body = json!({"resource_mappings": {"flavor_mapping": {"1": "m1.tiny"}}});
-    house.send(Method::PUT, &path, "reader", body.clone()).await.expect(403);
-    let changed = house.send(Method::PUT, &path, "member", body).await.expect(200);
+    house
+        .send(Method::PUT, &path, "reader", body.clone())
+        .await
+        .expect(403);
+    let changed = house
+        .send(Method::PUT, &path, "member", body)
+        .await
+        .expect(200);
     let mappings = &changed.body["resource_mappings"];
     assert_eq!(mappings["network_mapping"], json!({NET_A: NET_B}));
     assert_eq!(mappings["flavor_mapping"], json!({"1": "m1.tiny"}));
@@ -227,24 +312,45 @@ async fn mappings_are_replaced_by_field() {
 #[tokio::test]
 async fn sync_status_compares_both_sites_and_sync_force_brings_them_together() {
     let house = House::with_group().await;
-    let status = house.get(&group_path("web", "/sync-status"), "reader").await.expect(200);
+    let status = house
+        .get(&group_path("web", "/sync-status"), "reader")
+        .await
+        .expect(200);
     assert_eq!(status.body["sync_status"]["status"], "OUT OF SYNC");
     assert_eq!(status.body["sync_status"]["last_push"], json!(null));
     let force = group_path("web", "/sync-force");
-    house.send(Method::POST, &force, "reader", json!({})).await.expect(403);
-    let forced = house.send(Method::POST, &force, "member", json!({})).await.expect(202);
+    house
+        .send(Method::POST, &force, "reader", json!({}))
+        .await
+        .expect(403);
+    let forced = house
+        .send(Method::POST, &force, "member", json!({}))
+        .await
+        .expect(202);
     let sync = &forced.body["sync_status"];
     assert_eq!(sync["status"], "IN SYNC");
     assert_eq!(sync["sites"][0]["site"], "site-a");
     assert_eq!(sync["sites"][0]["local"], true);
     assert_eq!(sync["sites"][0]["version"], sync["sites"][1]["version"]);
     assert_eq!(sync["last_push"]["result"], "OK");
-    let shown = house.get(&group_path("web", ""), "member").await.expect(200);
+    let shown = house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
     assert_eq!(shown.body["protection_group"]["sync_status"], "IN SYNC");
     house.outside.peer.away.store(true, Ordering::SeqCst);
-    let status = house.get(&group_path("web", "/sync-status"), "reader").await.expect(200);
+    let status = house
+        .get(&group_path("web", "/sync-status"), "reader")
+        .await
+        .expect(200);
     assert_eq!(status.body["sync_status"]["status"], "UNREACHABLE");
-    assert_eq!(status.body["sync_status"]["sites"][1]["version"], json!(null));
-    let forced = house.send(Method::POST, &force, "member", json!({})).await.expect(202);
+    assert_eq!(
+        status.body["sync_status"]["sites"][1]["version"],
+        json!(null)
+    );
+    let forced = house
+        .send(Method::POST, &force, "member", json!({}))
+        .await
+        .expect(202);
     assert_eq!(forced.body["sync_status"]["last_push"]["result"], "FAILED");
 }

@@ -174,13 +174,7 @@ impl House {
         self.send_text(method, path, token, body.to_string()).await
     }
 
-    pub async fn send_text(
-        &self,
-        method: Method,
-        path: &str,
-        token: &str,
-        body: String,
-    ) -> Answer {
+    pub async fn send_text(&self, method: Method, path: &str, token: &str, body: String) -> Answer {
         let headers = [
             ("x-auth-token", token),
             ("content-type", "application/json"),

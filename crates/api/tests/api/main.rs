@@ -20,3 +20,4 @@ mod metadata;
 mod openapi;
 mod operations;
 mod sites;
+mod two_sites;

@@ -34,10 +34,19 @@ async fn a_server_is_captured_whole() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|volume| (volume["id"].as_str().unwrap(), volume["boot"].as_bool().unwrap()))
+        .map(|volume| {
+            (
+                volume["id"].as_str().unwrap(),
+                volume["boot"].as_bool().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(volumes, [("vol-boot-ws1", true), ("vol-data-ws1", false)]);
-    let stored = house.database.group_show(&crate::fakes::PROJECT_A.into(), "web").await.unwrap();
+    let stored = house
+        .database
+        .group_show(&crate::fakes::PROJECT_A.into(), "web")
+        .await
+        .unwrap();
     let members = house.database.member_list(&stored.group.id).await.unwrap();
     let key = members[0].server.key_pair.as_ref().unwrap();
     assert_eq!(key.public_key.as_deref(), Some("ssh-ed25519 AAAA alice"));
@@ -47,7 +56,10 @@ async fn a_server_is_captured_whole() {
 async fn members_are_found_by_name_id_and_server() {
     let house = House::with_member(WEB).await;
     house.add(DB).await.expect(201);
-    let listed = house.get(&group_path("web", "/members"), "reader").await.expect(200);
+    let listed = house
+        .get(&group_path("web", "/members"), "reader")
+        .await
+        .expect(200);
     assert_eq!(listed.body["members"].as_array().unwrap().len(), 2);
     let id = listed.body["members"][0]["id"].as_str().unwrap();
     for name in ["db-server", id, DB] {
@@ -55,8 +67,14 @@ async fn members_are_found_by_name_id_and_server() {
         let shown = house.get(&path, "reader").await.expect(200);
         assert_eq!(shown.body["member"]["server_id"], DB);
     }
-    house.get(&group_path("web", "/members/nobody"), "member").await.expect(404);
-    let group = house.get(&group_path("web", ""), "member").await.expect(200);
+    house
+        .get(&group_path("web", "/members/nobody"), "member")
+        .await
+        .expect(404);
+    let group = house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
     assert_eq!(group.body["protection_group"]["member_count"], 2);
 }
 
@@ -85,10 +103,20 @@ async fn user_data_comes_from_the_request_where_the_cloud_hides_it() {
     let house = House::with_group().await;
     let path = group_path("web", "/members");
     let body = |data: &str| json!({"member": {"server_id": WEB, "user_data": data}});
-    let bad = house.send(Method::POST, &path, "member", body("#cloud-config")).await.expect(400);
+    let bad = house
+        .send(Method::POST, &path, "member", body("#cloud-config"))
+        .await
+        .expect(400);
     assert!(bad.message().contains("user_data"));
-    house.send(Method::POST, &path, "member", body("I2Nsb3Vk")).await.expect(201);
-    let stored = house.database.group_show(&crate::fakes::PROJECT_A.into(), "web").await.unwrap();
+    house
+        .send(Method::POST, &path, "member", body("I2Nsb3Vk"))
+        .await
+        .expect(201);
+    let stored = house
+        .database
+        .group_show(&crate::fakes::PROJECT_A.into(), "web")
+        .await
+        .unwrap();
     let members = house.database.member_list(&stored.group.id).await.unwrap();
     assert_eq!(members[0].server.user_data.as_deref(), Some("I2Nsb3Vk"));
 }

@@ -15,10 +15,15 @@ async fn pushed(house: &House, version: u64) -> (String, Value) {
         .group_show(&PROJECT_A.into(), "web")
         .await
         .unwrap();
-    let document = house.database.metadata_document(&stored.group.id).await.unwrap();
+    let document = house
+        .database
+        .metadata_document(&stored.group.id)
+        .await
+        .unwrap();
     let mut document = document.to_json().unwrap();
     document["group"]["version"] = json!(version);
-    let body = json!({"metadata": {"version": version, "origin_site": "site-b", "document": document}});
+    let body =
+        json!({"metadata": {"version": version, "origin_site": "site-b", "document": document}});
     (stored.group.id.to_string(), body)
 }
 
@@ -38,10 +43,16 @@ async fn newer_metadata_is_taken_over() {
     let taken = put(&house, &id, "service", body.clone()).await.expect(200);
     assert_eq!(taken.body, json!({"metadata": {"version": 9}}));
     put(&house, &id, "service", body.clone()).await.expect(200);
-    let group = house.get(&group_path("renamed", ""), "member").await.expect(200);
+    let group = house
+        .get(&group_path("renamed", ""), "member")
+        .await
+        .expect(200);
     assert_eq!(group.body["protection_group"]["version"], 9);
     assert_eq!(group.body["protection_group"]["sync_status"], "IN SYNC");
-    let listed = house.get(&group_path("renamed", "/members"), "member").await.expect(200);
+    let listed = house
+        .get(&group_path("renamed", "/members"), "member")
+        .await
+        .expect(200);
     assert_eq!(listed.body["members"].as_array().unwrap().len(), 1);
 
     body["metadata"]["document"]["group"]["name"] = json!("other");
@@ -53,16 +64,25 @@ async fn newer_metadata_is_taken_over() {
 async fn metadata_must_be_of_this_group_and_these_sites() {
     let house = House::with_member(WEB).await;
     let (id, body) = pushed(&house, 9).await;
-    put(&house, "7a3f2c11-0001-4b22-a918-0000000000ff", "service", body.clone())
-        .await
-        .expect(400);
+    put(
+        &house,
+        "7a3f2c11-0001-4b22-a918-0000000000ff",
+        "service",
+        body.clone(),
+    )
+    .await
+    .expect(400);
     let mut own = body.clone();
     own["metadata"]["origin_site"] = json!("site-a");
     put(&house, &id, "service", own).await.expect(400);
     let mut broken = body;
     broken["metadata"]["document"]["group"]["status"] = json!("glorious");
     let answer = put(&house, &id, "service", broken).await.expect(400);
-    assert!(answer.message().starts_with("metadata.document"), "{}", answer.message());
+    assert!(
+        answer.message().starts_with("metadata.document"),
+        "{}",
+        answer.message()
+    );
 }
 
 #[tokio::test]
@@ -83,5 +103,8 @@ async fn a_withdrawn_group_is_forgotten() {
     house.delete(&path, "member").await.expect(403);
     house.delete(&path, "service").await.expect(204);
     house.delete(&path, "service").await.expect(204);
-    house.get(&group_path("web", ""), "member").await.expect(404);
+    house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(404);
 }

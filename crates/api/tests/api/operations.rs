@@ -47,7 +47,11 @@ async fn settle(house: &House, failed: &[&str]) {
         .map(|step| {
             let bad = failed.iter().any(|word| step.key.starts_with(word));
             let progress = StepProgress {
-                state: if bad { StepState::Failed } else { StepState::Done },
+                state: if bad {
+                    StepState::Failed
+                } else {
+                    StepState::Done
+                },
                 error: bad.then(|| "Cinder timeout after 300s".to_owned()),
                 error_code: bad.then_some(Code::Timeout),
                 started_at: Some(now),
@@ -147,7 +151,10 @@ async fn operations_are_filtered_and_paged() {
             .collect()
     };
     assert_eq!(list("").await.len(), 2);
-    assert_eq!(list("?protection_group=web&status=completed").await, [id.as_str()]);
+    assert_eq!(
+        list("?protection_group=web&status=completed").await,
+        [id.as_str()]
+    );
     assert_eq!(list("?operation_type=cleanup").await, [child]);
     assert_eq!(list("?status=pending").await, [child]);
     assert!(list("?protection_group=nothing").await.is_empty());
@@ -183,10 +190,18 @@ async fn cleanup_takes_up_what_failed() {
     assert!(started.header("location").ends_with(child.as_str()));
 
     let again = cleanup(&house, &id, "member").await.expect(409);
-    assert!(again.message().contains(child.as_str()), "{}", again.message());
+    assert!(
+        again.message().contains(child.as_str()),
+        "{}",
+        again.message()
+    );
     settle(&house, &[]).await;
     let nested = cleanup(&house, &child, "member").await.expect(409);
-    assert!(nested.message().contains(id.as_str()), "{}", nested.message());
+    assert!(
+        nested.message().contains(id.as_str()),
+        "{}",
+        nested.message()
+    );
 }
 
 #[tokio::test]
@@ -214,6 +229,11 @@ async fn cleanup_is_refused_with_the_contracts_words() {
     settle(&house, &["delete_source_vm"]).await;
     house.outside.peer.away.store(true, Ordering::SeqCst);
     let alone = cleanup(&house, &id, "member").await.expect(409);
-    assert_eq!(alone.message(), "Remote site unreachable — metadata sync required");
-    cleanup(&house, &"op-nothing".into(), "member").await.expect(404);
+    assert_eq!(
+        alone.message(),
+        "Remote site unreachable — metadata sync required"
+    );
+    cleanup(&house, &"op-nothing".into(), "member")
+        .await
+        .expect(404);
 }

@@ -28,9 +28,16 @@ async fn an_administrator_registers_a_site_and_never_sees_the_password() {
     let id = site["id"].as_str().unwrap();
     for name in ["site-a", id] {
         let path = format!("/v1/admin/sites/{name}");
-        assert_eq!(&house.get(&path, "admin").await.expect(200).body["site"], site);
+        assert_eq!(
+            &house.get(&path, "admin").await.expect(200).body["site"],
+            site
+        );
     }
-    let password = house.database.site_password(&"site-a".into()).await.unwrap();
+    let password = house
+        .database
+        .site_password(&"site-a".into())
+        .await
+        .unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "hunter2");
 }
 
@@ -85,7 +92,12 @@ async fn a_bad_site_is_refused_by_field() {
 async fn a_name_is_taken_once() {
     let house = House::furnished().await;
     let answer = house
-        .send(Method::POST, "/v1/admin/sites", "admin", site_body("site-a"))
+        .send(
+            Method::POST,
+            "/v1/admin/sites",
+            "admin",
+            site_body("site-a"),
+        )
         .await
         .expect(409);
     assert_eq!(answer.key(), "conflictingRequest");
@@ -97,13 +109,23 @@ async fn a_site_changes_by_field_and_clears_by_null() {
     let house = House::furnished().await;
     let path = "/v1/admin/sites/site-b";
     let body = json!({"site": {"description": "the other one", "region_name": "two"}});
-    let changed = house.send(Method::PUT, path, "admin", body).await.expect(200);
+    let changed = house
+        .send(Method::PUT, path, "admin", body)
+        .await
+        .expect(200);
     assert_eq!(changed.body["site"]["description"], "the other one");
     let body = json!({"site": {"region_name": null, "password": "changed"}});
-    let changed = house.send(Method::PUT, path, "admin", body).await.expect(200);
+    let changed = house
+        .send(Method::PUT, path, "admin", body)
+        .await
+        .expect(200);
     assert_eq!(changed.body["site"]["region_name"], json!(null));
     assert_eq!(changed.body["site"]["description"], "the other one");
-    let password = house.database.site_password(&"site-b".into()).await.unwrap();
+    let password = house
+        .database
+        .site_password(&"site-b".into())
+        .await
+        .unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "changed");
     house
         .send(Method::PUT, path, "member", json!({"site": {}}))
@@ -114,10 +136,19 @@ async fn a_site_changes_by_field_and_clears_by_null() {
 #[tokio::test]
 async fn a_site_in_use_stays() {
     let house = House::with_group().await;
-    let answer = house.delete("/v1/admin/sites/site-b", "admin").await.expect(409);
+    let answer = house
+        .delete("/v1/admin/sites/site-b", "admin")
+        .await
+        .expect(409);
     assert!(answer.message().contains("in use"), "{}", answer.message());
-    house.delete("/v1/admin/sites/site-c", "admin").await.expect(404);
-    house.delete("/v1/admin/sites/site-b", "member").await.expect(403);
+    house
+        .delete("/v1/admin/sites/site-c", "admin")
+        .await
+        .expect(404);
+    house
+        .delete("/v1/admin/sites/site-b", "member")
+        .await
+        .expect(403);
 
     let house = House::new().await;
     let body = site_body("site-c");
@@ -125,8 +156,14 @@ async fn a_site_in_use_stays() {
         .send(Method::POST, "/v1/admin/sites", "admin", body)
         .await
         .expect(201);
-    house.delete("/v1/admin/sites/site-c", "admin").await.expect(204);
-    house.get("/v1/admin/sites/site-c", "admin").await.expect(404);
+    house
+        .delete("/v1/admin/sites/site-c", "admin")
+        .await
+        .expect(204);
+    house
+        .get("/v1/admin/sites/site-c", "admin")
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
@@ -144,13 +181,30 @@ async fn validation_reports_checks_and_the_site_s_state() {
         .collect();
     assert_eq!(
         names,
-        ["keystone", "role", "compute", "volume", "network", "image", "volume_types"]
+        [
+            "keystone",
+            "role",
+            "compute",
+            "volume",
+            "network",
+            "image",
+            "volume_types"
+        ]
     );
-    house.outside.clouds.away.lock().unwrap().insert("site-b".to_owned());
+    house
+        .outside
+        .clouds
+        .away
+        .lock()
+        .unwrap()
+        .insert("site-b".to_owned());
     let bad = send("admin").await.expect(200);
     assert_eq!(bad.body["validation"]["valid"], false);
     assert_eq!(bad.body["validation"]["checks"][0]["name"], "keystone");
-    let site = house.get("/v1/admin/sites/site-b", "admin").await.expect(200);
+    let site = house
+        .get("/v1/admin/sites/site-b", "admin")
+        .await
+        .expect(200);
     assert_eq!(site.body["site"]["status"], "unreachable");
     send("member").await.expect(403);
 }
@@ -163,11 +217,22 @@ async fn volume_types_show_why_they_cannot_be_used() {
     let types = types.body["volume_types"].as_array().unwrap();
     assert_eq!(types[0]["name"], "plain");
     assert_eq!(types[0]["eligible"], false);
-    assert!(types[0]["reason"].as_str().unwrap().contains("replication_enabled"));
+    assert!(
+        types[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("replication_enabled")
+    );
     assert_eq!(types[1]["eligible"], true);
     assert_eq!(types[1]["replication_type"], "async");
     assert_eq!(types[1]["reason"], json!(null));
-    house.outside.clouds.away.lock().unwrap().insert("site-a".to_owned());
+    house
+        .outside
+        .clouds
+        .away
+        .lock()
+        .unwrap()
+        .insert("site-a".to_owned());
     house.get(path, "admin").await.expect(503);
 }
 
@@ -176,11 +241,20 @@ async fn a_tenant_mapping_grants_the_service_user_its_role_on_both_sites() {
     let house = House::furnished().await;
     let granted = house.outside.clouds.granted.lock().unwrap().clone();
     let want = |site: &str, project: &str| (site.to_owned(), project.to_owned());
-    assert_eq!(granted, [want("site-a", PROJECT_A), want("site-b", PROJECT_B)]);
-    let listed = house.get("/v1/admin/tenant-mappings", "admin").await.expect(200);
+    assert_eq!(
+        granted,
+        [want("site-a", PROJECT_A), want("site-b", PROJECT_B)]
+    );
+    let listed = house
+        .get("/v1/admin/tenant-mappings", "admin")
+        .await
+        .expect(200);
     let mapping = &listed.body["tenant_mappings"][0];
     assert_eq!(mapping["secondary_project_id"], PROJECT_B);
-    let path = format!("/v1/admin/tenant-mappings/{}", mapping["id"].as_str().unwrap());
+    let path = format!(
+        "/v1/admin/tenant-mappings/{}",
+        mapping["id"].as_str().unwrap()
+    );
     house.get(&path, "admin").await.expect(200);
     house.get(&path, "member").await.expect(403);
     house.delete(&path, "admin").await.expect(204);
@@ -203,7 +277,12 @@ async fn a_tenant_mapping_needs_projects_that_exist() {
         (PROJECT_A, "site-b", "project", 409),
     ] {
         let answer = house
-            .send(Method::POST, "/v1/admin/tenant-mappings", "admin", body(primary, site))
+            .send(
+                Method::POST,
+                "/v1/admin/tenant-mappings",
+                "admin",
+                body(primary, site),
+            )
             .await
             .expect(status);
         assert!(answer.message().contains(field), "{}", answer.message());
@@ -213,5 +292,8 @@ async fn a_tenant_mapping_needs_projects_that_exist() {
         .send(Method::POST, path, "member", body(OTHER_PROJECT, "site-b"))
         .await
         .expect(403);
-    house.get(&group_path("web", ""), "member").await.expect(404);
+    house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(404);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use protector_core::{
     group::GroupStatus,
-    operation::{MapKind, OperationState, StepState},
+    operation::{MapKind, OperationState, StepState, steps_failed},
     runbook::Step,
 };
 
@@ -28,6 +28,23 @@ pub fn check(outcome: &Outcome) -> Vec<Violation> {
     }
     deletions_agree_with_the_record(outcome, &mut violations);
     no_bytes_lost(outcome, &mut violations);
+    violations
+}
+
+/// A fault that passes never keeps a failover from its purpose: it completes, and nothing is left on the source.
+pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let operation = &outcome.record.operation;
+    if operation.state != OperationState::Completed {
+        violations.push(format!(
+            "the operation is {} for a fault that passes: {}",
+            operation.state.as_str(),
+            operation.error.as_deref().unwrap_or("no reason given")
+        ));
+    }
+    for failed in steps_failed(&outcome.record.steps) {
+        violations.push(format!("{} failed: {}", failed.step, failed.error));
+    }
     violations
 }
 

@@ -11,7 +11,7 @@ mod watch;
 mod world;
 
 pub use fault::{Fault, FaultPoint, Injector};
-pub use invariant::{Violation, check};
+pub use invariant::{Violation, check, reached_its_purpose};
 pub use world::{CloudFacts, Outcome, World, WorldOptions};
 
 /// One schedule: what goes wrong, and where.
@@ -44,16 +44,21 @@ pub async fn walk(options: &WorldOptions) -> Report {
         calls: outcome.calls,
         violations: Vec::new(),
     };
-    note(&mut report, calm, check(&outcome));
+    note(&mut report, calm, &outcome);
     for schedule in schedules(outcome.writes, outcome.calls) {
         let outcome = World::build(options, schedule.clone()).run().await;
         report.schedules += 1;
-        note(&mut report, schedule, check(&outcome));
+        note(&mut report, schedule, &outcome);
     }
     report
 }
 
-fn note(report: &mut Report, schedule: Schedule, violations: Vec<Violation>) {
+fn note(report: &mut Report, schedule: Schedule, outcome: &Outcome) {
+    let mut violations = check(outcome);
+    let lasting = matches!(schedule.fault, Some((Fault::Forbidden, _)));
+    if !lasting {
+        violations.extend(reached_its_purpose(outcome));
+    }
     if !violations.is_empty() {
         report.violations.push((schedule, violations));
     }

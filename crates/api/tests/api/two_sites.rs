@@ -1,0 +1,463 @@
+//! Two protectors on two simulated clouds, over the client's real calls: what the fakes of the other tests stand for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use http::{HeaderMap, Method, header::CONTENT_TYPE};
+use protector_api::{
+    App, Settings, TokenMemory, TokenValidator,
+    keystone_tokens::KeystoneTokens,
+    openstack_clouds::OpenStackClouds,
+    openstack_peer::OpenStackPeer,
+    router,
+    site_sessions::{SiteSessions, Wires},
+};
+use protector_core::site::Site;
+use protector_openstack::{
+    cloud::Cloud,
+    error::CloudError,
+    options::ClientOptions,
+    transport::{Request, Response, Transport, TransportError},
+};
+use protector_oslo::policy::Enforcer;
+use protector_sim::{
+    backend::MemBackend,
+    cloud::{CloudOptions, ServiceSeed, SimCloud},
+    in_process::{Calm, InProcess},
+};
+use protector_store::{Database, KeyRepository, PoolOptions};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use crate::{
+    fakes::{CountedIds, FakeArrays, FixedClock},
+    house::{Answer, failover_body, policy_body},
+};
+
+const SITES: [&str; 2] = ["site-a", "site-b"];
+
+/// The network between everything: the clouds, and the protectors by their host names.
+struct World {
+    clouds: InProcess,
+    protectors: Mutex<BTreeMap<String, Router>>,
+}
+
+#[async_trait]
+impl Transport for World {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let Some(rest) = request.url.strip_prefix("http://protector-") else {
+            return self.clouds.send(request).await;
+        };
+        let site = rest.split(':').next().unwrap();
+        let protector = self.protectors.lock().unwrap().get(site).cloned();
+        let Some(protector) = protector else {
+            return Err(TransportError::Unreachable("connection refused".to_owned()));
+        };
+        let mut sent = http::Request::builder()
+            .method(request.method)
+            .uri(&request.url)
+            .body(Body::from(request.body))
+            .unwrap();
+        *sent.headers_mut() = request.headers;
+        let response = protector.oneshot(sent).await.unwrap();
+        Ok(Response {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: axum::body::to_bytes(response.into_body(), 1 << 24)
+                .await
+                .unwrap(),
+        })
+    }
+}
+
+struct OneWire(Arc<dyn Transport>);
+
+impl Wires for OneWire {
+    fn wire(&self, _cacert: Option<&std::path::Path>) -> Result<Arc<dyn Transport>, CloudError> {
+        Ok(self.0.clone())
+    }
+}
+
+struct Protector {
+    router: Router,
+    sessions: Arc<SiteSessions>,
+    _dir: TempDir,
+}
+
+fn registration(name: &str) -> Value {
+    json!({"site": {
+        "name": name, "auth_url": format!("http://{name}.test/identity"),
+        "username": "protector", "password": "protector",
+    }})
+}
+
+fn site(name: &str) -> Site {
+    Site {
+        id: name.into(),
+        name: name.into(),
+        description: None,
+        auth_url: format!("http://{name}.test/identity/v3"),
+        region_name: None,
+        interface: "public".to_owned(),
+        username: "protector".to_owned(),
+        user_domain_name: "Default".to_owned(),
+        project_name: "service".to_owned(),
+        project_domain_name: "Default".to_owned(),
+        cacert: None,
+        status: protector_core::site::SiteStatus::Active,
+        created_at: protector_core::clock::Clock::now(&FixedClock),
+        updated_at: protector_core::clock::Clock::now(&FixedClock),
+    }
+}
+
+/// The three forms that an endpoint in a catalogue may have are spread over the sites.
+fn cloud(name: &str, endpoint: &str) -> Arc<Mutex<SimCloud>> {
+    let base = format!("http://{name}.test");
+    let mut options = CloudOptions::demo(name, &base).with_fleet(2);
+    options.services.push(ServiceSeed {
+        name: "protector".to_owned(),
+        service_type: "protector".to_owned(),
+        url: endpoint.to_owned(),
+    });
+    Arc::new(Mutex::new(SimCloud::new(
+        options,
+        Box::new(MemBackend::default()),
+    )))
+}
+
+async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
+    let dir = TempDir::new().unwrap();
+    let keys = dir.path().join("keys");
+    KeyRepository::setup(&keys).unwrap();
+    let url = format!("sqlite://{}", dir.path().join("db.sqlite").display());
+    let database = Database::connect(&SecretString::from(url), PoolOptions::default())
+        .await
+        .unwrap()
+        .with_keys(KeyRepository::open(&keys).unwrap());
+    database.migrate().await.unwrap();
+    let options = ClientOptions {
+        deadline: Duration::from_secs(20),
+        ..ClientOptions::default()
+    };
+    let sessions = Arc::new(SiteSessions::new(
+        database.clone(),
+        Arc::new(OneWire(world.clone())),
+        options,
+    ));
+    let password = SecretString::from("protector");
+    let keystone = sessions.cloud_of(&site(name), &password, None).unwrap();
+    let router = router(App {
+        database,
+        rules: Enforcer::open(dir.path().join("policy.yaml")).unwrap(),
+        tokens: TokenValidator::new(
+            Arc::new(KeystoneTokens::new(keystone)),
+            Arc::new(FixedClock),
+            TokenMemory::default(),
+        ),
+        clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
+        peer: Arc::new(OpenStackPeer::new(sessions.clone())),
+        storage: Arc::new(FakeArrays),
+        clock: Arc::new(FixedClock),
+        ids: Arc::new(CountedIds::default()),
+        settings: Settings {
+            site_name: name.into(),
+            public_endpoint: None,
+            max_limit: 1000,
+            max_body_bytes: 114_688,
+            www_authenticate_uri: "http://keystone".to_owned(),
+            retain_source_volumes: false,
+            cleanup_requires_peer: true,
+        },
+    });
+    Protector {
+        router,
+        sessions,
+        _dir: dir,
+    }
+}
+
+struct TwoSites {
+    world: Arc<World>,
+    protectors: Vec<Protector>,
+}
+
+impl TwoSites {
+    async fn new() -> Self {
+        let clouds = vec![
+            cloud("site-a", "http://protector-site-a:8788"),
+            cloud("site-b", "http://protector-site-b:8788/v1/%(project_id)s"),
+        ];
+        let world = Arc::new(World {
+            clouds: InProcess::new(clouds, Arc::new(Calm)),
+            protectors: Mutex::default(),
+        });
+        let transport: Arc<dyn Transport> = world.clone();
+        let mut protectors = Vec::new();
+        for name in SITES {
+            let made = protector(name, &transport).await;
+            let mut known = world.protectors.lock().unwrap();
+            known.insert(name.to_owned(), made.router.clone());
+            drop(known);
+            protectors.push(made);
+        }
+        Self { world, protectors }
+    }
+
+    async fn token(&self, site: &str, user: &str, project: &str) -> String {
+        let body = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": user, "password": user, "domain": {"name": "Default"}}}},
+            "scope": {"project": {"name": project, "domain": {"name": "Default"}}},
+        }});
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+        let answer = self
+            .world
+            .send(Request {
+                method: Method::POST,
+                url: format!("http://{site}.test/identity/v3/auth/tokens"),
+                headers,
+                body: body.to_string().into(),
+                timeout: Duration::from_secs(10),
+            })
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 201);
+        answer.headers["x-subject-token"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    async fn send(
+        &self,
+        place: usize,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> Answer {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-auth-token", token)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let router = self.protectors[place].router.clone();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let headers = response.headers().clone();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)
+            .await
+            .unwrap();
+        Answer {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        }
+    }
+
+    fn admin_of(&self, name: &str) -> Cloud {
+        let password = SecretString::from("protector");
+        self.protectors[0]
+            .sessions
+            .cloud_of(&site(name), &password, None)
+            .unwrap()
+    }
+
+    async fn project(&self, site: &str) -> String {
+        let found = self.admin_of(site).identity().find_project("demo").await;
+        found.unwrap().unwrap().id.to_string()
+    }
+
+    async fn network(&self, site: &str) -> String {
+        let found = self
+            .admin_of(site)
+            .network()
+            .networks(Some("demo-net"))
+            .await;
+        found.unwrap()[0].id.to_string()
+    }
+
+    /// Sites and the tenant's mapping, on both protectors, with the same ids.
+    async fn furnish(&self) {
+        let ids: Vec<String> = (1..=2)
+            .map(|n| format!("7a3f2c11-0001-4b22-a918-00000000000{n}"))
+            .collect();
+        let (project_a, project_b) = (self.project("site-a").await, self.project("site-b").await);
+        for (place, local) in SITES.iter().enumerate() {
+            let admin = self.token(local, "admin", "admin").await;
+            for (name, id) in SITES.iter().zip(&ids) {
+                let mut body = registration(name);
+                body["site"]["id"] = json!(id);
+                self.send(place, Method::POST, "/v1/admin/sites", &admin, body)
+                    .await
+                    .expect(201);
+            }
+            let mapping = json!({"tenant_mapping": {
+                "primary_site": "site-a", "primary_project_id": project_a,
+                "secondary_site": "site-b", "secondary_project_id": project_b,
+            }});
+            let path = "/v1/admin/tenant-mappings";
+            self.send(place, Method::POST, path, &admin, mapping)
+                .await
+                .expect(201);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_site_is_validated_on_a_cloud() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let admin = sites.token("site-a", "admin", "admin").await;
+    for name in SITES {
+        let path = format!("/v1/admin/sites/{name}/validate");
+        let found = sites
+            .send(0, Method::POST, &path, &admin, json!({}))
+            .await
+            .expect(200);
+        assert_eq!(found.body["validation"]["valid"], true, "{}", found.body);
+    }
+    let path = "/v1/admin/sites/site-b";
+    let body = json!({"site": {"password": "wrong"}});
+    sites
+        .send(0, Method::PUT, path, &admin, body)
+        .await
+        .expect(200);
+    let path = format!("{path}/validate");
+    let found = sites
+        .send(0, Method::POST, &path, &admin, json!({}))
+        .await
+        .expect(200);
+    let check = &found.body["validation"]["checks"][0];
+    assert_eq!(check["ok"], false);
+    assert!(check["detail"].as_str().unwrap().contains("401"), "{check}");
+    assert!(!found.body.to_string().contains("wrong\""));
+}
+
+#[tokio::test]
+async fn a_group_is_protected_pushed_and_failed_over() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let token = sites.token("site-a", "demo", "demo").await;
+    let project = sites.project("site-a").await;
+    let groups = format!("/v1/{project}/protection-groups");
+    let (net_a, net_b) = (sites.network("site-a").await, sites.network("site-b").await);
+    let body = json!({"protection_group": {
+        "name": "web", "primary_site": "site-a", "secondary_site": "site-b",
+        "replication_type": "async", "volume_type": "replicated",
+        "network_mapping": {net_a: net_b},
+    }});
+    sites
+        .send(0, Method::POST, &groups, &token, body)
+        .await
+        .expect(201);
+    let policy = format!("{groups}/web/policy");
+    sites
+        .send(0, Method::POST, &policy, &token, policy_body())
+        .await
+        .expect(201);
+
+    let tenant = sites.protectors[0]
+        .sessions
+        .tenant(&"site-a".into(), &project.as_str().into())
+        .await
+        .unwrap();
+    let servers = tenant
+        .compute()
+        .servers(&protector_openstack::compute::ServerFilter::all())
+        .await
+        .unwrap();
+    let server = servers[0].id.to_string();
+    let members = format!("{groups}/web/members");
+    let body = json!({"member": {"server_id": server}});
+    let added = sites
+        .send(0, Method::POST, &members, &token, body)
+        .await
+        .expect(201);
+    let member = &added.body["member"];
+    assert_eq!(member["flavor"]["name"], "small");
+    assert_eq!(member["networks"].as_array().unwrap().len(), 1);
+    let devices: Vec<(&str, bool)> = member["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| {
+            (
+                volume["device"].as_str().unwrap(),
+                volume["boot"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(devices, [("/dev/vda", true), ("/dev/vdb", false)]);
+
+    let force = format!("{groups}/web/sync-force");
+    let forced = sites
+        .send(0, Method::POST, &force, &token, json!({}))
+        .await
+        .expect(202);
+    assert_eq!(
+        forced.body["sync_status"]["status"], "IN SYNC",
+        "{}",
+        forced.body
+    );
+    let there = sites.token("site-b", "demo", "demo").await;
+    let other = format!(
+        "/v1/{}/protection-groups/web",
+        sites.project("site-b").await
+    );
+    let shown = sites
+        .send(1, Method::GET, &other, &there, Value::Null)
+        .await
+        .expect(200);
+    let group = &shown.body["protection_group"];
+    assert_eq!(group["member_count"], 1);
+    assert_eq!(group["current_primary_site"], "site-a");
+
+    let action = format!("{groups}/web/action");
+    sites
+        .send(0, Method::POST, &action, &token, failover_body())
+        .await
+        .expect(202);
+}
+
+#[tokio::test]
+async fn a_protector_that_is_down_blocks_changes() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    sites.world.protectors.lock().unwrap().remove("site-b");
+    let token = sites.token("site-a", "demo", "demo").await;
+    let groups = format!("/v1/{}/protection-groups", sites.project("site-a").await);
+    let body = json!({"protection_group": {
+        "name": "web", "primary_site": "site-a", "secondary_site": "site-b",
+        "replication_type": "async", "volume_type": "replicated",
+    }});
+    let answer = sites
+        .send(0, Method::POST, &groups, &token, body)
+        .await
+        .expect(409);
+    assert_eq!(
+        answer.message(),
+        "Remote site unreachable — metadata sync required"
+    );
+}
+
+#[tokio::test]
+async fn a_token_of_the_other_cloud_is_no_token_here() {
+    let sites = TwoSites::new().await;
+    let token = sites.token("site-b", "demo", "demo").await;
+    let groups = format!("/v1/{}/protection-groups", sites.project("site-b").await);
+    sites
+        .send(0, Method::GET, &groups, &token, Value::Null)
+        .await
+        .expect(401);
+}
