@@ -40,6 +40,23 @@ impl OpenStackClouds {
         Self { sessions }
     }
 
+    /// Nova shows a server's user data and root device to administrators only. Where even they cannot be asked, the
+    /// server is taken as the tenant sees it.
+    async fn see_as_admin(&self, site: &SiteName, server: &mut Server) {
+        let seen = async {
+            let compute = self.sessions.admin(site).await?.compute();
+            found(site, compute.server(&server.id).await)
+        };
+        match seen.await {
+            Ok(Some(whole)) if whole.project_id == server.project_id => {
+                server.user_data = server.user_data.take().or(whole.user_data);
+                server.root_device_name = server.root_device_name.take().or(whole.root_device_name);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::info!(%error, "a server's user data cannot be read as admin"),
+        }
+    }
+
     async fn tenant(&self, scope: &SiteScope) -> Result<Cloud, CloudError> {
         self.sessions.tenant(&scope.site, &scope.project_id).await
     }
@@ -63,9 +80,12 @@ impl Clouds for OpenStackClouds {
     ) -> Result<Option<FoundServer>, CloudError> {
         let site = &scope.site;
         let compute = self.tenant(scope).await?.compute();
-        let Some(server) = found(site, compute.server(id).await)? else {
+        let Some(mut server) = found(site, compute.server(id).await)? else {
             return Ok(None);
         };
+        if server.user_data.is_none() || server.root_device_name.is_none() {
+            self.see_as_admin(site, &mut server).await;
+        }
         let (attachments, interfaces, flavors) = surroundings(&compute, id)
             .await
             .map_err(|error| told(site, &error))?;

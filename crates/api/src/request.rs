@@ -95,3 +95,46 @@ pub fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
         .unwrap_or("no message");
     ApiError::internal(format!("a handler panicked: {what}")).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+
+    use axum::{Router, routing::get};
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_like_any_defect() {
+        let router = Router::new()
+            .route(
+                "/",
+                get(async || -> () { panic_any("password=hunter2".to_owned()) }),
+            )
+            .layer(CatchPanicLayer::custom(answer_panic));
+        let request = http::Request::builder().body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.starts_with("{\"serviceFault\""), "{body}");
+        assert!(!body.contains("hunter2"), "{body}");
+    }
+
+    #[test]
+    fn only_a_wellformed_request_id_is_taken_from_the_caller() {
+        let local = RequestId::from_uuid(uuid::Uuid::nil());
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            REQUEST_ID_HEADER,
+            HeaderValue::from_static("req-7a3f2c11-0001-4b22-a918-000000000001"),
+        );
+        assert!(RequestContext::of(&headers, local).global.is_some());
+        headers.insert(REQUEST_ID_HEADER, HeaderValue::from_static("req-forged"));
+        assert!(RequestContext::of(&headers, local).global.is_none());
+    }
+}

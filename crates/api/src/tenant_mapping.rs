@@ -130,11 +130,11 @@ pub async fn show(
     }))
 }
 
-/// Removes a mapping that no protection group needs. The roles stay: an administrator may have given them before.
+/// Removes a mapping. Groups that were made with it stay, and so do the roles: an administrator may have given them
+/// before.
 #[utoipa::path(delete, path = "/v1/admin/tenant-mappings/{mapping}", operation_id = "tenant_mapping_delete", tag = "tenant mappings",
     params(("mapping" = String, Path, description = "Id")),
-    responses((status = 204, description = "Removed"), (status = 404, description = "No such mapping"),
-        (status = 409, description = "Protection groups need it")))]
+    responses((status = 204, description = "Removed"), (status = 404, description = "No such mapping")))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,

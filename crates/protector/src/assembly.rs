@@ -3,17 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use protector_api::{
+    assemble::{client_options, http_options},
+    site_sessions::{HttpWires, SiteSessions},
+};
 use protector_array::MockStorageDriver;
 use protector_core::storage::StorageDriver;
-use protector_openstack::{
-    http_transport::{HttpOptions, HttpTransport},
-    options::ClientOptions,
-    retry::RetryPolicy,
-};
+use protector_openstack::options::ClientOptions;
 use protector_oslo::{Config, config::StorageDriverName};
 use protector_store::{Database, KeyRepository, PoolOptions};
-
-use crate::site_clouds::Transports;
 
 /// Chooses *ring* for every TLS connection of the process. To be called once, first.
 pub fn choose_tls_provider() {
@@ -86,42 +84,15 @@ pub async fn storage(config: &Config) -> anyhow::Result<Arc<dyn StorageDriver>> 
     }
 }
 
-/// How the clouds are called, as `[openstack]` says. A call never outlives two thirds of an engine's lease, so that an
-/// engine that was frozen cannot act for its successor.
-pub fn client_options(config: &Config) -> ClientOptions {
+/// Sessions with the clouds of the registered sites, for an engine. A call never outlives two thirds of the engine's
+/// lease, so that an engine that was frozen cannot act for its successor.
+pub fn engine_sessions(config: &Config, database: &Database) -> Arc<SiteSessions> {
     let longest = (config.engine.lease * 2 / 3).saturating_sub(Duration::from_secs(10));
-    let exchange = config.openstack.request_timeout.min(longest);
-    ClientOptions {
-        exchange_timeout: exchange,
-        retry: RetryPolicy {
-            attempts: config.openstack.max_retries + 1,
-            ..RetryPolicy::default()
-        },
-        user_agent: format!("protector/{}", env!("CARGO_PKG_VERSION")),
-        ..ClientOptions::default()
-    }
-}
-
-/// The transports to the clouds of registered sites.
-pub fn site_transports(config: &Config) -> Transports {
-    Transports::new(
-        config.openstack.connect_timeout,
-        config.openstack.cafile.clone(),
-    )
-}
-
-/// The transport to this site's own Keystone, as `[keystone_authtoken]` says.
-///
-/// # Errors
-///
-/// A CA file that cannot be read.
-pub fn keystone_transport(config: &Config) -> anyhow::Result<Arc<HttpTransport>> {
-    let keystone = &config.keystone_authtoken;
-    let options = HttpOptions {
-        connect_timeout: keystone.http_connect_timeout,
-        cacert: keystone.cafile.clone(),
-        insecure: keystone.insecure,
+    let options = client_options(config);
+    let options = ClientOptions {
+        exchange_timeout: options.exchange_timeout.min(longest),
+        ..options
     };
-    let transport = HttpTransport::new(&options).context("[keystone_authtoken] cafile")?;
-    Ok(Arc::new(transport))
+    let wires = Arc::new(HttpWires::new(http_options(config)));
+    Arc::new(SiteSessions::new(database.clone(), wires, options))
 }

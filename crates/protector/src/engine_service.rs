@@ -35,15 +35,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = signals::stop_on_signal()?;
     let id = EngineId::new(format!("{}@{}", config.general.host, essentials.site_name));
     let options = engine_options(&config);
-    let clouds = Arc::new(SiteClouds::new(
-        database.clone(),
-        assembly::site_transports(&config),
-        assembly::client_options(&config),
-    ));
+    let sessions = assembly::engine_sessions(&config, &database);
+    let clouds = Arc::new(SiteClouds::new(Arc::clone(&sessions)));
     let actions = Arc::new(CloudActions::new(clouds, storage, options.clone()));
     let push = MetadataPush {
         database: database.clone(),
-        peer: Arc::new(OpenStackPeer::from_config(database.clone(), &config)?),
+        peer: Arc::new(OpenStackPeer::new(sessions)),
         clock: Arc::clone(&clock),
         site: essentials.site_name.into(),
         period: config.engine.poll_interval,

@@ -137,8 +137,8 @@ async fn database(
         database.migrate().await?;
     }
     let version = database.schema_version().await?;
-    writeln!(out, "{version}")?;
-    for pending in database.pending_migrations().await? {
+    writeln!(out, "{}", version.applied.as_deref().unwrap_or("none"))?;
+    for pending in version.pending {
         writeln!(out, "pending: {pending}")?;
     }
     Ok(())

@@ -1,0 +1,45 @@
+//! `protector-api`: serves the REST API.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context;
+use protector_api::{App, router};
+use protector_oslo::Config;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{assembly, signals};
+
+/// Serves until it is told to stop, then lets requests under way end.
+///
+/// # Errors
+///
+/// What kept it from starting.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    config.essentials()?;
+    let database = assembly::database(&config).await?;
+    let storage = assembly::storage(&config).await?;
+    let app = App::from_config(&config, database.clone(), storage)?;
+    let address = format!("{}:{}", config.api.bind_host, config.api.bind_port);
+    let listener = TcpListener::bind(&address)
+        .await
+        .with_context(|| format!("[api] bind_host, bind_port: cannot listen on {address}"))?;
+    let stop = signals::stop_on_signal()?;
+    info!(address = %listener.local_addr()?, "serving");
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = config
+        .general
+        .graceful_shutdown_timeout
+        .unwrap_or(Duration::MAX / 4);
+    tokio::select! {
+        outcome = serving => outcome?,
+        () = async { stop.cancelled().await; tokio::time::sleep(patience).await } => {
+            warn!("requests under way did not end in time");
+        }
+    }
+    database.close().await?;
+    info!("stopped");
+    Ok(())
+}
