@@ -5,8 +5,8 @@ BIN="${PROTECTOR_BIN:-$DEMO_HERE/target/debug}"
 OPENSTACK="$DEMO_HERE/client/.venv/bin/openstack"
 
 # Ports: a cloud and its protector per site.
-declare -A CLOUD_PORT=([site-a]="${DEMO_CLOUD_PORT_A:-15000}" [site-b]="${DEMO_CLOUD_PORT_B:-25000}")
-declare -A API_PORT=([site-a]="${DEMO_API_PORT_A:-18788}" [site-b]="${DEMO_API_PORT_B:-28788}")
+declare -A CLOUD_PORT=([site-a]="${DEMO_CLOUD_PORT_A:-15100}" [site-b]="${DEMO_CLOUD_PORT_B:-25100}")
+declare -A API_PORT=([site-a]="${DEMO_API_PORT_A:-15188}" [site-b]="${DEMO_API_PORT_B:-25188}")
 
 export OS_CLIENT_CONFIG_FILE="$DEMO_DIR/clouds.yaml"
 export OS_CLOUD=site-a OS_SECONDARY_CLOUD=site-b
@@ -22,13 +22,16 @@ start() {
   echo $! >"$DEMO_DIR/pid/$name"
 }
 
-# stop NAME [SIGNAL]
+# stop NAME: in order, or by force after 40 s
 stop() {
-  local file="$DEMO_DIR/pid/$1" pid
+  local file="$DEMO_DIR/pid/$1" pid deadline=$((SECONDS + 40))
   [ -s "$file" ] || return 0
   pid="$(cat "$file")"
-  kill "-${2:-TERM}" "$pid" 2>/dev/null || true
-  while kill -0 "$pid" 2>/dev/null; do read -rt 0.05 <> <(:) || true; done
+  kill -TERM "$pid" 2>/dev/null || true
+  while kill -0 "$pid" 2>/dev/null; do
+    [ $SECONDS -lt $deadline ] || { echo "$1 did not stop, killed" >&2; kill -KILL "$pid" 2>/dev/null || true; break; }
+    sleep 0.1
+  done
   rm -f "$file"
 }
 
@@ -37,7 +40,7 @@ answers() {
   local deadline=$((SECONDS + 30))
   until curl -sf -o /dev/null "$1"; do
     [ $SECONDS -lt $deadline ] || { echo "$1 does not answer; see $DEMO_DIR/log" >&2; return 1; }
-    read -rt 0.1 <> <(:) || true
+    sleep 0.1
   done
 }
 

@@ -170,7 +170,7 @@ def clouds():
     out = {}
     for spec in E['TESTBED_SITES'].split():
         site, idx = spec.split(':')
-        auth_url = 'http://%s:%d/v3' % (ADDR, int(idx) * 10000 + 5000)
+        auth_url = 'http://%s:%d/v3' % (ADDR, int(idx) * 10000 + 5357)
         for user, project, suffix in (
                 ('admin', 'admin', '-admin'), ('dr', 'dr', ''),
                 ('admin', 'dr', '-dr-admin'),

@@ -17,16 +17,17 @@ export TESTBED_CACHE="${TESTBED_CACHE:-$TESTBED_BASE/cache}"   # fresh database 
 site_names() { local s; for s in $TESTBED_SITES; do echo "${s%%:*}"; done; }
 site_index() { local s; for s in $TESTBED_SITES; do [ "${s%%:*}" = "$1" ] && { echo "${s##*:}"; return 0; }; done; return 1; }
 
-# The port of a service is index*10000 + its usual port (MariaDB: +3316, as a
-# plain 3306 neighbour is the likeliest clash). Indexes 1 and 2 stay below the
-# kernel's ephemeral range (32768 and up); higher ones may clash with it.
+# The port of a service is index*10000 + its usual port. Two differ: MariaDB has +3316, as a plain
+# 3306 neighbour is the likeliest clash, and Keystone +5357, its other registered port, as the
+# demo's simulated clouds sit on 15000 and 25000 and both may run at a time. Indexes 1 and 2 stay
+# below the kernel's ephemeral range (32768 and up); higher ones may clash with it.
 # site_env <site>: set the variables the templates use
 site_env() {
   local idx; idx="$(site_index "$1")" || { echo "unknown site $1 (known: $(site_names | tr '\n' ' '))" >&2; return 1; }
   export SITE="$1" SITE_INDEX="$idx"
   export SITE_DIR="$TESTBED_BASE/$1"
   local p=$((idx * 10000))
-  export PORT_KEYSTONE=$((p + 5000)) PORT_NOVA=$((p + 8774)) PORT_PLACEMENT=$((p + 8778)) \
+  export PORT_KEYSTONE=$((p + 5357)) PORT_NOVA=$((p + 8774)) PORT_PLACEMENT=$((p + 8778)) \
          PORT_GLANCE=$((p + 9292)) PORT_NEUTRON=$((p + 9696)) PORT_CINDER=$((p + 8776)) \
          PORT_MYSQL=$((p + 3316)) PORT_RABBIT=$((p + 5672)) PORT_RABBIT_DIST=$((p + 5682)) \
          PORT_EPMD=$((p + 4369)) PORT_MEMCACHED=$((p + 1211)) PORT_PROTECTOR=$((p + 8788))
@@ -67,6 +68,14 @@ reap() {
   for i in $(seq $((grace * 5))); do kill -0 "$pid" 2>/dev/null || break; sleep 0.2; done
   kill -KILL -- "-$pid" 2>/dev/null || true   # children that outlived the leader
   rm -f "$RUN/$name.pid" "$RUN/$name.start"
+}
+
+# unclaimed <name> <port>: unless our own <name> runs, nobody else may listen there
+unclaimed() {
+  alive "$1" || ! (exec 3<>"/dev/tcp/$TESTBED_ADDR/$2") 2>/dev/null || {
+    echo "$SITE: port $2 ($1) is taken by another program: stop it, or give this site another index in TESTBED_SITES" >&2
+    return 1
+  }
 }
 
 wait_port() { # wait_port <port> <seconds>

@@ -149,7 +149,7 @@ services_up() {
   spawn cinder-scheduler "$B/cinder-scheduler" --config-file "$ETC/cinder/cinder.conf"
   spawn cinder-volume "$B/cinder-volume" --config-file "$ETC/cinder/cinder.conf"
   ready keystone "$PORT_KEYSTONE"
-  [ -e "$STATE/.registered" ] || { python bootstrap.py identity && touch "$STATE/.registered"; }
+  if [ ! -e "$STATE/.registered" ]; then python bootstrap.py identity; touch "$STATE/.registered"; fi
   # Nova's workers ask Keystone for Placement's address when they start, and give up without it.
   spawn nova-conductor "$B/nova-conductor" --config-file "$ETC/nova/nova.conf"
   spawn nova-scheduler "$B/nova-scheduler" --config-file "$ETC/nova/nova.conf"
@@ -169,7 +169,13 @@ up() (
   set -euo pipefail
   site_env "$1"
   DB_OS_USER="$(id -un)" DB_OS_GROUP="$(id -gn)"; export DB_OS_USER DB_OS_GROUP
-  local t0=$SECONDS
+  local t0=$SECONDS claim
+  for claim in "mysql $PORT_MYSQL" "rabbitmq $PORT_RABBIT" "epmd $PORT_EPMD" "memcached $PORT_MEMCACHED" \
+      "keystone $PORT_KEYSTONE" "placement $PORT_PLACEMENT" "glance $PORT_GLANCE" "neutron $PORT_NEUTRON" \
+      "nova-api $PORT_NOVA" "cinder-api $PORT_CINDER"; do
+    # shellcheck disable=SC2086
+    unclaimed $claim
+  done
   mkdir -p "$ETC" "$LOG" "$RUN" "$LOG/rabbitmq" "$STATE"/{mysql,mysql-tmp,rabbitmq,lock,volumes,faults} \
     "$STATE"/keystone/{fernet-keys,credential-keys} "$STATE"/nova "$STATE"/neutron \
     "$STATE"/glance/{images,staging,tasks} "$STATE"/cinder/{conversion,coordination}
@@ -177,7 +183,7 @@ up() (
   service_env
   infra_up
   local t1=$SECONDS
-  [ -e "$STATE/.initialised" ] || { init_site; touch "$STATE/.initialised"; }
+  if [ ! -e "$STATE/.initialised" ]; then init_site; touch "$STATE/.initialised"; fi
   local t2=$SECONDS
   services_up
   echo "$SITE up in $((SECONDS - t0)) s (infrastructure $((t1 - t0)), first-time init $((t2 - t1)), services $((SECONDS - t2))): $AUTH_URL"

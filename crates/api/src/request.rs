@@ -54,6 +54,16 @@ impl RequestContext {
     }
 }
 
+tokio::task_local! {
+    /// The id under which the clouds should know the request that this task answers.
+    static CHAIN: String;
+}
+
+/// The id to send on to the clouds: the caller's own, or the one that this service gave; `None` outside of a request.
+pub fn chain_id() -> Option<String> {
+    CHAIN.try_with(Clone::clone).ok()
+}
+
 /// Gives a request its ids and its span, and writes its line in the access log.
 ///
 /// The line holds the path without the query string, and no header: nothing that could be a secret.
@@ -66,8 +76,11 @@ pub async fn accompany(State(app): State<Arc<App>>, mut request: Request, next: 
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(context.clone());
     let began = Instant::now();
+    let chain = context
+        .global
+        .map_or_else(|| context.local.to_string(), |id| id.to_string());
     async move {
-        let mut response = next.run(request).await;
+        let mut response = CHAIN.scope(chain, next.run(request)).await;
         if let Ok(value) = HeaderValue::from_str(&context.local.to_string()) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }

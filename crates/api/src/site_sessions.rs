@@ -23,7 +23,7 @@ use protector_openstack::{
 use protector_store::{Database, StoreError};
 use secrecy::SecretString;
 
-use crate::clouds::CloudError;
+use crate::{clouds::CloudError, request::chain_id};
 
 /// Makes the wire to a cloud.
 pub trait Wires: Send + Sync {
@@ -115,7 +115,7 @@ impl SiteSessions {
     ) -> Result<Cloud, CloudError> {
         let wire = self.wire_of(site)?;
         let credentials = credentials(site, password, project)?;
-        Ok(self.clouds.cloud(&wire, credentials))
+        Ok(in_this_request(self.clouds.cloud(&wire, credentials)))
     }
 
     /// The protector of a site, whose paths begin with `/v1`, whichever form its endpoint has in the catalogue. In
@@ -134,9 +134,8 @@ impl SiteSessions {
             .map_err(|error| told(&site.name, &error))?;
         let wire = self.wire_of(&site)?;
         let credentials = credentials(&site, &password, project)?;
-        Ok(self
-            .protectors_at(root(&endpoint))
-            .cloud(&wire, credentials))
+        let protectors = self.protectors_at(root(&endpoint));
+        Ok(in_this_request(protectors.cloud(&wire, credentials)))
     }
 
     fn protectors_at(&self, root: &str) -> Arc<Clouds> {
@@ -181,6 +180,14 @@ impl SiteSessions {
                 why: error.to_string(),
             },
         })
+    }
+}
+
+/// The cloud whose logs will name the request that is being answered here.
+fn in_this_request(cloud: Cloud) -> Cloud {
+    match chain_id() {
+        Some(id) => cloud.with_request_id(&id),
+        None => cloud,
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use protector_core::{
     journal::{Effect, Entry, JournalError, OperationChange},
     operation::{
@@ -19,7 +18,9 @@ use protector_core::{
     runbook::cleanup::UNDO,
     schedule::{self, Next},
 };
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     action::{Actions, Scribe},
@@ -53,11 +54,22 @@ struct Desk {
     in_flight: BTreeSet<u32>,
 }
 
+/// Looks under way. Dropping it ends them.
+type Flights = JoinSet<Result<Landed, JournalError>>;
+
+/// A look that panicked is a defect; the walk ends, and what the journal holds stays true.
+fn arrived(
+    landed: Result<Result<Landed, JournalError>, JoinError>,
+) -> Result<Landed, JournalError> {
+    landed.map_err(|error| JournalError::Unreadable(format!("a step broke off: {error}")))?
+}
+
 impl Walk {
     /// Walks the claimed operation. An error means that the journal refused or is away: drop the walk.
     pub async fn walk(self) -> Result<WalkEnd, JournalError> {
         let mut desk = self.open().await?;
-        let mut flights = FuturesUnordered::new();
+        // Tasks of their own: a look that waits for the database must go on while this loop waits for it too.
+        let mut flights = JoinSet::new();
         let mut renewal = tokio::time::interval(self.scribe.claim.lease / 3);
         renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -67,10 +79,10 @@ impl Walk {
             let now = self.scribe.now();
             match schedule::next(&desk.record, now) {
                 Next::Run(lines) => {
-                    flights.extend(self.take_off(&mut desk, &lines, Direction::Forward));
+                    self.take_off(&mut flights, &mut desk, &lines, Direction::Forward);
                 }
                 Next::Undo(lines) => {
-                    flights.extend(self.take_off(&mut desk, &lines, Direction::Back));
+                    self.take_off(&mut flights, &mut desk, &lines, Direction::Back);
                 }
                 Next::Unwind { error, code } if desk.in_flight.is_empty() => {
                     self.turn_round(&mut desk, error, code).await?;
@@ -86,10 +98,10 @@ impl Walk {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {}
-                Some(landed) = flights.next() => {
-                    let mut all = vec![landed?];
-                    while let Some(Some(more)) = flights.next().now_or_never() {
-                        all.push(more?);
+                Some(landed) = flights.join_next() => {
+                    let mut all = vec![arrived(landed)?];
+                    while let Some(more) = flights.try_join_next() {
+                        all.push(arrived(more)?);
                     }
                     self.write_down(&mut desk, all).await?;
                 }
@@ -124,33 +136,31 @@ impl Walk {
 
     fn take_off(
         &self,
+        flights: &mut Flights,
         desk: &mut Desk,
         lines: &[u32],
         direction: Direction,
-    ) -> Vec<impl Future<Output = Result<Landed, JournalError>> + Send + use<>> {
-        let fresh: Vec<u32> = lines
-            .iter()
-            .copied()
-            .filter(|line| desk.in_flight.insert(*line))
-            .collect();
-        fresh
-            .into_iter()
-            .filter_map(|line| desk.record.steps.get(line as usize))
-            .map(|step| {
-                Flight {
-                    operation: Arc::clone(&desk.operation),
-                    blocked_by: blocked_by(&desk.record.steps, step),
-                    step: step.clone(),
-                    direction,
-                    map: Arc::clone(&desk.map),
-                    scribe: Arc::clone(&self.scribe),
-                    actions: Arc::clone(&self.actions),
-                    limits: Arc::clone(&self.limits),
-                    options: Arc::clone(&self.options),
-                }
-                .fly()
-            })
-            .collect()
+    ) {
+        for line in lines {
+            let Some(step) = desk.record.steps.get(*line as usize) else {
+                continue;
+            };
+            if !desk.in_flight.insert(*line) {
+                continue;
+            }
+            let flight = Flight {
+                operation: Arc::clone(&desk.operation),
+                blocked_by: blocked_by(&desk.record.steps, step),
+                step: step.clone(),
+                direction,
+                map: Arc::clone(&desk.map),
+                scribe: Arc::clone(&self.scribe),
+                actions: Arc::clone(&self.actions),
+                limits: Arc::clone(&self.limits),
+                options: Arc::clone(&self.options),
+            };
+            flights.spawn(flight.fly().in_current_span());
+        }
     }
 
     async fn write_down(&self, desk: &mut Desk, landed: Vec<Landed>) -> Result<(), JournalError> {
@@ -215,17 +225,14 @@ impl Walk {
     }
 
     /// Lets the calls in flight end, writes down what they say, and gives the operation back.
-    async fn release<F>(
+    async fn release(
         &self,
         desk: &mut Desk,
-        mut flights: FuturesUnordered<F>,
-    ) -> Result<WalkEnd, JournalError>
-    where
-        F: Future<Output = Result<Landed, JournalError>>,
-    {
+        mut flights: Flights,
+    ) -> Result<WalkEnd, JournalError> {
         let deadline = tokio::time::Instant::now() + self.options.graceful_stop;
-        while let Ok(Some(landed)) = tokio::time::timeout_at(deadline, flights.next()).await {
-            self.write_down(desk, vec![landed?]).await?;
+        while let Ok(Some(landed)) = tokio::time::timeout_at(deadline, flights.join_next()).await {
+            self.write_down(desk, vec![arrived(landed)?]).await?;
         }
         self.scribe.journal.release(&self.scribe.claim).await?;
         Ok(WalkEnd::Released)

@@ -235,3 +235,72 @@ fn one<T>(mut found: Vec<T>, what: &'static str, name: &str) -> Result<Option<T>
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::scripted_cloud::{answer, catalog, ok, scripted};
+
+    fn project(id: &str, name: &str) -> Value {
+        json!({"id": id, "name": name, "domain_id": "default", "enabled": true})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_described_and_goes_in_a_header_that_is_not_printed() {
+        let body = json!({"token": {
+            "user": {"id": "u2", "name": "alice", "domain": {"id": "default", "name": "Default"}},
+            "project": {"id": "p2", "name": "shop", "domain": {"id": "default", "name": "Default"}},
+            "roles": [{"id": "r1", "name": "Member"}], "catalog": catalog(),
+            "issued_at": "2026-01-02T03:04:05.000000Z", "expires_at": "2026-01-02T04:04:05.000000Z",
+        }});
+        let (cloud, script) = scripted([ok(body)]);
+        let subject = SecretString::from("alices-token");
+        let info = cloud.identity().validate_token(&subject).await.unwrap();
+        assert_eq!(info.project.as_ref().unwrap().id.as_str(), "p2");
+        assert!(info.has_role("member") && !info.has_role("admin"));
+        assert!(info.catalog.is_some());
+        let call = &script.calls()[0];
+        assert_eq!(call.headers["x-subject-token"], "alices-token");
+        assert!(!call.url.contains("alices") && !format!("{:?}", call.headers).contains("alices"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_must_mean_one_project() {
+        let (cloud, _) = scripted([
+            ok(json!({"projects": [project("p1", "Shop")]})),
+            ok(json!({"projects": []})),
+            ok(json!({"projects": [project("p1", "shop"), project("p2", "shop")]})),
+        ]);
+        let identity = cloud.identity();
+        assert_eq!(
+            identity
+                .find_project("shop")
+                .await
+                .unwrap()
+                .unwrap()
+                .id
+                .as_str(),
+            "p1"
+        );
+        assert_eq!(identity.find_project("shop").await.unwrap(), None);
+        let error = identity.find_project("shop").await.unwrap_err().to_string();
+        assert_eq!(error, "Keystone has 2 projects named \"shop\": use the id");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn roles_are_granted_checked_and_revoked_by_id() {
+        let (cloud, script) = scripted([answer(204, ""), answer(404, ""), answer(204, "")]);
+        let (project, user, role) = ("p1".into(), "u1".into(), "r1".into());
+        let identity = cloud.identity();
+        identity.grant_role(&project, &user, &role).await.unwrap();
+        assert!(!identity.has_role(&project, &user, &role).await.unwrap());
+        identity.revoke_role(&project, &user, &role).await.unwrap();
+        let path = "/v3/projects/p1/users/u1/roles/r1";
+        assert_eq!(
+            script.lines(),
+            ["PUT", "HEAD", "DELETE"].map(|method| format!("{method} {path}"))
+        );
+    }
+}

@@ -32,6 +32,7 @@
     )
 )]
 
+mod answer;
 mod ask;
 pub mod catalog;
 pub mod cloud;

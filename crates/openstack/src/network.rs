@@ -367,3 +367,56 @@ impl Network {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::ErrorClass,
+        scripted_cloud::{answer, ok, scripted},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn ports_are_filtered_exactly() {
+        let port = |id: &str, ip: &str| {
+            json!({"id": id, "name": "", "network_id": "n1", "project_id": "p1", "mac_address": "m",
+                "fixed_ips": [{"subnet_id": "x", "ip_address": ip}], "device_id": "s1",
+                "device_owner": "compute:nova", "status": "ACTIVE"})
+        };
+        let (cloud, script) = scripted([
+            ok(json!({"ports": [port("a", "10.0.0.5"), port("b", "10.0.0.6")]})),
+            ok(json!({"ports": []})),
+        ]);
+        let filter = PortFilter {
+            ip_address: Some("10.0.0.5".to_owned()),
+            ..PortFilter::default()
+        };
+        let found = cloud.network().ports(&filter).await.unwrap();
+        assert_eq!((found.len(), found[0].id.as_str()), (1, "a"));
+        assert_eq!(
+            script.lines()[0],
+            "GET /v2.0/ports?fixed_ips=ip_address%3D10.0.0.5&limit=2"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_taken_address_is_a_conflict_in_neutrons_words() {
+        let body = r#"{"NeutronError": {"type": "IpAddressAlreadyAllocated", "message": "IP address 10.8.0.9 already allocated in subnet x", "detail": ""}}"#;
+        let (cloud, script) = scripted([answer(409, body)]);
+        let mut port = NewPort::on(NetworkId::new("n1"), "p");
+        port.fixed_ips.push(FixedIp {
+            subnet_id: None,
+            ip_address: Some("10.8.0.9".to_owned()),
+        });
+        let error = cloud.network().create_port(&port).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Conflict);
+        assert_eq!(
+            error.to_string(),
+            "Neutron said 409 to POST /ports: IP address 10.8.0.9 already allocated in subnet x"
+        );
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&script.calls()[0].body).unwrap(),
+            json!({"port": {"network_id": "n1", "name": "p", "description": "", "fixed_ips": [{"ip_address": "10.8.0.9"}]}})
+        );
+    }
+}

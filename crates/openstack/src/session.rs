@@ -21,12 +21,12 @@ use tokio::{
 };
 
 use crate::{
+    answer::{add_microversion, judge, log},
     ask::{Ask, Base, secret_header},
     catalog::{Catalog, Interface},
     credentials::{CallerToken, Credentials},
     endpoint,
-    error::{Call, CloudError, ErrorClass, request_id},
-    error_body::message_of,
+    error::{Call, CloudError, ErrorClass},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
     retry::Dice,
@@ -556,71 +556,9 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Turns an error status into an error, and refuses a success that is not the JSON it should be.
-fn judge(ask: &Ask, response: Response) -> Result<Response, CloudError> {
-    // A version document that leaves a choice comes with 300.
-    let chosen = response.status == 300 && ask.base == Base::VersionRoot;
-    if !(200..300).contains(&response.status) && !chosen {
-        return Err(CloudError::refused(&ask.call, &response));
-    }
-    if !ask.wants_json {
-        return Ok(response);
-    }
-    match serde_json::from_slice::<serde::de::IgnoredAny>(&response.body) {
-        Ok(_) => Ok(response),
-        Err(error) => {
-            // Only markup is quoted: other text may be half of an answer that holds secrets.
-            let markup = response.body.trim_ascii_start().starts_with(b"<");
-            let said = if markup {
-                format!(": {}", message_of(&response.body))
-            } else {
-                String::new()
-            };
-            Err(CloudError::NotJson {
-                call: Box::new(ask.call.clone()),
-                why: format!("{error}{said}"),
-            })
-        }
-    }
-}
-
-fn add_microversion(headers: &mut HeaderMap, service: Service, version: Microversion) {
-    let kind = if service == Service::Compute {
-        "compute"
-    } else {
-        "volume"
-    };
-    if let Ok(value) = HeaderValue::from_str(&format!("{kind} {version}")) {
-        headers.insert("openstack-api-version", value);
-    }
-    if service == Service::Compute
-        && let Ok(value) = HeaderValue::from_str(&version.to_string())
-    {
-        headers.insert("x-openstack-nova-api-version", value);
-    }
-}
-
 fn out_of_time(call: &Call) -> CloudError {
     CloudError::OutOfTime {
         call: Box::new(call.clone()),
-    }
-}
-
-fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Duration) {
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match outcome {
-        Ok(answer) => tracing::debug!(
-            service = call.service.name(),
-            method = %call.method,
-            path = call.path,
-            status = answer.status,
-            cloud_request_id = request_id(&answer.headers),
-            took_ms,
-            "cloud call"
-        ),
-        Err(error) => {
-            tracing::debug!(service = call.service.name(), %error, took_ms, "cloud call failed")
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `protector-engine`: carries operations out and tells the other site of each change.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::{assembly, metadata_push::MetadataPush, signals, site_clouds::SiteClouds};
 
 /// How often an engine says that it is alive (`protector-manage service list`).
-const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Runs the engine until it is told to stop.
 ///
@@ -66,14 +66,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             stopping: false,
         },
     };
-    tokio::join!(
-        engine.run(stop.clone()),
-        push.run(stop.clone()),
-        heart.beat(stop)
-    );
-    database.close().await?;
+    let patience = whole_stop(&config);
+    let work = async {
+        tokio::join!(
+            engine.run(stop.clone()),
+            push.run(stop.clone()),
+            heart.beat(stop.clone())
+        );
+        database.close().await
+    };
+    tokio::select! {
+        closed = work => closed?,
+        () = async { stop.cancelled().await; tokio::time::sleep(patience).await } => {
+            warn!("the work in flight did not end in time; another start goes on with it");
+        }
+    }
     info!("stopped");
     Ok(())
+}
+
+/// How long a stopping engine may take as a whole: the calls in flight, and a little to write down how they ended.
+fn whole_stop(config: &Config) -> Duration {
+    config
+        .general
+        .graceful_shutdown_timeout
+        .map_or(Duration::MAX / 4, |calls| calls + Duration::from_secs(5))
 }
 
 /// One engine per state directory: a process that starts under the name of another may end that one's leases, so the
@@ -111,7 +128,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         graceful_stop: config
             .general
             .graceful_shutdown_timeout
-            .unwrap_or(std::time::Duration::MAX / 4),
+            .unwrap_or(Duration::MAX / 4),
         ..EngineOptions::default()
     }
 }

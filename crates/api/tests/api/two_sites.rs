@@ -47,11 +47,17 @@ const SITES: [&str; 2] = ["site-a", "site-b"];
 struct World {
     clouds: InProcess,
     protectors: Mutex<BTreeMap<String, Router>>,
+    /// The request ids that calls carried, by the call's URL.
+    chains: Mutex<Vec<(String, String)>>,
 }
 
 #[async_trait]
 impl Transport for World {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        if let Some(id) = request.headers.get("x-openstack-request-id") {
+            let entry = (request.url.clone(), id.to_str().unwrap().to_owned());
+            self.chains.lock().unwrap().push(entry);
+        }
         let Some(rest) = request.url.strip_prefix("http://protector-") else {
             return self.clouds.send(request).await;
         };
@@ -197,6 +203,7 @@ impl TwoSites {
         let world = Arc::new(World {
             clouds: InProcess::new(clouds, Arc::new(Calm)),
             protectors: Mutex::default(),
+            chains: Mutex::default(),
         });
         let transport: Arc<dyn Transport> = world.clone();
         let mut protectors = Vec::new();
@@ -460,4 +467,25 @@ async fn a_token_of_the_other_cloud_is_no_token_here() {
         .send(0, Method::GET, &groups, &token, Value::Null)
         .await
         .expect(401);
+}
+
+#[tokio::test]
+async fn the_clouds_are_told_the_request_s_id() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let admin = sites.token("site-a", "admin", "admin").await;
+    sites.world.chains.lock().unwrap().clear();
+    let path = "/v1/admin/sites/site-b/volume-types";
+    let answer = sites
+        .send(0, Method::GET, path, &admin, Value::Null)
+        .await
+        .expect(200);
+    let chains = sites.world.chains.lock().unwrap().clone();
+    let own = answer.header("x-openstack-request-id");
+    assert!(
+        chains
+            .iter()
+            .any(|(url, id)| url.contains("/types") && id == own),
+        "{chains:?}"
+    );
 }

@@ -368,3 +368,6 @@ impl Compute {
             .map(quota_set::usages)
     }
 }
+
+#[cfg(test)]
+mod tests;

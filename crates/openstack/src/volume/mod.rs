@@ -374,3 +374,6 @@ impl BlockStorage {
             .map(quota_set::usages)
     }
 }
+
+#[cfg(test)]
+mod tests;
