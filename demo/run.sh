@@ -26,12 +26,12 @@ protect() { # protect GROUP SERVER...
 
 # break_deletion VOLUME_ID: Cinder on site-a answers its DELETE with 500 until told otherwise
 break_deletion() {
-  curl -sf -o /dev/null -X POST "http://127.0.0.1:${CLOUD_PORT[site-a]}/_admin/clouds/site-a/faults" \
-    -H 'Content-Type: application/json' -d "$(printf '{"id": "demo", "match": {"service": "volume", "method": "DELETE", "resource": "%s"}, "effect": {"status": {"code": 500}}}' "$1")"
+  curl -fsS -o /dev/null -X POST "http://127.0.0.1:${CLOUD_PORT[site-a]}/_admin/clouds/site-a/faults" \
+    -H 'Content-Type: application/json' -d "$(printf '{"id": "demo", "match": {"method": "DELETE", "resource": "%s"}, "effect": {"call": {"kind": "status", "status": 500}}}' "$1")"
 }
 
 mend_deletion() {
-  curl -sf -o /dev/null -X DELETE "http://127.0.0.1:${CLOUD_PORT[site-a]}/_admin/clouds/site-a/faults/demo"
+  curl -fsS -o /dev/null -X DELETE "http://127.0.0.1:${CLOUD_PORT[site-a]}/_admin/clouds/site-a/faults/demo"
 }
 
 last_operation() { openstack dr operation list --protection-group "$1" --type failover -f value -c ID | head -n 1; }

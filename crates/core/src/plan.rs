@@ -33,7 +33,7 @@ pub struct Plan {
     pub target_volume_type: Option<String>,
     /// Networks and flavors, read from source to target.
     pub mappings: ResourceMappings,
-    /// The members, as they were when the operation was asked for, ordered by name.
+    /// The members, as they were when the operation was asked for, in the order in which they were added.
     pub members: Vec<Member>,
     /// Whether source volumes stay after the failover.
     pub retain_source_volumes: bool,
@@ -104,7 +104,7 @@ impl Plan {
         if members.is_empty() {
             return Err(PlanRefusal::NoMembers);
         }
-        members.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        members.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
         refuse_shared_volumes(&members)?;
         refuse_unmapped_networks(&members, &mappings)?;
         let from_secondary = group.current_primary_site == group.secondary.site;

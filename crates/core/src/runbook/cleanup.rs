@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Reported, Step, Verb};
-use crate::operation::{OperationRecord, StepProgress, StepRecord, StepState};
+use crate::operation::{Memo, OperationRecord, StepProgress, StepRecord, StepState};
 
 /// The prefix of a line that takes another one back, in keys and in `steps_failed`.
 pub const UNDO: &str = "undo:";
@@ -36,8 +36,14 @@ pub fn is_left(step: &StepRecord) -> bool {
 
 fn again(step: &StepRecord, position: u32, places: &BTreeMap<u32, u32>) -> StepRecord {
     let undo = step.progress.state == StepState::UndoFailed;
+    // Taking back needs to know what was made. A deletion looks afresh: what was asked before is over.
+    let memo = if undo {
+        step.progress.memo.clone()
+    } else {
+        Memo::default()
+    };
     let progress = StepProgress {
-        memo: step.progress.memo.clone(),
+        memo,
         ..StepProgress::default()
     };
     StepRecord {

@@ -1,0 +1,419 @@
+//! The planned failover's runbook: what it does in which order, how it shows, and what is next after anything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use protector_core::{
+    fault::Code,
+    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
+    id::{
+        FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId, SiteName, UserId,
+        VolumeId,
+    },
+    member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
+        progress, steps_completed, steps_failed,
+    },
+    plan::{ArrayPair, Plan, PlanRefusal},
+    runbook::{
+        BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
+        failover::planned_failover,
+    },
+    schedule::{self, Next},
+    site::SiteScope,
+};
+
+fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap()
+}
+
+fn scope(site: &str) -> SiteScope {
+    SiteScope {
+        site: SiteName::new(site),
+        project_id: ProjectId::new(format!("project-{site}")),
+    }
+}
+
+fn group() -> Group {
+    Group {
+        id: GroupId::new("group"),
+        name: "prod-web-app".into(),
+        description: None,
+        primary: scope("site-a"),
+        secondary: scope("site-b"),
+        current_primary_site: SiteName::new("site-a"),
+        status: GroupStatus::Active,
+        replication_type: ReplicationType::Async,
+        volume_type_id: "type-a".into(),
+        secondary_volume_type_id: Some("type-b".into()),
+        mappings: ResourceMappings {
+            networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
+            flavors: BTreeMap::new(),
+        },
+        version: 1,
+        last_replication_at: None,
+        created_at: noon(),
+        updated_at: noon(),
+    }
+}
+
+/// A member added `minute` minutes after noon, with volumes of the given names.
+fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
+    let added = noon() + TimeDelta::minutes(minute);
+    Member {
+        id: MemberId::new(format!("member-{minute}")),
+        group_id: GroupId::new("group"),
+        name: name.into(),
+        server_id: ServerId::new(format!("server-{minute}")),
+        status: MemberStatus::Protected,
+        server: ServerSpec {
+            flavor: Flavor {
+                id: FlavorId::new("1"),
+                name: "small".into(),
+                vcpus: 1,
+                ram_mib: 1024,
+            },
+            nics: vec![Nic {
+                network_id: NetworkId::new("net-a"),
+                fixed_ips: vec![],
+            }],
+            security_groups: vec![],
+            key_pair: None,
+            metadata: BTreeMap::new(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+        },
+        volumes: volumes
+            .iter()
+            .enumerate()
+            .map(|(place, volume)| ProtectedVolume {
+                id: VolumeId::new(format!("id-{minute}-{place}")),
+                name: (*volume).into(),
+                size_gib: 1,
+                device: format!("/dev/vd{place}"),
+                boot: place == 0,
+                delete_on_termination: false,
+                metadata: BTreeMap::new(),
+            })
+            .collect(),
+        created_at: added,
+        updated_at: added,
+    }
+}
+
+/// The contract's Example 1.
+fn example() -> Vec<Member> {
+    vec![
+        member("web-server-1", 1, &["vol-boot-ws1", "vol-data-ws1"]),
+        member("web-server-2", 2, &["vol-boot-ws2", "vol-data-ws2"]),
+    ]
+}
+
+fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
+    let arrays = ArrayPair {
+        primary: "array-a".into(),
+        secondary: "array-b".into(),
+    };
+    let group = group();
+    let mappings = group.mappings.clone();
+    Plan::move_to_other_site(&group, members, Some(&arrays), mappings, false)
+}
+
+fn record(members: Vec<Member>) -> OperationRecord {
+    let plan = plan_of(members).unwrap();
+    let steps = planned_failover(&plan).into_steps().unwrap();
+    OperationRecord {
+        operation: Operation {
+            id: OperationId::new("op-1"),
+            kind: OperationKind::Failover,
+            group_id: plan.group_id.clone(),
+            project_id: ProjectId::new("project-site-a"),
+            user_id: UserId::new("user"),
+            source_site: plan.source.site.clone(),
+            target_site: plan.target.site.clone(),
+            parent_id: None,
+            plan,
+            state: OperationState::Running,
+            book_version: BOOK_VERSION,
+            request_id: "req".into(),
+            global_request_id: None,
+            error: None,
+            error_code: None,
+            created_at: noon(),
+            started_at: None,
+            finished_at: None,
+        },
+        steps,
+        map: ResourceMap::default(),
+    }
+}
+
+fn end(record: &mut OperationRecord, key: &str, state: StepState) {
+    let step = record.steps.iter_mut().find(|step| step.key == key).unwrap();
+    step.progress.state = state;
+    if state == StepState::Failed {
+        step.progress.error = Some("Cinder timeout after 300s".into());
+        step.progress.error_code = Some(Code::Timeout);
+    }
+}
+
+fn end_all_before(record: &mut OperationRecord, phase: &str) {
+    let first = record.steps.iter().position(|step| step.phase_name == phase).unwrap();
+    for step in &mut record.steps[..first] {
+        step.progress.state = StepState::Done;
+    }
+}
+
+fn next_keys(record: &OperationRecord) -> Vec<String> {
+    match schedule::next(record, noon()) {
+        Next::Run(lines) | Next::Undo(lines) => lines
+            .into_iter()
+            .map(|line| record.steps[line as usize].key.clone())
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_clean_failover_shows_example_1_of_the_contract() {
+    let mut record = record(example());
+    for step in &mut record.steps {
+        step.progress.state = StepState::Done;
+    }
+    assert_eq!(
+        steps_completed(&record.steps),
+        [
+            "promote_volumes",
+            "manage_volumes",
+            "recreate_vms",
+            "delete_source_vm:web-server-1",
+            "delete_source_vm:web-server-2",
+            "delete_source_volume:vol-boot-ws1",
+            "delete_source_volume:vol-data-ws1",
+            "delete_source_volume:vol-boot-ws2",
+            "delete_source_volume:vol-data-ws2",
+        ]
+    );
+    assert_eq!(steps_failed(&record.steps), []);
+    assert_eq!(schedule::next(&record, noon()), Next::Settle(OperationState::Completed));
+}
+
+#[test]
+fn a_failed_deletion_shows_example_2_and_the_operation_completes() {
+    let mut record = record(example());
+    for step in &mut record.steps {
+        step.progress.state = StepState::Done;
+    }
+    end(&mut record, "delete_source_volume:vol-data-ws1", StepState::Failed);
+    let failed = steps_failed(&record.steps);
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].step, "delete_source_volume:vol-data-ws1");
+    assert_eq!(failed[0].error, "Cinder timeout after 300s");
+    assert_eq!(failed[0].resource_id.as_deref(), Some("id-1-1"));
+    assert_eq!(steps_completed(&record.steps).len(), 8, "the contract's 8 skipped");
+    assert_eq!(schedule::next(&record, noon()), Next::Settle(OperationState::Completed));
+}
+
+#[test]
+fn a_volume_goes_when_its_own_server_is_gone_not_when_all_are() {
+    let mut record = record(example());
+    end_all_before(&mut record, "delete_source_vm");
+    end(&mut record, "delete_source_vm:web-server-2", StepState::Done);
+    assert_eq!(
+        next_keys(&record),
+        [
+            "delete_source_vm:web-server-1",
+            "delete_source_volume:vol-boot-ws2",
+            "delete_source_volume:vol-data-ws2"
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_deleted_before_the_switch_has_ended() {
+    let mut record = record(example());
+    end_all_before(&mut record, "switch_primary");
+    assert_eq!(next_keys(&record), ["switch_primary"]);
+}
+
+#[test]
+fn a_failure_before_the_switch_takes_back_the_last_phase_first() {
+    let mut record = record(example());
+    end_all_before(&mut record, "recreate_vms");
+    end(&mut record, "recreate_vms:web-server-1", StepState::Done);
+    end(&mut record, "recreate_vms:web-server-2", StepState::Failed);
+    let Next::Unwind { error, code } = schedule::next(&record, noon()) else {
+        panic!("it must turn round");
+    };
+    assert_eq!(error, "recreate_vms:web-server-2: Cinder timeout after 300s");
+    assert_eq!(code, Code::Timeout);
+    record.operation.state = OperationState::Unwinding;
+    assert_eq!(next_keys(&record), ["recreate_vms:web-server-1", "recreate_vms:web-server-2"]);
+    end(&mut record, "recreate_vms:web-server-1", StepState::Undone);
+    end(&mut record, "recreate_vms:web-server-2", StepState::Undone);
+    assert!(next_keys(&record).iter().all(|key| key.starts_with("manage_volumes:")));
+}
+
+#[test]
+fn what_could_not_be_taken_back_is_listed_and_the_rest_goes_on() {
+    let mut record = record(example());
+    end_all_before(&mut record, "recreate_vms");
+    record.operation.state = OperationState::Unwinding;
+    for step in record.steps.iter_mut().filter(|step| step.phase_name == "manage_volumes") {
+        step.progress.state = StepState::UndoFailed;
+        step.progress.memo.made = Some("copy".into());
+    }
+    assert!(next_keys(&record).iter().all(|key| key.starts_with("promote_volumes:")));
+    let failed = steps_failed(&record.steps);
+    assert_eq!(failed[0].step, "undo:manage_volumes:vol-boot-ws1");
+    assert_eq!(failed[0].resource_id.as_deref(), Some("copy"), "what is left, by its id");
+}
+
+#[test]
+fn a_group_whose_servers_could_not_be_started_again_is_in_error() {
+    let mut record = record(example());
+    let status = |record: &OperationRecord| {
+        schedule::group_status_after(&record.operation, &record.steps, OperationState::Failed)
+    };
+    assert_eq!(status(&record), Some(GroupStatus::Active));
+    end(&mut record, "stop_source_vms:web-server-1", StepState::UndoFailed);
+    assert_eq!(status(&record), Some(GroupStatus::Error));
+}
+
+#[test]
+fn progress_reaches_100_only_with_the_end() {
+    let mut record = record(example());
+    assert_eq!(progress(OperationState::Running, &record.steps), 0);
+    for step in &mut record.steps {
+        step.progress.state = StepState::Done;
+    }
+    assert_eq!(progress(OperationState::Running, &record.steps), 99);
+    assert_eq!(progress(OperationState::Completed, &record.steps), 100);
+}
+
+#[test]
+fn names_used_twice_and_missing_names_give_way_to_ids() {
+    let record = record(vec![
+        member("web", 1, &["data", ""]),
+        member("web", 2, &["data"]),
+    ]);
+    let keys: Vec<&str> = record
+        .steps
+        .iter()
+        .filter(|step| step.verb == Verb::Attempt)
+        .map(|step| step.key.as_str())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "delete_source_vm:server-1",
+            "delete_source_vm:server-2",
+            "delete_source_volume:id-1-0",
+            "delete_source_volume:id-1-1",
+            "delete_source_volume:id-2-0",
+        ]
+    );
+}
+
+#[test]
+fn a_cleanup_takes_what_is_left_and_looks_afresh() {
+    let mut parent = record(example());
+    for step in &mut parent.steps {
+        step.progress.state = StepState::Done;
+        step.progress.memo.intents = 4;
+    }
+    end(&mut parent, "delete_source_vm:web-server-1", StepState::Failed);
+    end(&mut parent, "delete_source_volume:vol-data-ws1", StepState::Failed);
+    end(&mut parent, "delete_source_volume:vol-data-ws2", StepState::Skipped);
+    let steps = cleanup_of(&parent);
+    let keys: Vec<&str> = steps.iter().map(|step| step.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "delete_source_vm:web-server-1",
+            "delete_source_volume:vol-data-ws1",
+            "delete_source_volume:vol-data-ws2"
+        ]
+    );
+    assert_eq!(steps[1].after, [0], "the volume still waits for its server");
+    assert!(steps[2].after.is_empty());
+    assert!(steps.iter().all(|step| step.progress.memo.intents == 0));
+}
+
+#[test]
+fn a_cleanup_of_a_failed_operation_takes_back_what_it_made() {
+    let mut parent = record(example());
+    end(&mut parent, "manage_volumes:vol-data-ws1", StepState::UndoFailed);
+    let steps = cleanup_of(&parent);
+    assert_eq!(steps.len(), 1);
+    assert_eq!(steps[0].key, "undo:manage_volumes:vol-data-ws1");
+    assert!(matches!(steps[0].action, Step::TakeBack { .. }));
+}
+
+#[test]
+fn a_plan_without_a_way_to_end_well_is_refused() {
+    assert_eq!(plan_of(vec![]), Err(PlanRefusal::NoMembers));
+    let mut stray = member("web", 1, &["data"]);
+    stray.server.nics[0].network_id = NetworkId::new("net-x");
+    let refusal = plan_of(vec![stray]).unwrap_err();
+    assert!(refusal.to_string().contains("net-x (used by web)"), "{refusal}");
+    let twins = vec![member("a", 1, &["data"]), member("b", 1, &["data"])];
+    assert!(matches!(plan_of(twins), Err(PlanRefusal::SharedVolume(_))));
+}
+
+#[test]
+fn an_undoable_phase_after_the_point_of_no_return_is_refused() {
+    let line = |action| Line {
+        action,
+        name: String::new(),
+        resource_id: None,
+        after: vec![],
+    };
+    let book = Runbook::default()
+        .phase("switch", Verb::Forward, Reported::Never, [line(Step::SwitchPrimary)])
+        .phase("check", Verb::Undoable, Reported::Never, [line(Step::CheckTarget)]);
+    assert_eq!(book.into_steps(), Err(BookError::UndoableAfterForward("check")));
+}
+
+/// Stored steps outlive the build that wrote them: this fails for whoever changes how one is written.
+#[test]
+fn stored_steps_keep_their_form() {
+    let record = record(vec![member("web", 1, &["data"])]);
+    let forms: Vec<String> = record
+        .steps
+        .iter()
+        .map(|step| serde_json::to_string(&step.action).unwrap())
+        .collect();
+    assert_eq!(
+        forms,
+        [
+            r#"{"action":"check_server","server":"server-1"}"#,
+            r#"{"action":"check_target"}"#,
+            r#"{"action":"stop_server","server":"server-1"}"#,
+            r#"{"action":"replicate_group"}"#,
+            r#"{"action":"promote_volume","volume":"id-1-0"}"#,
+            r#"{"action":"manage_volume","volume":"id-1-0"}"#,
+            r#"{"action":"recreate_server","server":"server-1"}"#,
+            r#"{"action":"confirm_server","server":"server-1"}"#,
+            r#"{"action":"switch_primary"}"#,
+            r#"{"action":"delete_source_server","server":"server-1"}"#,
+            r#"{"action":"delete_source_volume","volume":"id-1-0"}"#,
+        ]
+    );
+    let undo = Step::TakeBack {
+        line: Box::new(record.steps[0].action.clone()),
+    };
+    assert_eq!(
+        serde_json::to_string(&undo).unwrap(),
+        r#"{"action":"take_back","line":{"action":"check_server","server":"server-1"}}"#
+    );
+}
