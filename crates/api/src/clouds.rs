@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use protector_core::{
     id::{ProjectId, ServerId, SiteName, VolumeId},
-    member::{Flavor, KeyPair, Nic},
+    member::{Flavor, KeyPair, Nic, UserData},
     site::{Site, SiteScope},
 };
 use secrecy::SecretString;
@@ -73,7 +73,7 @@ pub struct FoundServer {
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its user data, where the cloud shows it.
-    pub user_data: Option<String>,
+    pub user_data: Option<UserData>,
     /// Its availability zone.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use async_trait::async_trait;
 use protector_core::{
     id::{ProjectId, ServerId, SiteName, VolumeId},
-    member::{Flavor, KeyPair, Nic},
+    member::{Flavor, KeyPair, Nic, UserData},
     site::{Site, SiteScope},
 };
 use protector_openstack::{
@@ -251,7 +251,7 @@ fn found_server(
         status: server.status.as_str().to_owned(),
         boots_from_image: server.image.is_some(),
         security_groups: each_once(server.security_groups),
-        user_data: server.user_data.map(|data| data.expose().to_owned()),
+        user_data: server.user_data.map(|data| UserData::new(data.expose())),
         availability_zone: server.availability_zone.filter(|zone| !zone.is_empty()),
         description: server.description.filter(|text| !text.is_empty()),
         flavor,

@@ -1,6 +1,6 @@
 //! A member of a protection group: one Nova server, its volumes, and all that is needed to build it again.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -63,14 +63,37 @@ pub struct ServerSpec {
     pub key_pair: Option<KeyPair>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Its user data, base64 as Nova keeps it.
-    pub user_data: Option<String>,
+    /// Its user data.
+    pub user_data: Option<UserData>,
     /// Its availability zone.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.
     pub config_drive: bool,
     /// Its description (Nova 2.19).
     pub description: Option<String>,
+}
+
+/// A server's user data, base64 as Nova keeps it. It often holds passwords, so `Debug` leaves it out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserData(String);
+
+impl UserData {
+    /// Takes base64 text.
+    pub fn new(base64: impl Into<String>) -> Self {
+        Self(base64.into())
+    }
+
+    /// The base64 text, to be stored or sent to Nova.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserData(***)")
+    }
 }
 
 /// A flavor, by id, with what makes it comparable on another cloud.

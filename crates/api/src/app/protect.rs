@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use protector_core::{
     group::ReplicationType,
     id::{SiteName, VolumeId},
-    member::{KeyPair, ProtectedVolume, ServerSpec},
+    member::{KeyPair, ProtectedVolume, ServerSpec, UserData},
     site::SiteScope,
 };
 
@@ -160,7 +160,7 @@ pub fn server_spec(
         security_groups: server.security_groups.clone(),
         key_pair: key_pair.or_else(|| server.key_name.as_deref().map(name_without_key)),
         metadata: server.metadata.clone(),
-        user_data: server.user_data.clone().or(user_data),
+        user_data: server.user_data.clone().or(user_data.map(UserData::new)),
         availability_zone: server.availability_zone.clone(),
         config_drive: server.config_drive,
         description: server.description.clone(),

@@ -104,7 +104,7 @@ impl CloudActions {
             security_groups: spec.security_groups.clone(),
             key_name,
             metadata: mark::mark(&spec.metadata, &cx.operation.id, source_id.as_str()),
-            user_data: spec.user_data.as_ref().map(|data| UserData::new(data.clone())),
+            user_data: spec.user_data.as_ref().map(|data| UserData::new(data.expose())),
             availability_zone,
             config_drive: Some(spec.config_drive),
             description: spec.description.clone(),
