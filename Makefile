@@ -18,10 +18,14 @@ help: ## List the targets
 
 # --- what the machine needs -------------------------------------------------------------------------------------------
 
-.PHONY: tools
-tools: ## Install what is missing: a C compiler, cargo-nextest, cargo-deny
-	@command -v cc >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends gcc libc6-dev; }
+.PHONY: prerequisites
+prerequisites: ## Install what building and the demo need: a C compiler, curl
+	@missing=""; command -v cc >/dev/null || missing="gcc libc6-dev"; command -v curl >/dev/null || missing="$$missing curl"; \
+	 [ -z "$$missing" ] || { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; }
 	@command -v $(CARGO) >/dev/null || { echo "A Rust toolchain (1.94 or later) is needed: see https://rustup.rs" >&2; exit 1; }
+
+.PHONY: tools
+tools: prerequisites ## Install what tests and checks need: cargo-nextest, cargo-deny
 	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 
@@ -35,7 +39,7 @@ $(VENV)/.installed: client/pyproject.toml
 client: $(VENV)/.installed ## Install the openstack command and its plugin into client/.venv
 
 .PHONY: build
-build: ## Build all programs
+build: prerequisites ## Build all programs
 	$(CARGO) build --workspace --locked
 
 # --- checks and tests -------------------------------------------------------------------------------------------------

@@ -105,15 +105,21 @@ impl Engine {
             options: Arc::clone(&self.options),
             stop,
         };
+        let scribe = Arc::clone(&walk.scribe);
         async move {
             info!("begins");
-            report(walk.walk().await);
+            let end = walk.walk().await;
+            report(&end);
+            if let Err(JournalError::Unavailable(_)) = end {
+                // Another look may be lucky at once; if this fails too, the lease ends by itself.
+                let _ = scribe.journal.release(&scribe.claim).await;
+            }
         }
         .instrument(span)
     }
 }
 
-fn report(end: Result<WalkEnd, JournalError>) {
+fn report(end: &Result<WalkEnd, JournalError>) {
     match end {
         Ok(WalkEnd::Settled(state)) => info!(state = state.as_str(), "ended"),
         Ok(WalkEnd::Released) => info!("given back, the engine stops"),

@@ -125,10 +125,14 @@ impl Journal for MemoryJournal {
         limit: usize,
     ) -> Result<Vec<Claim>, JournalError> {
         let mut tables = self.tables();
-        let claims = tables
+        let mut free: Vec<(&OperationId, &mut Row)> = tables
             .operations
             .iter_mut()
             .filter(|(_, row)| is_free(row, now, book_version))
+            .collect();
+        free.sort_by_key(|(_, row)| row.record.operation.created_at);
+        let claims = free
+            .into_iter()
             .take(limit)
             .map(|(id, row)| {
                 row.fence += 1;

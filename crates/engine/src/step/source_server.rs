@@ -35,7 +35,7 @@ impl CloudActions {
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Shutoff, None) => Ok(Progress::done()),
             (ServerStatus::Active, None) if cx.memo.intents < 2 => self.ask_to_stop(cx, &source, id).await,
-            (ServerStatus::Active, Some(_)) if self.graceful_time_is_over(cx) && cx.memo.intents < 2 => {
+            (ServerStatus::Active, Some("powering-off")) if self.graceful_time_is_over(cx) && cx.memo.intents < 2 => {
                 self.stop_hard(cx, &source, id).await
             }
             (ServerStatus::Active | ServerStatus::Shutoff, task) => Ok(self.look_again(format!(
