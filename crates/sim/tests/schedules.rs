@@ -8,11 +8,14 @@
 )]
 
 use protector_core::operation::OperationState;
-use protector_sim::walker::{Schedule, World, WorldOptions, check, walk};
+use protector_sim::walker::{Scenario, Schedule, World, WorldOptions, check, walk};
 
 #[tokio::test(start_paused = true)]
 async fn a_calm_failover_completes_and_leaves_nothing() {
-    let options = WorldOptions { members: 2 };
+    let options = WorldOptions {
+        members: 2,
+        scenario: Scenario::AllWell,
+    };
     let outcome = World::build(&options, Schedule { fault: None }).run().await;
     assert_eq!(
         outcome.record.operation.state,
@@ -29,7 +32,33 @@ async fn a_calm_failover_completes_and_leaves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_keeps_the_invariants() {
-    let report = walk(&WorldOptions { members: 1 }).await;
+    every_single_fault_in(Scenario::AllWell).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_that_cannot_build_is_taken_back() {
+    let options = WorldOptions {
+        members: 2,
+        scenario: Scenario::BuildsFail,
+    };
+    let outcome = World::build(&options, Schedule { fault: None }).run().await;
+    assert_eq!(outcome.record.operation.state, OperationState::Failed);
+    let error = outcome.record.operation.error.clone().unwrap();
+    assert!(error.contains("No valid host was found."), "{error}");
+    assert_eq!(check(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_while_it_is_taken_back_keeps_the_invariants() {
+    every_single_fault_in(Scenario::BuildsFail).await;
+}
+
+async fn every_single_fault_in(scenario: Scenario) {
+    let report = walk(&WorldOptions {
+        members: 1,
+        scenario,
+    })
+    .await;
     println!(
         "{} schedules over {} writes and {} calls",
         report.schedules, report.writes, report.calls

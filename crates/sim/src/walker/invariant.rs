@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use protector_core::{
     group::GroupStatus,
-    operation::{MapKind, OperationState, StepState, steps_failed},
+    operation::{MapKind, OperationState, StepState},
     runbook::Step,
 };
 
-use super::world::{CloudFacts, Outcome};
+use super::world::{CloudFacts, Outcome, Scenario};
 
 /// An invariant that did not hold, with what was seen.
 pub type Violation = String;
@@ -31,19 +31,26 @@ pub fn check(outcome: &Outcome) -> Vec<Violation> {
     violations
 }
 
-/// A fault that passes never keeps a failover from its purpose: it completes, and nothing is left on the source.
+/// A fault that passes never keeps a failover from its end: it completes, or is taken back, and nothing is left over.
 pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     let operation = &outcome.record.operation;
-    if operation.state != OperationState::Completed {
+    let (expected, leftovers_of) = match outcome.scenario {
+        Scenario::AllWell => (OperationState::Completed, StepState::Failed),
+        Scenario::BuildsFail => (OperationState::Failed, StepState::UndoFailed),
+    };
+    if operation.state != expected {
         violations.push(format!(
-            "the operation is {} for a fault that passes: {}",
+            "the operation is {} after a fault that passes: {}",
             operation.state.as_str(),
             operation.error.as_deref().unwrap_or("no reason given")
         ));
     }
-    for failed in steps_failed(&outcome.record.steps) {
-        violations.push(format!("{} failed: {}", failed.step, failed.error));
+    for step in &outcome.record.steps {
+        if step.progress.state == leftovers_of {
+            let why = step.progress.error.as_deref().unwrap_or_default();
+            violations.push(format!("{} failed: {why}", step.key));
+        }
     }
     violations
 }

@@ -12,7 +12,7 @@ mod world;
 
 pub use fault::{Fault, FaultPoint, Injector};
 pub use invariant::{Violation, check, reached_its_purpose};
-pub use world::{CloudFacts, Outcome, World, WorldOptions};
+pub use world::{CloudFacts, Outcome, Scenario, World, WorldOptions};
 
 /// One schedule: what goes wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

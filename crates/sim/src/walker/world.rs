@@ -31,7 +31,7 @@ use super::{
 use crate::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{CloudOptions, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
+    cloud::{CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
     in_process::{Calm, InProcess, SharedCloud, lock},
     memory_journal::MemoryJournal,
 };
@@ -45,16 +45,29 @@ const AFTERMATH: Duration = Duration::from_secs(900);
 /// An operation that has not ended by then never will (invariant I9).
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
 
-/// How big the world is.
+/// What the world is like apart from the schedule's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// All is well: the failover completes.
+    AllWell,
+    /// The target's Nova cannot build any server: the failover is taken back.
+    BuildsFail,
+}
+
+/// How big the world is, and what it is like.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
     /// Members of the group, each with a boot volume and one data volume.
     pub members: usize,
+    /// What it is like.
+    pub scenario: Scenario,
 }
 
 /// What is left when the dust has settled.
 #[derive(Debug)]
 pub struct Outcome {
+    /// What the world was like.
+    pub scenario: Scenario,
     /// The operation's record.
     pub record: OperationRecord,
     /// Whether the operation still holds its lock.
@@ -113,6 +126,7 @@ pub struct World {
     group: GroupId,
     injector: Arc<Injector>,
     watch: Arc<Watch>,
+    scenario: Scenario,
 }
 
 struct Site {
@@ -179,6 +193,9 @@ impl World {
         );
         let target =
             Site::build(with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1));
+        if options.scenario == Scenario::BuildsFail {
+            lock(&target.cloud).add_fault(builds_fail());
+        }
         let transport = Arc::new(InProcess::since(
             start,
             vec![Arc::clone(&source.cloud), Arc::clone(&target.cloud)],
@@ -213,6 +230,7 @@ impl World {
             group: id,
             injector: Injector::new(schedule.fault),
             watch,
+            scenario: options.scenario,
         }
     }
 
@@ -318,6 +336,7 @@ impl World {
             self.journal.group(&self.group).expect(lost),
         );
         Outcome {
+            scenario: self.scenario,
             locked: self.journal.is_locked(&record.operation.id),
             record,
             group,
@@ -329,6 +348,18 @@ impl World {
             writes: self.injector.writes(),
             calls: self.injector.calls(),
         }
+    }
+}
+
+fn builds_fail() -> FaultRule {
+    FaultRule {
+        id: "builds-fail".to_owned(),
+        matches: Match::default(),
+        times: None,
+        effect: Effect::Job(JobEffect::ServerBuildError {
+            message: "No valid host was found.".to_owned(),
+        }),
+        seen: 0,
     }
 }
 
