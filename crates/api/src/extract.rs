@@ -91,6 +91,12 @@ fn wrong_json(bytes: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
         return malformed(error);
     }
     let what = without_position(error);
+    // serde's words for an action's body with no key or with two.
+    if path == "." && what == "expected value" {
+        return ApiError::bad_request(
+            "Invalid request body: it must be an object with exactly one key, the name of what is to be done.",
+        );
+    }
     if path == "." {
         return ApiError::bad_request(format!("Invalid request body: {what}."));
     }

@@ -91,7 +91,11 @@ pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin:
 }
 
 /// Whether a source server may be deleted, given its own reading and its copy's.
-pub fn verdict_source_server(project_id: &str, seen: &SeenServer, copy: Option<&SeenServer>) -> Verdict {
+pub fn verdict_source_server(
+    project_id: &str,
+    seen: &SeenServer,
+    copy: Option<&SeenServer>,
+) -> Verdict {
     owned_by_another_project(project_id, seen.project_id.as_deref())
         .or_else(|| locked(seen))
         .or_else(|| copy_is_not_running(copy))
@@ -173,6 +177,9 @@ fn twin_server_is_not_running(twin: &Twin) -> Option<Verdict> {
 
 fn copy_is_not_running(copy: Option<&SeenServer>) -> Option<Verdict> {
     match copy {
+        Some(server) if is_being_deleted(server) => {
+            keep("kept: the recovered server on the target site is being deleted")
+        }
         Some(server) if server.status == "ACTIVE" => None,
         Some(server) => keep(format!(
             "kept: the recovered server on the target site is {}, expected ACTIVE",
@@ -182,6 +189,11 @@ fn copy_is_not_running(copy: Option<&SeenServer>) -> Option<Verdict> {
     }
 }
 
+/// Nova shows the old status until a deletion is through.
+fn is_being_deleted(server: &SeenServer) -> bool {
+    matches!(server.task_state.as_deref(), Some("deleting" | "soft-deleting"))
+}
+
 fn same_object_as_its_twin(object: Option<&BackendObject>, twin: &Twin) -> Option<Verdict> {
     match (object, twin.object.as_ref()) {
         (Some(source), Some(target)) if source == target => keep(format!(
@@ -189,6 +201,9 @@ fn same_object_as_its_twin(object: Option<&BackendObject>, twin: &Twin) -> Optio
             source.serial, source.array
         )),
         (_, None) => keep("kept: the array does not know the object behind its copy"),
+        (None, _) => keep(
+            "kept: the array does not know the object behind it, which might be the one behind its copy",
+        ),
         _ => None,
     }
 }
@@ -207,9 +222,71 @@ fn locked(seen: &SeenServer) -> Option<Verdict> {
     ))
 }
 
+/// Why a source server must not be started again, if it must not: its copy on the target may run, and the same server
+/// would run on both sites (invariant I10).
+///
+/// `copy` is the copy as its cloud shows it right now, with its id; `not_taken_back` says why taking back its building
+/// failed, if it did: then nobody knows whether there is a copy.
+pub fn must_stay_stopped(
+    target: &str,
+    copy: Option<&str>,
+    not_taken_back: Option<&str>,
+) -> Option<String> {
+    match (copy, not_taken_back) {
+        (Some(copy), _) => Some(format!(
+            "not started: its copy {copy} may still run on {target}; delete that first, then run cleanup"
+        )),
+        (None, Some(why)) => Some(format!(
+            "not started: its copy may still run on {target}, since it could not be taken back ({why}); when {target} is well again, run cleanup"
+        )),
+        (None, None) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_whose_copy_may_run_stays_stopped() {
+        assert_eq!(must_stay_stopped("site-b", None, None), None);
+        let there = must_stay_stopped("site-b", Some("copy"), None).unwrap();
+        assert!(there.contains("copy may still run on site-b"), "{there}");
+        let unknown = must_stay_stopped("site-b", None, Some("Nova timeout after 900s")).unwrap();
+        assert!(unknown.contains("Nova timeout after 900s"), "{unknown}");
+    }
+
+    #[test]
+    fn a_copy_that_is_being_deleted_saves_its_source() {
+        let leaving = SeenServer {
+            task_state: Some("deleting".into()),
+            ..server("ACTIVE")
+        };
+        assert!(kept(&verdict_source_server(
+            "p",
+            &server("SHUTOFF"),
+            Some(&leaving)
+        )));
+        let twin = Twin {
+            server: Some(leaving),
+            ..twin()
+        };
+        assert!(kept(&judge(&volume("available"), &twin)));
+    }
+
+    #[test]
+    fn a_volume_whose_object_the_array_does_not_know_is_kept() {
+        let unknown = SourceVolume {
+            project_id: "p",
+            server_id: "old",
+            object: None,
+        };
+        assert!(kept(&verdict_source_volume(
+            &unknown,
+            &volume("available"),
+            &twin()
+        )));
+    }
 
     fn volume(status: &str) -> SeenVolume {
         SeenVolume {
@@ -369,6 +446,10 @@ mod tests {
             &server("SHUTOFF"),
             Some(&server("ERROR"))
         )));
-        assert!(kept(&verdict_source_server("q", &server("SHUTOFF"), Some(&active))));
+        assert!(kept(&verdict_source_server(
+            "q",
+            &server("SHUTOFF"),
+            Some(&active)
+        )));
     }
 }

@@ -70,6 +70,10 @@ pub enum OperationChange {
 
 /// A change beside the line itself, written in the same transaction as the line's progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "an entry has a few effects at most, and they live as long as one write"
+)]
 pub enum Effect {
     /// `source` became `target`.
     Mapped {
@@ -93,6 +97,11 @@ pub enum Effect {
         group_id: GroupId,
         /// Its new status.
         status: GroupStatus,
+    },
+    /// What made the group's status `error` is over: it is `active` again, if it is still there and in `error`.
+    GroupMended {
+        /// The group.
+        group_id: GroupId,
     },
     /// The group runs on another site now. Its version grows.
     GroupSwitched {

@@ -80,6 +80,7 @@ macro_rules! journal_conformance {
             an_unwinding_operation_is_claimed,
             maps_grow_and_shrink,
             a_group_follows_its_operation,
+            only_a_group_in_error_is_mended,
             a_parents_line_is_settled,
         );
     };
@@ -409,6 +410,39 @@ pub async fn a_group_follows_its_operation(bed: &impl TestBed) {
     assert!(after.version > group.version);
 }
 
+/// The end of an error makes a group in `error` active, and leaves every other one, and one that is gone, alone.
+pub async fn only_a_group_in_error_is_mended(bed: &impl TestBed) {
+    let record = operation(1);
+    let before = group(&record);
+    let group_id = before.id.clone();
+    bed.put_group(before.clone(), vec![]).await;
+    bed.insert(record).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    for (status, then) in [
+        (GroupStatus::FailedOver, GroupStatus::FailedOver),
+        (GroupStatus::Error, GroupStatus::Active),
+    ] {
+        let group_id = group_id.clone();
+        let set = Effect::GroupStatus {
+            group_id: group_id.clone(),
+            status,
+        };
+        write(bed, &claim, at(1), effect(set)).await;
+        let (set, _) = bed.group(&group_id).await;
+        let mended = Effect::GroupMended {
+            group_id: group_id.clone(),
+        };
+        write(bed, &claim, at(2), effect(mended)).await;
+        let (after, _) = bed.group(&group_id).await;
+        assert_eq!(after.status, then);
+        assert_eq!(after.version > set.version, status != then);
+    }
+    let gone = Effect::GroupMended {
+        group_id: GroupId::new("gone"),
+    };
+    write(bed, &claim, at(3), effect(gone)).await;
+}
+
 /// A cleanup settles the line that its parent left, and no other.
 pub async fn a_parents_line_is_settled(bed: &impl TestBed) {
     let parent = operation(1);
@@ -711,6 +745,7 @@ fn busy_progress() -> StepProgress {
         memo: Memo {
             intents: 2,
             undo_intents: 1,
+            accepted_in_try: Some(1),
             made: Some("vol-9".to_owned()),
             before: Some("ACTIVE".to_owned()),
             observed: Some("in-use".to_owned()),

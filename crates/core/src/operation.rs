@@ -184,6 +184,10 @@ pub struct Memo {
     /// The same for taking the step back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub undo_intents: u32,
+    /// The number of the try in which the cloud accepted a deletion. Not the same as an intent: after a crash between
+    /// the two, nobody knows whether it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_in_try: Option<u32>,
     /// The id of what the step made or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,

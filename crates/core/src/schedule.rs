@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     group::GroupStatus,
+    journal::Effect,
     operation::{Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, Verb},
 };
@@ -155,26 +156,48 @@ fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
         })
 }
 
-/// The status that the group gets when `operation` ends as `outcome`; `None` where it stays as it is.
+/// What becomes of the group when `operation` ends as `outcome`; `None` where it stays as it is.
 ///
-/// A failover that was taken back leaves the group `active`, unless a source server could not be started again.
-pub fn group_status_after(
+/// A failover that was taken back leaves the group `active`, unless a source server could not be started again, or the
+/// switch itself failed: then nobody knows where the group runs. A cleanup that starts the last of those servers ends
+/// the error.
+pub fn group_effect_after(
     operation: &Operation,
     steps: &[StepRecord],
     outcome: OperationState,
-) -> Option<GroupStatus> {
+) -> Option<Effect> {
+    let group_id = operation.group_id.clone();
     match (operation.kind, outcome) {
-        (OperationKind::Failover, OperationState::Failed) => {
-            let stopped = steps.iter().any(|step| {
-                matches!(step.action, Step::StopServer { .. })
-                    && step.progress.state == StepState::UndoFailed
-            });
-            Some(if stopped {
-                GroupStatus::Error
-            } else {
-                GroupStatus::Active
-            })
+        (OperationKind::Failover, OperationState::Failed) => Some(Effect::GroupStatus {
+            group_id,
+            status: status_after_failed_failover(steps),
+        }),
+        (OperationKind::Cleanup, OperationState::Completed) if starts_all_again(steps) => {
+            Some(Effect::GroupMended { group_id })
         }
         _ => None,
     }
+}
+
+fn status_after_failed_failover(steps: &[StepRecord]) -> GroupStatus {
+    let stays_stopped = steps.iter().any(|step| {
+        matches!(step.action, Step::StopServer { .. })
+            && step.progress.state == StepState::UndoFailed
+    });
+    if stays_stopped || failed(steps, Verb::Forward).is_some() {
+        GroupStatus::Error
+    } else {
+        GroupStatus::Active
+    }
+}
+
+/// Whether a cleanup had stopped servers to start, and has started each.
+fn starts_all_again(steps: &[StepRecord]) -> bool {
+    let mut starts = steps
+        .iter()
+        .filter(|step| {
+            matches!(&step.action, Step::TakeBack { line } if matches!(**line, Step::StopServer { .. }))
+        })
+        .peekable();
+    starts.peek().is_some() && starts.all(|step| step.progress.state == StepState::Done)
 }

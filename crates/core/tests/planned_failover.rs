@@ -16,6 +16,7 @@ use protector_core::{
         FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId, SiteName, UserId,
         VolumeId,
     },
+    journal::Effect,
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
@@ -158,7 +159,11 @@ fn record(members: Vec<Member>) -> OperationRecord {
 }
 
 fn end(record: &mut OperationRecord, key: &str, state: StepState) {
-    let step = record.steps.iter_mut().find(|step| step.key == key).unwrap();
+    let step = record
+        .steps
+        .iter_mut()
+        .find(|step| step.key == key)
+        .unwrap();
     step.progress.state = state;
     if state == StepState::Failed {
         step.progress.error = Some("Cinder timeout after 300s".into());
@@ -167,7 +172,11 @@ fn end(record: &mut OperationRecord, key: &str, state: StepState) {
 }
 
 fn end_all_before(record: &mut OperationRecord, phase: &str) {
-    let first = record.steps.iter().position(|step| step.phase_name == phase).unwrap();
+    let first = record
+        .steps
+        .iter()
+        .position(|step| step.phase_name == phase)
+        .unwrap();
     for step in &mut record.steps[..first] {
         step.progress.state = StepState::Done;
     }
@@ -204,7 +213,10 @@ fn a_clean_failover_shows_example_1_of_the_contract() {
         ]
     );
     assert_eq!(steps_failed(&record.steps), []);
-    assert_eq!(schedule::next(&record, noon()), Next::Settle(OperationState::Completed));
+    assert_eq!(
+        schedule::next(&record, noon()),
+        Next::Settle(OperationState::Completed)
+    );
 }
 
 #[test]
@@ -213,21 +225,36 @@ fn a_failed_deletion_shows_example_2_and_the_operation_completes() {
     for step in &mut record.steps {
         step.progress.state = StepState::Done;
     }
-    end(&mut record, "delete_source_volume:vol-data-ws1", StepState::Failed);
+    end(
+        &mut record,
+        "delete_source_volume:vol-data-ws1",
+        StepState::Failed,
+    );
     let failed = steps_failed(&record.steps);
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].step, "delete_source_volume:vol-data-ws1");
     assert_eq!(failed[0].error, "Cinder timeout after 300s");
     assert_eq!(failed[0].resource_id.as_deref(), Some("id-1-1"));
-    assert_eq!(steps_completed(&record.steps).len(), 8, "the contract's 8 skipped");
-    assert_eq!(schedule::next(&record, noon()), Next::Settle(OperationState::Completed));
+    assert_eq!(
+        steps_completed(&record.steps).len(),
+        8,
+        "the contract's 8 skipped"
+    );
+    assert_eq!(
+        schedule::next(&record, noon()),
+        Next::Settle(OperationState::Completed)
+    );
 }
 
 #[test]
 fn a_volume_goes_when_its_own_server_is_gone_not_when_all_are() {
     let mut record = record(example());
     end_all_before(&mut record, "delete_source_vm");
-    end(&mut record, "delete_source_vm:web-server-2", StepState::Done);
+    end(
+        &mut record,
+        "delete_source_vm:web-server-2",
+        StepState::Done,
+    );
     assert_eq!(
         next_keys(&record),
         [
@@ -254,13 +281,23 @@ fn a_failure_before_the_switch_takes_back_the_last_phase_first() {
     let Next::Unwind { error, code } = schedule::next(&record, noon()) else {
         panic!("it must turn round");
     };
-    assert_eq!(error, "recreate_vms:web-server-2: Cinder timeout after 300s");
+    assert_eq!(
+        error,
+        "recreate_vms:web-server-2: Cinder timeout after 300s"
+    );
     assert_eq!(code, Code::Timeout);
     record.operation.state = OperationState::Unwinding;
-    assert_eq!(next_keys(&record), ["recreate_vms:web-server-1", "recreate_vms:web-server-2"]);
+    assert_eq!(
+        next_keys(&record),
+        ["recreate_vms:web-server-1", "recreate_vms:web-server-2"]
+    );
     end(&mut record, "recreate_vms:web-server-1", StepState::Undone);
     end(&mut record, "recreate_vms:web-server-2", StepState::Undone);
-    assert!(next_keys(&record).iter().all(|key| key.starts_with("manage_volumes:")));
+    assert!(
+        next_keys(&record)
+            .iter()
+            .all(|key| key.starts_with("manage_volumes:"))
+    );
 }
 
 #[test]
@@ -268,25 +305,119 @@ fn what_could_not_be_taken_back_is_listed_and_the_rest_goes_on() {
     let mut record = record(example());
     end_all_before(&mut record, "recreate_vms");
     record.operation.state = OperationState::Unwinding;
-    for step in record.steps.iter_mut().filter(|step| step.phase_name == "manage_volumes") {
+    for step in record
+        .steps
+        .iter_mut()
+        .filter(|step| step.phase_name == "manage_volumes")
+    {
         step.progress.state = StepState::UndoFailed;
         step.progress.memo.made = Some("copy".into());
     }
-    assert!(next_keys(&record).iter().all(|key| key.starts_with("promote_volumes:")));
+    assert!(
+        next_keys(&record)
+            .iter()
+            .all(|key| key.starts_with("promote_volumes:"))
+    );
     let failed = steps_failed(&record.steps);
     assert_eq!(failed[0].step, "undo:manage_volumes:vol-boot-ws1");
-    assert_eq!(failed[0].resource_id.as_deref(), Some("copy"), "what is left, by its id");
+    assert_eq!(
+        failed[0].resource_id.as_deref(),
+        Some("copy"),
+        "what is left, by its id"
+    );
 }
 
 #[test]
 fn a_group_whose_servers_could_not_be_started_again_is_in_error() {
     let mut record = record(example());
     let status = |record: &OperationRecord| {
-        schedule::group_status_after(&record.operation, &record.steps, OperationState::Failed)
+        schedule::group_effect_after(&record.operation, &record.steps, OperationState::Failed)
     };
-    assert_eq!(status(&record), Some(GroupStatus::Active));
-    end(&mut record, "stop_source_vms:web-server-1", StepState::UndoFailed);
-    assert_eq!(status(&record), Some(GroupStatus::Error));
+    assert_eq!(status(&record), Some(becomes(GroupStatus::Active)));
+    end(
+        &mut record,
+        "stop_source_vms:web-server-1",
+        StepState::UndoFailed,
+    );
+    assert_eq!(status(&record), Some(becomes(GroupStatus::Error)));
+}
+
+#[test]
+fn a_group_whose_switch_failed_is_in_error() {
+    let mut record = record(example());
+    end(&mut record, "switch_primary", StepState::Failed);
+    assert_eq!(
+        schedule::group_effect_after(&record.operation, &record.steps, OperationState::Failed),
+        Some(becomes(GroupStatus::Error)),
+        "its servers are stopped on the source"
+    );
+}
+
+#[test]
+fn a_cleanup_that_starts_all_servers_again_ends_the_groups_error() {
+    let mut parent = record(example());
+    for server in ["web-server-1", "web-server-2"] {
+        end(
+            &mut parent,
+            &format!("stop_source_vms:{server}"),
+            StepState::UndoFailed,
+        );
+    }
+    let mut cleanup = parent.clone();
+    cleanup.operation.kind = OperationKind::Cleanup;
+    cleanup.steps = cleanup_of(&parent);
+    let after = |cleanup: &OperationRecord| {
+        let ended = OperationState::Completed;
+        schedule::group_effect_after(&cleanup.operation, &cleanup.steps, ended)
+    };
+    cleanup.steps[0].progress.state = StepState::Done;
+    cleanup.steps[1].progress.state = StepState::Failed;
+    assert_eq!(after(&cleanup), None, "one is still stopped");
+    cleanup.steps[1].progress.state = StepState::Done;
+    let group_id = cleanup.operation.group_id.clone();
+    assert_eq!(after(&cleanup), Some(Effect::GroupMended { group_id }));
+    cleanup.steps.clear();
+    assert_eq!(after(&cleanup), None, "a cleanup that deletes changes nothing");
+}
+
+#[test]
+fn a_cleanup_takes_back_in_the_order_in_which_things_stand_on_each_other() {
+    let mut parent = record(example());
+    for key in [
+        "stop_source_vms:web-server-1",
+        "promote_volumes:vol-boot-ws1",
+        "manage_volumes:vol-boot-ws1",
+        "recreate_vms:web-server-1",
+        "recreate_vms:web-server-2",
+    ] {
+        end(&mut parent, key, StepState::UndoFailed);
+    }
+    let steps = cleanup_of(&parent);
+    let after = |key: &str| {
+        let step = steps.iter().find(|step| step.key == key).unwrap();
+        step.after
+            .iter()
+            .map(|position| steps[*position as usize].key.as_str())
+            .collect::<Vec<_>>()
+    };
+    let copy = ["undo:recreate_vms:web-server-1"];
+    assert_eq!(after("undo:stop_source_vms:web-server-1"), copy);
+    assert_eq!(after("undo:manage_volumes:vol-boot-ws1"), copy);
+    assert_eq!(
+        after("undo:promote_volumes:vol-boot-ws1"),
+        ["undo:manage_volumes:vol-boot-ws1"]
+    );
+    assert!(after("undo:recreate_vms:web-server-2").is_empty());
+    assert!(steps.iter().enumerate().all(|(place, step)| {
+        step.position as usize == place && step.after.iter().all(|at| *at < step.position)
+    }));
+}
+
+fn becomes(status: GroupStatus) -> Effect {
+    Effect::GroupStatus {
+        group_id: record(example()).operation.group_id,
+        status,
+    }
 }
 
 #[test]
@@ -331,9 +462,21 @@ fn a_cleanup_takes_what_is_left_and_looks_afresh() {
         step.progress.state = StepState::Done;
         step.progress.memo.intents = 4;
     }
-    end(&mut parent, "delete_source_vm:web-server-1", StepState::Failed);
-    end(&mut parent, "delete_source_volume:vol-data-ws1", StepState::Failed);
-    end(&mut parent, "delete_source_volume:vol-data-ws2", StepState::Skipped);
+    end(
+        &mut parent,
+        "delete_source_vm:web-server-1",
+        StepState::Failed,
+    );
+    end(
+        &mut parent,
+        "delete_source_volume:vol-data-ws1",
+        StepState::Failed,
+    );
+    end(
+        &mut parent,
+        "delete_source_volume:vol-data-ws2",
+        StepState::Skipped,
+    );
     let steps = cleanup_of(&parent);
     let keys: Vec<&str> = steps.iter().map(|step| step.key.as_str()).collect();
     assert_eq!(
@@ -352,7 +495,11 @@ fn a_cleanup_takes_what_is_left_and_looks_afresh() {
 #[test]
 fn a_cleanup_of_a_failed_operation_takes_back_what_it_made() {
     let mut parent = record(example());
-    end(&mut parent, "manage_volumes:vol-data-ws1", StepState::UndoFailed);
+    end(
+        &mut parent,
+        "manage_volumes:vol-data-ws1",
+        StepState::UndoFailed,
+    );
     let steps = cleanup_of(&parent);
     assert_eq!(steps.len(), 1);
     assert_eq!(steps[0].key, "undo:manage_volumes:vol-data-ws1");
@@ -365,7 +512,10 @@ fn a_plan_without_a_way_to_end_well_is_refused() {
     let mut stray = member("web", 1, &["data"]);
     stray.server.nics[0].network_id = NetworkId::new("net-x");
     let refusal = plan_of(vec![stray]).unwrap_err();
-    assert!(refusal.to_string().contains("net-x (used by web)"), "{refusal}");
+    assert!(
+        refusal.to_string().contains("net-x (used by web)"),
+        "{refusal}"
+    );
     let twins = vec![member("a", 1, &["data"]), member("b", 1, &["data"])];
     assert!(matches!(plan_of(twins), Err(PlanRefusal::SharedVolume(_))));
 }
@@ -379,9 +529,22 @@ fn an_undoable_phase_after_the_point_of_no_return_is_refused() {
         after: vec![],
     };
     let book = Runbook::default()
-        .phase("switch", Verb::Forward, Reported::Never, [line(Step::SwitchPrimary)])
-        .phase("check", Verb::Undoable, Reported::Never, [line(Step::CheckTarget)]);
-    assert_eq!(book.into_steps(), Err(BookError::UndoableAfterForward("check")));
+        .phase(
+            "switch",
+            Verb::Forward,
+            Reported::Never,
+            [line(Step::SwitchPrimary)],
+        )
+        .phase(
+            "check",
+            Verb::Undoable,
+            Reported::Never,
+            [line(Step::CheckTarget)],
+        );
+    assert_eq!(
+        book.into_steps(),
+        Err(BookError::UndoableAfterForward("check"))
+    );
 }
 
 /// Stored steps outlive the build that wrote them: this fails for whoever changes how one is written.

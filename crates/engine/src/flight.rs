@@ -18,6 +18,9 @@ use crate::{
     options::EngineOptions,
 };
 
+/// The pause before the second look at a resource that is changing.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
 /// Which way a step is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -165,6 +168,8 @@ impl Flight {
         }
         let before = self.step.progress.clone();
         let now = self.scribe.now();
+        let spent = now - self.begun_at().unwrap_or(now);
+        let again = until_next_look(spent.to_std().unwrap_or_default(), again);
         let progress = &mut self.step.progress;
         let news = progress.note.as_deref() != Some(on.as_str());
         progress.note = Some(on);
@@ -178,7 +183,12 @@ impl Flight {
     }
 
     /// Tries again later, unless the tries or the time are used up; then the last error is the one recorded.
-    fn failed_for_now(mut self, why: String, after: Option<Duration>, patience: &Patience) -> Landed {
+    fn failed_for_now(
+        mut self,
+        why: String,
+        after: Option<Duration>,
+        patience: &Patience,
+    ) -> Landed {
         let left = self.time_left(patience);
         let tries = self.step.progress.failed_tries + 1;
         let used_up = patience.retries.is_some_and(|retries| tries > retries);
@@ -186,7 +196,9 @@ impl Flight {
             self.step.progress.failed_tries = tries;
             return self.failed(Code::Unavailable, why);
         }
-        let pause = after.unwrap_or_else(|| backoff(&self.options, tries)).min(left);
+        let pause = after
+            .unwrap_or_else(|| backoff(&self.options, tries))
+            .min(left);
         let now = self.scribe.now();
         let progress = &mut self.step.progress;
         progress.failed_tries = tries;
@@ -230,6 +242,12 @@ impl Flight {
     }
 }
 
+/// A quarter of the time that the step has taken so far, at most `longest`: what takes two seconds is not noticed two
+/// seconds late, and what takes minutes is not asked for twice a second.
+fn until_next_look(spent: Duration, longest: Duration) -> Duration {
+    (spent / 4).max(FIRST_PAUSE).min(longest)
+}
+
 /// Doubles from the first pause to the longest.
 fn backoff(options: &EngineOptions, tries: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(tries.saturating_sub(1).min(16));
@@ -241,4 +259,35 @@ fn backoff(options: &EngineOptions, tries: u32) -> Duration {
 
 pub(crate) fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses_until(end: Duration, longest: Duration) -> Vec<u64> {
+        let mut spent = Duration::ZERO;
+        let mut pauses = Vec::new();
+        while spent < end {
+            let pause = until_next_look(spent, longest);
+            pauses.push(u64::try_from(pause.as_millis()).unwrap());
+            spent += pause;
+        }
+        pauses
+    }
+
+    #[test]
+    fn looks_are_close_together_at_first_and_never_further_apart_than_configured() {
+        let pauses = pauses_until(Duration::from_secs(12), Duration::from_secs(2));
+        assert_eq!(pauses[..4], [500; 4]);
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses.last(), Some(&2000));
+    }
+
+    #[test]
+    fn a_shorter_configured_pause_holds_from_the_first_look_on() {
+        let short = Duration::from_millis(200);
+        assert_eq!(until_next_look(Duration::ZERO, short), short);
+        assert_eq!(until_next_look(Duration::from_secs(60), short), short);
+    }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use protector_core::{
     journal::{Effect, Entry, JournalError, OperationChange},
     operation::{
@@ -94,7 +95,7 @@ impl Walk {
                 }
                 Next::Unwind { .. } | Next::Settle(_) => {}
             }
-            let pause = self.pause(&desk);
+            let pause = self.pause(&desk, now);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {}
@@ -150,7 +151,7 @@ impl Walk {
             }
             let flight = Flight {
                 operation: Arc::clone(&desk.operation),
-                blocked_by: blocked_by(&desk.record.steps, step),
+                blocked_by: blocked_by(&desk.record, step, direction),
                 step: step.clone(),
                 direction,
                 map: Arc::clone(&desk.map),
@@ -205,11 +206,7 @@ impl Walk {
 
     async fn settle(&self, desk: &Desk, state: OperationState) -> Result<(), JournalError> {
         let operation = &desk.record.operation;
-        let effects = schedule::group_status_after(operation, &desk.record.steps, state)
-            .map(|status| Effect::GroupStatus {
-                group_id: operation.group_id.clone(),
-                status,
-            })
+        let effects = schedule::group_effect_after(operation, &desk.record.steps, state)
             .into_iter()
             .collect();
         self.scribe
@@ -239,13 +236,14 @@ impl Walk {
     }
 
     /// Until the first waiting line wants to be looked at.
-    fn pause(&self, desk: &Desk) -> Duration {
-        let now = self.scribe.now();
-        let waiting = desk
-            .record
-            .steps
-            .iter()
-            .filter(|step| !desk.in_flight.contains(&step.position));
+    ///
+    /// `now` is the time at which the schedule was asked: what was due then is in flight, and what falls due while this
+    /// is worked out must not be taken for a line that has nothing to wait for.
+    fn pause(&self, desk: &Desk, now: DateTime<Utc>) -> Duration {
+        let waiting = desk.record.steps.iter().filter(|step| {
+            !desk.in_flight.contains(&step.position)
+                && step.progress.wake_at.is_some_and(|at| at > now)
+        });
         schedule::wake_at(waiting)
             .and_then(|at| (at - now).to_std().ok())
             .unwrap_or(self.scribe.claim.lease)
@@ -253,15 +251,23 @@ impl Walk {
     }
 }
 
-fn blocked_by(steps: &[StepRecord], step: &StepRecord) -> Option<String> {
-    step.after
-        .iter()
-        .filter_map(|position| steps.get(*position as usize))
-        .find(|other| other.progress.state == StepState::Failed)
-        .map(|other| {
-            let why = other.progress.error.as_deref().unwrap_or("it failed");
-            format!("{}: {why}", other.key)
-        })
+fn blocked_by(record: &OperationRecord, step: &StepRecord, direction: Direction) -> Option<String> {
+    let steps = &record.steps;
+    let in_the_way = match direction {
+        Direction::Forward => step
+            .after
+            .iter()
+            .filter_map(|position| steps.get(*position as usize))
+            .find(|other| other.progress.state == StepState::Failed),
+        Direction::Back => steps.iter().find(|other| {
+            other.progress.state == StepState::UndoFailed
+                && other.action.stands_on(&step.action, &record.operation.plan)
+        }),
+    };
+    in_the_way.map(|other| {
+        let why = other.progress.error.as_deref().unwrap_or("it failed");
+        format!("{}: {why}", other.key)
+    })
 }
 
 fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
@@ -275,6 +281,7 @@ fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
             } => map.insert(*kind, source, target),
             Effect::Unmapped { kind, source } => map.remove(*kind, source),
             Effect::GroupStatus { .. }
+            | Effect::GroupMended { .. }
             | Effect::GroupSwitched { .. }
             | Effect::GroupReplicated { .. }
             | Effect::ParentStep { .. } => {}

@@ -112,7 +112,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         What::Keys(Keys::Rotate) => {
             let dir = arguments.config.load()?.secrets.key_repository;
             let number = KeyRepository::rotate(&dir).with_context(|| dir.display().to_string())?;
-            writeln!(out, "Key {number} is used from the next start of the services on.")?;
+            writeln!(
+                out,
+                "Key {number} is used from the next start of the services on."
+            )?;
         }
         What::Db(what) => on_runtime(database(arguments, what, &mut out))?,
         What::Service(Service::List) => on_runtime(services(arguments, &mut out))?,
@@ -127,11 +130,7 @@ fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
         .block_on(work)
 }
 
-async fn database(
-    arguments: &Arguments,
-    what: &Db,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+async fn database(arguments: &Arguments, what: &Db, out: &mut impl Write) -> anyhow::Result<()> {
     let database = assembly::connect(&arguments.config.load()?).await?;
     if matches!(what, Db::Sync) {
         database.migrate().await?;

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    group::Group,
+    group::{Group, GroupStatus},
     id::{EngineId, GroupId, OperationId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
     member::Member,
@@ -111,7 +111,11 @@ fn owned<'a>(tables: &'a mut Tables, claim: &Claim) -> Result<&'a mut Row, Journ
             .owner
             .as_ref()
             .is_some_and(|(engine, _)| *engine == claim.engine_id);
-    if owns { Ok(row) } else { Err(JournalError::LeaseLost) }
+    if owns {
+        Ok(row)
+    } else {
+        Err(JournalError::LeaseLost)
+    }
 }
 
 #[async_trait]
@@ -233,6 +237,17 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
         Effect::Unmapped { kind, source } => with_map(tables, id, |map| map.remove(kind, &source)),
         Effect::GroupStatus { group_id, status } => {
             with_group(tables, &group_id, now, |group, _| group.status = status);
+        }
+        Effect::GroupMended { group_id } => {
+            let broken = tables
+                .groups
+                .get(&group_id)
+                .is_some_and(|(group, _)| group.status == GroupStatus::Error);
+            if broken {
+                with_group(tables, &group_id, now, |group, _| {
+                    group.status = GroupStatus::Active;
+                });
+            }
         }
         Effect::GroupSwitched {
             group_id,

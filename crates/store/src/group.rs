@@ -241,6 +241,26 @@ pub(crate) async fn changed(
     Ok(outcome.rows_affected == 1)
 }
 
+/// Makes a group in `error` active again. A group that is gone, or in any other status, stays as it is.
+pub(crate) async fn mended(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .set(ActiveModel {
+            status: Set(GroupStatus::Active.as_str().to_owned()),
+            updated_at: Set(now),
+            ..ActiveModel::default()
+        })
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .filter(Column::Id.eq(id.as_str()))
+        .filter(Column::Status.eq(GroupStatus::Error.as_str()))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn insert_row(db: &impl ConnectionTrait, row: Model) -> Result<(), StoreError> {
     let name = row.name.clone();
     Entity::insert(row.into_active_model())

@@ -329,6 +329,7 @@ async fn apply(
         Effect::GroupStatus { group_id, status } => {
             change_group(tx, group_id, now, status_row(*status)).await
         }
+        Effect::GroupMended { group_id } => group::mended(tx, group_id, now).await,
         Effect::GroupSwitched {
             group_id,
             current_primary_site,

@@ -14,7 +14,10 @@ use sea_orm::{
 
 use crate::{
     database::Database,
-    entity::member::{self, Column, Entity, Model},
+    entity::{
+        member::{self, Column, Entity, Model},
+        protection_group,
+    },
     error::{Noun, StoreError},
     group::bump,
     lock::{Lock, refuse_while_locked},
@@ -29,7 +32,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound` for the group, `Duplicate` when the server is a member already, `Locked` while an operation moves
+    /// `NotFound` for the group, `Duplicate` when the server is a member of this or another group already, `Locked` while an operation moves
     /// the group.
     pub async fn member_insert(
         &self,
@@ -40,6 +43,7 @@ impl Database {
         self.write(async |tx| {
             bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
+            refuse_in_another_group(tx, member).await?;
             Entity::insert(row.clone().into_active_model())
                 .exec_without_returning(tx)
                 .await
@@ -123,6 +127,30 @@ impl Database {
         })
         .await
     }
+}
+
+/// A server is moved by one group only: two would each build a copy of it.
+async fn refuse_in_another_group(
+    db: &impl ConnectionTrait,
+    member: &Member,
+) -> Result<(), StoreError> {
+    let elsewhere = Entity::find()
+        .filter(Column::ServerId.eq(member.server_id.as_str()))
+        .filter(Column::GroupId.ne(member.group_id.as_str()))
+        .one(db)
+        .await?;
+    let Some(other) = elsewhere else {
+        return Ok(());
+    };
+    let group = protection_group::Entity::find_by_id(other.group_id.as_str())
+        .one(db)
+        .await?;
+    let group = group.map_or(other.group_id, |group| group.name);
+    Err(StoreError::Duplicate {
+        what: Noun::Member,
+        field: "server_id",
+        value: format!("{} in protection group {group}", member.server_id),
+    })
 }
 
 pub(crate) async fn of_group(

@@ -531,6 +531,24 @@ async fn a_group_under_way_keeps_its_members() {
     assert_eq!(db.member_list(&group.id).await.unwrap(), vec![member]);
 }
 
+/// Two groups would each build a copy of it on the other site.
+#[tokio::test]
+async fn a_server_is_in_one_group_only() {
+    let bed = bed::fresh("").await;
+    let (_, member, _) = protected(&bed, 1).await;
+    let (other, _, _) = protected(&bed, 2).await;
+    let mut again = member.clone();
+    again.id = "again".into();
+    again.group_id = other.id.clone();
+    let db = &bed.database;
+    let refused = db.member_insert(&again, at(2)).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains(member.server_id.as_str()), "{said}");
+    assert!(said.contains("in protection group"), "{said}");
+    let members = db.member_list(&other.id).await.unwrap();
+    assert!(members.iter().all(|kept| kept.id != again.id));
+}
+
 async fn list(database: &Database, filter: OperationFilter) -> Vec<OperationId> {
     let page = Page {
         limit: 100,

@@ -12,7 +12,7 @@ use protector_core::{
 };
 use protector_store::{GroupStart, Lock, NewOperation, StoreError, StoredGroup};
 
-use super::{App, failover};
+use super::{App, failover, sync};
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
@@ -62,7 +62,7 @@ pub async fn start_failover(
     let mappings = failover::mappings(group, request)?;
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, kind)?;
-    app.require_peer_of(group).await?;
+    sync::require_in_sync(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());

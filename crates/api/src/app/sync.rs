@@ -101,6 +101,36 @@ pub async fn push(app: &App, group: &Group) -> ApiResult<()> {
     Ok(())
 }
 
+/// Refuses an operation on a group of which the other site knows something newer: a plan made from old metadata would
+/// move servers that are not there any more. What is newer here is handed over first.
+pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
+    let mut theirs = version_there(app, group).await?;
+    if theirs.is_none_or(|version| version < group.version) {
+        push(app, group).await?;
+        theirs = version_there(app, group).await?;
+    }
+    if theirs == Some(group.version) {
+        return Ok(());
+    }
+    let other = &peer::other_scope(group, &app.settings.site_name).site;
+    let theirs = theirs.map_or_else(|| "none".to_owned(), |version| version.to_string());
+    Err(ApiError::conflict(format!(
+        "Protection group {name} is OUT OF SYNC: its metadata has version {} on {} and {theirs} on {other}; 'openstack dr protection-group sync-status {name}' shows when they agree, 'sync-force' sent to the site with the newer one brings them together.",
+        group.version,
+        app.settings.site_name,
+        name = group.name,
+    )))
+}
+
+async fn version_there(app: &App, group: &Group) -> ApiResult<Option<u64>> {
+    let other = peer::other_scope(group, &app.settings.site_name);
+    let version = app.peer.version(other, &group.id).await;
+    version.map_err(|error| {
+        ApiError::conflict(peer::REMOTE_UNREACHABLE)
+            .with_detail(format!("{}: {error}", other.site))
+    })
+}
+
 /// Tells the other site that a group is about to be deleted here. The block rule holds.
 pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
     let other = peer::other_scope(group, &app.settings.site_name);

@@ -182,3 +182,46 @@ async fn a_moving_group_is_not_changed() {
         deleted.message()
     );
 }
+
+#[tokio::test]
+async fn a_group_that_is_newer_on_the_other_site_is_not_moved() {
+    let house = House::with_member(WEB).await;
+    let shown = house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
+    let id = shown.body["protection_group"]["id"].as_str().unwrap();
+    // A failover that was started on the other site has got this far, and its push is on its way.
+    let newer = [(id.to_owned(), u64::MAX)];
+    house.outside.peer.pushed.lock().unwrap().extend(newer);
+    let answer = act(&house, "member", failover_body()).await.expect(409);
+    assert!(
+        answer.message().contains("web is OUT OF SYNC"),
+        "{}",
+        answer.message()
+    );
+}
+
+#[tokio::test]
+async fn what_the_other_site_does_not_know_yet_is_handed_over_before_a_failover() {
+    let house = House::with_member(WEB).await;
+    house.outside.peer.pushed.lock().unwrap().clear();
+    act(&house, "member", failover_body()).await.expect(202);
+    assert_eq!(house.outside.peer.pushed.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_action_has_exactly_one_name() {
+    let house = House::with_member(WEB).await;
+    for body in [
+        json!({}),
+        json!({"failover": {"type": "planned"}, "sync": {}}),
+    ] {
+        let answer = act(&house, "member", body).await.expect(400);
+        assert!(
+            answer.message().contains("exactly one key"),
+            "{}",
+            answer.message()
+        );
+    }
+}

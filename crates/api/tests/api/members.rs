@@ -118,5 +118,12 @@ async fn user_data_comes_from_the_request_where_the_cloud_hides_it() {
         .await
         .unwrap();
     let members = house.database.member_list(&stored.group.id).await.unwrap();
-    assert_eq!(members[0].server.user_data.as_ref().map(|data| data.expose()), Some("I2Nsb3Vk"));
+    assert_eq!(
+        members[0]
+            .server
+            .user_data
+            .as_ref()
+            .map(|data| data.expose()),
+        Some("I2Nsb3Vk")
+    );
 }

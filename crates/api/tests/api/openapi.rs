@@ -41,3 +41,17 @@ fn every_call_is_described_once() {
     assert_eq!(ids.len(), count, "an operationId is used twice");
     assert!(count > 30, "{count}");
 }
+
+#[test]
+fn the_policy_sample_names_calls_that_exist() {
+    let document = serde_json::to_value(protector_api::openapi()).unwrap();
+    for rule in protector_oslo::policy::rules::DEFAULTS {
+        for (method, path) in rule.operations {
+            assert!(
+                document["paths"][path][method.to_lowercase()].is_object(),
+                "{}: there is no {method} {path}",
+                rule.name
+            );
+        }
+    }
+}

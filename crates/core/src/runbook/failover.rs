@@ -12,17 +12,72 @@ use crate::{
 /// can fail without touching the result (contract: "does not roll back the failover").
 pub fn planned_failover(plan: &Plan) -> Runbook {
     Runbook::default()
-        .phase("check_source", Verb::Undoable, Reported::Never, each_server(plan, check_server))
-        .phase("check_target", Verb::Undoable, Reported::Never, [whole_group(Step::CheckTarget)])
-        .phase("stop_source_vms", Verb::Undoable, Reported::Never, each_server(plan, stop_server))
-        .phase("final_replication", Verb::Undoable, Reported::Never, [whole_group(Step::ReplicateGroup)])
-        .phase("promote_volumes", Verb::Undoable, Reported::ByPhase, each_volume(plan, promote_volume))
-        .phase("manage_volumes", Verb::Undoable, Reported::ByPhase, each_volume(plan, manage_volume))
-        .phase("recreate_vms", Verb::Undoable, Reported::ByPhase, each_server(plan, recreate_server))
-        .phase("confirm_vms", Verb::Undoable, Reported::Never, each_server(plan, confirm_server))
-        .phase("switch_primary", Verb::Forward, Reported::Never, [whole_group(Step::SwitchPrimary)])
-        .phase("delete_source_vm", Verb::Attempt, Reported::ByLine, each_server(plan, delete_source_server))
-        .phase("delete_source_volume", Verb::Attempt, Reported::ByLine, source_volumes_to_delete(plan))
+        .phase(
+            "check_source",
+            Verb::Undoable,
+            Reported::Never,
+            each_server(plan, check_server),
+        )
+        .phase(
+            "check_target",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::CheckTarget)],
+        )
+        .phase(
+            "stop_source_vms",
+            Verb::Undoable,
+            Reported::Never,
+            each_server(plan, stop_server),
+        )
+        .phase(
+            "final_replication",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::ReplicateGroup)],
+        )
+        .phase(
+            "promote_volumes",
+            Verb::Undoable,
+            Reported::ByPhase,
+            each_volume(plan, promote_volume),
+        )
+        .phase(
+            "manage_volumes",
+            Verb::Undoable,
+            Reported::ByPhase,
+            each_volume(plan, manage_volume),
+        )
+        .phase(
+            "recreate_vms",
+            Verb::Undoable,
+            Reported::ByPhase,
+            each_server(plan, recreate_server),
+        )
+        .phase(
+            "confirm_vms",
+            Verb::Undoable,
+            Reported::Never,
+            each_server(plan, confirm_server),
+        )
+        .phase(
+            "switch_primary",
+            Verb::Forward,
+            Reported::Never,
+            [whole_group(Step::SwitchPrimary)],
+        )
+        .phase(
+            "delete_source_vm",
+            Verb::Attempt,
+            Reported::ByLine,
+            each_server(plan, delete_source_server),
+        )
+        .phase(
+            "delete_source_volume",
+            Verb::Attempt,
+            Reported::ByLine,
+            source_volumes_to_delete(plan),
+        )
 }
 
 fn each_server(plan: &Plan, action: fn(&Member) -> Step) -> impl Iterator<Item = Line> {

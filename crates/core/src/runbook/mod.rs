@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{ServerId, VolumeId},
     operation::{StepProgress, StepRecord},
+    plan::Plan,
 };
 
 pub mod cleanup;
@@ -98,6 +99,23 @@ pub enum Step {
         /// The line, as the failed operation had it.
         line: Box<Step>,
     },
+}
+
+impl Step {
+    /// Whether what this line made stands on what `earlier` made, so that `earlier` must not be taken back while this
+    /// one has not been: a server in the way of its original, a volume that a server uses, bytes behind a volume.
+    pub fn stands_on(&self, earlier: &Self, plan: &Plan) -> bool {
+        match (self, earlier) {
+            (Self::RecreateServer { server: copy }, Self::StopServer { server }) => copy == server,
+            (Self::RecreateServer { server }, Self::ManageVolume { volume }) => plan
+                .volume(volume.as_str())
+                .is_some_and(|(member, _)| member.server_id == *server),
+            (Self::ManageVolume { volume: imported }, Self::PromoteVolume { volume }) => {
+                imported == volume
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A phase under construction.

@@ -1,11 +1,7 @@
 //! Promoted volumes in the target's Cinder: import, and the way back.
 
 use protector_core::{
-    fault::Code,
-    id::VolumeId,
-    journal::Effect,
-    member::ProtectedVolume,
-    operation::MapKind,
+    fault::Code, id::VolumeId, journal::Effect, member::ProtectedVolume, operation::MapKind,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -142,7 +138,12 @@ fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, St
         cx.mapped(kind, key)
             .ok_or_else(|| Stop::last(Code::Internal, format!("no {} is recorded", key)))
     };
-    let ProtectedVolume { name, metadata, boot, .. } = known;
+    let ProtectedVolume {
+        name,
+        metadata,
+        boot,
+        ..
+    } = known;
     Ok(ManagedVolume {
         host: recorded(MapKind::BackendHost, TARGET)?,
         reference: BackendReference::Name(recorded(MapKind::Promoted, source_id.as_str())?),

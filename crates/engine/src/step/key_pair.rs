@@ -27,7 +27,9 @@ pub(super) async fn key_pair_on_target(
     let own = format!("{}-{}", known.name, cx.plan().group_id);
     for name in [&known.name, &own] {
         match found(target.compute().keypair(name).await)? {
-            Some(there) if same_key(&there.public_key, public_key) => return Ok(Some(name.clone())),
+            Some(there) if same_key(&there.public_key, public_key) => {
+                return Ok(Some(name.clone()));
+            }
             Some(_) => {}
             None => {
                 let kind = match known.kind.as_str() {
@@ -43,12 +45,20 @@ pub(super) async fn key_pair_on_target(
             }
         }
     }
-    cx.fact(format!("built without key pair {}: another key has that name", known.name));
+    cx.fact(format!(
+        "built without key pair {}: another key has that name",
+        known.name
+    ));
     Ok(None)
 }
 
 /// Compares type and key; the comment behind them is not part of the key.
 fn same_key(a: &str, b: &str) -> bool {
-    let key = |text: &str| text.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let key = |text: &str| {
+        text.split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     key(a) == key(b)
 }

@@ -66,12 +66,18 @@ impl CloudActions {
 
     async fn target_admin(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
         let request_id = cx.operation.global_request_id.as_deref();
-        Ok(self.clouds.admin(&cx.plan().target.site, request_id).await?)
+        Ok(self
+            .clouds
+            .admin(&cx.plan().target.site, request_id)
+            .await?)
     }
 
     async fn source_admin(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
         let request_id = cx.operation.global_request_id.as_deref();
-        Ok(self.clouds.admin(&cx.plan().source.site, request_id).await?)
+        Ok(self
+            .clouds
+            .admin(&cx.plan().source.site, request_id)
+            .await?)
     }
 
     fn look_again(&self, on: impl Into<String>) -> Progress {
@@ -203,5 +209,8 @@ fn storage_stop(error: StorageError) -> Stop {
 
 /// A line that names something the plan does not hold: a defect, never a reason to guess.
 fn not_in_plan(what: &str, id: &str) -> Stop {
-    Stop::last(Code::Internal, format!("{what} {id} is not in the operation's plan"))
+    Stop::last(
+        Code::Internal,
+        format!("{what} {id} is not in the operation's plan"),
+    )
 }

@@ -4,11 +4,7 @@ use protector_core::{
     guard::{SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
-use protector_openstack::{
-    cloud::Cloud,
-    compute::Server,
-    volume::Volume,
-};
+use protector_openstack::{cloud::Cloud, compute::Server, volume::Volume};
 
 use crate::{action::Stop, clouds::found};
 

@@ -10,8 +10,8 @@ use protector_core::{
     operation::MapKind,
 };
 use protector_openstack::{
-    cloud::Cloud,
     UserData,
+    cloud::Cloud,
     compute::{BlockDevice, BlockSource, NewServer, Server, ServerFilter, ServerNetwork},
     network::{PortFilter, Subnet},
     status::{ServerStatus, VolumeStatus},
@@ -94,7 +94,8 @@ impl CloudActions {
             Some(known) => key_pair_on_target(target, cx, known).await?,
             None => None,
         };
-        let availability_zone = zone_on_target(target, cx, spec.availability_zone.as_deref()).await?;
+        let availability_zone =
+            zone_on_target(target, cx, spec.availability_zone.as_deref()).await?;
         Ok(NewServer {
             name: member.name.clone(),
             flavor,
@@ -104,7 +105,10 @@ impl CloudActions {
             security_groups: spec.security_groups.clone(),
             key_name,
             metadata: mark::mark(&spec.metadata, &cx.operation.id, source_id.as_str()),
-            user_data: spec.user_data.as_ref().map(|data| UserData::new(data.expose())),
+            user_data: spec
+                .user_data
+                .as_ref()
+                .map(|data| UserData::new(data.expose())),
             availability_zone,
             config_drive: Some(spec.config_drive),
             description: spec.description.clone(),
@@ -128,7 +132,10 @@ impl CloudActions {
         match &server.status {
             ServerStatus::Active => {}
             ServerStatus::Error => {
-                let why = format!("server {id} went to ERROR: {}", reading::fault_text(&server));
+                let why = format!(
+                    "server {id} went to ERROR: {}",
+                    reading::fault_text(&server)
+                );
                 return Err(Stop::last(Code::Broken, why));
             }
             status => return Ok(self.look_again(format!("server status {}", status.as_str()))),
@@ -137,13 +144,18 @@ impl CloudActions {
             let seen = reading::volume(&target, &volume).await?;
             let attached = seen.is_some_and(|volume| {
                 volume.status == VolumeStatus::InUse
-                    && volume.attachments.iter().any(|there| there.server_id.as_str() == id)
+                    && volume
+                        .attachments
+                        .iter()
+                        .any(|there| there.server_id.as_str() == id)
             });
             if !attached {
                 return Ok(self.look_again(format!("volume {volume} to be attached to it")));
             }
         }
-        cx.fact(format!("server {id} is ACTIVE with all its volumes attached"));
+        cx.fact(format!(
+            "server {id} is ACTIVE with all its volumes attached"
+        ));
         Ok(Progress::done())
     }
 
@@ -161,7 +173,7 @@ impl CloudActions {
             return Ok(gone);
         }
         let target = self.target(cx).await?;
-        let Some(server) = find_recovered(&target, cx, source_id).await? else {
+        let Some(server) = left_of_this_step(&target, cx, source_id).await? else {
             return Ok(gone);
         };
         cx.memo.made = Some(server.id.to_string());
@@ -207,6 +219,22 @@ async fn find_recovered(
     }
     if let Some(id) = &cx.memo.made {
         return reading::server(target, &ServerId::new(id.clone())).await;
+    }
+    Ok(all_of_this_step(target, cx, source_id)
+        .await?
+        .into_iter()
+        .next())
+}
+
+/// A copy that is still to be taken back. The one that is known may not be the only one: a build that was asked for once
+/// may have been carried out twice.
+async fn left_of_this_step(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &ServerId,
+) -> Result<Option<Server>, Stop> {
+    if let Some(server) = find_recovered(target, cx, source_id).await? {
+        return Ok(Some(server));
     }
     Ok(all_of_this_step(target, cx, source_id).await?.into_iter().next())
 }
@@ -284,7 +312,11 @@ async fn network_on_target(
         .get(nic.network_id.as_str())
         .map(|id| NetworkId::new(id.clone()))
         .ok_or_else(|| not_in_plan("mapping of network", nic.network_id.as_str()))?;
-    let wanted = nic.fixed_ips.iter().find(|ip| ip.is_ipv4()).or(nic.fixed_ips.first());
+    let wanted = nic
+        .fixed_ips
+        .iter()
+        .find(|ip| ip.is_ipv4())
+        .or(nic.fixed_ips.first());
     let fixed_ip = match wanted {
         None => None,
         Some(ip) => keep_address(target, cx, &network, *ip).await?,
@@ -300,7 +332,9 @@ async fn keep_address(
 ) -> Result<Option<String>, Stop> {
     let subnets = target.network().subnets(network).await.map_err(stop)?;
     if !subnets.iter().any(|subnet| contains(subnet, ip)) {
-        cx.fact(format!("address {ip} is outside the mapped network: a new one is used"));
+        cx.fact(format!(
+            "address {ip} is outside the mapped network: a new one is used"
+        ));
         return Ok(None);
     }
     let taken = PortFilter {
@@ -310,7 +344,9 @@ async fn keep_address(
     };
     let ports = target.network().ports(&taken).await.map_err(stop)?;
     if !ports.is_empty() {
-        cx.fact(format!("address {ip} is taken on the mapped network: a new one is used"));
+        cx.fact(format!(
+            "address {ip} is taken on the mapped network: a new one is used"
+        ));
         return Ok(None);
     }
     Ok(Some(ip.to_string()))
@@ -326,11 +362,15 @@ fn contains(subnet: &Subnet, ip: IpAddr) -> bool {
     };
     match (base, ip) {
         (IpAddr::V4(base), IpAddr::V4(ip)) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length)).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32_u32.saturating_sub(length))
+                .unwrap_or(0);
             base.to_bits() & mask == ip.to_bits() & mask
         }
         (IpAddr::V6(base), IpAddr::V6(ip)) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(length)).unwrap_or(0);
+            let mask = u128::MAX
+                .checked_shl(128_u32.saturating_sub(length))
+                .unwrap_or(0);
             base.to_bits() & mask == ip.to_bits() & mask
         }
         _ => false,
@@ -350,6 +390,8 @@ async fn zone_on_target(
     if zones.iter().any(|zone| zone == wanted) {
         return Ok(Some(wanted.to_owned()));
     }
-    cx.fact(format!("availability zone {wanted} is not on the target: Nova chooses"));
+    cx.fact(format!(
+        "availability zone {wanted} is not on the target: Nova chooses"
+    ));
     Ok(None)
 }

@@ -14,7 +14,10 @@ use crate::action::{Cx, Progress, Stop};
 impl CloudActions {
     pub(super) async fn replicate_group(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let plan = cx.plan();
-        let volumes: Vec<VolumeId> = plan.volumes().map(|(_, volume)| volume.id.clone()).collect();
+        let volumes: Vec<VolumeId> = plan
+            .volumes()
+            .map(|(_, volume)| volume.id.clone())
+            .collect();
         let group_id = plan.group_id.clone();
         let replication = Replication::of(plan);
         cx.intend().await?;
@@ -69,6 +72,10 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         if cx.memo.intents == 0 {
             return Ok(Progress::done());
+        }
+        if let Some(why) = cx.blocked_by {
+            let why = format!("kept: its import into Cinder could not be taken back ({why})");
+            return Err(Stop::last(Code::Kept, why));
         }
         let managed_as = cx
             .mapped(MapKind::Volume, volume.as_str())

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use protector_core::{
-    fault::Code,
-    id::ServerId,
-    member::Member,
-};
+use protector_core::{fault::Code, id::ServerId, member::Member};
 use protector_openstack::{compute::Server, status::ServerStatus};
 
 use super::{CloudActions, not_in_plan, reading};
@@ -64,7 +60,11 @@ fn refuse_unready(member: &Member, server: &Server) -> Result<(), Stop> {
 
 /// A volume that nobody protects would be lost with the source, so the group must know each one.
 fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), Stop> {
-    let planned: BTreeSet<&str> = member.volumes.iter().map(|volume| volume.id.as_str()).collect();
+    let planned: BTreeSet<&str> = member
+        .volumes
+        .iter()
+        .map(|volume| volume.id.as_str())
+        .collect();
     let attached: BTreeSet<&str> = server
         .volumes_attached
         .iter()
@@ -76,7 +76,10 @@ fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), Stop> 
     if new.is_empty() && gone.is_empty() {
         return Ok(());
     }
-    let mut why = format!("the volumes of server {} have changed since it was added:", member.name);
+    let mut why = format!(
+        "the volumes of server {} have changed since it was added:",
+        member.name
+    );
     for (what, ids) in [("attached since", new), ("not attached any more", gone)] {
         if !ids.is_empty() {
             why.push_str(&format!(" {what}: {ids};"));

@@ -3,15 +3,11 @@
 use chrono::TimeDelta;
 use protector_core::{
     fault::Code,
-    guard::{Verdict, verdict_source_server},
+    guard::{Verdict, must_stay_stopped, verdict_source_server},
     id::ServerId,
     operation::{MapKind, OperationKind},
 };
-use protector_openstack::{
-    cloud::Cloud,
-    compute::Server,
-    status::ServerStatus,
-};
+use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{CloudActions, reading};
 use crate::{
@@ -34,8 +30,12 @@ impl CloudActions {
         }
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Shutoff, None) => Ok(Progress::done()),
-            (ServerStatus::Active, None) if cx.memo.intents < 2 => self.ask_to_stop(cx, &source, id).await,
-            (ServerStatus::Active, Some("powering-off")) if self.graceful_time_is_over(cx) && cx.memo.intents < 2 => {
+            (ServerStatus::Active, None) if cx.memo.intents < 2 => {
+                self.ask_to_stop(cx, &source, id).await
+            }
+            (ServerStatus::Active, Some("powering-off"))
+                if self.graceful_time_is_over(cx) && cx.memo.intents < 2 =>
+            {
                 self.stop_hard(cx, &source, id).await
             }
             (ServerStatus::Active | ServerStatus::Shutoff, task) => Ok(self.look_again(format!(
@@ -45,7 +45,10 @@ impl CloudActions {
             ))),
             (status, _) => Err(Stop::last(
                 Code::Broken,
-                format!("the server went to {} while it was stopped", status.as_str()),
+                format!(
+                    "the server went to {} while it was stopped",
+                    status.as_str()
+                ),
             )),
         }
     }
@@ -70,7 +73,11 @@ impl CloudActions {
         let admin = self.source_admin(cx).await?;
         cx.intend().await?;
         cx.fact("did not stop gracefully in time: its task was reset and it was stopped hard");
-        admin.compute().reset_state_to_active(id).await.map_err(stop)?;
+        admin
+            .compute()
+            .reset_state_to_active(id)
+            .await
+            .map_err(stop)?;
         source.compute().stop_server(id).await.map_err(stop)?;
         Ok(self.look_again("Nova to stop it hard"))
     }
@@ -93,11 +100,9 @@ impl CloudActions {
         if cx.memo.intents == 0 || !ran_before {
             return Ok(Progress::done());
         }
-        if let Some(copy) = cx.mapped(MapKind::Server, id.as_str()) {
-            let why = format!(
-                "not started: its copy {copy} may still run on {}; delete that first, then run cleanup",
-                cx.plan().target.site
-            );
+        let copy = self.copy_that_is_there(cx, id).await?;
+        let target = cx.plan().target.site.as_str();
+        if let Some(why) = must_stay_stopped(target, copy.as_deref(), cx.blocked_by) {
             return Err(Stop::last(Code::Kept, why));
         }
         let source = self.source(cx).await?;
@@ -119,6 +124,21 @@ impl CloudActions {
         }
     }
 
+    /// The recorded copy of a server, if the target still has it. What the record says alone is not enough: a cleanup
+    /// that took the copy back leaves it in the record of the operation that made it.
+    async fn copy_that_is_there(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<String>, Stop> {
+        let Some(copy) = cx.mapped(MapKind::Server, id.as_str()) else {
+            return Ok(None);
+        };
+        let target = self.target(cx).await?;
+        let there = reading::server(&target, &ServerId::new(copy.clone())).await?;
+        Ok(there.map(|_| copy))
+    }
+
     pub(super) async fn delete_source_server(
         &self,
         cx: &mut Cx<'_>,
@@ -131,7 +151,7 @@ impl CloudActions {
         if server.task_state.as_deref() == Some("deleting") {
             return Ok(self.look_again("Nova to delete it"));
         }
-        if asked_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
+        if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
             return Err(Stop::passing(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
@@ -147,6 +167,7 @@ impl CloudActions {
             _ => source.compute().delete_server(id).await,
         };
         found(answer)?;
+        cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
         Ok(self.look_again("Nova to delete it"))
     }
 
@@ -166,7 +187,9 @@ impl CloudActions {
         match verdict_source_server(project, &reading::seen_server(server), copy_seen.as_ref()) {
             Verdict::Delete => {
                 let copy = copy.map(|copy| copy.id.to_string()).unwrap_or_default();
-                cx.fact(format!("its copy {copy} was ACTIVE right before the deletion"));
+                cx.fact(format!(
+                    "its copy {copy} was ACTIVE right before the deletion"
+                ));
                 Ok(())
             }
             Verdict::Wait { on } => Err(Stop::passing(on)),
@@ -181,13 +204,20 @@ impl CloudActions {
         source: &Cloud,
         server: &Server,
     ) -> Result<(), Stop> {
-        for volume in server.volumes_attached.iter().filter(|volume| volume.delete_on_termination) {
+        for volume in server
+            .volumes_attached
+            .iter()
+            .filter(|volume| volume.delete_on_termination)
+        {
             source
                 .compute()
                 .set_delete_on_termination(&server.id, &volume.id, false)
                 .await
                 .map_err(stop)?;
-            cx.fact(format!("delete_on_termination of volume {} was turned off", volume.id));
+            cx.fact(format!(
+                "delete_on_termination of volume {} was turned off",
+                volume.id
+            ));
         }
         Ok(())
     }
@@ -200,9 +230,9 @@ async fn existing(source: &Cloud, cx: &Cx<'_>, id: &ServerId) -> Result<Server, 
     })
 }
 
-/// Whether the deletion was asked for since the last failed try, so that this look judges its outcome.
-pub(super) fn asked_in_this_try(cx: &Cx<'_>) -> bool {
-    cx.memo.intents > cx.step.progress.failed_tries
+/// Whether the cloud has accepted the deletion since the last failed try, so that this look judges its outcome.
+pub(super) fn accepted_in_this_try(cx: &Cx<'_>) -> bool {
+    cx.memo.accepted_in_try == Some(cx.step.progress.failed_tries)
 }
 
 /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before.

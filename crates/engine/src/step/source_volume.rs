@@ -8,7 +8,7 @@ use protector_core::{
 };
 use protector_openstack::{status::VolumeStatus, volume::Volume};
 
-use super::{CloudActions, not_in_plan, reading, source_server::asked_in_this_try, storage_stop};
+use super::{CloudActions, not_in_plan, reading, source_server::accepted_in_this_try, storage_stop};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::found,
@@ -24,7 +24,9 @@ impl CloudActions {
         id: &VolumeId,
     ) -> Result<Progress, Stop> {
         if cx.plan().retain_source_volumes && cx.operation.kind != OperationKind::Cleanup {
-            return Ok(Progress::Skipped { why: RETAINED.to_owned() });
+            return Ok(Progress::Skipped {
+                why: RETAINED.to_owned(),
+            });
         }
         let source = self.source(cx).await?;
         let Some(volume) = reading::volume(&source, id).await? else {
@@ -33,7 +35,7 @@ impl CloudActions {
         if volume.status == VolumeStatus::Deleting {
             return Ok(self.look_again("volume status deleting"));
         }
-        if asked_in_this_try(cx) {
+        if accepted_in_this_try(cx) {
             return Err(came_back(&volume));
         }
         cx.memo.observed = Some(volume.status.as_str().to_owned());
@@ -44,6 +46,7 @@ impl CloudActions {
         }
         cx.intend().await?;
         found(source.volume().delete_volume(id).await)?;
+        cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
         Ok(self.look_again("Cinder to delete it"))
     }
 

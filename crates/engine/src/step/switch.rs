@@ -37,12 +37,15 @@ impl CloudActions {
 
 /// The member as it is on the target. Its copies' flags are the copies': Nova never deletes their volumes.
 fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
-    let mapped = |kind, what: &str, id: &str| {
-        cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id))
-    };
+    let mapped =
+        |kind, what: &str, id: &str| cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id));
     let mappings = &cx.plan().mappings;
     let mut moved = member.clone();
-    moved.server_id = ServerId::new(mapped(MapKind::Server, "server", member.server_id.as_str())?);
+    moved.server_id = ServerId::new(mapped(
+        MapKind::Server,
+        "server",
+        member.server_id.as_str(),
+    )?);
     moved.status = MemberStatus::Protected;
     for volume in &mut moved.volumes {
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);

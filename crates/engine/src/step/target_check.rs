@@ -1,9 +1,11 @@
 //! Before anything is touched: can the target take the group?
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     fault::Code,
-    journal::Effect,
     id::{FlavorId, NetworkId},
+    journal::Effect,
     member::Flavor as KnownFlavor,
     operation::MapKind,
     plan::Plan,
@@ -27,12 +29,16 @@ impl CloudActions {
             self.storage.check(array).await.map_err(storage_stop)?;
         }
         for network in plan.mappings.networks.values() {
-            found(target.network().network(&NetworkId::new(network.clone())).await)?.ok_or_else(|| {
-                missing(plan, &format!("mapped network {network}"))
-            })?;
+            found(
+                target
+                    .network()
+                    .network(&NetworkId::new(network.clone()))
+                    .await,
+            )?
+            .ok_or_else(|| missing(plan, &format!("mapped network {network}")))?;
         }
-        for member in &plan.members {
-            flavor_on_target(&target, plan, &member.server.flavor).await?;
+        for flavor in flavors(plan) {
+            flavor_on_target(&target, plan, flavor).await?;
         }
         refuse_missing_security_groups(&target, plan).await?;
         let admin = self.target_admin(cx).await?;
@@ -44,6 +50,16 @@ impl CloudActions {
             target: host,
         }]))
     }
+}
+
+/// Each flavor of the members once: a hundred servers have a few flavors, and each is a call.
+fn flavors(plan: &Plan) -> impl Iterator<Item = &KnownFlavor> {
+    let by_id: BTreeMap<&str, &KnownFlavor> = plan
+        .members
+        .iter()
+        .map(|member| (member.server.flavor.id.as_str(), &member.server.flavor))
+        .collect();
+    by_id.into_values()
 }
 
 fn missing(plan: &Plan, what: &str) -> Stop {
@@ -85,11 +101,7 @@ pub(super) async fn flavor_on_target(
 }
 
 async fn refuse_missing_security_groups(target: &Cloud, plan: &Plan) -> Result<(), Stop> {
-    let there = target
-        .network()
-        .security_groups(None)
-        .await
-        .map_err(stop)?;
+    let there = target.network().security_groups(None).await.map_err(stop)?;
     let absent = plan
         .members
         .iter()
@@ -107,14 +119,17 @@ async fn import_host(admin: &Cloud, plan: &Plan) -> Result<String, Stop> {
     let backend = match &plan.target_volume_type {
         None => None,
         Some(id) => {
-            let kind = found(admin.volume().volume_type(&VolumeTypeId::new(id.clone())).await)?
-                .ok_or_else(|| missing(plan, &format!("volume type {id}")))?;
+            let kind = found(
+                admin
+                    .volume()
+                    .volume_type(&VolumeTypeId::new(id.clone()))
+                    .await,
+            )?
+            .ok_or_else(|| missing(plan, &format!("volume type {id}")))?;
             kind.extra_specs.get("volume_backend_name").cloned()
         }
     };
-    let fits = |pool: &&Pool| {
-        backend.is_none() || backend.as_deref() == pool.backend_name()
-    };
+    let fits = |pool: &&Pool| backend.is_none() || backend.as_deref() == pool.backend_name();
     let mut fitting = pools.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
         (Some(pool), None) => Ok(pool.name.clone()),

@@ -72,7 +72,7 @@ fn each_kind_of_bad_value_says_what_would_be_right() {
         ),
         (
             "[engine]\nlease_seconds =",
-            "= : has no value; remove the line to use the default, 60",
+            "= : has no value; remove the line to use the default, 120",
         ),
         (
             "[api]\nbind_port = 70000",

@@ -40,12 +40,13 @@ const WRITE: &str = "rule:admin_required or rule:owner_member";
 const ANY_PROJECT_ROLE: &str = "role:admin or role:member or role:reader";
 
 const GROUPS: &str = "/v1/{project_id}/protection-groups";
-const GROUP: &str = "/v1/{project_id}/protection-groups/{protection_group_id}";
-const ACTION: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/action";
-const MEMBERS: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/members";
-const MEMBER: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/members/{member_id}";
-const POLICY: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/policy";
-const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{protection_group_id}/resource-mappings";
+const GROUP: &str = "/v1/{project_id}/protection-groups/{group}";
+const ACTION: &str = "/v1/{project_id}/protection-groups/{group}/action";
+const MEMBERS: &str = "/v1/{project_id}/protection-groups/{group}/members";
+const MEMBER: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}";
+const POLICY: &str = "/v1/{project_id}/protection-groups/{group}/policy";
+const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{group}/resource-mappings";
+const METADATA: &str = "/v1/{project_id}/protection-groups/{group}/metadata";
 
 macro_rules! rules {
     ($($constant:ident $name:literal $check:expr, $description:literal, [$($method:literal $path:expr),*];)*) => {
@@ -79,26 +80,26 @@ rules! {
     SITES_INDEX "protector:sites:index" ANY_PROJECT_ROLE,
         "List sites. Tenants see names and states only.", ["GET" "/v1/admin/sites"];
     SITES_SHOW "protector:sites:show" ANY_PROJECT_ROLE,
-        "Show a site. Tenants see its name and state only.", ["GET" "/v1/admin/sites/{site_id}"];
+        "Show a site. Tenants see its name and state only.", ["GET" "/v1/admin/sites/{site}"];
     SITES_CREATE "protector:sites:create" ADMIN,
         "Register a site.", ["POST" "/v1/admin/sites"];
     SITES_UPDATE "protector:sites:update" ADMIN,
-        "Change a site's endpoint or credentials.", ["PATCH" "/v1/admin/sites/{site_id}"];
+        "Change a site's endpoint or credentials.", ["PUT" "/v1/admin/sites/{site}"];
     SITES_DELETE "protector:sites:delete" ADMIN,
-        "Remove a site that no protection group uses.", ["DELETE" "/v1/admin/sites/{site_id}"];
+        "Remove a site that no protection group uses.", ["DELETE" "/v1/admin/sites/{site}"];
     SITES_VALIDATE "protector:sites:validate" ADMIN,
-        "Check that a site can be reached and used.", ["POST" "/v1/admin/sites/{site_id}/validate"];
+        "Check that a site can be reached and used.", ["POST" "/v1/admin/sites/{site}/validate"];
     SITES_LIST_VOLUME_TYPES "protector:sites:list_volume_types" ADMIN,
-        "List the volume types of a site.", ["GET" "/v1/admin/sites/{site_id}/volume-types"];
+        "List the volume types of a site.", ["GET" "/v1/admin/sites/{site}/volume-types"];
 
     TENANT_MAPPINGS_INDEX "protector:tenant_mappings:index" ADMIN,
         "List which projects of the two sites belong together.", ["GET" "/v1/admin/tenant-mappings"];
     TENANT_MAPPINGS_SHOW "protector:tenant_mappings:show" ADMIN,
-        "Show a tenant mapping.", ["GET" "/v1/admin/tenant-mappings/{mapping_id}"];
+        "Show a tenant mapping.", ["GET" "/v1/admin/tenant-mappings/{mapping}"];
     TENANT_MAPPINGS_CREATE "protector:tenant_mappings:create" ADMIN,
         "Map a project to its counterpart and give the service its role on both.", ["POST" "/v1/admin/tenant-mappings"];
     TENANT_MAPPINGS_DELETE "protector:tenant_mappings:delete" ADMIN,
-        "Remove a tenant mapping and the service's role.", ["DELETE" "/v1/admin/tenant-mappings/{mapping_id}"];
+        "Remove a tenant mapping and the service's role.", ["DELETE" "/v1/admin/tenant-mappings/{mapping}"];
 
     PROTECTION_GROUPS_INDEX "protector:protection_groups:index" READ,
         "List protection groups.", ["GET" GROUPS];
@@ -107,7 +108,7 @@ rules! {
     PROTECTION_GROUPS_CREATE "protector:protection_groups:create" WRITE,
         "Create a protection group.", ["POST" GROUPS];
     PROTECTION_GROUPS_UPDATE "protector:protection_groups:update" WRITE,
-        "Change a protection group's name or description.", ["PATCH" GROUP];
+        "Change a protection group's name or description.", ["PUT" GROUP];
     PROTECTION_GROUPS_DELETE "protector:protection_groups:delete" WRITE,
         "Delete a protection group. Its VMs and volumes stay.", ["DELETE" GROUP];
     PROTECTION_GROUPS_FAILOVER "protector:protection_groups:action:failover" WRITE,
@@ -122,10 +123,10 @@ rules! {
         "Replicate a protection group's volumes now.", ["POST" ACTION];
     PROTECTION_GROUPS_SYNC_STATUS "protector:protection_groups:sync_status" READ,
         "Compare a protection group's metadata on both sites.",
-        ["GET" "/v1/{project_id}/protection-groups/{protection_group_id}/sync-status"];
+        ["GET" "/v1/{project_id}/protection-groups/{group}/sync-status"];
     PROTECTION_GROUPS_SYNC_FORCE "protector:protection_groups:sync_force" WRITE,
         "Push a protection group's metadata to the other site.",
-        ["POST" "/v1/{project_id}/protection-groups/{protection_group_id}/sync-force"];
+        ["POST" "/v1/{project_id}/protection-groups/{group}/sync-force"];
 
     MEMBERS_INDEX "protector:members:index" READ,
         "List the VMs of a protection group.", ["GET" MEMBERS];
@@ -141,7 +142,7 @@ rules! {
     POLICIES_CREATE "protector:policies:create" WRITE,
         "Give a protection group its replication policy.", ["POST" POLICY];
     POLICIES_UPDATE "protector:policies:update" WRITE,
-        "Change a protection group's replication policy.", ["PATCH" POLICY];
+        "Change a protection group's replication policy.", ["PUT" POLICY];
     POLICIES_DELETE "protector:policies:delete" WRITE,
         "Remove a protection group's replication policy.", ["DELETE" POLICY];
 
@@ -153,14 +154,12 @@ rules! {
     OPERATIONS_INDEX "protector:operations:index" READ,
         "List DR operations.", ["GET" "/v1/{project_id}/operations"];
     OPERATIONS_SHOW "protector:operations:show" READ,
-        "Show a DR operation and its steps.", ["GET" "/v1/{project_id}/operations/{operation_id}"];
+        "Show a DR operation and its steps.", ["GET" "/v1/{project_id}/operations/{operation}"];
     OPERATIONS_CLEANUP "protector:operations:cleanup" WRITE,
         "Delete what a finished operation left behind.",
-        ["POST" "/v1/{project_id}/operations/{operation_id}/cleanup"];
+        ["POST" "/v1/{project_id}/operations/{operation}/cleanup"];
 
     METADATA_PUSH "protector:metadata:push" "role:admin or role:service",
-        "Receive a protection group's metadata from the other site. The other site's service user calls this.",
-        ["PUT" "/v1/admin/metadata/protection-groups/{protection_group_id}"];
-    HEALTH "protector:health" ANY_PROJECT_ROLE,
-        "Show the health report.", ["GET" "/v1/health"];
+        "Receive or withdraw a protection group's metadata on behalf of the other site, whose service user calls this.",
+        ["PUT" METADATA, "DELETE" METADATA];
 }

@@ -86,7 +86,7 @@ fn a_target_without_the_attribute_denies() {
 
 #[test]
 fn yaml_and_json_override_the_defaults() {
-    let yaml = "# a comment\n\"protector:sites:index\": \"!\"\nprotector:health: role:watcher\n\
+    let yaml = "# a comment\n\"protector:sites:index\": \"!\"\nprotector:sites:validate: role:watcher\n\
                 \"protector:operations:show\":\n  - [\"role:auditor\"]\n  - [\"role:member\", \"project_id:%(project_id)s\"]\n\
                 \"mine\": 'role:mine'\n\"protector:sites:create\": >-\n  rule:mine or\n  rule:admin_required\n";
     let rules = Rules::with_overrides(yaml).unwrap();
@@ -96,12 +96,12 @@ fn yaml_and_json_override_the_defaults() {
             .is_allowed()
     };
     assert!(!allowed(SITES_INDEX, &["admin"]));
-    assert!(allowed(HEALTH, &["watcher"]));
+    assert!(allowed(SITES_VALIDATE, &["watcher"]));
     assert!(allowed(OPERATIONS_SHOW, &["auditor"]) && allowed(OPERATIONS_SHOW, &["member"]));
     assert!(!allowed(OPERATIONS_SHOW, &["reader"]));
     assert!(allowed(SITES_CREATE, &["mine"]) && allowed(SITES_CREATE, &["admin"]));
 
-    let json = r#"{"protector:health": [], "protector:sites:show": "@"}"#;
+    let json = r#"{"protector:sites:validate": [], "protector:sites:show": "@"}"#;
     assert!(Rules::with_overrides(json).is_ok());
     for empty in ["", "# nothing\n", "---\n", "{}", "~"] {
         assert!(Rules::with_overrides(empty).is_ok(), "{empty:?}");
@@ -116,24 +116,24 @@ fn mistakes_are_refused_with_line_rule_and_fix() {
             "policy.yaml:1: \"protector:sites:indx\": no such rule; did you mean \"protector:sites:index\"?",
         ),
         (
-            "\n\"protector:health\": \"role:admin and\"",
-            "policy.yaml:2: \"protector:health\": a check is missing",
+            "\n\"protector:sites:validate\": \"role:admin and\"",
+            "policy.yaml:2: \"protector:sites:validate\": a check is missing",
         ),
-        ("\"protector:health\": \"(role:admin\"", "a `(` has no `)`"),
+        ("\"protector:sites:validate\": \"(role:admin\"", "a `(` has no `)`"),
         (
-            "\"protector:health\": \"role:admin role:member\"",
+            "\"protector:sites:validate\": \"role:admin role:member\"",
             "two checks stand side by side",
         ),
         (
-            "\"protector:health\": \"not admin\"",
+            "\"protector:sites:validate\": \"not admin\"",
             "`admin` is not a check of the form kind:match",
         ),
         (
-            "\"protector:health\": \"http://opa/allow\"",
+            "\"protector:sites:validate\": \"http://opa/allow\"",
             "such checks are not supported",
         ),
         (
-            "\"protector:health\": \"rule:nobody\"",
+            "\"protector:sites:validate\": \"rule:nobody\"",
             "refers to \"nobody\", which is no rule",
         ),
         (
@@ -141,25 +141,25 @@ fn mistakes_are_refused_with_line_rule_and_fix() {
             "\"b\": leads back to itself",
         ),
         (
-            "\"protector:health\":",
+            "\"protector:sites:validate\":",
             "the check must be a text in quotes or a list of lists",
         ),
         (
-            "\"protector:health\": !",
+            "\"protector:sites:validate\": !",
             "the check must be a text in quotes",
         ),
         (
-            "\"protector:health\": false",
+            "\"protector:sites:validate\": false",
             "the check must be a text in quotes",
         ),
-        ("\"protector:health\": @", "is not YAML"),
+        ("\"protector:sites:validate\": @", "is not YAML"),
         (
-            "\"protector:health\": {\"a\": \"b\"}",
+            "\"protector:sites:validate\": {\"a\": \"b\"}",
             "the check must be a text in quotes",
         ),
         (
-            "\"protector:health\": \"@\"\n\"protector:health\": \"!\"",
-            "policy.yaml:2: \"protector:health\": is given on line 1 already",
+            "\"protector:sites:validate\": \"@\"\n\"protector:sites:validate\": \"!\"",
+            "policy.yaml:2: \"protector:sites:validate\": is given on line 1 already",
         ),
         ("- a\n- b", "must be a mapping"),
         ("\"a\": \"@\"\n---\n\"b\": \"@\"", "one YAML document only"),
@@ -211,10 +211,10 @@ fn a_changed_file_is_read_again_and_a_broken_or_missing_one_changes_nothing() {
 fn a_service_does_not_start_with_a_broken_policy() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("policy.yaml");
-    fs::write(&path, "\"protector:health\": \"and\"").unwrap();
+    fs::write(&path, "\"protector:sites:validate\": \"and\"").unwrap();
     let errors = Enforcer::open(&path).err().unwrap().to_string();
     assert!(
-        errors.contains("policy.yaml:1: \"protector:health\": a check is missing"),
+        errors.contains("policy.yaml:1: \"protector:sites:validate\": a check is missing"),
         "{errors}"
     );
 }

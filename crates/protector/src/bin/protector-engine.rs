@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use protector::{engine_service, assembly, command_line};
+use protector::{assembly, command_line, engine_service};
 
 /// The engine of OpenStack disaster recovery
 #[derive(Parser)]

@@ -56,7 +56,9 @@ fn site(arguments: &Arguments, place: usize, cloud: &str) -> anyhow::Result<Clou
     let mut parts = cloud.splitn(3, ',');
     let (name, address) = match (parts.next(), parts.next()) {
         (Some(name), Some(address)) if !name.is_empty() => (name, address),
-        _ => anyhow::bail!("--cloud {cloud}: expected NAME,ADDRESS[,DIR], e.g. site-a,127.0.0.1:15000"),
+        _ => anyhow::bail!(
+            "--cloud {cloud}: expected NAME,ADDRESS[,DIR], e.g. site-a,127.0.0.1:15000"
+        ),
     };
     let listen: SocketAddr = address
         .parse()

@@ -118,7 +118,9 @@ impl SimCloud {
     /// The id of the network of that name.
     pub fn network_id(&self, name: &str) -> Option<String> {
         let mut networks = self.network.networks.iter();
-        networks.find(|network| network.name == name).map(|network| network.id.to_string())
+        networks
+            .find(|network| network.name == name)
+            .map(|network| network.id.to_string())
     }
 
     /// The id of the volume type of that name.

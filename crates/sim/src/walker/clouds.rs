@@ -36,7 +36,12 @@ impl WalkerClouds {
         }
     }
 
-    fn cloud(&self, site: &SiteName, project: Option<&ProjectId>, request_id: Option<&str>) -> Cloud {
+    fn cloud(
+        &self,
+        site: &SiteName,
+        project: Option<&ProjectId>,
+        request_id: Option<&str>,
+    ) -> Cloud {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions
             .entry((site.clone(), project.cloned()))

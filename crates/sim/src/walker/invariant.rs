@@ -81,7 +81,13 @@ fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
             .iter()
             .filter(|server| !members.contains(server.id.as_str()))
             .filter(|server| !server.metadata.contains_key("protector:operation"))
-            .map(|server| (server.id.clone(), server.status.clone(), server.volumes.clone()))
+            .map(|server| {
+                (
+                    server.id.clone(),
+                    server.status.clone(),
+                    server.volumes.clone(),
+                )
+            })
             .collect::<Vec<_>>()
     };
     let same = others(&outcome.source_before) == others(&outcome.source)
@@ -145,7 +151,13 @@ fn taken_back(outcome: &Outcome, violations: &mut Vec<Violation>) {
         facts
             .servers
             .iter()
-            .map(|server| (server.id.clone(), server.status.clone(), server.volumes.clone()))
+            .map(|server| {
+                (
+                    server.id.clone(),
+                    server.status.clone(),
+                    server.volumes.clone(),
+                )
+            })
             .collect::<Vec<_>>()
     };
     if servers(&outcome.source_before) != servers(&outcome.source) {

@@ -76,7 +76,7 @@ fn schedules(writes: usize, calls: usize) -> impl Iterator<Item = Schedule> {
             .into_iter()
             .map(move |fault| (fault, FaultPoint::Call(number)))
     });
-    at_writes.chain(at_calls).map(|fault| Schedule {
-        fault: Some(fault),
-    })
+    at_writes
+        .chain(at_calls)
+        .map(|fault| Schedule { fault: Some(fault) })
 }

@@ -31,7 +31,10 @@ use super::{
 use crate::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
+    cloud::{
+        CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, SimCloud,
+        VolumeFacts,
+    },
     in_process::{Calm, InProcess, SharedCloud, lock},
     memory_journal::MemoryJournal,
 };
@@ -191,8 +194,9 @@ impl World {
             with_tenant_mapping(CloudOptions::demo(SOURCE, "http://site-a"))
                 .with_fleet(options.members + 1),
         );
-        let target =
-            Site::build(with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1));
+        let target = Site::build(
+            with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1),
+        );
         if options.scenario == Scenario::BuildsFail {
             lock(&target.cloud).add_fault(builds_fail());
         }
@@ -393,7 +397,9 @@ fn group_of(
     let id = GroupId::new("5f3c0000-0000-4000-8000-000000000001");
     let project = |site: &Site| {
         let server = site.before.servers.first();
-        server.map(|server| server.project.clone()).unwrap_or_default()
+        server
+            .map(|server| server.project.clone())
+            .unwrap_or_default()
     };
     let network = |site: &Site| lock(&site.cloud).network_id("demo-net").unwrap_or_default();
     let volume_type = |site: &Site| lock(&site.cloud).volume_type_id("replicated");
@@ -500,7 +506,10 @@ fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> Operati
         false,
     )
     .expect("the group can be planned");
-    #[allow(clippy::expect_used, reason = "a runbook that breaks its own rules is a defect")]
+    #[allow(
+        clippy::expect_used,
+        reason = "a runbook that breaks its own rules is a defect"
+    )]
     let steps = planned_failover(&plan)
         .into_steps()
         .expect("the runbook keeps its rules");

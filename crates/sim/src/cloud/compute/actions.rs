@@ -194,7 +194,7 @@ impl SimCloud {
             return self.later(Duration::from_secs(1), Job::ServerStopped(id));
         }
         if server.asked_to_fail("power_off") {
-            return self.server_fails(id, 500, "ostb: power_off asked to fail");
+            return self.server_fails(id, 500, "testbed: power_off asked to fail");
         }
         server.state = VmState::Stopped;
         server.task = None;
@@ -217,7 +217,7 @@ impl SimCloud {
             return self.later(Duration::from_secs(1), Job::ServerStarted(id));
         }
         if server.asked_to_fail("power_on") {
-            return self.server_fails(id, 500, "ostb: power_on asked to fail");
+            return self.server_fails(id, 500, "testbed: power_on asked to fail");
         }
         server.state = VmState::Active;
         server.task = None;

@@ -88,7 +88,7 @@ impl SimCloud {
             return self.server_fails(id, 500, &message);
         }
         if server.asked_to_fail("destroy") {
-            return self.server_fails(id, 500, "ostb: destroy asked to fail");
+            return self.server_fails(id, 500, "testbed: destroy asked to fail");
         }
         if self.faults.is_away(Component::Neutron) && !server.nics.is_empty() {
             return self.server_fails(id, 500, "ConnectFailure");

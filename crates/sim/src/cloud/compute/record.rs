@@ -208,7 +208,7 @@ impl Server {
     /// Whether the metadata asks the hypervisor to fail in `operation`, as the testbed's driver reads it.
     pub(super) fn asked_to_fail(&self, operation: &str) -> bool {
         self.metadata
-            .get("ostb_fail")
+            .get("testbed_fail")
             .is_some_and(|list| list.split(',').any(|item| item.trim() == operation))
     }
 }

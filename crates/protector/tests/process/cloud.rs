@@ -1,0 +1,239 @@
+//! One simulated cloud: as its tenant uses it, and as somebody who can look inside.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Answer, Http, Memory},
+    waiting::until,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A call that the cloud was asked.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub service: String,
+    pub method: String,
+    pub path: String,
+    pub status: u64,
+    pub action: Option<String>,
+}
+
+impl Call {
+    pub fn succeeded(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Whether this is a successful POST to a collection.
+    pub fn made(&self, collection: &str) -> bool {
+        let path = self.path.split('?').next().unwrap_or_default();
+        self.method == "POST" && self.succeeded() && path.ends_with(collection)
+    }
+
+    /// The last part of the path.
+    pub fn last(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// A cloud.
+pub struct Cloud {
+    pub name: String,
+    pub base: String,
+    pub volumes_dir: PathBuf,
+    http: Http,
+}
+
+/// A tenant's session with a cloud.
+pub struct Session {
+    pub token: String,
+    pub project_id: String,
+    endpoints: BTreeMap<String, String>,
+    http: Http,
+}
+
+impl Cloud {
+    pub fn new(name: &str, port: u16, volumes_dir: PathBuf, http: Http) -> Self {
+        Self {
+            name: name.to_owned(),
+            base: format!("http://127.0.0.1:{port}"),
+            volumes_dir,
+            http,
+        }
+    }
+
+    pub fn keystone(&self) -> String {
+        format!("{}/identity/v3", self.base)
+    }
+
+    pub async fn log_in(&self, user: &str, password: &str, project: &str) -> Session {
+        let (token, body) = self.http.token(&self.keystone(), user, password, project).await;
+        let mut endpoints = BTreeMap::new();
+        for service in body["catalog"].as_array().unwrap() {
+            let public = service["endpoints"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|endpoint| endpoint["interface"] == "public")
+                .unwrap();
+            endpoints.insert(word(&service["type"]), word(&public["url"]));
+        }
+        Session {
+            token,
+            project_id: word(&body["project"]["id"]),
+            endpoints,
+            http: self.http.clone(),
+        }
+    }
+
+    /// Changes a user's password, as an administrator does.
+    pub async fn set_password(&self, user: &str, password: &str) {
+        let (token, _) = self.http.token(&self.keystone(), "admin", "admin", "admin").await;
+        let users = self.keystone() + "/users";
+        let ask = async |method, url: String, body: Option<Value>| {
+            self.http
+                .ask(method, &url, Some(&token), body.as_ref(), Memory::Forgotten)
+                .await
+                .good()
+        };
+        let found = ask(Method::GET, format!("{users}?name={user}"), None).await;
+        let id = word(&found["users"][0]["id"]);
+        let body = json!({"user": {"password": password}});
+        ask(Method::PATCH, format!("{users}/{id}"), Some(body)).await;
+    }
+
+    async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}/_admin/clouds/{}/{path}", self.base, self.name);
+        self.http
+            .ask(method, &url, None, body.as_ref(), Memory::Forgotten)
+            .await
+            .good()
+    }
+
+    /// Everything in it.
+    pub async fn state(&self) -> Value {
+        self.admin(Method::GET, "state", None).await
+    }
+
+    /// Sets something that goes wrong from now on.
+    pub async fn break_it(&self, fault: Value) {
+        self.admin(Method::POST, "faults", Some(fault)).await;
+    }
+
+    /// Nothing goes wrong any more.
+    pub async fn mend(&self) {
+        self.admin(Method::DELETE, "faults", None).await;
+    }
+
+    /// Times in seconds; those left out are short.
+    pub async fn set_latency(&self, latency: Value) {
+        self.admin(Method::PUT, "latency", Some(latency)).await;
+    }
+
+    pub async fn forget_calls(&self) {
+        self.admin(Method::DELETE, "calls", None).await;
+    }
+
+    pub async fn calls(&self) -> Vec<Call> {
+        let found = self.admin(Method::GET, "calls", None).await;
+        let calls = found["calls"].as_array().unwrap();
+        calls
+            .iter()
+            .map(|call| Call {
+                service: word(&call["service"]),
+                method: word(&call["method"]),
+                path: word(&call["path"]),
+                status: call["status"].as_u64().unwrap_or_default(),
+                action: call["action"].as_str().map(str::to_owned),
+            })
+            .collect()
+    }
+
+    /// The file of a volume's bytes.
+    pub fn file_of(&self, volume: &str) -> PathBuf {
+        self.volumes_dir.join(format!("volume-{volume}"))
+    }
+}
+
+impl Session {
+    pub async fn ask(&self, method: Method, service: &str, path: &str, body: Option<Value>) -> Answer {
+        let endpoint = self
+            .endpoints
+            .get(service)
+            .unwrap_or_else(|| panic!("no {service} in {:?}", self.endpoints));
+        let url = format!("{endpoint}{path}");
+        self.http
+            .ask(method, &url, Some(&self.token), body.as_ref(), Memory::Forgotten)
+            .await
+    }
+
+    async fn get(&self, service: &str, path: &str) -> Value {
+        self.ask(Method::GET, service, path, None).await.good()
+    }
+
+    async fn id_of(&self, service: &str, path: &str, list: &str, name: &str) -> String {
+        let found = self.get(service, path).await;
+        let items = found[list].as_array().unwrap();
+        let item = items.iter().find(|item| item["name"] == name);
+        word(&item.unwrap_or_else(|| panic!("no {name} in {found}"))["id"])
+    }
+
+    /// A replicated volume of 1 GiB, from an image if it is to boot from.
+    pub async fn make_volume(&self, name: &str, bootable: bool) -> String {
+        let mut volume = json!({"name": name, "size": 1, "volume_type": "replicated"});
+        if bootable {
+            let image = self.id_of("image", "/v2/images", "images", "tiny").await;
+            volume["imageRef"] = json!(image);
+        }
+        let body = json!({"volume": volume});
+        let made = self.ask(Method::POST, "volumev3", "/volumes", Some(body)).await;
+        let id = word(&made.good()["volume"]["id"]);
+        let path = format!("/volumes/{id}");
+        until("the volume to be available", PATIENCE, async || {
+            let volume = self.get("volumev3", &path).await;
+            (volume["volume"]["status"] == "available").then_some(())
+        })
+        .await;
+        id
+    }
+
+    /// A running server that boots from the first of `volumes`.
+    pub async fn make_server(&self, name: &str, volumes: &[String]) -> String {
+        let flavor = self.id_of("compute", "/flavors", "flavors", "small").await;
+        let network = self.id_of("network", "/v2.0/networks", "networks", "demo-net").await;
+        let disks: Vec<Value> = volumes
+            .iter()
+            .enumerate()
+            .map(|(place, volume)| {
+                json!({"uuid": volume, "source_type": "volume", "destination_type": "volume",
+                    "boot_index": if place == 0 { 0 } else { -1 }})
+            })
+            .collect();
+        let body = json!({"server": {"name": name, "flavorRef": flavor, "key_name": "demo-key",
+            "networks": [{"uuid": network}], "block_device_mapping_v2": disks}});
+        let made = self.ask(Method::POST, "compute", "/servers", Some(body)).await;
+        let id = word(&made.good()["server"]["id"]);
+        until("the server to run", PATIENCE, async || {
+            (self.server_status(&id).await == "ACTIVE").then_some(())
+        })
+        .await;
+        id
+    }
+
+    pub async fn server_status(&self, id: &str) -> String {
+        let server = self.get("compute", &format!("/servers/{id}")).await;
+        word(&server["server"]["status"])
+    }
+}
+
+/// A string of an answer.
+pub fn word(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no string"))
+        .to_owned()
+}

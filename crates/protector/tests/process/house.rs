@@ -1,0 +1,289 @@
+//! Two simulated clouds and a protector on each, in a directory of their own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    cloud::{Cloud, word},
+    http::{Http, Memory},
+    ports::free_port,
+    program::{API, ENGINE, MANAGE, Program, SIMCLOUD, run_to_end, said},
+    waiting::until,
+};
+
+const START: Duration = Duration::from_secs(60);
+
+/// Passwords and tokens of one house, found nowhere else.
+pub struct Secrets {
+    pub service_password: String,
+    pub tenant_password: String,
+    pub array_token_a: String,
+    pub array_token_b: String,
+}
+
+impl Secrets {
+    fn new() -> Self {
+        let unique = |what: &str| format!("{what}-{}", uuid::Uuid::new_v4().simple());
+        Self {
+            service_password: unique("service-password"),
+            tenant_password: unique("tenant-password"),
+            array_token_a: unique("array-token-a"),
+            array_token_b: unique("array-token-b"),
+        }
+    }
+}
+
+/// A cloud with its protector.
+pub struct Site {
+    pub cloud: Cloud,
+    pub configuration: PathBuf,
+    pub state_path: PathBuf,
+    api_url: String,
+    api: Option<Program>,
+    engine: Option<Program>,
+    engine_log: PathBuf,
+}
+
+/// The house.
+pub struct House {
+    pub a: Site,
+    pub b: Site,
+    pub http: Http,
+    pub secrets: Secrets,
+    pub logs: PathBuf,
+    simcloud: Program,
+    dir: TempDir,
+}
+
+/// What of a house is not as usual.
+#[derive(Clone, Copy, Default)]
+pub struct Wishes {
+    /// Log at DEBUG.
+    pub debug: bool,
+}
+
+impl House {
+    /// Starts everything, and registers the sites and the tenant with each other.
+    pub async fn new() -> Self {
+        Self::with(Wishes::default()).await
+    }
+
+    pub async fn with(wishes: Wishes) -> Self {
+        let dir = tempfile::Builder::new().prefix("protector-house-").tempdir().unwrap();
+        let logs = dir.path().join("log");
+        for name in ["log", "array-a", "array-b", "mock_storage", "site-a", "site-b"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let http = Http::new();
+        let cloud_ports = [free_port(), free_port()];
+        let api_ports = [free_port(), free_port()];
+        let mut arguments = Vec::new();
+        for (place, site) in ["a", "b"].into_iter().enumerate() {
+            let array = dir.path().join(format!("array-{site}"));
+            let cloud = format!("site-{site},127.0.0.1:{},{}", cloud_ports[place], array.display());
+            let protector = format!("site-{site}=http://127.0.0.1:{}", api_ports[place]);
+            arguments.extend(["--cloud".to_owned(), cloud, "--protector".to_owned(), protector]);
+        }
+        let simcloud = Program::start(SIMCLOUD, &arguments, &logs.join("simcloud.log"));
+        let secrets = Secrets::new();
+        let site = |place: usize, letter: &str| {
+            let name = format!("site-{letter}");
+            let volumes = dir.path().join(format!("array-{letter}"));
+            let state_path = dir.path().join(&name);
+            Site {
+                cloud: Cloud::new(&name, cloud_ports[place], volumes, http.clone()),
+                configuration: state_path.join("protector.conf"),
+                state_path,
+                api_url: format!("http://127.0.0.1:{}", api_ports[place]),
+                api: None,
+                engine: None,
+                engine_log: logs.join(format!("engine-{name}.log")),
+            }
+        };
+        let (a, b) = (site(0, "a"), site(1, "b"));
+        let mut house = Self { a, b, http, secrets, logs, simcloud, dir };
+        house.open(api_ports, wishes).await;
+        house
+    }
+
+    async fn open(&mut self, api_ports: [u16; 2], wishes: Wishes) {
+        for site in [&self.a, &self.b] {
+            let health = format!("{}/_admin/health", site.cloud.base);
+            answers(&self.http, &health).await;
+            site.cloud.set_password("protector", &self.secrets.service_password).await;
+            site.cloud.set_password("demo", &self.secrets.tenant_password).await;
+        }
+        self.simcloud.must_run();
+        let root = self.dir.path().to_owned();
+        for (site, port) in [&mut self.a, &mut self.b].into_iter().zip(api_ports) {
+            let text = configuration(site, &root, port, &self.secrets.service_password, wishes);
+            fs::write(&site.configuration, text).unwrap();
+            manage(&site.configuration, &["keys", "setup"]).await;
+            manage(&site.configuration, &["db", "sync"]).await;
+            let log = self.logs.join(format!("api-{}.log", site.cloud.name));
+            site.api = Some(Program::start(API, &site.arguments(), &log));
+            site.start_engine();
+        }
+        for site in [&self.a, &self.b] {
+            answers(&self.http, &format!("{}/healthcheck", site.api_url)).await;
+        }
+        self.register().await;
+    }
+
+    /// What the administrators of both clouds do once.
+    async fn register(&self) {
+        let a = self.a.cloud.log_in("admin", "admin", "admin").await;
+        let b = self.b.cloud.log_in("admin", "admin", "admin").await;
+        let both = [(&self.a, a.token.as_str()), (&self.b, b.token.as_str())];
+        for of in [&self.a, &self.b] {
+            let id = uuid::Uuid::new_v4().to_string();
+            for (at, token) in both {
+                let body = json!({"site": {"id": id, "name": of.cloud.name, "auth_url": of.cloud.keystone(),
+                    "region_name": of.cloud.name, "username": "protector",
+                    "password": self.secrets.service_password, "project_name": "service"}});
+                self.ask(at, Method::POST, "/v1/admin/sites", token, Some(body)).await.good();
+            }
+        }
+        let password = &self.secrets.tenant_password;
+        let tenant_a = self.a.cloud.log_in("demo", password, "demo").await;
+        let tenant_b = self.b.cloud.log_in("demo", password, "demo").await;
+        let id = uuid::Uuid::new_v4().to_string();
+        for (at, token) in both {
+            let body = json!({"tenant_mapping": {"id": id,
+                "primary_site": "site-a", "primary_project_id": tenant_a.project_id,
+                "secondary_site": "site-b", "secondary_project_id": tenant_b.project_id}});
+            self.ask(at, Method::POST, "/v1/admin/tenant-mappings", token, Some(body)).await.good();
+        }
+    }
+
+    /// Asks the protector of `site`.
+    pub async fn ask(
+        &self,
+        site: &Site,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> crate::http::Answer {
+        let url = format!("{}{path}", site.api_url);
+        self.http
+            .ask(method, &url, Some(token), body.as_ref(), Memory::Kept)
+            .await
+    }
+
+    /// The directory of everything.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for log in files_below(&self.logs) {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("--- the last of {}", log.display());
+            for line in &lines[lines.len().saturating_sub(60)..] {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+impl Site {
+    fn arguments(&self) -> Vec<String> {
+        vec!["--config-file".to_owned(), self.configuration.display().to_string()]
+    }
+
+    pub fn start_engine(&mut self) {
+        assert!(self.engine.is_none(), "an engine runs");
+        let engine = Program::start(ENGINE, &self.arguments(), &self.engine_log);
+        self.engine = Some(engine);
+    }
+
+    /// Starts the engine under the name of another host.
+    pub fn start_engine_of(&mut self, host: &str) {
+        assert!(self.engine.is_none(), "an engine runs");
+        let other = self.state_path.join(format!("{host}.conf"));
+        fs::write(&other, format!("[DEFAULT]\nhost = {host}\n")).unwrap();
+        let mut arguments = self.arguments();
+        arguments.extend(["--config-file".to_owned(), other.display().to_string()]);
+        self.engine = Some(Program::start(ENGINE, &arguments, &self.engine_log));
+    }
+
+    pub fn kill_engine(&mut self) {
+        self.engine.take().expect("no engine runs").kill();
+    }
+
+    pub async fn terminate_engine(&mut self) -> std::process::ExitStatus {
+        self.engine.take().expect("no engine runs").terminate().await
+    }
+
+    pub async fn terminate_api(&mut self) -> std::process::ExitStatus {
+        self.api.take().expect("no API runs").terminate().await
+    }
+}
+
+fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wishes) -> String {
+    let Site { cloud, state_path, .. } = site;
+    let (name, keystone) = (&cloud.name, cloud.keystone());
+    let (state, root) = (state_path.display(), root.display());
+    format!(
+        "[DEFAULT]\nsite_name = {name}\nstate_path = {state}\ndebug = {debug}\n\
+         [api]\nbind_host = 127.0.0.1\nbind_port = {port}\n\
+         [engine]\npoll_interval_seconds = 0.05\nstatus_poll_seconds = 0.05\nhealth_check_seconds = 0\n\
+         [openstack]\nmax_retries = 1\n\
+         [keystone_authtoken]\nauth_url = {keystone}\nusername = protector\npassword = {password}\n\
+         project_name = service\ninterface = public\n\
+         [oslo_policy]\npolicy_file = {state}/policy.yaml\n\
+         [secrets]\nkey_repository = {state}/keys\n\
+         [storage]\ndriver = MockStorageDriver\nmock_catalogue = {root}/mock_storage/catalogue.sqlite\n\
+         mock_arrays = array-a:{root}/array-a, array-b:{root}/array-b\n",
+        debug = wishes.debug,
+    )
+}
+
+/// `protector-manage`, which must succeed.
+pub async fn manage(configuration: &Path, what: &[&str]) {
+    let file = configuration.display().to_string();
+    let arguments = [&["--config-file", file.as_str()], what].concat();
+    let output = run_to_end(MANAGE, &arguments, START).await;
+    assert!(output.status.success(), "{what:?}: {}", said(&output));
+}
+
+async fn answers(http: &Http, url: &str) {
+    until(url, START, async || {
+        http.try_get(url).await.filter(|status| *status == 200)
+    })
+    .await;
+}
+
+/// All files below `dir`.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The operation of an answer.
+pub fn operation_id(answer: &Value) -> String {
+    word(&answer["operation"]["id"])
+}

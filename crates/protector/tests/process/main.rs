@@ -1,0 +1,25 @@
+//! Whole houses: two simulated clouds and a protector on each, as processes that are killed, stopped, misconfigured and
+//! lied to; looked at through their APIs only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests may panic, and say what they found"
+)]
+
+mod cleanup;
+mod cloud;
+mod crashes;
+mod failures;
+mod failovers;
+mod house;
+mod http;
+mod ports;
+mod program;
+mod secrets;
+mod starting;
+mod tenant;
+mod volume_file;
+mod waiting;

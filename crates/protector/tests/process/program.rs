@@ -1,0 +1,106 @@
+//! A program that runs as a child, with its output in a file.
+
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::Duration,
+};
+
+use crate::waiting::until;
+
+pub const API: &str = env!("CARGO_BIN_EXE_protector-api");
+pub const ENGINE: &str = env!("CARGO_BIN_EXE_protector-engine");
+pub const MANAGE: &str = env!("CARGO_BIN_EXE_protector-manage");
+pub const SIMCLOUD: &str = env!("CARGO_BIN_EXE_protector-simcloud");
+
+/// A child, killed when it goes out of scope.
+pub struct Program {
+    child: Child,
+    name: String,
+}
+
+impl Program {
+    /// Starts `binary`; what it says is appended to `log`.
+    pub fn start(binary: &str, arguments: &[String], log: &Path) -> Self {
+        let out = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
+        let child = Command::new(binary)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{binary}: {error}"));
+        let name = PathBuf::from(binary);
+        Self {
+            child,
+            name: name.file_name().unwrap().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// SIGKILL, and its end waited for.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its end waited for.
+    pub async fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(told.success(), "kill -TERM {pid}");
+        let what = format!("{} to stop", self.name);
+        until(&what, Duration::from_secs(30), async || {
+            self.child.try_wait().unwrap()
+        })
+        .await
+    }
+
+    /// Panics when it has ended.
+    pub fn must_run(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("{} ended: {status}", self.name);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `binary` to its end, which it must reach by itself within `patience`.
+pub async fn run_to_end(binary: &str, arguments: &[&str], patience: Duration) -> Output {
+    let mut child = Command::new(binary)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{binary}: {error}"));
+    let deadline = std::time::Instant::now() + patience;
+    while child.try_wait().unwrap().is_none() {
+        if std::time::Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("{binary} {arguments:?} still runs after {patience:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// What a program said before it ended.
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
