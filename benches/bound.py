@@ -53,8 +53,9 @@ BEFORE_SWITCH = (
     Phase("check_source", 1, Calls(reads=1)),
     Phase("stop_source_vms", 1, Calls(reads=1, writes=1), "server_stop", Calls(reads=1)),
     Phase("manage_volumes", 2, Calls(writes=1), "manage", Calls(reads=1)),
-    # Flavor, subnets, ports and zones of the target are read before a server is asked for.
-    Phase("recreate_vms", 1, Calls(reads=4, writes=1), "server_build", Calls(reads=1)),
+    # Flavors, subnets and zones of the target are read before a server is asked for. Its ports are not: the fleet's
+    # addresses are outside the target's subnet.
+    Phase("recreate_vms", 1, Calls(reads=3, writes=1), "server_build", Calls(reads=1)),
     Phase("confirm_vms", 1, Calls(reads=3)),
 )
 """Phases that run one after the other. The array's phases make no calls: they count as zero."""

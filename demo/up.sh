@@ -40,6 +40,7 @@ bind_port = ${API_PORT[$site]}
 [engine]
 poll_interval_seconds = 0.2
 status_poll_seconds = 0.2
+health_check_seconds = 1
 ${DEMO_ENGINE_OPTIONS:-}
 
 [keystone_authtoken]

@@ -13,7 +13,7 @@ import os
 import sys
 
 from cloud import Cloud
-from seed import backing_file, sha256
+from seed import backing_file, sha256, volumes_folder
 
 SOURCE, TARGET = "site-a", "site-b"
 # What must be the same on both sites, as Nova tells it to an administrator in the tenant's project.
@@ -89,6 +89,17 @@ def differences(before, after):
                     yield f"volume {one['same']['name']}: {key} was {one['same'][key]!r}, is {other['same'][key]!r}"
 
 
+def extras(after):
+    """What the move made on the target beyond the copies: volumes of nobody, promoted files that were not imported."""
+    used = {each["id"] for server in after.values() for each in server["volumes"]}
+    for each in Cloud(TARGET).cinder("GET", "/volumes/detail")["volumes"]:
+        if each["id"] not in used:
+            yield f"volume {each['name']} ({each['id']}) on {TARGET} belongs to no server"
+    for name in os.listdir(volumes_folder(TARGET)):
+        if name.startswith("protector-"):
+            yield f"file {name} on the back end of {TARGET} was promoted and not imported"
+
+
 def leftovers(before, kept):
     """What of the group is on the source, beyond the volumes that may be."""
     admin = Cloud(SOURCE + "-dr-admin")
@@ -158,7 +169,8 @@ def report(problems, good):
 
 def arrived(before):
     after = servers(TARGET)
-    outcome = report(differences(before, after), f"{len(after)} servers ACTIVE on {TARGET}, as they were on {SOURCE}")
+    good = f"{len(after)} servers ACTIVE on {TARGET}, as they were on {SOURCE}"
+    outcome = report([*differences(before, after), *extras(after)], good)
     for name in sorted(after) if outcome == 0 else ():
         for each in after[name]["volumes"]:
             print(f"      {name} {each['same']['device']} {each['same']['name']} sha256 {each['same']['sha256']}")

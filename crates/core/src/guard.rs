@@ -191,7 +191,10 @@ fn copy_is_not_running(copy: Option<&SeenServer>) -> Option<Verdict> {
 
 /// Nova shows the old status until a deletion is through.
 fn is_being_deleted(server: &SeenServer) -> bool {
-    matches!(server.task_state.as_deref(), Some("deleting" | "soft-deleting"))
+    matches!(
+        server.task_state.as_deref(),
+        Some("deleting" | "soft-deleting")
+    )
 }
 
 fn same_object_as_its_twin(object: Option<&BackendObject>, twin: &Twin) -> Option<Verdict> {

@@ -749,6 +749,7 @@ fn busy_progress() -> StepProgress {
             made: Some("vol-9".to_owned()),
             before: Some("ACTIVE".to_owned()),
             observed: Some("in-use".to_owned()),
+            healthy_since: Some(at(2)),
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

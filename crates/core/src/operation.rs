@@ -197,6 +197,9 @@ pub struct Memo {
     /// The last status word that the cloud reported for the resource before the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
+    /// Since when the resource has been seen healthy without a break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_since: Option<DateTime<Utc>>,
     /// Facts that made the step safe, or that explain its end, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<String>,

@@ -377,7 +377,11 @@ fn a_cleanup_that_starts_all_servers_again_ends_the_groups_error() {
     let group_id = cleanup.operation.group_id.clone();
     assert_eq!(after(&cleanup), Some(Effect::GroupMended { group_id }));
     cleanup.steps.clear();
-    assert_eq!(after(&cleanup), None, "a cleanup that deletes changes nothing");
+    assert_eq!(
+        after(&cleanup),
+        None,
+        "a cleanup that deletes changes nothing"
+    );
 }
 
 #[test]

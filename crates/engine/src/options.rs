@@ -13,6 +13,8 @@ pub struct EngineOptions {
     pub stop_timeout: Duration,
     /// How long a server may take to become `ACTIVE`.
     pub build_timeout: Duration,
+    /// How long a copy must stay `ACTIVE` before it counts as healthy.
+    pub health_check: Duration,
     /// How long Cinder may take to import a volume.
     pub manage_timeout: Duration,
     /// How long an array may take to replicate a group, or to promote a volume.
@@ -46,6 +48,7 @@ impl Default for EngineOptions {
             cleanup_retry_attempts: 3,
             stop_timeout: Duration::from_secs(300),
             build_timeout: Duration::from_secs(900),
+            health_check: Duration::from_secs(5),
             manage_timeout: Duration::from_secs(300),
             replication_timeout: Duration::from_secs(3600),
             status_poll: Duration::from_secs(1),

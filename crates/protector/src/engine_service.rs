@@ -116,6 +116,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         cleanup_retry_attempts: engine.cleanup_retry_attempts,
         stop_timeout: engine.stop_timeout,
         build_timeout: engine.build_timeout,
+        health_check: engine.health_check,
         manage_timeout: engine.manage_timeout,
         replication_timeout: engine.replication_timeout,
         status_poll: engine.status_poll,

@@ -80,7 +80,8 @@ async fn protected(bed: &Bed, number: u32) -> (Group, Member, OperationRecord) {
         name: format!("group-{number}"),
         ..group(&record)
     };
-    let member = member(&record, "web-server-1");
+    let mut member = member(&record, "web-server-1");
+    member.server_id = format!("server-{number}").into();
     bed.put_group(group, vec![member.clone()]).await;
     let group = bed.group(&record.operation.group_id).await.0;
     (group, member, record)

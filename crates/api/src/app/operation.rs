@@ -1,7 +1,7 @@
 //! Starting operations: a failover of a group, a cleanup of what an ended operation left.
 
 use protector_core::{
-    group::{Group, status_while},
+    group::{Group, GroupStatus, status_while},
     id::{OperationId, ProjectId, SiteName},
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
@@ -62,7 +62,6 @@ pub async fn start_failover(
     let mappings = failover::mappings(group, request)?;
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, kind)?;
-    sync::require_in_sync(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
@@ -70,6 +69,7 @@ pub async fn start_failover(
         .retain_source_volumes
         .unwrap_or(app.settings.retain_source_volumes);
     let (plan, steps) = failover::planned(group, members, arrays.as_ref(), mappings, retain)?;
+    sync::require_in_sync(app, group).await?;
     let status = status_while(group.status, kind).unwrap_or(group.status);
     let record = OperationRecord {
         operation: queued(app, asker, kind, &stored.local_project_id, plan, None),
@@ -102,7 +102,7 @@ pub async fn start_cleanup(
 ) -> ApiResult<Cleanup> {
     refuse_uncleanable(&parent.operation)?;
     refuse_while_cleaned(app, &parent.operation.id).await?;
-    let steps = cleanup_of(parent);
+    let steps = startable(app, parent, cleanup_of(parent)).await?;
     let view = cleanup_view(parent, &steps);
     if steps.is_empty() {
         return Ok(Cleanup { view, record: None });
@@ -129,6 +129,43 @@ pub async fn start_cleanup(
         view,
         record: Some(record),
     })
+}
+
+/// Leaves out the servers that `parent` stopped and could not start again, once the group has left `error` or is gone:
+/// what they ran may run elsewhere by now. They are the last lines, and no other waits for them.
+async fn startable(
+    app: &App,
+    parent: &OperationRecord,
+    steps: Vec<StepRecord>,
+) -> ApiResult<Vec<StepRecord>> {
+    if !steps.iter().any(starts_a_server) || needs_its_servers(app, &parent.operation).await? {
+        return Ok(steps);
+    }
+    let rest: Vec<StepRecord> = steps
+        .into_iter()
+        .filter(|step| !starts_a_server(step))
+        .collect();
+    if rest.is_empty() {
+        let operation = &parent.operation;
+        return Err(ApiError::conflict(format!(
+            "Operation {} left servers stopped on {}, and protection group {} has changed since: they may run elsewhere by now. Start them with 'openstack server start' if they do not.",
+            operation.id, operation.source_site, operation.plan.group_name
+        )));
+    }
+    Ok(rest)
+}
+
+fn starts_a_server(step: &StepRecord) -> bool {
+    matches!(&step.action, Step::TakeBack { line } if matches!(**line, Step::StopServer { .. }))
+}
+
+async fn needs_its_servers(app: &App, operation: &Operation) -> ApiResult<bool> {
+    match app.database.group_show_by_id(&operation.group_id).await {
+        Ok(stored) => Ok(stored.group.status == GroupStatus::Error
+            && stored.group.current_primary_site == operation.source_site),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn refuse_uncleanable(operation: &Operation) -> ApiResult<()> {

@@ -126,8 +126,7 @@ async fn version_there(app: &App, group: &Group) -> ApiResult<Option<u64>> {
     let other = peer::other_scope(group, &app.settings.site_name);
     let version = app.peer.version(other, &group.id).await;
     version.map_err(|error| {
-        ApiError::conflict(peer::REMOTE_UNREACHABLE)
-            .with_detail(format!("{}: {error}", other.site))
+        ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(format!("{}: {error}", other.site))
     })
 }
 

@@ -6,8 +6,9 @@ use http::Method;
 use protector_core::{
     clock::Clock,
     fault::Code,
+    group::GroupStatus,
     id::{EngineId, OperationId},
-    journal::{Claim, Entry, Journal, OperationChange},
+    journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{OperationState, StepProgress, StepState},
 };
 use serde_json::{Value, json};
@@ -236,4 +237,59 @@ async fn cleanup_is_refused_with_the_contracts_words() {
     cleanup(&house, &"op-nothing".into(), "member")
         .await
         .expect(404);
+}
+
+/// Ends the newest operation as one that could not start its server again, with the group in `status`.
+async fn leave_stopped(house: &House, status: GroupStatus) {
+    let claim = claim(house).await;
+    let now = FixedClock.now();
+    let record = house.database.load(&claim).await.unwrap();
+    let stopped = StepProgress {
+        state: StepState::UndoFailed,
+        error: Some("Nova timeout after 600s".to_owned()),
+        ..StepProgress::default()
+    };
+    let steps = record
+        .steps
+        .iter()
+        .filter(|step| step.key.starts_with("stop_source_vms"))
+        .map(|step| (step.position, stopped.clone()))
+        .collect();
+    let entry = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Failed,
+            at: now,
+        }),
+        steps,
+        effects: vec![Effect::GroupStatus {
+            group_id: record.operation.group_id,
+            status,
+        }],
+    };
+    house.database.record(&claim, now, entry).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cleanup_starts_stopped_servers_of_a_group_in_error() {
+    let house = House::with_member(WEB).await;
+    let id = start(&house).await;
+    leave_stopped(&house, GroupStatus::Error).await;
+    let answer = cleanup(&house, &id, "member").await.expect(202);
+    assert_eq!(
+        answer.body["cleanup"]["steps"],
+        json!(["undo:stop_source_vms:web-server-1"])
+    );
+}
+
+#[tokio::test]
+async fn a_cleanup_starts_nothing_behind_a_group_that_went_on() {
+    let house = House::with_member(WEB).await;
+    let id = start(&house).await;
+    leave_stopped(&house, GroupStatus::FailedOver).await;
+    let answer = cleanup(&house, &id, "member").await.expect(409);
+    assert!(
+        answer.message().contains("may run elsewhere by now"),
+        "{}",
+        answer.message()
+    );
 }

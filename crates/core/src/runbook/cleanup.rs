@@ -15,7 +15,16 @@ pub const UNDO: &str = "undo:";
 pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
     let mut left: Vec<&StepRecord> = parent.steps.iter().filter(|step| is_left(step)).collect();
     // What was made last is taken back first. Taking back and deleting never meet: one is before the switch, one after.
-    left.sort_by_key(|step| (is_undo(step), if is_undo(step) { u32::MAX - step.position } else { step.position }));
+    left.sort_by_key(|step| {
+        (
+            is_undo(step),
+            if is_undo(step) {
+                u32::MAX - step.position
+            } else {
+                step.position
+            },
+        )
+    });
     let places: BTreeMap<u32, u32> = left
         .iter()
         .zip(0_u32..)

@@ -138,7 +138,10 @@ impl CloudActions {
                 );
                 return Err(Stop::last(Code::Broken, why));
             }
-            status => return Ok(self.look_again(format!("server status {}", status.as_str()))),
+            status => {
+                cx.memo.healthy_since = None;
+                return Ok(self.look_again(format!("server status {}", status.as_str())));
+            }
         }
         for volume in copies_of_volumes(cx, source_id)? {
             let seen = reading::volume(&target, &volume).await?;
@@ -150,13 +153,26 @@ impl CloudActions {
                         .any(|there| there.server_id.as_str() == id)
             });
             if !attached {
+                cx.memo.healthy_since = None;
                 return Ok(self.look_again(format!("volume {volume} to be attached to it")));
             }
         }
-        cx.fact(format!(
-            "server {id} is ACTIVE with all its volumes attached"
-        ));
-        Ok(Progress::done())
+        let now = cx.scribe.now();
+        let since = *cx.memo.healthy_since.get_or_insert(now);
+        let healthy_for = (now - since).to_std().unwrap_or_default();
+        match self.options.health_check.checked_sub(healthy_for) {
+            Some(left) if !left.is_zero() => Ok(Progress::Waiting {
+                on: "the server to stay healthy".to_owned(),
+                again: left,
+            }),
+            _ => {
+                cx.fact(format!(
+                    "server {id} was ACTIVE with all its volumes attached for {} s",
+                    healthy_for.as_secs()
+                ));
+                Ok(Progress::done())
+            }
+        }
     }
 
     /// Deletes the copy. Its volumes stay: copies are built so that Nova never deletes their volumes.
@@ -236,7 +252,10 @@ async fn left_of_this_step(
     if let Some(server) = find_recovered(target, cx, source_id).await? {
         return Ok(Some(server));
     }
-    Ok(all_of_this_step(target, cx, source_id).await?.into_iter().next())
+    Ok(all_of_this_step(target, cx, source_id)
+        .await?
+        .into_iter()
+        .next())
 }
 
 /// Everything that this step made, the oldest first.

@@ -126,11 +126,7 @@ impl CloudActions {
 
     /// The recorded copy of a server, if the target still has it. What the record says alone is not enough: a cleanup
     /// that took the copy back leaves it in the record of the operation that made it.
-    async fn copy_that_is_there(
-        &self,
-        cx: &Cx<'_>,
-        id: &ServerId,
-    ) -> Result<Option<String>, Stop> {
+    async fn copy_that_is_there(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Option<String>, Stop> {
         let Some(copy) = cx.mapped(MapKind::Server, id.as_str()) else {
             return Ok(None);
         };

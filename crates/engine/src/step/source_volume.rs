@@ -8,7 +8,9 @@ use protector_core::{
 };
 use protector_openstack::{status::VolumeStatus, volume::Volume};
 
-use super::{CloudActions, not_in_plan, reading, source_server::accepted_in_this_try, storage_stop};
+use super::{
+    CloudActions, not_in_plan, reading, source_server::accepted_in_this_try, storage_stop,
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::found,

@@ -119,7 +119,10 @@ fn mistakes_are_refused_with_line_rule_and_fix() {
             "\n\"protector:sites:validate\": \"role:admin and\"",
             "policy.yaml:2: \"protector:sites:validate\": a check is missing",
         ),
-        ("\"protector:sites:validate\": \"(role:admin\"", "a `(` has no `)`"),
+        (
+            "\"protector:sites:validate\": \"(role:admin\"",
+            "a `(` has no `)`",
+        ),
         (
             "\"protector:sites:validate\": \"role:admin role:member\"",
             "two checks stand side by side",

@@ -30,7 +30,10 @@ async fn a_volume_that_cinder_cannot_delete_is_recorded_and_cleaned_up_later() {
     assert_eq!(keys, ["error", "resource_id", "step"]);
     assert_eq!(failed[0]["step"], "delete_source_volume:web-1-data");
     assert_eq!(failed[0]["resource_id"], stuck.as_str());
-    assert!(failed[0]["error"].as_str().unwrap().contains("500"), "{failed:?}");
+    assert!(
+        failed[0]["error"].as_str().unwrap().contains("500"),
+        "{failed:?}"
+    );
     tenant.must_have_moved(&group, &[&stuck]).await;
 
     let broken = operation_id(&tenant.ask_for_cleanup(&failover).await.good());
@@ -43,24 +46,43 @@ async fn a_volume_that_cinder_cannot_delete_is_recorded_and_cleaned_up_later() {
     tenant.must_have_moved(&group, &[&stuck]).await;
 
     house.a.cloud.mend().await;
-    house.a.cloud.set_latency(json!({"volume_delete": 1.5})).await;
+    house
+        .a
+        .cloud
+        .set_latency(json!({"volume_delete": 1.5}))
+        .await;
     let (one, other) = tokio::join!(
         tenant.ask_for_cleanup(&failover),
         tenant.ask_for_cleanup(&failover)
     );
-    let (taken, refused) = if one.status == 202 { (one, other) } else { (other, one) };
-    assert_eq!((taken.status, refused.status), (202, 409), "{taken:?} {refused:?}");
+    let (taken, refused) = if one.status == 202 {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    assert_eq!(
+        (taken.status, refused.status),
+        (202, 409),
+        "{taken:?} {refused:?}"
+    );
     let mended = operation_id(&taken.body);
-    assert!(refused.text().contains(&mended), "it names the other one: {refused:?}");
+    assert!(
+        refused.text().contains(&mended),
+        "it names the other one: {refused:?}"
+    );
     let ended = tenant.ended(&mended).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");
     assert!(failed_steps(&ended).is_empty(), "{ended:#}");
     assert!(failed_steps(&tenant.operation(&failover).await).is_empty());
     tenant.must_have_moved(&group, &[]).await;
 
-    let nothing = until("the cleanup to let go", Duration::from_secs(10), async || {
-        Some(tenant.ask_for_cleanup(&failover).await).filter(|answer| answer.status != 409)
-    })
+    let nothing = until(
+        "the cleanup to let go",
+        Duration::from_secs(10),
+        async || {
+            Some(tenant.ask_for_cleanup(&failover).await).filter(|answer| answer.status != 409)
+        },
+    )
     .await;
     assert_eq!(nothing.status, 200, "{nothing:?}");
     assert_eq!(nothing.body["operation"], json!(null), "{nothing:?}");

@@ -71,7 +71,10 @@ impl Cloud {
     }
 
     pub async fn log_in(&self, user: &str, password: &str, project: &str) -> Session {
-        let (token, body) = self.http.token(&self.keystone(), user, password, project).await;
+        let (token, body) = self
+            .http
+            .token(&self.keystone(), user, password, project)
+            .await;
         let mut endpoints = BTreeMap::new();
         for service in body["catalog"].as_array().unwrap() {
             let public = service["endpoints"]
@@ -92,7 +95,10 @@ impl Cloud {
 
     /// Changes a user's password, as an administrator does.
     pub async fn set_password(&self, user: &str, password: &str) {
-        let (token, _) = self.http.token(&self.keystone(), "admin", "admin", "admin").await;
+        let (token, _) = self
+            .http
+            .token(&self.keystone(), "admin", "admin", "admin")
+            .await;
         let users = self.keystone() + "/users";
         let ask = async |method, url: String, body: Option<Value>| {
             self.http
@@ -160,14 +166,26 @@ impl Cloud {
 }
 
 impl Session {
-    pub async fn ask(&self, method: Method, service: &str, path: &str, body: Option<Value>) -> Answer {
+    pub async fn ask(
+        &self,
+        method: Method,
+        service: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         let endpoint = self
             .endpoints
             .get(service)
             .unwrap_or_else(|| panic!("no {service} in {:?}", self.endpoints));
         let url = format!("{endpoint}{path}");
         self.http
-            .ask(method, &url, Some(&self.token), body.as_ref(), Memory::Forgotten)
+            .ask(
+                method,
+                &url,
+                Some(&self.token),
+                body.as_ref(),
+                Memory::Forgotten,
+            )
             .await
     }
 
@@ -190,7 +208,9 @@ impl Session {
             volume["imageRef"] = json!(image);
         }
         let body = json!({"volume": volume});
-        let made = self.ask(Method::POST, "volumev3", "/volumes", Some(body)).await;
+        let made = self
+            .ask(Method::POST, "volumev3", "/volumes", Some(body))
+            .await;
         let id = word(&made.good()["volume"]["id"]);
         let path = format!("/volumes/{id}");
         until("the volume to be available", PATIENCE, async || {
@@ -204,7 +224,7 @@ impl Session {
     /// A running server that boots from the first of `volumes`.
     pub async fn make_server(&self, name: &str, volumes: &[String]) -> String {
         let flavor = self.id_of("compute", "/flavors", "flavors", "small").await;
-        let network = self.id_of("network", "/v2.0/networks", "networks", "demo-net").await;
+        let network = self.network().await;
         let disks: Vec<Value> = volumes
             .iter()
             .enumerate()
@@ -215,13 +235,21 @@ impl Session {
             .collect();
         let body = json!({"server": {"name": name, "flavorRef": flavor, "key_name": "demo-key",
             "networks": [{"uuid": network}], "block_device_mapping_v2": disks}});
-        let made = self.ask(Method::POST, "compute", "/servers", Some(body)).await;
+        let made = self
+            .ask(Method::POST, "compute", "/servers", Some(body))
+            .await;
         let id = word(&made.good()["server"]["id"]);
         until("the server to run", PATIENCE, async || {
             (self.server_status(&id).await == "ACTIVE").then_some(())
         })
         .await;
         id
+    }
+
+    /// The id of the tenant's network.
+    pub async fn network(&self) -> String {
+        self.id_of("network", "/v2.0/networks", "networks", "demo-net")
+            .await
     }
 
     pub async fn server_status(&self, id: &str) -> String {

@@ -26,7 +26,10 @@ async fn a_failover_started_on_the_other_site_works_too() {
     .await;
 
     let action = format!("{path}/action");
-    let started = tenant.on_b(Method::POST, &action, Some(planned())).await.good();
+    let started = tenant
+        .on_b(Method::POST, &action, Some(planned()))
+        .await
+        .good();
     let shown = format!("/operations/{}", operation_id(&started));
     let ended = until("the failover to end", PATIENCE, async || {
         let answer = tenant.on_b(Method::GET, &shown, None).await.good();
@@ -49,19 +52,37 @@ async fn the_same_failover_twice_is_refused() {
     let house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    house.b.cloud.set_latency(json!({"server_build": 2.0})).await;
+    house
+        .b
+        .cloud
+        .set_latency(json!({"server_build": 2.0}))
+        .await;
 
     let (one, other) = tokio::join!(
         tenant.ask_for_failover(&group),
         tenant.ask_for_failover(&group)
     );
-    let (taken, refused) = if one.status == 202 { (one, other) } else { (other, one) };
-    assert_eq!((taken.status, refused.status), (202, 409), "{taken:?} {refused:?}");
+    let (taken, refused) = if one.status == 202 {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    assert_eq!(
+        (taken.status, refused.status),
+        (202, 409),
+        "{taken:?} {refused:?}"
+    );
     let operation = operation_id(&taken.body);
-    assert!(refused.text().contains(&operation), "it names the operation: {refused:?}");
+    assert!(
+        refused.text().contains(&operation),
+        "it names the operation: {refused:?}"
+    );
     let third = tenant.ask_for_failover(&group).await;
     assert_eq!(third.status, 409, "{third:?}");
-    assert!(third.text().contains(&operation), "it names the operation: {third:?}");
+    assert!(
+        third.text().contains(&operation),
+        "it names the operation: {third:?}"
+    );
 
     let ended = tenant.ended(&operation).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");

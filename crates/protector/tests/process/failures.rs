@@ -23,7 +23,10 @@ async fn a_failure_before_the_switch_leaves_the_world_as_it_was() {
     assert_eq!(ended["status"], "failed", "{ended:#}");
     let error = word(&ended["error"]);
     assert!(error.contains(message), "{error}");
-    assert!(error.starts_with("recreate_vms:web-"), "it names the step: {error}");
+    assert!(
+        error.starts_with("recreate_vms:web-"),
+        "it names the step: {error}"
+    );
     let after = house.b.cloud.state().await;
     for list in ["servers", "volumes", "backend_objects", "ports"] {
         assert_eq!(after[list], before[list], "{list} of the target");

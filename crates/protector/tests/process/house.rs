@@ -76,9 +76,19 @@ impl House {
     }
 
     pub async fn with(wishes: Wishes) -> Self {
-        let dir = tempfile::Builder::new().prefix("protector-house-").tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("protector-house-")
+            .tempdir()
+            .unwrap();
         let logs = dir.path().join("log");
-        for name in ["log", "array-a", "array-b", "mock_storage", "site-a", "site-b"] {
+        for name in [
+            "log",
+            "array-a",
+            "array-b",
+            "mock_storage",
+            "site-a",
+            "site-b",
+        ] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         let http = Http::new();
@@ -87,9 +97,18 @@ impl House {
         let mut arguments = Vec::new();
         for (place, site) in ["a", "b"].into_iter().enumerate() {
             let array = dir.path().join(format!("array-{site}"));
-            let cloud = format!("site-{site},127.0.0.1:{},{}", cloud_ports[place], array.display());
+            let cloud = format!(
+                "site-{site},127.0.0.1:{},{}",
+                cloud_ports[place],
+                array.display()
+            );
             let protector = format!("site-{site}=http://127.0.0.1:{}", api_ports[place]);
-            arguments.extend(["--cloud".to_owned(), cloud, "--protector".to_owned(), protector]);
+            arguments.extend([
+                "--cloud".to_owned(),
+                cloud,
+                "--protector".to_owned(),
+                protector,
+            ]);
         }
         let simcloud = Program::start(SIMCLOUD, &arguments, &logs.join("simcloud.log"));
         let secrets = Secrets::new();
@@ -108,7 +127,15 @@ impl House {
             }
         };
         let (a, b) = (site(0, "a"), site(1, "b"));
-        let mut house = Self { a, b, http, secrets, logs, simcloud, dir };
+        let mut house = Self {
+            a,
+            b,
+            http,
+            secrets,
+            logs,
+            simcloud,
+            dir,
+        };
         house.open(api_ports, wishes).await;
         house
     }
@@ -117,8 +144,12 @@ impl House {
         for site in [&self.a, &self.b] {
             let health = format!("{}/_admin/health", site.cloud.base);
             answers(&self.http, &health).await;
-            site.cloud.set_password("protector", &self.secrets.service_password).await;
-            site.cloud.set_password("demo", &self.secrets.tenant_password).await;
+            site.cloud
+                .set_password("protector", &self.secrets.service_password)
+                .await;
+            site.cloud
+                .set_password("demo", &self.secrets.tenant_password)
+                .await;
         }
         self.simcloud.must_run();
         let root = self.dir.path().to_owned();
@@ -148,7 +179,9 @@ impl House {
                 let body = json!({"site": {"id": id, "name": of.cloud.name, "auth_url": of.cloud.keystone(),
                     "region_name": of.cloud.name, "username": "protector",
                     "password": self.secrets.service_password, "project_name": "service"}});
-                self.ask(at, Method::POST, "/v1/admin/sites", token, Some(body)).await.good();
+                self.ask(at, Method::POST, "/v1/admin/sites", token, Some(body))
+                    .await
+                    .good();
             }
         }
         let password = &self.secrets.tenant_password;
@@ -159,7 +192,15 @@ impl House {
             let body = json!({"tenant_mapping": {"id": id,
                 "primary_site": "site-a", "primary_project_id": tenant_a.project_id,
                 "secondary_site": "site-b", "secondary_project_id": tenant_b.project_id}});
-            self.ask(at, Method::POST, "/v1/admin/tenant-mappings", token, Some(body)).await.good();
+            self.ask(
+                at,
+                Method::POST,
+                "/v1/admin/tenant-mappings",
+                token,
+                Some(body),
+            )
+            .await
+            .good();
         }
     }
 
@@ -202,7 +243,10 @@ impl Drop for House {
 
 impl Site {
     fn arguments(&self) -> Vec<String> {
-        vec!["--config-file".to_owned(), self.configuration.display().to_string()]
+        vec![
+            "--config-file".to_owned(),
+            self.configuration.display().to_string(),
+        ]
     }
 
     pub fn start_engine(&mut self) {
@@ -226,7 +270,11 @@ impl Site {
     }
 
     pub async fn terminate_engine(&mut self) -> std::process::ExitStatus {
-        self.engine.take().expect("no engine runs").terminate().await
+        self.engine
+            .take()
+            .expect("no engine runs")
+            .terminate()
+            .await
     }
 
     pub async fn terminate_api(&mut self) -> std::process::ExitStatus {
@@ -235,7 +283,9 @@ impl Site {
 }
 
 fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wishes) -> String {
-    let Site { cloud, state_path, .. } = site;
+    let Site {
+        cloud, state_path, ..
+    } = site;
     let (name, keystone) = (&cloud.name, cloud.keystone());
     let (state, root) = (state_path.display(), root.display());
     format!(

@@ -19,7 +19,12 @@ pub struct Answer {
 impl Answer {
     /// The body; panics when the status is not 2xx.
     pub fn good(self) -> Value {
-        assert!((200..300).contains(&self.status), "{} {}", self.status, self.body);
+        assert!(
+            (200..300).contains(&self.status),
+            "{} {}",
+            self.status,
+            self.body
+        );
         self.body
     }
 
@@ -101,7 +106,13 @@ impl Http {
     }
 
     /// A token of a user for a project, and the token's body.
-    pub async fn token(&self, keystone: &str, user: &str, password: &str, project: &str) -> (String, Value) {
+    pub async fn token(
+        &self,
+        keystone: &str,
+        user: &str,
+        password: &str,
+        project: &str,
+    ) -> (String, Value) {
         let body = serde_json::json!({"auth": {
             "identity": {"methods": ["password"], "password": {"user":
                 {"name": user, "password": password, "domain": {"name": "Default"}}}},

@@ -12,8 +12,8 @@
 mod cleanup;
 mod cloud;
 mod crashes;
-mod failures;
 mod failovers;
+mod failures;
 mod house;
 mod http;
 mod ports;

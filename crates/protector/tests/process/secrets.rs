@@ -25,7 +25,10 @@ async fn no_secret_appears_in_logs_or_answers() {
 
     let secrets = &house.secrets;
     let words = [
-        ("the service user's password", secrets.service_password.as_str()),
+        (
+            "the service user's password",
+            secrets.service_password.as_str(),
+        ),
         ("the tenant's password", &secrets.tenant_password),
         ("the token of array-a", &secrets.array_token_a),
         ("the token of array-b", &secrets.array_token_b),
@@ -80,16 +83,26 @@ async fn use_everything(house: &House) {
     let refused = tenant.on_a(Method::POST, path, Some(policy)).await;
     assert_eq!(refused.status, 400, "{refused:?}");
     let admin = house.a.cloud.log_in("admin", "admin", "admin").await;
-    for path in ["/v1/admin/sites", "/v1/admin/sites/site-b", "/v1/admin/tenant-mappings"] {
-        let answer = house.ask(&house.a, Method::GET, path, &admin.token, None).await;
+    for path in [
+        "/v1/admin/sites",
+        "/v1/admin/sites/site-b",
+        "/v1/admin/tenant-mappings",
+    ] {
+        let answer = house
+            .ask(&house.a, Method::GET, path, &admin.token, None)
+            .await;
         answer.good();
     }
     let site = json!({"site": {"password": house.secrets.service_password, "unknown": 1}});
     let path = "/v1/admin/sites/site-b";
-    let refused = house.ask(&house.a, Method::PUT, path, &admin.token, Some(site)).await;
+    let refused = house
+        .ask(&house.a, Method::PUT, path, &admin.token, Some(site))
+        .await;
     assert_eq!(refused.status, 400, "{refused:?}");
     let path = "/v1/admin/sites/site-b/validate";
-    let validated = house.ask(&house.a, Method::POST, path, &admin.token, Some(json!({}))).await;
+    let validated = house
+        .ask(&house.a, Method::POST, path, &admin.token, Some(json!({})))
+        .await;
     validated.good();
 }
 

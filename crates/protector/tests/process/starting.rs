@@ -51,7 +51,10 @@ async fn an_old_schema_keeps_the_services_from_starting() {
     manage(&configuration, &["keys", "setup"]).await;
     for program in [API, ENGINE] {
         let text = refusal(program, &configuration).await;
-        assert!(text.contains("the database schema is older than this build"), "{text}");
+        assert!(
+            text.contains("the database schema is older than this build"),
+            "{text}"
+        );
         assert!(text.contains("run 'protector-manage db sync'"), "{text}");
     }
 }
@@ -87,7 +90,10 @@ async fn a_second_engine_with_the_same_state_path_is_refused() {
     let configuration = site_without_cloud(dir.path(), "");
     manage(&configuration, &["keys", "setup"]).await;
     manage(&configuration, &["db", "sync"]).await;
-    let arguments = ["--config-file".to_owned(), configuration.display().to_string()];
+    let arguments = [
+        "--config-file".to_owned(),
+        configuration.display().to_string(),
+    ];
     let log = dir.path().join("first.log");
     let mut first = Program::start(ENGINE, &arguments, &log);
     until("the first engine to start", PATIENCE, async || {
@@ -97,7 +103,10 @@ async fn a_second_engine_with_the_same_state_path_is_refused() {
     .await;
 
     let text = refusal(ENGINE, &configuration).await;
-    assert!(text.contains("another engine runs with the same [DEFAULT] state_path"), "{text}");
+    assert!(
+        text.contains("another engine runs with the same [DEFAULT] state_path"),
+        "{text}"
+    );
     first.must_run();
 
     first.kill();

@@ -61,11 +61,17 @@ impl<'h> Tenant<'h> {
 
     /// A running server on site-a with a boot and a data volume that somebody wrote to.
     pub async fn make_server(&self, name: &str) -> Server {
-        let boot = self.at_a.make_volume(&format!("{name}-boot"), true).await;
-        let data = self.at_a.make_volume(&format!("{name}-data"), false).await;
+        let (boot, data) = (format!("{name}-boot"), format!("{name}-data"));
+        let (boot, data) = tokio::join!(
+            self.at_a.make_volume(&boot, true),
+            self.at_a.make_volume(&data, false)
+        );
         let volumes = vec![boot, data];
         for volume in &volumes {
-            scribble(&self.house.a.cloud.file_of(volume), &mut StdRng::from_os_rng());
+            scribble(
+                &self.house.a.cloud.file_of(volume),
+                &mut StdRng::from_os_rng(),
+            );
         }
         let id = self.at_a.make_server(name, &volumes).await;
         Server { id, volumes }
@@ -73,18 +79,19 @@ impl<'h> Tenant<'h> {
 
     /// A group of two new servers, replicated.
     pub async fn protect_two_servers(&self, name: &str) -> Group {
-        let servers = vec![
-            self.make_server(&format!("{name}-1")).await,
-            self.make_server(&format!("{name}-2")).await,
-        ];
-        self.protect(name, servers).await
+        let (one, other) = (format!("{name}-1"), format!("{name}-2"));
+        let (one, other) = tokio::join!(self.make_server(&one), self.make_server(&other));
+        self.protect(name, vec![one, other]).await
     }
 
     async fn protect(&self, name: &str, servers: Vec<Server>) -> Group {
+        let networks = json!({self.at_a.network().await: self.at_b.network().await});
         let group = json!({"protection_group": {"name": name, "primary_site": "site-a",
             "secondary_site": "site-b", "replication_type": "async", "volume_type": "replicated",
-            "network_mapping": {"demo-net": "demo-net"}}});
-        self.on_a(Method::POST, "/protection-groups", Some(group)).await.good();
+            "network_mapping": networks}});
+        self.on_a(Method::POST, "/protection-groups", Some(group))
+            .await
+            .good();
         let secrets = &self.house.secrets;
         let policy = json!({"policy": {"primary_fa_url": "mock://array-a",
             "secondary_fa_url": "mock://array-b", "rpo_minutes": 15,
@@ -104,7 +111,11 @@ impl<'h> Tenant<'h> {
             .map(|volume| (volume.clone(), digest(&cloud.file_of(volume))))
             .collect();
         let name = name.to_owned();
-        Group { name, servers, bytes }
+        Group {
+            name,
+            servers,
+            bytes,
+        }
     }
 
     /// Asks site-a's protector about something in the tenant's project.
@@ -126,7 +137,9 @@ impl<'h> Tenant<'h> {
         body: Option<Value>,
     ) -> Answer {
         let path = format!("/v1/{}{path}", session.project_id);
-        self.house.ask(site, method, &path, &session.token, body).await
+        self.house
+            .ask(site, method, &path, &session.token, body)
+            .await
     }
 
     pub async fn ask_for_failover(&self, group: &Group) -> Answer {
@@ -141,7 +154,8 @@ impl<'h> Tenant<'h> {
 
     pub async fn ask_for_cleanup(&self, operation: &str) -> Answer {
         let path = format!("/operations/{operation}/cleanup");
-        self.on_a(Method::POST, &path, Some(json!({"cleanup": {}}))).await
+        self.on_a(Method::POST, &path, Some(json!({"cleanup": {}})))
+            .await
     }
 
     pub async fn operation(&self, id: &str) -> Value {
@@ -164,11 +178,18 @@ impl<'h> Tenant<'h> {
 
     /// The group's servers run on site-b from the same bytes, and nothing is left on site-a but `left`.
     pub async fn must_have_moved(&self, group: &Group, left: &[&str]) {
-        let (a, b) = (self.house.a.cloud.state().await, self.house.b.cloud.state().await);
+        let (a, b) = (
+            self.house.a.cloud.state().await,
+            self.house.b.cloud.state().await,
+        );
         for server in &group.servers {
             let copy = the_copy_of(&b["servers"], &server.id);
             assert_eq!(copy["status"], "ACTIVE", "{copy}");
-            assert!(find(&a["servers"], &server.id).is_none(), "{} is still there", server.id);
+            assert!(
+                find(&a["servers"], &server.id).is_none(),
+                "{} is still there",
+                server.id
+            );
         }
         for volume in group.volumes() {
             let copy = the_copy_of(&b["volumes"], volume);
@@ -177,7 +198,11 @@ impl<'h> Tenant<'h> {
             assert_eq!(group.bytes[volume], digest(&file), "bytes of {volume}");
             let is_there = find(&a["volumes"], volume).is_some();
             assert_eq!(is_there, left.contains(&volume), "{volume} on site-a");
-            assert_eq!(self.house.a.cloud.file_of(volume).exists(), is_there, "the file of {volume}");
+            assert_eq!(
+                self.house.a.cloud.file_of(volume).exists(),
+                is_there,
+                "the file of {volume}"
+            );
         }
         let shown = self.group(group).await;
         assert_eq!(shown["status"], "failed_over", "{shown}");
@@ -201,7 +226,10 @@ pub fn failed_steps(operation: &Value) -> Vec<Value> {
 
 /// The resource of that id.
 pub fn find<'v>(list: &'v Value, id: &str) -> Option<&'v Value> {
-    list.as_array().unwrap().iter().find(|item| item["id"] == id)
+    list.as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["id"] == id)
 }
 
 fn the_copy_of<'v>(list: &'v Value, source: &str) -> &'v Value {

@@ -33,7 +33,10 @@ pub fn digest(path: &Path) -> String {
             at += BLOCK as u64;
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Writes as a guest does: a few pieces of random bytes at random places.
