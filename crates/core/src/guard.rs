@@ -90,14 +90,26 @@ pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin:
         .unwrap_or(Verdict::Delete)
 }
 
+/// Who asks for a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The operation itself, at its end.
+    Automatically,
+    /// A person, with `openstack dr operation cleanup`.
+    ByHand,
+}
+
 /// Whether a source server may be deleted, given its own reading and its copy's.
 pub fn verdict_source_server(
     project_id: &str,
     seen: &SeenServer,
     copy: Option<&SeenServer>,
+    asked: Asked,
 ) -> Verdict {
     owned_by_another_project(project_id, seen.project_id.as_deref())
         .or_else(|| locked(seen))
+        .or_else(|| server_status_that_is_not_known(seen))
+        .or_else(|| started_again(seen, asked))
         .or_else(|| copy_is_not_running(copy))
         .unwrap_or(Verdict::Delete)
 }
@@ -173,6 +185,36 @@ fn twin_is_not_in_use(twin: &Twin) -> Option<Verdict> {
 
 fn twin_server_is_not_running(twin: &Twin) -> Option<Verdict> {
     copy_is_not_running(twin.server.as_ref())
+}
+
+/// The failover stopped it. If it runs, somebody started it since, and may have written to its disks.
+fn started_again(seen: &SeenServer, asked: Asked) -> Option<Verdict> {
+    if asked == Asked::ByHand || seen.status != "ACTIVE" {
+        return None;
+    }
+    keep(
+        "kept: it was started again after the failover stopped it; save what was written to it since, then run cleanup",
+    )
+}
+
+fn server_status_that_is_not_known(seen: &SeenServer) -> Option<Verdict> {
+    const KNOWN: [&str; 8] = [
+        "ACTIVE",
+        "SHUTOFF",
+        "ERROR",
+        "PAUSED",
+        "SUSPENDED",
+        "SHELVED",
+        "SHELVED_OFFLOADED",
+        "SOFT_DELETED",
+    ];
+    if KNOWN.contains(&seen.status.as_str()) {
+        return None;
+    }
+    keep(format!(
+        "kept: its status is {}, which says nothing about whether it may go; run cleanup again when that has passed",
+        seen.status
+    ))
 }
 
 fn copy_is_not_running(copy: Option<&SeenServer>) -> Option<Verdict> {
@@ -268,7 +310,8 @@ mod tests {
         assert!(kept(&verdict_source_server(
             "p",
             &server("SHUTOFF"),
-            Some(&leaving)
+            Some(&leaving),
+            Asked::Automatically
         )));
         let twin = Twin {
             server: Some(leaving),
@@ -439,20 +482,49 @@ mod tests {
             ..server("SHUTOFF")
         };
         assert_eq!(
-            verdict_source_server("p", &server("SHUTOFF"), Some(&active)),
+            verdict_source_server("p", &server("SHUTOFF"), Some(&active), Asked::Automatically),
             Verdict::Delete
         );
-        assert!(kept(&verdict_source_server("p", &locked, Some(&active))));
-        assert!(kept(&verdict_source_server("p", &server("SHUTOFF"), None)));
+        assert!(kept(&verdict_source_server(
+            "p",
+            &locked,
+            Some(&active),
+            Asked::Automatically
+        )));
         assert!(kept(&verdict_source_server(
             "p",
             &server("SHUTOFF"),
-            Some(&server("ERROR"))
+            None,
+            Asked::Automatically
+        )));
+        assert!(kept(&verdict_source_server(
+            "p",
+            &server("SHUTOFF"),
+            Some(&server("ERROR")),
+            Asked::Automatically
         )));
         assert!(kept(&verdict_source_server(
             "q",
             &server("SHUTOFF"),
-            Some(&active)
+            Some(&active),
+            Asked::Automatically
         )));
+    }
+
+    #[test]
+    fn a_server_that_was_started_again_goes_only_by_hand() {
+        let active = server("ACTIVE");
+        let judge = |asked| verdict_source_server("p", &active, Some(&active), asked);
+        assert!(kept(&judge(Asked::Automatically)));
+        assert_eq!(judge(Asked::ByHand), Verdict::Delete);
+    }
+
+    #[test]
+    fn a_server_of_unknown_status_is_kept_whoever_asks() {
+        let active = server("ACTIVE");
+        for asked in [Asked::Automatically, Asked::ByHand] {
+            let verdict = verdict_source_server("p", &server("GLORIOUS"), Some(&active), asked);
+            assert!(kept(&verdict));
+        }
     }
 }

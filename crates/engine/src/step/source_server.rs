@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use protector_core::{
     fault::Code,
-    guard::{Verdict, must_stay_stopped, verdict_source_server},
+    guard::{Asked, Verdict, must_stay_stopped, verdict_source_server},
     id::ServerId,
     operation::{MapKind, OperationKind},
 };
@@ -180,7 +180,12 @@ impl CloudActions {
         };
         let project = cx.plan().source.project_id.as_str();
         let copy_seen = copy.as_ref().map(reading::seen_server);
-        match verdict_source_server(project, &reading::seen_server(server), copy_seen.as_ref()) {
+        let asked = match cx.operation.kind {
+            OperationKind::Cleanup => Asked::ByHand,
+            _ => Asked::Automatically,
+        };
+        let seen = reading::seen_server(server);
+        match verdict_source_server(project, &seen, copy_seen.as_ref(), asked) {
             Verdict::Delete => {
                 let copy = copy.map(|copy| copy.id.to_string()).unwrap_or_default();
                 cx.fact(format!(
