@@ -56,7 +56,8 @@ BEFORE_SWITCH = (
     # Flavors, subnets and zones of the target are read before a server is asked for. Its ports are not: the fleet's
     # addresses are outside the target's subnet.
     Phase("recreate_vms", 1, Calls(reads=3, writes=1), "server_build", Calls(reads=1)),
-    Phase("confirm_vms", 1, Calls(reads=3)),
+    # [engine] health_check_seconds, at its default: a copy must stay healthy that long.
+    Phase("confirm_vms", 1, Calls(reads=3), "health_check", Calls(reads=3)),
 )
 """Phases that run one after the other. The array's phases make no calls: they count as zero."""
 

@@ -14,6 +14,7 @@ export DEMO_SIMCLOUD_OPTIONS="--real-latency --fleet $vms"
 # The demo polls faster than a service does: back to the defaults of protector.conf.
 export DEMO_ENGINE_OPTIONS="poll_interval_seconds = 1.0
 status_poll_seconds = 2.0
+health_check_seconds = 5
 ${BENCH_ENGINE_OPTIONS:-}"
 
 . "$here/demo/env.sh"

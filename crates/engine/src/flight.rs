@@ -169,7 +169,12 @@ impl Flight {
         let before = self.step.progress.clone();
         let now = self.scribe.now();
         let spent = now - self.begun_at().unwrap_or(now);
-        let again = until_next_look(spent.to_std().unwrap_or_default(), again);
+        // A step that asks for a longer pause than a look's knows when it wants to be looked at.
+        let again = if again > self.options.status_poll {
+            again
+        } else {
+            until_next_look(spent.to_std().unwrap_or_default(), again)
+        };
         let progress = &mut self.step.progress;
         let news = progress.note.as_deref() != Some(on.as_str());
         progress.note = Some(on);
