@@ -286,6 +286,7 @@ async fn delete_surplus(
     for server in all_of_this_step(target, cx, source_id).await? {
         if server.id != *keep {
             cx.fact(format!("server {} was built twice; deleted", server.id));
+            cx.intend_undo().await?;
             found(target.compute().delete_server(&server.id).await)?;
         }
     }
