@@ -14,15 +14,14 @@ use protector_oslo::policy::{RuleName, rules};
 use crate::{
     app::{
         App,
-        operation::{Asker, start_failover},
+        failover::Move,
+        operation::{Asker, start_move},
     },
     caller::Caller,
     error::{ApiError, ApiResult, Kind},
     extract::{Body, Path},
     request::RequestContext,
-    wire::operation::{
-        Action, Failover, FailoverKind, OperationAnswer, OperationDetail, OperationView,
-    },
+    wire::operation::{Action, FailoverKind, OperationAnswer, OperationDetail, OperationView},
 };
 
 fn rule(action: &Action) -> RuleName {
@@ -35,18 +34,20 @@ fn rule(action: &Action) -> RuleName {
     }
 }
 
-fn implemented(action: Action) -> ApiResult<Failover> {
+fn implemented(app: &App, action: Action) -> ApiResult<Move> {
     let name = match action {
-        Action::Failover(request) if request.kind == FailoverKind::Planned => return Ok(request),
+        Action::Failover(request) if request.kind == FailoverKind::Planned => {
+            return Ok(Move::failover(request, app.settings.retain_source_volumes));
+        }
+        Action::Failback(request) => return Ok(Move::failback(request)),
         Action::Failover(_) => "An unplanned failover",
-        Action::Failback(_) => "failback",
         Action::TestFailover(_) => "test_failover",
         Action::TestCleanup(_) => "test_cleanup",
         Action::Sync(_) => "sync",
     };
     Err(ApiError::new(
         Kind::NotImplemented,
-        format!("{name} is not in this release; failover of type planned is."),
+        format!("{name} is not in this release; failover of type planned and failback are."),
     ))
 }
 
@@ -68,12 +69,12 @@ pub async fn act(
     let stored = app
         .group_for(&caller, &project, &group, rule(&action))
         .await?;
-    let failover = implemented(action)?;
+    let asked = implemented(&app, action)?;
     let asker = Asker {
         caller: &caller,
         request: &request,
     };
-    let record = start_failover(&app, asker, &stored, &failover).await?;
+    let record = start_move(&app, asker, &stored, &asked).await?;
     let location = format!("/v1/{project}/operations/{}", record.operation.id);
     let answer = OperationAnswer {
         operation: OperationView::of(&record, OperationDetail::Record),

@@ -147,18 +147,26 @@ pub struct ResourceMappings {
 }
 
 impl ResourceMappings {
-    /// The same mappings read from the secondary towards the primary.
+    /// The same mappings read from the secondary towards the primary. What two of the primary's became one has no way
+    /// back, and is left out: an operation that needs it asks for it.
     pub fn reversed(&self) -> Self {
-        let turn = |map: &BTreeMap<String, String>| {
-            map.iter()
-                .map(|(primary, secondary)| (secondary.clone(), primary.clone()))
-                .collect()
-        };
         Self {
-            networks: turn(&self.networks),
-            flavors: turn(&self.flavors),
+            networks: reversed(&self.networks),
+            flavors: reversed(&self.flavors),
         }
     }
+}
+
+fn reversed(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut back: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for (primary, secondary) in map {
+        back.entry(secondary.clone())
+            .and_modify(|ambiguous| *ambiguous = None)
+            .or_insert_with(|| Some(primary.clone()));
+    }
+    back.into_iter()
+        .filter_map(|(secondary, primary)| Some((secondary, primary?)))
+        .collect()
 }
 
 /// A protection group.
@@ -212,6 +220,15 @@ impl Group {
             &self.primary
         } else {
             &self.secondary
+        }
+    }
+
+    /// The status of the group while nothing is under way and nothing is wrong with it.
+    pub fn status_at_rest(&self) -> GroupStatus {
+        if self.current_primary_site == self.primary.site {
+            GroupStatus::Active
+        } else {
+            GroupStatus::FailedOver
         }
     }
 
@@ -277,5 +294,19 @@ mod tests {
         };
         assert_eq!(there.reversed().networks["net-b"], "net-a");
         assert_eq!(there.reversed().reversed(), there);
+    }
+
+    #[test]
+    fn two_networks_that_became_one_have_no_way_back() {
+        let there = ResourceMappings {
+            networks: BTreeMap::from([
+                ("net-1".into(), "net-b".into()),
+                ("net-2".into(), "net-b".into()),
+                ("net-3".into(), "net-c".into()),
+            ]),
+            flavors: BTreeMap::new(),
+        };
+        let back = there.reversed().networks;
+        assert_eq!(back, BTreeMap::from([("net-c".into(), "net-3".into())]));
     }
 }

@@ -98,7 +98,8 @@ pub enum Effect {
         /// Its new status.
         status: GroupStatus,
     },
-    /// What made the group's status `error` is over: it is `active` again, if it is still there and in `error`.
+    /// What made the group's status `error` is over: if it is still there and in `error`, it is `active` again, or
+    /// `failed_over` where it runs on its secondary site.
     GroupMended {
         /// The group.
         group_id: GroupId,

@@ -23,6 +23,7 @@ pub mod journal_conformance;
 pub mod member;
 pub mod operation;
 pub mod plan;
+pub mod present;
 pub mod runbook;
 pub mod schedule;
 pub mod site;

@@ -297,6 +297,12 @@ pub enum MapKind {
     RecoveryPoint,
     /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
     BackendHost,
+    /// Source server → what it became when its group came back to the source site.
+    ReturnedServer,
+    /// Source volume → what it became when its group came back to the source site.
+    ReturnedVolume,
+    /// Source server or volume → the protection group that it has become a member of since, by name.
+    ProtectedBy,
 }
 
 impl MapKind {
@@ -308,6 +314,9 @@ impl MapKind {
             Self::Promoted => "promoted",
             Self::RecoveryPoint => "recovery_point",
             Self::BackendHost => "backend_host",
+            Self::ReturnedServer => "returned_server",
+            Self::ReturnedVolume => "returned_volume",
+            Self::ProtectedBy => "protected_by",
         }
     }
 }

@@ -158,7 +158,7 @@ fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
 
 /// What becomes of the group when `operation` ends as `outcome`; `None` where it stays as it is.
 ///
-/// A failover that was taken back leaves the group `active`, unless a source server could not be started again, or the
+/// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be started again, or the
 /// switch itself failed: then nobody knows where the group runs. A cleanup that starts the last of those servers ends
 /// the error.
 pub fn group_effect_after(
@@ -170,7 +170,11 @@ pub fn group_effect_after(
     match (operation.kind, outcome) {
         (OperationKind::Failover, OperationState::Failed) => Some(Effect::GroupStatus {
             group_id,
-            status: status_after_failed_failover(steps),
+            status: status_after_failed_move(steps, GroupStatus::Active),
+        }),
+        (OperationKind::Failback, OperationState::Failed) => Some(Effect::GroupStatus {
+            group_id,
+            status: status_after_failed_move(steps, GroupStatus::FailedOver),
         }),
         (OperationKind::Cleanup, OperationState::Completed) if starts_all_again(steps) => {
             Some(Effect::GroupMended { group_id })
@@ -179,7 +183,7 @@ pub fn group_effect_after(
     }
 }
 
-fn status_after_failed_failover(steps: &[StepRecord]) -> GroupStatus {
+fn status_after_failed_move(steps: &[StepRecord], before: GroupStatus) -> GroupStatus {
     let stays_stopped = steps.iter().any(|step| {
         matches!(step.action, Step::StopServer { .. })
             && step.progress.state == StepState::UndoFailed
@@ -187,7 +191,7 @@ fn status_after_failed_failover(steps: &[StepRecord]) -> GroupStatus {
     if stays_stopped || failed(steps, Verb::Forward).is_some() {
         GroupStatus::Error
     } else {
-        GroupStatus::Active
+        before
     }
 }
 

@@ -25,7 +25,7 @@ use protector_core::{
     plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
         BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
-        failover::planned_failover,
+        failover::planned_move,
     },
     schedule::{self, Next},
     site::SiteScope,
@@ -131,7 +131,7 @@ fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
 
 fn record(members: Vec<Member>) -> OperationRecord {
     let plan = plan_of(members).unwrap();
-    let steps = planned_failover(&plan).into_steps().unwrap();
+    let steps = planned_move(&plan).into_steps().unwrap();
     OperationRecord {
         operation: Operation {
             id: OperationId::new("op-1"),

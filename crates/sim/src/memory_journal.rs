@@ -245,7 +245,7 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
                 .is_some_and(|(group, _)| group.status == GroupStatus::Error);
             if broken {
                 with_group(tables, &group_id, now, |group, _| {
-                    group.status = GroupStatus::Active;
+                    group.status = group.status_at_rest();
                 });
             }
         }

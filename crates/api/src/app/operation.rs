@@ -8,17 +8,22 @@ use protector_core::{
         StepState, steps_completed,
     },
     plan::Plan,
+    present::map_as_of_now,
     runbook::{BOOK_VERSION, Step, cleanup::cleanup_of},
 };
 use protector_store::{GroupStart, Lock, NewOperation, StoreError, StoredGroup};
 
-use super::{App, failover, sync};
+use super::{
+    App,
+    failover::{self, Move},
+    sync,
+};
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
     peer,
     request::RequestContext,
-    wire::operation::{CleanupView, Failover},
+    wire::operation::CleanupView,
 };
 
 /// Who asks, and with which request.
@@ -50,24 +55,22 @@ fn busy(group: &Group, operation: &Operation) -> ApiError {
     ))
 }
 
-/// Starts a planned failover of a group.
-pub async fn start_failover(
+/// Starts a planned move of a group to its other site.
+pub async fn start_move(
     app: &App,
     asker: Asker<'_>,
     stored: &StoredGroup,
-    request: &Failover,
+    asked: &Move,
 ) -> ApiResult<OperationRecord> {
-    let kind = OperationKind::Failover;
+    let kind = asked.kind;
     let group = &stored.group;
-    let mappings = failover::mappings(group, request)?;
+    let mappings = failover::mappings(group, asked)?;
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, kind)?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
-    let retain = request
-        .retain_source_volumes
-        .unwrap_or(app.settings.retain_source_volumes);
+    let retain = asked.retain_source_volumes;
     let (plan, steps) = failover::planned(group, members, arrays.as_ref(), mappings, retain)?;
     sync::require_in_sync(app, group).await?;
     let status = status_while(group.status, kind).unwrap_or(group.status);
@@ -112,6 +115,10 @@ pub async fn start_cleanup(
         peer::require(&*app.peer, other).await?;
     }
     let operation = &parent.operation;
+    let current = app
+        .database
+        .members_of_project(&operation.project_id)
+        .await?;
     let record = OperationRecord {
         operation: queued(
             app,
@@ -122,7 +129,7 @@ pub async fn start_cleanup(
             Some(operation.id.clone()),
         ),
         steps,
-        map: parent.map.clone(),
+        map: map_as_of_now(parent, &current),
     };
     insert(app, &record, &[Lock::cleanup_of(&operation.id)], None).await?;
     Ok(Cleanup {

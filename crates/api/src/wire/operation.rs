@@ -24,8 +24,8 @@ use super::{
 pub enum Action {
     /// Move the group to its other site.
     Failover(Failover),
-    /// Bring it back. Not in this release.
-    Failback(Anything),
+    /// Bring it back.
+    Failback(Failback),
     /// Start copies on the other site. Not in this release.
     #[serde(alias = "test-failover")]
     TestFailover(Anything),
@@ -58,6 +58,22 @@ pub struct Failover {
     pub flavor_mapping: BTreeMap<String, String>,
     /// Leave the source volumes detached and intact. `[engine] retain_source_volumes_on_failover` when left out.
     pub retain_source_volumes: Option<bool>,
+}
+
+/// A failback asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failback {
+    /// Network on the site that the group leaves → network on its first site, for this operation, over the stored
+    /// mapping read backwards.
+    #[serde(default)]
+    pub network_mapping: BTreeMap<String, String>,
+    /// Flavor on the site that the group leaves → flavor on its first site, likewise.
+    #[serde(default)]
+    pub flavor_mapping: BTreeMap<String, String>,
+    /// Leave the volumes on the site that the group leaves detached and intact.
+    #[serde(default)]
+    pub retain_source_volumes: bool,
 }
 
 /// Whether the source of a failover takes part.

@@ -128,7 +128,6 @@ async fn what_is_not_in_this_release_is_501() {
     let house = House::with_member(WEB).await;
     for body in [
         json!({"failover": {"type": "unplanned"}}),
-        json!({"failback": {}}),
         json!({"test_failover": {}}),
         json!({"test-failover": {}}),
         json!({"test_cleanup": {"test_operation_id": "op-1"}}),

@@ -1,4 +1,4 @@
-//! The runbook of a planned failover.
+//! The runbook of a planned move: a failover, and the failback, which is the same in the other direction.
 
 use super::{Line, Reported, Runbook, Step, Verb};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 ///
 /// Everything before `switch_primary` is taken back if it fails; the switch is the point of no return; cleanup after it
 /// can fail without touching the result (contract: "does not roll back the failover").
-pub fn planned_failover(plan: &Plan) -> Runbook {
+pub fn planned_move(plan: &Plan) -> Runbook {
     Runbook::default()
         .phase(
             "check_source",

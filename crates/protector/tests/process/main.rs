@@ -12,6 +12,7 @@
 mod cleanup;
 mod cloud;
 mod crashes;
+mod failback;
 mod failovers;
 mod failures;
 mod house;

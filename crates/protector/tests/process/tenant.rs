@@ -84,7 +84,7 @@ impl<'h> Tenant<'h> {
         self.protect(name, vec![one, other]).await
     }
 
-    async fn protect(&self, name: &str, servers: Vec<Server>) -> Group {
+    pub async fn protect(&self, name: &str, servers: Vec<Server>) -> Group {
         let networks = json!({self.at_a.network().await: self.at_b.network().await});
         let group = json!({"protection_group": {"name": name, "primary_site": "site-a",
             "secondary_site": "site-b", "replication_type": "async", "volume_type": "replicated",

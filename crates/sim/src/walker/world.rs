@@ -14,7 +14,7 @@ use protector_core::{
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     plan::{ArrayPair, Plan},
-    runbook::{BOOK_VERSION, failover::planned_failover},
+    runbook::{BOOK_VERSION, failover::planned_move},
     site::SiteScope,
     storage::StorageDriver,
 };
@@ -510,7 +510,7 @@ fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> Operati
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = planned_failover(&plan)
+    let steps = planned_move(&plan)
         .into_steps()
         .expect("the runbook keeps its rules");
     OperationRecord {
