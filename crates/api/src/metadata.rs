@@ -9,21 +9,28 @@ use axum::{
     Json,
     extract::{FromRequestParts, State},
 };
+use chrono::Duration;
 use http::{StatusCode, request::Parts};
-use protector_core::id::ProjectId;
+use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{MetadataDocument, StoreError};
+use protector_store::{MetadataDocument, Reservation, StoreError};
 
 use crate::{
     app::App,
     caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path},
-    wire::metadata::{KeptMetadata, MetadataAnswer, NewMetadata, PushMetadata},
+    wire::metadata::{
+        KeptMetadata, MetadataAnswer, NewMetadata, PushMetadata, ReservationAnswer,
+        ReservationView, ReserveGroup,
+    },
 };
 
 /// The largest metadata that is read: some 20,000 members.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// How long a group is held still for the other site: from its asking to the arrival of what it then records.
+const HELD_FOR: Duration = Duration::minutes(1);
 
 /// A caller who may push metadata. Settled before the body is read, which may be much larger than a tenant's.
 pub struct PeerCaller;
@@ -110,5 +117,48 @@ pub async fn withdraw(
     }
     app.database.group_delete(&stored.group.id).await?;
     tracing::info!(group, "group forgotten, it was deleted on the other site");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Holds a group still for the other site, which is about to move it. It ends by itself after a minute, and with the
+/// next metadata from there.
+#[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}", operation_id = "metadata_reserve", tag = "metadata",
+    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), ("site" = String, Path, description = "The name of the site that asks")),
+    request_body = ReserveGroup,
+    responses((status = 200, body = ReservationAnswer), (status = 409, description = "Another version is kept here, or an operation moves the group, or is about to")))]
+pub async fn reserve(
+    State(app): State<Arc<App>>,
+    _: PeerCaller,
+    Path((project, group, site)): Path<(ProjectId, String, String)>,
+    Body(body): Body<ReserveGroup>,
+) -> ApiResult<Json<ReservationAnswer>> {
+    let now = app.clock.now();
+    let wanted = Reservation {
+        local_project: project,
+        group_id: GroupId::new(group),
+        version: body.reservation.version,
+        by_site: SiteName::new(site),
+        until: now + HELD_FOR,
+    };
+    app.database.group_reserve(&wanted, now).await?;
+    Ok(Json(ReservationAnswer {
+        reservation: ReservationView {
+            until: wanted.until.into(),
+        },
+    }))
+}
+
+/// Gives a reservation back. None there: fine.
+#[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}", operation_id = "metadata_release", tag = "metadata",
+    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), ("site" = String, Path, description = "The name of the site that gives it back")),
+    responses((status = 204, description = "That site holds no reservation any more")))]
+pub async fn release(
+    State(app): State<Arc<App>>,
+    _: PeerCaller,
+    Path((project, group, site)): Path<(ProjectId, String, String)>,
+) -> ApiResult<StatusCode> {
+    app.database
+        .group_release(&project, &GroupId::new(group), &SiteName::new(site))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -54,6 +54,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             routes!(metadata::receive, metadata::withdraw)
                 .layer(DefaultBodyLimit::max(metadata::MAX_BODY_BYTES)),
         )
+        .routes(routes!(metadata::reserve, metadata::release))
         .routes(routes!(operation::list))
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))

@@ -415,6 +415,8 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, 
         push_error: None,
         last_push_at: None,
         next_push_at: None,
+        reserved_by: None,
+        reserved_until: None,
     })
 }
 

@@ -25,7 +25,7 @@ use crate::{
     group::locked_row,
     lock::{self, Lock},
     page::{After, Listed, Page, paged},
-    step,
+    reservation, step,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
 };
 
@@ -93,7 +93,7 @@ impl Database {
     /// # Errors
     ///
     /// `Locked` when another operation holds one of the locks, `GroupChanged` when the group is not as the plan saw
-    /// it, `NotFound` for the group, `Duplicate` for the id.
+    /// it, `Reserved` while the other site is about to move it, `NotFound` for the group, `Duplicate` for the id.
     pub async fn operation_insert(
         &self,
         new: &NewOperation<'_>,
@@ -111,7 +111,7 @@ impl Database {
                 lock::refuse_while_locked(tx, wanted).await?;
             }
             if let (false, Some(start)) = (swapped, &new.group) {
-                return Err(group_changed(tx, start).await);
+                return Err(group_changed(tx, start, now).await);
             }
             Entity::insert(row.clone().into_active_model())
                 .exec_without_returning(tx)
@@ -271,14 +271,19 @@ async fn start_group(
         .filter(Group::Id.eq(start.group_id.as_str()))
         .filter(Group::Status.eq(start.from_status.as_str()))
         .filter(Group::Version.eq(to_signed(start.from_version)))
+        .filter(reservation::is_free(now))
         .exec(db)
         .await?;
     Ok(outcome.rows_affected == 1)
 }
 
 /// How the group stands instead, as an error.
-async fn group_changed(db: &impl ConnectionTrait, start: &GroupStart) -> StoreError {
-    group_as_it_is(db, start)
+async fn group_changed(
+    db: &impl ConnectionTrait,
+    start: &GroupStart,
+    now: DateTime<Utc>,
+) -> StoreError {
+    group_as_it_is(db, start, now)
         .await
         .unwrap_or_else(|error| error)
 }
@@ -286,10 +291,14 @@ async fn group_changed(db: &impl ConnectionTrait, start: &GroupStart) -> StoreEr
 async fn group_as_it_is(
     db: &impl ConnectionTrait,
     start: &GroupStart,
+    now: DateTime<Utc>,
 ) -> Result<StoreError, StoreError> {
     let row = locked_row(db, &start.group_id)
         .await?
         .ok_or_else(|| StoreError::not_found(Noun::Group, &start.group_id))?;
+    if let Some(reserved) = reservation::holder(&row, now) {
+        return Ok(reserved);
+    }
     Ok(StoreError::GroupChanged {
         status: from_word("protection_groups.status", &row.status)?,
         version: to_count("protection_groups.version", row.version)?,

@@ -73,6 +73,7 @@ pub async fn start_move(
     let retain = asked.retain_source_volumes;
     let (plan, steps) = failover::planned(group, members, arrays.as_ref(), mappings, retain)?;
     sync::require_in_sync(app, group).await?;
+    sync::reserve(app, group).await?;
     let status = status_while(group.status, kind).unwrap_or(group.status);
     let record = OperationRecord {
         operation: queued(app, asker, kind, &stored.local_project_id, plan, None),
@@ -85,8 +86,11 @@ pub async fn start_move(
         from_version: group.version,
         status,
     };
-    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
-    Ok(record)
+    let inserted = insert(app, &record, &[Lock::group(&group.id)], Some(start)).await;
+    if inserted.is_err() {
+        sync::release(app, group).await;
+    }
+    inserted.map(|()| record)
 }
 
 /// A cleanup: what it found to do, and its operation if that is anything.

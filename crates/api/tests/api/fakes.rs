@@ -321,6 +321,32 @@ impl Peer for FakePeer {
         Ok(metadata.version)
     }
 
+    async fn reserve(
+        &self,
+        _scope: &SiteScope,
+        group: &GroupId,
+        version: u64,
+        _by_site: &SiteName,
+    ) -> Result<(), PeerError> {
+        self.answer()?;
+        let known = self.pushed.lock().unwrap().get(group.as_str()).copied();
+        if known == Some(version) {
+            return Ok(());
+        }
+        Err(PeerError::Refused(
+            "another version is kept here".to_owned(),
+        ))
+    }
+
+    async fn release(
+        &self,
+        _scope: &SiteScope,
+        _group: &GroupId,
+        _by_site: &SiteName,
+    ) -> Result<(), PeerError> {
+        self.answer()
+    }
+
     async fn withdraw(&self, _scope: &SiteScope, group: &GroupId) -> Result<(), PeerError> {
         self.answer()?;
         self.pushed.lock().unwrap().remove(group.as_str());
