@@ -297,6 +297,8 @@ pub enum MapKind {
     RecoveryPoint,
     /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
     BackendHost,
+    /// Source server → its status word before it was touched, where its copy is to have the same (`SHUTOFF`).
+    PowerState,
     /// Source server → what it became when its group came back to the source site.
     ReturnedServer,
     /// Source volume → what it became when its group came back to the source site.
@@ -314,6 +316,7 @@ impl MapKind {
             Self::Promoted => "promoted",
             Self::RecoveryPoint => "recovery_point",
             Self::BackendHost => "backend_host",
+            Self::PowerState => "power_state",
             Self::ReturnedServer => "returned_server",
             Self::ReturnedVolume => "returned_volume",
             Self::ProtectedBy => "protected_by",

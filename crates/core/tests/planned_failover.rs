@@ -571,6 +571,7 @@ fn stored_steps_keep_their_form() {
             r#"{"action":"manage_volume","volume":"id-1-0"}"#,
             r#"{"action":"recreate_server","server":"server-1"}"#,
             r#"{"action":"confirm_server","server":"server-1"}"#,
+            r#"{"action":"restore_power_state","server":"server-1"}"#,
             r#"{"action":"switch_primary"}"#,
             r#"{"action":"delete_source_server","server":"server-1"}"#,
             r#"{"action":"delete_source_volume","volume":"id-1-0"}"#,

@@ -418,6 +418,7 @@ fn site_of(record: &OperationRecord, action: &Step) -> String {
         | Step::ManageVolume { .. }
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
+        | Step::RestorePowerState { .. }
         | Step::SwitchPrimary => plan.target.site.to_string(),
         Step::TakeBack { line } => site_of(record, line),
     }
@@ -430,6 +431,7 @@ fn resource_type(action: &Step) -> Option<&'static str> {
         | Step::StopServer { .. }
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
+        | Step::RestorePowerState { .. }
         | Step::DeleteSourceServer { .. } => Some("server"),
         Step::PromoteVolume { .. }
         | Step::ManageVolume { .. }

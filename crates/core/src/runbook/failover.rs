@@ -61,6 +61,12 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             each_server(plan, confirm_server),
         )
         .phase(
+            "restore_power_state",
+            Verb::Undoable,
+            Reported::Never,
+            each_server(plan, restore_power_state),
+        )
+        .phase(
             "switch_primary",
             Verb::Forward,
             Reported::Never,
@@ -151,6 +157,12 @@ fn recreate_server(member: &Member) -> Step {
 
 fn confirm_server(member: &Member) -> Step {
     Step::ConfirmServer {
+        server: member.server_id.clone(),
+    }
+}
+
+fn restore_power_state(member: &Member) -> Step {
+    Step::RestorePowerState {
         server: member.server_id.clone(),
     }
 }

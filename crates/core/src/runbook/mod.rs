@@ -17,7 +17,7 @@ pub mod cleanup;
 pub mod failover;
 
 /// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
-pub const BOOK_VERSION: u32 = 1;
+pub const BOOK_VERSION: u32 = 2;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +79,11 @@ pub enum Step {
     },
     /// See that the copy runs with all its volumes attached.
     ConfirmServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Shut the copy of a server down again that was shut off itself.
+    RestorePowerState {
         /// The server on the source.
         server: ServerId,
     },

@@ -21,6 +21,7 @@ use crate::{
 mod imported_volume;
 mod key_pair;
 mod mark;
+mod power_state;
 mod reading;
 mod recovered_server;
 mod replication;
@@ -97,6 +98,7 @@ impl CloudActions {
             Step::ManageVolume { volume } => self.manage_volume(cx, volume).await,
             Step::RecreateServer { server } => self.recreate_server(cx, server).await,
             Step::ConfirmServer { server } => self.confirm_server(cx, server).await,
+            Step::RestorePowerState { server } => self.restore_power_state(cx, server).await,
             Step::SwitchPrimary => self.switch_primary(cx).await,
             Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
@@ -114,6 +116,7 @@ impl CloudActions {
             | Step::CheckTarget
             | Step::ReplicateGroup
             | Step::ConfirmServer { .. }
+            | Step::RestorePowerState { .. }
             | Step::SwitchPrimary
             | Step::DeleteSourceServer { .. }
             | Step::DeleteSourceVolume { .. }
@@ -157,7 +160,9 @@ impl CloudActions {
                 (options.manage_timeout, "check")
             }
             // Once for the graceful stop, once for the hard one.
-            Step::StopServer { .. } => (options.stop_timeout * 2, "Nova"),
+            Step::StopServer { .. } | Step::RestorePowerState { .. } => {
+                (options.stop_timeout * 2, "Nova")
+            }
             Step::ReplicateGroup | Step::PromoteVolume { .. } => {
                 (options.replication_timeout, "array")
             }
@@ -188,9 +193,10 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         Step::CheckServer { .. } | Step::StopServer { .. } | Step::DeleteSourceServer { .. } => {
             Draws::Compute(source())
         }
-        Step::CheckTarget | Step::RecreateServer { .. } | Step::ConfirmServer { .. } => {
-            Draws::Compute(target())
-        }
+        Step::CheckTarget
+        | Step::RecreateServer { .. }
+        | Step::ConfirmServer { .. }
+        | Step::RestorePowerState { .. } => Draws::Compute(target()),
         Step::ManageVolume { .. } => Draws::Volume(target()),
         Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
         Step::ReplicateGroup | Step::PromoteVolume { .. } => Draws::Storage,
