@@ -1,5 +1,7 @@
 //! From a group and a request to the plan and the runbook of a failover.
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     group::{Group, ResourceMappings, start_statuses, status_while},
     member::Member,
@@ -9,10 +11,7 @@ use protector_core::{
 };
 
 use super::names;
-use crate::{
-    error::{ApiError, ApiResult},
-    wire::operation::Failover,
-};
+use crate::error::{ApiError, ApiResult};
 
 /// Refuses a kind of operation that the group's status does not allow.
 pub fn refuse_wrong_status(group: &Group, kind: OperationKind) -> ApiResult<()> {
@@ -31,13 +30,18 @@ pub fn refuse_wrong_status(group: &Group, kind: OperationKind) -> ApiResult<()> 
     )))
 }
 
-/// The stored mappings read from source to target, with those of the request over them.
-pub fn mappings(group: &Group, request: &Failover) -> ApiResult<ResourceMappings> {
-    names::network_mapping("failover.network_mapping", &request.network_mapping)?;
-    names::flavor_mapping("failover.flavor_mapping", &request.flavor_mapping)?;
+/// The stored mappings read from source to target, with those that a request gives in its object `action` over them.
+pub fn mappings(
+    group: &Group,
+    action: &str,
+    networks: &BTreeMap<String, String>,
+    flavors: &BTreeMap<String, String>,
+) -> ApiResult<ResourceMappings> {
+    names::network_mapping(&format!("{action}.network_mapping"), networks)?;
+    names::flavor_mapping(&format!("{action}.flavor_mapping"), flavors)?;
     let mut mappings = group.mappings_from_current();
-    mappings.networks.extend(request.network_mapping.clone());
-    mappings.flavors.extend(request.flavor_mapping.clone());
+    mappings.networks.extend(networks.clone());
+    mappings.flavors.extend(flavors.clone());
     Ok(mappings)
 }
 
@@ -58,7 +62,7 @@ pub fn planned(
 }
 
 /// A mapping that the request could have given is the request's fault; what the group lacks is its state.
-fn refused(refusal: &PlanRefusal) -> ApiError {
+pub fn refused(refusal: &PlanRefusal) -> ApiError {
     let text = format!("{refusal}.");
     match refusal {
         PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(text),
