@@ -102,7 +102,7 @@ fn refuse_mismatch(
 /// Forgets a group that was deleted on the other site. Not known here: fine.
 #[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}/metadata", operation_id = "metadata_withdraw", tag = "metadata",
     params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id")),
-    responses((status = 204, description = "The group is not known here any more"), (status = 409, description = "An operation moves the group")))]
+    responses((status = 204, description = "The group is not known here any more"), (status = 409, description = "An operation moves the group, or the copies of a test failover of it are up")))]
 pub async fn withdraw(
     State(app): State<Arc<App>>,
     _: PeerCaller,
@@ -115,6 +115,7 @@ pub async fn withdraw(
     if stored.group.id.as_str() != group {
         return Ok(StatusCode::NO_CONTENT);
     }
+    app.refuse_while_tested(&stored.group).await?;
     app.database.group_delete(&stored.group.id).await?;
     tracing::info!(group, "group forgotten, it was deleted on the other site");
     Ok(StatusCode::NO_CONTENT)

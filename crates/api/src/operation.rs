@@ -96,13 +96,19 @@ fn kind(word: TypeWord) -> OperationKind {
         TypeWord::TestFailover => OperationKind::TestFailover,
         TypeWord::TestCleanup => OperationKind::TestCleanup,
         TypeWord::Cleanup => OperationKind::Cleanup,
+        TypeWord::Sync => OperationKind::Sync,
     }
 }
 
 fn states(word: StatusWord) -> Vec<OperationState> {
     match word {
         StatusWord::Pending => vec![OperationState::Queued],
-        StatusWord::Running => vec![OperationState::Running, OperationState::Unwinding],
+        StatusWord::Running => vec![
+            OperationState::Queued,
+            OperationState::Running,
+            OperationState::Unwinding,
+            OperationState::AwaitingCleanup,
+        ],
         StatusWord::Completed => vec![OperationState::Completed],
         StatusWord::Failed => vec![OperationState::Failed],
     }

@@ -89,16 +89,26 @@ const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
     ),
     (
         GroupStatus::Active,
-        OperationKind::TestCleanup,
+        OperationKind::Sync,
         GroupStatus::Active,
+    ),
+    (
+        GroupStatus::FailedOver,
+        OperationKind::Sync,
+        GroupStatus::FailedOver,
+    ),
+    (
+        GroupStatus::FailedOverPartial,
+        OperationKind::Sync,
+        GroupStatus::FailedOverPartial,
     ),
 ];
 
 /// The status of a group while `kind` runs, or `None` if `kind` may not start in `status`.
 ///
-/// Cleanup touches leftovers only and may run in any status; it leaves the status as it is.
+/// Cleanup touches leftovers only, test cleanup copies only; they may run in any status and leave it as it is.
 pub fn status_while(status: GroupStatus, kind: OperationKind) -> Option<GroupStatus> {
-    if kind == OperationKind::Cleanup {
+    if matches!(kind, OperationKind::Cleanup | OperationKind::TestCleanup) {
         return Some(status);
     }
     STARTS
@@ -282,8 +292,18 @@ mod tests {
     #[test]
     fn cleanup_never_changes_a_group() {
         for status in GroupStatus::ALL {
-            assert_eq!(status_while(status, OperationKind::Cleanup), Some(status));
+            for kind in [OperationKind::Cleanup, OperationKind::TestCleanup] {
+                assert_eq!(status_while(status, kind), Some(status));
+            }
         }
+    }
+
+    #[test]
+    fn a_test_failover_starts_from_active_and_leaves_the_group_there() {
+        let kind = OperationKind::TestFailover;
+        assert_eq!(start_statuses(kind), vec![GroupStatus::Active]);
+        let during = status_while(GroupStatus::Active, kind);
+        assert_eq!(during, Some(GroupStatus::Active));
     }
 
     #[test]

@@ -28,3 +28,4 @@ pub mod runbook;
 pub mod schedule;
 pub mod site;
 pub mod storage;
+pub mod test_guard;

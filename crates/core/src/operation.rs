@@ -26,6 +26,8 @@ pub enum OperationKind {
     TestCleanup,
     /// Deletes what an earlier operation left behind.
     Cleanup,
+    /// Replicates a group's volumes now, as one consistent whole.
+    Sync,
 }
 
 impl OperationKind {
@@ -37,6 +39,7 @@ impl OperationKind {
             Self::TestFailover => "test_failover",
             Self::TestCleanup => "test_cleanup",
             Self::Cleanup => "cleanup",
+            Self::Sync => "sync",
         }
     }
 }
@@ -57,6 +60,9 @@ pub enum OperationState {
     Running,
     /// A line failed before the point of no return: everything done so far is taken back.
     Unwinding,
+    /// A test failover whose copies are up: nothing is left to do until a test cleanup removes them and completes it.
+    /// No engine walks it and it holds no lock, so that a real failover stays possible.
+    AwaitingCleanup,
     /// Ended, its purpose reached.
     Completed,
     /// Ended, its purpose not reached.
@@ -70,16 +76,19 @@ impl OperationState {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Unwinding => "unwinding",
+            Self::AwaitingCleanup => "awaiting_cleanup",
             Self::Completed => "completed",
             Self::Failed => "failed",
         }
     }
 
-    /// The contract's word for it, as the API shows it: `pending`, `running`, `completed`, `failed`.
+    /// The contract's word for it, as the API shows it: `running`, `completed`, `failed`.
+    ///
+    /// An operation is `running` from the moment it is accepted (contract, Example 4): its locks are taken and nothing
+    /// but an engine's time is missing. `phase` tells the two apart.
     pub fn status(self) -> &'static str {
         match self {
-            Self::Queued => "pending",
-            Self::Running | Self::Unwinding => "running",
+            Self::Queued | Self::Running | Self::Unwinding | Self::AwaitingCleanup => "running",
             Self::Completed => "completed",
             Self::Failed => "failed",
         }
@@ -88,6 +97,14 @@ impl OperationState {
     /// Whether nothing will happen to the operation any more.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
+    }
+
+    /// The states in which an engine has something to do.
+    pub const WALKED: [Self; 3] = [Self::Queued, Self::Running, Self::Unwinding];
+
+    /// Whether an engine has something to do.
+    pub fn is_walked(self) -> bool {
+        Self::WALKED.contains(&self)
     }
 }
 
@@ -291,9 +308,9 @@ pub enum MapKind {
     Server,
     /// Source volume → target volume.
     Volume,
-    /// Source volume → the promoted object on the target's array, by its reference there.
+    /// Source volume → the promoted object, or the clone, on the target's array, by its reference there.
     Promoted,
-    /// Group → the recovery point of the final replication.
+    /// Group → the recovery point of the final replication, or the one that a test failover clones.
     RecoveryPoint,
     /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
     BackendHost,
@@ -374,8 +391,11 @@ pub struct FailedStep {
     pub resource_id: Option<String>,
 }
 
-/// Percent of the lines that have ended; 100 only when the operation has.
+/// Percent of the lines that have ended: 0 until an engine begins, 100 only when the operation has ended.
 pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
+    if state == OperationState::Queued {
+        return 0;
+    }
     if state.is_terminal() {
         return 100;
     }

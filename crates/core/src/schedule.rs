@@ -31,9 +31,21 @@ pub enum Next {
 /// What comes next in `record` at `now`. Lines that wait for a later time are not listed.
 pub fn next(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     match record.operation.state {
-        OperationState::Queued | OperationState::Running => forward(&record.steps, now),
+        OperationState::Queued | OperationState::Running => {
+            settled_as(record.operation.kind, forward(&record.steps, now))
+        }
         OperationState::Unwinding => backward(&record.steps, now),
         ended => Next::Settle(ended),
+    }
+}
+
+/// A test failover that has reached its purpose is not over: its copies are up until a test cleanup completes it.
+fn settled_as(kind: OperationKind, next: Next) -> Next {
+    match (kind, next) {
+        (OperationKind::TestFailover, Next::Settle(OperationState::Completed)) => {
+            Next::Settle(OperationState::AwaitingCleanup)
+        }
+        (_, next) => next,
     }
 }
 
@@ -156,12 +168,12 @@ fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
         })
 }
 
-/// What becomes of the group when `operation` ends as `outcome`; `None` where it stays as it is.
+/// What changes beside `operation` itself, its group or its parent, when it ends as `outcome`; `None` where nothing does.
 ///
 /// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be started again, or the
 /// switch itself failed: then nobody knows where the group runs. A cleanup that starts the last of those servers ends
-/// the error.
-pub fn group_effect_after(
+/// the error. A test cleanup completes its test failover, whatever it had to leave.
+pub fn effect_at_end(
     operation: &Operation,
     steps: &[StepRecord],
     outcome: OperationState,
@@ -179,6 +191,10 @@ pub fn group_effect_after(
         (OperationKind::Cleanup, OperationState::Completed) if starts_all_again(steps) => {
             Some(Effect::GroupMended { group_id })
         }
+        (OperationKind::TestCleanup, OperationState::Completed) => operation
+            .parent_id
+            .clone()
+            .map(|operation_id| Effect::ParentCompleted { operation_id }),
         _ => None,
     }
 }

@@ -331,7 +331,7 @@ fn what_could_not_be_taken_back_is_listed_and_the_rest_goes_on() {
 fn a_group_whose_servers_could_not_be_started_again_is_in_error() {
     let mut record = record(example());
     let status = |record: &OperationRecord| {
-        schedule::group_effect_after(&record.operation, &record.steps, OperationState::Failed)
+        schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed)
     };
     assert_eq!(status(&record), Some(becomes(GroupStatus::Active)));
     end(
@@ -347,7 +347,7 @@ fn a_group_whose_switch_failed_is_in_error() {
     let mut record = record(example());
     end(&mut record, "switch_primary", StepState::Failed);
     assert_eq!(
-        schedule::group_effect_after(&record.operation, &record.steps, OperationState::Failed),
+        schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed),
         Some(becomes(GroupStatus::Error)),
         "its servers are stopped on the source"
     );
@@ -368,7 +368,7 @@ fn a_cleanup_that_starts_all_servers_again_ends_the_groups_error() {
     cleanup.steps = cleanup_of(&parent);
     let after = |cleanup: &OperationRecord| {
         let ended = OperationState::Completed;
-        schedule::group_effect_after(&cleanup.operation, &cleanup.steps, ended)
+        schedule::effect_at_end(&cleanup.operation, &cleanup.steps, ended)
     };
     cleanup.steps[0].progress.state = StepState::Done;
     cleanup.steps[1].progress.state = StepState::Failed;

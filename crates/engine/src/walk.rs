@@ -206,7 +206,7 @@ impl Walk {
 
     async fn settle(&self, desk: &Desk, state: OperationState) -> Result<(), JournalError> {
         let operation = &desk.record.operation;
-        let effects = schedule::group_effect_after(operation, &desk.record.steps, state)
+        let effects = schedule::effect_at_end(operation, &desk.record.steps, state)
             .into_iter()
             .collect();
         self.scribe
@@ -284,7 +284,8 @@ fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
             | Effect::GroupMended { .. }
             | Effect::GroupSwitched { .. }
             | Effect::GroupReplicated { .. }
-            | Effect::ParentStep { .. } => {}
+            | Effect::ParentStep { .. }
+            | Effect::ParentCompleted { .. } => {}
         }
     }
 }

@@ -117,7 +117,7 @@ impl StorageDriver for SimArrays {
             })
             .collect::<Result<BTreeMap<_, _>, _>>()?;
         let point = RecoveryPoint {
-            id: RecoveryPointId::new(format!("{}-{}", replication.group_id, points.len() + 1)),
+            id: RecoveryPointId::new(format!("{}-{operation}", replication.group_id)),
             taken_at: self.clock.now(),
         };
         points.push(Point {
@@ -188,6 +188,41 @@ impl StorageDriver for SimArrays {
         objects.remove(&promoted_name(operation, volume));
         if let Some(managed) = managed_as {
             objects.remove(&cinder_name(managed));
+        }
+        Ok(())
+    }
+
+    /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.promote(replication, point, volume, operation).await
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.discard_promoted(replication, volume, operation, managed_as)
+            .await
+    }
+
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        let mut catalogue = self.catalogue();
+        catalogue.promotions.retain(|(by, _), _| by != operation);
+        if let Some(points) = catalogue.points.get_mut(replication.group_id.as_str()) {
+            points.retain(|point| point.operation != *operation);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! From a group and a request to the plan and the runbook of a failover or a failback.
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     group::{Group, ResourceMappings, start_statuses, status_while},
     member::Member,
@@ -67,14 +69,18 @@ impl Move {
     }
 }
 
-/// The stored mappings read from source to target, with those of the request over them.
-pub fn mappings(group: &Group, asked: &Move) -> ApiResult<ResourceMappings> {
-    let field = |name: &str| format!("{}.{name}", asked.kind);
-    names::network_mapping(&field("network_mapping"), &asked.mappings.networks)?;
-    names::flavor_mapping(&field("flavor_mapping"), &asked.mappings.flavors)?;
+/// The stored mappings read from source to target, with those that a request gives in its object `action` over them.
+pub fn mappings(
+    group: &Group,
+    action: &str,
+    networks: &BTreeMap<String, String>,
+    flavors: &BTreeMap<String, String>,
+) -> ApiResult<ResourceMappings> {
+    names::network_mapping(&format!("{action}.network_mapping"), networks)?;
+    names::flavor_mapping(&format!("{action}.flavor_mapping"), flavors)?;
     let mut mappings = group.mappings_from_current();
-    mappings.networks.extend(asked.mappings.networks.clone());
-    mappings.flavors.extend(asked.mappings.flavors.clone());
+    mappings.networks.extend(networks.clone());
+    mappings.flavors.extend(flavors.clone());
     Ok(mappings)
 }
 
@@ -95,7 +101,7 @@ pub fn planned(
 }
 
 /// A mapping that the request could have given is the request's fault; what the group lacks is its state.
-fn refused(refusal: &PlanRefusal) -> ApiError {
+pub fn refused(refusal: &PlanRefusal) -> ApiError {
     let text = format!("{refusal}.");
     match refusal {
         PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(text),

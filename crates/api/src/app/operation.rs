@@ -16,7 +16,7 @@ use protector_store::{GroupStart, Lock, NewOperation, StoreError, StoredGroup};
 use super::{
     App,
     failover::{self, Move},
-    sync,
+    sync, test_failover,
 };
 use crate::{
     caller::Caller,
@@ -64,7 +64,12 @@ pub async fn start_move(
 ) -> ApiResult<OperationRecord> {
     let kind = asked.kind;
     let group = &stored.group;
-    let mappings = failover::mappings(group, asked)?;
+    let mappings = failover::mappings(
+        group,
+        kind.as_str(),
+        &asked.mappings.networks,
+        &asked.mappings.flavors,
+    )?;
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, kind)?;
     let members = app.database.member_list(&group.id).await?;
@@ -180,6 +185,9 @@ async fn needs_its_servers(app: &App, operation: &Operation) -> ApiResult<bool> 
 }
 
 fn refuse_uncleanable(operation: &Operation) -> ApiResult<()> {
+    if operation.state == OperationState::AwaitingCleanup {
+        return Err(test_failover::is_up(operation));
+    }
     if !operation.state.is_terminal() {
         return Err(ApiError::conflict(format!(
             "Operation not in completed state: the operation must be completed or failed, it is {}",
@@ -197,7 +205,8 @@ fn refuse_uncleanable(operation: &Operation) -> ApiResult<()> {
     }
 }
 
-async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> ApiResult<()> {
+/// Refuses while an operation removes what `parent` made or left; names it.
+pub(super) async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> ApiResult<()> {
     let holder = app.database.lock_holder(&Lock::cleanup_of(parent)).await?;
     let Some(cleanup) = holder else { return Ok(()) };
     let running = app.database.operation_show_by_id(&cleanup).await?;
@@ -227,7 +236,8 @@ fn other_site<'o>(operation: &'o Operation, local: &SiteName) -> &'o SiteName {
     }
 }
 
-fn queued(
+/// An operation that waits for an engine.
+pub(super) fn queued(
     app: &App,
     asker: Asker<'_>,
     kind: OperationKind,
@@ -257,7 +267,8 @@ fn queued(
     }
 }
 
-async fn insert(
+/// Stores an operation with its locks, or says which other one was faster.
+pub(super) async fn insert(
     app: &App,
     record: &OperationRecord,
     locks: &[Lock],

@@ -26,14 +26,14 @@ pub enum Action {
     Failover(Failover),
     /// Bring it back.
     Failback(Failback),
-    /// Start copies on the other site. Not in this release.
+    /// Start copies on the other site; what runs on this one is not touched.
     #[serde(alias = "test-failover")]
-    TestFailover(Anything),
-    /// Remove what a test failover made. Not in this release.
+    TestFailover(TestFailover),
+    /// Remove what a test failover made.
     #[serde(alias = "test-cleanup")]
-    TestCleanup(Anything),
-    /// Replicate the group's volumes now. Not in this release.
-    Sync(Anything),
+    TestCleanup(TestCleanup),
+    /// Replicate the group's volumes now: an empty object or null.
+    Sync(Option<NoOptions>),
 }
 
 /// Options of an action that is not in this release: read and not looked at.
@@ -76,6 +76,26 @@ pub struct Failback {
     pub retain_source_volumes: bool,
 }
 
+/// A test failover asked for.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestFailover {
+    /// Network on the source → test network on the target, for this operation, over the stored mapping.
+    #[serde(default)]
+    pub network_mapping: BTreeMap<String, String>,
+    /// Flavor on the source → flavor on the target, for this operation, over the stored mapping.
+    #[serde(default)]
+    pub flavor_mapping: BTreeMap<String, String>,
+}
+
+/// The cleanup of a test failover asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestCleanup {
+    /// The operation of the test failover.
+    pub test_operation_id: String,
+}
+
 /// Whether the source of a failover takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -107,7 +127,8 @@ pub struct NoOptions {}
 pub struct OperationQuery {
     /// Only operations of this protection group, by name or id.
     pub protection_group: Option<String>,
-    /// Only operations in this status: `pending`, `running`, `completed` or `failed`.
+    /// Only operations in this status: `running`, `completed` or `failed`; or `pending` for those of the running ones
+    /// that no engine has begun yet.
     pub status: Option<StatusWord>,
     /// Only operations of this type.
     pub operation_type: Option<TypeWord>,
@@ -124,9 +145,9 @@ pub struct OperationQuery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusWord {
-    /// Waits for an engine.
+    /// Accepted, and not begun by an engine yet: shown as `running` in phase `queued`.
     Pending,
-    /// Under way.
+    /// Accepted and not ended.
     Running,
     /// Ended, its purpose reached.
     Completed,
@@ -162,6 +183,8 @@ pub enum TypeWord {
     TestCleanup,
     /// Deletes what an earlier operation left.
     Cleanup,
+    /// Replicates a group's volumes.
+    Sync,
 }
 
 impl TypeWord {
@@ -173,6 +196,7 @@ impl TypeWord {
             Self::TestFailover => "test_failover",
             Self::TestCleanup => "test_cleanup",
             Self::Cleanup => "cleanup",
+            Self::Sync => "sync",
         }
     }
 }
@@ -229,10 +253,10 @@ pub struct CleanupView {
 pub struct OperationView {
     /// `op-` and a UUID.
     pub id: String,
-    /// `failover`, `failback`, `test_failover`, `test_cleanup` or `cleanup`.
+    /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup` or `sync`.
     #[schema(value_type = String)]
     pub operation_type: &'static str,
-    /// `pending`, `running`, `completed` or `failed`.
+    /// `running`, `completed` or `failed`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// Percent.
@@ -260,7 +284,8 @@ pub struct OperationView {
     pub protection_group: String,
     /// The operation whose leftovers this one removes.
     pub parent_operation_id: Option<String>,
-    /// The phase under way; `rolling_back` while everything is taken back.
+    /// The phase under way; `queued` before an engine begins, `rolling_back` while everything is taken back,
+    /// `awaiting_cleanup` while the copies of a test failover are up.
     pub phase: Option<String>,
     /// When it was asked for.
     pub created_at: Stamp,
@@ -375,12 +400,14 @@ impl OperationView {
 
 fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {
     match state {
+        OperationState::Queued => Some("queued".to_owned()),
         OperationState::Unwinding => Some("rolling_back".to_owned()),
+        OperationState::AwaitingCleanup => Some("awaiting_cleanup".to_owned()),
         OperationState::Running => steps
             .iter()
             .find(|step| !step.progress.state.has_ended())
             .map(|step| step.phase_name.clone()),
-        OperationState::Queued | OperationState::Completed | OperationState::Failed => None,
+        OperationState::Completed | OperationState::Failed => None,
     }
 }
 
@@ -419,21 +446,33 @@ fn site_of(record: &OperationRecord, action: &Step) -> String {
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
         | Step::RestorePowerState { .. }
-        | Step::SwitchPrimary => plan.target.site.to_string(),
+        | Step::SwitchPrimary
+        | Step::ChooseRecoveryPoint
+        | Step::CloneVolume { .. }
+        | Step::ReleaseReplicas
+        | Step::DeleteTestServer { .. }
+        | Step::DeleteTestVolume { .. } => plan.target.site.to_string(),
         Step::TakeBack { line } => site_of(record, line),
     }
 }
 
 fn resource_type(action: &Step) -> Option<&'static str> {
     match action {
-        Step::CheckTarget | Step::ReplicateGroup | Step::SwitchPrimary => None,
+        Step::CheckTarget
+        | Step::ReplicateGroup
+        | Step::SwitchPrimary
+        | Step::ChooseRecoveryPoint
+        | Step::ReleaseReplicas => None,
         Step::CheckServer { .. }
         | Step::StopServer { .. }
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
         | Step::RestorePowerState { .. }
-        | Step::DeleteSourceServer { .. } => Some("server"),
+        | Step::DeleteSourceServer { .. }
+        | Step::DeleteTestServer { .. } => Some("server"),
         Step::PromoteVolume { .. }
+        | Step::CloneVolume { .. }
+        | Step::DeleteTestVolume { .. }
         | Step::ManageVolume { .. }
         | Step::DeleteSourceVolume { .. } => Some("volume"),
         Step::TakeBack { line } => resource_type(line),

@@ -413,6 +413,34 @@ impl StorageDriver for FakeArrays {
         Ok(())
     }
 
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        _point: &RecoveryPointId,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        Err(refused(&replication.target_array))
+    }
+
+    async fn discard_clone(
+        &self,
+        _replication: &Replication,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+        _managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn release(
+        &self,
+        _replication: &Replication,
+        _operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     async fn identity(
         &self,
         _array: &str,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
 use protector_api::{App, Settings, TokenMemory, TokenValidator, router};
+use protector_core::runbook::test_cleanup::TestCopies;
 use protector_oslo::policy::Enforcer;
 use protector_store::{Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
@@ -97,6 +98,7 @@ impl House {
                 www_authenticate_uri: "http://keystone:5000".to_owned(),
                 retain_source_volumes: false,
                 cleanup_requires_peer: true,
+                test_copies: TestCopies::Delete,
             },
         };
         Self {

@@ -10,6 +10,7 @@ use protector_core::{
     id::{EngineId, OperationId},
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{OperationState, StepProgress, StepState},
+    runbook::BOOK_VERSION,
 };
 use serde_json::{Value, json};
 
@@ -31,7 +32,13 @@ async fn claim(house: &House) -> Claim {
     let lease = std::time::Duration::from_secs(60);
     let claims = house
         .database
-        .claim(&EngineId::new("e"), FixedClock.now(), lease, 1, 1)
+        .claim(
+            &EngineId::new("e"),
+            FixedClock.now(),
+            lease,
+            BOOK_VERSION,
+            1,
+        )
         .await
         .unwrap();
     claims.into_iter().next().unwrap()
@@ -158,6 +165,7 @@ async fn operations_are_filtered_and_paged() {
     );
     assert_eq!(list("?operation_type=cleanup").await, [child]);
     assert_eq!(list("?status=pending").await, [child]);
+    assert_eq!(list("?status=running").await, [child]);
     assert!(list("?protection_group=nothing").await.is_empty());
     let path = format!("/v1/{PROJECT_A}/operations?limit=1");
     let first = house.get(&path, "reader").await.expect(200);
@@ -225,7 +233,7 @@ async fn cleanup_is_refused_with_the_contracts_words() {
     let early = cleanup(&house, &id, "member").await.expect(409);
     assert_eq!(
         early.message(),
-        "Operation not in completed state: the operation must be completed or failed, it is pending"
+        "Operation not in completed state: the operation must be completed or failed, it is running"
     );
     settle(&house, &["delete_source_vm"]).await;
     house.outside.peer.away.store(true, Ordering::SeqCst);

@@ -17,6 +17,7 @@ use protector_api::{
     router,
     site_sessions::{SiteSessions, Wires},
 };
+use protector_core::runbook::test_cleanup::TestCopies;
 use protector_core::site::Site;
 use protector_openstack::{
     cloud::Cloud,
@@ -180,6 +181,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             www_authenticate_uri: "http://keystone".to_owned(),
             retain_source_volumes: false,
             cleanup_requires_peer: true,
+            test_copies: TestCopies::Delete,
         },
     });
     Protector {

@@ -8,13 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ServerId, VolumeId},
+    id::{OperationId, ServerId, VolumeId},
     operation::{StepProgress, StepRecord},
     plan::Plan,
 };
 
 pub mod cleanup;
 pub mod failover;
+mod lines;
+pub mod replicate;
+pub mod test_cleanup;
+pub mod test_failover;
 
 /// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
 pub const BOOK_VERSION: u32 = 2;
@@ -99,6 +103,29 @@ pub enum Step {
         /// The volume on the source.
         volume: VolumeId,
     },
+    /// Choose the latest recovery point that the target's array has of the group.
+    ChooseRecoveryPoint,
+    /// Make a writable clone of a replicated volume, as of the chosen recovery point, on the target's array.
+    CloneVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Let the arrays forget what they keep for this operation alone.
+    ReleaseReplicas,
+    /// Delete a test failover's copy of a server on the target.
+    DeleteTestServer {
+        /// The test failover that made the copy.
+        test: OperationId,
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Delete a test failover's copy of a volume on the target.
+    DeleteTestVolume {
+        /// The test failover that made the copy.
+        test: OperationId,
+        /// The volume on the source.
+        volume: VolumeId,
+    },
     /// Take back a line of an operation that failed and could not take it back itself.
     TakeBack {
         /// The line, as the failed operation had it.
@@ -115,9 +142,10 @@ impl Step {
             (Self::RecreateServer { server }, Self::ManageVolume { volume }) => plan
                 .volume(volume.as_str())
                 .is_some_and(|(member, _)| member.server_id == *server),
-            (Self::ManageVolume { volume: imported }, Self::PromoteVolume { volume }) => {
-                imported == volume
-            }
+            (
+                Self::ManageVolume { volume: imported },
+                Self::PromoteVolume { volume } | Self::CloneVolume { volume },
+            ) => imported == volume,
             _ => false,
         }
     }

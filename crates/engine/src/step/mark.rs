@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::id::OperationId;
+use protector_core::{id::OperationId, test_guard::SeenMarks};
 
 /// Metadata key: the operation that made the resource.
 pub(super) const OPERATION: &str = "protector:operation";
@@ -29,6 +29,14 @@ pub(super) fn is_ours(
 ) -> bool {
     metadata.get(OPERATION).map(String::as_str) == Some(operation.as_str())
         && metadata.get(SOURCE).map(String::as_str) == Some(source)
+}
+
+/// The marks in `metadata`, in the guards' words.
+pub(super) fn seen(metadata: &BTreeMap<String, String>) -> SeenMarks {
+    SeenMarks {
+        operation: metadata.get(OPERATION).cloned(),
+        source: metadata.get(SOURCE).cloned(),
+    }
 }
 
 /// The operation whose copies a line is about: a cleanup takes its parent's copies back.

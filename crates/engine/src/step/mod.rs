@@ -30,6 +30,8 @@ mod source_server;
 mod source_volume;
 mod switch;
 mod target_check;
+mod test_server;
+mod test_volume;
 
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
@@ -102,6 +104,15 @@ impl CloudActions {
             Step::SwitchPrimary => self.switch_primary(cx).await,
             Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
+            Step::ChooseRecoveryPoint => self.choose_recovery_point(cx).await,
+            Step::CloneVolume { volume } => self.clone_volume(cx, volume).await,
+            Step::ReleaseReplicas => self.release_replicas(cx).await,
+            Step::DeleteTestServer { test, server } => {
+                self.delete_test_server(cx, test, server).await
+            }
+            Step::DeleteTestVolume { test, volume } => {
+                self.delete_test_volume(cx, test, volume).await
+            }
             Step::TakeBack { line } => self.undo_step(line, cx).await,
         }
     }
@@ -110,6 +121,7 @@ impl CloudActions {
         match step {
             Step::StopServer { server } => self.start_again(cx, server).await,
             Step::PromoteVolume { volume } => self.discard_promoted(cx, volume).await,
+            Step::CloneVolume { volume } => self.discard_clone(cx, volume).await,
             Step::ManageVolume { volume } => self.unmanage_volume(cx, volume).await,
             Step::RecreateServer { server } => self.delete_recovered(cx, server).await,
             Step::CheckServer { .. }
@@ -120,6 +132,10 @@ impl CloudActions {
             | Step::SwitchPrimary
             | Step::DeleteSourceServer { .. }
             | Step::DeleteSourceVolume { .. }
+            | Step::ChooseRecoveryPoint
+            | Step::ReleaseReplicas
+            | Step::DeleteTestServer { .. }
+            | Step::DeleteTestVolume { .. }
             | Step::TakeBack { .. } => Ok(Progress::done()),
         }
     }
@@ -163,14 +179,20 @@ impl CloudActions {
             Step::StopServer { .. } | Step::RestorePowerState { .. } => {
                 (options.stop_timeout * 2, "Nova")
             }
-            Step::ReplicateGroup | Step::PromoteVolume { .. } => {
-                (options.replication_timeout, "array")
-            }
+            Step::ReplicateGroup
+            | Step::ChooseRecoveryPoint
+            | Step::PromoteVolume { .. }
+            | Step::CloneVolume { .. } => (options.replication_timeout, "array"),
+            Step::ReleaseReplicas => (options.cleanup_timeout, "array"),
             Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
             Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
             Step::SwitchPrimary => (options.manage_timeout, "journal"),
-            Step::DeleteSourceServer { .. } => (options.cleanup_timeout, "Nova"),
-            Step::DeleteSourceVolume { .. } => (options.cleanup_timeout, "Cinder"),
+            Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
+                (options.cleanup_timeout, "Nova")
+            }
+            Step::DeleteSourceVolume { .. } | Step::DeleteTestVolume { .. } => {
+                (options.cleanup_timeout, "Cinder")
+            }
             Step::TakeBack { line } => return self.limit(line),
         };
         (limit, format!("{what} timeout after {}s", limit.as_secs()))
@@ -196,10 +218,15 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         Step::CheckTarget
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
-        | Step::RestorePowerState { .. } => Draws::Compute(target()),
-        Step::ManageVolume { .. } => Draws::Volume(target()),
+        | Step::RestorePowerState { .. }
+        | Step::DeleteTestServer { .. } => Draws::Compute(target()),
+        Step::ManageVolume { .. } | Step::DeleteTestVolume { .. } => Draws::Volume(target()),
         Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
-        Step::ReplicateGroup | Step::PromoteVolume { .. } => Draws::Storage,
+        Step::ReplicateGroup
+        | Step::PromoteVolume { .. }
+        | Step::ChooseRecoveryPoint
+        | Step::CloneVolume { .. }
+        | Step::ReleaseReplicas => Draws::Storage,
         Step::SwitchPrimary => Draws::Nothing,
         Step::TakeBack { line } => draws(operation, line),
     }

@@ -199,7 +199,7 @@ impl CloudActions {
     }
 
     /// Nova must not delete the volumes itself: what happens to them is a decision of its own, with its own guards.
-    async fn keep_its_volumes(
+    pub(super) async fn keep_its_volumes(
         &self,
         cx: &mut Cx<'_>,
         source: &Cloud,
@@ -237,7 +237,7 @@ pub(super) fn accepted_in_this_try(cx: &Cx<'_>) -> bool {
 }
 
 /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before.
-fn gone(cx: &Cx<'_>) -> Result<Progress, Stop> {
+pub(super) fn gone(cx: &Cx<'_>) -> Result<Progress, Stop> {
     if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
         return Ok(Progress::done());
     }

@@ -114,7 +114,7 @@ impl CloudActions {
     }
 
     /// A volume whose server could not be deleted will not become free by waiting.
-    fn wait_for_detach(&self, cx: &Cx<'_>, on: String) -> Result<Progress, Stop> {
+    pub(super) fn wait_for_detach(&self, cx: &Cx<'_>, on: String) -> Result<Progress, Stop> {
         match cx.blocked_by {
             None => Ok(self.look_again(on)),
             Some(why) => Err(Stop::last(
@@ -126,7 +126,7 @@ impl CloudActions {
 }
 
 /// Cinder took the deletion and the volume is here again: its backend was busy, or failed.
-fn came_back(volume: &Volume) -> Stop {
+pub(super) fn came_back(volume: &Volume) -> Stop {
     match &volume.status {
         VolumeStatus::ErrorDeleting => Stop::last(
             Code::Broken,
@@ -140,7 +140,7 @@ fn came_back(volume: &Volume) -> Stop {
 }
 
 /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before.
-fn gone(cx: &Cx<'_>) -> Result<Progress, Stop> {
+pub(super) fn gone(cx: &Cx<'_>) -> Result<Progress, Stop> {
     if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
         return Ok(Progress::done());
     }

@@ -364,6 +364,42 @@ impl StorageDriver for FaultyStorage {
         .await
     }
 
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.call(
+            self.inner
+                .clone_point(replication, point, volume, operation),
+        )
+        .await
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.call(
+            self.inner
+                .discard_clone(replication, volume, operation, managed_as),
+        )
+        .await
+    }
+
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.call(self.inner.release(replication, operation)).await
+    }
+
     async fn identity(
         &self,
         array: &str,

@@ -1,0 +1,91 @@
+//! A test failover's copy of a server: deleted by the test cleanup.
+
+use protector_core::{
+    fault::Code,
+    guard::Verdict,
+    id::{OperationId, ServerId},
+    operation::MapKind,
+    test_guard::{TestCopy, verdict_test_server},
+};
+use protector_openstack::{compute::Server, status::ServerStatus};
+
+use super::{
+    CloudActions, mark, reading,
+    source_server::{accepted_in_this_try, gone},
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::found,
+};
+
+impl CloudActions {
+    /// Deletes the copy that `test` made of `original`: found by its recorded id, confirmed by its marks.
+    pub(super) async fn delete_test_server(
+        &self,
+        cx: &mut Cx<'_>,
+        test: &OperationId,
+        original: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        let Some(id) = cx.mapped(MapKind::Server, original.as_str()) else {
+            return Err(not_recorded(test, "server", original.as_str()));
+        };
+        let Some(server) = reading::server(&target, &ServerId::new(id)).await? else {
+            return gone(cx);
+        };
+        if server.task_state.as_deref() == Some("deleting") {
+            return Ok(self.look_again("Nova to delete it"));
+        }
+        if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
+            return Err(Stop::passing(format!(
+                "Nova accepted the deletion and the server is still {}: {}",
+                server.status.as_str(),
+                reading::fault_text(&server)
+            )));
+        }
+        cx.memo.observed = Some(server.status.as_str().to_owned());
+        judge(cx, test, original, &server)?;
+        self.keep_its_volumes(cx, &target, &server).await?;
+        cx.intend().await?;
+        let answer = match server.status {
+            ServerStatus::SoftDeleted => target.compute().force_delete_server(&server.id).await,
+            _ => target.compute().delete_server(&server.id).await,
+        };
+        found(answer)?;
+        cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
+        Ok(self.look_again("Nova to delete it"))
+    }
+}
+
+fn judge(
+    cx: &mut Cx<'_>,
+    test: &OperationId,
+    original: &ServerId,
+    server: &Server,
+) -> Result<(), Stop> {
+    let copy = TestCopy {
+        test,
+        plan: cx.plan(),
+        original: original.as_str(),
+        id: server.id.as_str(),
+    };
+    let marks = mark::seen(&server.metadata);
+    match verdict_test_server(&copy, &marks, &reading::seen_server(server)) {
+        Verdict::Delete => {
+            cx.fact(format!(
+                "its marks said right before the deletion that {test} made it as the copy of {original}"
+            ));
+            Ok(())
+        }
+        Verdict::Wait { on } => Err(Stop::passing(on)),
+        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+    }
+}
+
+/// A test failover that reached its purpose has recorded every copy: without an id nothing is deleted.
+pub(super) fn not_recorded(test: &OperationId, what: &str, original: &str) -> Stop {
+    Stop::last(
+        Code::Internal,
+        format!("kept: operation {test} has no copy of {what} {original} on record"),
+    )
+}
