@@ -34,8 +34,10 @@ use tokio_util::sync::CancellationToken;
 pub enum Look {
     /// The line is done.
     Done,
-    /// The cloud is working on it.
+    /// The cloud is working on it; look again in a second.
     Wait,
+    /// The same, with another pause.
+    WaitFor(Duration),
     /// The resource cannot be read, with these words of the cloud.
     ReadFails(&'static str),
     /// The change is asked for, and refused for now with these words.
@@ -103,10 +105,8 @@ impl Actions for Script {
         tokio::time::sleep(self.call_time).await;
         match (self.play)(&cx.step.key, number) {
             Look::Done => Ok(Progress::done()),
-            Look::Wait => Ok(Progress::Waiting {
-                on: "the cloud".to_owned(),
-                again: Duration::from_secs(1),
-            }),
+            Look::Wait => Ok(wait_for(Duration::from_secs(1))),
+            Look::WaitFor(again) => Ok(wait_for(again)),
             Look::ReadFails(words) => Err(Stop::passing(words)),
             Look::ChangeFails(words) => {
                 cx.intend().await?;
@@ -133,6 +133,13 @@ impl Actions for Script {
 
     fn draws(&self, operation: &Operation, _step: &StepRecord) -> Draws {
         Draws::Volume(operation.source_site.clone())
+    }
+}
+
+fn wait_for(again: Duration) -> Progress {
+    Progress::Waiting {
+        on: "the cloud".to_owned(),
+        again,
     }
 }
 
