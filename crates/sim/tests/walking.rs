@@ -67,11 +67,7 @@ async fn one_try_and_three_retries_then_the_clouds_own_words() {
     assert_eq!(line.state, StepState::Failed);
     assert_eq!(line.memo.intents, 4);
     assert_eq!(error(&line), (Code::Unavailable, BUSY));
-    assert!(
-        took(&line) >= 1 + 2 + 4,
-        "with back-off: {} s",
-        took(&line)
-    );
+    assert!(took(&line) >= 1 + 2 + 4, "with back-off: {} s", took(&line));
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,9 +185,11 @@ async fn three_hundred_stuck_resources_cost_one_timeout_and_delay_nobody() {
     let took = (operation.finished_at.unwrap() - operation.started_at.unwrap()).num_seconds();
     assert!((300..=310).contains(&took), "{took} s");
     let (quick, stuck) = record.steps.split_last().unwrap();
-    assert!(stuck.iter().all(|step| {
-        step.progress.error.as_deref() == Some("Cinder timeout after 300s")
-    }));
+    assert!(
+        stuck
+            .iter()
+            .all(|step| { step.progress.error.as_deref() == Some("Cinder timeout after 300s") })
+    );
     let quick = (quick.progress.finished_at.unwrap() - operation.started_at.unwrap()).num_seconds();
     assert!(quick <= 30, "the one that got on took {quick} s");
     let looks = script.all_looks();
