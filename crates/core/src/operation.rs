@@ -1,6 +1,9 @@
 //! An operation: one run of a runbook for one protection group, and the durable record of each of its lines.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -238,7 +241,8 @@ fn is_zero(n: &u32) -> bool {
 pub struct StepProgress {
     /// Where it is.
     pub state: StepState,
-    /// How many tries have failed in a way that may pass, forward or (while undoing) backward.
+    /// How many tries to change the world have failed in a way that may pass, forward or (while undoing) backward. A
+    /// look that failed before anything was asked for is no try.
     pub failed_tries: u32,
     /// Not before this time is it looked at again.
     pub wake_at: Option<DateTime<Utc>>,
@@ -246,7 +250,7 @@ pub struct StepProgress {
     pub note: Option<String>,
     /// What it remembers.
     pub memo: Memo,
-    /// Why it failed or was left out.
+    /// Why it failed or was left out; while it runs forward, why its last try or look failed, if one did.
     pub error: Option<String>,
     /// The kind of that failure.
     pub error_code: Option<Code>,
@@ -410,6 +414,11 @@ pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
 /// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done;
 /// cleanup line by line.
 pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
+    let unfinished: BTreeSet<u32> = steps
+        .iter()
+        .filter(|step| step.progress.state != StepState::Done)
+        .map(|step| step.phase)
+        .collect();
     let mut completed = Vec::new();
     for step in steps {
         match step.reported {
@@ -420,11 +429,7 @@ pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
                 }
             }
             Reported::ByPhase => {
-                let whole = steps
-                    .iter()
-                    .filter(|other| other.phase == step.phase)
-                    .all(|other| other.progress.state == StepState::Done);
-                if whole && completed.last() != Some(&step.phase_name) {
+                if !unfinished.contains(&step.phase) && completed.last() != Some(&step.phase_name) {
                     completed.push(step.phase_name.clone());
                 }
             }

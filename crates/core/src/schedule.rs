@@ -63,19 +63,19 @@ pub fn wake_at<'a>(steps: impl Iterator<Item = &'a StepRecord>) -> Option<DateTi
 }
 
 fn forward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
-    if let Some(step) = failed(steps, Verb::Undoable) {
+    let front = Front::of(steps);
+    if let Some(step) = front.failed_undoable {
         return Next::Unwind {
             error: explain(step),
             code: step.progress.error_code.unwrap_or(Code::Internal),
         };
     }
-    if failed(steps, Verb::Forward).is_some() {
+    if front.failed_forward {
         return Next::Settle(OperationState::Failed);
     }
-    if steps.iter().all(|step| step.progress.state.has_ended()) {
+    if front.open == u32::MAX {
         return Next::Settle(OperationState::Completed);
     }
-    let front = Front::of(steps);
     Next::Run(
         steps
             .iter()
@@ -126,25 +126,48 @@ fn must_be_undone(step: &StepRecord) -> bool {
         )
 }
 
-/// How far the phases are: the first one with an open line, counted with and without attempts.
-struct Front {
+/// How far the phases are, and what has failed: all that one pass over the lines can tell. It is asked for after every
+/// look, and an operation may have thousands of lines.
+struct Front<'a> {
+    /// The first phase with an open line; `u32::MAX` when all have ended.
     open: u32,
+    /// The same without attempts.
     open_but_attempts: u32,
+    /// The first line that failed before the point of no return.
+    failed_undoable: Option<&'a StepRecord>,
+    /// Whether a line failed at or after it.
+    failed_forward: bool,
 }
 
-impl Front {
-    fn of(steps: &[StepRecord]) -> Self {
-        let open = |step: &&StepRecord| !step.progress.state.has_ended();
-        let first = |phases: &mut dyn Iterator<Item = u32>| phases.min().unwrap_or(u32::MAX);
-        Self {
-            open: first(&mut steps.iter().filter(open).map(|step| step.phase)),
-            open_but_attempts: first(
-                &mut steps
-                    .iter()
-                    .filter(|step| step.verb != Verb::Attempt)
-                    .filter(open)
-                    .map(|step| step.phase),
-            ),
+impl<'a> Front<'a> {
+    fn of(steps: &'a [StepRecord]) -> Self {
+        let mut front = Self {
+            open: u32::MAX,
+            open_but_attempts: u32::MAX,
+            failed_undoable: None,
+            failed_forward: false,
+        };
+        for step in steps {
+            front.see(step);
+        }
+        front
+    }
+
+    fn see(&mut self, step: &'a StepRecord) {
+        if !step.progress.state.has_ended() {
+            self.open = self.open.min(step.phase);
+            if step.verb != Verb::Attempt {
+                self.open_but_attempts = self.open_but_attempts.min(step.phase);
+            }
+        }
+        if step.progress.state == StepState::Failed {
+            match step.verb {
+                Verb::Undoable => {
+                    self.failed_undoable.get_or_insert(step);
+                }
+                Verb::Forward => self.failed_forward = true,
+                Verb::Attempt => {}
+            }
         }
     }
 
@@ -158,7 +181,7 @@ impl Front {
     }
 }
 
-fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
+fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
     !step.progress.state.has_ended()
         && front.has_reached(step)
         && step.after.iter().all(|position| {

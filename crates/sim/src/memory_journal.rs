@@ -80,6 +80,14 @@ impl MemoryJournal {
             .map(|row| row.record.clone())
     }
 
+    /// Where an operation is.
+    pub fn state(&self, id: &OperationId) -> Option<OperationState> {
+        self.tables()
+            .operations
+            .get(id)
+            .map(|row| row.record.operation.state)
+    }
+
     /// Whether an operation still holds its locks.
     pub fn is_locked(&self, id: &OperationId) -> bool {
         self.tables().locks.contains_key(id)

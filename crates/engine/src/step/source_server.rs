@@ -148,7 +148,7 @@ impl CloudActions {
             return Ok(self.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
-            return Err(Stop::passing(format!(
+            return Err(Stop::came_back(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
                 reading::fault_text(&server)

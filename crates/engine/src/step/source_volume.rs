@@ -132,7 +132,7 @@ pub(super) fn came_back(volume: &Volume) -> Stop {
             Code::Broken,
             "Cinder failed to delete it (error_deleting): an administrator can see why and use 'openstack volume delete --force'",
         ),
-        status => Stop::passing(format!(
+        status => Stop::came_back(format!(
             "Cinder accepted the deletion and the volume is {} again",
             status.as_str()
         )),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use protector_core::{
     group::GroupStatus,
     operation::{MapKind, OperationState, StepState},
-    runbook::Step,
+    runbook::{Step, Verb, cleanup::is_left},
 };
 
 use super::world::{CloudFacts, Outcome, Scenario};
@@ -36,8 +36,12 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     let operation = &outcome.record.operation;
     let (expected, leftovers_of) = match outcome.scenario {
-        Scenario::AllWell => (OperationState::Completed, StepState::Failed),
-        Scenario::BuildsFail => (OperationState::Failed, StepState::UndoFailed),
+        Scenario::AllWell | Scenario::DeletionsFail => {
+            (OperationState::Completed, StepState::Failed)
+        }
+        Scenario::BuildsFail | Scenario::TakingBackFails => {
+            (OperationState::Failed, StepState::UndoFailed)
+        }
     };
     if operation.state != expected {
         violations.push(format!(
@@ -53,6 +57,83 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// However the first cleanups went, a later one in peace leaves nothing, none changes the operation's own result (I6), and
+/// nothing is deleted twice (I7).
+pub fn nothing_left_after_cleanup(outcome: &Outcome) -> Vec<Violation> {
+    let mut violations = reached_its_purpose(outcome);
+    for left in outcome.record.steps.iter().filter(|step| is_left(step)) {
+        violations.push(format!("{} is left after the last cleanup", left.key));
+    }
+    for cleanup in &outcome.cleanups {
+        let operation = &cleanup.operation;
+        if !operation.state.is_terminal() {
+            let state = operation.state.as_str();
+            violations.push(format!("I9: the cleanup {} is still {state}", operation.id));
+        }
+    }
+    for twice in &outcome.deleted_twice {
+        violations.push(format!("I7: deleted again: {twice}"));
+    }
+    violations
+}
+
+/// I12: every server and volume of the group is recorded as deleted and gone, or listed as left and there; and the target
+/// has exactly one copy of each.
+pub fn conserved(outcome: &Outcome) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let there: BTreeSet<&str> = ids(&outcome.source);
+    let mut recorded = 0;
+    for step in &outcome.record.steps {
+        let id = match &step.action {
+            Step::DeleteSourceServer { server } => server.as_str(),
+            Step::DeleteSourceVolume { volume } => volume.as_str(),
+            _ => continue,
+        };
+        recorded += 1;
+        let state = step.progress.state;
+        let agrees = match state {
+            StepState::Done => !there.contains(id),
+            StepState::Failed | StepState::Skipped => there.contains(id),
+            _ => false,
+        };
+        if !agrees {
+            violations.push(format!(
+                "I12: {} is {} and {}: {}",
+                step.key,
+                state.as_str(),
+                if there.contains(id) { "there" } else { "gone" },
+                step.progress.error.as_deref().unwrap_or_default()
+            ));
+        }
+    }
+    let plan = &outcome.record.operation.plan;
+    let members = plan.members.len() + plan.volumes().count();
+    if recorded != members {
+        violations.push(format!("I12: {recorded} deletions for {members} resources"));
+    }
+    let gone = ids(&outcome.source_before).len() - there.len();
+    let deleted = steps_done(outcome);
+    if gone != deleted {
+        violations.push(format!(
+            "I12: {gone} resources are gone, {deleted} are recorded"
+        ));
+    }
+    violations
+}
+
+fn ids(facts: &CloudFacts) -> BTreeSet<&str> {
+    let servers = facts.servers.iter().map(|server| server.id.as_str());
+    let volumes = facts.volumes.iter().map(|volume| volume.id.as_str());
+    servers.chain(volumes).collect()
+}
+
+fn steps_done(outcome: &Outcome) -> usize {
+    let steps = outcome.record.steps.iter();
+    steps
+        .filter(|step| step.verb == Verb::Attempt && step.progress.state == StepState::Done)
+        .count()
 }
 
 fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {

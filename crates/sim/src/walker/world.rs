@@ -25,16 +25,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Schedule,
     clouds::WalkerClouds,
-    fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life},
+    fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life, Storm},
+    trouble::{self, Stuck},
     watch::Watch,
 };
 use crate::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{
-        CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, SimCloud,
-        VolumeFacts,
-    },
+    cloud::{CloudOptions, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
     in_process::{Calm, InProcess, SharedCloud, lock},
     memory_journal::MemoryJournal,
 };
@@ -55,15 +53,43 @@ pub enum Scenario {
     AllWell,
     /// The target's Nova cannot build any server: the failover is taken back.
     BuildsFail,
+    /// The source deletes nothing: the failover completes and leaves everything behind. Then that is mended.
+    DeletionsFail,
+    /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
+    /// stopped. Then that is mended.
+    TakingBackFails,
 }
 
 /// How big the world is, and what it is like.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
-    /// Members of the group, each with a boot volume and one data volume.
+    /// Members of the group.
     pub members: usize,
+    /// Data volumes of each member, beside its boot volume.
+    pub data_volumes: usize,
     /// What it is like.
     pub scenario: Scenario,
+    /// How much an engine does at the same time. One at a time in walks over schedules, where concurrency would only
+    /// make the order of calls depend on the executor.
+    pub concurrency: usize,
+    /// Calls that fail at random.
+    pub storm: Option<Storm>,
+    /// How many of the source's volumes cannot be deleted, in turn for each reason of [`Stuck`].
+    pub stuck: usize,
+}
+
+impl WorldOptions {
+    /// A world of `members` members with two volumes each, for walks over schedules.
+    pub fn of(scenario: Scenario, members: usize) -> Self {
+        Self {
+            members,
+            data_volumes: 1,
+            scenario,
+            concurrency: 1,
+            storm: None,
+            stuck: 0,
+        }
+    }
 }
 
 /// What is left when the dust has settled.
@@ -87,10 +113,16 @@ pub struct Outcome {
     pub target: CloudFacts,
     /// Whether a server and its copy were ever seen running together.
     pub ran_twice: bool,
-    /// Journal writes.
+    /// Journal writes, from the operation that the schedule is about.
     pub writes: usize,
-    /// Remote calls.
+    /// Remote calls of it.
     pub calls: usize,
+    /// The cleanups that followed, in order.
+    pub cleanups: Vec<OperationRecord>,
+    /// Calls that a cloud accepted to delete the same resource more than once, since the first cleanup began.
+    pub deleted_twice: Vec<String>,
+    /// Which of the source's volumes could not be deleted, and why.
+    pub stuck: BTreeMap<String, Stuck>,
 }
 
 /// A cloud from the inside.
@@ -105,7 +137,7 @@ pub struct CloudFacts {
 }
 
 /// The virtual clock: tokio's, from a fixed epoch.
-struct VirtualClock {
+pub(super) struct VirtualClock {
     start: Instant,
     epoch: DateTime<Utc>,
 }
@@ -119,21 +151,22 @@ impl Clock for VirtualClock {
 
 /// One schedule's world.
 pub struct World {
-    clock: Arc<VirtualClock>,
-    journal: Arc<MemoryJournal>,
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) journal: Arc<MemoryJournal>,
     arrays: Arc<SimArrays>,
-    transport: Arc<InProcess>,
-    source: Site,
-    target: Site,
-    operation: OperationId,
+    pub(super) transport: Arc<InProcess>,
+    pub(super) source: Site,
+    pub(super) target: Site,
+    pub(super) operation: OperationId,
     group: GroupId,
-    injector: Arc<Injector>,
+    pub(super) injector: Arc<Injector>,
     watch: Arc<Watch>,
-    scenario: Scenario,
+    options: WorldOptions,
+    stuck: BTreeMap<String, Stuck>,
 }
 
-struct Site {
-    cloud: SharedCloud,
+pub(super) struct Site {
+    pub cloud: SharedCloud,
     objects: MemObjects,
     before: CloudFacts,
 }
@@ -190,16 +223,15 @@ impl World {
             .unwrap_or_default();
         let clock = Arc::new(VirtualClock { start, epoch });
         // One server more than the group has: a bystander that nobody may touch.
-        let source = Site::build(
-            with_tenant_mapping(CloudOptions::demo(SOURCE, "http://site-a"))
-                .with_fleet(options.members + 1),
-        );
-        let target = Site::build(
-            with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1),
-        );
-        if options.scenario == Scenario::BuildsFail {
-            lock(&target.cloud).add_fault(builds_fail());
-        }
+        let source = Site::build(cloud_options(
+            SOURCE,
+            "http://site-a",
+            options.members + 1,
+            options.data_volumes,
+        ));
+        let target = Site::build(cloud_options(TARGET, "http://site-b", 1, 1));
+        trouble::begin(options.scenario, &source.cloud, &target.cloud);
+        let stuck = trouble::stick(&source.cloud, options);
         let transport = Arc::new(InProcess::since(
             start,
             vec![Arc::clone(&source.cloud), Arc::clone(&target.cloud)],
@@ -232,36 +264,46 @@ impl World {
             target,
             operation,
             group: id,
-            injector: Injector::new(schedule.fault),
+            injector: Injector::new(schedule.faults, options.storm),
             watch,
-            scenario: options.scenario,
+            options: options.clone(),
+            stuck,
         }
     }
 
     /// Runs the operation to its end, and a while longer.
     pub async fn run(self) -> Outcome {
+        self.injector.arm();
+        let engines = self.start_engines();
+        self.settled(&self.operation).await;
+        engines.end().await;
+        self.outcome(Vec::new())
+    }
+
+    /// Starts two engines that share the journal.
+    pub(super) fn start_engines(&self) -> Engines {
         let stop = CancellationToken::new();
-        let engines: Vec<JoinHandle<()>> = ["engine-1", "engine-2"]
+        let hosts = ["engine-1", "engine-2"]
             .into_iter()
             .map(|name| tokio::spawn(self.host(name, stop.clone())))
             .collect();
+        Engines { stop, hosts }
+    }
+
+    /// Waits until the operation has ended, and a while longer for what is still on its way.
+    pub(super) async fn settled(&self, operation: &OperationId) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.has_ended() && Instant::now() < deadline {
+        while !self.has_ended(operation) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         tokio::time::sleep(AFTERMATH).await;
         self.transport.advance();
-        stop.cancel();
-        for engine in engines {
-            let _ = engine.await;
-        }
-        self.outcome()
     }
 
-    fn has_ended(&self) -> bool {
+    fn has_ended(&self, operation: &OperationId) -> bool {
         self.journal
-            .operation(&self.operation)
-            .is_some_and(|record| record.operation.state.is_terminal())
+            .state(operation)
+            .is_some_and(OperationState::is_terminal)
     }
 
     /// A machine that starts its engine again whenever it dies.
@@ -290,6 +332,7 @@ impl World {
         let injector = Arc::clone(&self.injector);
         let watch = Arc::clone(&self.watch);
         let clock = Arc::clone(&self.clock);
+        let concurrency = self.options.concurrency;
         move |life| {
             let freezer = Freezer::new();
             let transport = Arc::new(FaultyTransport {
@@ -313,10 +356,9 @@ impl World {
             });
             let clouds = Arc::new(WalkerClouds::new(transport));
             let options = EngineOptions {
-                // Concurrency would only make the order of calls depend on the executor.
-                compute_concurrency: 1,
-                volume_concurrency: 1,
-                storage_concurrency: 1,
+                compute_concurrency: concurrency,
+                volume_concurrency: concurrency,
+                storage_concurrency: concurrency,
                 ..EngineOptions::default()
             };
             Engine::new(
@@ -329,7 +371,7 @@ impl World {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self, cleanups: Vec<OperationRecord>) -> Outcome {
         let lost = "the world's own records are never removed";
         #[allow(
             clippy::expect_used,
@@ -340,7 +382,7 @@ impl World {
             self.journal.group(&self.group).expect(lost),
         );
         Outcome {
-            scenario: self.scenario,
+            scenario: self.options.scenario,
             locked: self.journal.is_locked(&record.operation.id),
             record,
             group,
@@ -351,20 +393,43 @@ impl World {
             ran_twice: self.watch.saw_both_running(),
             writes: self.injector.writes(),
             calls: self.injector.calls(),
+            deleted_twice: self.deleted_twice(),
+            cleanups,
+            stuck: self.stuck.clone(),
         }
     }
 }
 
-fn builds_fail() -> FaultRule {
-    FaultRule {
-        id: "builds-fail".to_owned(),
-        matches: Match::default(),
-        times: None,
-        effect: Effect::Job(JobEffect::ServerBuildError {
-            message: "No valid host was found.".to_owned(),
-        }),
-        seen: 0,
+/// Engines at work.
+pub(super) struct Engines {
+    stop: CancellationToken,
+    hosts: Vec<JoinHandle<()>>,
+}
+
+impl Engines {
+    /// Tells them to stop, and waits until they have.
+    pub async fn end(self) {
+        self.stop.cancel();
+        for host in self.hosts {
+            let _ = host.await;
+        }
     }
+}
+
+/// A cloud with `servers` servers of the tenant. Its network has room for all of them.
+fn cloud_options(name: &str, url: &str, servers: usize, data_volumes: usize) -> CloudOptions {
+    let mut options = with_tenant_mapping(CloudOptions::demo(name, url)).with_fleet(servers);
+    for server in &mut options.servers {
+        server.data_gib = vec![1; data_volumes];
+    }
+    for cidr in options
+        .networks
+        .iter_mut()
+        .flat_map(|network| &mut network.cidrs)
+    {
+        *cidr = cidr.replace("/24", "/16");
+    }
+    options
 }
 
 /// The service user is a member of the tenant's project, as an administrator's tenant mapping makes it.
@@ -448,11 +513,10 @@ fn member_of(
                 .and_then(|volume| volume.name.clone())
                 .unwrap_or_default(),
             size_gib: 1,
-            device: ["/dev/vda", "/dev/vdb"]
-                .get(place)
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
+            device: ('a'..='z')
+                .nth(place)
+                .map(|letter| format!("/dev/vd{letter}"))
+                .unwrap_or_default(),
             boot: place == 0,
             delete_on_termination: false,
             metadata: BTreeMap::new(),
