@@ -8,7 +8,9 @@
 )]
 
 use protector_core::operation::OperationState;
-use protector_sim::walker::{Scenario, Schedule, World, WorldOptions, check, walk};
+use protector_sim::walker::{
+    Scenario, Schedule, World, WorldOptions, check, reached_its_purpose, walk,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_calm_failover_completes_and_leaves_nothing() {
@@ -27,6 +29,7 @@ async fn a_calm_failover_completes_and_leaves_nothing() {
     let failed: Vec<_> = protector_core::operation::steps_failed(&outcome.record.steps);
     assert_eq!(failed, vec![]);
     assert_eq!(outcome.source.servers.len(), 1, "only the bystander stays");
+    assert!(!outcome.changes_on_source.is_empty(), "changes are seen");
     println!("{} writes, {} calls", outcome.writes, outcome.calls);
 }
 
@@ -51,6 +54,56 @@ async fn a_failover_that_cannot_build_is_taken_back() {
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_while_it_is_taken_back_keeps_the_invariants() {
     every_single_fault_in(Scenario::BuildsFail).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_calm_test_failover_and_its_cleanup_leave_both_sites_as_they_were() {
+    let options = WorldOptions {
+        members: 2,
+        scenario: Scenario::TestAllWell,
+    };
+    let outcome = World::build(&options, Schedule { fault: None }).run().await;
+    let operation = &outcome.record.operation;
+    assert_eq!(
+        operation.state,
+        OperationState::Completed,
+        "{:?}",
+        operation.error
+    );
+    assert!(operation.finished_at.is_some());
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+    let cleanup = outcome.cleanup.unwrap();
+    let completed = protector_core::operation::steps_completed(&cleanup.steps);
+    assert_eq!(completed.len(), 6, "{completed:?}");
+    assert!(completed[0].starts_with("delete_test_vm:"), "{completed:?}");
+    assert!(
+        completed[5].starts_with("delete_test_volume:"),
+        "{completed:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_test_failover_and_its_cleanup_leaves_production_alone() {
+    every_single_fault_in(Scenario::TestAllWell).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_failover_that_cannot_build_is_taken_back() {
+    let options = WorldOptions {
+        members: 2,
+        scenario: Scenario::TestBuildsFail,
+    };
+    let outcome = World::build(&options, Schedule { fault: None }).run().await;
+    assert_eq!(outcome.record.operation.state, OperationState::Failed);
+    let error = outcome.record.operation.error.clone().unwrap();
+    assert!(error.contains("No valid host was found."), "{error}");
+    assert_eq!(check(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_while_a_test_failover_is_taken_back_leaves_production_alone() {
+    every_single_fault_in(Scenario::TestBuildsFail).await;
 }
 
 async fn every_single_fault_in(scenario: Scenario) {

@@ -1,4 +1,4 @@
-//! The schedule walker: runs an operation once in peace, counting its journal writes and remote calls, then once more for
+//! The schedule walker: runs an operation (a test failover together with its cleanup) once in peace, counting its journal writes and remote calls, then once more for
 //! every single fault at every one of them, with two engines sharing the journal, and checks the invariants after each.
 //!
 //! Time is virtual, so hours of leases, retries and time-outs pass in milliseconds. Nothing is random: the same build
@@ -7,6 +7,7 @@
 mod clouds;
 mod fault;
 mod invariant;
+mod test_invariant;
 mod watch;
 mod world;
 

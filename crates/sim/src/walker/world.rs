@@ -14,9 +14,14 @@ use protector_core::{
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     plan::{ArrayPair, Plan},
-    runbook::{BOOK_VERSION, failover::planned_failover},
+    runbook::{
+        BOOK_VERSION,
+        failover::planned_failover,
+        test_cleanup::{TestCopies, test_cleanup},
+        test_failover::test_failover,
+    },
     site::SiteScope,
-    storage::StorageDriver,
+    storage::{Replication, StorageDriver},
 };
 use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
 use tokio::{task::JoinHandle, time::Instant};
@@ -32,8 +37,8 @@ use crate::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
     cloud::{
-        CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, SimCloud,
-        VolumeFacts,
+        CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, Service,
+        SimCloud, VolumeFacts,
     },
     in_process::{Calm, InProcess, SharedCloud, lock},
     memory_journal::MemoryJournal,
@@ -55,6 +60,21 @@ pub enum Scenario {
     AllWell,
     /// The target's Nova cannot build any server: the failover is taken back.
     BuildsFail,
+    /// All is well: a test failover starts its copies, and its cleanup removes them.
+    TestAllWell,
+    /// A test failover on a target whose Nova cannot build any server: it is taken back.
+    TestBuildsFail,
+}
+
+impl Scenario {
+    /// Whether the operation is a test failover.
+    pub fn is_test(self) -> bool {
+        matches!(self, Self::TestAllWell | Self::TestBuildsFail)
+    }
+
+    fn builds_fail(self) -> bool {
+        matches!(self, Self::BuildsFail | Self::TestBuildsFail)
+    }
 }
 
 /// How big the world is, and what it is like.
@@ -73,8 +93,12 @@ pub struct Outcome {
     pub scenario: Scenario,
     /// The operation's record.
     pub record: OperationRecord,
-    /// Whether the operation still holds its lock.
+    /// The record of the cleanup of a test failover, if it came to that.
+    pub cleanup: Option<OperationRecord>,
+    /// Whether an operation still holds its lock.
     pub locked: bool,
+    /// Calls to the source that can change something: method and path.
+    pub changes_on_source: Vec<String>,
     /// The group and its members.
     pub group: (Group, Vec<Member>),
     /// The source cloud before.
@@ -197,7 +221,7 @@ impl World {
         let target = Site::build(
             with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1),
         );
-        if options.scenario == Scenario::BuildsFail {
+        if options.scenario.builds_fail() {
             lock(&target.cloud).add_fault(builds_fail());
         }
         let transport = Arc::new(InProcess::since(
@@ -212,9 +236,12 @@ impl World {
             ]),
             clock.clone(),
         ));
-        let (group, members) = group_of(&source, &target, options.members, clock.now());
+        let (mut group, members) = group_of(&source, &target, options.members, clock.now());
+        if options.scenario.is_test() {
+            group.status = GroupStatus::Active;
+        }
         let journal = Arc::new(MemoryJournal::new());
-        let record = failover_of(&group, &members, clock.now());
+        let record = operation_of(options.scenario, &group, &members, clock.now());
         let operation = record.operation.id.clone();
         let id = group.id.clone();
         journal.put_group(group, members);
@@ -240,6 +267,9 @@ impl World {
 
     /// Runs the operation to its end, and a while longer.
     pub async fn run(self) -> Outcome {
+        if self.scenario.is_test() {
+            self.take_recovery_point().await;
+        }
         let stop = CancellationToken::new();
         let engines: Vec<JoinHandle<()>> = ["engine-1", "engine-2"]
             .into_iter()
@@ -258,10 +288,36 @@ impl World {
         self.outcome()
     }
 
+    /// Whether the operation has ended; a test failover whose copies are up is given its cleanup first.
     fn has_ended(&self) -> bool {
-        self.journal
-            .operation(&self.operation)
-            .is_some_and(|record| record.operation.state.is_terminal())
+        let Some(record) = self.journal.operation(&self.operation) else {
+            return false;
+        };
+        if record.operation.state != OperationState::AwaitingCleanup {
+            return record.operation.state.is_terminal();
+        }
+        if self.journal.operation(&cleanup_id()).is_none() {
+            self.journal.insert(cleanup_of(&record, self.clock.now()));
+        }
+        false
+    }
+
+    /// What a replication before the test has brought to the target's array.
+    async fn take_recovery_point(&self) {
+        let Some(record) = self.journal.operation(&self.operation) else {
+            return;
+        };
+        let plan = &record.operation.plan;
+        let volumes: Vec<VolumeId> = plan
+            .volumes()
+            .map(|(_, volume)| volume.id.clone())
+            .collect();
+        let earlier = OperationId::new("op-7a3f2c11-0000-4b22-a918-000000000001");
+        let taken = self
+            .arrays
+            .replicate(&Replication::of(plan), &volumes, &earlier)
+            .await;
+        debug_assert!(taken.is_ok(), "{taken:?}");
     }
 
     /// A machine that starts its engine again whenever it dies.
@@ -339,9 +395,13 @@ impl World {
             self.journal.operation(&self.operation).expect(lost),
             self.journal.group(&self.group).expect(lost),
         );
+        let cleanup = self.journal.operation(&cleanup_id());
         Outcome {
             scenario: self.scenario,
-            locked: self.journal.is_locked(&record.operation.id),
+            locked: self.journal.is_locked(&record.operation.id)
+                || self.journal.is_locked(&cleanup_id()),
+            changes_on_source: changes(&self.source.cloud),
+            cleanup,
             record,
             group,
             source_before: self.source.before.clone(),
@@ -489,7 +549,49 @@ fn member_of(
     }
 }
 
-fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> OperationRecord {
+/// The calls that can change something; asking for a token is not one.
+fn changes(cloud: &SharedCloud) -> Vec<String> {
+    lock(cloud)
+        .call_log()
+        .iter()
+        .filter(|call| call.service != Service::Identity)
+        .filter(|call| !matches!(call.method.as_str(), "GET" | "HEAD"))
+        .map(|call| format!("{} {}", call.method, call.path))
+        .collect()
+}
+
+fn cleanup_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0002-4b22-a918-000000000002")
+}
+
+/// What the API makes of `--action test-cleanup`.
+fn cleanup_of(test: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
+    #[allow(
+        clippy::expect_used,
+        reason = "a runbook that breaks its own rules is a defect"
+    )]
+    let steps = test_cleanup(test, TestCopies::Delete, now).expect("the runbook keeps its rules");
+    OperationRecord {
+        operation: Operation {
+            id: cleanup_id(),
+            kind: OperationKind::TestCleanup,
+            parent_id: Some(test.operation.id.clone()),
+            state: OperationState::Queued,
+            created_at: now,
+            started_at: None,
+            ..test.operation.clone()
+        },
+        steps,
+        map: test.map.clone(),
+    }
+}
+
+fn operation_of(
+    scenario: Scenario,
+    group: &Group,
+    members: &[Member],
+    now: DateTime<Utc>,
+) -> OperationRecord {
     let arrays = ArrayPair {
         primary: "mock://array-a".into(),
         secondary: "mock://array-b".into(),
@@ -510,13 +612,19 @@ fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> Operati
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = planned_failover(&plan)
-        .into_steps()
-        .expect("the runbook keeps its rules");
+    let steps = match scenario.is_test() {
+        true => test_failover(&plan),
+        false => planned_failover(&plan),
+    }
+    .into_steps()
+    .expect("the runbook keeps its rules");
     OperationRecord {
         operation: Operation {
             id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
-            kind: OperationKind::Failover,
+            kind: match scenario.is_test() {
+                true => OperationKind::TestFailover,
+                false => OperationKind::Failover,
+            },
             group_id: group.id.clone(),
             project_id: group.primary.project_id.clone(),
             user_id: UserId::new("walker"),
