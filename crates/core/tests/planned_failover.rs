@@ -444,7 +444,7 @@ fn names_used_twice_and_missing_names_give_way_to_ids() {
     let keys: Vec<&str> = record
         .steps
         .iter()
-        .filter(|step| step.verb == Verb::Attempt)
+        .filter(|step| step.reported == Reported::ByLine)
         .map(|step| step.key.as_str())
         .collect();
     assert_eq!(
@@ -573,6 +573,7 @@ fn stored_steps_keep_their_form() {
             r#"{"action":"confirm_server","server":"server-1"}"#,
             r#"{"action":"restore_power_state","server":"server-1"}"#,
             r#"{"action":"switch_primary"}"#,
+            r#"{"action":"release_replicas"}"#,
             r#"{"action":"delete_source_server","server":"server-1"}"#,
             r#"{"action":"delete_source_volume","volume":"id-1-0"}"#,
         ]

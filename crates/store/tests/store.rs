@@ -19,6 +19,7 @@ use protector_core::{
     journal_conformance::{TestBed, group, member, operation},
     member::Member,
     operation::{OperationRecord, OperationState, StepProgress, StepState},
+    runbook::BOOK_VERSION,
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
@@ -641,10 +642,11 @@ async fn claim_all(database: Database, engine: EngineId) -> Vec<OperationId> {
     let mut claimed = Vec::new();
     loop {
         let claims = database
-            .claim(&engine, at(0), Duration::from_secs(60), 1, 16)
+            .claim(&engine, at(0), Duration::from_secs(60), BOOK_VERSION, 16)
             .await
             .unwrap();
-        let lost_all = claims.is_empty() && database.claimable_count(at(0), 1).await.unwrap() == 0;
+        let lost_all =
+            claims.is_empty() && database.claimable_count(at(0), BOOK_VERSION).await.unwrap() == 0;
         claimed.extend(claims.into_iter().map(|claim| claim.operation_id));
         if lost_all {
             return claimed;
@@ -737,7 +739,10 @@ fn good(entry: Entry) -> Entry {
 async fn claim(database: &Database) -> Claim {
     let engine = EngineId::new("engine-1");
     let lease = Duration::from_secs(60);
-    let mut claims = database.claim(&engine, at(0), lease, 1, 1).await.unwrap();
+    let mut claims = database
+        .claim(&engine, at(0), lease, BOOK_VERSION, 1)
+        .await
+        .unwrap();
     claims.remove(0)
 }
 

@@ -20,4 +20,5 @@ mod metadata;
 mod openapi;
 mod operations;
 mod sites;
+mod test_failover;
 mod two_sites;

@@ -8,13 +8,19 @@ use protector_core::{
     runbook::{Step, Verb, cleanup::is_left},
 };
 
-use super::world::{CloudFacts, Outcome, Scenario};
+use super::{
+    test_invariant,
+    world::{CloudFacts, Outcome, Scenario},
+};
 
 /// An invariant that did not hold, with what was seen.
 pub type Violation = String;
 
 /// Checks all invariants that can be seen at the end.
 pub fn check(outcome: &Outcome) -> Vec<Violation> {
+    if outcome.scenario.is_test() {
+        return test_invariant::check(outcome);
+    }
     let mut violations = Vec::new();
     ended(outcome, &mut violations);
     bystanders_untouched(outcome, &mut violations);
@@ -36,10 +42,10 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     let operation = &outcome.record.operation;
     let (expected, leftovers_of) = match outcome.scenario {
-        Scenario::AllWell | Scenario::DeletionsFail => {
+        Scenario::AllWell | Scenario::DeletionsFail | Scenario::TestAllWell => {
             (OperationState::Completed, StepState::Failed)
         }
-        Scenario::BuildsFail | Scenario::TakingBackFails => {
+        Scenario::BuildsFail | Scenario::TakingBackFails | Scenario::TestBuildsFail => {
             (OperationState::Failed, StepState::UndoFailed)
         }
     };
@@ -50,7 +56,8 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
             operation.error.as_deref().unwrap_or("no reason given")
         ));
     }
-    for step in &outcome.record.steps {
+    let of_cleanup = outcome.test_cleanup.iter().flat_map(|record| &record.steps);
+    for step in outcome.record.steps.iter().chain(of_cleanup) {
         if step.progress.state == leftovers_of {
             let why = step.progress.error.as_deref().unwrap_or_default();
             violations.push(format!("{} failed: {why}", step.key));
@@ -136,7 +143,7 @@ fn steps_done(outcome: &Outcome) -> usize {
         .count()
 }
 
-fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
+pub(super) fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
     let state = outcome.record.operation.state;
     if !state.is_terminal() {
         violations.push(format!("I9: the operation is still {}", state.as_str()));
@@ -147,7 +154,7 @@ fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// I1: nothing outside the operation's set is touched.
-fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
+pub(super) fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
     let members: BTreeSet<&str> = outcome
         .record
         .operation
@@ -219,7 +226,7 @@ fn completed(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// A failed failover: the world is as it was, but for what the record lists.
-fn taken_back(outcome: &Outcome, violations: &mut Vec<Violation>) {
+pub(super) fn taken_back(outcome: &Outcome, violations: &mut Vec<Violation>) {
     let listed = outcome
         .record
         .steps

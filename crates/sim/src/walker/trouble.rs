@@ -39,8 +39,8 @@ pub(super) fn begin(scenario: Scenario, source: &SharedCloud, target: &SharedClo
         }))
     };
     match scenario {
-        Scenario::AllWell => {}
-        Scenario::BuildsFail => {
+        Scenario::AllWell | Scenario::TestAllWell => {}
+        Scenario::BuildsFail | Scenario::TestBuildsFail => {
             lock(target).add_fault(builds_fail());
         }
         Scenario::DeletionsFail => {

@@ -14,7 +14,7 @@ use protector_core::{
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     plan::{ArrayPair, Plan},
-    runbook::{BOOK_VERSION, failover::planned_move},
+    runbook::{BOOK_VERSION, failover::planned_move, test_failover::test_failover},
     site::SiteScope,
     storage::StorageDriver,
 };
@@ -26,6 +26,7 @@ use super::{
     Schedule,
     clouds::WalkerClouds,
     fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life, Storm},
+    test_failover::{changes, cleanup_id},
     trouble::{self, Stuck},
     watch::Watch,
 };
@@ -58,6 +59,17 @@ pub enum Scenario {
     /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
     /// stopped. Then that is mended.
     TakingBackFails,
+    /// All is well: a test failover starts its copies, and its cleanup removes them.
+    TestAllWell,
+    /// A test failover on a target whose Nova cannot build any server: it is taken back.
+    TestBuildsFail,
+}
+
+impl Scenario {
+    /// Whether the operation is a test failover.
+    pub fn is_test(self) -> bool {
+        matches!(self, Self::TestAllWell | Self::TestBuildsFail)
+    }
 }
 
 /// How big the world is, and what it is like.
@@ -99,8 +111,12 @@ pub struct Outcome {
     pub scenario: Scenario,
     /// The operation's record.
     pub record: OperationRecord,
-    /// Whether the operation still holds its lock.
+    /// The record of the cleanup of a test failover, if it came to that.
+    pub test_cleanup: Option<OperationRecord>,
+    /// Whether an operation still holds its lock.
     pub locked: bool,
+    /// Calls to the source that can change something: method and path.
+    pub changes_on_source: Vec<String>,
     /// The group and its members.
     pub group: (Group, Vec<Member>),
     /// The source cloud before.
@@ -153,7 +169,7 @@ impl Clock for VirtualClock {
 pub struct World {
     pub(super) clock: Arc<VirtualClock>,
     pub(super) journal: Arc<MemoryJournal>,
-    arrays: Arc<SimArrays>,
+    pub(super) arrays: Arc<SimArrays>,
     pub(super) transport: Arc<InProcess>,
     pub(super) source: Site,
     pub(super) target: Site,
@@ -244,9 +260,12 @@ impl World {
             ]),
             clock.clone(),
         ));
-        let (group, members) = group_of(&source, &target, options.members, clock.now());
+        let (mut group, members) = group_of(&source, &target, options.members, clock.now());
+        if options.scenario.is_test() {
+            group.status = GroupStatus::Active;
+        }
         let journal = Arc::new(MemoryJournal::new());
-        let record = failover_of(&group, &members, clock.now());
+        let record = operation_of(options.scenario, &group, &members, clock.now());
         let operation = record.operation.id.clone();
         let id = group.id.clone();
         journal.put_group(group, members);
@@ -273,6 +292,9 @@ impl World {
 
     /// Runs the operation to its end, and a while longer.
     pub async fn run(self) -> Outcome {
+        if self.options.scenario.is_test() {
+            self.take_recovery_point().await;
+        }
         self.injector.arm();
         let engines = self.start_engines();
         self.settled(&self.operation).await;
@@ -300,10 +322,16 @@ impl World {
         self.transport.advance();
     }
 
+    /// Whether the operation has ended; a test failover whose copies are up is given its cleanup first.
     fn has_ended(&self, operation: &OperationId) -> bool {
-        self.journal
-            .state(operation)
-            .is_some_and(OperationState::is_terminal)
+        let state = self.journal.state(operation);
+        if state == Some(OperationState::AwaitingCleanup) {
+            self.journal
+                .operation(operation)
+                .iter()
+                .for_each(|test| self.clean_up_test(test));
+        }
+        state.is_some_and(OperationState::is_terminal)
     }
 
     /// A machine that starts its engine again whenever it dies.
@@ -383,7 +411,10 @@ impl World {
         );
         Outcome {
             scenario: self.options.scenario,
-            locked: self.journal.is_locked(&record.operation.id),
+            locked: self.journal.is_locked(&record.operation.id)
+                || self.journal.is_locked(&cleanup_id()),
+            changes_on_source: changes(&self.source.cloud),
+            test_cleanup: self.journal.operation(&cleanup_id()),
             record,
             group,
             source_before: self.source.before.clone(),
@@ -553,7 +584,12 @@ fn member_of(
     }
 }
 
-fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> OperationRecord {
+fn operation_of(
+    scenario: Scenario,
+    group: &Group,
+    members: &[Member],
+    now: DateTime<Utc>,
+) -> OperationRecord {
     let arrays = ArrayPair {
         primary: "mock://array-a".into(),
         secondary: "mock://array-b".into(),
@@ -570,17 +606,20 @@ fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> Operati
         false,
     )
     .expect("the group can be planned");
+    let (kind, book) = if scenario.is_test() {
+        (OperationKind::TestFailover, test_failover(&plan))
+    } else {
+        (OperationKind::Failover, planned_move(&plan))
+    };
     #[allow(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = planned_move(&plan)
-        .into_steps()
-        .expect("the runbook keeps its rules");
+    let steps = book.into_steps().expect("the runbook keeps its rules");
     OperationRecord {
         operation: Operation {
             id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
-            kind: OperationKind::Failover,
+            kind,
             group_id: group.id.clone(),
             project_id: group.primary.project_id.clone(),
             user_id: UserId::new("walker"),
