@@ -132,13 +132,15 @@ impl Flight {
         Ok(self.land(look, &patience))
     }
 
-    /// How the last allowed try failed, once there is none left.
+    /// Why nothing may be tried any more: how the last allowed try failed, or that the time is up. What has no limit of
+    /// tries is not limited by this either: its deadline ends it.
     fn last_try(&self, patience: &Patience) -> Option<Fault> {
         let progress = &self.step.progress;
-        let used_up = patience
-            .retries
-            .is_some_and(|retries| progress.failed_tries > retries);
-        used_up.then(|| {
+        let retries = patience.retries?;
+        if self.time_left(patience).is_zero() {
+            return Some(Fault::last(Code::Timeout, self.out_of_time(patience)));
+        }
+        (progress.failed_tries > retries).then(|| {
             Fault::last(
                 progress.error_code.unwrap_or(Code::Unavailable),
                 progress

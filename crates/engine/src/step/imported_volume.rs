@@ -79,6 +79,18 @@ impl CloudActions {
             | VolumeStatus::Detaching
             | VolumeStatus::Reserved
             | VolumeStatus::Attaching
+                if let Some(why) = cx.blocked_by =>
+            {
+                // It will not become free by waiting.
+                return Err(Stop::last(
+                    Code::Kept,
+                    format!("kept: its server was not taken back ({why})"),
+                ));
+            }
+            VolumeStatus::InUse
+            | VolumeStatus::Detaching
+            | VolumeStatus::Reserved
+            | VolumeStatus::Attaching
             | VolumeStatus::Creating
             | VolumeStatus::Managing
             | VolumeStatus::Deleting

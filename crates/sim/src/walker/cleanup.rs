@@ -36,6 +36,7 @@ impl World {
         for id in &first {
             self.settled(id).await;
         }
+        self.aftermath().await;
         cleanups.extend(first);
         self.injector.disarm();
         for number in at_once + 1..=CLEANUPS {

@@ -64,6 +64,11 @@ impl Fault {
     pub fn passes(self) -> bool {
         self != Self::Forbidden
     }
+
+    /// Whether it takes more time than a resource has, when it happens twice.
+    pub fn takes_long(self) -> bool {
+        self == Self::Freeze
+    }
 }
 
 /// Where it goes wrong, counted over all engines from 1.

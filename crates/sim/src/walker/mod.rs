@@ -30,9 +30,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Whether it holds a fault that does not pass by itself.
+    /// Whether it holds a fault that does not pass by itself, or takes so long that deadlines pass.
     fn lasts(&self) -> bool {
-        self.faults.iter().any(|(fault, _)| !fault.passes())
+        let faults = || self.faults.iter().map(|(fault, _)| fault);
+        faults().any(|fault| !fault.passes())
+            || faults().filter(|fault| fault.takes_long()).count() > 1
     }
 }
 

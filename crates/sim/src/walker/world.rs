@@ -42,8 +42,9 @@ const SOURCE: &str = "site-a";
 const TARGET: &str = "site-b";
 /// A restarted engine comes back after this.
 const RESTART: Duration = Duration::from_secs(5);
-/// After an operation has ended, whatever was still on its way arrives within this.
-const AFTERMATH: Duration = Duration::from_secs(900);
+/// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
+/// thaws, and the answer that it waits for.
+const AFTERMATH: Duration = Duration::from_secs(400);
 /// An operation that has not ended by then never will (invariant I9).
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
 
@@ -298,6 +299,7 @@ impl World {
         self.injector.arm();
         let engines = self.start_engines();
         self.settled(&self.operation).await;
+        self.aftermath().await;
         engines.end().await;
         self.outcome(Vec::new())
     }
@@ -312,12 +314,16 @@ impl World {
         Engines { stop, hosts }
     }
 
-    /// Waits until the operation has ended, and a while longer for what is still on its way.
+    /// Waits until the operation has ended.
     pub(super) async fn settled(&self, operation: &OperationId) {
         let deadline = Instant::now() + PATIENCE;
         while !self.has_ended(operation) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// Waits for what is still on its way.
+    pub(super) async fn aftermath(&self) {
         tokio::time::sleep(AFTERMATH).await;
         self.transport.advance();
     }
