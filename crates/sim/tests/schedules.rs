@@ -89,6 +89,43 @@ async fn every_single_fault_of_a_test_failover_and_its_cleanup_leaves_production
 }
 
 #[tokio::test(start_paused = true)]
+async fn copies_that_a_tenant_relies_on_outlive_the_test_cleanup_and_go_when_they_are_let_go() {
+    let options = WorldOptions {
+        members: 2,
+        scenario: Scenario::TestCopiesReliedOn,
+    };
+    let outcome = World::build(&options, Schedule { fault: None }).run().await;
+    let kept: Vec<(&str, &str)> = outcome
+        .kept
+        .iter()
+        .map(|kept| (kept.step.as_str(), kept.error.as_str()))
+        .collect();
+    let [server, boot, data, snapped] = kept[..] else {
+        panic!("{kept:?}");
+    };
+    assert!(server.0.starts_with("delete_test_vm:"), "{kept:?}");
+    assert!(server.1.contains("locked (audit)"), "{kept:?}");
+    for volume in [boot, data] {
+        assert!(volume.1.contains("its server was not deleted"), "{kept:?}");
+    }
+    assert!(snapped.0.starts_with("delete_test_volume:"), "{kept:?}");
+    assert!(snapped.1.contains("it has snapshots ("), "{kept:?}");
+    assert_eq!(outcome.record.operation.state, OperationState::Completed);
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    let left = protector_core::operation::steps_failed(&outcome.cleanup.unwrap().steps);
+    assert_eq!(
+        left,
+        vec![],
+        "the second cleanup took up what the first left"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_around_copies_that_a_tenant_relies_on() {
+    every_single_fault_in(Scenario::TestCopiesReliedOn).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_test_failover_that_cannot_build_is_taken_back() {
     let options = WorldOptions {
         members: 2,

@@ -7,6 +7,8 @@
 mod clouds;
 mod fault;
 mod invariant;
+mod operations;
+mod tenant;
 mod test_invariant;
 mod watch;
 mod world;

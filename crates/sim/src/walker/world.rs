@@ -9,17 +9,10 @@ use protector_core::{
     group::{Group, GroupStatus, ReplicationType, ResourceMappings},
     id::{
         EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
-        SiteName, UserId, VolumeId,
+        SiteName, VolumeId,
     },
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
-    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
-    plan::{ArrayPair, Plan},
-    runbook::{
-        BOOK_VERSION,
-        failover::planned_failover,
-        test_cleanup::{TestCopies, test_cleanup},
-        test_failover::test_failover,
-    },
+    operation::{FailedStep, MapKind, OperationRecord, OperationState, steps_failed},
     site::SiteScope,
     storage::{Replication, StorageDriver},
 };
@@ -31,6 +24,10 @@ use super::{
     Schedule,
     clouds::WalkerClouds,
     fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life},
+    operations::{
+        general_cleanup_id, general_cleanup_of, operation_of, test_cleanup_id, test_cleanup_of,
+    },
+    tenant::Tenant,
     watch::Watch,
 };
 use crate::{
@@ -62,6 +59,9 @@ pub enum Scenario {
     BuildsFail,
     /// All is well: a test failover starts its copies, and its cleanup removes them.
     TestAllWell,
+    /// The same, and while the copies are up a tenant locks one of them and takes a snapshot of another; when these have
+    /// outlived the test cleanup, the tenant lets go of them and cleans up.
+    TestCopiesReliedOn,
     /// A test failover on a target whose Nova cannot build any server: it is taken back.
     TestBuildsFail,
 }
@@ -69,7 +69,10 @@ pub enum Scenario {
 impl Scenario {
     /// Whether the operation is a test failover.
     pub fn is_test(self) -> bool {
-        matches!(self, Self::TestAllWell | Self::TestBuildsFail)
+        matches!(
+            self,
+            Self::TestAllWell | Self::TestCopiesReliedOn | Self::TestBuildsFail
+        )
     }
 
     fn builds_fail(self) -> bool {
@@ -95,6 +98,8 @@ pub struct Outcome {
     pub record: OperationRecord,
     /// The record of the cleanup of a test failover, if it came to that.
     pub cleanup: Option<OperationRecord>,
+    /// What the cleanup of a test failover had left when it ended.
+    pub kept: Vec<FailedStep>,
     /// Whether an operation still holds its lock.
     pub locked: bool,
     /// Calls to the source that can change something: method and path.
@@ -154,6 +159,8 @@ pub struct World {
     injector: Arc<Injector>,
     watch: Arc<Watch>,
     scenario: Scenario,
+    tenant: Option<Tenant>,
+    kept: Vec<FailedStep>,
 }
 
 struct Site {
@@ -262,11 +269,13 @@ impl World {
             injector: Injector::new(schedule.fault),
             watch,
             scenario: options.scenario,
+            tenant: None,
+            kept: Vec::new(),
         }
     }
 
     /// Runs the operation to its end, and a while longer.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(mut self) -> Outcome {
         if self.scenario.is_test() {
             self.take_recovery_point().await;
         }
@@ -288,16 +297,42 @@ impl World {
         self.outcome()
     }
 
-    /// Whether the operation has ended; a test failover whose copies are up is given its cleanup first.
-    fn has_ended(&self) -> bool {
+    /// Whether the operation has ended, with the cleanups that follow it: those are begun here.
+    fn has_ended(&mut self) -> bool {
         let Some(record) = self.journal.operation(&self.operation) else {
             return false;
         };
-        if record.operation.state != OperationState::AwaitingCleanup {
-            return record.operation.state.is_terminal();
+        match (record.operation.state, &self.tenant) {
+            (OperationState::AwaitingCleanup, _) => {
+                self.begin_test_cleanup(&record);
+                false
+            }
+            (OperationState::Completed, Some(_)) => self.general_cleanup_has_ended(),
+            (state, _) => state.is_terminal(),
         }
-        if self.journal.operation(&cleanup_id()).is_none() {
-            self.journal.insert(cleanup_of(&record, self.clock.now()));
+    }
+
+    fn begin_test_cleanup(&mut self, test: &OperationRecord) {
+        if self.journal.operation(&test_cleanup_id()).is_some() {
+            return;
+        }
+        if self.scenario == Scenario::TestCopiesReliedOn {
+            self.tenant = relied_on(test, &self.target.cloud);
+        }
+        self.journal.insert(test_cleanup_of(test, self.clock.now()));
+    }
+
+    fn general_cleanup_has_ended(&mut self) -> bool {
+        if let Some(general) = self.journal.operation(&general_cleanup_id()) {
+            return general.operation.state.is_terminal();
+        }
+        if let (Some(tenant), Some(cleanup)) =
+            (&self.tenant, self.journal.operation(&test_cleanup_id()))
+        {
+            self.kept = steps_failed(&cleanup.steps);
+            tenant.let_go();
+            let general = general_cleanup_of(&cleanup, self.clock.now());
+            self.journal.insert(general);
         }
         false
     }
@@ -395,11 +430,12 @@ impl World {
             self.journal.operation(&self.operation).expect(lost),
             self.journal.group(&self.group).expect(lost),
         );
-        let cleanup = self.journal.operation(&cleanup_id());
+        let cleanup = self.journal.operation(&test_cleanup_id());
+        let ids = [&self.operation, &test_cleanup_id(), &general_cleanup_id()];
         Outcome {
             scenario: self.scenario,
-            locked: self.journal.is_locked(&record.operation.id)
-                || self.journal.is_locked(&cleanup_id()),
+            locked: ids.into_iter().any(|id| self.journal.is_locked(id)),
+            kept: self.kept.clone(),
             changes_on_source: changes(&self.source.cloud),
             cleanup,
             record,
@@ -413,6 +449,16 @@ impl World {
             calls: self.injector.calls(),
         }
     }
+}
+
+/// The tenant relies on the first member's server and on the last member's last volume.
+fn relied_on(test: &OperationRecord, cloud: &SharedCloud) -> Option<Tenant> {
+    let plan = &test.operation.plan;
+    let server = plan.members.first()?.server_id.as_str();
+    let (_, volume) = plan.volumes().last()?;
+    let server = test.map.target(MapKind::Server, server)?;
+    let volume = test.map.target(MapKind::Volume, volume.id.as_str())?;
+    Some(Tenant::relying_on(cloud, server, volume))
 }
 
 fn builds_fail() -> FaultRule {
@@ -558,91 +604,4 @@ fn changes(cloud: &SharedCloud) -> Vec<String> {
         .filter(|call| !matches!(call.method.as_str(), "GET" | "HEAD"))
         .map(|call| format!("{} {}", call.method, call.path))
         .collect()
-}
-
-fn cleanup_id() -> OperationId {
-    OperationId::new("op-7a3f2c11-0002-4b22-a918-000000000002")
-}
-
-/// What the API makes of `--action test-cleanup`.
-fn cleanup_of(test: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
-    #[allow(
-        clippy::expect_used,
-        reason = "a runbook that breaks its own rules is a defect"
-    )]
-    let steps = test_cleanup(test, TestCopies::Delete, now).expect("the runbook keeps its rules");
-    OperationRecord {
-        operation: Operation {
-            id: cleanup_id(),
-            kind: OperationKind::TestCleanup,
-            parent_id: Some(test.operation.id.clone()),
-            state: OperationState::Queued,
-            created_at: now,
-            started_at: None,
-            ..test.operation.clone()
-        },
-        steps,
-        map: test.map.clone(),
-    }
-}
-
-fn operation_of(
-    scenario: Scenario,
-    group: &Group,
-    members: &[Member],
-    now: DateTime<Utc>,
-) -> OperationRecord {
-    let arrays = ArrayPair {
-        primary: "mock://array-a".into(),
-        secondary: "mock://array-b".into(),
-    };
-    #[allow(
-        clippy::expect_used,
-        reason = "a world whose group cannot be planned is a mistake in this file"
-    )]
-    let plan = Plan::move_to_other_site(
-        group,
-        members.to_vec(),
-        Some(&arrays),
-        group.mappings.clone(),
-        false,
-    )
-    .expect("the group can be planned");
-    #[allow(
-        clippy::expect_used,
-        reason = "a runbook that breaks its own rules is a defect"
-    )]
-    let steps = match scenario.is_test() {
-        true => test_failover(&plan),
-        false => planned_failover(&plan),
-    }
-    .into_steps()
-    .expect("the runbook keeps its rules");
-    OperationRecord {
-        operation: Operation {
-            id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
-            kind: match scenario.is_test() {
-                true => OperationKind::TestFailover,
-                false => OperationKind::Failover,
-            },
-            group_id: group.id.clone(),
-            project_id: group.primary.project_id.clone(),
-            user_id: UserId::new("walker"),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
-            state: OperationState::Queued,
-            book_version: BOOK_VERSION,
-            request_id: "req-00000000-0000-4000-8000-000000000001".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-        },
-        steps,
-        map: ResourceMap::default(),
-    }
 }
