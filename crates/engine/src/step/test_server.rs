@@ -33,7 +33,10 @@ impl CloudActions {
         let Some(server) = reading::server(&target, &ServerId::new(id)).await? else {
             return gone(cx);
         };
-        if server.task_state.as_deref() == Some("deleting") {
+        if matches!(
+            server.task_state.as_deref(),
+            Some("deleting" | "soft-deleting")
+        ) {
             return Ok(self.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
