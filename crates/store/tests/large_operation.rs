@@ -17,7 +17,7 @@ use protector_core::{
     journal_conformance::{TestBed, member, operation},
     member::Member,
     operation::{OperationRecord, StepProgress, StepState},
-    runbook::{BOOK_VERSION, failover::planned_failover},
+    runbook::{BOOK_VERSION, failover::planned_move},
 };
 
 const SERVERS: usize = 500;
@@ -41,9 +41,7 @@ fn large() -> OperationRecord {
         })
         .collect();
     record.operation.plan.members = members;
-    record.steps = planned_failover(&record.operation.plan)
-        .into_steps()
-        .unwrap();
+    record.steps = planned_move(&record.operation.plan).into_steps().unwrap();
     record
 }
 
@@ -123,18 +121,21 @@ async fn soak_an_operation_of_five_hundred_servers() {
         last < first * 4,
         "the last thousand lines took {last:?}, the first {first:?}"
     );
-    timed("a thousand lines whose parent's line is settled too", async {
-        for line in 0..1000_usize {
-            let effect = Effect::ParentStep {
-                operation_id: record.operation.id.clone(),
-                key: record.steps[lines - 1 - line].key.clone(),
-                progress: StepProgress {
-                    state: StepState::Done,
-                    ..StepProgress::default()
-                },
-            };
-            walk_line(&bed, claim, u32::try_from(line).unwrap(), effect).await;
-        }
-    })
+    timed(
+        "a thousand lines whose parent's line is settled too",
+        async {
+            for line in 0..1000_usize {
+                let effect = Effect::ParentStep {
+                    operation_id: record.operation.id.clone(),
+                    key: record.steps[lines - 1 - line].key.clone(),
+                    progress: StepProgress {
+                        state: StepState::Done,
+                        ..StepProgress::default()
+                    },
+                };
+                walk_line(&bed, claim, u32::try_from(line).unwrap(), effect).await;
+            }
+        },
+    )
     .await;
 }
