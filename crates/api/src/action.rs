@@ -76,7 +76,7 @@ pub async fn act(
     let record = start_failover(&app, asker, &stored, &failover).await?;
     let location = format!("/v1/{project}/operations/{}", record.operation.id);
     let answer = OperationAnswer {
-        operation: OperationView::of(&record, OperationDetail::Record),
+        operation: OperationView::of(&app.settings.site_name, &record, OperationDetail::Record),
     };
     Ok((
         StatusCode::ACCEPTED,

@@ -591,7 +591,7 @@ async fn operations_are_listed_by_what_is_asked_for() {
     };
     assert_eq!(list(db, mine).await, ids(&[3, 2, 1]));
     let of_group = OperationFilter {
-        group_id: Some(operation(2).operation.group_id),
+        groups: vec![operation(2).operation.group_id],
         ..all()
     };
     assert_eq!(list(db, of_group).await, ids(&[2]));

@@ -15,6 +15,7 @@ use crate::{
 
 pub mod cleanup;
 pub mod failover;
+pub mod resource;
 
 /// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
 pub const BOOK_VERSION: u32 = 1;
@@ -29,6 +30,20 @@ pub enum Verb {
     Forward,
     /// The failure is recorded in `steps_failed`; the operation goes on and completes.
     Attempt,
+}
+
+impl Verb {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Undoable, Self::Forward, Self::Attempt];
+
+    /// The word kept in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undoable => "undoable",
+            Self::Forward => "forward",
+            Self::Attempt => "attempt",
+        }
+    }
 }
 
 /// How a phase shows in `steps_completed`.
