@@ -168,15 +168,25 @@ async fn look(app: &App, scope: SiteScope, records: &[OperationRecord]) -> Looke
             })
         })
         .collect();
-    let answer = tokio::time::timeout(PATIENCE, app.clouds.holdings(&scope, &expected)).await;
+    let reading = app.clouds.holdings(&scope, &expected);
     Looked {
-        answer: answer.unwrap_or_else(|_| {
-            Err(CloudError::Unreachable {
-                site: scope.site.clone(),
-                why: format!("no answer within {} s", PATIENCE.as_secs()),
-            })
-        }),
+        answer: within(PATIENCE, &scope.site, reading).await,
         scope,
+    }
+}
+
+/// Gives a site up that has not answered for `patience`: the other one's answer does not wait for it for ever.
+async fn within<T>(
+    patience: Duration,
+    site: &SiteName,
+    reading: impl Future<Output = Result<T, CloudError>>,
+) -> Result<T, CloudError> {
+    match tokio::time::timeout(patience, reading).await {
+        Ok(answer) => answer,
+        Err(_) => Err(CloudError::Unreachable {
+            site: site.clone(),
+            why: format!("no answer within {} s", patience.as_secs()),
+        }),
     }
 }
 
@@ -265,5 +275,21 @@ fn quota_view(quota: ProjectQuota, site: &SiteName, orphans: &[Orphan]) -> Quota
         volumes: share(quota.volumes, count(ResourceKind::Volume)),
         gigabytes: share(quota.gigabytes, gigabytes),
         instances: share(quota.instances, count(ResourceKind::Server)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_site_that_hangs_is_given_up() {
+        let site = SiteName::new("site-a");
+        let hanging = std::future::pending::<Result<(), CloudError>>();
+        let error = within(PATIENCE, &site, hanging).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "site-a does not answer: no answer within 60 s"
+        );
     }
 }

@@ -88,7 +88,7 @@ pub struct OperationQuery {
     #[serde(default)]
     pub leftovers: bool,
     /// The most entries to return, at most `[api] max_limit`.
-    pub limit: Option<usize>,
+    pub limit: Option<u32>,
     /// The id of the last operation of the page before.
     pub marker: Option<String>,
     /// By the time of their creation: `desc` (default, newest first) or `asc`.

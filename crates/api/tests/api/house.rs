@@ -22,7 +22,7 @@ pub struct House {
     pub database: Database,
     pub outside: Outside,
     router: Router,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 pub struct Answer {
@@ -103,8 +103,13 @@ impl House {
             database,
             outside,
             router: router(app),
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Writes the operator's policy file.
+    pub fn policy(&self, text: &str) {
+        std::fs::write(self.dir.path().join("policy.yaml"), text).unwrap();
     }
 
     /// A house with both sites and the tenant's mapping.
