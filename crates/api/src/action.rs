@@ -89,7 +89,7 @@ pub async fn act(
     let record = start(&app, asker, &stored, action).await?;
     let location = format!("/v1/{project}/operations/{}", record.operation.id);
     let answer = OperationAnswer {
-        operation: OperationView::of(&record, OperationDetail::Record),
+        operation: OperationView::of(&app.settings.site_name, &record, OperationDetail::Record),
     };
     Ok((
         StatusCode::ACCEPTED,

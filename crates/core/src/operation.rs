@@ -73,6 +73,15 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Running,
+        Self::Unwinding,
+        Self::Completed,
+        Self::Failed,
+    ];
+
     /// The word kept in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -175,6 +184,18 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Skipped,
+        Self::Undoing,
+        Self::Undone,
+        Self::UndoFailed,
+    ];
+
     /// The word used in the API and the database.
     pub fn as_str(self) -> &'static str {
         match self {

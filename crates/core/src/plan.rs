@@ -39,7 +39,7 @@ pub struct Plan {
     pub retain_source_volumes: bool,
 }
 
-/// Why an operation cannot be planned. Each names the field and the fix.
+/// Why an operation cannot be planned. Each names the field and the fix; what the group lacks is said of `it`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanRefusal {
     /// Nothing to move.
@@ -55,11 +55,11 @@ pub enum PlanRefusal {
 impl fmt::Display for PlanRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMembers => f.write_str(
-                "the protection group has no members: add one with 'openstack dr member add'",
-            ),
+            Self::NoMembers => {
+                f.write_str("it has no members: add one with 'openstack dr member add'")
+            }
             Self::NoPolicy => f.write_str(
-                "the protection group has no replication policy: create one with 'openstack dr policy create'",
+                "it has no replication policy: create one with 'openstack dr policy create'",
             ),
             Self::UnmappedNetworks(networks) => {
                 let list: Vec<String> = networks

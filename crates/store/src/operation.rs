@@ -9,10 +9,12 @@ use protector_core::{
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
+    plan::Plan,
+    runbook::cleanup::{LEFT, NEVER_LEAVES},
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    Set, prelude::Expr, sea_query::ExprTrait,
+    QuerySelect, QueryTrait, Set, prelude::Expr, sea_query::ExprTrait,
 };
 
 use crate::{
@@ -62,14 +64,17 @@ pub struct NewOperation<'a> {
 pub struct OperationFilter {
     /// Of this project on this site; `None` for all.
     pub project_id: Option<ProjectId>,
-    /// About this group.
-    pub group_id: Option<GroupId>,
+    /// About one of these groups; empty for all.
+    pub groups: Vec<GroupId>,
     /// Of this kind.
     pub kind: Option<OperationKind>,
     /// In one of these states; empty for all. The contract's `running` is two of ours.
     pub states: Vec<OperationState>,
     /// Made for this operation.
     pub parent_id: Option<OperationId>,
+    /// Only those that a cleanup has something to do for: those of which
+    /// [`leftover_count`](protector_core::leftover::leftover_count) is not 0.
+    pub with_leftovers: bool,
 }
 
 /// By what operations can be sorted.
@@ -207,6 +212,40 @@ impl Database {
         .await
     }
 
+    /// The ids of the groups that `project`'s operations are about and that are called `name_or_id`: by their id, or by
+    /// the name that they had in their newest operation. Operations outlive their groups.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_groups(
+        &self,
+        project: &ProjectId,
+        name_or_id: &str,
+    ) -> Result<Vec<GroupId>, StoreError> {
+        self.read(async |tx| {
+            let ids: Vec<String> = Entity::find()
+                .select_only()
+                .column(Column::GroupId)
+                .distinct()
+                .filter(Column::ProjectId.eq(project.as_str()))
+                .into_tuple()
+                .all(tx)
+                .await?;
+            if ids.iter().any(|id| id == name_or_id) {
+                return Ok(vec![name_or_id.into()]);
+            }
+            let mut called = Vec::new();
+            for id in ids {
+                if last_name(tx, project, &id).await?.as_deref() == Some(name_or_id) {
+                    called.push(id.into());
+                }
+            }
+            Ok(called)
+        })
+        .await
+    }
+
     /// The lines of an operation, by position.
     ///
     /// # Errors
@@ -238,6 +277,23 @@ impl Database {
         })
         .await
     }
+}
+
+/// The name of a group in its newest operation.
+async fn last_name(
+    db: &impl ConnectionTrait,
+    project: &ProjectId,
+    group: &str,
+) -> Result<Option<String>, StoreError> {
+    let row = Entity::find()
+        .filter(Column::ProjectId.eq(project.as_str()))
+        .filter(Column::GroupId.eq(group))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await?;
+    let plan = row.map(|row| from_json::<Plan>("operations.plan", row.plan));
+    Ok(plan.transpose()?.map(|plan| plan.group_name))
 }
 
 /// Reads one operation whole.
@@ -399,10 +455,8 @@ fn condition(filter: &OperationFilter) -> Condition {
                 .map(|project| Column::ProjectId.eq(project.as_str())),
         )
         .add_option(
-            filter
-                .group_id
-                .as_ref()
-                .map(|group| Column::GroupId.eq(group.as_str())),
+            (!filter.groups.is_empty())
+                .then(|| Column::GroupId.is_in(filter.groups.iter().map(GroupId::as_str))),
         )
         .add_option(filter.kind.map(|kind| Column::Kind.eq(kind.as_str())))
         .add_option((!filter.states.is_empty()).then(|| Column::State.is_in(states)))
@@ -412,6 +466,35 @@ fn condition(filter: &OperationFilter) -> Condition {
                 .as_ref()
                 .map(|parent| Column::ParentId.eq(parent.as_str())),
         )
+        .add_option(filter.with_leftovers.then(with_leftovers))
+}
+
+/// [`may_be_cleaned_up`](protector_core::runbook::cleanup::may_be_cleaned_up) and a line in one of the states of
+/// [`LEFT`], in SQL.
+fn with_leftovers() -> Condition {
+    use step_table::Column as Line;
+
+    let ended = OperationState::ALL
+        .into_iter()
+        .filter(|state| state.is_terminal())
+        .map(OperationState::as_str);
+    let left = LEFT.iter().fold(Condition::any(), |any, (state, verb)| {
+        any.add(
+            Condition::all()
+                .add(Line::State.eq(state.as_str()))
+                .add_option(verb.map(|verb| Line::Verb.eq(verb.as_str()))),
+        )
+    });
+    let lines = step_table::Entity::find()
+        .select_only()
+        .column(Line::Position)
+        .filter(Expr::col((step_table::Entity, Line::OperationId)).equals((Entity, Column::Id)))
+        .filter(left)
+        .into_query();
+    Condition::all()
+        .add(Column::State.is_in(ended))
+        .add(Column::Kind.ne(NEVER_LEAVES.as_str()))
+        .add(Expr::exists(lines))
 }
 
 fn column(key: OperationSortKey) -> Column {

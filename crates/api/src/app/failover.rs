@@ -93,7 +93,7 @@ pub fn planned(
     retain_source_volumes: bool,
 ) -> ApiResult<(Plan, Vec<StepRecord>)> {
     let plan = Plan::move_to_other_site(group, members, arrays, mappings, retain_source_volumes)
-        .map_err(|refusal| refused(&refusal))?;
+        .map_err(|refusal| refused(group, &refusal))?;
     let steps = planned_move(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
@@ -101,12 +101,14 @@ pub fn planned(
 }
 
 /// A mapping that the request could have given is the request's fault; what the group lacks is its state.
-pub fn refused(refusal: &PlanRefusal) -> ApiError {
-    let text = format!("{refusal}.");
+pub fn refused(group: &Group, refusal: &PlanRefusal) -> ApiError {
     match refusal {
-        PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(text),
+        PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(format!("{refusal}.")),
         PlanRefusal::NoMembers | PlanRefusal::NoPolicy | PlanRefusal::SharedVolume(_) => {
-            ApiError::conflict(text)
+            ApiError::conflict(format!(
+                "Protection group {} cannot be moved: {refusal}.",
+                group.name
+            ))
         }
     }
 }

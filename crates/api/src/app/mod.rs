@@ -20,11 +20,13 @@ use crate::{
     token::TokenValidator,
 };
 
+pub mod cleanup;
 pub mod failover;
 pub mod group;
 pub mod member;
 pub mod names;
 pub mod operation;
+pub mod orphan;
 pub mod policy;
 pub mod protect;
 pub mod replicate;

@@ -29,7 +29,7 @@ pub async fn start_replication(
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
-        .map_err(|refusal| failover::refused(&refusal))?;
+        .map_err(|refusal| failover::refused(group, &refusal))?;
     let steps = replicate_now().into_steps().map_err(ApiError::internal)?;
     sync::require_in_sync(app, group).await?;
     let record = OperationRecord {

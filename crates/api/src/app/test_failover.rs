@@ -12,8 +12,10 @@ use protector_store::{
 };
 
 use super::{
-    App, failover,
-    operation::{Asker, insert, queued, refuse_while_cleaned},
+    App,
+    cleanup::refuse_while_cleaned,
+    failover,
+    operation::{Asker, insert, queued},
     sync,
 };
 use crate::{
@@ -28,7 +30,7 @@ impl App {
     /// Refuses while the copies of a test failover of `group` are up; names it.
     pub async fn refuse_while_tested(&self, group: &Group) -> ApiResult<()> {
         let up = OperationFilter {
-            group_id: Some(group.id.clone()),
+            groups: vec![group.id.clone()],
             kind: Some(OperationKind::TestFailover),
             states: vec![OperationState::AwaitingCleanup],
             ..OperationFilter::default()
@@ -76,7 +78,7 @@ pub async fn start_test_failover(
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
-        .map_err(|refusal| failover::refused(&refusal))?;
+        .map_err(|refusal| failover::refused(group, &refusal))?;
     let steps = test_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeZone, Utc};
 use protector_api::{
     Ids,
     clouds::{
-        CloudError, Clouds, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        ServiceFinding, SiteInspection,
+        CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
+        Holdings, ServiceFinding, SiteInspection,
     },
     peer::{Peer, PeerError},
     token::{TokenError, TokenFacts, TokenSource},
@@ -106,6 +106,10 @@ impl TokenSource for FakeKeystone {
 pub struct FakeClouds {
     pub away: Mutex<BTreeSet<String>>,
     pub granted: Mutex<Vec<(String, String)>>,
+    /// What the project of each site holds, by the site's name.
+    pub holdings: Mutex<BTreeMap<String, Holdings>>,
+    /// The projects that were read, in order.
+    pub read: Mutex<Vec<(String, String)>>,
 }
 
 impl FakeClouds {
@@ -215,6 +219,21 @@ impl Clouds for FakeClouds {
             multiattach: false,
             metadata: BTreeMap::new(),
         }))
+    }
+
+    async fn holdings(
+        &self,
+        scope: &SiteScope,
+        _expected: &[Expected],
+    ) -> Result<Holdings, CloudError> {
+        let entry = (scope.site.to_string(), scope.project_id.to_string());
+        self.read.lock().unwrap().push(entry);
+        self.answer(&scope.site)?;
+        let holdings = self.holdings.lock().unwrap();
+        Ok(holdings
+            .get(scope.site.as_str())
+            .cloned()
+            .unwrap_or_default())
     }
 
     async fn key_pair(

@@ -131,6 +131,11 @@ impl House {
         }
     }
 
+    /// Writes the operator's policy file.
+    pub fn policy(&self, text: &str) {
+        std::fs::write(self.dir.path().join("policy.yaml"), text).unwrap();
+    }
+
     /// A house with both sites and the tenant's mapping.
     pub async fn furnished() -> Self {
         let house = Self::new().await;

@@ -17,6 +17,7 @@ pub mod cleanup;
 pub mod failover;
 mod lines;
 pub mod replicate;
+pub mod resource;
 pub mod test_cleanup;
 pub mod test_failover;
 
@@ -33,6 +34,20 @@ pub enum Verb {
     Forward,
     /// The failure is recorded in `steps_failed`; the operation goes on and completes.
     Attempt,
+}
+
+impl Verb {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Undoable, Self::Forward, Self::Attempt];
+
+    /// The word kept in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undoable => "undoable",
+            Self::Forward => "forward",
+            Self::Attempt => "attempt",
+        }
+    }
 }
 
 /// How a phase shows in `steps_completed`.

@@ -1,13 +1,9 @@
-//! The marks on everything that an operation makes: by them, and by ids, resources are found again. Never by name.
+//! Marking what an operation makes, and knowing it again.
 
 use std::collections::BTreeMap;
 
+pub(super) use protector_core::mark::{OPERATION, SOURCE};
 use protector_core::{id::OperationId, test_guard::SeenMarks};
-
-/// Metadata key: the operation that made the resource.
-pub(super) const OPERATION: &str = "protector:operation";
-/// Metadata key: the id of the resource on the source that this one is the copy of.
-pub(super) const SOURCE: &str = "protector:source";
 
 /// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
 pub(super) fn mark(
