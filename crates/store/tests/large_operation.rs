@@ -123,18 +123,21 @@ async fn soak_an_operation_of_five_hundred_servers() {
         last < first * 4,
         "the last thousand lines took {last:?}, the first {first:?}"
     );
-    timed("a thousand lines whose parent's line is settled too", async {
-        for line in 0..1000_usize {
-            let effect = Effect::ParentStep {
-                operation_id: record.operation.id.clone(),
-                key: record.steps[lines - 1 - line].key.clone(),
-                progress: StepProgress {
-                    state: StepState::Done,
-                    ..StepProgress::default()
-                },
-            };
-            walk_line(&bed, claim, u32::try_from(line).unwrap(), effect).await;
-        }
-    })
+    timed(
+        "a thousand lines whose parent's line is settled too",
+        async {
+            for line in 0..1000_usize {
+                let effect = Effect::ParentStep {
+                    operation_id: record.operation.id.clone(),
+                    key: record.steps[lines - 1 - line].key.clone(),
+                    progress: StepProgress {
+                        state: StepState::Done,
+                        ..StepProgress::default()
+                    },
+                };
+                walk_line(&bed, claim, u32::try_from(line).unwrap(), effect).await;
+            }
+        },
+    )
     .await;
 }
