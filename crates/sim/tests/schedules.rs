@@ -17,7 +17,7 @@ use protector_sim::walker::{
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run pairs`.
 const SEED_VARIABLE: &str = "PROTECTOR_SEED";
 /// Pairs of each kind in a short run.
-const FEW: usize = 60;
+const FEW: usize = 150;
 /// In a long one (`make soak`).
 const MANY: usize = 1500;
 
