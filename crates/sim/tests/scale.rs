@@ -139,7 +139,7 @@ async fn a_bad_day(members: usize, stuck: usize, seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_group_on_a_bad_day() {
-    a_bad_day(100, 60, 1).await;
+    a_bad_day(50, 30, 1).await;
 }
 
 #[tokio::test(start_paused = true)]

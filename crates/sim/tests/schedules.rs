@@ -11,13 +11,13 @@
 use protector_core::operation::{OperationState, StepState};
 use protector_sim::walker::{
     Dice, Report, Scenario, Schedule, Subject, World, WorldOptions, check,
-    nothing_left_after_cleanup, reached_its_purpose, walk, walk_pairs,
+    nothing_left_after_cleanup, walk, walk_pairs,
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run pairs`.
 const SEED_VARIABLE: &str = "PROTECTOR_SEED";
 /// Pairs of each kind in a short run.
-const FEW: usize = 150;
+const FEW: usize = 60;
 /// In a long one (`make soak`).
 const MANY: usize = 1500;
 
@@ -135,50 +135,6 @@ async fn what_a_failover_could_not_take_back_is_left_and_cleaned_up_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_calm_test_failover_and_its_cleanup_leave_both_sites_as_they_were() {
-    let options = WorldOptions::of(Scenario::TestAllWell, 2);
-    let outcome = World::build(&options, Schedule::default()).run().await;
-    let operation = &outcome.record.operation;
-    assert_eq!(
-        operation.state,
-        OperationState::Completed,
-        "{:?}",
-        operation.error
-    );
-    assert!(operation.finished_at.is_some());
-    assert_eq!(check(&outcome), Vec::<String>::new());
-    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
-    let cleanup = outcome.test_cleanup.unwrap();
-    let completed = protector_core::operation::steps_completed(&cleanup.steps);
-    assert_eq!(completed.len(), 6, "{completed:?}");
-    assert!(completed[0].starts_with("delete_test_vm:"), "{completed:?}");
-    assert!(
-        completed[5].starts_with("delete_test_volume:"),
-        "{completed:?}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_test_failover_that_cannot_build_is_taken_back() {
-    let options = WorldOptions::of(Scenario::TestBuildsFail, 2);
-    let outcome = World::build(&options, Schedule::default()).run().await;
-    assert_eq!(outcome.record.operation.state, OperationState::Failed);
-    let error = outcome.record.operation.error.clone().unwrap();
-    assert!(error.contains("No valid host was found."), "{error}");
-    assert_eq!(check(&outcome), Vec::<String>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_single_fault_of_a_test_failover_and_its_cleanup_leaves_production_alone() {
-    every_single_fault(Scenario::TestAllWell, Subject::Operation).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_single_fault_while_a_test_failover_is_taken_back_leaves_production_alone() {
-    every_single_fault(Scenario::TestBuildsFail, Subject::Operation).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn every_single_fault_keeps_the_invariants() {
     every_single_fault(Scenario::AllWell, Subject::Operation).await;
 }
@@ -230,8 +186,6 @@ async fn soak_many_pairs_of_faults() {
         (Scenario::DeletionsFail, ONE_CLEANUP),
         (Scenario::DeletionsFail, TWO_CLEANUPS),
         (Scenario::TakingBackFails, ONE_CLEANUP),
-        (Scenario::TestAllWell, Subject::Operation),
-        (Scenario::TestBuildsFail, Subject::Operation),
     ] {
         let seed = dice.roll();
         println!("{scenario:?}, {subject:?}: {SEED_VARIABLE}={seed}");

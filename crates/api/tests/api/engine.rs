@@ -8,7 +8,7 @@ use protector_core::{
     id::{EngineId, OperationId},
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{Memo, Operation, OperationState, StepProgress, StepRecord, StepState},
-    runbook::cleanup::UNDO,
+    runbook::{BOOK_VERSION, cleanup::UNDO},
 };
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The schedule walker: runs an operation (a test failover with its cleanup) once in peace, counting its journal writes and remote calls, then once more for
+//! The schedule walker: runs an operation once in peace, counting its journal writes and remote calls, then once more for
 //! every single fault at every one of them, with two engines sharing the journal, and checks the invariants after each.
 //! Pairs of faults are too many for that: of them a sample is walked, chosen by a seed.
 //!
@@ -10,8 +10,10 @@ mod clouds;
 mod dice;
 mod fault;
 mod invariant;
-mod test_failover;
+mod operations;
+mod tenant;
 mod test_invariant;
+mod test_run;
 mod trouble;
 mod watch;
 mod world;

@@ -9,12 +9,10 @@ use protector_core::{
     group::{Group, GroupStatus, ReplicationType, ResourceMappings},
     id::{
         EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
-        SiteName, UserId, VolumeId,
+        SiteName, VolumeId,
     },
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
-    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
-    plan::{ArrayPair, Plan},
-    runbook::{BOOK_VERSION, failover::planned_move, test_failover::test_failover},
+    operation::{FailedStep, OperationRecord},
     site::SiteScope,
     storage::StorageDriver,
 };
@@ -26,7 +24,7 @@ use super::{
     Schedule,
     clouds::WalkerClouds,
     fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life, Storm},
-    test_failover::{changes, cleanup_id},
+    operations::operation_of,
     trouble::{self, Stuck},
     watch::Watch,
 };
@@ -62,6 +60,9 @@ pub enum Scenario {
     TakingBackFails,
     /// All is well: a test failover starts its copies, and its cleanup removes them.
     TestAllWell,
+    /// The same, and while the copies are up a tenant locks one of them and takes a snapshot of another; when these have
+    /// outlived the test cleanup, the tenant lets go of them and cleans up.
+    TestCopiesReliedOn,
     /// A test failover on a target whose Nova cannot build any server: it is taken back.
     TestBuildsFail,
 }
@@ -69,7 +70,10 @@ pub enum Scenario {
 impl Scenario {
     /// Whether the operation is a test failover.
     pub fn is_test(self) -> bool {
-        matches!(self, Self::TestAllWell | Self::TestBuildsFail)
+        matches!(
+            self,
+            Self::TestAllWell | Self::TestCopiesReliedOn | Self::TestBuildsFail
+        )
     }
 }
 
@@ -112,12 +116,8 @@ pub struct Outcome {
     pub scenario: Scenario,
     /// The operation's record.
     pub record: OperationRecord,
-    /// The record of the cleanup of a test failover, if it came to that.
-    pub test_cleanup: Option<OperationRecord>,
-    /// Whether an operation still holds its lock.
+    /// Whether the operation still holds its lock.
     pub locked: bool,
-    /// Calls to the source that can change something: method and path.
-    pub changes_on_source: Vec<String>,
     /// The group and its members.
     pub group: (Group, Vec<Member>),
     /// The source cloud before.
@@ -134,6 +134,12 @@ pub struct Outcome {
     pub writes: usize,
     /// Remote calls of it.
     pub calls: usize,
+    /// The cleanup of a test failover, if it came to that.
+    pub test_cleanup: Option<OperationRecord>,
+    /// What it had left when it ended, before a tenant let go of that.
+    pub kept: Vec<FailedStep>,
+    /// Calls to the source that can change something: method and path.
+    pub changes_on_source: Vec<String>,
     /// The cleanups that followed, in order.
     pub cleanups: Vec<OperationRecord>,
     /// Calls that a cloud accepted to delete the same resource more than once, since the first cleanup began.
@@ -291,10 +297,11 @@ impl World {
         }
     }
 
-    /// Runs the operation to its end, and a while longer.
+    /// Runs the operation to its end, and a while longer. A test failover's cleanup is part of it.
     pub async fn run(self) -> Outcome {
         if self.options.scenario.is_test() {
-            self.take_recovery_point().await;
+            let scenario = self.options.scenario;
+            return self.run_test(scenario).await;
         }
         self.injector.arm();
         let engines = self.start_engines();
@@ -314,7 +321,7 @@ impl World {
         Engines { stop, hosts }
     }
 
-    /// Waits until the operation has ended.
+    /// Waits until no engine has anything to do with the operation any more.
     pub(super) async fn settled(&self, operation: &OperationId) {
         let deadline = Instant::now() + PATIENCE;
         while !self.has_ended(operation) && Instant::now() < deadline {
@@ -328,16 +335,10 @@ impl World {
         self.transport.advance();
     }
 
-    /// Whether the operation has ended; a test failover whose copies are up is given its cleanup first.
     fn has_ended(&self, operation: &OperationId) -> bool {
-        let state = self.journal.state(operation);
-        if state == Some(OperationState::AwaitingCleanup) {
-            self.journal
-                .operation(operation)
-                .iter()
-                .for_each(|test| self.clean_up_test(test));
-        }
-        state.is_some_and(OperationState::is_terminal)
+        self.journal
+            .state(operation)
+            .is_some_and(|state| !state.is_walked())
     }
 
     /// A machine that starts its engine again whenever it dies.
@@ -417,10 +418,7 @@ impl World {
         );
         Outcome {
             scenario: self.options.scenario,
-            locked: self.journal.is_locked(&record.operation.id)
-                || self.journal.is_locked(&cleanup_id()),
-            changes_on_source: changes(&self.source.cloud),
-            test_cleanup: self.journal.operation(&cleanup_id()),
+            locked: self.journal.is_locked(&record.operation.id),
             record,
             group,
             source_before: self.source.before.clone(),
@@ -430,6 +428,9 @@ impl World {
             ran_twice: self.watch.saw_both_running(),
             writes: self.injector.writes(),
             calls: self.injector.calls(),
+            test_cleanup: None,
+            kept: Vec::new(),
+            changes_on_source: self.changes_on_source(),
             deleted_twice: self.deleted_twice(),
             cleanups,
             stuck: self.stuck.clone(),
@@ -587,63 +588,5 @@ fn member_of(
         volumes: volumes.collect(),
         created_at: now,
         updated_at: now,
-    }
-}
-
-fn operation_of(
-    scenario: Scenario,
-    group: &Group,
-    members: &[Member],
-    now: DateTime<Utc>,
-) -> OperationRecord {
-    let arrays = ArrayPair {
-        primary: "mock://array-a".into(),
-        secondary: "mock://array-b".into(),
-    };
-    #[allow(
-        clippy::expect_used,
-        reason = "a world whose group cannot be planned is a mistake in this file"
-    )]
-    let plan = Plan::move_to_other_site(
-        group,
-        members.to_vec(),
-        Some(&arrays),
-        group.mappings.clone(),
-        false,
-    )
-    .expect("the group can be planned");
-    let (kind, book) = if scenario.is_test() {
-        (OperationKind::TestFailover, test_failover(&plan))
-    } else {
-        (OperationKind::Failover, planned_move(&plan))
-    };
-    #[allow(
-        clippy::expect_used,
-        reason = "a runbook that breaks its own rules is a defect"
-    )]
-    let steps = book.into_steps().expect("the runbook keeps its rules");
-    OperationRecord {
-        operation: Operation {
-            id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
-            kind,
-            group_id: group.id.clone(),
-            project_id: group.primary.project_id.clone(),
-            user_id: UserId::new("walker"),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
-            state: OperationState::Queued,
-            book_version: BOOK_VERSION,
-            request_id: "req-00000000-0000-4000-8000-000000000001".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-        },
-        steps,
-        map: ResourceMap::default(),
     }
 }
