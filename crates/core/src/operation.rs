@@ -297,6 +297,8 @@ pub enum MapKind {
     RecoveryPoint,
     /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
     BackendHost,
+    /// Source server → the compute host that it was last seen on; empty if it was on none.
+    ComputeHost,
 }
 
 impl MapKind {
@@ -308,6 +310,7 @@ impl MapKind {
             Self::Promoted => "promoted",
             Self::RecoveryPoint => "recovery_point",
             Self::BackendHost => "backend_host",
+            Self::ComputeHost => "compute_host",
         }
     }
 }
