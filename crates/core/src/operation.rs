@@ -194,6 +194,9 @@ pub struct Memo {
     /// How the resource was before the step touched it, where taking it back needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// The compute host that the server was last seen on; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The last status word that the cloud reported for the resource before the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,

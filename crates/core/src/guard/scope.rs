@@ -82,7 +82,11 @@ mod tests {
             token_project: "q",
             ..proved()
         };
-        assert!(absence_proves_nothing(&scope).unwrap().contains("project q"));
+        assert!(
+            absence_proves_nothing(&scope)
+                .unwrap()
+                .contains("project q")
+        );
     }
 
     #[test]

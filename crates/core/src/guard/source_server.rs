@@ -172,7 +172,10 @@ mod tests {
             ..server("SHUTOFF")
         };
         let why = kept(Some(judge(&locked)));
-        assert!(why.contains("(audit)") && why.contains("openstack server unlock"), "{why}");
+        assert!(
+            why.contains("(audit)") && why.contains("openstack server unlock"),
+            "{why}"
+        );
     }
 
     #[test]
@@ -227,9 +230,17 @@ mod tests {
             asked: Asked::ByHand,
             host: &host,
         };
-        kept(Some(verdict_source_server(&source, &server("SHUTOFF"), None)));
+        kept(Some(verdict_source_server(
+            &source,
+            &server("SHUTOFF"),
+            None,
+        )));
         let ill = server("ERROR");
-        kept(Some(verdict_source_server(&source, &server("SHUTOFF"), Some(&ill))));
+        kept(Some(verdict_source_server(
+            &source,
+            &server("SHUTOFF"),
+            Some(&ill),
+        )));
     }
 
     #[test]

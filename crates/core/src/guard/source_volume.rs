@@ -5,9 +5,7 @@ use super::{
     host::guest_may_still_write,
     keep,
     ownership::owned_by_another_project,
-    twin::{
-        copy_is_not_running, object_is_not_known, same_object_as_its_twin, twin_is_not_in_use,
-    },
+    twin::{copy_is_not_running, object_is_not_known, same_object_as_its_twin, twin_is_not_in_use},
     wait,
 };
 use crate::{group::ReplicationType, storage::BackendObject};
@@ -214,7 +212,9 @@ mod tests {
     fn a_volume_attached_elsewhere_is_kept() {
         assert!(kept(Some(judge(&attached("in-use", "other"), &twin()))).contains("server other"));
         let mut shared = attached("in-use", "old");
-        shared.attachments.extend(attached("in-use", "other").attachments);
+        shared
+            .attachments
+            .extend(attached("in-use", "other").attachments);
         assert!(kept(Some(judge(&shared, &twin()))).contains("server other"));
     }
 
@@ -225,7 +225,10 @@ mod tests {
             ..volume("awaiting-transfer")
         };
         let why = kept(Some(judge(&offered, &twin())));
-        assert!(why.contains("openstack volume transfer request delete t-1"), "{why}");
+        assert!(
+            why.contains("openstack volume transfer request delete t-1"),
+            "{why}"
+        );
         let silent = kept(Some(judge(&volume("awaiting-transfer"), &twin())));
         assert!(silent.contains("transfer request delete"), "{silent}");
     }
@@ -303,7 +306,10 @@ mod tests {
         let cure = Cure::DeleteStaleAttachments {
             attachments: vec!["a-old".into()],
         };
-        assert_eq!(judge(&attached("in-use", "old"), &twin()), Verdict::First(cure));
+        assert_eq!(
+            judge(&attached("in-use", "old"), &twin()),
+            Verdict::First(cure)
+        );
     }
 
     #[test]

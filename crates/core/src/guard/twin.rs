@@ -57,10 +57,7 @@ fn is_being_deleted(server: &SeenServer) -> bool {
 }
 
 /// Two volumes that nobody can tell apart might be one.
-pub(super) fn object_is_not_known(
-    object: Option<&BackendObject>,
-    twin: &Twin,
-) -> Option<Verdict> {
+pub(super) fn object_is_not_known(object: Option<&BackendObject>, twin: &Twin) -> Option<Verdict> {
     match (object, twin.object.as_ref()) {
         (_, None) => keep(
             "kept: the array does not know the object behind its copy; when the array answers for it, run cleanup again",
