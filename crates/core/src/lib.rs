@@ -31,4 +31,3 @@ pub mod runbook;
 pub mod schedule;
 pub mod site;
 pub mod storage;
-pub mod test_guard;

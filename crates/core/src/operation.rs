@@ -235,6 +235,9 @@ pub struct Memo {
     /// How the resource was before the step touched it, where taking it back needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// The compute host that the server was last seen on; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The last status word that the cloud reported for the resource before the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
@@ -347,6 +350,8 @@ pub enum MapKind {
     ReturnedVolume,
     /// Source server or volume → the protection group that it has become a member of since, by name.
     ProtectedBy,
+    /// Source server → the compute host that it was last seen on; empty if it was on none.
+    ComputeHost,
 }
 
 impl MapKind {
@@ -362,6 +367,7 @@ impl MapKind {
             Self::ReturnedServer => "returned_server",
             Self::ReturnedVolume => "returned_volume",
             Self::ProtectedBy => "protected_by",
+            Self::ComputeHost => "compute_host",
         }
     }
 }

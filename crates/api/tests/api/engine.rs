@@ -30,7 +30,13 @@ pub async fn claim(house: &House) -> Claim {
     let lease = std::time::Duration::from_secs(60);
     let claims = house
         .database
-        .claim(&EngineId::new("e"), FixedClock.now(), lease, BOOK_VERSION, 1)
+        .claim(
+            &EngineId::new("e"),
+            FixedClock.now(),
+            lease,
+            BOOK_VERSION,
+            1,
+        )
         .await
         .unwrap();
     claims.into_iter().next().unwrap()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 pub(super) use protector_core::mark::{OPERATION, SOURCE};
-use protector_core::{id::OperationId, test_guard::SeenMarks};
+use protector_core::{guard::SeenMarks, id::OperationId};
 
 /// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
 pub(super) fn mark(

@@ -10,7 +10,7 @@ use protector_core::{
     site::SiteScope,
     storage::{StorageDriver, StorageError},
 };
-use protector_openstack::cloud::Cloud;
+use protector_openstack::{cloud::Cloud, request_log::RequestLog};
 
 use crate::{
     action::{Actions, Cx, Draws, Patience, Progress, Stop},
@@ -18,14 +18,18 @@ use crate::{
     options::EngineOptions,
 };
 
+mod heir;
 mod imported_volume;
 mod key_pair;
 mod mark;
 mod power_state;
 mod reading;
+mod recorded;
 mod recovered_server;
 mod replication;
+mod scope;
 mod source_check;
+mod source_host;
 mod source_server;
 mod source_volume;
 mod switch;
@@ -145,12 +149,18 @@ impl CloudActions {
 impl Actions for CloudActions {
     async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let step = cx.step.action.clone();
-        self.run_step(&step, cx).await
+        let log = RequestLog::default();
+        let outcome = self.recorded_in(&log).run_step(&step, cx).await;
+        recorded::note(&mut cx.memo, &log);
+        outcome
     }
 
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let step = cx.step.action.clone();
-        self.undo_step(&step, cx).await
+        let log = RequestLog::default();
+        let outcome = self.recorded_in(&log).undo_step(&step, cx).await;
+        recorded::note(&mut cx.memo, &log);
+        outcome
     }
 
     fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {

@@ -2,13 +2,17 @@
 
 use protector_core::{
     fault::Code,
-    id::{RecoveryPointId, VolumeId},
+    id::{NetworkId, RecoveryPointId, VolumeId},
     journal::Effect,
     operation::MapKind,
     storage::{Replication, StorageError},
 };
 
-use super::{CloudActions, mark, storage_stop};
+use super::{
+    CloudActions, mark,
+    scope::{Absent, Eyes, believe_absence},
+    storage_stop,
+};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -185,7 +189,8 @@ impl CloudActions {
         Ok(managed_as)
     }
 
-    /// Bytes that the target's Cinder still knows as a volume are not pulled away from under it.
+    /// Bytes that the target's Cinder still knows as a volume are not pulled away from under it. Read as an administrator,
+    /// so that a volume that changed hands is seen too, and a 404 is believed only of the right cloud.
     async fn refuse_while_imported(
         &self,
         cx: &Cx<'_>,
@@ -194,9 +199,21 @@ impl CloudActions {
         let Some(id) = managed_as else {
             return Ok(());
         };
-        let target = self.target(cx).await?;
+        let target = self.target_admin(cx).await?;
         match super::reading::volume(&target, id).await? {
-            None => Ok(()),
+            None => {
+                let plan = cx.plan();
+                let network = plan.mappings.networks.values().next().map(NetworkId::new);
+                let project = &plan.target.project_id;
+                believe_absence(
+                    &target,
+                    Absent::Volume,
+                    Eyes::Admin,
+                    project,
+                    network.as_ref(),
+                )
+                .await
+            }
             Some(volume) => Err(Stop::last(
                 Code::Kept,
                 format!(

@@ -2,16 +2,16 @@
 
 use protector_core::{
     fault::Code,
-    guard::Verdict,
-    id::{OperationId, ServerId},
-    operation::MapKind,
-    test_guard::{TestCopy, verdict_test_server},
+    guard::{TestCopy, Verdict, verdict_test_server},
+    id::{NetworkId, OperationId, ServerId},
+    operation::{MapKind, OperationKind},
 };
-use protector_openstack::{compute::Server, status::ServerStatus};
+use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
     CloudActions, mark, reading,
-    source_server::{accepted_in_this_try, gone},
+    scope::{Absent, Eyes, believe_absence},
+    source_server::{accepted_in_this_try, not_for_this},
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -31,7 +31,7 @@ impl CloudActions {
             return Err(not_recorded(test, "server", original.as_str()));
         };
         let Some(server) = reading::server(&target, &ServerId::new(id)).await? else {
-            return gone(cx);
+            return test_copy_is_gone(cx, &target, Absent::Server).await;
         };
         if matches!(
             server.task_state.as_deref(),
@@ -40,7 +40,7 @@ impl CloudActions {
             return Ok(self.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
-            return Err(Stop::passing(format!(
+            return Err(Stop::came_back(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
                 reading::fault_text(&server)
@@ -48,7 +48,10 @@ impl CloudActions {
         }
         cx.memo.observed = Some(server.status.as_str().to_owned());
         judge(cx, test, original, &server)?;
-        self.keep_its_volumes(cx, &target, &server).await?;
+        let with_it = reading::seen_server(&server).volumes_that_go_with_it;
+        if !with_it.is_empty() {
+            return self.keep_volumes_of(cx, &target, &server.id, with_it).await;
+        }
         cx.intend().await?;
         let answer = match server.status {
             ServerStatus::SoftDeleted => target.compute().force_delete_server(&server.id).await,
@@ -82,7 +85,37 @@ fn judge(
         }
         Verdict::Wait { on } => Err(Stop::passing(on)),
         Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+        other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
+            Err(not_for_this("test copy of a server", &other))
+        }
     }
+}
+
+/// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this try
+/// did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+pub(super) async fn test_copy_is_gone(
+    cx: &Cx<'_>,
+    target: &Cloud,
+    absent: Absent,
+) -> Result<Progress, Stop> {
+    if !accepted_in_this_try(cx) {
+        let plan = cx.plan();
+        let network = plan.mappings.networks.values().next();
+        let network = network.map(|id| NetworkId::new(id.clone()));
+        let project = &plan.target.project_id;
+        believe_absence(target, absent, Eyes::Tenant, project, network.as_ref()).await?;
+    }
+    if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+        return Ok(Progress::done());
+    }
+    let what = match absent {
+        Absent::Server => "Server",
+        Absent::Volume => "Volume",
+    };
+    Err(Stop::last(
+        Code::AlreadyGone,
+        format!("{what} not found (404)"),
+    ))
 }
 
 /// A test failover that reached its purpose has recorded every copy: without an id nothing is deleted.

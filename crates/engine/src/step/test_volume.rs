@@ -3,22 +3,22 @@
 
 use protector_core::{
     fault::Code,
-    guard::Verdict,
+    guard::{TestCopy, Verdict, verdict_test_volume},
     id::{OperationId, VolumeId},
     operation::MapKind,
-    test_guard::{TestCopy, verdict_test_volume},
 };
 use protector_openstack::{cloud::Cloud, status::VolumeStatus, volume::Volume};
 
 use super::{
     CloudActions, mark, not_in_plan, reading,
-    source_server::accepted_in_this_try,
-    source_volume::{came_back, gone},
-    test_server::not_recorded,
+    scope::Absent,
+    source_server::{accepted_in_this_try, not_for_this},
+    source_volume::came_back,
+    test_server::{not_recorded, test_copy_is_gone},
 };
 use crate::{
     action::{Cx, Progress, Stop},
-    clouds::{found, stop},
+    clouds::found,
 };
 
 impl CloudActions {
@@ -34,7 +34,7 @@ impl CloudActions {
             return Err(not_recorded(test, "volume", original.as_str()));
         };
         let Some(volume) = reading::volume(&target, &VolumeId::new(id)).await? else {
-            return gone(cx);
+            return test_copy_is_gone(cx, &target, Absent::Volume).await;
         };
         if volume.status == VolumeStatus::Deleting {
             return Ok(self.look_again("volume status deleting"));
@@ -47,6 +47,9 @@ impl CloudActions {
             Verdict::Delete => {}
             Verdict::Wait { on } => return self.wait_for_detach(cx, on),
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
+                return Err(not_for_this("test copy of a volume", &other));
+            }
         }
         cx.fact(format!(
             "its marks said right before the deletion that {test} made it as the copy of {original}"
@@ -70,14 +73,7 @@ async fn judge(
         .volume(original.as_str())
         .ok_or_else(|| not_in_plan("volume", original.as_str()))?;
     let server = cx.mapped(MapKind::Server, member.server_id.as_str());
-    let snapshots: Vec<String> = target
-        .volume()
-        .snapshots(&volume.id)
-        .await
-        .map_err(stop)?
-        .into_iter()
-        .map(|snapshot| snapshot.id.to_string())
-        .collect();
+    let seen = reading::seen_volume_with_its_ties(target, volume).await?;
     let copy = TestCopy {
         test,
         plan,
@@ -87,8 +83,7 @@ async fn judge(
     Ok(verdict_test_volume(
         &copy,
         &mark::seen(&volume.metadata),
-        &reading::seen_volume(volume),
+        &seen,
         server.as_deref(),
-        &snapshots,
     ))
 }

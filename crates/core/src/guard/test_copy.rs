@@ -4,11 +4,14 @@
 //! A copy is no backup of anything, so none of them asks for a twin. What they hold back from is deleting something that
 //! is not the copy, or that somebody has come to rely on. Unknown means keep (invariant I13).
 
-use crate::{
-    guard::{SeenServer, SeenVolume, Verdict},
-    id::OperationId,
-    plan::Plan,
+use super::{
+    SeenServer, SeenVolume, Verdict, keep,
+    ownership::owned_by_another_project,
+    source_server::locked,
+    source_volume::{being_migrated, has_snapshots},
+    wait,
 };
+use crate::{id::OperationId, plan::Plan};
 
 /// What the record says of a copy that is about to be deleted.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,7 @@ pub struct SeenMarks {
 pub fn verdict_test_server(copy: &TestCopy<'_>, marks: &SeenMarks, seen: &SeenServer) -> Verdict {
     is_an_original(copy)
         .or_else(|| not_marked_as_this_copy(copy, marks))
-        .or_else(|| of_another_project(copy, seen.project_id.as_deref()))
+        .or_else(|| owned_by_another_project(project_of(copy), seen.project_id.as_deref()))
         .or_else(|| locked(seen))
         .or_else(|| server_in_an_unknown_status(seen))
         .unwrap_or(Verdict::Delete)
@@ -44,28 +47,27 @@ pub fn verdict_test_server(copy: &TestCopy<'_>, marks: &SeenMarks, seen: &SeenSe
 
 /// Whether a test failover's copy of a volume may be deleted.
 ///
-/// `server` is the id of the copy that it belongs to, where that is recorded; `snapshots` are the ids of its snapshots.
+/// `server` is the id of the copy that it belongs to, where that is recorded.
 pub fn verdict_test_volume(
     copy: &TestCopy<'_>,
     marks: &SeenMarks,
     seen: &SeenVolume,
     server: Option<&str>,
-    snapshots: &[String],
 ) -> Verdict {
     is_an_original(copy)
         .or_else(|| not_marked_as_this_copy(copy, marks))
-        .or_else(|| of_another_project(copy, seen.project_id.as_deref()))
+        .or_else(|| owned_by_another_project(project_of(copy), seen.project_id.as_deref()))
         .or_else(|| attached_to_another_server(seen, server))
         .or_else(|| in_a_volume_group(seen))
-        .or_else(|| migrating(seen))
-        .or_else(|| has_snapshots(snapshots))
+        .or_else(|| being_migrated(seen))
+        .or_else(|| has_snapshots(seen))
         .or_else(|| still_attached(seen))
         .or_else(|| volume_in_an_unknown_status(seen))
         .unwrap_or(Verdict::Delete)
 }
 
-fn keep(why: impl Into<String>) -> Option<Verdict> {
-    Some(Verdict::Keep { why: why.into() })
+fn project_of<'a>(copy: &TestCopy<'a>) -> &'a str {
+    copy.plan.target.project_id.as_str()
 }
 
 /// Production is never touched: an id that the plan protects is not a copy, whatever the record says.
@@ -98,31 +100,6 @@ fn not_marked_as_this_copy(copy: &TestCopy<'_>, marks: &SeenMarks) -> Option<Ver
     ))
 }
 
-fn of_another_project(copy: &TestCopy<'_>, seen: Option<&str>) -> Option<Verdict> {
-    let recorded = copy.plan.target.project_id.as_str();
-    match seen {
-        Some(owner) if owner == recorded => None,
-        Some(owner) => keep(format!(
-            "kept: it belongs to project {owner} now, not to {recorded}; whoever works there can delete it"
-        )),
-        None => keep("kept: its cloud does not say which project it belongs to"),
-    }
-}
-
-fn locked(seen: &SeenServer) -> Option<Verdict> {
-    if !seen.locked {
-        return None;
-    }
-    let reason = seen
-        .locked_reason
-        .as_deref()
-        .map(|reason| format!(" ({reason})"))
-        .unwrap_or_default();
-    keep(format!(
-        "kept: the server is locked{reason}; whoever locked it can run 'openstack server unlock', then run cleanup again"
-    ))
-}
-
 fn server_in_an_unknown_status(seen: &SeenServer) -> Option<Verdict> {
     const KNOWN: [&str; 10] = [
         "ACTIVE",
@@ -147,8 +124,9 @@ fn server_in_an_unknown_status(seen: &SeenServer) -> Option<Verdict> {
 
 fn attached_to_another_server(seen: &SeenVolume, server: Option<&str>) -> Option<Verdict> {
     let foreign = seen
-        .attached_to
+        .attachments
         .iter()
+        .map(|attachment| &attachment.server_id)
         .find(|id| Some(id.as_str()) != server)?;
     keep(format!(
         "kept: attached to server {foreign}, which the test failover did not make; detach it there if it is not \
@@ -163,37 +141,16 @@ fn in_a_volume_group(seen: &SeenVolume) -> Option<Verdict> {
     ))
 }
 
-fn migrating(seen: &SeenVolume) -> Option<Verdict> {
-    match seen.migration_status.as_deref() {
-        None | Some("success" | "error" | "none") => None,
-        Some(status) => keep(format!(
-            "kept: it is being migrated ({status}); run cleanup again when that has ended"
-        )),
-    }
-}
-
-/// A snapshot that somebody took is somebody's data.
-fn has_snapshots(snapshots: &[String]) -> Option<Verdict> {
-    if snapshots.is_empty() {
+fn still_attached(seen: &SeenVolume) -> Option<Verdict> {
+    if !matches!(seen.status.as_str(), "in-use" | "detaching" | "deleting") {
         return None;
     }
-    keep(format!(
-        "kept: it has snapshots ({}); delete them with 'openstack volume snapshot delete' if they are not needed, then \
-         run cleanup again",
-        snapshots.join(", ")
-    ))
-}
-
-fn still_attached(seen: &SeenVolume) -> Option<Verdict> {
-    let waiting = matches!(seen.status.as_str(), "in-use" | "detaching" | "deleting");
-    waiting.then(|| Verdict::Wait {
-        on: format!("volume status {}", seen.status),
-    })
+    wait(format!("volume status {}", seen.status))
 }
 
 fn volume_in_an_unknown_status(seen: &SeenVolume) -> Option<Verdict> {
     match seen.status.as_str() {
-        "available" if seen.attached_to.is_empty() => None,
+        "available" if seen.attachments.is_empty() => None,
         "available" => keep("kept: it says available but still lists an attachment"),
         "error" => None,
         "error_deleting" => keep(
@@ -209,6 +166,7 @@ mod tests {
     use super::*;
     use crate::{
         group::{ReplicationType, ResourceMappings},
+        guard::test_facts,
         id::{GroupId, ProjectId, SiteName},
         site::SiteScope,
     };
@@ -245,21 +203,15 @@ mod tests {
 
     fn server() -> SeenServer {
         SeenServer {
-            status: "ACTIVE".into(),
-            task_state: None,
             project_id: Some("project-site-b".into()),
-            locked: false,
-            locked_reason: None,
+            ..test_facts::server("ACTIVE")
         }
     }
 
     fn volume(status: &str) -> SeenVolume {
         SeenVolume {
-            status: status.into(),
             project_id: Some("project-site-b".into()),
-            attached_to: vec![],
-            group_id: None,
-            migration_status: None,
+            ..test_facts::volume(status)
         }
     }
 
@@ -274,7 +226,7 @@ mod tests {
         verdict_test_server(&copy, marks, seen)
     }
 
-    fn judge_volume(marks: &SeenMarks, seen: &SeenVolume, snapshots: &[String]) -> Verdict {
+    fn judge_volume(marks: &SeenMarks, seen: &SeenVolume) -> Verdict {
         let (plan, test) = (plan(), OperationId::new("op-test"));
         let copy = TestCopy {
             test: &test,
@@ -282,7 +234,7 @@ mod tests {
             original: "original",
             id: "copy",
         };
-        verdict_test_volume(&copy, marks, seen, Some("copy-server"), snapshots)
+        verdict_test_volume(&copy, marks, seen, Some("copy-server"))
     }
 
     #[track_caller]
@@ -303,7 +255,7 @@ mod tests {
             assert_eq!(judge_server(&plan(), &marks(), &seen), Verdict::Delete);
         }
         for status in ["available", "error"] {
-            let verdict = judge_volume(&marks(), &volume(status), &[]);
+            let verdict = judge_volume(&marks(), &volume(status));
             assert_eq!(verdict, Verdict::Delete);
         }
     }
@@ -323,7 +275,7 @@ mod tests {
         ];
         for marks in strangers {
             kept(judge_server(&plan(), &marks, &server()), "metadata");
-            kept(judge_volume(&marks, &volume("available"), &[]), "metadata");
+            kept(judge_volume(&marks, &volume("available")), "metadata");
         }
     }
 
@@ -348,7 +300,7 @@ mod tests {
                 project_id,
                 ..volume("available")
             };
-            kept(judge_volume(&marks(), &seen, &[]), "project");
+            kept(judge_volume(&marks(), &seen), "project");
         }
     }
 
@@ -365,29 +317,31 @@ mod tests {
     #[test]
     fn a_volume_on_somebodys_server_is_kept_and_one_on_its_own_is_waited_for() {
         let attached = |server: &str| SeenVolume {
-            attached_to: vec![server.into()],
+            attachments: test_facts::attached("in-use", server).attachments,
             ..volume("in-use")
         };
-        kept(judge_volume(&marks(), &attached("other"), &[]), "other");
-        let own = judge_volume(&marks(), &attached("copy-server"), &[]);
+        kept(judge_volume(&marks(), &attached("other")), "other");
+        let own = judge_volume(&marks(), &attached("copy-server"));
         assert!(matches!(own, Verdict::Wait { .. }));
     }
 
     #[test]
     fn a_volume_with_snapshots_in_a_group_or_in_migration_is_kept() {
-        let snapshots = ["snap-1".to_owned()];
-        let available = volume("available");
-        kept(judge_volume(&marks(), &available, &snapshots), "snap-1");
+        let photographed = SeenVolume {
+            snapshots: vec!["snap-1".to_owned()],
+            ..volume("available")
+        };
+        kept(judge_volume(&marks(), &photographed), "snap-1");
         let grouped = SeenVolume {
             group_id: Some("g".into()),
             ..volume("available")
         };
-        kept(judge_volume(&marks(), &grouped, &[]), "volume group g");
+        kept(judge_volume(&marks(), &grouped), "volume group g");
         let moving = SeenVolume {
             migration_status: Some("migrating".into()),
             ..volume("available")
         };
-        kept(judge_volume(&marks(), &moving, &[]), "migrated");
+        kept(judge_volume(&marks(), &moving), "migrated");
     }
 
     #[test]
@@ -397,8 +351,8 @@ mod tests {
             ..server()
         };
         kept(judge_server(&plan(), &marks(), &seen), "GLORIOUS");
-        kept(judge_volume(&marks(), &volume("glorious"), &[]), "glorious");
+        kept(judge_volume(&marks(), &volume("glorious")), "glorious");
         let stuck = volume("error_deleting");
-        kept(judge_volume(&marks(), &stuck, &[]), "--force");
+        kept(judge_volume(&marks(), &stuck), "--force");
     }
 }
