@@ -743,6 +743,7 @@ fn busy_progress() -> StepProgress {
         wake_at: Some(at(9)),
         note: Some("waits for the volume to be available".to_owned()),
         memo: Memo {
+            host: Some("compute-1".into()),
             intents: 2,
             undo_intents: 1,
             accepted_in_try: Some(1),
