@@ -19,7 +19,7 @@ use protector_core::{
         steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
-    runbook::{BOOK_VERSION, Verb, cleanup::cleanup_of, failover::planned_failover},
+    runbook::{BOOK_VERSION, Verb, cleanup::cleanup_of, failover::planned_move},
     site::SiteScope,
 };
 use protector_engine::{
@@ -197,7 +197,7 @@ impl Bed {
 
     /// Walks the failover without its deletions.
     async fn switch(&mut self, plan: Plan, now: DateTime<Utc>) {
-        let steps = planned_failover(&plan).into_steps().unwrap();
+        let steps = planned_move(&plan).into_steps().unwrap();
         let (deletions, steps): (Vec<_>, Vec<_>) = steps
             .into_iter()
             .partition(|step| step.verb == Verb::Attempt);
