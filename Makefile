@@ -60,6 +60,10 @@ test: tools test-services test-client ## All tests
 test-services: tools
 	$(CARGO) nextest run --workspace --locked
 
+.PHONY: soak
+soak: tools ## The long tests: many pairs of faults, 500 VMs with 2,000 volumes on a bad day, a large operation in the database
+	$(CARGO) nextest run --workspace --locked --run-ignored only --success-output final -E 'test(/^soak_/)'
+
 .PHONY: lint-client
 lint-client: $(VENV)/.installed ## Lint and type-check the client
 	cd client && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy protectorclient

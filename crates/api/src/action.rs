@@ -8,21 +8,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use protector_core::id::ProjectId;
+use protector_core::{id::ProjectId, operation::OperationRecord};
 use protector_oslo::policy::{RuleName, rules};
+use protector_store::StoredGroup;
 
 use crate::{
     app::{
         App,
-        operation::{Asker, start_failover},
+        failover::Move,
+        operation::{Asker, start_move},
+        replicate::start_replication,
+        test_failover::{start_test_cleanup, start_test_failover},
     },
     caller::Caller,
     error::{ApiError, ApiResult, Kind},
     extract::{Body, Path},
     request::RequestContext,
-    wire::operation::{
-        Action, Failover, FailoverKind, OperationAnswer, OperationDetail, OperationView,
-    },
+    wire::operation::{Action, FailoverKind, OperationAnswer, OperationDetail, OperationView},
 };
 
 fn rule(action: &Action) -> RuleName {
@@ -35,19 +37,30 @@ fn rule(action: &Action) -> RuleName {
     }
 }
 
-fn implemented(action: Action) -> ApiResult<Failover> {
-    let name = match action {
-        Action::Failover(request) if request.kind == FailoverKind::Planned => return Ok(request),
-        Action::Failover(_) => "An unplanned failover",
-        Action::Failback(_) => "failback",
-        Action::TestFailover(_) => "test_failover",
-        Action::TestCleanup(_) => "test_cleanup",
-        Action::Sync(_) => "sync",
-    };
-    Err(ApiError::new(
+fn unplanned_is_not_in_this_release() -> ApiError {
+    ApiError::new(
         Kind::NotImplemented,
-        format!("{name} is not in this release; failover of type planned is."),
-    ))
+        "An unplanned failover is not in this release; failover of type planned, failback, test_failover, test_cleanup and sync are.",
+    )
+}
+
+async fn start(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    action: Action,
+) -> ApiResult<OperationRecord> {
+    match action {
+        Action::Failover(request) if request.kind == FailoverKind::Planned => {
+            let asked = Move::failover(request, app.settings.retain_source_volumes);
+            start_move(app, asker, stored, &asked).await
+        }
+        Action::Failover(_) => Err(unplanned_is_not_in_this_release()),
+        Action::Failback(request) => start_move(app, asker, stored, &Move::failback(request)).await,
+        Action::TestFailover(request) => start_test_failover(app, asker, stored, &request).await,
+        Action::TestCleanup(request) => start_test_cleanup(app, asker, stored, &request).await,
+        Action::Sync(_) => start_replication(app, asker, stored).await,
+    }
 }
 
 /// Starts an operation on a group. The body has exactly one key, the action's name.
@@ -55,8 +68,9 @@ fn implemented(action: Action) -> ApiResult<Failover> {
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
     request_body = Action,
     responses((status = 202, body = OperationAnswer, headers(("Location" = String, description = "The operation"))),
-        (status = 400, description = "A network without a mapping"),
-        (status = 409, description = "The group's status, an operation under way, no members, no policy, or the other site is unreachable"),
+        (status = 400, description = "A network without a mapping, or an operation that is not a test failover of the group"),
+        (status = 404, description = "No such group, or no such test operation, in the project"),
+        (status = 409, description = "The group's status, an operation under way, a test failover that is up, starting or cleaned up, no members, no policy, or the other site is unreachable"),
         (status = 501, description = "Not in this release")))]
 pub async fn act(
     State(app): State<Arc<App>>,
@@ -68,15 +82,14 @@ pub async fn act(
     let stored = app
         .group_for(&caller, &project, &group, rule(&action))
         .await?;
-    let failover = implemented(action)?;
     let asker = Asker {
         caller: &caller,
         request: &request,
     };
-    let record = start_failover(&app, asker, &stored, &failover).await?;
+    let record = start(&app, asker, &stored, action).await?;
     let location = format!("/v1/{project}/operations/{}", record.operation.id);
     let answer = OperationAnswer {
-        operation: OperationView::of(&record, OperationDetail::Record),
+        operation: OperationView::of(&app.settings.site_name, &record, OperationDetail::Record),
     };
     Ok((
         StatusCode::ACCEPTED,

@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use protector_core::{
     id::{ProjectId, ServerId, SiteName, VolumeId},
     member::{Flavor, KeyPair, Nic, UserData},
+    orphan::Held,
+    runbook::resource::ResourceKind,
     site::{Site, SiteScope},
 };
 use secrecy::SecretString;
@@ -157,6 +159,44 @@ pub struct SiteInspection {
     pub image: ServiceFinding,
 }
 
+/// A resource that records name, and that a cloud is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Its id.
+    pub id: String,
+}
+
+/// What a cloud holds in a tenant's project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// All servers and volumes.
+    pub held: Vec<Held>,
+    /// The project's quota, where the cloud shows it.
+    pub quota: Option<ProjectQuota>,
+}
+
+/// A project's quota of what operations leave behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProjectQuota {
+    /// Servers.
+    pub instances: QuotaShare,
+    /// Volumes.
+    pub volumes: QuotaShare,
+    /// GiB of volumes.
+    pub gigabytes: QuotaShare,
+}
+
+/// What is used of one quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaShare {
+    /// In use.
+    pub used: i64,
+    /// The most; -1 for no limit.
+    pub limit: i64,
+}
+
 /// The clouds of the registered sites.
 #[async_trait]
 pub trait Clouds: Send + Sync {
@@ -173,6 +213,13 @@ pub trait Clouds: Send + Sync {
         scope: &SiteScope,
         volume: &VolumeId,
     ) -> Result<Option<FoundVolume>, CloudError>;
+
+    /// All servers and volumes of a tenant's project. One of `expected` that is not in the answer is gone.
+    async fn holdings(
+        &self,
+        scope: &SiteScope,
+        expected: &[Expected],
+    ) -> Result<Holdings, CloudError>;
 
     /// The key pair `name` of the user who owns `token`, a token of that site's Keystone.
     async fn key_pair(

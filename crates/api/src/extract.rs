@@ -133,15 +133,53 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        axum::extract::Query::<T>::try_from_uri(&parts.uri)
-            .map(|query| Self(query.0))
-            .map_err(|rejection| {
-                let cause = rejection
-                    .source()
-                    .map_or_else(|| rejection.to_string(), ToString::to_string);
-                ApiError::bad_request(format!("Invalid query string: {cause}."))
-            })
+        from_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+fn from_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let reader = serde_urlencoded::Deserializer::new(pairs);
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        let path = error.path().to_string();
+        wrong_query(query, &path, &error.inner().to_string())
+    })
+}
+
+/// serde's words for a wrong parameter, turned into what was given and what is allowed.
+fn wrong_query(query: &str, name: &str, said: &str) -> ApiError {
+    if let Some(rest) = said.strip_prefix("unknown field ") {
+        return ApiError::bad_request(format!("Invalid query string: unknown parameter {rest}."));
+    }
+    if let Some(rest) = said.strip_prefix("duplicate field ") {
+        return ApiError::bad_request(format!("Invalid query string: {rest} is given twice."));
+    }
+    if name == "." {
+        return ApiError::bad_request(format!("Invalid query string: {said}."));
+    }
+    let given = form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default();
+    ApiError::bad_request(format!("{name}: {}, not '{given}'.", allowed(said)))
+}
+
+/// What a parameter may be, told from serde's and the standard library's refusal of what it was.
+fn allowed(said: &str) -> String {
+    if let Some((_, words)) = said.split_once(", expected ") {
+        let words = words.trim_start_matches("one of ").replace('`', "'");
+        return format!("must be one of {words}");
+    }
+    if said.contains("`true` or `false`") {
+        return "must be 'true' or 'false'".to_owned();
+    }
+    let is_number = ["digit", "integer", "number too"]
+        .iter()
+        .any(|word| said.contains(word));
+    if is_number {
+        return format!("must be a whole number from 0 to {}", u32::MAX);
+    }
+    said.to_owned()
 }
 
 /// The variable parts of the path.
@@ -217,5 +255,64 @@ mod tests {
         let said = refusal("{\"site\": {\"name\": \"a\", \"nmae\": 1}}");
         assert!(said.contains("nmae"), "{said}");
         assert!(refusal("{\"sight\": {}}").contains("sight"));
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    #[allow(dead_code, reason = "only its shape is of interest")]
+    struct Asked {
+        limit: Option<u32>,
+        detail: bool,
+        colour: Option<Colour>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Colour {
+        Red,
+        Blue,
+        Green,
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named_with_what_it_may_be() {
+        for (query, says) in [
+            (
+                "limit=ten",
+                "limit: must be a whole number from 0 to 4294967295, not 'ten'.",
+            ),
+            (
+                "limit=-1",
+                "limit: must be a whole number from 0 to 4294967295, not '-1'.",
+            ),
+            (
+                "limit=99999999999",
+                "limit: must be a whole number from 0 to 4294967295, not '99999999999'.",
+            ),
+            (
+                "limit=",
+                "limit: must be a whole number from 0 to 4294967295, not ''.",
+            ),
+            (
+                "detail=yes%20please",
+                "detail: must be 'true' or 'false', not 'yes please'.",
+            ),
+            (
+                "colour=pink",
+                "colour: must be one of 'red', 'blue', 'green', not 'pink'.",
+            ),
+            (
+                "size=3",
+                "Invalid query string: unknown parameter `size`, expected one of `limit`, `detail`, `colour`.",
+            ),
+            (
+                "limit=1&limit=2",
+                "Invalid query string: `limit` is given twice.",
+            ),
+        ] {
+            let error = from_query::<Asked>(query).unwrap_err();
+            assert_eq!(error.message(), says, "{query}");
+        }
+        assert_eq!(from_query::<Asked>("limit=7").unwrap().limit, Some(7));
     }
 }

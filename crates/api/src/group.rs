@@ -193,6 +193,7 @@ pub async fn delete(
         .await?;
     app_group::refuse_delete(&stored.group)?;
     app.refuse_while_operated(&stored.group).await?;
+    app.refuse_while_tested(&stored.group).await?;
     sync::withdraw(&app, &stored.group).await?;
     app.database.group_delete(&stored.group.id).await?;
     tracing::info!(group = %stored.group.id, "protection group deleted");

@@ -9,21 +9,28 @@ use axum::{
     Json,
     extract::{FromRequestParts, State},
 };
+use chrono::Duration;
 use http::{StatusCode, request::Parts};
-use protector_core::id::ProjectId;
+use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{MetadataDocument, StoreError};
+use protector_store::{MetadataDocument, Reservation, StoreError};
 
 use crate::{
     app::App,
     caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path},
-    wire::metadata::{KeptMetadata, MetadataAnswer, NewMetadata, PushMetadata},
+    wire::metadata::{
+        KeptMetadata, MetadataAnswer, NewMetadata, PushMetadata, ReservationAnswer,
+        ReservationView, ReserveGroup,
+    },
 };
 
 /// The largest metadata that is read: some 20,000 members.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// How long a group is held still for the other site: from its asking to the arrival of what it then records.
+const HELD_FOR: Duration = Duration::minutes(1);
 
 /// A caller who may push metadata. Settled before the body is read, which may be much larger than a tenant's.
 pub struct PeerCaller;
@@ -95,7 +102,7 @@ fn refuse_mismatch(
 /// Forgets a group that was deleted on the other site. Not known here: fine.
 #[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}/metadata", operation_id = "metadata_withdraw", tag = "metadata",
     params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id")),
-    responses((status = 204, description = "The group is not known here any more"), (status = 409, description = "An operation moves the group")))]
+    responses((status = 204, description = "The group is not known here any more"), (status = 409, description = "An operation moves the group, or the copies of a test failover of it are up")))]
 pub async fn withdraw(
     State(app): State<Arc<App>>,
     _: PeerCaller,
@@ -108,7 +115,51 @@ pub async fn withdraw(
     if stored.group.id.as_str() != group {
         return Ok(StatusCode::NO_CONTENT);
     }
+    app.refuse_while_tested(&stored.group).await?;
     app.database.group_delete(&stored.group.id).await?;
     tracing::info!(group, "group forgotten, it was deleted on the other site");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Holds a group still for the other site, which is about to move it. It ends by itself after a minute, and with the
+/// next metadata from there.
+#[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}", operation_id = "metadata_reserve", tag = "metadata",
+    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), ("site" = String, Path, description = "The name of the site that asks")),
+    request_body = ReserveGroup,
+    responses((status = 200, body = ReservationAnswer), (status = 409, description = "Another version is kept here, or an operation moves the group, or is about to")))]
+pub async fn reserve(
+    State(app): State<Arc<App>>,
+    _: PeerCaller,
+    Path((project, group, site)): Path<(ProjectId, String, String)>,
+    Body(body): Body<ReserveGroup>,
+) -> ApiResult<Json<ReservationAnswer>> {
+    let now = app.clock.now();
+    let wanted = Reservation {
+        local_project: project,
+        group_id: GroupId::new(group),
+        version: body.reservation.version,
+        by_site: SiteName::new(site),
+        until: now + HELD_FOR,
+    };
+    app.database.group_reserve(&wanted, now).await?;
+    Ok(Json(ReservationAnswer {
+        reservation: ReservationView {
+            until: wanted.until.into(),
+        },
+    }))
+}
+
+/// Gives a reservation back. None there: fine.
+#[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}", operation_id = "metadata_release", tag = "metadata",
+    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), ("site" = String, Path, description = "The name of the site that gives it back")),
+    responses((status = 204, description = "That site holds no reservation any more")))]
+pub async fn release(
+    State(app): State<Arc<App>>,
+    _: PeerCaller,
+    Path((project, group, site)): Path<(ProjectId, String, String)>,
+) -> ApiResult<StatusCode> {
+    app.database
+        .group_release(&project, &GroupId::new(group), &SiteName::new(site))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

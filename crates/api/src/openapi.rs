@@ -70,6 +70,7 @@ const TAGS: &[(&str, &str)] = &[
     ("actions", "What can be done with a group."),
     ("metadata", "A group's metadata on both sites."),
     ("operations", "What was done, step by step."),
+    ("orphans", "What earlier operations left on the sites."),
 ];
 
 /// This document. No token is needed.

@@ -20,9 +20,10 @@ use secrecy::SecretString;
 
 use crate::{
     clouds::{
-        CloudError, Clouds, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        ServiceFinding, SiteInspection,
+        CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
+        Holdings, ServiceFinding, SiteInspection,
     },
+    holdings,
     site_sessions::{SiteSessions, told},
 };
 
@@ -108,6 +109,14 @@ impl Clouds for OpenStackClouds {
             multiattach: volume.multiattach,
             metadata: volume.metadata,
         }))
+    }
+
+    async fn holdings(
+        &self,
+        scope: &SiteScope,
+        expected: &[Expected],
+    ) -> Result<Holdings, CloudError> {
+        holdings::read(&self.tenant(scope).await?, scope, expected).await
     }
 
     async fn key_pair(

@@ -18,7 +18,7 @@ use crate::{
     clouds::CloudError,
     peer::{Peer, PeerError},
     site_sessions::{SiteSessions, told},
-    wire::metadata::{MetadataAnswer, NewMetadata, PushMetadata},
+    wire::metadata::{MetadataAnswer, NewMetadata, NewReservation, PushMetadata, ReserveGroup},
 };
 
 /// How long the other site may take to show that it is there. A tenant waits for this.
@@ -78,6 +78,10 @@ fn metadata_path(scope: &SiteScope, group: &GroupId) -> String {
         "/v1/{}/protection-groups/{group}/metadata",
         scope.project_id
     )
+}
+
+fn reservation_path(scope: &SiteScope, group: &GroupId, by_site: &SiteName) -> String {
+    format!("{}/reservations/{by_site}", metadata_path(scope, group))
 }
 
 #[derive(Deserialize)]
@@ -140,6 +144,44 @@ impl Peer for OpenStackPeer {
                 .map_err(|error| said(site, &error))
         };
         self.within(site, PUSH_PATIENCE, work).await
+    }
+
+    async fn reserve(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        version: u64,
+        by_site: &SiteName,
+    ) -> Result<(), PeerError> {
+        let site = &scope.site;
+        let body = ReserveGroup {
+            reservation: NewReservation { version },
+        };
+        let work = async {
+            let cloud = self.admin(site).await?;
+            let path = reservation_path(scope, group, by_site);
+            let answer: Result<Value, _> = cloud.protector().put_json(&path, &body).await;
+            answer.map(drop).map_err(|error| said(site, &error))
+        };
+        self.within(site, PATIENCE, work).await
+    }
+
+    async fn release(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        by_site: &SiteName,
+    ) -> Result<(), PeerError> {
+        let site = &scope.site;
+        let work = async {
+            let cloud = self.admin(site).await?;
+            let path = reservation_path(scope, group, by_site);
+            match cloud.protector().delete(&path).await {
+                Err(error) if error.class() != ErrorClass::NotFound => Err(said(site, &error)),
+                _ => Ok(()),
+            }
+        };
+        self.within(site, PATIENCE, work).await
     }
 
     async fn withdraw(&self, scope: &SiteScope, group: &GroupId) -> Result<(), PeerError> {

@@ -20,16 +20,18 @@ use protector_store::{
 use crate::{
     app::{
         App,
-        operation::{Asker, start_cleanup},
+        cleanup::{preview_cleanup, start_cleanup},
+        operation::Asker,
     },
     caller::Caller,
-    error::ApiResult,
+    error::{ApiError, ApiResult, Kind},
     extract::{Body, Path, Query},
     request::RequestContext,
     wire::{
+        cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
-            CleanupAnswer, CleanupRequest, DetailQuery, OperationAnswer, OperationDetail,
-            OperationQuery, OperationView, OperationsAnswer, StatusWord, TypeWord,
+            DetailQuery, OperationAnswer, OperationDetail, OperationQuery, OperationView,
+            OperationsAnswer, StatusWord, TypeWord,
         },
         page::{self, SortDir, next_link},
     },
@@ -38,7 +40,8 @@ use crate::{
 /// Lists the project's operations.
 #[utoipa::path(get, path = "/v1/{project_id}/operations", operation_id = "operation_list", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), OperationQuery),
-    responses((status = 200, body = OperationsAnswer)))]
+    responses((status = 200, body = OperationsAnswer),
+        (status = 404, description = "No such protection group, and no operation of one")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -48,16 +51,17 @@ pub async fn list(
 ) -> ApiResult<Json<OperationsAnswer>> {
     caller.must_own(&project)?;
     app.enforce(rules::OPERATIONS_INDEX, &caller, &caller.own_project())?;
-    let group_id = match &query.protection_group {
-        Some(name) => Some(group_id(&app, &project, name).await?),
-        None => None,
+    let groups = match &query.protection_group {
+        Some(name) => operated_groups(&app, &project, name).await?,
+        None => Vec::new(),
     };
     let filter = OperationFilter {
         project_id: Some(project),
-        group_id,
+        groups,
         kind: query.operation_type.map(kind),
         states: query.status.map(states).unwrap_or_default(),
         parent_id: None,
+        with_leftovers: query.leftovers,
     };
     let page = Page {
         limit: page::limit(query.limit, app.settings.max_limit)? as u64,
@@ -75,18 +79,33 @@ pub async fn list(
         operations: listed
             .items
             .iter()
-            .map(|record| OperationView::of(record, OperationDetail::Record))
+            .map(|record| {
+                OperationView::of(&app.settings.site_name, record, OperationDetail::Record)
+            })
             .collect(),
     }))
 }
 
-/// The id of the group that a query names. Operations outlive their groups, so an unknown name may be an old id.
-async fn group_id(app: &App, project: &ProjectId, name: &str) -> ApiResult<GroupId> {
+/// The groups that a query names: the project's group of that name or id, or, since operations outlive their groups,
+/// those that its operations were about.
+pub(crate) async fn operated_groups(
+    app: &App,
+    project: &ProjectId,
+    name: &str,
+) -> ApiResult<Vec<GroupId>> {
     match app.database.group_show(project, name).await {
-        Ok(stored) => Ok(stored.group.id),
-        Err(StoreError::NotFound { .. }) => Ok(name.into()),
-        Err(error) => Err(error.into()),
+        Ok(stored) => return Ok(vec![stored.group.id]),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    let groups = app.database.operation_groups(project, name).await?;
+    if groups.is_empty() {
+        return Err(ApiError::new(
+            Kind::NotFound,
+            format!("No protection group or operation of one is named {name}."),
+        ));
+    }
+    Ok(groups)
 }
 
 fn kind(word: TypeWord) -> OperationKind {
@@ -96,13 +115,19 @@ fn kind(word: TypeWord) -> OperationKind {
         TypeWord::TestFailover => OperationKind::TestFailover,
         TypeWord::TestCleanup => OperationKind::TestCleanup,
         TypeWord::Cleanup => OperationKind::Cleanup,
+        TypeWord::Sync => OperationKind::Sync,
     }
 }
 
 fn states(word: StatusWord) -> Vec<OperationState> {
     match word {
         StatusWord::Pending => vec![OperationState::Queued],
-        StatusWord::Running => vec![OperationState::Running, OperationState::Unwinding],
+        StatusWord::Running => vec![
+            OperationState::Queued,
+            OperationState::Running,
+            OperationState::Unwinding,
+            OperationState::AwaitingCleanup,
+        ],
         StatusWord::Completed => vec![OperationState::Completed],
         StatusWord::Failed => vec![OperationState::Failed],
     }
@@ -142,7 +167,7 @@ pub async fn show(
         OperationDetail::Record
     };
     Ok(Json(OperationAnswer {
-        operation: OperationView::of(&record, detail),
+        operation: OperationView::of(&app.settings.site_name, &record, detail),
     }))
 }
 
@@ -151,7 +176,8 @@ pub async fn show(
     params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id")),
     request_body = CleanupRequest,
     responses((status = 202, body = CleanupAnswer, headers(("Location" = String, description = "The cleanup operation"))),
-        (status = 200, body = CleanupAnswer, description = "Nothing is left"),
+        (status = 200, body = CleanupAnswer, description = "A dry run, or nothing is left"),
+        (status = 400, description = "A resource that the operation did not leave"),
         (status = 404, description = "No such operation in the project"),
         (status = 409, description = "It has not ended, is being cleaned up, or the other site is unreachable")))]
 pub async fn cleanup(
@@ -159,26 +185,28 @@ pub async fn cleanup(
     caller: Caller,
     Extension(request): Extension<RequestContext>,
     Path((project, operation)): Path<(ProjectId, String)>,
-    _body: Body<CleanupRequest>,
+    Body(body): Body<CleanupRequest>,
 ) -> ApiResult<Response> {
     let rule = rules::OPERATIONS_CLEANUP;
     let parent = operation_for(&app, &caller, &project, operation, rule).await?;
+    let options = body.cleanup;
+    let resources = options.resources.as_deref();
+    if options.dry_run {
+        let view = preview_cleanup(&app, &parent, resources).await?;
+        return Ok(nothing_started(view));
+    }
     let asker = Asker {
         caller: &caller,
         request: &request,
     };
-    let cleanup = start_cleanup(&app, asker, &parent).await?;
+    let cleanup = start_cleanup(&app, asker, &parent, resources).await?;
     let Some(record) = cleanup.record else {
-        return Ok(Json(CleanupAnswer {
-            operation: None,
-            cleanup: cleanup.view,
-        })
-        .into_response());
+        return Ok(nothing_started(cleanup.view));
     };
     let location = format!("/v1/{project}/operations/{}", record.operation.id);
     let view = OperationView {
         cleanup: Some(cleanup.view.clone()),
-        ..OperationView::of(&record, OperationDetail::Record)
+        ..OperationView::of(&app.settings.site_name, &record, OperationDetail::Record)
     };
     let answer = CleanupAnswer {
         operation: Some(view),
@@ -190,4 +218,12 @@ pub async fn cleanup(
         Json(answer),
     )
         .into_response())
+}
+
+fn nothing_started(cleanup: CleanupView) -> Response {
+    Json(CleanupAnswer {
+        operation: None,
+        cleanup,
+    })
+    .into_response()
 }

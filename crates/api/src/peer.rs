@@ -46,6 +46,24 @@ pub trait Peer: Send + Sync {
         metadata: &NewMetadata,
     ) -> Result<u64, PeerError>;
 
+    /// Asks it to hold a group still, which is about to be moved from `by_site` at `version`. It refuses when it moves
+    /// the group itself, is about to, or has another version of it.
+    async fn reserve(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        version: u64,
+        by_site: &SiteName,
+    ) -> Result<(), PeerError>;
+
+    /// Gives that reservation back.
+    async fn release(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        by_site: &SiteName,
+    ) -> Result<(), PeerError>;
+
     /// Says that a group is deleted. Not known there: fine.
     async fn withdraw(&self, scope: &SiteScope, group: &GroupId) -> Result<(), PeerError>;
 }

@@ -19,8 +19,8 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata, openapi, operation, policy, request, resource_mapping, site,
-    sync, tenant_mapping, version,
+    group, health, member, metadata, openapi, operation, orphan, policy, request, resource_mapping,
+    site, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -54,9 +54,11 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             routes!(metadata::receive, metadata::withdraw)
                 .layer(DefaultBodyLimit::max(metadata::MAX_BODY_BYTES)),
         )
+        .routes(routes!(metadata::reserve, metadata::release))
         .routes(routes!(operation::list))
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))
+        .routes(routes!(orphan::list))
 }
 
 /// The service: serve it with `axum::serve`.

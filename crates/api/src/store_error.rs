@@ -27,6 +27,9 @@ impl From<StoreError> for ApiError {
             StoreError::GroupChanged { .. } | StoreError::StaleMetadata { .. } => {
                 Self::conflict(format!("{text}."))
             }
+            StoreError::Reserved { by_site, .. } => Self::conflict(format!(
+                "The protection group is being moved from {by_site} at this moment; 'openstack dr operation list' there shows by what. Try again in a minute."
+            )),
             StoreError::BadDocument(why) => Self::bad_request(format!("metadata.document: {why}.")),
             StoreError::MarkerNotFound(marker) => Self::bad_request(format!(
                 "marker: no entry of this list has the id {marker}."

@@ -10,6 +10,13 @@
     reason = "these are tests"
 )]
 
+mod clones;
+
+pub use clones::{
+    a_clone_leaves_source_and_replication_alone, cloning_again_finds_the_clone,
+    releasing_keeps_the_objects_and_drops_the_point, releasing_keeps_what_other_operations_use,
+};
+
 use async_trait::async_trait;
 use protector_core::{
     id::{GroupId, OperationId, RecoveryPointId, VolumeId},
@@ -72,6 +79,10 @@ pub async fn all(fixture: &dyn Fixture) {
     discarding_leaves_foreign_objects_alone(fixture).await;
     discarding_an_object_under_another_name_is_refused(fixture).await;
     promoting_after_discarding_makes_it_again(fixture).await;
+    a_clone_leaves_source_and_replication_alone(fixture).await;
+    cloning_again_finds_the_clone(fixture).await;
+    releasing_keeps_the_objects_and_drops_the_point(fixture).await;
+    releasing_keeps_what_other_operations_use(fixture).await;
     an_identity_stays_and_is_of_one_object(fixture).await;
     only_volumes_on_the_array_are_held(fixture).await;
     unknown_arrays_are_refused(fixture).await;
@@ -437,6 +448,7 @@ pub async fn ids_that_lead_elsewhere_are_refused(fixture: &dyn Fixture) {
         refused_message(case.discard(&volume, Some(&bad)).await);
         let operation = OperationId::new(unsafe_id);
         refused_calls(driver, &case.replication, &point, &volume, &operation).await;
+        refused_message(driver.release(&case.replication, &operation).await);
         let bad_point = RecoveryPointId::new(unsafe_id);
         refused_message(case.promote(&bad_point, &volume).await);
         let bad_group = Replication {
@@ -444,6 +456,7 @@ pub async fn ids_that_lead_elsewhere_are_refused(fixture: &dyn Fixture) {
             ..case.replication.clone()
         };
         refused_message(driver.recovery_points(&bad_group).await);
+        refused_message(driver.release(&bad_group, &case.operation).await);
         let promoted = driver.promote(&bad_group, &point, &volume, &case.operation);
         refused_message(promoted.await);
     }
@@ -461,6 +474,10 @@ async fn refused_calls(
     let promoted = driver.promote(replication, point, volume, operation);
     refused_message(promoted.await);
     let discarded = driver.discard_promoted(replication, volume, operation, None);
+    refused_message(discarded.await);
+    let cloned = driver.clone_point(replication, point, volume, operation);
+    refused_message(cloned.await);
+    let discarded = driver.discard_clone(replication, volume, operation, None);
     refused_message(discarded.await);
 }
 

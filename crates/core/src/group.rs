@@ -89,16 +89,26 @@ const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
     ),
     (
         GroupStatus::Active,
-        OperationKind::TestCleanup,
+        OperationKind::Sync,
         GroupStatus::Active,
+    ),
+    (
+        GroupStatus::FailedOver,
+        OperationKind::Sync,
+        GroupStatus::FailedOver,
+    ),
+    (
+        GroupStatus::FailedOverPartial,
+        OperationKind::Sync,
+        GroupStatus::FailedOverPartial,
     ),
 ];
 
 /// The status of a group while `kind` runs, or `None` if `kind` may not start in `status`.
 ///
-/// Cleanup touches leftovers only and may run in any status; it leaves the status as it is.
+/// Cleanup touches leftovers only, test cleanup copies only; they may run in any status and leave it as it is.
 pub fn status_while(status: GroupStatus, kind: OperationKind) -> Option<GroupStatus> {
-    if kind == OperationKind::Cleanup {
+    if matches!(kind, OperationKind::Cleanup | OperationKind::TestCleanup) {
         return Some(status);
     }
     STARTS
@@ -147,18 +157,26 @@ pub struct ResourceMappings {
 }
 
 impl ResourceMappings {
-    /// The same mappings read from the secondary towards the primary.
+    /// The same mappings read from the secondary towards the primary. What two of the primary's became one has no way
+    /// back, and is left out: an operation that needs it asks for it.
     pub fn reversed(&self) -> Self {
-        let turn = |map: &BTreeMap<String, String>| {
-            map.iter()
-                .map(|(primary, secondary)| (secondary.clone(), primary.clone()))
-                .collect()
-        };
         Self {
-            networks: turn(&self.networks),
-            flavors: turn(&self.flavors),
+            networks: reversed(&self.networks),
+            flavors: reversed(&self.flavors),
         }
     }
+}
+
+fn reversed(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut back: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for (primary, secondary) in map {
+        back.entry(secondary.clone())
+            .and_modify(|ambiguous| *ambiguous = None)
+            .or_insert_with(|| Some(primary.clone()));
+    }
+    back.into_iter()
+        .filter_map(|(secondary, primary)| Some((secondary, primary?)))
+        .collect()
 }
 
 /// A protection group.
@@ -215,6 +233,15 @@ impl Group {
         }
     }
 
+    /// The status of the group while nothing is under way and nothing is wrong with it.
+    pub fn status_at_rest(&self) -> GroupStatus {
+        if self.current_primary_site == self.primary.site {
+            GroupStatus::Active
+        } else {
+            GroupStatus::FailedOver
+        }
+    }
+
     /// The tenant's project on `site`, if the group lives there.
     pub fn project_on(&self, site: &SiteName) -> Option<&ProjectId> {
         [&self.primary, &self.secondary]
@@ -265,8 +292,18 @@ mod tests {
     #[test]
     fn cleanup_never_changes_a_group() {
         for status in GroupStatus::ALL {
-            assert_eq!(status_while(status, OperationKind::Cleanup), Some(status));
+            for kind in [OperationKind::Cleanup, OperationKind::TestCleanup] {
+                assert_eq!(status_while(status, kind), Some(status));
+            }
         }
+    }
+
+    #[test]
+    fn a_test_failover_starts_from_active_and_leaves_the_group_there() {
+        let kind = OperationKind::TestFailover;
+        assert_eq!(start_statuses(kind), vec![GroupStatus::Active]);
+        let during = status_while(GroupStatus::Active, kind);
+        assert_eq!(during, Some(GroupStatus::Active));
     }
 
     #[test]
@@ -277,5 +314,19 @@ mod tests {
         };
         assert_eq!(there.reversed().networks["net-b"], "net-a");
         assert_eq!(there.reversed().reversed(), there);
+    }
+
+    #[test]
+    fn two_networks_that_became_one_have_no_way_back() {
+        let there = ResourceMappings {
+            networks: BTreeMap::from([
+                ("net-1".into(), "net-b".into()),
+                ("net-2".into(), "net-b".into()),
+                ("net-3".into(), "net-c".into()),
+            ]),
+            flavors: BTreeMap::new(),
+        };
+        let back = there.reversed().networks;
+        assert_eq!(back, BTreeMap::from([("net-c".into(), "net-3".into())]));
     }
 }

@@ -59,9 +59,9 @@ pub enum OperationChange {
         /// The kind of failure.
         code: Code,
     },
-    /// It has ended: its locks are released.
+    /// No engine has anything to do with it any more: its locks are released.
     Settled {
-        /// `Completed` or `Failed`.
+        /// `Completed` or `Failed`: it has ended. `AwaitingCleanup`: its end is another operation's.
         state: OperationState,
         /// When.
         at: DateTime<Utc>,
@@ -98,7 +98,8 @@ pub enum Effect {
         /// Its new status.
         status: GroupStatus,
     },
-    /// What made the group's status `error` is over: it is `active` again, if it is still there and in `error`.
+    /// What made the group's status `error` is over: if it is still there and in `error`, it is `active` again, or
+    /// `failed_over` where it runs on its secondary site.
     GroupMended {
         /// The group.
         group_id: GroupId,
@@ -129,6 +130,12 @@ pub enum Effect {
         key: String,
         /// How it stands now.
         progress: StepProgress,
+    },
+    /// The parent, a test failover in `AwaitingCleanup`, is completed by this operation. In any other state it stays as
+    /// it is.
+    ParentCompleted {
+        /// The parent.
+        operation_id: OperationId,
     },
 }
 

@@ -82,6 +82,8 @@ macro_rules! journal_conformance {
             a_group_follows_its_operation,
             only_a_group_in_error_is_mended,
             a_parents_line_is_settled,
+            what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
+            a_failed_operation_stays_failed,
         );
     };
     (@cases $bed:path; $($case:ident,)*) => {
@@ -465,6 +467,51 @@ pub async fn a_parents_line_is_settled(bed: &impl TestBed) {
     assert_eq!(steps[1].progress, done());
 }
 
+/// A test failover whose copies are up is nobody's work and holds no lock; its test cleanup ends it, and nothing else.
+pub async fn what_awaits_its_cleanup_is_left_alone_until_that_completes_it(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let test = claim_one(bed, "a", at(0)).await;
+    settle(bed, &test, OperationState::AwaitingCleanup).await;
+    assert!(!bed.is_locked(&id(1)).await);
+    assert_eq!(claims(bed, "b", at(10_000)).await, vec![]);
+    let up = bed.operation(&id(1)).await.operation;
+    assert_eq!(up.state, OperationState::AwaitingCleanup);
+    assert_eq!(up.finished_at, None);
+
+    let mut child = operation(2);
+    child.operation.kind = OperationKind::TestCleanup;
+    child.operation.parent_id = Some(id(1));
+    bed.insert(child).await;
+    let claim = claim_one(bed, "a", at(20_000)).await;
+    let completed = || {
+        effect(Effect::ParentCompleted {
+            operation_id: id(1),
+        })
+    };
+    write(bed, &claim, at(20_001), completed()).await;
+    let ended = bed.operation(&id(1)).await.operation;
+    assert_eq!(ended.state, OperationState::Completed);
+    assert_eq!(ended.finished_at, Some(at(20_001)));
+    write(bed, &claim, at(20_002), completed()).await;
+    assert_eq!(bed.operation(&id(1)).await.operation, ended);
+}
+
+/// An operation that failed is not completed by another one.
+pub async fn a_failed_operation_stays_failed(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let failed = claim_one(bed, "a", at(0)).await;
+    settle(bed, &failed, OperationState::Failed).await;
+    bed.insert(operation(2)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let completed = Effect::ParentCompleted {
+        operation_id: id(1),
+    };
+    write(bed, &claim, at(1), effect(completed)).await;
+    let after = bed.operation(&id(1)).await.operation;
+    assert_eq!(after.state, OperationState::Failed);
+    assert_eq!(after.finished_at, Some(at(5)));
+}
+
 async fn claims(bed: &impl TestBed, name: &str, now: DateTime<Utc>) -> Vec<Claim> {
     claims_of(bed, name, now, BOOK_VERSION, 10).await
 }
@@ -743,6 +790,7 @@ fn busy_progress() -> StepProgress {
         wake_at: Some(at(9)),
         note: Some("waits for the volume to be available".to_owned()),
         memo: Memo {
+            host: Some("compute-1".to_owned()),
             intents: 2,
             undo_intents: 1,
             accepted_in_try: Some(1),

@@ -20,9 +20,13 @@ pub mod id;
 pub mod journal;
 #[cfg(feature = "conformance")]
 pub mod journal_conformance;
+pub mod leftover;
+pub mod mark;
 pub mod member;
 pub mod operation;
+pub mod orphan;
 pub mod plan;
+pub mod present;
 pub mod runbook;
 pub mod schedule;
 pub mod site;

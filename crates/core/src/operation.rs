@@ -1,6 +1,9 @@
 //! An operation: one run of a runbook for one protection group, and the durable record of each of its lines.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,8 @@ pub enum OperationKind {
     TestCleanup,
     /// Deletes what an earlier operation left behind.
     Cleanup,
+    /// Replicates a group's volumes now, as one consistent whole.
+    Sync,
 }
 
 impl OperationKind {
@@ -37,6 +42,7 @@ impl OperationKind {
             Self::TestFailover => "test_failover",
             Self::TestCleanup => "test_cleanup",
             Self::Cleanup => "cleanup",
+            Self::Sync => "sync",
         }
     }
 }
@@ -57,6 +63,9 @@ pub enum OperationState {
     Running,
     /// A line failed before the point of no return: everything done so far is taken back.
     Unwinding,
+    /// A test failover whose copies are up: nothing is left to do until a test cleanup removes them and completes it.
+    /// No engine walks it and it holds no lock, so that a real failover stays possible.
+    AwaitingCleanup,
     /// Ended, its purpose reached.
     Completed,
     /// Ended, its purpose not reached.
@@ -64,22 +73,34 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Running,
+        Self::Unwinding,
+        Self::Completed,
+        Self::Failed,
+    ];
+
     /// The word kept in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Unwinding => "unwinding",
+            Self::AwaitingCleanup => "awaiting_cleanup",
             Self::Completed => "completed",
             Self::Failed => "failed",
         }
     }
 
-    /// The contract's word for it, as the API shows it: `pending`, `running`, `completed`, `failed`.
+    /// The contract's word for it, as the API shows it: `running`, `completed`, `failed`.
+    ///
+    /// An operation is `running` from the moment it is accepted (contract, Example 4): its locks are taken and nothing
+    /// but an engine's time is missing. `phase` tells the two apart.
     pub fn status(self) -> &'static str {
         match self {
-            Self::Queued => "pending",
-            Self::Running | Self::Unwinding => "running",
+            Self::Queued | Self::Running | Self::Unwinding | Self::AwaitingCleanup => "running",
             Self::Completed => "completed",
             Self::Failed => "failed",
         }
@@ -88,6 +109,14 @@ impl OperationState {
     /// Whether nothing will happen to the operation any more.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
+    }
+
+    /// The states in which an engine has something to do.
+    pub const WALKED: [Self; 3] = [Self::Queued, Self::Running, Self::Unwinding];
+
+    /// Whether an engine has something to do.
+    pub fn is_walked(self) -> bool {
+        Self::WALKED.contains(&self)
     }
 }
 
@@ -155,6 +184,18 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Skipped,
+        Self::Undoing,
+        Self::Undone,
+        Self::UndoFailed,
+    ];
+
     /// The word used in the API and the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -194,6 +235,9 @@ pub struct Memo {
     /// How the resource was before the step touched it, where taking it back needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// The compute host that the server was last seen on; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The last status word that the cloud reported for the resource before the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
@@ -221,7 +265,8 @@ fn is_zero(n: &u32) -> bool {
 pub struct StepProgress {
     /// Where it is.
     pub state: StepState,
-    /// How many tries have failed in a way that may pass, forward or (while undoing) backward.
+    /// How many tries to change the world have failed in a way that may pass, forward or (while undoing) backward. A
+    /// look that failed before anything was asked for is no try.
     pub failed_tries: u32,
     /// Not before this time is it looked at again.
     pub wake_at: Option<DateTime<Utc>>,
@@ -229,7 +274,7 @@ pub struct StepProgress {
     pub note: Option<String>,
     /// What it remembers.
     pub memo: Memo,
-    /// Why it failed or was left out.
+    /// Why it failed or was left out; while it runs forward, why its last try or look failed, if one did.
     pub error: Option<String>,
     /// The kind of that failure.
     pub error_code: Option<Code>,
@@ -291,12 +336,22 @@ pub enum MapKind {
     Server,
     /// Source volume → target volume.
     Volume,
-    /// Source volume → the promoted object on the target's array, by its reference there.
+    /// Source volume → the promoted object, or the clone, on the target's array, by its reference there.
     Promoted,
-    /// Group → the recovery point of the final replication.
+    /// Group → the recovery point of the final replication, or the one that a test failover clones.
     RecoveryPoint,
     /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
     BackendHost,
+    /// Source server → its status word before it was touched, where its copy is to have the same (`SHUTOFF`).
+    PowerState,
+    /// Source server → what it became when its group came back to the source site.
+    ReturnedServer,
+    /// Source volume → what it became when its group came back to the source site.
+    ReturnedVolume,
+    /// Source server or volume → the protection group that it has become a member of since, by name.
+    ProtectedBy,
+    /// Source server → the compute host that it was last seen on; empty if it was on none.
+    ComputeHost,
 }
 
 impl MapKind {
@@ -308,6 +363,11 @@ impl MapKind {
             Self::Promoted => "promoted",
             Self::RecoveryPoint => "recovery_point",
             Self::BackendHost => "backend_host",
+            Self::PowerState => "power_state",
+            Self::ReturnedServer => "returned_server",
+            Self::ReturnedVolume => "returned_volume",
+            Self::ProtectedBy => "protected_by",
+            Self::ComputeHost => "compute_host",
         }
     }
 }
@@ -362,8 +422,11 @@ pub struct FailedStep {
     pub resource_id: Option<String>,
 }
 
-/// Percent of the lines that have ended; 100 only when the operation has.
+/// Percent of the lines that have ended: 0 until an engine begins, 100 only when the operation has ended.
 pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
+    if state == OperationState::Queued {
+        return 0;
+    }
     if state.is_terminal() {
         return 100;
     }
@@ -378,6 +441,11 @@ pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
 /// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done;
 /// cleanup line by line.
 pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
+    let unfinished: BTreeSet<u32> = steps
+        .iter()
+        .filter(|step| step.progress.state != StepState::Done)
+        .map(|step| step.phase)
+        .collect();
     let mut completed = Vec::new();
     for step in steps {
         match step.reported {
@@ -388,11 +456,7 @@ pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
                 }
             }
             Reported::ByPhase => {
-                let whole = steps
-                    .iter()
-                    .filter(|other| other.phase == step.phase)
-                    .all(|other| other.progress.state == StepState::Done);
-                if whole && completed.last() != Some(&step.phase_name) {
+                if !unfinished.contains(&step.phase) && completed.last() != Some(&step.phase_name) {
                     completed.push(step.phase_name.clone());
                 }
             }

@@ -39,7 +39,7 @@ pub struct Plan {
     pub retain_source_volumes: bool,
 }
 
-/// Why an operation cannot be planned. Each names the field and the fix.
+/// Why an operation cannot be planned. Each names the field and the fix; what the group lacks is said of `it`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanRefusal {
     /// Nothing to move.
@@ -55,11 +55,11 @@ pub enum PlanRefusal {
 impl fmt::Display for PlanRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMembers => f.write_str(
-                "the protection group has no members: add one with 'openstack dr member add'",
-            ),
+            Self::NoMembers => {
+                f.write_str("it has no members: add one with 'openstack dr member add'")
+            }
             Self::NoPolicy => f.write_str(
-                "the protection group has no replication policy: create one with 'openstack dr policy create'",
+                "it has no replication policy: create one with 'openstack dr policy create'",
             ),
             Self::UnmappedNetworks(networks) => {
                 let list: Vec<String> = networks
@@ -95,10 +95,26 @@ impl Plan {
     /// `mappings` are read from source to target. Refuses what could not end well.
     pub fn move_to_other_site(
         group: &Group,
-        mut members: Vec<Member>,
+        members: Vec<Member>,
         arrays: Option<&ArrayPair>,
         mappings: ResourceMappings,
         retain_source_volumes: bool,
+    ) -> Result<Self, PlanRefusal> {
+        let plan = Self::replicate_to_other_site(group, members, arrays)?;
+        refuse_unmapped_networks(&plan.members, &mappings)?;
+        Ok(Self {
+            mappings,
+            retain_source_volumes,
+            ..plan
+        })
+    }
+
+    /// Plans the replication of `group` from where it runs to its other site: no server is built, so no mapping is
+    /// needed.
+    pub fn replicate_to_other_site(
+        group: &Group,
+        mut members: Vec<Member>,
+        arrays: Option<&ArrayPair>,
     ) -> Result<Self, PlanRefusal> {
         let arrays = arrays.ok_or(PlanRefusal::NoPolicy)?;
         if members.is_empty() {
@@ -106,7 +122,6 @@ impl Plan {
         }
         members.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
         refuse_shared_volumes(&members)?;
-        refuse_unmapped_networks(&members, &mappings)?;
         let from_secondary = group.current_primary_site == group.secondary.site;
         let (source_array, target_array) = if from_secondary {
             (&arrays.secondary, &arrays.primary)
@@ -122,9 +137,9 @@ impl Plan {
             source_array: source_array.clone(),
             target_array: target_array.clone(),
             target_volume_type: group.volume_type_on_other().map(str::to_owned),
-            mappings,
+            mappings: group.mappings_from_current(),
             members,
-            retain_source_volumes,
+            retain_source_volumes: false,
         })
     }
 

@@ -31,9 +31,21 @@ pub enum Next {
 /// What comes next in `record` at `now`. Lines that wait for a later time are not listed.
 pub fn next(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     match record.operation.state {
-        OperationState::Queued | OperationState::Running => forward(&record.steps, now),
+        OperationState::Queued | OperationState::Running => {
+            settled_as(record.operation.kind, forward(&record.steps, now))
+        }
         OperationState::Unwinding => backward(&record.steps, now),
         ended => Next::Settle(ended),
+    }
+}
+
+/// A test failover that has reached its purpose is not over: its copies are up until a test cleanup completes it.
+fn settled_as(kind: OperationKind, next: Next) -> Next {
+    match (kind, next) {
+        (OperationKind::TestFailover, Next::Settle(OperationState::Completed)) => {
+            Next::Settle(OperationState::AwaitingCleanup)
+        }
+        (_, next) => next,
     }
 }
 
@@ -51,19 +63,19 @@ pub fn wake_at<'a>(steps: impl Iterator<Item = &'a StepRecord>) -> Option<DateTi
 }
 
 fn forward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
-    if let Some(step) = failed(steps, Verb::Undoable) {
+    let front = Front::of(steps);
+    if let Some(step) = front.failed_undoable {
         return Next::Unwind {
             error: explain(step),
             code: step.progress.error_code.unwrap_or(Code::Internal),
         };
     }
-    if failed(steps, Verb::Forward).is_some() {
+    if front.failed_forward {
         return Next::Settle(OperationState::Failed);
     }
-    if steps.iter().all(|step| step.progress.state.has_ended()) {
+    if front.open == u32::MAX {
         return Next::Settle(OperationState::Completed);
     }
-    let front = Front::of(steps);
     Next::Run(
         steps
             .iter()
@@ -114,25 +126,48 @@ fn must_be_undone(step: &StepRecord) -> bool {
         )
 }
 
-/// How far the phases are: the first one with an open line, counted with and without attempts.
-struct Front {
+/// How far the phases are, and what has failed: all that one pass over the lines can tell. It is asked for after every
+/// look, and an operation may have thousands of lines.
+struct Front<'a> {
+    /// The first phase with an open line; `u32::MAX` when all have ended.
     open: u32,
+    /// The same without attempts.
     open_but_attempts: u32,
+    /// The first line that failed before the point of no return.
+    failed_undoable: Option<&'a StepRecord>,
+    /// Whether a line failed at or after it.
+    failed_forward: bool,
 }
 
-impl Front {
-    fn of(steps: &[StepRecord]) -> Self {
-        let open = |step: &&StepRecord| !step.progress.state.has_ended();
-        let first = |phases: &mut dyn Iterator<Item = u32>| phases.min().unwrap_or(u32::MAX);
-        Self {
-            open: first(&mut steps.iter().filter(open).map(|step| step.phase)),
-            open_but_attempts: first(
-                &mut steps
-                    .iter()
-                    .filter(|step| step.verb != Verb::Attempt)
-                    .filter(open)
-                    .map(|step| step.phase),
-            ),
+impl<'a> Front<'a> {
+    fn of(steps: &'a [StepRecord]) -> Self {
+        let mut front = Self {
+            open: u32::MAX,
+            open_but_attempts: u32::MAX,
+            failed_undoable: None,
+            failed_forward: false,
+        };
+        for step in steps {
+            front.see(step);
+        }
+        front
+    }
+
+    fn see(&mut self, step: &'a StepRecord) {
+        if !step.progress.state.has_ended() {
+            self.open = self.open.min(step.phase);
+            if step.verb != Verb::Attempt {
+                self.open_but_attempts = self.open_but_attempts.min(step.phase);
+            }
+        }
+        if step.progress.state == StepState::Failed {
+            match step.verb {
+                Verb::Undoable => {
+                    self.failed_undoable.get_or_insert(step);
+                }
+                Verb::Forward => self.failed_forward = true,
+                Verb::Attempt => {}
+            }
         }
     }
 
@@ -146,7 +181,7 @@ impl Front {
     }
 }
 
-fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
+fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
     !step.progress.state.has_ended()
         && front.has_reached(step)
         && step.after.iter().all(|position| {
@@ -156,12 +191,12 @@ fn may_run(steps: &[StepRecord], front: &Front, step: &StepRecord) -> bool {
         })
 }
 
-/// What becomes of the group when `operation` ends as `outcome`; `None` where it stays as it is.
+/// What changes beside `operation` itself, its group or its parent, when it ends as `outcome`; `None` where nothing does.
 ///
-/// A failover that was taken back leaves the group `active`, unless a source server could not be started again, or the
+/// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be started again, or the
 /// switch itself failed: then nobody knows where the group runs. A cleanup that starts the last of those servers ends
-/// the error.
-pub fn group_effect_after(
+/// the error. A test cleanup completes its test failover, whatever it had to leave.
+pub fn effect_at_end(
     operation: &Operation,
     steps: &[StepRecord],
     outcome: OperationState,
@@ -170,16 +205,24 @@ pub fn group_effect_after(
     match (operation.kind, outcome) {
         (OperationKind::Failover, OperationState::Failed) => Some(Effect::GroupStatus {
             group_id,
-            status: status_after_failed_failover(steps),
+            status: status_after_failed_move(steps, GroupStatus::Active),
+        }),
+        (OperationKind::Failback, OperationState::Failed) => Some(Effect::GroupStatus {
+            group_id,
+            status: status_after_failed_move(steps, GroupStatus::FailedOver),
         }),
         (OperationKind::Cleanup, OperationState::Completed) if starts_all_again(steps) => {
             Some(Effect::GroupMended { group_id })
         }
+        (OperationKind::TestCleanup, OperationState::Completed) => operation
+            .parent_id
+            .clone()
+            .map(|operation_id| Effect::ParentCompleted { operation_id }),
         _ => None,
     }
 }
 
-fn status_after_failed_failover(steps: &[StepRecord]) -> GroupStatus {
+fn status_after_failed_move(steps: &[StepRecord], before: GroupStatus) -> GroupStatus {
     let stays_stopped = steps.iter().any(|step| {
         matches!(step.action, Step::StopServer { .. })
             && step.progress.state == StepState::UndoFailed
@@ -187,7 +230,7 @@ fn status_after_failed_failover(steps: &[StepRecord]) -> GroupStatus {
     if stays_stopped || failed(steps, Verb::Forward).is_some() {
         GroupStatus::Error
     } else {
-        GroupStatus::Active
+        before
     }
 }
 

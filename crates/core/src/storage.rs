@@ -1,5 +1,5 @@
-//! The storage arrays, as disaster recovery sees them: replicate a group, promote its volumes on the other side, take
-//! the promotion back, and tell one backend object from another.
+//! The storage arrays, as disaster recovery sees them: replicate a group, promote or clone its volumes on the other
+//! side, take that back, and tell one backend object from another.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -121,6 +121,40 @@ pub trait StorageDriver: Send + Sync {
         volume: &VolumeId,
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError>;
+
+    /// Makes a clone of `volume` as of `point` on the target: an object of its own, writable, for a test. Neither the
+    /// replication nor the source notices.
+    ///
+    /// The name depends on `operation` and `volume` only. Asked again, it finds what it made, also after Cinder renamed
+    /// it.
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError>;
+
+    /// Removes what `clone_point` made for `operation`, as `discard_promoted` removes a promoted volume. Never touches
+    /// the source or a recovery point. Nothing there: fine.
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError>;
+
+    /// Lets go of what is kept for `operation` alone: the recovery point that it made, unless another operation uses
+    /// that, and the notes of what it promoted or cloned. Those objects stay: they are Cinder's volumes now.
+    ///
+    /// To be called when nothing of the operation will be taken back any more: a later discard finds nothing of it and
+    /// removes nothing. Nothing there: fine.
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
     ) -> Result<(), StorageError>;
 
     /// The identity of the object behind a Cinder volume on `array`; `None` if there is none.

@@ -25,7 +25,7 @@ use protector_core::{
     plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
         BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
-        failover::planned_failover,
+        failover::planned_move,
     },
     schedule::{self, Next},
     site::SiteScope,
@@ -131,7 +131,7 @@ fn plan_of(members: Vec<Member>) -> Result<Plan, PlanRefusal> {
 
 fn record(members: Vec<Member>) -> OperationRecord {
     let plan = plan_of(members).unwrap();
-    let steps = planned_failover(&plan).into_steps().unwrap();
+    let steps = planned_move(&plan).into_steps().unwrap();
     OperationRecord {
         operation: Operation {
             id: OperationId::new("op-1"),
@@ -331,7 +331,7 @@ fn what_could_not_be_taken_back_is_listed_and_the_rest_goes_on() {
 fn a_group_whose_servers_could_not_be_started_again_is_in_error() {
     let mut record = record(example());
     let status = |record: &OperationRecord| {
-        schedule::group_effect_after(&record.operation, &record.steps, OperationState::Failed)
+        schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed)
     };
     assert_eq!(status(&record), Some(becomes(GroupStatus::Active)));
     end(
@@ -347,7 +347,7 @@ fn a_group_whose_switch_failed_is_in_error() {
     let mut record = record(example());
     end(&mut record, "switch_primary", StepState::Failed);
     assert_eq!(
-        schedule::group_effect_after(&record.operation, &record.steps, OperationState::Failed),
+        schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed),
         Some(becomes(GroupStatus::Error)),
         "its servers are stopped on the source"
     );
@@ -368,7 +368,7 @@ fn a_cleanup_that_starts_all_servers_again_ends_the_groups_error() {
     cleanup.steps = cleanup_of(&parent);
     let after = |cleanup: &OperationRecord| {
         let ended = OperationState::Completed;
-        schedule::group_effect_after(&cleanup.operation, &cleanup.steps, ended)
+        schedule::effect_at_end(&cleanup.operation, &cleanup.steps, ended)
     };
     cleanup.steps[0].progress.state = StepState::Done;
     cleanup.steps[1].progress.state = StepState::Failed;
@@ -444,7 +444,7 @@ fn names_used_twice_and_missing_names_give_way_to_ids() {
     let keys: Vec<&str> = record
         .steps
         .iter()
-        .filter(|step| step.verb == Verb::Attempt)
+        .filter(|step| step.reported == Reported::ByLine)
         .map(|step| step.key.as_str())
         .collect();
     assert_eq!(
@@ -571,7 +571,9 @@ fn stored_steps_keep_their_form() {
             r#"{"action":"manage_volume","volume":"id-1-0"}"#,
             r#"{"action":"recreate_server","server":"server-1"}"#,
             r#"{"action":"confirm_server","server":"server-1"}"#,
+            r#"{"action":"restore_power_state","server":"server-1"}"#,
             r#"{"action":"switch_primary"}"#,
+            r#"{"action":"release_replicas"}"#,
             r#"{"action":"delete_source_server","server":"server-1"}"#,
             r#"{"action":"delete_source_volume","volume":"id-1-0"}"#,
         ]

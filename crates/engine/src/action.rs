@@ -51,6 +51,12 @@ pub enum Stop {
     /// The journal refused a write: the whole walk ends here.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The cloud had accepted a change and did not carry it out: the resource is as it was. The try has failed.
+    #[error("{why}")]
+    CameBack {
+        /// The sentence for the record, with what was seen.
+        why: String,
+    },
 }
 
 impl Stop {
@@ -63,14 +69,22 @@ impl Stop {
     pub fn passing(why: impl std::fmt::Display) -> Self {
         Self::Fault(Fault::passing(why))
     }
+
+    /// A change that the cloud accepted and did not carry out.
+    pub fn came_back(why: impl std::fmt::Display) -> Self {
+        Self::CameBack {
+            why: why.to_string(),
+        }
+    }
 }
 
-/// How long a step may take and how often it may fail.
+/// How long a step may take and how often it may try to change the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// From the step's begin to its end, all tries and waits included.
     pub limit: Duration,
-    /// How many further tries follow a failure that may pass; `None`: as many as fit into `limit`.
+    /// How many further tries follow a change that failed in a way that may pass; `None`: as many as fit into `limit`.
+    /// A look that could not even see the resource is no try: it is taken again until `limit` has passed.
     pub retries: Option<u32>,
     /// What is recorded when `limit` has passed while the step waited.
     pub timeout_error: String,
@@ -101,6 +115,8 @@ pub struct Cx<'a> {
     pub blocked_by: Option<&'a str>,
     /// What the step remembers; written down with its end, and by `intend`.
     pub memo: Memo,
+    /// How the last allowed try failed: nothing more may be changed, only looked at.
+    pub(crate) last_try: Option<Fault>,
     pub(crate) scribe: &'a Scribe,
 }
 
@@ -121,15 +137,32 @@ impl Cx<'_> {
 
     /// Writes down that the step is about to change the world. To be called right before each such call, so that after
     /// a crash everybody knows that it may have happened (invariant I5).
-    pub async fn intend(&mut self) -> Result<(), JournalError> {
+    ///
+    /// # Errors
+    ///
+    /// How the last try failed, once all tries are used up: a failed call may have been carried out all the same, so the
+    /// step looks once more after the last of them, but asks for nothing again.
+    pub async fn intend(&mut self) -> Result<(), Stop> {
+        self.may_try()?;
         self.memo.intents += 1;
-        self.write_memo().await
+        Ok(self.write_memo().await?)
     }
 
     /// The same, before a call that takes the step back.
-    pub async fn intend_undo(&mut self) -> Result<(), JournalError> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend`].
+    pub async fn intend_undo(&mut self) -> Result<(), Stop> {
+        self.may_try()?;
         self.memo.undo_intents += 1;
-        self.write_memo().await
+        Ok(self.write_memo().await?)
+    }
+
+    fn may_try(&self) -> Result<(), Stop> {
+        self.last_try
+            .as_ref()
+            .map_or(Ok(()), |fault| Err(Stop::Fault(fault.clone())))
     }
 
     /// Notes a fact for the record.

@@ -8,9 +8,9 @@ use protector_core::{
     journal::{Claim, Journal, JournalError},
     runbook::BOOK_VERSION,
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     action::{Actions, Scribe},
@@ -61,10 +61,12 @@ impl Engine {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(self.options.poll_interval) => {}
-                Some(_) = walks.join_next() => {}
+                Some(walk) = walks.join_next() => note_panic(&walk),
             }
         }
-        while walks.join_next().await.is_some() {}
+        while let Some(walk) = walks.join_next().await {
+            note_panic(&walk);
+        }
     }
 
     async fn look_for_work(&self, busy: usize) -> Vec<Claim> {
@@ -106,12 +108,19 @@ impl Engine {
             stop,
         };
         let scribe = Arc::clone(&walk.scribe);
+        let stop = walk.stop.clone();
+        let pause = self.options.poll_interval;
         async move {
             info!("begins");
             let end = walk.walk().await;
             report(&end);
             if let Err(JournalError::Unavailable(_)) = end {
-                // Another look may be lucky at once; if this fails too, the lease ends by itself.
+                // Not at once: a journal that is away for this operation alone must not make it be claimed in a circle.
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+                // Another look may be lucky; if this fails too, the lease ends by itself.
                 let _ = scribe.journal.release(&scribe.claim).await;
             }
         }
@@ -123,6 +132,18 @@ fn report(end: &Result<WalkEnd, JournalError>) {
     match end {
         Ok(WalkEnd::Settled(state)) => info!(state = state.as_str(), "ended"),
         Ok(WalkEnd::Released) => info!("given back, the engine stops"),
+        // Its lease is left to end by itself, so that it is tried, and seen here, once per lease.
+        Err(error @ JournalError::Unreadable(_)) => error!(
+            %error,
+            "cannot be walked by this build; its group stays locked until an engine that can read it takes it over"
+        ),
         Err(error) => warn!(%error, "dropped"),
+    }
+}
+
+/// A walk that panicked is a defect. The journal still holds what is true, and the lease ends by itself.
+fn note_panic(walk: &Result<(), JoinError>) {
+    if let Err(error) = walk {
+        error!(%error, "a walk broke off: this is a defect of protector");
     }
 }

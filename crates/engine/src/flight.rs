@@ -1,16 +1,20 @@
 //! One look at one step: take a place, write down that it begins, act, and turn the answer into the step's progress.
 
 use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
     sync::{Arc, RwLock},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
 use protector_core::{
     fault::{Code, Fault},
     journal::{Effect, Entry, JournalError},
-    operation::{Operation, ResourceMap, StepProgress, StepRecord, StepState},
+    operation::{Memo, Operation, ResourceMap, StepProgress, StepRecord, StepState},
 };
+use tracing::error;
 
 use crate::{
     action::{Actions, Cx, Patience, Progress, Scribe, Stop},
@@ -20,6 +24,10 @@ use crate::{
 
 /// The pause before the second look at a resource that is changing.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The looks of one operation are on average at least this far apart: hundreds of resources that are stuck must not keep
+/// the clouds, and the places for calls to them, from those that get on (invariant I8).
+const LOOK_SPACING: Duration = Duration::from_millis(10);
 
 /// Which way a step is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +47,10 @@ pub(crate) struct Flight {
     pub actions: Arc<dyn Actions>,
     pub limits: Arc<Limits>,
     pub options: Arc<EngineOptions>,
+    /// How many looks in a row have failed so far.
+    pub failed_looks: u32,
+    /// How many lines of the operation are under way, this one included.
+    pub crowd: u32,
 }
 
 /// Where a step stands after a look, and whether that has to be written down.
@@ -47,6 +59,39 @@ pub(crate) struct Landed {
     pub progress: StepProgress,
     pub effects: Vec<Effect>,
     pub worth_writing: bool,
+    /// How many looks in a row have failed, this one included.
+    pub failed_looks: u32,
+}
+
+/// How a look ended, in the words that decide what comes next.
+enum Look {
+    /// The step got on.
+    Went(Progress),
+    /// It has ended badly.
+    Ended(Code, String),
+    /// Something failed that may pass.
+    Stumbled(Stumble),
+}
+
+/// A failure that may pass.
+struct Stumble {
+    /// The sentence for the record.
+    why: String,
+    /// The pause that the other side asked for, if it did.
+    after: Option<Duration>,
+    /// What failed.
+    what: Failing,
+}
+
+/// What failed in a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failing {
+    /// Looking at the world; nothing was asked of it.
+    Reading,
+    /// A call that changes something: it may have been carried out all the same.
+    Changing,
+    /// A change that had been accepted: it certainly was not carried out.
+    CameBack,
 }
 
 impl Flight {
@@ -62,8 +107,10 @@ impl Flight {
             map: &self.map,
             blocked_by: self.blocked_by.as_deref(),
             memo: self.step.progress.memo.clone(),
+            last_try: self.last_try(&patience),
             scribe: &self.scribe,
         };
+        let intents_before = intents(&cx.memo);
         let left = self.time_left(&patience);
         let look = async {
             match self.direction {
@@ -71,16 +118,59 @@ impl Flight {
                 Direction::Back => self.actions.undo(&mut cx).await,
             }
         };
+        // What the step leaves behind when it panics is its memo, which is written whole or not at all.
+        let look = AssertUnwindSafe(look).catch_unwind();
         let answer = tokio::time::timeout(left.max(Duration::from_secs(1)), look).await;
         let memo = cx.memo;
-        let answer = match answer {
-            Ok(Err(Stop::Journal(error))) => return Err(error),
-            Ok(Err(Stop::Fault(fault))) => Err(fault),
-            Ok(Ok(progress)) => Ok(progress),
-            Err(_) => Err(Fault::last(Code::Timeout, &patience.timeout_error)),
+        let changing = intents(&memo) > intents_before;
+        let look = match answer {
+            Ok(Ok(answer)) => judge(answer, changing)?,
+            Ok(Err(panic)) => Look::Ended(Code::Internal, self.defect(panic.as_ref())),
+            Err(_) => Look::Ended(Code::Timeout, self.out_of_time(&patience)),
         };
         self.step.progress.memo = memo;
-        Ok(self.land(answer, &patience))
+        Ok(self.land(look, &patience))
+    }
+
+    /// Why nothing may be tried any more: how the last allowed try failed, or that the time is up. What has no limit of
+    /// tries is not limited by this either: its deadline ends it.
+    fn last_try(&self, patience: &Patience) -> Option<Fault> {
+        let progress = &self.step.progress;
+        let retries = patience.retries?;
+        if self.time_left(patience).is_zero() {
+            return Some(Fault::last(Code::Timeout, self.out_of_time(patience)));
+        }
+        (progress.failed_tries > retries).then(|| {
+            Fault::last(
+                progress.error_code.unwrap_or(Code::Unavailable),
+                progress
+                    .error
+                    .as_deref()
+                    .unwrap_or("the last try was not carried out"),
+            )
+        })
+    }
+
+    /// What is recorded of a look that the deadline cut off: the words of the one before, if that one failed.
+    fn out_of_time(&self, patience: &Patience) -> String {
+        let words = self.step.progress.error.as_deref();
+        match words.filter(|_| self.failed_looks > 0) {
+            Some(words) => format!("{}: {words}", patience.timeout_error),
+            None => patience.timeout_error.clone(),
+        }
+    }
+
+    fn defect(&self, panic: &(dyn Any + Send)) -> String {
+        let words = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no reason given");
+        error!(step = %self.step.key, words, "a step broke off: this is a defect of protector");
+        format!(
+            "a defect of protector: step {} broke off ({words}); the engine's log has the place",
+            self.step.key
+        )
     }
 
     /// Makes the begin durable before anything is done, the first time.
@@ -93,6 +183,11 @@ impl Flight {
         };
         if !fresh {
             return Ok(());
+        }
+        if progress.state == StepState::Running {
+            // The line had not failed; what its last look said is over.
+            progress.error = None;
+            progress.error_code = None;
         }
         progress.failed_tries = 0;
         progress.wake_at = None;
@@ -130,18 +225,18 @@ impl Flight {
             .saturating_sub(spent.to_std().unwrap_or_default())
     }
 
-    fn land(self, answer: Result<Progress, Fault>, patience: &Patience) -> Landed {
-        match answer {
-            Ok(Progress::Done(effects)) => {
+    fn land(self, look: Look, patience: &Patience) -> Landed {
+        match look {
+            Look::Went(Progress::Done(effects)) => {
                 let success = self.success();
                 self.ended(success, None, effects)
             }
-            Ok(Progress::Skipped { why }) => {
+            Look::Went(Progress::Skipped { why }) => {
                 self.ended(StepState::Skipped, Some((Code::Kept, why)), Vec::new())
             }
-            Ok(Progress::Waiting { on, again }) => self.waiting(on, again, patience),
-            Err(Fault::Final { code, why }) => self.failed(code, why),
-            Err(Fault::Passing { why, after }) => self.failed_for_now(why, after, patience),
+            Look::Went(Progress::Waiting { on, again }) => self.waiting(on, again, patience),
+            Look::Ended(code, why) => self.failed(code, why),
+            Look::Stumbled(stumble) => self.stumbled(stumble, patience),
         }
     }
 
@@ -175,6 +270,7 @@ impl Flight {
         } else {
             until_next_look(spent.to_std().unwrap_or_default(), again)
         };
+        let again = again.max(LOOK_SPACING.saturating_mul(self.crowd));
         let progress = &mut self.step.progress;
         let news = progress.note.as_deref() != Some(on.as_str());
         progress.note = Some(on);
@@ -184,36 +280,55 @@ impl Flight {
             worth_writing: news || progress.memo != before.memo,
             progress: self.step.progress,
             effects: Vec::new(),
+            failed_looks: 0,
         }
     }
 
-    /// Tries again later, unless the tries or the time are used up; then the last error is the one recorded.
-    fn failed_for_now(
-        mut self,
-        why: String,
-        after: Option<Duration>,
-        patience: &Patience,
-    ) -> Landed {
+    /// Looks again later, unless the time is used up, or the tries are and it is certain that the last one failed.
+    ///
+    /// After a call that failed nobody knows whether it was carried out, so the last try is followed by one more look, in
+    /// which [`Cx::intend`] refuses.
+    fn stumbled(mut self, stumble: Stumble, patience: &Patience) -> Landed {
+        let Stumble { why, after, what } = stumble;
+        let failed_looks = self.failed_looks.saturating_add(1);
         let left = self.time_left(patience);
-        let tries = self.step.progress.failed_tries + 1;
+        let progress = &mut self.step.progress;
+        if what != Failing::Reading {
+            progress.failed_tries += 1;
+        }
+        let tries = progress.failed_tries;
         let used_up = patience.retries.is_some_and(|retries| tries > retries);
-        if used_up || left.is_zero() {
-            self.step.progress.failed_tries = tries;
+        if what == Failing::CameBack && used_up {
             return self.failed(Code::Unavailable, why);
         }
+        if left.is_zero() {
+            let why = format!("{}: {why}", patience.timeout_error);
+            return self.failed(Code::Unavailable, why);
+        }
+        let rounds = match what {
+            Failing::Reading => failed_looks,
+            Failing::Changing | Failing::CameBack => failed_looks.max(tries),
+        };
         let pause = after
-            .unwrap_or_else(|| backoff(&self.options, tries))
+            .unwrap_or_else(|| backoff(&self.options, rounds))
             .min(left);
         let now = self.scribe.now();
         let progress = &mut self.step.progress;
-        progress.failed_tries = tries;
-        progress.note = Some(format!("will be tried again: {why}"));
+        progress.note = Some(match used_up {
+            true => format!("the last try failed, one more look: {why}"),
+            false => format!("will be tried again: {why}"),
+        });
+        if self.direction == Direction::Forward {
+            progress.error = Some(why);
+            progress.error_code = Some(Code::Unavailable);
+        }
         progress.wake_at = Some(now + delta(pause));
         Landed {
             position: self.step.position,
             progress: self.step.progress,
             effects: Vec::new(),
             worth_writing: true,
+            failed_looks,
         }
     }
 
@@ -229,9 +344,17 @@ impl Flight {
         progress.wake_at = None;
         progress.note = None;
         progress.finished_at = Some(now);
-        if let Some((code, why)) = why {
-            progress.error = Some(why);
-            progress.error_code = Some(code);
+        match why {
+            Some((code, why)) => {
+                progress.error = Some(why);
+                progress.error_code = Some(code);
+            }
+            // Taking a failed line back does not undo that it failed.
+            None if state == StepState::Undone => {}
+            None => {
+                progress.error = None;
+                progress.error_code = None;
+            }
         }
         effects.extend(crate::walk::parent_effect(
             &self.operation,
@@ -243,6 +366,29 @@ impl Flight {
             progress: self.step.progress,
             effects,
             worth_writing: true,
+            failed_looks: 0,
+        }
+    }
+}
+
+fn intents(memo: &Memo) -> u32 {
+    memo.intents + memo.undo_intents
+}
+
+/// What a look's answer means. Only what failed after an intent, or came back, was a try.
+fn judge(answer: Result<Progress, Stop>, changing: bool) -> Result<Look, JournalError> {
+    let stumbled = |why, after, what| Ok(Look::Stumbled(Stumble { why, after, what }));
+    match answer {
+        Ok(progress) => Ok(Look::Went(progress)),
+        Err(Stop::Journal(error)) => Err(error),
+        Err(Stop::CameBack { why }) => stumbled(why, None, Failing::CameBack),
+        Err(Stop::Fault(Fault::Final { code, why })) => Ok(Look::Ended(code, why)),
+        Err(Stop::Fault(Fault::Passing { why, after })) => {
+            let what = match changing {
+                true => Failing::Changing,
+                false => Failing::Reading,
+            };
+            stumbled(why, after, what)
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the journal, so it can be dropped at any point and begun again by another engine.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -53,6 +53,10 @@ struct Desk {
     operation: Arc<Operation>,
     map: Arc<RwLock<ResourceMap>>,
     in_flight: BTreeSet<u32>,
+    /// Lines that have begun and not ended, forward or backward.
+    under_way: BTreeSet<u32>,
+    /// Lines whose last looks failed, with how many in a row. Forgotten with the walk: the first pause is short again.
+    stumbling: BTreeMap<u32, u32>,
 }
 
 /// Looks under way. Dropping it ends them.
@@ -130,8 +134,15 @@ impl Walk {
         Ok(Desk {
             operation: Arc::new(record.operation.clone()),
             map: Arc::new(RwLock::new(std::mem::take(&mut record.map))),
+            under_way: record
+                .steps
+                .iter()
+                .filter(|step| is_under_way(step.progress.state))
+                .map(|step| step.position)
+                .collect(),
             record,
             in_flight: BTreeSet::new(),
+            stumbling: BTreeMap::new(),
         })
     }
 
@@ -149,6 +160,7 @@ impl Walk {
             if !desk.in_flight.insert(*line) {
                 continue;
             }
+            desk.under_way.insert(*line);
             let flight = Flight {
                 operation: Arc::clone(&desk.operation),
                 blocked_by: blocked_by(&desk.record, step, direction),
@@ -159,6 +171,8 @@ impl Walk {
                 actions: Arc::clone(&self.actions),
                 limits: Arc::clone(&self.limits),
                 options: Arc::clone(&self.options),
+                failed_looks: desk.stumbling.get(line).copied().unwrap_or(0),
+                crowd: u32::try_from(desk.under_way.len()).unwrap_or(u32::MAX),
             };
             flights.spawn(flight.fly().in_current_span());
         }
@@ -168,6 +182,13 @@ impl Walk {
         let mut entry = Entry::default();
         for landed in landed {
             desk.in_flight.remove(&landed.position);
+            if !is_under_way(landed.progress.state) {
+                desk.under_way.remove(&landed.position);
+            }
+            match landed.failed_looks {
+                0 => desk.stumbling.remove(&landed.position),
+                looks => desk.stumbling.insert(landed.position, looks),
+            };
             if landed.worth_writing {
                 entry.steps.push((landed.position, landed.progress.clone()));
             }
@@ -206,7 +227,7 @@ impl Walk {
 
     async fn settle(&self, desk: &Desk, state: OperationState) -> Result<(), JournalError> {
         let operation = &desk.record.operation;
-        let effects = schedule::group_effect_after(operation, &desk.record.steps, state)
+        let effects = schedule::effect_at_end(operation, &desk.record.steps, state)
             .into_iter()
             .collect();
         self.scribe
@@ -240,15 +261,20 @@ impl Walk {
     /// `now` is the time at which the schedule was asked: what was due then is in flight, and what falls due while this
     /// is worked out must not be taken for a line that has nothing to wait for.
     fn pause(&self, desk: &Desk, now: DateTime<Utc>) -> Duration {
-        let waiting = desk.record.steps.iter().filter(|step| {
-            !desk.in_flight.contains(&step.position)
-                && step.progress.wake_at.is_some_and(|at| at > now)
-        });
+        let waiting = desk
+            .under_way
+            .difference(&desk.in_flight)
+            .filter_map(|position| desk.record.steps.get(*position as usize))
+            .filter(|step| step.progress.wake_at.is_some_and(|at| at > now));
         schedule::wake_at(waiting)
             .and_then(|at| (at - now).to_std().ok())
             .unwrap_or(self.scribe.claim.lease)
             .max(Duration::from_millis(1))
     }
+}
+
+fn is_under_way(state: StepState) -> bool {
+    matches!(state, StepState::Running | StepState::Undoing)
 }
 
 fn blocked_by(record: &OperationRecord, step: &StepRecord, direction: Direction) -> Option<String> {
@@ -284,7 +310,8 @@ fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
             | Effect::GroupMended { .. }
             | Effect::GroupSwitched { .. }
             | Effect::GroupReplicated { .. }
-            | Effect::ParentStep { .. } => {}
+            | Effect::ParentStep { .. }
+            | Effect::ParentCompleted { .. } => {}
         }
     }
 }

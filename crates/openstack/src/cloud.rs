@@ -16,6 +16,7 @@ use crate::{
     network::Network,
     options::ClientOptions,
     protector::Peer,
+    request_log::RequestLog,
     session::Session,
     transport::Transport,
     volume::BlockStorage,
@@ -42,6 +43,12 @@ impl Cloud {
     #[must_use]
     pub fn with_request_id(&self, id: &str) -> Self {
         Self::new(self.session.with_request_id(id))
+    }
+
+    /// The same cloud, which notes in `log` the request id of each call that changed something.
+    #[must_use]
+    pub fn with_request_log(&self, log: &RequestLog) -> Self {
+        Self::new(self.session.with_request_log(log))
     }
 
     /// The same cloud whose calls end within `deadline` each.

@@ -52,6 +52,7 @@ pub mod network;
 pub mod options;
 pub mod protector;
 pub mod quota_set;
+pub mod request_log;
 pub mod retry;
 #[cfg(test)]
 mod scripted_cloud;

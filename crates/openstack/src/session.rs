@@ -26,9 +26,10 @@ use crate::{
     catalog::{Catalog, Interface},
     credentials::{CallerToken, Credentials},
     endpoint,
-    error::{Call, CloudError, ErrorClass},
+    error::{Call, CloudError, ErrorClass, request_id},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
+    request_log::RequestLog,
     retry::Dice,
     service::Service,
     token::{Token, TokenInfo, time_of_use},
@@ -44,6 +45,7 @@ use crate::{
 pub struct Session {
     shared: Arc<Shared>,
     request_id: Option<HeaderValue>,
+    request_log: Option<RequestLog>,
     deadline: Duration,
 }
 
@@ -133,6 +135,7 @@ impl Session {
         let with_versions = [Service::Compute, Service::Volume];
         Self {
             request_id: None,
+            request_log: None,
             deadline: options.deadline,
             shared: Arc::new(Shared {
                 transport,
@@ -177,6 +180,7 @@ impl Session {
         )?;
         Ok(Self {
             request_id: self.request_id.clone(),
+            request_log: self.request_log.clone(),
             deadline: self.deadline,
             ..session
         })
@@ -196,6 +200,15 @@ impl Session {
         };
         Self {
             request_id,
+            ..self.clone()
+        }
+    }
+
+    /// The same session, which notes in `log` the request id of each call that changed something.
+    #[must_use]
+    pub fn with_request_log(&self, log: &RequestLog) -> Self {
+        Self {
+            request_log: Some(log.clone()),
             ..self.clone()
         }
     }
@@ -271,7 +284,10 @@ impl Session {
             let token = self.token(&ask.call, until).await?;
             let (url, headers) = self.prepare(ask, &token, until).await?;
             let error = match self.exchange(ask, url, headers, until).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.note(&ask.call, &response);
+                    return Ok(response);
+                }
                 Err(error) => error,
             };
             let renewable = matches!(self.shared.auth, Auth::Password(_)) && !logged_in_again;
@@ -282,6 +298,12 @@ impl Session {
             }
             tries += 1;
             self.pause_or_give_up(tries, error, until).await?;
+        }
+    }
+
+    fn note(&self, call: &Call, response: &Response) {
+        if let Some(log) = self.request_log.as_ref().filter(|_| call.writes) {
+            log.note(request_id(&response.headers));
         }
     }
 

@@ -21,8 +21,13 @@ use crate::backend::{MemObjects, MemVolume};
 struct Catalogue {
     /// Recovery points by group, newest last, with the volumes' contents.
     points: BTreeMap<String, Vec<Point>>,
-    /// What was promoted: (operation, volume) → name on the target.
-    promotions: BTreeMap<(OperationId, VolumeId), String>,
+    /// What was promoted: (operation, volume) → what it became.
+    promotions: BTreeMap<(OperationId, VolumeId), Promotion>,
+}
+
+struct Promotion {
+    source_name: String,
+    point: RecoveryPointId,
 }
 
 struct Point {
@@ -117,7 +122,7 @@ impl StorageDriver for SimArrays {
             })
             .collect::<Result<BTreeMap<_, _>, _>>()?;
         let point = RecoveryPoint {
-            id: RecoveryPointId::new(format!("{}-{}", replication.group_id, points.len() + 1)),
+            id: RecoveryPointId::new(format!("{}-{operation}", replication.group_id)),
             taken_at: self.clock.now(),
         };
         points.push(Point {
@@ -152,9 +157,9 @@ impl StorageDriver for SimArrays {
         let array = &replication.target_array;
         let mut catalogue = self.catalogue();
         let key = (operation.clone(), volume.clone());
-        if let Some(source_name) = catalogue.promotions.get(&key) {
+        if let Some(known) = catalogue.promotions.get(&key) {
             return Ok(PromotedVolume {
-                source_name: source_name.clone(),
+                source_name: known.source_name.clone(),
             });
         }
         let replica = catalogue
@@ -168,7 +173,11 @@ impl StorageDriver for SimArrays {
             .ok_or_else(|| refused(array, format!("recovery point {point} has no {volume}")))?;
         let source_name = promoted_name(operation, volume);
         self.objects(array)?.insert(source_name.clone(), replica);
-        catalogue.promotions.insert(key, source_name.clone());
+        let promotion = Promotion {
+            source_name: source_name.clone(),
+            point: point.clone(),
+        };
+        catalogue.promotions.insert(key, promotion);
         Ok(PromotedVolume { source_name })
     }
 
@@ -188,6 +197,43 @@ impl StorageDriver for SimArrays {
         objects.remove(&promoted_name(operation, volume));
         if let Some(managed) = managed_as {
             objects.remove(&cinder_name(managed));
+        }
+        Ok(())
+    }
+
+    /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.promote(replication, point, volume, operation).await
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.discard_promoted(replication, volume, operation, managed_as)
+            .await
+    }
+
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        let mut catalogue = self.catalogue();
+        let Catalogue { points, promotions } = &mut *catalogue;
+        promotions.retain(|(by, _), _| by != operation);
+        let is_used = |point: &Point| promotions.values().any(|made| made.point == point.point.id);
+        if let Some(points) = points.get_mut(replication.group_id.as_str()) {
+            points.retain(|point| point.operation != *operation || is_used(point));
         }
         Ok(())
     }

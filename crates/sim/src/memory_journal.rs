@@ -80,6 +80,14 @@ impl MemoryJournal {
             .map(|row| row.record.clone())
     }
 
+    /// Where an operation is.
+    pub fn state(&self, id: &OperationId) -> Option<OperationState> {
+        self.tables()
+            .operations
+            .get(id)
+            .map(|row| row.record.operation.state)
+    }
+
     /// Whether an operation still holds its locks.
     pub fn is_locked(&self, id: &OperationId) -> bool {
         self.tables().locks.contains_key(id)
@@ -95,7 +103,7 @@ fn extend(lease: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 fn is_free(row: &Row, now: DateTime<Utc>, book_version: u32) -> bool {
-    !row.record.operation.state.is_terminal()
+    row.record.operation.state.is_walked()
         && row.record.operation.book_version <= book_version
         && row.owner.as_ref().is_none_or(|(_, until)| *until < now)
 }
@@ -203,7 +211,7 @@ impl Journal for MemoryJournal {
     }
 }
 
-/// Applies the change; tells whether the operation has ended with it.
+/// Applies the change; tells whether the operation is settled with it.
 fn apply(row: &mut Row, change: OperationChange) -> bool {
     let operation = &mut row.record.operation;
     match change {
@@ -220,7 +228,7 @@ fn apply(row: &mut Row, change: OperationChange) -> bool {
         }
         OperationChange::Settled { state, at } => {
             operation.state = state;
-            operation.finished_at = Some(at);
+            operation.finished_at = state.is_terminal().then_some(at);
             row.owner = None;
             true
         }
@@ -245,7 +253,7 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
                 .is_some_and(|(group, _)| group.status == GroupStatus::Error);
             if broken {
                 with_group(tables, &group_id, now, |group, _| {
-                    group.status = GroupStatus::Active;
+                    group.status = group.status_at_rest();
                 });
             }
         }
@@ -273,6 +281,18 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
                 step.progress = progress;
             }
         }
+        Effect::ParentCompleted { operation_id } => complete(tables, &operation_id, now),
+    }
+}
+
+fn complete(tables: &mut Tables, id: &OperationId, now: DateTime<Utc>) {
+    let Some(row) = tables.operations.get_mut(id) else {
+        return;
+    };
+    let operation = &mut row.record.operation;
+    if operation.state == OperationState::AwaitingCleanup {
+        operation.state = OperationState::Completed;
+        operation.finished_at = Some(now);
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use protector_core::{group::GroupStatus, id::OperationId, journal::JournalError};
+use chrono::{DateTime, Utc};
+use protector_core::{
+    group::GroupStatus,
+    id::{OperationId, SiteName},
+    journal::JournalError,
+};
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 use crate::{lock::LockKind, secrets::SecretError};
@@ -95,6 +100,14 @@ pub enum StoreError {
         status: GroupStatus,
         /// Its version now.
         version: u64,
+    },
+    /// The other site is about to move the group.
+    #[error("the protection group is reserved by {by_site} until {until}")]
+    Reserved {
+        /// The site.
+        by_site: SiteName,
+        /// When the reservation ends by itself.
+        until: DateTime<Utc>,
     },
     /// Metadata from the other site is older than what is kept here, or of the same version with other content.
     #[error("metadata version {offered} was offered but version {held} is kept here")]

@@ -241,18 +241,22 @@ pub(crate) async fn changed(
     Ok(outcome.rows_affected == 1)
 }
 
-/// Makes a group in `error` active again. A group that is gone, or in any other status, stays as it is.
+/// Ends the `error` of a group: it is as it was where it runs. A group that is gone, or in any other status, stays as
+/// it is.
 pub(crate) async fn mended(
     db: &impl ConnectionTrait,
     id: &GroupId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let at_home = Expr::col(Column::CurrentPrimarySite).eq(Expr::col(Column::PrimarySite));
+    let status =
+        Expr::case(at_home, GroupStatus::Active.as_str()).finally(GroupStatus::FailedOver.as_str());
     Entity::update_many()
         .set(ActiveModel {
-            status: Set(GroupStatus::Active.as_str().to_owned()),
             updated_at: Set(now),
             ..ActiveModel::default()
         })
+        .col_expr(Column::Status, status.into())
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .filter(Column::Id.eq(id.as_str()))
         .filter(Column::Status.eq(GroupStatus::Error.as_str()))
@@ -411,6 +415,8 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, 
         push_error: None,
         last_push_at: None,
         next_push_at: None,
+        reserved_by: None,
+        reserved_until: None,
     })
 }
 

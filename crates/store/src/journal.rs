@@ -226,13 +226,8 @@ struct OperationFence {
 }
 
 fn claimable(now: DateTime<Utc>) -> Condition {
-    let open = [
-        OperationState::Queued,
-        OperationState::Running,
-        OperationState::Unwinding,
-    ];
     Condition::all()
-        .add(Column::State.is_in(open.map(OperationState::as_str)))
+        .add(Column::State.is_in(OperationState::WALKED.map(OperationState::as_str)))
         .add(
             Condition::any()
                 .add(Column::LeaseUntil.is_null())
@@ -270,7 +265,7 @@ fn operation_row(
         }
         Some(OperationChange::Settled { state, at }) => {
             row.state = Set(state.as_str().to_owned());
-            row.finished_at = Set(Some(*at));
+            row.finished_at = Set(state.is_terminal().then_some(*at));
             row.lease_owner = Set(None);
             row.lease_until = Set(None);
         }
@@ -355,7 +350,27 @@ async fn apply(
             key,
             progress,
         } => step::progress_of(tx, operation_id, key, progress).await,
+        Effect::ParentCompleted { operation_id } => complete(tx, operation_id, now).await,
     }
+}
+
+/// Completes a test failover whose copies are up; leaves an operation in any other state alone.
+async fn complete(
+    db: &impl ConnectionTrait,
+    id: &OperationId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .set(ActiveModel {
+            state: Set(OperationState::Completed.as_str().to_owned()),
+            finished_at: Set(Some(now)),
+            ..ActiveModel::default()
+        })
+        .filter(Column::Id.eq(id.as_str()))
+        .filter(Column::State.eq(OperationState::AwaitingCleanup.as_str()))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 fn status_row(status: GroupStatus) -> protection_group::ActiveModel {

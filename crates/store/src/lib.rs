@@ -26,6 +26,7 @@ pub mod operation;
 pub mod outbox;
 pub mod page;
 pub mod policy;
+pub mod reservation;
 pub mod schema;
 pub mod secrets;
 pub mod site;
@@ -43,5 +44,6 @@ pub use operation::{GroupStart, NewOperation, OperationFilter, OperationSortKey}
 pub use outbox::{PushDue, PushResult, SyncState};
 pub use page::{Listed, Page, SortDir};
 pub use policy::ReplicationPolicy;
+pub use reservation::Reservation;
 pub use schema::SchemaVersion;
 pub use secrets::{KeyRepository, SecretError};

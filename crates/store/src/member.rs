@@ -4,8 +4,9 @@
 
 use chrono::{DateTime, Utc};
 use protector_core::{
-    id::{GroupId, MemberId},
+    id::{GroupId, MemberId, ProjectId, SiteName},
     member::Member,
+    present::CurrentMember,
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
@@ -63,6 +64,35 @@ impl Database {
     /// What the database says.
     pub async fn member_list(&self, group: &GroupId) -> Result<Vec<Member>, StoreError> {
         of_group(self.pool(), group).await
+    }
+
+    /// The members of all groups of a project on this site, with their groups' names and the sites that they run on.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn members_of_project(
+        &self,
+        local_project: &ProjectId,
+    ) -> Result<Vec<CurrentMember>, StoreError> {
+        self.read(async |tx| {
+            let groups = protection_group::Entity::find()
+                .filter(protection_group::Column::LocalProjectId.eq(local_project.as_str()))
+                .all(tx)
+                .await?;
+            let mut members = Vec::new();
+            for group in groups {
+                let site = SiteName::new(group.current_primary_site);
+                let of_group = of_group(tx, &GroupId::new(group.id)).await?;
+                members.extend(of_group.into_iter().map(|member| CurrentMember {
+                    group_name: group.name.clone(),
+                    site: site.clone(),
+                    member,
+                }));
+            }
+            Ok(members)
+        })
+        .await
     }
 
     /// The member of a group with this id, server id or name, in this order.

@@ -9,10 +9,12 @@ use protector_core::{
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
+    plan::Plan,
+    runbook::cleanup::{LEFT, NEVER_LEAVES},
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    Set, prelude::Expr, sea_query::ExprTrait,
+    QuerySelect, QueryTrait, Set, prelude::Expr, sea_query::ExprTrait,
 };
 
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
     group::locked_row,
     lock::{self, Lock},
     page::{After, Listed, Page, paged},
-    step,
+    reservation, step,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
 };
 
@@ -62,14 +64,17 @@ pub struct NewOperation<'a> {
 pub struct OperationFilter {
     /// Of this project on this site; `None` for all.
     pub project_id: Option<ProjectId>,
-    /// About this group.
-    pub group_id: Option<GroupId>,
+    /// About one of these groups; empty for all.
+    pub groups: Vec<GroupId>,
     /// Of this kind.
     pub kind: Option<OperationKind>,
     /// In one of these states; empty for all. The contract's `running` is two of ours.
     pub states: Vec<OperationState>,
     /// Made for this operation.
     pub parent_id: Option<OperationId>,
+    /// Only those that a cleanup has something to do for: those of which
+    /// [`leftover_count`](protector_core::leftover::leftover_count) is not 0.
+    pub with_leftovers: bool,
 }
 
 /// By what operations can be sorted.
@@ -93,7 +98,7 @@ impl Database {
     /// # Errors
     ///
     /// `Locked` when another operation holds one of the locks, `GroupChanged` when the group is not as the plan saw
-    /// it, `NotFound` for the group, `Duplicate` for the id.
+    /// it, `Reserved` while the other site is about to move it, `NotFound` for the group, `Duplicate` for the id.
     pub async fn operation_insert(
         &self,
         new: &NewOperation<'_>,
@@ -111,7 +116,7 @@ impl Database {
                 lock::refuse_while_locked(tx, wanted).await?;
             }
             if let (false, Some(start)) = (swapped, &new.group) {
-                return Err(group_changed(tx, start).await);
+                return Err(group_changed(tx, start, now).await);
             }
             Entity::insert(row.clone().into_active_model())
                 .exec_without_returning(tx)
@@ -207,6 +212,40 @@ impl Database {
         .await
     }
 
+    /// The ids of the groups that `project`'s operations are about and that are called `name_or_id`: by their id, or by
+    /// the name that they had in their newest operation. Operations outlive their groups.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_groups(
+        &self,
+        project: &ProjectId,
+        name_or_id: &str,
+    ) -> Result<Vec<GroupId>, StoreError> {
+        self.read(async |tx| {
+            let ids: Vec<String> = Entity::find()
+                .select_only()
+                .column(Column::GroupId)
+                .distinct()
+                .filter(Column::ProjectId.eq(project.as_str()))
+                .into_tuple()
+                .all(tx)
+                .await?;
+            if ids.iter().any(|id| id == name_or_id) {
+                return Ok(vec![name_or_id.into()]);
+            }
+            let mut called = Vec::new();
+            for id in ids {
+                if last_name(tx, project, &id).await?.as_deref() == Some(name_or_id) {
+                    called.push(id.into());
+                }
+            }
+            Ok(called)
+        })
+        .await
+    }
+
     /// The lines of an operation, by position.
     ///
     /// # Errors
@@ -240,6 +279,23 @@ impl Database {
     }
 }
 
+/// The name of a group in its newest operation.
+async fn last_name(
+    db: &impl ConnectionTrait,
+    project: &ProjectId,
+    group: &str,
+) -> Result<Option<String>, StoreError> {
+    let row = Entity::find()
+        .filter(Column::ProjectId.eq(project.as_str()))
+        .filter(Column::GroupId.eq(group))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await?;
+    let plan = row.map(|row| from_json::<Plan>("operations.plan", row.plan));
+    Ok(plan.transpose()?.map(|plan| plan.group_name))
+}
+
 /// Reads one operation whole.
 pub(crate) async fn record_of(
     db: &impl ConnectionTrait,
@@ -271,14 +327,19 @@ async fn start_group(
         .filter(Group::Id.eq(start.group_id.as_str()))
         .filter(Group::Status.eq(start.from_status.as_str()))
         .filter(Group::Version.eq(to_signed(start.from_version)))
+        .filter(reservation::is_free(now))
         .exec(db)
         .await?;
     Ok(outcome.rows_affected == 1)
 }
 
 /// How the group stands instead, as an error.
-async fn group_changed(db: &impl ConnectionTrait, start: &GroupStart) -> StoreError {
-    group_as_it_is(db, start)
+async fn group_changed(
+    db: &impl ConnectionTrait,
+    start: &GroupStart,
+    now: DateTime<Utc>,
+) -> StoreError {
+    group_as_it_is(db, start, now)
         .await
         .unwrap_or_else(|error| error)
 }
@@ -286,10 +347,14 @@ async fn group_changed(db: &impl ConnectionTrait, start: &GroupStart) -> StoreEr
 async fn group_as_it_is(
     db: &impl ConnectionTrait,
     start: &GroupStart,
+    now: DateTime<Utc>,
 ) -> Result<StoreError, StoreError> {
     let row = locked_row(db, &start.group_id)
         .await?
         .ok_or_else(|| StoreError::not_found(Noun::Group, &start.group_id))?;
+    if let Some(reserved) = reservation::holder(&row, now) {
+        return Ok(reserved);
+    }
     Ok(StoreError::GroupChanged {
         status: from_word("protection_groups.status", &row.status)?,
         version: to_count("protection_groups.version", row.version)?,
@@ -390,10 +455,8 @@ fn condition(filter: &OperationFilter) -> Condition {
                 .map(|project| Column::ProjectId.eq(project.as_str())),
         )
         .add_option(
-            filter
-                .group_id
-                .as_ref()
-                .map(|group| Column::GroupId.eq(group.as_str())),
+            (!filter.groups.is_empty())
+                .then(|| Column::GroupId.is_in(filter.groups.iter().map(GroupId::as_str))),
         )
         .add_option(filter.kind.map(|kind| Column::Kind.eq(kind.as_str())))
         .add_option((!filter.states.is_empty()).then(|| Column::State.is_in(states)))
@@ -403,6 +466,35 @@ fn condition(filter: &OperationFilter) -> Condition {
                 .as_ref()
                 .map(|parent| Column::ParentId.eq(parent.as_str())),
         )
+        .add_option(filter.with_leftovers.then(with_leftovers))
+}
+
+/// [`may_be_cleaned_up`](protector_core::runbook::cleanup::may_be_cleaned_up) and a line in one of the states of
+/// [`LEFT`], in SQL.
+fn with_leftovers() -> Condition {
+    use step_table::Column as Line;
+
+    let ended = OperationState::ALL
+        .into_iter()
+        .filter(|state| state.is_terminal())
+        .map(OperationState::as_str);
+    let left = LEFT.iter().fold(Condition::any(), |any, (state, verb)| {
+        any.add(
+            Condition::all()
+                .add(Line::State.eq(state.as_str()))
+                .add_option(verb.map(|verb| Line::Verb.eq(verb.as_str()))),
+        )
+    });
+    let lines = step_table::Entity::find()
+        .select_only()
+        .column(Line::Position)
+        .filter(Expr::col((step_table::Entity, Line::OperationId)).equals((Entity, Column::Id)))
+        .filter(left)
+        .into_query();
+    Condition::all()
+        .add(Column::State.is_in(ended))
+        .add(Column::Kind.ne(NEVER_LEAVES.as_str()))
+        .add(Expr::exists(lines))
 }
 
 fn column(key: OperationSortKey) -> Column {

@@ -103,7 +103,7 @@ fn to_row(operation: &OperationId, step: &StepRecord) -> Result<Model, StoreErro
         position: to_small(step.position),
         phase: to_small(step.phase),
         phase_name: step.phase_name.clone(),
-        verb: to_word(&step.verb)?,
+        verb: step.verb.as_str().to_owned(),
         reported: to_word(&step.reported)?,
         step_key: step.key.clone(),
         action: to_json(&step.action)?,

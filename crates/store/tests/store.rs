@@ -17,8 +17,10 @@ use protector_core::{
     id::{EngineId, OperationId, ProjectId, SiteName},
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     journal_conformance::{TestBed, group, member, operation},
+    leftover::leftover_count,
     member::Member,
-    operation::{OperationRecord, OperationState, StepProgress, StepState},
+    operation::{OperationKind, OperationRecord, OperationState, StepProgress, StepState},
+    runbook::{BOOK_VERSION, Verb},
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
@@ -591,7 +593,7 @@ async fn operations_are_listed_by_what_is_asked_for() {
     };
     assert_eq!(list(db, mine).await, ids(&[3, 2, 1]));
     let of_group = OperationFilter {
-        group_id: Some(operation(2).operation.group_id),
+        groups: vec![operation(2).operation.group_id],
         ..all()
     };
     assert_eq!(list(db, of_group).await, ids(&[2]));
@@ -610,6 +612,65 @@ async fn operations_are_listed_by_what_is_asked_for() {
         db.operation_show(&project(), &child.operation.id).await,
         Err(StoreError::NotFound { .. })
     ));
+}
+
+/// The filter in SQL and the rule in the domain say the same of every state, verb and kind that there is.
+#[tokio::test]
+async fn operations_with_leftovers_are_those_that_the_rule_finds() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let mut number = 0;
+    let mut expected = BTreeSet::new();
+    for state in OperationState::ALL {
+        for kind in [OperationKind::Failover, OperationKind::Cleanup] {
+            for line in StepState::ALL {
+                for verb in Verb::ALL {
+                    number += 1;
+                    let mut record = operation(number);
+                    record.operation.state = state;
+                    record.operation.kind = kind;
+                    record.steps[1].progress.state = line;
+                    record.steps[1].verb = verb;
+                    bed.insert(record.clone()).await;
+                    if leftover_count(&record) > 0 {
+                        expected.insert(record.operation.id);
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(expected.len(), 2 * 5, "of two ended states, five each");
+    let with_leftovers = OperationFilter {
+        with_leftovers: true,
+        ..OperationFilter::default()
+    };
+    let found: BTreeSet<OperationId> = list(db, with_leftovers).await.into_iter().collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn groups_are_found_by_the_operations_that_outlived_them() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    for number in 1..=3 {
+        let mut record = operation(number);
+        let name = if number == 3 { "other" } else { "web" };
+        record.operation.plan.group_name = name.to_owned();
+        bed.insert(record).await;
+    }
+    let group = |number| operation(number).operation.group_id;
+    let found = |name: &'static str| async move {
+        let mut found = db.operation_groups(&project(), name).await.unwrap();
+        found.sort();
+        found
+    };
+    assert_eq!(found("web").await, [group(1), group(2)]);
+    let id = group(3);
+    let by_id = db.operation_groups(&project(), id.as_str()).await.unwrap();
+    assert_eq!(by_id, [id]);
+    assert!(found("typo").await.is_empty());
+    let strangers = db.operation_groups(&"other".into(), "web").await.unwrap();
+    assert!(strangers.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -641,10 +702,11 @@ async fn claim_all(database: Database, engine: EngineId) -> Vec<OperationId> {
     let mut claimed = Vec::new();
     loop {
         let claims = database
-            .claim(&engine, at(0), Duration::from_secs(60), 1, 16)
+            .claim(&engine, at(0), Duration::from_secs(60), BOOK_VERSION, 16)
             .await
             .unwrap();
-        let lost_all = claims.is_empty() && database.claimable_count(at(0), 1).await.unwrap() == 0;
+        let lost_all =
+            claims.is_empty() && database.claimable_count(at(0), BOOK_VERSION).await.unwrap() == 0;
         claimed.extend(claims.into_iter().map(|claim| claim.operation_id));
         if lost_all {
             return claimed;
@@ -737,7 +799,10 @@ fn good(entry: Entry) -> Entry {
 async fn claim(database: &Database) -> Claim {
     let engine = EngineId::new("engine-1");
     let lease = Duration::from_secs(60);
-    let mut claims = database.claim(&engine, at(0), lease, 1, 1).await.unwrap();
+    let mut claims = database
+        .claim(&engine, at(0), lease, BOOK_VERSION, 1)
+        .await
+        .unwrap();
     claims.remove(0)
 }
 

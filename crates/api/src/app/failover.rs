@@ -1,17 +1,19 @@
-//! From a group and a request to the plan and the runbook of a failover.
+//! From a group and a request to the plan and the runbook of a failover or a failback.
+
+use std::collections::BTreeMap;
 
 use protector_core::{
     group::{Group, ResourceMappings, start_statuses, status_while},
     member::Member,
     operation::{OperationKind, StepRecord},
     plan::{ArrayPair, Plan, PlanRefusal},
-    runbook::failover::planned_failover,
+    runbook::failover::planned_move,
 };
 
 use super::names;
 use crate::{
     error::{ApiError, ApiResult},
-    wire::operation::Failover,
+    wire::operation::{Failback, Failover},
 };
 
 /// Refuses a kind of operation that the group's status does not allow.
@@ -31,17 +33,58 @@ pub fn refuse_wrong_status(group: &Group, kind: OperationKind) -> ApiResult<()> 
     )))
 }
 
-/// The stored mappings read from source to target, with those of the request over them.
-pub fn mappings(group: &Group, request: &Failover) -> ApiResult<ResourceMappings> {
-    names::network_mapping("failover.network_mapping", &request.network_mapping)?;
-    names::flavor_mapping("failover.flavor_mapping", &request.flavor_mapping)?;
+/// A planned move of a group to its other site, as asked for.
+pub struct Move {
+    /// `Failover` or `Failback`.
+    pub kind: OperationKind,
+    /// What the request maps, over the stored mapping.
+    pub mappings: ResourceMappings,
+    /// Whether the volumes on the site that the group leaves stay.
+    pub retain_source_volumes: bool,
+}
+
+impl Move {
+    /// What a request for a failover asks for; `retain` is the configuration's word.
+    pub fn failover(request: Failover, retain: bool) -> Self {
+        Self {
+            kind: OperationKind::Failover,
+            mappings: ResourceMappings {
+                networks: request.network_mapping,
+                flavors: request.flavor_mapping,
+            },
+            retain_source_volumes: request.retain_source_volumes.unwrap_or(retain),
+        }
+    }
+
+    /// What a request for a failback asks for. The configuration's word is about failovers only.
+    pub fn failback(request: Failback) -> Self {
+        Self {
+            kind: OperationKind::Failback,
+            mappings: ResourceMappings {
+                networks: request.network_mapping,
+                flavors: request.flavor_mapping,
+            },
+            retain_source_volumes: request.retain_source_volumes,
+        }
+    }
+}
+
+/// The stored mappings read from source to target, with those that a request gives in its object `action` over them.
+pub fn mappings(
+    group: &Group,
+    action: &str,
+    networks: &BTreeMap<String, String>,
+    flavors: &BTreeMap<String, String>,
+) -> ApiResult<ResourceMappings> {
+    names::network_mapping(&format!("{action}.network_mapping"), networks)?;
+    names::flavor_mapping(&format!("{action}.flavor_mapping"), flavors)?;
     let mut mappings = group.mappings_from_current();
-    mappings.networks.extend(request.network_mapping.clone());
-    mappings.flavors.extend(request.flavor_mapping.clone());
+    mappings.networks.extend(networks.clone());
+    mappings.flavors.extend(flavors.clone());
     Ok(mappings)
 }
 
-/// Plans a planned failover and writes its runbook.
+/// Plans a planned move and writes its runbook.
 pub fn planned(
     group: &Group,
     members: Vec<Member>,
@@ -50,20 +93,22 @@ pub fn planned(
     retain_source_volumes: bool,
 ) -> ApiResult<(Plan, Vec<StepRecord>)> {
     let plan = Plan::move_to_other_site(group, members, arrays, mappings, retain_source_volumes)
-        .map_err(|refusal| refused(&refusal))?;
-    let steps = planned_failover(&plan)
+        .map_err(|refusal| refused(group, &refusal))?;
+    let steps = planned_move(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
     Ok((plan, steps))
 }
 
 /// A mapping that the request could have given is the request's fault; what the group lacks is its state.
-fn refused(refusal: &PlanRefusal) -> ApiError {
-    let text = format!("{refusal}.");
+pub fn refused(group: &Group, refusal: &PlanRefusal) -> ApiError {
     match refusal {
-        PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(text),
+        PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(format!("{refusal}.")),
         PlanRefusal::NoMembers | PlanRefusal::NoPolicy | PlanRefusal::SharedVolume(_) => {
-            ApiError::conflict(text)
+            ApiError::conflict(format!(
+                "Protection group {} cannot be moved: {refusal}.",
+                group.name
+            ))
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use protector_core::{clock::Clock, id::SiteName, storage::StorageDriver};
+use protector_core::{
+    clock::Clock, id::SiteName, runbook::test_cleanup::TestCopies, storage::StorageDriver,
+};
 use protector_oslo::{
     Config, ConfigErrors,
     policy::{Enforcer, RuleName, Target},
@@ -18,15 +20,19 @@ use crate::{
     token::TokenValidator,
 };
 
+pub mod cleanup;
 pub mod failover;
 pub mod group;
 pub mod member;
 pub mod names;
 pub mod operation;
+pub mod orphan;
 pub mod policy;
 pub mod protect;
+pub mod replicate;
 pub mod site;
 pub mod sync;
+pub mod test_failover;
 pub mod volume_type;
 
 /// Where new ids come from.
@@ -62,6 +68,8 @@ pub struct Settings {
     pub retain_source_volumes: bool,
     /// `[engine] cleanup_requires_peer`.
     pub cleanup_requires_peer: bool,
+    /// `[engine] cleanup_on_test_failover`.
+    pub test_copies: TestCopies,
 }
 
 impl Settings {
@@ -80,6 +88,11 @@ impl Settings {
                 .unwrap_or(essentials.auth_url),
             retain_source_volumes: config.engine.retain_source_volumes_on_failover,
             cleanup_requires_peer: config.engine.cleanup_requires_peer,
+            test_copies: if config.engine.cleanup_on_test_failover {
+                TestCopies::Delete
+            } else {
+                TestCopies::LeaveForInspection
+            },
         })
     }
 }

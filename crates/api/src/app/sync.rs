@@ -144,3 +144,30 @@ pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
         ))),
     }
 }
+
+/// Asks the other site to hold the group still, so that no operation can begin there between the look at its version
+/// and the record of the one that begins here. What is recorded here is pushed there, and ends the reservation.
+pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {
+    let other = peer::other_scope(group, &app.settings.site_name);
+    let local = &app.settings.site_name;
+    match app.peer.reserve(other, &group.id, group.version, local).await {
+        Ok(()) => Ok(()),
+        Err(PeerError::Unreachable(why)) => {
+            Err(ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(why))
+        }
+        Err(PeerError::Refused(why)) => Err(ApiError::conflict(format!(
+            "Protection group {} is being changed or moved from {} at this moment; look at it there, and try again.",
+            group.name, other.site
+        ))
+        .with_detail(why)),
+    }
+}
+
+/// Gives the reservation back; if that fails, it ends by itself.
+pub async fn release(app: &App, group: &Group) {
+    let other = peer::other_scope(group, &app.settings.site_name);
+    let released = app.peer.release(other, &group.id, &app.settings.site_name);
+    if let Err(error) = released.await {
+        tracing::info!(site = %other.site, %error, "a reservation there ends by itself");
+    }
+}

@@ -87,7 +87,7 @@ pub struct GroupChanges {
 #[into_params(parameter_in = Query)]
 pub struct GroupQuery {
     /// The most entries to return, at most `[api] max_limit`.
-    pub limit: Option<usize>,
+    pub limit: Option<u32>,
     /// The id of the last group of the page before.
     pub marker: Option<String>,
     /// Only the group of this name.

@@ -40,6 +40,36 @@ pub struct KeptMetadata {
     pub version: u64,
 }
 
+/// Body of `PUT …/metadata/reservations/{site}`, sent by the other site's protector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveGroup {
+    /// What is wanted.
+    pub reservation: NewReservation,
+}
+
+/// A group that is to be held still for the other site, which is about to move it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewReservation {
+    /// The group's version there, which must be the one here.
+    pub version: u64,
+}
+
+/// Answer of a reservation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReservationAnswer {
+    /// What is reserved.
+    pub reservation: ReservationView,
+}
+
+/// A group that is held still.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReservationView {
+    /// When that ends by itself.
+    pub until: Stamp,
+}
+
 /// Answer of sync-status and sync-force.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SyncAnswer {

@@ -3,10 +3,12 @@
 //! Requests refuse unknown fields. Answers are built from the domain's values by `From` or a named function, so that a
 //! field of the domain is public only where it is named here.
 
+pub mod cleanup;
 pub mod group;
 pub mod member;
 pub mod metadata;
 pub mod operation;
+pub mod orphan;
 pub mod page;
 pub mod policy;
 pub mod site;

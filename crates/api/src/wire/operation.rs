@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use protector_core::{
+    id::SiteName,
+    leftover::leftover_count,
     operation::{
-        FailedStep, OperationRecord, OperationState, StepRecord, progress, steps_completed,
-        steps_failed,
+        FailedStep, OperationRecord, OperationState, StepRecord, StepState, progress,
+        steps_completed, steps_failed,
     },
-    runbook::Step,
+    runbook::{cleanup::is_left, resource::ResourceKind},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    cleanup::CleanupView,
     page::{Link, SortDir},
     text::Stamp,
 };
@@ -24,16 +27,16 @@ use super::{
 pub enum Action {
     /// Move the group to its other site.
     Failover(Failover),
-    /// Bring it back. Not in this release.
-    Failback(Anything),
-    /// Start copies on the other site. Not in this release.
+    /// Bring it back.
+    Failback(Failback),
+    /// Start copies on the other site; what runs on this one is not touched.
     #[serde(alias = "test-failover")]
-    TestFailover(Anything),
-    /// Remove what a test failover made. Not in this release.
+    TestFailover(TestFailover),
+    /// Remove what a test failover made.
     #[serde(alias = "test-cleanup")]
-    TestCleanup(Anything),
-    /// Replicate the group's volumes now. Not in this release.
-    Sync(Anything),
+    TestCleanup(TestCleanup),
+    /// Replicate the group's volumes now: an empty object or null.
+    Sync(Option<NoOptions>),
 }
 
 /// Options of an action that is not in this release: read and not looked at.
@@ -60,6 +63,47 @@ pub struct Failover {
     pub retain_source_volumes: Option<bool>,
 }
 
+/// A failback asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failback {
+    /// Network on the site that the group leaves → network on its first site, for this operation, over the stored
+    /// mapping read backwards.
+    #[serde(default)]
+    pub network_mapping: BTreeMap<String, String>,
+    /// Flavor on the site that the group leaves → flavor on its first site, likewise.
+    #[serde(default)]
+    pub flavor_mapping: BTreeMap<String, String>,
+    /// Leave the volumes on the site that the group leaves detached and intact.
+    #[serde(default)]
+    pub retain_source_volumes: bool,
+}
+
+/// A test failover asked for.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestFailover {
+    /// Network on the source → test network on the target, for this operation, over the stored mapping.
+    #[serde(default)]
+    pub network_mapping: BTreeMap<String, String>,
+    /// Flavor on the source → flavor on the target, for this operation, over the stored mapping.
+    #[serde(default)]
+    pub flavor_mapping: BTreeMap<String, String>,
+}
+
+/// The cleanup of a test failover asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestCleanup {
+    /// The operation of the test failover.
+    pub test_operation_id: String,
+}
+
+/// An empty object.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoOptions {}
+
 /// Whether the source of a failover takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -70,20 +114,6 @@ pub enum FailoverKind {
     Unplanned,
 }
 
-/// Body of `POST …/operations/{operation}/cleanup`.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CleanupRequest {
-    /// No options.
-    #[allow(dead_code, reason = "its presence is what matters")]
-    pub cleanup: NoOptions,
-}
-
-/// An empty object.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NoOptions {}
-
 /// Query of the list of operations.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -91,12 +121,16 @@ pub struct NoOptions {}
 pub struct OperationQuery {
     /// Only operations of this protection group, by name or id.
     pub protection_group: Option<String>,
-    /// Only operations in this status: `pending`, `running`, `completed` or `failed`.
+    /// Only operations in this status: `running`, `completed` or `failed`; or `pending` for those of the running ones
+    /// that no engine has begun yet.
     pub status: Option<StatusWord>,
     /// Only operations of this type.
     pub operation_type: Option<TypeWord>,
+    /// Only operations that left something behind which a cleanup can remove.
+    #[serde(default)]
+    pub leftovers: bool,
     /// The most entries to return, at most `[api] max_limit`.
-    pub limit: Option<usize>,
+    pub limit: Option<u32>,
     /// The id of the last operation of the page before.
     pub marker: Option<String>,
     /// By the time of their creation: `desc` (default, newest first) or `asc`.
@@ -108,9 +142,9 @@ pub struct OperationQuery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusWord {
-    /// Waits for an engine.
+    /// Accepted, and not begun by an engine yet: shown as `running` in phase `queued`.
     Pending,
-    /// Under way.
+    /// Accepted and not ended.
     Running,
     /// Ended, its purpose reached.
     Completed,
@@ -146,6 +180,8 @@ pub enum TypeWord {
     TestCleanup,
     /// Deletes what an earlier operation left.
     Cleanup,
+    /// Replicates a group's volumes.
+    Sync,
 }
 
 impl TypeWord {
@@ -157,6 +193,7 @@ impl TypeWord {
             Self::TestFailover => "test_failover",
             Self::TestCleanup => "test_cleanup",
             Self::Cleanup => "cleanup",
+            Self::Sync => "sync",
         }
     }
 }
@@ -188,35 +225,15 @@ pub struct OperationsAnswer {
     pub operations_links: Option<Vec<Link>>,
 }
 
-/// Answer of a cleanup.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CleanupAnswer {
-    /// The cleanup operation; null when nothing is left.
-    pub operation: Option<OperationView>,
-    /// What there is to do.
-    pub cleanup: CleanupView,
-}
-
-/// What a cleanup has to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct CleanupView {
-    /// Entries of the parent's `steps_completed`: done already.
-    pub skipped: usize,
-    /// Whether volumes were retained by configuration.
-    pub retained: bool,
-    /// The lines that are tried again.
-    pub steps: Vec<String>,
-}
-
 /// One run of a runbook for a group.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OperationView {
     /// `op-` and a UUID.
     pub id: String,
-    /// `failover`, `failback`, `test_failover`, `test_cleanup` or `cleanup`.
+    /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup` or `sync`.
     #[schema(value_type = String)]
     pub operation_type: &'static str,
-    /// `pending`, `running`, `completed` or `failed`.
+    /// `running`, `completed` or `failed`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// Percent.
@@ -233,6 +250,11 @@ pub struct OperationView {
     pub steps_completed: Vec<String>,
     /// What failed.
     pub steps_failed: Vec<FailedStepView>,
+    /// How many lines a cleanup would take up: what failed, could not be taken back, or was retained. 0 while the
+    /// operation runs, and for a cleanup, whose lines are its parent's.
+    pub leftovers: usize,
+    /// The site whose protector has this record and runs the operation: the one that answers.
+    pub home_site: String,
     /// Why the operation failed.
     pub error: Option<String>,
     /// The kind of that failure, `PRT-…`.
@@ -244,7 +266,8 @@ pub struct OperationView {
     pub protection_group: String,
     /// The operation whose leftovers this one removes.
     pub parent_operation_id: Option<String>,
-    /// The phase under way; `rolling_back` while everything is taken back.
+    /// The phase under way; `queued` before an engine begins, `rolling_back` while everything is taken back,
+    /// `awaiting_cleanup` while the copies of a test failover are up.
     pub phase: Option<String>,
     /// When it was asked for.
     pub created_at: Stamp,
@@ -300,8 +323,12 @@ pub struct StepView {
     pub started_at: Option<Stamp>,
     /// When it ended.
     pub finished_at: Option<Stamp>,
+    /// How often the intent of a call that changes something was written down, right before the call.
+    pub tries: u32,
     /// How many tries have failed in a way that may pass.
     pub failed_tries: u32,
+    /// Whether its resource was retained by configuration.
+    pub retained: bool,
     /// What it waits for.
     pub note: Option<String>,
     /// The last status word that the cloud reported for the resource.
@@ -327,8 +354,8 @@ pub enum OperationDetail {
 }
 
 impl OperationView {
-    /// Shows `record`.
-    pub fn of(record: &OperationRecord, detail: OperationDetail) -> Self {
+    /// Shows `record`, which is kept on the site `home`.
+    pub fn of(home: &SiteName, record: &OperationRecord, detail: OperationDetail) -> Self {
         let operation = &record.operation;
         let steps = &record.steps;
         Self {
@@ -342,6 +369,8 @@ impl OperationView {
             completed_at: operation.finished_at.map(Stamp),
             steps_completed: steps_completed(steps),
             steps_failed: steps_failed(steps).into_iter().map(Into::into).collect(),
+            leftovers: leftover_count(record),
+            home_site: home.to_string(),
             error: operation.error.clone(),
             error_code: operation.error_code.map(|code| code.as_str()),
             protection_group_id: operation.group_id.to_string(),
@@ -359,12 +388,14 @@ impl OperationView {
 
 fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {
     match state {
+        OperationState::Queued => Some("queued".to_owned()),
         OperationState::Unwinding => Some("rolling_back".to_owned()),
+        OperationState::AwaitingCleanup => Some("awaiting_cleanup".to_owned()),
         OperationState::Running => steps
             .iter()
             .find(|step| !step.progress.state.has_ended())
             .map(|step| step.phase_name.clone()),
-        OperationState::Queued | OperationState::Completed | OperationState::Failed => None,
+        OperationState::Completed | OperationState::Failed => None,
     }
 }
 
@@ -374,50 +405,22 @@ fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
         key: step.key.clone(),
         phase: step.phase_name.clone(),
         state: progress.state.as_str(),
-        site: site_of(record, &step.action),
-        resource_type: resource_type(&step.action),
+        site: step.action.scope(&record.operation.plan).site.to_string(),
+        resource_type: step.action.resource_kind().map(ResourceKind::as_str),
         resource_id: step.resource_id.clone(),
         started_at: progress.started_at.map(Stamp),
         finished_at: progress.finished_at.map(Stamp),
+        tries: progress
+            .memo
+            .intents
+            .saturating_add(progress.memo.undo_intents),
         failed_tries: progress.failed_tries,
+        retained: progress.state == StepState::Skipped && is_left(step),
         note: progress.note.clone(),
         observed: progress.memo.observed.clone(),
         facts: progress.memo.facts.clone(),
         request_ids: progress.memo.request_ids.clone(),
         error: progress.error.clone(),
         error_code: progress.error_code.map(|code| code.as_str()),
-    }
-}
-
-fn site_of(record: &OperationRecord, action: &Step) -> String {
-    let plan = &record.operation.plan;
-    match action {
-        Step::CheckServer { .. }
-        | Step::StopServer { .. }
-        | Step::ReplicateGroup
-        | Step::DeleteSourceServer { .. }
-        | Step::DeleteSourceVolume { .. } => plan.source.site.to_string(),
-        Step::CheckTarget
-        | Step::PromoteVolume { .. }
-        | Step::ManageVolume { .. }
-        | Step::RecreateServer { .. }
-        | Step::ConfirmServer { .. }
-        | Step::SwitchPrimary => plan.target.site.to_string(),
-        Step::TakeBack { line } => site_of(record, line),
-    }
-}
-
-fn resource_type(action: &Step) -> Option<&'static str> {
-    match action {
-        Step::CheckTarget | Step::ReplicateGroup | Step::SwitchPrimary => None,
-        Step::CheckServer { .. }
-        | Step::StopServer { .. }
-        | Step::RecreateServer { .. }
-        | Step::ConfirmServer { .. }
-        | Step::DeleteSourceServer { .. } => Some("server"),
-        Step::PromoteVolume { .. }
-        | Step::ManageVolume { .. }
-        | Step::DeleteSourceVolume { .. } => Some("volume"),
-        Step::TakeBack { line } => resource_type(line),
     }
 }

@@ -22,7 +22,7 @@ pub enum SortDir {
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// The most entries to return, at least 1.
-    pub limit: Option<usize>,
+    pub limit: Option<u32>,
     /// The id of the last entry of the page before.
     pub marker: Option<String>,
 }
@@ -38,11 +38,11 @@ pub struct Link {
 }
 
 /// The number of entries that a page holds: what the caller asked for, at most `[api] max_limit`.
-pub fn limit(given: Option<usize>, max: usize) -> ApiResult<usize> {
+pub fn limit(given: Option<u32>, max: usize) -> ApiResult<usize> {
     match given {
         None => Ok(max),
         Some(0) => Err(ApiError::bad_request("limit: must be at least 1, it is 0.")),
-        Some(limit) => Ok(limit.min(max)),
+        Some(limit) => Ok(usize::try_from(limit).unwrap_or(usize::MAX).min(max)),
     }
 }
 

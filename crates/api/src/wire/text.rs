@@ -1,5 +1,7 @@
 //! Small pieces of text that the API takes and gives: times, secrets, values that may be cleared.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,9 +12,15 @@ use utoipa::ToSchema;
 #[schema(value_type = String, format = DateTime, example = "2025-11-03T14:00:00Z")]
 pub struct Stamp(pub DateTime<Utc>);
 
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.format("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
 impl Serialize for Stamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0.format("%Y-%m-%dT%H:%M:%SZ"))
+        serializer.collect_str(self)
     }
 }
 

@@ -147,7 +147,7 @@ async fn double_failover() {
         .expect(202);
     let id = first.body["operation"]["id"].as_str().unwrap().to_owned();
     let bad = Bad::new(&house).await;
-    let says = [id.as_str(), "pending", "failing_over"];
+    let says = [id.as_str(), "running", "failing_over"];
     bad.refused(&path, "member", failover_body(), 409, &says)
         .await;
 }

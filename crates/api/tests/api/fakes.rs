@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeZone, Utc};
 use protector_api::{
     Ids,
     clouds::{
-        CloudError, Clouds, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        ServiceFinding, SiteInspection,
+        CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
+        Holdings, ServiceFinding, SiteInspection,
     },
     peer::{Peer, PeerError},
     token::{TokenError, TokenFacts, TokenSource},
@@ -106,6 +106,10 @@ impl TokenSource for FakeKeystone {
 pub struct FakeClouds {
     pub away: Mutex<BTreeSet<String>>,
     pub granted: Mutex<Vec<(String, String)>>,
+    /// What the project of each site holds, by the site's name.
+    pub holdings: Mutex<BTreeMap<String, Holdings>>,
+    /// The projects that were read, in order.
+    pub read: Mutex<Vec<(String, String)>>,
 }
 
 impl FakeClouds {
@@ -217,6 +221,21 @@ impl Clouds for FakeClouds {
         }))
     }
 
+    async fn holdings(
+        &self,
+        scope: &SiteScope,
+        _expected: &[Expected],
+    ) -> Result<Holdings, CloudError> {
+        let entry = (scope.site.to_string(), scope.project_id.to_string());
+        self.read.lock().unwrap().push(entry);
+        self.answer(&scope.site)?;
+        let holdings = self.holdings.lock().unwrap();
+        Ok(holdings
+            .get(scope.site.as_str())
+            .cloned()
+            .unwrap_or_default())
+    }
+
     async fn key_pair(
         &self,
         site: &SiteName,
@@ -321,6 +340,32 @@ impl Peer for FakePeer {
         Ok(metadata.version)
     }
 
+    async fn reserve(
+        &self,
+        _scope: &SiteScope,
+        group: &GroupId,
+        version: u64,
+        _by_site: &SiteName,
+    ) -> Result<(), PeerError> {
+        self.answer()?;
+        let known = self.pushed.lock().unwrap().get(group.as_str()).copied();
+        if known == Some(version) {
+            return Ok(());
+        }
+        Err(PeerError::Refused(
+            "another version is kept here".to_owned(),
+        ))
+    }
+
+    async fn release(
+        &self,
+        _scope: &SiteScope,
+        _group: &GroupId,
+        _by_site: &SiteName,
+    ) -> Result<(), PeerError> {
+        self.answer()
+    }
+
     async fn withdraw(&self, _scope: &SiteScope, group: &GroupId) -> Result<(), PeerError> {
         self.answer()?;
         self.pushed.lock().unwrap().remove(group.as_str());
@@ -383,6 +428,34 @@ impl StorageDriver for FakeArrays {
         _volume: &VolumeId,
         _operation: &OperationId,
         _managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        _point: &RecoveryPointId,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        Err(refused(&replication.target_array))
+    }
+
+    async fn discard_clone(
+        &self,
+        _replication: &Replication,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+        _managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn release(
+        &self,
+        _replication: &Replication,
+        _operation: &OperationId,
     ) -> Result<(), StorageError> {
         Ok(())
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
-use protector_api::{App, Settings, TokenMemory, TokenValidator, router};
+use protector_api::{App, Ids, Settings, TokenMemory, TokenValidator, router};
+use protector_core::runbook::test_cleanup::TestCopies;
 use protector_oslo::policy::Enforcer;
 use protector_store::{Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
@@ -22,7 +23,8 @@ pub struct House {
     pub database: Database,
     pub outside: Outside,
     router: Router,
-    _dir: TempDir,
+    ids: Arc<CountedIds>,
+    dir: TempDir,
 }
 
 pub struct Answer {
@@ -64,6 +66,39 @@ impl Answer {
     }
 }
 
+fn app(
+    dir: &TempDir,
+    database: &Database,
+    outside: &Outside,
+    ids: &Arc<CountedIds>,
+    test_copies: TestCopies,
+) -> App {
+    App {
+        database: database.clone(),
+        rules: Enforcer::open(dir.path().join("policy.yaml")).unwrap(),
+        tokens: TokenValidator::new(
+            outside.keystone.clone(),
+            Arc::new(FixedClock),
+            TokenMemory::default(),
+        ),
+        clouds: outside.clouds.clone(),
+        peer: outside.peer.clone(),
+        storage: Arc::new(FakeArrays),
+        clock: Arc::new(FixedClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        settings: Settings {
+            site_name: "site-a".into(),
+            public_endpoint: None,
+            max_limit: 1000,
+            max_body_bytes: MAX_BODY,
+            www_authenticate_uri: "http://keystone:5000".to_owned(),
+            retain_source_volumes: false,
+            cleanup_requires_peer: true,
+            test_copies,
+        },
+    }
+}
+
 impl House {
     pub async fn new() -> Self {
         let dir = TempDir::new().unwrap();
@@ -76,35 +111,29 @@ impl House {
             .with_keys(KeyRepository::open(&keys).unwrap());
         database.migrate().await.unwrap();
         let outside = Outside::default();
-        let app = App {
-            database: database.clone(),
-            rules: Enforcer::open(dir.path().join("policy.yaml")).unwrap(),
-            tokens: TokenValidator::new(
-                outside.keystone.clone(),
-                Arc::new(FixedClock),
-                TokenMemory::default(),
-            ),
-            clouds: outside.clouds.clone(),
-            peer: outside.peer.clone(),
-            storage: Arc::new(FakeArrays),
-            clock: Arc::new(FixedClock),
-            ids: Arc::new(CountedIds::default()),
-            settings: Settings {
-                site_name: "site-a".into(),
-                public_endpoint: None,
-                max_limit: 1000,
-                max_body_bytes: MAX_BODY,
-                www_authenticate_uri: "http://keystone:5000".to_owned(),
-                retain_source_volumes: false,
-                cleanup_requires_peer: true,
-            },
-        };
+        let ids = Arc::new(CountedIds::default());
+        let copies = TestCopies::Delete;
         Self {
+            router: router(app(&dir, &database, &outside, &ids, copies)),
             database,
             outside,
-            router: router(app),
-            _dir: dir,
+            ids,
+            dir,
         }
+    }
+
+    /// The same house after a restart with `[engine] cleanup_on_test_failover` set so.
+    pub fn with_test_copies(self, copies: TestCopies) -> Self {
+        let app = app(&self.dir, &self.database, &self.outside, &self.ids, copies);
+        Self {
+            router: router(app),
+            ..self
+        }
+    }
+
+    /// Writes the operator's policy file.
+    pub fn policy(&self, text: &str) {
+        std::fs::write(self.dir.path().join("policy.yaml"), text).unwrap();
     }
 
     /// A house with both sites and the tenant's mapping.

@@ -11,6 +11,8 @@
 
 mod actions;
 mod bad_input;
+mod cleanup;
+mod engine;
 mod envelope;
 mod fakes;
 mod groups;
@@ -19,5 +21,7 @@ mod members;
 mod metadata;
 mod openapi;
 mod operations;
+mod orphans;
 mod sites;
+mod test_failover;
 mod two_sites;

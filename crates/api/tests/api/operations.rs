@@ -2,89 +2,20 @@
 
 use std::sync::atomic::Ordering;
 
-use http::Method;
 use protector_core::{
     clock::Clock,
-    fault::Code,
     group::GroupStatus,
-    id::{EngineId, OperationId},
-    journal::{Claim, Effect, Entry, Journal, OperationChange},
+    id::OperationId,
+    journal::{Effect, Entry, Journal, OperationChange},
     operation::{OperationState, StepProgress, StepState},
 };
 use serde_json::{Value, json};
 
 use crate::{
+    engine::{claim, cleanup, settle, start},
     fakes::{FixedClock, PROJECT_A, WEB},
-    house::{Answer, House, failover_body, group_path},
+    house::House,
 };
-
-async fn start(house: &House) -> OperationId {
-    let path = group_path("web", "/action");
-    let started = house
-        .send(Method::POST, &path, "member", failover_body())
-        .await
-        .expect(202);
-    started.body["operation"]["id"].as_str().unwrap().into()
-}
-
-async fn claim(house: &House) -> Claim {
-    let lease = std::time::Duration::from_secs(60);
-    let claims = house
-        .database
-        .claim(&EngineId::new("e"), FixedClock.now(), lease, 1, 1)
-        .await
-        .unwrap();
-    claims.into_iter().next().unwrap()
-}
-
-/// Ends the newest operation as an engine would: every line done, but those whose key begins with a word of `failed`.
-async fn settle(house: &House, failed: &[&str]) {
-    let claim = claim(house).await;
-    let now = FixedClock.now();
-    let record = house.database.load(&claim).await.unwrap();
-    let steps = record
-        .steps
-        .iter()
-        .map(|step| {
-            let bad = failed.iter().any(|word| step.key.starts_with(word));
-            let progress = StepProgress {
-                state: if bad {
-                    StepState::Failed
-                } else {
-                    StepState::Done
-                },
-                error: bad.then(|| "Cinder timeout after 300s".to_owned()),
-                error_code: bad.then_some(Code::Timeout),
-                started_at: Some(now),
-                finished_at: Some(now),
-                ..StepProgress::default()
-            };
-            (step.position, progress)
-        })
-        .collect();
-    let started = Entry {
-        operation: Some(OperationChange::Started { at: now }),
-        steps,
-        effects: vec![],
-    };
-    let ended = Entry {
-        operation: Some(OperationChange::Settled {
-            state: OperationState::Completed,
-            at: now,
-        }),
-        ..Entry::default()
-    };
-    for entry in [started, ended] {
-        house.database.record(&claim, now, entry).await.unwrap();
-    }
-}
-
-async fn cleanup(house: &House, id: &OperationId, token: &str) -> Answer {
-    let path = format!("/v1/{PROJECT_A}/operations/{id}/cleanup");
-    house
-        .send(Method::POST, &path, token, json!({"cleanup": {}}))
-        .await
-}
 
 async fn show(house: &House, id: &OperationId) -> Value {
     let path = format!("/v1/{PROJECT_A}/operations/{id}");
@@ -158,7 +89,15 @@ async fn operations_are_filtered_and_paged() {
     );
     assert_eq!(list("?operation_type=cleanup").await, [child]);
     assert_eq!(list("?status=pending").await, [child]);
-    assert!(list("?protection_group=nothing").await.is_empty());
+    assert_eq!(list("?status=running").await, [child]);
+    assert_eq!(list("?leftovers=true").await, [id.as_str()]);
+    assert_eq!(list("?leftovers=false").await.len(), 2);
+    let path = format!("/v1/{PROJECT_A}/operations?protection_group=typo");
+    let unknown = house.get(&path, "reader").await.expect(404);
+    assert_eq!(
+        unknown.message(),
+        "No protection group or operation of one is named typo."
+    );
     let path = format!("/v1/{PROJECT_A}/operations?limit=1");
     let first = house.get(&path, "reader").await.expect(200);
     let next = first.body["operations_links"][0]["href"].as_str().unwrap();
@@ -168,7 +107,11 @@ async fn operations_are_filtered_and_paged() {
         second.body["operations"][0]["id"]
     );
     let path = format!("/v1/{PROJECT_A}/operations?status=glorious");
-    house.get(&path, "reader").await.expect(400);
+    let wrong = house.get(&path, "reader").await.expect(400);
+    assert_eq!(
+        wrong.message(),
+        "status: must be one of 'pending', 'running', 'completed', 'failed', not 'glorious'."
+    );
 }
 
 #[tokio::test]
@@ -183,7 +126,15 @@ async fn cleanup_takes_up_what_failed() {
     assert_eq!(operation["operation_type"], "cleanup");
     assert_eq!(operation["parent_operation_id"], id.as_str());
     let expected = json!({
-        "skipped": 5, "retained": false, "steps": ["delete_source_volume:vol-data-ws1"]
+        "skipped": 5, "retained": [], "steps": ["delete_source_volume:vol-data-ws1"],
+        "leftovers": [{
+            "step": "delete_source_volume:vol-data-ws1",
+            "resource_type": "volume", "resource_id": "vol-data-ws1", "name": "vol-data-ws1",
+            "site": "site-a", "project_id": PROJECT_A, "size_gib": 1,
+            "reason": "failed", "error": "Cinder timeout after 300s", "error_code": "PRT-TIMEOUT",
+            "since": "2025-11-03T14:00:00Z",
+            "command": "openstack --os-cloud site-a volume delete vol-data-ws1",
+        }],
     });
     assert_eq!(operation["cleanup"], expected);
     assert_eq!(started.body["cleanup"], expected);
@@ -191,10 +142,11 @@ async fn cleanup_takes_up_what_failed() {
     assert!(started.header("location").ends_with(child.as_str()));
 
     let again = cleanup(&house, &id, "member").await.expect(409);
-    assert!(
-        again.message().contains(child.as_str()),
-        "{}",
-        again.message()
+    assert_eq!(
+        again.message(),
+        format!(
+            "Operation {id} is being cleaned up by operation {child}, which user user-1 asked for at 2025-11-03T14:00:00Z and which is pending; watch it with 'openstack dr operation show {child}'."
+        )
     );
     settle(&house, &[]).await;
     let nested = cleanup(&house, &child, "member").await.expect(409);
@@ -214,7 +166,9 @@ async fn nothing_left_is_said_at_once() {
     let answer = cleanup(&house, &id, "member").await.expect(200);
     assert_eq!(
         answer.body,
-        json!({"operation": null, "cleanup": {"skipped": 6, "retained": false, "steps": []}})
+        json!({"operation": null, "cleanup": {
+            "skipped": 6, "retained": [], "steps": [], "leftovers": []
+        }})
     );
 }
 
@@ -225,7 +179,7 @@ async fn cleanup_is_refused_with_the_contracts_words() {
     let early = cleanup(&house, &id, "member").await.expect(409);
     assert_eq!(
         early.message(),
-        "Operation not in completed state: the operation must be completed or failed, it is pending"
+        "Operation not in completed state: the operation must be completed or failed, it is running"
     );
     settle(&house, &["delete_source_vm"]).await;
     house.outside.peer.away.store(true, Ordering::SeqCst);

@@ -17,6 +17,7 @@ use protector_api::{
     router,
     site_sessions::{SiteSessions, Wires},
 };
+use protector_core::runbook::test_cleanup::TestCopies;
 use protector_core::site::Site;
 use protector_openstack::{
     cloud::Cloud,
@@ -180,6 +181,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             www_authenticate_uri: "http://keystone".to_owned(),
             retain_source_volumes: false,
             cleanup_requires_peer: true,
+            test_copies: TestCopies::Delete,
         },
     });
     Protector {
@@ -319,6 +321,63 @@ impl TwoSites {
                 .expect(201);
         }
     }
+
+    /// A group of one of site-a's servers, known on both sites; its path on each, and the member as it was answered.
+    async fn protect_a_server(&self) -> (Vec<String>, Value) {
+        let sites = self;
+        let token = sites.token("site-a", "demo", "demo").await;
+        let project = sites.project("site-a").await;
+        let groups = format!("/v1/{project}/protection-groups");
+        let (net_a, net_b) = (sites.network("site-a").await, sites.network("site-b").await);
+        let body = json!({"protection_group": {
+            "name": "web", "primary_site": "site-a", "secondary_site": "site-b",
+            "replication_type": "async", "volume_type": "replicated",
+            "network_mapping": {net_a: net_b},
+        }});
+        sites
+            .send(0, Method::POST, &groups, &token, body)
+            .await
+            .expect(201);
+        let policy = format!("{groups}/web/policy");
+        sites
+            .send(0, Method::POST, &policy, &token, policy_body())
+            .await
+            .expect(201);
+
+        let tenant = sites.protectors[0]
+            .sessions
+            .tenant(&"site-a".into(), &project.as_str().into())
+            .await
+            .unwrap();
+        let servers = tenant
+            .compute()
+            .servers(&protector_openstack::compute::ServerFilter::all())
+            .await
+            .unwrap();
+        let server = servers[0].id.to_string();
+        let members = format!("{groups}/web/members");
+        let body = json!({"member": {"server_id": server}});
+        let added = sites
+            .send(0, Method::POST, &members, &token, body)
+            .await
+            .expect(201);
+        let force = format!("{groups}/web/sync-force");
+        let forced = sites
+            .send(0, Method::POST, &force, &token, json!({}))
+            .await
+            .expect(202);
+        assert_eq!(
+            forced.body["sync_status"]["status"], "IN SYNC",
+            "{}",
+            forced.body
+        );
+        let there = sites.project("site-b").await;
+        let paths = vec![
+            format!("{groups}/web"),
+            format!("/v1/{there}/protection-groups/web"),
+        ];
+        (paths, added.body["member"].clone())
+    }
 }
 
 #[tokio::test]
@@ -355,43 +414,7 @@ async fn a_site_is_validated_on_a_cloud() {
 async fn a_group_is_protected_pushed_and_failed_over() {
     let sites = TwoSites::new().await;
     sites.furnish().await;
-    let token = sites.token("site-a", "demo", "demo").await;
-    let project = sites.project("site-a").await;
-    let groups = format!("/v1/{project}/protection-groups");
-    let (net_a, net_b) = (sites.network("site-a").await, sites.network("site-b").await);
-    let body = json!({"protection_group": {
-        "name": "web", "primary_site": "site-a", "secondary_site": "site-b",
-        "replication_type": "async", "volume_type": "replicated",
-        "network_mapping": {net_a: net_b},
-    }});
-    sites
-        .send(0, Method::POST, &groups, &token, body)
-        .await
-        .expect(201);
-    let policy = format!("{groups}/web/policy");
-    sites
-        .send(0, Method::POST, &policy, &token, policy_body())
-        .await
-        .expect(201);
-
-    let tenant = sites.protectors[0]
-        .sessions
-        .tenant(&"site-a".into(), &project.as_str().into())
-        .await
-        .unwrap();
-    let servers = tenant
-        .compute()
-        .servers(&protector_openstack::compute::ServerFilter::all())
-        .await
-        .unwrap();
-    let server = servers[0].id.to_string();
-    let members = format!("{groups}/web/members");
-    let body = json!({"member": {"server_id": server}});
-    let added = sites
-        .send(0, Method::POST, &members, &token, body)
-        .await
-        .expect(201);
-    let member = &added.body["member"];
+    let (paths, member) = sites.protect_a_server().await;
     assert_eq!(member["flavor"]["name"], "small");
     assert_eq!(member["networks"].as_array().unwrap().len(), 1);
     let devices: Vec<(&str, bool)> = member["volumes"]
@@ -406,33 +429,118 @@ async fn a_group_is_protected_pushed_and_failed_over() {
         })
         .collect();
     assert_eq!(devices, [("/dev/vda", true), ("/dev/vdb", false)]);
-
-    let force = format!("{groups}/web/sync-force");
-    let forced = sites
-        .send(0, Method::POST, &force, &token, json!({}))
-        .await
-        .expect(202);
-    assert_eq!(
-        forced.body["sync_status"]["status"], "IN SYNC",
-        "{}",
-        forced.body
-    );
     let there = sites.token("site-b", "demo", "demo").await;
-    let other = format!(
-        "/v1/{}/protection-groups/web",
-        sites.project("site-b").await
-    );
     let shown = sites
-        .send(1, Method::GET, &other, &there, Value::Null)
+        .send(1, Method::GET, &paths[1], &there, Value::Null)
         .await
         .expect(200);
     let group = &shown.body["protection_group"];
     assert_eq!(group["member_count"], 1);
     assert_eq!(group["current_primary_site"], "site-a");
 
-    let action = format!("{groups}/web/action");
+    let token = sites.token("site-a", "demo", "demo").await;
+    let action = format!("{}/action", paths[0]);
     sites
         .send(0, Method::POST, &action, &token, failover_body())
+        .await
+        .expect(202);
+}
+
+#[tokio::test]
+async fn of_two_failovers_started_on_both_sites_at_once_at_most_one_begins() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let (paths, _) = sites.protect_a_server().await;
+    let mut tokens = Vec::new();
+    for name in SITES {
+        tokens.push(sites.token(name, "demo", "demo").await);
+    }
+    let start = async |place: usize| {
+        let action = format!("{}/action", paths[place]);
+        sites
+            .send(
+                place,
+                Method::POST,
+                &action,
+                &tokens[place],
+                failover_body(),
+            )
+            .await
+    };
+    let (one, other) = tokio::join!(start(0), start(1));
+    let begun = [&one, &other]
+        .iter()
+        .filter(|answer| answer.status == 202)
+        .count();
+    assert!(begun <= 1, "{} {}", one.body, other.body);
+    for refused in [one, other].iter().filter(|answer| answer.status != 202) {
+        assert_eq!(refused.status, 409, "{}", refused.body);
+        assert!(
+            refused.message().contains("at this moment"),
+            "{}",
+            refused.message()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_the_other_site_is_about_to_move_stays() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let (paths, _) = sites.protect_a_server().await;
+    let token = sites.token("site-b", "demo", "demo").await;
+    let shown = sites
+        .send(1, Method::GET, &paths[1], &token, Value::Null)
+        .await
+        .expect(200);
+    let group = &shown.body["protection_group"];
+    let service = sites.token("site-b", "protector", "service").await;
+    let id = group["id"].as_str().unwrap();
+    let reservation = format!(
+        "{}/metadata/reservations/site-a",
+        paths[1].replace("/web", &format!("/{id}"))
+    );
+    let wanted = |version: u64| json!({"reservation": {"version": version}});
+    let version = group["version"].as_u64().unwrap();
+    let other = sites
+        .send(1, Method::PUT, &reservation, &service, wanted(version + 1))
+        .await
+        .expect(409);
+    assert!(
+        other.message().contains(&version.to_string()),
+        "{}",
+        other.message()
+    );
+    sites
+        .send(1, Method::PUT, &reservation, &token, wanted(version))
+        .await
+        .expect(403);
+    for _ in 0..2 {
+        sites
+            .send(1, Method::PUT, &reservation, &service, wanted(version))
+            .await
+            .expect(200);
+    }
+    let action = format!("{}/action", paths[1]);
+    let refused = sites
+        .send(1, Method::POST, &action, &token, failover_body())
+        .await
+        .expect(409);
+    assert!(
+        refused
+            .message()
+            .contains("moved from site-a at this moment"),
+        "{}",
+        refused.message()
+    );
+    for _ in 0..2 {
+        sites
+            .send(1, Method::DELETE, &reservation, &service, Value::Null)
+            .await
+            .expect(204);
+    }
+    sites
+        .send(1, Method::POST, &action, &token, failover_body())
         .await
         .expect(202);
 }

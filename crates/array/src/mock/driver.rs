@@ -137,6 +137,39 @@ impl StorageDriver for MockStorageDriver {
             .await
     }
 
+    /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.promote(replication, point, volume, operation).await
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.discard_promoted(replication, volume, operation, managed_as)
+            .await
+    }
+
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.points(replication)
+            .await?
+            .release(replication, operation)
+            .await
+    }
+
     async fn identity(
         &self,
         array: &str,

@@ -105,6 +105,27 @@ impl<'a> Points<'a> {
         Ok(usable)
     }
 
+    /// Lets go of what is kept for `operation`: see `StorageDriver::release`.
+    pub(super) async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        let operation = self.pair.target.safe("operation", operation.as_str())?;
+        let held = lock::group(&self.pair.target, &replication.group_id).await?;
+        self.sweep(&held).await?;
+        let target = &self.scope.target;
+        let forgotten = self.catalogue.forget_promotions_of(operation, target);
+        self.db(forgotten.await)?;
+        let own = self.db(self.catalogue.point_of(&self.scope, operation).await)?;
+        if let Some(point) = own
+            && self.db(self.catalogue.begin_removal(&point.id).await)?
+        {
+            self.remove(&point, &held).await?;
+        }
+        self.prune(&held).await
+    }
+
     fn sources(&self, volumes: &[VolumeId]) -> Result<Vec<Source>, StorageError> {
         let once: BTreeSet<_> = volumes.iter().collect();
         once.into_iter()

@@ -1,18 +1,75 @@
 //! The runbook of a manual cleanup: the lines that an ended operation left undone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reported, Step, Verb};
-use crate::operation::{Memo, OperationRecord, StepProgress, StepRecord, StepState};
+use crate::operation::{
+    Memo, Operation, OperationKind, OperationRecord, StepProgress, StepRecord, StepState,
+};
 
 /// The prefix of a line that takes another one back, in keys and in `steps_failed`.
 pub const UNDO: &str = "undo:";
+
+/// The states, each with the verb that it needs where it needs one, in which a line has left something behind that a
+/// cleanup can remove. The one definition of a leftover: [`is_left`] reads it, and so does the database's filter.
+pub const LEFT: [(StepState, Option<Verb>); 3] = [
+    (StepState::UndoFailed, None),
+    (StepState::Failed, Some(Verb::Attempt)),
+    (StepState::Skipped, Some(Verb::Attempt)),
+];
+
+/// The kind of operation whose own lines are never leftovers: they are those of the operation it cleans up.
+pub const NEVER_LEAVES: OperationKind = OperationKind::Cleanup;
+
+/// Whether a cleanup of `operation` may be asked for: it has ended, and is not itself a cleanup.
+pub fn may_be_cleaned_up(operation: &Operation) -> bool {
+    operation.state.is_terminal() && operation.kind != NEVER_LEAVES
+}
 
 /// The lines with which `parent` can be cleaned up: each that failed, could not be taken back, or was retained by
 /// configuration. Empty when nothing is left.
 ///
 /// Keys are the parent's, so that the end of a line here is written to the parent's line too.
 pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
+    again_in_order(parent, &left_in_order(parent))
+}
+
+/// The same for those of them only whose place in `parent` is in `chosen`.
+///
+/// # Errors
+///
+/// The key of a chosen line and of one that stands on it and was not chosen: what is below is not taken away first.
+pub fn cleanup_of_chosen(
+    parent: &OperationRecord,
+    chosen: &BTreeSet<u32>,
+) -> Result<Vec<StepRecord>, StandsOn> {
+    let left = left_in_order(parent);
+    let (kept, rest): (Vec<&StepRecord>, Vec<&StepRecord>) = left
+        .into_iter()
+        .partition(|step| chosen.contains(&step.position));
+    for below in kept.iter().filter(|step| is_undo(step)) {
+        let upper = rest.iter().find(|step| stands_on(step, below, parent));
+        if let Some(upper) = upper {
+            return Err(StandsOn {
+                below: below.position,
+                upper: upper.position,
+            });
+        }
+    }
+    Ok(again_in_order(parent, &kept))
+}
+
+/// A chosen line on which one stands that was not chosen, by their places in the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandsOn {
+    /// The line that was chosen.
+    pub below: u32,
+    /// The line that has to go first.
+    pub upper: u32,
+}
+
+/// The lines of `parent` that left something behind, in the order in which a cleanup takes them up.
+pub fn left_in_order(parent: &OperationRecord) -> Vec<&StepRecord> {
     let mut left: Vec<&StepRecord> = parent.steps.iter().filter(|step| is_left(step)).collect();
     // What was made last is taken back first. Taking back and deleting never meet: one is before the switch, one after.
     left.sort_by_key(|step| {
@@ -25,6 +82,10 @@ pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
             },
         )
     });
+    left
+}
+
+fn again_in_order(parent: &OperationRecord, left: &[&StepRecord]) -> Vec<StepRecord> {
     let places: BTreeMap<u32, u32> = left
         .iter()
         .zip(0_u32..)
@@ -33,7 +94,7 @@ pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
     left.iter()
         .zip(0_u32..)
         .map(|(step, position)| {
-            let after = waits_for(step, &left, parent)
+            let after = waits_for(step, left, parent)
                 .filter_map(|position| places.get(&position).copied())
                 .collect();
             again(step, position, after)
@@ -41,8 +102,17 @@ pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
         .collect()
 }
 
-fn is_undo(step: &StepRecord) -> bool {
+/// Whether a cleanup takes back what `step` made, instead of trying it again.
+pub(crate) fn is_undo(step: &StepRecord) -> bool {
     step.progress.state == StepState::UndoFailed
+}
+
+fn stands_on(upper: &StepRecord, below: &StepRecord, parent: &OperationRecord) -> bool {
+    is_undo(below)
+        && is_undo(upper)
+        && upper
+            .action
+            .stands_on(&below.action, &parent.operation.plan)
 }
 
 /// The parent's lines that must have ended before `step` is looked at again: those it waited for then, or, where it is
@@ -56,20 +126,16 @@ fn waits_for<'a>(
     let then = step.after.iter().copied().filter(move |_| !undo);
     let upon = left
         .iter()
-        .filter(move |other| {
-            undo && is_undo(other) && other.action.stands_on(&step.action, &parent.operation.plan)
-        })
+        .filter(move |other| stands_on(other, step, parent))
         .map(|other| other.position);
     then.chain(upon)
 }
 
 /// Whether `step` left something behind that a cleanup can remove.
 pub fn is_left(step: &StepRecord) -> bool {
-    match step.progress.state {
-        StepState::UndoFailed => true,
-        StepState::Failed | StepState::Skipped => step.verb == Verb::Attempt,
-        _ => false,
-    }
+    LEFT.iter().any(|(state, verb)| {
+        *state == step.progress.state && verb.is_none_or(|verb| verb == step.verb)
+    })
 }
 
 fn again(step: &StepRecord, position: u32, after: Vec<u32>) -> StepRecord {

@@ -1,6 +1,11 @@
-//! The runbook of a planned failover.
+//! The runbook of a planned move: a failover, and the failback, which is the same in the other direction.
 
-use super::{Line, Reported, Runbook, Step, Verb};
+use super::{
+    Line, Reported, Runbook, Step, Verb,
+    lines::{
+        confirm_server, each_server, each_volume, manage_volume, recreate_server, whole_group,
+    },
+};
 use crate::{
     member::{Member, ProtectedVolume},
     plan::Plan,
@@ -10,7 +15,7 @@ use crate::{
 ///
 /// Everything before `switch_primary` is taken back if it fails; the switch is the point of no return; cleanup after it
 /// can fail without touching the result (contract: "does not roll back the failover").
-pub fn planned_failover(plan: &Plan) -> Runbook {
+pub fn planned_move(plan: &Plan) -> Runbook {
     Runbook::default()
         .phase(
             "check_source",
@@ -61,10 +66,22 @@ pub fn planned_failover(plan: &Plan) -> Runbook {
             each_server(plan, confirm_server),
         )
         .phase(
+            "restore_power_state",
+            Verb::Undoable,
+            Reported::Never,
+            each_server(plan, restore_power_state),
+        )
+        .phase(
             "switch_primary",
             Verb::Forward,
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
+        )
+        .phase(
+            "release_replicas",
+            Verb::Attempt,
+            Reported::Never,
+            [whole_group(Step::ReleaseReplicas)],
         )
         .phase(
             "delete_source_vm",
@@ -78,33 +95,6 @@ pub fn planned_failover(plan: &Plan) -> Runbook {
             Reported::ByLine,
             source_volumes_to_delete(plan),
         )
-}
-
-fn each_server(plan: &Plan, action: fn(&Member) -> Step) -> impl Iterator<Item = Line> {
-    plan.members.iter().map(move |member| Line {
-        action: action(member),
-        name: member.name.clone(),
-        resource_id: Some(member.server_id.to_string()),
-        after: Vec::new(),
-    })
-}
-
-fn each_volume(plan: &Plan, action: fn(&ProtectedVolume) -> Step) -> impl Iterator<Item = Line> {
-    plan.volumes().map(move |(_, volume)| Line {
-        action: action(volume),
-        name: volume.name.clone(),
-        resource_id: Some(volume.id.to_string()),
-        after: Vec::new(),
-    })
-}
-
-fn whole_group(action: Step) -> Line {
-    Line {
-        action,
-        name: String::new(),
-        resource_id: None,
-        after: Vec::new(),
-    }
 }
 
 /// A volume's line begins when its own server's line has ended, not when all have.
@@ -137,20 +127,8 @@ fn promote_volume(volume: &ProtectedVolume) -> Step {
     }
 }
 
-fn manage_volume(volume: &ProtectedVolume) -> Step {
-    Step::ManageVolume {
-        volume: volume.id.clone(),
-    }
-}
-
-fn recreate_server(member: &Member) -> Step {
-    Step::RecreateServer {
-        server: member.server_id.clone(),
-    }
-}
-
-fn confirm_server(member: &Member) -> Step {
-    Step::ConfirmServer {
+fn restore_power_state(member: &Member) -> Step {
+    Step::RestorePowerState {
         server: member.server_id.clone(),
     }
 }

@@ -8,16 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ServerId, VolumeId},
+    id::{OperationId, ServerId, VolumeId},
     operation::{StepProgress, StepRecord},
     plan::Plan,
 };
 
 pub mod cleanup;
 pub mod failover;
+mod lines;
+pub mod replicate;
+pub mod resource;
+pub mod test_cleanup;
+pub mod test_failover;
 
 /// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
-pub const BOOK_VERSION: u32 = 1;
+pub const BOOK_VERSION: u32 = 2;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +34,20 @@ pub enum Verb {
     Forward,
     /// The failure is recorded in `steps_failed`; the operation goes on and completes.
     Attempt,
+}
+
+impl Verb {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Undoable, Self::Forward, Self::Attempt];
+
+    /// The word kept in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undoable => "undoable",
+            Self::Forward => "forward",
+            Self::Attempt => "attempt",
+        }
+    }
 }
 
 /// How a phase shows in `steps_completed`.
@@ -82,6 +101,11 @@ pub enum Step {
         /// The server on the source.
         server: ServerId,
     },
+    /// Shut the copy of a server down again that was shut off itself.
+    RestorePowerState {
+        /// The server on the source.
+        server: ServerId,
+    },
     /// Make the target the group's current primary.
     SwitchPrimary,
     /// Delete a server that the group left behind on the source.
@@ -91,6 +115,29 @@ pub enum Step {
     },
     /// Delete a volume that the group left behind on the source.
     DeleteSourceVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Choose the latest recovery point that the target's array has of the group.
+    ChooseRecoveryPoint,
+    /// Make a writable clone of a replicated volume, as of the chosen recovery point, on the target's array.
+    CloneVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Let the arrays forget what they keep for this operation alone.
+    ReleaseReplicas,
+    /// Delete a test failover's copy of a server on the target.
+    DeleteTestServer {
+        /// The test failover that made the copy.
+        test: OperationId,
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Delete a test failover's copy of a volume on the target.
+    DeleteTestVolume {
+        /// The test failover that made the copy.
+        test: OperationId,
         /// The volume on the source.
         volume: VolumeId,
     },
@@ -110,9 +157,10 @@ impl Step {
             (Self::RecreateServer { server }, Self::ManageVolume { volume }) => plan
                 .volume(volume.as_str())
                 .is_some_and(|(member, _)| member.server_id == *server),
-            (Self::ManageVolume { volume: imported }, Self::PromoteVolume { volume }) => {
-                imported == volume
-            }
+            (
+                Self::ManageVolume { volume: imported },
+                Self::PromoteVolume { volume } | Self::CloneVolume { volume },
+            ) => imported == volume,
             _ => false,
         }
     }

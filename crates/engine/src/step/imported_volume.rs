@@ -79,6 +79,18 @@ impl CloudActions {
             | VolumeStatus::Detaching
             | VolumeStatus::Reserved
             | VolumeStatus::Attaching
+                if let Some(why) = cx.blocked_by =>
+            {
+                // It will not become free by waiting.
+                return Err(Stop::last(
+                    Code::Kept,
+                    format!("kept: its server was not taken back ({why})"),
+                ));
+            }
+            VolumeStatus::InUse
+            | VolumeStatus::Detaching
+            | VolumeStatus::Reserved
+            | VolumeStatus::Attaching
             | VolumeStatus::Creating
             | VolumeStatus::Managing
             | VolumeStatus::Deleting
@@ -122,8 +134,9 @@ async fn find_imported(
         return reading::volume(target, &VolumeId::new(id.clone())).await;
     }
     let maker = mark::maker(cx.operation);
-    let made_by = VolumeFilter::marked(mark::OPERATION, maker.as_str());
-    let volumes = target.volume().volumes(&made_by).await.map_err(stop)?;
+    // By the mark of the source, which a few volumes carry; by the operation's it would be all that it imports.
+    let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
+    let volumes = target.volume().volumes(&copies).await.map_err(stop)?;
     Ok(volumes
         .into_iter()
         .find(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))

@@ -1,13 +1,9 @@
-//! The marks on everything that an operation makes: by them, and by ids, resources are found again. Never by name.
+//! Marking what an operation makes, and knowing it again.
 
 use std::collections::BTreeMap;
 
-use protector_core::id::OperationId;
-
-/// Metadata key: the operation that made the resource.
-pub(super) const OPERATION: &str = "protector:operation";
-/// Metadata key: the id of the resource on the source that this one is the copy of.
-pub(super) const SOURCE: &str = "protector:source";
+pub(super) use protector_core::mark::{OPERATION, SOURCE};
+use protector_core::{guard::SeenMarks, id::OperationId};
 
 /// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
 pub(super) fn mark(
@@ -29,6 +25,14 @@ pub(super) fn is_ours(
 ) -> bool {
     metadata.get(OPERATION).map(String::as_str) == Some(operation.as_str())
         && metadata.get(SOURCE).map(String::as_str) == Some(source)
+}
+
+/// The marks in `metadata`, in the guards' words.
+pub(super) fn seen(metadata: &BTreeMap<String, String>) -> SeenMarks {
+    SeenMarks {
+        operation: metadata.get(OPERATION).cloned(),
+        source: metadata.get(SOURCE).cloned(),
+    }
 }
 
 /// The operation whose copies a line is about: a cleanup takes its parent's copies back.

@@ -10,7 +10,7 @@ use protector_core::{
     site::SiteScope,
     storage::{StorageDriver, StorageError},
 };
-use protector_openstack::cloud::Cloud;
+use protector_openstack::{cloud::Cloud, request_log::RequestLog};
 
 use crate::{
     action::{Actions, Cx, Draws, Patience, Progress, Stop},
@@ -18,17 +18,24 @@ use crate::{
     options::EngineOptions,
 };
 
+mod heir;
 mod imported_volume;
 mod key_pair;
 mod mark;
+mod power_state;
 mod reading;
+mod recorded;
 mod recovered_server;
 mod replication;
+mod scope;
 mod source_check;
+mod source_host;
 mod source_server;
 mod source_volume;
 mod switch;
 mod target_check;
+mod test_server;
+mod test_volume;
 
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
@@ -97,9 +104,19 @@ impl CloudActions {
             Step::ManageVolume { volume } => self.manage_volume(cx, volume).await,
             Step::RecreateServer { server } => self.recreate_server(cx, server).await,
             Step::ConfirmServer { server } => self.confirm_server(cx, server).await,
+            Step::RestorePowerState { server } => self.restore_power_state(cx, server).await,
             Step::SwitchPrimary => self.switch_primary(cx).await,
             Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
+            Step::ChooseRecoveryPoint => self.choose_recovery_point(cx).await,
+            Step::CloneVolume { volume } => self.clone_volume(cx, volume).await,
+            Step::ReleaseReplicas => self.release_replicas(cx).await,
+            Step::DeleteTestServer { test, server } => {
+                self.delete_test_server(cx, test, server).await
+            }
+            Step::DeleteTestVolume { test, volume } => {
+                self.delete_test_volume(cx, test, volume).await
+            }
             Step::TakeBack { line } => self.undo_step(line, cx).await,
         }
     }
@@ -108,15 +125,21 @@ impl CloudActions {
         match step {
             Step::StopServer { server } => self.start_again(cx, server).await,
             Step::PromoteVolume { volume } => self.discard_promoted(cx, volume).await,
+            Step::CloneVolume { volume } => self.discard_clone(cx, volume).await,
             Step::ManageVolume { volume } => self.unmanage_volume(cx, volume).await,
             Step::RecreateServer { server } => self.delete_recovered(cx, server).await,
             Step::CheckServer { .. }
             | Step::CheckTarget
             | Step::ReplicateGroup
             | Step::ConfirmServer { .. }
+            | Step::RestorePowerState { .. }
             | Step::SwitchPrimary
             | Step::DeleteSourceServer { .. }
             | Step::DeleteSourceVolume { .. }
+            | Step::ChooseRecoveryPoint
+            | Step::ReleaseReplicas
+            | Step::DeleteTestServer { .. }
+            | Step::DeleteTestVolume { .. }
             | Step::TakeBack { .. } => Ok(Progress::done()),
         }
     }
@@ -126,12 +149,18 @@ impl CloudActions {
 impl Actions for CloudActions {
     async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let step = cx.step.action.clone();
-        self.run_step(&step, cx).await
+        let log = RequestLog::default();
+        let outcome = self.recorded_in(&log).run_step(&step, cx).await;
+        recorded::note(&mut cx.memo, &log);
+        outcome
     }
 
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let step = cx.step.action.clone();
-        self.undo_step(&step, cx).await
+        let log = RequestLog::default();
+        let outcome = self.recorded_in(&log).undo_step(&step, cx).await;
+        recorded::note(&mut cx.memo, &log);
+        outcome
     }
 
     fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {
@@ -157,15 +186,23 @@ impl CloudActions {
                 (options.manage_timeout, "check")
             }
             // Once for the graceful stop, once for the hard one.
-            Step::StopServer { .. } => (options.stop_timeout * 2, "Nova"),
-            Step::ReplicateGroup | Step::PromoteVolume { .. } => {
-                (options.replication_timeout, "array")
+            Step::StopServer { .. } | Step::RestorePowerState { .. } => {
+                (options.stop_timeout * 2, "Nova")
             }
+            Step::ReplicateGroup
+            | Step::ChooseRecoveryPoint
+            | Step::PromoteVolume { .. }
+            | Step::CloneVolume { .. } => (options.replication_timeout, "array"),
+            Step::ReleaseReplicas => (options.cleanup_timeout, "array"),
             Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
             Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
             Step::SwitchPrimary => (options.manage_timeout, "journal"),
-            Step::DeleteSourceServer { .. } => (options.cleanup_timeout, "Nova"),
-            Step::DeleteSourceVolume { .. } => (options.cleanup_timeout, "Cinder"),
+            Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
+                (options.cleanup_timeout, "Nova")
+            }
+            Step::DeleteSourceVolume { .. } | Step::DeleteTestVolume { .. } => {
+                (options.cleanup_timeout, "Cinder")
+            }
             Step::TakeBack { line } => return self.limit(line),
         };
         (limit, format!("{what} timeout after {}s", limit.as_secs()))
@@ -188,12 +225,18 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         Step::CheckServer { .. } | Step::StopServer { .. } | Step::DeleteSourceServer { .. } => {
             Draws::Compute(source())
         }
-        Step::CheckTarget | Step::RecreateServer { .. } | Step::ConfirmServer { .. } => {
-            Draws::Compute(target())
-        }
-        Step::ManageVolume { .. } => Draws::Volume(target()),
+        Step::CheckTarget
+        | Step::RecreateServer { .. }
+        | Step::ConfirmServer { .. }
+        | Step::RestorePowerState { .. }
+        | Step::DeleteTestServer { .. } => Draws::Compute(target()),
+        Step::ManageVolume { .. } | Step::DeleteTestVolume { .. } => Draws::Volume(target()),
         Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
-        Step::ReplicateGroup | Step::PromoteVolume { .. } => Draws::Storage,
+        Step::ReplicateGroup
+        | Step::PromoteVolume { .. }
+        | Step::ChooseRecoveryPoint
+        | Step::CloneVolume { .. }
+        | Step::ReleaseReplicas => Draws::Storage,
         Step::SwitchPrimary => Draws::Nothing,
         Step::TakeBack { line } => draws(operation, line),
     }

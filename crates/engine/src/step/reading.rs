@@ -1,12 +1,15 @@
 //! Fresh readings of servers and volumes, in the guards' words.
 
 use protector_core::{
-    guard::{SeenServer, SeenVolume},
+    guard::{SeenAttachment, SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
-use protector_openstack::{cloud::Cloud, compute::Server, volume::Volume};
+use protector_openstack::{cloud::Cloud, compute::Server, status::VolumeStatus, volume::Volume};
 
-use crate::{action::Stop, clouds::found};
+use crate::{
+    action::Stop,
+    clouds::{found, stop},
+};
 
 /// What a guard wants to know of a server.
 pub(super) fn seen_server(server: &Server) -> SeenServer {
@@ -16,22 +19,61 @@ pub(super) fn seen_server(server: &Server) -> SeenServer {
         project_id: Some(server.project_id.to_string()),
         locked: server.locked,
         locked_reason: server.locked_reason.clone(),
+        metadata: server.metadata.clone(),
+        volumes_that_go_with_it: server
+            .volumes_attached
+            .iter()
+            .filter(|volume| volume.delete_on_termination)
+            .map(|volume| volume.id.to_string())
+            .collect(),
     }
 }
 
-/// What a guard wants to know of a volume.
+/// What a guard wants to know of a volume, as far as the volume itself shows it: neither snapshots nor transfers.
 pub(super) fn seen_volume(volume: &Volume) -> SeenVolume {
     SeenVolume {
         status: volume.status.as_str().to_owned(),
         project_id: Some(volume.project_id.to_string()),
-        attached_to: volume
+        attachments: volume
             .attachments
             .iter()
-            .map(|attachment| attachment.server_id.to_string())
+            .map(|attachment| SeenAttachment {
+                id: attachment.attachment_id.to_string(),
+                server_id: attachment.server_id.to_string(),
+            })
             .collect(),
         group_id: volume.group_id.as_ref().map(ToString::to_string),
         migration_status: volume.migration_status.clone(),
+        snapshots: Vec::new(),
+        transfer: None,
     }
+}
+
+/// The same, with what else stands in the way of its deletion. Snapshots and offers that are being deleted count too:
+/// Cinder refuses until they are gone.
+pub(super) async fn seen_volume_with_its_ties(
+    cloud: &Cloud,
+    volume: &Volume,
+) -> Result<SeenVolume, Stop> {
+    let cinder = cloud.volume();
+    let snapshots = cinder.snapshots(&volume.id).await.map_err(stop)?;
+    let transfer = match volume.status {
+        VolumeStatus::AwaitingTransfer => cinder
+            .transfers()
+            .await
+            .map_err(stop)?
+            .into_iter()
+            .find(|transfer| transfer.volume_id == volume.id),
+        _ => None,
+    };
+    Ok(SeenVolume {
+        snapshots: snapshots
+            .iter()
+            .map(|snapshot| snapshot.id.to_string())
+            .collect(),
+        transfer: transfer.map(|transfer| transfer.id.to_string()),
+        ..seen_volume(volume)
+    })
 }
 
 /// Why Nova says that the server is in error.

@@ -1,14 +1,18 @@
-//! The final replication, and the promotion of what it brought.
+//! Replication, the promotion or cloning of what it brought, and the way back.
 
 use protector_core::{
     fault::Code,
-    id::{RecoveryPointId, VolumeId},
+    id::{NetworkId, RecoveryPointId, VolumeId},
     journal::Effect,
     operation::MapKind,
-    storage::Replication,
+    storage::{Replication, StorageError},
 };
 
-use super::{CloudActions, mark, storage_stop};
+use super::{
+    CloudActions, mark,
+    scope::{Absent, Eyes, believe_absence},
+    storage_stop,
+};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -73,6 +77,107 @@ impl CloudActions {
         if cx.memo.intents == 0 {
             return Ok(Progress::done());
         }
+        let managed_as = self.let_go_by_cinder(cx, volume).await?;
+        cx.intend_undo().await?;
+        let replication = Replication::of(cx.plan());
+        let maker = mark::maker(cx.operation);
+        self.storage
+            .discard_promoted(&replication, volume, maker, managed_as.as_ref())
+            .await
+            .map_err(storage_stop)?;
+        Ok(forget_object(volume))
+    }
+
+    /// The latest recovery point that holds the group's data on the target's array. A test failover takes none itself:
+    /// it shows what a real one would find there if the source were gone.
+    pub(super) async fn choose_recovery_point(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let plan = cx.plan();
+        let points = self
+            .storage
+            .recovery_points(&Replication::of(plan))
+            .await
+            .map_err(storage_stop)?;
+        let Some(latest) = points.into_iter().next() else {
+            let why = format!(
+                "no recovery point of protection group {} is on {} yet: {}",
+                plan.group_name,
+                plan.target_array,
+                take_one(&plan.group_name)
+            );
+            return Err(Stop::last(Code::Missing, why));
+        };
+        let source = plan.group_id.to_string();
+        cx.fact(format!(
+            "recovery point {} of {}",
+            latest.id, latest.taken_at
+        ));
+        Ok(Progress::Done(vec![Effect::Mapped {
+            kind: MapKind::RecoveryPoint,
+            source,
+            target: latest.id.to_string(),
+        }]))
+    }
+
+    pub(super) async fn clone_volume(
+        &self,
+        cx: &mut Cx<'_>,
+        volume: &VolumeId,
+    ) -> Result<Progress, Stop> {
+        let group = cx.plan().group_id.to_string();
+        let point = cx
+            .mapped(MapKind::RecoveryPoint, &group)
+            .map(RecoveryPointId::new)
+            .ok_or_else(|| Stop::last(Code::Internal, "no recovery point is recorded"))?;
+        let replication = Replication::of(cx.plan());
+        cx.intend().await?;
+        let cloned = self
+            .storage
+            .clone_point(&replication, &point, volume, &cx.operation.id)
+            .await
+            .map_err(|error| clone_stop(error, &cx.plan().group_name))?;
+        Ok(Progress::Done(vec![Effect::Mapped {
+            kind: MapKind::Promoted,
+            source: volume.to_string(),
+            target: cloned.source_name,
+        }]))
+    }
+
+    /// Takes a clone back. Neither the source nor the recovery point is touched.
+    pub(super) async fn discard_clone(
+        &self,
+        cx: &mut Cx<'_>,
+        volume: &VolumeId,
+    ) -> Result<Progress, Stop> {
+        if cx.memo.intents == 0 {
+            return Ok(Progress::done());
+        }
+        let managed_as = self.let_go_by_cinder(cx, volume).await?;
+        cx.intend_undo().await?;
+        let replication = Replication::of(cx.plan());
+        let maker = mark::maker(cx.operation);
+        self.storage
+            .discard_clone(&replication, volume, maker, managed_as.as_ref())
+            .await
+            .map_err(storage_stop)?;
+        Ok(forget_object(volume))
+    }
+
+    /// Nothing will be taken back any more: the arrays need not keep what only this operation needed.
+    pub(super) async fn release_replicas(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        cx.intend().await?;
+        self.storage
+            .release(&Replication::of(cx.plan()), mark::maker(cx.operation))
+            .await
+            .map_err(storage_stop)?;
+        Ok(Progress::done())
+    }
+
+    /// The id under which the target's Cinder had the object, once it has certainly let go of it.
+    async fn let_go_by_cinder(
+        &self,
+        cx: &Cx<'_>,
+        volume: &VolumeId,
+    ) -> Result<Option<VolumeId>, Stop> {
         if let Some(why) = cx.blocked_by {
             let why = format!("kept: its import into Cinder could not be taken back ({why})");
             return Err(Stop::last(Code::Kept, why));
@@ -81,23 +186,11 @@ impl CloudActions {
             .mapped(MapKind::Volume, volume.as_str())
             .map(VolumeId::new);
         self.refuse_while_imported(cx, managed_as.as_ref()).await?;
-        cx.intend_undo().await?;
-        self.storage
-            .discard_promoted(
-                &Replication::of(cx.plan()),
-                volume,
-                mark::maker(cx.operation),
-                managed_as.as_ref(),
-            )
-            .await
-            .map_err(storage_stop)?;
-        Ok(Progress::Done(vec![Effect::Unmapped {
-            kind: MapKind::Promoted,
-            source: volume.to_string(),
-        }]))
+        Ok(managed_as)
     }
 
-    /// Bytes that the target's Cinder still knows as a volume are not pulled away from under it.
+    /// Bytes that the target's Cinder still knows as a volume are not pulled away from under it. Read as an administrator,
+    /// so that a volume that changed hands is seen too, and a 404 is believed only of the right cloud.
     async fn refuse_while_imported(
         &self,
         cx: &Cx<'_>,
@@ -106,9 +199,21 @@ impl CloudActions {
         let Some(id) = managed_as else {
             return Ok(());
         };
-        let target = self.target(cx).await?;
+        let target = self.target_admin(cx).await?;
         match super::reading::volume(&target, id).await? {
-            None => Ok(()),
+            None => {
+                let plan = cx.plan();
+                let network = plan.mappings.networks.values().next().map(NetworkId::new);
+                let project = &plan.target.project_id;
+                believe_absence(
+                    &target,
+                    Absent::Volume,
+                    Eyes::Admin,
+                    project,
+                    network.as_ref(),
+                )
+                .await
+            }
             Some(volume) => Err(Stop::last(
                 Code::Kept,
                 format!(
@@ -117,5 +222,31 @@ impl CloudActions {
                 ),
             )),
         }
+    }
+}
+
+fn forget_object(volume: &VolumeId) -> Progress {
+    Progress::Done(vec![Effect::Unmapped {
+        kind: MapKind::Promoted,
+        source: volume.to_string(),
+    }])
+}
+
+/// How a person makes a recovery point.
+fn take_one(group: &str) -> String {
+    format!("run 'openstack dr protection-group action {group} --action sync' first")
+}
+
+/// A point that lacks a volume is older than the volume's protection.
+fn clone_stop(error: StorageError, group: &str) -> Stop {
+    match error {
+        StorageError::Refused { .. } => Stop::last(
+            Code::Refused,
+            format!(
+                "{error}; if the volume was protected after that point, {}",
+                take_one(group)
+            ),
+        ),
+        StorageError::Unavailable { .. } => storage_stop(error),
     }
 }

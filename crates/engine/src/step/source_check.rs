@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use protector_core::{fault::Code, id::ServerId, member::Member};
+use protector_core::{
+    fault::Code, id::ServerId, journal::Effect, member::Member, operation::MapKind,
+};
 use protector_openstack::{compute::Server, status::ServerStatus};
 
 use super::{CloudActions, not_in_plan, reading};
@@ -33,8 +35,20 @@ impl CloudActions {
         refuse_unready(member, &server)?;
         refuse_changed_volumes(member, &server)?;
         cx.memo.observed = Some(server.status.as_str().to_owned());
-        Ok(Progress::done())
+        Ok(Progress::Done(power_state(&server)))
     }
+}
+
+/// A server that is shut off shall not come up on the other site.
+fn power_state(server: &Server) -> Vec<Effect> {
+    if server.status != ServerStatus::Shutoff {
+        return Vec::new();
+    }
+    vec![Effect::Mapped {
+        kind: MapKind::PowerState,
+        source: server.id.to_string(),
+        target: server.status.as_str().to_owned(),
+    }]
 }
 
 fn refuse_unready(member: &Member, server: &Server) -> Result<(), Stop> {

@@ -3,13 +3,27 @@
 use chrono::TimeDelta;
 use protector_core::{
     fault::Code,
-    guard::{Asked, Verdict, must_stay_stopped, verdict_source_server},
-    id::ServerId,
+    guard::{
+        Asked, Cure, HostState, SourceServer, Verdict, must_stay_stopped, verdict_source_server,
+    },
+    id::{ServerId, VolumeId},
+    journal::Effect,
     operation::{MapKind, OperationKind},
+    runbook::Step,
 };
-use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::Server,
+    error::{CloudError, ErrorClass},
+    status::ServerStatus,
+};
 
-use super::{CloudActions, reading};
+use super::{
+    CloudActions,
+    heir::copy_is_meant,
+    reading,
+    scope::{Absent, Eyes, believe_absence},
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::{found, stop},
@@ -29,7 +43,11 @@ impl CloudActions {
             cx.memo.before = Some(server.status.as_str().to_owned());
         }
         match (&server.status, server.task_state.as_deref()) {
-            (ServerStatus::Shutoff, None) => Ok(Progress::done()),
+            (ServerStatus::Shutoff, None) => {
+                // Once Nova has forgotten the server, nobody can tell any more where its guest ran.
+                let host = self.host_for_the_record(cx, id).await?;
+                Ok(Progress::Done(host.into_iter().collect()))
+            }
             (ServerStatus::Active, None) if cx.memo.intents < 2 => {
                 self.ask_to_stop(cx, &source, id).await
             }
@@ -142,21 +160,30 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let source = self.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            return gone(cx);
+            return self.source_server_is_gone(cx, &source).await;
         };
         if server.task_state.as_deref() == Some("deleting") {
             return Ok(self.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
-            return Err(Stop::passing(format!(
+            return Err(Stop::came_back(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
                 reading::fault_text(&server)
             )));
         }
         cx.memo.observed = Some(server.status.as_str().to_owned());
-        self.judge_source_server(cx, id, &server).await?;
-        self.keep_its_volumes(cx, &source, &server).await?;
+        match self.judge_source_server(cx, id, &server).await? {
+            Verdict::Delete => {}
+            Verdict::First(Cure::KeepVolumesOfServer { volumes }) => {
+                return self.keep_volumes_of(cx, &source, id, volumes).await;
+            }
+            Verdict::Wait { on } => return Ok(self.look_again(on)),
+            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
+                return Err(not_for_this("server", &other));
+            }
+        }
         cx.intend().await?;
         let answer = match server.status {
             ServerStatus::SoftDeleted => source.compute().force_delete_server(id).await,
@@ -167,60 +194,138 @@ impl CloudActions {
         Ok(self.look_again("Nova to delete it"))
     }
 
+    /// Reads the copy last, so that its health is as fresh as can be.
     async fn judge_source_server(
         &self,
         cx: &mut Cx<'_>,
         id: &ServerId,
         server: &Server,
-    ) -> Result<(), Stop> {
-        let target = self.target(cx).await?;
-        let copy = match cx.mapped(MapKind::Server, id.as_str()) {
-            Some(copy) => reading::server(&target, &ServerId::new(copy)).await?,
+    ) -> Result<Verdict, Stop> {
+        let (host_name, host) = self.host_and_its_state(cx, id).await?;
+        cx.memo.host = host_name.or_else(|| cx.memo.host.take());
+        let protected_by = cx.mapped(MapKind::ProtectedBy, id.as_str());
+        let heirs = self.heirs(cx, id).await?;
+        let copy_id = heirs.server_of(cx, id);
+        let copy = match &copy_id {
+            Some(copy) => reading::server(&heirs.cloud, copy).await?,
             None => None,
         };
-        let project = cx.plan().source.project_id.as_str();
-        let copy_seen = copy.as_ref().map(reading::seen_server);
-        let asked = match cx.operation.kind {
-            OperationKind::Cleanup => Asked::ByHand,
-            _ => Asked::Automatically,
+        let source = SourceServer {
+            project_id: cx.plan().source.project_id.as_str(),
+            asked: match cx.operation.kind {
+                OperationKind::Cleanup => Asked::ByHand,
+                _ => Asked::Automatically,
+            },
+            host: &host,
+            copy_is_meant: copy_is_meant(cx, id),
+            protected_by: protected_by.as_deref(),
         };
         let seen = reading::seen_server(server);
-        match verdict_source_server(project, &seen, copy_seen.as_ref(), asked) {
-            Verdict::Delete => {
-                let copy = copy.map(|copy| copy.id.to_string()).unwrap_or_default();
+        let copy_seen = copy.as_ref().map(reading::seen_server);
+        let verdict = verdict_source_server(&source, &seen, copy_seen.as_ref());
+        if verdict == Verdict::Delete {
+            cx.fact(format!("it was {} right before the deletion", seen.status));
+            if let (Some(copy), Some(copy_seen)) = (copy_id, &copy_seen) {
                 cx.fact(format!(
-                    "its copy {copy} was ACTIVE right before the deletion"
+                    "its copy {copy} was {} right before the deletion",
+                    copy_seen.status
                 ));
-                Ok(())
             }
-            Verdict::Wait { on } => Err(Stop::passing(on)),
-            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+            if let HostState::Up { host } = host {
+                cx.fact(format!("its compute host {host} was up"));
+            }
         }
+        Ok(verdict)
     }
 
-    /// Nova must not delete the volumes itself: what happens to them is a decision of its own, with its own guards.
-    async fn keep_its_volumes(
+    /// Turns `delete_on_termination` off; the next look reads back that it is. Nova below 2.85 cannot: then the server
+    /// stays, or its volumes would go with it unguarded.
+    pub(super) async fn keep_volumes_of(
         &self,
         cx: &mut Cx<'_>,
         source: &Cloud,
-        server: &Server,
-    ) -> Result<(), Stop> {
-        for volume in server
-            .volumes_attached
-            .iter()
-            .filter(|volume| volume.delete_on_termination)
-        {
+        id: &ServerId,
+        volumes: Vec<String>,
+    ) -> Result<Progress, Stop> {
+        cx.intend().await?;
+        for volume in volumes {
+            let asked = format!("delete_on_termination of volume {volume} was turned off");
+            if cx.memo.facts.contains(&asked) {
+                return Err(Stop::passing(format!(
+                    "Nova accepted that volume {volume} must not go with the server and still says that it would"
+                )));
+            }
             source
                 .compute()
-                .set_delete_on_termination(&server.id, &volume.id, false)
+                .set_delete_on_termination(id, &VolumeId::new(volume.clone()), false)
                 .await
-                .map_err(stop)?;
-            cx.fact(format!(
-                "delete_on_termination of volume {} was turned off",
-                volume.id
-            ));
+                .map_err(|error| refused(error, |error| format!(
+                    "kept: Nova would delete volume {volume} together with the server, and this cannot be turned off ({error}); turn delete_on_termination off or detach the volume by hand, then run cleanup again"
+                )))?;
+            cx.fact(asked);
         }
-        Ok(())
+        Ok(self.look_again("Nova to keep the server's volumes"))
+    }
+
+    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
+    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+    async fn source_server_is_gone(&self, cx: &Cx<'_>, source: &Cloud) -> Result<Progress, Stop> {
+        if !accepted_in_this_try(cx) {
+            self.believe_that_source_lacks(cx, source, Absent::Server)
+                .await?;
+        }
+        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+            return Ok(Progress::Done(remembered_host(cx)));
+        }
+        Err(Stop::last(Code::AlreadyGone, "Server not found (404)"))
+    }
+
+    /// Believes a 404 of the source if its cloud proves that it is the one of the plan.
+    pub(super) async fn believe_that_source_lacks(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        absent: Absent,
+    ) -> Result<(), Stop> {
+        let plan = cx.plan();
+        let network = plan
+            .members
+            .iter()
+            .flat_map(|member| &member.server.nics)
+            .map(|nic| &nic.network_id)
+            .next();
+        let project = &plan.source.project_id;
+        believe_absence(source, absent, Eyes::Tenant, project, network).await
+    }
+}
+
+/// The host that this step saw the server on, for the guards of its volumes.
+fn remembered_host(cx: &Cx<'_>) -> Vec<Effect> {
+    let (Step::DeleteSourceServer { server }, Some(host)) = (&cx.step.action, &cx.memo.host) else {
+        return Vec::new();
+    };
+    vec![Effect::Mapped {
+        kind: MapKind::ComputeHost,
+        source: server.to_string(),
+        target: host.clone(),
+    }]
+}
+
+/// A verdict that no guard of this resource gives: a defect, never a reason to guess.
+pub(super) fn not_for_this(what: &str, verdict: &Verdict) -> Stop {
+    Stop::last(
+        Code::Internal,
+        format!("a {what} cannot be treated so: {verdict:?}"),
+    )
+}
+
+/// What a refusal of a cure means: the resource is kept, with the cloud's own words; what may pass is tried again.
+pub(super) fn refused(error: CloudError, kept: impl FnOnce(&CloudError) -> String) -> Stop {
+    match error.class() {
+        ErrorClass::Final | ErrorClass::Forbidden | ErrorClass::NotFound => {
+            Stop::last(Code::Kept, kept(&error))
+        }
+        _ => stop(error),
     }
 }
 
@@ -234,12 +339,4 @@ async fn existing(source: &Cloud, cx: &Cx<'_>, id: &ServerId) -> Result<Server, 
 /// Whether the cloud has accepted the deletion since the last failed try, so that this look judges its outcome.
 pub(super) fn accepted_in_this_try(cx: &Cx<'_>) -> bool {
     cx.memo.accepted_in_try == Some(cx.step.progress.failed_tries)
-}
-
-/// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before.
-fn gone(cx: &Cx<'_>) -> Result<Progress, Stop> {
-    if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-        return Ok(Progress::done());
-    }
-    Err(Stop::last(Code::AlreadyGone, "Server not found (404)"))
 }

@@ -2,14 +2,25 @@
 
 use protector_core::{
     fault::Code,
-    guard::{SourceVolume, Twin, Verdict, verdict_source_volume},
+    guard::{Cure, HostState, OwnServer, SourceVolume, Twin, Verdict, verdict_source_volume},
     id::{ServerId, VolumeId},
     operation::{MapKind, OperationKind},
+    storage::BackendObject,
 };
-use protector_openstack::{status::VolumeStatus, volume::Volume};
+use protector_openstack::{
+    cloud::Cloud,
+    id::{AttachmentId, VolumeGroupId},
+    status::VolumeStatus,
+    volume::Volume,
+};
 
 use super::{
-    CloudActions, not_in_plan, reading, source_server::accepted_in_this_try, storage_stop,
+    CloudActions,
+    heir::copy_is_meant,
+    not_in_plan, reading,
+    scope::Absent,
+    source_server::{accepted_in_this_try, not_for_this, refused},
+    storage_stop,
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -32,80 +43,111 @@ impl CloudActions {
         }
         let source = self.source(cx).await?;
         let Some(volume) = reading::volume(&source, id).await? else {
-            return gone(cx);
+            return self.source_volume_is_gone(cx, &source).await;
         };
-        if volume.status == VolumeStatus::Deleting {
-            return Ok(self.look_again("volume status deleting"));
+        if matches!(
+            volume.status,
+            VolumeStatus::Deleting | VolumeStatus::Unmanaging
+        ) {
+            return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
         }
         if accepted_in_this_try(cx) {
             return Err(came_back(&volume));
         }
         cx.memo.observed = Some(volume.status.as_str().to_owned());
-        match self.judge_source_volume(cx, id, &volume).await? {
-            Verdict::Delete => {}
+        match self.judge_source_volume(cx, &source, &volume).await? {
+            Verdict::Delete => {
+                cx.intend().await?;
+                found(source.volume().delete_volume(id).await)?;
+            }
+            Verdict::Unmanage { why } => self.unmanage_source(cx, &source, id, &why).await?,
+            Verdict::First(Cure::TakeOutOfGroup { group }) => {
+                return self.take_out_of_group(cx, &source, id, group).await;
+            }
+            Verdict::First(Cure::DeleteStaleAttachments { attachments }) => {
+                return self
+                    .delete_stale_attachments(cx, &source, attachments)
+                    .await;
+            }
             Verdict::Wait { on } => return self.wait_for_detach(cx, on),
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            other @ Verdict::First(_) => return Err(not_for_this("volume", &other)),
         }
-        cx.intend().await?;
-        found(source.volume().delete_volume(id).await)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
         Ok(self.look_again("Cinder to delete it"))
     }
 
+    /// Reads everything that the guards want to know, the twin last: its health must be as fresh as can be.
     async fn judge_source_volume(
         &self,
         cx: &mut Cx<'_>,
-        id: &VolumeId,
+        source: &Cloud,
         volume: &Volume,
     ) -> Result<Verdict, Stop> {
         let plan = cx.plan();
+        let id = &volume.id;
         let (member, _) = plan
             .volume(id.as_str())
             .ok_or_else(|| not_in_plan("volume", id.as_str()))?;
-        let object = self
-            .storage
-            .identity(&plan.source_array, id)
-            .await
-            .map_err(storage_stop)?;
-        let source = SourceVolume {
+        let seen = reading::seen_volume_with_its_ties(source, volume).await?;
+        let server = self.own_server(cx, source, &member.server_id).await?;
+        let object = self.identity(&plan.source_array, id).await?;
+        let protected_by = cx.mapped(MapKind::ProtectedBy, id.as_str());
+        let known = SourceVolume {
             project_id: plan.source.project_id.as_str(),
             server_id: member.server_id.as_str(),
+            server: &server,
             object: object.as_ref(),
+            replication_type: plan.replication_type,
+            protected_by: protected_by.as_deref(),
         };
         let twin = self.twin(cx, id, &member.server_id).await?;
-        let verdict = verdict_source_volume(&source, &reading::seen_volume(volume), &twin);
-        if verdict == Verdict::Delete {
-            cx.fact(format!(
-                "its copy was in-use by server {}, which was ACTIVE, right before the deletion",
-                twin.server_id
-            ));
+        let verdict = verdict_source_volume(&known, &seen, &twin);
+        if matches!(verdict, Verdict::Delete | Verdict::Unmanage { .. }) {
+            note_what_made_it_safe(cx, volume, &server, object.as_ref(), &twin);
         }
         Ok(verdict)
     }
 
+    /// The server that the volume belonged to. That it is gone is believed only of a cloud that proved itself.
+    async fn own_server(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<OwnServer, Stop> {
+        if reading::server(source, id).await?.is_some() {
+            return Ok(OwnServer::There);
+        }
+        self.believe_that_source_lacks(cx, source, Absent::Server)
+            .await?;
+        let host = self.state_of_last_host(cx, id).await?;
+        Ok(OwnServer::Gone { host })
+    }
+
+    async fn identity(&self, array: &str, id: &VolumeId) -> Result<Option<BackendObject>, Stop> {
+        self.storage.identity(array, id).await.map_err(storage_stop)
+    }
+
     async fn twin(&self, cx: &Cx<'_>, id: &VolumeId, server: &ServerId) -> Result<Twin, Stop> {
-        let target = self.target(cx).await?;
-        let copy = cx.mapped(MapKind::Volume, id.as_str()).map(VolumeId::new);
-        let copy_server = cx
-            .mapped(MapKind::Server, server.as_str())
-            .map(ServerId::new);
+        let heirs = self.heirs(cx, server).await?;
+        let copy = heirs.volume_of(cx, id);
+        let copy_server = heirs.server_of(cx, server);
+        let object = match &copy {
+            Some(copy) => self.identity(&heirs.array, copy).await?,
+            None => None,
+        };
         let volume = match &copy {
-            Some(copy) => reading::volume(&target, copy).await?,
+            Some(copy) => reading::volume(&heirs.cloud, copy).await?,
             None => None,
         };
         let seen_server = match &copy_server {
-            Some(server) => reading::server(&target, server).await?,
-            None => None,
-        };
-        let object = match &copy {
-            Some(copy) => self
-                .storage
-                .identity(&cx.plan().target_array, copy)
-                .await
-                .map_err(storage_stop)?,
+            Some(server) => reading::server(&heirs.cloud, server).await?,
             None => None,
         };
         Ok(Twin {
+            id: copy.map(|id| id.to_string()).unwrap_or_default(),
+            meant: copy_is_meant(cx, server),
             volume: volume.as_ref().map(reading::seen_volume),
             server: seen_server.as_ref().map(reading::seen_server),
             server_id: copy_server.map(|id| id.to_string()).unwrap_or_default(),
@@ -113,8 +155,74 @@ impl CloudActions {
         })
     }
 
+    /// Cinder forgets the volume; its bytes live on. Members may where the contract's policy is in place.
+    async fn unmanage_source(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        id: &VolumeId,
+        why: &str,
+    ) -> Result<(), Stop> {
+        cx.intend().await?;
+        source.volume().unmanage(id).await.map_err(|error| {
+            refused(error, |error| {
+                format!(
+                    "kept: it must not be deleted, since {why}, and Cinder does not let go of it ({error}); an administrator can with 'cinder unmanage {id}'"
+                )
+            })
+        })?;
+        cx.fact(format!("unmanaged instead of deleted: {why}"));
+        Ok(())
+    }
+
+    /// Takes the volume out of its group; the next look reads back that it is out.
+    async fn take_out_of_group(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        id: &VolumeId,
+        group: String,
+    ) -> Result<Progress, Stop> {
+        let asked = format!("it was taken out of volume group {group}");
+        if !cx.memo.facts.contains(&asked) {
+            cx.intend().await?;
+            let volume = [id.clone()];
+            source
+                .volume()
+                .remove_from_group(&VolumeGroupId::new(group.clone()), &volume)
+                .await
+                .map_err(|error| refused(error, |error| format!(
+                    "kept: it is in volume group {group} and could not be taken out ({error}); take it out with 'openstack volume group unset', then run cleanup again"
+                )))?;
+            cx.fact(asked);
+        }
+        Ok(self.look_again(format!("Cinder to take it out of volume group {group}")))
+    }
+
+    /// Deletes Cinder's records of attachments whose server is gone; the next look reads back that the volume is free.
+    /// Cinder refuses (409) while Nova still knows the attachment.
+    async fn delete_stale_attachments(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        attachments: Vec<String>,
+    ) -> Result<Progress, Stop> {
+        cx.intend().await?;
+        for attachment in attachments {
+            let answer = source
+                .volume()
+                .delete_attachment(&AttachmentId::new(attachment.clone()))
+                .await;
+            found(answer)?;
+            cx.fact(format!(
+                "attachment {attachment} was deleted: its server is gone"
+            ));
+        }
+        Ok(self.look_again("Cinder to free it"))
+    }
+
     /// A volume whose server could not be deleted will not become free by waiting.
-    fn wait_for_detach(&self, cx: &Cx<'_>, on: String) -> Result<Progress, Stop> {
+    pub(super) fn wait_for_detach(&self, cx: &Cx<'_>, on: String) -> Result<Progress, Stop> {
         match cx.blocked_by {
             None => Ok(self.look_again(on)),
             Some(why) => Err(Stop::last(
@@ -123,26 +231,66 @@ impl CloudActions {
             )),
         }
     }
+
+    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
+    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+    async fn source_volume_is_gone(&self, cx: &Cx<'_>, source: &Cloud) -> Result<Progress, Stop> {
+        if !accepted_in_this_try(cx) {
+            self.believe_that_source_lacks(cx, source, Absent::Volume)
+                .await?;
+        }
+        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+            return Ok(Progress::done());
+        }
+        Err(Stop::last(Code::AlreadyGone, "Volume not found (404)"))
+    }
+}
+
+/// The facts behind a deletion, each once in the record.
+fn note_what_made_it_safe(
+    cx: &mut Cx<'_>,
+    volume: &Volume,
+    server: &OwnServer,
+    object: Option<&BackendObject>,
+    twin: &Twin,
+) {
+    cx.fact(format!(
+        "it was {} right before the deletion",
+        volume.status.as_str()
+    ));
+    let copys_server = twin.server.as_ref();
+    cx.fact(format!(
+        "its copy {} was in-use by server {}, which was {}, right before the deletion",
+        twin.id,
+        twin.server_id,
+        copys_server.map_or("gone", |server| &server.status)
+    ));
+    if let (Some(own), Some(other)) = (object, twin.object.as_ref())
+        && own != other
+    {
+        cx.fact(format!(
+            "its object {} on {} is not the copy's, {} on {}",
+            own.serial, own.array, other.serial, other.array
+        ));
+    }
+    if let OwnServer::Gone {
+        host: HostState::Up { host },
+    } = server
+    {
+        cx.fact(format!("compute host {host} of its server was up"));
+    }
 }
 
 /// Cinder took the deletion and the volume is here again: its backend was busy, or failed.
-fn came_back(volume: &Volume) -> Stop {
+pub(super) fn came_back(volume: &Volume) -> Stop {
     match &volume.status {
         VolumeStatus::ErrorDeleting => Stop::last(
             Code::Broken,
             "Cinder failed to delete it (error_deleting): an administrator can see why and use 'openstack volume delete --force'",
         ),
-        status => Stop::passing(format!(
+        status => Stop::came_back(format!(
             "Cinder accepted the deletion and the volume is {} again",
             status.as_str()
         )),
     }
-}
-
-/// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before.
-fn gone(cx: &Cx<'_>) -> Result<Progress, Stop> {
-    if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-        return Ok(Progress::done());
-    }
-    Err(Stop::last(Code::AlreadyGone, "Volume not found (404)"))
 }

@@ -256,6 +256,16 @@ impl BlockStorage {
             .collect())
     }
 
+    /// `GET /snapshots/detail` of the project, to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn all_snapshots(&self) -> Result<Vec<Snapshot>, CloudError> {
+        self.session
+            .pages(Ask::get(CINDER, &["snapshots", "detail"]), "snapshots")
+            .await
+    }
+
     /// `GET /volume-transfers/detail` (3.55): offers that nobody has accepted yet. Role: reader of the project.
     ///
     /// # Errors

@@ -226,11 +226,16 @@ pub static OPTIONS: &[OptionDef] = &[
     // [engine]
     option("engine", "cleanup_timeout_seconds", seconds(60),
         "Maximum time the engine waits for a single resource deletion (VM or volume) before recording a \
-         steps_failed entry and moving on. Increase this on slow storage backends.")
+         steps_failed entry and moving on. It is one deadline for all tries, retries and waits of the \
+         resource; resources wait side by side, so many stuck ones cost one timeout, not one each. \
+         Increase this on slow storage backends.")
         .default("300"),
     option("engine", "cleanup_retry_attempts", int(1),
-        "Number of times the engine retries a failed deletion before recording it as a failure. Does not \
-         apply to manual cleanup triggered via `openstack dr operation cleanup`.")
+        "Number of times the engine retries a failed deletion before recording it as a failure: 3 means one \
+         try and up to three retries, with growing pauses. Only errors that can pass are retried. A look \
+         that could not read the resource is no try: it is taken again until cleanup_timeout_seconds have \
+         passed. Does not apply to manual cleanup triggered via `openstack dr operation cleanup`, which \
+         asks for each deletion once.")
         .default("3"),
     option("engine", "cleanup_on_test_failover", Kind::Bool,
         "When true, the engine automatically deletes test-failover VMs and volumes when test_cleanup is \
@@ -251,8 +256,10 @@ pub static OPTIONS: &[OptionDef] = &[
          price of idle queries.")
         .default("1.0"),
     option("engine", "status_poll_seconds", fractional_seconds(0.05, 60.0),
-        "Seconds between two looks at a server or volume that a cloud is working on. Raise it when the \
-         clouds answer 429.")
+        "At most this many seconds pass between two looks at a server or volume that a cloud is working on. \
+         Looks are closer together at first. When hundreds of resources of one operation are waited for, \
+         they are further apart, so that no operation looks more than 100 times a second. Raise it when \
+         the clouds answer 429.")
         .default("2.0"),
     option("engine", "lease_seconds", seconds(60),
         "Seconds after which another engine takes over the operations of one that has stopped answering. \

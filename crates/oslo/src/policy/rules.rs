@@ -159,6 +159,10 @@ rules! {
         "Delete what a finished operation left behind.",
         ["POST" "/v1/{project_id}/operations/{operation}/cleanup"];
 
+    ORPHANS_INDEX "protector:orphans:index" READ,
+        "List what earlier operations left on the sites. Deleting it is protector:operations:cleanup.",
+        ["GET" "/v1/{project_id}/orphans"];
+
     METADATA_PUSH "protector:metadata:push" "role:admin or role:service",
         "Receive or withdraw a protection group's metadata on behalf of the other site, whose service user calls this.",
         ["PUT" METADATA, "DELETE" METADATA];

@@ -59,6 +59,7 @@ fn by_default_members_act_readers_look_others_see_nothing_and_admins_do_all() {
         ),
         (OPERATIONS_INDEX, [true, true, false, true, false]),
         (OPERATIONS_CLEANUP, [true, false, false, true, false]),
+        (ORPHANS_INDEX, [true, true, false, true, false]),
         (MEMBERS_CREATE, [true, false, false, true, false]),
         (SITES_INDEX, [true, true, true, true, false]),
         (SITES_CREATE, [false, false, false, true, false]),

@@ -302,6 +302,24 @@ impl Session {
         id
     }
 
+    /// Starts a stopped server, and waits until it runs.
+    pub async fn start_server(&self, id: &str) {
+        let path = format!("/servers/{id}/action");
+        let answer = self
+            .ask(
+                Method::POST,
+                "compute",
+                &path,
+                Some(json!({"os-start": null})),
+            )
+            .await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        until("the server to run", PATIENCE, async || {
+            (self.server_status(id).await == "ACTIVE").then_some(())
+        })
+        .await;
+    }
+
     /// The id of the tenant's network.
     pub async fn network(&self) -> String {
         self.id_of("network", "/v2.0/networks", "networks", "demo-net")

@@ -13,6 +13,7 @@ mod cleanup;
 mod cloud;
 mod contract;
 mod crashes;
+mod failback;
 mod failovers;
 mod failures;
 mod house;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +23,7 @@ use protector_core::{
 use protector_openstack::transport::{Request, Response, Transport, TransportError};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::Watch;
+use super::{dice::Dice, watch::Watch};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub enum Fault {
     LostReply,
     /// The engine freezes for 300 s before the call leaves it, longer than its lease.
     Freeze,
+    /// The call is answered 409 and not carried out.
+    Conflict,
+    /// The call is carried out and answered 500.
+    Broken,
 }
 
 impl Fault {
@@ -53,6 +57,18 @@ impl Fault {
         Self::CrashAfter,
         Self::Freeze,
     ];
+    /// Those of a bad day, one call in ten: they pass, and the engine lives.
+    pub const OF_STORMS: [Self; 4] = [Self::Busy, Self::LostReply, Self::Conflict, Self::Broken];
+
+    /// Whether repeating the call helps, so that no operation may fail because of it alone.
+    pub fn passes(self) -> bool {
+        self != Self::Forbidden
+    }
+
+    /// Whether it takes more time than a resource has, when it happens twice.
+    pub fn takes_long(self) -> bool {
+        self == Self::Freeze
+    }
 }
 
 /// Where it goes wrong, counted over all engines from 1.
@@ -64,22 +80,58 @@ pub enum FaultPoint {
     Call(usize),
 }
 
-/// Counts writes and calls, and says when the fault is due.
+/// Calls that fail at random, from a seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storm {
+    /// The same seed hits the same calls.
+    pub seed: u64,
+    /// How many calls of a hundred fail.
+    pub percent: u64,
+}
+
+impl Storm {
+    /// What happens to the nth call.
+    fn hits(self, number: usize) -> Option<Fault> {
+        let mut dice = Dice::new(self.seed ^ (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        if dice.below(100) >= self.percent {
+            return None;
+        }
+        let kinds = Fault::OF_STORMS;
+        let kind = usize::try_from(dice.below(kinds.len() as u64)).unwrap_or(0);
+        kinds.get(kind).copied()
+    }
+}
+
+/// Counts writes and calls, and says when a fault is due.
 #[derive(Debug)]
 pub struct Injector {
-    fault: Option<(Fault, FaultPoint)>,
+    faults: Vec<(Fault, FaultPoint)>,
+    storm: Option<Storm>,
+    armed: AtomicBool,
     writes: AtomicUsize,
     calls: AtomicUsize,
 }
 
 impl Injector {
-    /// An injector of one fault, or of none.
-    pub fn new(fault: Option<(Fault, FaultPoint)>) -> Arc<Self> {
+    /// An injector of these faults, and of a storm if one is wanted. It counts from the moment it is armed.
+    pub fn new(faults: Vec<(Fault, FaultPoint)>, storm: Option<Storm>) -> Arc<Self> {
         Arc::new(Self {
-            fault,
+            faults,
+            storm,
+            armed: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
         })
+    }
+
+    /// Begins to count and to inject.
+    pub fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends it.
+    pub fn disarm(&self) {
+        self.armed.store(false, Ordering::SeqCst);
     }
 
     /// How many journal writes there were.
@@ -93,19 +145,28 @@ impl Injector {
     }
 
     fn write(&self) -> Option<Fault> {
-        let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.count(&self.writes)?;
         self.due(FaultPoint::Write(number))
     }
 
     fn call(&self) -> Option<Fault> {
-        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.count(&self.calls)?;
         self.due(FaultPoint::Call(number))
+            .or_else(|| self.storm.and_then(|storm| storm.hits(number)))
+    }
+
+    /// The number of this one, from 1; `None` while nothing is counted.
+    fn count(&self, counter: &AtomicUsize) -> Option<usize> {
+        self.armed
+            .load(Ordering::SeqCst)
+            .then(|| counter.fetch_add(1, Ordering::SeqCst) + 1)
     }
 
     fn due(&self, here: FaultPoint) -> Option<Fault> {
-        self.fault
-            .filter(|(_, point)| *point == here)
-            .map(|(fault, _)| fault)
+        self.faults
+            .iter()
+            .find(|(_, point)| *point == here)
+            .map(|(fault, _)| *fault)
     }
 }
 
@@ -252,6 +313,17 @@ impl FaultyTransport {
                 403,
                 r#"{"forbidden": {"code": 403, "message": "injected: policy"}}"#,
             )),
+            Some(Fault::Conflict) => Ok(answer(
+                409,
+                r#"{"conflictingRequest": {"code": 409, "message": "injected: conflict"}}"#,
+            )),
+            Some(Fault::Broken) => {
+                let _ = self.inner.send(request).await;
+                Ok(answer(
+                    500,
+                    r#"{"computeFault": {"code": 500, "message": "injected: broken"}}"#,
+                ))
+            }
             Some(Fault::LostReply) => {
                 let _ = self.inner.send(request).await;
                 Err(TransportError::Lost("injected: reply lost".into()))
@@ -285,7 +357,7 @@ impl FaultyStorage {
         let array = || "injected".to_owned();
         match self.injector.call() {
             None | Some(Fault::CrashBefore) => work.await,
-            Some(Fault::Busy) => Err(StorageError::Unavailable {
+            Some(Fault::Busy | Fault::Conflict) => Err(StorageError::Unavailable {
                 array: array(),
                 message: "busy".into(),
             }),
@@ -293,7 +365,7 @@ impl FaultyStorage {
                 array: array(),
                 message: "refused".into(),
             }),
-            Some(Fault::LostReply) => {
+            Some(Fault::LostReply | Fault::Broken) => {
                 let _ = work.await;
                 Err(StorageError::Unavailable {
                     array: array(),
@@ -362,6 +434,42 @@ impl StorageDriver for FaultyStorage {
                 .discard_promoted(replication, volume, operation, managed_as),
         )
         .await
+    }
+
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.call(
+            self.inner
+                .clone_point(replication, point, volume, operation),
+        )
+        .await
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.call(
+            self.inner
+                .discard_clone(replication, volume, operation, managed_as),
+        )
+        .await
+    }
+
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.call(self.inner.release(replication, operation)).await
     }
 
     async fn identity(

@@ -1,27 +1,58 @@
 //! The schedule walker: runs an operation once in peace, counting its journal writes and remote calls, then once more for
 //! every single fault at every one of them, with two engines sharing the journal, and checks the invariants after each.
+//! Pairs of faults are too many for that: of them a sample is walked, chosen by a seed.
 //!
-//! Time is virtual, so hours of leases, retries and time-outs pass in milliseconds. Nothing is random: the same build
-//! gives the same schedules.
+//! Time is virtual, so hours of leases, retries and time-outs pass in milliseconds. Nothing else is random: the same build
+//! and the same seed give the same schedules.
 
+mod cleanup;
 mod clouds;
+mod dice;
 mod fault;
 mod invariant;
+mod operations;
+mod tenant;
+mod test_invariant;
+mod test_run;
+mod trouble;
 mod watch;
 mod world;
 
-pub use fault::{Fault, FaultPoint, Injector};
-pub use invariant::{Violation, check, reached_its_purpose};
+pub use dice::Dice;
+pub use fault::{Fault, FaultPoint, Injector, Storm};
+pub use invariant::{Violation, check, conserved, nothing_left_after_cleanup, reached_its_purpose};
+pub use trouble::Stuck;
 pub use world::{CloudFacts, Outcome, Scenario, World, WorldOptions};
 
-/// One schedule: what goes wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One schedule: what goes wrong, and where. Empty: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// What goes wrong; `None` for the calm run.
-    pub fault: Option<(Fault, FaultPoint)>,
+    /// What goes wrong.
+    pub faults: Vec<(Fault, FaultPoint)>,
 }
 
-/// What a walk over all schedules found.
+impl Schedule {
+    /// Whether it holds a fault that does not pass by itself, or takes so long that deadlines pass.
+    fn lasts(&self) -> bool {
+        let faults = || self.faults.iter().map(|(fault, _)| fault);
+        faults().any(|fault| !fault.passes())
+            || faults().filter(|fault| fault.takes_long()).count() > 1
+    }
+}
+
+/// Which operation a schedule's faults happen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The world's operation.
+    Operation,
+    /// The cleanup that follows it, this many side by side.
+    Cleanup {
+        /// How many.
+        at_once: u32,
+    },
+}
+
+/// What a walk over schedules found.
 #[derive(Debug, Default)]
 pub struct Report {
     /// How many schedules were run.
@@ -34,38 +65,73 @@ pub struct Report {
     pub violations: Vec<(Schedule, Vec<Violation>)>,
 }
 
-/// Runs every schedule of the world that `options` describe. Must run on a current-thread runtime with a paused clock.
-pub async fn walk(options: &WorldOptions) -> Report {
-    let calm = Schedule { fault: None };
-    let outcome = World::build(options, calm.clone()).run().await;
-    let mut report = Report {
-        schedules: 1,
-        writes: outcome.writes,
-        calls: outcome.calls,
-        violations: Vec::new(),
-    };
-    note(&mut report, calm, &outcome);
-    for schedule in schedules(outcome.writes, outcome.calls) {
-        let outcome = World::build(options, schedule.clone()).run().await;
-        report.schedules += 1;
-        note(&mut report, schedule, &outcome);
+/// Runs every single fault in the world that `options` describe. Must run on a current-thread runtime with a paused clock.
+pub async fn walk(options: &WorldOptions, subject: Subject) -> Report {
+    let mut report = calm(options, subject).await;
+    for fault in points(report.writes, report.calls) {
+        let schedule = Schedule {
+            faults: vec![fault],
+        };
+        run(&mut report, options, subject, schedule).await;
     }
     report
 }
 
-fn note(report: &mut Report, schedule: Schedule, outcome: &Outcome) {
-    let mut violations = check(outcome);
-    let lasting = matches!(schedule.fault, Some((Fault::Forbidden, _)));
-    if !lasting {
-        violations.extend(reached_its_purpose(outcome));
+/// Runs `count` pairs of faults, chosen by `seed`. Must run as [`walk`].
+pub async fn walk_pairs(
+    options: &WorldOptions,
+    subject: Subject,
+    seed: u64,
+    count: usize,
+) -> Report {
+    let mut report = calm(options, subject).await;
+    let points: Vec<_> = points(report.writes, report.calls).collect();
+    let mut dice = Dice::new(seed);
+    for _ in 0..count {
+        let mut faults: Vec<_> = [dice.pick(&points), dice.pick(&points)]
+            .into_iter()
+            .flatten()
+            .collect();
+        faults.dedup_by_key(|(_, point)| *point);
+        run(&mut report, options, subject, Schedule { faults }).await;
     }
+    report
+}
+
+async fn calm(options: &WorldOptions, subject: Subject) -> Report {
+    let mut report = Report::default();
+    let outcome = run(&mut report, options, subject, Schedule::default()).await;
+    report.writes = outcome.writes;
+    report.calls = outcome.calls;
+    report
+}
+
+async fn run(
+    report: &mut Report,
+    options: &WorldOptions,
+    subject: Subject,
+    schedule: Schedule,
+) -> Outcome {
+    let world = World::build(options, schedule.clone());
+    let outcome = match subject {
+        Subject::Operation => world.run().await,
+        Subject::Cleanup { at_once } => world.run_and_clean_up(at_once).await,
+    };
+    let mut violations = check(&outcome);
+    match subject {
+        Subject::Operation if schedule.lasts() => {}
+        Subject::Operation => violations.extend(reached_its_purpose(&outcome)),
+        Subject::Cleanup { .. } => violations.extend(nothing_left_after_cleanup(&outcome)),
+    }
+    report.schedules += 1;
     if !violations.is_empty() {
         report.violations.push((schedule, violations));
     }
+    outcome
 }
 
 /// Every single fault at every point of the calm run.
-fn schedules(writes: usize, calls: usize) -> impl Iterator<Item = Schedule> {
+fn points(writes: usize, calls: usize) -> impl Iterator<Item = (Fault, FaultPoint)> {
     let at_writes = (1..=writes).flat_map(|number| {
         Fault::OF_WRITES
             .into_iter()
@@ -76,7 +142,5 @@ fn schedules(writes: usize, calls: usize) -> impl Iterator<Item = Schedule> {
             .into_iter()
             .map(move |fault| (fault, FaultPoint::Call(number)))
     });
-    at_writes
-        .chain(at_calls)
-        .map(|fault| Schedule { fault: Some(fault) })
+    at_writes.chain(at_calls)
 }

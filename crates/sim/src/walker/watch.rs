@@ -1,14 +1,26 @@
 //! Looks at both clouds at every call: did a server and its copy ever run together (invariant I10)?
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use crate::in_process::{SharedCloud, lock};
+
+/// Looks are at least this far apart: nothing that a cloud does takes less, and a look at a large cloud is dear.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Remembers what must never be seen.
 pub(super) struct Watch {
     source: SharedCloud,
     target: SharedCloud,
     both_running: AtomicBool,
+    last_look: Mutex<Option<Instant>>,
 }
 
 impl Watch {
@@ -17,11 +29,28 @@ impl Watch {
             source,
             target,
             both_running: AtomicBool::new(false),
+            last_look: Mutex::default(),
         }
+    }
+
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self
+            .last_look
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
+        if due {
+            *last = Some(now);
+        }
+        due
     }
 
     /// Takes a look.
     pub fn look(&self) {
+        if !self.is_due() {
+            return;
+        }
         let copies: Vec<String> = lock(&self.target)
             .servers()
             .into_iter()

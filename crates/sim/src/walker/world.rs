@@ -9,12 +9,10 @@ use protector_core::{
     group::{Group, GroupStatus, ReplicationType, ResourceMappings},
     id::{
         EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
-        SiteName, UserId, VolumeId,
+        SiteName, VolumeId,
     },
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
-    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
-    plan::{ArrayPair, Plan},
-    runbook::{BOOK_VERSION, failover::planned_failover},
+    operation::{FailedStep, OperationRecord},
     site::SiteScope,
     storage::StorageDriver,
 };
@@ -25,16 +23,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Schedule,
     clouds::WalkerClouds,
-    fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life},
+    fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life, Storm},
+    operations::operation_of,
+    trouble::{self, Stuck},
     watch::Watch,
 };
 use crate::{
     array::SimArrays,
     backend::{MemBackend, MemObjects, MemVolume},
-    cloud::{
-        CloudOptions, Effect, FaultRule, JobEffect, Match, RoleSeed, ServerFacts, SimCloud,
-        VolumeFacts,
-    },
+    cloud::{CloudOptions, RoleSeed, ServerFacts, SimCloud, VolumeFacts},
     in_process::{Calm, InProcess, SharedCloud, lock},
     memory_journal::MemoryJournal,
 };
@@ -43,8 +40,9 @@ const SOURCE: &str = "site-a";
 const TARGET: &str = "site-b";
 /// A restarted engine comes back after this.
 const RESTART: Duration = Duration::from_secs(5);
-/// After an operation has ended, whatever was still on its way arrives within this.
-const AFTERMATH: Duration = Duration::from_secs(900);
+/// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
+/// thaws, and the answer that it waits for.
+const AFTERMATH: Duration = Duration::from_secs(400);
 /// An operation that has not ended by then never will (invariant I9).
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
 
@@ -55,15 +53,60 @@ pub enum Scenario {
     AllWell,
     /// The target's Nova cannot build any server: the failover is taken back.
     BuildsFail,
+    /// The source deletes nothing: the failover completes and leaves everything behind. Then that is mended.
+    DeletionsFail,
+    /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
+    /// stopped. Then that is mended.
+    TakingBackFails,
+    /// All is well: a test failover starts its copies, and its cleanup removes them.
+    TestAllWell,
+    /// The same, and while the copies are up a tenant locks one of them and takes a snapshot of another; when these have
+    /// outlived the test cleanup, the tenant lets go of them and cleans up.
+    TestCopiesReliedOn,
+    /// A test failover on a target whose Nova cannot build any server: it is taken back.
+    TestBuildsFail,
+}
+
+impl Scenario {
+    /// Whether the operation is a test failover.
+    pub fn is_test(self) -> bool {
+        matches!(
+            self,
+            Self::TestAllWell | Self::TestCopiesReliedOn | Self::TestBuildsFail
+        )
+    }
 }
 
 /// How big the world is, and what it is like.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
-    /// Members of the group, each with a boot volume and one data volume.
+    /// Members of the group.
     pub members: usize,
+    /// Data volumes of each member, beside its boot volume.
+    pub data_volumes: usize,
     /// What it is like.
     pub scenario: Scenario,
+    /// How much an engine does at the same time. One at a time in walks over schedules, where concurrency would only
+    /// make the order of calls depend on the executor.
+    pub concurrency: usize,
+    /// Calls that fail at random.
+    pub storm: Option<Storm>,
+    /// How many of the source's volumes cannot be deleted, in turn for each reason of [`Stuck`].
+    pub stuck: usize,
+}
+
+impl WorldOptions {
+    /// A world of `members` members with two volumes each, for walks over schedules.
+    pub fn of(scenario: Scenario, members: usize) -> Self {
+        Self {
+            members,
+            data_volumes: 1,
+            scenario,
+            concurrency: 1,
+            storm: None,
+            stuck: 0,
+        }
+    }
 }
 
 /// What is left when the dust has settled.
@@ -87,10 +130,22 @@ pub struct Outcome {
     pub target: CloudFacts,
     /// Whether a server and its copy were ever seen running together.
     pub ran_twice: bool,
-    /// Journal writes.
+    /// Journal writes, from the operation that the schedule is about.
     pub writes: usize,
-    /// Remote calls.
+    /// Remote calls of it.
     pub calls: usize,
+    /// The cleanup of a test failover, if it came to that.
+    pub test_cleanup: Option<OperationRecord>,
+    /// What it had left when it ended, before a tenant let go of that.
+    pub kept: Vec<FailedStep>,
+    /// Calls to the source that can change something: method and path.
+    pub changes_on_source: Vec<String>,
+    /// The cleanups that followed, in order.
+    pub cleanups: Vec<OperationRecord>,
+    /// Calls that a cloud accepted to delete the same resource more than once, since the first cleanup began.
+    pub deleted_twice: Vec<String>,
+    /// Which of the source's volumes could not be deleted, and why.
+    pub stuck: BTreeMap<String, Stuck>,
 }
 
 /// A cloud from the inside.
@@ -105,7 +160,7 @@ pub struct CloudFacts {
 }
 
 /// The virtual clock: tokio's, from a fixed epoch.
-struct VirtualClock {
+pub(super) struct VirtualClock {
     start: Instant,
     epoch: DateTime<Utc>,
 }
@@ -119,21 +174,22 @@ impl Clock for VirtualClock {
 
 /// One schedule's world.
 pub struct World {
-    clock: Arc<VirtualClock>,
-    journal: Arc<MemoryJournal>,
-    arrays: Arc<SimArrays>,
-    transport: Arc<InProcess>,
-    source: Site,
-    target: Site,
-    operation: OperationId,
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) journal: Arc<MemoryJournal>,
+    pub(super) arrays: Arc<SimArrays>,
+    pub(super) transport: Arc<InProcess>,
+    pub(super) source: Site,
+    pub(super) target: Site,
+    pub(super) operation: OperationId,
     group: GroupId,
-    injector: Arc<Injector>,
+    pub(super) injector: Arc<Injector>,
     watch: Arc<Watch>,
-    scenario: Scenario,
+    options: WorldOptions,
+    stuck: BTreeMap<String, Stuck>,
 }
 
-struct Site {
-    cloud: SharedCloud,
+pub(super) struct Site {
+    pub cloud: SharedCloud,
     objects: MemObjects,
     before: CloudFacts,
 }
@@ -190,16 +246,15 @@ impl World {
             .unwrap_or_default();
         let clock = Arc::new(VirtualClock { start, epoch });
         // One server more than the group has: a bystander that nobody may touch.
-        let source = Site::build(
-            with_tenant_mapping(CloudOptions::demo(SOURCE, "http://site-a"))
-                .with_fleet(options.members + 1),
-        );
-        let target = Site::build(
-            with_tenant_mapping(CloudOptions::demo(TARGET, "http://site-b")).with_fleet(1),
-        );
-        if options.scenario == Scenario::BuildsFail {
-            lock(&target.cloud).add_fault(builds_fail());
-        }
+        let source = Site::build(cloud_options(
+            SOURCE,
+            "http://site-a",
+            options.members + 1,
+            options.data_volumes,
+        ));
+        let target = Site::build(cloud_options(TARGET, "http://site-b", 1, 1));
+        trouble::begin(options.scenario, &source.cloud, &target.cloud);
+        let stuck = trouble::stick(&source.cloud, options);
         let transport = Arc::new(InProcess::since(
             start,
             vec![Arc::clone(&source.cloud), Arc::clone(&target.cloud)],
@@ -212,9 +267,12 @@ impl World {
             ]),
             clock.clone(),
         ));
-        let (group, members) = group_of(&source, &target, options.members, clock.now());
+        let (mut group, members) = group_of(&source, &target, options.members, clock.now());
+        if options.scenario.is_test() {
+            group.status = GroupStatus::Active;
+        }
         let journal = Arc::new(MemoryJournal::new());
-        let record = failover_of(&group, &members, clock.now());
+        let record = operation_of(options.scenario, &group, &members, clock.now());
         let operation = record.operation.id.clone();
         let id = group.id.clone();
         journal.put_group(group, members);
@@ -232,36 +290,55 @@ impl World {
             target,
             operation,
             group: id,
-            injector: Injector::new(schedule.fault),
+            injector: Injector::new(schedule.faults, options.storm),
             watch,
-            scenario: options.scenario,
+            options: options.clone(),
+            stuck,
         }
     }
 
-    /// Runs the operation to its end, and a while longer.
+    /// Runs the operation to its end, and a while longer. A test failover's cleanup is part of it.
     pub async fn run(self) -> Outcome {
+        if self.options.scenario.is_test() {
+            let scenario = self.options.scenario;
+            return self.run_test(scenario).await;
+        }
+        self.injector.arm();
+        let engines = self.start_engines();
+        self.settled(&self.operation).await;
+        self.aftermath().await;
+        engines.end().await;
+        self.outcome(Vec::new())
+    }
+
+    /// Starts two engines that share the journal.
+    pub(super) fn start_engines(&self) -> Engines {
         let stop = CancellationToken::new();
-        let engines: Vec<JoinHandle<()>> = ["engine-1", "engine-2"]
+        let hosts = ["engine-1", "engine-2"]
             .into_iter()
             .map(|name| tokio::spawn(self.host(name, stop.clone())))
             .collect();
-        let deadline = Instant::now() + PATIENCE;
-        while !self.has_ended() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        tokio::time::sleep(AFTERMATH).await;
-        self.transport.advance();
-        stop.cancel();
-        for engine in engines {
-            let _ = engine.await;
-        }
-        self.outcome()
+        Engines { stop, hosts }
     }
 
-    fn has_ended(&self) -> bool {
+    /// Waits until no engine has anything to do with the operation any more.
+    pub(super) async fn settled(&self, operation: &OperationId) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_ended(operation) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Waits for what is still on its way.
+    pub(super) async fn aftermath(&self) {
+        tokio::time::sleep(AFTERMATH).await;
+        self.transport.advance();
+    }
+
+    fn has_ended(&self, operation: &OperationId) -> bool {
         self.journal
-            .operation(&self.operation)
-            .is_some_and(|record| record.operation.state.is_terminal())
+            .state(operation)
+            .is_some_and(|state| !state.is_walked())
     }
 
     /// A machine that starts its engine again whenever it dies.
@@ -290,6 +367,7 @@ impl World {
         let injector = Arc::clone(&self.injector);
         let watch = Arc::clone(&self.watch);
         let clock = Arc::clone(&self.clock);
+        let concurrency = self.options.concurrency;
         move |life| {
             let freezer = Freezer::new();
             let transport = Arc::new(FaultyTransport {
@@ -313,10 +391,9 @@ impl World {
             });
             let clouds = Arc::new(WalkerClouds::new(transport));
             let options = EngineOptions {
-                // Concurrency would only make the order of calls depend on the executor.
-                compute_concurrency: 1,
-                volume_concurrency: 1,
-                storage_concurrency: 1,
+                compute_concurrency: concurrency,
+                volume_concurrency: concurrency,
+                storage_concurrency: concurrency,
                 ..EngineOptions::default()
             };
             Engine::new(
@@ -329,7 +406,7 @@ impl World {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self, cleanups: Vec<OperationRecord>) -> Outcome {
         let lost = "the world's own records are never removed";
         #[allow(
             clippy::expect_used,
@@ -340,7 +417,7 @@ impl World {
             self.journal.group(&self.group).expect(lost),
         );
         Outcome {
-            scenario: self.scenario,
+            scenario: self.options.scenario,
             locked: self.journal.is_locked(&record.operation.id),
             record,
             group,
@@ -351,20 +428,46 @@ impl World {
             ran_twice: self.watch.saw_both_running(),
             writes: self.injector.writes(),
             calls: self.injector.calls(),
+            test_cleanup: None,
+            kept: Vec::new(),
+            changes_on_source: self.changes_on_source(),
+            deleted_twice: self.deleted_twice(),
+            cleanups,
+            stuck: self.stuck.clone(),
         }
     }
 }
 
-fn builds_fail() -> FaultRule {
-    FaultRule {
-        id: "builds-fail".to_owned(),
-        matches: Match::default(),
-        times: None,
-        effect: Effect::Job(JobEffect::ServerBuildError {
-            message: "No valid host was found.".to_owned(),
-        }),
-        seen: 0,
+/// Engines at work.
+pub(super) struct Engines {
+    stop: CancellationToken,
+    hosts: Vec<JoinHandle<()>>,
+}
+
+impl Engines {
+    /// Tells them to stop, and waits until they have.
+    pub async fn end(self) {
+        self.stop.cancel();
+        for host in self.hosts {
+            let _ = host.await;
+        }
     }
+}
+
+/// A cloud with `servers` servers of the tenant. Its network has room for all of them.
+fn cloud_options(name: &str, url: &str, servers: usize, data_volumes: usize) -> CloudOptions {
+    let mut options = with_tenant_mapping(CloudOptions::demo(name, url)).with_fleet(servers);
+    for server in &mut options.servers {
+        server.data_gib = vec![1; data_volumes];
+    }
+    for cidr in options
+        .networks
+        .iter_mut()
+        .flat_map(|network| &mut network.cidrs)
+    {
+        *cidr = cidr.replace("/24", "/16");
+    }
+    options
 }
 
 /// The service user is a member of the tenant's project, as an administrator's tenant mapping makes it.
@@ -448,11 +551,10 @@ fn member_of(
                 .and_then(|volume| volume.name.clone())
                 .unwrap_or_default(),
             size_gib: 1,
-            device: ["/dev/vda", "/dev/vdb"]
-                .get(place)
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
+            device: ('a'..='z')
+                .nth(place)
+                .map(|letter| format!("/dev/vd{letter}"))
+                .unwrap_or_default(),
             boot: place == 0,
             delete_on_termination: false,
             metadata: BTreeMap::new(),
@@ -486,55 +588,5 @@ fn member_of(
         volumes: volumes.collect(),
         created_at: now,
         updated_at: now,
-    }
-}
-
-fn failover_of(group: &Group, members: &[Member], now: DateTime<Utc>) -> OperationRecord {
-    let arrays = ArrayPair {
-        primary: "mock://array-a".into(),
-        secondary: "mock://array-b".into(),
-    };
-    #[allow(
-        clippy::expect_used,
-        reason = "a world whose group cannot be planned is a mistake in this file"
-    )]
-    let plan = Plan::move_to_other_site(
-        group,
-        members.to_vec(),
-        Some(&arrays),
-        group.mappings.clone(),
-        false,
-    )
-    .expect("the group can be planned");
-    #[allow(
-        clippy::expect_used,
-        reason = "a runbook that breaks its own rules is a defect"
-    )]
-    let steps = planned_failover(&plan)
-        .into_steps()
-        .expect("the runbook keeps its rules");
-    OperationRecord {
-        operation: Operation {
-            id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
-            kind: OperationKind::Failover,
-            group_id: group.id.clone(),
-            project_id: group.primary.project_id.clone(),
-            user_id: UserId::new("walker"),
-            source_site: plan.source.site.clone(),
-            target_site: plan.target.site.clone(),
-            parent_id: None,
-            plan,
-            state: OperationState::Queued,
-            book_version: BOOK_VERSION,
-            request_id: "req-00000000-0000-4000-8000-000000000001".into(),
-            global_request_id: None,
-            error: None,
-            error_code: None,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-        },
-        steps,
-        map: ResourceMap::default(),
     }
 }

@@ -31,6 +31,8 @@ pub struct Model {
     pub push_error: Option<String>,
     pub last_push_at: Option<ChronoDateTimeUtc>,
     pub next_push_at: Option<ChronoDateTimeUtc>,
+    pub reserved_by: Option<String>,
+    pub reserved_until: Option<ChronoDateTimeUtc>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

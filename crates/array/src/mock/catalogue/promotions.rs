@@ -1,6 +1,9 @@
 //! Promotions in the catalogue. The caller holds the promoted object's lock wherever something is written.
 
-use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, IntoActiveModel, sea_query::OnConflict};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::OnConflict,
+};
 
 use super::{
     Catalogue,
@@ -48,6 +51,20 @@ impl Catalogue {
         let mut promotion = promotion.into_active_model();
         promotion.serial = sea_orm::Set(Some(serial));
         promotion.update(&self.db).await.map(drop)
+    }
+
+    /// Drops all promotions of an operation on one array: their objects are no concern of ours any more.
+    pub(crate) async fn forget_promotions_of(
+        &self,
+        operation: &str,
+        target: &str,
+    ) -> Result<(), DbErr> {
+        Entity::delete_many()
+            .filter(Column::OperationId.eq(operation))
+            .filter(Column::Target.eq(target))
+            .exec(&self.db)
+            .await
+            .map(drop)
     }
 
     /// Drops a promotion: its object is gone.

@@ -1,0 +1,261 @@
+//! What an ended operation left behind: telling it, and starting the cleanup that removes it.
+
+use std::collections::BTreeSet;
+
+use protector_core::{
+    group::GroupStatus,
+    id::{OperationId, SiteName},
+    leftover::{LeftReason, Leftover, Remedy, leftovers},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState,
+        steps_completed,
+    },
+    present::map_as_of_now,
+    runbook::cleanup::{NEVER_LEAVES, cleanup_of_chosen},
+};
+use protector_store::{Lock, StoreError};
+
+use super::{
+    App,
+    operation::{Asker, insert, queued},
+    test_failover,
+};
+use crate::{
+    error::{ApiError, ApiResult},
+    peer,
+    wire::{cleanup::CleanupView, text::Stamp},
+};
+
+/// A cleanup: what it found to do, and its operation if that is anything.
+pub struct Cleanup {
+    /// What there is to do.
+    pub view: CleanupView,
+    /// The operation that does it; `None` when nothing is left.
+    pub record: Option<OperationRecord>,
+}
+
+/// What a cleanup takes up.
+struct Work {
+    leftovers: Vec<Leftover>,
+    steps: Vec<StepRecord>,
+}
+
+/// Starts a cleanup of what `parent` left behind: of all of it, or of the `resources` that are named.
+pub async fn start_cleanup(
+    app: &App,
+    asker: Asker<'_>,
+    parent: &OperationRecord,
+    resources: Option<&[String]>,
+) -> ApiResult<Cleanup> {
+    refuse_uncleanable(&parent.operation)?;
+    refuse_while_cleaned(app, &parent.operation.id).await?;
+    let work = work(app, parent, resources).await?;
+    let view = view(parent, &work);
+    if work.steps.is_empty() {
+        return Ok(Cleanup { view, record: None });
+    }
+    if app.settings.cleanup_requires_peer {
+        let other = other_site(&parent.operation, &app.settings.site_name);
+        peer::require(&*app.peer, other).await?;
+    }
+    let operation = &parent.operation;
+    let current = app
+        .database
+        .members_of_project(&operation.project_id)
+        .await?;
+    let record = OperationRecord {
+        operation: queued(
+            app,
+            asker,
+            OperationKind::Cleanup,
+            &operation.project_id,
+            operation.plan.clone(),
+            Some(operation.id.clone()),
+        ),
+        steps: work.steps,
+        map: map_as_of_now(parent, &current),
+    };
+    insert(app, &record, &[Lock::cleanup_of(&operation.id)], None).await?;
+    Ok(Cleanup {
+        view,
+        record: Some(record),
+    })
+}
+
+/// What [`start_cleanup`] would do. Asks nobody but the database, so that it works on the worst day.
+pub async fn preview_cleanup(
+    app: &App,
+    parent: &OperationRecord,
+    resources: Option<&[String]>,
+) -> ApiResult<CleanupView> {
+    refuse_uncleanable(&parent.operation)?;
+    Ok(view(parent, &work(app, parent, resources).await?))
+}
+
+async fn work(
+    app: &App,
+    parent: &OperationRecord,
+    resources: Option<&[String]>,
+) -> ApiResult<Work> {
+    let left = leftovers(parent);
+    let chosen = match resources {
+        Some(ids) => chosen(parent, left, ids)?,
+        None => left,
+    };
+    let leftovers = startable(app, parent, chosen).await?;
+    let places: BTreeSet<u32> = leftovers.iter().map(|left| left.position).collect();
+    let steps = cleanup_of_chosen(parent, &places).map_err(|bad| {
+        ApiError::bad_request(format!(
+            "cleanup.resources: '{}' stands on '{}' and has to go first: name its resource too.",
+            key_at(parent, bad.upper),
+            key_at(parent, bad.below)
+        ))
+    })?;
+    Ok(Work { leftovers, steps })
+}
+
+fn key_at(parent: &OperationRecord, position: u32) -> &str {
+    parent
+        .steps
+        .iter()
+        .find(|step| step.position == position)
+        .map_or("another line", |step| &step.key)
+}
+
+/// The leftovers that `ids` name. One that the operation has removed already is passed over, so that a request can be
+/// repeated.
+fn chosen(
+    parent: &OperationRecord,
+    left: Vec<Leftover>,
+    ids: &[String],
+) -> ApiResult<Vec<Leftover>> {
+    if ids.is_empty() {
+        return Err(ApiError::bad_request(
+            "cleanup.resources: must name at least one resource; leave it out to clean up everything.",
+        ));
+    }
+    let is_left = |id: &str| {
+        left.iter()
+            .any(|left| left.resource_id.as_deref() == Some(id))
+    };
+    let unknown: Vec<&str> = ids
+        .iter()
+        .map(String::as_str)
+        .filter(|id| !is_left(id) && !is_removed(parent, id))
+        .collect();
+    if !unknown.is_empty() {
+        let id = &parent.operation.id;
+        return Err(ApiError::bad_request(format!(
+            "cleanup.resources: operation {id} left no resource {} behind; 'openstack dr operation cleanup {id} --dry-run' lists what it left.",
+            unknown.join(", ")
+        )));
+    }
+    Ok(left
+        .into_iter()
+        .filter(|left| left.resource_id.as_ref().is_some_and(|id| ids.contains(id)))
+        .collect())
+}
+
+/// Whether the operation, or a cleanup of it, has deleted the resource `id`, or taken back that it made it.
+fn is_removed(parent: &OperationRecord, id: &str) -> bool {
+    parent.steps.iter().any(|step| match step.progress.state {
+        StepState::Done => step.action.deletes() && step.resource_id.as_deref() == Some(id),
+        StepState::Undone => step.progress.memo.made.as_deref() == Some(id),
+        _ => false,
+    })
+}
+
+/// Leaves out the servers that `parent` stopped and could not start again, once the group has left `error` or is gone:
+/// what they ran may run elsewhere by now. They are the last lines, and no other waits for them.
+async fn startable(
+    app: &App,
+    parent: &OperationRecord,
+    left: Vec<Leftover>,
+) -> ApiResult<Vec<Leftover>> {
+    let starts = left.iter().any(|left| left.remedy == Remedy::Start);
+    if !starts || needs_its_servers(app, &parent.operation).await? {
+        return Ok(left);
+    }
+    let rest: Vec<Leftover> = left
+        .into_iter()
+        .filter(|left| left.remedy != Remedy::Start)
+        .collect();
+    if rest.is_empty() {
+        let operation = &parent.operation;
+        return Err(ApiError::conflict(format!(
+            "Operation {} left servers stopped on {}, and protection group {} has changed since: they may run elsewhere by now. Start them with 'openstack server start' if they do not.",
+            operation.id, operation.source_site, operation.plan.group_name
+        )));
+    }
+    Ok(rest)
+}
+
+async fn needs_its_servers(app: &App, operation: &Operation) -> ApiResult<bool> {
+    match app.database.group_show_by_id(&operation.group_id).await {
+        Ok(stored) => Ok(stored.group.status == GroupStatus::Error
+            && stored.group.current_primary_site == operation.source_site),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refuse_uncleanable(operation: &Operation) -> ApiResult<()> {
+    if operation.state == OperationState::AwaitingCleanup {
+        return Err(test_failover::is_up(operation));
+    }
+    if !operation.state.is_terminal() {
+        return Err(ApiError::conflict(format!(
+            "Operation not in completed state: the operation must be completed or failed, it is {}",
+            operation.state.status()
+        )));
+    }
+    match &operation.parent_id {
+        Some(parent) if operation.kind == NEVER_LEAVES => Err(ApiError::conflict(format!(
+            "Operation {} is itself a cleanup; clean up {parent}, whose leftovers it removes.",
+            operation.id
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses while an operation removes what `parent` made or left; names it.
+pub(super) async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> ApiResult<()> {
+    let holder = app.database.lock_holder(&Lock::cleanup_of(parent)).await?;
+    let Some(cleanup) = holder else { return Ok(()) };
+    let running = app.database.operation_show_by_id(&cleanup).await?;
+    Err(being_cleaned(parent.as_str(), &running.operation))
+}
+
+/// The second of two cleanups is told who is at it, and since when.
+pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
+    ApiError::conflict(format!(
+        "Operation {parent} is being cleaned up by operation {}, which user {} asked for at {} and which is {}; watch it with 'openstack dr operation show {}'.",
+        cleanup.id,
+        cleanup.user_id,
+        Stamp(cleanup.created_at),
+        cleanup.state.status(),
+        cleanup.id
+    ))
+}
+
+fn view(parent: &OperationRecord, work: &Work) -> CleanupView {
+    CleanupView {
+        skipped: steps_completed(&parent.steps).len(),
+        retained: work
+            .leftovers
+            .iter()
+            .filter(|left| left.reason == LeftReason::Retained)
+            .map(|left| left.step.clone())
+            .collect(),
+        steps: work.steps.iter().map(|step| step.key.clone()).collect(),
+        leftovers: work.leftovers.iter().map(Into::into).collect(),
+    }
+}
+
+fn other_site<'o>(operation: &'o Operation, local: &SiteName) -> &'o SiteName {
+    if &operation.source_site == local {
+        &operation.target_site
+    } else {
+        &operation.source_site
+    }
+}

@@ -1,0 +1,175 @@
+//! Starting a test failover of a group, and the cleanup of one.
+
+use protector_core::{
+    group::{Group, status_while},
+    id::OperationId,
+    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    plan::Plan,
+    runbook::{test_cleanup::test_cleanup, test_failover::test_failover},
+};
+use protector_store::{
+    GroupStart, Lock, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
+};
+
+use super::{
+    App,
+    cleanup::refuse_while_cleaned,
+    failover,
+    operation::{Asker, insert, queued},
+    sync,
+};
+use crate::{
+    error::{ApiError, ApiResult},
+    wire::operation::{TestCleanup, TestFailover},
+};
+
+/// The body's field that names the test failover.
+const FIELD: &str = "test_cleanup.test_operation_id";
+
+impl App {
+    /// Refuses while the copies of a test failover of `group` are up; names it.
+    pub async fn refuse_while_tested(&self, group: &Group) -> ApiResult<()> {
+        let up = OperationFilter {
+            groups: vec![group.id.clone()],
+            kind: Some(OperationKind::TestFailover),
+            states: vec![OperationState::AwaitingCleanup],
+            ..OperationFilter::default()
+        };
+        let newest = Page {
+            limit: 1,
+            marker: None,
+            sort_key: OperationSortKey::CreatedAt,
+            sort_dir: SortDir::Desc,
+        };
+        let listed = self.database.operation_list(&up, &newest).await?;
+        let test = listed.items.first();
+        test.map_or(Ok(()), |record| Err(is_up(&record.operation)))
+    }
+}
+
+/// Says that a test failover's copies are up, and how they are removed.
+pub fn is_up(test: &Operation) -> ApiError {
+    ApiError::conflict(format!(
+        "Operation {} is a test failover whose VMs are up on {}; remove them with 'openstack dr protection-group action {} --action test-cleanup --test-operation-id {}'.",
+        test.id, test.target_site, test.plan.group_name, test.id
+    ))
+}
+
+/// Starts a test failover of a group. What runs on its current site is not touched.
+pub async fn start_test_failover(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    request: &TestFailover,
+) -> ApiResult<OperationRecord> {
+    let kind = OperationKind::TestFailover;
+    let group = &stored.group;
+    let mappings = failover::mappings(
+        group,
+        "test_failover",
+        &request.network_mapping,
+        &request.flavor_mapping,
+    )?;
+    // In this order: a test failover gives up the group's lock in the moment in which its copies are up.
+    app.refuse_while_operated(group).await?;
+    app.refuse_while_tested(group).await?;
+    failover::refuse_wrong_status(group, kind)?;
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let arrays = policy.map(|policy| policy.arrays());
+    let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
+        .map_err(|refusal| failover::refused(group, &refusal))?;
+    let steps = test_failover(&plan)
+        .into_steps()
+        .map_err(ApiError::internal)?;
+    sync::require_in_sync(app, group).await?;
+    let record = OperationRecord {
+        operation: queued(app, asker, kind, &stored.local_project_id, plan, None),
+        steps,
+        map: ResourceMap::default(),
+    };
+    let start = GroupStart {
+        group_id: group.id.clone(),
+        from_status: group.status,
+        from_version: group.version,
+        status: status_while(group.status, kind).unwrap_or(group.status),
+    };
+    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
+    Ok(record)
+}
+
+/// Starts the cleanup of a test failover of the group. It touches only what that made on the other site, so neither the
+/// group's status nor the other site's protector matters.
+pub async fn start_test_cleanup(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    request: &TestCleanup,
+) -> ApiResult<OperationRecord> {
+    let id = OperationId::new(request.test_operation_id.clone());
+    let project = &stored.local_project_id;
+    let test = app.database.operation_show(project, &id).await?;
+    refuse_what_is_no_test_of(&stored.group, &test.operation)?;
+    refuse_while_cleaned(app, &id).await?;
+    refuse_unless_up(app, &test.operation).await?;
+    let steps = test_cleanup(&test, app.settings.test_copies, app.clock.now())
+        .map_err(ApiError::internal)?;
+    let plan = test.operation.plan;
+    let kind = OperationKind::TestCleanup;
+    let record = OperationRecord {
+        operation: queued(app, asker, kind, project, plan, Some(id.clone())),
+        steps,
+        map: test.map,
+    };
+    insert(app, &record, &[Lock::cleanup_of(&id)], None).await?;
+    Ok(record)
+}
+
+fn refuse_what_is_no_test_of(group: &Group, operation: &Operation) -> ApiResult<()> {
+    if operation.group_id != group.id {
+        return Err(ApiError::bad_request(format!(
+            "{FIELD}: operation {} is of protection group {}, not of {}.",
+            operation.id, operation.plan.group_name, group.name
+        )));
+    }
+    if operation.kind != OperationKind::TestFailover {
+        return Err(ApiError::bad_request(format!(
+            "{FIELD}: operation {} is a {}, not a test_failover.",
+            operation.id, operation.kind
+        )));
+    }
+    Ok(())
+}
+
+async fn refuse_unless_up(app: &App, test: &Operation) -> ApiResult<()> {
+    let id = &test.id;
+    let why = match test.state {
+        OperationState::AwaitingCleanup => return Ok(()),
+        OperationState::Queued | OperationState::Running => format!(
+            "Test failover {id} is still starting its VMs; when 'openstack dr operation show {id}' says phase awaiting_cleanup, it can be cleaned up."
+        ),
+        OperationState::Unwinding => format!(
+            "Test failover {id} has failed and what it made is being taken back; watch it with 'openstack dr operation show {id}'."
+        ),
+        OperationState::Failed => format!(
+            "Test failover {id} has failed and was taken back; what is left of it, if anything, is removed by 'openstack dr operation cleanup {id}'."
+        ),
+        OperationState::Completed => already_cleaned(app, id).await?,
+    };
+    Err(ApiError::conflict(why))
+}
+
+async fn already_cleaned(app: &App, test: &OperationId) -> ApiResult<String> {
+    let children = app.database.operation_children(test).await?;
+    let by = children
+        .into_iter()
+        .map(|child| child.operation)
+        .rfind(|child| child.kind == OperationKind::TestCleanup);
+    Ok(match by {
+        None => format!("Test failover {test} has been cleaned up already."),
+        Some(by) => format!(
+            "Test failover {test} has been cleaned up already, by operation {0}; what that left, if anything, is removed by 'openstack dr operation cleanup {0}'.",
+            by.id
+        ),
+    })
+}

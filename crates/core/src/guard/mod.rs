@@ -1,0 +1,80 @@
+//! The guards: pure functions that decide, from the record and a fresh reading, what may be done with a resource.
+//!
+//! Facts go in, a [`Verdict`] comes out; the step that asked only carries it out. Unknown means keep (invariant I13).
+//! Each guard is one small function with its reason in its name and gives `Some` where it objects; `verdict_*` asks
+//! them in order, and the first that objects decides. `make guards` takes each one out in turn and shows the test that
+//! notices.
+
+mod host;
+mod ownership;
+mod restart;
+mod scope;
+mod seen;
+mod source_server;
+mod source_volume;
+mod test_copy;
+mod twin;
+
+pub use host::HostState;
+pub use restart::must_stay_stopped;
+pub use scope::{Scope, absence_proves_nothing};
+pub use seen::{SeenAttachment, SeenServer, SeenVolume};
+pub use source_server::{Asked, SourceServer, verdict_source_server};
+pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
+pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};
+pub use twin::{CopyState, Twin};
+
+/// What to do with a resource, decided right before the call that does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delete it now.
+    Delete,
+    /// Let its cloud forget it and leave its bytes where they are.
+    Unmanage {
+        /// Why the bytes must live on.
+        why: String,
+    },
+    /// Do this first, then look again.
+    First(Cure),
+    /// Not yet: look again later.
+    Wait {
+        /// What has to happen first.
+        on: String,
+    },
+    /// Leave it where it is.
+    Keep {
+        /// What was found, why that means keeping it, and the next safe thing to do.
+        why: String,
+    },
+}
+
+/// What stands in the way of a deletion and can be put right without a risk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// Take the volume out of its generic group; the group and its other volumes stay.
+    TakeOutOfGroup {
+        /// The group's id.
+        group: String,
+    },
+    /// Delete Cinder's record of an attachment whose server is certainly gone.
+    DeleteStaleAttachments {
+        /// The records' ids.
+        attachments: Vec<String>,
+    },
+    /// Turn `delete_on_termination` off, so that Nova does not delete these volumes with the server.
+    KeepVolumesOfServer {
+        /// The volumes' ids.
+        volumes: Vec<String>,
+    },
+}
+
+fn keep(why: impl Into<String>) -> Option<Verdict> {
+    Some(Verdict::Keep { why: why.into() })
+}
+
+fn wait(on: impl Into<String>) -> Option<Verdict> {
+    Some(Verdict::Wait { on: on.into() })
+}
+
+#[cfg(test)]
+mod test_facts;

@@ -1,0 +1,43 @@
+//! Whose it is.
+
+use super::{Verdict, keep};
+
+/// A resource changes hands by a transfer, or was never ours.
+pub(super) fn owned_by_another_project(recorded: &str, seen: Option<&str>) -> Option<Verdict> {
+    match seen {
+        Some(owner) if owner == recorded => None,
+        Some(owner) => keep(format!(
+            "kept: it belongs to project {owner} now, not to {recorded}; only its owner can delete it"
+        )),
+        None => keep(
+            "kept: its cloud does not say which project it belongs to; an administrator can with 'openstack volume show' or 'openstack server show'",
+        ),
+    }
+}
+
+/// Somebody started it again and protects it anew: it is nobody's leftover.
+pub(super) fn protected_again(group: Option<&str>) -> Option<Verdict> {
+    let group = group?;
+    keep(format!(
+        "kept: protection group {group} protects it now; if it may go, remove the member from that group with 'openstack dr member remove', then run cleanup again"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::test_facts::kept;
+
+    #[test]
+    fn what_a_group_protects_again_is_kept() {
+        assert_eq!(protected_again(None), None);
+        assert!(kept(protected_again(Some("second-life"))).contains("group second-life"));
+    }
+
+    #[test]
+    fn what_belongs_to_another_project_is_kept() {
+        assert_eq!(owned_by_another_project("p", Some("p")), None);
+        assert!(kept(owned_by_another_project("p", Some("q"))).contains("project q"));
+        assert!(kept(owned_by_another_project("p", None)).contains("does not say"));
+    }
+}

@@ -1,0 +1,272 @@
+//! A server that the group left behind on the source.
+
+use super::{
+    Cure, HostState, SeenServer, Verdict,
+    host::host_does_not_answer,
+    keep,
+    ownership::{owned_by_another_project, protected_again},
+    twin::{CopyState, copy_is_not_running},
+    wait,
+};
+
+/// Who asks for a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The operation itself, at its end.
+    Automatically,
+    /// A person, with `openstack dr operation cleanup`.
+    ByHand,
+}
+
+/// What is known of a source server that is about to be deleted, apart from its own reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceServer<'a> {
+    /// The tenant's project on the source.
+    pub project_id: &'a str,
+    /// Who asks.
+    pub asked: Asked,
+    /// The host that it is on.
+    pub host: &'a HostState,
+    /// How its copy is meant to be.
+    pub copy_is_meant: CopyState,
+    /// The protection group that it has become a member of since, if it has.
+    pub protected_by: Option<&'a str>,
+}
+
+/// Whether a source server may be deleted, given its own reading and its copy's.
+pub fn verdict_source_server(
+    source: &SourceServer<'_>,
+    seen: &SeenServer,
+    copy: Option<&SeenServer>,
+) -> Verdict {
+    owned_by_another_project(source.project_id, seen.project_id.as_deref())
+        .or_else(|| protected_again(source.protected_by))
+        .or_else(|| locked(seen))
+        .or_else(|| server_status_that_is_not_known(seen))
+        .or_else(|| started_again(seen, source.asked))
+        .or_else(|| comes_back_from_its_stack(seen, source.asked))
+        .or_else(|| busy_with_a_task(seen))
+        .or_else(|| host_does_not_answer(source.host))
+        .or_else(|| copy_is_not_running(copy, source.copy_is_meant))
+        .or_else(|| volumes_would_go_with_it(seen))
+        .unwrap_or(Verdict::Delete)
+}
+
+/// A lock is somebody's word, also where we could override it.
+pub(super) fn locked(seen: &SeenServer) -> Option<Verdict> {
+    if !seen.locked {
+        return None;
+    }
+    let reason = seen
+        .locked_reason
+        .as_deref()
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default();
+    keep(format!(
+        "kept: the server is locked{reason}; whoever locked it can run 'openstack server unlock', then run cleanup again"
+    ))
+}
+
+fn server_status_that_is_not_known(seen: &SeenServer) -> Option<Verdict> {
+    const KNOWN: [&str; 8] = [
+        "ACTIVE",
+        "SHUTOFF",
+        "ERROR",
+        "PAUSED",
+        "SUSPENDED",
+        "SHELVED",
+        "SHELVED_OFFLOADED",
+        "SOFT_DELETED",
+    ];
+    if KNOWN.contains(&seen.status.as_str()) {
+        return None;
+    }
+    keep(format!(
+        "kept: its status is {}, which says nothing about whether it may go; run cleanup again when that has passed",
+        seen.status
+    ))
+}
+
+/// The failover stopped it. If it runs, somebody started it since, and may have written to its disks.
+fn started_again(seen: &SeenServer, asked: Asked) -> Option<Verdict> {
+    if asked == Asked::ByHand || seen.status != "ACTIVE" {
+        return None;
+    }
+    keep(
+        "kept: it was started again after the failover stopped it; save what was written to it since, then run cleanup",
+    )
+}
+
+/// Heat marks the servers of its scaling groups with `metering.` keys, and Magnum's and Cluster API's nodes bear the
+/// name of their cluster: who owns such a server builds another when it is gone.
+fn comes_back_from_its_stack(seen: &SeenServer, asked: Asked) -> Option<Verdict> {
+    const MARKS: [&str; 4] = [
+        "metering.",
+        "heat_stack",
+        "magnum",
+        "cluster-api-provider-openstack",
+    ];
+    if asked == Asked::ByHand {
+        return None;
+    }
+    let (key, value) = seen
+        .metadata
+        .iter()
+        .find(|(key, _)| MARKS.iter().any(|mark| key.starts_with(mark)))?;
+    keep(format!(
+        "kept: its metadata ({key}={value}) says that a stack or cluster owns it, which would build it again; suspend or delete that first, then run cleanup"
+    ))
+}
+
+/// What Nova is doing with it right now is not disturbed; a deletion under way is looked at before guards are asked.
+fn busy_with_a_task(seen: &SeenServer) -> Option<Verdict> {
+    let task = seen.task_state.as_deref()?;
+    wait(format!("server task {task}"))
+}
+
+/// Nova must not delete the volumes itself: what happens to them is a decision of its own, with its own guards.
+fn volumes_would_go_with_it(seen: &SeenServer) -> Option<Verdict> {
+    let volumes = seen.volumes_that_go_with_it.clone();
+    (!volumes.is_empty()).then_some(Verdict::First(Cure::KeepVolumesOfServer { volumes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::test_facts::{down, kept, server, up};
+
+    fn judge_as(asked: Asked, seen: &SeenServer) -> Verdict {
+        let host = up();
+        let source = SourceServer {
+            project_id: "p",
+            asked,
+            host: &host,
+            copy_is_meant: CopyState::Running,
+            protected_by: None,
+        };
+        verdict_source_server(&source, seen, Some(&server("ACTIVE")))
+    }
+
+    fn judge(seen: &SeenServer) -> Verdict {
+        judge_as(Asked::Automatically, seen)
+    }
+
+    #[test]
+    fn a_server_that_is_down_in_any_way_may_go() {
+        for status in [
+            "SHUTOFF",
+            "ERROR",
+            "PAUSED",
+            "SUSPENDED",
+            "SHELVED",
+            "SHELVED_OFFLOADED",
+            "SOFT_DELETED",
+        ] {
+            assert_eq!(judge(&server(status)), Verdict::Delete, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_server_of_another_project_is_kept() {
+        let foreign = SeenServer {
+            project_id: Some("q".into()),
+            ..server("SHUTOFF")
+        };
+        kept(Some(judge(&foreign)));
+    }
+
+    #[test]
+    fn a_locked_server_is_kept_and_the_text_says_who_can_unlock() {
+        let locked = SeenServer {
+            locked: true,
+            locked_reason: Some("audit".into()),
+            ..server("SHUTOFF")
+        };
+        let why = kept(Some(judge(&locked)));
+        assert!(
+            why.contains("(audit)") && why.contains("openstack server unlock"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_status_is_kept() {
+        for status in ["VERIFY_RESIZE", "RESCUE", "UNKNOWN", "glorious"] {
+            assert!(kept(Some(judge(&server(status)))).contains(status));
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_started_again_goes_only_by_hand() {
+        kept(Some(judge(&server("ACTIVE"))));
+        assert_eq!(judge_as(Asked::ByHand, &server("ACTIVE")), Verdict::Delete);
+    }
+
+    #[test]
+    fn a_server_of_a_stack_goes_only_by_hand() {
+        let stacked = SeenServer {
+            metadata: [("metering.stack".to_owned(), "web".to_owned())].into(),
+            ..server("SHUTOFF")
+        };
+        assert!(kept(Some(judge(&stacked))).contains("metering.stack=web"));
+        assert_eq!(judge_as(Asked::ByHand, &stacked), Verdict::Delete);
+    }
+
+    #[test]
+    fn a_server_that_nova_is_busy_with_is_waited_for() {
+        let busy = SeenServer {
+            task_state: Some("image_snapshot".into()),
+            ..server("SHUTOFF")
+        };
+        assert!(matches!(judge(&busy), Verdict::Wait { .. }));
+    }
+
+    #[test]
+    fn a_server_on_a_dead_host_is_kept() {
+        let host = down();
+        let source = SourceServer {
+            project_id: "p",
+            asked: Asked::ByHand,
+            host: &host,
+            copy_is_meant: CopyState::Running,
+            protected_by: None,
+        };
+        let verdict = verdict_source_server(&source, &server("SHUTOFF"), Some(&server("ACTIVE")));
+        kept(Some(verdict));
+    }
+
+    #[test]
+    fn a_server_whose_copy_does_not_run_is_kept() {
+        let host = up();
+        let source = SourceServer {
+            project_id: "p",
+            asked: Asked::ByHand,
+            host: &host,
+            copy_is_meant: CopyState::Running,
+            protected_by: None,
+        };
+        kept(Some(verdict_source_server(
+            &source,
+            &server("SHUTOFF"),
+            None,
+        )));
+        let ill = server("ERROR");
+        kept(Some(verdict_source_server(
+            &source,
+            &server("SHUTOFF"),
+            Some(&ill),
+        )));
+    }
+
+    #[test]
+    fn volumes_that_would_go_with_the_server_are_saved_first() {
+        let greedy = SeenServer {
+            volumes_that_go_with_it: vec!["v".into()],
+            ..server("SHUTOFF")
+        };
+        let cure = Cure::KeepVolumesOfServer {
+            volumes: vec!["v".into()],
+        };
+        assert_eq!(judge(&greedy), Verdict::First(cure));
+    }
+}

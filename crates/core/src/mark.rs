@@ -1,0 +1,7 @@
+//! The marks on everything that an operation makes: by them, and by ids, resources are found again. Never by name.
+
+/// Metadata key: the operation that made the resource.
+pub const OPERATION: &str = "protector:operation";
+
+/// Metadata key: the id of the resource on the source that this one is the copy of.
+pub const SOURCE: &str = "protector:source";

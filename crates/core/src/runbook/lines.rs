@@ -1,0 +1,55 @@
+//! Lines that more than one runbook has.
+
+use super::{Line, Step};
+use crate::{
+    member::{Member, ProtectedVolume},
+    plan::Plan,
+};
+
+pub(super) fn each_server(plan: &Plan, action: fn(&Member) -> Step) -> impl Iterator<Item = Line> {
+    plan.members.iter().map(move |member| Line {
+        action: action(member),
+        name: member.name.clone(),
+        resource_id: Some(member.server_id.to_string()),
+        after: Vec::new(),
+    })
+}
+
+pub(super) fn each_volume(
+    plan: &Plan,
+    action: fn(&ProtectedVolume) -> Step,
+) -> impl Iterator<Item = Line> {
+    plan.volumes().map(move |(_, volume)| Line {
+        action: action(volume),
+        name: volume.name.clone(),
+        resource_id: Some(volume.id.to_string()),
+        after: Vec::new(),
+    })
+}
+
+pub(super) fn whole_group(action: Step) -> Line {
+    Line {
+        action,
+        name: String::new(),
+        resource_id: None,
+        after: Vec::new(),
+    }
+}
+
+pub(super) fn manage_volume(volume: &ProtectedVolume) -> Step {
+    Step::ManageVolume {
+        volume: volume.id.clone(),
+    }
+}
+
+pub(super) fn recreate_server(member: &Member) -> Step {
+    Step::RecreateServer {
+        server: member.server_id.clone(),
+    }
+}
+
+pub(super) fn confirm_server(member: &Member) -> Step {
+    Step::ConfirmServer {
+        server: member.server_id.clone(),
+    }
+}

@@ -1,0 +1,84 @@
+//! What a line is about: the kind of its resource, and the cloud on which it acts.
+
+use super::Step;
+use crate::{plan::Plan, site::SiteScope};
+
+/// A kind of resource that operations delete or take back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceKind {
+    /// A Nova server.
+    Server,
+    /// A Cinder volume.
+    Volume,
+}
+
+impl ResourceKind {
+    /// The word used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+impl Step {
+    /// The kind of the resource that the line is about; `None` for a line about the whole group.
+    pub fn resource_kind(&self) -> Option<ResourceKind> {
+        match self {
+            Self::CheckTarget
+            | Self::ReplicateGroup
+            | Self::ChooseRecoveryPoint
+            | Self::SwitchPrimary
+            | Self::ReleaseReplicas => None,
+            Self::CheckServer { .. }
+            | Self::StopServer { .. }
+            | Self::RecreateServer { .. }
+            | Self::ConfirmServer { .. }
+            | Self::RestorePowerState { .. }
+            | Self::DeleteSourceServer { .. }
+            | Self::DeleteTestServer { .. } => Some(ResourceKind::Server),
+            Self::PromoteVolume { .. }
+            | Self::CloneVolume { .. }
+            | Self::ManageVolume { .. }
+            | Self::DeleteSourceVolume { .. }
+            | Self::DeleteTestVolume { .. } => Some(ResourceKind::Volume),
+            Self::TakeBack { line } => line.resource_kind(),
+        }
+    }
+
+    /// Whether the line deletes a resource for good.
+    pub fn deletes(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteSourceServer { .. }
+                | Self::DeleteSourceVolume { .. }
+                | Self::DeleteTestServer { .. }
+                | Self::DeleteTestVolume { .. }
+        )
+    }
+
+    /// The cloud and the project in which the line acts.
+    pub fn scope<'p>(&self, plan: &'p Plan) -> &'p SiteScope {
+        match self {
+            Self::CheckServer { .. }
+            | Self::StopServer { .. }
+            | Self::ReplicateGroup
+            | Self::DeleteSourceServer { .. }
+            | Self::DeleteSourceVolume { .. } => &plan.source,
+            Self::CheckTarget
+            | Self::PromoteVolume { .. }
+            | Self::ManageVolume { .. }
+            | Self::RecreateServer { .. }
+            | Self::ConfirmServer { .. }
+            | Self::RestorePowerState { .. }
+            | Self::SwitchPrimary
+            | Self::ChooseRecoveryPoint
+            | Self::CloneVolume { .. }
+            | Self::ReleaseReplicas
+            | Self::DeleteTestServer { .. }
+            | Self::DeleteTestVolume { .. } => &plan.target,
+            Self::TakeBack { line } => line.scope(plan),
+        }
+    }
+}

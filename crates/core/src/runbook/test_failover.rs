@@ -1,0 +1,66 @@
+//! The runbook of a test failover.
+
+use super::{
+    Reported, Runbook, Step, Verb,
+    lines::{
+        confirm_server, each_server, each_volume, manage_volume, recreate_server, whole_group,
+    },
+};
+use crate::{member::ProtectedVolume, plan::Plan};
+
+/// Starts copies of a group's servers on its other site, on clones of its latest recovery point and on the networks that
+/// `plan` maps. No line of it changes anything on the source.
+///
+/// All of it is taken back if it fails. When it has succeeded the copies stay up until a test cleanup
+/// ([`test_cleanup`](super::test_cleanup)) removes them.
+pub fn test_failover(plan: &Plan) -> Runbook {
+    Runbook::default()
+        .phase(
+            "check_target",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::CheckTarget)],
+        )
+        .phase(
+            "choose_recovery_point",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::ChooseRecoveryPoint)],
+        )
+        .phase(
+            "clone_volumes",
+            Verb::Undoable,
+            Reported::ByPhase,
+            each_volume(plan, clone_volume),
+        )
+        .phase(
+            "manage_volumes",
+            Verb::Undoable,
+            Reported::ByPhase,
+            each_volume(plan, manage_volume),
+        )
+        .phase(
+            "recreate_vms",
+            Verb::Undoable,
+            Reported::ByPhase,
+            each_server(plan, recreate_server),
+        )
+        .phase(
+            "confirm_vms",
+            Verb::Undoable,
+            Reported::Never,
+            each_server(plan, confirm_server),
+        )
+        .phase(
+            "release_replicas",
+            Verb::Attempt,
+            Reported::Never,
+            [whole_group(Step::ReleaseReplicas)],
+        )
+}
+
+fn clone_volume(volume: &ProtectedVolume) -> Step {
+    Step::CloneVolume {
+        volume: volume.id.clone(),
+    }
+}

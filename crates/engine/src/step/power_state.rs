@@ -1,0 +1,55 @@
+//! A server that was shut off before it moved is shut off after it.
+
+use protector_core::{fault::Code, id::ServerId, operation::MapKind};
+use protector_openstack::status::ServerStatus;
+
+use super::{CloudActions, not_in_plan, reading};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
+
+impl CloudActions {
+    /// Nova builds servers running; the copy has shown that it runs by now, and is stopped.
+    pub(super) async fn restore_power_state(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        if cx.mapped(MapKind::PowerState, source_id.as_str()).is_none() {
+            return Ok(Progress::done());
+        }
+        let copy = cx
+            .mapped(MapKind::Server, source_id.as_str())
+            .map(ServerId::new)
+            .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
+        let target = self.target(cx).await?;
+        let Some(server) = reading::server(&target, &copy).await? else {
+            let why = format!(
+                "server {copy} has disappeared from {}",
+                cx.plan().target.site
+            );
+            return Err(Stop::last(Code::Broken, why));
+        };
+        match (&server.status, server.task_state.as_deref()) {
+            (ServerStatus::Shutoff, None) => {
+                cx.fact("shut off, as its original was");
+                Ok(Progress::done())
+            }
+            (ServerStatus::Active, None) if cx.memo.intents == 0 => {
+                cx.intend().await?;
+                target.compute().stop_server(&copy).await.map_err(stop)?;
+                Ok(self.look_again("Nova to stop it"))
+            }
+            (ServerStatus::Active | ServerStatus::Shutoff, task) => Ok(self.look_again(format!(
+                "server status {} ({})",
+                server.status.as_str(),
+                task.unwrap_or("no task")
+            ))),
+            (status, _) => Err(Stop::last(
+                Code::Broken,
+                format!("the copy went to {} while it was stopped", status.as_str()),
+            )),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a 404 proves: something known is read with the same token before an absence is believed.
+
+use protector_core::{
+    fault::Code,
+    guard::{Scope, absence_proves_nothing},
+    id::{NetworkId, ProjectId},
+};
+use protector_openstack::cloud::Cloud;
+
+use crate::{
+    action::Stop,
+    clouds::{found, stop},
+};
+
+/// The service that said 404.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    Server,
+    Volume,
+}
+
+/// Whose token got the 404.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Eyes {
+    /// The service user's within the tenant's project.
+    Tenant,
+    /// The administrator's, which sees every project.
+    Admin,
+}
+
+/// Ends the step's look unless a 404 of `cloud` can be believed. Three cheap reads: the token's own project, the
+/// project's quota in the service that said 404, and a network that the plan names. See
+/// [`absence_proves_nothing`] for why that is a proof.
+pub(super) async fn believe_absence(
+    cloud: &Cloud,
+    absent: Absent,
+    eyes: Eyes,
+    project: &ProjectId,
+    network: Option<&NetworkId>,
+) -> Result<(), Stop> {
+    let token_project = cloud.session().project_id().await.map_err(stop)?;
+    let network_is_known = match network {
+        Some(network) => found(cloud.network().network(network).await)?.is_some(),
+        None => false,
+    };
+    let scope = Scope {
+        recorded_project: (eyes == Eyes::Tenant).then_some(project.as_str()),
+        token_project: token_project.as_str(),
+        service_answers: answers_for(cloud, absent, project).await?,
+        network: network.map(|network| (network.as_str(), network_is_known)),
+    };
+    match absence_proves_nothing(&scope) {
+        None => Ok(()),
+        Some(why) => Err(Stop::last(Code::Kept, why)),
+    }
+}
+
+async fn answers_for(cloud: &Cloud, absent: Absent, project: &ProjectId) -> Result<bool, Stop> {
+    let answer = match absent {
+        Absent::Server => found(cloud.compute().quota(project).await)?,
+        Absent::Volume => found(cloud.volume().quota(project).await)?,
+    };
+    Ok(answer.is_some())
+}

@@ -1,0 +1,127 @@
+//! A test failover's copy of a server: deleted by the test cleanup.
+
+use protector_core::{
+    fault::Code,
+    guard::{TestCopy, Verdict, verdict_test_server},
+    id::{NetworkId, OperationId, ServerId},
+    operation::{MapKind, OperationKind},
+};
+use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
+
+use super::{
+    CloudActions, mark, reading,
+    scope::{Absent, Eyes, believe_absence},
+    source_server::{accepted_in_this_try, not_for_this},
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::found,
+};
+
+impl CloudActions {
+    /// Deletes the copy that `test` made of `original`: found by its recorded id, confirmed by its marks.
+    pub(super) async fn delete_test_server(
+        &self,
+        cx: &mut Cx<'_>,
+        test: &OperationId,
+        original: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        let Some(id) = cx.mapped(MapKind::Server, original.as_str()) else {
+            return Err(not_recorded(test, "server", original.as_str()));
+        };
+        let Some(server) = reading::server(&target, &ServerId::new(id)).await? else {
+            return test_copy_is_gone(cx, &target, Absent::Server).await;
+        };
+        if matches!(
+            server.task_state.as_deref(),
+            Some("deleting" | "soft-deleting")
+        ) {
+            return Ok(self.look_again("Nova to delete it"));
+        }
+        if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
+            return Err(Stop::came_back(format!(
+                "Nova accepted the deletion and the server is still {}: {}",
+                server.status.as_str(),
+                reading::fault_text(&server)
+            )));
+        }
+        cx.memo.observed = Some(server.status.as_str().to_owned());
+        judge(cx, test, original, &server)?;
+        let with_it = reading::seen_server(&server).volumes_that_go_with_it;
+        if !with_it.is_empty() {
+            return self.keep_volumes_of(cx, &target, &server.id, with_it).await;
+        }
+        cx.intend().await?;
+        let answer = match server.status {
+            ServerStatus::SoftDeleted => target.compute().force_delete_server(&server.id).await,
+            _ => target.compute().delete_server(&server.id).await,
+        };
+        found(answer)?;
+        cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
+        Ok(self.look_again("Nova to delete it"))
+    }
+}
+
+fn judge(
+    cx: &mut Cx<'_>,
+    test: &OperationId,
+    original: &ServerId,
+    server: &Server,
+) -> Result<(), Stop> {
+    let copy = TestCopy {
+        test,
+        plan: cx.plan(),
+        original: original.as_str(),
+        id: server.id.as_str(),
+    };
+    let marks = mark::seen(&server.metadata);
+    match verdict_test_server(&copy, &marks, &reading::seen_server(server)) {
+        Verdict::Delete => {
+            cx.fact(format!(
+                "its marks said right before the deletion that {test} made it as the copy of {original}"
+            ));
+            Ok(())
+        }
+        Verdict::Wait { on } => Err(Stop::passing(on)),
+        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+        other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
+            Err(not_for_this("test copy of a server", &other))
+        }
+    }
+}
+
+/// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this try
+/// did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+pub(super) async fn test_copy_is_gone(
+    cx: &Cx<'_>,
+    target: &Cloud,
+    absent: Absent,
+) -> Result<Progress, Stop> {
+    if !accepted_in_this_try(cx) {
+        let plan = cx.plan();
+        let network = plan.mappings.networks.values().next();
+        let network = network.map(|id| NetworkId::new(id.clone()));
+        let project = &plan.target.project_id;
+        believe_absence(target, absent, Eyes::Tenant, project, network.as_ref()).await?;
+    }
+    if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+        return Ok(Progress::done());
+    }
+    let what = match absent {
+        Absent::Server => "Server",
+        Absent::Volume => "Volume",
+    };
+    Err(Stop::last(
+        Code::AlreadyGone,
+        format!("{what} not found (404)"),
+    ))
+}
+
+/// A test failover that reached its purpose has recorded every copy: without an id nothing is deleted.
+pub(super) fn not_recorded(test: &OperationId, what: &str, original: &str) -> Stop {
+    Stop::last(
+        Code::Internal,
+        format!("kept: operation {test} has no copy of {what} {original} on record"),
+    )
+}

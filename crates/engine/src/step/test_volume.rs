@@ -1,0 +1,89 @@
+//! A test failover's copy of a volume: deleted by the test cleanup. Cinder's deletion takes the clone on the array with
+//! it; the replication goes on untouched.
+
+use protector_core::{
+    fault::Code,
+    guard::{TestCopy, Verdict, verdict_test_volume},
+    id::{OperationId, VolumeId},
+    operation::MapKind,
+};
+use protector_openstack::{cloud::Cloud, status::VolumeStatus, volume::Volume};
+
+use super::{
+    CloudActions, mark, not_in_plan, reading,
+    scope::Absent,
+    source_server::{accepted_in_this_try, not_for_this},
+    source_volume::came_back,
+    test_server::{not_recorded, test_copy_is_gone},
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::found,
+};
+
+impl CloudActions {
+    /// Deletes the copy that `test` made of `original`: found by its recorded id, confirmed by its marks.
+    pub(super) async fn delete_test_volume(
+        &self,
+        cx: &mut Cx<'_>,
+        test: &OperationId,
+        original: &VolumeId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        let Some(id) = cx.mapped(MapKind::Volume, original.as_str()) else {
+            return Err(not_recorded(test, "volume", original.as_str()));
+        };
+        let Some(volume) = reading::volume(&target, &VolumeId::new(id)).await? else {
+            return test_copy_is_gone(cx, &target, Absent::Volume).await;
+        };
+        if volume.status == VolumeStatus::Deleting {
+            return Ok(self.look_again("volume status deleting"));
+        }
+        if accepted_in_this_try(cx) {
+            return Err(came_back(&volume));
+        }
+        cx.memo.observed = Some(volume.status.as_str().to_owned());
+        match judge(cx, &target, test, original, &volume).await? {
+            Verdict::Delete => {}
+            Verdict::Wait { on } => return self.wait_for_detach(cx, on),
+            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
+                return Err(not_for_this("test copy of a volume", &other));
+            }
+        }
+        cx.fact(format!(
+            "its marks said right before the deletion that {test} made it as the copy of {original}"
+        ));
+        cx.intend().await?;
+        found(target.volume().delete_volume(&volume.id).await)?;
+        cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
+        Ok(self.look_again("Cinder to delete it"))
+    }
+}
+
+async fn judge(
+    cx: &Cx<'_>,
+    target: &Cloud,
+    test: &OperationId,
+    original: &VolumeId,
+    volume: &Volume,
+) -> Result<Verdict, Stop> {
+    let plan = cx.plan();
+    let (member, _) = plan
+        .volume(original.as_str())
+        .ok_or_else(|| not_in_plan("volume", original.as_str()))?;
+    let server = cx.mapped(MapKind::Server, member.server_id.as_str());
+    let seen = reading::seen_volume_with_its_ties(target, volume).await?;
+    let copy = TestCopy {
+        test,
+        plan,
+        original: original.as_str(),
+        id: volume.id.as_str(),
+    };
+    Ok(verdict_test_volume(
+        &copy,
+        &mark::seen(&volume.metadata),
+        &seen,
+        server.as_deref(),
+    ))
+}

@@ -1,0 +1,155 @@
+//! The way back, and leftovers of a move after the group has moved again.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    house::{House, Site, operation_id},
+    tenant::{Group, Tenant, failed_steps, find},
+    volume_file::digest,
+};
+
+/// The group's current members, each with its server and volumes, as site-a's protector tells.
+async fn members(tenant: &Tenant<'_>, group: &Group) -> Vec<Value> {
+    let path = format!("/protection-groups/{}/members", group.name);
+    let listed = tenant.on_a(Method::GET, &path, None).await.good();
+    listed["members"].as_array().unwrap().clone()
+}
+
+async fn move_it(tenant: &Tenant<'_>, group: &Group, action: Value) -> Value {
+    let path = format!("/protection-groups/{}/action", group.name);
+    let started = tenant.on_a(Method::POST, &path, Some(action)).await.good();
+    let ended = tenant.ended(&operation_id(&started)).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    ended
+}
+
+/// Every server and volume of a cloud, with the digest of each volume's bytes.
+async fn everything_on(site: &Site) -> (BTreeSet<String>, BTreeSet<String>) {
+    let state = site.cloud.state().await;
+    let ids = |kind: &str| -> BTreeSet<String> {
+        let listed = state[kind].as_array().unwrap().iter();
+        listed
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let digests = ids("volumes")
+        .iter()
+        .map(|id| digest(&site.cloud.file_of(id)))
+        .collect();
+    (ids("servers"), digests)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_goes_there_and_back_and_leaves_nothing_on_either_side() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let elsewhere = everything_on(&house.b).await;
+    let group = tenant.protect_two_servers("web").await;
+    let (servers, bytes) = everything_on(&house.a).await;
+
+    for cycle in 0..2 {
+        let there = move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+        assert!(failed_steps(&there).is_empty(), "cycle {cycle}: {there:#}");
+        let back = move_it(&tenant, &group, json!({"failback": {}})).await;
+        assert!(failed_steps(&back).is_empty(), "cycle {cycle}: {back:#}");
+        assert_eq!(back["operation_type"], "failback");
+        assert_eq!(
+            (&back["source_site"], &back["target_site"]),
+            (&json!("site-b"), &json!("site-a"))
+        );
+        let shown = tenant.group(&group).await;
+        assert_eq!(shown["status"], "active", "{shown}");
+        assert_eq!(shown["current_primary_site"], "site-a", "{shown}");
+        assert_eq!(
+            everything_on(&house.b).await,
+            elsewhere,
+            "cycle {cycle}: nothing is left on site-b"
+        );
+        let (servers_now, bytes_now) = everything_on(&house.a).await;
+        assert_eq!(servers_now.len(), servers.len(), "cycle {cycle}");
+        assert_eq!(bytes_now, bytes, "cycle {cycle}: the bytes of all volumes");
+    }
+
+    let state = house.a.cloud.state().await;
+    for member in members(&tenant, &group).await {
+        let server = find(&state["servers"], member["server_id"].as_str().unwrap()).unwrap();
+        assert_eq!(server["status"], "ACTIVE", "{server}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failback_starts_only_where_the_group_has_failed_over() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let path = format!("/protection-groups/{}/action", group.name);
+    let refused = tenant
+        .on_a(Method::POST, &path, Some(json!({"failback": {}})))
+        .await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(
+        refused.text().contains("failback starts from failed_over"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_failover_left_is_cleaned_up_after_the_group_has_come_back() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let stuck = group.servers[0].volumes[1].clone();
+    let fault = json!({"match": {"service": "volume", "method": "DELETE", "resource": stuck},
+        "effect": {"call": {"kind": "status", "status": 500}}});
+    house.a.cloud.break_it(fault).await;
+    let failover = move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+    assert_eq!(failed_steps(&failover).len(), 1, "{failover:#}");
+    house.a.cloud.mend().await;
+    move_it(&tenant, &group, json!({"failback": {}})).await;
+
+    let failover = failover["id"].as_str().unwrap();
+    let cleanup = operation_id(&tenant.ask_for_cleanup(failover).await.good());
+    let ended = tenant.ended(&cleanup).await;
+    assert!(failed_steps(&ended).is_empty(), "{ended:#}");
+    let state = house.a.cloud.state().await;
+    assert!(
+        find(&state["volumes"], &stuck).is_none(),
+        "the old volume is gone"
+    );
+    for member in members(&tenant, &group).await {
+        let server = find(&state["servers"], member["server_id"].as_str().unwrap()).unwrap();
+        assert_eq!(server["status"], "ACTIVE", "the group runs on: {server}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leftover_that_somebody_protects_again_is_kept() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let old = group.servers[0].clone();
+    let fault = json!({"match": {"service": "compute", "method": "DELETE", "resource": old.id},
+        "effect": {"call": {"kind": "status", "status": 500}}});
+    house.a.cloud.break_it(fault).await;
+    let failover = move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+    assert!(!failed_steps(&failover).is_empty(), "{failover:#}");
+    house.a.cloud.mend().await;
+    tenant.at_a.start_server(&old.id).await;
+    tenant.protect("second-life", vec![old.clone()]).await;
+
+    let failover = failover["id"].as_str().unwrap();
+    let cleanup = operation_id(&tenant.ask_for_cleanup(failover).await.good());
+    let ended = tenant.ended(&cleanup).await;
+    let failed = failed_steps(&ended);
+    assert_eq!(failed.len(), 3, "the server and its two volumes: {ended:#}");
+    for step in failed {
+        let error = step["error"].as_str().unwrap();
+        assert!(error.contains("second-life"), "{error}");
+    }
+    let state = house.a.cloud.state().await;
+    let server = find(&state["servers"], &old.id).unwrap();
+    assert_eq!(server["status"], "ACTIVE", "{server}");
+}

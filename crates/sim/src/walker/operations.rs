@@ -1,0 +1,131 @@
+//! The operations of a world, as the API makes them.
+
+use chrono::{DateTime, Utc};
+use protector_core::{
+    group::Group,
+    id::{OperationId, UserId},
+    member::Member,
+    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    plan::{ArrayPair, Plan},
+    runbook::{
+        BOOK_VERSION,
+        cleanup::cleanup_of,
+        failover::planned_move,
+        test_cleanup::{TestCopies, test_cleanup},
+        test_failover::test_failover,
+    },
+};
+
+use super::world::Scenario;
+
+/// The id of a test failover's cleanup.
+pub(super) fn test_cleanup_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0002-4b22-a918-000000000002")
+}
+
+/// What the API makes of `--action test-cleanup`.
+pub(super) fn test_cleanup_of(test: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
+    #[allow(
+        clippy::expect_used,
+        reason = "a runbook that breaks its own rules is a defect"
+    )]
+    let steps = test_cleanup(test, TestCopies::Delete, now).expect("the runbook keeps its rules");
+    OperationRecord {
+        operation: Operation {
+            id: test_cleanup_id(),
+            kind: OperationKind::TestCleanup,
+            parent_id: Some(test.operation.id.clone()),
+            state: OperationState::Queued,
+            created_at: now,
+            started_at: None,
+            ..test.operation.clone()
+        },
+        steps,
+        map: test.map.clone(),
+    }
+}
+
+/// The operation that a scenario is about, as it is accepted.
+pub(super) fn operation_of(
+    scenario: Scenario,
+    group: &Group,
+    members: &[Member],
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    let arrays = ArrayPair {
+        primary: "mock://array-a".into(),
+        secondary: "mock://array-b".into(),
+    };
+    #[allow(
+        clippy::expect_used,
+        reason = "a world whose group cannot be planned is a mistake in this file"
+    )]
+    let plan = Plan::move_to_other_site(
+        group,
+        members.to_vec(),
+        Some(&arrays),
+        group.mappings.clone(),
+        false,
+    )
+    .expect("the group can be planned");
+    #[allow(
+        clippy::expect_used,
+        reason = "a runbook that breaks its own rules is a defect"
+    )]
+    let steps = match scenario.is_test() {
+        true => test_failover(&plan),
+        false => planned_move(&plan),
+    }
+    .into_steps()
+    .expect("the runbook keeps its rules");
+    OperationRecord {
+        operation: Operation {
+            id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
+            kind: match scenario.is_test() {
+                true => OperationKind::TestFailover,
+                false => OperationKind::Failover,
+            },
+            group_id: group.id.clone(),
+            project_id: group.primary.project_id.clone(),
+            user_id: UserId::new("walker"),
+            source_site: plan.source.site.clone(),
+            target_site: plan.target.site.clone(),
+            parent_id: None,
+            plan,
+            state: OperationState::Queued,
+            book_version: BOOK_VERSION,
+            request_id: "req-00000000-0000-4000-8000-000000000001".into(),
+            global_request_id: None,
+            error: None,
+            error_code: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+        },
+        steps,
+        map: ResourceMap::default(),
+    }
+}
+
+/// The id of the cleanup of that cleanup.
+pub(super) fn general_cleanup_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0003-4b22-a918-000000000003")
+}
+
+/// What the API makes of `openstack dr operation cleanup`.
+pub(super) fn general_cleanup_of(parent: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
+    OperationRecord {
+        operation: Operation {
+            id: general_cleanup_id(),
+            kind: OperationKind::Cleanup,
+            parent_id: Some(parent.operation.id.clone()),
+            state: OperationState::Queued,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            ..parent.operation.clone()
+        },
+        steps: cleanup_of(parent),
+        map: parent.map.clone(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What is wrong with a world's clouds themselves, and how it is mended.
+
+use std::collections::BTreeMap;
+
+use super::world::{Scenario, WorldOptions};
+use crate::{
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, Service, VolumeFacts},
+    in_process::{SharedCloud, lock},
+};
+
+/// Why a volume cannot be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stuck {
+    /// It stays `deleting`.
+    Deleting,
+    /// It ends as `error_deleting`.
+    ErrorDeleting,
+    /// It is `available` again: its backend was busy.
+    BackToAvailable,
+}
+
+impl Stuck {
+    const ALL: [Self; 3] = [Self::Deleting, Self::ErrorDeleting, Self::BackToAvailable];
+
+    fn effect(self) -> JobEffect {
+        match self {
+            Self::Deleting => JobEffect::VolumeDeleteSticks { seconds: None },
+            Self::ErrorDeleting => JobEffect::VolumeDeleteErrors,
+            Self::BackToAvailable => JobEffect::VolumeDeleteBackToAvailable,
+        }
+    }
+}
+
+/// Sets up what the scenario says.
+pub(super) fn begin(scenario: Scenario, source: &SharedCloud, target: &SharedCloud) {
+    let builds_fail = || {
+        rule(Effect::Job(JobEffect::ServerBuildError {
+            message: "No valid host was found.".to_owned(),
+        }))
+    };
+    match scenario {
+        Scenario::AllWell | Scenario::TestAllWell | Scenario::TestCopiesReliedOn => {}
+        Scenario::BuildsFail | Scenario::TestBuildsFail => {
+            lock(target).add_fault(builds_fail());
+        }
+        Scenario::DeletionsFail => {
+            for service in [Service::Compute, Service::Volume] {
+                lock(source).add_fault(forbids(service, "DELETE", "*"));
+            }
+        }
+        Scenario::TakingBackFails => {
+            lock(target).add_fault(builds_fail());
+            lock(target).add_fault(forbids(Service::Compute, "DELETE", "*/servers/*"));
+            lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
+        }
+    }
+}
+
+/// Mends the clouds.
+pub(super) fn mend(clouds: [&SharedCloud; 2]) {
+    for cloud in clouds {
+        lock(cloud).clear_faults();
+    }
+}
+
+/// Makes as many of the source's volumes stick as `options` say, spread over the members.
+pub(super) fn stick(source: &SharedCloud, options: &WorldOptions) -> BTreeMap<String, Stuck> {
+    let volumes = lock(source).volumes();
+    let of_members = options.members * (options.data_volumes + 1);
+    let every = of_members.checked_div(options.stuck).unwrap_or(1).max(1);
+    let chosen = volumes.iter().take(of_members).step_by(every);
+    let stuck: BTreeMap<String, Stuck> = chosen
+        .take(options.stuck)
+        .zip(Stuck::ALL.into_iter().cycle())
+        .map(|(volume, how): (&VolumeFacts, Stuck)| (volume.id.clone(), how))
+        .collect();
+    for (volume, how) in &stuck {
+        let mut rule = rule(Effect::Job(how.effect()));
+        rule.matches.resource = Some(volume.clone());
+        lock(source).add_fault(rule);
+    }
+    stuck
+}
+
+fn forbids(service: Service, method: &str, path: &str) -> FaultRule {
+    let mut rule = rule(Effect::Call(CallEffect::Status {
+        status: 403,
+        body: None,
+        headers: BTreeMap::new(),
+    }));
+    rule.matches.service = Some(service);
+    rule.matches.method = Some(method.to_owned());
+    rule.matches.path = Some(path.to_owned());
+    rule
+}
+
+fn rule(effect: Effect) -> FaultRule {
+    FaultRule {
+        id: String::new(),
+        matches: Match::default(),
+        times: None,
+        effect,
+        seen: 0,
+    }
+}

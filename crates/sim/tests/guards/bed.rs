@@ -1,0 +1,638 @@
+//! Two clouds, a group of one server with a boot and a data volume, and its failover up to the switch.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
+use protector_core::{
+    clock::Clock,
+    fault::Fault,
+    group::{Group, GroupStatus, ReplicationType, ResourceMappings},
+    id::{
+        EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
+        SiteName, UserId, VolumeId,
+    },
+    member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+        steps_completed, steps_failed,
+    },
+    plan::{ArrayPair, Plan},
+    runbook::{BOOK_VERSION, Verb, cleanup::cleanup_of, failover::planned_failover},
+    site::SiteScope,
+};
+use protector_engine::{
+    clouds::Clouds, engine::Engine, options::EngineOptions, step::CloudActions,
+};
+use protector_openstack::{
+    catalog::Interface,
+    cloud::Cloud,
+    credentials::{Credentials, ProjectScope},
+    options::ClientOptions,
+    session::Session,
+    transport::Transport,
+};
+use protector_sim::{
+    array::SimArrays,
+    backend::{MemBackend, MemObjects},
+    cloud::{
+        CallEffect, CloudOptions, Component, Effect, FaultRule, JobEffect, Match, RoleSeed,
+        ServerFacts, SimCloud, VolumeFacts,
+    },
+    in_process::{Calm, InProcess, SharedCloud, lock},
+    memory_journal::MemoryJournal,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+const SOURCE: &str = "site-a";
+const TARGET: &str = "site-b";
+const FAILOVER: &str = "op-7a3f2c11-0001-4b22-a918-000000000001";
+/// Long enough for every job of a simulated cloud.
+const A_WHILE: Duration = Duration::from_secs(60);
+
+/// The keys of the deletions at the failover's end.
+pub const SERVER: &str = "delete_source_vm:vm-001";
+pub const BOOT: &str = "delete_source_volume:vm-001-boot";
+pub const DATA: &str = "delete_source_volume:vm-001-data-1";
+
+struct VirtualClock {
+    start: Instant,
+    epoch: DateTime<Utc>,
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> DateTime<Utc> {
+        let elapsed = Instant::now().saturating_duration_since(self.start);
+        (self.epoch + TimeDelta::from_std(elapsed).unwrap()).trunc_subsecs(6)
+    }
+}
+
+/// The service user's ways into the clouds.
+struct ServiceUser {
+    transport: Arc<dyn Transport>,
+}
+
+impl ServiceUser {
+    fn cloud(&self, site: &SiteName, project: ProjectScope) -> Cloud {
+        let credentials = Credentials {
+            auth_url: format!("http://{site}/identity/v3"),
+            username: "protector".into(),
+            password: "protector".into(),
+            user_domain_name: "Default".into(),
+            project,
+            region_name: Some(site.to_string()),
+            interface: Interface::Public,
+        };
+        Cloud::new(Session::new(
+            Arc::clone(&self.transport),
+            credentials,
+            ClientOptions::default(),
+        ))
+    }
+}
+
+#[async_trait]
+impl Clouds for ServiceUser {
+    async fn tenant(&self, scope: &SiteScope, _: Option<&str>) -> Result<Cloud, Fault> {
+        Ok(self.cloud(&scope.site, ProjectScope::Id(scope.project_id.clone())))
+    }
+
+    async fn admin(&self, site: &SiteName, _: Option<&str>) -> Result<Cloud, Fault> {
+        let project = ProjectScope::Name {
+            name: "service".into(),
+            domain: "Default".into(),
+        };
+        Ok(self.cloud(site, project))
+    }
+}
+
+/// A failover that has switched to the target.
+pub struct Bed {
+    /// The cloud that the group left.
+    pub source: SharedCloud,
+    /// The cloud that it runs on.
+    pub target: SharedCloud,
+    /// The group's server on the source.
+    pub server: String,
+    /// A server of the same project that is not in the group.
+    pub bystander: String,
+    /// Its boot volume.
+    pub boot: String,
+    /// Its data volume.
+    pub data: String,
+    journal: Arc<MemoryJournal>,
+    engine: Arc<Engine>,
+    transport: Arc<InProcess>,
+    deletions: Vec<StepRecord>,
+    cleanups: u32,
+}
+
+impl Bed {
+    /// The usual one.
+    pub async fn switched() -> Self {
+        Self::switched_as(|_| {}, |_| {}).await
+    }
+
+    /// One with another source cloud or another plan.
+    pub async fn switched_as(
+        change_source: impl FnOnce(&mut CloudOptions),
+        change_plan: impl FnOnce(&mut Plan),
+    ) -> Self {
+        let start = Instant::now();
+        let epoch = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
+        let clock = Arc::new(VirtualClock { start, epoch });
+        let mut options = CloudOptions::demo(SOURCE, "http://site-a").with_fleet(2);
+        change_source(&mut options);
+        let (source, source_objects) = cloud(options);
+        let (target, target_objects) = cloud(CloudOptions::demo(TARGET, "http://site-b"));
+        let transport = Arc::new(InProcess::since(
+            start,
+            vec![Arc::clone(&source), Arc::clone(&target)],
+            Arc::new(Calm),
+        ));
+        let arrays = Arc::new(SimArrays::new(
+            BTreeMap::from([
+                ("mock://array-a".to_owned(), source_objects),
+                ("mock://array-b".to_owned(), target_objects),
+            ]),
+            clock.clone(),
+        ));
+        let journal = Arc::new(MemoryJournal::new());
+        let (group, member) = group_of(&source, &target, epoch).await;
+        let mut plan = plan_of(&group, &member);
+        change_plan(&mut plan);
+        journal.put_group(group, vec![member.clone()]);
+        let options = EngineOptions::default();
+        let clouds = Arc::new(ServiceUser {
+            transport: transport.clone(),
+        });
+        let actions = Arc::new(CloudActions::new(clouds, arrays, options.clone()));
+        let engine = Engine::new(
+            EngineId::new("engine-1"),
+            journal.clone(),
+            actions,
+            clock,
+            options,
+        );
+        let bystander = lock(&source).servers()[1].id.clone();
+        let mut bed = Self {
+            server: member.server_id.to_string(),
+            bystander,
+            boot: member.volumes[0].id.to_string(),
+            data: member.volumes[1].id.to_string(),
+            source,
+            target,
+            journal,
+            engine: Arc::new(engine),
+            transport,
+            deletions: Vec::new(),
+            cleanups: 0,
+        };
+        bed.switch(plan, epoch).await;
+        bed
+    }
+
+    /// Walks the failover without its deletions.
+    async fn switch(&mut self, plan: Plan, now: DateTime<Utc>) {
+        let steps = planned_failover(&plan).into_steps().unwrap();
+        let (deletions, steps): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .partition(|step| step.verb == Verb::Attempt);
+        self.deletions = deletions;
+        let record = OperationRecord {
+            operation: operation(FAILOVER, OperationKind::Failover, plan, None, now),
+            steps,
+            map: ResourceMap::default(),
+        };
+        let record = self.walk(record).await;
+        assert_eq!(record.operation.error, None);
+        assert_eq!(record.operation.state, OperationState::Completed);
+    }
+
+    /// Walks the failover's deletions, as the failover itself does at its end.
+    pub async fn delete(&mut self) -> Ended {
+        let mut record = self.failover();
+        record.steps.extend(self.deletions.clone());
+        record.operation.state = OperationState::Queued;
+        Ended(self.walk(record).await)
+    }
+
+    /// `openstack dr operation cleanup`: the lines that it took up, as they ended.
+    pub async fn cleanup(&mut self) -> Ended {
+        let parent = self.failover();
+        self.cleanups += 1;
+        let record = OperationRecord {
+            operation: operation(
+                &format!("op-7a3f2c11-0002-4b22-a918-{:012}", self.cleanups),
+                OperationKind::Cleanup,
+                parent.operation.plan.clone(),
+                Some(parent.operation.id.clone()),
+                parent.operation.created_at,
+            ),
+            steps: cleanup_of(&parent),
+            map: parent.map,
+        };
+        assert!(!record.steps.is_empty(), "there is nothing to clean up");
+        Ended(self.walk(record).await)
+    }
+
+    /// A cleanup that leaves nothing on the source, on its clouds and in its record.
+    pub async fn cleanup_leaves_nothing(&mut self) {
+        let ended = self.cleanup().await;
+        assert_eq!(ended.failed(), Vec::<(String, String)>::new());
+        assert!(!self.has_server() && !self.has_volume(&self.boot) && !self.has_volume(&self.data));
+        assert!(cleanup_of(&self.failover()).is_empty());
+        self.assert_bystander_is_untouched();
+        assert_eq!(lock(&self.target).servers().len(), 1);
+        assert_eq!(lock(&self.target).volumes().len(), 2);
+    }
+
+    /// The failover's record as it stands.
+    pub fn failover(&self) -> OperationRecord {
+        self.journal.operation(&OperationId::new(FAILOVER)).unwrap()
+    }
+
+    async fn walk(&self, record: OperationRecord) -> OperationRecord {
+        let id = record.operation.id.clone();
+        self.journal.insert(record);
+        let stop = CancellationToken::new();
+        let engine = Arc::clone(&self.engine);
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { engine.run(stop).await }
+        });
+        let record = loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let record = self.journal.operation(&id).unwrap();
+            if record.operation.state.is_terminal() {
+                break record;
+            }
+        };
+        stop.cancel();
+        running.await.unwrap();
+        record
+    }
+
+    /// Lets time pass on the clouds.
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        self.transport.advance();
+    }
+
+    pub async fn a_while(&self) {
+        self.pass(A_WHILE).await;
+    }
+
+    /// The copy of a source server or volume, by the failover's record.
+    pub fn copy_of(&self, kind: protector_core::operation::MapKind, id: &str) -> String {
+        self.failover().map.target(kind, id).unwrap().to_owned()
+    }
+
+    pub fn has_server(&self) -> bool {
+        self.server_facts(&self.server).is_some()
+    }
+
+    pub fn server_facts(&self, id: &str) -> Option<ServerFacts> {
+        let servers = lock(&self.source).servers();
+        servers.into_iter().find(|server| server.id == id)
+    }
+
+    pub fn has_volume(&self, id: &str) -> bool {
+        self.volume_facts(id).is_some()
+    }
+
+    pub fn volume_facts(&self, id: &str) -> Option<VolumeFacts> {
+        let volumes = lock(&self.source).volumes();
+        volumes.into_iter().find(|volume| volume.id == id)
+    }
+
+    pub fn assert_bystander_is_untouched(&self) {
+        let bystander = self.server_facts(&self.bystander).unwrap();
+        assert_eq!(bystander.status, "ACTIVE");
+        assert!(bystander.volumes.iter().all(|id| self.has_volume(id)));
+    }
+
+    /// Sets something to go wrong with a job of the source.
+    pub fn job_fault(&self, resource: &str, effect: JobEffect, times: Option<u64>) {
+        self.fault(resource, Match::default(), Effect::Job(effect), times);
+    }
+
+    /// Answers calls of the source that `matches` names with a status.
+    pub fn refuse(&self, id: &str, matches: Match, status: u16, body: Value) {
+        let effect = CallEffect::Status {
+            status,
+            body: Some(body),
+            headers: BTreeMap::new(),
+        };
+        lock(&self.source).add_fault(FaultRule {
+            id: id.to_owned(),
+            matches,
+            times: None,
+            effect: Effect::Call(effect),
+            seen: 0,
+        });
+    }
+
+    fn fault(&self, resource: &str, matches: Match, effect: Effect, times: Option<u64>) {
+        lock(&self.source).add_fault(FaultRule {
+            id: String::new(),
+            matches: Match {
+                resource: Some(resource.to_owned()),
+                ..matches
+            },
+            times,
+            effect,
+            seen: 0,
+        });
+    }
+
+    /// Takes the compute host's service away, long enough for Nova to notice, or brings it back.
+    pub async fn compute_host(&self, away: bool) {
+        lock(&self.source).set_away(Component::NovaCompute, away);
+        self.pass(Duration::from_secs(90)).await;
+    }
+
+    /// What a user does on the source with the OpenStack APIs; gives the answer's body.
+    pub async fn user(&self, user: &str, method: &str, url: &str, body: Value) -> Value {
+        let (status, answer) = self.call(&self.source, user, method, url, &body);
+        assert!(status < 300, "{method} {url}: {status} {answer}");
+        self.a_while().await;
+        answer
+    }
+
+    /// The same on the target.
+    pub fn on_target(&self, user: &str, method: &str, url: &str, body: &Value) {
+        let (status, answer) = self.call(&self.target, user, method, url, body);
+        assert!(status < 300, "{method} {url}: {status} {answer}");
+    }
+
+    fn call(
+        &self,
+        cloud: &SharedCloud,
+        user: &str,
+        method: &str,
+        url: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        let project = if user == "admin" { "admin" } else { "demo" };
+        let login = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": user, "domain": {"name": "Default"}, "password": user}}},
+            "scope": {"project": {"name": project, "domain": {"name": "Default"}}}}});
+        let got = self.exchange(cloud, "POST", "/identity/v3/auth/tokens", &[], &login);
+        let token = got.headers()["x-subject-token"].to_str().unwrap();
+        let view: Value = serde_json::from_slice(got.body()).unwrap();
+        let project = view["token"]["project"]["id"].as_str().unwrap();
+        let (service, path) = url.split_once(' ').unwrap();
+        let (prefix, version) = match service {
+            "compute" => ("/compute/v2.1".to_owned(), "compute 2.96"),
+            _ => (format!("/volume/v3/{project}"), "volume 3.71"),
+        };
+        let headers = [("x-auth-token", token), ("openstack-api-version", version)];
+        let got = self.exchange(cloud, method, &format!("{prefix}{path}"), &headers, body);
+        let answer = serde_json::from_slice(got.body()).unwrap_or_default();
+        (got.status().as_u16(), answer)
+    }
+
+    fn exchange(
+        &self,
+        cloud: &SharedCloud,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> http::Response<Bytes> {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
+        };
+        let request = request.body(body).unwrap();
+        lock(cloud)
+            .exchange(self.transport.now(), &request)
+            .response
+    }
+
+    /// The deletions of a volume that the source was asked for.
+    pub fn deletions_of(&self, id: &str) -> usize {
+        lock(&self.source)
+            .call_log()
+            .iter()
+            .filter(|call| {
+                call.method == "DELETE" && call.path.ends_with(&format!("/volumes/{id}"))
+            })
+            .count()
+    }
+}
+
+/// An operation that has ended.
+pub struct Ended(pub OperationRecord);
+
+impl Ended {
+    /// `steps_failed`: key and text.
+    pub fn failed(&self) -> Vec<(String, String)> {
+        steps_failed(&self.0.steps)
+            .into_iter()
+            .map(|failed| (failed.step, failed.error))
+            .collect()
+    }
+
+    /// The text of the only failed step, which is `key`.
+    pub fn only_failure(&self, key: &str) -> String {
+        let failed = self.failed();
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert_eq!(failed[0].0, key);
+        failed[0].1.clone()
+    }
+
+    /// The text of a failed step.
+    pub fn failure(&self, key: &str) -> String {
+        let failed = self.failed();
+        let found = failed.iter().find(|(step, _)| step == key);
+        found.unwrap_or_else(|| panic!("{failed:?}")).1.clone()
+    }
+
+    /// The deletions that are in `steps_completed`.
+    pub fn deleted(&self) -> Vec<String> {
+        steps_completed(&self.0.steps)
+            .into_iter()
+            .filter(|step| step.starts_with("delete_"))
+            .collect()
+    }
+
+    pub fn step(&self, key: &str) -> &StepRecord {
+        let mut steps = self.0.steps.iter();
+        steps.find(|step| step.key == key).unwrap()
+    }
+}
+
+fn cloud(mut options: CloudOptions) -> (SharedCloud, MemObjects) {
+    for user in &mut options.users {
+        if user.name == "protector" {
+            user.roles.push(RoleSeed {
+                project: "demo".to_owned(),
+                role: "member".to_owned(),
+            });
+        }
+    }
+    let objects = MemObjects::default();
+    let cloud = SimCloud::new(options, Box::new(MemBackend::new(Arc::clone(&objects))));
+    (Arc::new(std::sync::Mutex::new(cloud)), objects)
+}
+
+/// The id of project `demo` on a cloud.
+async fn demo_project(cloud: &SharedCloud) -> String {
+    let transport = Arc::new(InProcess::new(vec![Arc::clone(cloud)], Arc::new(Calm)));
+    let credentials = Credentials {
+        auth_url: format!("{}/identity/v3", lock(cloud).base_url()),
+        username: "demo".into(),
+        password: "demo".into(),
+        user_domain_name: "Default".into(),
+        project: ProjectScope::Name {
+            name: "demo".into(),
+            domain: "Default".into(),
+        },
+        region_name: None,
+        interface: Interface::Public,
+    };
+    let session = Session::new(transport, credentials, ClientOptions::default());
+    session.project_id().await.unwrap().to_string()
+}
+
+fn scope(site: &str, project: String) -> SiteScope {
+    SiteScope {
+        site: SiteName::new(site),
+        project_id: ProjectId::new(project),
+    }
+}
+
+async fn group_of(
+    source: &SharedCloud,
+    target: &SharedCloud,
+    now: DateTime<Utc>,
+) -> (Group, Member) {
+    let network = |cloud: &SharedCloud| lock(cloud).network_id("demo-net").unwrap();
+    let volume_type = |cloud: &SharedCloud| lock(cloud).volume_type_id("replicated").unwrap();
+    let group = Group {
+        id: GroupId::new("5f3c0000-0000-4000-8000-000000000001"),
+        name: "prod-web-app".into(),
+        description: None,
+        primary: scope(SOURCE, demo_project(source).await),
+        secondary: scope(TARGET, demo_project(target).await),
+        current_primary_site: SiteName::new(SOURCE),
+        status: GroupStatus::FailingOver,
+        replication_type: ReplicationType::Async,
+        volume_type_id: volume_type(source),
+        secondary_volume_type_id: Some(volume_type(target)),
+        mappings: ResourceMappings {
+            networks: BTreeMap::from([(network(source), network(target))]),
+            flavors: BTreeMap::new(),
+        },
+        version: 1,
+        last_replication_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let server = lock(source).servers()[0].clone();
+    let member = member_of(&group.id, &server, source, network(source), now);
+    (group, member)
+}
+
+fn member_of(
+    group: &GroupId,
+    server: &ServerFacts,
+    source: &SharedCloud,
+    network: String,
+    now: DateTime<Utc>,
+) -> Member {
+    let known = lock(source).volumes();
+    let volumes = server.volumes.iter().zip(["/dev/vda", "/dev/vdb"]);
+    Member {
+        id: MemberId::new("member-1"),
+        group_id: group.clone(),
+        name: server.name.clone(),
+        server_id: ServerId::new(server.id.clone()),
+        status: MemberStatus::Protected,
+        server: ServerSpec {
+            flavor: Flavor {
+                id: FlavorId::new("by-name"),
+                name: "small".into(),
+                vcpus: 1,
+                ram_mib: 1024,
+            },
+            nics: vec![Nic {
+                network_id: NetworkId::new(network),
+                fixed_ips: Vec::new(),
+            }],
+            security_groups: vec!["default".into()],
+            key_pair: None,
+            metadata: BTreeMap::new(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+        },
+        volumes: volumes
+            .map(|(id, device)| ProtectedVolume {
+                id: VolumeId::new(id.clone()),
+                name: known
+                    .iter()
+                    .find(|volume| volume.id == *id)
+                    .and_then(|volume| volume.name.clone())
+                    .unwrap(),
+                size_gib: 1,
+                device: device.to_owned(),
+                boot: device == "/dev/vda",
+                delete_on_termination: false,
+                metadata: BTreeMap::new(),
+            })
+            .collect(),
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn plan_of(group: &Group, member: &Member) -> Plan {
+    let arrays = ArrayPair {
+        primary: "mock://array-a".into(),
+        secondary: "mock://array-b".into(),
+    };
+    let mappings = group.mappings.clone();
+    Plan::move_to_other_site(group, vec![member.clone()], Some(&arrays), mappings, false).unwrap()
+}
+
+fn operation(
+    id: &str,
+    kind: OperationKind,
+    plan: Plan,
+    parent_id: Option<OperationId>,
+    now: DateTime<Utc>,
+) -> Operation {
+    Operation {
+        id: OperationId::new(id),
+        kind,
+        group_id: plan.group_id.clone(),
+        project_id: plan.source.project_id.clone(),
+        user_id: UserId::new("demo"),
+        source_site: plan.source.site.clone(),
+        target_site: plan.target.site.clone(),
+        parent_id,
+        plan,
+        state: OperationState::Queued,
+        book_version: BOOK_VERSION,
+        request_id: "req-00000000-0000-4000-8000-000000000001".into(),
+        global_request_id: None,
+        error: None,
+        error_code: None,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+    }
+}

@@ -1,0 +1,17 @@
+//! The guards at work: a failover that has switched to the target, something odd on the source, and what the deletions
+//! at its end, and a cleanup by hand later, do about it. The real engine, on simulated clouds, in virtual time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+mod bed;
+mod compute_host;
+mod record;
+mod scope;
+mod source_server;
+mod volume_attachment;
+mod volume_deletion;
+mod volume_ties;

@@ -1,0 +1,134 @@
+//! Reservations: a site that is about to move a group asks the other one to hold still.
+//!
+//! Each site keeps its own records, so a lock on one does not stop the other. A start that has reserved the group on the
+//! other site, at the version that both have, cannot be overtaken by a start there: whichever of the two is recorded
+//! first makes the other one's reservation fail. A reservation ends by itself, so a site that dies between asking and
+//! moving blocks nobody for long.
+
+use chrono::{DateTime, Utc};
+use protector_core::id::{GroupId, ProjectId, SiteName};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Set};
+
+use crate::{
+    database::Database,
+    entity::protection_group::{ActiveModel, Column, Entity, Model},
+    error::{Noun, StoreError},
+    group::locked_row,
+    lock::{Lock, refuse_while_locked},
+    words::{from_word, to_count, to_signed},
+};
+
+/// A group that is to be held still for another site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// The tenant's project here.
+    pub local_project: ProjectId,
+    /// The group.
+    pub group_id: GroupId,
+    /// The version at which the other site wants to move it.
+    pub version: u64,
+    /// The other site.
+    pub by_site: SiteName,
+    /// When the reservation ends by itself.
+    pub until: DateTime<Utc>,
+}
+
+impl Database {
+    /// Reserves a group for the other site. The same site may do so again.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `GroupChanged` when the group is not at that version; `Locked` while an operation moves it here;
+    /// `Reserved` while another site holds it.
+    pub async fn group_reserve(
+        &self,
+        wanted: &Reservation,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            let reserved = Entity::update_many()
+                .set(ActiveModel {
+                    reserved_by: Set(Some(wanted.by_site.to_string())),
+                    reserved_until: Set(Some(wanted.until)),
+                    ..ActiveModel::default()
+                })
+                .filter(Column::Id.eq(wanted.group_id.as_str()))
+                .filter(Column::LocalProjectId.eq(wanted.local_project.as_str()))
+                .filter(Column::Version.eq(to_signed(wanted.version)))
+                .filter(is_free(now).add(Column::ReservedBy.eq(wanted.by_site.as_str())))
+                .exec(tx)
+                .await?;
+            if reserved.rows_affected == 1 {
+                return refuse_while_locked(tx, &Lock::group(&wanted.group_id)).await;
+            }
+            Err(why_not(tx, wanted, now).await?)
+        })
+        .await
+    }
+
+    /// Gives a reservation back. One that is not there: fine.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn group_release(
+        &self,
+        local_project: &ProjectId,
+        group: &GroupId,
+        by_site: &SiteName,
+    ) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            Entity::update_many()
+                .set(free())
+                .filter(Column::Id.eq(group.as_str()))
+                .filter(Column::LocalProjectId.eq(local_project.as_str()))
+                .filter(Column::ReservedBy.eq(by_site.as_str()))
+                .exec(tx)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn why_not(
+    db: &impl ConnectionTrait,
+    wanted: &Reservation,
+    now: DateTime<Utc>,
+) -> Result<StoreError, StoreError> {
+    let row = locked_row(db, &wanted.group_id)
+        .await?
+        .filter(|row| row.local_project_id == wanted.local_project.as_str())
+        .ok_or_else(|| StoreError::not_found(Noun::Group, &wanted.group_id))?;
+    match holder(&row, now) {
+        Some(reserved) => Ok(reserved),
+        None => Ok(StoreError::GroupChanged {
+            status: from_word("protection_groups.status", &row.status)?,
+            version: to_count("protection_groups.version", row.version)?,
+        }),
+    }
+}
+
+/// That nobody has reserved the group, or no longer.
+pub(crate) fn is_free(now: DateTime<Utc>) -> Condition {
+    Condition::any()
+        .add(Column::ReservedUntil.is_null())
+        .add(Column::ReservedUntil.lte(now))
+}
+
+/// Who has reserved the group, as a refusal.
+pub(crate) fn holder(row: &Model, now: DateTime<Utc>) -> Option<StoreError> {
+    let until = row.reserved_until.filter(|until| *until > now)?;
+    Some(StoreError::Reserved {
+        by_site: SiteName::new(row.reserved_by.clone()?),
+        until,
+    })
+}
+
+fn free() -> ActiveModel {
+    ActiveModel {
+        reserved_by: Set(None),
+        reserved_until: Set(None),
+        ..ActiveModel::default()
+    }
+}
