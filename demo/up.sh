@@ -72,15 +72,17 @@ start_site() { # start_site SITE
 }
 
 register() { # what a cloud administrator does once
-  local site
+  local site tenant
   for site in site-a site-b; do
     openstack --os-cloud site-a-admin --secondary-cloud site-b-admin dr site create "$site" \
       --auth-url "http://127.0.0.1:${CLOUD_PORT[$site]}/identity/v3" --region-name "$site" \
       --username protector --password protector --project-name service >/dev/null
   done
-  openstack --os-cloud site-a-admin --secondary-cloud site-b-admin dr tenant mapping create \
-    --primary-site site-a --primary-project "$(project_id site-a)" \
-    --secondary-site site-b --secondary-project "$(project_id site-b)" >/dev/null
+  for tenant in "" -other; do
+    openstack --os-cloud site-a-admin --secondary-cloud site-b-admin dr tenant mapping create \
+      --primary-site site-a --primary-project "$(project_id "site-a$tenant")" \
+      --secondary-site site-b --secondary-project "$(project_id "site-b$tenant")" >/dev/null
+  done
 }
 
 project_id() { openstack --os-cloud "$1" token issue -f value -c project_id; }

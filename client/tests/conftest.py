@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
+import requests_mock
 import yaml
 from keystoneauth1 import fixture
 from openstackclient import shell
@@ -63,6 +66,21 @@ class Clouds:
         self.mock.get(keystone, json={"version": fixture.V3Discovery(keystone)})
         self.mock.post(
             f"{keystone}/auth/tokens", json=token, headers={"X-Subject-Token": f"token-{site}"}
+        )
+
+    def unscoped(self) -> Any:
+        """A token that is for no project."""
+        token = fixture.V3Token(user_name="demo")
+        services = (("protector", self.endpoints["a"]), ("identity", "http://keystone-a:5000/v3"))
+        for kind, url in services:
+            token.add_service(kind).add_standard_endpoints(public=url, region="RegionOne")
+        return token
+
+    def dead(self, site: str) -> None:
+        """Nothing answers on the site any more."""
+        refused = requests.exceptions.ConnectionError("[Errno 111] Connection refused")
+        self.mock.register_uri(
+            requests_mock.ANY, re.compile(f"^http://[a-z]+-{site}:"), exc=refused
         )
 
     def admin(self, path: str, site: str = "a") -> str:
@@ -165,6 +183,8 @@ def operation(**changes: Any) -> dict[str, Any]:
         "phase": None,
         "created_at": "2025-11-03T13:59:59Z",
         "request_id": "req-1",
+        "home_site": "site-a",
+        "leftovers": 0,
     }
     return {**record, **changes}
 

@@ -62,8 +62,36 @@ def child(*steps, status="running", **changes):
     )
 
 
-def plan(*keys, skipped=8, retained=False):
-    return {"skipped": skipped, "retained": retained, "steps": list(keys)}
+def leftover(key, **changes):
+    kind = "server" if "_vm" in key else "volume"
+    name = key.rpartition(":")[2]
+    identity = f"{'nova' if kind == 'server' else 'cinder'}-{name}"
+    return {
+        "step": key,
+        "resource_type": kind,
+        "resource_id": identity,
+        "name": name,
+        "site": "site-a",
+        "project_id": PROJECT["a"],
+        "size_gib": 10 if kind == "volume" else None,
+        "reason": "failed",
+        "error": "Cinder timeout after 300s",
+        "error_code": "PRT-TIMEOUT",
+        "since": "2025-11-03T14:07:40Z",
+        "command": f"openstack --os-cloud site-a {kind} delete {identity}",
+        **changes,
+    }
+
+
+def plan(*left, skipped=8, retained=()):
+    """What the server says there is to do; keys of steps stand for ordinary leftovers."""
+    leftovers = [leftover(entry) if isinstance(entry, str) else entry for entry in left]
+    return {
+        "skipped": skipped,
+        "retained": list(retained),
+        "steps": [entry["step"] for entry in leftovers],
+        "leftovers": leftovers,
+    }
 
 
 def serve(clouds, parent, cleanup, *looks, site="a"):
@@ -71,7 +99,8 @@ def serve(clouds, parent, cleanup, *looks, site="a"):
     url = clouds.url(f"operations/{parent['id']}", site)
     clouds.mock.get(url, json={"operation": parent})
     started = {**child(), "cleanup": cleanup}
-    clouds.mock.post(f"{url}/cleanup", status_code=202, json={"operation": started})
+    answer = {"operation": started, "cleanup": cleanup}
+    clouds.mock.post(f"{url}/cleanup", status_code=202, json=answer)
     clouds.mock.get(
         clouds.url(f"operations/{CHILD}", site), [{"json": {"operation": look}} for look in looks]
     )
@@ -79,6 +108,7 @@ def serve(clouds, parent, cleanup, *looks, site="a"):
 
 
 WS1 = "delete_source_volume:vol-data-ws1"
+LEFT_2 = leftover(WS1, resource_id="cinder-vol-abc123")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +122,7 @@ def test_example_2(clouds, run, arguments):
     url = serve(
         clouds,
         partial(),
-        plan(WS1),
+        plan(LEFT_2),
         child(step(WS1, "pending", observed=None)),
         child(step(WS1, resource_id="cinder-vol-abc123", observed=None)),
         child(step(WS1, resource_id="cinder-vol-abc123")),
@@ -111,7 +141,7 @@ def test_example_3(clouds, run):
     serve(
         clouds,
         parent,
-        plan(*keys, skipped=6, retained=True),
+        plan(*keys, skipped=6, retained=keys),
         child(*(step(key, "done" if "ws2" in key else "running") for key in keys)),
         child(*(step(key, "done") for key in keys), status="completed"),
     )
@@ -168,29 +198,129 @@ def test_steps_that_were_never_tried_count_as_left(clouds, run):
     assert f"Cleanup operation {CHILD} failed: engine gone" in result.err
 
 
-def test_retained_volumes_beside_failed_servers(clouds, run):
-    server, volume = "delete_source_vm:db-server", "delete_source_volume:vol-boot-db"
-    failed = [{"step": server, "error": "Nova timeout after 300s", "resource_id": "n"}]
+def test_what_failed_comes_before_what_was_retained(clouds, run):
+    server = "delete_source_vm:db-server"
+    boot, data, log = (f"delete_source_volume:vol-{name}-db" for name in ("boot", "data", "log"))
     serve(
         clouds,
-        operation(steps_failed=failed),
-        plan(server, volume, skipped=3, retained=True),
-        child(step(server, "done"), step(volume, "done"), status="completed"),
+        operation(),
+        plan(server, boot, data, log, skipped=3, retained=[boot, log]),
+        child(step(boot, "done"), step(server), step(data, "pending"), step(log)),
+        child(
+            *(step(key, "done") for key in (server, boot, data)),
+            step(log, "failed", error="kept: snapshot s-1 stands on it; delete that first"),
+            status="completed",
+        ),
     )
-    out = run("dr", "operation", "cleanup", operation()["id"]).out.splitlines()
-    assert out[1:-1] == [
+    result = run("dr", "operation", "cleanup", operation()["id"])
+    assert result.code == 1
+    assert result.out.splitlines()[1:] == [
         "Skipping already-cleaned resources (3 skipped)",
         "Retrying: delete_source_vm:db-server",
         "Checking server status on site-a... SHUTOFF",
         "Deleting server nova-db-server... done",
+        "Retrying: delete_source_volume:vol-data-db",
+        "Checking volume status on site-a... available",
+        "Deleting volume cinder-vol-data-db... done",
         "Volumes retained by configuration — processing now:",
         "Deleting volume cinder-vol-boot-db... done",
+        "Deleting volume cinder-vol-log-db... kept: snapshot s-1 stands on it; delete that first",
+        "Cleanup completed. 3 resources deleted, 1 failure.",
     ]
+
+
+def test_what_a_test_left_by_configuration_is_not_called_volumes(clouds, run):
+    keys = ["delete_test_vm:web", "delete_test_volume:vol-web"]
+    left = [leftover(key, site="site-b", reason="retained", error=None) for key in keys]
+    serve(
+        clouds,
+        operation(operation_type="test_cleanup"),
+        plan(*left, skipped=0, retained=keys),
+        child(*(step(key, "done") for key in keys), status="completed"),
+    )
+    assert run("dr", "operation", "cleanup", operation()["id"]).out.splitlines()[1:] == [
+        "Resources retained by configuration — processing now:",
+        "Deleting server nova-web... done",
+        "Deleting volume cinder-vol-web... done",
+        "✓ Cleanup completed. 2 resources deleted, 0 failures.",
+    ]
+
+
+def test_what_is_taken_back_is_not_called_deleted(clouds, run):
+    keys = [
+        "undo:recreate_vms:web",
+        "undo:manage_volumes:vol-web",
+        "undo:promote_volumes:vol-web",
+        "undo:stop_source_vms:web",
+    ]
+    serve(
+        clouds,
+        operation(status="failed", error="No valid host was found."),
+        plan(*keys, skipped=0),
+        child(*(step(key, "done") for key in keys), status="completed"),
+    )
+    out = run("dr", "operation", "cleanup", operation()["id"]).out.splitlines()
+    assert [line for line in out if line.endswith("... done")] == [
+        "Deleting server nova-web... done",
+        "Unmanaging volume cinder-vol-web... done",
+        "Discarding the copy of volume cinder-vol-web... done",
+        "Starting server nova-web... done",
+    ]
+    assert out[-1] == "✓ Cleanup completed. 1 resource deleted, 3 taken back, 0 failures."
+
+
+def test_texts_of_clouds_do_not_steer_the_terminal(clouds, run):
+    serve(
+        clouds,
+        partial(),
+        plan(WS1),
+        child(step(WS1, "failed", error="bad\nthing \x1b[2J"), status="completed"),
+    )
+    out = run("dr", "operation", "cleanup", partial()["id"]).out
+    assert "Deleting volume cinder-vol-data-ws1... failed: bad thing ?[2J\n" in out
+
+
+def test_scripts_get_the_outcomes_and_the_report_goes_to_stderr(clouds, run):
+    keys = [WS1, "delete_source_volume:vol-log"]
+    serve(
+        clouds,
+        partial(),
+        plan(*keys),
+        child(
+            step(WS1, "failed", error="Cinder timeout after 300s"),
+            step(keys[1], "done"),
+            status="completed",
+        ),
+    )
+    result = run("dr", "operation", "cleanup", partial()["id"], "-f", "json")
+    assert result.code == 1
+    assert result.json == [
+        {
+            "Operation": partial()["id"],
+            "Step": WS1,
+            "Type": "volume",
+            "ID": "cinder-vol-data-ws1",
+            "Site": "site-a",
+            "Result": "failed",
+            "Error": "Cinder timeout after 300s",
+        },
+        {
+            "Operation": partial()["id"],
+            "Step": keys[1],
+            "Type": "volume",
+            "ID": "cinder-vol-log",
+            "Site": "site-a",
+            "Result": "done",
+            "Error": "",
+        },
+    ]
+    assert result.err.startswith("Retrying cleanup for operation op-7a3f2c11-0002-")
+    assert "Cleanup completed. 1 resource deleted, 1 failure.\n" in result.err
 
 
 def test_each_line_is_printed_as_it_happens():
     out = io.StringIO()
-    report = CleanupReport(out, "op-1", plan(WS1), {WS1})
+    report = CleanupReport(out, "op-1", plan(WS1))
     seen = []
     for look in (
         child(step(WS1, observed=None)),
@@ -211,7 +341,7 @@ def test_each_line_is_printed_as_it_happens():
 def test_a_terminal_without_the_mark_gets_the_line_without_it():
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    report = CleanupReport(out, "op-1", plan(WS1, retained=True), set())
+    report = CleanupReport(out, "op-1", plan(WS1, retained=[WS1]))
     report.update(child(step(WS1, "done"), status="completed"))
     report.close()
     assert raw.getvalue().decode("ascii").splitlines() == [
@@ -274,7 +404,7 @@ def test_the_operations_home_is_found(clouds, run):
     serve(
         clouds,
         partial(),
-        plan(WS1),
+        plan(LEFT_2),
         child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed"),
         site="b",
     )
@@ -282,33 +412,72 @@ def test_the_operations_home_is_found(clouds, run):
 
 
 def test_a_whole_group(clouds, run):
+    older = operation(id="op-older", created_at="2025-11-01T00:00:00Z")
     left = partial(created_at="2025-11-02T00:00:00Z")
-    clean = operation(created_at="2025-11-01T00:00:00Z")
-    running = operation(id="op-running", status="running")
-    earlier = operation(id="op-cleanup", operation_type="cleanup")
-    clouds.mock.get(clouds.url("operations"), json={"operations": [running, left, clean, earlier]})
+    running = operation(id="op-running", status="running", leftovers=1)
+    earlier = operation(id="op-cleanup", operation_type="cleanup", leftovers=1)
+    clouds.mock.get(clouds.url("operations"), json={"operations": [running, left, older, earlier]})
     clouds.mock.get(clouds.url("operations", "b"), status_code=404, json=NOT_FOUND)
-    nothing_left(clouds, clean)
+    nothing_left(clouds, older)
     serve(
         clouds,
         left,
-        plan(WS1),
+        plan(LEFT_2),
         child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed"),
     )
     result = run("dr", "operation", "cleanup", "--protection-group", "prod-web-app", both=True)
     assert result == type(result)(0, EXAMPLE_2, "")
-    posts = [r.path for r in clouds.mock.request_history if r.method == "POST" and "8788" in r.url]
+    history = clouds.mock.request_history
+    posts = [r.path for r in history if r.method == "POST" and "8788" in r.url]
     assert posts == [
-        f"/v1/{PROJECT['a']}/operations/{record['id']}/cleanup" for record in (clean, left)
+        f"/v1/{PROJECT['a']}/operations/{record['id']}/cleanup" for record in (older, left)
     ]
+    lists = [r.qs for r in history if r.path.endswith("/operations")]
+    assert lists == [{"protection_group": ["prod-web-app"], "leftovers": ["true"]}] * 2
 
 
 def test_a_whole_group_with_nothing_left(clouds, run):
-    clouds.mock.get(clouds.url("operations"), json={"operations": [operation()]})
-    nothing_left(clouds, operation())
+    clouds.mock.get(clouds.url("operations"), json={"operations": []})
     result = run("dr", "operation", "cleanup", "--protection-group", GROUP_ID)
     assert result.code == 0
     assert result.out.startswith("Nothing to clean up: no ended operation of protection group")
+
+
+def test_something_left_in_a_group_is_exit_code_1(clouds, run):
+    clouds.mock.get(clouds.url("operations"), json={"operations": [partial()]})
+    serve(clouds, partial(), plan(WS1), child(step(WS1, "failed", error="x"), status="completed"))
+    result = run("dr", "operation", "cleanup", "--protection-group", "prod-web-app")
+    assert result.code == 1
+    assert result.out.endswith("Cleanup completed. 0 resources deleted, 1 failure.\n")
+
+
+def test_a_group_that_nobody_knows(clouds, run):
+    text = "No protection group or operation of one is named 'prod'."
+    for site in ("a", "b"):
+        clouds.mock.get(
+            clouds.url("operations", site),
+            status_code=404,
+            json=fault("itemNotFound", 404, text),
+        )
+    result = run("dr", "operation", "cleanup", "--protection-group", "prod", both=True)
+    assert result == type(result)(1, "", f"{text} (HTTP 404)\n")
+
+
+def test_a_group_when_the_first_site_is_dead(clouds, run):
+    clouds.mock.get(
+        clouds.url("operations"), exc=requests.exceptions.ConnectionError("Connection refused")
+    )
+    clouds.mock.get(clouds.url("operations", "b"), json={"operations": [partial()]})
+    serve(
+        clouds,
+        partial(),
+        plan(LEFT_2),
+        child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed"),
+        site="b",
+    )
+    result = run("dr", "operation", "cleanup", "--protection-group", "prod-web-app", both=True)
+    assert (result.code, result.out) == (1, EXAMPLE_2)
+    assert result.err.endswith("Connection refused. Operations recorded there are left out.\n")
 
 
 def test_in_a_group_a_refusal_stops_no_other(clouds, run):
@@ -322,7 +491,7 @@ def test_in_a_group_a_refusal_stops_no_other(clouds, run):
     serve(
         clouds,
         partial(),
-        plan(WS1),
+        plan(LEFT_2),
         child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed"),
     )
     result = run("dr", "operation", "cleanup", "--protection-group", "prod-web-app")
@@ -364,7 +533,7 @@ def test_ctrl_c_leaves_the_work_running_and_says_so(clouds, run, monkeypatch):
 
 
 def test_a_restarting_server_does_not_end_the_wait(clouds, run):
-    serve(clouds, partial(), plan(WS1))
+    serve(clouds, partial(), plan(LEFT_2))
     done = child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed")
     clouds.mock.get(
         clouds.url(f"operations/{CHILD}"),
@@ -387,3 +556,165 @@ def test_a_server_that_stays_away_ends_the_wait_but_not_the_work(clouds, run, mo
     result = run("dr", "operation", "cleanup", partial()["id"])
     assert result.code == 1
     assert f"Operation {CHILD} goes on on the server" in result.err
+
+
+DRY_RUN = """\
+Plan of the cleanup of operation op-7a3f2c11-0002-4b22-a918-000000000002: 3 resources. \
+Nothing was changed.
+Skipping already-cleaned resources (8 skipped)
+delete_source_vm:db-server
+  server nova-db-server (db-server) on site-a, project 11111111111111111111111111111111
+  why it is left: its deletion failed on 2025-11-03T14:07:40Z: Nova timeout after 300s [PRT-TIMEOUT]
+  by hand: openstack --os-cloud site-a server delete nova-db-server
+delete_source_volume:vol-data-ws1
+  volume cinder-vol-abc123 (vol-data-ws1), 10 GiB on site-a, project \
+11111111111111111111111111111111
+  why it is left: retained by configuration on 2025-11-03T14:07:40Z
+  by hand: openstack --os-cloud site-a volume delete cinder-vol-abc123
+undo:stop_source_vms:web
+  server nova-web (web) on site-a, project 11111111111111111111111111111111
+  why it is left: the failed operation could not take it back: Nova: 503
+  by hand: openstack --os-cloud site-a server start nova-web
+To clean up: openstack dr operation cleanup op-7a3f2c11-0002-4b22-a918-000000000002
+A command by hand is not guarded: look first that nothing uses the resource, with \
+'openstack server show' or 'openstack volume show'.
+"""
+
+
+def dry(clouds, *left, parent=None, site="a"):
+    parent = parent or partial()
+    url = clouds.url(f"operations/{parent['id']}", site)
+    clouds.mock.get(url, json={"operation": parent})
+    clouds.mock.post(f"{url}/cleanup", json={"operation": None, "cleanup": plan(*left)})
+    return f"{url}/cleanup"
+
+
+def three():
+    plain = {"error": None, "error_code": None, "since": None}
+    return (
+        leftover("delete_source_vm:db-server", error="Nova timeout after 300s"),
+        leftover(
+            WS1,
+            resource_id="cinder-vol-abc123",
+            reason="retained",
+            command="openstack --os-cloud site-a volume delete cinder-vol-abc123",
+            error="retained by configuration",
+            error_code="PRT-KEPT",
+        ),
+        leftover(
+            "undo:stop_source_vms:web",
+            reason="not_taken_back",
+            command="openstack --os-cloud site-a server start nova-web",
+            **{**plain, "error": "Nova: 503"},
+        ),
+    )
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_dry_run_prints_the_plan_and_asks_one_protector_only(clouds, run, both):
+    """The other site is dead: nothing of it is recorded, so that any request to it would fail."""
+    url = dry(clouds, *three())
+    result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run", both=both)
+    assert result == type(result)(0, DRY_RUN, "")
+    assert clouds.bodies("POST", url) == [{"cleanup": {"dry_run": True}}]
+    asked = {r.hostname for r in clouds.mock.request_history}
+    assert asked == {"keystone-a", "protector-a"}
+
+
+def test_dry_run_when_the_site_that_failed_is_wholly_dead(clouds, run):
+    clouds.dead("a")
+    dry(clouds, *three(), site="b")
+    result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run", both=True)
+    assert (result.code, result.out) == (0, DRY_RUN)
+    assert result.err == (
+        "Cannot reach Keystone of cloud 'site-a': Connection refused. Looking on cloud 'site-b'.\n"
+    )
+
+
+def test_dry_run_for_scripts(clouds, run):
+    dry(clouds, *three())
+    words = ["dr", "operation", "cleanup", "--operation-id", partial()["id"], "--dry-run"]
+    result = run(*words, "-f", "json")
+    assert (result.code, result.err) == (0, "")
+    assert result.json[1] == {
+        "Operation": partial()["id"],
+        "Step": WS1,
+        "Type": "volume",
+        "ID": "cinder-vol-abc123",
+        "Name": "vol-data-ws1",
+        "Size": 10,
+        "Site": "site-a",
+        "Project": PROJECT["a"],
+        "Reason": "retained",
+        "Error": "retained by configuration",
+        "Since": "2025-11-03T14:07:40Z",
+        "Command": "openstack --os-cloud site-a volume delete cinder-vol-abc123",
+    }
+    commands = run(*words, "-f", "value", "-c", "Command").out.splitlines()
+    assert commands == [entry["command"] for entry in three()]
+    assert "| delete_source_vm:db-server " in run(*words, "-c", "Step").out
+
+
+def test_dry_run_tells_of_what_was_kept(clouds, run):
+    error = "kept: snapshot s-1 stands on it; delete that first"
+    dry(clouds, leftover(WS1, error=error, error_code="PRT-KEPT", command="# kept: see above"))
+    lines = run("dr", "operation", "cleanup", partial()["id"], "--dry-run").out.splitlines()
+    assert lines[4:6] == [
+        "  why it is left: it was kept on 2025-11-03T14:07:40Z: snapshot s-1 stands on it; delete "
+        "that first [PRT-KEPT]",
+        "  by hand: # kept: see above",
+    ]
+
+
+def test_dry_run_of_nothing(clouds, run):
+    dry(clouds)
+    result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run")
+    assert result.code == 0
+    assert result.out.startswith("Nothing to clean up: operation op-7a3f2c11-0002-")
+    assert run("dr", "operation", "cleanup", partial()["id"], "--dry-run", "-f", "json").json == []
+
+
+def test_dry_run_of_a_group(clouds, run):
+    first = partial(created_at="2025-11-01T00:00:00Z")
+    second = operation(created_at="2025-11-02T00:00:00Z")
+    clouds.mock.get(clouds.url("operations"), json={"operations": [second, first]})
+    dry(clouds, *three(), parent=first)
+    dry(clouds, WS1, parent=second)
+    words = ["protector", "operation", "cleanup", "--protection-group", "prod-web-app", "--dry-run"]
+    heads = [line for line in run(*words).out.splitlines() if line.startswith("Plan of")]
+    assert [line.split()[6].rstrip(":") for line in heads] == [first["id"], second["id"]]
+    assert heads[1].endswith(": 1 resource. Nothing was changed.")
+    rows = run(*words, "-f", "json").json
+    assert [row["Operation"] for row in rows] == [first["id"]] * 3 + [second["id"]]
+
+
+def test_dry_run_of_a_group_leaves_out_what_cannot_be_cleaned_up(clouds, run):
+    first = partial(created_at="2025-11-01T00:00:00Z")
+    second = operation(created_at="2025-11-02T00:00:00Z")
+    clouds.mock.get(clouds.url("operations"), json={"operations": [second, first]})
+    text = "Operation op-7 left servers stopped on site-a, and the group has changed since."
+    clouds.mock.post(
+        dry(clouds, parent=first), status_code=409, json=fault("conflictingRequest", 409, text)
+    )
+    dry(clouds, WS1, parent=second)
+    words = ["dr", "operation", "cleanup", "--protection-group", "prod-web-app", "--dry-run"]
+    result = run(*words)
+    assert result.code == 1
+    assert result.out.startswith(f"Plan of the cleanup of operation {second['id']}: 1 resource.")
+    assert result.err == f"Operation {first['id']} cannot be cleaned up: {text} (HTTP 409)\n"
+
+
+def test_dry_run_of_one_that_runs_is_refused(clouds, run):
+    clouds.mock.post(
+        dry(clouds),
+        status_code=409,
+        json=fault(
+            "conflictingRequest",
+            409,
+            "Operation not in completed state: the operation must be completed or failed, it is "
+            "running",
+        ),
+    )
+    result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("Operation not in completed state: the operation must be")

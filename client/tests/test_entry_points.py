@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from osc_lib.command import command
@@ -17,7 +19,7 @@ def test_each_command_has_both_names():
         if name.startswith("protector_")
     }
     assert dr == protector
-    assert len(dr) * 2 == len(COMMANDS) == 70
+    assert len(dr) * 2 == len(COMMANDS) == 74
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -35,8 +37,10 @@ def test_help_needs_no_cloud(run, monkeypatch):
     assert result.code == 0
     assert "--protection-group" in result.out
     assert "--operation-id" in result.out
+    assert "--dry-run" in result.out
     listed = run("dr", "--help").out
     assert "  dr operation cleanup\n" in listed
+    assert "  dr orphan delete\n" in listed
     assert "  dr protection-group sync-status\n" in listed
 
 
@@ -45,3 +49,18 @@ def test_global_options_are_explained(run):
     assert "--secondary-cloud" in out
     assert "OS_SECONDARY_CLOUD" in out
     assert "protector protection-group action" in out
+
+
+def test_the_readme_lists_each_command_with_options_that_it_has():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `dr ([a-z -]+?)(?: [<\[-].*?)?` \| (.*) \|$", text, re.MULTILINE))
+    commands = {
+        name[3:].replace("_", " "): entry
+        for name, entry in COMMANDS.items()
+        if name.startswith("dr_")
+    }
+    assert set(rows) == set(commands)
+    for name, entry in commands.items():
+        line = next(line for line in text.splitlines() if f"`dr {name}" in line)
+        known = entry.load()(None, None).get_parser(name)._option_string_actions
+        assert set(re.findall(r"--[a-z-]+", line)) <= set(known), name

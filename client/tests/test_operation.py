@@ -9,7 +9,7 @@ import requests
 import yaml
 
 from protectorclient.osc.columns import StepsCompleted, StepsFailed
-from tests.conftest import NOT_FOUND, operation
+from tests.conftest import NOT_FOUND, fault, operation
 
 EXAMPLE_1 = """\
 +------------------+-------------------------------------------------------------+
@@ -157,7 +157,36 @@ def test_it_is_looked_for_on_the_other_site(clouds, run):
     assert run("dr", "operation", "show", record["id"], both=True).out == EXAMPLE_1
     alone = run("dr", "operation", "show", record["id"])
     assert alone.code == 1
-    assert alone.err == "Operation could not be found. (HTTP 404)\n"
+    assert alone.err == (
+        "Operation could not be found. (HTTP 404) Asked: cloud 'site-a' (project "
+        "11111111111111111111111111111111). If it was started on the other site, name that site's "
+        "cloud with --secondary-cloud (OS_SECONDARY_CLOUD).\n"
+    )
+
+
+def test_one_that_no_site_knows_may_be_of_another_project(clouds, run):
+    for site in ("a", "b"):
+        clouds.mock.get(clouds.url("operations/op-1", site), status_code=404, json=NOT_FOUND)
+    result = run("dr", "operation", "show", "op-1", both=True)
+    assert result == type(result)(
+        1,
+        "",
+        "Operation could not be found. (HTTP 404) Asked: cloud 'site-a' (project "
+        "11111111111111111111111111111111) and cloud 'site-b' (project "
+        "22222222222222222222222222222222).\n",
+    )
+
+
+def test_one_that_the_first_does_not_know_while_the_second_is_dead(clouds, run):
+    clouds.mock.get(clouds.url("operations/op-1"), status_code=404, json=NOT_FOUND)
+    clouds.dead("b")
+    result = run("dr", "operation", "show", "op-1", both=True)
+    assert result.code == 1
+    assert result.err == (
+        "Operation could not be found. (HTTP 404) Asked: cloud 'site-a' (project "
+        "11111111111111111111111111111111). Cannot reach Keystone of cloud 'site-b': Connection "
+        "refused.\n"
+    )
 
 
 def test_the_other_cloud_may_come_from_the_environment(clouds, run, monkeypatch):
@@ -178,7 +207,7 @@ def test_a_dead_protector_is_said_and_the_other_asked(clouds, run):
     result = run("dr", "operation", "show", record["id"], both=True)
     assert result.out == EXAMPLE_1
     assert result.err == (
-        "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused "
+        "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused. "
         "Looking on cloud 'site-b'.\n"
     )
 
@@ -220,6 +249,190 @@ def test_list(clouds, run):
     assert rows[1]["Progress"] == 40
     as_csv = run("dr", "operation", "list", "-f", "csv").out
     assert next(csv.DictReader(io.StringIO(as_csv)))["Protection Group"] == "prod-web-app"
+
+
+def test_list_of_what_left_something(clouds, run):
+    clouds.mock.get(clouds.url("operations"), json={"operations": [partial(leftovers=1)]})
+    rows = run("dr", "operation", "list", "--leftovers", "-f", "json").json
+    assert clouds.mock.last_request.qs == {"leftovers": ["true"]}
+    assert "Leftovers" not in rows[0]
+    rows = run("dr", "operation", "list", "--long", "-f", "json").json
+    assert clouds.mock.last_request.qs == {}
+    assert list(rows[0])[-4:] == ["Failed Steps", "Leftovers", "Phase", "Cleans Up After"]
+    assert rows[0]["Leftovers"] == 1
+
+
+def test_list_of_a_group_that_nobody_knows(clouds, run):
+    text = "No protection group or operation of one is named 'prod'."
+    clouds.mock.get(
+        clouds.url("operations"), status_code=404, json=fault("itemNotFound", 404, text)
+    )
+    result = run("dr", "operation", "list", "--protection-group", "prod")
+    assert result == type(result)(1, "", f"{text} (HTTP 404)\n")
+
+
+STEPS = [
+    {
+        "key": "promote_volumes:vol-data-ws1",
+        "phase": "promote_volumes",
+        "state": "done",
+        "site": "site-b",
+        "resource_type": "volume",
+        "resource_id": "cinder-vol-abc123",
+        "started_at": "2025-11-03T14:00:03Z",
+        "finished_at": "2025-11-03T14:00:09Z",
+        "tries": 1,
+        "failed_tries": 0,
+        "request_ids": ["req-5"],
+        "facts": [],
+        "note": None,
+        "observed": None,
+        "error": None,
+        "error_code": None,
+        "retained": False,
+    },
+    {
+        "key": "delete_source_volume:vol-data-ws1",
+        "phase": "delete_source_volume",
+        "state": "failed",
+        "site": "site-a",
+        "resource_type": "volume",
+        "resource_id": "cinder-vol-abc123",
+        "started_at": "2025-11-03T14:02:40Z",
+        "finished_at": "2025-11-03T14:07:40Z",
+        "tries": 4,
+        "failed_tries": 3,
+        "request_ids": ["req-6", "req-7"],
+        "facts": ["twin cinder-vol-xyz on site-b is in-use", "server nova-ws1 is gone"],
+        "note": None,
+        "observed": "deleting",
+        "error": "Cinder timeout after 300s",
+        "error_code": "PRT-TIMEOUT",
+        "retained": False,
+    },
+    {
+        "key": "delete_source_volume:vol-log",
+        "phase": "delete_source_volume",
+        "state": "running",
+        "site": "site-a",
+        "resource_type": "volume",
+        "resource_id": "cinder-vol-log",
+        "started_at": "2025-11-03T14:02:40Z",
+        "finished_at": None,
+        "tries": 2,
+        "failed_tries": 0,
+        "request_ids": [],
+        "facts": [],
+        "note": "volume cinder-vol-log to be deleted",
+        "observed": "deleting",
+        "error": None,
+        "error_code": None,
+        "retained": False,
+    },
+    {
+        "key": "delete_source_volume:vol-old",
+        "phase": "delete_source_volume",
+        "state": "skipped",
+        "site": "site-a",
+        "resource_type": "volume",
+        "resource_id": "cinder-vol-old",
+        "started_at": None,
+        "finished_at": None,
+        "tries": 0,
+        "failed_tries": 0,
+        "request_ids": [],
+        "facts": [],
+        "note": None,
+        "observed": None,
+        "error": "retained by configuration",
+        "error_code": "PRT-KEPT",
+        "retained": True,
+    },
+    {
+        "key": "switch_primary",
+        "phase": "switch_primary",
+        "state": "pending",
+        "site": "site-b",
+        "resource_type": None,
+        "resource_id": None,
+        "started_at": None,
+        "finished_at": None,
+        "tries": 0,
+        "failed_tries": 0,
+        "request_ids": [],
+        "facts": [],
+        "note": None,
+        "observed": None,
+        "error": None,
+        "error_code": None,
+        "retained": False,
+    },
+]
+
+STEP_LINES = """\
+done        promote_volumes:vol-data-ws1
+            2025-11-03T14:00:03Z to 2025-11-03T14:00:09Z (6 s), 1 try
+            volume cinder-vol-abc123 on site-b
+            requests: req-5
+failed      delete_source_volume:vol-data-ws1
+            2025-11-03T14:02:40Z to 2025-11-03T14:07:40Z (300 s), 4 tries, 3 failed
+            volume cinder-vol-abc123 on site-a, last seen deleting
+            fact: twin cinder-vol-xyz on site-b is in-use
+            fact: server nova-ws1 is gone
+            error: Cinder timeout after 300s [PRT-TIMEOUT]
+            requests: req-6, req-7
+running     delete_source_volume:vol-log
+            since 2025-11-03T14:02:40Z, 2 tries
+            volume cinder-vol-log on site-a, last seen deleting
+            waits for: volume cinder-vol-log to be deleted
+skipped     delete_source_volume:vol-old
+            volume cinder-vol-old on site-a
+            reason: retained by configuration [PRT-KEPT]
+pending     switch_primary
+            on site-b
+"""
+
+
+def test_detail_adds_the_rest_of_the_record_and_the_steps(clouds, run):
+    record = partial(leftovers=1, steps=STEPS)
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    result = run("dr", "operation", "show", record["id"], "--detail")
+    assert clouds.mock.last_request.qs == {"detail": ["true"]}
+    table, _, steps = result.out.partition("\n\n")
+    assert steps == STEP_LINES
+    assert '"error": "Cinder timeout after 300s",' in table
+    names = [line.split("|")[1].strip() for line in table.splitlines() if line[0] == "|"]
+    assert [name for name in names if name][11:] == [
+        "error",
+        "error_code",
+        "protection_group_id",
+        "protection_group",
+        "parent_operation_id",
+        "phase",
+        "created_at",
+        "request_id",
+        "home_site",
+        "leftovers",
+    ]
+
+
+def test_detail_for_scripts(clouds, run):
+    record = partial(leftovers=1, steps=STEPS)
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    assert run("dr", "operation", "show", record["id"], "--detail", "-f", "json").json == record
+    words = ["dr", "operation", "show", record["id"], "--detail", "-c", "steps"]
+    assert "fact: server nova-ws1 is gone" in run(*words).out
+    assert yaml.safe_load(run(*words, "-f", "yaml").out) == {"steps": STEPS}
+
+
+def test_a_test_whose_vms_are_up_is_running(clouds, run):
+    record = operation(
+        operation_type="test_failover", status="running", phase="awaiting_cleanup", progress=100
+    )
+    clouds.mock.get(clouds.url(f"operations/{record['id']}"), json={"operation": record})
+    assert "| status           | running  " in run("dr", "operation", "show", record["id"]).out
+    shown = run("dr", "operation", "show", record["id"], "--detail", "-f", "json").json
+    assert shown["phase"] == "awaiting_cleanup"
 
 
 def test_list_follows_pages(clouds, run):

@@ -205,3 +205,67 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bars = stream.getvalue().split("\r\033[K")
     assert bars[1] == f"failover op-1 [{'#' * 15}{'.' * 15}]  50 % recreate_vms"
     assert bars[2] == f"failover op-1 [{'#' * 30}] 100 % completed\n"
+
+
+def test_waiting_for_a_test_failover_ends_when_its_vms_are_up(clouds, run):
+    kind = {"operation_type": "test_failover", "status": "running", "steps_completed": []}
+    started(clouds, **kind)
+    looks(
+        clouds,
+        operation(**kind, progress=50, phase="create_test_vms"),
+        operation(**kind, progress=100, phase="awaiting_cleanup"),
+    )
+    result = run("dr", "test-failover", "prod-web-app", "--wait")
+    identity = operation()["id"]
+    assert result.code == 0
+    assert "| status           | running  " in result.out
+    assert result.err.splitlines() == [
+        f"test_failover {identity} 50 % create_test_vms",
+        f"test_failover {identity} 100 % awaiting_cleanup",
+        "The test VMs are up. When you have looked at them: openstack dr test-cleanup prod-web-app "
+        f"--test-operation-id {identity}",
+    ]
+
+
+def test_a_test_failover_that_fails_is_exit_code_1(clouds, run):
+    kind = {"operation_type": "test_failover", "steps_completed": []}
+    started(clouds, **kind, status="running")
+    looks(clouds, operation(**kind, status="failed", error="No valid host was found."))
+    result = run("dr", "test-failover", "prod-web-app", "--wait")
+    assert result.code == 1
+    assert "The test VMs are up" not in result.err
+
+
+def test_a_test_failover_with_its_networks(clouds, run):
+    started(clouds, operation_type="test_failover")
+    words = ["protector", "protection-group", "action", "prod-web-app", "--action", "test-failover"]
+    result = run(*words, "--network-mapping", f"{NET_A}={NET_B}")
+    assert "| operation_type   | test_failover " in result.out
+    assert clouds.bodies("POST", clouds.url(ACTION)) == [
+        {"test_failover": {"network_mapping": {NET_A: NET_B}}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (404, "Operation op-x could not be found."),
+        (400, "test_cleanup.test_operation_id: operation op-x is a failover, not a test_failover."),
+        (409, "Operation op-x was cleaned up by operation op-y."),
+    ],
+)
+def test_refusals_of_a_test_cleanup_are_the_servers_words(clouds, run, status, text):
+    clouds.mock.post(clouds.url(ACTION), status_code=status, json=fault("fault", status, text))
+    result = run("dr", "test-cleanup", "prod-web-app", "--test-operation-id", "op-x")
+    assert result == type(result)(1, "", f"{text} (HTTP {status})\n")
+
+
+def test_after_the_wait_leftovers_are_said_with_their_command(clouds, run):
+    started(clouds)
+    looks(clouds, operation(leftovers=2))
+    result = run("dr", "failover", "prod-web-app", "--wait")
+    assert result.code == 0
+    assert result.err.splitlines()[-1] == (
+        "2 resources are left behind; to remove them: openstack dr operation cleanup "
+        f"{operation()['id']}"
+    )

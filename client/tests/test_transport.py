@@ -51,8 +51,86 @@ def test_connection_refused_is_one_clear_line(clouds, run):
     result = run(*LIST)
     assert result.code == 1
     assert result.err == (
-        "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused\n"
+        "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused. "
+        "Check that openstack-protector-api runs there. When that site is down, ask the other one: "
+        "--os-cloud <its cloud>.\n"
     )
+
+
+def test_a_dead_keystone_is_one_clear_line(clouds, run):
+    clouds.dead("a")
+    result = run(*LIST)
+    assert result == type(result)(
+        1,
+        "",
+        "Cannot reach Keystone of cloud 'site-a': Connection refused. Check auth_url of 'site-a' "
+        "in clouds.yaml. When that site is down, ask the other one: --os-cloud <its cloud>.\n",
+    )
+
+
+def test_a_keystone_without_its_database(clouds, run):
+    clouds.mock.post(
+        "http://keystone-a:5000/v3/auth/tokens", status_code=503, json=fault("error", 503, "later")
+    )
+    result = run(*LIST)
+    assert result.code == 1
+    assert result.err.startswith("Keystone of cloud 'site-a' answered 503: ")
+    assert len(result.err.splitlines()) == 1
+
+
+def test_two_dead_sites(clouds, run):
+    clouds.dead("a")
+    clouds.dead("b")
+    result = run("dr", "operation", "show", "op-1", both=True)
+    assert result == type(result)(
+        1,
+        "",
+        "Cannot reach Keystone of cloud 'site-a': Connection refused. Looking on cloud 'site-b'.\n"
+        "Cannot reach Keystone of cloud 'site-b': Connection refused. No cloud is left to ask.\n",
+    )
+
+
+def test_no_call_waits_long_for_a_host_that_is_gone(clouds, run):
+    clouds.mock.get(clouds.url("protection-groups"), json=EMPTY)
+    run(*LIST)
+    assert {request.timeout for request in clouds.mock.request_history} == {(10.0, 120.0)}
+
+
+def test_refused_credentials(clouds, run):
+    clouds.mock.post(
+        "http://keystone-a:5000/v3/auth/tokens",
+        status_code=401,
+        json=fault("error", 401, "The request you have made requires authentication."),
+    )
+    result = run(*LIST)
+    assert (result.code, len(result.err.splitlines())) == (1, 1)
+    assert result.err.startswith("Cloud 'site-a' refused the credentials: ")
+    assert result.err.endswith("(HTTP 401). Check them in its entry of clouds.yaml.\n")
+
+
+def test_a_cloud_that_is_not_configured(clouds, run):
+    result = run("--os-cloud", "nowhere", *LIST)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "Cloud nowhere was not found.\n"
+
+
+def test_no_cloud_at_all(clouds, run, monkeypatch):
+    monkeypatch.delenv("OS_CLOUD")
+    result = run(*LIST)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("No credentials: ")
+    assert result.err.endswith("Name a cloud of clouds.yaml with --os-cloud (OS_CLOUD).\n")
+
+
+def test_a_token_without_a_project(clouds, run):
+    clouds.mock.post(
+        "http://keystone-a:5000/v3/auth/tokens",
+        json=clouds.unscoped(),
+        headers={"X-Subject-Token": "token-a"},
+    )
+    result = run(*LIST)
+    assert result.code == 1
+    assert result.err.startswith("The credentials for cloud 'site-a' are not scoped to a project")
 
 
 def test_no_answer_in_time(clouds, run):
@@ -157,6 +235,19 @@ def test_the_second_cloud_must_be_another(clouds, run):
     result = run("--secondary-cloud", "site-a", *LIST)
     assert result.code == 1
     assert "is the same cloud as --os-cloud" in result.err
+
+
+def test_turning_to_the_second_cloud_makes_the_first_the_other(clouds, run, monkeypatch):
+    monkeypatch.setenv("OS_SECONDARY_CLOUD", "site-b")
+    for site in ("a", "b"):
+        clouds.mock.get(
+            clouds.url("operations/op-1", site), status_code=404, json=fault("x", 404, "No.")
+        )
+    result = run("--os-cloud", "site-b", "dr", "operation", "show", "op-1")
+    assert result.err == (
+        "No. (HTTP 404) Asked: cloud 'site-b' (project 22222222222222222222222222222222) and cloud "
+        "'site-a' (project 11111111111111111111111111111111).\n"
+    )
 
 
 def test_a_second_keystone_that_is_down(clouds, run):

@@ -5,7 +5,7 @@ E2E_ROOT="$(cd "$E2E_HERE/../.." && pwd)"
 . "$E2E_ROOT/testbed/openstack/env.sh"
 E2E_DIR="${E2E_DIR:-$E2E_ROOT/.run/e2e}"
 BIN="${PROTECTOR_BIN:-$E2E_ROOT/target/debug}"
-OPENSTACK="$E2E_ROOT/client/.venv/bin/openstack"
+OPENSTACK="${OPENSTACK:-$E2E_ROOT/client/.venv/bin/openstack}"
 
 export OS_CLIENT_CONFIG_FILE="$TESTBED_BASE/clouds.yaml"
 export OS_CLOUD=site-a OS_SECONDARY_CLOUD=site-b

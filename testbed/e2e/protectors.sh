@@ -16,7 +16,7 @@ bind_port = $(api_port "$site")
 poll_interval_seconds = 0.2
 status_poll_seconds = 0.5
 cleanup_timeout_seconds = 60
-health_check_seconds = 2
+health_check_seconds = ${E2E_HEALTH_CHECK_SECONDS:-2}
 
 [keystone_authtoken]
 auth_url = $(auth_url "$site")

@@ -4,34 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$E2E_HERE/protectors.sh"
-
-# --- before and after the story
-
-require() {
-  local site
-  [ -x "$BIN/protector-engine" ] || fail "protector is not built: make build"
-  [ -x "$OPENSTACK" ] || fail "the openstack command is missing: make client"
-  for site in site-a site-b; do
-    answers "$(auth_url "$site")" || fail "Keystone of $site does not answer at $(auth_url "$site"): make testbed-up"
-  done
-}
-
-# Both tenants empty, no fault left, no replica on the arrays.
-empty_the_stage() {
-  local site
-  for site in site-a site-b; do rm -rf "$(volumes_folder "$site")/.replica"; done
-  testbed seed.py unseed
-}
-
-leave() {
-  local code=$?
-  trap - EXIT
-  set +e
-  stop_protectors
-  if [ -n "${E2E_KEEP:-}" ]; then echo "The clouds are left as they are (E2E_KEEP)." >&2
-  else empty_the_stage || { echo "The clouds could not be emptied." >&2; code=1; }; fi
-  exit "$code"
-}
+. "$E2E_HERE/stage.sh"
 
 # --- what the tenant does
 
@@ -54,11 +27,7 @@ operation_is() {
 
 # --- the story
 
-require
-[ ! -e "$E2E_DIR/pid" ] || stop_protectors
-rm -rf "$E2E_DIR"
-mkdir -p "$E2E_DIR/log"
-trap leave EXIT
+enter
 BEFORE="$E2E_DIR/before.json"
 
 say "Two real clouds, a protector on each, registered by the administrator"

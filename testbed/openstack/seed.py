@@ -13,6 +13,7 @@ seed.py hashes   one line a volume of the tenant: site, name, id, status, SHA-25
 import base64
 import hashlib
 import os
+import shutil
 import sys
 import time
 
@@ -249,7 +250,15 @@ def unseed():
         remove_networking(admin)
         remove_key_pairs(site)
         for name in unmanaged_files(site):
-            os.unlink(os.path.join(volumes_folder(site), name))
+            remove_file(os.path.join(volumes_folder(site), name))
+
+
+def remove_file(path):
+    """A replication keeps what it brought in a folder of its own."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
 
 
 def clear_metadata_faults(admin):

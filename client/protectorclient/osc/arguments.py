@@ -69,9 +69,9 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="Wait until the operation has ended, with its progress on stderr; the exit code is 1 "
-        "when it ended failed. Interrupting the wait does not interrupt the operation. "
-        "Default: return at once",
+        help="Wait until the operation has ended, or the test VMs are up, with its progress on "
+        "stderr; the exit code is 1 when it ended failed. Interrupting the wait does not interrupt "
+        "the operation. Default: return at once",
     )
 
 

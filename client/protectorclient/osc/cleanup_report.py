@@ -1,50 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``dr operation cleanup`` prints while the server cleans up, in the manual's words."""
+"""What a cleanup prints while the server cleans up, in the manual's words."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
-from protectorclient.v1.records import CleanupPlan, Operation, Step, is_terminal
+from protectorclient.osc.terminal import one_line
+from protectorclient.v1.records import CleanupPlan, Leftover, Operation, Step, is_terminal
 
 _ENDED = ("done", "failed", "skipped", "undone", "undo_failed")
 
 # A volume in one of these still has to come off its server; the status that counts is the next one.
 _COMING_OFF = ("in-use", "detaching", "reserved")
 
+KEPT = "kept: "
+"""What the server's sentence about a resource that was kept on purpose begins with."""
+
+_UNDO = "undo:"
+
+# What takes back a phase that cannot be taken back by a deletion.
+_TAKING_BACK = {
+    "stop_source_vms": "Starting",
+    "manage_volumes": "Unmanaging",
+    "promote_volumes": "Discarding the copy of",
+}
+
+
+class Outcome(NamedTuple):
+    """What came of one step of a cleanup."""
+
+    operation: str
+    step: str
+    resource_type: str
+    resource_id: str
+    site: str
+    result: str
+    error: str
+
 
 class CleanupReport:
     """The lines about the cleanup of one operation.
 
-    The server works on several resources at once. The report tells of them in the runbook's order,
-    one after the other, so that each resource's lines stay together: of the first that has not
-    ended it prints each line as it happens, of the others nothing until their turn.
+    The server works on several resources at once. The report tells of them one after the other, so
+    that each resource's lines stay together: of the first that has not ended it prints each line as
+    it happens, of the others nothing until their turn. Resources that failed before come first,
+    then those that were retained, under a heading of their own.
     """
 
-    def __init__(
-        self, stream: TextIO, operation: str, plan: CleanupPlan, failed_before: Collection[str]
-    ) -> None:
+    def __init__(self, stream: TextIO, operation: str, plan: CleanupPlan) -> None:
         self._stream = stream
-        self._failed_before = failed_before
-        self._retained = plan["retained"]
+        self._operation = operation
+        self._retained = frozenset(plan["retained"])
+        self._leftovers = {entry["step"]: entry for entry in plan.get("leftovers") or []}
         self._retained_said = False
         self._turn = 0
         self._said = 0
-        self._order: list[str] = list(plan["steps"])
-        self.deleted = 0
-        self.left = 0
+        self._order = sorted(plan["steps"], key=lambda step: step in self._retained)
+        self.outcomes: list[Outcome] = []
         self._line(f"Retrying cleanup for operation {operation}...")
-        mixed = any(key in failed_before for key in self._order)
-        if plan["skipped"] and (mixed or not self._retained):
+        if plan["skipped"] and not self._retained.issuperset(self._order):
             self._line(f"Skipping already-cleaned resources ({plan['skipped']} skipped)")
+
+    @property
+    def left(self) -> int:
+        """How many resources are still there."""
+        return sum(outcome.result != "done" for outcome in self.outcomes)
 
     def update(self, cleanup: Operation) -> None:
         """Print what has become known; ``cleanup`` is the cleanup operation with its steps."""
         steps = {step["key"]: step for step in cleanup.get("steps") or []}
-        if steps:
-            known = set(self._order)
-            self._order += [key for key in steps if key not in known]
         over = is_terminal(cleanup)
         while self._turn < len(self._order):
             key = self._order[self._turn]
@@ -56,12 +80,15 @@ class CleanupReport:
 
     def close(self) -> None:
         """Print the closing line."""
-        resources = "resource" if self.deleted == 1 else "resources"
-        failures = "failure" if self.left == 1 else "failures"
+        done = [outcome.step for outcome in self.outcomes if outcome.result == "done"]
+        back = sum(_verb(step) != "Deleting" for step in done)
+        deleted = len(done) - back
+        parts = [f"{deleted} {'resource' if deleted == 1 else 'resources'} deleted"]
+        if back:
+            parts.append(f"{back} taken back")
+        parts.append(f"{self.left} {'failure' if self.left == 1 else 'failures'}")
         mark = "✓ " if self.left == 0 and self._can_show("✓") else ""
-        self._line(
-            f"{mark}Cleanup completed. {self.deleted} {resources} deleted, {self.left} {failures}."
-        )
+        self._line(f"{mark}Cleanup completed. {', '.join(parts)}.")
 
     def break_off(self) -> None:
         """Leave a line that was begun."""
@@ -73,26 +100,26 @@ class CleanupReport:
         ended = over or step["state"] in _ENDED
         if step["state"] == "pending" and not ended:
             return False
-        if self._is_retained(step):
+        key = step["key"]
+        kind = self._kind(step)
+        if key in self._retained:
             self._say_retained()
             self._said = max(self._said, 2)
         if self._said == 0:
-            self._line(f"Retrying: {step['key']}")
+            self._line(f"Retrying: {one_line(key)}")
             self._said = 2
-            if _word(step):
-                self._part(f"Checking {_word(step)} status on {step.get('site')}...")
+            if kind:
+                self._part(f"Checking {kind} status on {self._site(step)}...")
                 self._said = 1
         if self._said == 1:
             observed = _settled(step, ended)
             if observed is None:
                 return False
-            self._line(f" {observed}")
+            self._line(f" {one_line(observed)}")
             self._said = 2
         if self._said == 2:
-            name = step.get("resource_id") or step["key"].partition(":")[2] or step["key"]
-            self._part(
-                f"Deleting {_word(step)} {name}..." if _word(step) else f"Cleaning {name}..."
-            )
+            name = self._id(step) or one_line(key.rpartition(":")[2])
+            self._part(f"{_verb(key)} {kind} {name}..." if kind else f"Cleaning {name}...")
             self._said = 3
         if not ended:
             return False
@@ -100,23 +127,45 @@ class CleanupReport:
         return True
 
     def _end(self, step: Step, why: str | None) -> None:
-        if step["state"] == "done":
-            self.deleted += 1
-            self._line(" done")
-            return
-        self.left += 1
-        self._line(f" failed: {step.get('error') or why or 'it was not tried'}")
-
-    def _is_retained(self, step: Step) -> bool:
-        return (
-            self._retained
-            and step["key"] not in self._failed_before
-            and step.get("resource_type", "volume") == "volume"
+        done = step["state"] == "done"
+        error = "" if done else one_line(step.get("error") or why or "it was not tried")
+        self.outcomes.append(
+            Outcome(
+                self._operation,
+                step["key"],
+                self._kind(step),
+                self._id(step),
+                self._site(step),
+                "done" if done else "failed",
+                error,
+            )
         )
+        if done:
+            self._line(" done")
+        else:
+            self._line(f" {error}" if error.startswith(KEPT) else f" failed: {error}")
+
+    def _leftover(self, step: Step) -> Leftover | None:
+        return self._leftovers.get(step["key"])
+
+    def _kind(self, step: Step) -> str:
+        left = self._leftover(step)
+        return (left["resource_type"] if left else step.get("resource_type")) or ""
+
+    def _id(self, step: Step) -> str:
+        left = self._leftover(step)
+        return (left["resource_id"] if left else step.get("resource_id")) or ""
+
+    def _site(self, step: Step) -> str:
+        left = self._leftover(step)
+        return (left["site"] if left else step.get("site")) or ""
 
     def _say_retained(self) -> None:
         if not self._retained_said:
-            self._line("Volumes retained by configuration — processing now:")
+            # Retaining source volumes is for volumes alone; a test's leftovers are servers too.
+            volumes = all(step.partition(":")[0].endswith("_volume") for step in self._retained)
+            what = "Volumes" if volumes else "Resources"
+            self._line(f"{what} retained by configuration — processing now:")
             self._retained_said = True
 
     def _line(self, text: str) -> None:
@@ -137,8 +186,11 @@ class CleanupReport:
         return True
 
 
-def _word(step: Step) -> str:
-    return step.get("resource_type") or ""
+def _verb(key: str) -> str:
+    """Say what is done: a deletion, but for what takes back something else than a creation."""
+    if not key.startswith(_UNDO):
+        return "Deleting"
+    return _TAKING_BACK.get(key.split(":")[1], "Deleting")
 
 
 def _settled(step: Step, ended: bool) -> str | None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import Any, Callable, TypeVar
 
 import openstack.config
 import openstack.connection
+from keystoneauth1 import exceptions as ksa
 from openstack import exceptions as sdk
 from openstack.config import cloud_region
 from osc_lib import exceptions
@@ -54,39 +57,82 @@ class Clouds:
         """Both, the primary one first; or that one alone."""
         return [cloud for cloud in (self.primary, self.secondary) if cloud is not None]
 
-    def on_either(self, call: Callable[[client.Client], T], warn: Callable[[str], None]) -> T:
-        """Try the primary; the secondary when the first does not know the thing or is not there.
+    def find(
+        self, call: Callable[[client.Client], T], warn: Callable[[str], None]
+    ) -> tuple[Cloud, T]:
+        """Ask one cloud after the other until one knows the thing.
 
         Operations are recorded where they were started, and a dead site is why they are looked at.
         """
-        try:
-            return call(self.primary.protector)
-        except exceptions.NotFound:
-            if self.secondary is None:
-                raise
-            return call(self.secondary.protector)
-        except faults.Unreachable as error:
-            if self.secondary is None:
-                raise
-            warn(f"{error} Looking on cloud '{self.secondary.name}'.")
-            return call(self.secondary.protector)
+        clouds = self.all()
+        unknown: dict[str, exceptions.NotFound] = {}
+        silent: list[faults.Unreachable] = []
+        for number, cloud in enumerate(clouds, start=1):
+            try:
+                return cloud, call(cloud.protector)
+            except exceptions.NotFound as error:
+                unknown[f"cloud '{cloud.name}' (project {cloud.protector.project_id})"] = error
+            except faults.Unreachable as error:
+                silent.append(error)
+                if number < len(clouds):
+                    warn(f"{error} Looking on cloud '{clouds[number].name}'.")
+        if not unknown and len(silent) > 1:
+            raise exceptions.CommandError(f"{silent[-1]} No cloud is left to ask.")
+        if not unknown:
+            raise silent[0]
+        text = f"{next(iter(unknown.values()))} Asked: {' and '.join(unknown)}."
+        if silent:
+            text += f" {silent[-1]}"
+        elif len(clouds) == 1:
+            text += (
+                " If it was started on the other site, name that site's cloud with "
+                "--secondary-cloud (OS_SECONDARY_CLOUD)."
+            )
+        raise exceptions.CommandError(text)
 
 
 def from_client_manager(manager: Any) -> Clouds:
     """Make the clouds from what the ``openstack`` command has read."""
     region: cloud_region.CloudRegion = manager._cli_options
     version = _microversion(manager._api_version["protector"])
+    _prepare_sign_in(manager)
     primary = Cloud(
         region.name or "default",
         _protector(region, manager.session, version),
         lambda: manager.sdk_connection,
     )
-    other: str = region.config.get("secondary_cloud") or ""
-    if other and other == region.name:
-        raise exceptions.CommandError(
-            f"--secondary-cloud '{other}' is the same cloud as --os-cloud: name the other site."
-        )
+    other = _other_name(region.name or "", region.config.get("secondary_cloud") or "")
     return Clouds(primary, (lambda: _open(other, version)) if other else None)
+
+
+def _other_name(own: str, named: str) -> str:
+    """Take the secondary cloud's name; empty when there is none.
+
+    With OS_CLOUD and OS_SECONDARY_CLOUD set, ``--os-cloud`` with the second makes the first the
+    other one: that is how a user turns to the site that is left.
+    """
+    if not named or named != own:
+        return named
+    first = os.environ.get("OS_CLOUD")
+    if first and first != own and os.environ.get("OS_SECONDARY_CLOUD") == named:
+        return first
+    raise exceptions.CommandError(
+        f"--secondary-cloud '{named}' is the same cloud as --os-cloud: name the other site."
+    )
+
+
+def _prepare_sign_in(manager: Any) -> None:
+    """Read the credentials without using them, so that a dead Keystone is met like a dead site."""
+    manager._auth_required = True
+    try:
+        manager.setup_auth()
+    except (ksa.MissingRequiredOptions, sdk.ConfigException) as error:
+        raise exceptions.CommandError(
+            f"No credentials: {error}. Name a cloud of clouds.yaml with --os-cloud (OS_CLOUD)."
+        ) from error
+    if not manager._cli_options.config.get("debug"):
+        # It warns of a Keystone that does not answer, which our own message says with the remedy.
+        logging.getLogger("keystoneauth.identity").setLevel(logging.ERROR)
 
 
 def _microversion(given: str) -> str | None:

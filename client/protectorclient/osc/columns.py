@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from cliff import columns
 from osc_lib.cli import format_columns
@@ -12,37 +12,56 @@ from osc_lib.cli import format_columns
 from protectorclient.v1.records import Record
 
 if TYPE_CHECKING:
-    _Column = columns.FormattableColumn[list[Any]]
+    _List = columns.FormattableColumn[list[Any]]
+    _Seconds = columns.FormattableColumn[Optional[int]]
 else:
     # Older releases of cliff have a class that takes no parameter.
-    _Column = columns.FormattableColumn
+    _List = _Seconds = columns.FormattableColumn
 
 VALUE_WIDTH = 59
 """Characters of the Value column of an operation's table."""
 
 
-class StepsCompleted(_Column):
+class ListColumn(_List):
+    """A list that a table shows in a way of its own."""
+
+    def machine_readable(self) -> list[Any]:
+        """Return the list itself."""
+        return list(self._value)
+
+
+class StepsCompleted(ListColumn):
     """Steps as a JSON list: the phases side by side, then each cleaned resource on a line."""
 
     def human_readable(self) -> str:
         """Text for a table."""
         return "[" + ",\n ".join(_lines(self._value)) + "]"
 
-    def machine_readable(self) -> list[Any]:
-        """Return the list itself."""
-        return list(self._value)
 
-
-class StepsFailed(_Column):
+class StepsFailed(ListColumn):
     """Failures as a JSON list, each member of an object on its own line."""
 
     def human_readable(self) -> str:
         """Text for a table."""
         return "[" + ",\n ".join(_broken(entry) for entry in self._value) + "]"
 
-    def machine_readable(self) -> list[Any]:
-        """Return the list itself."""
-        return list(self._value)
+
+class Age(_Seconds):
+    """Seconds, as days, hours or minutes in a table."""
+
+    def human_readable(self) -> str:
+        """Text for a table: the two largest units."""
+        if self._value is None:
+            return ""
+        minutes = int(self._value) // 60
+        days, hours = minutes // 1440, minutes // 60 % 24
+        if days:
+            return f"{days} d {hours} h"
+        return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+
+    def machine_readable(self) -> int | None:
+        """Return the seconds."""
+        return self._value
 
 
 def _lines(steps: list[str]) -> list[str]:

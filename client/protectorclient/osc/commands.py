@@ -13,6 +13,7 @@ from osc_lib import exceptions
 from osc_lib.command import command
 
 from protectorclient.osc.clouds import Clouds
+from protectorclient.v1 import faults
 from protectorclient.v1.client import Client
 
 Shown = tuple[tuple[str, ...], tuple[Any, ...]]
@@ -24,6 +25,16 @@ Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 class Command(command.Command):
     """A command of this plugin."""
+
+    auth_required = False
+    """Signing in is left to the first call: when one site's Keystone is dead, ask the other."""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run; a site that does not answer is said together with what the user can do."""
+        try:
+            return int(super().run(parsed_args) or 0)
+        except faults.Unreachable as error:
+            raise exceptions.CommandError(f"{error} {error.advice}") from error
 
     @property
     def clouds(self) -> Clouds:
@@ -48,6 +59,13 @@ class ShowOne(Command, command.ShowOne):
 
 class Lister(Command, command.Lister):
     """A command that lists."""
+
+
+def is_for_people(
+    command: command.ShowOne | command.Lister, parsed_args: argparse.Namespace
+) -> bool:
+    """Whether the whole answer is asked for as a table, and not in a form for scripts."""
+    return isinstance(command.formatter, table.TableFormatter) and not parsed_args.columns
 
 
 class SizedShowOne(ShowOne):

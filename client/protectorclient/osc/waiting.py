@@ -14,7 +14,7 @@ from osc_lib import exceptions
 from protectorclient.osc.commands import Command
 from protectorclient.v1 import faults
 from protectorclient.v1.client import Client
-from protectorclient.v1.records import Operation, is_terminal
+from protectorclient.v1.records import Operation, is_awaiting_cleanup, is_terminal
 
 INTERVAL = 1.0
 """Seconds from one look to the next."""
@@ -29,7 +29,10 @@ _BAR = 30
 
 
 def watched(client: Client, operation: str, *, detail: bool = False) -> Iterator[Operation]:
-    """Look at the operation again and again until it has ended; the last one is its end."""
+    """Look at the operation again and again until it has ended; the last one is its end.
+
+    A test failover whose VMs are up has nothing more to do by itself: that is an end here.
+    """
     failures = 0
     while True:
         try:
@@ -41,7 +44,7 @@ def watched(client: Client, operation: str, *, detail: bool = False) -> Iterator
         else:
             failures = 0
             yield seen
-            if is_terminal(seen):
+            if is_terminal(seen) or is_awaiting_cleanup(seen):
                 return
         time.sleep(INTERVAL)
 
@@ -121,6 +124,6 @@ class Waiting(Command):
         finally:
             progress.close()
         self.under_way = None
-        if operation["status"] != "completed":
+        if operation["status"] != "completed" and not is_awaiting_cleanup(operation):
             self.exit_code = 1
         return operation

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from protectorclient.v1.members import MemberManager
 from protectorclient.v1.operations import OperationManager
+from protectorclient.v1.orphans import OrphanManager
 from protectorclient.v1.policies import PolicyManager
 from protectorclient.v1.protection_groups import ProtectionGroupManager
 from protectorclient.v1.sites import SiteManager
@@ -17,9 +18,16 @@ class Client:
 
     def __init__(self, transport: Transport) -> None:
         self.cloud = transport.cloud
+        self._transport = transport
         self.sites = SiteManager(transport)
         self.tenant_mappings = TenantMappingManager(transport)
         self.protection_groups = ProtectionGroupManager(transport)
         self.members = MemberManager(transport)
         self.policies = PolicyManager(transport)
         self.operations = OperationManager(transport)
+        self.orphans = OrphanManager(transport)
+
+    @property
+    def project_id(self) -> str:
+        """The project that is asked about: the token's."""
+        return self._transport.project_id

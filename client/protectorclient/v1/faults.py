@@ -17,7 +17,14 @@ class NotAcceptable(exceptions.ClientException):
 
 
 class Unreachable(exceptions.CommandError):
-    """No answer came: nothing listens there, the name is unknown, or the time is up."""
+    """No answer came: nothing listens there, the name is unknown, or the time is up.
+
+    ``advice`` says what the user can do; it is for the end of a message.
+    """
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 _BY_STATUS: dict[int, type[exceptions.ClientException]] = {

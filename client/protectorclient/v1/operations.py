@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from protectorclient.v1.manager import Manager
-from protectorclient.v1.records import CleanupPlan, Operation, Operations
+from protectorclient.v1.records import CleanupPlan, Ids, Operation, Operations, Record
 
 
 class OperationManager(Manager):
@@ -23,12 +23,20 @@ class OperationManager(Manager):
         body = self._transport.get(path, detail="true" if detail else None)
         return cast(Operation, body["operation"])
 
-    def cleanup(self, operation: str) -> tuple[Operation | None, CleanupPlan]:
-        """Try again what the operation left; no operation comes back when nothing is left."""
+    def cleanup(
+        self, operation: str, resources: Ids | None = None
+    ) -> tuple[Operation | None, CleanupPlan]:
+        """Remove what the operation left; no operation comes back when nothing is left.
+
+        With ``resources`` only the leftovers with these ids.
+        """
+        body = self._cleanup(operation, {} if resources is None else {"resources": resources})
+        return cast("Operation | None", body["operation"]), cast(CleanupPlan, body["cleanup"])
+
+    def cleanup_plan(self, operation: str) -> CleanupPlan:
+        """Look at what a cleanup would do; nothing is changed and no cloud is asked."""
+        return cast(CleanupPlan, self._cleanup(operation, {"dry_run": True})["cleanup"])
+
+    def _cleanup(self, operation: str, options: Record) -> Record:
         path = self._in_project("operations", operation, "cleanup")
-        body = self._transport.post(path, {"cleanup": {}})
-        child = cast("Operation | None", body["operation"])
-        plan = body.get("cleanup") or (child or {}).get("cleanup")
-        if plan is None:
-            plan = {"skipped": 0, "retained": False, "steps": []}
-        return child, cast(CleanupPlan, plan)
+        return self._transport.post(path, {"cleanup": options})

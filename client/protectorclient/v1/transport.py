@@ -18,8 +18,9 @@ from protectorclient.v1.records import Record
 NEWEST = "1.2"
 """The newest microversion that this client was written for."""
 
-TIMEOUT = 120.0
-"""Seconds to wait for an answer; some calls make the service ask its clouds first."""
+TIMEOUT = (10.0, 120.0)
+"""Seconds to wait for a connection, and for an answer: some calls make the service ask its clouds
+first, but a host that does not take the connection is gone."""
 
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?(/[^/]*)?/*$")
 
@@ -46,6 +47,9 @@ class Transport:
         self._asked = version
         self._version = version or NEWEST
         self._base: str | None = None
+        if session.timeout is None:
+            # keystoneauth hands it on to requests as it is, and that takes a pair.
+            session.timeout = TIMEOUT  # type: ignore[assignment]
         self._adapter = adapter.Adapter(
             session,
             service_type=service_type,
@@ -157,17 +161,25 @@ class Transport:
             return call()
         except ksa.Unauthorized as error:
             raise exceptions.CommandError(
-                f"Cloud '{self.cloud}' refused the credentials: {error}"
+                f"Cloud '{self.cloud}' refused the credentials: {error}. Check them in "
+                "its entry of clouds.yaml."
             ) from error
         except ksa.SSLError as error:
             raise faults.Unreachable(
-                f"TLS with {self._place()} failed: {_innermost(error)}"
+                f"TLS with {self._place()} failed: {_innermost(error)}.",
+                f"Check cacert and verify of '{self.cloud}' in clouds.yaml.",
             ) from error
         except ksa.ConnectTimeout as error:
-            raise faults.Unreachable(f"No answer in time from {self._place()}.") from error
+            raise faults.Unreachable(
+                f"No answer in time from {self._place()}.", self._advice()
+            ) from error
         except (ksa.ConnectFailure, ksa.UnknownConnectionError) as error:
             raise faults.Unreachable(
-                f"Cannot reach {self._place()}: {_innermost(error)}"
+                f"Cannot reach {self._place()}: {_innermost(error)}.", self._advice()
+            ) from error
+        except ksa.HttpServerError as error:
+            raise faults.Unreachable(
+                f"{self._place()} answered {error.http_status}: {error.message}.", self._advice()
             ) from error
         except ksa.EndpointNotFound:
             raise
@@ -178,6 +190,12 @@ class Transport:
         if self._base is None:
             return f"Keystone of cloud '{self.cloud}'"
         return f"protector at {self._base} (cloud '{self.cloud}')"
+
+    def _advice(self) -> str:
+        other = "When that site is down, ask the other one: --os-cloud <its cloud>."
+        if self._base is None:
+            return f"Check auth_url of '{self.cloud}' in clouds.yaml. {other}"
+        return f"Check that openstack-protector-api runs there. {other}"
 
     @staticmethod
     def _json(answer: requests.Response) -> Record:

@@ -12,7 +12,7 @@ from protectorclient.osc import arguments, columns
 from protectorclient.osc.commands import Shown, SizedShowOne
 from protectorclient.osc.v1.protection_group import mappings
 from protectorclient.osc.waiting import Waiting
-from protectorclient.v1.records import Operation, Record, is_terminal
+from protectorclient.v1.records import Operation, Record, is_awaiting_cleanup, is_terminal
 
 
 class Start(Waiting, SizedShowOne):
@@ -34,7 +34,23 @@ class Start(Waiting, SizedShowOne):
         )
         if parsed_args.wait and not is_terminal(operation):
             operation = self.wait_for(self.protector, operation)
+            self._say_next(operation)
         return _shown(operation)
+
+    def _say_next(self, operation: Operation) -> None:
+        """Say how what the operation made or left is removed."""
+        if is_awaiting_cleanup(operation):
+            self.say(
+                "The test VMs are up. When you have looked at them: openstack dr test-cleanup "
+                f"{operation['protection_group']} --test-operation-id {operation['id']}"
+            )
+        elif operation.get("leftovers"):
+            count = operation["leftovers"]
+            self.say(
+                f"{count} {'resource is' if count == 1 else 'resources are'} left behind; to "
+                f"remove {'it' if count == 1 else 'them'}: openstack dr operation cleanup "
+                f"{operation['id']}"
+            )
 
 
 class Failover(Start):
@@ -70,14 +86,21 @@ class Failback(Start):
 
 
 class TestFailover(Start):
-    """Start copies of a protection group's VMs on its other site; production is not touched."""
+    """Start copies of a protection group's VMs on its other site; production is not touched.
+
+    They stay up, and the operation stays in status running, until test-cleanup removes them.
+    """
 
     __test__ = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        arguments.add_mappings(parser, "For this operation, over the stored mapping.")
+        arguments.add_mappings(
+            parser,
+            "For this test, over the stored mapping; test VMs belong on a network that is cut off "
+            "from production.",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -86,7 +109,7 @@ class TestFailover(Start):
 
 
 class TestCleanup(Start):
-    """Remove what a test failover made."""
+    """Remove the VMs and volumes that a test failover made on the other site, and end the test."""
 
     __test__ = False
 

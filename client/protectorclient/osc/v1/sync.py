@@ -7,10 +7,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from cliff.formatters import table
-
 from protectorclient.osc import arguments, columns
-from protectorclient.osc.commands import Shown, ShowOne
+from protectorclient.osc.commands import Shown, ShowOne, is_for_people
 from protectorclient.v1.records import Record
 
 
@@ -41,7 +39,7 @@ class SyncStatus(ShowOne):
         self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
     ) -> int:
         """Print lines for people, and the formatter's form for scripts."""
-        if isinstance(self.formatter, table.TableFormatter) and not parsed_args.columns:
+        if is_for_people(self, parsed_args):
             self.app.stdout.write("\n".join(_lines(self._found)) + "\n")
             return 0
         return int(super().produce_output(parsed_args, column_names, data) or 0)

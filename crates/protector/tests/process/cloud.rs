@@ -20,6 +20,12 @@ pub struct Call {
     pub path: String,
     pub status: u64,
     pub action: Option<String>,
+    /// Seconds since the cloud started.
+    pub at: f64,
+    /// Name of the caller.
+    pub user: Option<String>,
+    /// Project of the caller's token, 32 digits.
+    pub project: Option<String>,
 }
 
 impl Call {
@@ -112,6 +118,38 @@ impl Cloud {
         ask(Method::PATCH, format!("{users}/{id}"), Some(body)).await;
     }
 
+    /// Takes one of its services away: `keystone`, `nova-api`, `cinder-api` …
+    pub async fn take_away(&self, service: &str) {
+        self.admin(Method::PUT, &format!("away/{service}"), None)
+            .await;
+    }
+
+    /// Names of a user's roles in a project, as an administrator sees them.
+    pub async fn roles(&self, user: &str, project: &str) -> Vec<String> {
+        let (token, _) = self
+            .http
+            .token(&self.keystone(), "admin", "admin", "admin")
+            .await;
+        let get = async |path: String| {
+            let url = format!("{}/{path}", self.keystone());
+            let answer = self
+                .http
+                .ask(Method::GET, &url, Some(&token), None, Memory::Forgotten);
+            answer.await.good()
+        };
+        let users = get(format!("users?name={user}")).await;
+        let id = word(&users["users"][0]["id"]);
+        let found = get(format!(
+            "role_assignments?user.id={id}&scope.project.id={project}&include_names=true"
+        ))
+        .await;
+        let assignments = found["role_assignments"].as_array().unwrap();
+        assignments
+            .iter()
+            .map(|assignment| word(&assignment["role"]["name"]))
+            .collect()
+    }
+
     async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let url = format!("{}/_admin/clouds/{}/{path}", self.base, self.name);
         self.http
@@ -155,6 +193,9 @@ impl Cloud {
                 path: word(&call["path"]),
                 status: call["status"].as_u64().unwrap_or_default(),
                 action: call["action"].as_str().map(str::to_owned),
+                at: call["at"].as_f64().unwrap_or_default(),
+                user: call["user"].as_str().map(str::to_owned),
+                project: call["project"].as_str().map(str::to_owned),
             })
             .collect()
     }
@@ -243,6 +284,21 @@ impl Session {
             (self.server_status(&id).await == "ACTIVE").then_some(())
         })
         .await;
+        id
+    }
+
+    /// A network with a subnet; its id.
+    pub async fn make_network(&self, name: &str, cidr: &str) -> String {
+        let body = json!({"network": {"name": name}});
+        let made = self
+            .ask(Method::POST, "network", "/v2.0/networks", Some(body))
+            .await;
+        let id = word(&made.good()["network"]["id"]);
+        let body = json!({"subnet": {"network_id": id, "cidr": cidr, "ip_version": 4}});
+        let made = self
+            .ask(Method::POST, "network", "/v2.0/subnets", Some(body))
+            .await;
+        made.good();
         id
     }
 

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::{
     cloud::{Cloud, word},
     http::{Http, Memory},
+    openstack_command::Shell,
     ports::free_port,
     program::{API, ENGINE, MANAGE, Program, SIMCLOUD, run_to_end, said},
     waiting::until,
@@ -48,6 +49,7 @@ pub struct Site {
     api_url: String,
     api: Option<Program>,
     engine: Option<Program>,
+    api_log: PathBuf,
     engine_log: PathBuf,
 }
 
@@ -58,6 +60,7 @@ pub struct House {
     pub http: Http,
     pub secrets: Secrets,
     pub logs: PathBuf,
+    pub shell: Shell,
     simcloud: Program,
     dir: TempDir,
 }
@@ -67,6 +70,8 @@ pub struct House {
 pub struct Wishes {
     /// Log at DEBUG.
     pub debug: bool,
+    /// Lines of `[engine]`, on both sites.
+    pub engine: &'static str,
 }
 
 impl House {
@@ -123,16 +128,19 @@ impl House {
                 api_url: format!("http://127.0.0.1:{}", api_ports[place]),
                 api: None,
                 engine: None,
+                api_log: logs.join(format!("api-{name}.log")),
                 engine_log: logs.join(format!("engine-{name}.log")),
             }
         };
         let (a, b) = (site(0, "a"), site(1, "b"));
+        let shell = Shell::for_clouds(&[&a.cloud, &b.cloud], &secrets.tenant_password, dir.path());
         let mut house = Self {
             a,
             b,
             http,
             secrets,
             logs,
+            shell,
             simcloud,
             dir,
         };
@@ -158,14 +166,22 @@ impl House {
             fs::write(&site.configuration, text).unwrap();
             manage(&site.configuration, &["keys", "setup"]).await;
             manage(&site.configuration, &["db", "sync"]).await;
-            let log = self.logs.join(format!("api-{}.log", site.cloud.name));
-            site.api = Some(Program::start(API, &site.arguments(), &log));
+            site.start_api();
             site.start_engine();
         }
         for site in [&self.a, &self.b] {
-            answers(&self.http, &format!("{}/healthcheck", site.api_url)).await;
+            site.must_answer(&self.http).await;
         }
         self.register().await;
+    }
+
+    /// Stops the services of site-a in order and starts them again, as after a change of their configuration.
+    pub async fn restart_a(&mut self) {
+        assert!(self.a.terminate_api().await.success());
+        assert!(self.a.terminate_engine().await.success());
+        self.a.start_api();
+        self.a.start_engine();
+        self.a.must_answer(&self.http).await;
     }
 
     /// What the administrators of both clouds do once.
@@ -249,6 +265,15 @@ impl Site {
         ]
     }
 
+    pub fn start_api(&mut self) {
+        assert!(self.api.is_none(), "an API runs");
+        self.api = Some(Program::start(API, &self.arguments(), &self.api_log));
+    }
+
+    pub async fn must_answer(&self, http: &Http) {
+        answers(http, &format!("{}/healthcheck", self.api_url)).await;
+    }
+
     pub fn start_engine(&mut self) {
         assert!(self.engine.is_none(), "an engine runs");
         let engine = Program::start(ENGINE, &self.arguments(), &self.engine_log);
@@ -291,7 +316,7 @@ fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wi
     format!(
         "[DEFAULT]\nsite_name = {name}\nstate_path = {state}\ndebug = {debug}\n\
          [api]\nbind_host = 127.0.0.1\nbind_port = {port}\n\
-         [engine]\npoll_interval_seconds = 0.05\nstatus_poll_seconds = 0.05\nhealth_check_seconds = 0\n\
+         [engine]\npoll_interval_seconds = 0.05\nstatus_poll_seconds = 0.05\nhealth_check_seconds = 0\n{engine}\n\
          [openstack]\nmax_retries = 1\n\
          [keystone_authtoken]\nauth_url = {keystone}\nusername = protector\npassword = {password}\n\
          project_name = service\ninterface = public\n\
@@ -300,6 +325,7 @@ fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wi
          [storage]\ndriver = MockStorageDriver\nmock_catalogue = {root}/mock_storage/catalogue.sqlite\n\
          mock_arrays = array-a:{root}/array-a, array-b:{root}/array-b\n",
         debug = wishes.debug,
+        engine = wishes.engine,
     )
 }
 

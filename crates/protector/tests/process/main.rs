@@ -1,5 +1,5 @@
 //! Whole houses: two simulated clouds and a protector on each, as processes that are killed, stopped, misconfigured and
-//! lied to; looked at through their APIs only.
+//! lied to; looked at through their APIs only, or with the `openstack` command as their tenant does.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,12 +11,14 @@
 
 mod cleanup;
 mod cloud;
+mod contract;
 mod crashes;
 mod failback;
 mod failovers;
 mod failures;
 mod house;
 mod http;
+mod openstack_command;
 mod ports;
 mod program;
 mod secrets;

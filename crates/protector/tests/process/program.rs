@@ -23,19 +23,25 @@ pub struct Program {
 impl Program {
     /// Starts `binary`; what it says is appended to `log`.
     pub fn start(binary: &str, arguments: &[String], log: &Path) -> Self {
+        let mut command = Command::new(binary);
+        command.args(arguments);
+        Self::spawn(command, log)
+    }
+
+    /// Starts `command`; what it says is appended to `log`.
+    pub fn spawn(mut command: Command, log: &Path) -> Self {
         let out = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
             .unwrap();
-        let child = Command::new(binary)
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .spawn()
-            .unwrap_or_else(|error| panic!("{binary}: {error}"));
-        let name = PathBuf::from(binary);
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let name = PathBuf::from(command.get_program());
         Self {
             child,
             name: name.file_name().unwrap().to_string_lossy().into_owned(),
@@ -49,10 +55,19 @@ impl Program {
     }
 
     /// SIGTERM, and its end waited for.
-    pub async fn terminate(mut self) -> ExitStatus {
+    pub async fn terminate(self) -> ExitStatus {
+        self.signal("-TERM").await
+    }
+
+    /// SIGINT, as Ctrl-C sends it, and its end waited for.
+    pub async fn interrupt(self) -> ExitStatus {
+        self.signal("-INT").await
+    }
+
+    async fn signal(mut self, signal: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(told.success(), "kill -TERM {pid}");
+        let told = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(told.success(), "kill {signal} {pid}");
         let what = format!("{} to stop", self.name);
         until(&what, Duration::from_secs(30), async || {
             self.child.try_wait().unwrap()
@@ -78,18 +93,24 @@ impl Drop for Program {
 
 /// Runs `binary` to its end, which it must reach by itself within `patience`.
 pub async fn run_to_end(binary: &str, arguments: &[&str], patience: Duration) -> Output {
-    let mut child = Command::new(binary)
-        .args(arguments)
+    let mut command = Command::new(binary);
+    command.args(arguments);
+    run_command(command, patience).await
+}
+
+/// Runs `command` to its end, which it must reach by itself within `patience`.
+pub async fn run_command(mut command: Command, patience: Duration) -> Output {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{binary}: {error}"));
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let deadline = std::time::Instant::now() + patience;
     while child.try_wait().unwrap().is_none() {
         if std::time::Instant::now() > deadline {
             let _ = child.kill();
-            panic!("{binary} {arguments:?} still runs after {patience:?}");
+            panic!("{command:?} still runs after {patience:?}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -15,7 +15,11 @@ const TOKEN: &str = "gAAAAA";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_appears_in_logs_or_answers() {
-    let mut house = House::with(Wishes { debug: true }).await;
+    let mut house = House::with(Wishes {
+        debug: true,
+        ..Wishes::default()
+    })
+    .await;
     use_everything(&house).await;
     // What a service says at its end counts too, and SQLite writes its log back.
     assert!(house.a.terminate_engine().await.success());

@@ -18,7 +18,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A configuration of a site whose cloud is not there.
-fn site_without_cloud(dir: &Path, more: &str) -> PathBuf {
+pub fn site_without_cloud(dir: &Path, more: &str) -> PathBuf {
     let state = dir.display();
     let text = format!(
         "[DEFAULT]\nsite_name = site-a\nstate_path = {state}\n\n\
@@ -36,7 +36,7 @@ fn site_without_cloud(dir: &Path, more: &str) -> PathBuf {
     path
 }
 
-async fn refusal(program: &str, configuration: &Path) -> String {
+pub async fn refusal(program: &str, configuration: &Path) -> String {
     let file = configuration.display().to_string();
     let output = run_to_end(program, &["--config-file", &file], PATIENCE).await;
     let text = said(&output);

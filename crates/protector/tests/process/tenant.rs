@@ -62,11 +62,16 @@ impl<'h> Tenant<'h> {
     /// A running server on site-a with a boot and a data volume that somebody wrote to.
     pub async fn make_server(&self, name: &str) -> Server {
         let (boot, data) = (format!("{name}-boot"), format!("{name}-data"));
-        let (boot, data) = tokio::join!(
-            self.at_a.make_volume(&boot, true),
-            self.at_a.make_volume(&data, false)
-        );
-        let volumes = vec![boot, data];
+        self.make_server_of(name, &[&boot, &data]).await
+    }
+
+    /// A running server on site-a with volumes of these names that somebody wrote to; it boots from the first.
+    pub async fn make_server_of(&self, name: &str, volumes: &[&str]) -> Server {
+        let mut made = Vec::new();
+        for (place, volume) in volumes.iter().enumerate() {
+            made.push(self.at_a.make_volume(volume, place == 0).await);
+        }
+        let volumes = made;
         for volume in &volumes {
             scribble(
                 &self.house.a.cloud.file_of(volume),
@@ -84,6 +89,7 @@ impl<'h> Tenant<'h> {
         self.protect(name, vec![one, other]).await
     }
 
+    /// A group of `servers`, replicated.
     pub async fn protect(&self, name: &str, servers: Vec<Server>) -> Group {
         let networks = json!({self.at_a.network().await: self.at_b.network().await});
         let group = json!({"protection_group": {"name": name, "primary_site": "site-a",
@@ -165,7 +171,12 @@ impl<'h> Tenant<'h> {
 
     /// The operation, once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
-        until(&format!("{id} to end"), PATIENCE, async || {
+        self.ended_within(id, PATIENCE).await
+    }
+
+    /// The operation, once it has ended, which may take this long.
+    pub async fn ended_within(&self, id: &str, patience: Duration) -> Value {
+        until(&format!("{id} to end"), patience, async || {
             Some(self.operation(id).await).filter(has_ended)
         })
         .await

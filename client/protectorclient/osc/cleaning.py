@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands that clean up share: the live report, and its form for scripts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TextIO
+
+from osc_lib import exceptions
+
+from protectorclient.osc import columns
+from protectorclient.osc.cleanup_report import CleanupReport, Outcome
+from protectorclient.osc.clouds import Cloud
+from protectorclient.osc.commands import Listed, Lister, is_for_people
+from protectorclient.osc.waiting import Waiting, watched
+from protectorclient.v1.records import Operation
+
+_FIELDS = {
+    "Operation": "operation",
+    "Step": "step",
+    "Type": "resource_type",
+    "ID": "resource_id",
+    "Site": "site",
+    "Result": "result",
+    "Error": "error",
+}
+
+
+class Job(NamedTuple):
+    """The cleanup of one operation; with ``resources``, of these leftovers only."""
+
+    cloud: Cloud
+    operation: str
+    group: str
+    resources: list[str] | None = None
+
+
+class Cleaning(Waiting, Lister):
+    """A command that cleans up.
+
+    It prints what happens as it happens. With ``-f json`` and the like that goes to stderr, and
+    stdout gets what came of each resource.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._outcomes: list[Outcome] = []
+        self.people = True
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """Do what the command is for, and return what scripts get."""
+        self.people = is_for_people(self, parsed_args)
+        return self.act(parsed_args)
+
+    def act(self, parsed_args: argparse.Namespace) -> Listed:
+        """Do what the command is for."""
+        raise NotImplementedError
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print for scripts; people have had their lines."""
+        if self.people:
+            return 0
+        return int(super().produce_output(parsed_args, column_names, data) or 0)
+
+    @property
+    def report_stream(self) -> TextIO:
+        """Where lines for people go."""
+        stream: TextIO = self.app.stdout if self.people else self.app.stderr
+        return stream
+
+    def tell(self, text: str) -> None:
+        """Print a line for people."""
+        self.report_stream.write(text + "\n")
+        self.report_stream.flush()
+
+    def outcomes(self) -> Listed:
+        """Return what came of each resource."""
+        return columns.rows([outcome._asdict() for outcome in self._outcomes], _FIELDS)
+
+    def clean_each(self, jobs: Iterable[Job]) -> bool:
+        """Clean up after each operation, one that is refused stops no other; whether any was."""
+        found = False
+        for job in jobs:
+            try:
+                found = self.clean(job) or found
+            except (exceptions.ClientException, exceptions.CommandError) as error:
+                found = True
+                self.exit_code = 1
+                self.say(f"Operation {job.operation} was not cleaned up: {error}")
+        return found
+
+    def clean(self, job: Job) -> bool:
+        """Clean up after one operation; False when nothing is left of it."""
+        operations = job.cloud.protector.operations
+        try:
+            child, plan = operations.cleanup(job.operation, job.resources)
+        except exceptions.Conflict as error:
+            raise with_advice(error, job.operation, job.group) from error
+        if child is None:
+            return False
+        self.under_way = child["id"]
+        report = CleanupReport(self.report_stream, job.operation, plan)
+        try:
+            for seen in watched(job.cloud.protector, child["id"], detail=True):
+                child = seen
+                report.update(seen)
+        except BaseException:
+            report.break_off()
+            raise
+        self.under_way = None
+        report.close()
+        self._outcomes += report.outcomes
+        self._judge(job.operation, child, report)
+        return True
+
+    def _judge(self, operation: str, child: Operation, report: CleanupReport) -> None:
+        if child["status"] == "failed" and child.get("error"):
+            self.say(f"Cleanup operation {child['id']} failed: {child['error']}")
+        if report.left or child["status"] == "failed":
+            self.exit_code = 1
+            self.say(
+                f"Something is left: openstack dr operation show {operation} lists it; "
+                "the cleanup can be repeated."
+            )
+
+
+def with_advice(error: exceptions.Conflict, operation: str, group: str) -> exceptions.CommandError:
+    """Add to a refusal what the user does next; texts that name it themselves stay as they are."""
+    text = str(error)
+    if "metadata sync required" in text:
+        text += (
+            "\nOnce the other site is back:"
+            f"\n  openstack protector protection-group sync-status {group}"
+            f"\n  openstack protector protection-group sync-force {group}"
+            f"\n  openstack dr operation cleanup {operation}"
+        )
+    elif "Operation not in completed state" in text:
+        text += f"\nWatch it with: openstack dr operation show {operation}"
+    return exceptions.CommandError(text)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``dr operation cleanup --dry-run`` prints."""
+
+from __future__ import annotations
+
+from protectorclient.osc import columns
+from protectorclient.osc.cleanup_report import KEPT
+from protectorclient.osc.commands import Listed
+from protectorclient.osc.terminal import one_line
+from protectorclient.v1.records import CleanupPlan, Leftover, Record
+
+_FIELDS = {
+    "Operation": "operation",
+    "Step": "step",
+    "Type": "resource_type",
+    "ID": "resource_id",
+    "Name": "name",
+    "Size": "size_gib",
+    "Site": "site",
+    "Project": "project_id",
+    "Reason": "reason",
+    "Error": "error",
+    "Since": "since",
+    "Command": "command",
+}
+
+_REASONS = {
+    "failed": "its deletion failed",
+    "not_taken_back": "the failed operation could not take it back",
+}
+
+BY_HAND = (
+    "A command by hand is not guarded: look first that nothing uses the resource, with "
+    "'openstack server show' or 'openstack volume show'."
+)
+
+
+def rows(plans: dict[str, CleanupPlan]) -> Listed:
+    """Headings and rows for scripts: a row for each leftover of each operation."""
+    entries: list[Record] = [
+        {"operation": operation, **entry}
+        for operation, plan in plans.items()
+        for entry in plan["leftovers"]
+    ]
+    return columns.rows(entries, _FIELDS)
+
+
+def lines(operation: str, plan: CleanupPlan) -> list[str]:
+    """Write the plan of one operation for people."""
+    count = len(plan["leftovers"])
+    text = [
+        f"Plan of the cleanup of operation {operation}: "
+        f"{count} {'resource' if count == 1 else 'resources'}. Nothing was changed."
+    ]
+    if plan["skipped"]:
+        text.append(f"Skipping already-cleaned resources ({plan['skipped']} skipped)")
+    for entry in plan["leftovers"]:
+        text += _entry(entry)
+    return [*text, f"To clean up: openstack dr operation cleanup {operation}"]
+
+
+def _entry(entry: Leftover) -> list[str]:
+    return [
+        one_line(entry["step"]),
+        f"  {one_line(_what(entry))}",
+        f"  why it is left: {one_line(_why(entry))}",
+        f"  by hand: {one_line(entry['command'])}",
+    ]
+
+
+def _what(entry: Leftover) -> str:
+    identity = f" {entry['resource_id']}" if entry["resource_id"] else ""
+    named = f" ({entry['name']})" if entry["name"] and entry["name"] != entry["resource_id"] else ""
+    size = "" if entry["size_gib"] is None else f", {entry['size_gib']} GiB"
+    kind = entry["resource_type"] or "step"
+    return f"{kind}{identity}{named}{size} on {entry['site']}, project {entry['project_id']}"
+
+
+def _why(entry: Leftover) -> str:
+    error = entry["error"] or ""
+    since = f" on {entry['since']}" if entry["since"] else ""
+    if entry["reason"] == "retained":
+        return f"{error or 'retained by configuration'}{since}"
+    code = f" [{entry['error_code']}]" if entry["error_code"] else ""
+    if error.startswith(KEPT):
+        return f"it was kept{since}: {error[len(KEPT) :]}{code}"
+    reason = _REASONS.get(entry["reason"], entry["reason"])
+    return f"{reason}{since}{f': {error}' if error else ''}{code}"

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The orphans that the protectors of both clouds know of, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from osc_lib import exceptions
+
+from protectorclient.osc.clouds import Cloud, Clouds
+from protectorclient.v1 import faults
+from protectorclient.v1.orphans import Listing
+from protectorclient.v1.records import Orphan, OrphanSite
+
+
+@dataclass
+class Orphanage:
+    """Orphans, each with the cloud whose protector is to be asked to delete it."""
+
+    orphans: list[tuple[Cloud, Orphan]] = field(default_factory=list)
+    sites: list[OrphanSite] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    """Why the list may lack something."""
+
+    def named(self, identity: str) -> list[tuple[Cloud, Orphan]]:
+        """Those with this id; more than one where sites use an id twice."""
+        return [entry for entry in self.orphans if entry[1]["resource_id"] == identity]
+
+
+def gather(
+    clouds: Clouds, *, site: str | None = None, protection_group: str | None = None
+) -> Orphanage:
+    """Ask the protectors of all clouds: each knows only the operations that were started there.
+
+    One that is not there, or does not know the group or site, leaves a gap; none is an error.
+    """
+    gaps: list[str] = []
+    listings: list[tuple[Cloud, Listing]] = []
+    problems: list[exceptions.NotFound | faults.Unreachable] = []
+    for cloud in clouds.all():
+        try:
+            listing = cloud.protector.orphans.list(site=site, protection_group=protection_group)
+        except faults.Unreachable as error:
+            problems.append(error)
+            gaps.append(f"{error} What operations that were started there left may be missing.")
+        except exceptions.NotFound as error:
+            problems.append(error)
+        else:
+            listings.append((cloud, listing))
+    if not listings:
+        raise problems[0]
+    sites = _sites(listings)
+    gaps += [
+        f"Site {entry['site']} could not be looked at: {entry['error'] or 'no reason was given'}. "
+        "What is listed there is from records."
+        for entry in sites
+        if entry["status"] != "OK"
+    ]
+    return Orphanage(_merged(listings), sites, gaps)
+
+
+def _merged(listings: list[tuple[Cloud, Listing]]) -> list[tuple[Cloud, Orphan]]:
+    """Each resource once: the account of the protector that may delete it, or that saw it."""
+    found: dict[tuple[str, str], tuple[Cloud, Orphan]] = {}
+    for cloud, listing in listings:
+        for orphan in listing.orphans:
+            key = (orphan["site"], orphan["resource_id"])
+            if key not in found or _weight(orphan) > _weight(found[key][1]):
+                found[key] = (cloud, orphan)
+    return list(found.values())
+
+
+def _weight(orphan: Orphan) -> tuple[bool, bool, bool]:
+    return (
+        orphan["deletable"],
+        orphan.get("seen") != "unknown",
+        orphan.get("operation_id") is not None,
+    )
+
+
+def _sites(listings: list[tuple[Cloud, Listing]]) -> list[OrphanSite]:
+    """Each site once: as a protector that reached it saw it."""
+    found: dict[str, OrphanSite] = {}
+    for _, listing in listings:
+        for site in listing.sites:
+            known = found.get(site["site"])
+            if known is None or (known["status"] != "OK" and site["status"] == "OK"):
+                found[site["site"]] = site
+    return list(found.values())
