@@ -14,7 +14,7 @@ import seed
 from cloud import Cloud
 
 from . import kept, outages, test_failover
-from .scene import NETWORK, SOURCE, TARGET, Scene
+from .scene import SOURCE, TARGET, Scene
 from .turns import Turns
 
 CASES = {case.__name__.replace("_", "-"): case for case in (*kept.CASES, *test_failover.CASES, *outages.CASES)}
@@ -23,10 +23,10 @@ CASES = {case.__name__.replace("_", "-"): case for case in (*kept.CASES, *test_f
 class Run:
     """One case in a thread of its own."""
 
-    def __init__(self, name, number, turns, folder):
+    def __init__(self, name, turns, folder):
         self.name, self.story, self.turns = name, CASES[name], turns
-        self.scene = Scene(name, number, folder)
-        self.scene.alone = turns.alone
+        self.scene = Scene(name, folder, turns.alone)
+        turns.begin()
         self.problem = None
         self.seconds = 0
         self.thread = threading.Thread(target=self._run, name=name)
@@ -66,9 +66,8 @@ def main():
         return 0
     networks()
     turns = Turns()
-    runs = [Run(name, number, turns, os.path.join(os.environ["E2E_DIR"], "log")) for number, name in enumerate(names)]
-    for run in runs:
-        turns.begin()
+    folder = os.path.join(os.environ["E2E_DIR"], "log")
+    runs = [Run(name, turns, folder) for name in names]
     for run in runs:
         run.thread.start()
     for run in runs:

@@ -76,7 +76,7 @@ def compute_api_down(scene):
     with scene.alone():
         with mended_afterwards(scene), scene.failover(vm):
             scene.testbed("ctl.sh", "kill", SOURCE, "nova-api")
-        scene.record().left(*vm.steps).says(vm.data.step, "server was not deleted")
+        scene.record().left(*vm.steps).says(vm.step, "Nova cannot be reached").says(vm.data.step, "Nova cannot be reached")
         scene.server_stays(vm, "SHUTOFF")
         scene.stays(*vm.volumes, status="in-use")
         scene.note("server and volumes are entries in the record, the failover stands")

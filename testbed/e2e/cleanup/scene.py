@@ -103,8 +103,10 @@ def digest(site, volume, marks):
 class Scene:
     """One case: a tenant's protection group of one server with two volumes, and what happens to it."""
 
-    def __init__(self, name, number, folder):
-        self.name, self.number = name, number
+    def __init__(self, name, folder, alone):
+        self.name = name
+        # A context in which no other case uses the clouds.
+        self.alone = alone
         self.group = "pg-" + name
         self.operation = None
         self.log = os.path.join(folder, f"case-{name}.log")
