@@ -60,6 +60,10 @@ test: tools test-services test-client ## All tests
 test-services: tools
 	$(CARGO) nextest run --workspace --locked
 
+.PHONY: guards
+guards: prerequisites ## Take each guard of the deletions out in turn and show the test that notices
+	$(PYTHON) scripts/guards.py
+
 .PHONY: lint-client
 lint-client: $(VENV)/.installed ## Lint and type-check the client
 	cd client && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy protectorclient
