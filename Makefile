@@ -64,6 +64,10 @@ test-services: tools
 soak: tools ## The long tests: many pairs of faults, 500 VMs with 2,000 volumes on a bad day, a large operation in the database
 	$(CARGO) nextest run --workspace --locked --run-ignored only --success-output final -E 'test(/^soak_/)'
 
+.PHONY: guards
+guards: prerequisites ## Take each guard of the deletions out in turn and show the test that notices
+	$(PYTHON) scripts/guards.py
+
 .PHONY: lint-client
 lint-client: $(VENV)/.installed ## Lint and type-check the client
 	cd client && .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy protectorclient
