@@ -37,6 +37,7 @@ SERVER = "guard::source_server::tests::"
 TWIN = "guard::twin::tests::"
 HOST = "guard::host::tests::"
 SCOPE = "guard::scope::tests::"
+TEST = "guard::test_copy::tests::"
 
 # Guard -> the tests of protector-core that must fail without it.
 TABLE: dict[str, list[str]] = {
@@ -45,6 +46,7 @@ TABLE: dict[str, list[str]] = {
         SERVER + "a_server_of_another_project_is_kept",
         VOLUME + "a_volume_of_another_project_is_kept",
     ],
+    "protected_again": ["guard::ownership::tests::what_a_group_protects_again_is_kept"],
     "must_stay_stopped": ["guard::restart::tests::a_server_whose_copy_may_run_stays_stopped"],
     "absence_proves_nothing": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
     "token_is_for_another_project": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
@@ -91,6 +93,17 @@ TABLE: dict[str, list[str]] = {
         TWIN + "the_same_object_on_both_sites_is_unmanaged",
         VOLUME + "the_same_object_on_both_sites_is_unmanaged",
     ],
+    "is_an_original": [TEST + "nothing_on_the_source_goes"],
+    "not_marked_as_this_copy": [TEST + "what_the_test_did_not_make_is_kept"],
+    "attached_to_another_server": [
+        TEST + "a_volume_on_somebodys_server_is_kept_and_one_on_its_own_is_waited_for"
+    ],
+    "in_a_volume_group": [TEST + "a_volume_with_snapshots_in_a_group_or_in_migration_is_kept"],
+    "still_attached": [
+        TEST + "a_volume_on_somebodys_server_is_kept_and_one_on_its_own_is_waited_for"
+    ],
+    "server_in_an_unknown_status": [TEST + "an_unknown_status_is_kept"],
+    "volume_in_an_unknown_status": [TEST + "an_unknown_status_is_kept"],
 }
 
 
