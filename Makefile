@@ -57,7 +57,7 @@ check: tools ## Format, lints, dependency and licence rules, crate boundaries
 test: tools test-services test-client ## All tests
 
 .PHONY: test-services
-test-services: tools
+test-services: tools $(VENV)/.installed
 	$(CARGO) nextest run --workspace --locked
 
 .PHONY: soak
