@@ -57,12 +57,16 @@ check: tools ## Format, lints, dependency and licence rules, crate boundaries
 test: tools test-services test-client ## All tests
 
 .PHONY: test-services
-test-services: tools
+test-services: tools $(VENV)/.installed
 	$(CARGO) nextest run --workspace --locked
 
 .PHONY: soak
 soak: tools ## The long tests: many pairs of faults, 500 VMs with 2,000 volumes on a bad day, a large operation in the database
 	$(CARGO) nextest run --workspace --locked --run-ignored only --success-output final -E 'test(/^soak_/)'
+
+.PHONY: guards
+guards: prerequisites ## Take each guard of the deletions out in turn and show the test that notices
+	$(PYTHON) scripts/guards.py
 
 .PHONY: lint-client
 lint-client: $(VENV)/.installed ## Lint and type-check the client

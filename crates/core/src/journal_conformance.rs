@@ -84,6 +84,7 @@ macro_rules! journal_conformance {
             a_parents_line_is_settled,
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
             a_failed_operation_stays_failed,
+            a_parent_knows_what_its_cleanup_learnt,
         );
     };
     (@cases $bed:path; $($case:ident,)*) => {
@@ -443,6 +444,36 @@ pub async fn only_a_group_in_error_is_mended(bed: &impl TestBed) {
         group_id: GroupId::new("gone"),
     };
     write(bed, &claim, at(3), effect(gone)).await;
+}
+
+/// What a cleanup learns of what became what, its parent's next cleanup must know too.
+pub async fn a_parent_knows_what_its_cleanup_learnt(bed: &impl TestBed) {
+    let mut parent = operation(1);
+    parent.map.insert(MapKind::Volume, "vol-4", "vol-5");
+    bed.insert(parent).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    settle(bed, &claim, OperationState::Completed).await;
+    let mut child = operation(2);
+    child.operation.kind = OperationKind::Cleanup;
+    child.operation.parent_id = Some(id(1));
+    bed.insert(child).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let entry = Entry {
+        effects: vec![
+            mapped("vol-1", "vol-2"),
+            Effect::Unmapped {
+                kind: MapKind::Volume,
+                source: "vol-4".to_owned(),
+            },
+        ],
+        ..Entry::default()
+    };
+    write(bed, &claim, at(2), entry).await;
+    for holder in [id(1), id(2)] {
+        let map = bed.operation(&holder).await.map;
+        assert_eq!(map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
+        assert_eq!(map.target(MapKind::Volume, "vol-4"), None);
+    }
 }
 
 /// A cleanup settles the line that its parent left, and no other.

@@ -241,7 +241,9 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
             kind,
             source,
             target,
-        } => with_map(tables, id, |map| map.insert(kind, source, target)),
+        } => with_map(tables, id, |map| {
+            map.insert(kind, source.clone(), target.clone());
+        }),
         Effect::Unmapped { kind, source } => with_map(tables, id, |map| map.remove(kind, &source)),
         Effect::GroupStatus { group_id, status } => {
             with_group(tables, &group_id, now, |group, _| group.status = status);
@@ -296,8 +298,14 @@ fn complete(tables: &mut Tables, id: &OperationId, now: DateTime<Utc>) {
     }
 }
 
-fn with_map(tables: &mut Tables, id: &OperationId, change: impl FnOnce(&mut ResourceMap)) {
-    if let Some(row) = tables.operations.get_mut(id) {
+/// Changes the map of an operation, and that of the one whose leftovers it removes: the next cleanup begins with it.
+fn with_map(tables: &mut Tables, id: &OperationId, change: impl Fn(&mut ResourceMap)) {
+    let Some(row) = tables.operations.get_mut(id) else {
+        return;
+    };
+    change(&mut row.record.map);
+    let parent = row.record.operation.parent_id.clone();
+    if let Some(row) = parent.and_then(|parent| tables.operations.get_mut(&parent)) {
         change(&mut row.record.map);
     }
 }

@@ -59,7 +59,7 @@ async fn copies_that_a_tenant_relies_on_outlive_the_test_cleanup_and_go_when_the
         assert!(volume.1.contains("its server was not deleted"), "{kept:?}");
     }
     assert!(snapped.0.starts_with("delete_test_volume:"), "{kept:?}");
-    assert!(snapped.1.contains("it has snapshots ("), "{kept:?}");
+    assert!(snapped.1.contains("it has 1 snapshot ("), "{kept:?}");
     assert_eq!(outcome.record.operation.state, OperationState::Completed);
     assert_eq!(check(&outcome), Vec::<String>::new());
     let left = protector_core::operation::steps_failed(&outcome.test_cleanup.unwrap().steps);

@@ -319,8 +319,18 @@ async fn apply(
             kind,
             source,
             target,
-        } => map(tx, operation, *kind, source, target).await,
-        Effect::Unmapped { kind, source } => unmap(tx, operation, *kind, source).await,
+        } => {
+            for holder in with_its_parent(tx, operation).await? {
+                map(tx, &holder, *kind, source, target).await?;
+            }
+            Ok(())
+        }
+        Effect::Unmapped { kind, source } => {
+            for holder in with_its_parent(tx, operation).await? {
+                unmap(tx, &holder, *kind, source).await?;
+            }
+            Ok(())
+        }
         Effect::GroupStatus { group_id, status } => {
             change_group(tx, group_id, now, status_row(*status)).await
         }
@@ -392,6 +402,21 @@ async fn change_group(
             "the operation's protection group {id} is not on record"
         ))),
     }
+}
+
+/// The operation, and the one whose leftovers it removes: what it learns, the next cleanup must know too.
+async fn with_its_parent(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+) -> Result<Vec<OperationId>, StoreError> {
+    let parent: Option<Option<String>> = Entity::find_by_id(operation.as_str())
+        .select_only()
+        .column(Column::ParentId)
+        .into_tuple()
+        .one(db)
+        .await?;
+    let parent = parent.flatten().map(OperationId::new);
+    Ok(std::iter::once(operation.clone()).chain(parent).collect())
 }
 
 async fn map(

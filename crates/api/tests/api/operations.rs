@@ -145,7 +145,7 @@ async fn cleanup_takes_up_what_failed() {
     assert_eq!(
         again.message(),
         format!(
-            "Operation {id} is being cleaned up by operation {child}, which user user-1 asked for at 2025-11-03T14:00:00Z and which is pending; watch it with 'openstack dr operation show {child}'."
+            "Operation {id} is being cleaned up by operation {child}, which user user-1 asked for at 2025-11-03T14:00:00Z and which is running; watch it with 'openstack dr operation show {child}'."
         )
     );
     settle(&house, &[]).await;

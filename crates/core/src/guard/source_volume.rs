@@ -47,7 +47,7 @@ pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin:
         .or_else(|| offered_to_another_project(seen))
         .or_else(|| being_migrated(seen))
         .or_else(|| has_snapshots(seen))
-        .or_else(|| volume_status_that_is_not_known(seen))
+        .or_else(|| volume_status_that_is_not_known(source, seen))
         .or_else(|| not_yet_detached(source, seen))
         .or_else(|| server_is_gone_but_its_guest_may_run(source))
         .or_else(|| object_is_not_known(source.object, twin))
@@ -109,10 +109,16 @@ pub(super) fn has_snapshots(seen: &SeenVolume) -> Option<Verdict> {
     ))
 }
 
-fn volume_status_that_is_not_known(seen: &SeenVolume) -> Option<Verdict> {
+/// An attachment that a free volume still lists is stale where its server is gone: an operator has reset the volume's
+/// status by hand, as the manual says. The attachment is put right later.
+fn volume_status_that_is_not_known(
+    source: &SourceVolume<'_>,
+    seen: &SeenVolume,
+) -> Option<Verdict> {
+    let server_is_gone = matches!(source.server, OwnServer::Gone { .. });
     match seen.status.as_str() {
         "in-use" | "detaching" => None,
-        "available" if seen.attachments.is_empty() => None,
+        "available" if seen.attachments.is_empty() || server_is_gone => None,
         "available" => keep(
             "kept: it says available but still lists an attachment; see 'openstack volume attachment list', then run cleanup again",
         ),
@@ -260,7 +266,23 @@ mod tests {
     fn an_unknown_status_is_kept() {
         assert!(kept(Some(judge(&volume("glorious"), &twin()))).contains("glorious"));
         assert!(kept(Some(judge(&volume("error_deleting"), &twin()))).contains("--force"));
-        kept(Some(judge(&attached("available", "old"), &twin())));
+        let contradiction = attached("available", "old");
+        let there = OwnServer::There;
+        kept(Some(judge_on(
+            &there,
+            Some(&object("a")),
+            &contradiction,
+            &twin(),
+        )));
+    }
+
+    #[test]
+    fn a_volume_that_was_set_available_by_hand_loses_its_stale_attachment_first() {
+        let cure = judge(&attached("available", "old"), &twin());
+        assert!(matches!(
+            cure,
+            Verdict::First(Cure::DeleteStaleAttachments { .. })
+        ));
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn attached_to_another_server(seen: &SeenVolume, server: Option<&str>) -> Option
 fn in_a_volume_group(seen: &SeenVolume) -> Option<Verdict> {
     let group = seen.group_id.as_ref()?;
     keep(format!(
-        "kept: it is in volume group {group}; take it out with 'openstack volume group unset', then run cleanup again"
+        "kept: it is in volume group {group}; take it out with 'cinder group-update {group} --remove-volumes <volume>', then run cleanup again"
     ))
 }
 

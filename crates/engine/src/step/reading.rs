@@ -4,7 +4,12 @@ use protector_core::{
     guard::{SeenAttachment, SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
-use protector_openstack::{cloud::Cloud, compute::Server, status::VolumeStatus, volume::Volume};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::Server,
+    status::{ServerStatus, VolumeStatus},
+    volume::Volume,
+};
 
 use crate::{
     action::Stop,
@@ -74,6 +79,12 @@ pub(super) async fn seen_volume_with_its_ties(
         transfer: transfer.map(|transfer| transfer.id.to_string()),
         ..seen_volume(volume)
     })
+}
+
+/// Whether Nova is deleting the server. Between the end of that work and the 404 it shows `DELETED` without a task (seen
+/// on Nova 2026.2).
+pub(super) fn is_being_deleted(server: &Server) -> bool {
+    server.status == ServerStatus::Deleted || server.task_state.as_deref() == Some("deleting")
 }
 
 /// Why Nova says that the server is in error.

@@ -193,7 +193,7 @@ impl CloudActions {
             return Ok(gone);
         };
         cx.memo.made = Some(server.id.to_string());
-        if server.task_state.as_deref() == Some("deleting") {
+        if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
         }
         cx.intend_undo().await?;

@@ -162,7 +162,7 @@ impl CloudActions {
         let Some(server) = reading::server(&source, id).await? else {
             return self.source_server_is_gone(cx, &source).await;
         };
-        if server.task_state.as_deref() == Some("deleting") {
+        if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {

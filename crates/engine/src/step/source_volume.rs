@@ -167,7 +167,7 @@ impl CloudActions {
         source.volume().unmanage(id).await.map_err(|error| {
             refused(error, |error| {
                 format!(
-                    "kept: it must not be deleted, since {why}, and Cinder does not let go of it ({error}); an administrator can with 'cinder unmanage {id}'"
+                    "kept: it must not be deleted, since {why}, and Cinder does not let go of it ({error}); an administrator can with 'openstack volume delete --remote {id}'"
                 )
             })
         })?;
@@ -192,7 +192,7 @@ impl CloudActions {
                 .remove_from_group(&VolumeGroupId::new(group.clone()), &volume)
                 .await
                 .map_err(|error| refused(error, |error| format!(
-                    "kept: it is in volume group {group} and could not be taken out ({error}); take it out with 'openstack volume group unset', then run cleanup again"
+                    "kept: it is in volume group {group} and could not be taken out ({error}); take it out with 'cinder group-update {group} --remove-volumes {id}', then run cleanup again"
                 )))?;
             cx.fact(asked);
         }

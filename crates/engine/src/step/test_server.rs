@@ -33,10 +33,7 @@ impl CloudActions {
         let Some(server) = reading::server(&target, &ServerId::new(id)).await? else {
             return test_copy_is_gone(cx, &target, Absent::Server).await;
         };
-        if matches!(
-            server.task_state.as_deref(),
-            Some("deleting" | "soft-deleting")
-        ) {
+        if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {

@@ -87,6 +87,11 @@ pub enum JobEffect {
         /// `fault.message`.
         message: String,
     },
+    /// A deleted server is shown as `DELETED`, without a task, for `seconds` before the 404.
+    ServerDeleteLingers {
+        /// Seconds.
+        seconds: f64,
+    },
     /// The guest ignores the shutdown: it takes `shutdown_timeout` until Nova powers it off.
     StopIgnored,
     /// The stop is lost: `powering-off` for ever.

@@ -15,6 +15,8 @@ pub(crate) enum Job {
     ServerSpawned(Uuid),
     /// A delete is over.
     ServerDeleted(Uuid),
+    /// A deleted server is not shown any more.
+    ServerForgotten(Uuid),
     /// A power change is over.
     ServerStopped(Uuid),
     ServerStarted(Uuid),
@@ -88,6 +90,7 @@ impl SimCloud {
             Job::ServerScheduled(id) => self.server_scheduled(id),
             Job::ServerSpawned(id) => self.server_spawned(id),
             Job::ServerDeleted(id) => self.server_deleted(id),
+            Job::ServerForgotten(id) => self.remove_server(id),
             Job::ServerStopped(id) => self.server_stopped(id),
             Job::ServerStarted(id) | Job::ServerRebooted(id) => self.server_started(id),
             Job::Attached(server, volume) => self.volume_attached(server, volume),

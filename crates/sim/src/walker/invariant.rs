@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use protector_core::{
     group::GroupStatus,
     operation::{MapKind, OperationState, StepState},
-    runbook::{Step, Verb, cleanup::is_left},
+    runbook::{Step, cleanup::is_left},
 };
 
 use super::{
@@ -145,7 +145,7 @@ fn ids(facts: &CloudFacts) -> BTreeSet<&str> {
 fn steps_done(outcome: &Outcome) -> usize {
     let steps = outcome.record.steps.iter();
     steps
-        .filter(|step| step.verb == Verb::Attempt && step.progress.state == StepState::Done)
+        .filter(|step| step.action.deletes() && step.progress.state == StepState::Done)
         .count()
 }
 

@@ -1,7 +1,7 @@
 //! A source server that must not simply go.
 
 use protector_core::operation::MapKind;
-use protector_sim::in_process::lock;
+use protector_sim::{cloud::JobEffect, in_process::lock};
 use serde_json::{Value, json};
 
 use super::bed::{BOOT, Bed, DATA, SERVER};
@@ -84,6 +84,17 @@ async fn a_soft_deleted_server_is_deleted_for_good() {
     assert_eq!(ended.failed(), vec![]);
     assert_eq!(ended.deleted(), [SERVER, BOOT, DATA]);
     assert!(!bed.has_server());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_nova_shows_as_deleted_is_waited_for() {
+    let mut bed = Bed::switched().await;
+    let lingers = JobEffect::ServerDeleteLingers { seconds: 20.0 };
+    bed.job_fault(&bed.server, lingers, None);
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert_eq!(ended.deleted(), [SERVER, BOOT, DATA]);
+    assert_eq!(bed.deletions_of(&bed.server), 1);
 }
 
 #[tokio::test(start_paused = true)]

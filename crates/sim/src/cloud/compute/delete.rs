@@ -93,11 +93,31 @@ impl SimCloud {
         if self.faults.is_away(Component::Neutron) && !server.nics.is_empty() {
             return self.server_fails(id, 500, "ConnectFailure");
         }
-        self.remove_server(id);
+        let lingers = self
+            .faults
+            .for_job(&id.to_string(), &server.name, |effect| match effect {
+                JobEffect::ServerDeleteLingers { seconds } => {
+                    Duration::try_from_secs_f64(*seconds).ok()
+                }
+                _ => None,
+            });
+        match lingers {
+            Some(time) => self.linger(id, time),
+            None => self.remove_server(id),
+        }
+    }
+
+    /// Between the end of the work and the 404 Nova shows the server as deleted.
+    fn linger(&mut self, id: Uuid, time: Duration) {
+        if let Some(server) = self.server_mut(id) {
+            server.state = VmState::Deleted;
+            server.task = None;
+        }
+        self.later(time, Job::ServerForgotten(id));
     }
 
     /// Takes a server away with its ports, and lets its volumes go.
-    fn remove_server(&mut self, id: Uuid) {
+    pub(crate) fn remove_server(&mut self, id: Uuid) {
         let Some(server) = self.compute.servers.remove(id) else {
             return;
         };

@@ -20,6 +20,7 @@ pub(crate) enum VmState {
     Suspended,
     Error,
     SoftDeleted,
+    Deleted,
 }
 
 impl VmState {
@@ -32,6 +33,7 @@ impl VmState {
             Self::Suspended => "suspended",
             Self::Error => "error",
             Self::SoftDeleted => "soft-delete",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -166,6 +168,7 @@ impl Server {
             (VmState::Suspended, _) => "SUSPENDED",
             (VmState::Error, _) => "ERROR",
             (VmState::SoftDeleted, _) => "SOFT_DELETED",
+            (VmState::Deleted, _) => "DELETED",
         }
     }
 

@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Takes one guard at a time out of the code and shows the named test that notices.
+
+Works on a copy of the tree with a target folder of its own (target/guards); the checkout is only read. Fails when a
+removal goes unnoticed, when it does not even build, when the code has a guard that the table below does not name, and
+when the table names one that the code does not have.
+
+A guard is a function below crates/core/src/guard that answers with an objection: `-> Option<Verdict>` or
+`-> Option<String>`. It is taken out by letting it object to nothing. What the engine must do beside asking the guards is
+in EDITS, with the text that is replaced.
+
+usage: scripts/guards.py [NAME…]     only the named ones
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "target" / "guards"
+TREE = WORK / "tree"
+GUARDS = Path("crates/core/src/guard")
+STEPS = Path("crates/engine/src/step")
+
+# Not guards: they make an answer out of a text.
+MAKERS = {"keep", "wait"}
+
+VOLUME = "guard::source_volume::tests::"
+SERVER = "guard::source_server::tests::"
+TWIN = "guard::twin::tests::"
+HOST = "guard::host::tests::"
+SCOPE = "guard::scope::tests::"
+TEST = "guard::test_copy::tests::"
+
+# Guard -> the tests of protector-core that must fail without it.
+TABLE: dict[str, list[str]] = {
+    "owned_by_another_project": [
+        "guard::ownership::tests::what_belongs_to_another_project_is_kept",
+        SERVER + "a_server_of_another_project_is_kept",
+        VOLUME + "a_volume_of_another_project_is_kept",
+    ],
+    "protected_again": ["guard::ownership::tests::what_a_group_protects_again_is_kept"],
+    "must_stay_stopped": ["guard::restart::tests::a_server_whose_copy_may_run_stays_stopped"],
+    "absence_proves_nothing": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
+    "token_is_for_another_project": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
+    "service_does_not_answer": [SCOPE + "a_404_of_a_service_that_does_not_answer_proves_nothing"],
+    "region_is_another": [SCOPE + "a_404_of_another_region_proves_nothing"],
+    "host_does_not_answer": [
+        HOST + "a_server_on_a_dead_host_is_kept",
+        SERVER + "a_server_on_a_dead_host_is_kept",
+    ],
+    "guest_may_still_write": [
+        HOST + "a_404_from_nova_proves_nothing_while_the_host_is_down",
+        VOLUME + "a_volume_whose_servers_host_is_down_is_kept",
+    ],
+    "locked": [SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock"],
+    "server_status_that_is_not_known": [SERVER + "an_unknown_status_is_kept"],
+    "started_again": [SERVER + "a_server_that_was_started_again_goes_only_by_hand"],
+    "comes_back_from_its_stack": [SERVER + "a_server_of_a_stack_goes_only_by_hand"],
+    "busy_with_a_task": [SERVER + "a_server_that_nova_is_busy_with_is_waited_for"],
+    "volumes_would_go_with_it": [SERVER + "volumes_that_would_go_with_the_server_are_saved_first"],
+    "attached_to_a_foreign_server": [VOLUME + "a_volume_attached_elsewhere_is_kept"],
+    "offered_to_another_project": [VOLUME + "a_volume_that_is_offered_to_another_project_is_kept"],
+    "being_migrated": [VOLUME + "a_volume_in_migration_is_kept"],
+    "has_snapshots": [VOLUME + "a_volume_with_snapshots_is_kept_and_they_are_named"],
+    "volume_status_that_is_not_known": [VOLUME + "an_unknown_status_is_kept"],
+    "not_yet_detached": [VOLUME + "a_volume_still_on_its_own_server_is_waited_for"],
+    "server_is_gone_but_its_guest_may_run": [VOLUME + "a_volume_whose_servers_host_is_down_is_kept"],
+    "attached_to_a_server_that_is_gone": [VOLUME + "the_attachment_of_a_server_that_is_gone_is_deleted_first"],
+    "member_of_a_volume_group": [VOLUME + "a_volume_in_a_group_is_taken_out_first"],
+    "leg_of_a_live_replication": [VOLUME + "a_leg_of_a_live_replication_is_unmanaged"],
+    "twin_is_not_in_use": [
+        TWIN + "a_copy_that_is_not_there_or_not_attached_saves_its_source",
+        VOLUME + "a_volume_without_a_healthy_twin_is_kept",
+    ],
+    "copy_is_not_running": [
+        TWIN + "a_copy_that_does_not_run_saves_its_source",
+        SERVER + "a_server_whose_copy_does_not_run_is_kept",
+        VOLUME + "a_volume_without_a_healthy_twin_is_kept",
+    ],
+    "object_is_not_known": [
+        TWIN + "an_object_that_the_array_does_not_know_is_kept",
+        VOLUME + "a_volume_whose_object_the_array_does_not_know_is_kept",
+    ],
+    "same_object_as_its_twin": [
+        TWIN + "the_same_object_on_both_sites_is_unmanaged",
+        VOLUME + "the_same_object_on_both_sites_is_unmanaged",
+    ],
+    "is_an_original": [TEST + "nothing_on_the_source_goes"],
+    "not_marked_as_this_copy": [TEST + "what_the_test_did_not_make_is_kept"],
+    "attached_to_another_server": [
+        TEST + "a_volume_on_somebodys_server_is_kept_and_one_on_its_own_is_waited_for"
+    ],
+    "in_a_volume_group": [TEST + "a_volume_with_snapshots_in_a_group_or_in_migration_is_kept"],
+    "still_attached": [
+        TEST + "a_volume_on_somebodys_server_is_kept_and_one_on_its_own_is_waited_for"
+    ],
+    "server_in_an_unknown_status": [TEST + "an_unknown_status_is_kept"],
+    "volume_in_an_unknown_status": [TEST + "an_unknown_status_is_kept"],
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What the engine does around the guards: a text of a file, what stands there without it, and who notices."""
+
+    file: Path
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+# Name -> edit. The tests are those of protector-sim's `guards`.
+EDITS: dict[str, Edit] = {
+    "a 404 is believed unproved": Edit(
+        STEPS / "scope.rs",
+        "    match absence_proves_nothing(&scope) {\n        None => Ok(()),\n        Some(why) =>",
+        "    match absence_proves_nothing(&scope) {\n        None => Ok(()),\n        Some(_) if true => Ok(()),\n        Some(why) =>",
+        ("scope::region_is_another", "scope::service_does_not_answer"),
+    ),
+    "snapshots are not read": Edit(
+        STEPS / "reading.rs",
+        "    let snapshots = cinder.snapshots(&volume.id).await.map_err(stop)?;",
+        "    let snapshots: Vec<protector_openstack::volume::Snapshot> = Vec::new();",
+        ("volume_ties::has_snapshots",),
+    ),
+    "delete_on_termination is not read": Edit(
+        STEPS / "reading.rs",
+        ".filter(|volume| volume.delete_on_termination)",
+        ".filter(|_| false)",
+        ("source_server::volumes_would_go_with_it",),
+    ),
+    "the compute host's service is not asked": Edit(
+        STEPS / "source_host.rs",
+        "        if host == NOWHERE {",
+        "        if host == NOWHERE || !host.is_empty() {",
+        ("compute_host::host_does_not_answer", "compute_host::guest_may_still_write"),
+    ),
+    "a volume that came back is deleted again at once": Edit(
+        STEPS / "source_volume.rs",
+        "        if accepted_in_this_try(cx) {\n            return Err(came_back(&volume));\n        }\n",
+        "",
+        ("volume_deletion::back_to_available_for_ever_ends_with_the_last_error",),
+    ),
+    "unmanage deletes": Edit(
+        STEPS / "source_volume.rs",
+        "source.volume().unmanage(id)",
+        "source.volume().delete_volume(id)",
+        ("volume_ties::leg_of_a_live_replication_is_unmanaged",),
+    ),
+}
+
+
+def run(*command: str, quiet: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "CARGO_TARGET_DIR": str(WORK / "build"),
+        # A function that returns at once leaves unused names behind; they are no reason to fail here.
+        "RUSTFLAGS": "--cap-lints=warn",
+        "CARGO_TERM_COLOR": "never",
+    }
+    return subprocess.run(command, cwd=TREE, env=environment, text=True, capture_output=quiet, check=False)
+
+
+def copy_tree() -> None:
+    """Copies what git knows of the checkout, with its times, so that cargo builds only what has changed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, text=True, capture_output=True, check=True,
+    )
+    wanted = {Path(name) for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+    if TREE.exists():
+        for path in TREE.rglob("*"):
+            if path.is_file() and path.relative_to(TREE) not in wanted:
+                path.unlink()
+    for name in wanted:
+        copy = TREE / name
+        if copy.is_file() and copy.read_bytes() == (ROOT / name).read_bytes():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy)
+
+
+def guards_of_the_code() -> dict[str, tuple[Path, int]]:
+    """Each guard with its file and the place right behind its opening brace."""
+    function = re.compile(r"^(?:pub(?:\(\w+\))? )?fn (\w+)\((?:[^{};]*?)\) -> Option<(?:Verdict|String)> \{\n", re.M)
+    found: dict[str, tuple[Path, int]] = {}
+    for path in sorted((TREE / GUARDS).glob("*.rs")):
+        if path.name == "test_facts.rs":
+            continue
+        text = path.read_text().split("#[cfg(test)]\nmod tests")[0]
+        for match in function.finditer(text):
+            if match[1] not in MAKERS:
+                found[match[1]] = (path, match.end())
+    return found
+
+
+def tests_that_fail(package: list[str], tests: list[str] | tuple[str, ...]) -> set[str] | None:
+    """Which of the tests fail; None when the code does not build or a test does not exist."""
+    if run("cargo", "test", "--locked", "-q", *package, "--no-run").returncode:
+        return None
+    ran = run("cargo", "test", "--locked", *package, "--", "--exact", *tests)
+    outcome = dict(re.findall(r"^test (\S+) \.\.\. (ok|FAILED)$", ran.stdout, re.M))
+    if set(outcome) != set(tests):
+        return None
+    return {test for test, word in outcome.items() if word == "FAILED"}
+
+
+CORE = ["-p", "protector-core", "--lib"]
+SIM = ["-p", "protector-sim", "--test", "guards"]
+
+
+def without(path: Path, text: str, package: list[str], tests: list[str] | tuple[str, ...]) -> str:
+    """Runs the tests with `text` in the copy's file; says what was noticed."""
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        failed = tests_that_fail(package, tests)
+    finally:
+        path.write_text(before)
+    if failed is None:
+        return "DOES NOT BUILD, or a test is missing"
+    unmoved = [test for test in tests if test not in failed]
+    return "noticed" if not unmoved else "NOT NOTICED by " + ", ".join(unmoved)
+
+
+def main() -> int:
+    asked = set(sys.argv[1:])
+    copy_tree()
+    code = guards_of_the_code()
+    complaints = [f"{name} is a guard, and scripts/guards.py does not name its test" for name in code if name not in TABLE]
+    complaints += [f"scripts/guards.py names {name}, which is not a guard" for name in TABLE if name not in code]
+    if complaints:
+        print("\n".join(complaints), file=sys.stderr)
+        return 1
+    for package, tests in ((CORE, sorted({t for ts in TABLE.values() for t in ts})),
+                           (SIM, sorted({t for e in EDITS.values() for t in e.tests}))):
+        if tests_that_fail(package, tests) != set():
+            print(f"the tests do not pass with all guards in place ({' '.join(package)})", file=sys.stderr)
+            return 1
+    unnoticed = 0
+    width = max(len(name) for name in [*TABLE, *EDITS])
+    print(f"{'without':{width}}  {'outcome':8}  seconds  tests that fail")
+    jobs = []
+    for name, tests in TABLE.items():
+        path, place = code[name]
+        text = path.read_text()
+        jobs.append((name, path, text[:place] + "    return None;\n" + text[place:], CORE, tests))
+    for name, edit in EDITS.items():
+        path = TREE / edit.file
+        text = path.read_text()
+        if text.count(edit.old) != 1:
+            print(f"{name}: the text to take out is {text.count(edit.old)} times in {edit.file}", file=sys.stderr)
+            return 1
+        jobs.append((name, path, text.replace(edit.old, edit.new), SIM, edit.tests))
+    for name, path, text, package, tests in jobs:
+        if asked and name not in asked:
+            continue
+        begun = time.monotonic()
+        outcome = without(path, text, package, tests)
+        unnoticed += outcome != "noticed"
+        shown = ", ".join(test.split("::")[-1] for test in tests)
+        print(f"{name:{width}}  {outcome:8}  {time.monotonic() - begun:7.1f}  {shown}", flush=True)
+    if unnoticed:
+        print(f"{unnoticed} removals went unnoticed", file=sys.stderr)
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
