@@ -112,6 +112,10 @@ testbed-down: ## Stop them
 e2e: build $(VENV)/.installed ## The story on the real control planes (after testbed-up)
 	testbed/e2e/run.sh
 
+.PHONY: e2e-cleanup
+e2e-cleanup: build $(VENV)/.installed ## What a cleaner meets, on the real control planes (after testbed-up)
+	testbed/e2e/cleanup.sh
+
 .PHONY: bench
 bench: ## 100 VMs with 200 volumes on clouds as slow as real ones
 	benches/failover-100-vms.sh
