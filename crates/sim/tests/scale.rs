@@ -100,6 +100,12 @@ async fn a_bad_day(members: usize, stuck: usize, seed: u64) {
         .await;
     let record = &outcome.record;
     let operation = &record.operation;
+    assert_eq!(
+        operation.state,
+        OperationState::Completed,
+        "{:?}",
+        operation.error
+    );
     let total = seconds(operation.finished_at.unwrap() - operation.started_at.unwrap());
     let (work, rest) = cleanup_took(record);
     println!(
@@ -108,12 +114,6 @@ async fn a_bad_day(members: usize, stuck: usize, seed: u64) {
         outcome.writes,
         outcome.calls,
         steps_failed(&record.steps).len()
-    );
-    assert_eq!(
-        operation.state,
-        OperationState::Completed,
-        "{:?}",
-        operation.error
     );
     assert_eq!(outcome.stuck.len(), stuck);
     for line in attempts(record) {

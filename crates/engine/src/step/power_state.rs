@@ -36,7 +36,7 @@ impl CloudActions {
                 cx.fact("shut off, as its original was");
                 Ok(Progress::done())
             }
-            (ServerStatus::Active, None) if cx.memo.intents == 0 => {
+            (ServerStatus::Active, None) => {
                 cx.intend().await?;
                 target.compute().stop_server(&copy).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))

@@ -29,6 +29,14 @@ use crate::{
     clouds::{found, stop},
 };
 
+/// Noted when a server was stopped hard, which is done once.
+const STOPPED_HARD: &str =
+    "did not stop gracefully in time: its task was reset and it was stopped hard";
+
+fn was_stopped_hard(cx: &Cx<'_>) -> bool {
+    cx.memo.facts.iter().any(|fact| fact == STOPPED_HARD)
+}
+
 impl CloudActions {
     /// Nova's stop is graceful first and cuts the power after its own `shutdown_timeout`. A stop that Nova lost (its
     /// compute service was restarting) hangs in `powering-off`: then, as an administrator, free the server and ask again.
@@ -48,11 +56,10 @@ impl CloudActions {
                 let host = self.host_for_the_record(cx, id).await?;
                 Ok(Progress::Done(host.into_iter().collect()))
             }
-            (ServerStatus::Active, None) if cx.memo.intents < 2 => {
-                self.ask_to_stop(cx, &source, id).await
-            }
+            // Asked as often as it is found running: an earlier request may not have reached Nova.
+            (ServerStatus::Active, None) => self.ask_to_stop(cx, &source, id).await,
             (ServerStatus::Active, Some("powering-off"))
-                if self.graceful_time_is_over(cx) && cx.memo.intents < 2 =>
+                if self.graceful_time_is_over(cx) && !was_stopped_hard(cx) =>
             {
                 self.stop_hard(cx, &source, id).await
             }
@@ -90,7 +97,7 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let admin = self.source_admin(cx).await?;
         cx.intend().await?;
-        cx.fact("did not stop gracefully in time: its task was reset and it was stopped hard");
+        cx.fact(STOPPED_HARD);
         admin
             .compute()
             .reset_state_to_active(id)
