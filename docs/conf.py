@@ -1,4 +1,4 @@
-"""Builds the manual: `make docs` writes it to build/docs."""
+"""The manual: `make docs` builds it."""
 
 project = "protector"
 copyright = "the protector authors, Apache-2.0"
