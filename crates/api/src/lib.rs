@@ -33,6 +33,7 @@ pub mod operation;
 pub mod orphan;
 pub mod peer;
 pub mod policy;
+pub mod recovery_plan;
 pub mod request;
 pub mod resource_mapping;
 pub mod router;

@@ -86,6 +86,10 @@ const TAGS: &[(&str, &str)] = &[
         "resource mappings",
         "Which network and flavor stands for which on the other site.",
     ),
+    (
+        "recovery plan",
+        "In which order a group's servers start, and what happens in between.",
+    ),
     ("actions", "What can be done with a group."),
     ("metadata", "A group's metadata on both sites."),
     ("operations", "What was done, step by step."),

@@ -19,8 +19,8 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata, openapi, operation, orphan, policy, request, resource_mapping,
-    site, sync, tenant_mapping, version,
+    group, health, member, metadata, openapi, operation, orphan, policy, recovery_plan, request,
+    resource_mapping, site, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -47,6 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             policy::delete
         ))
         .routes(routes!(resource_mapping::show, resource_mapping::update))
+        .routes(routes!(recovery_plan::show, recovery_plan::update))
         .routes(routes!(action::act))
         .routes(routes!(sync::status))
         .routes(routes!(sync::force))

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{GroupId, ProjectId, SiteName},
     operation::OperationKind,
+    recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
 
@@ -204,6 +205,9 @@ pub struct Group {
     pub secondary_volume_type_id: Option<String>,
     /// Networks and flavors across the sites.
     pub mappings: ResourceMappings,
+    /// In which order its members start, and what has to happen in between; read from the primary to the secondary site.
+    #[serde(default)]
+    pub recovery_plan: RecoveryPlan,
     /// Grows by one with each change of the group, its members, its policy or its mappings.
     pub version: u64,
     /// When its volumes were last replicated as a whole.
@@ -256,6 +260,16 @@ impl Group {
             self.mappings.reversed()
         } else {
             self.mappings.clone()
+        }
+    }
+
+    /// The recovery plan of an operation of `kind` that leaves where the group runs now.
+    pub fn recovery_plan_from_current(&self, kind: OperationKind) -> RecoveryPlan {
+        let plan = self.recovery_plan.for_kind(kind);
+        if self.current_primary_site == self.secondary.site {
+            plan.reversed()
+        } else {
+            plan
         }
     }
 

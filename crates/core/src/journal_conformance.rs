@@ -24,6 +24,7 @@ use crate::{
         StepProgress, StepRecord, StepState,
     },
     plan::Plan,
+    recovery_plan::RecoveryPlan,
     runbook::{BOOK_VERSION, Reported, Step, Verb},
     site::SiteScope,
 };
@@ -692,6 +693,7 @@ pub fn group(record: &OperationRecord) -> Group {
         secondary_volume_type_id: Some("type-b".to_owned()),
         mappings: plan.mappings.clone(),
         version: 7,
+        recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
         created_at: at(-200),
         updated_at: at(-200),
@@ -736,6 +738,7 @@ fn plan(group_id: &GroupId) -> Plan {
         },
         members: Vec::new(),
         retain_source_volumes: false,
+        recovery: RecoveryPlan::default(),
     }
 }
 

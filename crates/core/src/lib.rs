@@ -25,6 +25,7 @@ pub mod mark;
 pub mod member;
 pub mod operation;
 pub mod orphan;
+pub mod outside;
 pub mod plan;
 pub mod present;
 pub mod recovery_plan;

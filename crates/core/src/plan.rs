@@ -1,7 +1,7 @@
 //! All facts that an operation's steps need, frozen when it was asked for: which servers and volumes, from where to
 //! where, with which mappings. A later edit of the group cannot change an operation under way.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::{
     group::{Group, ReplicationType, ResourceMappings},
     id::{GroupId, VolumeId},
     member::{Member, ProtectedVolume},
+    recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
 
@@ -37,6 +38,9 @@ pub struct Plan {
     pub members: Vec<Member>,
     /// Whether source volumes stay after the failover.
     pub retain_source_volumes: bool,
+    /// In which order the members start, read from source to target, with the hooks of this kind of operation.
+    #[serde(default)]
+    pub recovery: RecoveryPlan,
 }
 
 /// Why an operation cannot be planned. Each names the field and the fix; what the group lacks is said of `it`.
@@ -140,7 +144,33 @@ impl Plan {
             mappings: group.mappings_from_current(),
             members,
             retain_source_volumes: false,
+            recovery: RecoveryPlan::default(),
         })
+    }
+
+    /// The fixed address that stands for `address` of `member` on the target.
+    pub fn address_on_target(&self, member: &Member, address: IpAddr) -> IpAddr {
+        let recovery = self.recovery.members.get(&member.id);
+        recovery
+            .and_then(|recovery| recovery.fixed_ips.get(&address).copied())
+            .unwrap_or(address)
+    }
+
+    /// The names of `member`'s security groups on the target.
+    pub fn security_groups_on_target(&self, member: &Member) -> Vec<String> {
+        let recovery = self.recovery.members.get(&member.id);
+        let on_target = |name: &String| {
+            recovery
+                .and_then(|recovery| recovery.security_groups.get(name))
+                .unwrap_or(name)
+                .clone()
+        };
+        member
+            .server
+            .security_groups
+            .iter()
+            .map(on_target)
+            .collect()
     }
 
     /// All volumes of all members, with their member, in runbook order.

@@ -258,6 +258,13 @@ impl RecoveryPlan {
             .unwrap_or_default()
     }
 
+    /// The plan with those hooks only that are called in operations of `kind`.
+    pub fn for_kind(&self, kind: OperationKind) -> Self {
+        let mut plan = self.clone();
+        plan.hooks.retain(|hook| hook.is_for(kind));
+        plan
+    }
+
     /// The plan read from the secondary site towards the primary.
     pub fn reversed(&self) -> Self {
         let mut back = self.clone();
@@ -365,10 +372,7 @@ fn check_member(
         3600,
     )?;
     refuse_twice(&field("fixed_ips"), recovery.fixed_ips.values())?;
-    refuse_twice(
-        &field("security_groups"),
-        recovery.security_groups.values(),
-    )
+    refuse_twice(&field("security_groups"), recovery.security_groups.values())
 }
 
 fn refuse_seconds(field: &str, seconds: Option<u32>, most: u32) -> Result<(), PlanFault> {
@@ -673,7 +677,11 @@ mod tests {
         let circle = plan(json!({"members": {
             "db": {"depends_on": ["web"]}, "web": {"depends_on": ["db"]},
         }}));
-        let planned: usize = circle.tiers(&members()).iter().map(|t| t.members.len()).sum();
+        let planned: usize = circle
+            .tiers(&members())
+            .iter()
+            .map(|t| t.members.len())
+            .sum();
         assert_eq!(planned, 4);
     }
 
@@ -681,14 +689,20 @@ mod tests {
     fn addresses_turn_round_for_the_way_back() {
         let there = plan(json!({"members": {"web": {"fixed_ips": {"10.0.0.1": "10.9.0.1"}}}}));
         let web = there.reversed().of(&"web".into());
-        assert_eq!(web.fixed_ips[&"10.9.0.1".parse().unwrap()].to_string(), "10.0.0.1");
+        assert_eq!(
+            web.fixed_ips[&"10.9.0.1".parse().unwrap()].to_string(),
+            "10.0.0.1"
+        );
         assert_eq!(there.reversed().reversed(), there);
     }
 
     #[test]
     fn a_hook_is_for_real_moves_unless_it_says_more() {
         let hook = |operations: serde_json::Value| -> Hook {
-            serde_json::from_value(json!({"name": "a", "when": "after", "url": "https://x", "operations": operations})).unwrap()
+            serde_json::from_value(
+                json!({"name": "a", "when": "after", "url": "https://x", "operations": operations}),
+            )
+            .unwrap()
         };
         assert!(hook(json!([])).is_for(OperationKind::Failover));
         assert!(!hook(json!([])).is_for(OperationKind::TestFailover));

@@ -23,6 +23,7 @@ use protector_core::{
         progress, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
+    recovery_plan::RecoveryPlan,
     runbook::{
         BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
         failover::planned_move,
@@ -59,6 +60,7 @@ fn group() -> Group {
             flavors: BTreeMap::new(),
         },
         version: 1,
+        recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
         created_at: noon(),
         updated_at: noon(),

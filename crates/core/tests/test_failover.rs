@@ -22,6 +22,7 @@ use protector_core::{
         progress, steps_completed, steps_failed,
     },
     plan::Plan,
+    recovery_plan::RecoveryPlan,
     runbook::{
         BOOK_VERSION, Step, Verb,
         cleanup::cleanup_of,
@@ -99,6 +100,7 @@ fn test_record() -> OperationRecord {
             member("db-server", &["vol-boot-db"]),
         ],
         retain_source_volumes: false,
+        recovery: RecoveryPlan::default(),
     };
     let steps = test_failover(&plan).into_steps().unwrap();
     let mut map = ResourceMap::default();

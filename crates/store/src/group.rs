@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings},
     id::{GroupId, ProjectId},
+    recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
 use sea_orm::{
@@ -78,6 +79,8 @@ pub struct GroupChange {
     pub networks: Option<BTreeMap<String, String>>,
     /// Its flavors across the sites, as a whole.
     pub flavors: Option<BTreeMap<String, String>>,
+    /// Its recovery plan, as a whole.
+    pub recovery_plan: Option<RecoveryPlan>,
 }
 
 impl Database {
@@ -385,6 +388,9 @@ fn change_row(change: &GroupChange) -> Result<ActiveModel, StoreError> {
     if let Some(flavors) = &change.flavors {
         row.flavor_mapping = Set(to_json(flavors)?);
     }
+    if let Some(plan) = &change.recovery_plan {
+        row.recovery_plan = Set(Some(to_json(plan)?));
+    }
     Ok(row)
 }
 
@@ -405,6 +411,7 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, 
         secondary_volume_type_id: group.secondary_volume_type_id.clone(),
         network_mapping: to_json(&group.mappings.networks)?,
         flavor_mapping: to_json(&group.mappings.flavors)?,
+        recovery_plan: Some(to_json(&group.recovery_plan)?),
         version: to_signed(group.version),
         last_replication_at: group.last_replication_at,
         created_at: group.created_at,
@@ -442,6 +449,11 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
             networks: from_json("protection_groups.network_mapping", row.network_mapping)?,
             flavors: from_json("protection_groups.flavor_mapping", row.flavor_mapping)?,
         },
+        recovery_plan: row
+            .recovery_plan
+            .map(|plan| from_json("protection_groups.recovery_plan", plan))
+            .transpose()?
+            .unwrap_or_default(),
         version: to_count("protection_groups.version", row.version)?,
         last_replication_at: row.last_replication_at,
         created_at: row.created_at,

@@ -3,6 +3,7 @@
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings},
     id::{GroupId, ProjectId, SiteName},
+    recovery_plan::RecoveryPlan,
     site::{Site, SiteScope},
 };
 use protector_oslo::policy::{RuleName, Target};
@@ -102,6 +103,7 @@ pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult
             flavors: new.flavor_mapping,
         },
         version: 1,
+        recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
         created_at: now,
         updated_at: now,
@@ -214,6 +216,7 @@ pub fn change(changes: GroupChanges) -> GroupChange {
         description: changes.description,
         networks: changes.network_mapping,
         flavors: changes.flavor_mapping,
+        recovery_plan: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use protector_core::{
-    clock::Clock, id::SiteName, runbook::test_cleanup::TestCopies, storage::StorageDriver,
+    clock::Clock, id::SiteName, outside::AllowedOutside, runbook::test_cleanup::TestCopies,
+    storage::StorageDriver,
 };
 use protector_oslo::{
     Config, ConfigErrors,
@@ -29,6 +30,7 @@ pub mod operation;
 pub mod orphan;
 pub mod policy;
 pub mod protect;
+pub mod recovery_plan;
 pub mod replicate;
 pub mod site;
 pub mod sync;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub cleanup_requires_peer: bool,
     /// `[engine] cleanup_on_test_failover`.
     pub test_copies: TestCopies,
+    /// `[engine] hook_url_prefixes` and `probe_networks`.
+    pub outside: AllowedOutside,
 }
 
 impl Settings {
@@ -93,6 +97,10 @@ impl Settings {
             } else {
                 TestCopies::LeaveForInspection
             },
+            outside: AllowedOutside::new(
+                config.engine.hook_url_prefixes.clone(),
+                config.engine.probe_networks.clone(),
+            ),
         })
     }
 }

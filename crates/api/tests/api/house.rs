@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
 use protector_api::{App, Ids, Settings, TokenMemory, TokenValidator, router};
-use protector_core::runbook::test_cleanup::TestCopies;
+use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::policy::Enforcer;
 use protector_store::{Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
@@ -95,8 +95,16 @@ fn app(
             retain_source_volumes: false,
             cleanup_requires_peer: true,
             test_copies,
+            outside: allowed_outside(),
         },
     }
+}
+
+fn allowed_outside() -> AllowedOutside {
+    AllowedOutside::new(
+        vec!["https://hooks.example.org/dr/".parse().unwrap()],
+        vec!["10.0.0.0/8".parse().unwrap()],
+    )
 }
 
 impl House {

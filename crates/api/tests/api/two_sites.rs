@@ -17,8 +17,8 @@ use protector_api::{
     router,
     site_sessions::{SiteSessions, Wires},
 };
-use protector_core::runbook::test_cleanup::TestCopies;
 use protector_core::site::Site;
+use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_openstack::{
     cloud::Cloud,
     error::CloudError,
@@ -182,6 +182,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             retain_source_volumes: false,
             cleanup_requires_peer: true,
             test_copies: TestCopies::Delete,
+            outside: AllowedOutside::default(),
         },
     });
     Protector {

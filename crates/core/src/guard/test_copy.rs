@@ -168,6 +168,7 @@ mod tests {
         group::{ReplicationType, ResourceMappings},
         guard::test_facts,
         id::{GroupId, ProjectId, SiteName},
+        recovery_plan::RecoveryPlan,
         site::SiteScope,
     };
 
@@ -191,6 +192,7 @@ mod tests {
             mappings: ResourceMappings::default(),
             members: Vec::new(),
             retain_source_volumes: false,
+            recovery: RecoveryPlan::default(),
         }
     }
 

@@ -88,7 +88,7 @@ impl CloudActions {
         let flavor = flavor_on_target(target, cx.plan(), &spec.flavor).await?;
         let mut networks = Vec::new();
         for nic in &spec.nics {
-            networks.push(network_on_target(target, cx, nic).await?);
+            networks.push(network_on_target(target, cx, &member, nic).await?);
         }
         let key_name = match &spec.key_pair {
             Some(known) => key_pair_on_target(target, cx, known).await?,
@@ -102,7 +102,7 @@ impl CloudActions {
             image: None,
             block_devices: block_devices(cx, &member)?,
             networks,
-            security_groups: spec.security_groups.clone(),
+            security_groups: cx.plan().security_groups_on_target(&member),
             key_name,
             metadata: mark::mark(&spec.metadata, &cx.operation.id, source_id.as_str()),
             user_data: spec
@@ -323,6 +323,7 @@ fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop>
 async fn network_on_target(
     target: &Cloud,
     cx: &mut Cx<'_>,
+    member: &Member,
     nic: &Nic,
 ) -> Result<ServerNetwork, Stop> {
     let network = cx
@@ -339,7 +340,10 @@ async fn network_on_target(
         .or(nic.fixed_ips.first());
     let fixed_ip = match wanted {
         None => None,
-        Some(ip) => keep_address(target, cx, &network, *ip).await?,
+        Some(ip) => {
+            let address = cx.plan().address_on_target(member, *ip);
+            keep_address(target, cx, &network, address).await?
+        }
     };
     Ok(ServerNetwork::Network { network, fixed_ip })
 }

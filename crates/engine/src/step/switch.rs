@@ -51,7 +51,11 @@ fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
         volume.delete_on_termination = false;
     }
+    moved.server.security_groups = cx.plan().security_groups_on_target(member);
     for nic in &mut moved.server.nics {
+        for address in &mut nic.fixed_ips {
+            *address = cx.plan().address_on_target(member, *address);
+        }
         let network = mappings
             .networks
             .get(nic.network_id.as_str())

@@ -105,8 +105,8 @@ async fn refuse_missing_security_groups(target: &Cloud, plan: &Plan) -> Result<(
     let absent = plan
         .members
         .iter()
-        .flat_map(|member| &member.server.security_groups)
-        .find(|name| !there.iter().any(|group| &group.name == *name));
+        .flat_map(|member| plan.security_groups_on_target(member))
+        .find(|name| !there.iter().any(|group| group.name == *name));
     match absent {
         None => Ok(()),
         Some(name) => Err(missing(plan, &format!("security group {name}"))),

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
+use url::Url;
 
 /// One array of `MockStorageDriver`: a name and the directory that holds its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,44 @@ pub(super) fn mock_array(item: &str) -> Result<MockArray, String> {
     }
 }
 
+pub(super) fn hook_url_prefixes(value: &str) -> Result<(), String> {
+    items(value).try_for_each(|item| hook_url_prefix(item).map(|_| ()))
+}
+
+/// Reads what hooks' URLs may begin with. A path that ends with `/` keeps it from being the beginning of another host.
+pub(super) fn hook_url_prefix(item: &str) -> Result<Url, String> {
+    let malformed = || {
+        format!(
+            "`{item}` is not an http or https URL that ends with `/`, such as https://hooks.example.org/dr/"
+        )
+    };
+    let url = Url::parse(item).map_err(|_| malformed())?;
+    let good = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.path().ends_with('/')
+        && url.query().is_none()
+        && url.fragment().is_none();
+    good.then_some(url).ok_or_else(malformed)
+}
+
+pub(super) fn networks(value: &str) -> Result<(), String> {
+    items(value).try_for_each(|item| network(item).map(|_| ()))
+}
+
+/// Reads a network by its prefix.
+pub(super) fn network(item: &str) -> Result<IpNet, String> {
+    item.parse()
+        .map_err(|_| format!("`{item}` is not a network such as 10.20.0.0/16 or 2001:db8::/32"))
+}
+
+fn items(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}
+
 pub(super) fn log_levels(value: &str) -> Result<(), String> {
     value
         .split(',')
@@ -145,6 +185,26 @@ mod tests {
         }
         for refused in ["", "/var/lib/db", "sqlite:///", "postgresql://db/x"] {
             assert!(sqlx_url(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn where_hooks_and_probes_may_lead_is_unmistakable() {
+        assert_eq!(
+            hook_url_prefixes("https://h.example.org/dr/, http://10.0.0.1:8080/"),
+            Ok(())
+        );
+        for refused in [
+            "https://h.example.org/dr",
+            "h.example.org/",
+            "ftp://x/",
+            "https://a@b/",
+        ] {
+            assert!(hook_url_prefixes(refused).is_err(), "{refused}");
+        }
+        assert_eq!(networks("10.20.0.0/16, 2001:db8::/32"), Ok(()));
+        for refused in ["10.20.0.1", "10.20.0.0/33", "any"] {
+            assert!(networks(refused).is_err(), "{refused}");
         }
     }
 

@@ -299,6 +299,20 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("5"),
 
     // [keystone_authtoken]
+    option("engine", "probe_timeout_seconds", Kind::Seconds { min: 1, max: Some(3600) },
+        "How long the probe of a recovery plan may fail before its VM counts as not recovered. A plan can name \
+         another time for a VM.")
+        .default("300"),
+    option("engine", "probe_networks", Kind::List,
+        "Networks, separated by commas, in which recovery plans may have their VMs probed by TCP or HTTP, such as \
+         10.20.0.0/16. The engine asks from its own host: name tenants' networks that it reaches, and never those \
+         of the cloud's own services. Without it no probe is made, and plans with probes are refused.")
+        .check(check::networks),
+    option("engine", "hook_url_prefixes", Kind::List,
+        "With what the URLs of recovery plans' hooks must begin, separated by commas, each ending with a slash, \
+         such as https://hooks.example.org/dr/. The engine calls them from its own host. Without it no hook is \
+         called, and plans with hooks are refused.")
+        .check(check::hook_url_prefixes),
     option("keystone_authtoken", "www_authenticate_uri", Kind::Str,
         "Keystone's public URL, told to callers without a valid token. Defaults to auth_url.")
         .check(check::http_url),

@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::level_filters::LevelFilter;
+use url::Url;
 
 use super::check::{self, MockArray};
 use super::reader::Reader;
@@ -112,6 +114,12 @@ pub struct Engine {
     pub replication_timeout: Duration,
     /// How long a target VM must stay ACTIVE.
     pub health_check: Duration,
+    /// How long a target VM's probe may fail.
+    pub probe_timeout: Duration,
+    /// In which networks target VMs may be probed.
+    pub probe_networks: Vec<IpNet>,
+    /// With what the URLs of hooks begin.
+    pub hook_url_prefixes: Vec<Url>,
 }
 
 /// Which of a service's endpoints is called.
@@ -282,6 +290,9 @@ impl Engine {
             manage_timeout: section.seconds("manage_timeout_seconds"),
             replication_timeout: section.seconds("replication_timeout_seconds"),
             health_check: section.seconds("health_check_seconds"),
+            probe_timeout: section.seconds("probe_timeout_seconds"),
+            probe_networks: section.list_of("probe_networks", check::network),
+            hook_url_prefixes: section.list_of("hook_url_prefixes", check::hook_url_prefix),
         }
     }
 }

@@ -46,6 +46,7 @@ const MEMBERS: &str = "/v1/{project_id}/protection-groups/{group}/members";
 const MEMBER: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}";
 const POLICY: &str = "/v1/{project_id}/protection-groups/{group}/policy";
 const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{group}/resource-mappings";
+const RECOVERY_PLAN: &str = "/v1/{project_id}/protection-groups/{group}/recovery-plan";
 const METADATA: &str = "/v1/{project_id}/protection-groups/{group}/metadata";
 
 macro_rules! rules {
@@ -151,6 +152,11 @@ rules! {
     RESOURCE_MAPPINGS_UPDATE "protector:resource_mappings:update" WRITE,
         "Change these mappings.", ["PUT" MAPPINGS];
 
+    RECOVERY_PLANS_SHOW "protector:recovery_plans:show" READ,
+        "Show in which order a protection group's VMs start, with its probes, pauses and hooks.", ["GET" RECOVERY_PLAN];
+    RECOVERY_PLANS_UPDATE "protector:recovery_plans:update" WRITE,
+        "Change this plan.", ["PUT" RECOVERY_PLAN];
+
     OPERATIONS_INDEX "protector:operations:index" READ,
         "List DR operations.", ["GET" "/v1/{project_id}/operations"];
     OPERATIONS_SHOW "protector:operations:show" READ,
@@ -158,6 +164,10 @@ rules! {
     OPERATIONS_CLEANUP "protector:operations:cleanup" WRITE,
         "Delete what a finished operation left behind.",
         ["POST" "/v1/{project_id}/operations/{operation}/cleanup"];
+
+    OPERATIONS_RESUME "protector:operations:resume" WRITE,
+        "Let a paused DR operation go on.",
+        ["POST" "/v1/{project_id}/operations/{operation}/resume"];
 
     ORPHANS_INDEX "protector:orphans:index" READ,
         "List what earlier operations left on the sites. Deleting it is protector:operations:cleanup.",

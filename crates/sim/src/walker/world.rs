@@ -13,6 +13,7 @@ use protector_core::{
     },
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{FailedStep, OperationRecord},
+    recovery_plan::RecoveryPlan,
     site::SiteScope,
     storage::StorageDriver,
 };
@@ -522,6 +523,7 @@ fn group_of(
             flavors: BTreeMap::new(),
         },
         version: 1,
+        recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
         created_at: now,
         updated_at: now,

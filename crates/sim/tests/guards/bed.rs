@@ -19,6 +19,7 @@ use protector_core::{
         steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
+    recovery_plan::RecoveryPlan,
     runbook::{BOOK_VERSION, Verb, cleanup::cleanup_of, failover::planned_move},
     site::SiteScope,
 };
@@ -536,6 +537,7 @@ async fn group_of(
             flavors: BTreeMap::new(),
         },
         version: 1,
+        recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
         created_at: now,
         updated_at: now,

@@ -21,6 +21,8 @@ pub struct Model {
     pub secondary_volume_type_id: Option<String>,
     pub network_mapping: Json,
     pub flavor_mapping: Json,
+    /// Null in rows from before there were plans.
+    pub recovery_plan: Option<Json>,
     pub version: i64,
     pub last_replication_at: Option<ChronoDateTimeUtc>,
     pub created_at: ChronoDateTimeUtc,
