@@ -170,6 +170,9 @@ fn remedy(step: &StepRecord) -> Remedy {
         | Step::ChooseRecoveryPoint
         | Step::CloneVolume { .. }
         | Step::RestorePowerState { .. }
+        | Step::ProbeServer { .. }
+        | Step::CallHook { .. }
+        | Step::Pause { .. }
         | Step::ReleaseReplicas
         | Step::DeleteTestServer { .. }
         | Step::DeleteTestVolume { .. }
@@ -218,6 +221,9 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         Step::CheckTarget
         | Step::ReplicateGroup
         | Step::ChooseRecoveryPoint
+        | Step::ProbeServer { .. }
+        | Step::CallHook { .. }
+        | Step::Pause { .. }
         | Step::ReleaseReplicas
         | Step::SwitchPrimary
         | Step::TakeBack { .. } => by_key(),

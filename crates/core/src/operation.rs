@@ -350,6 +350,8 @@ pub enum MapKind {
     ReturnedVolume,
     /// Source server or volume → the protection group that it has become a member of since, by name.
     ProtectedBy,
+    /// A pause's key → the user who let the operation go on. Written by the API while an engine walks the operation.
+    Resumed,
     /// Source server → the compute host that it was last seen on; empty if it was on none.
     ComputeHost,
 }
@@ -367,6 +369,7 @@ impl MapKind {
             Self::ReturnedServer => "returned_server",
             Self::ReturnedVolume => "returned_volume",
             Self::ProtectedBy => "protected_by",
+            Self::Resumed => "resumed",
             Self::ComputeHost => "compute_host",
         }
     }
@@ -438,13 +441,13 @@ pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
     u8::try_from(percent).unwrap_or(99)
 }
 
-/// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done;
-/// cleanup line by line.
+/// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done, also where
+/// a recovery plan has split it; cleanup line by line.
 pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
-    let unfinished: BTreeSet<u32> = steps
+    let unfinished: BTreeSet<&str> = steps
         .iter()
         .filter(|step| step.progress.state != StepState::Done)
-        .map(|step| step.phase)
+        .map(|step| step.phase_name.as_str())
         .collect();
     let mut completed = Vec::new();
     for step in steps {
@@ -456,7 +459,8 @@ pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
                 }
             }
             Reported::ByPhase => {
-                if !unfinished.contains(&step.phase) && completed.last() != Some(&step.phase_name) {
+                let ended = !unfinished.contains(step.phase_name.as_str());
+                if ended && !completed.contains(&step.phase_name) {
                     completed.push(step.phase_name.clone());
                 }
             }

@@ -61,8 +61,8 @@ pub struct MemberRecovery {
 pub struct Priority(u8);
 
 impl Priority {
-    /// The one that is started first.
-    pub const FIRST: Self = Self(1);
+    /// All of them, the first to be started first.
+    pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
 
     /// The number.
     pub fn get(self) -> u8 {

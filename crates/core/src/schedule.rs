@@ -166,7 +166,7 @@ impl<'a> Front<'a> {
                     self.failed_undoable.get_or_insert(step);
                 }
                 Verb::Forward => self.failed_forward = true,
-                Verb::Attempt => {}
+                Verb::Attempt | Verb::Notice => {}
             }
         }
     }
@@ -176,7 +176,7 @@ impl<'a> Front<'a> {
     fn has_reached(&self, step: &StepRecord) -> bool {
         match step.verb {
             Verb::Attempt => self.open_but_attempts >= step.phase,
-            Verb::Undoable | Verb::Forward => self.open >= step.phase,
+            Verb::Undoable | Verb::Forward | Verb::Notice => self.open >= step.phase,
         }
     }
 }

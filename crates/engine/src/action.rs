@@ -135,6 +135,20 @@ impl Cx<'_> {
             .map(str::to_owned)
     }
 
+    /// What stands in the operation's map now: what somebody else than the engine may have written since it was read.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn recorded_since(
+        &self,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, Stop> {
+        let record = self.scribe.journal.load(&self.scribe.claim).await?;
+        Ok(record.map.target(kind, source).map(str::to_owned))
+    }
+
     /// Writes down that the step is about to change the world. To be called right before each such call, so that after
     /// a crash everybody knows that it may have happened (invariant I5).
     ///

@@ -15,5 +15,6 @@ pub mod engine;
 pub mod flight;
 pub mod limits;
 pub mod options;
+pub mod outside;
 pub mod step;
 pub mod walk;

@@ -15,6 +15,8 @@ pub struct EngineOptions {
     pub build_timeout: Duration,
     /// How long a copy must stay `ACTIVE` before it counts as healthy.
     pub health_check: Duration,
+    /// How long the probe of a recovery plan may fail, where the plan says nothing else.
+    pub probe_timeout: Duration,
     /// How long Cinder may take to import a volume.
     pub manage_timeout: Duration,
     /// How long an array may take to replicate a group, or to promote a volume.
@@ -49,6 +51,7 @@ impl Default for EngineOptions {
             stop_timeout: Duration::from_secs(300),
             build_timeout: Duration::from_secs(900),
             health_check: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(300),
             manage_timeout: Duration::from_secs(300),
             replication_timeout: Duration::from_secs(3600),
             status_poll: Duration::from_secs(1),

@@ -8,6 +8,7 @@ use protector_api::openstack_peer::OpenStackPeer;
 use protector_core::{
     clock::{Clock, SystemClock},
     id::EngineId,
+    outside::AllowedOutside,
     runbook::BOOK_VERSION,
 };
 use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
@@ -16,7 +17,9 @@ use protector_store::{Database, EngineRow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{assembly, metadata_push::MetadataPush, signals, site_clouds::SiteClouds};
+use crate::{
+    assembly, metadata_push::MetadataPush, outside::Network, signals, site_clouds::SiteClouds,
+};
 
 /// How often an engine says that it is alive (`protector-manage service list`).
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -37,7 +40,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let options = engine_options(&config);
     let sessions = assembly::engine_sessions(&config, &database);
     let clouds = Arc::new(SiteClouds::new(Arc::clone(&sessions)));
-    let actions = Arc::new(CloudActions::new(clouds, storage, options.clone()));
+    let outside = Network::new(AllowedOutside::new(
+        config.engine.hook_url_prefixes.clone(),
+        config.engine.probe_networks.clone(),
+    ))?;
+    let actions = CloudActions::new(clouds, storage, options.clone());
+    let actions = Arc::new(actions.with_outside(Arc::new(outside)));
     let push = MetadataPush {
         database: database.clone(),
         peer: Arc::new(OpenStackPeer::new(sessions)),
@@ -117,6 +125,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         stop_timeout: engine.stop_timeout,
         build_timeout: engine.build_timeout,
         health_check: engine.health_check,
+        probe_timeout: engine.probe_timeout,
         manage_timeout: engine.manage_timeout,
         replication_timeout: engine.replication_timeout,
         status_poll: engine.status_poll,

@@ -16,5 +16,6 @@ pub mod command_line;
 pub mod engine_service;
 pub mod manage;
 pub mod metadata_push;
+pub mod outside;
 pub mod signals;
 pub mod site_clouds;

@@ -2,9 +2,8 @@
 
 use super::{
     Line, Reported, Runbook, Step, Verb,
-    lines::{
-        confirm_server, each_server, each_volume, manage_volume, recreate_server, whole_group,
-    },
+    in_order::{recreate_in_order, tell_after, tell_before},
+    lines::{each_server, each_volume, manage_volume, whole_group},
 };
 use crate::{
     member::{Member, ProtectedVolume},
@@ -16,7 +15,7 @@ use crate::{
 /// Everything before `switch_primary` is taken back if it fails; the switch is the point of no return; cleanup after it
 /// can fail without touching the result (contract: "does not roll back the failover").
 pub fn planned_move(plan: &Plan) -> Runbook {
-    Runbook::default()
+    let book = Runbook::default()
         .phase(
             "check_source",
             Verb::Undoable,
@@ -28,7 +27,8 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Verb::Undoable,
             Reported::Never,
             [whole_group(Step::CheckTarget)],
-        )
+        );
+    let book = tell_before(book, plan)
         .phase(
             "stop_source_vms",
             Verb::Undoable,
@@ -52,19 +52,8 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Verb::Undoable,
             Reported::ByPhase,
             each_volume(plan, manage_volume),
-        )
-        .phase(
-            "recreate_vms",
-            Verb::Undoable,
-            Reported::ByPhase,
-            each_server(plan, recreate_server),
-        )
-        .phase(
-            "confirm_vms",
-            Verb::Undoable,
-            Reported::Never,
-            each_server(plan, confirm_server),
-        )
+        );
+    let book = recreate_in_order(book, plan, Verb::Undoable)
         .phase(
             "restore_power_state",
             Verb::Undoable,
@@ -76,7 +65,8 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Verb::Forward,
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
-        )
+        );
+    tell_after(book, plan)
         .phase(
             "release_replicas",
             Verb::Attempt,

@@ -7,12 +7,27 @@ use crate::{
 };
 
 pub(super) fn each_server(plan: &Plan, action: fn(&Member) -> Step) -> impl Iterator<Item = Line> {
-    plan.members.iter().map(move |member| Line {
+    plan.members
+        .iter()
+        .map(move |member| about_server(member, action))
+}
+
+fn about_server(member: &Member, action: fn(&Member) -> Step) -> Line {
+    Line {
         action: action(member),
         name: member.name.clone(),
         resource_id: Some(member.server_id.to_string()),
         after: Vec::new(),
-    })
+    }
+}
+
+pub(super) fn each_server_of(
+    members: &[&Member],
+    action: fn(&Member) -> Step,
+) -> impl Iterator<Item = Line> {
+    members
+        .iter()
+        .map(move |member| about_server(member, action))
 }
 
 pub(super) fn each_volume(

@@ -15,6 +15,7 @@ use crate::{
 
 pub mod cleanup;
 pub mod failover;
+mod in_order;
 mod lines;
 pub mod replicate;
 pub mod resource;
@@ -34,11 +35,13 @@ pub enum Verb {
     Forward,
     /// The failure is recorded in `steps_failed`; the operation goes on and completes.
     Attempt,
+    /// Likewise, and nothing is left by it that a cleanup could remove. Unlike attempts, it takes its turn.
+    Notice,
 }
 
 impl Verb {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 3] = [Self::Undoable, Self::Forward, Self::Attempt];
+    pub const ALL: [Self; 4] = [Self::Undoable, Self::Forward, Self::Attempt, Self::Notice];
 
     /// The word kept in the database.
     pub fn as_str(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Verb {
             Self::Undoable => "undoable",
             Self::Forward => "forward",
             Self::Attempt => "attempt",
+            Self::Notice => "notice",
         }
     }
 }
@@ -105,6 +109,21 @@ pub enum Step {
     RestorePowerState {
         /// The server on the source.
         server: ServerId,
+    },
+    /// Ask the copy of a server whether it is up, as the recovery plan says.
+    ProbeServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Tell somebody of the operation.
+    CallHook {
+        /// The hook's name in the recovery plan.
+        hook: String,
+    },
+    /// Wait for a person.
+    Pause {
+        /// The pause's place in the recovery plan, from 0.
+        number: u32,
     },
     /// Make the target the group's current primary.
     SwitchPrimary,
@@ -233,8 +252,8 @@ impl Runbook {
         refuse_undoable_after_forward(&self.phases)?;
         let mut steps: Vec<StepRecord> = Vec::new();
         let mut positions: BTreeMap<String, u32> = BTreeMap::new();
+        let twice = names_used_twice(&self.phases);
         for (number, phase) in (0_u32..).zip(self.phases) {
-            let twice = names_used_twice(&phase.lines);
             for line in phase.lines {
                 let position = u32::try_from(steps.len()).unwrap_or(u32::MAX);
                 let key = key_of(phase.name, &line, &twice);
@@ -274,19 +293,27 @@ fn refuse_undoable_after_forward(phases: &[Phase]) -> Result<(), BookError> {
     })
 }
 
-fn names_used_twice(lines: &[Line]) -> BTreeSet<String> {
+/// Names that more than one line of phases with one name has; a recovery plan splits phases.
+fn names_used_twice(phases: &[Phase]) -> BTreeSet<(&'static str, String)> {
     let mut seen = BTreeSet::new();
-    lines
+    phases
         .iter()
-        .filter(|line| !seen.insert(line.name.clone()))
-        .map(|line| line.name.clone())
+        .flat_map(|phase| {
+            phase
+                .lines
+                .iter()
+                .map(|line| (phase.name, line.name.clone()))
+        })
+        .filter(|name| !seen.insert(name.clone()))
         .collect()
 }
 
-fn key_of(phase: &str, line: &Line, twice: &BTreeSet<String>) -> String {
+fn key_of(phase: &'static str, line: &Line, twice: &BTreeSet<(&'static str, String)>) -> String {
+    let is_twice = twice.contains(&(phase, line.name.clone()));
     match &line.resource_id {
-        None => phase.to_owned(),
-        Some(id) if line.name.is_empty() || twice.contains(&line.name) => format!("{phase}:{id}"),
+        None if line.name.is_empty() => phase.to_owned(),
+        None => format!("{phase}:{}", line.name),
+        Some(id) if line.name.is_empty() || is_twice => format!("{phase}:{id}"),
         Some(_) => format!("{phase}:{}", line.name),
     }
 }

@@ -30,12 +30,15 @@ impl Step {
             | Self::ReplicateGroup
             | Self::ChooseRecoveryPoint
             | Self::SwitchPrimary
+            | Self::CallHook { .. }
+            | Self::Pause { .. }
             | Self::ReleaseReplicas => None,
             Self::CheckServer { .. }
             | Self::StopServer { .. }
             | Self::RecreateServer { .. }
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
+            | Self::ProbeServer { .. }
             | Self::DeleteSourceServer { .. }
             | Self::DeleteTestServer { .. } => Some(ResourceKind::Server),
             Self::PromoteVolume { .. }
@@ -72,6 +75,9 @@ impl Step {
             | Self::RecreateServer { .. }
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
+            | Self::ProbeServer { .. }
+            | Self::CallHook { .. }
+            | Self::Pause { .. }
             | Self::SwitchPrimary
             | Self::ChooseRecoveryPoint
             | Self::CloneVolume { .. }

@@ -2,9 +2,8 @@
 
 use super::{
     Reported, Runbook, Step, Verb,
-    lines::{
-        confirm_server, each_server, each_volume, manage_volume, recreate_server, whole_group,
-    },
+    in_order::{recreate_in_order, tell_after, tell_before},
+    lines::{each_volume, manage_volume, whole_group},
 };
 use crate::{member::ProtectedVolume, plan::Plan};
 
@@ -14,13 +13,13 @@ use crate::{member::ProtectedVolume, plan::Plan};
 /// All of it is taken back if it fails. When it has succeeded the copies stay up until a test cleanup
 /// ([`test_cleanup`](super::test_cleanup)) removes them.
 pub fn test_failover(plan: &Plan) -> Runbook {
-    Runbook::default()
-        .phase(
-            "check_target",
-            Verb::Undoable,
-            Reported::Never,
-            [whole_group(Step::CheckTarget)],
-        )
+    let book = Runbook::default().phase(
+        "check_target",
+        Verb::Undoable,
+        Reported::Never,
+        [whole_group(Step::CheckTarget)],
+    );
+    let book = tell_before(book, plan)
         .phase(
             "choose_recovery_point",
             Verb::Undoable,
@@ -38,25 +37,14 @@ pub fn test_failover(plan: &Plan) -> Runbook {
             Verb::Undoable,
             Reported::ByPhase,
             each_volume(plan, manage_volume),
-        )
-        .phase(
-            "recreate_vms",
-            Verb::Undoable,
-            Reported::ByPhase,
-            each_server(plan, recreate_server),
-        )
-        .phase(
-            "confirm_vms",
-            Verb::Undoable,
-            Reported::Never,
-            each_server(plan, confirm_server),
-        )
-        .phase(
-            "release_replicas",
-            Verb::Attempt,
-            Reported::Never,
-            [whole_group(Step::ReleaseReplicas)],
-        )
+        );
+    let book = recreate_in_order(book, plan, Verb::Undoable);
+    tell_after(book, plan).phase(
+        "release_replicas",
+        Verb::Attempt,
+        Reported::Never,
+        [whole_group(Step::ReleaseReplicas)],
+    )
 }
 
 fn clone_volume(volume: &ProtectedVolume) -> Step {

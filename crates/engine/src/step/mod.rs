@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use protector_core::{
     fault::{Code, Fault},
+    id::ServerId,
     operation::{Operation, OperationKind, StepRecord},
+    plan::Plan,
     runbook::{Step, Verb},
     site::SiteScope,
     storage::{StorageDriver, StorageError},
@@ -16,13 +18,17 @@ use crate::{
     action::{Actions, Cx, Draws, Patience, Progress, Stop},
     clouds::Clouds,
     options::EngineOptions,
+    outside::{NothingOutside, Outside},
 };
 
 mod heir;
+mod hook;
 mod imported_volume;
 mod key_pair;
 mod mark;
+mod pause;
 mod power_state;
+mod probe;
 mod reading;
 mod recorded;
 mod recovered_server;
@@ -41,6 +47,7 @@ mod test_volume;
 pub struct CloudActions {
     clouds: Arc<dyn Clouds>,
     storage: Arc<dyn StorageDriver>,
+    outside: Arc<dyn Outside>,
     options: EngineOptions,
 }
 
@@ -54,8 +61,15 @@ impl CloudActions {
         Self {
             clouds,
             storage,
+            outside: Arc::new(NothingOutside),
             options,
         }
+    }
+
+    /// The same with probes and hooks.
+    #[must_use]
+    pub fn with_outside(self, outside: Arc<dyn Outside>) -> Self {
+        Self { outside, ..self }
     }
 
     async fn tenant(&self, cx: &Cx<'_>, scope: &SiteScope) -> Result<Cloud, Stop> {
@@ -105,6 +119,9 @@ impl CloudActions {
             Step::RecreateServer { server } => self.recreate_server(cx, server).await,
             Step::ConfirmServer { server } => self.confirm_server(cx, server).await,
             Step::RestorePowerState { server } => self.restore_power_state(cx, server).await,
+            Step::ProbeServer { server } => self.probe_server(cx, server).await,
+            Step::CallHook { hook } => self.call_hook(cx, hook).await,
+            Step::Pause { number } => self.pause(cx, *number).await,
             Step::SwitchPrimary => self.switch_primary(cx).await,
             Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
@@ -133,6 +150,9 @@ impl CloudActions {
             | Step::ReplicateGroup
             | Step::ConfirmServer { .. }
             | Step::RestorePowerState { .. }
+            | Step::ProbeServer { .. }
+            | Step::CallHook { .. }
+            | Step::Pause { .. }
             | Step::SwitchPrimary
             | Step::DeleteSourceServer { .. }
             | Step::DeleteSourceVolume { .. }
@@ -164,7 +184,7 @@ impl Actions for CloudActions {
     }
 
     fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {
-        let (limit, timeout_error) = self.limit(&step.action);
+        let (limit, timeout_error) = self.limit(&operation.plan, &step.action);
         Patience {
             limit,
             retries: retries(operation, step, &self.options),
@@ -178,8 +198,17 @@ impl Actions for CloudActions {
 }
 
 impl CloudActions {
+    fn probe_limit(&self, plan: &Plan, server: &ServerId) -> Duration {
+        let recovery = plan.recovery.of_server(&plan.members, server);
+        recovery
+            .probe_timeout_seconds
+            .map_or(self.options.probe_timeout, |seconds| {
+                Duration::from_secs(seconds.into())
+            })
+    }
+
     /// How long a step may take, and what is recorded when it took longer (contract: "Cinder timeout after 300s").
-    fn limit(&self, step: &Step) -> (Duration, String) {
+    fn limit(&self, plan: &Plan, step: &Step) -> (Duration, String) {
         let options = &self.options;
         let (limit, what) = match step {
             Step::CheckServer { .. } | Step::CheckTarget | Step::ConfirmServer { .. } => {
@@ -196,6 +225,9 @@ impl CloudActions {
             Step::ReleaseReplicas => (options.cleanup_timeout, "array"),
             Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
             Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
+            Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
+            Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
+            Step::Pause { .. } => (PAUSE_LIMIT, "pause"),
             Step::SwitchPrimary => (options.manage_timeout, "journal"),
             Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
                 (options.cleanup_timeout, "Nova")
@@ -203,17 +235,26 @@ impl CloudActions {
             Step::DeleteSourceVolume { .. } | Step::DeleteTestVolume { .. } => {
                 (options.cleanup_timeout, "Cinder")
             }
-            Step::TakeBack { line } => return self.limit(line),
+            Step::TakeBack { line } => return self.limit(plan, line),
         };
         (limit, format!("{what} timeout after {}s", limit.as_secs()))
     }
 }
+
+/// How long a hook may take, over all its tries.
+const HOOK_LIMIT: Duration = Duration::from_secs(900);
+/// How often a hook that did not answer is called again.
+const HOOK_RETRIES: u32 = 2;
+/// How long a paused operation waits for a person: over a long weekend.
+const PAUSE_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Automatic cleanup retries as configured; manual cleanup does not (contract); everything else as time allows.
 fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) -> Option<u32> {
     match (step.verb, operation.kind) {
         (Verb::Attempt, OperationKind::Cleanup) => Some(0),
         (Verb::Attempt, _) => Some(options.cleanup_retry_attempts),
+        (_, _) if matches!(step.action, Step::CallHook { .. }) => Some(HOOK_RETRIES),
+        (Verb::Notice, _) => Some(0),
         (Verb::Undoable | Verb::Forward, _) => None,
     }
 }
@@ -229,6 +270,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
         | Step::RestorePowerState { .. }
+        | Step::ProbeServer { .. }
         | Step::DeleteTestServer { .. } => Draws::Compute(target()),
         Step::ManageVolume { .. } | Step::DeleteTestVolume { .. } => Draws::Volume(target()),
         Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
@@ -237,7 +279,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::ChooseRecoveryPoint
         | Step::CloneVolume { .. }
         | Step::ReleaseReplicas => Draws::Storage,
-        Step::SwitchPrimary => Draws::Nothing,
+        Step::SwitchPrimary | Step::CallHook { .. } | Step::Pause { .. } => Draws::Nothing,
         Step::TakeBack { line } => draws(operation, line),
     }
 }

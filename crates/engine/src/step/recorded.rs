@@ -39,6 +39,7 @@ impl CloudActions {
                 inner: Arc::clone(&self.clouds),
                 log: log.clone(),
             }),
+            outside: Arc::clone(&self.outside),
             storage: Arc::clone(&self.storage),
             options: self.options.clone(),
         }

@@ -1,0 +1,60 @@
+//! A hook of the recovery plan: somebody is told of the operation.
+
+use std::time::Duration;
+
+use protector_core::{fault::Code, recovery_plan::Hook};
+
+use super::CloudActions;
+use crate::{
+    action::{Cx, Progress, Stop},
+    outside::{News, OutsideError},
+};
+
+impl CloudActions {
+    /// Calls the hook `name`. Told once at least; who is told twice sees it by the delivery's id.
+    pub(super) async fn call_hook(&self, cx: &mut Cx<'_>, name: &str) -> Result<Progress, Stop> {
+        let hook = cx
+            .plan()
+            .recovery
+            .hooks
+            .iter()
+            .find(|hook| hook.name == name);
+        let Some(hook) = hook.cloned() else {
+            let why = format!("hook {name} is not in the operation's plan");
+            return Err(Stop::last(Code::Internal, why));
+        };
+        let news = news(cx, &hook);
+        let limit = Duration::from_secs(hook.timeout_seconds.into());
+        cx.intend().await?;
+        match self.outside.call_hook(&hook.url, &news, limit).await {
+            Ok(()) => {
+                cx.fact(format!("{} was told", hook.url));
+                Ok(Progress::done())
+            }
+            Err(OutsideError::Silent(why)) => Err(Stop::passing(format!("{}: {why}", hook.url))),
+            Err(OutsideError::Forbidden(why)) => {
+                Err(Stop::last(Code::Refused, format!("{}: {why}", hook.url)))
+            }
+        }
+    }
+}
+
+fn news(cx: &Cx<'_>, hook: &Hook) -> News {
+    let operation = cx.operation;
+    let plan = cx.plan();
+    News {
+        delivery: format!("{}:{}", operation.id, hook.name),
+        hook: hook.name.clone(),
+        operation_id: operation.id.to_string(),
+        operation_type: operation.kind.to_string(),
+        protection_group_id: plan.group_id.to_string(),
+        protection_group: plan.group_name.clone(),
+        source_site: plan.source.site.to_string(),
+        target_site: plan.target.site.to_string(),
+        members: plan
+            .members
+            .iter()
+            .map(|member| member.name.clone())
+            .collect(),
+    }
+}
