@@ -31,7 +31,7 @@ use crate::{
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
             DetailQuery, OperationAnswer, OperationDetail, OperationQuery, OperationView,
-            OperationsAnswer, StatusWord, TypeWord,
+            OperationsAnswer, StatusWord, TypeWord, pause_reached,
         },
         page::{self, SortDir, next_link},
     },
@@ -218,6 +218,39 @@ pub async fn cleanup(
         Json(answer),
     )
         .into_response())
+}
+
+/// Lets an operation that is paused go on.
+#[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/resume", operation_id = "operation_resume", tag = "operations",
+    params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id")),
+    responses((status = 202, body = OperationAnswer), (status = 404, description = "No such operation in the project"),
+        (status = 409, description = "It is not paused")))]
+pub async fn resume(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((project, operation)): Path<(ProjectId, String)>,
+) -> ApiResult<(StatusCode, Json<OperationAnswer>)> {
+    let rule = rules::OPERATIONS_RESUME;
+    let record = operation_for(&app, &caller, &project, operation, rule).await?;
+    let id = &record.operation.id;
+    let Some(pause) = pause_reached(&record) else {
+        return Err(ApiError::conflict(format!(
+            "Operation {id} is not paused: it is {}; 'openstack dr operation show {id}' shows its phase.",
+            record.operation.state.status()
+        )));
+    };
+    app.database
+        .operation_resume(id, &pause.step, caller.user_id())
+        .await?;
+    tracing::info!(operation_id = %id, step = pause.step, "operation resumed");
+    let record = app.database.operation_show(&project, id).await?;
+    let home = &app.settings.site_name;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(OperationAnswer {
+            operation: OperationView::of(home, &record, OperationDetail::Record),
+        }),
+    ))
 }
 
 fn nothing_started(cleanup: CleanupView) -> Response {

@@ -59,6 +59,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(operation::list))
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))
+        .routes(routes!(operation::resume))
         .routes(routes!(orphan::list))
 }
 

@@ -148,6 +148,12 @@ impl Plan {
         })
     }
 
+    /// The same plan, its members started as `recovery` says, which is read from source to target.
+    #[must_use]
+    pub fn recovered_as(self, recovery: RecoveryPlan) -> Self {
+        Self { recovery, ..self }
+    }
+
     /// The fixed address that stands for `address` of `member` on the target.
     pub fn address_on_target(&self, member: &Member, address: IpAddr) -> IpAddr {
         let recovery = self.recovery.members.get(&member.id);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use protector_core::{
     group::GroupStatus,
-    id::{GroupId, OperationId, ProjectId},
+    id::{GroupId, OperationId, ProjectId, UserId},
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
     plan::Plan,
     runbook::cleanup::{LEFT, NEVER_LEAVES},
@@ -425,6 +425,35 @@ async fn steps_of(
             .push(step::from_row(row)?);
     }
     Ok(steps)
+}
+
+impl Database {
+    /// Notes that `user` lets the operation go on that waits at its line `pause`. Said already: fine.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_resume(
+        &self,
+        id: &OperationId,
+        pause: &str,
+        user: &UserId,
+    ) -> Result<(), StoreError> {
+        let row = resource_map::ActiveModel {
+            operation_id: Set(id.to_string()),
+            kind: Set(MapKind::Resumed.as_str().to_owned()),
+            source_id: Set(pause.to_owned()),
+            target_id: Set(user.to_string()),
+        };
+        self.write(async |tx| {
+            resource_map::Entity::insert(row.clone())
+                .on_conflict_do_nothing()
+                .exec_without_returning(tx)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
 }
 
 async fn maps_of(

@@ -87,13 +87,15 @@ pub fn mappings(
 /// Plans a planned move and writes its runbook.
 pub fn planned(
     group: &Group,
+    kind: OperationKind,
     members: Vec<Member>,
     arrays: Option<&ArrayPair>,
     mappings: ResourceMappings,
     retain_source_volumes: bool,
 ) -> ApiResult<(Plan, Vec<StepRecord>)> {
     let plan = Plan::move_to_other_site(group, members, arrays, mappings, retain_source_volumes)
-        .map_err(|refusal| refused(group, &refusal))?;
+        .map_err(|refusal| refused(group, &refusal))?
+        .recovered_as(group.recovery_plan_from_current(kind));
     let steps = planned_move(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

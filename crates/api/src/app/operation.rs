@@ -71,7 +71,7 @@ pub async fn start_move(
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let retain = asked.retain_source_volumes;
-    let (plan, steps) = failover::planned(group, members, arrays.as_ref(), mappings, retain)?;
+    let (plan, steps) = failover::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
     sync::require_in_sync(app, group).await?;
     sync::reserve(app, group).await?;
     let status = status_while(group.status, kind).unwrap_or(group.status);

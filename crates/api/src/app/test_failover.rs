@@ -78,7 +78,8 @@ pub async fn start_test_failover(
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
-        .map_err(|refusal| failover::refused(group, &refusal))?;
+        .map_err(|refusal| failover::refused(group, &refusal))?
+        .recovered_as(group.recovery_plan_from_current(kind));
     let steps = test_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

@@ -6,10 +6,10 @@ use protector_core::{
     id::SiteName,
     leftover::leftover_count,
     operation::{
-        FailedStep, OperationRecord, OperationState, StepRecord, StepState, progress,
+        FailedStep, MapKind, OperationRecord, OperationState, StepRecord, StepState, progress,
         steps_completed, steps_failed,
     },
-    runbook::{cleanup::is_left, resource::ResourceKind},
+    runbook::{Step, cleanup::is_left, resource::ResourceKind},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -266,9 +266,12 @@ pub struct OperationView {
     pub protection_group: String,
     /// The operation whose leftovers this one removes.
     pub parent_operation_id: Option<String>,
-    /// The phase under way; `queued` before an engine begins, `rolling_back` while everything is taken back,
-    /// `awaiting_cleanup` while the copies of a test failover are up.
+    /// The phase under way; `queued` before an engine begins, `paused` while it waits for a person, `rolling_back` while
+    /// everything is taken back, `awaiting_cleanup` while the copies of a test failover are up.
     pub phase: Option<String>,
+    /// Where it waits for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<PausedAt>,
     /// When it was asked for.
     pub created_at: Stamp,
     /// The request that made it.
@@ -279,6 +282,15 @@ pub struct OperationView {
     /// What a cleanup set out to do, in the answer that starts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<CleanupView>,
+}
+
+/// A pause of the recovery plan that an operation has come to. `POST …/operations/{operation}/resume` ends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PausedAt {
+    /// The pause's step.
+    pub step: String,
+    /// What the person is to do.
+    pub message: String,
 }
 
 /// A step that failed.
@@ -358,6 +370,7 @@ impl OperationView {
     pub fn of(home: &SiteName, record: &OperationRecord, detail: OperationDetail) -> Self {
         let operation = &record.operation;
         let steps = &record.steps;
+        let paused_at = pause_reached(record);
         Self {
             id: operation.id.to_string(),
             operation_type: operation.kind.as_str(),
@@ -376,7 +389,11 @@ impl OperationView {
             protection_group_id: operation.group_id.to_string(),
             protection_group: operation.plan.group_name.clone(),
             parent_operation_id: operation.parent_id.as_ref().map(ToString::to_string),
-            phase: phase(operation.state, steps),
+            phase: match paused_at {
+                Some(_) => Some("paused".to_owned()),
+                None => phase(operation.state, steps),
+            },
+            paused_at,
             created_at: operation.created_at.into(),
             request_id: operation.request_id.clone(),
             steps: (detail == OperationDetail::Steps)
@@ -384,6 +401,25 @@ impl OperationView {
             cleanup: None,
         }
     }
+}
+
+/// The pause at which an operation waits, until somebody lets it go on.
+pub fn pause_reached(record: &OperationRecord) -> Option<PausedAt> {
+    let step = record.steps.iter().find(|step| {
+        step.progress.state == StepState::Running
+            && matches!(step.action, Step::Pause { .. })
+            && record.map.target(MapKind::Resumed, &step.key).is_none()
+    })?;
+    let running = record.operation.state == OperationState::Running;
+    let Step::Pause { number } = step.action else {
+        return None;
+    };
+    let pauses = &record.operation.plan.recovery.pauses;
+    let message = pauses.get(usize::try_from(number).ok()?)?.message.clone();
+    running.then(|| PausedAt {
+        step: step.key.clone(),
+        message,
+    })
 }
 
 fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {
