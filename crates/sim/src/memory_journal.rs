@@ -15,7 +15,7 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
     member::Member,
-    operation::{OperationRecord, OperationState, ResourceMap, StepRecord},
+    operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
 };
 
 /// An operation and who walks it.
@@ -78,6 +78,13 @@ impl MemoryJournal {
             .operations
             .get(id)
             .map(|row| row.record.clone())
+    }
+
+    /// Lets an operation go on that waits at its line `pause`, as the API does.
+    pub fn resume(&self, id: &OperationId, pause: &str, user: &str) {
+        if let Some(row) = self.tables().operations.get_mut(id) {
+            row.record.map.insert(MapKind::Resumed, pause, user);
+        }
     }
 
     /// Where an operation is.

@@ -43,6 +43,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
     let operation = &outcome.record.operation;
     let (expected, leftovers_of) = match outcome.scenario {
         Scenario::AllWell
+        | Scenario::InOrder
         | Scenario::DeletionsFail
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),

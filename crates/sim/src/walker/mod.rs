@@ -11,6 +11,7 @@ mod dice;
 mod fault;
 mod invariant;
 mod operations;
+mod person;
 mod tenant;
 mod test_invariant;
 mod test_run;

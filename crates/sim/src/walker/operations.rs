@@ -67,7 +67,8 @@ pub(super) fn operation_of(
         group.mappings.clone(),
         false,
     )
-    .expect("the group can be planned");
+    .expect("the group can be planned")
+    .recovered_as(group.recovery_plan_from_current(OperationKind::Failover));
     #[allow(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"

@@ -39,7 +39,10 @@ pub(super) fn begin(scenario: Scenario, source: &SharedCloud, target: &SharedClo
         }))
     };
     match scenario {
-        Scenario::AllWell | Scenario::TestAllWell | Scenario::TestCopiesReliedOn => {}
+        Scenario::AllWell
+        | Scenario::InOrder
+        | Scenario::TestAllWell
+        | Scenario::TestCopiesReliedOn => {}
         Scenario::BuildsFail | Scenario::TestBuildsFail => {
             lock(target).add_fault(builds_fail());
         }

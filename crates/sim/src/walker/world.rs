@@ -26,6 +26,7 @@ use super::{
     clouds::WalkerClouds,
     fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life, Storm},
     operations::operation_of,
+    person,
     trouble::{self, Stuck},
     watch::Watch,
 };
@@ -66,6 +67,8 @@ pub enum Scenario {
     TestCopiesReliedOn,
     /// A test failover on a target whose Nova cannot build any server: it is taken back.
     TestBuildsFail,
+    /// All is well, and the group has a recovery plan: an order, probes, hooks, and a pause that a person ends.
+    InOrder,
 }
 
 impl Scenario {
@@ -272,6 +275,9 @@ impl World {
         if options.scenario.is_test() {
             group.status = GroupStatus::Active;
         }
+        if options.scenario == Scenario::InOrder {
+            group.recovery_plan = person::recovery_plan(&members);
+        }
         let journal = Arc::new(MemoryJournal::new());
         let record = operation_of(options.scenario, &group, &members, clock.now());
         let operation = record.operation.id.clone();
@@ -326,6 +332,7 @@ impl World {
     pub(super) async fn settled(&self, operation: &OperationId) {
         let deadline = Instant::now() + PATIENCE;
         while !self.has_ended(operation) && Instant::now() < deadline {
+            person::end_pauses(&self.journal, operation);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -400,7 +407,10 @@ impl World {
             Engine::new(
                 EngineId::new(name),
                 journal,
-                Arc::new(CloudActions::new(clouds, storage, options.clone())),
+                Arc::new(
+                    CloudActions::new(clouds, storage, options.clone())
+                        .with_outside(Arc::new(person::AllAnswer)),
+                ),
                 clock.clone(),
                 options,
             )

@@ -1,0 +1,87 @@
+//! What a recovery plan needs beside clouds: servers that answer probes, somebody who hears hooks, and a person who ends
+//! pauses.
+
+use std::{net::IpAddr, time::Duration};
+
+use async_trait::async_trait;
+use protector_core::{
+    id::{MemberId, OperationId},
+    member::Member,
+    operation::StepState,
+    recovery_plan::{Hook, MemberRecovery, OnFailure, Pause, Priority, Probe, RecoveryPlan, When},
+    runbook::Step,
+};
+use protector_engine::outside::{News, Outside, OutsideError};
+
+use crate::memory_journal::MemoryJournal;
+
+/// Every server and every hook answers at once.
+pub(super) struct AllAnswer;
+
+#[async_trait]
+impl Outside for AllAnswer {
+    async fn probe(&self, _: IpAddr, _: &Probe) -> Result<(), OutsideError> {
+        Ok(())
+    }
+
+    async fn call_hook(&self, _: &str, _: &News, _: Duration) -> Result<(), OutsideError> {
+        Ok(())
+    }
+}
+
+/// Ends every pause that the operation has come to.
+pub(super) fn end_pauses(journal: &MemoryJournal, operation: &OperationId) {
+    let record = journal.operation(operation);
+    let waits = |step: &&protector_core::operation::StepRecord| {
+        step.progress.state == StepState::Running && matches!(step.action, Step::Pause { .. })
+    };
+    for step in record.iter().flat_map(|record| &record.steps).filter(waits) {
+        journal.resume(operation, &step.key, "the person");
+    }
+}
+
+fn pause(before_priority: Priority, message: &str) -> Pause {
+    Pause {
+        before_priority,
+        message: message.to_owned(),
+    }
+}
+
+/// A plan with something of everything: a pause, the first member by itself and probed, another pause, then the others;
+/// hooks before, in between and after.
+pub(super) fn recovery_plan(members: &[Member]) -> RecoveryPlan {
+    let [first, second] = [Priority::ALL[1], Priority::ALL[2]];
+    let recovery = |place: usize| MemberRecovery {
+        priority: if place == 0 { first } else { second },
+        probe: (place == 0).then_some(Probe::Tcp { port: 5432 }),
+        ..MemberRecovery::default()
+    };
+    let hook = |name: &str, when: When| Hook {
+        name: name.to_owned(),
+        when,
+        url: format!("https://hooks.example.org/{name}"),
+        timeout_seconds: 30,
+        on_failure: OnFailure::Fail,
+        operations: [].into(),
+    };
+    RecoveryPlan {
+        members: members
+            .iter()
+            .enumerate()
+            .map(
+                |(place, member): (usize, &Member)| -> (MemberId, MemberRecovery) {
+                    (member.id.clone(), recovery(place))
+                },
+            )
+            .collect(),
+        pauses: vec![
+            pause(Priority::ALL[0], "See that the network is ready."),
+            pause(second, "Switch the DNS record."),
+        ],
+        hooks: vec![
+            hook("first", When::Before),
+            hook("between", When::BeforePriority { priority: second }),
+            hook("last", When::After),
+        ],
+    }
+}
