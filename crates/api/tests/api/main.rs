@@ -22,6 +22,7 @@ mod metadata;
 mod openapi;
 mod operations;
 mod orphans;
+mod recovery_plan;
 mod sites;
 mod test_failover;
 mod two_sites;
