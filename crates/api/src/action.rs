@@ -19,9 +19,10 @@ use crate::{
         operation::{Asker, start_move},
         replicate::start_replication,
         test_failover::{start_test_cleanup, start_test_failover},
+        unplanned::{start_fence, start_retry, start_unplanned},
     },
     caller::Caller,
-    error::{ApiError, ApiResult, Kind},
+    error::ApiResult,
     extract::{Body, Path},
     request::RequestContext,
     wire::operation::{Action, FailoverKind, OperationAnswer, OperationDetail, OperationView},
@@ -34,14 +35,9 @@ fn rule(action: &Action) -> RuleName {
         Action::TestFailover(_) => rules::PROTECTION_GROUPS_TEST_FAILOVER,
         Action::TestCleanup(_) => rules::PROTECTION_GROUPS_TEST_CLEANUP,
         Action::Sync(_) => rules::PROTECTION_GROUPS_SYNC,
+        Action::Retry(_) => rules::PROTECTION_GROUPS_RETRY,
+        Action::Fence(_) => rules::PROTECTION_GROUPS_FENCE,
     }
-}
-
-fn unplanned_is_not_in_this_release() -> ApiError {
-    ApiError::new(
-        Kind::NotImplemented,
-        "An unplanned failover is not in this release; failover of type planned, failback, test_failover, test_cleanup and sync are.",
-    )
 }
 
 async fn start(
@@ -55,11 +51,13 @@ async fn start(
             let asked = Move::failover(request, app.settings.retain_source_volumes);
             start_move(app, asker, stored, &asked).await
         }
-        Action::Failover(_) => Err(unplanned_is_not_in_this_release()),
+        Action::Failover(request) => start_unplanned(app, asker, stored, &request).await,
         Action::Failback(request) => start_move(app, asker, stored, &Move::failback(request)).await,
         Action::TestFailover(request) => start_test_failover(app, asker, stored, &request).await,
         Action::TestCleanup(request) => start_test_cleanup(app, asker, stored, &request).await,
         Action::Sync(_) => start_replication(app, asker, stored).await,
+        Action::Retry(request) => start_retry(app, asker, stored, &request).await,
+        Action::Fence(_) => start_fence(app, asker, stored).await,
     }
 }
 
@@ -70,8 +68,7 @@ async fn start(
     responses((status = 202, body = OperationAnswer, headers(("Location" = String, description = "The operation"))),
         (status = 400, description = "A network without a mapping, or an operation that is not a test failover of the group"),
         (status = 404, description = "No such group, or no such test operation, in the project"),
-        (status = 409, description = "The group's status, an operation under way, a test failover that is up, starting or cleaned up, no members, no policy, or the other site is unreachable"),
-        (status = 501, description = "Not in this release")))]
+        (status = 409, description = "The group's status, an operation under way, a test failover that is up, starting or cleaned up, no members, no policy, or the other site is unreachable")))]
 pub async fn act(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -116,6 +116,8 @@ fn kind(word: TypeWord) -> OperationKind {
         TypeWord::TestCleanup => OperationKind::TestCleanup,
         TypeWord::Cleanup => OperationKind::Cleanup,
         TypeWord::Sync => OperationKind::Sync,
+        TypeWord::Retry => OperationKind::Retry,
+        TypeWord::Fence => OperationKind::Fence,
     }
 }
 

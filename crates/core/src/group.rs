@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{GroupId, ProjectId, SiteName},
+    member::{Member, MemberStatus},
     operation::OperationKind,
     recovery_plan::RecoveryPlan,
     site::SiteScope,
@@ -87,6 +88,26 @@ const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
         GroupStatus::Active,
         OperationKind::TestFailover,
         GroupStatus::Active,
+    ),
+    (
+        GroupStatus::FailedOverPartial,
+        OperationKind::Retry,
+        GroupStatus::FailingOver,
+    ),
+    (
+        GroupStatus::SplitBrain,
+        OperationKind::Fence,
+        GroupStatus::SplitBrain,
+    ),
+    (
+        GroupStatus::FailedOver,
+        OperationKind::Fence,
+        GroupStatus::FailedOver,
+    ),
+    (
+        GroupStatus::FailedOverPartial,
+        OperationKind::Fence,
+        GroupStatus::FailedOverPartial,
     ),
     (
         GroupStatus::Active,
@@ -234,6 +255,14 @@ impl Group {
             &self.primary
         } else {
             &self.secondary
+        }
+    }
+
+    /// The site on which `member` is: where the group runs, but for one that the last failover could not recover.
+    pub fn site_of(&self, member: &Member) -> &SiteName {
+        match member.status {
+            MemberStatus::Protected => &self.current_primary_site,
+            MemberStatus::Error => &self.other().site,
         }
     }
 

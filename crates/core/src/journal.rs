@@ -104,6 +104,12 @@ pub enum Effect {
         /// The group.
         group_id: GroupId,
     },
+    /// Nothing of the group runs on the site that was lost: if its status is `split_brain`, it is `failed_over` again, or
+    /// `failed_over_partial` where a member could not be recovered.
+    GroupFenced {
+        /// The group.
+        group_id: GroupId,
+    },
     /// The group runs on another site now. Its version grows.
     GroupSwitched {
         /// The group.

@@ -737,6 +737,7 @@ fn plan(group_id: &GroupId) -> Plan {
             flavors: BTreeMap::new(),
         },
         members: Vec::new(),
+        others: Vec::new(),
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
     }

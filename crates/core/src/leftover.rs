@@ -173,6 +173,15 @@ fn remedy(step: &StepRecord) -> Remedy {
         | Step::ProbeServer { .. }
         | Step::CallHook { .. }
         | Step::Pause { .. }
+        | Step::CheckTargetAlone
+        | Step::CountRecovered { .. }
+        | Step::ConfirmRecovered
+        | Step::SwitchRecovered
+        | Step::AdmitRecovered
+        | Step::LeaveSourceServer { .. }
+        | Step::LeaveSourceVolume { .. }
+        | Step::FenceServer { .. }
+        | Step::ConfirmFenced
         | Step::ReleaseReplicas
         | Step::DeleteTestServer { .. }
         | Step::DeleteTestVolume { .. }
@@ -209,6 +218,10 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::RecreateServer { server }
         | Step::ConfirmServer { server }
         | Step::RestorePowerState { server }
+        | Step::ProbeServer { server }
+        | Step::CountRecovered { server }
+        | Step::LeaveSourceServer { server }
+        | Step::FenceServer { server }
         | Step::DeleteTestServer { server, .. }
         | Step::DeleteSourceServer { server } => server_name(parent, server)
             .map(|name| (name, None))
@@ -216,12 +229,17 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         Step::PromoteVolume { volume }
         | Step::ManageVolume { volume }
         | Step::CloneVolume { volume }
+        | Step::LeaveSourceVolume { volume }
         | Step::DeleteTestVolume { volume, .. }
         | Step::DeleteSourceVolume { volume } => volume_name(parent, volume).unwrap_or_else(by_key),
         Step::CheckTarget
         | Step::ReplicateGroup
         | Step::ChooseRecoveryPoint
-        | Step::ProbeServer { .. }
+        | Step::CheckTargetAlone
+        | Step::ConfirmRecovered
+        | Step::SwitchRecovered
+        | Step::AdmitRecovered
+        | Step::ConfirmFenced
         | Step::CallHook { .. }
         | Step::Pause { .. }
         | Step::ReleaseReplicas

@@ -31,6 +31,10 @@ pub enum OperationKind {
     Cleanup,
     /// Replicates a group's volumes now, as one consistent whole.
     Sync,
+    /// Recovers the members that an unplanned failover could not.
+    Retry,
+    /// Stops what an unplanned failover left running on the site that was lost.
+    Fence,
 }
 
 impl OperationKind {
@@ -43,6 +47,8 @@ impl OperationKind {
             Self::TestCleanup => "test_cleanup",
             Self::Cleanup => "cleanup",
             Self::Sync => "sync",
+            Self::Retry => "retry",
+            Self::Fence => "fence",
         }
     }
 }
@@ -74,10 +80,11 @@ pub enum OperationState {
 
 impl OperationState {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Queued,
         Self::Running,
         Self::Unwinding,
+        Self::AwaitingCleanup,
         Self::Completed,
         Self::Failed,
     ];
@@ -350,6 +357,12 @@ pub enum MapKind {
     ReturnedVolume,
     /// Source server or volume → the protection group that it has become a member of since, by name.
     ProtectedBy,
+    /// Group → the time whose data the recovery point holds, RFC 3339.
+    RecoveryPointTime,
+    /// Source server → its copy, once it was built, healthy, and answered its probe.
+    Recovered,
+    /// Source server → the status in which it was found stopped on the site that was lost.
+    Fenced,
     /// A pause's key → the user who let the operation go on. Written by the API while an engine walks the operation.
     Resumed,
     /// Source server → the compute host that it was last seen on; empty if it was on none.
@@ -369,6 +382,9 @@ impl MapKind {
             Self::ReturnedServer => "returned_server",
             Self::ReturnedVolume => "returned_volume",
             Self::ProtectedBy => "protected_by",
+            Self::RecoveryPointTime => "recovery_point_time",
+            Self::Recovered => "recovered",
+            Self::Fenced => "fenced",
             Self::Resumed => "resumed",
             Self::ComputeHost => "compute_host",
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     group::{Group, ReplicationType, ResourceMappings},
     id::{GroupId, VolumeId},
-    member::{Member, ProtectedVolume},
+    member::{Member, MemberStatus, ProtectedVolume},
     recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
@@ -36,6 +36,9 @@ pub struct Plan {
     pub mappings: ResourceMappings,
     /// The members, as they were when the operation was asked for, in the order in which they were added.
     pub members: Vec<Member>,
+    /// The group's other members, which the operation does not move: they are on the target already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Member>,
     /// Whether source volumes stay after the failover.
     pub retain_source_volumes: bool,
     /// In which order the members start, read from source to target, with the hooks of this kind of operation.
@@ -117,10 +120,14 @@ impl Plan {
     /// needed.
     pub fn replicate_to_other_site(
         group: &Group,
-        mut members: Vec<Member>,
+        members: Vec<Member>,
         arrays: Option<&ArrayPair>,
     ) -> Result<Self, PlanRefusal> {
         let arrays = arrays.ok_or(PlanRefusal::NoPolicy)?;
+        // What the last failover could not recover is where it was, which is where the group goes.
+        let (mut members, others): (Vec<Member>, Vec<Member>) = members
+            .into_iter()
+            .partition(|member| group.site_of(member) == &group.current_primary_site);
         if members.is_empty() {
             return Err(PlanRefusal::NoMembers);
         }
@@ -143,8 +150,34 @@ impl Plan {
             target_volume_type: group.volume_type_on_other().map(str::to_owned),
             mappings: group.mappings_from_current(),
             members,
+            others,
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
+        })
+    }
+
+    /// Plans another try at the members that the failover of `plan` could not recover. The others are where it goes.
+    ///
+    /// # Errors
+    ///
+    /// `NoMembers` when there is none such, `UnmappedNetworks`.
+    pub fn recover_the_rest(
+        plan: &Self,
+        members: Vec<Member>,
+        mappings: ResourceMappings,
+    ) -> Result<Self, PlanRefusal> {
+        let (members, others): (Vec<Member>, Vec<Member>) = members
+            .into_iter()
+            .partition(|member| member.status == MemberStatus::Error);
+        if members.is_empty() {
+            return Err(PlanRefusal::NoMembers);
+        }
+        refuse_unmapped_networks(&members, &mappings)?;
+        Ok(Self {
+            members,
+            others,
+            mappings,
+            ..plan.clone()
         })
     }
 

@@ -119,7 +119,7 @@ fn is_due(step: &StepRecord, now: DateTime<Utc>) -> bool {
 }
 
 fn must_be_undone(step: &StepRecord) -> bool {
-    step.verb == Verb::Undoable
+    matches!(step.verb, Verb::Undoable | Verb::Member)
         && matches!(
             step.progress.state,
             StepState::Running | StepState::Done | StepState::Failed | StepState::Undoing
@@ -166,7 +166,7 @@ impl<'a> Front<'a> {
                     self.failed_undoable.get_or_insert(step);
                 }
                 Verb::Forward => self.failed_forward = true,
-                Verb::Attempt | Verb::Notice => {}
+                Verb::Member | Verb::Attempt | Verb::Notice => {}
             }
         }
     }
@@ -176,7 +176,7 @@ impl<'a> Front<'a> {
     fn has_reached(&self, step: &StepRecord) -> bool {
         match step.verb {
             Verb::Attempt => self.open_but_attempts >= step.phase,
-            Verb::Undoable | Verb::Forward | Verb::Notice => self.open >= step.phase,
+            Verb::Undoable | Verb::Member | Verb::Forward | Verb::Notice => self.open >= step.phase,
         }
     }
 }
@@ -210,6 +210,10 @@ pub fn effect_at_end(
         (OperationKind::Failback, OperationState::Failed) => Some(Effect::GroupStatus {
             group_id,
             status: status_after_failed_move(steps, GroupStatus::FailedOver),
+        }),
+        (OperationKind::Retry, OperationState::Failed) => Some(Effect::GroupStatus {
+            group_id,
+            status: GroupStatus::FailedOverPartial,
         }),
         (OperationKind::Cleanup, OperationState::Completed) if starts_all_again(steps) => {
             Some(Effect::GroupMended { group_id })

@@ -99,6 +99,7 @@ fn test_record() -> OperationRecord {
             member("web-server-1", &["vol-boot-ws1", "vol-data-ws1"]),
             member("db-server", &["vol-boot-db"]),
         ],
+        others: Vec::new(),
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
     };

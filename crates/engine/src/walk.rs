@@ -16,7 +16,7 @@ use protector_core::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepProgress,
         StepRecord, StepState,
     },
-    runbook::cleanup::UNDO,
+    runbook::{Verb, cleanup::UNDO},
     schedule::{self, Next},
 };
 use tokio::task::{JoinError, JoinSet};
@@ -284,7 +284,7 @@ fn blocked_by(record: &OperationRecord, step: &StepRecord, direction: Direction)
             .after
             .iter()
             .filter_map(|position| steps.get(*position as usize))
-            .find(|other| other.progress.state == StepState::Failed),
+            .find(|other| stands_in_the_way(other, step.verb)),
         Direction::Back => steps.iter().find(|other| {
             other.progress.state == StepState::UndoFailed
                 && other.action.stands_on(&step.action, &record.operation.plan)
@@ -292,8 +292,21 @@ fn blocked_by(record: &OperationRecord, step: &StepRecord, direction: Direction)
     };
     in_the_way.map(|other| {
         let why = other.progress.error.as_deref().unwrap_or("it failed");
-        format!("{}: {why}", other.key)
+        match other.progress.state {
+            // It says itself what stood in its way.
+            StepState::Skipped => why.to_owned(),
+            _ => format!("{}: {why}", other.key),
+        }
     })
+}
+
+/// Whether a line whose failure means `verb` cannot do without what `other` was to do.
+fn stands_in_the_way(other: &StepRecord, verb: Verb) -> bool {
+    match other.progress.state {
+        StepState::Failed => true,
+        StepState::Skipped => verb == Verb::Member,
+        _ => false,
+    }
 }
 
 fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
@@ -308,6 +321,7 @@ fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
             Effect::Unmapped { kind, source } => map.remove(*kind, source),
             Effect::GroupStatus { .. }
             | Effect::GroupMended { .. }
+            | Effect::GroupFenced { .. }
             | Effect::GroupSwitched { .. }
             | Effect::GroupReplicated { .. }
             | Effect::ParentStep { .. }

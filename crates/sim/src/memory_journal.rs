@@ -14,7 +14,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{EngineId, GroupId, OperationId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
-    member::Member,
+    member::{Member, MemberStatus},
     operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
 };
 
@@ -265,6 +265,19 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
                     group.status = group.status_at_rest();
                 });
             }
+        }
+        Effect::GroupFenced { group_id } => {
+            with_group(tables, &group_id, now, |group, members| {
+                let whole = members
+                    .iter()
+                    .all(|member| member.status == MemberStatus::Protected);
+                if group.status == GroupStatus::SplitBrain {
+                    group.status = match whole {
+                        true => GroupStatus::FailedOver,
+                        false => GroupStatus::FailedOverPartial,
+                    };
+                }
+            });
         }
         Effect::GroupSwitched {
             group_id,

@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings},
     id::{GroupId, ProjectId},
+    member::MemberStatus,
     recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Set, prelude::Expr, sea_query::ExprTrait,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Set, prelude::Expr, sea_query::ExprTrait,
 };
 
 use crate::{
@@ -194,6 +195,27 @@ impl Database {
         .await
     }
 
+    /// Says that old servers of a group run on the site that was lost while it runs on the other one. A group in another
+    /// status stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn group_split(&self, id: &GroupId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let from = [GroupStatus::FailedOver, GroupStatus::FailedOverPartial];
+        self.write(async |tx| change_status(tx, id, &from, GroupStatus::SplitBrain, now).await)
+            .await
+    }
+
+    /// Says that they do not run any more.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn group_fenced(&self, id: &GroupId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.write(async |tx| fenced(tx, id, now).await).await
+    }
+
     /// Forgets a group with its members and its policy. Operations stay on record.
     ///
     /// # Errors
@@ -263,6 +285,47 @@ pub(crate) async fn mended(
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .filter(Column::Id.eq(id.as_str()))
         .filter(Column::Status.eq(GroupStatus::Error.as_str()))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Ends the `split_brain` of a group. A group that is gone, or in any other status, stays as it is.
+pub(crate) async fn fenced(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let in_error = member::Entity::find()
+        .filter(member::Column::GroupId.eq(id.as_str()))
+        .filter(member::Column::Status.eq(MemberStatus::Error.as_str()))
+        .count(db)
+        .await?;
+    let status = if in_error == 0 {
+        GroupStatus::FailedOver
+    } else {
+        GroupStatus::FailedOverPartial
+    };
+    change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
+}
+
+/// Changes the status of a group that is in one of `from`; any other stays as it is.
+async fn change_status(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    from: &[GroupStatus],
+    to: GroupStatus,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .set(ActiveModel {
+            status: Set(to.as_str().to_owned()),
+            updated_at: Set(now),
+            ..ActiveModel::default()
+        })
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .filter(Column::Id.eq(id.as_str()))
+        .filter(Column::Status.is_in(from.iter().map(|status| status.as_str())))
         .exec(db)
         .await?;
     Ok(())

@@ -335,6 +335,7 @@ async fn apply(
             change_group(tx, group_id, now, status_row(*status)).await
         }
         Effect::GroupMended { group_id } => group::mended(tx, group_id, now).await,
+        Effect::GroupFenced { group_id } => group::fenced(tx, group_id, now).await,
         Effect::GroupSwitched {
             group_id,
             current_primary_site,

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use protector_core::{
-    id::{GroupId, MemberId, ProjectId, SiteName},
+    id::{GroupId, MemberId, ProjectId},
     member::Member,
     present::CurrentMember,
 };
@@ -20,7 +20,7 @@ use crate::{
         protection_group,
     },
     error::{Noun, StoreError},
-    group::bump,
+    group::{self, bump},
     lock::{Lock, refuse_while_locked},
     words::{from_json, from_word, to_json},
 };
@@ -82,11 +82,11 @@ impl Database {
                 .await?;
             let mut members = Vec::new();
             for group in groups {
-                let site = SiteName::new(group.current_primary_site);
-                let of_group = of_group(tx, &GroupId::new(group.id)).await?;
+                let group = group::from_row(group)?;
+                let of_group = of_group(tx, &group.id).await?;
                 members.extend(of_group.into_iter().map(|member| CurrentMember {
                     group_name: group.name.clone(),
-                    site: site.clone(),
+                    site: group.site_of(&member).clone(),
                     member,
                 }));
             }

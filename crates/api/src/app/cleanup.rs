@@ -11,7 +11,10 @@ use protector_core::{
         steps_completed,
     },
     present::map_as_of_now,
-    runbook::cleanup::{NEVER_LEAVES, cleanup_of_chosen},
+    runbook::{
+        cleanup::{NEVER_LEAVES, cleanup_of_chosen},
+        unplanned_failover::is_unplanned,
+    },
 };
 use protector_store::{Lock, StoreError};
 
@@ -54,6 +57,7 @@ pub async fn start_cleanup(
     if work.steps.is_empty() {
         return Ok(Cleanup { view, record: None });
     }
+    refuse_while_split(app, parent).await?;
     if app.settings.cleanup_requires_peer {
         let other = other_site(&parent.operation, &app.settings.site_name);
         peer::require(&*app.peer, other).await?;
@@ -80,6 +84,29 @@ pub async fn start_cleanup(
         view,
         record: Some(record),
     })
+}
+
+/// What an unplanned failover left may run: it is stopped before it is deleted, so that nobody takes the one for the other.
+async fn refuse_while_split(app: &App, parent: &OperationRecord) -> ApiResult<()> {
+    if !is_unplanned(parent) {
+        return Ok(());
+    }
+    let group = match app
+        .database
+        .group_show_by_id(&parent.operation.group_id)
+        .await
+    {
+        Ok(stored) => stored.group,
+        Err(StoreError::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if group.status != GroupStatus::SplitBrain {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "Protection group {} is split_brain: VMs that operation {} left on {} run there; stop them first with 'openstack dr fence {}'.",
+        group.name, parent.operation.id, parent.operation.source_site, group.name
+    )))
 }
 
 /// What [`start_cleanup`] would do. Asks nobody but the database, so that it works on the worst day.

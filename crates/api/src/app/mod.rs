@@ -35,6 +35,7 @@ pub mod replicate;
 pub mod site;
 pub mod sync;
 pub mod test_failover;
+pub mod unplanned;
 pub mod volume_type;
 
 /// Where new ids come from.

@@ -13,7 +13,7 @@ use super::{
     App,
     cleanup::being_cleaned,
     failover::{self, Move},
-    sync,
+    sync, unplanned,
 };
 use crate::{
     caller::Caller,
@@ -72,6 +72,7 @@ pub async fn start_move(
     let arrays = policy.map(|policy| policy.arrays());
     let retain = asked.retain_source_volumes;
     let (plan, steps) = failover::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
+    unplanned::refuse_while_left(app, kind, &plan).await?;
     sync::require_in_sync(app, group).await?;
     sync::reserve(app, group).await?;
     let status = status_while(group.status, kind).unwrap_or(group.status);

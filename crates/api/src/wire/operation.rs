@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use protector_core::{
     id::SiteName,
     leftover::leftover_count,
@@ -9,10 +10,9 @@ use protector_core::{
         FailedStep, MapKind, OperationRecord, OperationState, StepRecord, StepState, progress,
         steps_completed, steps_failed,
     },
-    runbook::{Step, cleanup::is_left, resource::ResourceKind},
+    runbook::{Step, cleanup::is_left, resource::ResourceKind, unplanned_failover::is_unplanned},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -37,14 +37,11 @@ pub enum Action {
     TestCleanup(TestCleanup),
     /// Replicate the group's volumes now: an empty object or null.
     Sync(Option<NoOptions>),
+    /// Recover the members that an unplanned failover could not.
+    Retry(Retry),
+    /// Stop what an unplanned failover left running on the site that was lost: an empty object or null.
+    Fence(Option<NoOptions>),
 }
-
-/// Options of an action that is not in this release: read and not looked at.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(transparent)]
-#[schema(value_type = Object)]
-#[allow(dead_code, reason = "what is in it does not matter yet")]
-pub struct Anything(Value);
 
 /// A failover asked for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -61,6 +58,20 @@ pub struct Failover {
     pub flavor_mapping: BTreeMap<String, String>,
     /// Leave the source volumes detached and intact. `[engine] retain_source_volumes_on_failover` when left out.
     pub retain_source_volumes: Option<bool>,
+}
+
+/// Another try at the members that an unplanned failover could not recover.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// That failover; the group's newest when left out.
+    pub operation_id: Option<String>,
+    /// Network on the source → network on the target, over the failover's mapping.
+    #[serde(default)]
+    pub network_mapping: BTreeMap<String, String>,
+    /// Flavor on the source → flavor on the target, over the failover's mapping.
+    #[serde(default)]
+    pub flavor_mapping: BTreeMap<String, String>,
 }
 
 /// A failback asked for.
@@ -110,7 +121,7 @@ pub struct NoOptions {}
 pub enum FailoverKind {
     /// Both sites answer: nothing is lost.
     Planned,
-    /// The source is gone. Not in this release.
+    /// The source is lost, and is not asked: what was written there after the latest recovery point is lost too.
     Unplanned,
 }
 
@@ -182,6 +193,10 @@ pub enum TypeWord {
     Cleanup,
     /// Replicates a group's volumes.
     Sync,
+    /// Recovers the members that an unplanned failover could not.
+    Retry,
+    /// Stops what an unplanned failover left running.
+    Fence,
 }
 
 impl TypeWord {
@@ -194,6 +209,8 @@ impl TypeWord {
             Self::TestCleanup => "test_cleanup",
             Self::Cleanup => "cleanup",
             Self::Sync => "sync",
+            Self::Retry => "retry",
+            Self::Fence => "fence",
         }
     }
 }
@@ -230,7 +247,7 @@ pub struct OperationsAnswer {
 pub struct OperationView {
     /// `op-` and a UUID.
     pub id: String,
-    /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup` or `sync`.
+    /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup`, `sync`, `retry` or `fence`.
     #[schema(value_type = String)]
     pub operation_type: &'static str,
     /// `running`, `completed` or `failed`.
@@ -255,6 +272,10 @@ pub struct OperationView {
     pub leftovers: usize,
     /// The site whose protector has this record and runs the operation: the one that answers.
     pub home_site: String,
+    /// The recovery point that was brought up, where the operation chose one: not in a planned failover, which makes one.
+    pub recovery_point: Option<RecoveryPointView>,
+    /// An unplanned failover: the seconds before it whose changes are lost.
+    pub data_loss_seconds: Option<i64>,
     /// Why the operation failed.
     pub error: Option<String>,
     /// The kind of that failure, `PRT-…`.
@@ -282,6 +303,15 @@ pub struct OperationView {
     /// What a cleanup set out to do, in the answer that starts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<CleanupView>,
+}
+
+/// A state of a group's volumes on the target's array.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RecoveryPointView {
+    /// Its id on the array.
+    pub id: String,
+    /// The time whose data it holds.
+    pub taken_at: Stamp,
 }
 
 /// A pause of the recovery plan that an operation has come to. `POST …/operations/{operation}/resume` ends it.
@@ -371,6 +401,7 @@ impl OperationView {
         let operation = &record.operation;
         let steps = &record.steps;
         let paused_at = pause_reached(record);
+        let recovery_point = recovery_point(record);
         Self {
             id: operation.id.to_string(),
             operation_type: operation.kind.as_str(),
@@ -384,6 +415,15 @@ impl OperationView {
             steps_failed: steps_failed(steps).into_iter().map(Into::into).collect(),
             leftovers: leftover_count(record),
             home_site: home.to_string(),
+            data_loss_seconds: recovery_point
+                .as_ref()
+                .filter(|_| is_unplanned(record))
+                .map(|point| {
+                    (operation.created_at - point.taken_at.0)
+                        .num_seconds()
+                        .max(0)
+                }),
+            recovery_point,
             error: operation.error.clone(),
             error_code: operation.error_code.map(|code| code.as_str()),
             protection_group_id: operation.group_id.to_string(),
@@ -401,6 +441,17 @@ impl OperationView {
             cleanup: None,
         }
     }
+}
+
+fn recovery_point(record: &OperationRecord) -> Option<RecoveryPointView> {
+    let group = record.operation.group_id.as_str();
+    let id = record.map.target(MapKind::RecoveryPoint, group)?;
+    let time = record.map.target(MapKind::RecoveryPointTime, group)?;
+    let taken_at = DateTime::parse_from_rfc3339(time).ok()?;
+    Some(RecoveryPointView {
+        id: id.to_owned(),
+        taken_at: taken_at.to_utc().into(),
+    })
 }
 
 /// The pause at which an operation waits, until somebody lets it go on.

@@ -191,6 +191,7 @@ mod tests {
             target_volume_type: None,
             mappings: ResourceMappings::default(),
             members: Vec::new(),
+            others: Vec::new(),
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
         }

@@ -138,6 +138,19 @@ pub fn is_left(step: &StepRecord) -> bool {
     })
 }
 
+/// What was left on a source that was lost is deleted once that is back; anything else is tried again.
+fn deletion(left: &Step) -> Step {
+    match left {
+        Step::LeaveSourceServer { server } => Step::DeleteSourceServer {
+            server: server.clone(),
+        },
+        Step::LeaveSourceVolume { volume } => Step::DeleteSourceVolume {
+            volume: volume.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
 fn again(step: &StepRecord, position: u32, after: Vec<u32>) -> StepRecord {
     let undo = is_undo(step);
     // Taking back needs to know what was made. A deletion looks afresh: what was asked before is over.
@@ -166,7 +179,7 @@ fn again(step: &StepRecord, position: u32, after: Vec<u32>) -> StepRecord {
                 line: Box::new(step.action.clone()),
             }
         } else {
-            step.action.clone()
+            deletion(&step.action)
         },
         resource_id: step.resource_id.clone(),
         after,

@@ -3,12 +3,9 @@
 use super::{
     Line, Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{each_server, each_volume, manage_volume, whole_group},
+    lines::{each_server, each_volume, manage_volume, promote_volume, whole_group},
 };
-use crate::{
-    member::{Member, ProtectedVolume},
-    plan::Plan,
-};
+use crate::{member::Member, plan::Plan};
 
 /// Moves a group to its other site while both sites answer, then removes what it left behind.
 ///
@@ -108,12 +105,6 @@ fn check_server(member: &Member) -> Step {
 fn stop_server(member: &Member) -> Step {
     Step::StopServer {
         server: member.server_id.clone(),
-    }
-}
-
-fn promote_volume(volume: &ProtectedVolume) -> Step {
-    Step::PromoteVolume {
-        volume: volume.id.clone(),
     }
 }
 

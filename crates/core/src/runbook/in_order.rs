@@ -2,7 +2,7 @@
 
 use super::{
     Line, Reported, Runbook, Step, Verb,
-    lines::{confirm_server, each_server_of, recreate_server, whole_group},
+    lines::{confirm_server, each_server_of, manage_volume, recreate_server, whole_group},
 };
 use crate::{
     member::Member,
@@ -47,24 +47,57 @@ fn one_tier(book: Runbook, plan: &Plan, members: &[&Member], verb: Verb) -> Runb
         .copied()
         .filter(|member| plan.recovery.of(&member.id).probe.is_some())
         .collect();
-    book.phase(
-        "recreate_vms",
-        verb,
-        Reported::ByPhase,
-        each_server_of(members, recreate_server),
-    )
-    .phase(
-        "confirm_vms",
-        verb,
-        Reported::Never,
-        each_server_of(members, confirm_server),
-    )
-    .phase(
-        "probe_vms",
-        verb,
-        Reported::ByPhase,
-        each_server_of(&probed, probe_server),
-    )
+    let book = book
+        .phase(
+            "recreate_vms",
+            verb,
+            Reported::ByPhase,
+            each_server_of(members, recreate_server, imports_of),
+        )
+        .phase(
+            "confirm_vms",
+            verb,
+            Reported::Never,
+            each_server_of(members, confirm_server, |member| {
+                vec![recreate_server(member)]
+            }),
+        )
+        .phase(
+            "probe_vms",
+            verb,
+            Reported::ByPhase,
+            each_server_of(&probed, probe_server, |member| vec![confirm_server(member)]),
+        );
+    match verb {
+        Verb::Member => book.phase(
+            "count_recovered",
+            verb,
+            Reported::Never,
+            members.iter().map(|member| count_recovered(plan, member)),
+        ),
+        _ => book,
+    }
+}
+
+/// A server is built from all its volumes.
+fn imports_of(member: &Member) -> Vec<Step> {
+    member.volumes.iter().map(manage_volume).collect()
+}
+
+/// What shows last that a member is up.
+fn count_recovered(plan: &Plan, member: &Member) -> Line {
+    let shown_by = match plan.recovery.of(&member.id).probe {
+        Some(_) => probe_server(member),
+        None => confirm_server(member),
+    };
+    Line {
+        action: Step::CountRecovered {
+            server: member.server_id.clone(),
+        },
+        name: member.name.clone(),
+        resource_id: Some(member.server_id.to_string()),
+        after: vec![shown_by],
+    }
 }
 
 /// Whom to tell first, and then whom to wait for: what a hook starts may be what the person looks at.

@@ -21,13 +21,16 @@ fn about_server(member: &Member, action: fn(&Member) -> Step) -> Line {
     }
 }
 
+/// Lines about `members`, each of which waits for the lines of its own member that `after` names.
 pub(super) fn each_server_of(
     members: &[&Member],
     action: fn(&Member) -> Step,
+    after: fn(&Member) -> Vec<Step>,
 ) -> impl Iterator<Item = Line> {
-    members
-        .iter()
-        .map(move |member| about_server(member, action))
+    members.iter().map(move |member| Line {
+        after: after(member),
+        ..about_server(member, action)
+    })
 }
 
 pub(super) fn each_volume(
@@ -55,6 +58,22 @@ pub(super) fn manage_volume(volume: &ProtectedVolume) -> Step {
     Step::ManageVolume {
         volume: volume.id.clone(),
     }
+}
+
+pub(super) fn promote_volume(volume: &ProtectedVolume) -> Step {
+    Step::PromoteVolume {
+        volume: volume.id.clone(),
+    }
+}
+
+/// Imports, each of what its own line promoted.
+pub(super) fn manage_promoted(plan: &Plan) -> impl Iterator<Item = Line> {
+    plan.volumes().map(|(_, volume)| Line {
+        action: manage_volume(volume),
+        name: volume.name.clone(),
+        resource_id: Some(volume.id.to_string()),
+        after: vec![promote_volume(volume)],
+    })
 }
 
 pub(super) fn recreate_server(member: &Member) -> Step {

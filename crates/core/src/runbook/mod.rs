@@ -15,15 +15,18 @@ use crate::{
 
 pub mod cleanup;
 pub mod failover;
+pub mod fence;
 mod in_order;
 mod lines;
 pub mod replicate;
 pub mod resource;
+pub mod retry;
 pub mod test_cleanup;
 pub mod test_failover;
+pub mod unplanned_failover;
 
 /// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
-pub const BOOK_VERSION: u32 = 2;
+pub const BOOK_VERSION: u32 = 3;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub const BOOK_VERSION: u32 = 2;
 pub enum Verb {
     /// Everything done so far is taken back, the last phase first; the operation ends `failed`, the world as before.
     Undoable,
+    /// The failure is recorded in `steps_failed`; the member that the line belongs to is not recovered, and the operation
+    /// goes on with the others. What was made for the member stays for a later try; it is taken back only when everything is.
+    Member,
     /// Nothing is taken back any more; the operation ends `failed`.
     Forward,
     /// The failure is recorded in `steps_failed`; the operation goes on and completes.
@@ -41,12 +47,19 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 4] = [Self::Undoable, Self::Forward, Self::Attempt, Self::Notice];
+    pub const ALL: [Self; 5] = [
+        Self::Undoable,
+        Self::Member,
+        Self::Forward,
+        Self::Attempt,
+        Self::Notice,
+    ];
 
     /// The word kept in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Undoable => "undoable",
+            Self::Member => "member",
             Self::Forward => "forward",
             Self::Attempt => "attempt",
             Self::Notice => "notice",
@@ -144,6 +157,36 @@ pub enum Step {
         /// The volume on the source.
         volume: VolumeId,
     },
+    /// See that the target can take the group while nothing is known of the source.
+    CheckTargetAlone,
+    /// Count a member as recovered: it is built, healthy, and answers its probe.
+    CountRecovered {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// See that at least one member was recovered.
+    ConfirmRecovered,
+    /// Make the target the group's current primary, with the members that were recovered.
+    SwitchRecovered,
+    /// Take the members that a later try recovered into the group as it runs now.
+    AdmitRecovered,
+    /// Leave a server on a source that nothing is known of. It fails at once; a cleanup turns it into a deletion.
+    LeaveSourceServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Leave a volume there, likewise.
+    LeaveSourceVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Stop a server that an unplanned failover left on the source.
+    FenceServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// See that each such server is stopped.
+    ConfirmFenced,
     /// Let the arrays forget what they keep for this operation alone.
     ReleaseReplicas,
     /// Delete a test failover's copy of a server on the target.
@@ -287,7 +330,7 @@ fn refuse_undoable_after_forward(phases: &[Phase]) -> Result<(), BookError> {
     let late = phases
         .iter()
         .skip(pivot.unwrap_or(phases.len()))
-        .find(|phase| phase.verb == Verb::Undoable);
+        .find(|phase| matches!(phase.verb, Verb::Undoable | Verb::Member));
     late.map_or(Ok(()), |phase| {
         Err(BookError::UndoableAfterForward(phase.name))
     })

@@ -27,6 +27,11 @@ impl Step {
     pub fn resource_kind(&self) -> Option<ResourceKind> {
         match self {
             Self::CheckTarget
+            | Self::CheckTargetAlone
+            | Self::ConfirmRecovered
+            | Self::SwitchRecovered
+            | Self::AdmitRecovered
+            | Self::ConfirmFenced
             | Self::ReplicateGroup
             | Self::ChooseRecoveryPoint
             | Self::SwitchPrimary
@@ -39,23 +44,29 @@ impl Step {
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
             | Self::ProbeServer { .. }
+            | Self::CountRecovered { .. }
+            | Self::LeaveSourceServer { .. }
+            | Self::FenceServer { .. }
             | Self::DeleteSourceServer { .. }
             | Self::DeleteTestServer { .. } => Some(ResourceKind::Server),
             Self::PromoteVolume { .. }
             | Self::CloneVolume { .. }
             | Self::ManageVolume { .. }
             | Self::DeleteSourceVolume { .. }
+            | Self::LeaveSourceVolume { .. }
             | Self::DeleteTestVolume { .. } => Some(ResourceKind::Volume),
             Self::TakeBack { line } => line.resource_kind(),
         }
     }
 
-    /// Whether the line deletes a resource for good.
+    /// Whether the line deletes a resource for good, or is to be followed by a deletion.
     pub fn deletes(&self) -> bool {
         matches!(
             self,
             Self::DeleteSourceServer { .. }
                 | Self::DeleteSourceVolume { .. }
+                | Self::LeaveSourceServer { .. }
+                | Self::LeaveSourceVolume { .. }
                 | Self::DeleteTestServer { .. }
                 | Self::DeleteTestVolume { .. }
         )
@@ -68,8 +79,17 @@ impl Step {
             | Self::StopServer { .. }
             | Self::ReplicateGroup
             | Self::DeleteSourceServer { .. }
-            | Self::DeleteSourceVolume { .. } => &plan.source,
+            | Self::DeleteSourceVolume { .. }
+            | Self::LeaveSourceServer { .. }
+            | Self::LeaveSourceVolume { .. }
+            | Self::FenceServer { .. }
+            | Self::ConfirmFenced => &plan.source,
             Self::CheckTarget
+            | Self::CheckTargetAlone
+            | Self::CountRecovered { .. }
+            | Self::ConfirmRecovered
+            | Self::SwitchRecovered
+            | Self::AdmitRecovered
             | Self::PromoteVolume { .. }
             | Self::ManageVolume { .. }
             | Self::RecreateServer { .. }

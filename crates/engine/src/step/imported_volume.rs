@@ -163,7 +163,7 @@ fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, St
         name: name.clone(),
         volume_type: plan.target_volume_type.clone(),
         bootable: *boot,
-        metadata: mark::mark(metadata, &cx.operation.id, source_id.as_str()),
+        metadata: mark::mark(metadata, mark::maker(cx.operation), source_id.as_str()),
         availability_zone: None,
         description: None,
     })

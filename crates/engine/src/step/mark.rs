@@ -35,7 +35,7 @@ pub(super) fn seen(metadata: &BTreeMap<String, String>) -> SeenMarks {
     }
 }
 
-/// The operation whose copies a line is about: a cleanup takes its parent's copies back.
+/// The operation whose copies a line is about: a cleanup takes its parent's copies back, a retry completes them.
 pub(super) fn maker(operation: &protector_core::operation::Operation) -> &OperationId {
     operation.parent_id.as_ref().unwrap_or(&operation.id)
 }

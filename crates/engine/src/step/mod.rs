@@ -21,6 +21,7 @@ use crate::{
     outside::{NothingOutside, Outside},
 };
 
+mod fence;
 mod heir;
 mod hook;
 mod imported_volume;
@@ -31,6 +32,7 @@ mod power_state;
 mod probe;
 mod reading;
 mod recorded;
+mod recovered_group;
 mod recovered_server;
 mod replication;
 mod scope;
@@ -127,6 +129,17 @@ impl CloudActions {
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
             Step::ChooseRecoveryPoint => self.choose_recovery_point(cx).await,
             Step::CloneVolume { volume } => self.clone_volume(cx, volume).await,
+            Step::CheckTargetAlone => self.check_target_alone(cx).await,
+            Step::CountRecovered { server } => self.count_recovered(cx, server).await,
+            Step::ConfirmRecovered => self.confirm_recovered(cx).await,
+            Step::SwitchRecovered => self.switch_recovered(cx).await,
+            Step::AdmitRecovered => self.admit_recovered(cx).await,
+            Step::LeaveSourceServer { server } => self.leave_source_server(cx, server).await,
+            Step::LeaveSourceVolume { volume } => {
+                self.leave_source_volume(cx, volume.as_str()).await
+            }
+            Step::FenceServer { server } => self.fence_server(cx, server).await,
+            Step::ConfirmFenced => self.confirm_fenced(cx).await,
             Step::ReleaseReplicas => self.release_replicas(cx).await,
             Step::DeleteTestServer { test, server } => {
                 self.delete_test_server(cx, test, server).await
@@ -157,6 +170,15 @@ impl CloudActions {
             | Step::DeleteSourceServer { .. }
             | Step::DeleteSourceVolume { .. }
             | Step::ChooseRecoveryPoint
+            | Step::CheckTargetAlone
+            | Step::CountRecovered { .. }
+            | Step::ConfirmRecovered
+            | Step::SwitchRecovered
+            | Step::AdmitRecovered
+            | Step::LeaveSourceServer { .. }
+            | Step::LeaveSourceVolume { .. }
+            | Step::FenceServer { .. }
+            | Step::ConfirmFenced
             | Step::ReleaseReplicas
             | Step::DeleteTestServer { .. }
             | Step::DeleteTestVolume { .. }
@@ -168,6 +190,12 @@ impl CloudActions {
 #[async_trait]
 impl Actions for CloudActions {
     async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        if let (Verb::Member, Some(why)) = (cx.step.verb, cx.blocked_by) {
+            // Its member cannot be recovered in this operation; the line that failed says why, once.
+            return Ok(Progress::Skipped {
+                why: why.to_owned(),
+            });
+        }
         let step = cx.step.action.clone();
         let log = RequestLog::default();
         let outcome = self.recorded_in(&log).run_step(&step, cx).await;
@@ -211,11 +239,12 @@ impl CloudActions {
     fn limit(&self, plan: &Plan, step: &Step) -> (Duration, String) {
         let options = &self.options;
         let (limit, what) = match step {
-            Step::CheckServer { .. } | Step::CheckTarget | Step::ConfirmServer { .. } => {
-                (options.manage_timeout, "check")
-            }
+            Step::CheckServer { .. }
+            | Step::CheckTarget
+            | Step::CheckTargetAlone
+            | Step::ConfirmServer { .. } => (options.manage_timeout, "check"),
             // Once for the graceful stop, once for the hard one.
-            Step::StopServer { .. } | Step::RestorePowerState { .. } => {
+            Step::StopServer { .. } | Step::FenceServer { .. } | Step::RestorePowerState { .. } => {
                 (options.stop_timeout * 2, "Nova")
             }
             Step::ReplicateGroup
@@ -228,7 +257,14 @@ impl CloudActions {
             Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
             Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
             Step::Pause { .. } => (PAUSE_LIMIT, "pause"),
-            Step::SwitchPrimary => (options.manage_timeout, "journal"),
+            Step::CountRecovered { .. }
+            | Step::ConfirmRecovered
+            | Step::SwitchPrimary
+            | Step::SwitchRecovered
+            | Step::AdmitRecovered
+            | Step::LeaveSourceServer { .. }
+            | Step::LeaveSourceVolume { .. }
+            | Step::ConfirmFenced => (options.manage_timeout, "journal"),
             Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
                 (options.cleanup_timeout, "Nova")
             }
@@ -254,8 +290,7 @@ fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) ->
         (Verb::Attempt, OperationKind::Cleanup) => Some(0),
         (Verb::Attempt, _) => Some(options.cleanup_retry_attempts),
         (_, _) if matches!(step.action, Step::CallHook { .. }) => Some(HOOK_RETRIES),
-        (Verb::Notice, _) => Some(0),
-        (Verb::Undoable | Verb::Forward, _) => None,
+        (Verb::Undoable | Verb::Member | Verb::Forward | Verb::Notice, _) => None,
     }
 }
 
@@ -263,10 +298,12 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
     let source = || operation.plan.source.site.clone();
     let target = || operation.plan.target.site.clone();
     match step {
-        Step::CheckServer { .. } | Step::StopServer { .. } | Step::DeleteSourceServer { .. } => {
-            Draws::Compute(source())
-        }
+        Step::CheckServer { .. }
+        | Step::StopServer { .. }
+        | Step::FenceServer { .. }
+        | Step::DeleteSourceServer { .. } => Draws::Compute(source()),
         Step::CheckTarget
+        | Step::CheckTargetAlone
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
         | Step::RestorePowerState { .. }
@@ -279,7 +316,16 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::ChooseRecoveryPoint
         | Step::CloneVolume { .. }
         | Step::ReleaseReplicas => Draws::Storage,
-        Step::SwitchPrimary | Step::CallHook { .. } | Step::Pause { .. } => Draws::Nothing,
+        Step::CountRecovered { .. }
+        | Step::ConfirmRecovered
+        | Step::SwitchPrimary
+        | Step::SwitchRecovered
+        | Step::AdmitRecovered
+        | Step::LeaveSourceServer { .. }
+        | Step::LeaveSourceVolume { .. }
+        | Step::ConfirmFenced
+        | Step::CallHook { .. }
+        | Step::Pause { .. } => Draws::Nothing,
         Step::TakeBack { line } => draws(operation, line),
     }
 }

@@ -104,7 +104,11 @@ impl CloudActions {
             networks,
             security_groups: cx.plan().security_groups_on_target(&member),
             key_name,
-            metadata: mark::mark(&spec.metadata, &cx.operation.id, source_id.as_str()),
+            metadata: mark::mark(
+                &spec.metadata,
+                mark::maker(cx.operation),
+                source_id.as_str(),
+            ),
             user_data: spec
                 .user_data
                 .as_ref()

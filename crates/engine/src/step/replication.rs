@@ -1,5 +1,6 @@
 //! Replication, the promotion or cloning of what it brought, and the way back.
 
+use chrono::SecondsFormat;
 use protector_core::{
     fault::Code,
     id::{NetworkId, RecoveryPointId, VolumeId},
@@ -58,7 +59,7 @@ impl CloudActions {
         cx.intend().await?;
         let promoted = self
             .storage
-            .promote(&replication, &point, volume, &cx.operation.id)
+            .promote(&replication, &point, volume, mark::maker(cx.operation))
             .await
             .map_err(storage_stop)?;
         Ok(Progress::Done(vec![Effect::Mapped {
@@ -111,11 +112,19 @@ impl CloudActions {
             "recovery point {} of {}",
             latest.id, latest.taken_at
         ));
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::RecoveryPoint,
-            source,
-            target: latest.id.to_string(),
-        }]))
+        let time = latest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Ok(Progress::Done(vec![
+            Effect::Mapped {
+                kind: MapKind::RecoveryPoint,
+                source: source.clone(),
+                target: latest.id.to_string(),
+            },
+            Effect::Mapped {
+                kind: MapKind::RecoveryPointTime,
+                source,
+                target: time,
+            },
+        ]))
     }
 
     pub(super) async fn clone_volume(

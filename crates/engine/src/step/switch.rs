@@ -15,12 +15,13 @@ use crate::action::{Cx, Progress, Stop};
 impl CloudActions {
     /// Only a write to the journal, together with the step's end: it happens whole or not at all.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        let members = cx
+        let mut members = cx
             .plan()
             .members
             .iter()
             .map(|member| moved(cx, member))
             .collect::<Result<Vec<_>, _>>()?;
+        members.extend(cx.plan().others.iter().map(never_moved));
         let plan = cx.plan();
         let status = match cx.operation.kind {
             OperationKind::Failback => GroupStatus::Active,
@@ -35,8 +36,16 @@ impl CloudActions {
     }
 }
 
+/// A member that the last failover could not recover is where the group comes back to, and never was elsewhere.
+fn never_moved(member: &Member) -> Member {
+    Member {
+        status: MemberStatus::Protected,
+        ..member.clone()
+    }
+}
+
 /// The member as it is on the target. Its copies' flags are the copies': Nova never deletes their volumes.
-fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
+pub(super) fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
     let mapped =
         |kind, what: &str, id: &str| cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id));
     let mappings = &cx.plan().mappings;

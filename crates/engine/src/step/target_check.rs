@@ -23,11 +23,18 @@ pub(super) const TARGET: &str = "target";
 
 impl CloudActions {
     pub(super) async fn check_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let source_array = &cx.plan().source_array;
+        let answer = self.storage.check(source_array).await;
+        answer.map_err(storage_stop)?;
+        self.check_target_alone(cx).await
+    }
+
+    /// The same without a word from the source or its array.
+    pub(super) async fn check_target_alone(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
         let plan = cx.plan();
-        for array in [&plan.source_array, &plan.target_array] {
-            self.storage.check(array).await.map_err(storage_stop)?;
-        }
+        let answer = self.storage.check(&plan.target_array).await;
+        answer.map_err(storage_stop)?;
         for network in plan.mappings.networks.values() {
             found(
                 target

@@ -120,6 +120,10 @@ rules! {
         "Start copies of a protection group's VMs on the secondary site.", ["POST" ACTION];
     PROTECTION_GROUPS_TEST_CLEANUP "protector:protection_groups:action:test_cleanup" WRITE,
         "Delete what a test failover created.", ["POST" ACTION];
+    PROTECTION_GROUPS_RETRY "protector:protection_groups:action:retry" WRITE,
+        "Recover the VMs that an unplanned failover could not.", ["POST" ACTION];
+    PROTECTION_GROUPS_FENCE "protector:protection_groups:action:fence" WRITE,
+        "Stop what an unplanned failover left running on the site that was lost.", ["POST" ACTION];
     PROTECTION_GROUPS_SYNC "protector:protection_groups:action:sync" WRITE,
         "Replicate a protection group's volumes now.", ["POST" ACTION];
     PROTECTION_GROUPS_SYNC_STATUS "protector:protection_groups:sync_status" READ,

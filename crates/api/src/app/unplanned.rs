@@ -1,0 +1,284 @@
+//! An unplanned failover, another try at what it could not recover, and the fencing of what it left. None of them asks the
+//! site that was lost for anything before an engine begins, and the first two not even then.
+
+use protector_core::{
+    group::{Group, ResourceMappings, status_while},
+    id::{GroupId, OperationId},
+    operation::{OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord},
+    plan::Plan,
+    recovery_plan::RecoveryPlan,
+    runbook::{
+        fence::fence,
+        retry::retry,
+        unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
+    },
+};
+use protector_store::{
+    GroupStart, Lock, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
+};
+
+use super::{
+    App,
+    failover::{self, refuse_wrong_status, refused},
+    names,
+    operation::{Asker, insert, queued},
+};
+use crate::{
+    error::{ApiError, ApiResult},
+    wire::operation::{Failover, Retry},
+};
+
+/// How far back the operations of a group are searched for its last failover.
+const OPERATIONS: u64 = 200;
+
+/// Starts an unplanned failover of a group to this site.
+pub async fn start_unplanned(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    request: &Failover,
+) -> ApiResult<OperationRecord> {
+    let kind = OperationKind::Failover;
+    let (plan, steps) = planned_unplanned(app, stored, request).await?;
+    let run = Run {
+        kind,
+        plan,
+        steps,
+        map: ResourceMap::default(),
+        parent: None,
+    };
+    start(app, asker, stored, run).await
+}
+
+/// Plans an unplanned failover and writes its runbook, without a word from the site that is lost.
+pub async fn planned_unplanned(
+    app: &App,
+    stored: &StoredGroup,
+    request: &Failover,
+) -> ApiResult<(Plan, Vec<StepRecord>)> {
+    let kind = OperationKind::Failover;
+    let group = &stored.group;
+    let mappings = failover::mappings(
+        group,
+        kind.as_str(),
+        &request.network_mapping,
+        &request.flavor_mapping,
+    )?;
+    refuse_elsewhere(app, group)?;
+    app.refuse_while_operated(group).await?;
+    refuse_wrong_status(group, kind)?;
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let arrays = policy.map(|policy| policy.arrays());
+    let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
+        .map_err(|refusal| refused(group, &refusal))?
+        .recovered_as(group.recovery_plan_from_current(kind));
+    let steps = unplanned_failover(&plan)
+        .into_steps()
+        .map_err(ApiError::internal)?;
+    Ok((plan, steps))
+}
+
+/// The site that is lost cannot lead its own loss: with it the record would be lost too.
+fn refuse_elsewhere(app: &App, group: &Group) -> ApiResult<()> {
+    let survivor = &group.other().site;
+    if *survivor == app.settings.site_name {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned failover loses nothing.",
+        group.name, app.settings.site_name
+    )))
+}
+
+/// Starts another try at the members that the group's last unplanned failover could not recover.
+pub async fn start_retry(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    request: &Retry,
+) -> ApiResult<OperationRecord> {
+    let kind = OperationKind::Retry;
+    let group = &stored.group;
+    names::network_mapping("retry.network_mapping", &request.network_mapping)?;
+    names::flavor_mapping("retry.flavor_mapping", &request.flavor_mapping)?;
+    app.refuse_while_operated(group).await?;
+    refuse_wrong_status(group, kind)?;
+    let last = last_try(app, group).await?;
+    let failover = root(&last).clone();
+    refuse_another(request, &failover, group)?;
+    let members = app.database.member_list(&group.id).await?;
+    let plan = Plan::recover_the_rest(&last.operation.plan, members, over(&last, request))
+        .map_err(|refusal| refused(group, &refusal))?;
+    let recovery = RecoveryPlan {
+        pauses: Vec::new(),
+        hooks: Vec::new(),
+        ..plan.recovery.clone()
+    };
+    let plan = plan.recovered_as(recovery);
+    let steps = retry(&plan, &last).map_err(ApiError::internal)?;
+    let run = Run {
+        kind,
+        plan,
+        steps,
+        map: last.map,
+        parent: Some(failover),
+    };
+    start(app, asker, stored, run).await
+}
+
+/// The mappings of the try before, with those of the request over them.
+fn over(last: &OperationRecord, request: &Retry) -> ResourceMappings {
+    let mut mappings = last.operation.plan.mappings.clone();
+    mappings.networks.extend(request.network_mapping.clone());
+    mappings.flavors.extend(request.flavor_mapping.clone());
+    mappings
+}
+
+fn refuse_another(request: &Retry, failover: &OperationId, group: &Group) -> ApiResult<()> {
+    match &request.operation_id {
+        Some(given) if given != failover.as_str() => Err(ApiError::bad_request(format!(
+            "retry.operation_id: the last unplanned failover of protection group {} is {failover}, not {given}.",
+            group.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Starts the fencing of what the group's last unplanned failover left on the site that was lost.
+pub async fn start_fence(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+) -> ApiResult<OperationRecord> {
+    let kind = OperationKind::Fence;
+    let group = &stored.group;
+    app.refuse_while_operated(group).await?;
+    refuse_wrong_status(group, kind)?;
+    let failover = last_unplanned(app, &group.id)
+        .await?
+        .ok_or_else(|| nothing_to_fence(group))?;
+    let plan = failover.operation.plan;
+    let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
+    let parent = Some(failover.operation.id);
+    let run = Run {
+        kind,
+        plan,
+        steps,
+        map: failover.map,
+        parent,
+    };
+    start(app, asker, stored, run).await
+}
+
+fn nothing_to_fence(group: &Group) -> ApiError {
+    ApiError::conflict(format!(
+        "Protection group {} has nothing to fence: no unplanned failover that this site has a record of has left anything.",
+        group.name
+    ))
+}
+
+/// Refuses to bring a group back where the servers of an unplanned failover still are: they hold the addresses, and
+/// nobody would know the ones from the others.
+pub async fn refuse_while_left(app: &App, kind: OperationKind, plan: &Plan) -> ApiResult<()> {
+    if kind != OperationKind::Failback {
+        return Ok(());
+    }
+    let Some(failover) = last_unplanned(app, &plan.group_id).await? else {
+        return Ok(());
+    };
+    let stays = |server: &&_| plan.others.iter().any(|other| other.server_id == **server);
+    let left = servers_left(&failover)
+        .filter(|server| !stays(server))
+        .count();
+    if left == 0 {
+        return Ok(());
+    }
+    let id = &failover.operation.id;
+    Err(ApiError::conflict(format!(
+        "Protection group {} cannot go back yet: {left} of its old VMs are still on {}, where unplanned failover {id} left them; finish 'openstack dr operation cleanup {id}' first.",
+        plan.group_name, failover.operation.source_site
+    )))
+}
+
+/// The group's last failover, if it was an unplanned one that completed.
+pub async fn last_unplanned(app: &App, group: &GroupId) -> ApiResult<Option<OperationRecord>> {
+    let newest = newest_first(app, group).await?;
+    let last = newest.into_iter().find(|record| moved_the_group(record));
+    Ok(last.filter(is_unplanned))
+}
+
+fn moved_the_group(record: &OperationRecord) -> bool {
+    matches!(
+        record.operation.kind,
+        OperationKind::Failover | OperationKind::Failback
+    ) && record.operation.state == OperationState::Completed
+}
+
+/// The last try at the group's members: its unplanned failover, or the retry that followed.
+async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
+    let newest = newest_first(app, &group.id).await?;
+    let last = newest.into_iter().find(|record| {
+        let ended_retry =
+            record.operation.kind == OperationKind::Retry && record.operation.state.is_terminal();
+        ended_retry || moved_the_group(record)
+    });
+    last.filter(|record| record.operation.kind == OperationKind::Retry || is_unplanned(record))
+        .ok_or_else(|| {
+            ApiError::conflict(format!(
+                "Protection group {} has nothing to retry: this site has no record of an unplanned failover of it.",
+                group.name
+            ))
+        })
+}
+
+fn root(last: &OperationRecord) -> &OperationId {
+    let operation = &last.operation;
+    operation.parent_id.as_ref().unwrap_or(&operation.id)
+}
+
+async fn newest_first(app: &App, group: &GroupId) -> ApiResult<Vec<OperationRecord>> {
+    let filter = OperationFilter {
+        groups: vec![group.clone()],
+        ..OperationFilter::default()
+    };
+    let page = Page {
+        limit: OPERATIONS,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Desc,
+    };
+    Ok(app.database.operation_list(&filter, &page).await?.items)
+}
+
+/// An operation to be started, but for who asks and when.
+struct Run {
+    kind: OperationKind,
+    plan: Plan,
+    steps: Vec<StepRecord>,
+    map: ResourceMap,
+    parent: Option<OperationId>,
+}
+
+async fn start(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    run: Run,
+) -> ApiResult<OperationRecord> {
+    let group = &stored.group;
+    let project = &stored.local_project_id;
+    let record = OperationRecord {
+        operation: queued(app, asker, run.kind, project, run.plan, run.parent),
+        steps: run.steps,
+        map: run.map,
+    };
+    let start = GroupStart {
+        group_id: group.id.clone(),
+        from_status: group.status,
+        from_version: group.version,
+        status: status_while(group.status, run.kind).unwrap_or(group.status),
+    };
+    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
+    Ok(record)
+}

@@ -1,0 +1,117 @@
+//! The runbook of an unplanned failover: the site where the group runs is lost, and nothing of this asks it.
+
+use super::{
+    Line, Reported, Runbook, Step, Verb,
+    cleanup::is_left,
+    in_order::{recreate_in_order, tell_after, tell_before},
+    lines::{each_server, each_volume, manage_promoted, promote_volume, whole_group},
+};
+use crate::{
+    id::ServerId,
+    member::{Member, ProtectedVolume},
+    operation::{OperationKind, OperationRecord},
+    plan::Plan,
+};
+
+/// Brings a group up on its other site from the latest recovery point there. What was written after that is lost.
+///
+/// Each member stands for itself: one that cannot be recovered does not hold the others up, and what was made for it stays
+/// for [`retry`](super::retry). If none can be, everything is taken back and the group is as before. The source is left as
+/// it is; its lines fail at once, and a cleanup takes them up when the site is back.
+pub fn unplanned_failover(plan: &Plan) -> Runbook {
+    let book = Runbook::default()
+        .phase(
+            "check_target",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::CheckTargetAlone)],
+        )
+        .phase(
+            "choose_recovery_point",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::ChooseRecoveryPoint)],
+        );
+    let book = tell_before(book, plan)
+        .phase(
+            "promote_volumes",
+            Verb::Member,
+            Reported::ByPhase,
+            each_volume(plan, promote_volume),
+        )
+        .phase(
+            "manage_volumes",
+            Verb::Member,
+            Reported::ByPhase,
+            manage_promoted(plan),
+        );
+    let book = recreate_in_order(book, plan, Verb::Member)
+        .phase(
+            "confirm_recovered",
+            Verb::Undoable,
+            Reported::Never,
+            [whole_group(Step::ConfirmRecovered)],
+        )
+        .phase(
+            "switch_primary",
+            Verb::Forward,
+            Reported::Never,
+            [whole_group(Step::SwitchRecovered)],
+        );
+    tell_after(book, plan)
+        .phase(
+            "delete_source_vm",
+            Verb::Attempt,
+            Reported::ByLine,
+            each_server(plan, leave_source_server),
+        )
+        .phase(
+            "delete_source_volume",
+            Verb::Attempt,
+            Reported::ByLine,
+            source_volumes_to_leave(plan),
+        )
+}
+
+/// A volume's line waits for its server's, so that a cleanup deletes them in this order.
+fn source_volumes_to_leave(plan: &Plan) -> impl Iterator<Item = Line> {
+    plan.volumes().map(|(member, volume)| Line {
+        action: leave_source_volume(volume),
+        name: volume.name.clone(),
+        resource_id: Some(volume.id.to_string()),
+        after: vec![leave_source_server(member)],
+    })
+}
+
+fn leave_source_server(member: &Member) -> Step {
+    Step::LeaveSourceServer {
+        server: member.server_id.clone(),
+    }
+}
+
+fn leave_source_volume(volume: &ProtectedVolume) -> Step {
+    Step::LeaveSourceVolume {
+        volume: volume.id.clone(),
+    }
+}
+
+/// Whether `operation` is an unplanned failover.
+pub fn is_unplanned(operation: &OperationRecord) -> bool {
+    operation.operation.kind == OperationKind::Failover
+        && operation
+            .steps
+            .iter()
+            .any(|step| step.action == Step::SwitchRecovered)
+}
+
+/// The servers that `failover` left on its source and that no cleanup has deleted since.
+pub fn servers_left(failover: &OperationRecord) -> impl Iterator<Item = &ServerId> {
+    failover
+        .steps
+        .iter()
+        .filter(|step| is_left(step))
+        .filter_map(|step| match &step.action {
+            Step::LeaveSourceServer { server } => Some(server),
+            _ => None,
+        })
+}

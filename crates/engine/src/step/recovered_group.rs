@@ -1,0 +1,129 @@
+//! Which members an unplanned failover, or another try, has recovered, and what becomes of the group.
+
+use protector_core::{
+    fault::Code,
+    group::GroupStatus,
+    id::ServerId,
+    journal::Effect,
+    member::{Member, MemberStatus},
+    operation::MapKind,
+};
+
+use super::{CloudActions, not_in_plan, switch::moved};
+use crate::action::{Cx, Progress, Stop};
+
+impl CloudActions {
+    /// The lines that this one waited for have shown that the member is up.
+    pub(super) async fn count_recovered(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let copy = cx
+            .mapped(MapKind::Server, source_id.as_str())
+            .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
+        Ok(Progress::Done(vec![Effect::Mapped {
+            kind: MapKind::Recovered,
+            source: source_id.to_string(),
+            target: copy,
+        }]))
+    }
+
+    pub(super) async fn confirm_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let members = &cx.plan().members;
+        let recovered = members.iter().filter(|member| is_recovered(cx, member));
+        let (recovered, all) = (recovered.count(), members.len());
+        if recovered == 0 {
+            let site = &cx.plan().target.site;
+            let why = format!("none of the {all} members could be recovered on {site}");
+            return Err(Stop::last(Code::Broken, why));
+        }
+        cx.fact(format!("{recovered} of {all} members were recovered"));
+        Ok(Progress::done())
+    }
+
+    /// Only a write to the journal, together with the step's end: it happens whole or not at all.
+    pub(super) async fn switch_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        Ok(Progress::Done(vec![group_with_recovered(cx)?]))
+    }
+
+    /// The same for a later try: the group runs on the target already.
+    pub(super) async fn admit_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        Ok(Progress::Done(vec![group_with_recovered(cx)?]))
+    }
+
+    /// What is left on a source that was lost is not asked for, and nothing waits for it.
+    pub(super) async fn leave_source_server(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        Err(left(cx, source_id))
+    }
+
+    /// The same for a volume.
+    pub(super) async fn leave_source_volume(
+        &self,
+        cx: &mut Cx<'_>,
+        volume: &str,
+    ) -> Result<Progress, Stop> {
+        let (member, _) = cx
+            .plan()
+            .volume(volume)
+            .ok_or_else(|| not_in_plan("volume", volume))?;
+        let server = member.server_id.clone();
+        Err(left(cx, &server))
+    }
+}
+
+fn is_recovered(cx: &Cx<'_>, member: &Member) -> bool {
+    cx.mapped(MapKind::Recovered, member.server_id.as_str())
+        .is_some()
+}
+
+/// The group on the target, with all its members: those that were recovered as they are there, the others as they were.
+fn group_with_recovered(cx: &Cx<'_>) -> Result<Effect, Stop> {
+    let plan = cx.plan();
+    let mut members = plan.others.clone();
+    let mut status = GroupStatus::FailedOver;
+    for member in &plan.members {
+        members.push(match is_recovered(cx, member) {
+            true => moved(cx, member)?,
+            false => {
+                status = GroupStatus::FailedOverPartial;
+                not_recovered(cx, member)
+            }
+        });
+    }
+    Ok(Effect::GroupSwitched {
+        group_id: plan.group_id.clone(),
+        current_primary_site: plan.target.site.clone(),
+        status,
+        members,
+    })
+}
+
+fn not_recovered(cx: &Cx<'_>, member: &Member) -> Member {
+    Member {
+        status: MemberStatus::Error,
+        updated_at: cx.scribe.now(),
+        ..member.clone()
+    }
+}
+
+fn left(cx: &Cx<'_>, server: &ServerId) -> Stop {
+    let plan = cx.plan();
+    let (site, group) = (&plan.source.site, &plan.group_name);
+    let why = if cx.mapped(MapKind::Recovered, server.as_str()).is_some() {
+        format!(
+            "kept: an unplanned failover does not touch {site}: when it is back, 'openstack dr fence {group}' stops what runs there, then 'openstack dr operation cleanup {}' deletes it",
+            cx.operation.id
+        )
+    } else {
+        format!(
+            "kept: its VM was not recovered on {}, so this may be the only copy: 'openstack dr retry {group}' tries again; when {site} is back, 'openstack dr fence {group}' stops what runs there",
+            plan.target.site
+        )
+    };
+    Stop::last(Code::Kept, why)
+}
