@@ -80,6 +80,13 @@ impl MemoryJournal {
             .map(|row| row.record.clone())
     }
 
+    /// Sets a group's status, as the API does when it accepts an operation.
+    pub fn set_group_status(&self, id: &GroupId, status: GroupStatus) {
+        if let Some((group, _)) = self.tables().groups.get_mut(id) {
+            group.status = status;
+        }
+    }
+
     /// Lets an operation go on that waits at its line `pause`, as the API does.
     pub fn resume(&self, id: &OperationId, pause: &str, user: &str) {
         if let Some(row) = self.tables().operations.get_mut(id) {

@@ -9,7 +9,7 @@ use protector_core::{
 };
 
 use super::{
-    test_invariant,
+    lost_invariant, test_invariant,
     world::{CloudFacts, Outcome, Scenario},
 };
 
@@ -20,6 +20,9 @@ pub type Violation = String;
 pub fn check(outcome: &Outcome) -> Vec<Violation> {
     if outcome.scenario.is_test() {
         return test_invariant::check(outcome);
+    }
+    if outcome.scenario.is_unplanned() {
+        return lost_invariant::check(outcome);
     }
     let mut violations = Vec::new();
     ended(outcome, &mut violations);
@@ -39,17 +42,23 @@ pub fn check(outcome: &Outcome) -> Vec<Violation> {
 
 /// A fault that passes never keeps a failover from its end: it completes, or is taken back, and nothing is left over.
 pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
+    if outcome.scenario.is_unplanned() {
+        return lost_invariant::reached_its_purpose(outcome);
+    }
     let mut violations = Vec::new();
     let operation = &outcome.record.operation;
     let (expected, leftovers_of) = match outcome.scenario {
         Scenario::AllWell
         | Scenario::InOrder
+        | Scenario::SourceLost
+        | Scenario::SourceLostInPart
         | Scenario::DeletionsFail
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),
-        Scenario::BuildsFail | Scenario::TakingBackFails | Scenario::TestBuildsFail => {
-            (OperationState::Failed, StepState::UndoFailed)
-        }
+        Scenario::BuildsFail
+        | Scenario::TakingBackFails
+        | Scenario::TestBuildsFail
+        | Scenario::SourceLostBuildsFail => (OperationState::Failed, StepState::UndoFailed),
     };
     if operation.state != expected {
         violations.push(format!(

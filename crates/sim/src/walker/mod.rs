@@ -10,6 +10,8 @@ mod clouds;
 mod dice;
 mod fault;
 mod invariant;
+mod lost_invariant;
+mod lost_run;
 mod operations;
 mod person;
 mod tenant;

@@ -11,8 +11,10 @@ use protector_core::{
         BOOK_VERSION,
         cleanup::cleanup_of,
         failover::planned_move,
+        retry::retry,
         test_cleanup::{TestCopies, test_cleanup},
         test_failover::test_failover,
+        unplanned_failover::unplanned_failover,
     },
 };
 
@@ -73,9 +75,10 @@ pub(super) fn operation_of(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = match scenario.is_test() {
-        true => test_failover(&plan),
-        false => planned_move(&plan),
+    let steps = match scenario {
+        scenario if scenario.is_test() => test_failover(&plan),
+        scenario if scenario.is_unplanned() => unplanned_failover(&plan),
+        _ => planned_move(&plan),
     }
     .into_steps()
     .expect("the runbook keeps its rules");
@@ -105,6 +108,46 @@ pub(super) fn operation_of(
         },
         steps,
         map: ResourceMap::default(),
+    }
+}
+
+/// The id of another try.
+pub(super) fn retry_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0004-4b22-a918-000000000004")
+}
+
+/// What the API makes of `openstack dr retry`.
+pub(super) fn retry_of(
+    failover: &OperationRecord,
+    members: Vec<Member>,
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    let mappings = failover.operation.plan.mappings.clone();
+    #[allow(
+        clippy::expect_used,
+        reason = "a world whose group cannot be planned is a mistake in this file"
+    )]
+    let plan = Plan::recover_the_rest(&failover.operation.plan, members, mappings)
+        .expect("a member is left");
+    #[allow(
+        clippy::expect_used,
+        reason = "a runbook that breaks its own rules is a defect"
+    )]
+    let steps = retry(&plan, failover).expect("the runbook keeps its rules");
+    OperationRecord {
+        operation: Operation {
+            id: retry_id(),
+            kind: OperationKind::Retry,
+            parent_id: Some(failover.operation.id.clone()),
+            plan,
+            state: OperationState::Queued,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            ..failover.operation.clone()
+        },
+        steps,
+        map: failover.map.clone(),
     }
 }
 

@@ -63,7 +63,7 @@ impl World {
     }
 
     /// What a replication before the test has brought to the target's array.
-    async fn take_recovery_point(&self) {
+    pub(super) async fn take_recovery_point(&self) {
         let Some(record) = self.journal.operation(&self.operation) else {
             return;
         };

@@ -32,19 +32,26 @@ impl Stuck {
 }
 
 /// Sets up what the scenario says.
-pub(super) fn begin(scenario: Scenario, source: &SharedCloud, target: &SharedCloud) {
+pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
     let builds_fail = || {
         rule(Effect::Job(JobEffect::ServerBuildError {
             message: "No valid host was found.".to_owned(),
         }))
     };
-    match scenario {
+    match options.scenario {
         Scenario::AllWell
         | Scenario::InOrder
+        | Scenario::SourceLost
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => {}
-        Scenario::BuildsFail | Scenario::TestBuildsFail => {
+        Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
             lock(target).add_fault(builds_fail());
+        }
+        Scenario::SourceLostInPart => {
+            let last = lock(source).servers().get(options.members - 1).cloned();
+            let mut rule = builds_fail();
+            rule.matches.resource = last.map(|server| server.name);
+            lock(target).add_fault(rule);
         }
         Scenario::DeletionsFail => {
             for service in [Service::Compute, Service::Volume] {
@@ -59,8 +66,13 @@ pub(super) fn begin(scenario: Scenario, source: &SharedCloud, target: &SharedClo
     }
 }
 
+/// Cuts the cloud off: whatever is asked of it hangs.
+pub(super) fn cut_off(cloud: &SharedCloud) {
+    lock(cloud).add_fault(rule(Effect::Call(CallEffect::Hang)));
+}
+
 /// Mends the clouds.
-pub(super) fn mend(clouds: [&SharedCloud; 2]) {
+pub(super) fn mend<const N: usize>(clouds: [&SharedCloud; N]) {
     for cloud in clouds {
         lock(cloud).clear_faults();
     }

@@ -69,9 +69,23 @@ pub enum Scenario {
     TestBuildsFail,
     /// All is well, and the group has a recovery plan: an order, probes, hooks, and a pause that a person ends.
     InOrder,
+    /// The source is cut off, and all is well on the target: an unplanned failover.
+    SourceLost,
+    /// The same, and the target's Nova cannot build any server: the failover is taken back.
+    SourceLostBuildsFail,
+    /// The same, and it cannot build the last member: the others are recovered, and a retry recovers it later.
+    SourceLostInPart,
 }
 
 impl Scenario {
+    /// Whether the operation is an unplanned failover.
+    pub fn is_unplanned(self) -> bool {
+        matches!(
+            self,
+            Self::SourceLost | Self::SourceLostBuildsFail | Self::SourceLostInPart
+        )
+    }
+
     /// Whether the operation is a test failover.
     pub fn is_test(self) -> bool {
         matches!(
@@ -150,6 +164,10 @@ pub struct Outcome {
     pub deleted_twice: Vec<String>,
     /// Which of the source's volumes could not be deleted, and why.
     pub stuck: BTreeMap<String, Stuck>,
+    /// Another try after an unplanned failover, if it came to that.
+    pub retry: Option<OperationRecord>,
+    /// How many calls reached the source of an unplanned failover.
+    pub calls_on_source: usize,
 }
 
 /// A cloud from the inside.
@@ -185,7 +203,7 @@ pub struct World {
     pub(super) source: Site,
     pub(super) target: Site,
     pub(super) operation: OperationId,
-    group: GroupId,
+    pub(super) group: GroupId,
     pub(super) injector: Arc<Injector>,
     watch: Arc<Watch>,
     options: WorldOptions,
@@ -194,7 +212,7 @@ pub struct World {
 
 pub(super) struct Site {
     pub cloud: SharedCloud,
-    objects: MemObjects,
+    pub(super) objects: MemObjects,
     before: CloudFacts,
 }
 
@@ -257,7 +275,7 @@ impl World {
             options.data_volumes,
         ));
         let target = Site::build(cloud_options(TARGET, "http://site-b", 1, 1));
-        trouble::begin(options.scenario, &source.cloud, &target.cloud);
+        trouble::begin(options, &source.cloud, &target.cloud);
         let stuck = trouble::stick(&source.cloud, options);
         let transport = Arc::new(InProcess::since(
             start,
@@ -309,6 +327,9 @@ impl World {
         if self.options.scenario.is_test() {
             let scenario = self.options.scenario;
             return self.run_test(scenario).await;
+        }
+        if self.options.scenario.is_unplanned() {
+            return self.run_lost().await;
         }
         self.injector.arm();
         let engines = self.start_engines();
@@ -445,6 +466,8 @@ impl World {
             deleted_twice: self.deleted_twice(),
             cleanups,
             stuck: self.stuck.clone(),
+            retry: None,
+            calls_on_source: 0,
         }
     }
 }

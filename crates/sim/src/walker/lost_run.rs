@@ -1,0 +1,69 @@
+//! An unplanned failover while the source is cut off, and another try at what it could not recover.
+
+use bytes::Bytes;
+use protector_core::{
+    clock::Clock,
+    group::GroupStatus,
+    operation::{OperationRecord, OperationState},
+};
+
+use super::{
+    operations::{retry_id, retry_of},
+    trouble,
+    world::{Outcome, World},
+};
+use crate::in_process::lock;
+
+/// What is appended to every volume of the source after the recovery point: it is lost.
+pub(super) const LATER: &str = ", written later";
+
+impl World {
+    /// Runs the failover to its end; where members could not be recovered, mends the target and tries again.
+    pub(super) async fn run_lost(self) -> Outcome {
+        self.take_recovery_point().await;
+        self.source.write_more();
+        trouble::cut_off(&self.source.cloud);
+        self.injector.arm();
+        let engines = self.start_engines();
+        self.settled(&self.operation).await;
+        if let Some(failover) = self.recovered_in_part() {
+            trouble::mend([&self.target.cloud]);
+            let members = self.journal.group(&self.group).map(|(_, members)| members);
+            let retry = retry_of(&failover, members.unwrap_or_default(), self.clock.now());
+            self.journal
+                .set_group_status(&self.group, GroupStatus::FailingOver);
+            self.journal.insert(retry);
+            self.settled(&retry_id()).await;
+        }
+        self.aftermath().await;
+        engines.end().await;
+        let outcome = self.outcome(Vec::new());
+        Outcome {
+            retry: self.journal.operation(&retry_id()),
+            calls_on_source: lock(&self.source.cloud).call_log().len(),
+            ..outcome
+        }
+    }
+
+    fn recovered_in_part(&self) -> Option<OperationRecord> {
+        let (group, _) = self.journal.group(&self.group)?;
+        let record = self.journal.operation(&self.operation)?;
+        let in_part = group.status == GroupStatus::FailedOverPartial
+            && record.operation.state == OperationState::Completed;
+        in_part.then_some(record)
+    }
+}
+
+impl super::world::Site {
+    fn write_more(&self) {
+        let mut objects = self
+            .objects
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for volume in objects.values_mut() {
+            let mut bytes = volume.bytes.to_vec();
+            bytes.extend_from_slice(LATER.as_bytes());
+            volume.bytes = Bytes::from(bytes);
+        }
+    }
+}

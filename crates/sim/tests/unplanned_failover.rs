@@ -1,0 +1,148 @@
+//! Unplanned failovers while the source is cut off, with every single fault; and another try at what was not recovered.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may panic, and say what they did"
+)]
+
+use protector_core::{
+    group::GroupStatus,
+    member::MemberStatus,
+    operation::{OperationState, steps_completed, steps_failed},
+};
+use protector_sim::walker::{
+    Scenario, Schedule, Subject, World, WorldOptions, check, reached_its_purpose, walk,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_recovered_while_its_source_hangs_and_nothing_asks_it() {
+    let options = WorldOptions::of(Scenario::SourceLost, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let operation = &outcome.record.operation;
+    assert_eq!(
+        operation.state,
+        OperationState::Completed,
+        "{:?}",
+        operation.error
+    );
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+    assert_eq!(outcome.calls_on_source, 0);
+    let took = operation.finished_at.unwrap() - operation.started_at.unwrap();
+    assert!(
+        took.num_seconds() < 60,
+        "nothing waited for the dead site: {took}"
+    );
+    assert_eq!(
+        steps_completed(&outcome.record.steps),
+        ["promote_volumes", "manage_volumes", "recreate_vms"]
+    );
+    let failed = steps_failed(&outcome.record.steps);
+    assert_eq!(
+        failed.len(),
+        6,
+        "two VMs and four volumes are left: {failed:?}"
+    );
+    for left in failed {
+        assert!(
+            left.error
+                .starts_with("kept: an unplanned failover does not touch site-a"),
+            "{}",
+            left.error
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_an_unplanned_failover() {
+    every_single_fault_in(&WorldOptions::of(Scenario::SourceLost, 1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unplanned_failover_that_recovers_nobody_is_taken_back() {
+    let options = WorldOptions::of(Scenario::SourceLostBuildsFail, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let operation = &outcome.record.operation;
+    assert_eq!(operation.state, OperationState::Failed);
+    let error = operation.error.clone().unwrap();
+    assert!(
+        error.contains("none of the 2 members could be recovered"),
+        "{error}"
+    );
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(outcome.group.0.status, GroupStatus::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_while_an_unplanned_failover_is_taken_back() {
+    every_single_fault_in(&WorldOptions::of(Scenario::SourceLostBuildsFail, 1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_recovered_is_recovered_by_a_retry() {
+    let options = WorldOptions::of(Scenario::SourceLostInPart, 3);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+    let record = &outcome.record;
+    let last = &record.operation.plan.members[2];
+    let failed: Vec<String> = steps_failed(&record.steps)
+        .into_iter()
+        .map(|step| step.step)
+        .collect();
+    assert!(
+        failed.contains(&format!("recreate_vms:{}", last.name)),
+        "{failed:?}"
+    );
+    assert!(
+        !failed.iter().any(|step| step.starts_with("confirm_vms")),
+        "said once: {failed:?}"
+    );
+    let why = steps_failed(&record.steps)
+        .into_iter()
+        .find(|step| {
+            step.resource_id.as_deref() == Some(last.server_id.as_str())
+                && step.step.starts_with("delete_source_vm")
+        })
+        .unwrap();
+    assert!(
+        why.error.contains("its VM was not recovered on site-b"),
+        "{}",
+        why.error
+    );
+    let retry = outcome.retry.unwrap();
+    assert_eq!(
+        retry.operation.state,
+        OperationState::Completed,
+        "{:?}",
+        retry.operation.error
+    );
+    let (group, members) = &outcome.group;
+    assert_eq!(group.status, GroupStatus::FailedOver);
+    assert!(
+        members
+            .iter()
+            .all(|member| member.status == MemberStatus::Protected)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_in_part_and_its_retry() {
+    let options = WorldOptions {
+        data_volumes: 0,
+        ..WorldOptions::of(Scenario::SourceLostInPart, 2)
+    };
+    every_single_fault_in(&options).await;
+}
+
+async fn every_single_fault_in(options: &WorldOptions) {
+    let report = walk(options, Subject::Operation).await;
+    println!(
+        "{} schedules over {} writes and {} calls",
+        report.schedules, report.writes, report.calls
+    );
+    assert!(report.schedules > 100, "{}", report.schedules);
+    assert_eq!(report.violations, vec![]);
+}
