@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     assembly, metadata_push::MetadataPush, outside::Network, signals, site_clouds::SiteClouds,
+    split_brain_watch::SplitBrainWatch,
 };
 
 /// How often an engine says that it is alive (`protector-manage service list`).
@@ -44,6 +45,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         config.engine.hook_url_prefixes.clone(),
         config.engine.probe_networks.clone(),
     ))?;
+    let watch = SplitBrainWatch {
+        database: database.clone(),
+        clouds: clouds.clone(),
+        clock: Arc::clone(&clock),
+        period: config.engine.split_brain_check,
+    };
     let actions = CloudActions::new(clouds, storage, options.clone());
     let actions = Arc::new(actions.with_outside(Arc::new(outside)));
     let push = MetadataPush {
@@ -79,6 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tokio::join!(
             engine.run(stop.clone()),
             push.run(stop.clone()),
+            watch.run(stop.clone()),
             heart.beat(stop.clone())
         );
         database.close().await

@@ -19,3 +19,4 @@ pub mod metadata_push;
 pub mod outside;
 pub mod signals;
 pub mod site_clouds;
+pub mod split_brain_watch;

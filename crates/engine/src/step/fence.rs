@@ -38,7 +38,7 @@ impl CloudActions {
                 source.compute().stop_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))
             }
-            status if does_not_run(status) => Ok(fenced(id, status.as_str())),
+            status if does_not_run(&server) => Ok(fenced(id, status.as_str())),
             status => Err(Stop::last(
                 Code::Blocked,
                 format!(
@@ -74,12 +74,25 @@ impl CloudActions {
     }
 }
 
-/// Statuses in which no guest of a server with a living host writes.
-pub(super) fn does_not_run(status: &ServerStatus) -> bool {
-    matches!(
-        status,
-        ServerStatus::Shutoff | ServerStatus::SoftDeleted | ServerStatus::ShelvedOffloaded
-    )
+/// Nova's number for a guest that runs, and for one that is shut down.
+const RUNNING: i64 = 1;
+const SHUT_DOWN: i64 = 4;
+
+/// Whether a server's guest may run, as far as Nova tells.
+pub fn may_run(server: &Server) -> bool {
+    match &server.status {
+        ServerStatus::Shutoff | ServerStatus::SoftDeleted | ServerStatus::ShelvedOffloaded => false,
+        ServerStatus::Error => server.power_state == Some(RUNNING),
+        _ => true,
+    }
+}
+
+/// Whether Nova says for certain that it does not.
+fn does_not_run(server: &Server) -> bool {
+    match &server.status {
+        ServerStatus::Error => server.power_state == Some(SHUT_DOWN),
+        _ => !may_run(server),
+    }
 }
 
 fn fenced(id: &ServerId, status: &str) -> Progress {

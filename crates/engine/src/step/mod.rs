@@ -45,6 +45,8 @@ mod target_check;
 mod test_server;
 mod test_volume;
 
+pub use fence::may_run;
+
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
     clouds: Arc<dyn Clouds>,

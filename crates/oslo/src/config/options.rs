@@ -299,6 +299,10 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("5"),
 
     // [keystone_authtoken]
+    option("engine", "split_brain_check_seconds", Kind::Seconds { min: 1, max: Some(3600) },
+        "Seconds between two looks at the VMs that unplanned failovers left on the site that was lost. If one of \
+         them runs, its group is in status split_brain until it is fenced.")
+        .default("30"),
     option("engine", "probe_timeout_seconds", Kind::Seconds { min: 1, max: Some(3600) },
         "How long the probe of a recovery plan may fail before its VM counts as not recovered. A plan can name \
          another time for a VM.")
