@@ -24,5 +24,6 @@ mod program;
 mod secrets;
 mod starting;
 mod tenant;
+mod unplanned;
 mod volume_file;
 mod waiting;

@@ -1,0 +1,262 @@
+//! A site is lost, the group is brought up on the other one, and the lost site comes back.
+
+use std::time::Duration;
+
+use rand::{SeedableRng, rngs::StdRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    house::{House, Wishes, operation_id},
+    http::Answer,
+    tenant::{Group, Tenant, failed_steps, find, has_ended},
+    volume_file::{digest, scribble},
+    waiting::until,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks for a split brain every second.
+const WATCHFUL: Wishes = Wishes {
+    debug: false,
+    engine: "split_brain_check_seconds = 1",
+};
+
+async fn act(tenant: &Tenant<'_>, group: &str, action: Value) -> Answer {
+    let path = format!("/protection-groups/{group}/action");
+    tenant.on_b(Method::POST, &path, Some(action)).await
+}
+
+async fn ended(tenant: &Tenant<'_>, id: &str) -> Value {
+    until(&format!("{id} to end"), PATIENCE, async || {
+        let path = format!("/operations/{id}?detail=true");
+        let answer = tenant.on_b(Method::GET, &path, None).await.good();
+        Some(answer["operation"].clone()).filter(has_ended)
+    })
+    .await
+}
+
+async fn done(tenant: &Tenant<'_>, group: &str, action: Value) -> Value {
+    let id = operation_id(&act(tenant, group, action).await.good());
+    let operation = ended(tenant, &id).await;
+    assert_eq!(operation["status"], "completed", "{operation:#}");
+    operation
+}
+
+async fn shown(tenant: &Tenant<'_>, group: &str) -> Value {
+    let path = format!("/protection-groups/{group}");
+    tenant.on_b(Method::GET, &path, None).await.good()["protection_group"].clone()
+}
+
+async fn status(tenant: &Tenant<'_>, group: &str, wanted: &str) {
+    until(&format!("{group} to be {wanted}"), PATIENCE, async || {
+        Some(shown(tenant, group).await).filter(|group| group["status"] == wanted)
+    })
+    .await;
+}
+
+/// A protected group with a recovery point on site-b, which knows all of it; then somebody writes to its first volume.
+async fn protected_with_a_recovery_point(house: &House) -> Group {
+    let tenant = Tenant::of(house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let path = format!("/protection-groups/{}/action", group.name);
+    let sync = json!({"sync": null});
+    let sync = tenant.on_a(Method::POST, &path, Some(sync)).await.good();
+    let synced = tenant.ended(&operation_id(&sync)).await;
+    assert_eq!(synced["status"], "completed", "{synced:#}");
+    let here = tenant.group(&group).await;
+    until("site-b to know the group", PATIENCE, async || {
+        let path = format!("/protection-groups/{}", group.name);
+        let there = tenant.on_b(Method::GET, &path, None).await;
+        let known = (there.status == 200).then(|| there.good()["protection_group"].clone())?;
+        Some(known).filter(|known| known["version"] == here["version"])
+    })
+    .await;
+    let first = house.a.cloud.file_of(group.volumes()[0]);
+    scribble(&first, &mut StdRng::from_os_rng());
+    let kept = &group.bytes[group.volumes()[0]];
+    assert_ne!(&digest(&first), kept, "written after the recovery point");
+    group
+}
+
+async fn lose_site_a(house: &mut House) {
+    assert!(house.a.terminate_api().await.success());
+    house.a.kill_engine();
+}
+
+async fn cut_off(house: &House) {
+    let everything = json!({"match": {}, "effect": {"call": {"kind": "hang"}}});
+    house.a.cloud.break_it(everything).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_site_is_left_alone_fenced_when_it_returns_cleaned_up_and_returned_to() {
+    let mut house = House::with(WATCHFUL).await;
+    let group = protected_with_a_recovery_point(&house).await;
+    lose_site_a(&mut house).await;
+    let failover = bring_up_on_b(&house, &group).await;
+    house.a.cloud.mend().await;
+    house.a.start_api();
+    house.a.start_engine();
+    house.a.must_answer(&house.http).await;
+    let tenant = Tenant::of(&house).await;
+    fence(&tenant, &group, &failover).await;
+    clean_up(&tenant, &group, &failover).await;
+    done(&tenant, &group.name, json!({"failback": {}})).await;
+    let home = shown(&tenant, &group.name).await;
+    assert_eq!(home["status"], "active", "{home}");
+    assert_eq!(home["current_primary_site"], "site-a", "{home}");
+}
+
+/// Fails over while site-a hangs; the operation.
+async fn bring_up_on_b(house: &House, group: &Group) -> String {
+    let tenant = Tenant::of(house).await;
+    cut_off(house).await;
+    let unplanned = json!({"failover": {"type": "unplanned"}});
+    let failover = done(&tenant, &group.name, unplanned).await;
+    let point = &failover["recovery_point"];
+    assert!(point["taken_at"].is_string(), "{failover:#}");
+    let lost = failover["data_loss_seconds"].as_i64();
+    assert!(lost.is_some_and(|seconds| seconds >= 0), "{failover:#}");
+    let failed = failed_steps(&failover);
+    assert_eq!(failed.len(), 6, "2 VMs, 4 volumes are left: {failover:#}");
+    let completed = json!(["promote_volumes", "manage_volumes", "recreate_vms"]);
+    assert_eq!(failover["steps_completed"], completed);
+    let there = shown(&tenant, &group.name).await;
+    assert_eq!(there["status"], "failed_over", "{there}");
+    assert_eq!(there["current_primary_site"], "site-b", "{there}");
+    must_be_as_at_the_recovery_point(house, group).await;
+    failover["id"].as_str().unwrap().to_owned()
+}
+
+async fn must_be_as_at_the_recovery_point(house: &House, group: &Group) {
+    let b = house.b.cloud.state().await;
+    for volume in group.volumes() {
+        let copy = copy_of(&b["volumes"], volume);
+        assert_eq!(copy["status"], "in-use", "{copy}");
+        let bytes = digest(&house.b.cloud.file_of(copy["id"].as_str().unwrap()));
+        assert_eq!(bytes, group.bytes[volume], "the bytes of {volume}");
+    }
+    for server in &group.servers {
+        assert_eq!(copy_of(&b["servers"], &server.id)["status"], "ACTIVE");
+    }
+}
+
+/// Until it is fenced, the group says that it runs twice, and nothing else is possible.
+async fn fence(tenant: &Tenant<'_>, group: &Group, failover: &str) {
+    let name = group.name.as_str();
+    status(tenant, name, "split_brain").await;
+    let refused = ask_for_cleanup(tenant, failover).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let command = "openstack dr fence web";
+    assert!(refused.text().contains(command), "{refused:?}");
+    let refused = act(tenant, name, json!({"failback": {}})).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let fenced = done(tenant, name, json!({"fence": null})).await;
+    assert_eq!(
+        fenced["steps_completed"],
+        json!(["fence_source_vm:web-1", "fence_source_vm:web-2"])
+    );
+    assert_eq!(shown(tenant, name).await["status"], "failed_over");
+    for server in &group.servers {
+        assert_eq!(tenant.at_a.server_status(&server.id).await, "SHUTOFF");
+    }
+}
+
+async fn clean_up(tenant: &Tenant<'_>, group: &Group, failover: &str) {
+    let refused = act(tenant, &group.name, json!({"failback": {}})).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let command = format!("openstack dr operation cleanup {failover}");
+    assert!(refused.text().contains(&command), "{refused:?}");
+    let cleanup = ask_for_cleanup(tenant, failover).await.good();
+    let cleaned = ended(tenant, &operation_id(&cleanup)).await;
+    assert!(failed_steps(&cleaned).is_empty(), "{cleaned:#}");
+    let a = tenant.house.a.cloud.state().await;
+    for volume in group.volumes() {
+        assert!(find(&a["volumes"], volume).is_none(), "{volume} is left");
+    }
+}
+
+async fn ask_for_cleanup(tenant: &Tenant<'_>, failover: &str) -> Answer {
+    let path = format!("/operations/{failover}/cleanup");
+    let all = json!({"cleanup": {}});
+    tenant.on_b(Method::POST, &path, Some(all)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_that_could_not_be_recovered_is_recovered_by_a_retry() {
+    let mut house = House::with(WATCHFUL).await;
+    let group = protected_with_a_recovery_point(&house).await;
+    let name = group.name.as_str();
+    lose_site_a(&mut house).await;
+    let tenant = Tenant::of(&house).await;
+    cut_off(&house).await;
+    let fault = json!({"match": {"resource": "web-2"},
+        "effect": {"job": {"kind": "server_build_error", "message": "No valid host was found."}}});
+    house.b.cloud.break_it(fault).await;
+    let unplanned = json!({"failover": {"type": "unplanned"}});
+    let failover = done(&tenant, name, unplanned).await;
+    assert_eq!(shown(&tenant, name).await["status"], "failed_over_partial");
+    let why = |step: &str| {
+        let failed = failed_steps(&failover);
+        let entry = failed.iter().find(|entry| entry["step"] == step).cloned();
+        entry.unwrap()["error"].as_str().unwrap().to_owned()
+    };
+    let build = why("recreate_vms:web-2");
+    assert!(build.contains("No valid host was found."), "{build}");
+    let kept = why("delete_source_vm:web-2");
+    assert!(kept.contains("this may be the only copy"), "{kept}");
+    assert_eq!(member_status(&tenant, name, "web-1").await, "protected");
+    assert_eq!(member_status(&tenant, name, "web-2").await, "error");
+
+    let again = act(&tenant, name, json!({"retry": {}})).await.good();
+    let again = ended(&tenant, &operation_id(&again)).await;
+    assert_eq!(again["status"], "failed", "the cause is there: {again:#}");
+    assert_eq!(shown(&tenant, name).await["status"], "failed_over_partial");
+    house.b.cloud.mend().await;
+    let retry = json!({"retry": {"operation_id": failover["id"]}});
+    let retry = done(&tenant, name, retry).await;
+    assert_eq!(retry["parent_operation_id"], failover["id"]);
+    assert!(failed_steps(&retry).is_empty(), "{retry:#}");
+    assert_eq!(shown(&tenant, name).await["status"], "failed_over");
+    assert_eq!(member_status(&tenant, name, "web-2").await, "protected");
+    must_be_as_at_the_recovery_point(&house, &group).await;
+    let refused = act(&tenant, name, json!({"retry": {}})).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+}
+
+async fn member_status(tenant: &Tenant<'_>, group: &str, server: &str) -> String {
+    let path = format!("/protection-groups/{group}/members");
+    let listed = tenant.on_b(Method::GET, &path, None).await.good();
+    let members = listed["members"].as_array().unwrap();
+    let member = members.iter().find(|member| member["name"] == server);
+    member.unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unplanned_failover_is_started_where_it_goes() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let path = format!("/protection-groups/{}/action", group.name);
+    let wanted = json!({"failover": {"type": "unplanned"}});
+    let refused = tenant.on_a(Method::POST, &path, Some(wanted)).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let text = refused.text();
+    assert!(
+        text.contains("is started on site-b, where it goes"),
+        "{text}"
+    );
+}
+
+/// The one resource that was made from `source`.
+fn copy_of<'v>(list: &'v Value, source: &str) -> &'v Value {
+    let copies: Vec<&Value> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["metadata"]["protector:source"] == source)
+        .collect();
+    assert_eq!(copies.len(), 1, "copies of {source}: {copies:?}");
+    copies[0]
+}
