@@ -17,6 +17,7 @@ use crate::{
         App,
         failover::Move,
         operation::{Asker, start_move},
+        preview::{preview_move, preview_unplanned},
         replicate::start_replication,
         test_failover::{start_test_cleanup, start_test_failover},
         unplanned::{start_fence, start_retry, start_unplanned},
@@ -25,7 +26,10 @@ use crate::{
     error::ApiResult,
     extract::{Body, Path},
     request::RequestContext,
-    wire::operation::{Action, FailoverKind, OperationAnswer, OperationDetail, OperationView},
+    wire::{
+        operation::{Action, FailoverKind, OperationDetail, OperationView},
+        preview::{ActionAnswer, PreviewView},
+    },
 };
 
 fn rule(action: &Action) -> RuleName {
@@ -61,11 +65,34 @@ async fn start(
     }
 }
 
+/// What the action would do, if it only asks for that.
+async fn preview(
+    app: &App,
+    stored: &StoredGroup,
+    action: &Action,
+) -> ApiResult<Option<PreviewView>> {
+    let view = match action {
+        Action::Failover(request) if request.dry_run => match request.kind {
+            FailoverKind::Planned => {
+                let asked = Move::failover(request.clone(), app.settings.retain_source_volumes);
+                preview_move(app, stored, &asked).await?
+            }
+            FailoverKind::Unplanned => preview_unplanned(app, stored, request).await?,
+        },
+        Action::Failback(request) if request.dry_run => {
+            preview_move(app, stored, &Move::failback(request.clone())).await?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(view))
+}
+
 /// Starts an operation on a group. The body has exactly one key, the action's name.
 #[utoipa::path(post, path = "/v1/{project_id}/protection-groups/{group}/action", operation_id = "protection_group_action", tag = "actions",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
     request_body = Action,
-    responses((status = 202, body = OperationAnswer, headers(("Location" = String, description = "The operation"))),
+    responses((status = 202, body = ActionAnswer, headers(("Location" = String, description = "The operation"))),
+        (status = 200, body = ActionAnswer, description = "A dry run: nothing was started"),
         (status = 400, description = "A network without a mapping, or an operation that is not a test failover of the group"),
         (status = 404, description = "No such group, or no such test operation, in the project"),
         (status = 409, description = "The group's status, an operation under way, a test failover that is up, starting or cleaned up, no members, no policy, or the other site is unreachable")))]
@@ -79,14 +106,23 @@ pub async fn act(
     let stored = app
         .group_for(&caller, &project, &group, rule(&action))
         .await?;
+    if let Some(preview) = preview(&app, &stored, &action).await? {
+        let answer = ActionAnswer {
+            operation: None,
+            preview: Some(preview),
+        };
+        return Ok(Json(answer).into_response());
+    }
     let asker = Asker {
         caller: &caller,
         request: &request,
     };
     let record = start(&app, asker, &stored, action).await?;
     let location = format!("/v1/{project}/operations/{}", record.operation.id);
-    let answer = OperationAnswer {
-        operation: OperationView::of(&app.settings.site_name, &record, OperationDetail::Record),
+    let home = &app.settings.site_name;
+    let answer = ActionAnswer {
+        operation: Some(OperationView::of(home, &record, OperationDetail::Record)),
+        preview: None,
     };
     Ok((
         StatusCode::ACCEPTED,

@@ -29,6 +29,7 @@ pub mod names;
 pub mod operation;
 pub mod orphan;
 pub mod policy;
+pub mod preview;
 pub mod protect;
 pub mod recovery_plan;
 pub mod replicate;

@@ -3,7 +3,9 @@
 use protector_core::{
     group::{Group, status_while},
     id::{OperationId, ProjectId},
-    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+    },
     plan::Plan,
     runbook::BOOK_VERSION,
 };
@@ -50,13 +52,12 @@ fn busy(group: &Group, operation: &Operation) -> ApiError {
     ))
 }
 
-/// Starts a planned move of a group to its other site.
-pub async fn start_move(
+/// Plans a planned move of a group to its other site and writes its runbook, if it could start now.
+pub async fn plan_move(
     app: &App,
-    asker: Asker<'_>,
     stored: &StoredGroup,
     asked: &Move,
-) -> ApiResult<OperationRecord> {
+) -> ApiResult<(Plan, Vec<StepRecord>)> {
     let kind = asked.kind;
     let group = &stored.group;
     let mappings = failover::mappings(
@@ -74,6 +75,19 @@ pub async fn start_move(
     let (plan, steps) = failover::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
     unplanned::refuse_while_left(app, kind, &plan).await?;
     sync::require_in_sync(app, group).await?;
+    Ok((plan, steps))
+}
+
+/// Starts a planned move of a group to its other site.
+pub async fn start_move(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    asked: &Move,
+) -> ApiResult<OperationRecord> {
+    let kind = asked.kind;
+    let group = &stored.group;
+    let (plan, steps) = plan_move(app, stored, asked).await?;
     sync::reserve(app, group).await?;
     let status = status_while(group.status, kind).unwrap_or(group.status);
     let record = OperationRecord {

@@ -39,7 +39,7 @@ pub async fn start_unplanned(
     request: &Failover,
 ) -> ApiResult<OperationRecord> {
     let kind = OperationKind::Failover;
-    let (plan, steps) = planned_unplanned(app, stored, request).await?;
+    let (plan, steps) = plan_unplanned(app, stored, request).await?;
     let run = Run {
         kind,
         plan,
@@ -51,7 +51,7 @@ pub async fn start_unplanned(
 }
 
 /// Plans an unplanned failover and writes its runbook, without a word from the site that is lost.
-pub async fn planned_unplanned(
+pub async fn plan_unplanned(
     app: &App,
     stored: &StoredGroup,
     request: &Failover,

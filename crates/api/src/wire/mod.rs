@@ -11,6 +11,7 @@ pub mod operation;
 pub mod orphan;
 pub mod page;
 pub mod policy;
+pub mod preview;
 pub mod recovery_plan;
 pub mod site;
 pub mod tenant_mapping;

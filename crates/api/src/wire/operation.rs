@@ -58,6 +58,9 @@ pub struct Failover {
     pub flavor_mapping: BTreeMap<String, String>,
     /// Leave the source volumes detached and intact. `[engine] retain_source_volumes_on_failover` when left out.
     pub retain_source_volumes: Option<bool>,
+    /// Start nothing and tell what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// Another try at the members that an unplanned failover could not recover.
@@ -88,6 +91,9 @@ pub struct Failback {
     /// Leave the volumes on the site that the group leaves detached and intact.
     #[serde(default)]
     pub retain_source_volumes: bool,
+    /// Start nothing and tell what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// A test failover asked for.

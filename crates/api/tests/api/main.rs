@@ -26,3 +26,4 @@ mod recovery_plan;
 mod sites;
 mod test_failover;
 mod two_sites;
+mod unplanned;

@@ -1,0 +1,122 @@
+//! What a failover or a failback would do. All refusals of the real start hold; nothing is stored.
+
+use std::time::Duration;
+
+use protector_core::{
+    member::Member,
+    operation::{OperationKind, StepRecord},
+    plan::Plan,
+    storage::{RecoveryPoint, Replication},
+};
+use protector_store::StoredGroup;
+
+use super::{App, failover::Move, operation::plan_move, unplanned::plan_unplanned};
+use crate::{
+    error::ApiResult,
+    wire::{
+        operation::Failover,
+        preview::{PreviewView, PreviewedMember, PreviewedPoint, PreviewedVolume},
+    },
+};
+
+/// How long the target's array may take to say what it has.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a planned move would do.
+pub async fn preview_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PreviewView> {
+    let (plan, steps) = plan_move(app, stored, asked).await?;
+    Ok(view(asked.kind, "planned", &plan, &steps))
+}
+
+/// What an unplanned failover would do, and from which recovery point. Asks the target's array and nobody else.
+pub async fn preview_unplanned(
+    app: &App,
+    stored: &StoredGroup,
+    asked: &Failover,
+) -> ApiResult<PreviewView> {
+    let (plan, steps) = plan_unplanned(app, stored, asked).await?;
+    let mut view = view(OperationKind::Failover, "unplanned", &plan, &steps);
+    match latest_point(app, &plan).await {
+        Ok(point) => {
+            view.recovery_point = Some(PreviewedPoint {
+                id: point.id.to_string(),
+                taken_at: point.taken_at.into(),
+                age_seconds: (app.clock.now() - point.taken_at).num_seconds().max(0),
+            });
+        }
+        Err(why) => view.warnings.push(why),
+    }
+    Ok(view)
+}
+
+async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, String> {
+    let replication = Replication::of(plan);
+    let asked = app.storage.recovery_points(&replication);
+    let array = &plan.target_array;
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(points)) => points.into_iter().next().ok_or_else(|| {
+            format!("{array} has no recovery point of the group: the failover would fail and change nothing.")
+        }),
+        Ok(Err(error)) => Err(format!("The recovery points cannot be told: {error}.")),
+        Err(_) => Err(format!(
+            "The recovery points cannot be told: {array} did not answer within {} s.",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+fn view(kind: OperationKind, how: &'static str, plan: &Plan, steps: &[StepRecord]) -> PreviewView {
+    PreviewView {
+        operation_type: kind.as_str(),
+        kind: how,
+        source_site: plan.source.site.to_string(),
+        target_site: plan.target.site.to_string(),
+        recovery_point: None,
+        members: plan
+            .members
+            .iter()
+            .map(|member| previewed(plan, member))
+            .collect(),
+        steps: steps.iter().map(|step| step.key.clone()).collect(),
+        retain_source_volumes: plan.retain_source_volumes,
+        warnings: plan
+            .others
+            .iter()
+            .map(|member| {
+                format!(
+                    "{} was not recovered by the last failover and is on {}: it is not moved.",
+                    member.name, plan.target.site
+                )
+            })
+            .collect(),
+    }
+}
+
+fn previewed(plan: &Plan, member: &Member) -> PreviewedMember {
+    let networks = member.server.nics.iter().filter_map(|nic| {
+        let network = nic.network_id.as_str();
+        let there = plan.mappings.networks.get(network)?;
+        Some((network.to_owned(), there.clone()))
+    });
+    let flavor = member.server.flavor.id.as_str();
+    PreviewedMember {
+        name: member.name.clone(),
+        server_id: member.server_id.to_string(),
+        volumes: member
+            .volumes
+            .iter()
+            .map(|volume| PreviewedVolume {
+                id: volume.id.to_string(),
+                name: volume.name.clone(),
+                size_gib: volume.size_gib,
+            })
+            .collect(),
+        networks: networks.collect(),
+        flavor: plan
+            .mappings
+            .flavors
+            .get(flavor)
+            .map_or(flavor, String::as_str)
+            .to_owned(),
+    }
+}

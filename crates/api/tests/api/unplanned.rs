@@ -1,0 +1,101 @@
+//! Starting unplanned failovers, retries and fences; what a failover would do.
+
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    engine,
+    fakes::WEB,
+    house::{Answer, House, failover_body, group_path},
+};
+
+async fn act(house: &House, token: &str, body: Value) -> Answer {
+    let path = group_path("web", "/action");
+    house.send(Method::POST, &path, token, body).await
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_would_be_done_and_starts_nothing() {
+    let house = House::with_member(WEB).await;
+    let asked =
+        json!({"failover": {"type": "planned", "dry_run": true, "retain_source_volumes": true}});
+    let shown = act(&house, "member", asked).await.expect(200);
+    assert_eq!(shown.body["operation"], json!(null));
+    let preview = &shown.body["preview"];
+    assert_eq!(preview["type"], "planned");
+    assert_eq!(preview["source_site"], "site-a");
+    assert_eq!(preview["target_site"], "site-b");
+    assert_eq!(preview["retain_source_volumes"], true);
+    assert_eq!(preview["recovery_point"], json!(null));
+    assert_eq!(preview["members"][0]["name"], "web-server-1");
+    let steps = preview["steps"].as_array().unwrap();
+    let last = steps.last().unwrap().as_str().unwrap();
+    assert!(last.starts_with("delete_source_volume:"), "{last}");
+    let group = house.get(&group_path("web", ""), "member").await;
+    assert_eq!(group.body["protection_group"]["status"], "active");
+    act(&house, "member", failover_body()).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_dry_run_is_refused_where_the_real_one_is() {
+    let house = House::with_member(WEB).await;
+    let failback = json!({"failback": {"dry_run": true}});
+    let refused = act(&house, "member", failback).await.expect(409);
+    let text = refused.message();
+    assert!(text.contains("failback starts from failed_over"), "{text}");
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let asked = json!({"failover": {"type": "planned", "dry_run": true}});
+    let refused = act(&house, "member", asked).await.expect(409);
+    assert!(refused.message().contains("Remote site unreachable"));
+    let asked = json!({"failover": {"type": "planned", "dry_run": true}});
+    act(&house, "reader", asked).await.expect(403);
+}
+
+#[tokio::test]
+async fn an_unplanned_failover_is_refused_on_the_site_that_it_leaves() {
+    let house = House::with_member(WEB).await;
+    for dry_run in [true, false] {
+        let asked = json!({"failover": {"type": "unplanned", "dry_run": dry_run}});
+        let refused = act(&house, "member", asked).await.expect(409);
+        let text = refused.message();
+        assert!(
+            text.contains("is started on site-b, where it goes"),
+            "{text}"
+        );
+    }
+    let group = house.get(&group_path("web", ""), "member").await;
+    assert_eq!(group.body["protection_group"]["status"], "active");
+}
+
+#[tokio::test]
+async fn a_retry_and_a_fence_start_only_after_an_unplanned_failover() {
+    let house = House::with_member(WEB).await;
+    for (action, from) in [
+        (
+            json!({"retry": {}}),
+            "retry starts from failed_over_partial",
+        ),
+        (json!({"fence": null}), "fence starts from failed_over"),
+    ] {
+        act(&house, "reader", action.clone()).await.expect(403);
+        let refused = act(&house, "member", action).await.expect(409);
+        assert!(refused.message().contains(from), "{}", refused.message());
+    }
+    let bad = json!({"retry": {"network_mapping": {"x": "y"}}});
+    let refused = act(&house, "member", bad).await.expect(400);
+    let text = refused.message();
+    assert!(text.starts_with("retry.network_mapping"), "{text}");
+}
+
+#[tokio::test]
+async fn a_planned_failover_has_no_recovery_point_of_its_own_choice_and_loses_nothing() {
+    let house = House::with_member(WEB).await;
+    let started = act(&house, "member", failover_body()).await.expect(202);
+    let operation = &started.body["operation"];
+    assert_eq!(operation["recovery_point"], json!(null));
+    assert_eq!(operation["data_loss_seconds"], json!(null));
+    assert_eq!(started.body.get("preview"), None);
+    engine::settle(&house, &[]).await;
+}
