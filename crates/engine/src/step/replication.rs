@@ -2,7 +2,7 @@
 
 use protector_core::{
     fault::Code,
-    id::{NetworkId, RecoveryPointId, VolumeId},
+    id::{RecoveryPointId, VolumeId},
     journal::Effect,
     operation::MapKind,
     storage::{Replication, StorageError},
@@ -10,7 +10,7 @@ use protector_core::{
 
 use super::{
     CloudActions, mark,
-    scope::{Absent, Eyes, believe_absence},
+    scope::{Absent, Eyes, believe_absence, known_network},
     storage_stop,
 };
 use crate::action::{Cx, Progress, Stop};
@@ -203,7 +203,7 @@ impl CloudActions {
         match super::reading::volume(&target, id).await? {
             None => {
                 let plan = cx.plan();
-                let network = plan.mappings.networks.values().next().map(NetworkId::new);
+                let network = known_network(plan);
                 let project = &plan.target.project_id;
                 believe_absence(
                     &target,
