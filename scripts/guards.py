@@ -38,6 +38,7 @@ TWIN = "guard::twin::tests::"
 HOST = "guard::host::tests::"
 SCOPE = "guard::scope::tests::"
 TEST = "guard::test_copy::tests::"
+COPY = "guard::recovered_server::tests::"
 
 # Guard -> the tests of protector-core that must fail without it.
 TABLE: dict[str, list[str]] = {
@@ -46,7 +47,11 @@ TABLE: dict[str, list[str]] = {
         SERVER + "a_server_of_another_project_is_kept",
         VOLUME + "a_volume_of_another_project_is_kept",
     ],
-    "protected_again": ["guard::ownership::tests::what_a_group_protects_again_is_kept"],
+    "protected_again": [
+        "guard::ownership::tests::what_a_group_protects_again_is_kept",
+        TEST + "a_copy_that_a_group_has_taken_up_is_kept",
+        COPY + "a_copy_that_somebody_relies_on_is_kept",
+    ],
     "must_stay_stopped": ["guard::restart::tests::a_server_whose_copy_may_run_stays_stopped"],
     "absence_proves_nothing": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
     "token_is_for_another_project": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
@@ -60,7 +65,10 @@ TABLE: dict[str, list[str]] = {
         HOST + "a_404_from_nova_proves_nothing_while_the_host_is_down",
         VOLUME + "a_volume_whose_servers_host_is_down_is_kept",
     ],
-    "locked": [SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock"],
+    "locked": [
+        SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock",
+        COPY + "a_copy_that_somebody_relies_on_is_kept",
+    ],
     "server_status_that_is_not_known": [SERVER + "an_unknown_status_is_kept"],
     "started_again": [SERVER + "a_server_that_was_started_again_goes_only_by_hand"],
     "comes_back_from_its_stack": [SERVER + "a_server_of_a_stack_goes_only_by_hand"],
@@ -71,7 +79,10 @@ TABLE: dict[str, list[str]] = {
     "being_migrated": [VOLUME + "a_volume_in_migration_is_kept"],
     "has_snapshots": [VOLUME + "a_volume_with_snapshots_is_kept_and_they_are_named"],
     "volume_status_that_is_not_known": [VOLUME + "an_unknown_status_is_kept"],
-    "not_yet_detached": [VOLUME + "a_volume_still_on_its_own_server_is_waited_for"],
+    "not_yet_detached": [
+        VOLUME + "a_volume_still_on_its_own_server_is_waited_for",
+        VOLUME + "a_volume_that_was_freed_in_cinder_alone_is_not_taken_from_its_server",
+    ],
     "server_is_gone_but_its_guest_may_run": [VOLUME + "a_volume_whose_servers_host_is_down_is_kept"],
     "attached_to_a_server_that_is_gone": [VOLUME + "the_attachment_of_a_server_that_is_gone_is_deleted_first"],
     "member_of_a_volume_group": [VOLUME + "a_volume_in_a_group_is_taken_out_first"],
@@ -148,6 +159,24 @@ EDITS: dict[str, Edit] = {
         "        if accepted_in_this_try(cx) {\n            return Err(came_back(&volume));\n        }\n",
         "",
         ("volume_deletion::back_to_available_for_ever_ends_with_the_last_error",),
+    ),
+    "what Nova's server has is not read": Edit(
+        STEPS / "source_volume.rs",
+        "            return Ok(OwnServer::There { uses_it });",
+        "            return Ok(OwnServer::There { uses_it: uses_it && false });",
+        ("volume_attachment::freed_in_cinder_alone_it_is_still_a_disk_of_its_server",),
+    ),
+    "a copy's absence is believed unproved": Edit(
+        STEPS / "recovered_server.rs",
+        "            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n",
+        "",
+        ("taken_back::a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another",),
+    ),
+    "a copy that somebody relies on is taken back": Edit(
+        STEPS / "recovered_server.rs",
+        "            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),\n",
+        "            Verdict::Keep { .. } => {}\n",
+        ("taken_back::a_copy_that_a_group_has_taken_up_stays",),
     ),
     "unmanage deletes": Edit(
         STEPS / "source_volume.rs",

@@ -511,3 +511,22 @@ pub fn steps_failed(steps: &[StepRecord]) -> Vec<FailedStep> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_states_has_each_of_them_in_its_place() {
+        let place = |state| match state {
+            OperationState::Queued => 0,
+            OperationState::Running => 1,
+            OperationState::Unwinding => 2,
+            OperationState::AwaitingCleanup => 3,
+            OperationState::Completed => 4,
+            OperationState::Failed => 5,
+        };
+        let places: Vec<usize> = OperationState::ALL.into_iter().map(place).collect();
+        assert_eq!(places, [0, 1, 2, 3, 4, 5]);
+    }
+}

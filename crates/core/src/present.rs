@@ -4,10 +4,12 @@
 //! Groups go back and forth, and an old operation is cleaned up late. The copies that it made are gone by then; what
 //! proves that its leftovers are not the only good copy are the members as they are now.
 
+use std::collections::BTreeSet;
+
 use crate::{
     id::SiteName,
     member::Member,
-    operation::{MapKind, OperationRecord, ResourceMap},
+    operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
 };
 
 /// A member of one of the tenant's groups, as it is now.
@@ -26,15 +28,30 @@ pub struct CurrentMember {
 /// A member keeps its id over all moves, and its volumes their order. Where the group runs on the target of `parent`,
 /// the entries of servers and volumes name what runs there now; where it is back on the source, `ReturnedServer` and
 /// `ReturnedVolume` do. A member that has left its group has no heir: its leftovers keep the copies that `parent` made.
+///
+/// What an operation left that moved nothing are its own copies: its map is all that tells them from what runs there
+/// now, and stays as it is.
 pub fn map_as_of_now(parent: &OperationRecord, current: &[CurrentMember]) -> ResourceMap {
     let mut map = parent.map.clone();
+    protect_copies(&mut map, parent, current);
     for left in &parent.operation.plan.members {
-        if let Some(now) = current.iter().find(|now| now.member.id == left.id) {
+        if let Some(now) = current.iter().find(|now| now.member.id == left.id)
+            && has_moved(&parent.operation)
+        {
             inherit(&mut map, parent, left, now);
         }
         protect(&mut map, &parent.operation.source_site, left, current);
     }
     map
+}
+
+/// Whether the operation moved its group for good, so that its leftovers are originals.
+fn has_moved(operation: &Operation) -> bool {
+    operation.state == OperationState::Completed
+        && matches!(
+            operation.kind,
+            OperationKind::Failover | OperationKind::Failback
+        )
 }
 
 fn inherit(map: &mut ResourceMap, parent: &OperationRecord, left: &Member, now: &CurrentMember) {
@@ -79,6 +96,31 @@ fn protect(map: &mut ResourceMap, source: &SiteName, left: &Member, current: &[C
                 volume.id.as_str(),
                 now.group_name.as_str(),
             );
+        }
+    }
+}
+
+/// A copy that an operation could not take back, and that somebody protects since, has become somebody's production.
+fn protect_copies(map: &mut ResourceMap, parent: &OperationRecord, current: &[CurrentMember]) {
+    if has_moved(&parent.operation) {
+        return;
+    }
+    let mapped = parent
+        .map
+        .iter()
+        .filter(|(kind, _, _)| matches!(kind, MapKind::Server | MapKind::Volume))
+        .map(|(_, _, copy)| copy);
+    let made = parent
+        .steps
+        .iter()
+        .filter_map(|step| step.progress.memo.made.as_deref());
+    let copies: BTreeSet<&str> = mapped.chain(made).collect();
+    let target = &parent.operation.target_site;
+    for now in current.iter().filter(|now| now.site == *target) {
+        let volumes = now.member.volumes.iter().map(|volume| volume.id.as_str());
+        let ids = std::iter::once(now.member.server_id.as_str()).chain(volumes);
+        for id in ids.filter(|id| copies.contains(id)) {
+            map.insert(MapKind::ProtectedBy, id, now.group_name.as_str());
         }
     }
 }

@@ -252,6 +252,8 @@ impl Walk {
         while let Ok(Some(landed)) = tokio::time::timeout_at(deadline, flights.join_next()).await {
             self.write_down(desk, vec![arrived(landed)?]).await?;
         }
+        // What has not ended by now is cut off before another engine may take the same line up.
+        flights.shutdown().await;
         self.scribe.journal.release(&self.scribe.claim).await?;
         Ok(WalkEnd::Released)
     }

@@ -7,6 +7,7 @@
 
 mod host;
 mod ownership;
+mod recovered_server;
 mod restart;
 mod scope;
 mod seen;
@@ -16,6 +17,7 @@ mod test_copy;
 mod twin;
 
 pub use host::HostState;
+pub use recovered_server::verdict_recovered_server;
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{SeenAttachment, SeenServer, SeenVolume};

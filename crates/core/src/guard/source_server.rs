@@ -87,9 +87,11 @@ fn server_status_that_is_not_known(seen: &SeenServer) -> Option<Verdict> {
     ))
 }
 
-/// The failover stopped it. If it runs, somebody started it since, and may have written to its disks.
+/// The failover stopped it. If it runs, or is paused or suspended, which only a running server can be, somebody started
+/// it since, and may have written to its disks.
 fn started_again(seen: &SeenServer, asked: Asked) -> Option<Verdict> {
-    if asked == Asked::ByHand || seen.status != "ACTIVE" {
+    const RAN: [&str; 3] = ["ACTIVE", "PAUSED", "SUSPENDED"];
+    if asked == Asked::ByHand || !RAN.contains(&seen.status.as_str()) {
         return None;
     }
     keep(
@@ -156,8 +158,6 @@ mod tests {
         for status in [
             "SHUTOFF",
             "ERROR",
-            "PAUSED",
-            "SUSPENDED",
             "SHELVED",
             "SHELVED_OFFLOADED",
             "SOFT_DELETED",
@@ -198,8 +198,11 @@ mod tests {
 
     #[test]
     fn a_server_that_was_started_again_goes_only_by_hand() {
-        kept(Some(judge(&server("ACTIVE"))));
-        assert_eq!(judge_as(Asked::ByHand, &server("ACTIVE")), Verdict::Delete);
+        for status in ["ACTIVE", "PAUSED", "SUSPENDED"] {
+            let why = kept(Some(judge(&server(status))));
+            assert!(why.contains("started again"), "{why}");
+            assert_eq!(judge_as(Asked::ByHand, &server(status)), Verdict::Delete);
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::{group::ReplicationType, storage::BackendObject};
 /// What the record says of a source volume that is about to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceVolume<'a> {
+    /// Its id.
+    pub id: &'a str,
     /// The tenant's project on the source.
     pub project_id: &'a str,
     /// The server that it belonged to.
@@ -31,7 +33,10 @@ pub struct SourceVolume<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnServer {
     /// Nova still knows it.
-    There,
+    There {
+        /// Whether Nova says that the volume is one of its disks.
+        uses_it: bool,
+    },
     /// Nova says 404 to a token that proved itself.
     Gone {
         /// The host that it was on when it was last seen.
@@ -43,7 +48,7 @@ pub enum OwnServer {
 pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin: &Twin) -> Verdict {
     owned_by_another_project(source.project_id, seen.project_id.as_deref())
         .or_else(|| protected_again(source.protected_by))
-        .or_else(|| attached_to_a_foreign_server(source.server_id, seen))
+        .or_else(|| attached_to_a_foreign_server(source, seen))
         .or_else(|| offered_to_another_project(seen))
         .or_else(|| being_migrated(seen))
         .or_else(|| has_snapshots(seen))
@@ -61,14 +66,15 @@ pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin:
 }
 
 /// Whether re-attached, or attached to several: a server that is not the member's own may be writing.
-fn attached_to_a_foreign_server(server_id: &str, seen: &SeenVolume) -> Option<Verdict> {
+fn attached_to_a_foreign_server(source: &SourceVolume<'_>, seen: &SeenVolume) -> Option<Verdict> {
     let foreign = seen
         .attachments
         .iter()
         .map(|attachment| &attachment.server_id)
-        .find(|id| *id != server_id)?;
+        .find(|id| *id != source.server_id)?;
     keep(format!(
-        "kept: attached to server {foreign}, which is not part of this operation; if it is not needed there, run 'openstack server remove volume {foreign} <volume>', then run cleanup again"
+        "kept: attached to server {foreign}, which is not part of this operation; if it is not needed there, run 'openstack server remove volume {foreign} {}', then run cleanup again",
+        source.id
     ))
 }
 
@@ -132,7 +138,13 @@ fn volume_status_that_is_not_known(
 }
 
 /// Its own server lets go of it when that is deleted. One that is gone lets go of nothing any more.
+///
+/// What Cinder says is not enough while the server is there: a status that was set by hand takes no disk away from a
+/// guest.
 fn not_yet_detached(source: &SourceVolume<'_>, seen: &SeenVolume) -> Option<Verdict> {
+    if matches!(source.server, OwnServer::There { uses_it: true }) {
+        return wait(format!("server {} to let go of it", source.server_id));
+    }
     let stale = seen.status == "in-use"
         && !seen.attachments.is_empty()
         && matches!(source.server, OwnServer::Gone { .. });
@@ -144,7 +156,7 @@ fn not_yet_detached(source: &SourceVolume<'_>, seen: &SeenVolume) -> Option<Verd
 
 fn server_is_gone_but_its_guest_may_run(source: &SourceVolume<'_>) -> Option<Verdict> {
     match source.server {
-        OwnServer::There => None,
+        OwnServer::There { .. } => None,
         OwnServer::Gone { host } => guest_may_still_write(source.server_id, host),
     }
 }
@@ -186,6 +198,7 @@ mod tests {
         twin: &Twin,
     ) -> Verdict {
         let source = SourceVolume {
+            id: "v",
             project_id: "p",
             server_id: "old",
             server,
@@ -220,7 +233,11 @@ mod tests {
 
     #[test]
     fn a_volume_attached_elsewhere_is_kept() {
-        assert!(kept(Some(judge(&attached("in-use", "other"), &twin()))).contains("server other"));
+        let why = kept(Some(judge(&attached("in-use", "other"), &twin())));
+        assert!(
+            why.contains("'openstack server remove volume other v'"),
+            "{why}"
+        );
         let mut shared = attached("in-use", "old");
         shared
             .attachments
@@ -267,7 +284,7 @@ mod tests {
         assert!(kept(Some(judge(&volume("glorious"), &twin()))).contains("glorious"));
         assert!(kept(Some(judge(&volume("error_deleting"), &twin()))).contains("--force"));
         let contradiction = attached("available", "old");
-        let there = OwnServer::There;
+        let there = OwnServer::There { uses_it: false };
         kept(Some(judge_on(
             &there,
             Some(&object("a")),
@@ -288,10 +305,21 @@ mod tests {
     #[test]
     fn a_volume_still_on_its_own_server_is_waited_for() {
         let seen = attached("in-use", "old");
-        let verdict = judge_on(&OwnServer::There, Some(&object("a")), &seen, &twin());
+        let there = OwnServer::There { uses_it: false };
+        let verdict = judge_on(&there, Some(&object("a")), &seen, &twin());
         assert!(matches!(verdict, Verdict::Wait { .. }));
         let leaving = attached("detaching", "old");
         assert!(matches!(judge(&leaving, &twin()), Verdict::Wait { .. }));
+    }
+
+    #[test]
+    fn a_volume_that_was_freed_in_cinder_alone_is_not_taken_from_its_server() {
+        let there = OwnServer::There { uses_it: true };
+        let verdict = judge_on(&there, Some(&object("a")), &volume("available"), &twin());
+        assert!(matches!(verdict, Verdict::Wait { .. }));
+        let detached = OwnServer::There { uses_it: false };
+        let verdict = judge_on(&detached, Some(&object("a")), &volume("available"), &twin());
+        assert_eq!(verdict, Verdict::Delete);
     }
 
     #[test]
@@ -357,6 +385,7 @@ mod tests {
     #[test]
     fn a_leg_of_a_live_replication_is_unmanaged() {
         let source = SourceVolume {
+            id: "v",
             project_id: "p",
             server_id: "old",
             server: &gone(),

@@ -6,7 +6,7 @@
 
 use super::{
     SeenServer, SeenVolume, Verdict, keep,
-    ownership::owned_by_another_project,
+    ownership::{owned_by_another_project, protected_again},
     source_server::locked,
     source_volume::{being_migrated, has_snapshots},
     wait,
@@ -24,6 +24,8 @@ pub struct TestCopy<'a> {
     pub original: &'a str,
     /// Its own id on the target.
     pub id: &'a str,
+    /// The protection group that it has become a member of since, or whose member uses it, if there is one.
+    pub protected_by: Option<&'a str>,
 }
 
 /// The marks on a resource as its cloud shows them right now.
@@ -38,6 +40,7 @@ pub struct SeenMarks {
 /// Whether a test failover's copy of a server may be deleted.
 pub fn verdict_test_server(copy: &TestCopy<'_>, marks: &SeenMarks, seen: &SeenServer) -> Verdict {
     is_an_original(copy)
+        .or_else(|| protected_again(copy.protected_by))
         .or_else(|| not_marked_as_this_copy(copy, marks))
         .or_else(|| owned_by_another_project(project_of(copy), seen.project_id.as_deref()))
         .or_else(|| locked(seen))
@@ -55,10 +58,11 @@ pub fn verdict_test_volume(
     server: Option<&str>,
 ) -> Verdict {
     is_an_original(copy)
+        .or_else(|| protected_again(copy.protected_by))
         .or_else(|| not_marked_as_this_copy(copy, marks))
         .or_else(|| owned_by_another_project(project_of(copy), seen.project_id.as_deref()))
         .or_else(|| attached_to_another_server(seen, server))
-        .or_else(|| in_a_volume_group(seen))
+        .or_else(|| in_a_volume_group(copy.id, seen))
         .or_else(|| being_migrated(seen))
         .or_else(|| has_snapshots(seen))
         .or_else(|| still_attached(seen))
@@ -134,10 +138,10 @@ fn attached_to_another_server(seen: &SeenVolume, server: Option<&str>) -> Option
     ))
 }
 
-fn in_a_volume_group(seen: &SeenVolume) -> Option<Verdict> {
+fn in_a_volume_group(id: &str, seen: &SeenVolume) -> Option<Verdict> {
     let group = seen.group_id.as_ref()?;
     keep(format!(
-        "kept: it is in volume group {group}; take it out with 'cinder group-update {group} --remove-volumes <volume>', then run cleanup again"
+        "kept: it is in volume group {group}; take it out with 'cinder group-update {group} --remove-volumes {id}', then run cleanup again"
     ))
 }
 
@@ -225,6 +229,7 @@ mod tests {
             plan,
             original: "original",
             id: "copy",
+            protected_by: None,
         };
         verdict_test_server(&copy, marks, seen)
     }
@@ -236,6 +241,7 @@ mod tests {
             plan: &plan,
             original: "original",
             id: "copy",
+            protected_by: None,
         };
         verdict_test_volume(&copy, marks, seen, Some("copy-server"))
     }
@@ -280,6 +286,22 @@ mod tests {
             kept(judge_server(&plan(), &marks, &server()), "metadata");
             kept(judge_volume(&marks, &volume("available")), "metadata");
         }
+    }
+
+    #[test]
+    fn a_copy_that_a_group_has_taken_up_is_kept() {
+        let (plan, test) = (plan(), OperationId::new("op-test"));
+        let copy = TestCopy {
+            test: &test,
+            plan: &plan,
+            original: "original",
+            id: "copy",
+            protected_by: Some("second-life"),
+        };
+        let because = "group second-life protects it now";
+        kept(verdict_test_server(&copy, &marks(), &server()), because);
+        let free = volume("available");
+        kept(verdict_test_volume(&copy, &marks(), &free, None), because);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use protector_core::{
     fault::{Code, Fault},
+    guard::{Verdict, verdict_recovered_server},
     id::{NetworkId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
@@ -18,7 +19,11 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, key_pair::key_pair_on_target, mark, not_in_plan, reading,
+    CloudActions,
+    key_pair::key_pair_on_target,
+    mark, not_in_plan, reading,
+    scope::{Absent, Eyes, believe_absence, known_network},
+    source_server::not_for_this,
     target_check::flavor_on_target,
 };
 use crate::{
@@ -180,6 +185,8 @@ impl CloudActions {
     }
 
     /// Deletes the copy. Its volumes stay: copies are built so that Nova never deletes their volumes.
+    ///
+    /// That it is gone is believed only of a cloud that proved itself: its original is started again on that word.
     pub(super) async fn delete_recovered(
         &self,
         cx: &mut Cx<'_>,
@@ -193,12 +200,23 @@ impl CloudActions {
             return Ok(gone);
         }
         let target = self.target(cx).await?;
+        let project = cx.plan().target.project_id.clone();
         let Some(server) = left_of_this_step(&target, cx, source_id).await? else {
+            let network = known_network(cx.plan());
+            let network = network.as_ref();
+            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
             return Ok(gone);
         };
         cx.memo.made = Some(server.id.to_string());
         if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
+        }
+        let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
+        let seen = reading::seen_server(&server);
+        match verdict_recovered_server(project.as_str(), protected_by.as_deref(), &seen) {
+            Verdict::Delete => {}
+            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            other => return Err(not_for_this("copy of a server", &other)),
         }
         cx.intend_undo().await?;
         let answer = match server.status {

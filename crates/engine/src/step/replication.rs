@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 use protector_core::{
     fault::Code,
-    id::{NetworkId, RecoveryPointId, VolumeId},
+    id::{RecoveryPointId, VolumeId},
     journal::Effect,
     operation::MapKind,
     storage::{Replication, StorageError},
@@ -11,7 +11,7 @@ use protector_core::{
 
 use super::{
     CloudActions, mark,
-    scope::{Absent, Eyes, believe_absence},
+    scope::{Absent, Eyes, believe_absence, known_network},
     storage_stop,
 };
 use crate::action::{Cx, Progress, Stop};
@@ -212,7 +212,7 @@ impl CloudActions {
         match super::reading::volume(&target, id).await? {
             None => {
                 let plan = cx.plan();
-                let network = plan.mappings.networks.values().next().map(NetworkId::new);
+                let network = known_network(plan);
                 let project = &plan.target.project_id;
                 believe_absence(
                     &target,

@@ -4,6 +4,7 @@ use protector_core::{
     fault::Code,
     guard::{Scope, absence_proves_nothing},
     id::{NetworkId, ProjectId},
+    plan::Plan,
 };
 use protector_openstack::cloud::Cloud;
 
@@ -61,4 +62,14 @@ async fn answers_for(cloud: &Cloud, absent: Absent, project: &ProjectId) -> Resu
         Absent::Volume => found(cloud.volume().quota(project).await)?,
     };
     Ok(answer.is_some())
+}
+
+/// A network of the target that the plan names: one that its members are mapped to. The mapping may hold others, which
+/// nobody uses and which may be gone.
+pub(super) fn known_network(plan: &Plan) -> Option<NetworkId> {
+    plan.members
+        .iter()
+        .flat_map(|member| &member.server.nics)
+        .find_map(|nic| plan.mappings.networks.get(nic.network_id.as_str()))
+        .map(NetworkId::new)
 }

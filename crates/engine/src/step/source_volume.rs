@@ -69,7 +69,10 @@ impl CloudActions {
                     .delete_stale_attachments(cx, &source, attachments)
                     .await;
             }
-            Verdict::Wait { on } => return self.wait_for_detach(cx, on),
+            Verdict::Wait { on } => {
+                let server = server_of(cx, id)?;
+                return self.wait_for_detach(cx, &source, Some(&server), on).await;
+            }
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
             other @ Verdict::First(_) => return Err(not_for_this("volume", &other)),
         }
@@ -86,22 +89,21 @@ impl CloudActions {
     ) -> Result<Verdict, Stop> {
         let plan = cx.plan();
         let id = &volume.id;
-        let (member, _) = plan
-            .volume(id.as_str())
-            .ok_or_else(|| not_in_plan("volume", id.as_str()))?;
+        let server_id = server_of(cx, id)?;
         let seen = reading::seen_volume_with_its_ties(source, volume).await?;
-        let server = self.own_server(cx, source, &member.server_id).await?;
+        let server = self.own_server(cx, source, &server_id, id).await?;
         let object = self.identity(&plan.source_array, id).await?;
         let protected_by = cx.mapped(MapKind::ProtectedBy, id.as_str());
         let known = SourceVolume {
+            id: id.as_str(),
             project_id: plan.source.project_id.as_str(),
-            server_id: member.server_id.as_str(),
+            server_id: server_id.as_str(),
             server: &server,
             object: object.as_ref(),
             replication_type: plan.replication_type,
             protected_by: protected_by.as_deref(),
         };
-        let twin = self.twin(cx, id, &member.server_id).await?;
+        let twin = self.twin(cx, id, &server_id).await?;
         let verdict = verdict_source_volume(&known, &seen, &twin);
         if matches!(verdict, Verdict::Delete | Verdict::Unmanage { .. }) {
             note_what_made_it_safe(cx, volume, &server, object.as_ref(), &twin);
@@ -115,9 +117,14 @@ impl CloudActions {
         cx: &Cx<'_>,
         source: &Cloud,
         id: &ServerId,
+        volume: &VolumeId,
     ) -> Result<OwnServer, Stop> {
-        if reading::server(source, id).await?.is_some() {
-            return Ok(OwnServer::There);
+        if let Some(server) = reading::server(source, id).await? {
+            let uses_it = server
+                .volumes_attached
+                .iter()
+                .any(|used| used.id == *volume);
+            return Ok(OwnServer::There { uses_it });
         }
         self.believe_that_source_lacks(cx, source, Absent::Server)
             .await?;
@@ -221,9 +228,29 @@ impl CloudActions {
         Ok(self.look_again("Cinder to free it"))
     }
 
-    /// A volume whose server could not be deleted will not become free by waiting.
-    pub(super) fn wait_for_detach(&self, cx: &Cx<'_>, on: String) -> Result<Progress, Stop> {
-        match cx.blocked_by {
+    /// A volume whose server could not be deleted, or is not going to be, will not become free by waiting.
+    pub(super) async fn wait_for_detach(
+        &self,
+        cx: &Cx<'_>,
+        cloud: &Cloud,
+        server: Option<&ServerId>,
+        on: String,
+    ) -> Result<Progress, Stop> {
+        let stays = match (cx.blocked_by, server) {
+            (Some(why), _) => Some(why.to_owned()),
+            // The line of its server comes before this one in every operation that deletes the server.
+            (None, Some(server)) if cx.step.after.is_empty() => {
+                let there = reading::server(cloud, server).await?;
+                there.filter(|server| !reading::is_being_deleted(server)).map(|server| {
+                    format!(
+                        "server {} is still there and nothing here deletes it; clean it up too, in one cleanup with the volume or before it",
+                        server.id
+                    )
+                })
+            }
+            _ => None,
+        };
+        match stays {
             None => Ok(self.look_again(on)),
             Some(why) => Err(Stop::last(
                 Code::Kept,
@@ -244,6 +271,15 @@ impl CloudActions {
         }
         Err(Stop::last(Code::AlreadyGone, "Volume not found (404)"))
     }
+}
+
+/// The server that a source volume belongs to, by the plan.
+fn server_of(cx: &Cx<'_>, id: &VolumeId) -> Result<ServerId, Stop> {
+    let (member, _) = cx
+        .plan()
+        .volume(id.as_str())
+        .ok_or_else(|| not_in_plan("volume", id.as_str()))?;
+    Ok(member.server_id.clone())
 }
 
 /// The facts behind a deletion, each once in the record.

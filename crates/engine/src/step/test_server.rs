@@ -3,14 +3,14 @@
 use protector_core::{
     fault::Code,
     guard::{TestCopy, Verdict, verdict_test_server},
-    id::{NetworkId, OperationId, ServerId},
+    id::{OperationId, ServerId},
     operation::{MapKind, OperationKind},
 };
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
     CloudActions, mark, reading,
-    scope::{Absent, Eyes, believe_absence},
+    scope::{Absent, Eyes, believe_absence, known_network},
     source_server::{accepted_in_this_try, not_for_this},
 };
 use crate::{
@@ -66,11 +66,13 @@ fn judge(
     original: &ServerId,
     server: &Server,
 ) -> Result<(), Stop> {
+    let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
     let copy = TestCopy {
         test,
         plan: cx.plan(),
         original: original.as_str(),
         id: server.id.as_str(),
+        protected_by: protected_by.as_deref(),
     };
     let marks = mark::seen(&server.metadata);
     match verdict_test_server(&copy, &marks, &reading::seen_server(server)) {
@@ -97,8 +99,7 @@ pub(super) async fn test_copy_is_gone(
 ) -> Result<Progress, Stop> {
     if !accepted_in_this_try(cx) {
         let plan = cx.plan();
-        let network = plan.mappings.networks.values().next();
-        let network = network.map(|id| NetworkId::new(id.clone()));
+        let network = known_network(plan);
         let project = &plan.target.project_id;
         believe_absence(target, absent, Eyes::Tenant, project, network.as_ref()).await?;
     }

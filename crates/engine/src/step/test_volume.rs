@@ -4,7 +4,7 @@
 use protector_core::{
     fault::Code,
     guard::{TestCopy, Verdict, verdict_test_volume},
-    id::{OperationId, VolumeId},
+    id::{OperationId, ServerId, VolumeId},
     operation::MapKind,
 };
 use protector_openstack::{cloud::Cloud, status::VolumeStatus, volume::Volume};
@@ -45,7 +45,10 @@ impl CloudActions {
         cx.memo.observed = Some(volume.status.as_str().to_owned());
         match judge(cx, &target, test, original, &volume).await? {
             Verdict::Delete => {}
-            Verdict::Wait { on } => return self.wait_for_detach(cx, on),
+            Verdict::Wait { on } => {
+                let server = server_of_copy(cx, original)?;
+                return self.wait_for_detach(cx, &target, server.as_ref(), on).await;
+            }
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
             other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
                 return Err(not_for_this("test copy of a volume", &other));
@@ -69,21 +72,30 @@ async fn judge(
     volume: &Volume,
 ) -> Result<Verdict, Stop> {
     let plan = cx.plan();
-    let (member, _) = plan
-        .volume(original.as_str())
-        .ok_or_else(|| not_in_plan("volume", original.as_str()))?;
-    let server = cx.mapped(MapKind::Server, member.server_id.as_str());
+    let server = server_of_copy(cx, original)?;
     let seen = reading::seen_volume_with_its_ties(target, volume).await?;
+    let protected_by = cx.mapped(MapKind::ProtectedBy, volume.id.as_str());
     let copy = TestCopy {
         test,
         plan,
         original: original.as_str(),
         id: volume.id.as_str(),
+        protected_by: protected_by.as_deref(),
     };
     Ok(verdict_test_volume(
         &copy,
         &mark::seen(&volume.metadata),
         &seen,
-        server.as_deref(),
+        server.as_ref().map(ServerId::as_str),
     ))
+}
+
+/// The copy of the server that `original` belongs to, where that is recorded.
+fn server_of_copy(cx: &Cx<'_>, original: &VolumeId) -> Result<Option<ServerId>, Stop> {
+    let (member, _) = cx
+        .plan()
+        .volume(original.as_str())
+        .ok_or_else(|| not_in_plan("volume", original.as_str()))?;
+    let copy = cx.mapped(MapKind::Server, member.server_id.as_str());
+    Ok(copy.map(ServerId::new))
 }

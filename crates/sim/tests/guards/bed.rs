@@ -19,8 +19,13 @@ use protector_core::{
         steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
+    present::{CurrentMember, map_as_of_now},
     recovery_plan::RecoveryPlan,
-    runbook::{BOOK_VERSION, Verb, cleanup::cleanup_of, failover::planned_move},
+    runbook::{
+        BOOK_VERSION, Verb,
+        cleanup::{cleanup_of, cleanup_of_chosen},
+        failover::planned_move,
+    },
     site::SiteScope,
 };
 use protector_engine::{
@@ -124,6 +129,8 @@ pub struct Bed {
     pub boot: String,
     /// Its data volume.
     pub data: String,
+    /// What the groups protect when a cleanup is asked for, where that is not what the failover left.
+    pub current: Vec<CurrentMember>,
     journal: Arc<MemoryJournal>,
     engine: Arc<Engine>,
     transport: Arc<InProcess>,
@@ -142,6 +149,56 @@ impl Bed {
         change_source: impl FnOnce(&mut CloudOptions),
         change_plan: impl FnOnce(&mut Plan),
     ) -> Self {
+        let (mut bed, plan) = Self::ready(change_source, change_plan).await;
+        bed.switch(plan).await;
+        bed
+    }
+
+    /// One whose failover has failed: its copy on the target could not be built, and not be deleted.
+    pub async fn stuck() -> Self {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        let fault = |matches, effect| {
+            lock(&bed.target).add_fault(FaultRule {
+                id: String::new(),
+                matches,
+                times: None,
+                effect,
+                seen: 0,
+            });
+        };
+        let of_the_copy = Match {
+            resource: Some("vm-001".to_owned()),
+            ..Match::default()
+        };
+        let no_host = JobEffect::ServerBuildError {
+            message: "No valid host was found.".to_owned(),
+        };
+        fault(of_the_copy, Effect::Job(no_host));
+        let deletions = Match {
+            method: Some("DELETE".to_owned()),
+            path: Some("*/servers/*".to_owned()),
+            ..Match::default()
+        };
+        fault(
+            deletions,
+            Effect::Call(CallEffect::Status {
+                status: 403,
+                body: None,
+                headers: BTreeMap::new(),
+            }),
+        );
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk(new_failover(plan, steps)).await;
+        assert_eq!(record.operation.state, OperationState::Failed);
+        lock(&bed.target).clear_faults();
+        bed
+    }
+
+    /// Both clouds, the group and the plan of its failover.
+    async fn ready(
+        change_source: impl FnOnce(&mut CloudOptions),
+        change_plan: impl FnOnce(&mut Plan),
+    ) -> (Self, Plan) {
         let start = Instant::now();
         let epoch = Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap();
         let clock = Arc::new(VirtualClock { start, epoch });
@@ -179,7 +236,7 @@ impl Bed {
             options,
         );
         let bystander = lock(&source).servers()[1].id.clone();
-        let mut bed = Self {
+        let bed = Self {
             server: member.server_id.to_string(),
             bystander,
             boot: member.volumes[0].id.to_string(),
@@ -189,26 +246,21 @@ impl Bed {
             journal,
             engine: Arc::new(engine),
             transport,
+            current: Vec::new(),
             deletions: Vec::new(),
             cleanups: 0,
         };
-        bed.switch(plan, epoch).await;
-        bed
+        (bed, plan)
     }
 
     /// Walks the failover without its deletions.
-    async fn switch(&mut self, plan: Plan, now: DateTime<Utc>) {
+    async fn switch(&mut self, plan: Plan) {
         let steps = planned_move(&plan).into_steps().unwrap();
         let (deletions, steps): (Vec<_>, Vec<_>) = steps
             .into_iter()
             .partition(|step| step.verb == Verb::Attempt);
         self.deletions = deletions;
-        let record = OperationRecord {
-            operation: operation(FAILOVER, OperationKind::Failover, plan, None, now),
-            steps,
-            map: ResourceMap::default(),
-        };
-        let record = self.walk(record).await;
+        let record = self.walk(new_failover(plan, steps)).await;
         assert_eq!(record.operation.error, None);
         assert_eq!(record.operation.state, OperationState::Completed);
     }
@@ -223,7 +275,19 @@ impl Bed {
 
     /// `openstack dr operation cleanup`: the lines that it took up, as they ended.
     pub async fn cleanup(&mut self) -> Ended {
+        self.cleanup_where(|_| true).await
+    }
+
+    /// The same of the lines with these keys alone.
+    pub async fn cleanup_of_only(&mut self, keys: &[&str]) -> Ended {
+        self.cleanup_where(|step| keys.contains(&step.key.as_str()))
+            .await
+    }
+
+    async fn cleanup_where(&mut self, chosen: impl Fn(&StepRecord) -> bool) -> Ended {
         let parent = self.failover();
+        let chosen = parent.steps.iter().filter(|step| chosen(step));
+        let chosen = chosen.map(|step| step.position).collect();
         self.cleanups += 1;
         let record = OperationRecord {
             operation: operation(
@@ -233,8 +297,8 @@ impl Bed {
                 Some(parent.operation.id.clone()),
                 parent.operation.created_at,
             ),
-            steps: cleanup_of(&parent),
-            map: parent.map,
+            steps: cleanup_of_chosen(&parent, &chosen).unwrap(),
+            map: map_as_of_now(&parent, &self.current),
         };
         assert!(!record.steps.is_empty(), "there is nothing to clean up");
         Ended(self.walk(record).await)
@@ -608,6 +672,15 @@ fn plan_of(group: &Group, member: &Member) -> Plan {
     };
     let mappings = group.mappings.clone();
     Plan::move_to_other_site(group, vec![member.clone()], Some(&arrays), mappings, false).unwrap()
+}
+
+fn new_failover(plan: Plan, steps: Vec<StepRecord>) -> OperationRecord {
+    let now = plan.members[0].created_at;
+    OperationRecord {
+        operation: operation(FAILOVER, OperationKind::Failover, plan, None, now),
+        steps,
+        map: ResourceMap::default(),
+    }
 }
 
 fn operation(

@@ -12,6 +12,7 @@ mod compute_host;
 mod record;
 mod scope;
 mod source_server;
+mod taken_back;
 mod volume_attachment;
 mod volume_deletion;
 mod volume_ties;

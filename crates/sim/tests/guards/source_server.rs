@@ -133,7 +133,7 @@ async fn copy_is_not_running() {
 
 impl Bed {
     /// A user does something to the group's server.
-    async fn act(&self, action: Value) {
+    pub async fn act(&self, action: Value) {
         let url = format!("compute /servers/{}/action", self.server);
         self.user("demo", "POST", &url, action).await;
     }

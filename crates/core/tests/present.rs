@@ -1,0 +1,215 @@
+//! What a cleanup takes for the copies of what an operation left: where the group is now, and never production for a copy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+use std::collections::BTreeMap;
+
+use chrono::{TimeZone, Utc};
+use protector_core::{
+    group::{ReplicationType, ResourceMappings},
+    id::{ProjectId, SiteName},
+    member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
+    operation::{
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
+    },
+    plan::Plan,
+    present::{CurrentMember, map_as_of_now},
+    runbook::{BOOK_VERSION, Step, failover::planned_move},
+    site::SiteScope,
+};
+
+fn scope(site: &str) -> SiteScope {
+    SiteScope {
+        site: SiteName::new(site),
+        project_id: ProjectId::new(format!("project-{site}")),
+    }
+}
+
+fn volume(id: &str) -> ProtectedVolume {
+    ProtectedVolume {
+        id: id.into(),
+        name: id.to_owned(),
+        size_gib: 1,
+        device: String::new(),
+        boot: false,
+        delete_on_termination: false,
+        metadata: BTreeMap::new(),
+    }
+}
+
+fn member() -> Member {
+    let noon = Utc.with_ymd_and_hms(2025, 11, 3, 12, 0, 0).unwrap();
+    Member {
+        id: "member-web-1".into(),
+        group_id: "group".into(),
+        name: "web-1".into(),
+        server_id: "server-web-1".into(),
+        status: MemberStatus::Protected,
+        server: ServerSpec {
+            flavor: Flavor {
+                id: "1".into(),
+                name: "small".into(),
+                vcpus: 1,
+                ram_mib: 1024,
+            },
+            nics: vec![],
+            security_groups: vec![],
+            key_pair: None,
+            metadata: BTreeMap::new(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+        },
+        volumes: vec![volume("vol-1"), volume("vol-2")],
+        created_at: noon,
+        updated_at: noon,
+    }
+}
+
+/// A record about one member with two volumes, whose copies it made on the target.
+fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
+    let member = member();
+    let created_at = member.created_at;
+    let plan = Plan {
+        group_id: "group".into(),
+        group_name: "prod-web-app".into(),
+        source: scope("site-a"),
+        target: scope("site-b"),
+        replication_type: ReplicationType::Async,
+        source_array: "array-a".into(),
+        target_array: "array-b".into(),
+        target_volume_type: None,
+        mappings: ResourceMappings::default(),
+        members: vec![member],
+        retain_source_volumes: false,
+    };
+    let mut map = ResourceMap::default();
+    for (kind, source, copy) in [
+        (MapKind::Server, "server-web-1", "server-copy"),
+        (MapKind::Volume, "vol-1", "vol-copy-1"),
+        (MapKind::Volume, "vol-2", "vol-copy-2"),
+    ] {
+        map.insert(kind, source, copy);
+    }
+    OperationRecord {
+        steps: planned_move(&plan).into_steps().unwrap(),
+        map,
+        operation: Operation {
+            id: "op-1".into(),
+            kind,
+            group_id: plan.group_id.clone(),
+            project_id: plan.source.project_id.clone(),
+            user_id: "user".into(),
+            source_site: plan.source.site.clone(),
+            target_site: plan.target.site.clone(),
+            parent_id: None,
+            plan,
+            state,
+            book_version: BOOK_VERSION,
+            request_id: "req".into(),
+            global_request_id: None,
+            error: None,
+            error_code: None,
+            created_at,
+            started_at: None,
+            finished_at: None,
+        },
+    }
+}
+
+fn now_at(record: &OperationRecord, site: &str, prefix: &str) -> CurrentMember {
+    let mut member = record.operation.plan.members[0].clone();
+    member.server_id = format!("{prefix}-server").into();
+    for (volume, number) in member.volumes.iter_mut().zip(1..) {
+        volume.id = format!("{prefix}-vol-{number}").into();
+    }
+    CurrentMember {
+        group_name: "prod-web-app".to_owned(),
+        site: SiteName::new(site),
+        member,
+    }
+}
+
+#[test]
+fn a_move_that_came_back_and_went_again_has_its_heirs_where_the_group_is_now() {
+    let parent = record(OperationKind::Failover, OperationState::Completed);
+    let back = map_as_of_now(&parent, &[now_at(&parent, "site-a", "back")]);
+    assert_eq!(
+        back.target(MapKind::ReturnedServer, "server-web-1"),
+        Some("back-server")
+    );
+    assert_eq!(
+        back.target(MapKind::ReturnedVolume, "vol-2"),
+        Some("back-vol-2")
+    );
+    let again = map_as_of_now(&parent, &[now_at(&parent, "site-b", "again")]);
+    assert_eq!(
+        again.target(MapKind::Server, "server-web-1"),
+        Some("again-server")
+    );
+    assert_eq!(again.target(MapKind::Volume, "vol-1"), Some("again-vol-1"));
+    assert_eq!(again.target(MapKind::ReturnedServer, "server-web-1"), None);
+}
+
+#[test]
+fn what_an_operation_made_that_moved_nothing_is_never_taken_for_production() {
+    for (kind, state) in [
+        (OperationKind::TestCleanup, OperationState::Completed),
+        (OperationKind::TestFailover, OperationState::Failed),
+        (OperationKind::Failover, OperationState::Failed),
+        (OperationKind::Failback, OperationState::Failed),
+    ] {
+        let parent = record(kind, state);
+        for site in ["site-a", "site-b"] {
+            let map = map_as_of_now(&parent, &[now_at(&parent, site, "production")]);
+            assert_eq!(map, parent.map, "{kind} {state:?} {site}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_a_group_has_taken_up_is_nobodys_leftover() {
+    let mut parent = record(OperationKind::Failover, OperationState::Failed);
+    parent.map = ResourceMap::default();
+    parent.map.insert(MapKind::Volume, "vol-1", "adopted-vol-1");
+    for step in &mut parent.steps {
+        if matches!(step.action, Step::RecreateServer { .. }) {
+            step.progress.state = StepState::UndoFailed;
+            step.progress.memo.made = Some("adopted-server".to_owned());
+        }
+    }
+    let mut adopted = now_at(&parent, "site-b", "adopted");
+    adopted.member.id = "another-member".into();
+    let map = map_as_of_now(&parent, &[adopted]);
+    for copy in ["adopted-server", "adopted-vol-1"] {
+        assert_eq!(
+            map.target(MapKind::ProtectedBy, copy),
+            Some("prod-web-app"),
+            "{copy}"
+        );
+    }
+    assert_eq!(map.target(MapKind::ProtectedBy, "adopted-vol-2"), None);
+}
+
+#[test]
+fn an_original_that_a_group_protects_again_is_nobodys_leftover() {
+    let parent = record(OperationKind::Failover, OperationState::Completed);
+    let mut again = now_at(&parent, "site-a", "unused");
+    again.member.id = "another-member".into();
+    again.member.server_id = "server-web-1".into();
+    again.member.volumes[0].id = "vol-1".into();
+    let map = map_as_of_now(&parent, &[again]);
+    for original in ["server-web-1", "vol-1"] {
+        assert_eq!(
+            map.target(MapKind::ProtectedBy, original),
+            Some("prod-web-app"),
+            "{original}"
+        );
+    }
+    assert_eq!(map.target(MapKind::ProtectedBy, "vol-2"), None);
+}

@@ -1,0 +1,100 @@
+//! A failover that failed and could not take its copy back: what a cleanup does about it later.
+
+use protector_core::present::CurrentMember;
+use protector_sim::{
+    cloud::{CallEffect, Effect, FaultRule, Match},
+    in_process::lock,
+};
+use serde_json::{Value, json};
+
+use super::bed::Bed;
+
+const COPY: &str = "undo:recreate_vms:vm-001";
+const START: &str = "undo:stop_source_vms:vm-001";
+
+impl Bed {
+    fn copy(&self) -> String {
+        let servers = lock(&self.target).servers();
+        assert_eq!(servers.len(), 1);
+        servers[0].id.clone()
+    }
+
+    fn target_answers(&self, path: &str, status: u16, body: Value) {
+        lock(&self.target).add_fault(FaultRule {
+            id: path.to_owned(),
+            matches: Match {
+                method: Some("GET".to_owned()),
+                path: Some(path.to_owned()),
+                ..Match::default()
+            },
+            times: None,
+            effect: Effect::Call(CallEffect::Status {
+                status,
+                body: Some(body),
+                headers: std::collections::BTreeMap::new(),
+            }),
+            seen: 0,
+        });
+    }
+
+    async fn cleanup_takes_everything_back(&mut self) {
+        let ended = self.cleanup().await;
+        assert_eq!(ended.failed(), vec![]);
+        assert_eq!(lock(&self.target).servers().len(), 0);
+        assert_eq!(lock(&self.target).volumes().len(), 0);
+        let server = self.server_facts(&self.server).unwrap();
+        assert_eq!(server.status, "ACTIVE");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another() {
+    let mut bed = Bed::stuck().await;
+    let copy = bed.copy();
+    let not_found = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
+    bed.target_answers(&format!("*/servers/{copy}"), 404, not_found.clone());
+    bed.target_answers("*/servers/detail*", 200, json!({"servers": []}));
+    bed.target_answers("*/networks/*", 404, not_found);
+    let ended = bed.cleanup().await;
+    let why = ended.failure(COPY);
+    assert!(
+        why.starts_with("kept: its cloud says 404, but also to network "),
+        "{why}"
+    );
+    let why = ended.failure(START);
+    assert!(
+        why.starts_with("not started: its copy may still run on site-b"),
+        "{why}"
+    );
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+
+    lock(&bed.target).clear_faults();
+    bed.cleanup_takes_everything_back().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_a_group_has_taken_up_stays() {
+    let mut bed = Bed::stuck().await;
+    let copy = bed.copy();
+    let mut member = bed.failover().operation.plan.members[0].clone();
+    member.id = "another-member".into();
+    member.server_id = copy.as_str().into();
+    bed.current.push(CurrentMember {
+        group_name: "second-life".to_owned(),
+        site: "site-b".into(),
+        member,
+    });
+    let ended = bed.cleanup().await;
+    let why = ended.failure(COPY);
+    assert!(
+        why.starts_with("kept: protection group second-life protects it now"),
+        "{why}"
+    );
+    let why = ended.failure(START);
+    assert!(why.starts_with("not started: its copy "), "{why}");
+    assert_eq!(bed.copy(), copy);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+
+    bed.current.clear();
+    bed.cleanup_takes_everything_back().await;
+}
