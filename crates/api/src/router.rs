@@ -19,8 +19,8 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata, openapi, operation, orphan, policy, request, resource_mapping,
-    site, sync, tenant_mapping, version,
+    group, health, member, metadata, openapi, operation, operation_copy, orphan, policy, request,
+    resource_mapping, site, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -51,13 +51,17 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sync::status))
         .routes(routes!(sync::force))
         .routes(
-            routes!(metadata::receive, metadata::withdraw)
+            routes!(metadata::show, metadata::receive, metadata::withdraw)
                 .layer(DefaultBodyLimit::max(metadata::MAX_BODY_BYTES)),
         )
         .routes(routes!(metadata::reserve, metadata::release))
         .routes(routes!(operation::list))
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))
+        .routes(
+            routes!(operation_copy::receive)
+                .layer(DefaultBodyLimit::max(operation_copy::MAX_BODY_BYTES)),
+        )
         .routes(routes!(orphan::list))
 }
 
