@@ -246,6 +246,9 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     refuse_known_conflict(app, &ours)?;
     let mut known = theirs_or_refuse(app, &ours).await?;
     if !agree(&ours, known.as_ref()) {
+        if let Some(known) = &known {
+            refuse_what_they_changed(app, &ours, known).await?;
+        }
         handover(app).push(&group.id, PAUSE).await?;
         ours = app.database.metadata_outgoing(&group.id).await?;
         known = theirs_or_refuse(app, &ours).await?;
