@@ -23,5 +23,6 @@ mod openapi;
 mod operations;
 mod orphans;
 mod sites;
+mod sync;
 mod test_failover;
 mod two_sites;
