@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long lines are collected before they are pushed.
-const COLLECTED_FOR: TimeDelta = TimeDelta::seconds(2);
+const COLLECTED_FOR: TimeDelta = TimeDelta::seconds(5);
 
 /// How soon a change is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
