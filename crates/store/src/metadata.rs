@@ -395,9 +395,12 @@ async fn agree(
     } else {
         theirs.version.max(ours.side.now.version)
     };
+    // What both are known to have held never becomes older, also where a late message says so.
+    let known = ours.side.base.as_ref().map_or(0, |base| base.version);
+    let base = known.max(theirs.version.min(version));
     let mut change = protection_group::ActiveModel {
         version: Set(to_signed(version)),
-        pushed_version: Set(to_signed(theirs.version.min(version))),
+        pushed_version: Set(to_signed(base)),
         peer_version: Set(Some(to_signed(theirs.version))),
         base_digest: Set(Some(theirs.digest.clone())),
         conflict: Set(None),

@@ -217,6 +217,24 @@ async fn what_was_overtaken_on_its_way_changes_nothing() {
     sites.assert_agreed().await;
 }
 
+/// A group that is again what it was makes an old message look like the present.
+#[tokio::test]
+async fn an_old_message_that_says_what_is_true_again_opens_no_way_for_another() {
+    let (sites, group) = Sites::agreed().await;
+    let a = sites.a();
+    rename(a, &group.id, "again", 1).await;
+    let same = offer(a, &group.id).await;
+    rename(a, &group.id, "between", 2).await;
+    let other = offer(a, &group.id).await;
+    rename(a, &group.id, "again", 3).await;
+    sites.push().await.unwrap();
+    for late in [same, other] {
+        handed(a, sites.b(), &remote(), &late).await.unwrap();
+    }
+    assert_eq!(name(sites.b(), &group.id).await, "again");
+    sites.assert_agreed().await;
+}
+
 #[tokio::test]
 async fn a_push_of_which_the_answer_was_lost_is_made_again() {
     let (sites, group) = Sites::agreed().await;
