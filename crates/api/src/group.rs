@@ -195,7 +195,9 @@ pub async fn delete(
     app.refuse_while_operated(&stored.group).await?;
     app.refuse_while_tested(&stored.group).await?;
     sync::withdraw(&app, &stored.group).await?;
-    app.database.group_delete(&stored.group.id).await?;
+    app.database
+        .group_delete(&stored.group.id, app.clock.now())
+        .await?;
     tracing::info!(group = %stored.group.id, "protection group deleted");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -30,6 +30,7 @@ pub mod openapi;
 pub mod openstack_clouds;
 pub mod openstack_peer;
 pub mod operation;
+mod operation_copy;
 pub mod orphan;
 pub mod peer;
 pub mod policy;

@@ -13,16 +13,16 @@ use chrono::Duration;
 use http::{StatusCode, request::Parts};
 use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{MetadataDocument, Reservation, StoreError};
+use protector_store::{Mark, MetadataDocument, Offered, Reservation, StoreError, Taken};
 
 use crate::{
-    app::App,
+    app::{App, sync},
     caller::Caller,
     error::{ApiError, ApiResult},
-    extract::{Body, Path},
+    extract::{Body, Path, Query},
     wire::metadata::{
-        KeptMetadata, MetadataAnswer, NewMetadata, PushMetadata, ReservationAnswer,
-        ReservationView, ReserveGroup,
+        HeldAnswer, HeldMetadata, HeldQuery, MetadataAnswer, PushMetadata, ReservationAnswer,
+        ReservationView, ReserveGroup, WithdrawQuery,
     },
 };
 
@@ -45,32 +45,97 @@ impl FromRequestParts<Arc<App>> for PeerCaller {
     }
 }
 
-/// Takes over a group's metadata from the other site.
+/// Tells what is kept of a group here, for the other site to compare.
+#[utoipa::path(get, path = "/v1/{project_id}/protection-groups/{group}/metadata", operation_id = "metadata_show", tag = "metadata",
+    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), HeldQuery),
+    responses((status = 200, body = HeldAnswer), (status = 404, description = "The group is not known here")))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    _: PeerCaller,
+    Path((project, group)): Path<(ProjectId, String)>,
+    Query(query): Query<HeldQuery>,
+) -> ApiResult<Json<HeldAnswer>> {
+    let id = GroupId::new(group);
+    let ours = app.database.metadata_outgoing(&id).await?;
+    if ours.local_project_id != project {
+        return Err(ApiError::not_found("Protection group", id.as_str()));
+    }
+    let document = query
+        .document
+        .then(|| ours.document.to_masked_json())
+        .transpose()?;
+    Ok(Json(HeldAnswer {
+        metadata: HeldMetadata {
+            version: ours.side.now.version,
+            digest: ours.side.now.digest,
+            changed_at: ours.document.group.updated_at,
+            base: ours.side.base.map(Into::into),
+            document,
+        },
+    }))
+}
+
+/// Takes over a group's metadata from the other site, if it was made from what is kept here. The same again changes
+/// nothing, nor does what was overtaken on its way: the answer says what is kept.
 #[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}/metadata", operation_id = "metadata_receive", tag = "metadata",
     params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id")),
     request_body = PushMetadata,
-    responses((status = 200, body = MetadataAnswer), (status = 409, description = "The version kept here is newer or different")))]
+    responses((status = 200, body = MetadataAnswer),
+        (status = 409, description = "The group was changed here too, is moved by an operation here, or was deleted here")))]
 pub async fn receive(
     State(app): State<Arc<App>>,
     _: PeerCaller,
     Path((project, group)): Path<(ProjectId, String)>,
     Body(body): Body<PushMetadata>,
 ) -> ApiResult<Json<MetadataAnswer>> {
-    let NewMetadata {
-        version,
-        origin_site,
+    let pushed = body.metadata;
+    let document = MetadataDocument::from_json(pushed.document)?;
+    refuse_mismatch(&app, &group, &pushed.origin_site, &document)?;
+    refuse_misread(&document, pushed.version, &pushed.digest)?;
+    let offered = Offered {
         document,
-    } = body.metadata;
-    let document = MetadataDocument::from_json(document)?;
-    refuse_mismatch(&app, &group, &origin_site, &document)?;
-    let version = app
-        .database
-        .metadata_apply(&project, version, &document)
-        .await?;
-    tracing::info!(group, version, origin_site, "metadata taken over");
-    Ok(Json(MetadataAnswer {
-        metadata: KeptMetadata { version },
-    }))
+        base: pushed.base.map(Into::into),
+        force: pushed.force,
+    };
+    let now = app.clock.now();
+    match app.database.metadata_apply(&project, &offered, now).await? {
+        Taken::Held(mark) => {
+            let (offered, kept) = (pushed.version, mark.version);
+            tracing::info!(
+                group,
+                offered,
+                kept,
+                forced = pushed.force,
+                origin_site = pushed.origin_site,
+                "metadata offered"
+            );
+            Ok(Json(MetadataAnswer {
+                metadata: mark.into(),
+            }))
+        }
+        Taken::Conflict(conflict) => Err(ApiError::conflict(sync::in_conflict_with(
+            &app,
+            &offered.document.group,
+            &conflict,
+        ))),
+    }
+}
+
+/// Refuses a document of which this release does not know every part: taken over, the rest would be lost.
+fn refuse_misread(document: &MetadataDocument, version: u64, digest: &str) -> ApiResult<()> {
+    if document.group.version != version {
+        return Err(ApiError::bad_request(format!(
+            "metadata.version: is {version}, the document says {}.",
+            document.group.version
+        )));
+    }
+    let read = document.digest()?;
+    if read != digest {
+        return Err(ApiError::bad_request(format!(
+            "metadata.digest: is {digest}, the document as it is understood here has {read}. The two sites' protectors are of different releases: bring both to the same."
+        )));
+    }
+    Ok(())
 }
 
 fn refuse_mismatch(
@@ -99,25 +164,34 @@ fn refuse_mismatch(
     Ok(())
 }
 
-/// Forgets a group that was deleted on the other site. Not known here: fine.
+/// Forgets a group that was deleted on the other site, which held it as the query says. Not known here: it is
+/// remembered as deleted all the same, so that nothing old brings it back.
 #[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}/metadata", operation_id = "metadata_withdraw", tag = "metadata",
-    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id")),
-    responses((status = 204, description = "The group is not known here any more"), (status = 409, description = "An operation moves the group, or the copies of a test failover of it are up")))]
+    params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), WithdrawQuery),
+    responses((status = 204, description = "The group is not known here any more"),
+        (status = 409, description = "Something else is kept here, an operation moves the group, or the copies of a test failover of it are up")))]
 pub async fn withdraw(
     State(app): State<Arc<App>>,
     _: PeerCaller,
     Path((project, group)): Path<(ProjectId, String)>,
+    Query(query): Query<WithdrawQuery>,
 ) -> ApiResult<StatusCode> {
-    let stored = match app.database.group_show(&project, &group).await {
-        Err(StoreError::NotFound { .. }) => return Ok(StatusCode::NO_CONTENT),
-        other => other?,
-    };
-    if stored.group.id.as_str() != group {
-        return Ok(StatusCode::NO_CONTENT);
+    let id = GroupId::new(group);
+    match app.database.group_show_by_id(&id).await {
+        Ok(stored) if stored.local_project_id == project => {
+            app.refuse_while_tested(&stored.group).await?;
+        }
+        Ok(_) | Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
-    app.refuse_while_tested(&stored.group).await?;
-    app.database.group_delete(&stored.group.id).await?;
-    tracing::info!(group, "group forgotten, it was deleted on the other site");
+    let known = Mark {
+        version: query.version,
+        digest: query.digest,
+    };
+    app.database
+        .group_forget(&project, &id, &known, app.clock.now())
+        .await?;
+    tracing::info!(group = %id, "group forgotten, it was deleted on the other site");
     Ok(StatusCode::NO_CONTENT)
 }
 

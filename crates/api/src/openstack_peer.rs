@@ -4,21 +4,26 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use protector_core::{
-    id::{GroupId, SiteName},
+    id::{GroupId, OperationId, SiteName},
     site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
     error::{CloudError as CallError, ErrorClass},
 };
-use serde::Deserialize;
+use protector_store::Mark;
 use serde_json::Value;
 
 use crate::{
     clouds::CloudError,
-    peer::{Peer, PeerError},
+    peer::{HeldPart, Peer, PeerError, PeerMetadata},
     site_sessions::{SiteSessions, told},
-    wire::metadata::{MetadataAnswer, NewMetadata, NewReservation, PushMetadata, ReserveGroup},
+    wire::{
+        metadata::{
+            HeldAnswer, MetadataAnswer, NewMetadata, NewReservation, PushMetadata, ReserveGroup,
+        },
+        operation_copy::{NewOperationCopy, OperationCopyAnswer, PushOperationCopy},
+    },
 };
 
 /// How long the other site may take to show that it is there. A tenant waits for this.
@@ -84,14 +89,8 @@ fn reservation_path(scope: &SiteScope, group: &GroupId, by_site: &SiteName) -> S
     format!("{}/reservations/{by_site}", metadata_path(scope, group))
 }
 
-#[derive(Deserialize)]
-struct GroupVersion {
-    protection_group: Versioned,
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    version: u64,
+fn copy_path(scope: &SiteScope, operation: &OperationId) -> String {
+    format!("/v1/{}/operations/{operation}/copy", scope.project_id)
 }
 
 #[async_trait]
@@ -105,19 +104,24 @@ impl Peer for OpenStackPeer {
         self.within(site, PATIENCE, work).await
     }
 
-    async fn version(&self, scope: &SiteScope, group: &GroupId) -> Result<Option<u64>, PeerError> {
+    async fn held(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        part: HeldPart,
+    ) -> Result<Option<PeerMetadata>, PeerError> {
         let site = &scope.site;
+        let query: &[(&str, &str)] = match part {
+            HeldPart::Mark => &[],
+            HeldPart::Document => &[("document", "true")],
+        };
         let work = async {
-            // The path's project must be the token's: the service user is a member of the tenant's project there.
-            let cloud = self
-                .sessions
-                .protector(site, Some(&scope.project_id))
-                .await
-                .map_err(|error| heard(&error))?;
-            let path = format!("/v1/{}/protection-groups/{group}", scope.project_id);
-            let answer: Result<GroupVersion, _> = cloud.protector().get_json(&path).await;
+            let cloud = self.admin(site).await?;
+            let path = metadata_path(scope, group);
+            let answer: Result<HeldAnswer, _> =
+                cloud.protector().get_json_where(&path, query).await;
             match answer {
-                Ok(answer) => Ok(Some(answer.protection_group.version)),
+                Ok(answer) => Ok(Some(answer.metadata.into())),
                 Err(error) if error.class() == ErrorClass::NotFound => Ok(None),
                 Err(error) => Err(said(site, &error)),
             }
@@ -130,7 +134,7 @@ impl Peer for OpenStackPeer {
         scope: &SiteScope,
         group: &GroupId,
         metadata: &NewMetadata,
-    ) -> Result<u64, PeerError> {
+    ) -> Result<Mark, PeerError> {
         let site = &scope.site;
         let body = PushMetadata {
             metadata: metadata.clone(),
@@ -140,7 +144,32 @@ impl Peer for OpenStackPeer {
             let path = metadata_path(scope, group);
             let answer: Result<MetadataAnswer, _> = cloud.protector().put_json(&path, &body).await;
             answer
-                .map(|answer| answer.metadata.version)
+                .map(|answer| Mark {
+                    version: answer.metadata.version,
+                    digest: answer.metadata.digest,
+                })
+                .map_err(|error| said(site, &error))
+        };
+        self.within(site, PUSH_PATIENCE, work).await
+    }
+
+    async fn copy(
+        &self,
+        scope: &SiteScope,
+        operation: &OperationId,
+        copy: &NewOperationCopy,
+    ) -> Result<u64, PeerError> {
+        let site = &scope.site;
+        let body = PushOperationCopy {
+            operation_copy: copy.clone(),
+        };
+        let work = async {
+            let cloud = self.admin(site).await?;
+            let path = copy_path(scope, operation);
+            let answer: Result<OperationCopyAnswer, _> =
+                cloud.protector().put_json(&path, &body).await;
+            answer
+                .map(|answer| answer.operation_copy.revision)
                 .map_err(|error| said(site, &error))
         };
         self.within(site, PUSH_PATIENCE, work).await
@@ -184,12 +213,19 @@ impl Peer for OpenStackPeer {
         self.within(site, PATIENCE, work).await
     }
 
-    async fn withdraw(&self, scope: &SiteScope, group: &GroupId) -> Result<(), PeerError> {
+    async fn withdraw(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        known: &Mark,
+    ) -> Result<(), PeerError> {
         let site = &scope.site;
+        let version = known.version.to_string();
+        let query = [("version", version.as_str()), ("digest", &known.digest)];
         let work = async {
             let cloud = self.admin(site).await?;
             let path = metadata_path(scope, group);
-            match cloud.protector().delete(&path).await {
+            match cloud.protector().delete_where(&path, &query).await {
                 Err(error) if error.class() != ErrorClass::NotFound => Err(said(site, &error)),
                 _ => Ok(()),
             }

@@ -31,13 +31,13 @@ use crate::{
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
             DetailQuery, OperationAnswer, OperationDetail, OperationQuery, OperationView,
-            OperationsAnswer, StatusWord, TypeWord, pause_reached,
+            OperationsAnswer, ShownOperationAnswer, StatusWord, TypeWord, pause_reached,
         },
         page::{self, SortDir, next_link},
     },
 };
 
-/// Lists the project's operations.
+/// Lists the project's operations, those that the other site runs too.
 #[utoipa::path(get, path = "/v1/{project_id}/operations", operation_id = "operation_list", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), OperationQuery),
     responses((status = 200, body = OperationsAnswer),
@@ -72,17 +72,16 @@ pub async fn list(
             SortDir::Desc => StoreSortDir::Desc,
         },
     };
-    let listed = app.database.operation_list(&filter, &page).await?;
+    let listed = app.database.operation_list_of_both(&filter, &page).await?;
     let last = listed.items.last().filter(|_| listed.more);
+    let operations_links = last.map(|kept| vec![next_link(&uri, kept.id().as_str())]);
+    let mut operations = Vec::with_capacity(listed.items.len());
+    for kept in listed.items {
+        operations.push(app.shown(kept, OperationDetail::Record).await?);
+    }
     Ok(Json(OperationsAnswer {
-        operations_links: last.map(|record| vec![next_link(&uri, record.operation.id.as_str())]),
-        operations: listed
-            .items
-            .iter()
-            .map(|record| {
-                OperationView::of(&app.settings.site_name, record, OperationDetail::Record)
-            })
-            .collect(),
+        operations,
+        operations_links,
     }))
 }
 
@@ -135,7 +134,8 @@ fn states(word: StatusWord) -> Vec<OperationState> {
     }
 }
 
-/// The project's operation `id`, if `caller` may do to it what `rule` guards.
+/// This site's operation `id` of the project, if `caller` may do to it what `rule` guards. One that the other site runs
+/// is refused with its home.
 async fn operation_for(
     app: &App,
     caller: &Caller,
@@ -145,7 +145,11 @@ async fn operation_for(
 ) -> ApiResult<OperationRecord> {
     caller.must_own(project)?;
     let id = OperationId::new(id);
-    let record = app.database.operation_show(project, &id).await?;
+    // Rules are named after what they guard: `protector:operations:cleanup`.
+    let verb = rule.to_string();
+    let verb = verb.rsplit(':').next().unwrap_or_default();
+    let command = format!("operation {verb} {id}");
+    let record = app.operation_here(project, &id, &command).await?;
     let target = Target::of_project(record.operation.project_id.as_str());
     app.enforce(rule, caller, &target)?;
     Ok(record)
@@ -154,22 +158,23 @@ async fn operation_for(
 /// Shows an operation; each of its steps with `detail=true`.
 #[utoipa::path(get, path = "/v1/{project_id}/operations/{operation}", operation_id = "operation_show", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id"), DetailQuery),
-    responses((status = 200, body = OperationAnswer), (status = 404, description = "No such operation in the project")))]
+    responses((status = 200, body = ShownOperationAnswer), (status = 404, description = "No such operation in the project")))]
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((project, operation)): Path<(ProjectId, String)>,
     Query(query): Query<DetailQuery>,
-) -> ApiResult<Json<OperationAnswer>> {
+) -> ApiResult<Json<ShownOperationAnswer>> {
     let rule = rules::OPERATIONS_SHOW;
-    let record = operation_for(&app, &caller, &project, operation, rule).await?;
+    let id = OperationId::new(operation);
+    let kept = app.operation_anywhere(&caller, &project, &id, rule).await?;
     let detail = if query.detail {
         OperationDetail::Steps
     } else {
         OperationDetail::Record
     };
-    Ok(Json(OperationAnswer {
-        operation: OperationView::of(&app.settings.site_name, &record, detail),
+    Ok(Json(ShownOperationAnswer {
+        operation: app.shown(kept, detail).await?,
     }))
 }
 
@@ -181,7 +186,7 @@ pub async fn show(
         (status = 200, body = CleanupAnswer, description = "A dry run, or nothing is left"),
         (status = 400, description = "A resource that the operation did not leave"),
         (status = 404, description = "No such operation in the project"),
-        (status = 409, description = "It has not ended, is being cleaned up, or the other site is unreachable")))]
+        (status = 409, description = "It has not ended, is being cleaned up, is run by the other site, or that is unreachable")))]
 pub async fn cleanup(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -4,15 +4,21 @@
 //! were changed apart cannot be brought together again without losing one side's changes.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
-    id::{GroupId, SiteName},
+    id::{GroupId, OperationId, SiteName},
     site::SiteScope,
 };
+use protector_store::{Held, Mark, Side};
+use serde_json::Value;
 
 use crate::{
     error::{ApiError, ApiResult},
-    wire::metadata::NewMetadata,
+    wire::{
+        metadata::{HeldMetadata, NewMetadata},
+        operation_copy::NewOperationCopy,
+    },
 };
 
 /// The refusal of the block rule, word for word as operators know it.
@@ -29,21 +35,80 @@ pub enum PeerError {
     Refused(String),
 }
 
+/// How much of what it holds of a group the other site is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldPart {
+    /// Version and digest.
+    Mark,
+    /// The metadata too, its secrets masked.
+    Document,
+}
+
+/// What the other site holds of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerMetadata {
+    /// Its mark, and what it knows both sites to have held.
+    pub side: Side,
+    /// When the group was last changed there.
+    pub changed_at: DateTime<Utc>,
+    /// The metadata, where it was asked for.
+    pub document: Option<Value>,
+}
+
+impl PeerMetadata {
+    /// What it holds, and since when.
+    pub fn held(&self) -> Held {
+        Held {
+            mark: self.side.now.clone(),
+            changed_at: self.changed_at,
+        }
+    }
+}
+
+impl From<HeldMetadata> for PeerMetadata {
+    fn from(held: HeldMetadata) -> Self {
+        Self {
+            side: Side {
+                now: Mark {
+                    version: held.version,
+                    digest: held.digest,
+                },
+                base: held.base.map(Into::into),
+            },
+            changed_at: held.changed_at,
+            document: held.document,
+        }
+    }
+}
+
 /// The protector of another site.
 #[async_trait]
 pub trait Peer: Send + Sync {
     /// Sees that the protector of `site` answers.
     async fn reach(&self, site: &SiteName) -> Result<(), PeerError>;
 
-    /// The version of a group's metadata there; `None` if it does not know the group.
-    async fn version(&self, scope: &SiteScope, group: &GroupId) -> Result<Option<u64>, PeerError>;
+    /// What it holds of a group; `None` if it does not know the group. `scope` is the tenant's project there.
+    async fn held(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        view: HeldPart,
+    ) -> Result<Option<PeerMetadata>, PeerError>;
 
-    /// Hands a group's metadata over. `scope` is the tenant's project there.
+    /// Hands a group's metadata over. Returns what it holds then.
     async fn push(
         &self,
         scope: &SiteScope,
         group: &GroupId,
         metadata: &NewMetadata,
+    ) -> Result<Mark, PeerError>;
+
+    /// Hands over what has changed of an operation that this site runs. Returns the revision that it holds then.
+    async fn copy(
+        &self,
+        scope: &SiteScope,
+        operation: &OperationId,
+        copy: &NewOperationCopy,
     ) -> Result<u64, PeerError>;
 
     /// Asks it to hold a group still, which is about to be moved from `by_site` at `version`. It refuses when it moves
@@ -64,8 +129,14 @@ pub trait Peer: Send + Sync {
         by_site: &SiteName,
     ) -> Result<(), PeerError>;
 
-    /// Says that a group is deleted. Not known there: fine.
-    async fn withdraw(&self, scope: &SiteScope, group: &GroupId) -> Result<(), PeerError>;
+    /// Says that a group is deleted, of which `known` was held here. Not known there: fine. It refuses when it holds
+    /// something else.
+    async fn withdraw(
+        &self,
+        scope: &SiteScope,
+        group: &GroupId,
+        known: &Mark,
+    ) -> Result<(), PeerError>;
 }
 
 /// The site of `group` that is not `local`.

@@ -19,7 +19,7 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata, openapi, operation, orphan, policy, recovery_plan, request,
+    group, health, member, metadata, openapi, operation, operation_copy, orphan, policy, recovery_plan, request,
     resource_mapping, site, sync, tenant_mapping, version,
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sync::status))
         .routes(routes!(sync::force))
         .routes(
-            routes!(metadata::receive, metadata::withdraw)
+            routes!(metadata::show, metadata::receive, metadata::withdraw)
                 .layer(DefaultBodyLimit::max(metadata::MAX_BODY_BYTES)),
         )
         .routes(routes!(metadata::reserve, metadata::release))
@@ -60,6 +60,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))
         .routes(routes!(operation::resume))
+        .routes(
+            routes!(operation_copy::receive)
+                .layer(DefaultBodyLimit::max(operation_copy::MAX_BODY_BYTES)),
+        )
         .routes(routes!(orphan::list))
 }
 

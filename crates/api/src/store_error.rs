@@ -2,7 +2,7 @@
 
 use protector_store::{LockKind, Noun, StoreError};
 
-use crate::error::ApiError;
+use crate::{error::ApiError, wire::text::Stamp};
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
@@ -24,9 +24,16 @@ impl From<StoreError> for ApiError {
                 resource_id,
                 by_operation,
             } => Self::conflict(locked(kind, &resource_id, by_operation.as_str())),
-            StoreError::GroupChanged { .. } | StoreError::StaleMetadata { .. } => {
+            StoreError::GroupChanged { .. } | StoreError::GroupDiffers { .. } => {
                 Self::conflict(format!("{text}."))
             }
+            StoreError::Deleted { at } => Self::conflict(format!(
+                "The protection group was deleted here at {}; delete it on the other site too, or send 'sync-force' there to have it here again.",
+                Stamp(at)
+            )),
+            StoreError::OwnOperation(id) => Self::conflict(format!(
+                "Operation {id} is this site's own; no other site has a newer record of it."
+            )),
             StoreError::Reserved { by_site, .. } => Self::conflict(format!(
                 "The protection group is being moved from {by_site} at this moment; 'openstack dr operation list' there shows by what. Try again in a minute."
             )),

@@ -30,10 +30,12 @@ pub async fn status(
     Ok(Json(SyncAnswer { sync_status }))
 }
 
-/// Pushes a group's metadata to the other site now. The answer says how that went.
+/// Pushes a group's metadata to the other site now, and ends a conflict in favour of this site. The answer says how that
+/// went.
 #[utoipa::path(post, path = "/v1/{project_id}/protection-groups/{group}/sync-force", operation_id = "sync_force", tag = "metadata",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
-    responses((status = 202, body = SyncAnswer), (status = 404, description = "No such group in the project")))]
+    responses((status = 202, body = SyncAnswer), (status = 404, description = "No such group in the project"),
+        (status = 409, description = "The other site holds newer metadata made from this site's, or an operation moves the group there")))]
 pub async fn force(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -41,7 +43,7 @@ pub async fn force(
 ) -> ApiResult<(StatusCode, Json<SyncAnswer>)> {
     let rule = rules::PROTECTION_GROUPS_SYNC_FORCE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    app_sync::push(&app, &stored.group).await?;
+    app_sync::force(&app, &stored.group.id).await?;
     let stored = app
         .database
         .group_show(&project, stored.group.id.as_str())

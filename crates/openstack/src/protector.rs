@@ -26,6 +26,19 @@ impl Peer {
         self.read(Ask::get(PEER, &segments(path))).await
     }
 
+    /// `GET` of `path` with query parameters. Role: as the peer's policy has it.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn get_json_where<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&'static str, &str)],
+    ) -> Result<T, CloudError> {
+        self.read(with_query(Ask::get(PEER, &segments(path)), query))
+            .await
+    }
+
     /// `PUT` of `body` to `path`. Role: as the peer's policy has it.
     ///
     /// # Errors
@@ -60,11 +73,30 @@ impl Peer {
         self.session.done(Ask::delete(PEER, &segments(path))).await
     }
 
+    /// `DELETE` of `path` with query parameters. Role: as the peer's policy has it.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn delete_where(
+        &self,
+        path: &str,
+        query: &[(&'static str, &str)],
+    ) -> Result<(), CloudError> {
+        let ask = with_query(Ask::delete(PEER, &segments(path)), query);
+        self.session.done(ask).await
+    }
+
     async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CloudError> {
         let call = ask.call.clone();
         let value = self.session.value(ask).await?;
         serde_json::from_value(value).map_err(|error| unexpected(&call, error))
     }
+}
+
+fn with_query(ask: Ask, query: &[(&'static str, &str)]) -> Ask {
+    query
+        .iter()
+        .fold(ask, |ask, (name, value)| ask.query(name, *value))
 }
 
 fn segments(path: &str) -> Vec<&str> {

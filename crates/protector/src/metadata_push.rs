@@ -1,19 +1,26 @@
-//! Pushes each change of a group to the protector of its other site, so that a failover can be started from either.
+//! Pushes each change of a group to the protector of its other site, so that a failover can be started from either, and
+//! the records of this site's operations, so that they can be read on either.
 //!
-//! Takes no input: it looks which groups are ahead of what the other site is known to hold. A failed push is tried again,
-//! ever more slowly; the newest version is always what is pushed.
+//! Takes no input: it looks which groups and operations are ahead of what the other site is known to hold. A failed push
+//! is tried again, ever more slowly; the newest state is always what is pushed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use protector_api::{
-    peer::{Peer, other_scope},
-    wire::metadata::NewMetadata,
+    app::{
+        handover::{Handover, Pushed},
+        operation_push::{CopyError, send_copy, there},
+    },
+    peer::{Peer, PeerError, other_scope},
 };
-use protector_core::{clock::Clock, id::SiteName};
+use protector_core::{
+    clock::Clock,
+    id::{OperationId, SiteName},
+};
 use protector_store::{Database, PushDue};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// How many groups are pushed per look.
 const AT_ONCE: u64 = 50;
@@ -47,53 +54,77 @@ impl MetadataPush {
     }
 
     async fn push_all(&self) {
+        // A site that hangs is waited for once per look. What else is for it stays due.
+        let mut away = BTreeSet::new();
         match self.database.push_due(self.clock.now(), AT_ONCE).await {
             Ok(due) => {
                 for group in due {
-                    self.push(group).await;
+                    self.push(group, &mut away).await;
                 }
             }
             Err(error) => warn!(%error, "cannot look for metadata to push"),
         }
-    }
-
-    async fn push(&self, due: PushDue) {
-        let group = &due.group;
-        let now = self.clock.now();
-        let noted = match self.hand_over(&due).await {
-            Ok(version) => {
-                info!(group_id = %group.id, version, "metadata pushed");
-                self.database.push_done(&group.id, version, now).await
+        let due = self.database.operation_push_due(self.clock.now(), AT_ONCE);
+        match due.await {
+            Ok(due) => {
+                for id in due {
+                    self.copy(&id, &mut away).await;
+                }
             }
-            Err(error) => {
-                warn!(group_id = %group.id, error, tries = due.sync.failed_tries + 1, "metadata not pushed");
-                let pause = pause_after(due.sync.failed_tries);
-                self.database
-                    .push_failed(&group.id, &error, now, now + pause)
-                    .await
-            }
-        };
-        if let Err(error) = noted {
-            warn!(group_id = %group.id, %error, "cannot note how the push ended");
+            Err(error) => warn!(%error, "cannot look for operations to copy"),
         }
     }
 
-    async fn hand_over(&self, due: &PushDue) -> Result<u64, String> {
-        let group = &due.group;
-        let document = self
-            .database
-            .metadata_document(&group.id)
-            .await
-            .map_err(|error| error.to_string())?;
-        let metadata = NewMetadata {
-            version: document.group.version,
-            origin_site: self.site.to_string(),
-            document: document.to_json().map_err(|error| error.to_string())?,
+    async fn push(&self, due: PushDue, away: &mut BTreeSet<SiteName>) {
+        let id = &due.group.id;
+        let there = &other_scope(&due.group, &self.site).site;
+        if away.contains(there) {
+            return;
+        }
+        let handover = Handover {
+            database: &self.database,
+            peer: &*self.peer,
+            site: &self.site,
+            now: self.clock.now(),
         };
-        self.peer
-            .push(other_scope(group, &self.site), &group.id, &metadata)
-            .await
-            .map_err(|error| error.to_string())
+        let pause = pause_after(due.sync.failed_tries);
+        let tries = due.sync.failed_tries.saturating_add(1);
+        match handover.push(id, pause).await {
+            Ok(Pushed::Agreed(version)) => info!(group_id = %id, version, "metadata pushed"),
+            Ok(Pushed::Refused(why)) => warn!(group_id = %id, why, tries, "metadata not pushed"),
+            Ok(Pushed::Unreachable(why)) => {
+                warn!(group_id = %id, why, tries, "metadata not pushed");
+                away.insert(there.clone());
+            }
+            Err(error) => warn!(group_id = %id, %error, "cannot push metadata"),
+        }
+    }
+
+    async fn copy(&self, id: &OperationId, away: &mut BTreeSet<SiteName>) {
+        let push = match self.database.operation_push(id).await {
+            Ok(push) => push,
+            Err(error) => return warn!(operation_id = %id, %error, "cannot read an operation"),
+        };
+        let there = there(&push.record, &self.site).site.clone();
+        if away.contains(&there) {
+            return;
+        }
+        let tries = push.failed_tries.saturating_add(1);
+        let pause = pause_after(push.failed_tries);
+        let error = match send_copy(&self.database, &*self.peer, &self.site, push).await {
+            Ok(revision) => return debug!(operation_id = %id, revision, "operation copied"),
+            Err(error) => error,
+        };
+        warn!(operation_id = %id, %error, tries, "operation not copied");
+        if matches!(error, CopyError::Peer(PeerError::Unreachable(_))) {
+            away.insert(there);
+        }
+        let next = self.clock.now() + pause;
+        let text = error.to_string();
+        let noted = self.database.operation_push_failed(id, tries, &text, next);
+        if let Err(error) = noted.await {
+            warn!(operation_id = %id, %error, "cannot note how the copy ended");
+        }
     }
 }
 

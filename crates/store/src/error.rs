@@ -109,14 +109,25 @@ pub enum StoreError {
         /// When the reservation ends by itself.
         until: DateTime<Utc>,
     },
-    /// Metadata from the other site is older than what is kept here, or of the same version with other content.
-    #[error("metadata version {offered} was offered but version {held} is kept here")]
-    StaleMetadata {
+    /// The other site speaks of another state of the group than the one that is kept here.
+    #[error(
+        "the group has version {held} here, not the version {known} that was named, or says something else"
+    )]
+    GroupDiffers {
         /// The version kept here.
         held: u64,
-        /// The version offered.
-        offered: u64,
+        /// The version that was named.
+        known: u64,
     },
+    /// The group was deleted here.
+    #[error("the protection group was deleted here at {at}")]
+    Deleted {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The operation is this site's own.
+    #[error("operation {0} is this site's own")]
+    OwnOperation(OperationId),
     /// A metadata document is not one, or is of another group.
     #[error("the metadata document is not valid: {0}")]
     BadDocument(String),

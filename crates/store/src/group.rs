@@ -23,9 +23,9 @@ use crate::{
         protection_group::{self, ActiveModel, Column, Entity, Model},
     },
     error::{Noun, StoreError},
-    lock::{Lock, refuse_while_locked},
     outbox::SyncState,
     page::{After, Listed, Page, paged},
+    tombstone,
     words::{from_json, from_word, to_count, to_json, to_signed},
 };
 
@@ -216,18 +216,17 @@ impl Database {
         self.write(async |tx| fenced(tx, id, now).await).await
     }
 
-    /// Forgets a group with its members and its policy. Operations stay on record.
+    /// Forgets a group with its members and its policy, and remembers that it was deleted. Operations stay on record.
     ///
     /// # Errors
     ///
     /// `NotFound`, `Locked` while an operation moves it.
-    pub async fn group_delete(&self, id: &GroupId) -> Result<(), StoreError> {
+    pub async fn group_delete(&self, id: &GroupId, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.write(async |tx| {
-            let deleted = Entity::delete_by_id(id.as_str()).exec(tx).await?;
-            if deleted.rows_affected == 0 {
-                return Err(StoreError::not_found(Noun::Group, id));
-            }
-            refuse_while_locked(tx, &Lock::group(id)).await
+            let row = locked_row(tx, id)
+                .await?
+                .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
+            tombstone::delete_row(tx, row, now).await
         })
         .await
     }
@@ -487,6 +486,8 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, 
         next_push_at: None,
         reserved_by: None,
         reserved_until: None,
+        base_digest: None,
+        conflict: None,
     })
 }
 

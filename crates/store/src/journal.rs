@@ -29,6 +29,7 @@ use crate::{
     error::StoreError,
     group, lock, member,
     operation::record_of,
+    operation_outbox::{self, Haste},
     step,
     words::{to_small, to_word},
 };
@@ -89,6 +90,11 @@ impl Journal for Database {
                 if !owned_write(tx, claim, change.clone()).await? {
                     return Ok(false);
                 }
+                let haste = match &entry.operation {
+                    Some(_) => Haste::Now,
+                    None => Haste::Soon,
+                };
+                operation_outbox::changed(tx, &claim.operation_id, now, haste).await?;
                 write_entry(tx, claim, now, &entry).await?;
                 Ok(true)
             })
@@ -360,8 +366,14 @@ async fn apply(
             operation_id,
             key,
             progress,
-        } => step::progress_of(tx, operation_id, key, progress).await,
-        Effect::ParentCompleted { operation_id } => complete(tx, operation_id, now).await,
+        } => {
+            operation_outbox::changed(tx, operation_id, now, Haste::Soon).await?;
+            step::progress_of(tx, operation_id, key, progress).await
+        }
+        Effect::ParentCompleted { operation_id } => {
+            operation_outbox::changed(tx, operation_id, now, Haste::Now).await?;
+            complete(tx, operation_id, now).await
+        }
     }
 }
 

@@ -13,18 +13,22 @@
 )]
 
 pub mod database;
+mod digest;
 pub mod engine;
 mod entity;
 pub mod error;
 pub mod group;
 pub mod journal;
+pub mod lineage;
 pub mod lock;
 pub mod member;
 pub mod metadata;
 mod migration;
 pub mod operation;
+pub mod operation_outbox;
 pub mod outbox;
 pub mod page;
+pub mod peer_operation;
 pub mod policy;
 pub mod reservation;
 pub mod schema;
@@ -32,17 +36,21 @@ pub mod secrets;
 pub mod site;
 mod step;
 pub mod tenant_mapping;
+mod tombstone;
 mod words;
 
 pub use database::{Database, PoolOptions};
 pub use engine::EngineRow;
 pub use error::{Noun, StoreError};
 pub use group::{GroupChange, GroupFilter, GroupSortKey, StoredGroup};
+pub use lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage};
 pub use lock::{Lock, LockKind};
-pub use metadata::MetadataDocument;
+pub use metadata::{MetadataDocument, Offered, Outgoing, Taken};
 pub use operation::{GroupStart, NewOperation, OperationFilter, OperationSortKey};
+pub use operation_outbox::OperationPush;
 pub use outbox::{PushDue, PushResult, SyncState};
 pub use page::{Listed, Page, SortDir};
+pub use peer_operation::{KeptOperation, OperationCopy, PeerOperation};
 pub use policy::ReplicationPolicy;
 pub use reservation::Reservation;
 pub use schema::SchemaVersion;

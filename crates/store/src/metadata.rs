@@ -13,20 +13,27 @@ use protector_core::{
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    JsonValue, QueryFilter,
+    JsonValue, QueryFilter, Set,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     database::Database,
+    digest,
     entity::protection_group::{self, Model},
     error::{Noun, StoreError},
     group::{self, from_row, locked_row, to_row},
-    lock::{Lock, refuse_while_locked},
-    member,
+    lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage},
+    lock::{self, Lock, refuse_while_locked},
+    member, outbox,
     policy::{self, ReplicationPolicy},
+    tombstone,
+    words::to_signed,
 };
+
+/// What stands for a secret.
+const MASK: &str = "***";
 
 /// All that the other site must know of a group to fail it over by itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +84,41 @@ impl MetadataDocument {
         crate::words::to_json(self)
     }
 
+    /// What the document says, in one word: the same on both sites while nobody has changed anything.
+    ///
+    /// # Errors
+    ///
+    /// `Unreadable`, which would be a defect.
+    pub fn digest(&self) -> Result<String, StoreError> {
+        Ok(digest::digest(&self.to_json()?))
+    }
+
+    /// The document as it may be shown to the other site's protector for comparison: it says that there is a secret,
+    /// not which.
+    ///
+    /// # Errors
+    ///
+    /// `Unreadable`, which would be a defect.
+    pub fn to_masked_json(&self) -> Result<JsonValue, StoreError> {
+        let mut masked = self.clone();
+        if let Some(policy) = &mut masked.policy {
+            let mask = |token: &mut Option<String>| *token = token.take().map(|_| MASK.to_owned());
+            mask(&mut policy.primary_fa_api_token);
+            mask(&mut policy.secondary_fa_api_token);
+        }
+        masked.to_json()
+    }
+
+    fn held(&self) -> Result<Held, StoreError> {
+        Ok(Held {
+            mark: Mark {
+                version: self.group.version,
+                digest: self.digest()?,
+            },
+            changed_at: self.group.updated_at,
+        })
+    }
+
     /// The group's replication policy.
     pub fn policy(&self) -> Option<ReplicationPolicy> {
         let policy = self.policy.as_ref()?;
@@ -111,75 +153,163 @@ impl PolicyDocument {
     }
 }
 
+/// Metadata that the other site offers.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// What it holds.
+    pub document: MetadataDocument,
+    /// What it last knew both sites to have held. With `force`: what it saw here, over which its own shall count.
+    pub base: Option<Base>,
+    /// Whether a person has said that the other site's view counts.
+    pub force: bool,
+}
+
+/// What became of offered metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This is held now: what was offered, or something newer that was made from it.
+    Held(Mark),
+    /// The group was changed here too. Nothing was taken over; the conflict is on record.
+    Conflict(Conflict),
+}
+
+/// A group's metadata as it stands here, with what is known of the other site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The metadata.
+    pub document: MetadataDocument,
+    /// Its mark, and what both sites last held.
+    pub side: Side,
+    /// The tenant's project here.
+    pub local_project_id: ProjectId,
+    /// The conflict on record, if there is one.
+    pub conflict: Option<Conflict>,
+}
+
+impl Outgoing {
+    /// What is held here, and since when.
+    pub fn held(&self) -> Held {
+        Held {
+            mark: self.side.now.clone(),
+            changed_at: self.document.group.updated_at,
+        }
+    }
+}
+
 impl Database {
     /// A group's metadata as of one moment.
     ///
     /// # Errors
     ///
     /// `NotFound`, `Secret` when a token cannot be decrypted.
-    pub async fn metadata_document(&self, id: &GroupId) -> Result<MetadataDocument, StoreError> {
+    pub async fn metadata_outgoing(&self, id: &GroupId) -> Result<Outgoing, StoreError> {
         self.read(async |tx| {
             let row = protection_group::Entity::find_by_id(id.as_str())
                 .one(tx)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
-            self.document_of(tx, row).await
+            self.outgoing_of(tx, row).await
         })
         .await
     }
 
-    /// Takes over metadata from the other site: makes the group here, or brings it to `version`. The same document
-    /// again changes nothing. Returns the version that is held now.
+    /// Takes over metadata that the other site offers, if it was made from what is held here: makes the group, or brings
+    /// it up to date. The same again, and what was overtaken on its way, changes nothing.
     ///
     /// # Errors
     ///
-    /// `StaleMetadata` for an older version, or the same with other content; `Locked` while an operation moves the
-    /// group here; `Duplicate` when the project has another group of that name; `NotFound` when the group belongs to
-    /// another project; `BadDocument`.
+    /// `Locked` while an operation moves the group here; `Deleted` for a group that was deleted here, unless it is
+    /// forced; `GroupDiffers` for a forced one when what it was to replace is not held any more; `Duplicate` when the
+    /// project has another group of that name; `NotFound` when the group belongs to another project; `BadDocument`.
     pub async fn metadata_apply(
         &self,
         local_project: &ProjectId,
-        version: u64,
-        document: &MetadataDocument,
-    ) -> Result<u64, StoreError> {
-        check(local_project, version, document)?;
+        offered: &Offered,
+        now: DateTime<Utc>,
+    ) -> Result<Taken, StoreError> {
+        check(local_project, &offered.document)?;
+        let theirs = offered.document.held()?;
         self.write(async |tx| {
-            let id = &document.group.id;
+            let id = &offered.document.group.id;
             match locked_row(tx, id).await? {
-                None => {
-                    group::insert_row(tx, row_from(local_project, document)?).await?;
-                    self.parts_apply(tx, document).await?;
-                }
+                None => self.first_taken(tx, local_project, offered, &theirs).await,
                 Some(row) if row.local_project_id != local_project.as_str() => {
-                    return Err(StoreError::not_found(Noun::Group, id));
+                    Err(StoreError::not_found(Noun::Group, id))
                 }
-                Some(row) => self.newer_apply(tx, row, document).await?,
+                Some(row) => self.next_taken(tx, row, offered, &theirs, now).await,
             }
-            Ok(version)
         })
         .await
     }
 
-    async fn newer_apply(
+    async fn first_taken(
+        &self,
+        tx: &DatabaseTransaction,
+        local_project: &ProjectId,
+        offered: &Offered,
+        theirs: &Held,
+    ) -> Result<Taken, StoreError> {
+        let document = &offered.document;
+        let id = &document.group.id;
+        match tombstone::deleted_at(tx, id).await? {
+            Some(at) if !offered.force => return Err(StoreError::Deleted { at }),
+            Some(_) => tombstone::lift(tx, id).await?,
+            None => {}
+        }
+        let row = row_from(local_project, document, &theirs.mark, theirs.mark.version)?;
+        group::insert_row(tx, row).await?;
+        self.parts_apply(tx, document).await?;
+        Ok(Taken::Held(theirs.mark.clone()))
+    }
+
+    async fn next_taken(
         &self,
         tx: &DatabaseTransaction,
         row: Model,
-        document: &MetadataDocument,
-    ) -> Result<(), StoreError> {
+        offered: &Offered,
+        theirs: &Held,
+        now: DateTime<Utc>,
+    ) -> Result<Taken, StoreError> {
+        let ours = self.outgoing_of(tx, row).await?;
+        let side = Side {
+            now: theirs.mark.clone(),
+            base: offered.base.clone(),
+        };
+        if theirs.mark.digest == ours.side.now.digest {
+            return agree(tx, &ours, offered, &theirs.mark).await;
+        }
+        if offered.force {
+            refuse_unseen(&ours, offered)?;
+            return self.take(tx, &ours, offered, theirs).await;
+        }
+        if ours.side.has_passed(&theirs.mark) {
+            return Ok(Taken::Held(ours.side.now));
+        }
+        match lineage(&ours.side, &side) {
+            Lineage::TheirsIsNewer => self.take(tx, &ours, offered, theirs).await,
+            Lineage::Same | Lineage::OursIsNewer => Ok(Taken::Held(ours.side.now)),
+            Lineage::Conflict => {
+                let id = &ours.document.group.id;
+                let conflict = conflict_between(&ours, theirs, now);
+                outbox::write_conflict(tx, id, Some(&conflict)).await?;
+                Ok(Taken::Conflict(conflict))
+            }
+        }
+    }
+
+    /// Replaces what is held here by what was offered. Its version never falls: other records speak of it.
+    async fn take(
+        &self,
+        tx: &DatabaseTransaction,
+        ours: &Outgoing,
+        offered: &Offered,
+        theirs: &Held,
+    ) -> Result<Taken, StoreError> {
+        let document = &offered.document;
         let id = &document.group.id;
-        let local_project = ProjectId::new(row.local_project_id.clone());
-        let held = self.document_of(tx, row).await?;
-        if held == *document {
-            return Ok(());
-        }
-        if document.group.version <= held.group.version {
-            return Err(StoreError::StaleMetadata {
-                held: held.group.version,
-                offered: document.group.version,
-            });
-        }
         refuse_while_locked(tx, &Lock::group(id)).await?;
-        let row = row_from(&local_project, document)?;
+        let version = theirs.mark.version.max(ours.side.now.version + 1);
+        let row = row_from(&ours.local_project_id, document, &theirs.mark, version)?;
         let name = row.name.clone();
         protection_group::Entity::update_many()
             .set(row.into_active_model().reset_all())
@@ -187,7 +317,11 @@ impl Database {
             .exec(tx)
             .await
             .map_err(|error| StoreError::unless_duplicate(error, Noun::Group, "name", name))?;
-        self.parts_apply(tx, document).await
+        self.parts_apply(tx, document).await?;
+        Ok(Taken::Held(Mark {
+            version,
+            digest: theirs.mark.digest.clone(),
+        }))
     }
 
     async fn parts_apply(
@@ -202,6 +336,34 @@ impl Database {
             .map(|policy| self.policy_row(&policy))
             .transpose()?;
         policy::replace(tx, id, policy).await
+    }
+
+    async fn outgoing_of(
+        &self,
+        tx: &DatabaseTransaction,
+        row: Model,
+    ) -> Result<Outgoing, StoreError> {
+        let sync = outbox::SyncState::of(&row)?;
+        let local_project_id = ProjectId::new(row.local_project_id.clone());
+        let document = self.document_of(tx, row).await?;
+        Ok(Outgoing {
+            side: Side {
+                now: document.held()?.mark,
+                base: sync.base(),
+            },
+            document,
+            local_project_id,
+            conflict: sync.conflict,
+        })
+    }
+
+    /// What is held of a group.
+    pub(crate) async fn held_of(
+        &self,
+        tx: &DatabaseTransaction,
+        row: &Model,
+    ) -> Result<Held, StoreError> {
+        self.document_of(tx, row.clone()).await?.held()
     }
 
     async fn document_of(
@@ -219,19 +381,75 @@ impl Database {
     }
 }
 
-fn check(
-    local_project: &ProjectId,
-    version: u64,
-    document: &MetadataDocument,
-) -> Result<(), StoreError> {
+/// Both sites say the same: the higher version counts on both, and the later time of replication.
+async fn agree(
+    tx: &DatabaseTransaction,
+    ours: &Outgoing,
+    offered: &Offered,
+    theirs: &Mark,
+) -> Result<Taken, StoreError> {
+    let group = &ours.document.group;
+    let locked = lock::holder(tx, &Lock::group(&group.id)).await?.is_some();
+    let version = if locked {
+        ours.side.now.version
+    } else {
+        theirs.version.max(ours.side.now.version)
+    };
+    // What both are known to have held never becomes older, also where a late message says so.
+    let known = ours.side.base.as_ref().map_or(0, |base| base.version);
+    let base = known.max(theirs.version.min(version));
+    let mut change = protection_group::ActiveModel {
+        version: Set(to_signed(version)),
+        pushed_version: Set(to_signed(base)),
+        peer_version: Set(Some(to_signed(theirs.version))),
+        base_digest: Set(Some(theirs.digest.clone())),
+        conflict: Set(None),
+        ..Default::default()
+    };
+    if !locked {
+        let latest = group
+            .last_replication_at
+            .max(offered.document.group.last_replication_at);
+        change.last_replication_at = Set(latest);
+    }
+    protection_group::Entity::update_many()
+        .set(change)
+        .filter(protection_group::Column::Id.eq(group.id.as_str()))
+        .exec(tx)
+        .await?;
+    Ok(Taken::Held(Mark {
+        version,
+        digest: theirs.digest.clone(),
+    }))
+}
+
+/// Refuses a forced view that is to replace something else than what is held.
+fn refuse_unseen(ours: &Outgoing, offered: &Offered) -> Result<(), StoreError> {
+    let held = &ours.side.now;
+    match &offered.base {
+        Some(seen) if *seen == Base::from(held.clone()) => Ok(()),
+        seen => Err(StoreError::GroupDiffers {
+            held: held.version,
+            known: seen.as_ref().map_or(0, |seen| seen.version),
+        }),
+    }
+}
+
+/// A conflict that was found before keeps its time.
+fn conflict_between(ours: &Outgoing, theirs: &Held, now: DateTime<Utc>) -> Conflict {
+    Conflict {
+        local: ours.held(),
+        remote: theirs.clone(),
+        detected_at: ours
+            .conflict
+            .as_ref()
+            .map_or(now, |known| known.detected_at),
+    }
+}
+
+fn check(local_project: &ProjectId, document: &MetadataDocument) -> Result<(), StoreError> {
     let group = &document.group;
     let bad = |why: String| Err(StoreError::BadDocument(why));
-    if group.version != version {
-        return bad(format!(
-            "group.version: it is {} but the push says {version}",
-            group.version
-        ));
-    }
     let mut scopes = [&group.primary, &group.secondary].into_iter();
     if !scopes.any(|scope| scope.project_id == *local_project) {
         return bad(format!(
@@ -248,10 +466,18 @@ fn check(
     }
 }
 
-/// The group's row as both sites hold it from now on.
-fn row_from(local_project: &ProjectId, document: &MetadataDocument) -> Result<Model, StoreError> {
-    let mut row = to_row(local_project, &document.group)?;
-    row.pushed_version = row.version;
-    row.peer_version = Some(row.version);
-    Ok(row)
+/// The group's row as it is held from now on. It may be at a higher `version` than the one that came.
+fn row_from(
+    local_project: &ProjectId,
+    document: &MetadataDocument,
+    came: &Mark,
+    version: u64,
+) -> Result<Model, StoreError> {
+    Ok(Model {
+        version: to_signed(version),
+        pushed_version: to_signed(came.version),
+        peer_version: Some(to_signed(came.version)),
+        base_digest: Some(came.digest.clone()),
+        ..to_row(local_project, &document.group)?
+    })
 }

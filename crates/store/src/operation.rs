@@ -9,7 +9,6 @@ use protector_core::{
     operation::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
-    plan::Plan,
     runbook::cleanup::{LEFT, NEVER_LEAVES},
 };
 use sea_orm::{
@@ -131,7 +130,7 @@ impl Database {
         .await
     }
 
-    /// A page of operations, each whole.
+    /// A page of this site's operations, each whole. Copies of those that the other site runs are not among them.
     ///
     /// # Errors
     ///
@@ -142,17 +141,15 @@ impl Database {
         page: &Page<OperationSortKey>,
     ) -> Result<Listed<OperationRecord>, StoreError> {
         self.read(async |tx| {
-            let after = after_marker(tx, filter, page).await?;
-            let rows = paged(
-                Entity::find().filter(condition(filter)),
-                column(page.sort_key),
-                Column::Id,
-                page.sort_dir,
-                after,
-                page.limit,
-            )
-            .all(tx)
-            .await?;
+            let after = match &page.marker {
+                None => None,
+                Some(marker) => Some(
+                    marker_here(tx, filter, page.sort_key, marker)
+                        .await?
+                        .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?,
+                ),
+            };
+            let rows = rows_after(tx, filter, page, after).await?;
             let listed = Listed::of(rows, page.limit);
             Ok(Listed {
                 items: records(tx, listed.items).await?,
@@ -212,40 +209,6 @@ impl Database {
         .await
     }
 
-    /// The ids of the groups that `project`'s operations are about and that are called `name_or_id`: by their id, or by
-    /// the name that they had in their newest operation. Operations outlive their groups.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn operation_groups(
-        &self,
-        project: &ProjectId,
-        name_or_id: &str,
-    ) -> Result<Vec<GroupId>, StoreError> {
-        self.read(async |tx| {
-            let ids: Vec<String> = Entity::find()
-                .select_only()
-                .column(Column::GroupId)
-                .distinct()
-                .filter(Column::ProjectId.eq(project.as_str()))
-                .into_tuple()
-                .all(tx)
-                .await?;
-            if ids.iter().any(|id| id == name_or_id) {
-                return Ok(vec![name_or_id.into()]);
-            }
-            let mut called = Vec::new();
-            for id in ids {
-                if last_name(tx, project, &id).await?.as_deref() == Some(name_or_id) {
-                    called.push(id.into());
-                }
-            }
-            Ok(called)
-        })
-        .await
-    }
-
     /// The lines of an operation, by position.
     ///
     /// # Errors
@@ -279,21 +242,22 @@ impl Database {
     }
 }
 
-/// The name of a group in its newest operation.
-async fn last_name(
+/// This site's operations after a marker, one more than a page holds.
+pub(crate) async fn rows_after(
     db: &impl ConnectionTrait,
-    project: &ProjectId,
-    group: &str,
-) -> Result<Option<String>, StoreError> {
-    let row = Entity::find()
-        .filter(Column::ProjectId.eq(project.as_str()))
-        .filter(Column::GroupId.eq(group))
-        .order_by_desc(Column::CreatedAt)
-        .order_by_desc(Column::Id)
-        .one(db)
-        .await?;
-    let plan = row.map(|row| from_json::<Plan>("operations.plan", row.plan));
-    Ok(plan.transpose()?.map(|plan| plan.group_name))
+    filter: &OperationFilter,
+    page: &Page<OperationSortKey>,
+    after: Option<After>,
+) -> Result<Vec<Model>, StoreError> {
+    let rows = paged(
+        Entity::find().filter(condition(filter)),
+        column(page.sort_key),
+        Column::Id,
+        page.sort_dir,
+        after,
+        page.limit,
+    );
+    Ok(rows.all(db).await?)
 }
 
 /// Reads one operation whole.
@@ -385,7 +349,7 @@ async fn insert_map(
 }
 
 /// Reads the lines and maps of all `rows` with two statements.
-async fn records(
+pub(crate) async fn records(
     db: &impl ConnectionTrait,
     rows: Vec<Model>,
 ) -> Result<Vec<OperationRecord>, StoreError> {
@@ -535,31 +499,31 @@ fn column(key: OperationSortKey) -> Column {
     }
 }
 
-async fn after_marker(
+/// The values of the marker's row in `filter`'s project; `None` if no operation of this site has that id.
+pub(crate) async fn marker_here(
     db: &impl ConnectionTrait,
     filter: &OperationFilter,
-    page: &Page<OperationSortKey>,
+    sort_key: OperationSortKey,
+    marker: &str,
 ) -> Result<Option<After>, StoreError> {
-    let Some(marker) = &page.marker else {
-        return Ok(None);
-    };
     // The marker must be one of the tenant's own, or it would tell that another's exists.
     let visible = OperationFilter {
         project_id: filter.project_id.clone(),
         ..OperationFilter::default()
     };
-    let row = Entity::find_by_id(marker.as_str())
+    let row = Entity::find_by_id(marker)
         .filter(condition(&visible))
         .one(db)
-        .await?
-        .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?;
-    let value = match page.sort_key {
-        OperationSortKey::CreatedAt => row.created_at.into(),
-        OperationSortKey::Kind => row.kind.into(),
-        OperationSortKey::State => row.state.into(),
-        OperationSortKey::Id => row.id.clone().into(),
-    };
-    Ok(Some(After { value, id: row.id }))
+        .await?;
+    Ok(row.map(|row| After {
+        value: match sort_key {
+            OperationSortKey::CreatedAt => row.created_at.into(),
+            OperationSortKey::Kind => row.kind.into(),
+            OperationSortKey::State => row.state.into(),
+            OperationSortKey::Id => row.id.clone().into(),
+        },
+        id: row.id,
+    }))
 }
 
 fn to_row(operation: &Operation) -> Result<Model, StoreError> {
@@ -586,6 +550,11 @@ fn to_row(operation: &Operation) -> Result<Model, StoreError> {
         created_at: operation.created_at,
         started_at: operation.started_at,
         finished_at: operation.finished_at,
+        revision: 1,
+        pushed_revision: 0,
+        push_due_at: Some(operation.created_at),
+        push_failed_tries: 0,
+        push_error: None,
     })
 }
 

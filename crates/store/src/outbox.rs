@@ -1,6 +1,7 @@
 //! How far each group's metadata got to the other site, and what is due to be pushed.
 //!
-//! A group is due while its version is above the one last pushed. Nothing is queued: a push always takes the newest.
+//! A group is due while its version is above the one last pushed. Nothing is queued: a push always takes the newest. A
+//! group in conflict stays due, ever more rarely: it may have been settled on the other site.
 
 use chrono::{DateTime, Utc};
 use protector_core::{
@@ -8,16 +9,18 @@ use protector_core::{
     id::{GroupId, ProjectId},
 };
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, prelude::Expr,
-    sea_query::ExprTrait,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Set, prelude::Expr, sea_query::ExprTrait,
 };
 
 use crate::{
     database::Database,
     entity::protection_group::{ActiveModel, Column, Entity, Model},
     error::{Noun, StoreError},
-    group::from_row,
-    words::{to_count, to_signed, to_u32},
+    group::{from_row, locked_row},
+    lineage::{Base, Conflict, Mark},
+    lock::{self, Lock},
+    words::{from_json, to_count, to_json, to_signed, to_u32},
 };
 
 /// How far a group's metadata got.
@@ -35,6 +38,10 @@ pub struct SyncState {
     pub error: Option<String>,
     /// Not before this time is it pushed again.
     pub next_push_at: Option<DateTime<Utc>>,
+    /// What the last state that both sites held said; `None` where they never agreed, or did before this was kept.
+    pub base_digest: Option<String>,
+    /// That both sites have changed the group since.
+    pub conflict: Option<Conflict>,
 }
 
 /// How the last push ended.
@@ -58,6 +65,20 @@ impl SyncState {
             last_push_at: row.last_push_at,
             error: row.push_error.clone(),
             next_push_at: row.next_push_at,
+            base_digest: row.base_digest.clone(),
+            conflict: row
+                .conflict
+                .clone()
+                .map(|json| from_json("protection_groups.conflict", json))
+                .transpose()?,
+        })
+    }
+
+    /// The last state that both sites are known to have held.
+    pub(crate) fn base(&self) -> Option<Base> {
+        (self.pushed_version > 0).then(|| Base {
+            version: self.pushed_version,
+            digest: self.base_digest.clone(),
         })
     }
 
@@ -115,7 +136,8 @@ impl Database {
             .collect()
     }
 
-    /// The other site has accepted `version`.
+    /// The other site has accepted `pushed`, and holds `kept` now, which says the same. Where nothing has changed here
+    /// meanwhile, its version counts here too.
     ///
     /// # Errors
     ///
@@ -123,21 +145,44 @@ impl Database {
     pub async fn push_done(
         &self,
         group: &GroupId,
-        version: u64,
+        pushed: &Mark,
+        kept: &Mark,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let change = ActiveModel {
-            pushed_version: Set(to_signed(version)),
-            peer_version: Set(Some(to_signed(version))),
-            push_failed_tries: Set(0),
-            push_error: Set(None),
-            last_push_at: Set(Some(now)),
-            next_push_at: Set(None),
-            ..ActiveModel::default()
-        };
-        // A slower push of an older version must not undo the note of a newer one.
-        let newer = Condition::all().add(Column::PushedVersion.lte(to_signed(version)));
-        self.sync_write(group, change, newer).await
+        self.write(async |tx| {
+            let row = locked_row(tx, group)
+                .await?
+                .ok_or_else(|| StoreError::not_found(Noun::Group, group))?;
+            let sent = to_signed(pushed.version);
+            // A slower push of an older version must not undo the note of a newer one.
+            if row.pushed_version > sent {
+                return Ok(());
+            }
+            let unlocked = lock::holder(tx, &Lock::group(group)).await?.is_none();
+            let both = match unlocked && row.version == sent {
+                true => Ord::max(to_signed(kept.version), sent),
+                false => sent,
+            };
+            let change = ActiveModel {
+                version: Set(Ord::max(row.version, both)),
+                pushed_version: Set(both),
+                peer_version: Set(Some(to_signed(kept.version))),
+                base_digest: Set(Some(pushed.digest.clone())),
+                conflict: Set(None),
+                push_failed_tries: Set(0),
+                push_error: Set(None),
+                last_push_at: Set(Some(now)),
+                next_push_at: Set(None),
+                ..ActiveModel::default()
+            };
+            Entity::update_many()
+                .set(change)
+                .filter(Column::Id.eq(group.as_str()))
+                .exec(tx)
+                .await?;
+            Ok(())
+        })
+        .await
     }
 
     /// A push failed; the next is due at `next_try`.
@@ -187,44 +232,96 @@ impl Database {
             peer_version: Set(version.map(to_signed)),
             ..ActiveModel::default()
         };
-        self.sync_write(group, change, Condition::all()).await
-    }
-
-    /// Makes a group due now, also if the other site was thought to have it. `sync-force`.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`.
-    pub async fn push_force(&self, group: &GroupId) -> Result<(), StoreError> {
-        let change = ActiveModel {
-            pushed_version: Set(0),
-            next_push_at: Set(None),
-            ..ActiveModel::default()
-        };
-        self.sync_write(group, change, Condition::all()).await
-    }
-
-    async fn sync_write(
-        &self,
-        group: &GroupId,
-        change: ActiveModel,
-        only_if: Condition,
-    ) -> Result<(), StoreError> {
         self.write(async |tx| {
             let outcome = Entity::update_many()
                 .set(change.clone())
                 .filter(Column::Id.eq(group.as_str()))
-                .filter(only_if.clone())
                 .exec(tx)
                 .await?;
             if outcome.rows_affected == 1 {
                 return Ok(());
             }
+            // Databases may not count a row that was so already.
             let known = Entity::find_by_id(group.as_str()).one(tx).await?;
             found(u64::from(known.is_some()), group)
         })
         .await
     }
+
+    /// Notes, or takes back, that the group was changed on both sites. Nothing is written when it has changed here since
+    /// `version`: then the finding is of the past. Whether it was written.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    pub async fn conflict_note(
+        &self,
+        group: &GroupId,
+        version: u64,
+        conflict: Option<&Conflict>,
+    ) -> Result<bool, StoreError> {
+        self.write(async |tx| {
+            let row = locked_row(tx, group)
+                .await?
+                .ok_or_else(|| StoreError::not_found(Noun::Group, group))?;
+            if row.version != to_signed(version) {
+                return Ok(false);
+            }
+            write_conflict(tx, group, conflict).await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Raises a group's version from `from` to `to` although nothing of it changes: it shall count over the other site's.
+    ///
+    /// # Errors
+    ///
+    /// `GroupDiffers` when it is not at `from` any more, `NotFound`.
+    pub async fn version_raise(
+        &self,
+        group: &GroupId,
+        from: u64,
+        to: u64,
+    ) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            let row = locked_row(tx, group)
+                .await?
+                .ok_or_else(|| StoreError::not_found(Noun::Group, group))?;
+            if row.version != to_signed(from) {
+                return Err(StoreError::GroupDiffers {
+                    held: to_count("protection_groups.version", row.version)?,
+                    known: from,
+                });
+            }
+            Entity::update_many()
+                .set(ActiveModel {
+                    version: Set(to_signed(to)),
+                    ..ActiveModel::default()
+                })
+                .filter(Column::Id.eq(group.as_str()))
+                .exec(tx)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+pub(crate) async fn write_conflict(
+    db: &impl ConnectionTrait,
+    group: &GroupId,
+    conflict: Option<&Conflict>,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .set(ActiveModel {
+            conflict: Set(conflict.map(to_json).transpose()?),
+            ..ActiveModel::default()
+        })
+        .filter(Column::Id.eq(group.as_str()))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 fn found(rows: u64, group: &GroupId) -> Result<(), StoreError> {

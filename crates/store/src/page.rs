@@ -47,6 +47,7 @@ impl<T> Listed<T> {
 }
 
 /// The values of a marker's row in the sorted column and in the id column.
+#[derive(Clone)]
 pub(crate) struct After {
     pub(crate) value: Value,
     pub(crate) id: String,

@@ -12,6 +12,7 @@ use sea_orm::{
 use crate::{
     entity::step::{ActiveModel, Column, Entity, Model},
     error::StoreError,
+    operation_outbox,
     words::{from_json, from_word, to_json, to_small, to_u32, to_word},
 };
 
@@ -73,6 +74,8 @@ async fn progressed(
 ) -> Result<bool, StoreError> {
     let outcome = Entity::update_many()
         .set(progress_row(progress)?)
+        // The operation's own row was written before, and counts its changes.
+        .col_expr(Column::Revision, operation_outbox::revision_of(operation))
         .filter(Column::OperationId.eq(operation.as_str()))
         .filter(place)
         .exec(db)
@@ -119,6 +122,7 @@ fn to_row(operation: &OperationId, step: &StepRecord) -> Result<Model, StoreErro
         started_at: progress.started_at,
         finished_at: progress.finished_at,
         undo_started_at: progress.undo_started_at,
+        revision: 1,
     })
 }
 

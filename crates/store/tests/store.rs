@@ -10,32 +10,25 @@ mod bed;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bed::Bed;
-use chrono::{DateTime, TimeDelta, Utc};
+use bed::records::{TOKEN, at, begin, policy, project, protected};
 use protector_core::{
     group::{Group, GroupStatus},
-    id::{EngineId, OperationId, ProjectId, SiteName},
+    id::{EngineId, OperationId, SiteName},
     journal::{Claim, Effect, Entry, Journal, OperationChange},
-    journal_conformance::{TestBed, group, member, operation},
+    journal_conformance::{TestBed, operation},
     leftover::leftover_count,
     member::Member,
-    operation::{OperationKind, OperationRecord, OperationState, StepProgress, StepState},
+    operation::{OperationKind, OperationState, StepProgress, StepState},
     runbook::{BOOK_VERSION, Verb},
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
-    Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, GroupStart, KeyRepository, Lock,
-    LockKind, MetadataDocument, NewOperation, Noun, OperationFilter, OperationSortKey, Page,
-    PoolOptions, PushResult, ReplicationPolicy, SortDir, StoreError,
+    Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock, LockKind,
+    Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 const PASSWORD: &str = "s3cret-of-the-service-user";
-const TOKEN: &str = "t0ken-of-array-a";
-
-fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::seconds(1_762_178_400 + seconds)
-}
 
 fn site(name: &str) -> Site {
     Site {
@@ -54,63 +47,6 @@ fn site(name: &str) -> Site {
         created_at: at(0),
         updated_at: at(0),
     }
-}
-
-fn policy(group: &Group) -> ReplicationPolicy {
-    ReplicationPolicy {
-        group_id: group.id.clone(),
-        primary_fa_url: "mock://array-a".to_owned(),
-        secondary_fa_url: "mock://array-b".to_owned(),
-        primary_fa_api_token: Some(SecretString::from(TOKEN)),
-        secondary_fa_api_token: None,
-        rpo_minutes: 15,
-        created_at: at(0),
-        updated_at: at(0),
-    }
-}
-
-fn project() -> ProjectId {
-    "project-a".into()
-}
-
-/// A group of one member, `active` at version 2, and an operation to move it.
-async fn protected(bed: &Bed, number: u32) -> (Group, Member, OperationRecord) {
-    let record = operation(number);
-    let group = Group {
-        status: GroupStatus::Active,
-        version: 1,
-        name: format!("group-{number}"),
-        ..group(&record)
-    };
-    let mut member = member(&record, "web-server-1");
-    member.server_id = format!("server-{number}").into();
-    bed.put_group(group, vec![member.clone()]).await;
-    let group = bed.group(&record.operation.group_id).await.0;
-    (group, member, record)
-}
-
-fn start(group: &Group) -> GroupStart {
-    GroupStart {
-        group_id: group.id.clone(),
-        from_status: group.status,
-        from_version: group.version,
-        status: GroupStatus::FailingOver,
-    }
-}
-
-async fn begin(
-    database: &Database,
-    record: &OperationRecord,
-    group: &Group,
-) -> Result<(), StoreError> {
-    let new = NewOperation {
-        operation: &record.operation,
-        steps: &record.steps,
-        map: &record.map,
-        locks: &[Lock::group(&group.id)],
-        group: Some(start(group)),
-    };
-    database.operation_insert(&new, at(1)).await
 }
 
 async fn version(database: &Database, group: &Group) -> u64 {
@@ -237,8 +173,10 @@ async fn no_secret_is_readable_in_the_database_file_or_in_debug() {
         .await
         .unwrap();
     db.policy_insert(&policy(&group), at(1)).await.unwrap();
-    let document = db.metadata_document(&group.id).await.unwrap();
+    let document = db.metadata_outgoing(&group.id).await.unwrap().document;
     assert!(document.to_json().unwrap().to_string().contains(TOKEN));
+    let masked = document.to_masked_json().unwrap().to_string();
+    assert!(!masked.contains(TOKEN), "{masked}");
     let shown = format!("{db:?} {document:?} {:?}", db.policy_show(&group.id).await);
     assert!(!shown.contains(TOKEN), "{shown}");
 
@@ -527,7 +465,7 @@ async fn a_group_under_way_keeps_its_members() {
         db.member_delete(&group.id, "web-server-1", at(2))
             .await
             .unwrap_err(),
-        db.group_delete(&group.id).await.unwrap_err(),
+        db.group_delete(&group.id, at(2)).await.unwrap_err(),
     ] {
         assert!(matches!(refusal, StoreError::Locked { .. }), "{refusal}");
     }
@@ -812,140 +750,6 @@ async fn claim(database: &Database) -> Claim {
 }
 
 #[tokio::test]
-async fn what_was_changed_is_due_until_it_was_pushed() {
-    let bed = bed::fresh("").await;
-    let db = &bed.database;
-    let (group, ..) = protected(&bed, 1).await;
-    let due = db.push_due(at(10), 5).await.unwrap();
-    assert_eq!(due.len(), 1);
-    assert_eq!(due[0].group, group);
-    assert_eq!(due[0].local_project_id, project());
-
-    db.push_failed(&group.id, "connection refused", at(10), at(20))
-        .await
-        .unwrap();
-    assert_eq!(db.push_due(at(19), 5).await.unwrap(), vec![]);
-    let due = db.push_due(at(20), 5).await.unwrap();
-    assert_eq!(due[0].sync.failed_tries, 1);
-    assert_eq!(due[0].sync.last_result(), Some(PushResult::Failed));
-
-    // Changed while the push was under way: what was pushed is not the newest any more.
-    db.group_update(&group.id, &GroupChange::default(), at(21))
-        .await
-        .unwrap();
-    db.push_done(&group.id, group.version, at(22))
-        .await
-        .unwrap();
-    let due = db.push_due(at(22), 5).await.unwrap();
-    assert_eq!(due[0].group.version, group.version + 1);
-    assert_eq!(due[0].sync.failed_tries, 0);
-    db.push_done(&group.id, group.version + 1, at(23))
-        .await
-        .unwrap();
-    // A slow push of an older version changes nothing.
-    db.push_done(&group.id, group.version, at(24))
-        .await
-        .unwrap();
-    assert_eq!(db.push_due(at(30), 5).await.unwrap(), vec![]);
-    let sync = db.group_show_by_id(&group.id).await.unwrap().sync;
-    assert_eq!(sync.peer_version, Some(group.version + 1));
-    assert_eq!(sync.last_result(), Some(PushResult::Ok));
-
-    db.push_force(&group.id).await.unwrap();
-    assert_eq!(db.push_due(at(30), 5).await.unwrap().len(), 1);
-    db.peer_version_seen(&group.id, Some(3)).await.unwrap();
-    let sync = db.group_show_by_id(&group.id).await.unwrap().sync;
-    assert_eq!(sync.peer_version, Some(3));
-}
-
-#[tokio::test]
-async fn metadata_travels_to_the_other_site() {
-    let (here, there) = (bed::fresh("_a").await, bed::fresh("_b").await);
-    let (a, b) = (&here.database, &there.database);
-    let (group, member, record) = protected(&here, 1).await;
-    a.policy_insert(&policy(&group), at(1)).await.unwrap();
-    let first = a.metadata_document(&group.id).await.unwrap();
-    let sent = MetadataDocument::from_json(first.to_json().unwrap()).unwrap();
-    assert_eq!(sent, first);
-    let remote = ProjectId::new("project-b");
-    let number = sent.group.version;
-    assert_eq!(b.metadata_apply(&remote, number, &sent).await, Ok(number));
-    assert_eq!(b.metadata_apply(&remote, number, &sent).await, Ok(number));
-    let stored = b.group_show(&remote, &group.name).await.unwrap();
-    assert_eq!(stored.group, sent.group);
-    assert_eq!(stored.sync.peer_version, Some(number));
-    assert_eq!(b.member_list(&group.id).await.unwrap(), vec![member]);
-    let token = b.policy_show(&group.id).await.unwrap().primary_fa_api_token;
-    assert_eq!(token.unwrap().expose_secret(), TOKEN);
-    // What came from the other site is not sent back.
-    assert_eq!(b.push_due(at(99), 5).await.unwrap(), vec![]);
-
-    a.policy_delete(&group.id, at(2)).await.unwrap();
-    let second = a.metadata_document(&group.id).await.unwrap();
-    b.metadata_apply(&remote, number + 1, &second)
-        .await
-        .unwrap();
-    assert!(b.policy_find(&group.id).await.unwrap().is_none());
-    assert_eq!(
-        b.metadata_apply(&remote, number, &first).await,
-        Err(StoreError::StaleMetadata {
-            held: number + 1,
-            offered: number
-        })
-    );
-    let mut other = second.clone();
-    other.group.name = "something else".to_owned();
-    assert!(matches!(
-        b.metadata_apply(&remote, number + 1, &other).await,
-        Err(StoreError::StaleMetadata { .. })
-    ));
-    // Once again the other way: the group was changed over there.
-    b.group_update(&group.id, &GroupChange::default(), at(3))
-        .await
-        .unwrap();
-    let third = b.metadata_document(&group.id).await.unwrap();
-    a.metadata_apply(&project(), number + 2, &third)
-        .await
-        .unwrap();
-
-    let mut fourth = third.clone();
-    fourth.group.version += 1;
-    let held = b.group_show_by_id(&group.id).await.unwrap().group;
-    begin(b, &record, &held).await.unwrap();
-    fourth.group.version += 1;
-    assert!(matches!(
-        b.metadata_apply(&remote, fourth.group.version, &fourth)
-            .await,
-        Err(StoreError::Locked { .. })
-    ));
-}
-
-#[tokio::test]
-async fn a_metadata_document_must_fit() {
-    let bed = bed::fresh("").await;
-    let db = &bed.database;
-    let (group, ..) = protected(&bed, 1).await;
-    let document = db.metadata_document(&group.id).await.unwrap();
-    let number = document.group.version;
-    let mut stranger = document.clone();
-    stranger.members[0].group_id = "another".into();
-    for refusal in [
-        db.metadata_apply(&"elsewhere".into(), number, &document)
-            .await,
-        db.metadata_apply(&project(), number + 1, &document).await,
-        db.metadata_apply(&project(), number, &stranger).await,
-    ] {
-        assert!(matches!(refusal, Err(StoreError::BadDocument(_))));
-    }
-    // Another project of the group's may not take it over.
-    assert!(matches!(
-        db.metadata_apply(&"project-b".into(), number, &document)
-            .await,
-        Err(StoreError::NotFound { .. })
-    ));
-}
-
-#[tokio::test]
 async fn engines_are_listed_as_they_last_reported() {
     let bed = bed::fresh("").await;
     let db = &bed.database;
@@ -972,7 +776,7 @@ async fn engines_are_listed_as_they_last_reported() {
 fn futures_are_send() {
     fn is_send<T: Send>(_: fn(&'static Database) -> T) {}
     is_send(|db| db.site_delete(""));
-    is_send(|db| db.group_delete(Box::leak(Box::new("g".into()))));
-    is_send(|db| db.metadata_document(Box::leak(Box::new("g".into()))));
+    is_send(|db| db.group_delete(Box::leak(Box::new("g".into())), at(0)));
+    is_send(|db| db.metadata_outgoing(Box::leak(Box::new("g".into()))));
     is_send(|db| db.operation_show_by_id(Box::leak(Box::new("o".into()))));
 }

@@ -21,7 +21,7 @@ use protector_store::{Lock, StoreError};
 use super::{
     App,
     operation::{Asker, insert, queued},
-    test_failover,
+    sync, test_failover,
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -58,6 +58,8 @@ pub async fn start_cleanup(
         return Ok(Cleanup { view, record: None });
     }
     refuse_while_split(app, parent).await?;
+    // What one site would delete, the other may take for the good copy.
+    sync::refuse_in_conflict(app, &parent.operation.group_id).await?;
     if app.settings.cleanup_requires_peer {
         let other = other_site(&parent.operation, &app.settings.site_name);
         peer::require(&*app.peer, other).await?;

@@ -9,7 +9,7 @@ use protector_core::{
 use protector_oslo::policy::{RuleName, Target};
 use protector_store::{StoreError, StoredGroup, group::GroupChange};
 
-use super::{App, names, volume_type};
+use super::{App, names, sync, volume_type};
 use crate::{
     caller::Caller,
     clouds::FoundVolumeType,
@@ -47,10 +47,9 @@ impl App {
         Ok(stored)
     }
 
-    /// The block rule for `group`: its other site must be able to hear of a change.
+    /// The block rule for `group`: its other site must be able to hear of a change, and must not know something newer.
     pub async fn require_peer_of(&self, group: &Group) -> ApiResult<()> {
-        let other = peer::other_scope(group, &self.settings.site_name);
-        peer::require(&*self.peer, &other.site).await
+        sync::require_changeable(self, group).await
     }
 }
 

@@ -22,11 +22,15 @@ use crate::{
 };
 
 pub mod cleanup;
+pub mod differs;
+pub mod elsewhere;
 pub mod failover;
 pub mod group;
+pub mod handover;
 pub mod member;
 pub mod names;
 pub mod operation;
+pub mod operation_push;
 pub mod orphan;
 pub mod policy;
 pub mod preview;

@@ -1,14 +1,19 @@
 //! Whether both sites have the same metadata of a group, and bringing the other site up to date at once.
 
-use chrono::Duration;
-use protector_core::group::Group;
-use protector_store::{PushResult, StoredGroup, SyncState};
+use chrono::TimeDelta;
+use protector_core::{
+    group::Group,
+    id::{GroupId, SiteName},
+};
+use protector_store::{
+    Conflict, Lineage, Outgoing, PushResult, StoreError, StoredGroup, SyncState, lineage,
+};
 
-use super::App;
+use super::{App, differs::differs, handover::Handover};
 use crate::{
     error::{ApiError, ApiResult},
-    peer::{self, PeerError},
-    wire::metadata::{NewMetadata, PushView, SiteVersion, SyncView},
+    peer::{self, HeldPart, PeerError, PeerMetadata},
+    wire::metadata::{PushView, SiteVersion, SyncView},
 };
 
 const IN_SYNC: &str = "IN SYNC";
@@ -16,53 +21,127 @@ const OUT_OF_SYNC: &str = "OUT OF SYNC";
 const UNREACHABLE: &str = "UNREACHABLE";
 
 /// How long the engine leaves a group alone whose push by hand has failed.
-const PAUSE_SECONDS: i64 = 30;
+const PAUSE: TimeDelta = TimeDelta::seconds(30);
+
+/// How often a view is forced that the other site overtakes each time.
+const FORCED_TRIES: u32 = 3;
 
 /// The sync word of a group as the last push left it, without asking the other site.
 pub fn status_word(sync: &SyncState, version: u64) -> &'static str {
-    if sync.pushed_version >= version {
+    if sync.pushed_version >= version && sync.conflict.is_none() {
         IN_SYNC
     } else {
         OUT_OF_SYNC
     }
 }
 
+fn handover(app: &App) -> Handover<'_> {
+    Handover {
+        database: &app.database,
+        peer: &*app.peer,
+        site: &app.settings.site_name,
+        now: app.clock.now(),
+    }
+}
+
+fn other_site<'o>(app: &App, ours: &'o Outgoing) -> &'o SiteName {
+    &peer::other_scope(&ours.document.group, &app.settings.site_name).site
+}
+
+async fn theirs(
+    app: &App,
+    ours: &Outgoing,
+    part: HeldPart,
+) -> Result<Option<PeerMetadata>, PeerError> {
+    let group = &ours.document.group;
+    let other = peer::other_scope(group, &app.settings.site_name);
+    app.peer.held(other, &group.id, part).await
+}
+
 /// Asks the other site and compares.
 pub async fn compare(app: &App, stored: &StoredGroup) -> ApiResult<SyncView> {
-    let group = &stored.group;
-    let other = peer::other_scope(group, &app.settings.site_name);
-    let theirs = app.peer.version(other, &group.id).await;
-    let status = match &theirs {
-        Ok(Some(version)) if *version == group.version => IN_SYNC,
-        Ok(_) => OUT_OF_SYNC,
-        Err(_) => UNREACHABLE,
-    };
-    let version = match theirs {
-        Ok(version) => {
-            app.database.peer_version_seen(&group.id, version).await?;
-            version
-        }
+    let group = &stored.group.id;
+    let ours = app.database.metadata_outgoing(group).await?;
+    let asked = theirs(app, &ours, HeldPart::Document).await;
+    let known = match &asked {
+        Ok(known) => known.as_ref(),
         Err(error) => {
-            tracing::info!(site = %other.site, %error, "the other site does not tell its version");
+            let site = other_site(app, &ours);
+            tracing::info!(%site, %error, "the other site does not tell what it holds");
             None
         }
     };
+    let conflict = match known {
+        Some(known) => conflict_now(app, &ours, known).await?,
+        None => ours.conflict.clone(),
+    };
+    let agreed = known.is_some_and(|known| known.side.now == ours.side.now);
+    let status = match &asked {
+        Err(_) => UNREACHABLE,
+        Ok(_) if agreed && conflict.is_none() => IN_SYNC,
+        Ok(_) => OUT_OF_SYNC,
+    };
+    if asked.is_ok() {
+        let version = known.map(|known| known.side.now.version);
+        app.database.peer_version_seen(group, version).await?;
+    }
+    let sync = app.database.group_show_by_id(group).await?.sync;
     Ok(SyncView {
         status,
-        sites: vec![
-            SiteVersion {
-                site: app.settings.site_name.to_string(),
-                version: Some(group.version),
-                local: true,
-            },
-            SiteVersion {
-                site: other.site.to_string(),
-                version,
-                local: false,
-            },
-        ],
-        last_push: last_push(&stored.sync),
+        sites: sites(app, &ours, known),
+        differs: match known {
+            Some(known) => differing(app, &ours, known)?,
+            None => vec![],
+        },
+        conflict: conflict.as_ref().map(Into::into),
+        last_push: last_push(&sync),
     })
+}
+
+fn sites(app: &App, ours: &Outgoing, known: Option<&PeerMetadata>) -> Vec<SiteVersion> {
+    let there = known.map(|known| &known.side.now);
+    vec![
+        SiteVersion {
+            site: app.settings.site_name.to_string(),
+            version: Some(ours.side.now.version),
+            digest: Some(ours.side.now.digest.clone()),
+            local: true,
+        },
+        SiteVersion {
+            site: other_site(app, ours).to_string(),
+            version: there.map(|mark| mark.version),
+            digest: there.map(|mark| mark.digest.clone()),
+            local: false,
+        },
+    ]
+}
+
+fn differing(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<Vec<String>> {
+    let Some(document) = &known.document else {
+        return Ok(vec![]);
+    };
+    Ok(differs(
+        &ours.document.to_masked_json()?,
+        document,
+        app.settings.site_name.as_str(),
+        other_site(app, ours).as_str(),
+    ))
+}
+
+/// The conflict between what both sites hold now, put on record; one that is over is taken off it.
+async fn conflict_now(
+    app: &App,
+    ours: &Outgoing,
+    known: &PeerMetadata,
+) -> ApiResult<Option<Conflict>> {
+    if lineage(&ours.side, &known.side) == Lineage::Conflict {
+        return Ok(handover(app).note_conflict(ours, known.held()).await?);
+    }
+    if ours.conflict.is_some() {
+        let (id, version) = (&ours.document.group.id, ours.side.now.version);
+        app.database.conflict_note(id, version, None).await?;
+    }
+    Ok(None)
 }
 
 fn last_push(sync: &SyncState) -> Option<PushView> {
@@ -76,64 +155,204 @@ fn last_push(sync: &SyncState) -> Option<PushView> {
     })
 }
 
-/// Pushes a group's metadata now and notes how that went.
-pub async fn push(app: &App, group: &Group) -> ApiResult<()> {
-    let document = app.database.metadata_document(&group.id).await?;
-    // The version and the document are of one moment; the group may have moved on since the caller read it.
-    let version = document.group.version;
-    let metadata = NewMetadata {
-        version,
-        origin_site: app.settings.site_name.to_string(),
-        document: document.to_json()?,
-    };
-    let other = peer::other_scope(group, &app.settings.site_name);
-    let now = app.clock.now();
-    match app.peer.push(other, &group.id, &metadata).await {
-        Ok(_) => app.database.push_done(&group.id, version, now).await?,
-        Err(error) => {
-            let next = now + Duration::seconds(PAUSE_SECONDS);
-            let text = error.to_string();
-            app.database
-                .push_failed(&group.id, &text, now, next)
-                .await?;
+/// Makes this site's view of a group count on the other one, at once. Where the other site's was made from it, or the
+/// other way round, nothing has to be decided: it is pushed, or must be pushed from there.
+pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
+    for _ in 0..FORCED_TRIES {
+        let ours = app.database.metadata_outgoing(group).await?;
+        let known = match theirs(app, &ours, HeldPart::Mark).await {
+            Ok(known) => known,
+            Err(error) => {
+                let why = error.to_string();
+                handover(app).failed(group, &why, PAUSE).await?;
+                return Ok(());
+            }
+        };
+        let Some(known) = known else {
+            handover(app).plant(&ours, PAUSE).await?;
+            return Ok(());
+        };
+        match lineage(&ours.side, &known.side) {
+            Lineage::Same | Lineage::OursIsNewer => {
+                handover(app).push(group, PAUSE).await?;
+                return Ok(());
+            }
+            Lineage::TheirsIsNewer => return Err(newer_there(app, &ours, &known)),
+            Lineage::Conflict => {
+                if forced(app, &ours, &known).await? {
+                    return Ok(());
+                }
+            }
         }
     }
-    Ok(())
+    Err(ApiError::conflict(
+        "The group is being changed on the other site at this moment; look at it there, and try again.",
+    ))
+}
+
+/// Ends a conflict in favour of this site. Whether it did; not when the other site has changed the group meanwhile.
+async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<bool> {
+    let group = &ours.document.group.id;
+    handover(app).note_conflict(ours, known.held()).await?;
+    let (from, there) = (ours.side.now.version, known.side.now.version);
+    if from <= there {
+        // The view that counts must be the newer one to everybody who only sees the version.
+        match app.database.version_raise(group, from, there + 1).await {
+            Ok(()) => {}
+            Err(StoreError::GroupDiffers { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let ours = app.database.metadata_outgoing(group).await?;
+    match handover(app).force(&ours, &known.side).await? {
+        Ok(_) => {
+            tracing::warn!(group_id = %group, over = there, "the conflict was ended in favour of this site");
+            Ok(true)
+        }
+        Err(PeerError::Unreachable(why)) => {
+            handover(app).failed(group, &why, PAUSE).await?;
+            Ok(true)
+        }
+        Err(PeerError::Refused(why)) => {
+            let now = theirs(app, &ours, HeldPart::Mark).await;
+            let overtaken = matches!(&now, Ok(Some(now)) if now.side.now != known.side.now);
+            if overtaken {
+                return Ok(false);
+            }
+            handover(app).failed(group, &why, PAUSE).await?;
+            Err(ApiError::conflict(format!(
+                "{} does not take this view over: {why}",
+                other_site(app, &ours)
+            )))
+        }
+    }
+}
+
+/// The block rule for a change of a group: the other site must be able to hear of it, must not know something newer,
+/// and nobody may have changed the group on both sites.
+pub async fn require_changeable(app: &App, group: &Group) -> ApiResult<()> {
+    let ours = app.database.metadata_outgoing(&group.id).await?;
+    refuse_known_conflict(app, &ours)?;
+    match theirs_or_refuse(app, &ours).await? {
+        None => Ok(()),
+        Some(known) => refuse_what_they_changed(app, &ours, &known).await,
+    }
 }
 
 /// Refuses an operation on a group of which the other site knows something newer: a plan made from old metadata would
 /// move servers that are not there any more. What is newer here is handed over first.
 pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
-    let mut theirs = version_there(app, group).await?;
-    if theirs.is_none_or(|version| version < group.version) {
-        push(app, group).await?;
-        theirs = version_there(app, group).await?;
+    let mut ours = app.database.metadata_outgoing(&group.id).await?;
+    refuse_known_conflict(app, &ours)?;
+    let mut known = theirs_or_refuse(app, &ours).await?;
+    if !agree(&ours, known.as_ref()) {
+        if let Some(known) = &known {
+            refuse_what_they_changed(app, &ours, known).await?;
+        }
+        handover(app).push(&group.id, PAUSE).await?;
+        ours = app.database.metadata_outgoing(&group.id).await?;
+        known = theirs_or_refuse(app, &ours).await?;
     }
-    if theirs == Some(group.version) {
+    if agree(&ours, known.as_ref()) {
         return Ok(());
     }
-    let other = &peer::other_scope(group, &app.settings.site_name).site;
-    let theirs = theirs.map_or_else(|| "none".to_owned(), |version| version.to_string());
-    Err(ApiError::conflict(format!(
-        "Protection group {name} is OUT OF SYNC: its metadata has version {} on {} and {theirs} on {other}; 'openstack dr protection-group sync-status {name}' shows when they agree, 'sync-force' sent to the site with the newer one brings them together.",
-        group.version,
-        app.settings.site_name,
-        name = group.name,
-    )))
+    if let Some(known) = &known {
+        refuse_what_they_changed(app, &ours, known).await?;
+    }
+    let theirs = known.map_or_else(
+        || "none".to_owned(),
+        |known| known.side.now.version.to_string(),
+    );
+    Err(out_of_sync(app, &ours, &theirs))
 }
 
-async fn version_there(app: &App, group: &Group) -> ApiResult<Option<u64>> {
-    let other = peer::other_scope(group, &app.settings.site_name);
-    let version = app.peer.version(other, &group.id).await;
-    version.map_err(|error| {
-        ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(format!("{}: {error}", other.site))
+fn agree(ours: &Outgoing, known: Option<&PeerMetadata>) -> bool {
+    known.is_some_and(|known| known.side.now == ours.side.now)
+}
+
+async fn theirs_or_refuse(app: &App, ours: &Outgoing) -> ApiResult<Option<PeerMetadata>> {
+    theirs(app, ours, HeldPart::Mark).await.map_err(|error| {
+        let site = other_site(app, ours);
+        ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
     })
 }
 
-/// Tells the other site that a group is about to be deleted here. The block rule holds.
+async fn refuse_what_they_changed(
+    app: &App,
+    ours: &Outgoing,
+    known: &PeerMetadata,
+) -> ApiResult<()> {
+    match lineage(&ours.side, &known.side) {
+        Lineage::Same | Lineage::OursIsNewer => Ok(()),
+        Lineage::TheirsIsNewer => Err(newer_there(app, ours, known)),
+        Lineage::Conflict => match handover(app).note_conflict(ours, known.held()).await? {
+            Some(conflict) => Err(in_conflict(app, ours, &conflict)),
+            None => Err(out_of_sync(app, ours, &known.side.now.version.to_string())),
+        },
+    }
+}
+
+/// Refuses the start of an operation on a group that was changed on both sites; one that was deleted is no matter. Asks
+/// nobody but the database.
+pub async fn refuse_in_conflict(app: &App, group: &GroupId) -> ApiResult<()> {
+    match app.database.metadata_outgoing(group).await {
+        Ok(ours) => refuse_known_conflict(app, &ours),
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refuse_known_conflict(app: &App, ours: &Outgoing) -> ApiResult<()> {
+    match &ours.conflict {
+        None => Ok(()),
+        Some(conflict) => Err(in_conflict(app, ours, conflict)),
+    }
+}
+
+fn in_conflict(app: &App, ours: &Outgoing, conflict: &Conflict) -> ApiError {
+    ApiError::conflict(in_conflict_with(app, &ours.document.group, conflict))
+}
+
+/// What a person has to know of a conflict: what each site has, since when, and the way out.
+pub fn in_conflict_with(app: &App, group: &Group, conflict: &Conflict) -> String {
+    handover(app).in_conflict(group, conflict)
+}
+
+fn newer_there(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiError {
+    let there = other_site(app, ours);
+    ApiError::conflict(format!(
+        "Protection group {name} is OUT OF SYNC: {there} holds newer metadata, of version {}, made from version {} of {}. It is pushed from there; try again in a moment. 'openstack dr protection-group sync-force {name}' sent to {there} pushes it at once.",
+        known.side.now.version,
+        ours.side.now.version,
+        app.settings.site_name,
+        name = ours.document.group.name,
+    ))
+}
+
+fn out_of_sync(app: &App, ours: &Outgoing, theirs: &str) -> ApiError {
+    ApiError::conflict(format!(
+        "Protection group {name} is OUT OF SYNC: its metadata has version {} on {} and {theirs} on {}; 'openstack dr protection-group sync-status {name}' shows when they agree, 'sync-force' sent to the site with the newer one brings them together.",
+        ours.side.now.version,
+        app.settings.site_name,
+        other_site(app, ours),
+        name = ours.document.group.name,
+    ))
+}
+
+/// Tells the other site that a group is about to be deleted here. The block rule holds; a change that was made there
+/// and is not known here keeps the group.
 pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
+    let mut ours = app.database.metadata_outgoing(&group.id).await?;
+    refuse_known_conflict(app, &ours)?;
+    let Some(known) = theirs_or_refuse(app, &ours).await? else {
+        return Ok(());
+    };
+    if known.side.now != ours.side.now {
+        require_in_sync(app, group).await?;
+        ours = app.database.metadata_outgoing(&group.id).await?;
+    }
     let other = peer::other_scope(group, &app.settings.site_name);
-    match app.peer.withdraw(other, &group.id).await {
+    match app.peer.withdraw(other, &group.id, &ours.side.now).await {
         Ok(()) => Ok(()),
         Err(PeerError::Unreachable(why)) => {
             Err(ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(why))

@@ -109,7 +109,11 @@ pub async fn start_test_cleanup(
 ) -> ApiResult<OperationRecord> {
     let id = OperationId::new(request.test_operation_id.clone());
     let project = &stored.local_project_id;
-    let test = app.database.operation_show(project, &id).await?;
+    let command = format!(
+        "test-cleanup {} --test-operation-id {id}",
+        stored.group.name
+    );
+    let test = app.operation_here(project, &id, &command).await?;
     refuse_what_is_no_test_of(&stored.group, &test.operation)?;
     refuse_while_cleaned(app, &id).await?;
     refuse_unless_up(app, &test.operation).await?;

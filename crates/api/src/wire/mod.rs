@@ -8,6 +8,7 @@ pub mod group;
 pub mod member;
 pub mod metadata;
 pub mod operation;
+pub mod operation_copy;
 pub mod orphan;
 pub mod page;
 pub mod policy;

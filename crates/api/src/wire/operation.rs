@@ -238,11 +238,30 @@ pub struct OperationAnswer {
     pub operation: OperationView,
 }
 
+/// An operation of either site: this one's own, or the copy of one that the other site runs, as that one shows it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum ShownOperation {
+    /// This site's own.
+    Here(Box<OperationView>),
+    /// The other site's.
+    Elsewhere(Value),
+}
+
+/// Answer with one operation of either site.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ShownOperationAnswer {
+    /// The operation.
+    #[schema(value_type = OperationView)]
+    pub operation: ShownOperation,
+}
+
 /// Answer with a page of operations.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OperationsAnswer {
-    /// The operations.
-    pub operations: Vec<OperationView>,
+    /// The operations of both sites; `home_site` says which one runs each.
+    #[schema(value_type = Vec<OperationView>)]
+    pub operations: Vec<ShownOperation>,
     /// The next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations_links: Option<Vec<Link>>,
@@ -276,7 +295,7 @@ pub struct OperationView {
     /// How many lines a cleanup would take up: what failed, could not be taken back, or was retained. 0 while the
     /// operation runs, and for a cleanup, whose lines are its parent's.
     pub leftovers: usize,
-    /// The site whose protector has this record and runs the operation: the one that answers.
+    /// The site whose protector runs the operation. Another than the one that answers: this is a copy, to be read.
     pub home_site: String,
     /// The recovery point that was brought up, where the operation chose one: not in a planned failover, which makes one.
     pub recovery_point: Option<RecoveryPointView>,
@@ -508,7 +527,8 @@ fn id_on_its_site(record: &OperationRecord, step: &StepRecord) -> Option<String>
     Some(made.or(copy).unwrap_or(named).to_owned())
 }
 
-fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
+/// Shows one line of `record`.
+pub fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
     let progress = &step.progress;
     StepView {
         key: step.key.clone(),

@@ -184,6 +184,15 @@ async fn a_group_that_is_newer_on_the_other_site_is_not_moved() {
         .await
         .expect(200);
     let id = shown.body["protection_group"]["id"].as_str().unwrap();
+    house
+        .send(
+            Method::POST,
+            &group_path("web", "/sync-force"),
+            "member",
+            json!({}),
+        )
+        .await
+        .expect(202);
     // A failover that was started on the other site has got this far, and its push is on its way.
     let newer = [(id.to_owned(), u64::MAX)];
     house.outside.peer.pushed.lock().unwrap().extend(newer);

@@ -16,9 +16,9 @@ use protector_api::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
         Holdings, ServiceFinding, SiteInspection,
     },
-    peer::{Peer, PeerError},
+    peer::{HeldPart, Peer, PeerError, PeerMetadata},
     token::{TokenError, TokenFacts, TokenSource},
-    wire::metadata::NewMetadata,
+    wire::{metadata::NewMetadata, operation_copy::NewOperationCopy},
 };
 use protector_core::{
     clock::Clock,
@@ -29,6 +29,7 @@ use protector_core::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
     },
 };
+use protector_store::{Mark, Side};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -305,7 +306,31 @@ impl Clouds for FakeClouds {
 #[derive(Default)]
 pub struct FakePeer {
     pub away: AtomicBool,
+    /// The versions that it holds; one that was not pushed to it was made there from what was.
     pub pushed: Mutex<BTreeMap<String, u64>>,
+    documents: Mutex<BTreeMap<String, NewMetadata>>,
+}
+
+fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
+    let last = known.as_ref().map(|known| Mark {
+        version: known.version,
+        digest: known.digest.clone(),
+    });
+    let now = match &last {
+        Some(last) if last.version == version => last.clone(),
+        _ => Mark {
+            version,
+            digest: format!("made there, version {version}"),
+        },
+    };
+    PeerMetadata {
+        side: Side {
+            now,
+            base: last.map(Into::into),
+        },
+        changed_at: FixedClock.now(),
+        document: known.map(|known| known.document),
+    }
 }
 
 impl FakePeer {
@@ -323,9 +348,16 @@ impl Peer for FakePeer {
         self.answer()
     }
 
-    async fn version(&self, _scope: &SiteScope, group: &GroupId) -> Result<Option<u64>, PeerError> {
+    async fn held(
+        &self,
+        _scope: &SiteScope,
+        group: &GroupId,
+        _part: HeldPart,
+    ) -> Result<Option<PeerMetadata>, PeerError> {
         self.answer()?;
-        Ok(self.pushed.lock().unwrap().get(group.as_str()).copied())
+        let version = self.pushed.lock().unwrap().get(group.as_str()).copied();
+        let known = self.documents.lock().unwrap().get(group.as_str()).cloned();
+        Ok(version.map(|version| held(version, known)))
     }
 
     async fn push(
@@ -333,11 +365,26 @@ impl Peer for FakePeer {
         _scope: &SiteScope,
         group: &GroupId,
         metadata: &NewMetadata,
-    ) -> Result<u64, PeerError> {
+    ) -> Result<Mark, PeerError> {
         self.answer()?;
         let mut pushed = self.pushed.lock().unwrap();
         pushed.insert(group.to_string(), metadata.version);
-        Ok(metadata.version)
+        let mut documents = self.documents.lock().unwrap();
+        documents.insert(group.to_string(), metadata.clone());
+        Ok(Mark {
+            version: metadata.version,
+            digest: metadata.digest.clone(),
+        })
+    }
+
+    async fn copy(
+        &self,
+        _scope: &SiteScope,
+        _operation: &OperationId,
+        copy: &NewOperationCopy,
+    ) -> Result<u64, PeerError> {
+        self.answer()?;
+        Ok(copy.revision)
     }
 
     async fn reserve(
@@ -366,7 +413,12 @@ impl Peer for FakePeer {
         self.answer()
     }
 
-    async fn withdraw(&self, _scope: &SiteScope, group: &GroupId) -> Result<(), PeerError> {
+    async fn withdraw(
+        &self,
+        _scope: &SiteScope,
+        group: &GroupId,
+        _known: &Mark,
+    ) -> Result<(), PeerError> {
         self.answer()?;
         self.pushed.lock().unwrap().remove(group.as_str());
         Ok(())

@@ -24,6 +24,7 @@ mod operations;
 mod orphans;
 mod recovery_plan;
 mod sites;
+mod sync;
 mod test_failover;
 mod two_sites;
 mod unplanned;

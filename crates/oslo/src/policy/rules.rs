@@ -48,6 +48,7 @@ const POLICY: &str = "/v1/{project_id}/protection-groups/{group}/policy";
 const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{group}/resource-mappings";
 const RECOVERY_PLAN: &str = "/v1/{project_id}/protection-groups/{group}/recovery-plan";
 const METADATA: &str = "/v1/{project_id}/protection-groups/{group}/metadata";
+const OPERATION_COPY: &str = "/v1/{project_id}/operations/{operation}/copy";
 
 macro_rules! rules {
     ($($constant:ident $name:literal $check:expr, $description:literal, [$($method:literal $path:expr),*];)*) => {
@@ -178,6 +179,6 @@ rules! {
         ["GET" "/v1/{project_id}/orphans"];
 
     METADATA_PUSH "protector:metadata:push" "role:admin or role:service",
-        "Receive or withdraw a protection group's metadata on behalf of the other site, whose service user calls this.",
-        ["PUT" METADATA, "DELETE" METADATA];
+        "Compare, receive or withdraw a protection group's metadata, and receive copies of operations, on behalf of the other site, whose service user calls this.",
+        ["GET" METADATA, "PUT" METADATA, "DELETE" METADATA, "PUT" OPERATION_COPY];
 }

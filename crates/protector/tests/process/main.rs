@@ -23,6 +23,7 @@ mod ports;
 mod program;
 mod secrets;
 mod starting;
+mod sync;
 mod tenant;
 mod unplanned;
 mod volume_file;

@@ -1,9 +1,12 @@
 //! The tables, as sea-orm sees them. Nothing outside this crate does.
 
 pub mod engine;
+pub mod group_tombstone;
 pub mod member;
 pub mod operation;
 pub mod operation_lock;
+pub mod peer_operation;
+pub mod peer_operation_line;
 pub mod protection_group;
 pub mod replication_policy;
 pub mod resource_map;

@@ -28,6 +28,11 @@ pub struct Model {
     pub created_at: ChronoDateTimeUtc,
     pub started_at: Option<ChronoDateTimeUtc>,
     pub finished_at: Option<ChronoDateTimeUtc>,
+    pub revision: i64,
+    pub pushed_revision: i64,
+    pub push_due_at: Option<ChronoDateTimeUtc>,
+    pub push_failed_tries: i32,
+    pub push_error: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

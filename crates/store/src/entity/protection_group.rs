@@ -35,6 +35,8 @@ pub struct Model {
     pub next_push_at: Option<ChronoDateTimeUtc>,
     pub reserved_by: Option<String>,
     pub reserved_until: Option<ChronoDateTimeUtc>,
+    pub base_digest: Option<String>,
+    pub conflict: Option<Json>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -44,7 +44,12 @@ pub(super) fn text(name: &'static str) -> ColumnDef {
 
 /// Nested data.
 pub(super) fn json(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).json().not_null().take()
+    json_or_null(name).not_null().take()
+}
+
+/// Nested data that may be missing.
+pub(super) fn json_or_null(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).json().take()
 }
 
 /// Nested data that may be missing.

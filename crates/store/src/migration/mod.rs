@@ -5,6 +5,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 mod column;
 mod m0001_first;
 mod m0002_reservation;
+mod m0003_metadata_sync;
 mod m0005_recovery_plan;
 
 /// All migrations, oldest first.
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first::Migration),
             Box::new(m0002_reservation::Migration),
+            Box::new(m0003_metadata_sync::Migration),
             Box::new(m0005_recovery_plan::Migration),
         ]
     }

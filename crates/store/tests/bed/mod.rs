@@ -1,6 +1,8 @@
 //! Databases to test on.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod records;
+
 use async_trait::async_trait;
 use protector_core::{
     group::Group,

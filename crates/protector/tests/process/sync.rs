@@ -1,0 +1,234 @@
+//! Two protectors that lose each other, and find each other again.
+
+use std::time::Duration;
+
+use protector_store::{
+    Database, GroupChange, GroupFilter, GroupSortKey, Page, PoolOptions, SortDir,
+};
+use reqwest::Method;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::{
+    house::{House, Site},
+    tenant::{Group, Tenant, has_ended},
+    waiting::until,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn slow_down(house: &House) {
+    let latency = json!({"server_build": 3.0});
+    house.b.cloud.set_latency(latency).await;
+}
+
+async fn on_b(tenant: &Tenant<'_>, path: &str) -> Value {
+    tenant.on_b(Method::GET, path, None).await.good()
+}
+
+async fn sync_status(tenant: &Tenant<'_>, group: &Group) -> [Value; 2] {
+    let path = format!("/protection-groups/{}/sync-status", group.name);
+    let here = tenant.on_a(Method::GET, &path, None).await.good();
+    let there = on_b(tenant, &path).await;
+    [here, there].map(|answer| answer["sync_status"].clone())
+}
+
+/// Both sites say that they hold the same.
+async fn in_sync(tenant: &Tenant<'_>, group: &Group) {
+    until("both sites to be in sync", PATIENCE, async || {
+        let both = sync_status(tenant, group).await;
+        both.iter()
+            .all(|status| status["status"] == "IN SYNC")
+            .then_some(())
+    })
+    .await;
+}
+
+/// What a site does to a group by itself, while it is cut off from the other one.
+async fn change_alone(site: &Site, group: &Group, description: &str) {
+    let file = site.state_path.join("protector.sqlite");
+    let url = SecretString::from(format!("sqlite://{}", file.display()));
+    let database = Database::connect(&url, PoolOptions::default())
+        .await
+        .unwrap();
+    let groups = database
+        .group_list(
+            &GroupFilter {
+                name: Some(group.name.clone()),
+                ..Default::default()
+            },
+            &Page {
+                limit: 1,
+                marker: None,
+                sort_key: GroupSortKey::Name,
+                sort_dir: SortDir::Asc,
+            },
+        )
+        .await
+        .unwrap();
+    let change = GroupChange {
+        description: Some(Some(description.to_owned())),
+        ..GroupChange::default()
+    };
+    let group = &groups.items[0].group;
+    database
+        .group_update(&group.id, &change, group.updated_at)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
+    let mut house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    slow_down(&house).await;
+    let operation = tenant.start_failover(&group).await;
+    let (at_a, at_b) = (tenant.at_a, tenant.at_b);
+    assert!(house.b.terminate_api().await.success());
+    let tenant = Tenant {
+        house: &house,
+        at_a,
+        at_b,
+    };
+    let ended = tenant.ended(&operation).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    let path = format!("/protection-groups/{}/sync-status", group.name);
+    let status = tenant.on_a(Method::GET, &path, None).await.good();
+    assert_eq!(status["sync_status"]["status"], "UNREACHABLE", "{status}");
+    let path = format!("/protection-groups/{}", group.name);
+    let change = json!({"protection_group": {"description": "changed"}});
+    let refused = tenant.on_a(Method::PUT, &path, Some(change)).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+
+    let (at_a, at_b) = (tenant.at_a, tenant.at_b);
+    house.b.start_api();
+    house.b.must_answer(&house.http).await;
+    let tenant = Tenant {
+        house: &house,
+        at_a,
+        at_b,
+    };
+    in_sync(&tenant, &group).await;
+    let there = on_b(&tenant, &path).await;
+    let there = &there["protection_group"];
+    assert_eq!(there["status"], "failed_over", "{there}");
+    assert_eq!(there["current_primary_site"], "site-b", "{there}");
+    let record = format!("/operations/{operation}?detail=true");
+    let copy = until("the operation's record", PATIENCE, async || {
+        let asked = tenant.on_b(Method::GET, &record, None).await;
+        let copy = (asked.status == 200).then(|| asked.good()["operation"].clone());
+        copy.filter(has_ended)
+    })
+    .await;
+    assert_eq!(copy, ended, "as its home shows it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_both_sites_changed_is_a_conflict_on_both_until_a_person_decides() {
+    let mut house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    in_sync(&tenant, &group).await;
+    let (at_a, at_b) = (tenant.at_a, tenant.at_b);
+    house.a.kill_engine();
+    house.b.kill_engine();
+    change_alone(&house.a, &group, "of site-a").await;
+    change_alone(&house.b, &group, "of site-b").await;
+    house.a.start_engine();
+    let tenant = Tenant {
+        house: &house,
+        at_a,
+        at_b,
+    };
+    let both = until("the conflict", PATIENCE, async || {
+        let both = sync_status(&tenant, &group).await;
+        both.iter()
+            .all(|status| !status["conflict"].is_null())
+            .then_some(both)
+    })
+    .await;
+    for status in &both {
+        assert_eq!(status["status"], "OUT OF SYNC", "{status:#}");
+        assert_eq!(status["differs"], json!(["description"]), "{status:#}");
+    }
+    assert_eq!(
+        both[0]["conflict"]["local"]["digest"],
+        both[1]["conflict"]["remote"]["digest"]
+    );
+    let refused = tenant.ask_for_failover(&group).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(
+        refused.text().contains("web is in conflict"),
+        "{}",
+        refused.text()
+    );
+    let path = format!("/protection-groups/{}/sync-force", group.name);
+    let forced = tenant.on_b(Method::POST, &path, Some(json!({}))).await;
+    let forced = forced.good();
+    assert_eq!(forced["sync_status"]["status"], "IN SYNC", "{forced:#}");
+    in_sync(&tenant, &group).await;
+    let shown = tenant.group(&group).await;
+    assert_eq!(shown["description"], "of site-b", "{shown}");
+    let operation = tenant.start_failover(&group).await;
+    let ended = tenant.ended(&operation).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_of_a_site_that_died_is_read_on_the_other_one_and_left_alone() {
+    let mut house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    slow_down(&house).await;
+    let operation = tenant.start_failover(&group).await;
+    let record = format!("/operations/{operation}?detail=true");
+    let under_way = async || {
+        let listed = on_b(&tenant, "/operations?protection_group=web").await;
+        let copy = &listed["operations"][0];
+        (copy["phase"] == "recreate_vms").then(|| copy.clone())
+    };
+    let copy = until("the record to arrive under way", PATIENCE, under_way).await;
+    assert_eq!(copy["id"], operation.as_str());
+    assert_eq!(copy["home_site"], "site-a");
+    let (at_a, at_b) = (tenant.at_a, tenant.at_b);
+    house.a.kill_engine();
+    assert!(house.a.terminate_api().await.success());
+    let tenant = Tenant {
+        house: &house,
+        at_a,
+        at_b,
+    };
+    let cleanup = format!("/operations/{operation}/cleanup");
+    let body = Some(json!({"cleanup": {}}));
+    let refused = tenant.on_b(Method::POST, &cleanup, body).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let command = format!("openstack --os-cloud site-a dr operation cleanup {operation}");
+    assert!(refused.text().contains(&command), "{}", refused.text());
+    let copy = on_b(&tenant, &record).await["operation"].clone();
+    assert_eq!(copy["status"], "running", "{copy:#}");
+    assert!(!copy["steps"].as_array().unwrap().is_empty(), "{copy:#}");
+    // The engine that lives has taken up nothing of it: each server was asked for once, by the one that died.
+    let calls = house.b.cloud.calls().await;
+    let made = calls.iter().filter(|call| call.made("/servers")).count();
+    assert_eq!(made, group.servers.len(), "{calls:#?}");
+
+    let (at_a, at_b) = (tenant.at_a, tenant.at_b);
+    house.a.start_api();
+    house.a.start_engine();
+    house.a.must_answer(&house.http).await;
+    let tenant = Tenant {
+        house: &house,
+        at_a,
+        at_b,
+    };
+    let ended = tenant.ended(&operation).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    until("the copy to end", PATIENCE, async || {
+        let copy = on_b(&tenant, &record).await["operation"].clone();
+        has_ended(&copy).then_some(())
+    })
+    .await;
+    tenant.must_have_moved(&group, &[]).await;
+}

@@ -1,0 +1,540 @@
+//! Copies of the operations that the other site runs: to be read, and nothing else.
+//!
+//! They are in tables of their own, so that nothing that claims, locks, resumes or cleans up operations can find them. A
+//! copy holds the record as its home shows it, not the record itself: a home of another release needs no translation.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, Utc};
+use protector_core::{
+    id::{GroupId, OperationId, ProjectId, SiteName},
+    operation::OperationRecord,
+    plan::Plan,
+};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, JsonValue,
+    QueryFilter, QueryOrder, QuerySelect, Set,
+};
+
+use crate::{
+    database::Database,
+    entity::{
+        operation,
+        peer_operation::{ActiveModel, Column, Entity, Model},
+        peer_operation_line as line, protection_group,
+    },
+    error::{Noun, StoreError},
+    operation::{OperationFilter, OperationSortKey, marker_here, records, rows_after},
+    page::{After, Listed, Page, SortDir, paged},
+    words::{from_json, to_count, to_signed, to_small},
+};
+
+/// Rows per statement: databases limit the values of one.
+const CHUNK: usize = 200;
+
+/// What the other site sends of an operation that it runs. A long record comes in several parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationCopy {
+    /// The operation.
+    pub id: OperationId,
+    /// The site that runs it.
+    pub home_site: SiteName,
+    /// The tenant's project on this site.
+    pub project_id: ProjectId,
+    /// The group that it is about.
+    pub group_id: GroupId,
+    /// The group's name when it was asked for.
+    pub group_name: String,
+    /// What it does: the word that operations are filtered by.
+    pub kind: String,
+    /// Where it is: the home's word, finer than the status shown.
+    pub state: String,
+    /// The operation for which it was made.
+    pub parent_id: Option<OperationId>,
+    /// How much it left behind.
+    pub leftovers: u32,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// How many changes it counts.
+    pub revision: u64,
+    /// The revision that this copy continues; 0 for one that is complete.
+    pub since: u64,
+    /// Whether this is the last part of what belongs to `revision`.
+    pub is_last: bool,
+    /// The record as its home shows it, without its lines.
+    pub record: JsonValue,
+    /// Lines that have changed since `since`, by position, as the home shows them.
+    pub lines: Vec<(u32, JsonValue)>,
+}
+
+/// A kept copy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerOperation {
+    /// The operation.
+    pub id: OperationId,
+    /// The site that runs it.
+    pub home_site: SiteName,
+    /// The tenant's project on this site.
+    pub project_id: ProjectId,
+    /// What it does, by its word.
+    pub kind: String,
+    /// The record as its home showed it last, without its lines.
+    pub record: JsonValue,
+}
+
+/// An operation that this site knows of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeptOperation {
+    /// Its own.
+    Here(Box<OperationRecord>),
+    /// The copy of one that the other site runs.
+    Elsewhere(PeerOperation),
+}
+
+impl KeptOperation {
+    /// Its id.
+    pub fn id(&self) -> &OperationId {
+        match self {
+            Self::Here(record) => &record.operation.id,
+            Self::Elsewhere(copy) => &copy.id,
+        }
+    }
+}
+
+impl Database {
+    /// Keeps what the other site sends of an operation. The newest state wins: what is older than what is kept changes
+    /// nothing, nor does what continues a revision that is not kept here. Returns the revision that is kept now.
+    ///
+    /// # Errors
+    ///
+    /// `OwnOperation`; `NotFound` when the operation or its group belongs to another project.
+    pub async fn peer_operation_apply(&self, copy: &OperationCopy) -> Result<u64, StoreError> {
+        self.write(async |tx| {
+            refuse_own(tx, copy).await?;
+            refuse_strange_group(tx, copy).await?;
+            let row = Entity::find_by_id(copy.id.as_str())
+                .lock_exclusive()
+                .one(tx)
+                .await?;
+            let held = match &row {
+                None => 0,
+                Some(row) if is_of(row, copy) => {
+                    to_count("peer_operations.revision", row.revision)?
+                }
+                Some(_) => return Err(StoreError::not_found(Noun::Operation, &copy.id)),
+            };
+            if copy.revision < held || copy.since > held {
+                return Ok(held);
+            }
+            if row.is_none() {
+                Entity::insert(to_row(copy, 0))
+                    .exec_without_returning(tx)
+                    .await?;
+            }
+            write_lines(tx, copy).await?;
+            if !copy.is_last {
+                return Ok(held);
+            }
+            Entity::update_many()
+                .set(to_row(copy, copy.revision))
+                .filter(Column::Id.eq(copy.id.as_str()))
+                .exec(tx)
+                .await?;
+            Ok(copy.revision)
+        })
+        .await
+    }
+
+    /// The copy of an operation of `project` that the other site runs.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also for an operation of another project.
+    pub async fn peer_operation_show(
+        &self,
+        project: &ProjectId,
+        id: &OperationId,
+    ) -> Result<PeerOperation, StoreError> {
+        let row = Entity::find_by_id(id.as_str())
+            .filter(Column::ProjectId.eq(project.as_str()))
+            .filter(Column::Revision.gt(0))
+            .one(self.pool())
+            .await?;
+        row.map(from_row)
+            .ok_or_else(|| StoreError::not_found(Noun::Operation, id))
+    }
+
+    /// The lines of a copy, by position, as the home shows them.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn peer_operation_lines(
+        &self,
+        id: &OperationId,
+    ) -> Result<Vec<JsonValue>, StoreError> {
+        let rows = line::Entity::find()
+            .filter(line::Column::OperationId.eq(id.as_str()))
+            .order_by_asc(line::Column::Position)
+            .all(self.pool())
+            .await?;
+        Ok(rows.into_iter().map(|row| row.line).collect())
+    }
+
+    /// A page of all operations that this site knows of: its own, and copies of those that the other site runs.
+    ///
+    /// # Errors
+    ///
+    /// `MarkerNotFound`.
+    pub async fn operation_list_of_both(
+        &self,
+        filter: &OperationFilter,
+        page: &Page<OperationSortKey>,
+    ) -> Result<Listed<KeptOperation>, StoreError> {
+        self.read(async |tx| {
+            let after = after_marker(tx, filter, page).await?;
+            let here = rows_after(tx, filter, page, after.clone()).await?;
+            let elsewhere = copies_after(tx, filter, page, after).await?;
+            let merged = merged(here, elsewhere, page);
+            let listed = Listed::of(merged, page.limit);
+            Ok(Listed {
+                items: whole(tx, listed.items).await?,
+                more: listed.more,
+            })
+        })
+        .await
+    }
+
+    /// The ids of the groups that `project`'s operations are about and that are called `name_or_id`: by their id, or by
+    /// the name that they had in their newest operation. Operations outlive their groups.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operation_groups(
+        &self,
+        project: &ProjectId,
+        name_or_id: &str,
+    ) -> Result<Vec<GroupId>, StoreError> {
+        self.read(async |tx| {
+            let mut ids: Vec<String> = operation::Entity::find()
+                .select_only()
+                .column(operation::Column::GroupId)
+                .distinct()
+                .filter(operation::Column::ProjectId.eq(project.as_str()))
+                .into_tuple()
+                .all(tx)
+                .await?;
+            let elsewhere: Vec<String> = Entity::find()
+                .select_only()
+                .column(Column::GroupId)
+                .distinct()
+                .filter(Column::ProjectId.eq(project.as_str()))
+                .into_tuple()
+                .all(tx)
+                .await?;
+            ids.extend(elsewhere);
+            ids.sort_unstable();
+            ids.dedup();
+            if ids.iter().any(|id| id == name_or_id) {
+                return Ok(vec![name_or_id.into()]);
+            }
+            let mut called = Vec::new();
+            for id in ids {
+                if last_name(tx, project, &id).await?.as_deref() == Some(name_or_id) {
+                    called.push(id.into());
+                }
+            }
+            Ok(called)
+        })
+        .await
+    }
+}
+
+/// The name of a group in its newest operation, whichever site runs it.
+async fn last_name(
+    db: &impl ConnectionTrait,
+    project: &ProjectId,
+    group: &str,
+) -> Result<Option<String>, StoreError> {
+    let here = operation::Entity::find()
+        .filter(operation::Column::ProjectId.eq(project.as_str()))
+        .filter(operation::Column::GroupId.eq(group))
+        .order_by_desc(operation::Column::CreatedAt)
+        .order_by_desc(operation::Column::Id)
+        .one(db)
+        .await?;
+    let elsewhere = Entity::find()
+        .filter(Column::ProjectId.eq(project.as_str()))
+        .filter(Column::GroupId.eq(group))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await?;
+    let here = here
+        .map(|row| {
+            let plan = from_json::<Plan>("operations.plan", row.plan)?;
+            Ok::<_, StoreError>((row.created_at, plan.group_name))
+        })
+        .transpose()?;
+    let elsewhere = elsewhere.map(|row| (row.created_at, row.group_name));
+    let newest = here.into_iter().chain(elsewhere).max_by_key(|(at, _)| *at);
+    Ok(newest.map(|(_, name)| name))
+}
+
+async fn refuse_own(db: &impl ConnectionTrait, copy: &OperationCopy) -> Result<(), StoreError> {
+    let own = operation::Entity::find_by_id(copy.id.as_str())
+        .select_only()
+        .column(operation::Column::Id)
+        .into_tuple::<String>()
+        .one(db)
+        .await?;
+    match own {
+        Some(_) => Err(StoreError::OwnOperation(copy.id.clone())),
+        None => Ok(()),
+    }
+}
+
+/// A group that is known here says whose its operations are. One that was deleted does not any more.
+async fn refuse_strange_group(
+    db: &impl ConnectionTrait,
+    copy: &OperationCopy,
+) -> Result<(), StoreError> {
+    let owner: Option<String> = protection_group::Entity::find_by_id(copy.group_id.as_str())
+        .select_only()
+        .column(protection_group::Column::LocalProjectId)
+        .into_tuple()
+        .one(db)
+        .await?;
+    match owner {
+        Some(owner) if owner != copy.project_id.as_str() => {
+            Err(StoreError::not_found(Noun::Group, &copy.group_id))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_of(row: &Model, copy: &OperationCopy) -> bool {
+    row.project_id == copy.project_id.as_str() && row.home_site == copy.home_site.as_str()
+}
+
+/// Writes the lines of a part, except where a later part was here before it.
+async fn write_lines(tx: &DatabaseTransaction, copy: &OperationCopy) -> Result<(), StoreError> {
+    let id = copy.id.as_str();
+    let revision = to_signed(copy.revision);
+    for chunk in copy.lines.chunks(CHUNK) {
+        let positions = chunk.iter().map(|(position, _)| to_small(*position));
+        let newer: Vec<i32> = line::Entity::find()
+            .select_only()
+            .column(line::Column::Position)
+            .filter(line::Column::OperationId.eq(id))
+            .filter(line::Column::Position.is_in(positions.clone()))
+            .filter(line::Column::Revision.gt(revision))
+            .into_tuple()
+            .all(tx)
+            .await?;
+        let rows: Vec<_> = chunk
+            .iter()
+            .filter(|(position, _)| !newer.contains(&to_small(*position)))
+            .map(|(position, line)| line::ActiveModel {
+                operation_id: Set(id.to_owned()),
+                position: Set(to_small(*position)),
+                revision: Set(revision),
+                line: Set(line.clone()),
+            })
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        line::Entity::delete_many()
+            .filter(line::Column::OperationId.eq(id))
+            .filter(line::Column::Position.is_in(positions))
+            .filter(line::Column::Revision.lte(revision))
+            .exec(tx)
+            .await?;
+        line::Entity::insert_many(rows)
+            .exec_without_returning(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+fn condition(filter: &OperationFilter) -> Condition {
+    let states = filter.states.iter().map(|state| state.as_str());
+    Condition::all()
+        // A copy of which only some parts have come is not shown.
+        .add(Column::Revision.gt(0))
+        .add_option(
+            filter
+                .project_id
+                .as_ref()
+                .map(|project| Column::ProjectId.eq(project.as_str())),
+        )
+        .add_option(
+            (!filter.groups.is_empty())
+                .then(|| Column::GroupId.is_in(filter.groups.iter().map(GroupId::as_str))),
+        )
+        .add_option(filter.kind.map(|kind| Column::Kind.eq(kind.as_str())))
+        .add_option((!filter.states.is_empty()).then(|| Column::State.is_in(states)))
+        .add_option(
+            filter
+                .parent_id
+                .as_ref()
+                .map(|parent| Column::ParentId.eq(parent.as_str())),
+        )
+        .add_option(filter.with_leftovers.then(|| Column::Leftovers.gt(0)))
+}
+
+fn column(key: OperationSortKey) -> Column {
+    match key {
+        OperationSortKey::CreatedAt => Column::CreatedAt,
+        OperationSortKey::Kind => Column::Kind,
+        OperationSortKey::State => Column::State,
+        OperationSortKey::Id => Column::Id,
+    }
+}
+
+async fn copies_after(
+    db: &impl ConnectionTrait,
+    filter: &OperationFilter,
+    page: &Page<OperationSortKey>,
+    after: Option<After>,
+) -> Result<Vec<Model>, StoreError> {
+    let rows = paged(
+        Entity::find().filter(condition(filter)),
+        column(page.sort_key),
+        Column::Id,
+        page.sort_dir,
+        after,
+        page.limit,
+    );
+    Ok(rows.all(db).await?)
+}
+
+async fn after_marker(
+    db: &impl ConnectionTrait,
+    filter: &OperationFilter,
+    page: &Page<OperationSortKey>,
+) -> Result<Option<After>, StoreError> {
+    let Some(marker) = &page.marker else {
+        return Ok(None);
+    };
+    if let Some(after) = marker_here(db, filter, page.sort_key, marker).await? {
+        return Ok(Some(after));
+    }
+    let visible = OperationFilter {
+        project_id: filter.project_id.clone(),
+        ..OperationFilter::default()
+    };
+    let row = Entity::find_by_id(marker.as_str())
+        .filter(condition(&visible))
+        .one(db)
+        .await?
+        .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?;
+    let value = match page.sort_key {
+        OperationSortKey::CreatedAt => row.created_at.into(),
+        OperationSortKey::Kind => row.kind.into(),
+        OperationSortKey::State => row.state.into(),
+        OperationSortKey::Id => row.id.clone().into(),
+    };
+    Ok(Some(After { value, id: row.id }))
+}
+
+/// A row of either table.
+enum Row {
+    Here(Box<operation::Model>),
+    Elsewhere(Box<Model>),
+}
+
+/// What a row is sorted by, then its id. Words of one column and times are never mixed.
+type Place<'r> = (Option<DateTime<Utc>>, &'r str, &'r str);
+
+impl Row {
+    fn place(&self, key: OperationSortKey) -> Place<'_> {
+        let (at, kind, state, id) = match self {
+            Self::Here(row) => (row.created_at, &row.kind, &row.state, &row.id),
+            Self::Elsewhere(row) => (row.created_at, &row.kind, &row.state, &row.id),
+        };
+        match key {
+            OperationSortKey::CreatedAt => (Some(at), "", id),
+            OperationSortKey::Kind => (None, kind, id),
+            OperationSortKey::State => (None, state, id),
+            OperationSortKey::Id => (None, "", id),
+        }
+    }
+}
+
+fn merged(
+    here: Vec<operation::Model>,
+    elsewhere: Vec<Model>,
+    page: &Page<OperationSortKey>,
+) -> Vec<Row> {
+    let mut rows: Vec<Row> = here
+        .into_iter()
+        .map(|row| Row::Here(Box::new(row)))
+        .chain(
+            elsewhere
+                .into_iter()
+                .map(|row| Row::Elsewhere(Box::new(row))),
+        )
+        .collect();
+    rows.sort_by(|one, other| {
+        let order: Ordering = one.place(page.sort_key).cmp(&other.place(page.sort_key));
+        match page.sort_dir {
+            SortDir::Asc => order,
+            SortDir::Desc => order.reverse(),
+        }
+    });
+    rows
+}
+
+/// Reads the lines of this site's own operations, in one go, and keeps the order.
+async fn whole(
+    db: &impl ConnectionTrait,
+    rows: Vec<Row>,
+) -> Result<Vec<KeptOperation>, StoreError> {
+    let own = rows
+        .iter()
+        .filter_map(|row| match row {
+            Row::Here(row) => Some((**row).clone()),
+            Row::Elsewhere(_) => None,
+        })
+        .collect();
+    let mut own = records(db, own).await?.into_iter();
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Here(_) => own
+                .next()
+                .map(|record| KeptOperation::Here(Box::new(record))),
+            Row::Elsewhere(row) => Some(KeptOperation::Elsewhere(from_row(*row))),
+        })
+        .collect())
+}
+
+fn to_row(copy: &OperationCopy, revision: u64) -> ActiveModel {
+    ActiveModel {
+        id: Set(copy.id.to_string()),
+        home_site: Set(copy.home_site.to_string()),
+        project_id: Set(copy.project_id.to_string()),
+        group_id: Set(copy.group_id.to_string()),
+        group_name: Set(copy.group_name.clone()),
+        kind: Set(copy.kind.clone()),
+        state: Set(copy.state.clone()),
+        parent_id: Set(copy.parent_id.as_ref().map(ToString::to_string)),
+        leftovers: Set(to_small(copy.leftovers)),
+        created_at: Set(copy.created_at),
+        revision: Set(to_signed(revision)),
+        record: Set(copy.record.clone()),
+    }
+}
+
+fn from_row(row: Model) -> PeerOperation {
+    PeerOperation {
+        id: row.id.into(),
+        home_site: row.home_site.into(),
+        project_id: row.project_id.into(),
+        kind: row.kind,
+        record: row.record,
+    }
+}

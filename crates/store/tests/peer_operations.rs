@@ -1,0 +1,429 @@
+//! Copies of the operations that the other site runs: the newest state, to be read, and nothing else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+mod bed;
+
+use std::time::Duration;
+
+use bed::records::{at, begin, project, protected};
+use protector_core::{
+    id::{EngineId, OperationId, ProjectId},
+    journal::{Entry, Journal, OperationChange},
+    operation::{OperationKind, OperationState, StepState},
+    runbook::BOOK_VERSION,
+};
+use protector_store::{
+    Database, KeptOperation, OperationCopy, OperationFilter, OperationSortKey, Page, SortDir,
+    StoreError,
+};
+use serde_json::{Value, json};
+
+fn remote() -> ProjectId {
+    "project-b".into()
+}
+
+/// A copy of site-a's operation `number`, complete, with three lines.
+fn copy(number: u32, revision: u64) -> OperationCopy {
+    let id = format!("op-of-a-{number}");
+    OperationCopy {
+        record: json!({"id": id, "home_site": "site-a", "seen": revision}),
+        id: id.into(),
+        home_site: "site-a".into(),
+        project_id: remote(),
+        group_id: "group".into(),
+        group_name: "web".to_owned(),
+        kind: "failover".to_owned(),
+        state: "running".to_owned(),
+        parent_id: None,
+        leftovers: 0,
+        created_at: at(i64::from(number)),
+        revision,
+        since: 0,
+        is_last: true,
+        lines: (0..3).map(|position| (position, line(revision))).collect(),
+    }
+}
+
+fn line(revision: u64) -> Value {
+    json!({"seen": revision})
+}
+
+async fn seen(database: &Database, number: u32) -> (u64, Vec<u64>) {
+    let id = copy(number, 1).id;
+    let kept = database.peer_operation_show(&remote(), &id).await.unwrap();
+    let lines = database.peer_operation_lines(&id).await.unwrap();
+    let of = |value: &Value| value["seen"].as_u64().unwrap();
+    (of(&kept.record), lines.iter().map(of).collect())
+}
+
+async fn apply(database: &Database, copy: &OperationCopy) -> u64 {
+    database.peer_operation_apply(copy).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_newest_state_wins_in_whatever_order_it_comes() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    for _ in 0..2 {
+        assert_eq!(apply(db, &copy(1, 5)).await, 5);
+    }
+    let next = OperationCopy {
+        since: 5,
+        lines: vec![(1, line(9))],
+        ..copy(1, 9)
+    };
+    assert_eq!(apply(db, &next).await, 9);
+    assert_eq!(seen(db, 1).await, (9, vec![5, 9, 5]));
+    // What is late changes nothing, and says what is kept.
+    assert_eq!(apply(db, &copy(1, 7)).await, 9);
+    assert_eq!(apply(db, &next).await, 9);
+    assert_eq!(seen(db, 1).await, (9, vec![5, 9, 5]));
+}
+
+#[tokio::test]
+async fn a_copy_that_continues_what_is_not_here_is_asked_for_from_there() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let tail = OperationCopy {
+        since: 5,
+        lines: vec![(1, line(9))],
+        ..copy(1, 9)
+    };
+    assert_eq!(apply(db, &tail).await, 0);
+    let id = &tail.id;
+    assert!(db.peer_operation_show(&remote(), id).await.is_err());
+    assert_eq!(apply(db, &copy(1, 3)).await, 3);
+    assert_eq!(apply(db, &tail).await, 3);
+    assert_eq!(seen(db, 1).await, (3, vec![3, 3, 3]));
+}
+
+#[tokio::test]
+async fn a_long_record_comes_in_parts_and_is_shown_when_it_is_complete() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let part = |from: u32, is_last| OperationCopy {
+        is_last,
+        lines: (from..from + 500).map(|at| (at, line(4))).collect(),
+        ..copy(1, 4)
+    };
+    assert_eq!(apply(db, &part(0, false)).await, 0);
+    assert!(list(db, &OperationFilter::default()).await.is_empty());
+    assert_eq!(apply(db, &part(500, false)).await, 0);
+    // The sender died, and begins again.
+    assert_eq!(apply(db, &part(0, false)).await, 0);
+    assert_eq!(apply(db, &part(500, false)).await, 0);
+    assert_eq!(apply(db, &part(1000, true)).await, 4);
+    assert_eq!(seen(db, 1).await, (4, vec![4; 1500]));
+}
+
+#[tokio::test]
+async fn a_copy_is_its_project_s_and_its_home_s() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let (group, _, record) = protected(&bed, 1).await;
+    begin(db, &record, &group).await.unwrap();
+    apply(db, &copy(1, 1)).await;
+    let of = |change: fn(&mut OperationCopy)| {
+        let mut copy = copy(1, 2);
+        change(&mut copy);
+        copy
+    };
+    for stranger in [
+        of(|copy| copy.project_id = "elsewhere".into()),
+        of(|copy| copy.home_site = "site-c".into()),
+    ] {
+        let refused = db.peer_operation_apply(&stranger).await;
+        assert!(matches!(refused, Err(StoreError::NotFound { .. })));
+    }
+    // A group of another project's.
+    let mut theirs = copy(2, 1);
+    theirs.group_id = group.id.clone();
+    let refused = db.peer_operation_apply(&theirs).await;
+    assert!(matches!(refused, Err(StoreError::NotFound { .. })));
+    // This site's own operation is not overwritten.
+    let mut own = copy(3, 1);
+    own.id = record.operation.id.clone();
+    let refused = db.peer_operation_apply(&own).await;
+    assert_eq!(
+        refused,
+        Err(StoreError::OwnOperation(record.operation.id.clone()))
+    );
+    let id = copy(1, 1).id;
+    for project in ["elsewhere", "project-a"] {
+        let hidden = db.peer_operation_show(&project.into(), &id).await;
+        assert!(matches!(hidden, Err(StoreError::NotFound { .. })));
+    }
+}
+
+async fn list(database: &Database, filter: &OperationFilter) -> Vec<OperationId> {
+    let page = Page {
+        limit: 100,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Asc,
+    };
+    let listed = database
+        .operation_list_of_both(filter, &page)
+        .await
+        .unwrap();
+    listed.items.iter().map(|kept| kept.id().clone()).collect()
+}
+
+#[tokio::test]
+async fn operations_of_both_sites_are_listed_together_page_by_page() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let mut own = Vec::new();
+    for number in 1..=4 {
+        let (group, _, mut record) = protected(&bed, number).await;
+        record.operation.created_at = at(i64::from(number) * 10);
+        begin(db, &record, &group).await.unwrap();
+        own.push(record.operation.id);
+    }
+    // Of the same project on this site, between the others.
+    let mut expected = own.clone();
+    for (number, place) in [(1, 0), (15, 2), (25, 4), (26, 5), (99, 8)] {
+        let mut copy = copy(number, 1);
+        copy.project_id = project();
+        apply(db, &copy).await;
+        expected.insert(place, copy.id);
+    }
+    apply(db, &copy(30, 1)).await;
+    let mine = OperationFilter {
+        project_id: Some(project()),
+        ..OperationFilter::default()
+    };
+    assert_eq!(list(db, &mine).await, expected);
+    for sort_dir in [SortDir::Asc, SortDir::Desc] {
+        for sort_key in [OperationSortKey::CreatedAt, OperationSortKey::Id] {
+            for limit in 1..=expected.len() as u64 {
+                let mut all = Vec::new();
+                let mut marker = None;
+                loop {
+                    let page = Page {
+                        limit,
+                        marker,
+                        sort_key,
+                        sort_dir,
+                    };
+                    let listed = db.operation_list_of_both(&mine, &page).await.unwrap();
+                    assert!(listed.items.len() as u64 <= limit);
+                    all.extend(listed.items.iter().map(|kept| kept.id().clone()));
+                    if !listed.more {
+                        break;
+                    }
+                    marker = all.last().map(ToString::to_string);
+                }
+                let mut in_order = expected.clone();
+                if sort_key == OperationSortKey::Id {
+                    in_order.sort();
+                }
+                if sort_dir == SortDir::Desc {
+                    in_order.reverse();
+                }
+                assert_eq!(all, in_order, "{sort_key:?} {sort_dir:?}, {limit} a page");
+            }
+        }
+    }
+    let hidden = Page {
+        limit: 5,
+        marker: Some(copy(30, 1).id.to_string()),
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Asc,
+    };
+    assert!(matches!(
+        db.operation_list_of_both(&mine, &hidden).await,
+        Err(StoreError::MarkerNotFound(_))
+    ));
+}
+
+#[tokio::test]
+async fn copies_are_found_by_what_is_asked_for() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let mut ended = copy(1, 1);
+    ended.state = "completed".to_owned();
+    ended.leftovers = 2;
+    let mut cleanup = copy(2, 1);
+    cleanup.kind = "cleanup".to_owned();
+    cleanup.parent_id = Some(ended.id.clone());
+    cleanup.group_id = "other-group".into();
+    for copy in [&ended, &cleanup] {
+        apply(db, copy).await;
+    }
+    let all = OperationFilter::default;
+    for (filter, found) in [
+        (all(), vec![&ended, &cleanup]),
+        (
+            OperationFilter {
+                with_leftovers: true,
+                ..all()
+            },
+            vec![&ended],
+        ),
+        (
+            OperationFilter {
+                states: vec![OperationState::Running],
+                ..all()
+            },
+            vec![&cleanup],
+        ),
+        (
+            OperationFilter {
+                kind: Some(OperationKind::Cleanup),
+                ..all()
+            },
+            vec![&cleanup],
+        ),
+        (
+            OperationFilter {
+                parent_id: Some(ended.id.clone()),
+                ..all()
+            },
+            vec![&cleanup],
+        ),
+        (
+            OperationFilter {
+                groups: vec!["group".into()],
+                ..all()
+            },
+            vec![&ended],
+        ),
+        (
+            OperationFilter {
+                project_id: Some(project()),
+                ..all()
+            },
+            vec![],
+        ),
+    ] {
+        let ids: Vec<_> = found.iter().map(|copy| copy.id.clone()).collect();
+        assert_eq!(list(db, &filter).await, ids, "{filter:?}");
+    }
+    // Its group is not known here, and may be deleted on both sites: its operations are still found by its name.
+    let named = db.operation_groups(&remote(), "web").await.unwrap();
+    assert_eq!(named.len(), 2);
+    assert!(
+        db.operation_groups(&project(), "web")
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn an_engine_finds_no_copy_and_no_copy_holds_a_lock() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    for state in OperationState::WALKED {
+        let mut copy = copy(1, 1);
+        copy.id = format!("op-{}", state.as_str()).into();
+        copy.state = state.as_str().to_owned();
+        apply(db, &copy).await;
+    }
+    let engine = EngineId::new("engine-1");
+    let lease = Duration::from_secs(60);
+    let claims = db.claim(&engine, at(99), lease, BOOK_VERSION, 10).await;
+    assert_eq!(claims.unwrap(), vec![]);
+    assert_eq!(db.claimable_count(at(99), BOOK_VERSION).await.unwrap(), 0);
+    assert!(db.operation_push_due(at(99), 10).await.unwrap().is_empty());
+    assert_eq!(list(db, &OperationFilter::default()).await.len(), 3);
+    let own = Page {
+        limit: 9,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Asc,
+    };
+    let listed = db.operation_list(&OperationFilter::default(), &own).await;
+    assert_eq!(listed.unwrap().items, vec![]);
+}
+
+#[tokio::test]
+async fn only_what_has_changed_is_due() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let (group, _, record) = protected(&bed, 1).await;
+    begin(db, &record, &group).await.unwrap();
+    let id = &record.operation.id;
+    let due = async |second| db.operation_push_due(at(second), 5).await.unwrap();
+    assert_eq!(due(1).await, vec![id.clone()]);
+    let push = db.operation_push(id).await.unwrap();
+    let positions: Vec<u32> = record.steps.iter().map(|step| step.position).collect();
+    assert_eq!((push.since, &push.changed), (0, &positions));
+    db.operation_pushed(id, push.revision).await.unwrap();
+    assert!(due(99).await.is_empty());
+
+    let lease = Duration::from_secs(600);
+    let engine = EngineId::new("engine-1");
+    let claims = db.claim(&engine, at(100), lease, BOOK_VERSION, 5).await;
+    let claim = claims.unwrap().remove(0);
+    // A longer lease is nothing to tell.
+    db.renew(&claim, at(101)).await.unwrap();
+    assert!(due(110).await.is_empty());
+    let mut progress = record.steps[1].progress.clone();
+    progress.state = StepState::Running;
+    let entry = Entry {
+        steps: vec![(1, progress)],
+        ..Entry::default()
+    };
+    db.record(&claim, at(120), entry.clone()).await.unwrap();
+    // Lines are collected for a moment, also while more of them come.
+    assert!(due(120).await.is_empty());
+    db.record(&claim, at(121), entry).await.unwrap();
+    assert!(due(124).await.is_empty());
+    assert_eq!(due(125).await, vec![id.clone()]);
+    let push = db.operation_push(id).await.unwrap();
+    assert_eq!((push.since, push.changed), (1, vec![1]));
+    assert_eq!(push.record.steps[1].progress.state, StepState::Running);
+
+    // It has changed again while it was pushed: it stays due.
+    let ended = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: at(123),
+        }),
+        ..Entry::default()
+    };
+    db.record(&claim, at(123), ended).await.unwrap();
+    db.operation_pushed(id, push.revision).await.unwrap();
+    assert_eq!(due(123).await, vec![id.clone()]);
+    let last = db.operation_push(id).await.unwrap();
+    assert_eq!((last.since, last.changed), (push.revision, vec![]));
+
+    db.operation_push_failed(id, 1, "connection refused", at(200))
+        .await
+        .unwrap();
+    assert!(due(199).await.is_empty());
+    assert_eq!(due(200).await, vec![id.clone()]);
+    assert_eq!(db.operation_push(id).await.unwrap().failed_tries, 1);
+    // The other site has lost its database.
+    db.operation_push_from(id, 0).await.unwrap();
+    let whole = db.operation_push(id).await.unwrap();
+    assert_eq!(whole.changed, positions);
+}
+
+#[tokio::test]
+async fn a_copy_keeps_what_it_is() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    apply(db, &copy(1, 1)).await;
+    let page = Page {
+        limit: 1,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Asc,
+    };
+    let listed = db
+        .operation_list_of_both(&OperationFilter::default(), &page)
+        .await;
+    let KeptOperation::Elsewhere(kept) = listed.unwrap().items.remove(0) else {
+        panic!("it is not this site's");
+    };
+    assert_eq!(kept.home_site.as_str(), "site-a");
+    assert_eq!(kept.record, copy(1, 1).record);
+}
