@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{GroupId, ProjectId, SiteName},
     operation::OperationKind,
+    priority::Priority,
     site::SiteScope,
 };
 
@@ -204,6 +205,10 @@ pub struct Group {
     pub secondary_volume_type_id: Option<String>,
     /// Networks and flavors across the sites.
     pub mappings: ResourceMappings,
+    /// When it goes, among the groups of a site that fail over together. A protector that does not know priorities
+    /// leaves it out.
+    #[serde(default)]
+    pub priority: Priority,
     /// Grows by one with each change of the group, its members, its policy or its mappings.
     pub version: u64,
     /// When its volumes were last replicated as a whole.

@@ -58,6 +58,7 @@ fn group() -> Group {
             networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
             flavors: BTreeMap::new(),
         },
+        priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         last_replication_at: None,
         created_at: noon(),

@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod basis;
 pub mod database;
 pub mod engine;
 mod entity;
@@ -26,6 +27,7 @@ pub mod operation;
 pub mod outbox;
 pub mod page;
 pub mod policy;
+pub mod rekey;
 pub mod reservation;
 pub mod schema;
 pub mod secrets;
@@ -34,6 +36,7 @@ mod step;
 pub mod tenant_mapping;
 mod words;
 
+pub use basis::Basis;
 pub use database::{Database, PoolOptions};
 pub use engine::EngineRow;
 pub use error::{Noun, StoreError};
@@ -44,6 +47,7 @@ pub use operation::{GroupStart, NewOperation, OperationFilter, OperationSortKey}
 pub use outbox::{PushDue, PushResult, SyncState};
 pub use page::{Listed, Page, SortDir};
 pub use policy::ReplicationPolicy;
+pub use rekey::Rekeyed;
 pub use reservation::Reservation;
 pub use schema::SchemaVersion;
 pub use secrets::{KeyRepository, SecretError};

@@ -535,6 +535,7 @@ async fn group_of(
             networks: BTreeMap::from([(network(source), network(target))]),
             flavors: BTreeMap::new(),
         },
+        priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         last_replication_at: None,
         created_at: now,

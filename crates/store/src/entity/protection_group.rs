@@ -21,6 +21,7 @@ pub struct Model {
     pub secondary_volume_type_id: Option<String>,
     pub network_mapping: Json,
     pub flavor_mapping: Json,
+    pub priority: i32,
     pub version: i64,
     pub last_replication_at: Option<ChronoDateTimeUtc>,
     pub created_at: ChronoDateTimeUtc,

@@ -5,6 +5,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 mod column;
 mod m0001_first;
 mod m0002_reservation;
+mod m0004_group_priority;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first::Migration),
             Box::new(m0002_reservation::Migration),
+            Box::new(m0004_group_priority::Migration),
         ]
     }
 }
