@@ -13,7 +13,7 @@ use chrono::Duration;
 use http::{StatusCode, request::Parts};
 use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{MetadataDocument, Reservation, StoreError};
+use protector_store::{Basis, MetadataDocument, Reservation, StoreError};
 
 use crate::{
     app::App,
@@ -116,7 +116,9 @@ pub async fn withdraw(
         return Ok(StatusCode::NO_CONTENT);
     }
     app.refuse_while_tested(&stored.group).await?;
-    app.database.group_delete(&stored.group.id).await?;
+    app.database
+        .group_delete(&stored.group.id, Basis::Any)
+        .await?;
     tracing::info!(group, "group forgotten, it was deleted on the other site");
     Ok(StatusCode::NO_CONTENT)
 }

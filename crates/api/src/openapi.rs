@@ -17,11 +17,15 @@ pub fn openapi() -> OpenApi {
 /// What is said of the API as a whole.
 pub(crate) fn frame() -> OpenApi {
     let mut info = Info::new("protector".to_owned(), Microversion::MAX.to_string());
-    info.description = Some(
+    let history: String = Microversion::HISTORY
+        .iter()
+        .map(|(version, what)| format!("\n* {version}: {what}"))
+        .collect();
+    info.description = Some(format!(
         "Disaster recovery of Nova servers between two OpenStack clouds, run by tenants. Errors have the form \
-         {\"badRequest\": {\"code\": 400, \"message\": \"…\"}}."
-            .to_owned(),
-    );
+         {{\"badRequest\": {{\"code\": 400, \"message\": \"…\"}}}}.\n\n\
+         Versions, asked for with `OpenStack-API-Version: protector 1.1`; the base answers who asks for none:\n{history}"
+    ));
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".to_owned());
     info.license = Some(license);

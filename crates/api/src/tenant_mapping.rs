@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
 use http::StatusCode;
 use protector_core::{
     id::TenantMappingId,
@@ -17,23 +20,45 @@ use crate::{
     app::{App, names},
     caller::Caller,
     error::{ApiError, ApiResult},
-    extract::{Body, Path},
-    wire::tenant_mapping::{
-        CreateTenantMapping, TenantMappingAnswer, TenantMappingView, TenantMappingsAnswer,
+    extract::{Body, Path, Query},
+    wire::{
+        page,
+        tenant_mapping::{
+            CreateTenantMapping, TenantMappingAnswer, TenantMappingQuery, TenantMappingView,
+            TenantMappingsAnswer,
+        },
     },
 };
 
-/// Lists all mappings.
+/// Lists the mappings.
 #[utoipa::path(get, path = "/v1/admin/tenant-mappings", operation_id = "tenant_mapping_list", tag = "tenant mappings",
+    params(TenantMappingQuery),
     responses((status = 200, body = TenantMappingsAnswer)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<TenantMappingQuery>,
 ) -> ApiResult<Json<TenantMappingsAnswer>> {
     app.enforce(rules::TENANT_MAPPINGS_INDEX, &caller, &Target::none())?;
-    let mappings = app.database.tenant_mapping_list().await?;
+    let mut mappings = app.database.tenant_mapping_list().await?;
+    mappings.retain(|mapping| {
+        [&mapping.primary, &mapping.secondary]
+            .into_iter()
+            .any(|scope| {
+                let project = query.project_id.as_ref();
+                project.is_none_or(|project| scope.project_id.as_str() == project)
+            })
+    });
+    page::order(&mut mappings, query.sort_dir, |mapping| {
+        (mapping.created_at, mapping.id.to_string())
+    });
+    let limit = page::limit(query.limit, app.settings.max_limit)?;
+    let marker = query.marker.as_deref();
+    let page = page::cut(mappings, &uri, marker, limit, |mapping| mapping.id.as_str())?;
     Ok(Json(TenantMappingsAnswer {
-        tenant_mappings: mappings.iter().map(TenantMappingView::from).collect(),
+        tenant_mappings: page.items.iter().map(TenantMappingView::from).collect(),
+        tenant_mappings_links: page.links,
     }))
 }
 

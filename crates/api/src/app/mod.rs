@@ -31,6 +31,7 @@ pub mod policy;
 pub mod protect;
 pub mod replicate;
 pub mod site;
+pub mod site_failover;
 pub mod sync;
 pub mod test_failover;
 pub mod volume_type;

@@ -12,5 +12,6 @@ pub mod orphan;
 pub mod page;
 pub mod policy;
 pub mod site;
+pub mod site_failover;
 pub mod tenant_mapping;
 pub mod text;

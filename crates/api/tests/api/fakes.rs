@@ -36,6 +36,7 @@ use uuid::Uuid;
 pub const PROJECT_A: &str = "aaaaaaaa000040008000000000000001";
 pub const PROJECT_B: &str = "bbbbbbbb000040008000000000000001";
 pub const OTHER_PROJECT: &str = "cccccccc000040008000000000000001";
+pub const OTHER_PROJECT_B: &str = "eeeeeeee000040008000000000000001";
 pub const SERVICE_PROJECT: &str = "dddddddd000040008000000000000001";
 
 pub const NET_A: &str = "7a3f2c11-0001-4b22-a918-00000000000a";
@@ -67,7 +68,8 @@ impl Ids for CountedIds {
     }
 }
 
-/// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`.
+/// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`; and any role in a project, `reader@own` or
+/// `reader@foreign`.
 #[derive(Default)]
 pub struct FakeKeystone {
     pub away: AtomicBool,
@@ -86,7 +88,11 @@ impl TokenSource for FakeKeystone {
             "reader" => (Some(PROJECT_A), "reader"),
             "other" => (Some(OTHER_PROJECT), "member"),
             "unscoped" => (None, "member"),
-            _ => return Err(TokenError::Invalid),
+            token => match token.split_once('@') {
+                Some((role, "own")) => (Some(PROJECT_A), role),
+                Some((role, "foreign")) => (Some(OTHER_PROJECT), role),
+                _ => return Err(TokenError::Invalid),
+            },
         };
         Ok(TokenFacts {
             user_id: "user-1".into(),
@@ -270,7 +276,7 @@ impl Clouds for FakeClouds {
         project: &ProjectId,
     ) -> Result<bool, CloudError> {
         self.answer(site)?;
-        Ok([PROJECT_A, PROJECT_B, OTHER_PROJECT].contains(&project.as_str()))
+        Ok([PROJECT_A, PROJECT_B, OTHER_PROJECT, OTHER_PROJECT_B].contains(&project.as_str()))
     }
 
     async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
@@ -305,6 +311,8 @@ impl Clouds for FakeClouds {
 #[derive(Default)]
 pub struct FakePeer {
     pub away: AtomicBool,
+    /// How often it was asked whether it answers.
+    pub reached: AtomicUsize,
     pub pushed: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -320,6 +328,7 @@ impl FakePeer {
 #[async_trait]
 impl Peer for FakePeer {
     async fn reach(&self, _site: &SiteName) -> Result<(), PeerError> {
+        self.reached.fetch_add(1, Ordering::SeqCst);
         self.answer()
     }
 
