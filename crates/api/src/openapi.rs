@@ -1,12 +1,22 @@
 //! The OpenAPI document, made from the routes.
 
 use axum::Json;
-use utoipa::openapi::{
-    Info, License, OpenApi, OpenApiBuilder, Tag,
-    security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Components, Info, License, OpenApi, OpenApiBuilder, Tag,
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+    },
 };
 
-use crate::version::Microversion;
+use crate::{
+    version::Microversion,
+    wire::{
+        group::GroupSortKey,
+        operation::{StatusWord, TypeWord},
+        page::SortDir,
+    },
+};
 
 /// The document of all routes.
 pub fn openapi() -> OpenApi {
@@ -41,17 +51,26 @@ pub(crate) fn frame() -> OpenApi {
             Vec::<String>::new(),
         )]))
         .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(
+        "token",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-Auth-Token",
+            "A project-scoped token of the site's Keystone.",
+        ))),
+    );
+    // What only query parameters name is not collected from the routes.
+    add::<StatusWord>(components);
+    add::<TypeWord>(components);
+    add::<SortDir>(components);
+    add::<GroupSortKey>(components);
     document
-        .components
-        .get_or_insert_default()
-        .add_security_scheme(
-            "token",
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
-                "X-Auth-Token",
-                "A project-scoped token of the site's Keystone.",
-            ))),
-        );
-    document
+}
+
+fn add<T: ToSchema>(components: &mut Components) {
+    components
+        .schemas
+        .insert(T::name().into_owned(), T::schema());
 }
 
 const TAGS: &[(&str, &str)] = &[
@@ -82,4 +101,40 @@ const TAGS: &[(&str, &str)] = &[
     responses((status = 200, description = "The OpenAPI document", body = Object)))]
 pub async fn show() -> Json<OpenApi> {
     Json(openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn references(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                let reference = fields.get("$ref").and_then(Value::as_str);
+                into.extend(reference.map(str::to_owned));
+                for field in fields.values() {
+                    references(field, into);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        let lost: Vec<&String> = found
+            .iter()
+            .filter(|reference| document.pointer(&reference[1..]).is_none())
+            .collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        assert!(!found.is_empty());
+    }
 }
