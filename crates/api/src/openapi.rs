@@ -13,8 +13,10 @@ use crate::{
     version::Microversion,
     wire::{
         group::GroupSortKey,
-        operation::{StatusWord, TypeWord},
+        member::MemberSortKey,
+        operation::{OperationSortKey, StatusWord, TypeWord},
         page::SortDir,
+        site::SiteSortKey,
     },
 };
 
@@ -64,6 +66,9 @@ pub(crate) fn frame() -> OpenApi {
     add::<TypeWord>(components);
     add::<SortDir>(components);
     add::<GroupSortKey>(components);
+    add::<MemberSortKey>(components);
+    add::<OperationSortKey>(components);
+    add::<SiteSortKey>(components);
     document
 }
 

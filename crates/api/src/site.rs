@@ -11,7 +11,7 @@ use protector_core::site::{Site, SiteStatus};
 use protector_oslo::policy::{Target, rules};
 
 use crate::{
-    app::{App, site as app_site, volume_type},
+    app::{App, site as app_site, site_validation::validate as validate_site, volume_type},
     caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
@@ -152,7 +152,8 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Checks that a site can be reached and used.
+/// Checks that a site can be reached and used: its services and their versions, the service user's rights, its volume
+/// types, its protector, and the arrays that replication policies name. Each check that fails says what to do.
 #[utoipa::path(post, path = "/v1/admin/sites/{site}/validate", operation_id = "site_validate", tag = "sites",
     params(("site" = String, Path, description = "Name or id")),
     responses((status = 200, body = ValidationAnswer), (status = 404, description = "No such site")))]
@@ -164,7 +165,7 @@ pub async fn validate(
     app.enforce(rules::SITES_VALIDATE, &caller, &Target::none())?;
     let site = app.database.site_show(&site).await?;
     let password = app.database.site_password(&site.name).await?;
-    let validation = app_site::validate(&app, &site, &password).await;
+    let validation = validate_site(&app, &site, &password).await?;
     let reached = validation
         .checks
         .iter()

@@ -1,7 +1,12 @@
 //! Replication policies: which arrays carry a group, with the tokens to reach them, kept encrypted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
-use protector_core::{id::GroupId, plan::ArrayPair};
+use protector_core::{
+    id::{GroupId, SiteName},
+    plan::ArrayPair,
+};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, NotSet,
     QueryFilter,
@@ -11,7 +16,10 @@ use secrecy::SecretString;
 use crate::{
     basis::Basis,
     database::Database,
-    entity::replication_policy::{Column, Entity, Model},
+    entity::{
+        protection_group,
+        replication_policy::{Column, Entity, Model},
+    },
     error::{Noun, StoreError},
     group::bump,
     lock::{Lock, refuse_while_locked},
@@ -140,6 +148,34 @@ impl Database {
                 return Err(StoreError::not_found(Noun::Policy, group));
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// The arrays that the policies of all groups name for `site`.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn arrays_on(&self, site: &SiteName) -> Result<BTreeSet<String>, StoreError> {
+        self.read(async |tx| {
+            let policies = Entity::find().all(tx).await?;
+            let mut policies: BTreeMap<String, Model> = policies
+                .into_iter()
+                .map(|policy| (policy.group_id.clone(), policy))
+                .collect();
+            let mut arrays = BTreeSet::new();
+            for group in protection_group::Entity::find().all(tx).await? {
+                let Some(policy) = policies.remove(&group.id) else {
+                    continue;
+                };
+                if group.primary_site == site.as_str() {
+                    arrays.insert(policy.primary_fa_url);
+                } else if group.secondary_site == site.as_str() {
+                    arrays.insert(policy.secondary_fa_url);
+                }
+            }
+            Ok(arrays)
         })
         .await
     }

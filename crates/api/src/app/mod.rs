@@ -32,6 +32,7 @@ pub mod protect;
 pub mod replicate;
 pub mod site;
 pub mod site_failover;
+pub mod site_validation;
 pub mod sync;
 pub mod test_failover;
 pub mod volume_type;

@@ -287,13 +287,15 @@ pub struct Validation {
 /// One check of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Check {
-    /// `keystone`, `role`, `catalog`, `compute`, `volume`, `network`, `image`, `volume_types`.
+    /// `keystone`, `role`, `compute`, `volume`, `network`, `image`, `volume_types`, `manage`, `protector`, `arrays`.
     #[schema(value_type = String)]
     pub name: &'static str,
     /// Whether it is passed.
     pub ok: bool,
-    /// What was found; where it is not passed, what to do.
+    /// What was found.
     pub detail: String,
+    /// What to do where it is not passed.
+    pub fix: Option<String>,
 }
 
 /// Query of the list of a site's volume types.

@@ -34,6 +34,16 @@ pub struct NewTenantMapping {
     pub secondary_project_id: String,
 }
 
+/// Query of the removal of a mapping.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RevokeQuery {
+    /// Take the role `member` from the service user on both projects.
+    #[serde(default)]
+    pub revoke: bool,
+}
+
 /// Answer with one mapping.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TenantMappingAnswer {

@@ -112,6 +112,8 @@ impl TokenSource for FakeKeystone {
 pub struct FakeClouds {
     pub away: Mutex<BTreeSet<String>>,
     pub granted: Mutex<Vec<(String, String)>>,
+    /// Whether Cinder's policy lets administrators only manage volumes.
+    pub members_may_not_manage: AtomicBool,
     /// What the project of each site holds, by the site's name.
     pub holdings: Mutex<BTreeMap<String, Holdings>>,
     /// The projects that were read, in order.
@@ -270,6 +272,11 @@ impl Clouds for FakeClouds {
         ])
     }
 
+    async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError> {
+        self.answer(&scope.site)?;
+        Ok(!self.members_may_not_manage.load(Ordering::SeqCst))
+    }
+
     async fn project_exists(
         &self,
         site: &SiteName,
@@ -283,6 +290,14 @@ impl Clouds for FakeClouds {
         self.answer(site)?;
         let entry = (site.to_string(), project.to_string());
         self.granted.lock().unwrap().push(entry);
+        Ok(())
+    }
+
+    async fn revoke_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
+        self.answer(site)?;
+        let entry = (site.to_string(), project.to_string());
+        let mut granted = self.granted.lock().unwrap();
+        granted.retain(|given| *given != entry);
         Ok(())
     }
 

@@ -103,7 +103,7 @@ rules! {
     TENANT_MAPPINGS_CREATE "protector:tenant_mappings:create" ADMIN,
         "Map a project to its counterpart and give the service its role on both.", ["POST" "/v1/admin/tenant-mappings"];
     TENANT_MAPPINGS_DELETE "protector:tenant_mappings:delete" ADMIN,
-        "Remove a tenant mapping and the service's role.", ["DELETE" "/v1/admin/tenant-mappings/{mapping}"];
+        "Remove a tenant mapping and, where asked for, the service's role on both projects.", ["DELETE" "/v1/admin/tenant-mappings/{mapping}"];
 
     PROTECTION_GROUPS_INDEX "protector:protection_groups:index" READ,
         "List protection groups.", ["GET" GROUPS];
