@@ -18,6 +18,7 @@ pub mod app;
 pub mod assemble;
 pub mod caller;
 pub mod clouds;
+mod described_faults;
 pub mod error;
 pub mod etag;
 pub mod extract;

@@ -10,6 +10,7 @@ use utoipa::{
 };
 
 use crate::{
+    described_faults,
     version::Microversion,
     wire::{
         group::GroupSortKey,
@@ -22,7 +23,8 @@ use crate::{
 
 /// The document of all routes.
 pub fn openapi() -> OpenApi {
-    let (_, document) = crate::router::routes().split_for_parts();
+    let (_, mut document) = crate::router::routes().split_for_parts();
+    described_faults::describe(&mut document);
     document
 }
 
