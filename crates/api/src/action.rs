@@ -44,7 +44,8 @@ fn rule(action: &Action) -> RuleName {
     }
 }
 
-async fn start(
+/// Starts what `action` asks for. The one way in which operations on groups begin.
+pub(crate) async fn start(
     app: &App,
     asker: Asker<'_>,
     stored: &StoredGroup,

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::{
     app::App,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, Kind},
     request::RequestContext,
     token::{TokenError, TokenFacts},
 };
@@ -47,15 +47,19 @@ impl Caller {
         &self.token
     }
 
-    /// Refuses a path whose project is not the token's.
+    /// Refuses a path whose project is not the token's, in the words for what does not exist: whether that project has
+    /// anything is not for the caller to know.
     pub fn must_own(&self, project: &ProjectId) -> ApiResult<()> {
         if &self.project_id == project {
             return Ok(());
         }
-        Err(ApiError::forbidden(format!(
-            "The token is for project {}, the path names project {project}; use the token's project in the path.",
-            self.project_id
-        )))
+        Err(ApiError::new(
+            Kind::NotFound,
+            format!(
+                "Project {project} could not be found with this token, which is for project {}; use the token's project in the path.",
+                self.project_id
+            ),
+        ))
     }
 
     /// The caller's own project as the target of a policy rule.

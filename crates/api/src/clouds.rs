@@ -232,6 +232,9 @@ pub trait Clouds: Send + Sync {
     /// All volume types with their extra specs, read by the service user.
     async fn volume_types(&self, site: &SiteName) -> Result<Vec<FoundVolumeType>, CloudError>;
 
+    /// Whether the service user may manage volumes in a tenant's project. Changes nothing.
+    async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError>;
+
     /// Whether a project exists.
     async fn project_exists(
         &self,
@@ -241,6 +244,9 @@ pub trait Clouds: Send + Sync {
 
     /// Gives the service user the role `member` on a project. Already there: fine.
     async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError>;
+
+    /// Takes the role `member` on a project from the service user. Not there: fine.
+    async fn revoke_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError>;
 
     /// Looks at a site with its service user, whose password is `password`; the site need not be registered yet.
     async fn inspect(

@@ -27,6 +27,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// The API version asked for is not one that this service speaks.
     NotAcceptable,
+    /// The request rests on a version that is not the current one any more.
+    PreconditionFailed,
     /// The request is right but not now: a state, a name that is taken, an operation under way.
     Conflict,
     /// The body is larger than `[oslo_middleware] max_request_body_size`.
@@ -50,6 +52,7 @@ impl Kind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -67,6 +70,7 @@ impl Kind {
             Self::NotFound => "itemNotFound",
             Self::MethodNotAllowed => "badMethod",
             Self::NotAcceptable => "notAcceptable",
+            Self::PreconditionFailed => "preconditionFailed",
             Self::Conflict => "conflictingRequest",
             Self::TooLarge => "overLimit",
             Self::UnsupportedMediaType => "unsupportedMediaType",
@@ -163,6 +167,12 @@ impl ApiError {
     /// The sentence that the caller reads.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The sentence, for an answer that is about several things of which this one failed. The detail is logged.
+    pub fn into_reason(self) -> String {
+        self.log();
+        self.message
     }
 
     fn body(&self) -> Value {

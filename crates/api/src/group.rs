@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{OriginalUri, State},
 };
 use http::StatusCode;
@@ -15,7 +15,9 @@ use crate::{
     app::{App, group as app_group, sync},
     caller::Caller,
     error::{ApiError, ApiResult},
+    etag::{IfMatch, Tagged},
     extract::{Body, Path, Query},
+    version::Microversion,
     wire::{
         group::{
             CreateGroup, GroupAnswer, GroupQuery, GroupSortKey, GroupSurroundings, GroupView,
@@ -26,7 +28,11 @@ use crate::{
 };
 
 /// Shows groups with the ids of their sites.
-async fn views(app: &App, groups: &[StoredGroup]) -> ApiResult<Vec<GroupView>> {
+async fn views(
+    app: &App,
+    groups: &[StoredGroup],
+    spoken: Microversion,
+) -> ApiResult<Vec<GroupView>> {
     let sites: BTreeMap<String, String> = app
         .database
         .site_list()
@@ -42,18 +48,26 @@ async fn views(app: &App, groups: &[StoredGroup]) -> ApiResult<Vec<GroupView>> {
                 site_ids: sites.clone(),
                 member_count: stored.member_count,
                 sync_status: sync::status_word(&stored.sync, stored.group.version),
+                spoken,
             };
             GroupView::of(&stored.group, &around)
         })
         .collect())
 }
 
-async fn answer(app: &App, stored: StoredGroup) -> ApiResult<Json<GroupAnswer>> {
-    let mut views = views(app, std::slice::from_ref(&stored)).await?;
+async fn answer(
+    app: &App,
+    stored: StoredGroup,
+    spoken: Microversion,
+) -> ApiResult<Tagged<GroupAnswer>> {
+    let mut views = views(app, std::slice::from_ref(&stored), spoken).await?;
     let protection_group = views
         .pop()
         .ok_or_else(|| ApiError::internal("a group without a view"))?;
-    Ok(Json(GroupAnswer { protection_group }))
+    Ok(Tagged {
+        version: stored.group.version,
+        body: GroupAnswer { protection_group },
+    })
 }
 
 /// Lists the project's protection groups.
@@ -63,6 +77,7 @@ async fn answer(app: &App, stored: StoredGroup) -> ApiResult<Json<GroupAnswer>> 
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Extension(spoken): Extension<Microversion>,
     OriginalUri(uri): OriginalUri,
     Path(project): Path<ProjectId>,
     Query(query): Query<GroupQuery>,
@@ -77,11 +92,12 @@ pub async fn list(
         project_id: Some(project),
         name: query.name,
         status: query.status.as_deref().map(status_named).transpose()?,
+        runs_on: None,
     };
     let page = Page {
         limit: page::limit(query.limit, app.settings.max_limit)? as u64,
         marker: query.marker,
-        sort_key: sort_key(query.sort_key),
+        sort_key: sort_key(query.sort_key, spoken)?,
         sort_dir: match query.sort_dir {
             None | Some(SortDir::Asc) => StoreSortDir::Asc,
             Some(SortDir::Desc) => StoreSortDir::Desc,
@@ -91,7 +107,7 @@ pub async fn list(
     let last = listed.items.last().filter(|_| listed.more);
     let links = last.map(|stored| vec![next_link(&uri, stored.group.id.as_str())]);
     Ok(Json(GroupsAnswer {
-        protection_groups: views(&app, &listed.items).await?,
+        protection_groups: views(&app, &listed.items, spoken).await?,
         protection_groups_links: links,
     }))
 }
@@ -106,98 +122,118 @@ fn status_named(word: &str) -> ApiResult<GroupStatus> {
         })
 }
 
-fn sort_key(key: GroupSortKey) -> protector_store::GroupSortKey {
-    match key {
+fn sort_key(key: GroupSortKey, spoken: Microversion) -> ApiResult<protector_store::GroupSortKey> {
+    let since = Microversion::WITH_PRIORITY;
+    Ok(match key {
+        GroupSortKey::Priority if spoken < since => {
+            return Err(spoken.lacks("sort_key: priority", since));
+        }
+        GroupSortKey::Priority => protector_store::GroupSortKey::Priority,
         GroupSortKey::Name => protector_store::GroupSortKey::Name,
         GroupSortKey::Status => protector_store::GroupSortKey::Status,
         GroupSortKey::CreatedAt => protector_store::GroupSortKey::CreatedAt,
         GroupSortKey::UpdatedAt => protector_store::GroupSortKey::UpdatedAt,
-    }
+    })
 }
 
 /// Makes a protection group.
 #[utoipa::path(post, path = "/v1/{project_id}/protection-groups", operation_id = "protection_group_create", tag = "protection groups",
     params(("project_id" = String, Path, description = "The token's project")),
     request_body = CreateGroup,
-    responses((status = 201, body = GroupAnswer), (status = 400, description = "An unknown site or volume type"),
+    responses((status = 201, body = GroupAnswer, headers(("ETag" = String, description = "The group's version"))), (status = 400, description = "An unknown site or volume type"),
         (status = 409, description = "The name is taken, no tenant mapping, or the other site is unreachable")))]
 pub async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Extension(spoken): Extension<Microversion>,
     Path(project): Path<ProjectId>,
     Body(body): Body<CreateGroup>,
-) -> ApiResult<(StatusCode, Json<GroupAnswer>)> {
+) -> ApiResult<(StatusCode, Tagged<GroupAnswer>)> {
     caller.must_own(&project)?;
     let target = Target::of_project(project.as_str());
     app.enforce(rules::PROTECTION_GROUPS_CREATE, &caller, &target)?;
+    app_group::check_version(body.protection_group.priority, spoken)?;
     let group = app_group::planned(&app, &project, body.protection_group).await?;
     app.database.group_insert(&project, &group).await?;
     tracing::info!(group = %group.id, "protection group made");
     let stored = app.database.group_show(&project, group.id.as_str()).await?;
-    Ok((StatusCode::CREATED, answer(&app, stored).await?))
+    Ok((StatusCode::CREATED, answer(&app, stored, spoken).await?))
 }
 
 /// Shows a protection group.
 #[utoipa::path(get, path = "/v1/{project_id}/protection-groups/{group}", operation_id = "protection_group_show", tag = "protection groups",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
-    responses((status = 200, body = GroupAnswer), (status = 404, description = "No such group in the project")))]
+    responses((status = 200, body = GroupAnswer, headers(("ETag" = String, description = "The group's version"))), (status = 404, description = "No such group in the project")))]
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Extension(spoken): Extension<Microversion>,
     Path((project, group)): Path<(ProjectId, String)>,
-) -> ApiResult<Json<GroupAnswer>> {
+) -> ApiResult<Tagged<GroupAnswer>> {
     let stored = app
         .group_for(&caller, &project, &group, rules::PROTECTION_GROUPS_SHOW)
         .await?;
-    answer(&app, stored).await
+    answer(&app, stored, spoken).await
 }
 
-/// Changes a protection group's name, description or mappings.
+/// Changes a protection group's name, description, mappings or priority.
 #[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}", operation_id = "protection_group_update", tag = "protection groups",
-    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the answer that the request rests on")),
     request_body = UpdateGroup,
-    responses((status = 200, body = GroupAnswer), (status = 404, description = "No such group in the project"),
-        (status = 409, description = "The group is busy, or the other site is unreachable")))]
+    responses((status = 200, body = GroupAnswer, headers(("ETag" = String, description = "The group's version"))), (status = 404, description = "No such group in the project"),
+        (status = 409, description = "The group is busy, or the other site is unreachable"),
+        (status = 412, description = "The group is not at the version of If-Match any more")))]
 pub async fn update(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Extension(spoken): Extension<Microversion>,
+    if_match: IfMatch,
     Path((project, group)): Path<(ProjectId, String)>,
     Body(body): Body<UpdateGroup>,
-) -> ApiResult<Json<GroupAnswer>> {
+) -> ApiResult<Tagged<GroupAnswer>> {
     let stored = app
         .group_for(&caller, &project, &group, rules::PROTECTION_GROUPS_UPDATE)
         .await?;
+    app_group::check_version(body.protection_group.priority, spoken)?;
     app_group::check_changes(&body.protection_group)?;
+    let basis = if_match.basis(&stored.group)?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
-    let change = app_group::change(body.protection_group);
+    let change = app_group::change(body.protection_group, basis);
     let stored = app
         .database
         .group_update(&stored.group.id, &change, app.clock.now())
-        .await?;
-    answer(&app, stored).await
+        .await
+        .map_err(|error| if_match.told(&stored.group, error))?;
+    answer(&app, stored, spoken).await
 }
 
 /// Deletes a protection group. Its servers and volumes stay.
 #[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}", operation_id = "protection_group_delete", tag = "protection groups",
-    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the answer that the request rests on")),
     responses((status = 204, description = "Deleted"), (status = 404, description = "No such group in the project"),
-        (status = 409, description = "The group is busy, or the other site is unreachable")))]
+        (status = 409, description = "The group is busy, or the other site is unreachable"),
+        (status = 412, description = "The group is not at the version of If-Match any more")))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
+    if_match: IfMatch,
     Path((project, group)): Path<(ProjectId, String)>,
 ) -> ApiResult<StatusCode> {
     let stored = app
         .group_for(&caller, &project, &group, rules::PROTECTION_GROUPS_DELETE)
         .await?;
+    let basis = if_match.basis(&stored.group)?;
     app_group::refuse_delete(&stored.group)?;
     app.refuse_while_operated(&stored.group).await?;
     app.refuse_while_tested(&stored.group).await?;
     sync::withdraw(&app, &stored.group).await?;
     app.database
-        .group_delete(&stored.group.id, app.clock.now())
-        .await?;
+        .group_delete(&stored.group.id, basis, app.clock.now())
+        .await
+        .map_err(|error| if_match.told(&stored.group, error))?;
     tracing::info!(group = %stored.group.id, "protection group deleted");
     Ok(StatusCode::NO_CONTENT)
 }

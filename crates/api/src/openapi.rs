@@ -10,28 +10,36 @@ use utoipa::{
 };
 
 use crate::{
+    described_faults,
     version::Microversion,
     wire::{
         group::GroupSortKey,
-        operation::{StatusWord, TypeWord},
+        member::MemberSortKey,
+        operation::{OperationSortKey, StatusWord, TypeWord},
         page::SortDir,
+        site::SiteSortKey,
     },
 };
 
 /// The document of all routes.
 pub fn openapi() -> OpenApi {
-    let (_, document) = crate::router::routes().split_for_parts();
+    let (_, mut document) = crate::router::routes().split_for_parts();
+    described_faults::describe(&mut document);
     document
 }
 
 /// What is said of the API as a whole.
 pub(crate) fn frame() -> OpenApi {
     let mut info = Info::new("protector".to_owned(), Microversion::MAX.to_string());
-    info.description = Some(
+    let history: String = Microversion::HISTORY
+        .iter()
+        .map(|(version, what)| format!("\n* {version}: {what}"))
+        .collect();
+    info.description = Some(format!(
         "Disaster recovery of Nova servers between two OpenStack clouds, run by tenants. Errors have the form \
-         {\"badRequest\": {\"code\": 400, \"message\": \"…\"}}."
-            .to_owned(),
-    );
+         {{\"badRequest\": {{\"code\": 400, \"message\": \"…\"}}}}.\n\n\
+         Versions, asked for with `OpenStack-API-Version: protector 1.1`; the base answers who asks for none:\n{history}"
+    ));
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".to_owned());
     info.license = Some(license);
@@ -60,6 +68,9 @@ pub(crate) fn frame() -> OpenApi {
     add::<TypeWord>(components);
     add::<SortDir>(components);
     add::<GroupSortKey>(components);
+    add::<MemberSortKey>(components);
+    add::<OperationSortKey>(components);
+    add::<SiteSortKey>(components);
     document
 }
 

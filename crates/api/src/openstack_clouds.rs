@@ -14,7 +14,9 @@ use protector_openstack::{
         Compute, Flavor as NovaFlavor, Interface, KeypairKind, NamedGroup, Server, VolumeAttachment,
     },
     error::{CloudError as CallError, ErrorClass},
+    identity::{Identity, User},
     service::Service,
+    token::Role,
 };
 use secrecy::SecretString;
 
@@ -56,6 +58,25 @@ impl OpenStackClouds {
             Ok(_) => {}
             Err(error) => tracing::info!(%error, "a server's user data cannot be read as admin"),
         }
+    }
+
+    /// The service user and the role that it has in tenants' projects.
+    async fn service_member(
+        &self,
+        keystone: &Identity,
+        site: &SiteName,
+    ) -> Result<(User, Role), CloudError> {
+        let username = self.sessions.username(site).await?;
+        let missing = |what: &str| CloudError::Refused {
+            site: site.clone(),
+            why: format!("Keystone has no {what}"),
+        };
+        let tell = |error: CallError| told(site, &error);
+        let user = keystone.find_user(&username).await.map_err(tell)?;
+        let user = user.ok_or_else(|| missing(&format!("user {username}")))?;
+        let role = keystone.find_role("member").await.map_err(tell)?;
+        let role = role.ok_or_else(|| missing("role member"))?;
+        Ok((user, role))
     }
 
     async fn tenant(&self, scope: &SiteScope) -> Result<Cloud, CloudError> {
@@ -160,6 +181,12 @@ impl Clouds for OpenStackClouds {
             .collect())
     }
 
+    async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError> {
+        let volumes = self.tenant(scope).await?.volume();
+        let answer = volumes.may_manage().await;
+        answer.map_err(|error| told(&scope.site, &error))
+    }
+
     async fn project_exists(
         &self,
         site: &SiteName,
@@ -171,20 +198,16 @@ impl Clouds for OpenStackClouds {
 
     async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
         let keystone = self.sessions.admin(site).await?.identity();
-        let username = self.sessions.username(site).await?;
-        let missing = |what: &str| CloudError::Refused {
-            site: site.clone(),
-            why: format!("Keystone has no {what}"),
-        };
-        let tell = |error: CallError| told(site, &error);
-        let user = keystone.find_user(&username).await.map_err(tell)?;
-        let user = user.ok_or_else(|| missing(&format!("user {username}")))?;
-        let role = keystone.find_role("member").await.map_err(tell)?;
-        let role = role.ok_or_else(|| missing("role member"))?;
-        keystone
-            .grant_role(project, &user.id, &role.id)
-            .await
-            .map_err(tell)
+        let (user, role) = self.service_member(&keystone, site).await?;
+        let granted = keystone.grant_role(project, &user.id, &role.id).await;
+        granted.map_err(|error| told(site, &error))
+    }
+
+    async fn revoke_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
+        let keystone = self.sessions.admin(site).await?.identity();
+        let (user, role) = self.service_member(&keystone, site).await?;
+        let revoked = keystone.revoke_role(project, &user.id, &role.id).await;
+        found(site, revoked).map(|_| ())
     }
 
     async fn inspect(

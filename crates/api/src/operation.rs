@@ -30,8 +30,9 @@ use crate::{
     wire::{
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
-            DetailQuery, OperationAnswer, OperationDetail, OperationQuery, OperationView,
-            OperationsAnswer, ShownOperationAnswer, StatusWord, TypeWord, pause_reached,
+            DetailQuery, OperationAnswer, OperationDetail, OperationQuery,
+            OperationSortKey as SortKey, OperationView, OperationsAnswer, ShownOperationAnswer,
+            StatusWord, TypeWord, pause_reached,
         },
         page::{self, SortDir, next_link},
     },
@@ -66,7 +67,10 @@ pub async fn list(
     let page = Page {
         limit: page::limit(query.limit, app.settings.max_limit)? as u64,
         marker: query.marker,
-        sort_key: OperationSortKey::CreatedAt,
+        sort_key: match query.sort_key {
+            SortKey::CreatedAt => OperationSortKey::CreatedAt,
+            SortKey::OperationType => OperationSortKey::Kind,
+        },
         sort_dir: match query.sort_dir {
             SortDir::Asc => StoreSortDir::Asc,
             SortDir::Desc => StoreSortDir::Desc,

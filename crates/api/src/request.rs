@@ -64,6 +64,21 @@ pub fn chain_id() -> Option<String> {
     CHAIN.try_with(Clone::clone).ok()
 }
 
+/// Runs `work` to its end, even when the request's caller does not wait for it any more, with the request's ids in its
+/// log lines and calls. Fails when the work panics.
+pub fn lasting<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    let chain = chain_id();
+    let work = async move {
+        match chain {
+            Some(chain) => CHAIN.scope(chain, work).await,
+            None => work.await,
+        }
+    };
+    tokio::spawn(work.in_current_span())
+}
+
 /// Gives a request its ids and its span, and writes its line in the access log.
 ///
 /// The line holds the path without the query string, and no header: nothing that could be a secret.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
-use protector_core::id::ProjectId;
+use axum::extract::State;
+use protector_core::{group::Group, id::ProjectId};
 use protector_oslo::policy::rules;
 use protector_store::group::GroupChange;
 
@@ -11,6 +11,7 @@ use crate::{
     app::{App, group as app_group, names},
     caller::Caller,
     error::ApiResult,
+    etag::{IfMatch, Tagged},
     extract::{Body, Path},
     wire::group::{MappingChanges, MappingsAnswer, MappingsView, UpdateMappings},
 };
@@ -18,48 +19,59 @@ use crate::{
 /// Shows a group's mappings, read from its primary to its secondary site.
 #[utoipa::path(get, path = "/v1/{project_id}/protection-groups/{group}/resource-mappings", operation_id = "resource_mapping_show", tag = "resource mappings",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
-    responses((status = 200, body = MappingsAnswer), (status = 404, description = "No such group in the project")))]
+    responses((status = 200, body = MappingsAnswer, headers(("ETag" = String, description = "The group's version"))), (status = 404, description = "No such group in the project")))]
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((project, group)): Path<(ProjectId, String)>,
-) -> ApiResult<Json<MappingsAnswer>> {
+) -> ApiResult<Tagged<MappingsAnswer>> {
     let rule = rules::RESOURCE_MAPPINGS_SHOW;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    Ok(Json(MappingsAnswer {
-        resource_mappings: MappingsView::from(&stored.group.mappings),
-    }))
+    Ok(answer(&stored.group))
 }
 
 /// Replaces a group's mappings; one that is left out stays.
 #[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}/resource-mappings", operation_id = "resource_mapping_update", tag = "resource mappings",
-    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the answer that the request rests on")),
     request_body = UpdateMappings,
-    responses((status = 200, body = MappingsAnswer), (status = 404, description = "No such group in the project"),
-        (status = 409, description = "The group is busy, or the other site is unreachable")))]
+    responses((status = 200, body = MappingsAnswer, headers(("ETag" = String, description = "The group's version"))), (status = 404, description = "No such group in the project"),
+        (status = 409, description = "The group is busy, or the other site is unreachable"),
+        (status = 412, description = "The group is not at the version of If-Match any more")))]
 pub async fn update(
     State(app): State<Arc<App>>,
     caller: Caller,
+    if_match: IfMatch,
     Path((project, group)): Path<(ProjectId, String)>,
     Body(body): Body<UpdateMappings>,
-) -> ApiResult<Json<MappingsAnswer>> {
+) -> ApiResult<Tagged<MappingsAnswer>> {
     let rule = rules::RESOURCE_MAPPINGS_UPDATE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
+    let basis = if_match.basis(&stored.group)?;
     check(&body.resource_mappings)?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
     let change = GroupChange {
         networks: body.resource_mappings.network_mapping,
         flavors: body.resource_mappings.flavor_mapping,
+        basis,
         ..GroupChange::default()
     };
     let stored = app
         .database
         .group_update(&stored.group.id, &change, app.clock.now())
-        .await?;
-    Ok(Json(MappingsAnswer {
-        resource_mappings: MappingsView::from(&stored.group.mappings),
-    }))
+        .await
+        .map_err(|error| if_match.told(&stored.group, error))?;
+    Ok(answer(&stored.group))
+}
+
+fn answer(group: &Group) -> Tagged<MappingsAnswer> {
+    Tagged {
+        version: group.version,
+        body: MappingsAnswer {
+            resource_mappings: MappingsView::from(&group.mappings),
+        },
+    }
 }
 
 fn check(changes: &MappingChanges) -> ApiResult<()> {

@@ -19,8 +19,8 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata, openapi, operation, operation_copy, orphan, policy, recovery_plan, request,
-    resource_mapping, site, sync, tenant_mapping, version,
+    group, health, member, metadata, openapi, operation, operation_copy, orphan, policy,
+    recovery_plan, request, resource_mapping, site, site_failover, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -34,6 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(site::show, site::update, site::delete))
         .routes(routes!(site::validate))
         .routes(routes!(site::volume_types))
+        .routes(routes!(site_failover::fail_over))
         .routes(routes!(tenant_mapping::list, tenant_mapping::create))
         .routes(routes!(tenant_mapping::show, tenant_mapping::delete))
         .routes(routes!(group::list, group::create))

@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
 use http::StatusCode;
 use protector_core::site::{Site, SiteStatus};
 use protector_oslo::policy::{Target, rules};
 
 use crate::{
-    app::{App, site as app_site, volume_type},
+    app::{App, site as app_site, site_validation::validate as validate_site, volume_type},
     caller::Caller,
     error::{ApiError, ApiResult},
-    extract::{Body, Path},
-    wire::site::{
-        CreateSite, SiteAnswer, SiteDetail, SiteView, SitesAnswer, UpdateSite, ValidationAnswer,
-        VolumeTypesAnswer,
+    extract::{Body, Path, Query},
+    wire::{
+        page,
+        site::{
+            CreateSite, SiteAnswer, SiteDetail, SiteQuery, SiteSortKey, SiteView, SitesAnswer,
+            UpdateSite, ValidationAnswer, VolumeTypeQuery, VolumeTypeView, VolumeTypesAnswer,
+            status_word,
+        },
     },
 };
 
@@ -32,13 +39,42 @@ fn view(app: &App, site: &Site, detail: SiteDetail) -> SiteView {
 
 /// Lists the sites. Tenants see names and states only.
 #[utoipa::path(get, path = "/v1/admin/sites", operation_id = "site_list", tag = "sites",
+    params(SiteQuery),
     responses((status = 200, body = SitesAnswer)))]
-pub async fn list(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<SitesAnswer>> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<SiteQuery>,
+) -> ApiResult<Json<SitesAnswer>> {
     app.enforce(rules::SITES_INDEX, &caller, &Target::none())?;
     let detail = detail_for(&app, &caller);
-    let sites = app.database.site_list().await?;
+    let mut sites = app.database.site_list().await?;
+    sites.retain(|site| {
+        let named = query
+            .name
+            .as_ref()
+            .is_none_or(|name| site.name.as_str() == name);
+        let so = query.status.as_ref();
+        named && so.is_none_or(|status| status_word(site.status) == status)
+    });
+    page::order(&mut sites, query.sort_dir, |site| {
+        let key = match query.sort_key {
+            SiteSortKey::Name => site.name.to_string(),
+            SiteSortKey::Status => status_word(site.status).to_owned(),
+        };
+        (key, site.id.to_string())
+    });
+    let limit = page::limit(query.limit, app.settings.max_limit)?;
+    let marker = query.marker.as_deref();
+    let page = page::cut(sites, &uri, marker, limit, |site| site.id.as_str())?;
     Ok(Json(SitesAnswer {
-        sites: sites.iter().map(|site| view(&app, site, detail)).collect(),
+        sites: page
+            .items
+            .iter()
+            .map(|site| view(&app, site, detail))
+            .collect(),
+        sites_links: page.links,
     }))
 }
 
@@ -116,7 +152,8 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Checks that a site can be reached and used.
+/// Checks that a site can be reached and used: its services and their versions, the service user's rights, its volume
+/// types, its protector, and the arrays that replication policies name. Each check that fails says what to do.
 #[utoipa::path(post, path = "/v1/admin/sites/{site}/validate", operation_id = "site_validate", tag = "sites",
     params(("site" = String, Path, description = "Name or id")),
     responses((status = 200, body = ValidationAnswer), (status = 404, description = "No such site")))]
@@ -128,7 +165,7 @@ pub async fn validate(
     app.enforce(rules::SITES_VALIDATE, &caller, &Target::none())?;
     let site = app.database.site_show(&site).await?;
     let password = app.database.site_password(&site.name).await?;
-    let validation = app_site::validate(&app, &site, &password).await;
+    let validation = validate_site(&app, &site, &password).await?;
     let reached = validation
         .checks
         .iter()
@@ -156,18 +193,35 @@ async fn note_status(app: &App, site: Site, reached: bool) -> ApiResult<()> {
 
 /// Lists a site's volume types and whether protection groups can use them.
 #[utoipa::path(get, path = "/v1/admin/sites/{site}/volume-types", operation_id = "site_volume_types", tag = "sites",
-    params(("site" = String, Path, description = "Name or id")),
+    params(("site" = String, Path, description = "Name or id"), VolumeTypeQuery),
     responses((status = 200, body = VolumeTypesAnswer), (status = 404, description = "No such site"),
         (status = 503, description = "The site does not answer")))]
 pub async fn volume_types(
     State(app): State<Arc<App>>,
     caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Path(site): Path<String>,
+    Query(query): Query<VolumeTypeQuery>,
 ) -> ApiResult<Json<VolumeTypesAnswer>> {
     app.enforce(rules::SITES_LIST_VOLUME_TYPES, &caller, &Target::none())?;
     let site = app.database.site_show(&site).await?;
-    let mut types = app.clouds.volume_types(&site.name).await?;
-    types.sort_by(|a, b| a.name.cmp(&b.name));
-    let volume_types = types.iter().map(volume_type::view).collect();
-    Ok(Json(VolumeTypesAnswer { volume_types }))
+    let types = app.clouds.volume_types(&site.name).await?;
+    let mut types: Vec<VolumeTypeView> = types.iter().map(volume_type::view).collect();
+    types.retain(|found| {
+        let named = query.name.as_ref().is_none_or(|name| *name == found.name);
+        named
+            && query
+                .eligible
+                .is_none_or(|eligible| eligible == found.eligible)
+    });
+    page::order(&mut types, query.sort_dir, |found| {
+        (found.name.clone(), found.id.clone())
+    });
+    let limit = page::limit(query.limit, app.settings.max_limit)?;
+    let marker = query.marker.as_deref();
+    let page = page::cut(types, &uri, marker, limit, |found| found.id.as_str())?;
+    Ok(Json(VolumeTypesAnswer {
+        volume_types: page.items,
+        volume_types_links: page.links,
+    }))
 }

@@ -5,35 +5,61 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
 use http::StatusCode;
 use protector_core::{
-    id::TenantMappingId,
+    id::{ProjectId, TenantMappingId},
     site::{SiteScope, TenantMapping},
 };
 use protector_oslo::policy::{Target, rules};
+use protector_store::{GroupFilter, GroupSortKey, Page, SortDir};
 
 use crate::{
     app::{App, names},
     caller::Caller,
     error::{ApiError, ApiResult},
-    extract::{Body, Path},
-    wire::tenant_mapping::{
-        CreateTenantMapping, TenantMappingAnswer, TenantMappingView, TenantMappingsAnswer,
+    extract::{Body, Path, Query},
+    wire::{
+        page,
+        tenant_mapping::{
+            CreateTenantMapping, RevokeQuery, TenantMappingAnswer, TenantMappingQuery,
+            TenantMappingView, TenantMappingsAnswer,
+        },
     },
 };
 
-/// Lists all mappings.
+/// Lists the mappings.
 #[utoipa::path(get, path = "/v1/admin/tenant-mappings", operation_id = "tenant_mapping_list", tag = "tenant mappings",
+    params(TenantMappingQuery),
     responses((status = 200, body = TenantMappingsAnswer)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<TenantMappingQuery>,
 ) -> ApiResult<Json<TenantMappingsAnswer>> {
     app.enforce(rules::TENANT_MAPPINGS_INDEX, &caller, &Target::none())?;
-    let mappings = app.database.tenant_mapping_list().await?;
+    let mut mappings = app.database.tenant_mapping_list().await?;
+    mappings.retain(|mapping| {
+        [&mapping.primary, &mapping.secondary]
+            .into_iter()
+            .any(|scope| {
+                let project = query.project_id.as_ref();
+                project.is_none_or(|project| scope.project_id.as_str() == project)
+            })
+    });
+    page::order(&mut mappings, query.sort_dir, |mapping| {
+        (mapping.created_at, mapping.id.to_string())
+    });
+    let limit = page::limit(query.limit, app.settings.max_limit)?;
+    let marker = query.marker.as_deref();
+    let page = page::cut(mappings, &uri, marker, limit, |mapping| mapping.id.as_str())?;
     Ok(Json(TenantMappingsAnswer {
-        tenant_mappings: mappings.iter().map(TenantMappingView::from).collect(),
+        tenant_mappings: page.items.iter().map(TenantMappingView::from).collect(),
+        tenant_mappings_links: page.links,
     }))
 }
 
@@ -130,17 +156,67 @@ pub async fn show(
     }))
 }
 
-/// Removes a mapping. Groups that were made with it stay, and so do the roles: an administrator may have given them
-/// before.
+/// Removes a mapping. Groups that were made with it stay, and so do the roles, since an administrator may have given
+/// them before; with `revoke=true` they go too.
 #[utoipa::path(delete, path = "/v1/admin/tenant-mappings/{mapping}", operation_id = "tenant_mapping_delete", tag = "tenant mappings",
-    params(("mapping" = String, Path, description = "Id")),
-    responses((status = 204, description = "Removed"), (status = 404, description = "No such mapping")))]
+    params(("mapping" = String, Path, description = "Id"), RevokeQuery),
+    responses((status = 204, description = "Removed"), (status = 404, description = "No such mapping"),
+        (status = 409, description = "Protection groups need the role that is to be revoked"),
+        (status = 503, description = "A site does not answer")))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(mapping): Path<String>,
+    Query(query): Query<RevokeQuery>,
 ) -> ApiResult<StatusCode> {
     app.enforce(rules::TENANT_MAPPINGS_DELETE, &caller, &Target::none())?;
-    app.database.tenant_mapping_delete(&mapping.into()).await?;
+    let mapping = app.database.tenant_mapping_show(&mapping.into()).await?;
+    if query.revoke {
+        revoke(&app, &mapping).await?;
+    }
+    app.database.tenant_mapping_delete(&mapping.id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes the service user's role on both projects. It is needed by groups for as long as they are there.
+async fn revoke(app: &App, mapping: &TenantMapping) -> ApiResult<()> {
+    let project = mapping.project_on(&app.settings.site_name);
+    let groups = match project {
+        Some(project) => groups_of(app, project).await?,
+        None => Vec::new(),
+    };
+    if !groups.is_empty() {
+        return Err(ApiError::conflict(format!(
+            "The service user's roles are needed by protection groups {}; delete these first, or the mapping without revoke.",
+            groups.join(", ")
+        )));
+    }
+    for scope in [&mapping.primary, &mapping.secondary] {
+        app.clouds
+            .revoke_member(&scope.site, &scope.project_id)
+            .await?;
+    }
+    tracing::info!(
+        primary = %mapping.primary.project_id,
+        secondary = %mapping.secondary.project_id,
+        "the service user is no longer member of the projects"
+    );
+    Ok(())
+}
+
+/// The names of some groups of a project on this site.
+async fn groups_of(app: &App, project: &ProjectId) -> ApiResult<Vec<String>> {
+    let filter = GroupFilter {
+        project_id: Some(project.clone()),
+        ..GroupFilter::default()
+    };
+    let page = Page {
+        limit: 10,
+        marker: None,
+        sort_key: GroupSortKey::Name,
+        sort_dir: SortDir::Asc,
+    };
+    let listed = app.database.group_list(&filter, &page).await?;
+    let names = listed.items.into_iter().map(|stored| stored.group.name);
+    Ok(names.collect())
 }

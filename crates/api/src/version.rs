@@ -38,8 +38,30 @@ pub struct Microversion {
 impl Microversion {
     /// The base, spoken to callers that ask for none.
     pub const MIN: Self = Self { major: 1, minor: 0 };
+    /// Groups have a priority.
+    pub const WITH_PRIORITY: Self = Self { major: 1, minor: 1 };
     /// The newest.
     pub const MAX: Self = Self { major: 1, minor: 2 };
+
+    /// What each version has that the one before it has not.
+    pub const HISTORY: &[(Self, &str)] = &[
+        (Self::MIN, "The base: what is not named below."),
+        (
+            Self::WITH_PRIORITY,
+            "`priority` of protection groups: in requests, in answers, and as a sort key.",
+        ),
+        (
+            Self { major: 1, minor: 2 },
+            "Details of the health report: `lag_seconds`, `rpo_met`, `components[].detail`.",
+        ),
+    ];
+
+    /// The refusal of `field`, which there is from version `since` on.
+    pub fn lacks(self, field: &str, since: Self) -> ApiError {
+        ApiError::bad_request(format!(
+            "{field}: is there from API version {since} on, the request speaks {self}; send 'OpenStack-API-Version: {SERVICE} {since}'."
+        ))
+    }
 
     /// The version that a request's headers ask for.
     pub fn negotiated(headers: &HeaderMap) -> Result<Self, ApiError> {
@@ -70,6 +92,10 @@ impl Microversion {
 
     fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(major) || !digits(minor) {
+            return None;
+        }
         Some(Self {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,

@@ -9,6 +9,7 @@ use crate::{
     id::{GroupId, ProjectId, SiteName},
     member::{Member, MemberStatus},
     operation::OperationKind,
+    priority::Priority,
     recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
@@ -226,6 +227,10 @@ pub struct Group {
     pub secondary_volume_type_id: Option<String>,
     /// Networks and flavors across the sites.
     pub mappings: ResourceMappings,
+    /// When it goes, among the groups of a site that fail over together. A protector that does not know priorities
+    /// leaves it out.
+    #[serde(default)]
+    pub priority: Priority,
     /// In which order its members start, and what has to happen in between; read from the primary to the secondary site.
     #[serde(default)]
     pub recovery_plan: RecoveryPlan,

@@ -692,6 +692,7 @@ pub fn group(record: &OperationRecord) -> Group {
         volume_type_id: "type-a".to_owned(),
         secondary_volume_type_id: Some("type-b".to_owned()),
         mappings: plan.mappings.clone(),
+        priority: crate::priority::Priority::DEFAULT,
         version: 7,
         recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,

@@ -28,6 +28,7 @@ pub mod orphan;
 pub mod outside;
 pub mod plan;
 pub mod present;
+pub mod priority;
 pub mod recovery_plan;
 pub mod runbook;
 pub mod schedule;

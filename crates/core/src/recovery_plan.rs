@@ -13,6 +13,7 @@ use crate::{
     id::{MemberId, ServerId},
     member::Member,
     operation::OperationKind,
+    priority::Priority,
 };
 
 /// The most hooks and the most pauses that a plan has.
@@ -53,50 +54,6 @@ pub struct MemberRecovery {
     /// Security group on the primary site → security group on the secondary site, by name, where they differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub security_groups: BTreeMap<String, String>,
-}
-
-/// 1 starts first, 5 last; 3 where nothing is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "u8", into = "u8")]
-pub struct Priority(u8);
-
-impl Priority {
-    /// All of them, the first to be started first.
-    pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
-
-    /// The number.
-    pub fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Priority {
-    fn default() -> Self {
-        Self(3)
-    }
-}
-
-impl TryFrom<u8> for Priority {
-    type Error = String;
-
-    fn try_from(number: u8) -> Result<Self, String> {
-        match number {
-            1..=5 => Ok(Self(number)),
-            other => Err(format!("must be from 1 (first) to 5 (last), not {other}")),
-        }
-    }
-}
-
-impl From<Priority> for u8 {
-    fn from(priority: Priority) -> Self {
-        priority.0
-    }
-}
-
-impl fmt::Display for Priority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// A question that the engine asks a recovered VM at its first fixed address.
@@ -664,12 +621,6 @@ mod tests {
             let error = refused(plan.clone());
             assert!(error.contains(says), "{plan}: {error}");
         }
-    }
-
-    #[test]
-    fn a_priority_out_of_range_is_refused_when_it_is_read() {
-        let error = serde_json::from_value::<Priority>(json!(6)).unwrap_err();
-        assert!(error.to_string().contains("from 1 (first) to 5 (last)"));
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn group() -> Group {
             networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
             flavors: BTreeMap::new(),
         },
+        priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,

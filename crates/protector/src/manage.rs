@@ -33,6 +33,9 @@ enum What {
     /// The keys that secrets in the database are encrypted with
     #[command(subcommand)]
     Keys(Keys),
+    /// The secrets themselves
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// The services
     #[command(subcommand)]
     Service(Service),
@@ -70,7 +73,16 @@ enum Policy {
 enum Keys {
     /// Make the key repository with its first key, if it is not there
     Setup,
-    /// Add a key that is used from now on; older ones still decrypt. Restart the services afterwards
+    /// Add a key that is used from now on; older ones still decrypt. Copy it to all hosts that use this database, and
+    /// restart the services afterwards
+    Rotate,
+    /// Remove the keys that no secret in the database needs any more, from this host
+    Prune,
+}
+
+#[derive(Subcommand)]
+enum Secrets {
+    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays
     Rotate,
 }
 
@@ -114,9 +126,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let number = KeyRepository::rotate(&dir).with_context(|| dir.display().to_string())?;
             writeln!(
                 out,
-                "Key {number} is used from the next start of the services on."
+                "Key {number} is used from the next start of the services on. Afterwards 'protector-manage secrets rotate' encrypts with it what older keys encrypted."
             )?;
         }
+        What::Keys(Keys::Prune) => on_runtime(prune_keys(arguments, &mut out))?,
+        What::Secrets(Secrets::Rotate) => on_runtime(rotate_secrets(arguments, &mut out))?,
         What::Db(what) => on_runtime(database(arguments, what, &mut out))?,
         What::Service(Service::List) => on_runtime(services(arguments, &mut out))?,
     }
@@ -139,6 +153,31 @@ async fn database(arguments: &Arguments, what: &Db, out: &mut impl Write) -> any
     writeln!(out, "{}", version.applied.as_deref().unwrap_or("none"))?;
     for pending in version.pending {
         writeln!(out, "pending: {pending}")?;
+    }
+    Ok(())
+}
+
+async fn rotate_secrets(arguments: &Arguments, out: &mut impl Write) -> anyhow::Result<()> {
+    let database = assembly::database(&arguments.config.load()?).await?;
+    let rekeyed = database.secrets_rekey().await?;
+    writeln!(
+        out,
+        "Secrets encrypted with key {}: {} anew, {} were already. 'protector-manage keys prune' removes keys that are not needed any more.",
+        rekeyed.key, rekeyed.renewed, rekeyed.current
+    )?;
+    Ok(())
+}
+
+async fn prune_keys(arguments: &Arguments, out: &mut impl Write) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    let needed = assembly::database(&config).await?.keys_in_use().await?;
+    let dir = &config.secrets.key_repository;
+    let removed = KeyRepository::prune(dir, &needed).with_context(|| dir.display().to_string())?;
+    let numbers: Vec<String> = removed.iter().map(u32::to_string).collect();
+    if numbers.is_empty() {
+        writeln!(out, "All keys are needed.")?;
+    } else {
+        writeln!(out, "Keys removed: {}.", numbers.join(", "))?;
     }
     Ok(())
 }

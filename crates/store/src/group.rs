@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings},
-    id::{GroupId, ProjectId},
+    id::{GroupId, ProjectId, SiteName},
     member::MemberStatus,
+    priority::Priority,
     recovery_plan::RecoveryPlan,
     site::SiteScope,
 };
@@ -17,6 +18,7 @@ use sea_orm::{
 };
 
 use crate::{
+    basis::Basis,
     database::Database,
     entity::{
         member,
@@ -26,7 +28,7 @@ use crate::{
     outbox::SyncState,
     page::{After, Listed, Page, paged},
     tombstone,
-    words::{from_json, from_word, to_count, to_json, to_signed},
+    words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32},
 };
 
 /// A group with what this site knows about it beside.
@@ -51,6 +53,8 @@ pub struct GroupFilter {
     pub name: Option<String>,
     /// In this status.
     pub status: Option<GroupStatus>,
+    /// That run on this site now.
+    pub runs_on: Option<SiteName>,
 }
 
 /// By what groups can be sorted.
@@ -65,6 +69,8 @@ pub enum GroupSortKey {
     Name,
     /// Its status.
     Status,
+    /// Its priority.
+    Priority,
     /// Its id.
     Id,
 }
@@ -82,6 +88,10 @@ pub struct GroupChange {
     pub flavors: Option<BTreeMap<String, String>>,
     /// Its recovery plan, as a whole.
     pub recovery_plan: Option<RecoveryPlan>,
+    /// When it goes, among the groups of a site that fail over together.
+    pub priority: Option<Priority>,
+    /// The version that the change rests on.
+    pub basis: Basis,
 }
 
 impl Database {
@@ -176,7 +186,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Duplicate` for a name that is taken.
+    /// `NotFound`, `Duplicate` for a name that is taken, `GroupChanged` when it is not what the change rests on any
+    /// more.
     pub async fn group_update(
         &self,
         id: &GroupId,
@@ -185,6 +196,7 @@ impl Database {
     ) -> Result<StoredGroup, StoreError> {
         let row = change_row(change)?;
         self.write(async |tx| {
+            change.basis.holds_for(tx, id).await?;
             changed(tx, id, row.clone(), now)
                 .await?
                 .then_some(())
@@ -220,9 +232,15 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Locked` while an operation moves it.
-    pub async fn group_delete(&self, id: &GroupId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// `NotFound`, `Locked` while an operation moves it, `GroupChanged` when it is not at the version of `basis`.
+    pub async fn group_delete(
+        &self,
+        id: &GroupId,
+        basis: Basis,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         self.write(async |tx| {
+            basis.holds_for(tx, id).await?;
             let row = locked_row(tx, id)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
@@ -232,18 +250,23 @@ impl Database {
     }
 }
 
-/// Raises a group's version. Everything that changes with it is written after this in the same transaction: the row
-/// is locked from here on.
+/// Raises a group's version, and returns it. Everything that changes with it is written after this in the same
+/// transaction: the row is locked from here on.
 pub(crate) async fn bump(
     db: &impl ConnectionTrait,
     id: &GroupId,
     now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    if changed(db, id, ActiveModel::default(), now).await? {
-        Ok(())
-    } else {
-        Err(StoreError::not_found(Noun::Group, id))
+) -> Result<u64, StoreError> {
+    if !changed(db, id, ActiveModel::default(), now).await? {
+        return Err(StoreError::not_found(Noun::Group, id));
     }
+    let version: Option<i64> = Entity::find_by_id(id.as_str())
+        .select_only()
+        .column(Column::Version)
+        .into_tuple()
+        .one(db)
+        .await?;
+    to_count("protection_groups.version", version.unwrap_or_default())
 }
 
 /// Writes `change` and raises the version. Whether there is such a group.
@@ -396,6 +419,12 @@ fn condition(filter: &GroupFilter) -> Condition {
                 .status
                 .map(|status| Column::Status.eq(status.as_str())),
         )
+        .add_option(
+            filter
+                .runs_on
+                .as_ref()
+                .map(|site| Column::CurrentPrimarySite.eq(site.as_str())),
+        )
 }
 
 fn column(key: GroupSortKey) -> Column {
@@ -404,6 +433,7 @@ fn column(key: GroupSortKey) -> Column {
         GroupSortKey::UpdatedAt => Column::UpdatedAt,
         GroupSortKey::Name => Column::Name,
         GroupSortKey::Status => Column::Status,
+        GroupSortKey::Priority => Column::Priority,
         GroupSortKey::Id => Column::Id,
     }
 }
@@ -431,6 +461,7 @@ async fn after_marker(
         GroupSortKey::UpdatedAt => row.updated_at.into(),
         GroupSortKey::Name => row.name.into(),
         GroupSortKey::Status => row.status.into(),
+        GroupSortKey::Priority => row.priority.into(),
         GroupSortKey::Id => row.id.clone().into(),
     };
     Ok(Some(After { value, id: row.id }))
@@ -453,6 +484,9 @@ fn change_row(change: &GroupChange) -> Result<ActiveModel, StoreError> {
     if let Some(plan) = &change.recovery_plan {
         row.recovery_plan = Set(Some(to_json(plan)?));
     }
+    if let Some(priority) = change.priority {
+        row.priority = Set(to_small(u32::from(priority.get())));
+    }
     Ok(row)
 }
 
@@ -474,6 +508,7 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, 
         network_mapping: to_json(&group.mappings.networks)?,
         flavor_mapping: to_json(&group.mappings.flavors)?,
         recovery_plan: Some(to_json(&group.recovery_plan)?),
+        priority: to_small(u32::from(group.priority.get())),
         version: to_signed(group.version),
         last_replication_at: group.last_replication_at,
         created_at: group.created_at,
@@ -518,11 +553,20 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
             .map(|plan| from_json("protection_groups.recovery_plan", plan))
             .transpose()?
             .unwrap_or_default(),
+        priority: priority(row.priority)?,
         version: to_count("protection_groups.version", row.version)?,
         last_replication_at: row.last_replication_at,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
+}
+
+fn priority(stored: i32) -> Result<Priority, StoreError> {
+    let number = to_u32("protection_groups.priority", stored)?;
+    u8::try_from(number)
+        .ok()
+        .and_then(|number| Priority::try_from(number).ok())
+        .ok_or_else(|| StoreError::Unreadable(format!("protection_groups.priority: {number}")))
 }
 
 /// The group's row, locked until the transaction ends.

@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod basis;
 pub mod database;
 mod digest;
 pub mod engine;
@@ -30,6 +31,7 @@ pub mod outbox;
 pub mod page;
 pub mod peer_operation;
 pub mod policy;
+pub mod rekey;
 pub mod reservation;
 pub mod schema;
 pub mod secrets;
@@ -39,6 +41,7 @@ pub mod tenant_mapping;
 mod tombstone;
 mod words;
 
+pub use basis::Basis;
 pub use database::{Database, PoolOptions};
 pub use engine::EngineRow;
 pub use error::{Noun, StoreError};
@@ -52,6 +55,7 @@ pub use outbox::{PushDue, PushResult, SyncState};
 pub use page::{Listed, Page, SortDir};
 pub use peer_operation::{KeptOperation, OperationCopy, PeerOperation};
 pub use policy::ReplicationPolicy;
+pub use rekey::Rekeyed;
 pub use reservation::Reservation;
 pub use schema::SchemaVersion;
 pub use secrets::{KeyRepository, SecretError};

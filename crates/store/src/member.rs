@@ -14,6 +14,7 @@ use sea_orm::{
 };
 
 use crate::{
+    basis::Basis,
     database::Database,
     entity::{
         member::{self, Column, Entity, Model},
@@ -29,7 +30,7 @@ use crate::{
 const CHUNK: usize = 500;
 
 impl Database {
-    /// Adds a member, and raises its group's version.
+    /// Adds a member, and raises its group's version, which it returns.
     ///
     /// # Errors
     ///
@@ -39,10 +40,10 @@ impl Database {
         &self,
         member: &Member,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let row = to_row(member)?;
         self.write(async |tx| {
-            bump(tx, &member.group_id, now).await?;
+            let version = bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
             refuse_in_another_group(tx, member).await?;
             Entity::insert(row.clone().into_active_model())
@@ -52,7 +53,7 @@ impl Database {
                     let server = &member.server_id;
                     StoreError::unless_duplicate(error, Noun::Member, "server_id", server)
                 })?;
-            Ok(())
+            Ok(version)
         })
         .await
     }
@@ -140,14 +141,17 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Ambiguous`, `Locked` while an operation moves the group.
+    /// `NotFound`, `Ambiguous`, `Locked` while an operation moves the group, `GroupChanged` when the group is not at
+    /// the version of `basis`.
     pub async fn member_delete(
         &self,
         group: &GroupId,
         key: &str,
+        basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<MemberId, StoreError> {
         self.write(async |tx| {
+            basis.holds_for(tx, group).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let row = row_of(tx, group, key).await?;

@@ -1,7 +1,12 @@
 //! Replication policies: which arrays carry a group, with the tokens to reach them, kept encrypted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
-use protector_core::{id::GroupId, plan::ArrayPair};
+use protector_core::{
+    id::{GroupId, SiteName},
+    plan::ArrayPair,
+};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, NotSet,
     QueryFilter,
@@ -9,8 +14,12 @@ use sea_orm::{
 use secrecy::SecretString;
 
 use crate::{
+    basis::Basis,
     database::Database,
-    entity::replication_policy::{Column, Entity, Model},
+    entity::{
+        protection_group,
+        replication_policy::{Column, Entity, Model},
+    },
     error::{Noun, StoreError},
     group::bump,
     lock::{Lock, refuse_while_locked},
@@ -50,7 +59,7 @@ impl ReplicationPolicy {
 }
 
 impl Database {
-    /// Attaches a policy to a group, and raises the group's version.
+    /// Attaches a policy to a group, and raises the group's version, which it returns.
     ///
     /// # Errors
     ///
@@ -59,11 +68,12 @@ impl Database {
         &self,
         policy: &ReplicationPolicy,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
         self.write(async |tx| {
-            bump(tx, &policy.group_id, now).await?;
-            insert_row(tx, row.clone()).await
+            let version = bump(tx, &policy.group_id, now).await?;
+            insert_row(tx, row.clone()).await?;
+            Ok(version)
         })
         .await
     }
@@ -91,23 +101,26 @@ impl Database {
         self.policy_of(self.pool(), group).await
     }
 
-    /// Changes a group's policy as a whole, tokens too, and raises the group's version.
+    /// Changes a group's policy as a whole, tokens too, and raises the group's version, which it returns.
     ///
     /// An operation under way is not affected: its plan names the arrays.
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Secret` when a token cannot be encrypted.
+    /// `NotFound`, `Secret` when a token cannot be encrypted, `GroupChanged` when the group is not at the version of
+    /// `basis`.
     pub async fn policy_update(
         &self,
         policy: &ReplicationPolicy,
+        basis: Basis,
         now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
         self.write(async |tx| {
-            bump(tx, &policy.group_id, now).await?;
+            basis.holds_for(tx, &policy.group_id).await?;
+            let version = bump(tx, &policy.group_id, now).await?;
             if update_row(tx, row.clone()).await? {
-                return Ok(());
+                return Ok(version);
             }
             Err(StoreError::not_found(Noun::Policy, &policy.group_id))
         })
@@ -118,13 +131,16 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Locked` while an operation moves the group.
+    /// `NotFound`, `Locked` while an operation moves the group, `GroupChanged` when the group is not at the version of
+    /// `basis`.
     pub async fn policy_delete(
         &self,
         group: &GroupId,
+        basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write(async |tx| {
+            basis.holds_for(tx, group).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let deleted = Entity::delete_by_id(group.as_str()).exec(tx).await?;
@@ -132,6 +148,34 @@ impl Database {
                 return Err(StoreError::not_found(Noun::Policy, group));
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// The arrays that the policies of all groups name for `site`.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn arrays_on(&self, site: &SiteName) -> Result<BTreeSet<String>, StoreError> {
+        self.read(async |tx| {
+            let policies = Entity::find().all(tx).await?;
+            let mut policies: BTreeMap<String, Model> = policies
+                .into_iter()
+                .map(|policy| (policy.group_id.clone(), policy))
+                .collect();
+            let mut arrays = BTreeSet::new();
+            for group in protection_group::Entity::find().all(tx).await? {
+                let Some(policy) = policies.remove(&group.id) else {
+                    continue;
+                };
+                if group.primary_site == site.as_str() {
+                    arrays.insert(policy.primary_fa_url);
+                } else if group.secondary_site == site.as_str() {
+                    arrays.insert(policy.secondary_fa_url);
+                }
+            }
+            Ok(arrays)
         })
         .await
     }

@@ -5,7 +5,7 @@
 //! moved to another row is refused.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     io::Write,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -129,6 +129,26 @@ impl KeyRepository {
         Ok(number)
     }
 
+    /// Removes the keys that are neither the newest nor one of `needed`, and returns their numbers.
+    ///
+    /// # Errors
+    ///
+    /// `Repository` when there is no key, or when one cannot be removed.
+    pub fn prune(dir: &Path, needed: &BTreeSet<u32>) -> Result<Vec<u32>, SecretError> {
+        let keys = read_keys(dir)?;
+        let newest = *keys.keys().next_back().ok_or_else(|| no_key(dir))?;
+        let unused = keys
+            .into_keys()
+            .filter(|number| *number != newest && !needed.contains(number));
+        unused
+            .map(|number| {
+                let path = dir.join(number.to_string());
+                fs::remove_file(&path).map_err(|error| repository(&path, &error))?;
+                Ok(number)
+            })
+            .collect()
+    }
+
     /// Reads all keys of `dir`.
     ///
     /// # Errors
@@ -226,6 +246,11 @@ impl KeyRepository {
 fn cipher(key: &Key) -> Aes256Gcm {
     let key: &[u8; KEY_BYTES] = key;
     Aes256Gcm::new(key.into())
+}
+
+/// The number of the key that encrypted what is kept in `place`.
+pub(crate) fn key_number(place: Place<'_>, stored: &str) -> Result<u32, SecretError> {
+    parse(place, stored).map(|(number, _)| number)
 }
 
 fn parse(place: Place<'_>, stored: &str) -> Result<(u32, Vec<u8>), SecretError> {
@@ -393,6 +418,22 @@ mod tests {
                 assert_eq!(back.expose_secret(), "hunter2");
             }
         }
+    }
+
+    #[test]
+    fn only_keys_that_nothing_needs_are_pruned() {
+        let (dir, _) = repository();
+        for number in 1..=3 {
+            assert_eq!(KeyRepository::rotate(dir.path()), Ok(number));
+        }
+        let pruned = KeyRepository::prune(dir.path(), &BTreeSet::from([1]));
+        assert_eq!(pruned, Ok(vec![0, 2]));
+        let left = read_keys(dir.path()).unwrap();
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(
+            KeyRepository::prune(dir.path(), &BTreeSet::new()),
+            Ok(vec![1])
+        );
     }
 
     #[test]

@@ -23,8 +23,8 @@ use protector_core::{
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
-    Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock, LockKind,
-    Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
+    Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, GroupStart, KeyRepository, Lock, LockKind,
+    NewOperation, Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -366,7 +366,7 @@ async fn each_change_raises_the_version() {
         db.member_show(&group.id, "web-server-1").await.unwrap(),
         error
     );
-    db.member_delete(&group.id, "server-db", at(9))
+    db.member_delete(&group.id, "server-db", Basis::Any, at(9))
         .await
         .unwrap();
     grown("member_delete").await;
@@ -375,12 +375,14 @@ async fn each_change_raises_the_version() {
     let mut changed = policy(&group);
     changed.rpo_minutes = 5;
     changed.primary_fa_api_token = None;
-    db.policy_update(&changed, at(9)).await.unwrap();
+    db.policy_update(&changed, Basis::Any, at(9)).await.unwrap();
     grown("policy_update").await;
     let shown = db.policy_show(&group.id).await.unwrap();
     assert_eq!(shown.rpo_minutes, 5);
     assert!(shown.primary_fa_api_token.is_none());
-    db.policy_delete(&group.id, at(9)).await.unwrap();
+    db.policy_delete(&group.id, Basis::Any, at(9))
+        .await
+        .unwrap();
     grown("policy_delete").await;
     begin(
         db,
@@ -462,10 +464,10 @@ async fn a_group_under_way_keeps_its_members() {
     for refusal in [
         db.member_insert(&added, at(2)).await.unwrap_err(),
         db.member_update(&member, at(2)).await.unwrap_err(),
-        db.member_delete(&group.id, "web-server-1", at(2))
+        db.member_delete(&group.id, "web-server-1", Basis::Any, at(2))
             .await
             .unwrap_err(),
-        db.group_delete(&group.id, at(2)).await.unwrap_err(),
+        db.group_delete(&group.id, Basis::Any, at(2)).await.unwrap_err(),
     ] {
         assert!(matches!(refusal, StoreError::Locked { .. }), "{refusal}");
     }
@@ -776,7 +778,7 @@ async fn engines_are_listed_as_they_last_reported() {
 fn futures_are_send() {
     fn is_send<T: Send>(_: fn(&'static Database) -> T) {}
     is_send(|db| db.site_delete(""));
-    is_send(|db| db.group_delete(Box::leak(Box::new("g".into())), at(0)));
+    is_send(|db| db.group_delete(Box::leak(Box::new("g".into())), Basis::Any, at(0)));
     is_send(|db| db.metadata_outgoing(Box::leak(Box::new("g".into()))));
     is_send(|db| db.operation_show_by_id(Box::leak(Box::new("o".into()))));
 }

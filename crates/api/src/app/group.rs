@@ -3,11 +3,12 @@
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings},
     id::{GroupId, ProjectId, SiteName},
+    priority::Priority,
     recovery_plan::RecoveryPlan,
     site::{Site, SiteScope},
 };
 use protector_oslo::policy::{RuleName, Target};
-use protector_store::{StoreError, StoredGroup, group::GroupChange};
+use protector_store::{Basis, StoreError, StoredGroup, group::GroupChange};
 
 use super::{App, names, sync, volume_type};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     clouds::FoundVolumeType,
     error::{ApiError, ApiResult},
     peer,
+    version::Microversion,
     wire::group::{GroupChanges, NewGroup},
 };
 
@@ -101,6 +103,7 @@ pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult
             networks: new.network_mapping,
             flavors: new.flavor_mapping,
         },
+        priority: new.priority.unwrap_or_default(),
         version: 1,
         recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
@@ -208,14 +211,24 @@ async fn volume_types(
     Ok((first.clone(), second.clone()))
 }
 
+/// Refuses a priority in a request that speaks a version without it.
+pub fn check_version(priority: Option<Priority>, spoken: Microversion) -> ApiResult<()> {
+    if priority.is_none() || spoken >= Microversion::WITH_PRIORITY {
+        return Ok(());
+    }
+    Err(spoken.lacks("protection_group.priority", Microversion::WITH_PRIORITY))
+}
+
 /// What the store is to change.
-pub fn change(changes: GroupChanges) -> GroupChange {
+pub fn change(changes: GroupChanges, basis: Basis) -> GroupChange {
     GroupChange {
         name: changes.name,
         description: changes.description,
         networks: changes.network_mapping,
         flavors: changes.flavor_mapping,
         recovery_plan: None,
+        priority: changes.priority,
+        basis,
     }
 }
 

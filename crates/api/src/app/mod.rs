@@ -38,6 +38,8 @@ pub mod protect;
 pub mod recovery_plan;
 pub mod replicate;
 pub mod site;
+pub mod site_failover;
+pub mod site_validation;
 pub mod sync;
 pub mod test_failover;
 pub mod unplanned;

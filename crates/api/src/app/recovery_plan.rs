@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use protector_core::{
     id::MemberId,
     member::Member,
-    recovery_plan::{MemberRecovery, Pause, Priority, RecoveryPlan, When},
+    priority::Priority,
+    recovery_plan::{MemberRecovery, Pause, RecoveryPlan, When},
 };
 
 use super::Settings;

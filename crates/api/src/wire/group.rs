@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::group::{Group, ReplicationType, ResourceMappings};
+use protector_core::{
+    group::{Group, ReplicationType, ResourceMappings},
+    priority::Priority,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,6 +13,7 @@ use super::{
     page::{Link, SortDir},
     text::{Stamp, given},
 };
+use crate::version::Microversion;
 
 /// Body of `POST /v1/{project_id}/protection-groups`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -45,6 +49,9 @@ pub struct NewGroup {
     /// Flavor id on the primary → flavor id on the secondary, where they differ.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
+    /// When it goes in a failover of its whole site, 1 first, 5 last; 3 when left out. From API version 1.1.
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
+    pub priority: Option<Priority>,
 }
 
 /// How the arrays replicate a group.
@@ -79,6 +86,9 @@ pub struct GroupChanges {
     pub network_mapping: Option<BTreeMap<String, String>>,
     /// Replaces the flavor mapping.
     pub flavor_mapping: Option<BTreeMap<String, String>>,
+    /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
+    pub priority: Option<Priority>,
 }
 
 /// Query of the list of groups.
@@ -94,7 +104,7 @@ pub struct GroupQuery {
     pub name: Option<String>,
     /// Only groups in this status.
     pub status: Option<String>,
-    /// `name` (default), `status`, `created_at` or `updated_at`.
+    /// `name` (default), `status`, `created_at`, `updated_at`, or `priority` from API version 1.1.
     #[serde(default)]
     pub sort_key: GroupSortKey,
     /// `asc` (default) or `desc`.
@@ -114,6 +124,8 @@ pub enum GroupSortKey {
     CreatedAt,
     /// When they were last changed.
     UpdatedAt,
+    /// Their priorities.
+    Priority,
 }
 
 /// Answer with one group.
@@ -170,6 +182,10 @@ pub struct GroupView {
     pub network_mapping: BTreeMap<String, String>,
     /// Flavor on the primary → flavor on the secondary.
     pub flavor_mapping: BTreeMap<String, String>,
+    /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
+    pub priority: Option<Priority>,
     /// How many members it has.
     pub member_count: u64,
     /// Grows with each change of the group.
@@ -196,6 +212,8 @@ pub struct GroupSurroundings {
     pub member_count: u64,
     /// How the last push of its metadata went.
     pub sync_status: &'static str,
+    /// The API version that is spoken.
+    pub spoken: Microversion,
 }
 
 impl GroupView {
@@ -219,6 +237,7 @@ impl GroupView {
             secondary_volume_type_id: group.secondary_volume_type_id.clone(),
             network_mapping: group.mappings.networks.clone(),
             flavor_mapping: group.mappings.flavors.clone(),
+            priority: (around.spoken >= Microversion::WITH_PRIORITY).then_some(group.priority),
             member_count: around.member_count,
             version: group.version,
             sync_status: around.sync_status,

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use protector_core::member::{Flavor, Member, Nic, ProtectedVolume};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::text::Stamp;
+use super::{
+    page::{Link, SortDir},
+    text::Stamp,
+};
 
 /// Body of `POST …/members`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -34,11 +37,49 @@ pub struct MemberAnswer {
     pub member: MemberView,
 }
 
-/// Answer with a group's members.
+/// Query of the list of members.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MemberQuery {
+    /// The most entries to return, at most `[api] max_limit`.
+    pub limit: Option<u32>,
+    /// The id of the last member of the page before.
+    pub marker: Option<String>,
+    /// Only the members of this name.
+    pub name: Option<String>,
+    /// Only members in this status: `protected` or `error`.
+    pub status: Option<String>,
+    /// `name` (default), `status`, `created_at` or `updated_at`.
+    #[serde(default)]
+    pub sort_key: MemberSortKey,
+    /// `asc` (default) or `desc`.
+    pub sort_dir: Option<SortDir>,
+}
+
+/// What members are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberSortKey {
+    /// Their names.
+    #[default]
+    Name,
+    /// Their status words.
+    Status,
+    /// When they were added.
+    CreatedAt,
+    /// When they were last changed.
+    UpdatedAt,
+}
+
+/// Answer with a page of a group's members.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MembersAnswer {
-    /// The members, by name.
+    /// The members.
     pub members: Vec<MemberView>,
+    /// The next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_links: Option<Vec<Link>>,
 }
 
 /// A member of a protection group.

@@ -15,5 +15,6 @@ pub mod policy;
 pub mod preview;
 pub mod recovery_plan;
 pub mod site;
+pub mod site_failover;
 pub mod tenant_mapping;
 pub mod text;

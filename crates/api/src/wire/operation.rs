@@ -77,6 +77,18 @@ pub struct Retry {
     pub flavor_mapping: BTreeMap<String, String>,
 }
 
+impl Failover {
+    /// One that asks for nothing but its kind.
+    pub fn of_kind(kind: FailoverKind) -> Self {
+        Self {
+            kind,
+            network_mapping: BTreeMap::new(),
+            flavor_mapping: BTreeMap::new(),
+            retain_source_volumes: None,
+        }
+    }
+}
+
 /// A failback asked for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -150,9 +162,23 @@ pub struct OperationQuery {
     pub limit: Option<u32>,
     /// The id of the last operation of the page before.
     pub marker: Option<String>,
-    /// By the time of their creation: `desc` (default, newest first) or `asc`.
+    /// `created_at` (default) or `operation_type`.
+    #[serde(default)]
+    pub sort_key: OperationSortKey,
+    /// `desc` (default, newest first) or `asc`.
     #[serde(default)]
     pub sort_dir: SortDir,
+}
+
+/// What operations are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationSortKey {
+    /// When they were asked for.
+    #[default]
+    CreatedAt,
+    /// Their types.
+    OperationType,
 }
 
 /// An operation's status in a query.

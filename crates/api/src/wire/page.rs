@@ -1,7 +1,8 @@
 //! Pages of lists: limit, marker, order, and the link to the next page.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::error::{ApiError, ApiResult};
 
@@ -14,17 +15,6 @@ pub enum SortDir {
     /// Largest or newest first.
     #[default]
     Desc,
-}
-
-/// Query of lists without filters of their own.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// The most entries to return, at least 1.
-    pub limit: Option<u32>,
-    /// The id of the last entry of the page before.
-    pub marker: Option<String>,
 }
 
 /// A link of a list.
@@ -46,14 +36,37 @@ pub fn limit(given: Option<u32>, max: usize) -> ApiResult<usize> {
     }
 }
 
-/// Cuts one page out of `all`, which is filtered and ordered: the entries behind `marker`, at most `limit`. Says
-/// whether more follow.
+/// Orders a list that is read as a whole, by what `key` says; its last part should be the id, so that pages do not
+/// depend on chance. Ascending unless `dir` says otherwise.
+pub fn order<T, K: Ord>(all: &mut [T], dir: Option<SortDir>, key: impl Fn(&T) -> K) {
+    all.sort_by_cached_key(key);
+    if dir == Some(SortDir::Desc) {
+        all.reverse();
+    }
+}
+
+/// A time as text that sorts as times do.
+pub fn time_key(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut<T> {
+    /// Its entries.
+    pub items: Vec<T>,
+    /// The link to the next page, if there is one.
+    pub links: Option<Vec<Link>>,
+}
+
+/// Cuts one page out of `all`, which is filtered and ordered: the entries behind `marker`, at most `limit`.
 pub fn cut<T>(
     all: Vec<T>,
+    uri: &http::Uri,
     marker: Option<&str>,
     limit: usize,
     id: impl Fn(&T) -> &str,
-) -> ApiResult<(Vec<T>, bool)> {
+) -> ApiResult<Cut<T>> {
     let start = match marker {
         None => 0,
         Some(marker) => {
@@ -67,7 +80,10 @@ pub fn cut<T>(
         }
     };
     let more = all.len() > start + limit;
-    Ok((all.into_iter().skip(start).take(limit).collect(), more))
+    let items: Vec<T> = all.into_iter().skip(start).take(limit).collect();
+    let last = items.last().filter(|_| more);
+    let links = last.map(|entry| vec![next_link(uri, id(entry))]);
+    Ok(Cut { items, links })
 }
 
 /// The link to the page behind the entry `last`: the same query with another marker.
@@ -99,15 +115,19 @@ mod tests {
 
     #[test]
     fn pages_follow_one_another() {
-        let (page, more) = cut(letters(), None, 2, |x| x).unwrap();
-        assert_eq!((page, more), (vec!["a".to_owned(), "b".to_owned()], true));
-        let (page, more) = cut(letters(), Some("b"), 2, |x| x).unwrap();
-        assert_eq!((page, more), (vec!["c".to_owned(), "d".to_owned()], false));
+        let uri: http::Uri = "/v1/letters?limit=2".parse().unwrap();
+        let first = cut(letters(), &uri, None, 2, |x| x).unwrap();
+        assert_eq!(first.items, ["a", "b"]);
+        assert_eq!(first.links.unwrap()[0].href, "/v1/letters?limit=2&marker=b");
+        let second = cut(letters(), &uri, Some("b"), 2, |x| x).unwrap();
+        assert_eq!(second.items, ["c", "d"]);
+        assert_eq!(second.links, None);
     }
 
     #[test]
     fn a_bad_marker_or_limit_is_named() {
-        let error = cut(letters(), Some("z"), 2, |x| x).unwrap_err();
+        let uri = http::Uri::from_static("/v1/letters");
+        let error = cut(letters(), &uri, Some("z"), 2, |x| x).unwrap_err();
         assert!(error.message().starts_with("marker"));
         assert!(
             limit(Some(0), 9)

@@ -6,8 +6,9 @@ use std::{
     net::IpAddr,
 };
 
-use protector_core::recovery_plan::{
-    Hook, HookedOperation, MemberRecovery, OnFailure, Pause, Priority, Probe, When,
+use protector_core::{
+    priority::Priority,
+    recovery_plan::{Hook, HookedOperation, MemberRecovery, OnFailure, Pause, Probe, When},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -2,10 +2,13 @@
 
 use protector_core::site::{Site, SiteStatus};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::text::{Stamp, WriteOnly, given};
+use super::{
+    page::{Link, SortDir},
+    text::{Stamp, WriteOnly, given},
+};
 
 /// Body of `POST /v1/admin/sites`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -131,11 +134,45 @@ pub struct SiteAnswer {
     pub site: SiteView,
 }
 
-/// Answer with all sites.
+/// Query of the list of sites.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SiteQuery {
+    /// The most entries to return, at most `[api] max_limit`.
+    pub limit: Option<u32>,
+    /// The id of the last site of the page before.
+    pub marker: Option<String>,
+    /// Only the site of this name.
+    pub name: Option<String>,
+    /// Only sites in this status: `active`, `unreachable` or `disabled`.
+    pub status: Option<String>,
+    /// `name` (default) or `status`.
+    #[serde(default)]
+    pub sort_key: SiteSortKey,
+    /// `asc` (default) or `desc`.
+    pub sort_dir: Option<SortDir>,
+}
+
+/// What sites are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SiteSortKey {
+    /// Their names.
+    #[default]
+    Name,
+    /// Their status words.
+    Status,
+}
+
+/// Answer with a page of sites.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SitesAnswer {
-    /// The sites, by name.
+    /// The sites.
     pub sites: Vec<SiteView>,
+    /// The next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sites_links: Option<Vec<Link>>,
 }
 
 /// A site as everybody may see it; with the fields of its registration for administrators. The password is never shown.
@@ -205,7 +242,8 @@ impl SiteView {
     }
 }
 
-fn status_word(status: SiteStatus) -> &'static str {
+/// The word for a site's status.
+pub fn status_word(status: SiteStatus) -> &'static str {
     match status {
         SiteStatus::Active => "active",
         SiteStatus::Unreachable => "unreachable",
@@ -249,20 +287,42 @@ pub struct Validation {
 /// One check of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Check {
-    /// `keystone`, `role`, `catalog`, `compute`, `volume`, `network`, `image`, `volume_types`.
+    /// `keystone`, `role`, `compute`, `volume`, `network`, `image`, `volume_types`, `manage`, `protector`, `arrays`.
     #[schema(value_type = String)]
     pub name: &'static str,
     /// Whether it is passed.
     pub ok: bool,
-    /// What was found; where it is not passed, what to do.
+    /// What was found.
     pub detail: String,
+    /// What to do where it is not passed.
+    pub fix: Option<String>,
+}
+
+/// Query of the list of a site's volume types.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VolumeTypeQuery {
+    /// The most entries to return, at most `[api] max_limit`.
+    pub limit: Option<u32>,
+    /// The id of the last volume type of the page before.
+    pub marker: Option<String>,
+    /// Only the volume type of this name.
+    pub name: Option<String>,
+    /// Only those that protection groups can use, or only the others.
+    pub eligible: Option<bool>,
+    /// By name: `asc` (default) or `desc`.
+    pub sort_dir: Option<SortDir>,
 }
 
 /// Answer of `GET /v1/admin/sites/{site}/volume-types`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VolumeTypesAnswer {
-    /// The site's volume types, by name.
+    /// The site's volume types.
     pub volume_types: Vec<VolumeTypeView>,
+    /// The next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_types_links: Option<Vec<Link>>,
 }
 
 /// A volume type, and whether protection groups can use it.

@@ -2,10 +2,13 @@
 
 use protector_core::site::TenantMapping;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::text::Stamp;
+use super::{
+    page::{Link, SortDir},
+    text::Stamp,
+};
 
 /// Body of `POST /v1/admin/tenant-mappings`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -31,6 +34,16 @@ pub struct NewTenantMapping {
     pub secondary_project_id: String,
 }
 
+/// Query of the removal of a mapping.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RevokeQuery {
+    /// Take the role `member` from the service user on both projects.
+    #[serde(default)]
+    pub revoke: bool,
+}
+
 /// Answer with one mapping.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TenantMappingAnswer {
@@ -38,11 +51,29 @@ pub struct TenantMappingAnswer {
     pub tenant_mapping: TenantMappingView,
 }
 
-/// Answer with all mappings.
+/// Query of the list of mappings.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TenantMappingQuery {
+    /// The most entries to return, at most `[api] max_limit`.
+    pub limit: Option<u32>,
+    /// The id of the last mapping of the page before.
+    pub marker: Option<String>,
+    /// Only mappings of this project, on either site.
+    pub project_id: Option<String>,
+    /// By the time of their creation: `asc` (default, oldest first) or `desc`.
+    pub sort_dir: Option<SortDir>,
+}
+
+/// Answer with a page of mappings.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TenantMappingsAnswer {
     /// The mappings.
     pub tenant_mappings: Vec<TenantMappingView>,
+    /// The next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_mappings_links: Option<Vec<Link>>,
 }
 
 /// A tenant mapping.

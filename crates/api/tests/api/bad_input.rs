@@ -78,7 +78,7 @@ async fn other_tenants_group() {
     bad.refused(&path, "other", failover_body(), 404, &says)
         .await;
     let path = group_path("web", "/action");
-    bad.refused(&path, "other", failover_body(), 403, &["project"])
+    bad.refused(&path, "other", failover_body(), 404, &["Project"])
         .await;
 }
 

@@ -99,8 +99,8 @@ async fn an_unreachable_keystone_is_503() {
 #[tokio::test]
 async fn the_project_in_the_path_must_be_the_tokens() {
     let house = House::new().await;
-    let answer = house.get(&groups_path(), "other").await.expect(403);
-    assert_eq!(answer.key(), "forbidden");
+    let answer = house.get(&groups_path(), "other").await.expect(404);
+    assert_eq!(answer.key(), "itemNotFound");
     assert!(answer.message().contains(PROJECT_A));
 }
 

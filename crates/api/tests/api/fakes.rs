@@ -37,6 +37,7 @@ use uuid::Uuid;
 pub const PROJECT_A: &str = "aaaaaaaa000040008000000000000001";
 pub const PROJECT_B: &str = "bbbbbbbb000040008000000000000001";
 pub const OTHER_PROJECT: &str = "cccccccc000040008000000000000001";
+pub const OTHER_PROJECT_B: &str = "eeeeeeee000040008000000000000001";
 pub const SERVICE_PROJECT: &str = "dddddddd000040008000000000000001";
 
 pub const NET_A: &str = "7a3f2c11-0001-4b22-a918-00000000000a";
@@ -68,7 +69,8 @@ impl Ids for CountedIds {
     }
 }
 
-/// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`.
+/// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`; and any role in a project, `reader@own` or
+/// `reader@foreign`.
 #[derive(Default)]
 pub struct FakeKeystone {
     pub away: AtomicBool,
@@ -87,7 +89,11 @@ impl TokenSource for FakeKeystone {
             "reader" => (Some(PROJECT_A), "reader"),
             "other" => (Some(OTHER_PROJECT), "member"),
             "unscoped" => (None, "member"),
-            _ => return Err(TokenError::Invalid),
+            token => match token.split_once('@') {
+                Some((role, "own")) => (Some(PROJECT_A), role),
+                Some((role, "foreign")) => (Some(OTHER_PROJECT), role),
+                _ => return Err(TokenError::Invalid),
+            },
         };
         Ok(TokenFacts {
             user_id: "user-1".into(),
@@ -107,6 +113,8 @@ impl TokenSource for FakeKeystone {
 pub struct FakeClouds {
     pub away: Mutex<BTreeSet<String>>,
     pub granted: Mutex<Vec<(String, String)>>,
+    /// Whether Cinder's policy lets administrators only manage volumes.
+    pub members_may_not_manage: AtomicBool,
     /// What the project of each site holds, by the site's name.
     pub holdings: Mutex<BTreeMap<String, Holdings>>,
     /// The projects that were read, in order.
@@ -265,19 +273,32 @@ impl Clouds for FakeClouds {
         ])
     }
 
+    async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError> {
+        self.answer(&scope.site)?;
+        Ok(!self.members_may_not_manage.load(Ordering::SeqCst))
+    }
+
     async fn project_exists(
         &self,
         site: &SiteName,
         project: &ProjectId,
     ) -> Result<bool, CloudError> {
         self.answer(site)?;
-        Ok([PROJECT_A, PROJECT_B, OTHER_PROJECT].contains(&project.as_str()))
+        Ok([PROJECT_A, PROJECT_B, OTHER_PROJECT, OTHER_PROJECT_B].contains(&project.as_str()))
     }
 
     async fn grant_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
         self.answer(site)?;
         let entry = (site.to_string(), project.to_string());
         self.granted.lock().unwrap().push(entry);
+        Ok(())
+    }
+
+    async fn revoke_member(&self, site: &SiteName, project: &ProjectId) -> Result<(), CloudError> {
+        self.answer(site)?;
+        let entry = (site.to_string(), project.to_string());
+        let mut granted = self.granted.lock().unwrap();
+        granted.retain(|given| *given != entry);
         Ok(())
     }
 
@@ -306,6 +327,8 @@ impl Clouds for FakeClouds {
 #[derive(Default)]
 pub struct FakePeer {
     pub away: AtomicBool,
+    /// How often it was asked whether it answers.
+    pub reached: AtomicUsize,
     /// The versions that it holds; one that was not pushed to it was made there from what was.
     pub pushed: Mutex<BTreeMap<String, u64>>,
     documents: Mutex<BTreeMap<String, NewMetadata>>,
@@ -345,6 +368,7 @@ impl FakePeer {
 #[async_trait]
 impl Peer for FakePeer {
     async fn reach(&self, _site: &SiteName) -> Result<(), PeerError> {
+        self.reached.fetch_add(1, Ordering::SeqCst);
         self.answer()
     }
 

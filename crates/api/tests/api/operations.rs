@@ -63,7 +63,7 @@ async fn other_projects_operations_do_not_exist() {
     assert_eq!(answer.key(), "itemNotFound");
     let path = format!("/v1/{PROJECT_A}/operations/{id}");
     house.get(&path, "").await.expect(401);
-    house.get(&path, "other").await.expect(403);
+    house.get(&path, "other").await.expect(404);
 }
 
 #[tokio::test]

@@ -456,7 +456,7 @@ async fn readers_look_strangers_and_nobody_do_not() {
     let house = House::with_member(WEB).await;
     house.get(&path(""), "reader").await.expect(200);
     house.get(&path(""), "member").await.expect(200);
-    house.get(&path(""), "other").await.expect(403);
+    house.get(&path(""), "other").await.expect(404);
     house.get(&path(""), "").await.expect(401);
 }
 

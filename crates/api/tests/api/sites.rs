@@ -1,7 +1,9 @@
 //! Sites and tenant mappings.
 
+use std::sync::atomic::Ordering;
+
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     fakes::{OTHER_PROJECT, PROJECT_A, PROJECT_B},
@@ -188,9 +190,15 @@ async fn validation_reports_checks_and_the_site_s_state() {
             "volume",
             "network",
             "image",
-            "volume_types"
+            "volume_types",
+            "manage",
+            "protector",
+            "arrays"
         ]
     );
+    for check in good.body["validation"]["checks"].as_array().unwrap() {
+        assert_eq!(check["fix"], json!(null), "{check}");
+    }
     house
         .outside
         .clouds
@@ -200,13 +208,65 @@ async fn validation_reports_checks_and_the_site_s_state() {
         .insert("site-b".to_owned());
     let bad = send("admin").await.expect(200);
     assert_eq!(bad.body["validation"]["valid"], false);
-    assert_eq!(bad.body["validation"]["checks"][0]["name"], "keystone");
+    let checks = bad.body["validation"]["checks"].as_array().unwrap();
+    assert_eq!(checks[0]["name"], "keystone");
+    let fix = checks[0]["fix"].as_str().unwrap();
+    assert!(fix.contains("http://site-b:5000/v3"), "{fix}");
+    // What needs no cloud is looked at all the same.
+    let rest: Vec<_> = checks[1..].iter().map(|check| &check["name"]).collect();
+    assert_eq!(rest, ["protector", "arrays"]);
     let site = house
         .get("/v1/admin/sites/site-b", "admin")
         .await
         .expect(200);
     assert_eq!(site.body["site"]["status"], "unreachable");
     send("member").await.expect(403);
+}
+
+async fn check(house: &House, site: &str, name: &str) -> Value {
+    let path = format!("/v1/admin/sites/{site}/validate");
+    let answer = house.send(Method::POST, &path, "admin", json!({})).await;
+    let checks = answer.expect(200).body["validation"]["checks"].clone();
+    let mut checks = checks.as_array().unwrap().clone();
+    checks.retain(|check| check["name"] == name);
+    checks.pop().unwrap()
+}
+
+#[tokio::test]
+async fn validation_finds_what_would_fail_a_failover_and_says_what_to_do() {
+    let house = House::new().await;
+    let site = house.send(
+        Method::POST,
+        "/v1/admin/sites",
+        "admin",
+        site_body("site-b"),
+    );
+    site.await.expect(201);
+    let manage = check(&house, "site-b", "manage").await;
+    assert_eq!(manage["ok"], true);
+    assert!(manage["detail"].as_str().unwrap().starts_with("not tried"));
+    let arrays = check(&house, "site-b", "arrays").await;
+    assert!(arrays["detail"].as_str().unwrap().starts_with("not tried"));
+
+    let house = House::with_group().await;
+    for (site, array) in [("site-a", "mock://array-a"), ("site-b", "mock://array-b")] {
+        let arrays = check(&house, site, "arrays").await;
+        assert_eq!(arrays["ok"], true);
+        assert_eq!(arrays["detail"], format!("{array} answer"));
+    }
+    let clouds = &house.outside.clouds;
+    clouds.members_may_not_manage.store(true, Ordering::SeqCst);
+    let manage = check(&house, "site-b", "manage").await;
+    assert_eq!(manage["ok"], false);
+    let fix = manage["fix"].as_str().unwrap();
+    assert!(fix.contains("volume_extension:volume_manage"), "{fix}");
+    assert!(fix.contains("volume_extension:volume_unmanage"), "{fix}");
+
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let protector = check(&house, "site-b", "protector").await;
+    assert_eq!(protector["ok"], false);
+    let fix = protector["fix"].as_str().unwrap();
+    assert!(fix.contains("openstack catalog show protector"), "{fix}");
 }
 
 #[tokio::test]
@@ -259,6 +319,46 @@ async fn a_tenant_mapping_grants_the_service_user_its_role_on_both_sites() {
     house.get(&path, "member").await.expect(403);
     house.delete(&path, "admin").await.expect(204);
     house.get(&path, "admin").await.expect(404);
+}
+
+async fn the_mapping(house: &House) -> String {
+    let listed = house.get("/v1/admin/tenant-mappings", "admin").await;
+    let id = &listed.body["tenant_mappings"][0]["id"];
+    format!("/v1/admin/tenant-mappings/{}", id.as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_mapping_that_is_revoked_takes_the_role_away_on_both_sites() {
+    let house = House::furnished().await;
+    let path = the_mapping(&house).await;
+    let revoke = format!("{path}?revoke=true");
+    house.delete(&revoke, "member").await.expect(403);
+    assert_eq!(house.outside.clouds.granted.lock().unwrap().len(), 2);
+
+    // A site that does not answer keeps the role, and so the mapping.
+    let clouds = &house.outside.clouds;
+    clouds.away.lock().unwrap().insert("site-b".to_owned());
+    house.delete(&revoke, "admin").await.expect(503);
+    house.get(&path, "admin").await.expect(200);
+    clouds.away.lock().unwrap().clear();
+
+    house.delete(&revoke, "admin").await.expect(204);
+    assert_eq!(house.outside.clouds.granted.lock().unwrap().len(), 0);
+    house.get(&path, "admin").await.expect(404);
+}
+
+#[tokio::test]
+async fn a_mapping_whose_groups_need_the_role_is_not_revoked() {
+    let house = House::with_group().await;
+    let path = the_mapping(&house).await;
+    let refused = house.delete(&format!("{path}?revoke=true"), "admin").await;
+    let refused = refused.expect(409);
+    assert!(refused.message().contains("web"), "{}", refused.message());
+    assert_eq!(house.outside.clouds.granted.lock().unwrap().len(), 2);
+    house.get(&path, "admin").await.expect(200);
+    // Without it the mapping goes, and the group can still be moved.
+    house.delete(&path, "admin").await.expect(204);
+    assert_eq!(house.outside.clouds.granted.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]

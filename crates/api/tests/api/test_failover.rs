@@ -323,7 +323,7 @@ async fn only_a_test_failover_of_the_group_can_be_cleaned_up() {
     );
     act_on(&house, "web", "other", test_cleanup(&id))
         .await
-        .expect(403);
+        .expect(404);
 }
 
 #[tokio::test]

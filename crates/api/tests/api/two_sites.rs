@@ -496,7 +496,7 @@ async fn of_two_failovers_started_on_both_sites_at_once_at_most_one_begins() {
         assert_eq!(refused.status, 409, "{}", refused.body);
         // It met the other one's reservation, or what that had recorded already.
         let said = refused.message();
-        let known = ["at this moment", "holds newer metadata"];
+        let known = ["at this moment", "holds newer metadata", "OUT OF SYNC"];
         assert!(known.iter().any(|why| said.contains(why)), "{said}");
     }
 }

@@ -7,7 +7,8 @@ use super::{
 use crate::{
     member::Member,
     plan::Plan,
-    recovery_plan::{OnFailure, Priority, RecoveryPlan, When},
+    priority::Priority,
+    recovery_plan::{OnFailure, RecoveryPlan, When},
 };
 
 /// Hooks to be called before anything is changed.

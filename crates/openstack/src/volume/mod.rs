@@ -25,7 +25,7 @@ pub use snapshot::{Snapshot, Transfer};
 
 use crate::{
     ask::Ask,
-    error::CloudError,
+    error::{CloudError, ErrorClass},
     id::{AttachmentId, VolumeGroupId, VolumeTypeId},
     quota_set::{self, QuotaUsage},
     service::Service,
@@ -39,6 +39,9 @@ pub struct BlockStorage {
 }
 
 const CINDER: Service = Service::Volume;
+
+/// A host that no cloud has.
+const NO_HOST: &str = "protector-site-validation@none#none";
 
 impl BlockStorage {
     pub(crate) fn new(session: Session) -> Self {
@@ -168,6 +171,31 @@ impl BlockStorage {
                 "volume",
             )
             .await
+    }
+
+    /// Whether the caller may [`BlockStorage::manage`] in its project, without doing so: asks for an object of a host
+    /// that does not exist, which Cinder refuses with 403 when its policy does not let the caller, and with 400 or 404
+    /// after that.
+    ///
+    /// # Errors
+    /// As any call but these.
+    pub async fn may_manage(&self) -> Result<bool, CloudError> {
+        let nothing = ManagedVolume {
+            host: NO_HOST.to_owned(),
+            reference: BackendReference::Name(NO_HOST.to_owned()),
+            name: NO_HOST.to_owned(),
+            description: None,
+            volume_type: None,
+            metadata: BTreeMap::new(),
+            bootable: false,
+            availability_zone: None,
+        };
+        match self.manage(&nothing).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.class() == ErrorClass::Forbidden => Ok(false),
+            Err(error) if matches!(error.status(), Some(400 | 404)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// `os-unmanage`: Cinder forgets the volume and leaves the backend alone. 202, gone later. Not for encrypted

@@ -37,7 +37,7 @@ pub struct RuleDefault {
 const ADMIN: &str = "rule:admin_required";
 const READ: &str = "rule:admin_or_owner";
 const WRITE: &str = "rule:admin_required or rule:owner_member";
-const ANY_PROJECT_ROLE: &str = "role:admin or role:member or role:reader";
+const ANY_PROJECT_ROLE: &str = "role:admin or role:member or role:reader or role:dr_site_admin";
 
 const GROUPS: &str = "/v1/{project_id}/protection-groups";
 const GROUP: &str = "/v1/{project_id}/protection-groups/{group}";
@@ -94,6 +94,10 @@ rules! {
     SITES_LIST_VOLUME_TYPES "protector:sites:list_volume_types" ADMIN,
         "List the volume types of a site.", ["GET" "/v1/admin/sites/{site}/volume-types"];
 
+    SITES_FAILOVER "protector:sites:failover" "rule:admin_required or role:dr_site_admin",
+        "Fail over all protection groups that run on a site, whichever project they belong to. Give the role dr_site_admin to those who answer for a site and administer nothing else.",
+        ["POST" "/v1/admin/sites/{site}/failover"];
+
     TENANT_MAPPINGS_INDEX "protector:tenant_mappings:index" ADMIN,
         "List which projects of the two sites belong together.", ["GET" "/v1/admin/tenant-mappings"];
     TENANT_MAPPINGS_SHOW "protector:tenant_mappings:show" ADMIN,
@@ -101,7 +105,7 @@ rules! {
     TENANT_MAPPINGS_CREATE "protector:tenant_mappings:create" ADMIN,
         "Map a project to its counterpart and give the service its role on both.", ["POST" "/v1/admin/tenant-mappings"];
     TENANT_MAPPINGS_DELETE "protector:tenant_mappings:delete" ADMIN,
-        "Remove a tenant mapping and the service's role.", ["DELETE" "/v1/admin/tenant-mappings/{mapping}"];
+        "Remove a tenant mapping and, where asked for, the service's role on both projects.", ["DELETE" "/v1/admin/tenant-mappings/{mapping}"];
 
     PROTECTION_GROUPS_INDEX "protector:protection_groups:index" READ,
         "List protection groups.", ["GET" GROUPS];

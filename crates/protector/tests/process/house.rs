@@ -329,12 +329,13 @@ fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wi
     )
 }
 
-/// `protector-manage`, which must succeed.
-pub async fn manage(configuration: &Path, what: &[&str]) {
+/// `protector-manage`, which must succeed. Returns what it says.
+pub async fn manage(configuration: &Path, what: &[&str]) -> String {
     let file = configuration.display().to_string();
     let arguments = [&["--config-file", file.as_str()], what].concat();
     let output = run_to_end(MANAGE, &arguments, START).await;
     assert!(output.status.success(), "{what:?}: {}", said(&output));
+    said(&output)
 }
 
 async fn answers(http: &Http, url: &str) {

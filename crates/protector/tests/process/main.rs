@@ -18,6 +18,7 @@ mod failovers;
 mod failures;
 mod house;
 mod http;
+mod keys;
 mod openstack_command;
 mod ports;
 mod program;

@@ -8,7 +8,8 @@ use protector_core::{
     id::{MemberId, OperationId},
     member::Member,
     operation::StepState,
-    recovery_plan::{Hook, MemberRecovery, OnFailure, Pause, Priority, Probe, RecoveryPlan, When},
+    priority::Priority,
+    recovery_plan::{Hook, MemberRecovery, OnFailure, Pause, Probe, RecoveryPlan, When},
     runbook::Step,
 };
 use protector_engine::outside::{News, Outside, OutsideError};

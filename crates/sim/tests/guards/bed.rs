@@ -600,6 +600,7 @@ async fn group_of(
             networks: BTreeMap::from([(network(source), network(target))]),
             flavors: BTreeMap::new(),
         },
+        priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,

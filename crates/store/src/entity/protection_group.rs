@@ -21,6 +21,7 @@ pub struct Model {
     pub secondary_volume_type_id: Option<String>,
     pub network_mapping: Json,
     pub flavor_mapping: Json,
+    pub priority: i32,
     /// Null in rows from before there were plans.
     pub recovery_plan: Option<Json>,
     pub version: i64,

@@ -6,6 +6,7 @@ mod column;
 mod m0001_first;
 mod m0002_reservation;
 mod m0003_metadata_sync;
+mod m0004_group_priority;
 mod m0005_recovery_plan;
 
 /// All migrations, oldest first.
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_first::Migration),
             Box::new(m0002_reservation::Migration),
             Box::new(m0003_metadata_sync::Migration),
+            Box::new(m0004_group_priority::Migration),
             Box::new(m0005_recovery_plan::Migration),
         ]
     }

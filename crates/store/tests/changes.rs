@@ -1,0 +1,277 @@
+//! Changes that rest on what somebody saw, the order of groups, and secrets under new keys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+mod bed;
+
+use bed::Bed;
+use chrono::{DateTime, TimeDelta, Utc};
+use protector_core::{
+    group::{Group, GroupStatus},
+    journal_conformance::{TestBed, group, member, operation},
+    priority::Priority,
+    site::{Site, SiteStatus},
+};
+use protector_store::{
+    Basis, Database, GroupChange, GroupFilter, GroupSortKey, KeyRepository, MetadataDocument, Page,
+    ReplicationPolicy, SortDir, StoreError,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(1_762_178_400 + seconds)
+}
+
+/// A group of one member, `active` at version 2.
+async fn protected(bed: &Bed, number: u32, priority: u8) -> Group {
+    let record = operation(number);
+    let group = Group {
+        status: GroupStatus::Active,
+        version: 1,
+        name: format!("group-{number}"),
+        priority: Priority::try_from(priority).unwrap(),
+        ..group(&record)
+    };
+    let id = group.id.clone();
+    let mut member = member(&record, "web-server-1");
+    member.server_id = format!("server-{number}").into();
+    bed.put_group(group, vec![member]).await;
+    bed.database.group_show_by_id(&id).await.unwrap().group
+}
+
+fn policy(group: &Group) -> ReplicationPolicy {
+    ReplicationPolicy {
+        group_id: group.id.clone(),
+        primary_fa_url: "mock://array-a".to_owned(),
+        secondary_fa_url: "mock://array-b".to_owned(),
+        primary_fa_api_token: Some(SecretString::from("token-a")),
+        secondary_fa_api_token: Some(SecretString::from("token-b")),
+        rpo_minutes: 15,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+#[track_caller]
+fn refused_at<T: std::fmt::Debug>(outcome: Result<T, StoreError>, version: u64) {
+    let refusal = outcome.unwrap_err();
+    let StoreError::GroupChanged { version: found, .. } = refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(found, version);
+}
+
+#[tokio::test]
+async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let group = protected(&bed, 1, 3).await;
+    db.policy_insert(&policy(&group), at(1)).await.unwrap();
+    let before = db.metadata_document(&group.id).await.unwrap();
+    let now = before.group.version;
+    let old = Basis::Version(now - 1);
+    let change = GroupChange {
+        name: Some("other".to_owned()),
+        basis: old,
+        ..GroupChange::default()
+    };
+    refused_at(db.group_update(&group.id, &change, at(2)).await, now);
+    refused_at(db.policy_update(&policy(&group), old, at(2)).await, now);
+    refused_at(db.policy_delete(&group.id, old, at(2)).await, now);
+    let key = "web-server-1";
+    refused_at(db.member_delete(&group.id, key, old, at(2)).await, now);
+    refused_at(db.group_delete(&group.id, old).await, now);
+    assert_eq!(db.metadata_document(&group.id).await.unwrap(), before);
+
+    let change = GroupChange {
+        basis: Basis::Version(now),
+        ..change
+    };
+    let changed = db.group_update(&group.id, &change, at(3)).await.unwrap();
+    assert_eq!(changed.group.version, now + 1);
+    refused_at(db.group_update(&group.id, &change, at(4)).await, now + 1);
+    let gone = db.group_delete(&group.id, Basis::Version(now + 1)).await;
+    gone.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_changes_that_rest_on_one_version_one_is_made() {
+    let bed = bed::fresh("").await;
+    let group = protected(&bed, 1, 3).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let database = bed.another().await;
+        let id = group.id.clone();
+        let change = GroupChange {
+            description: Some(Some(format!("writer {writer}"))),
+            basis: Basis::Version(group.version),
+            ..GroupChange::default()
+        };
+        writers.spawn(async move { database.group_update(&id, &change, at(5)).await });
+    }
+    let outcomes = writers.join_all().await;
+    let made: Vec<_> = outcomes.iter().flatten().collect();
+    assert_eq!(made.len(), 1, "{outcomes:?}");
+    let kept = bed.database.group_show_by_id(&group.id).await.unwrap();
+    assert_eq!(&kept, made[0]);
+}
+
+#[tokio::test]
+async fn groups_are_listed_by_priority_where_they_run() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    for (number, priority) in [(1, 5), (2, 1), (3, 3), (4, 1)] {
+        protected(&bed, number, priority).await;
+    }
+    let group = protected(&bed, 5, 2).await;
+    let change = GroupChange {
+        priority: Some(Priority::LAST),
+        ..GroupChange::default()
+    };
+    db.group_update(&group.id, &change, at(9)).await.unwrap();
+    let filter = GroupFilter {
+        runs_on: Some(group.current_primary_site.clone()),
+        ..GroupFilter::default()
+    };
+    let mut seen = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = Page {
+            limit: 2,
+            marker,
+            sort_key: GroupSortKey::Priority,
+            sort_dir: SortDir::Asc,
+        };
+        let listed = db.group_list(&filter, &page).await.unwrap();
+        marker = listed.items.last().map(|last| last.group.id.to_string());
+        seen.extend(
+            listed
+                .items
+                .into_iter()
+                .map(|stored| stored.group.priority.get()),
+        );
+        if !listed.more {
+            break;
+        }
+    }
+    assert_eq!(seen, [1, 1, 3, 5, 5]);
+    let elsewhere = GroupFilter {
+        runs_on: Some("nowhere".into()),
+        ..GroupFilter::default()
+    };
+    let page = Page {
+        limit: 9,
+        marker: None,
+        sort_key: GroupSortKey::Name,
+        sort_dir: SortDir::Asc,
+    };
+    let listed = db.group_list(&elsewhere, &page).await.unwrap();
+    assert!(listed.items.is_empty());
+}
+
+#[tokio::test]
+async fn a_document_without_a_priority_has_the_usual_one() {
+    let bed = bed::fresh("").await;
+    let group = protected(&bed, 1, 1).await;
+    let document = bed.database.metadata_document(&group.id).await.unwrap();
+    let mut json = document.to_json().unwrap();
+    assert_eq!(json["group"]["priority"], 1);
+    json["group"].as_object_mut().unwrap().remove("priority");
+    let old = MetadataDocument::from_json(json).unwrap();
+    assert_eq!(old.group.priority, Priority::DEFAULT);
+}
+
+fn site(name: &str) -> Site {
+    Site {
+        id: format!("id-of-{name}").into(),
+        name: name.into(),
+        description: None,
+        auth_url: format!("http://{name}:5000/v3"),
+        region_name: None,
+        interface: "public".to_owned(),
+        username: "protector".to_owned(),
+        user_domain_name: "Default".to_owned(),
+        project_name: "service".to_owned(),
+        project_domain_name: "Default".to_owned(),
+        cacert: None,
+        status: SiteStatus::Active,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+/// Two sites and a policy, whose four secrets are encrypted with key 0.
+async fn with_secrets() -> (Bed, Group) {
+    let bed = bed::fresh("").await;
+    let group = protected(&bed, 1, 3).await;
+    for name in ["site-a", "site-b"] {
+        let password = SecretString::from(format!("password of {name}"));
+        let inserted = bed.database.site_insert(&site(name), &password).await;
+        inserted.unwrap();
+    }
+    let inserted = bed.database.policy_insert(&policy(&group), at(1)).await;
+    inserted.unwrap();
+    (bed, group)
+}
+
+async fn secrets_are_readable(database: &Database, group: &Group) {
+    for name in ["site-a", "site-b"] {
+        let kept = database.site_password(&name.into()).await.unwrap();
+        assert_eq!(kept.expose_secret(), format!("password of {name}"));
+    }
+    let kept = database.policy_show(&group.id).await.unwrap();
+    let tokens = [kept.primary_fa_api_token, kept.secondary_fa_api_token];
+    let tokens = tokens.map(|token| token.unwrap().expose_secret().to_owned());
+    assert_eq!(tokens, ["token-a", "token-b"]);
+}
+
+#[tokio::test]
+async fn all_secrets_move_to_the_newest_key_and_older_ones_can_go() {
+    let (bed, group) = with_secrets().await;
+    let keys = bed.dir.path().join("keys");
+    KeyRepository::rotate(&keys).unwrap();
+    KeyRepository::rotate(&keys).unwrap();
+    let database = bed.another().await;
+    let in_use = database.keys_in_use().await.unwrap();
+    assert_eq!(in_use, [0].into());
+
+    let version = database.group_show_by_id(&group.id).await.unwrap();
+    let done = database.secrets_rekey().await.unwrap();
+    assert_eq!((done.key, done.renewed, done.current), (2, 4, 0));
+    let again = database.secrets_rekey().await.unwrap();
+    assert_eq!((again.key, again.renewed, again.current), (2, 0, 4));
+    // Nothing changed for anybody but the keys.
+    assert_eq!(database.group_show_by_id(&group.id).await.unwrap(), version);
+    let in_use = database.keys_in_use().await.unwrap();
+    assert_eq!(in_use, [2].into());
+    assert_eq!(KeyRepository::prune(&keys, &in_use), Ok(vec![0, 1]));
+
+    // A service that was started before the rotation reads them, and so does one that is started now.
+    secrets_are_readable(&bed.database, &group).await;
+    secrets_are_readable(&bed.another().await, &group).await;
+}
+
+#[tokio::test]
+async fn a_secret_whose_key_is_gone_leaves_all_as_they_were() {
+    let (bed, group) = with_secrets().await;
+    let keys = bed.dir.path().join("keys");
+    KeyRepository::rotate(&keys).unwrap();
+    let third = SecretString::from("password of site-c");
+    let newer = bed.another().await;
+    newer.site_insert(&site("site-c"), &third).await.unwrap();
+    KeyRepository::rotate(&keys).unwrap();
+    let hidden = bed.dir.path().join("hidden");
+    std::fs::rename(keys.join("1"), &hidden).unwrap();
+    let database = bed.another().await;
+    let refusal = database.secrets_rekey().await.unwrap_err();
+    assert!(refusal.to_string().contains("key 1 is not"), "{refusal}");
+    assert_eq!(database.keys_in_use().await.unwrap(), [0, 1].into());
+
+    std::fs::rename(&hidden, keys.join("1")).unwrap();
+    assert_eq!(database.secrets_rekey().await.unwrap().renewed, 5);
+    secrets_are_readable(&database, &group).await;
+}
