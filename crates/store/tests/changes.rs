@@ -71,7 +71,7 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     let db = &bed.database;
     let group = protected(&bed, 1, 3).await;
     db.policy_insert(&policy(&group), at(1)).await.unwrap();
-    let before = db.metadata_document(&group.id).await.unwrap();
+    let before = db.metadata_outgoing(&group.id).await.unwrap().document;
     let now = before.group.version;
     let old = Basis::Version(now - 1);
     let change = GroupChange {
@@ -84,8 +84,11 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     refused_at(db.policy_delete(&group.id, old, at(2)).await, now);
     let key = "web-server-1";
     refused_at(db.member_delete(&group.id, key, old, at(2)).await, now);
-    refused_at(db.group_delete(&group.id, old).await, now);
-    assert_eq!(db.metadata_document(&group.id).await.unwrap(), before);
+    refused_at(db.group_delete(&group.id, old, at(2)).await, now);
+    assert_eq!(
+        db.metadata_outgoing(&group.id).await.unwrap().document,
+        before
+    );
 
     let change = GroupChange {
         basis: Basis::Version(now),
@@ -94,7 +97,9 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     let changed = db.group_update(&group.id, &change, at(3)).await.unwrap();
     assert_eq!(changed.group.version, now + 1);
     refused_at(db.group_update(&group.id, &change, at(4)).await, now + 1);
-    let gone = db.group_delete(&group.id, Basis::Version(now + 1)).await;
+    let gone = db
+        .group_delete(&group.id, Basis::Version(now + 1), at(5))
+        .await;
     gone.unwrap();
 }
 
@@ -177,7 +182,12 @@ async fn groups_are_listed_by_priority_where_they_run() {
 async fn a_document_without_a_priority_has_the_usual_one() {
     let bed = bed::fresh("").await;
     let group = protected(&bed, 1, 1).await;
-    let document = bed.database.metadata_document(&group.id).await.unwrap();
+    let document = bed
+        .database
+        .metadata_outgoing(&group.id)
+        .await
+        .unwrap()
+        .document;
     let mut json = document.to_json().unwrap();
     assert_eq!(json["group"]["priority"], 1);
     json["group"].as_object_mut().unwrap().remove("priority");

@@ -23,8 +23,8 @@ use protector_core::{
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
-    Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, GroupStart, KeyRepository, Lock, LockKind,
-    NewOperation, Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
+    Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock,
+    LockKind, Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -467,7 +467,9 @@ async fn a_group_under_way_keeps_its_members() {
         db.member_delete(&group.id, "web-server-1", Basis::Any, at(2))
             .await
             .unwrap_err(),
-        db.group_delete(&group.id, Basis::Any, at(2)).await.unwrap_err(),
+        db.group_delete(&group.id, Basis::Any, at(2))
+            .await
+            .unwrap_err(),
     ] {
         assert!(matches!(refusal, StoreError::Locked { .. }), "{refusal}");
     }

@@ -12,7 +12,7 @@ use protector_core::{
 };
 use protector_store::{GroupFilter, GroupSortKey, Page, SortDir, StoredGroup};
 
-use super::{App, failover, operation::Asker};
+use super::{App, failover, operation::Asker, unplanned::plan_unplanned};
 use crate::{
     action,
     caller::Caller,
@@ -124,17 +124,19 @@ pub async fn preview(
 async fn would_start(app: &App, kind: FailoverKind, stored: &StoredGroup) -> ApiResult<()> {
     let group = &stored.group;
     refuse_away_from_home(group)?;
+    if kind == FailoverKind::Unplanned {
+        let asked = Failover::of_kind(kind);
+        return plan_unplanned(app, stored, &asked).await.map(|_| ());
+    }
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, OperationKind::Failover)?;
-    if kind == FailoverKind::Unplanned {
-        return Ok(());
-    }
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let mappings = group.mappings_from_current();
     let retain = app.settings.retain_source_volumes;
-    failover::planned(group, members, arrays.as_ref(), mappings, retain).map(|_| ())
+    let kind = OperationKind::Failover;
+    failover::planned(group, kind, members, arrays.as_ref(), mappings, retain).map(|_| ())
 }
 
 /// Starts the failover of each of `groups`, one after the other in their order.

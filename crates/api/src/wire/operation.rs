@@ -13,6 +13,7 @@ use protector_core::{
     runbook::{Step, cleanup::is_left, resource::ResourceKind, unplanned_failover::is_unplanned},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -85,6 +86,7 @@ impl Failover {
             network_mapping: BTreeMap::new(),
             flavor_mapping: BTreeMap::new(),
             retain_source_volumes: None,
+            dry_run: false,
         }
     }
 }

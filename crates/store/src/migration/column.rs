@@ -52,11 +52,6 @@ pub(super) fn json_or_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).json().take()
 }
 
-/// Nested data that may be missing.
-pub(super) fn json_or_null(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).json().take()
-}
-
 /// A number of 32 bits.
 pub(super) fn small(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).integer().not_null().take()
