@@ -226,6 +226,8 @@ struct Poisoned {
     operation: OperationId,
     error: JournalError,
     loads: std::sync::atomic::AtomicUsize,
+    /// What is done right before an operation is given back.
+    at_release: Box<dyn Fn() + Send + Sync>,
 }
 
 #[async_trait]
@@ -269,6 +271,7 @@ impl Journal for Poisoned {
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), JournalError> {
+        (self.at_release)();
         self.inner.release(claim).await
     }
 }
@@ -287,6 +290,7 @@ async fn loads_beside_a_healthy_operation(error: JournalError) -> usize {
         operation: operation(1, Verb::Attempt, &keys).operation.id,
         error,
         loads: std::sync::atomic::AtomicUsize::new(0),
+        at_release: Box::new(|| {}),
     });
     let stop = CancellationToken::new();
     let script = Arc::new(Script::new(Some(3), |_, look| match look {
@@ -319,4 +323,30 @@ async fn an_operation_that_the_database_does_not_give_is_not_claimed_in_a_circle
         (300..=1201).contains(&loads),
         "{loads} loads in 20 minutes, with looks for work a second apart"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_outlives_the_stop_is_cut_off_before_another_engine_may_take_its_line_up() {
+    let inner = Arc::new(MemoryJournal::new());
+    let record = operation_of_one_line(Verb::Attempt);
+    inner.put_group(journal_conformance::group(&record), Vec::new());
+    inner.insert(record);
+    let script = Arc::new(Script::new(Some(3), |_, _| Look::Hang));
+    let (calls, at_release) = std::sync::mpsc::channel();
+    let seen = script.clone();
+    let journal = Arc::new(Poisoned {
+        inner,
+        operation: OperationId::new("none"),
+        error: JournalError::Unavailable("none".into()),
+        loads: std::sync::atomic::AtomicUsize::new(0),
+        at_release: Box::new(move || calls.send(seen.calls_under_way()).unwrap()),
+    });
+    let stop = CancellationToken::new();
+    let clock = ScriptClock::new(Duration::ZERO);
+    let running = engine(journal, script.clone(), clock, stop.clone());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(script.calls_under_way(), 1);
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(at_release.try_iter().collect::<Vec<_>>(), [0]);
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,6 +61,16 @@ pub struct Script {
     retries: Option<u32>,
     call_time: Duration,
     looks: Mutex<BTreeMap<String, u32>>,
+    calls: AtomicUsize,
+}
+
+/// A call under way; dropped when it has ended or was cut off.
+struct Call<'s>(&'s AtomicUsize);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Script {
@@ -74,6 +84,7 @@ impl Script {
             retries,
             call_time: Duration::ZERO,
             looks: Mutex::default(),
+            calls: AtomicUsize::new(0),
         }
     }
 
@@ -85,6 +96,11 @@ impl Script {
     /// How many looks a line has had.
     pub fn looks(&self, key: &str) -> u32 {
         self.looks.lock().unwrap().get(key).copied().unwrap_or(0)
+    }
+
+    /// How many calls are under way.
+    pub fn calls_under_way(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 
     /// How many looks all lines have had.
@@ -102,6 +118,8 @@ impl Actions for Script {
             *looks += 1;
             *looks
         };
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let _call = Call(&self.calls);
         tokio::time::sleep(self.call_time).await;
         match (self.play)(&cx.step.key, number) {
             Look::Done => Ok(Progress::done()),
