@@ -5,6 +5,7 @@ use protector_core::{
     id::OperationId,
     operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     plan::Plan,
+    present::map_as_of_now,
     runbook::{test_cleanup::test_cleanup, test_failover::test_failover},
 };
 use protector_store::{
@@ -119,12 +120,15 @@ pub async fn start_test_cleanup(
     refuse_unless_up(app, &test.operation).await?;
     let steps = test_cleanup(&test, app.settings.test_copies, app.clock.now())
         .map_err(ApiError::internal)?;
+    // A copy that somebody protects by now is nobody's test copy any more.
+    let current = app.database.members_of_project(project).await?;
+    let map = map_as_of_now(&test, &current);
     let plan = test.operation.plan;
     let kind = OperationKind::TestCleanup;
     let record = OperationRecord {
         operation: queued(app, asker, kind, project, plan, Some(id.clone())),
         steps,
-        map: test.map,
+        map,
     };
     insert(app, &record, &[Lock::cleanup_of(&id)], None).await?;
     Ok(record)
