@@ -60,6 +60,10 @@ test: tools test-services test-client ## All tests
 test-services: tools $(VENV)/.installed
 	$(CARGO) nextest run --workspace --locked
 
+.PHONY: schemathesis
+schemathesis: build $(VENV)/.installed ## Requests made up from the OpenAPI document (EXAMPLES=50 for more, SEED=7 for the same again)
+	scripts/schemathesis.sh
+
 .PHONY: soak
 soak: tools ## The long tests: many pairs of faults, 500 VMs with 2,000 volumes on a bad day, a large operation in the database
 	$(CARGO) nextest run --workspace --locked --run-ignored only --success-output final -E 'test(/^soak_/)'
