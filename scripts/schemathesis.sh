@@ -41,7 +41,8 @@ failed=0
 attack() { # attack CALLER PATHS: requests to the paths that match, with the caller's token
   local token
   token="$(sed -n "s/^$1 //p" "$run_dir/tokens")"
-  "$venv/bin/schemathesis" --no-color --config-file "$run_dir/schemathesis.toml" run "$run_dir/openapi.json" --url "$api" \
+  cd "$run_dir"  # It keeps a cache in the current directory.
+  "$venv/bin/schemathesis" --no-color --config-file schemathesis.toml run openapi.json --url "$api" \
     --header "X-Auth-Token: $token" --include-path-regex "$2" \
     --checks "${CHECKS:-not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance}" \
     --phases "${PHASES:-examples,coverage,fuzzing}" --max-examples "$examples" --seed "$seed" --continue-on-failure \

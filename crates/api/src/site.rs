@@ -195,6 +195,7 @@ async fn note_status(app: &App, site: Site, reached: bool) -> ApiResult<()> {
 #[utoipa::path(get, path = "/v1/admin/sites/{site}/volume-types", operation_id = "site_volume_types", tag = "sites",
     params(("site" = String, Path, description = "Name or id"), VolumeTypeQuery),
     responses((status = 200, body = VolumeTypesAnswer), (status = 404, description = "No such site"),
+        (status = 409, description = "The site refuses the service user"),
         (status = 503, description = "The site does not answer")))]
 pub async fn volume_types(
     State(app): State<Arc<App>>,

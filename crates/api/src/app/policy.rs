@@ -10,6 +10,9 @@ use crate::{
     wire::policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
 };
 
+/// The longest recovery point objective: a year.
+const MAX_RPO_MINUTES: u32 = 525_600;
+
 /// The group's policy; 404 with the command that makes one.
 pub async fn of(app: &App, group: &Group) -> ApiResult<ReplicationPolicy> {
     app.database.policy_find(&group.id).await?.ok_or_else(|| {
@@ -71,10 +74,11 @@ pub async fn check(app: &App, group: &Group, policy: &ReplicationPolicy) -> ApiR
             "policy.secondary_fa_url: must be another array than primary_fa_url.",
         ));
     }
-    if policy.rpo_minutes == 0 {
-        return Err(ApiError::bad_request(
-            "policy.rpo_minutes: must be at least 1, it is 0.",
-        ));
+    if !(1..=MAX_RPO_MINUTES).contains(&policy.rpo_minutes) {
+        return Err(ApiError::bad_request(format!(
+            "policy.rpo_minutes: must be at least 1 and at most {MAX_RPO_MINUTES}, it is {}.",
+            policy.rpo_minutes
+        )));
     }
     known(app, "policy.primary_fa_url", &policy.primary_fa_url).await?;
     known(app, "policy.secondary_fa_url", &policy.secondary_fa_url).await?;

@@ -28,7 +28,8 @@ pub struct NewPolicy {
     pub primary_fa_api_token: Option<WriteOnly>,
     /// API token of the secondary's array; kept encrypted, never shown.
     pub secondary_fa_api_token: Option<WriteOnly>,
-    /// Recovery point objective in minutes, at least 1.
+    /// Recovery point objective in minutes, at least 1, at most a year.
+    #[schema(minimum = 1, maximum = 525_600)]
     pub rpo_minutes: u32,
 }
 
@@ -56,7 +57,8 @@ pub struct PolicyChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<WriteOnly>)]
     pub secondary_fa_api_token: Option<Option<WriteOnly>>,
-    /// Recovery point objective in minutes, at least 1.
+    /// Recovery point objective in minutes, at least 1, at most a year.
+    #[schema(minimum = 1, maximum = 525_600)]
     pub rpo_minutes: Option<u32>,
 }
 

@@ -262,6 +262,8 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
         ("secondary_fa_url", json!("array-b")),
         ("rpo_minutes", json!(0)),
         ("rpo_minutes", json!(-1)),
+        ("rpo_minutes", json!(525_601)),
+        ("rpo_minutes", json!(4_294_967_295_u32)),
     ] {
         let body = json!({"policy": {field: value}});
         let answer = house

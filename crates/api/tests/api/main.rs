@@ -19,6 +19,7 @@ mod groups;
 mod house;
 mod lost_updates;
 mod matrix;
+mod matrix_place;
 mod members;
 mod metadata;
 mod openapi;
