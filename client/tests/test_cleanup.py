@@ -718,3 +718,28 @@ def test_dry_run_of_one_that_runs_is_refused(clouds, run):
     result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("Operation not in completed state: the operation must be")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize(
+    "words", [("cleanup",), ("cleanup", "--dry-run"), ("cleanup", "--operation-id"), ("show",)]
+)
+def test_an_id_that_cannot_be_in_a_path_is_refused_unasked(clouds, run, words, name):
+    """Such as that of an empty shell variable."""
+    result = run("dr", "operation", *words, name)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"'{name}' is not a name or an ID.\n"
+    assert not [sent for sent in clouds.mock.request_history if "8788" in sent.url]
+
+
+def test_a_cleanup_that_no_engine_begins_with_says_where_to_look(clouds, run):
+    parent = partial()
+    queued = child(phase="queued", home_site="site-a")
+    looks = [queued] * 20 + [child(step(WS1, "done"), status="completed")]
+    serve(clouds, parent, plan(WS1), *looks)
+    result = run("dr", "operation", "cleanup", parent["id"])
+    assert result.code == 0
+    assert result.err == (
+        f"Cleanup operation {CHILD} is still queued: no engine has begun with it. Check that "
+        "openstack-protector-engine runs on site-a.\n"
+    )

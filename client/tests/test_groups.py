@@ -215,8 +215,9 @@ def test_sync_force_without_the_peer(clouds, run):
         "last_push": {"at": "2025-11-03T14:00:00Z", "result": "FAILED", "error": "timed out"},
     }
     clouds.mock.post(clouds.url(f"{ONE}/sync-force"), status_code=202, json={"sync_status": lost})
-    out = run("dr", "protection-group", "sync-force", "prod-web-app").out
-    assert out.splitlines() == [
+    result = run("dr", "protection-group", "sync-force", "prod-web-app")
+    assert result.code == 1
+    assert result.out.splitlines() == [
         "Sync Status: UNREACHABLE",
         "site-a: metadata version 8 (this site)",
         "site-b: version unknown",

@@ -135,6 +135,7 @@ class OrphanSite(TypedDict):
     """A site on which orphans were looked for."""
 
     site: str
+    project_id: str
     status: str
     error: str | None
     quota: dict[str, QuotaShare] | None

@@ -54,7 +54,9 @@ class CleanupOperation(Cleaning):
     def act(self, parsed_args: argparse.Namespace) -> Listed:
         """Clean up, or plan it."""
         group = parsed_args.protection_group
-        operation_id = parsed_args.operation or parsed_args.operation_id
+        operation_id = parsed_args.operation_id
+        if parsed_args.operation is not None:
+            operation_id = parsed_args.operation
         if group is not None:
             jobs = self._left_in(group)
             nothing = f"no ended operation of protection group '{group}' left anything behind."

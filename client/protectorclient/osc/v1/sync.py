@@ -46,7 +46,14 @@ class SyncStatus(ShowOne):
 
 
 class SyncForce(SyncStatus):
-    """Push a protection group's metadata to the other site now, and compare."""
+    """Push a protection group's metadata to the other site now, and compare.
+
+    The exit code is 1 when the sites are not in sync after it.
+    """
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run; the exit code says whether it helped, so that a cleanup can come after it."""
+        return super().run(parsed_args) or int(self._found["status"] != "IN SYNC")
 
     def ask(self, group: str) -> Record:
         """Push."""
