@@ -6,7 +6,7 @@ use protector_core::{
     id::SiteName,
     leftover::leftover_count,
     operation::{
-        FailedStep, OperationRecord, OperationState, StepRecord, StepState, progress,
+        FailedStep, MapKind, OperationRecord, OperationState, StepRecord, StepState, progress,
         steps_completed, steps_failed,
     },
     runbook::{cleanup::is_left, resource::ResourceKind},
@@ -317,7 +317,7 @@ pub struct StepView {
     /// `server`, `volume`, or null for a line about the whole group.
     #[schema(value_type = Option<String>)]
     pub resource_type: Option<&'static str>,
-    /// The resource's id.
+    /// The resource's id on that site; for a copy that is not made yet, its source's.
     pub resource_id: Option<String>,
     /// When it was begun.
     pub started_at: Option<Stamp>,
@@ -399,6 +399,22 @@ fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {
     }
 }
 
+/// The id that the step's resource has on the site where the step acts. Lines about a copy name what it is a copy of.
+fn id_on_its_site(record: &OperationRecord, step: &StepRecord) -> Option<String> {
+    let plan = &record.operation.plan;
+    let named = step.resource_id.as_deref()?;
+    let kind = match step.action.resource_kind() {
+        Some(ResourceKind::Server) => MapKind::Server,
+        Some(ResourceKind::Volume) => MapKind::Volume,
+        None => return Some(named.to_owned()),
+    };
+    let copy = (step.action.scope(plan) == &plan.target)
+        .then(|| record.map.target(kind, named))
+        .flatten();
+    let made = step.progress.memo.made.as_deref();
+    Some(made.or(copy).unwrap_or(named).to_owned())
+}
+
 fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
     let progress = &step.progress;
     StepView {
@@ -407,7 +423,7 @@ fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
         state: progress.state.as_str(),
         site: step.action.scope(&record.operation.plan).site.to_string(),
         resource_type: step.action.resource_kind().map(ResourceKind::as_str),
-        resource_id: step.resource_id.clone(),
+        resource_id: id_on_its_site(record, step),
         started_at: progress.started_at.map(Stamp),
         finished_at: progress.finished_at.map(Stamp),
         tries: progress

@@ -146,6 +146,11 @@ async fn a_test_failover_stays_running_until_its_cleanup_completes_it() {
         up["steps_completed"],
         json!(["clone_volumes", "manage_volumes", "recreate_vms"])
     );
+    for step in up["steps"].as_array().unwrap() {
+        // Each line names the copy on site-b, not what it is a copy of on site-a.
+        let named = step["resource_id"].as_str().unwrap_or("copy-of-all");
+        assert!(named.starts_with("copy-of-"), "{step}");
+    }
     let sites: Vec<&str> = up["steps"]
         .as_array()
         .unwrap()
