@@ -27,6 +27,7 @@ pub mod operation;
 pub mod orphan;
 pub mod plan;
 pub mod present;
+pub mod readiness;
 pub mod runbook;
 pub mod schedule;
 pub mod site;

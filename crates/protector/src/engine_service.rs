@@ -16,7 +16,14 @@ use protector_store::{Database, EngineRow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{assembly, metadata_push::MetadataPush, signals, site_clouds::SiteClouds};
+use crate::{
+    assembly,
+    engine_http::EngineHttp,
+    metadata_push::MetadataPush,
+    metrics::{EngineMetrics, MeteredJournal},
+    signals,
+    site_clouds::SiteClouds,
+};
 
 /// How often an engine says that it is alive (`protector-manage service list`).
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -38,16 +45,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let sessions = assembly::engine_sessions(&config, &database);
     let clouds = Arc::new(SiteClouds::new(Arc::clone(&sessions)));
     let actions = Arc::new(CloudActions::new(clouds, storage, options.clone()));
+    let metrics = Arc::new(EngineMetrics::default());
     let push = MetadataPush {
         database: database.clone(),
         peer: Arc::new(OpenStackPeer::new(sessions)),
         clock: Arc::clone(&clock),
         site: essentials.site_name.into(),
+        failures: metrics.push_failures.clone(),
         period: config.engine.poll_interval,
     };
     let engine = Engine::new(
         id.clone(),
-        Arc::new(database.clone()),
+        Arc::new(MeteredJournal::new(
+            Arc::new(database.clone()),
+            Arc::clone(&metrics),
+        )),
         actions,
         Arc::clone(&clock),
         options,
@@ -66,12 +78,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             stopping: false,
         },
     };
+    let http = EngineHttp {
+        database: database.clone(),
+        metrics,
+    };
     let patience = whole_stop(&config);
     let work = async {
         tokio::join!(
             engine.run(stop.clone()),
             push.run(stop.clone()),
-            heart.beat(stop.clone())
+            heart.beat(stop.clone()),
+            http.run(&config, stop.clone())
         );
         database.close().await
     };

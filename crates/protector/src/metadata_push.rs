@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use prometheus_client::metrics::counter::Counter;
 use protector_api::{
     peer::{Peer, other_scope},
     wire::metadata::NewMetadata,
@@ -30,6 +31,8 @@ pub struct MetadataPush {
     pub clock: Arc<dyn Clock>,
     /// This site.
     pub site: SiteName,
+    /// Counts pushes that failed.
+    pub failures: Counter,
     /// How often it looks.
     pub period: Duration,
 }
@@ -66,6 +69,7 @@ impl MetadataPush {
                 self.database.push_done(&group.id, version, now).await
             }
             Err(error) => {
+                self.failures.inc();
                 warn!(group_id = %group.id, error, tries = due.sync.failed_tries + 1, "metadata not pushed");
                 let pause = pause_after(due.sync.failed_tries);
                 self.database

@@ -23,12 +23,14 @@ use crate::{
 pub mod cleanup;
 pub mod failover;
 pub mod group;
+pub mod health;
 pub mod member;
 pub mod names;
 pub mod operation;
 pub mod orphan;
 pub mod policy;
 pub mod protect;
+pub mod readiness;
 pub mod replicate;
 pub mod site;
 pub mod sync;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// `[keystone_authtoken] www_authenticate_uri`, or its `auth_url`.
     pub www_authenticate_uri: String,
+    /// `[api] metrics_enabled`.
+    pub metrics_enabled: bool,
     /// `[engine] retain_source_volumes_on_failover`.
     pub retain_source_volumes: bool,
     /// `[engine] cleanup_requires_peer`.
@@ -86,6 +90,7 @@ impl Settings {
                 .www_authenticate_uri
                 .clone()
                 .unwrap_or(essentials.auth_url),
+            metrics_enabled: config.api.metrics_enabled,
             retain_source_volumes: config.engine.retain_source_volumes_on_failover,
             cleanup_requires_peer: config.engine.cleanup_requires_peer,
             test_copies: if config.engine.cleanup_on_test_failover {

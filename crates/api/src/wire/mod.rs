@@ -5,12 +5,14 @@
 
 pub mod cleanup;
 pub mod group;
+pub mod health;
 pub mod member;
 pub mod metadata;
 pub mod operation;
 pub mod orphan;
 pub mod page;
 pub mod policy;
+pub mod readiness;
 pub mod site;
 pub mod tenant_mapping;
 pub mod text;

@@ -47,6 +47,8 @@ pub struct Api {
     pub public_endpoint: Option<String>,
     /// Most items of one page.
     pub max_limit: usize,
+    /// Whether `/metrics` is served.
+    pub metrics_enabled: bool,
 }
 
 /// `[database]`.
@@ -112,6 +114,10 @@ pub struct Engine {
     pub replication_timeout: Duration,
     /// How long a target VM must stay ACTIVE.
     pub health_check: Duration,
+    /// Address of the engine's own listener.
+    pub metrics_bind_host: String,
+    /// Port of the same; 0 for none.
+    pub metrics_port: u16,
 }
 
 /// Which of a service's endpoints is called.
@@ -245,6 +251,7 @@ impl Api {
             bind_port: section.number("bind_port"),
             public_endpoint: section.optional_text("public_endpoint"),
             max_limit: section.number("max_limit"),
+            metrics_enabled: section.flag("metrics_enabled"),
         }
     }
 }
@@ -282,6 +289,8 @@ impl Engine {
             manage_timeout: section.seconds("manage_timeout_seconds"),
             replication_timeout: section.seconds("replication_timeout_seconds"),
             health_check: section.seconds("health_check_seconds"),
+            metrics_bind_host: section.text("metrics_bind_host"),
+            metrics_port: section.number("metrics_port"),
         }
     }
 }
