@@ -184,3 +184,29 @@ async fn the_report_is_for_those_with_a_token() {
     house.policy("\"protector:health:show\": \"role:admin\"\n");
     house.get("/v1/health", "member").await.expect(403);
 }
+
+#[tokio::test]
+async fn the_counters_know_routes_and_not_who_asked() {
+    let house = House::with_group().await;
+    house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
+    house
+        .get(&group_path("nobody", ""), "member")
+        .await
+        .expect(404);
+    house.get("/v1/no/such/path/at/all", "member").await;
+    let text = house.text("/metrics").await;
+    for line in [
+        "protector_api_requests_total{route=\"/v1/{project_id}/protection-groups/{group}\",method=\"GET\",status=\"200\"} 1",
+        "protector_api_requests_total{route=\"/v1/{project_id}/protection-groups/{group}\",method=\"GET\",status=\"404\"} 1",
+        "protector_api_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 1",
+        "protector_api_request_duration_seconds_count{route=\"/v1/{project_id}/protection-groups/{group}\",method=\"GET\"} 2",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    for told in [PROJECT_A, "nobody", "no/such"] {
+        assert!(!text.contains(told), "{told} in {text}");
+    }
+}

@@ -192,6 +192,15 @@ impl House {
             .await
     }
 
+    /// What `path` gives as plain text, without a token.
+    pub async fn text(&self, path: &str) -> String {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await;
+        String::from_utf8(bytes.unwrap().to_vec()).unwrap()
+    }
+
     pub async fn delete(&self, path: &str, token: &str) -> Answer {
         let headers = [("x-auth-token", token)];
         self.request(Method::DELETE, path, &headers, Body::empty())

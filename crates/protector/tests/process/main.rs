@@ -21,6 +21,7 @@ mod http;
 mod openstack_command;
 mod ports;
 mod program;
+mod readiness;
 mod secrets;
 mod starting;
 mod tenant;
