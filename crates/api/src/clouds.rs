@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use protector_core::{
+    group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, VolumeId},
     member::{Flavor, KeyPair, Nic, UserData},
     orphan::Held,
+    readiness::{Asked, Silence, SourceSeen, TargetSeen},
     runbook::resource::ResourceKind,
     site::{Site, SiteScope},
 };
@@ -197,6 +199,31 @@ pub struct QuotaShare {
     pub limit: i64,
 }
 
+/// Whether each service of a site answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteServices {
+    /// Keystone.
+    pub identity: Asked<()>,
+    /// Nova.
+    pub compute: Asked<()>,
+    /// Cinder.
+    pub volume: Asked<()>,
+    /// Neutron.
+    pub network: Asked<()>,
+}
+
+impl SiteServices {
+    /// None of them, for the same reason.
+    pub fn silent(why: &Silence) -> Self {
+        Self {
+            identity: Err(why.clone()),
+            compute: Err(why.clone()),
+            volume: Err(why.clone()),
+            network: Err(why.clone()),
+        }
+    }
+}
+
 /// The clouds of the registered sites.
 #[async_trait]
 pub trait Clouds: Send + Sync {
@@ -220,6 +247,15 @@ pub trait Clouds: Send + Sync {
         scope: &SiteScope,
         expected: &[Expected],
     ) -> Result<Holdings, CloudError>;
+
+    /// What the site where a group runs shows of its servers and volumes. `kind` is how its types must replicate.
+    async fn source_seen(&self, scope: &SiteScope, kind: ReplicationType) -> SourceSeen;
+
+    /// What the site to which a group would go has for it.
+    async fn target_seen(&self, scope: &SiteScope, kind: ReplicationType) -> TargetSeen;
+
+    /// Whether each service of a site answers the service user. Partial answers, never a failure.
+    async fn services(&self, site: &SiteName) -> SiteServices;
 
     /// The key pair `name` of the user who owns `token`, a token of that site's Keystone.
     async fn key_pair(

@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use protector_core::{
+    group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, VolumeId},
     member::{Flavor, KeyPair, Nic, UserData},
+    readiness::{SourceSeen, TargetSeen},
     site::{Site, SiteScope},
 };
 use protector_openstack::{
@@ -23,9 +25,9 @@ use secrecy::SecretString;
 use crate::{
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection,
+        Holdings, ServiceFinding, SiteInspection, SiteServices,
     },
-    holdings,
+    holdings, site_health, site_readings,
     site_sessions::{SiteSessions, told},
 };
 
@@ -77,6 +79,12 @@ impl OpenStackClouds {
         let role = keystone.find_role("member").await.map_err(tell)?;
         let role = role.ok_or_else(|| missing("role member"))?;
         Ok((user, role))
+    }
+
+    /// A session in the tenant's project, and the service user's own.
+    async fn both(&self, scope: &SiteScope) -> Result<(Cloud, Cloud), CloudError> {
+        let tenant = self.tenant(scope).await?;
+        Ok((tenant, self.sessions.admin(&scope.site).await?))
     }
 
     async fn tenant(&self, scope: &SiteScope) -> Result<Cloud, CloudError> {
@@ -138,6 +146,27 @@ impl Clouds for OpenStackClouds {
         expected: &[Expected],
     ) -> Result<Holdings, CloudError> {
         holdings::read(&self.tenant(scope).await?, scope, expected).await
+    }
+
+    async fn source_seen(&self, scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
+        match self.both(scope).await {
+            Ok((tenant, admin)) => site_readings::source(&tenant, &admin, scope, kind).await,
+            Err(error) => SourceSeen::silent(&error.into()),
+        }
+    }
+
+    async fn target_seen(&self, scope: &SiteScope, kind: ReplicationType) -> TargetSeen {
+        match self.both(scope).await {
+            Ok((tenant, admin)) => site_readings::target(&tenant, &admin, scope, kind).await,
+            Err(error) => TargetSeen::silent(&error.into()),
+        }
+    }
+
+    async fn services(&self, site: &SiteName) -> SiteServices {
+        match self.sessions.admin(site).await {
+            Ok(cloud) => site_health::services(&cloud).await,
+            Err(error) => SiteServices::silent(&error.into()),
+        }
     }
 
     async fn key_pair(

@@ -19,8 +19,10 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata, openapi, operation, operation_copy, orphan, policy,
-    recovery_plan, request, resource_mapping, site, site_failover, sync, tenant_mapping, version,
+    group, health, member, metadata,
+    metrics::{self, ApiMetrics},
+    openapi, operation, operation_copy, orphan, policy, readiness, recovery_plan, request,
+    resource_mapping, site, site_failover, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -30,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(version::version))
         .routes(routes!(openapi::show))
         .routes(routes!(health::check))
+        .routes(routes!(health::show))
         .routes(routes!(site::list, site::create))
         .routes(routes!(site::show, site::update, site::delete))
         .routes(routes!(site::validate))
@@ -50,6 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(resource_mapping::show, resource_mapping::update))
         .routes(routes!(recovery_plan::show, recovery_plan::update))
         .routes(routes!(action::act))
+        .routes(routes!(readiness::check))
         .routes(routes!(sync::status))
         .routes(routes!(sync::force))
         .routes(
@@ -71,8 +75,14 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// The service: serve it with `axum::serve`.
 pub fn router(app: App) -> Router {
     let limit = app.settings.max_body_bytes;
+    let shown = app.settings.metrics_enabled;
     let app = Arc::new(app);
-    let (routes, _) = routes().split_for_parts();
+    let counts = Arc::new(ApiMetrics::default());
+    let (mut routes, _) = routes().split_for_parts();
+    if shown {
+        let show = get(metrics::show).with_state(counts.clone());
+        routes = routes.route_service("/metrics", show);
+    }
     routes
         .route("/v1", get(version::version_without_slash))
         .fallback(no_such_path)
@@ -81,6 +91,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn(version::negotiate))
         .layer(CatchPanicLayer::custom(request::answer_panic))
+        .layer(middleware::from_fn_with_state(counts, metrics::measure))
         .layer(middleware::from_fn_with_state(
             app.clone(),
             request::accompany,

@@ -29,6 +29,7 @@ pub mod outside;
 pub mod plan;
 pub mod present;
 pub mod priority;
+pub mod readiness;
 pub mod recovery_plan;
 pub mod runbook;
 pub mod schedule;

@@ -18,7 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    assembly, metadata_push::MetadataPush, outside::Network, signals, site_clouds::SiteClouds,
+    assembly,
+    engine_http::EngineHttp,
+    metadata_push::MetadataPush,
+    metrics::{EngineMetrics, MeteredJournal},
+    outside::Network,
+    signals,
+    site_clouds::SiteClouds,
     split_brain_watch::SplitBrainWatch,
 };
 
@@ -53,16 +59,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let actions = CloudActions::new(clouds, storage, options.clone());
     let actions = Arc::new(actions.with_outside(Arc::new(outside)));
+    let metrics = Arc::new(EngineMetrics::default());
     let push = MetadataPush {
         database: database.clone(),
         peer: Arc::new(OpenStackPeer::new(sessions)),
         clock: Arc::clone(&clock),
         site: essentials.site_name.into(),
+        failures: metrics.push_failures.clone(),
         period: config.engine.poll_interval,
     };
     let engine = Engine::new(
         id.clone(),
-        Arc::new(database.clone()),
+        Arc::new(MeteredJournal::new(
+            Arc::new(database.clone()),
+            Arc::clone(&metrics),
+        )),
         actions,
         Arc::clone(&clock),
         options,
@@ -81,13 +92,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             stopping: false,
         },
     };
+    let http = EngineHttp {
+        database: database.clone(),
+        metrics,
+    };
     let patience = whole_stop(&config);
     let work = async {
         tokio::join!(
             engine.run(stop.clone()),
             push.run(stop.clone()),
             watch.run(stop.clone()),
-            heart.beat(stop.clone())
+            heart.beat(stop.clone()),
+            http.run(&config, stop.clone())
         );
         database.close().await
     };

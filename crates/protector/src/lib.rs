@@ -13,9 +13,11 @@
 pub mod api_service;
 pub mod assembly;
 pub mod command_line;
+pub mod engine_http;
 pub mod engine_service;
 pub mod manage;
 pub mod metadata_push;
+pub mod metrics;
 pub mod outside;
 pub mod signals;
 pub mod site_clouds;

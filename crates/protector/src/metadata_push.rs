@@ -7,6 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use prometheus_client::metrics::counter::Counter;
 use protector_api::{
     app::{
         handover::{Handover, Pushed},
@@ -37,6 +38,8 @@ pub struct MetadataPush {
     pub clock: Arc<dyn Clock>,
     /// This site.
     pub site: SiteName,
+    /// Counts pushes that failed.
+    pub failures: Counter,
     /// How often it looks.
     pub period: Duration,
 }
@@ -91,8 +94,12 @@ impl MetadataPush {
         let tries = due.sync.failed_tries.saturating_add(1);
         match handover.push(id, pause).await {
             Ok(Pushed::Agreed(version)) => info!(group_id = %id, version, "metadata pushed"),
-            Ok(Pushed::Refused(why)) => warn!(group_id = %id, why, tries, "metadata not pushed"),
+            Ok(Pushed::Refused(why)) => {
+                self.failures.inc();
+                warn!(group_id = %id, why, tries, "metadata not pushed");
+            }
             Ok(Pushed::Unreachable(why)) => {
+                self.failures.inc();
                 warn!(group_id = %id, why, tries, "metadata not pushed");
                 away.insert(there.clone());
             }

@@ -22,6 +22,7 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
+    Basis,
     Conflict, Database, GroupChange, Held, Mark, MetadataDocument, Offered, PushResult, StoreError,
     Taken,
 };
@@ -192,7 +193,7 @@ async fn metadata_travels_to_the_other_site_and_back() {
     assert_eq!(b.member_list(&group.id).await.unwrap(), members);
     sites.assert_agreed().await;
 
-    a.policy_delete(&group.id, at(2)).await.unwrap();
+    a.policy_delete(&group.id, Basis::Any, at(2)).await.unwrap();
     sites.push().await.unwrap();
     sites.push().await.unwrap();
     assert!(b.policy_find(&group.id).await.unwrap().is_none());
@@ -474,7 +475,7 @@ async fn a_group_that_was_deleted_is_not_brought_back_by_what_is_old() {
     };
     handed(a, b, &remote(), &forced).await.unwrap();
     sites.assert_agreed().await;
-    a.group_delete(&group.id, at(8)).await.unwrap();
+    a.group_delete(&group.id, Basis::Any, at(8)).await.unwrap();
     assert!(matches!(
         sites.push_back_of(&forced).await,
         Err(StoreError::Deleted { .. })

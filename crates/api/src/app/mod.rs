@@ -27,6 +27,7 @@ pub mod elsewhere;
 pub mod failover;
 pub mod group;
 pub mod handover;
+pub mod health;
 pub mod member;
 pub mod names;
 pub mod operation;
@@ -35,6 +36,7 @@ pub mod orphan;
 pub mod policy;
 pub mod preview;
 pub mod protect;
+pub mod readiness;
 pub mod recovery_plan;
 pub mod replicate;
 pub mod site;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// `[keystone_authtoken] www_authenticate_uri`, or its `auth_url`.
     pub www_authenticate_uri: String,
+    /// `[api] metrics_enabled`.
+    pub metrics_enabled: bool,
     /// `[engine] retain_source_volumes_on_failover`.
     pub retain_source_volumes: bool,
     /// `[engine] cleanup_requires_peer`.
@@ -98,6 +102,7 @@ impl Settings {
                 .www_authenticate_uri
                 .clone()
                 .unwrap_or(essentials.auth_url),
+            metrics_enabled: config.api.metrics_enabled,
             retain_source_volumes: config.engine.retain_source_volumes_on_failover,
             cleanup_requires_peer: config.engine.cleanup_requires_peer,
             test_copies: if config.engine.cleanup_on_test_failover {

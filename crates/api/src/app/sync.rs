@@ -16,9 +16,9 @@ use crate::{
     wire::metadata::{PushView, SiteVersion, SyncView},
 };
 
-const IN_SYNC: &str = "IN SYNC";
+pub(super) const IN_SYNC: &str = "IN SYNC";
 const OUT_OF_SYNC: &str = "OUT OF SYNC";
-const UNREACHABLE: &str = "UNREACHABLE";
+pub(super) const UNREACHABLE: &str = "UNREACHABLE";
 
 /// How long the engine leaves a group alone whose push by hand has failed.
 const PAUSE: TimeDelta = TimeDelta::seconds(30);

@@ -1,6 +1,6 @@
 //! Which volume types protection groups can use, and how one site's type is found on the other.
 
-use protector_core::{group::ReplicationType, id::SiteName};
+use protector_core::{group::ReplicationType, id::SiteName, readiness::TypeSeen};
 
 use crate::{
     clouds::FoundVolumeType,
@@ -48,6 +48,25 @@ fn replication_type(found: &FoundVolumeType) -> Option<ReplicationType> {
 fn operand<'t>(found: &'t FoundVolumeType, spec: &str, operator: &str) -> Option<&'t str> {
     let value = found.extra_specs.get(spec)?;
     value.trim().strip_prefix(operator).map(str::trim)
+}
+
+/// A type as the readiness check judges it for a group that replicates as `wanted`.
+pub fn seen(found: FoundVolumeType, wanted: ReplicationType) -> TypeSeen {
+    let eligible = match eligibility(&found) {
+        Eligibility::Replicated(how) if how == wanted => Ok(()),
+        Eligibility::Replicated(how) => Err(format!(
+            "it replicates {}, the group {}",
+            how.as_str(),
+            wanted.as_str()
+        )),
+        Eligibility::Ineligible(why) => Err(why),
+    };
+    TypeSeen {
+        backend: found.extra_specs.get("volume_backend_name").cloned(),
+        id: found.id,
+        name: found.name,
+        eligible,
+    }
 }
 
 /// A type with its eligibility, as the API shows it.

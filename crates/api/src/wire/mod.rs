@@ -5,6 +5,7 @@
 
 pub mod cleanup;
 pub mod group;
+pub mod health;
 pub mod member;
 pub mod metadata;
 pub mod operation;
@@ -13,6 +14,7 @@ pub mod orphan;
 pub mod page;
 pub mod policy;
 pub mod preview;
+pub mod readiness;
 pub mod recovery_plan;
 pub mod site;
 pub mod site_failover;

@@ -12,9 +12,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
 use protector_api::{
     Ids,
+    app::volume_type,
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection,
+        Holdings, ServiceFinding, SiteInspection, SiteServices,
     },
     peer::{HeldPart, Peer, PeerError, PeerMetadata},
     token::{TokenError, TokenFacts, TokenSource},
@@ -22,8 +23,12 @@ use protector_api::{
 };
 use protector_core::{
     clock::Clock,
+    group::ReplicationType,
     id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, VolumeId},
     member::{Flavor, KeyPair, Nic},
+    readiness::{
+        PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
+    },
     site::{Site, SiteScope},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
@@ -119,9 +124,22 @@ pub struct FakeClouds {
     pub holdings: Mutex<BTreeMap<String, Holdings>>,
     /// The projects that were read, in order.
     pub read: Mutex<Vec<(String, String)>>,
+    /// What somebody did on the site where the group runs.
+    pub source_change: Mutex<Option<fn(&mut SourceSeen)>>,
+    /// Why Neutron does not answer.
+    pub silent_network: Mutex<Option<String>>,
+    /// What somebody did on the other.
+    pub target_change: Mutex<Option<fn(&mut TargetSeen)>>,
 }
 
 impl FakeClouds {
+    fn with<T>(&self, mut seen: T, change: &Mutex<Option<fn(&mut T)>>) -> T {
+        if let Some(change) = *change.lock().unwrap() {
+            change(&mut seen);
+        }
+        seen
+    }
+
     fn answer(&self, site: &SiteName) -> Result<(), CloudError> {
         if self.away.lock().unwrap().contains(site.as_str()) {
             return Err(CloudError::Unreachable {
@@ -202,6 +220,103 @@ pub fn volume_type(name: &str, specs: &[(&str, &str)]) -> FoundVolumeType {
     }
 }
 
+fn volume_types() -> Vec<FoundVolumeType> {
+    vec![
+        volume_type(
+            "replicated",
+            &[
+                ("replication_enabled", "<is> True"),
+                ("replication_type", "<in> async"),
+            ],
+        ),
+        volume_type("plain", &[]),
+    ]
+}
+
+fn types_seen(kind: ReplicationType) -> Vec<TypeSeen> {
+    volume_types()
+        .into_iter()
+        .map(|found| volume_type::seen(found, kind))
+        .collect()
+}
+
+/// The project of `scope` with the servers that can be members, as they are when they are added.
+fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
+    let servers: Vec<FoundServer> = [WEB, DB]
+        .into_iter()
+        .filter_map(server)
+        .filter(|server| server.project_id == scope.project_id)
+        .collect();
+    let volumes = servers.iter().flat_map(|server| {
+        server.attachments.iter().map(|place| VolumeSeen {
+            id: place.volume_id.clone(),
+            status: "in-use".to_owned(),
+            size_gib: 1,
+            volume_type: Some("replicated".to_owned()),
+            servers: vec![server.id.clone()],
+            snapshots: 0,
+        })
+    });
+    let nics = servers.iter().flat_map(|server| {
+        let nics = server.nics.iter();
+        nics.map(|nic| (server.id.clone(), nic.network_id.clone()))
+    });
+    SourceSeen {
+        volumes: Ok(volumes.collect()),
+        nics: Ok(nics.collect()),
+        servers: Ok(servers
+            .iter()
+            .map(|server| ServerSeen {
+                id: server.id.clone(),
+                status: server.status.clone(),
+                locked: false,
+                boots_from_image: false,
+                flavor_name: server.flavor.name.clone(),
+                vcpus: server.flavor.vcpus.into(),
+                ram_mib: server.flavor.ram_mib,
+                volumes: server
+                    .attachments
+                    .iter()
+                    .map(|place| place.volume_id.clone())
+                    .collect(),
+            })
+            .collect()),
+        volume_types: Ok(types_seen(kind)),
+        hosts: Ok(()),
+    }
+}
+
+fn target_seen(kind: ReplicationType) -> TargetSeen {
+    let room = |resources: &[&str]| {
+        let room = Usage { used: 2, limit: 10 };
+        resources
+            .iter()
+            .map(|name| ((*name).to_owned(), room))
+            .collect()
+    };
+    let mut compute: BTreeMap<String, Usage> = room(&["instances", "cores"]);
+    let ram = Usage {
+        used: 0,
+        limit: 51200,
+    };
+    compute.insert("ram".to_owned(), ram);
+    TargetSeen {
+        compute_quota: Ok(compute),
+        volume_quota: Ok(room(&["volumes", "gigabytes"])),
+        networks: Ok(vec![NET_B.into()]),
+        flavors: Ok(server(WEB)
+            .map(|server| server.flavor)
+            .into_iter()
+            .collect()),
+        security_groups: Ok(vec!["default".to_owned()]),
+        volume_types: Ok(types_seen(kind)),
+        pools: Ok(vec![PoolSeen {
+            name: "host@lvm#lvm".to_owned(),
+            backend: Some("lvm".to_owned()),
+        }]),
+    }
+}
+
 #[async_trait]
 impl Clouds for FakeClouds {
     async fn server(
@@ -245,6 +360,36 @@ impl Clouds for FakeClouds {
             .unwrap_or_default())
     }
 
+    async fn source_seen(&self, scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
+        match self.answer(&scope.site) {
+            Ok(()) => self.with(source_seen(scope, kind), &self.source_change),
+            Err(error) => SourceSeen::silent(&error.into()),
+        }
+    }
+
+    async fn target_seen(&self, scope: &SiteScope, kind: ReplicationType) -> TargetSeen {
+        match self.answer(&scope.site) {
+            Ok(()) => self.with(target_seen(kind), &self.target_change),
+            Err(error) => TargetSeen::silent(&error.into()),
+        }
+    }
+
+    async fn services(&self, site: &SiteName) -> SiteServices {
+        if let Err(error) = self.answer(site) {
+            return SiteServices::silent(&error.into());
+        }
+        let silent = self.silent_network.lock().unwrap().clone();
+        SiteServices {
+            identity: Ok(()),
+            compute: Ok(()),
+            volume: Ok(()),
+            network: match silent {
+                Some(why) => Err(Silence::Unreachable(why)),
+                None => Ok(()),
+            },
+        }
+    }
+
     async fn key_pair(
         &self,
         site: &SiteName,
@@ -261,16 +406,7 @@ impl Clouds for FakeClouds {
 
     async fn volume_types(&self, site: &SiteName) -> Result<Vec<FoundVolumeType>, CloudError> {
         self.answer(site)?;
-        Ok(vec![
-            volume_type(
-                "replicated",
-                &[
-                    ("replication_enabled", "<is> True"),
-                    ("replication_type", "<in> async"),
-                ],
-            ),
-            volume_type("plain", &[]),
-        ])
+        Ok(volume_types())
     }
 
     async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError> {
@@ -450,7 +586,15 @@ impl Peer for FakePeer {
 }
 
 /// One pair of arrays, `mock://array-a` and `mock://array-b`; all volumes but `vol-foreign` are on the first.
-pub struct FakeArrays;
+#[derive(Default)]
+pub struct FakeArrays {
+    /// The recovery points of every group.
+    pub points: Mutex<Vec<RecoveryPoint>>,
+    /// Arrays that do not answer.
+    pub away: Mutex<BTreeSet<String>>,
+    /// Volumes that the first array has lost.
+    pub lost: Mutex<BTreeSet<String>>,
+}
 
 fn refused(array: &str) -> StorageError {
     StorageError::Refused {
@@ -462,6 +606,12 @@ fn refused(array: &str) -> StorageError {
 #[async_trait]
 impl StorageDriver for FakeArrays {
     async fn check(&self, array: &str) -> Result<(), StorageError> {
+        if self.away.lock().unwrap().contains(array) {
+            return Err(StorageError::Unavailable {
+                array: array.to_owned(),
+                message: "it does not answer".to_owned(),
+            });
+        }
         if ["mock://array-a", "mock://array-b"].contains(&array) {
             return Ok(());
         }
@@ -469,7 +619,8 @@ impl StorageDriver for FakeArrays {
     }
 
     async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
-        Ok(array == "mock://array-a" && volume.as_str() != "vol-foreign")
+        let lost = self.lost.lock().unwrap().contains(volume.as_str());
+        Ok(array == "mock://array-a" && volume.as_str() != "vol-foreign" && !lost)
     }
 
     async fn replicate(
@@ -485,7 +636,7 @@ impl StorageDriver for FakeArrays {
         &self,
         _replication: &Replication,
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
-        Ok(vec![])
+        Ok(self.points.lock().unwrap().clone())
     }
 
     async fn promote(
@@ -551,4 +702,5 @@ pub struct Outside {
     pub keystone: Arc<FakeKeystone>,
     pub clouds: Arc<FakeClouds>,
     pub peer: Arc<FakePeer>,
+    pub arrays: Arc<FakeArrays>,
 }

@@ -13,9 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use crate::fakes::{
-    CountedIds, FakeArrays, FixedClock, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B,
-};
+use crate::fakes::{CountedIds, FixedClock, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B};
 
 pub const MAX_BODY: usize = 114_688;
 
@@ -83,7 +81,7 @@ fn app(
         ),
         clouds: outside.clouds.clone(),
         peer: outside.peer.clone(),
-        storage: Arc::new(FakeArrays),
+        storage: outside.arrays.clone(),
         clock: Arc::new(FixedClock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         settings: Settings {
@@ -92,6 +90,7 @@ fn app(
             max_limit: 1000,
             max_body_bytes: MAX_BODY,
             www_authenticate_uri: "http://keystone:5000".to_owned(),
+            metrics_enabled: true,
             retain_source_volumes: false,
             cleanup_requires_peer: true,
             test_copies,
@@ -199,6 +198,15 @@ impl House {
     pub async fn get(&self, path: &str, token: &str) -> Answer {
         self.request(Method::GET, path, &[("x-auth-token", token)], Body::empty())
             .await
+    }
+
+    /// What `path` gives as plain text, without a token.
+    pub async fn text(&self, path: &str) -> String {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await;
+        String::from_utf8(bytes.unwrap().to_vec()).unwrap()
     }
 
     pub async fn delete(&self, path: &str, token: &str) -> Answer {

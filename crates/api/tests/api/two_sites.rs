@@ -174,7 +174,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
         ),
         clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
         peer: peer.clone(),
-        storage: Arc::new(FakeArrays),
+        storage: Arc::new(FakeArrays::default()),
         clock: Arc::new(FixedClock),
         ids: Arc::new(CountedIds::default()),
         settings: Settings {
@@ -183,6 +183,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             max_limit: 1000,
             max_body_bytes: 114_688,
             www_authenticate_uri: "http://keystone".to_owned(),
+            metrics_enabled: true,
             retain_source_volumes: false,
             cleanup_requires_peer: true,
             test_copies: TestCopies::Delete,

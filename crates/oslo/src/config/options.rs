@@ -204,6 +204,10 @@ pub static OPTIONS: &[OptionDef] = &[
     option("api", "max_limit", int(1),
         "Most items in one page of a list. A caller who asks for more gets this many and a link to the rest.")
         .default("1000"),
+    option("api", "metrics_enabled", Kind::Bool,
+        "Serve counters for Prometheus at `/metrics`, without a token. They name no tenant. Set to false where the \
+         API's port is open to the world.")
+        .default("true"),
 
     // [database]
     option("database", "connection", Kind::Str,
@@ -297,6 +301,13 @@ pub static OPTIONS: &[OptionDef] = &[
         "Seconds a VM on the target site must stay ACTIVE before it counts as healthy and its source may \
          be deleted.")
         .default("5"),
+    option("engine", "metrics_bind_host", Kind::Str,
+        "Address on which the engine serves `/metrics` for Prometheus and `/healthcheck`, without a token.")
+        .default("127.0.0.1"),
+    option("engine", "metrics_port", Kind::Port,
+        "Port of the same. 0 switches it off. Give each engine of a host its own; an engine that finds it taken \
+         says so and works without.")
+        .default("9788"),
 
     // [keystone_authtoken]
     option("engine", "split_brain_check_seconds", Kind::Seconds { min: 1, max: Some(3600) },

@@ -49,6 +49,8 @@ pub struct Api {
     pub public_endpoint: Option<String>,
     /// Most items of one page.
     pub max_limit: usize,
+    /// Whether `/metrics` is served.
+    pub metrics_enabled: bool,
 }
 
 /// `[database]`.
@@ -122,6 +124,10 @@ pub struct Engine {
     pub probe_networks: Vec<IpNet>,
     /// With what the URLs of hooks begin.
     pub hook_url_prefixes: Vec<Url>,
+    /// Address of the engine's own listener.
+    pub metrics_bind_host: String,
+    /// Port of the same; 0 for none.
+    pub metrics_port: u16,
 }
 
 /// Which of a service's endpoints is called.
@@ -255,6 +261,7 @@ impl Api {
             bind_port: section.number("bind_port"),
             public_endpoint: section.optional_text("public_endpoint"),
             max_limit: section.number("max_limit"),
+            metrics_enabled: section.flag("metrics_enabled"),
         }
     }
 }
@@ -296,6 +303,8 @@ impl Engine {
             probe_timeout: section.seconds("probe_timeout_seconds"),
             probe_networks: section.list_of("probe_networks", check::network),
             hook_url_prefixes: section.list_of("hook_url_prefixes", check::hook_url_prefix),
+            metrics_bind_host: section.text("metrics_bind_host"),
+            metrics_port: section.number("metrics_port"),
         }
     }
 }

@@ -46,6 +46,7 @@ const MEMBERS: &str = "/v1/{project_id}/protection-groups/{group}/members";
 const MEMBER: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}";
 const POLICY: &str = "/v1/{project_id}/protection-groups/{group}/policy";
 const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{group}/resource-mappings";
+const CHECK: &str = "/v1/{project_id}/protection-groups/{group}/check";
 const RECOVERY_PLAN: &str = "/v1/{project_id}/protection-groups/{group}/recovery-plan";
 const METADATA: &str = "/v1/{project_id}/protection-groups/{group}/metadata";
 const OPERATION_COPY: &str = "/v1/{project_id}/operations/{operation}/copy";
@@ -134,6 +135,8 @@ rules! {
     PROTECTION_GROUPS_SYNC_STATUS "protector:protection_groups:sync_status" READ,
         "Compare a protection group's metadata on both sites.",
         ["GET" "/v1/{project_id}/protection-groups/{group}/sync-status"];
+    PROTECTION_GROUPS_CHECK "protector:protection_groups:check" READ,
+        "Look for everything that would make a failover of a protection group fail.", ["GET" CHECK];
     PROTECTION_GROUPS_SYNC_FORCE "protector:protection_groups:sync_force" WRITE,
         "Push a protection group's metadata to the other site.",
         ["POST" "/v1/{project_id}/protection-groups/{group}/sync-force"];
@@ -181,6 +184,10 @@ rules! {
     ORPHANS_INDEX "protector:orphans:index" READ,
         "List what earlier operations left on the sites. Deleting it is protector:operations:cleanup.",
         ["GET" "/v1/{project_id}/orphans"];
+
+    HEALTH_SHOW "protector:health:show" ANY_PROJECT_ROLE,
+        "Show how the sites, the service and the caller's protection groups are. The groups of all projects need admin_required.",
+        ["GET" "/v1/health"];
 
     METADATA_PUSH "protector:metadata:push" "role:admin or role:service",
         "Compare, receive or withdraw a protection group's metadata, and receive copies of operations, on behalf of the other site, whose service user calls this.",

@@ -270,6 +270,11 @@ impl Site {
         self.api = Some(Program::start(API, &self.arguments(), &self.api_log));
     }
 
+    /// The URL of a path of its API.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.api_url)
+    }
+
     pub async fn must_answer(&self, http: &Http) {
         answers(http, &format!("{}/healthcheck", self.api_url)).await;
     }

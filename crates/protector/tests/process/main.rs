@@ -22,6 +22,7 @@ mod keys;
 mod openstack_command;
 mod ports;
 mod program;
+mod readiness;
 mod secrets;
 mod starting;
 mod sync;

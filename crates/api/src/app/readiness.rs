@@ -1,0 +1,221 @@
+//! Gathering what the readiness check judges: both clouds, both arrays and the other protector, side by side, each with
+//! a deadline of its own. Changes nothing on them.
+
+use futures_util::{StreamExt as _, stream};
+use protector_core::{
+    group::Group,
+    id::VolumeId,
+    leftover::leftover_count,
+    member::Member,
+    operation::{OperationKind, OperationState},
+    plan::ArrayPair,
+    readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
+    storage::{Replication, StorageDriver, StorageError},
+};
+use protector_store::{OperationFilter, OperationSortKey, Page, SortDir, StoredGroup};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{App, sync};
+use crate::{
+    error::ApiResult,
+    peer::{PeerError, other_scope},
+    site_readings::PATIENCE,
+    wire::{metadata::SyncView, readiness::CheckView},
+};
+
+/// How many volumes an array is asked about at once.
+const SIDE_BY_SIDE: usize = 8;
+
+/// How many earlier operations are named.
+const EARLIER: u64 = 20;
+
+impl From<PeerError> for Silence {
+    fn from(error: PeerError) -> Self {
+        match error {
+            PeerError::Unreachable(why) => Self::Unreachable(why),
+            PeerError::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+/// Checks a group.
+///
+/// # Errors
+/// What the local database says; everything else that fails is a finding.
+pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
+    let group = &stored.group;
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let moving = app.database.operation_moving(&group.id).await?;
+    let earlier = earlier(app, group).await?;
+    let arrays = policy.as_ref().map(|policy| policy.arrays());
+    let arrays = async {
+        match &arrays {
+            Some(pair) => Some(arrays_seen(&*app.storage, group, &members, pair).await),
+            None => None,
+        }
+    };
+    let kind = group.replication_type;
+    let (source, target, peer, arrays) = tokio::join!(
+        app.clouds.source_seen(group.current(), kind),
+        app.clouds.target_seen(group.other(), kind),
+        peer_seen(app, stored),
+        arrays,
+    );
+    let now = app.clock.now();
+    let findings = judge(&Facts {
+        now,
+        group,
+        members: &members,
+        rpo_minutes: policy.map(|policy| policy.rpo_minutes),
+        moving: moving.map(|record| record.operation.id),
+        peer,
+        source,
+        target,
+        arrays,
+        earlier,
+    });
+    Ok(CheckView {
+        ready: is_ready(&findings),
+        checked_at: now.into(),
+        findings: findings.into_iter().map(Into::into).collect(),
+    })
+}
+
+/// Earlier operations that left something, and test failovers whose copies are up.
+async fn earlier(app: &App, group: &Group) -> ApiResult<Vec<Earlier>> {
+    let of_group = OperationFilter {
+        groups: vec![group.id.clone()],
+        ..OperationFilter::default()
+    };
+    let with_leftovers = OperationFilter {
+        with_leftovers: true,
+        ..of_group.clone()
+    };
+    let up = OperationFilter {
+        kind: Some(OperationKind::TestFailover),
+        states: vec![OperationState::AwaitingCleanup],
+        ..of_group
+    };
+    let page = Page {
+        limit: EARLIER,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Desc,
+    };
+    let mut found = Vec::new();
+    for filter in [with_leftovers, up] {
+        let listed = app.database.operation_list(&filter, &page).await?;
+        found.extend(listed.items.into_iter().map(|record| Earlier {
+            left: leftover_count(&record),
+            id: record.operation.id,
+            kind: record.operation.kind,
+        }));
+    }
+    Ok(found)
+}
+
+async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {
+    let site = &other_scope(&stored.group, &app.settings.site_name).site;
+    let (reached, compared) = tokio::join!(
+        timeout(PATIENCE, app.peer.reach(site)),
+        timeout(PATIENCE, sync::compare(app, stored)),
+    );
+    PeerSeen {
+        site: site.clone(),
+        reached: match reached {
+            Ok(answer) => answer.map_err(Into::into),
+            Err(_) => Err(late()),
+        },
+        sync: match compared {
+            Ok(Ok(view)) => compared_as(&view),
+            Ok(Err(error)) => Err(Silence::Unreachable(error.message().to_owned())),
+            Err(_) => Err(late()),
+        },
+    }
+}
+
+fn compared_as(view: &SyncView) -> Asked<Sync> {
+    let version = |local: bool| {
+        let site = view.sites.iter().find(|site| site.local == local)?;
+        site.version
+    };
+    match view.status {
+        sync::IN_SYNC => Ok(Sync::InSync),
+        sync::UNREACHABLE => Err(Silence::Unreachable(
+            "it does not tell its version".to_owned(),
+        )),
+        _ => Ok(Sync::OutOfSync {
+            local: version(true),
+            remote: version(false),
+        }),
+    }
+}
+
+fn late() -> Silence {
+    Silence::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
+}
+
+async fn arrays_seen(
+    storage: &dyn StorageDriver,
+    group: &Group,
+    members: &[Member],
+    pair: &ArrayPair,
+) -> ArraysSeen {
+    let on_primary = group.current_primary_site == group.primary.site;
+    let (source_array, target_array) = if on_primary {
+        (pair.primary.clone(), pair.secondary.clone())
+    } else {
+        (pair.secondary.clone(), pair.primary.clone())
+    };
+    let replication = Replication {
+        group_id: group.id.clone(),
+        source_array: source_array.clone(),
+        target_array: target_array.clone(),
+    };
+    let (source, target, points, holds) = tokio::join!(
+        ask(storage.check(&source_array)),
+        ask(storage.check(&target_array)),
+        ask(storage.recovery_points(&replication)),
+        held(storage, &source_array, members),
+    );
+    ArraysSeen {
+        source_array,
+        target_array,
+        source,
+        target,
+        points,
+        holds,
+    }
+}
+
+async fn ask<T>(call: impl Future<Output = Result<T, StorageError>>) -> Asked<T> {
+    match timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(late()),
+    }
+}
+
+/// Asks about each volume, some at a time. What is not answered in time is left out.
+async fn held(
+    storage: &dyn StorageDriver,
+    array: &str,
+    members: &[Member],
+) -> Vec<(VolumeId, Asked<bool>)> {
+    let volumes: Vec<VolumeId> = members
+        .iter()
+        .flat_map(|member| &member.volumes)
+        .map(|volume| volume.id.clone())
+        .collect();
+    let asked = volumes.into_iter().map(|volume| async move {
+        let held = storage.holds(array, &volume).await;
+        (volume, held.map_err(Silence::from))
+    });
+    let mut answers = stream::iter(asked).buffer_unordered(SIDE_BY_SIDE);
+    let deadline = Instant::now() + PATIENCE;
+    let mut known = Vec::new();
+    while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
+        known.push(answer);
+    }
+    known
+}

@@ -1,0 +1,220 @@
+//! What a cloud shows of a tenant's project for the readiness check, in lists: a group of hundreds of servers costs as
+//! many calls as one of two.
+//!
+//! Each list has a deadline of its own, and one that fails takes nothing else away.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use protector_core::{
+    group::ReplicationType,
+    id::{NetworkId, ServerId},
+    member::Flavor,
+    readiness::{Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, Usage, VolumeSeen},
+    site::SiteScope,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::{Server, ServerFilter},
+    error::{CloudError as CallError, ErrorClass},
+    network::PortFilter,
+    quota_set::QuotaUsage,
+    volume::{Snapshot, Volume, VolumeFilter, VolumeType},
+};
+
+use crate::{
+    app::volume_type,
+    clouds::{CloudError, FoundVolumeType},
+};
+
+/// How long one list may take.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+impl From<CloudError> for Silence {
+    fn from(error: CloudError) -> Self {
+        match error {
+            CloudError::Unreachable { why, .. } => Self::Unreachable(why),
+            CloudError::Refused { why, .. } => Self::Refused(why),
+        }
+    }
+}
+
+/// One call, given up after [`PATIENCE`].
+async fn ask<T>(call: impl Future<Output = Result<T, CallError>>) -> Asked<T> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(silence(&error)),
+        Err(_) => Err(late()),
+    }
+}
+
+fn late() -> Silence {
+    Silence::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
+}
+
+pub(crate) fn silence(error: &CallError) -> Silence {
+    let why = error.to_string();
+    match error.class() {
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
+            Silence::Unreachable(why)
+        }
+        ErrorClass::Final
+        | ErrorClass::NotFound
+        | ErrorClass::Conflict
+        | ErrorClass::Unauthorized
+        | ErrorClass::Forbidden => Silence::Refused(why),
+    }
+}
+
+/// Reads the site where a group runs: `tenant` is a session in its project, `admin` one of the service user's own.
+pub(crate) async fn source(
+    tenant: &Cloud,
+    admin: &Cloud,
+    scope: &SiteScope,
+    wanted: ReplicationType,
+) -> SourceSeen {
+    let (compute, volume, network) = (tenant.compute(), tenant.volume(), tenant.network());
+    let (all_servers, all_volumes) = (ServerFilter::all(), VolumeFilter::all());
+    let all_ports = PortFilter {
+        project_id: Some(scope.project_id.clone()),
+        ..PortFilter::default()
+    };
+    let (admin_compute, admin_volume) = (admin.compute(), admin.volume());
+    let (servers, volumes, snapshots, ports, types, hosts) = tokio::join!(
+        ask(compute.servers(&all_servers)),
+        ask(volume.volumes(&all_volumes)),
+        ask(volume.all_snapshots()),
+        ask(network.ports(&all_ports)),
+        ask(admin_volume.types()),
+        ask(admin_compute.services(Some("nova-compute"))),
+    );
+    SourceSeen {
+        servers: servers.map(|servers| servers.into_iter().map(server_seen).collect()),
+        volumes: volumes.and_then(|volumes| Ok(volumes_seen(volumes, &snapshots?))),
+        nics: ports.map(|ports| {
+            ports
+                .into_iter()
+                .filter(|port| port.device_owner.starts_with("compute:"))
+                .map(|port| (ServerId::new(port.device_id), port.network_id))
+                .collect::<Vec<(ServerId, NetworkId)>>()
+        }),
+        volume_types: types.map(|types| types_seen(types, wanted)),
+        hosts: hosts.map(|_| ()),
+    }
+}
+
+/// Reads the site to which a group would go.
+pub(crate) async fn target(
+    tenant: &Cloud,
+    admin: &Cloud,
+    scope: &SiteScope,
+    wanted: ReplicationType,
+) -> TargetSeen {
+    let (compute, volume, network) = (tenant.compute(), tenant.volume(), tenant.network());
+    let admin = admin.volume();
+    let project = &scope.project_id;
+    let (instances, disks, networks, flavors, groups, types, pools) = tokio::join!(
+        ask(compute.quota(project)),
+        ask(volume.quota(project)),
+        ask(network.networks(None)),
+        ask(compute.flavors()),
+        ask(network.security_groups(None)),
+        ask(admin.types()),
+        ask(admin.pools()),
+    );
+    TargetSeen {
+        compute_quota: instances.map(usages),
+        volume_quota: disks.map(usages),
+        networks: networks.map(|networks| networks.into_iter().map(|net| net.id).collect()),
+        flavors: flavors.map(|flavors| {
+            flavors
+                .into_iter()
+                .map(|flavor| Flavor {
+                    id: flavor.id,
+                    name: flavor.name,
+                    vcpus: u32::try_from(flavor.vcpus).unwrap_or(u32::MAX),
+                    ram_mib: flavor.ram,
+                })
+                .collect()
+        }),
+        security_groups: groups.map(|groups| groups.into_iter().map(|group| group.name).collect()),
+        volume_types: types.map(|types| types_seen(types, wanted)),
+        pools: pools.map(|pools| {
+            pools
+                .into_iter()
+                .map(|pool| PoolSeen {
+                    backend: pool.backend_name().map(str::to_owned),
+                    name: pool.name,
+                })
+                .collect()
+        }),
+    }
+}
+
+fn server_seen(server: Server) -> ServerSeen {
+    ServerSeen {
+        status: server.status.as_str().to_owned(),
+        locked: server.locked,
+        boots_from_image: server.image.is_some(),
+        flavor_name: server.flavor.original_name,
+        vcpus: server.flavor.vcpus,
+        ram_mib: server.flavor.ram,
+        volumes: server
+            .volumes_attached
+            .into_iter()
+            .map(|volume| volume.id)
+            .collect(),
+        id: server.id,
+    }
+}
+
+fn volumes_seen(volumes: Vec<Volume>, snapshots: &[Snapshot]) -> Vec<VolumeSeen> {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for snapshot in snapshots {
+        *count.entry(snapshot.volume_id.as_str()).or_default() += 1;
+    }
+    volumes
+        .into_iter()
+        .map(|volume| VolumeSeen {
+            snapshots: count.get(volume.id.as_str()).copied().unwrap_or_default(),
+            status: volume.status.as_str().to_owned(),
+            size_gib: volume.size,
+            volume_type: volume.volume_type,
+            servers: volume
+                .attachments
+                .into_iter()
+                .map(|place| place.server_id)
+                .collect(),
+            id: volume.id,
+        })
+        .collect()
+}
+
+fn types_seen(
+    types: Vec<VolumeType>,
+    wanted: ReplicationType,
+) -> Vec<protector_core::readiness::TypeSeen> {
+    types
+        .into_iter()
+        .map(|kind| {
+            let found = FoundVolumeType {
+                id: kind.id.to_string(),
+                name: kind.name,
+                extra_specs: kind.extra_specs,
+            };
+            volume_type::seen(found, wanted)
+        })
+        .collect()
+}
+
+fn usages(quota: BTreeMap<String, QuotaUsage>) -> BTreeMap<String, Usage> {
+    quota
+        .into_iter()
+        .map(|(resource, usage)| {
+            let usage = Usage {
+                used: usage.in_use.saturating_add(usage.reserved),
+                limit: usage.limit,
+            };
+            (resource, usage)
+        })
+        .collect()
+}

@@ -1,0 +1,460 @@
+//! Readiness: would a failover of a group, and the cleanup after it, go through today?
+//!
+//! Pure judgement. What the clouds, the arrays and the other protector say is gathered elsewhere and comes in as
+//! [`Facts`]; out go findings, each with its fix. The rules are those by which the engine's own steps would fail
+//! (`check_source`, `check_target`, `manage_volumes`, the guards of a cleanup), asked before the day on which it counts.
+//! A place that could not be asked is a finding too, and takes nothing else away.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    group::{Group, GroupStatus},
+    id::{OperationId, SiteName},
+    member::Member,
+    operation::OperationKind,
+};
+
+mod arrays;
+mod members;
+mod quota;
+mod seen;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use seen::{
+    ArraysSeen, Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage,
+    VolumeSeen,
+};
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// Both clouds answer.
+    SiteReachable,
+    /// The protector of the other site answers.
+    PeerReachable,
+    /// Both protectors have the same metadata of the group.
+    InSync,
+    /// The group is in a state from which it can be moved.
+    Status,
+    /// The group has a replication policy.
+    Policy,
+    /// There is a recovery point, and it is young enough.
+    RecoveryPoint,
+    /// Each network has a counterpart that exists.
+    Mapping,
+    /// The tenant's quota on the target takes the group.
+    Quota,
+    /// Each flavor has a counterpart.
+    Flavor,
+    /// No server depends on an image.
+    Image,
+    /// The security groups exist on the target.
+    SecurityGroup,
+    /// The service user may do what it must, as far as harmless calls tell.
+    Rights,
+    /// The volume type exists, is replicated, and leads to one pool.
+    VolumeType,
+    /// Each member is what it was when it was added.
+    Member,
+    /// The arrays answer and hold the volumes.
+    Backend,
+    /// Nothing of earlier operations is left.
+    Leftovers,
+}
+
+impl Check {
+    /// The word used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SiteReachable => "site_reachable",
+            Self::PeerReachable => "peer_reachable",
+            Self::InSync => "in_sync",
+            Self::Status => "status",
+            Self::Policy => "policy",
+            Self::RecoveryPoint => "recovery_point",
+            Self::Mapping => "mapping",
+            Self::Quota => "quota",
+            Self::Flavor => "flavor",
+            Self::Image => "image",
+            Self::SecurityGroup => "security_group",
+            Self::Rights => "rights",
+            Self::VolumeType => "volume_type",
+            Self::Member => "member",
+            Self::Backend => "backend",
+            Self::Leftovers => "leftovers",
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing to do.
+    Ok,
+    /// A failover goes through; something about it will not be as wished, or could not be looked at.
+    Warning,
+    /// A failover or its cleanup would fail.
+    Error,
+}
+
+impl Severity {
+    /// The word used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: Check,
+    /// How it is.
+    pub severity: Severity,
+    /// The resource, site or member that it is about; `None` for the group as a whole.
+    pub subject: Option<String>,
+    /// What was found, in a sentence.
+    pub message: String,
+    /// What to do about it; `None` where all is well.
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: Check, message: impl Into<String>) -> Self {
+        Self {
+            check,
+            severity: Severity::Ok,
+            subject: None,
+            message: message.into(),
+            fix: None,
+        }
+    }
+
+    fn warning(check: Check, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            fix: Some(fix.into()),
+            ..Self::ok(check, message)
+        }
+    }
+
+    fn error(check: Check, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            fix: Some(fix.into()),
+            ..Self::ok(check, message)
+        }
+    }
+
+    fn about(self, subject: impl Into<String>) -> Self {
+        Self {
+            subject: Some(subject.into()),
+            ..self
+        }
+    }
+}
+
+/// What is known of an earlier operation of the group that is not done with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// The operation.
+    pub id: OperationId,
+    /// Its kind.
+    pub kind: OperationKind,
+    /// How many resources it left; 0 for a test failover whose copies are up.
+    pub left: usize,
+}
+
+/// How the two protectors' metadata of the group compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// The same.
+    InSync,
+    /// Not the same.
+    OutOfSync {
+        /// The version here.
+        local: Option<u64>,
+        /// The version there; `None` if it does not know the group.
+        remote: Option<u64>,
+    },
+}
+
+/// The other site's protector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSeen {
+    /// Its site.
+    pub site: SiteName,
+    /// Whether it answers.
+    pub reached: Asked<()>,
+    /// How it compares.
+    pub sync: Asked<Sync>,
+}
+
+/// All that the judgement stands on.
+#[derive(Clone, Debug)]
+pub struct Facts<'f> {
+    /// The time of the check.
+    pub now: DateTime<Utc>,
+    /// The group.
+    pub group: &'f Group,
+    /// Its members.
+    pub members: &'f [Member],
+    /// The recovery point objective of its policy in minutes; `None` without a policy.
+    pub rpo_minutes: Option<u32>,
+    /// The operation that moves the group now.
+    pub moving: Option<OperationId>,
+    /// The other protector.
+    pub peer: PeerSeen,
+    /// The site where the group runs.
+    pub source: SourceSeen,
+    /// The site to which it would go.
+    pub target: TargetSeen,
+    /// The arrays; `None` without a policy.
+    pub arrays: Option<ArraysSeen>,
+    /// Earlier operations that are not done with.
+    pub earlier: Vec<Earlier>,
+}
+
+impl Facts<'_> {
+    fn source_site(&self) -> &SiteName {
+        &self.group.current().site
+    }
+
+    fn target_site(&self) -> &SiteName {
+        &self.group.other().site
+    }
+}
+
+/// Judges the facts: at least one finding for each [`Check`], in their order, and within one the worst first.
+pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(sites(facts));
+    findings.extend(peer(facts));
+    findings.push(status(facts));
+    findings.push(policy(facts));
+    findings.extend(arrays::recovery_point(facts));
+    findings.extend(arrays::backend(facts));
+    findings.extend(target::mapping(facts));
+    findings.extend(quota::quota(facts));
+    findings.extend(target::flavor(facts));
+    findings.extend(target::security_group(facts));
+    findings.extend(target::volume_type(facts));
+    findings.extend(members::image(facts));
+    findings.extend(members::member(facts));
+    findings.extend(leftovers(facts));
+    findings.sort_by_key(|finding| (finding.check, std::cmp::Reverse(finding.severity)));
+    findings
+}
+
+/// Whether a failover and its cleanup would go through: no finding is an error.
+pub fn is_ready(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .all(|finding| finding.severity != Severity::Error)
+}
+
+/// `problems`, or the word that all is well.
+fn or_ok(problems: Vec<Finding>, check: Check, message: impl Into<String>) -> Vec<Finding> {
+    if problems.is_empty() {
+        vec![Finding::ok(check, message)]
+    } else {
+        problems
+    }
+}
+
+/// Something could not be looked at, since its place did not tell; why is a finding of its own.
+fn not_checked(check: Check, site: &SiteName) -> Vec<Finding> {
+    vec![
+        Finding::warning(
+            check,
+            format!("not checked: {site} did not tell what is needed for it"),
+            "see the findings site_reachable and rights, and check again",
+        )
+        .about(site.as_str()),
+    ]
+}
+
+/// Whether both clouds answer (`site_reachable`) and let the service user do what it must (`rights`).
+fn sites(facts: &Facts<'_>) -> Vec<Finding> {
+    let sides = [
+        (facts.source_site(), facts.source.silences()),
+        (facts.target_site(), facts.target.silences()),
+    ];
+    let mut silent = Vec::new();
+    let mut refused = Vec::new();
+    for (site, silences) in sides {
+        let mut unreachable: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut forbidden: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (what, silence) in silences {
+            match silence {
+                Silence::Unreachable(why) => unreachable.entry(why).or_default().push(what),
+                Silence::Refused(why) => forbidden.entry(why).or_default().push(what),
+            }
+        }
+        silent.extend(unreachable.into_iter().map(|(why, what)| {
+            Finding::error(
+                Check::SiteReachable,
+                format!("{site} does not tell its {}: {why}", what.join(", ")),
+                format!("see that {site} is up and can be reached from this protector: openstack dr site validate {site}"),
+            )
+            .about(site.as_str())
+        }));
+        refused.extend(forbidden.into_iter().map(|(why, what)| {
+            Finding::error(
+                Check::Rights,
+                format!("{site} refuses the service user its {}: {why}", what.join(", ")),
+                format!("an administrator checks the service user with 'openstack dr site validate {site}', and the tenant mapping with 'openstack dr tenant mapping list'"),
+            )
+            .about(site.as_str())
+        }));
+    }
+    let both = format!("{} and {}", facts.source_site(), facts.target_site());
+    let mut findings = or_ok(silent, Check::SiteReachable, format!("{both} answer"));
+    findings.extend(or_ok(
+        refused,
+        Check::Rights,
+        format!(
+            "{both} refused the service user nothing that could be asked for without changing anything; whether Cinder lets it import volumes only an import shows"
+        ),
+    ));
+    findings
+}
+
+fn peer(facts: &Facts<'_>) -> Vec<Finding> {
+    let PeerSeen {
+        site,
+        reached,
+        sync,
+    } = &facts.peer;
+    let name = &facts.group.name;
+    let reached = match reached {
+        Ok(()) => Finding::ok(
+            Check::PeerReachable,
+            format!("the protector of {site} answers"),
+        ),
+        Err(silence) => Finding::error(
+            Check::PeerReachable,
+            format!("the protector of {site} does not answer as it should: {silence}"),
+            format!("see that protector-api runs on {site} and is in its catalogue; while it is away the group can be neither changed nor moved as planned"),
+        )
+        .about(site.as_str()),
+    };
+    let version = |version: &Option<u64>| {
+        version.map_or_else(|| "none".to_owned(), |version| version.to_string())
+    };
+    let sync = match sync {
+        Ok(Sync::InSync) => vec![Finding::ok(
+            Check::InSync,
+            "both protectors have the same metadata of the group",
+        )],
+        Ok(Sync::OutOfSync { local, remote }) => vec![Finding::error(
+            Check::InSync,
+            format!(
+                "the group's metadata has version {} here and {} on {site}",
+                version(local),
+                version(remote)
+            ),
+            format!(
+                "look at 'openstack dr protection-group sync-status {name}'; 'openstack dr protection-group sync-force {name}', sent to the site with the newer one, brings them together"
+            ),
+        )],
+        Err(_) => vec![
+            Finding::warning(
+                Check::InSync,
+                format!("not checked: the protector of {site} did not tell its version"),
+                "see the finding peer_reachable, and check again",
+            )
+            .about(site.as_str()),
+        ],
+    };
+    [vec![reached], sync].concat()
+}
+
+fn status(facts: &Facts<'_>) -> Finding {
+    let Group { name, status, .. } = facts.group;
+    if let Some(operation) = &facts.moving {
+        return Finding::error(
+            Check::Status,
+            format!("operation {operation} is at work on the group"),
+            format!("wait for its end: openstack dr operation show {operation}"),
+        )
+        .about(operation.as_str());
+    }
+    let error = |message: &str, fix: String| Finding::error(Check::Status, message, fix);
+    match status {
+        GroupStatus::Active => Finding::ok(Check::Status, "active: a failover may start"),
+        GroupStatus::FailedOver => Finding::ok(Check::Status, "failed_over: a failback may start"),
+        GroupStatus::FailedOverPartial => error(
+            "failed_over_partial: some members could not be recreated and have no copy here",
+            format!(
+                "find the members in status error with 'openstack dr member list {name}', and bring them over before the way back"
+            ),
+        ),
+        GroupStatus::FailingOver | GroupStatus::FailingBack => error(
+            &format!("{status}: the group is on its way"),
+            format!(
+                "wait for its operation: openstack dr operation list --protection-group {name}"
+            ),
+        ),
+        GroupStatus::SplitBrain => error(
+            "split_brain: the same servers may run on both sites",
+            "stop the servers of the site that was left before anything else".to_owned(),
+        ),
+        GroupStatus::Error => error(
+            "error: the last operation ended in a way that needs a person",
+            format!(
+                "read what its last operation says: openstack dr operation list --protection-group {name}"
+            ),
+        ),
+    }
+}
+
+fn policy(facts: &Facts<'_>) -> Finding {
+    match facts.rpo_minutes {
+        Some(minutes) => Finding::ok(
+            Check::Policy,
+            format!("a policy with a recovery point objective of {minutes} min"),
+        ),
+        None => Finding::error(
+            Check::Policy,
+            "the group has no replication policy: no array carries it",
+            format!("openstack dr policy create {}", facts.group.name),
+        ),
+    }
+}
+
+fn leftovers(facts: &Facts<'_>) -> Vec<Finding> {
+    let problems = facts.earlier.iter().map(|earlier| {
+        let Earlier { id, kind, left } = earlier;
+        let finding = if *left == 0 {
+            Finding::warning(
+                Check::Leftovers,
+                format!("the copies of {kind} {id} are up; they count against the quota and may hold addresses"),
+                format!(
+                    "openstack dr protection-group action {} --action test-cleanup --test-operation-id {id}",
+                    facts.group.name
+                ),
+            )
+        } else {
+            Finding::warning(
+                Check::Leftovers,
+                format!("{kind} {id} left {left} resource(s); they count against the quota and may hold addresses"),
+                format!("openstack dr operation cleanup {id}"),
+            )
+        };
+        finding.about(id.as_str())
+    });
+    or_ok(
+        problems.collect(),
+        Check::Leftovers,
+        "earlier operations left nothing",
+    )
+}

@@ -1,0 +1,222 @@
+//! What the places that were asked said, or why they did not.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::{
+    id::{NetworkId, ServerId, VolumeId},
+    member::Flavor,
+    storage::{RecoveryPoint, StorageError},
+};
+
+/// Why something is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The place does not answer, or not in time.
+    Unreachable(String),
+    /// It answered with a refusal, in its own words.
+    Refused(String),
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) | Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<StorageError> for Silence {
+    fn from(error: StorageError) -> Self {
+        let why = error.to_string();
+        match error {
+            StorageError::Unavailable { .. } => Self::Unreachable(why),
+            StorageError::Refused { .. } => Self::Refused(why),
+        }
+    }
+}
+
+/// An answer, or why there is none.
+pub type Asked<T> = Result<T, Silence>;
+
+/// A server as a list shows it to a member of its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSeen {
+    /// Its id.
+    pub id: ServerId,
+    /// Nova's status word.
+    pub status: String,
+    /// Whether somebody locked it.
+    pub locked: bool,
+    /// Whether its root disk is made from an image.
+    pub boots_from_image: bool,
+    /// Its flavor's name.
+    pub flavor_name: String,
+    /// The flavor's virtual CPUs.
+    pub vcpus: u64,
+    /// The flavor's memory in MiB.
+    pub ram_mib: u64,
+    /// Its volumes.
+    pub volumes: Vec<VolumeId>,
+}
+
+/// A volume as a list shows it to a member of its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeSeen {
+    /// Its id.
+    pub id: VolumeId,
+    /// Cinder's status word.
+    pub status: String,
+    /// Its size in GiB.
+    pub size_gib: u64,
+    /// Its volume type's name.
+    pub volume_type: Option<String>,
+    /// The servers that it is attached to.
+    pub servers: Vec<ServerId>,
+    /// How many snapshots it has.
+    pub snapshots: usize,
+}
+
+/// A volume type, judged for the group by how it replicates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeSeen {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its extra spec `volume_backend_name`.
+    pub backend: Option<String>,
+    /// Whether volumes of it replicate as the group does; why not.
+    pub eligible: Result<(), String>,
+}
+
+/// A pool of a Cinder backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSeen {
+    /// `host@backend#pool`.
+    pub name: String,
+    /// The backend name that volume types refer to.
+    pub backend: Option<String>,
+}
+
+/// What is used of one quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// In use or reserved.
+    pub used: i64,
+    /// The most; -1 for no limit.
+    pub limit: i64,
+}
+
+/// The site where the group runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSeen {
+    /// All servers of the tenant's project.
+    pub servers: Asked<Vec<ServerSeen>>,
+    /// All volumes of the tenant's project.
+    pub volumes: Asked<Vec<VolumeSeen>>,
+    /// The networks of the project's servers: one entry for each network card.
+    pub nics: Asked<Vec<(ServerId, NetworkId)>>,
+    /// All volume types.
+    pub volume_types: Asked<Vec<TypeSeen>>,
+    /// Whether the state of compute hosts is shown to the service user: a cleanup deletes no server of a dead host.
+    pub hosts: Asked<()>,
+}
+
+/// The site to which the group would go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSeen {
+    /// Nova's quota of the tenant's project, by resource.
+    pub compute_quota: Asked<BTreeMap<String, Usage>>,
+    /// Cinder's quota of the tenant's project, by resource.
+    pub volume_quota: Asked<BTreeMap<String, Usage>>,
+    /// The networks that the project may use.
+    pub networks: Asked<Vec<NetworkId>>,
+    /// The flavors that the project may use.
+    pub flavors: Asked<Vec<Flavor>>,
+    /// Names of the project's security groups.
+    pub security_groups: Asked<Vec<String>>,
+    /// All volume types.
+    pub volume_types: Asked<Vec<TypeSeen>>,
+    /// All pools.
+    pub pools: Asked<Vec<PoolSeen>>,
+}
+
+/// The two arrays of the group's policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArraysSeen {
+    /// The name of the one on the site where the group runs.
+    pub source_array: String,
+    /// The name of the other.
+    pub target_array: String,
+    /// Whether the first answers.
+    pub source: Asked<()>,
+    /// Whether the second answers.
+    pub target: Asked<()>,
+    /// The group's recovery points on the second, newest first.
+    pub points: Asked<Vec<RecoveryPoint>>,
+    /// Whether the first holds each volume, as far as the time sufficed.
+    pub holds: Vec<(VolumeId, Asked<bool>)>,
+}
+
+/// What was asked for, and why it is not known.
+type Named<'s> = (&'static str, &'s Silence);
+
+fn silence<'s, T>(what: &'static str, asked: &'s Asked<T>) -> Option<Named<'s>> {
+    asked.as_ref().err().map(|silence| (what, silence))
+}
+
+impl SourceSeen {
+    /// All of it unknown for the same reason.
+    pub fn silent(why: &Silence) -> Self {
+        Self {
+            servers: Err(why.clone()),
+            volumes: Err(why.clone()),
+            nics: Err(why.clone()),
+            volume_types: Err(why.clone()),
+            hosts: Err(why.clone()),
+        }
+    }
+
+    pub(super) fn silences(&self) -> Vec<Named<'_>> {
+        [
+            silence("servers", &self.servers),
+            silence("volumes", &self.volumes),
+            silence("ports", &self.nics),
+            silence("volume types", &self.volume_types),
+            silence("compute hosts", &self.hosts),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+impl TargetSeen {
+    /// All of it unknown for the same reason.
+    pub fn silent(why: &Silence) -> Self {
+        Self {
+            compute_quota: Err(why.clone()),
+            volume_quota: Err(why.clone()),
+            networks: Err(why.clone()),
+            flavors: Err(why.clone()),
+            security_groups: Err(why.clone()),
+            volume_types: Err(why.clone()),
+            pools: Err(why.clone()),
+        }
+    }
+
+    pub(super) fn silences(&self) -> Vec<Named<'_>> {
+        [
+            silence("compute quota", &self.compute_quota),
+            silence("volume quota", &self.volume_quota),
+            silence("networks", &self.networks),
+            silence("flavors", &self.flavors),
+            silence("security groups", &self.security_groups),
+            silence("volume types", &self.volume_types),
+            silence("volume pools", &self.pools),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}

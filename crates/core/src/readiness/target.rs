@@ -1,0 +1,269 @@
+//! What the copies need on the target: networks, flavors, security groups, a volume type with its pool.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, Facts, Finding, TypeSeen, not_checked, or_ok};
+use crate::member::Flavor;
+
+/// How many members a message names.
+const NAMED: usize = 3;
+
+/// Who uses something, for a message: a few names and how many more.
+fn users(members: &BTreeSet<&str>) -> String {
+    let named: Vec<&str> = members.iter().copied().take(NAMED).collect();
+    let named = named.join(", ");
+    match members.len().checked_sub(NAMED) {
+        None | Some(0) => named,
+        Some(more) => format!("{named} and {more} more"),
+    }
+}
+
+pub(super) fn mapping(facts: &Facts<'_>) -> Vec<Finding> {
+    let (check, site) = (Check::Mapping, facts.target_site());
+    let mapped = facts.group.mappings_from_current().networks;
+    let there = facts.target.networks.as_ref().ok();
+    let mut problems = Vec::new();
+    for (network, members) in networks(facts) {
+        let finding = match (mapped.get(network), there) {
+            (None, _) => Finding::error(
+                check,
+                format!(
+                    "network {network}, used by {}, is mapped to no network on {site}",
+                    users(&members)
+                ),
+                format!(
+                    "give the group a mapping for it, or the failover --network-mapping {network}=<network on {site}>"
+                ),
+            ),
+            (Some(copy), Some(there)) if !there.iter().any(|id| id.as_str() == copy) => {
+                Finding::error(
+                    check,
+                    format!(
+                        "network {network} is mapped to {copy}, which {site} does not show to the project"
+                    ),
+                    "map it to a network that exists and that the project may use",
+                )
+            }
+            _ => continue,
+        };
+        problems.push(finding.about(network));
+    }
+    if there.is_none() {
+        problems.extend(not_checked(check, site));
+    }
+    or_ok(
+        problems,
+        check,
+        format!("every network has its counterpart on {site}"),
+    )
+}
+
+/// The networks that members use, by what was known when they were added, each with its users.
+fn networks<'f>(facts: &'f Facts<'_>) -> BTreeMap<&'f str, BTreeSet<&'f str>> {
+    let mut networks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for member in facts.members {
+        for nic in &member.server.nics {
+            networks
+                .entry(nic.network_id.as_str())
+                .or_default()
+                .insert(&member.name);
+        }
+    }
+    networks
+}
+
+/// The flavor that a copy of a server of `known` gets: as mapped, else of the same id, else of the same name and size.
+pub(super) fn counterpart<'f>(facts: &'f Facts<'_>, known: &Flavor) -> Option<&'f Flavor> {
+    let there = facts.target.flavors.as_ref().ok()?;
+    let mapped = facts.group.mappings_from_current().flavors;
+    if let Some(mapped) = mapped.get(known.id.as_str()) {
+        return there.iter().find(|flavor| flavor.id.as_str() == mapped);
+    }
+    let same_size = |flavor: &&Flavor| {
+        flavor.name == known.name && flavor.vcpus == known.vcpus && flavor.ram_mib == known.ram_mib
+    };
+    there
+        .iter()
+        .find(|flavor| flavor.id == known.id)
+        .or_else(|| there.iter().find(same_size))
+}
+
+pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
+    let (check, site) = (Check::Flavor, facts.target_site());
+    if facts.target.flavors.is_err() {
+        return not_checked(check, site);
+    }
+    let mut used: BTreeMap<&str, (&Flavor, BTreeSet<&str>)> = BTreeMap::new();
+    for member in facts.members {
+        let flavor = &member.server.flavor;
+        let entry = used.entry(flavor.id.as_str());
+        let (_, members) = entry.or_insert_with(|| (flavor, BTreeSet::new()));
+        members.insert(&member.name);
+    }
+    let problems = used
+        .into_iter()
+        .filter(|(_, (flavor, _))| counterpart(facts, flavor).is_none())
+        .map(|(id, (flavor, members))| {
+            Finding::error(
+                check,
+                format!(
+                    "flavor {} ({id}), used by {}, has no counterpart on {site}",
+                    flavor.name,
+                    users(&members)
+                ),
+                format!("map it: --flavor-mapping {id}=<flavor id on {site}>"),
+            )
+            .about(&flavor.name)
+        });
+    or_ok(
+        problems.collect(),
+        check,
+        format!("every flavor has its counterpart on {site}"),
+    )
+}
+
+pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
+    let (check, target) = (Check::SecurityGroup, facts.group.other());
+    let site = &target.site;
+    let Ok(there) = &facts.target.security_groups else {
+        return not_checked(check, site);
+    };
+    let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for member in facts.members {
+        for name in &member.server.security_groups {
+            used.entry(name).or_default().insert(&member.name);
+        }
+    }
+    let problems = used.into_iter().filter_map(|(name, members)| {
+        let copies = there.iter().filter(|other| *other == name).count();
+        let finding = match copies {
+            0 => Finding::error(
+                check,
+                format!(
+                    "security group {name}, used by {}, does not exist on {site}",
+                    users(&members)
+                ),
+                format!(
+                    "openstack --os-cloud {site} security group create --project {} {name}, with the rules that it has on {}",
+                    target.project_id,
+                    facts.source_site()
+                ),
+            ),
+            1 => return None,
+            several => Finding::error(
+                check,
+                format!("{several} security groups on {site} are called {name}: Nova refuses a name that is not one group's"),
+                "give all but one of them another name",
+            ),
+        };
+        Some(finding.about(name))
+    });
+    or_ok(
+        problems.collect(),
+        check,
+        format!("every security group exists on {site}"),
+    )
+}
+
+pub(super) fn volume_type(facts: &Facts<'_>) -> Vec<Finding> {
+    let check = Check::VolumeType;
+    let site = facts.target_site();
+    let mut problems = retyped(facts);
+    match (&facts.target.volume_types, &facts.target.pools) {
+        (Ok(types), Ok(_)) => problems.extend(import(facts, types)),
+        _ => problems.extend(not_checked(check, site)),
+    }
+    or_ok(
+        problems,
+        check,
+        format!("volumes are replicated, and imported on {site} through one pool"),
+    )
+}
+
+/// Whether imported volumes can get their type, and Cinder knows where to import them: as the engine chooses.
+fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<Finding> {
+    let (check, site) = (Check::VolumeType, facts.target_site());
+    let backend = match facts.group.volume_type_on_other() {
+        None => None,
+        Some(id) => {
+            let Some(kind) = types.iter().find(|kind| kind.id == id) else {
+                return Some(
+                    Finding::error(
+                        check,
+                        format!("{site} has no volume type {id} any more, which the copies would get"),
+                        format!("make a group with a type that exists: openstack dr site list-volume-types {site}"),
+                    )
+                    .about(id),
+                );
+            };
+            if let Err(why) = &kind.eligible {
+                return Some(
+                    Finding::warning(
+                        check,
+                        format!("volume type {} on {site} is not eligible any more ({why}): after a failover there is no way back", kind.name),
+                        "an administrator sets the extra specs replication_enabled and replication_type again",
+                    )
+                    .about(&kind.name),
+                );
+            }
+            kind.backend.as_deref()
+        }
+    };
+    let pools = facts.target.pools.as_deref().unwrap_or_default();
+    let fitting: Vec<&str> = pools
+        .iter()
+        .filter(|pool| backend.is_none() || backend == pool.backend.as_deref())
+        .map(|pool| pool.name.as_str())
+        .collect();
+    match fitting.as_slice() {
+        [_] => None,
+        [] => Some(Finding::error(
+            check,
+            format!("Cinder on {site} shows no pool for the group's volume type"),
+            "see that the backend's cinder-volume is up and that its volume_backend_name is that of the type",
+        )),
+        several => Some(Finding::error(
+            check,
+            format!(
+                "several Cinder pools on {site} take the group's volume type: {}",
+                several.join(", ")
+            ),
+            "an administrator sets the extra spec volume_backend_name of the type to one of them",
+        )),
+    }
+}
+
+/// Volumes whose type is not replicated any more.
+fn retyped(facts: &Facts<'_>) -> Vec<Finding> {
+    let (Ok(volumes), Ok(types)) = (&facts.source.volumes, &facts.source.volume_types) else {
+        return Vec::new();
+    };
+    let site = facts.source_site();
+    let mut findings = Vec::new();
+    let protected = facts.members.iter().flat_map(|member| &member.volumes);
+    for volume in protected {
+        let Some(name) = volumes
+            .iter()
+            .find(|seen| seen.id == volume.id)
+            .and_then(|seen| seen.volume_type.as_deref())
+        else {
+            continue;
+        };
+        let why = match types.iter().find(|kind| kind.name == name) {
+            Some(kind) => match &kind.eligible {
+                Ok(()) => continue,
+                Err(why) => why.as_str(),
+            },
+            None => "it does not exist",
+        };
+        findings.push(
+            Finding::error(
+                Check::VolumeType,
+                format!("volume {} on {site} has volume type {name}, which is not eligible: {why}", volume.id),
+                format!("give it the group's type again: openstack --os-cloud {site} volume set --type <type> {}", volume.id),
+            )
+            .about(volume.id.as_str()),
+        );
+    }
+    findings
+}

@@ -1,0 +1,567 @@
+use std::collections::BTreeMap;
+
+use chrono::{TimeDelta, TimeZone};
+
+use super::*;
+use crate::{
+    group::{ReplicationType, ResourceMappings},
+    member::{Flavor, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    site::SiteScope,
+    storage::RecoveryPoint,
+};
+
+fn now() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap()
+}
+
+fn group() -> Group {
+    Group {
+        id: "pg-1".into(),
+        name: "web".to_owned(),
+        description: None,
+        primary: SiteScope {
+            site: "site-a".into(),
+            project_id: "project-a".into(),
+        },
+        secondary: SiteScope {
+            site: "site-b".into(),
+            project_id: "project-b".into(),
+        },
+        current_primary_site: "site-a".into(),
+        status: GroupStatus::Active,
+        replication_type: ReplicationType::Async,
+        volume_type_id: "type-a".to_owned(),
+        secondary_volume_type_id: Some("type-b".to_owned()),
+        mappings: ResourceMappings {
+            networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
+            flavors: BTreeMap::new(),
+        },
+        version: 3,
+        last_replication_at: None,
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+fn flavor() -> Flavor {
+    Flavor {
+        id: "flavor-1".into(),
+        name: "m1.small".to_owned(),
+        vcpus: 2,
+        ram_mib: 2048,
+    }
+}
+
+fn a_member(number: usize) -> Member {
+    Member {
+        id: format!("member-{number}").as_str().into(),
+        group_id: "pg-1".into(),
+        name: format!("web-{number}"),
+        server_id: format!("server-{number}").as_str().into(),
+        status: MemberStatus::Protected,
+        server: ServerSpec {
+            flavor: flavor(),
+            nics: vec![Nic {
+                network_id: "net-a".into(),
+                fixed_ips: Vec::new(),
+            }],
+            security_groups: vec!["default".to_owned()],
+            key_pair: None,
+            metadata: BTreeMap::new(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+        },
+        volumes: vec![ProtectedVolume {
+            id: format!("volume-{number}").as_str().into(),
+            name: String::new(),
+            size_gib: 10,
+            device: "/dev/vda".to_owned(),
+            boot: true,
+            delete_on_termination: false,
+            metadata: BTreeMap::new(),
+        }],
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+fn a_type(id: &str) -> TypeSeen {
+    TypeSeen {
+        id: id.to_owned(),
+        name: format!("{id}-gold"),
+        backend: Some("array".to_owned()),
+        eligible: Ok(()),
+    }
+}
+
+fn room(of: &[&str]) -> BTreeMap<String, Usage> {
+    let room = |resource: &&str| {
+        let usage = Usage {
+            used: 0,
+            limit: 100_000,
+        };
+        ((*resource).to_owned(), usage)
+    };
+    of.iter().map(room).collect()
+}
+
+fn source(members: &[Member]) -> SourceSeen {
+    let server = |member: &Member| ServerSeen {
+        id: member.server_id.clone(),
+        status: "ACTIVE".to_owned(),
+        locked: false,
+        boots_from_image: false,
+        flavor_name: "m1.small".to_owned(),
+        vcpus: 2,
+        ram_mib: 2048,
+        volumes: member
+            .volumes
+            .iter()
+            .map(|volume| volume.id.clone())
+            .collect(),
+    };
+    let volume = |member: &Member| VolumeSeen {
+        id: member.volumes[0].id.clone(),
+        status: "in-use".to_owned(),
+        size_gib: 10,
+        volume_type: Some("type-a-gold".to_owned()),
+        servers: vec![member.server_id.clone()],
+        snapshots: 0,
+    };
+    let nic = |member: &Member| (member.server_id.clone(), "net-a".into());
+    SourceSeen {
+        servers: Ok(members.iter().map(server).collect()),
+        volumes: Ok(members.iter().map(volume).collect()),
+        nics: Ok(members.iter().map(nic).collect()),
+        volume_types: Ok(vec![a_type("type-a")]),
+        hosts: Ok(()),
+    }
+}
+
+fn target() -> TargetSeen {
+    TargetSeen {
+        compute_quota: Ok(room(&["instances", "cores", "ram"])),
+        volume_quota: Ok(room(&["volumes", "gigabytes", "gigabytes_type-b-gold"])),
+        networks: Ok(vec!["net-b".into()]),
+        flavors: Ok(vec![flavor()]),
+        security_groups: Ok(vec!["default".to_owned()]),
+        volume_types: Ok(vec![a_type("type-b")]),
+        pools: Ok(vec![PoolSeen {
+            name: "host@array#pool".to_owned(),
+            backend: Some("array".to_owned()),
+        }]),
+    }
+}
+
+/// Two members that lack nothing, and what is changed of that.
+fn judged(change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding> {
+    judged_for(&group(), change)
+}
+
+fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding> {
+    let members = [a_member(1), a_member(2)];
+    let mut facts = Facts {
+        now: now(),
+        group,
+        members: &members,
+        rpo_minutes: Some(15),
+        moving: None,
+        peer: PeerSeen {
+            site: "site-b".into(),
+            reached: Ok(()),
+            sync: Ok(Sync::InSync),
+        },
+        source: source(&members),
+        target: target(),
+        arrays: Some(ArraysSeen {
+            source_array: "array-a".to_owned(),
+            target_array: "array-b".to_owned(),
+            source: Ok(()),
+            target: Ok(()),
+            points: Ok(vec![RecoveryPoint {
+                id: "rp-1".into(),
+                taken_at: now() - TimeDelta::minutes(14),
+            }]),
+            holds: members
+                .iter()
+                .map(|member| (member.volumes[0].id.clone(), Ok(true)))
+                .collect(),
+        }),
+        earlier: Vec::new(),
+    };
+    change(&mut facts);
+    judge(&facts)
+}
+
+fn problems(findings: &[Finding]) -> Vec<(Check, Severity, Option<&str>)> {
+    findings
+        .iter()
+        .filter(|finding| finding.severity != Severity::Ok)
+        .map(|finding| {
+            assert!(finding.fix.is_some(), "{finding:?} has no fix");
+            (finding.check, finding.severity, finding.subject.as_deref())
+        })
+        .collect()
+}
+
+#[track_caller]
+fn expect(
+    change: impl FnOnce(&mut Facts<'_>),
+    check: Check,
+    severity: Severity,
+    subject: Option<&str>,
+) -> Finding {
+    let findings = judged(change);
+    assert_eq!(problems(&findings), [(check, severity, subject)]);
+    assert_eq!(is_ready(&findings), severity != Severity::Error);
+    findings
+        .into_iter()
+        .find(|finding| finding.severity == severity)
+        .unwrap()
+}
+
+#[test]
+fn a_group_that_lacks_nothing_has_one_ok_for_each_word() {
+    let findings = judged(|_| {});
+    assert_eq!(problems(&findings), []);
+    let words: Vec<Check> = findings.iter().map(|finding| finding.check).collect();
+    let mut once = words.clone();
+    once.dedup();
+    assert_eq!(words, once);
+    assert_eq!(words.len(), 16);
+}
+
+#[test]
+fn every_answer_missing_is_told_and_nothing_is_called_fine_that_was_not_seen() {
+    let why = Silence::Unreachable("connection refused".to_owned());
+    let findings = judged(|facts| {
+        facts.source = SourceSeen::silent(&why);
+        facts.target = TargetSeen::silent(&why);
+        facts.peer.reached = Err(why.clone());
+        facts.peer.sync = Err(why.clone());
+        let arrays = facts.arrays.as_mut().unwrap();
+        arrays.source = Err(why.clone());
+        arrays.target = Err(why.clone());
+        arrays.points = Err(why.clone());
+        arrays.holds.clear();
+    });
+    let fine: Vec<Check> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Ok)
+        .map(|finding| finding.check)
+        .collect();
+    // What the local records alone tell; and that nothing was refused.
+    assert_eq!(
+        fine,
+        [
+            Check::Status,
+            Check::Policy,
+            Check::Rights,
+            Check::Leftovers
+        ]
+    );
+    let silent = findings
+        .iter()
+        .filter(|finding| finding.check == Check::SiteReachable);
+    assert_eq!(silent.count(), 2, "one for each site, not for each call");
+}
+
+#[test]
+fn what_the_target_lacks_is_an_error() {
+    use Check::{Flavor, Mapping, SecurityGroup, VolumeType};
+    let error = Severity::Error;
+    expect(
+        |facts| facts.target.networks = Ok(vec![]),
+        Mapping,
+        error,
+        Some("net-a"),
+    );
+    expect(
+        |facts| facts.target.flavors = Ok(vec![]),
+        Flavor,
+        error,
+        Some("m1.small"),
+    );
+    expect(
+        |facts| facts.target.security_groups = Ok(vec![]),
+        SecurityGroup,
+        error,
+        Some("default"),
+    );
+    expect(
+        |facts| facts.target.security_groups = Ok(vec!["default".to_owned(); 2]),
+        SecurityGroup,
+        error,
+        Some("default"),
+    );
+    expect(
+        |facts| facts.target.volume_types = Ok(vec![]),
+        VolumeType,
+        error,
+        Some("type-b"),
+    );
+    expect(
+        |facts| facts.target.pools = Ok(vec![]),
+        VolumeType,
+        error,
+        None,
+    );
+    expect(
+        |facts| {
+            let pools = facts.target.pools.as_mut().unwrap();
+            pools.push(pools[0].clone());
+        },
+        VolumeType,
+        error,
+        None,
+    );
+}
+
+#[test]
+fn a_flavor_of_the_same_name_must_have_the_same_size() {
+    let other_id = |vcpus| Flavor {
+        id: "other".into(),
+        vcpus,
+        ..flavor()
+    };
+    let same = judged(|facts| facts.target.flavors = Ok(vec![other_id(2)]));
+    assert_eq!(problems(&same), []);
+    let smaller = judged(|facts| facts.target.flavors = Ok(vec![other_id(1)]));
+    assert_eq!(
+        problems(&smaller),
+        [(Check::Flavor, Severity::Error, Some("m1.small"))]
+    );
+}
+
+#[test]
+fn each_quota_is_held_against_what_the_group_needs() {
+    // Two servers of 2 cores and 2048 MiB, two volumes of 10 GiB.
+    for (resource, need) in [("instances", 2), ("cores", 4), ("ram", 4096)] {
+        let with = |limit| {
+            judged(|facts| {
+                let quota = facts.target.compute_quota.as_mut().unwrap();
+                quota.insert(resource.to_owned(), Usage { used: 5, limit });
+            })
+        };
+        assert_eq!(problems(&with(need + 5)), []);
+        assert_eq!(problems(&with(-1)), []);
+        assert_eq!(
+            problems(&with(need + 4)),
+            [(Check::Quota, Severity::Error, Some(resource))]
+        );
+    }
+    for (resource, need) in [
+        ("volumes", 2),
+        ("gigabytes", 20),
+        ("gigabytes_type-b-gold", 20),
+        ("per_volume_gigabytes", 10),
+    ] {
+        let with = |limit| {
+            judged(|facts| {
+                let quota = facts.target.volume_quota.as_mut().unwrap();
+                quota.insert(resource.to_owned(), Usage { used: 0, limit });
+            })
+        };
+        assert_eq!(problems(&with(need)), []);
+        assert_eq!(
+            problems(&with(need - 1)),
+            [(Check::Quota, Severity::Error, Some(resource))]
+        );
+    }
+}
+
+#[test]
+fn a_grown_volume_counts_with_its_size_of_today() {
+    let findings = judged(|facts| {
+        facts.source.volumes.as_mut().unwrap()[0].size_gib = 90;
+        let quota = facts.target.volume_quota.as_mut().unwrap();
+        quota.insert("gigabytes".to_owned(), Usage { used: 0, limit: 99 });
+    });
+    assert_eq!(
+        problems(&findings),
+        [
+            (Check::Quota, Severity::Error, Some("gigabytes")),
+            (Check::Member, Severity::Warning, Some("volume-1")),
+        ]
+    );
+}
+
+type ServerChange = fn(&mut ServerSeen);
+
+#[test]
+fn a_member_that_changed_is_found() {
+    let changes: [(ServerChange, Severity); 5] = [
+        (|server| server.status = "ERROR".to_owned(), Severity::Error),
+        (|server| server.locked = true, Severity::Error),
+        (|server| server.volumes.clear(), Severity::Error),
+        (|server| server.volumes.push("new".into()), Severity::Error),
+        (|server| server.vcpus = 8, Severity::Warning),
+    ];
+    for (change, severity) in changes {
+        expect(
+            |facts| change(&mut facts.source.servers.as_mut().unwrap()[1]),
+            Check::Member,
+            severity,
+            Some("web-2"),
+        );
+    }
+    expect(
+        |facts| {
+            facts.source.servers.as_mut().unwrap().remove(0);
+        },
+        Check::Member,
+        Severity::Error,
+        Some("web-1"),
+    );
+    expect(
+        |facts| facts.source.nics.as_mut().unwrap()[0].1 = "net-c".into(),
+        Check::Member,
+        Severity::Warning,
+        Some("web-1"),
+    );
+    expect(
+        |facts| facts.source.servers.as_mut().unwrap()[0].boots_from_image = true,
+        Check::Image,
+        Severity::Error,
+        Some("web-1"),
+    );
+}
+
+#[test]
+fn a_server_that_is_shut_off_is_no_problem() {
+    let findings =
+        judged(|facts| facts.source.servers.as_mut().unwrap()[0].status = "SHUTOFF".to_owned());
+    assert_eq!(problems(&findings), []);
+}
+
+type VolumeChange = fn(&mut VolumeSeen);
+
+#[test]
+fn a_volume_that_changed_is_found() {
+    let changes: [(VolumeChange, Check, Severity); 4] = [
+        (
+            |volume| volume.status = "error".to_owned(),
+            Check::Member,
+            Severity::Error,
+        ),
+        (
+            |volume| volume.servers.push("stranger".into()),
+            Check::Member,
+            Severity::Error,
+        ),
+        (
+            |volume| volume.snapshots = 2,
+            Check::Member,
+            Severity::Warning,
+        ),
+        (
+            |volume| volume.volume_type = Some("plain".to_owned()),
+            Check::VolumeType,
+            Severity::Error,
+        ),
+    ];
+    for (change, check, severity) in changes {
+        expect(
+            |facts| change(&mut facts.source.volumes.as_mut().unwrap()[0]),
+            check,
+            severity,
+            Some("volume-1"),
+        );
+    }
+    expect(
+        |facts| {
+            facts.source.volumes.as_mut().unwrap().remove(0);
+        },
+        Check::Member,
+        Severity::Error,
+        Some("volume-1"),
+    );
+}
+
+#[test]
+fn the_objective_is_met_to_the_minute_and_holds_for_asynchronous_groups_only() {
+    fn aged(facts: &mut Facts<'_>, minutes: i64) {
+        let points = facts.arrays.as_mut().unwrap().points.as_mut().unwrap();
+        points[0].taken_at = now() - TimeDelta::minutes(minutes);
+    }
+    assert_eq!(problems(&judged(|facts| aged(facts, 15))), []);
+    expect(
+        |facts| aged(facts, 16),
+        Check::RecoveryPoint,
+        Severity::Warning,
+        None,
+    );
+    let synchronous = Group {
+        replication_type: ReplicationType::Sync,
+        ..group()
+    };
+    let findings = judged_for(&synchronous, |facts| aged(facts, 5000));
+    assert_eq!(problems(&findings), []);
+}
+
+#[test]
+fn without_a_recovery_point_nothing_could_be_recovered() {
+    expect(
+        |facts| facts.arrays.as_mut().unwrap().points = Ok(vec![]),
+        Check::RecoveryPoint,
+        Severity::Error,
+        None,
+    );
+}
+
+#[test]
+fn a_volume_that_was_not_asked_for_in_time_is_told_and_one_that_is_not_there_is_an_error() {
+    expect(
+        |facts| {
+            facts.arrays.as_mut().unwrap().holds.pop();
+        },
+        Check::Backend,
+        Severity::Warning,
+        None,
+    );
+    expect(
+        |facts| facts.arrays.as_mut().unwrap().holds[0].1 = Ok(false),
+        Check::Backend,
+        Severity::Error,
+        Some("volume-1"),
+    );
+}
+
+#[test]
+fn leftovers_warn_with_the_command_that_removes_them() {
+    let earlier = |left, kind| Earlier {
+        id: "op-1".into(),
+        kind,
+        left,
+    };
+    let finding = expect(
+        |facts| facts.earlier = vec![earlier(3, OperationKind::Failover)],
+        Check::Leftovers,
+        Severity::Warning,
+        Some("op-1"),
+    );
+    assert_eq!(finding.fix.unwrap(), "openstack dr operation cleanup op-1");
+    let finding = expect(
+        |facts| facts.earlier = vec![earlier(0, OperationKind::TestFailover)],
+        Check::Leftovers,
+        Severity::Warning,
+        Some("op-1"),
+    );
+    assert!(finding.fix.unwrap().contains("test-cleanup"));
+}
+
+#[test]
+fn every_status_but_the_two_at_rest_is_an_error() {
+    for status in GroupStatus::ALL {
+        let group = Group { status, ..group() };
+        let findings = judged_for(&group, |_| {});
+        let finding = findings
+            .iter()
+            .find(|finding| finding.check == Check::Status);
+        let finding = finding.unwrap();
+        let at_rest = matches!(status, GroupStatus::Active | GroupStatus::FailedOver);
+        assert_eq!(finding.severity == Severity::Ok, at_rest, "{status}");
+    }
+}

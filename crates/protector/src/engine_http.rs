@@ -1,0 +1,77 @@
+//! The engine's own small listener: whether it works, and what it has counted. No token is needed, so it listens on the
+//! loopback address unless an operator says otherwise.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use protector_api::{health::HealthAnswer, metrics::exposition};
+use protector_oslo::Config;
+use protector_store::Database;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::metrics::EngineMetrics;
+
+/// What the listener answers from.
+#[derive(Clone)]
+pub struct EngineHttp {
+    /// This site's records.
+    pub database: Database,
+    /// The counters.
+    pub metrics: Arc<EngineMetrics>,
+}
+
+impl EngineHttp {
+    /// Answers until `stop`. A port that is taken is told and costs the engine nothing: a failover matters more than its
+    /// measurement.
+    pub async fn run(self, config: &Config, stop: CancellationToken) {
+        let (host, port) = (&config.engine.metrics_bind_host, config.engine.metrics_port);
+        if port == 0 {
+            return;
+        }
+        let address = format!("{host}:{port}");
+        let listener = match TcpListener::bind(&address).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                warn!(%error, address, "[engine] metrics_bind_host, metrics_port: cannot listen; the engine works without");
+                return;
+            }
+        };
+        info!(address, "metrics served");
+        let serving =
+            axum::serve(listener, self.router()).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = serving.await {
+            warn!(%error, "the engine's listener ended");
+        }
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route("/healthcheck", get(healthcheck))
+            .route("/metrics", get(metrics))
+            .with_state(self)
+    }
+}
+
+/// 200 while the engine can reach its records, 503 while it cannot.
+async fn healthcheck(State(http): State<EngineHttp>) -> Response {
+    match http.database.ping().await {
+        Ok(()) => Json(HealthAnswer { status: "ok" }).into_response(),
+        Err(error) => {
+            warn!(%error, "the database does not answer");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+async fn metrics(State(http): State<EngineHttp>) -> Response {
+    exposition(http.metrics.registry())
+        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}

@@ -1,0 +1,280 @@
+//! What the engine counts of its work, for Prometheus.
+//!
+//! The counts are taken at the journal: what is counted is what was written down, and the engine itself does not know
+//! of them. Labels are kinds, actions and outcomes; no id and no name of a tenant.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use protector_core::{
+    id::{EngineId, OperationId},
+    journal::{Claim, Entry, Journal, JournalError, OperationChange},
+    operation::{OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
+    runbook::cleanup::UNDO,
+};
+
+/// The upper bounds of the steps' histogram in seconds: from a look to a replication of hours.
+const SECONDS: [f64; 12] = [
+    0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operations {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Steps {
+    action: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Actions {
+    action: String,
+}
+
+/// The counters of one engine process.
+pub struct EngineMetrics {
+    registry: Registry,
+    operations: Family<Operations, Counter>,
+    steps: Family<Steps, Counter>,
+    durations: Family<Actions, Histogram, fn() -> Histogram>,
+    leases_lost: Counter,
+    /// Metadata that could not be handed to the other site.
+    pub push_failures: Counter,
+}
+
+impl Default for EngineMetrics {
+    fn default() -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        let mut metrics = Self {
+            registry: Registry::default(),
+            operations: Family::default(),
+            steps: Family::default(),
+            durations: Family::new_with_constructor(histogram),
+            leases_lost: Counter::default(),
+            push_failures: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl EngineMetrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "protector_operations",
+            "Operations that this engine brought to their end, by kind and outcome",
+            self.operations.clone(),
+        );
+        registry.register(
+            "protector_steps",
+            "Steps that this engine brought to their end, by action and outcome",
+            self.steps.clone(),
+        );
+        registry.register_with_unit(
+            "protector_step_duration",
+            "Time from a step's first look to its end, waits and retries included, by action",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register(
+            "protector_leases_lost",
+            "Operations that another engine took over while this one worked on them",
+            self.leases_lost.clone(),
+        );
+        registry.register(
+            "protector_metadata_push_failures",
+            "Pushes of a group's metadata that the other site did not accept",
+            self.push_failures.clone(),
+        );
+    }
+
+    /// All of them, to be written out.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+/// What is known of an operation that this engine walks.
+struct Walked {
+    kind: OperationKind,
+    lines: BTreeMap<u32, (String, StepState)>,
+}
+
+impl Walked {
+    fn of(record: &OperationRecord) -> Self {
+        let lines = record.steps.iter();
+        Self {
+            kind: record.operation.kind,
+            lines: lines
+                .map(|line| (line.position, (action(line), line.progress.state)))
+                .collect(),
+        }
+    }
+}
+
+/// The word of a line's action: its key without the name of the resource.
+fn action(line: &StepRecord) -> String {
+    let key = line.key.strip_prefix(UNDO).unwrap_or(&line.key);
+    key.split(':').next().unwrap_or(key).to_owned()
+}
+
+/// How a line ended by its state; `None` while it goes on.
+fn outcome(state: StepState) -> Option<&'static str> {
+    match state {
+        StepState::Pending | StepState::Running | StepState::Undoing => None,
+        StepState::Done
+        | StepState::Failed
+        | StepState::Skipped
+        | StepState::Undone
+        | StepState::UndoFailed => Some(state.as_str()),
+    }
+}
+
+/// When a line that has ended was begun, in the direction in which it went last.
+fn took(progress: &StepProgress) -> Option<Duration> {
+    let began = progress.undo_started_at.or(progress.started_at)?;
+    (progress.finished_at? - began).to_std().ok()
+}
+
+/// A journal that counts what is written to it.
+pub struct MeteredJournal {
+    journal: Arc<dyn Journal>,
+    metrics: Arc<EngineMetrics>,
+    walked: Mutex<HashMap<OperationId, Walked>>,
+}
+
+impl MeteredJournal {
+    /// Counts what is written to `journal` into `metrics`.
+    pub fn new(journal: Arc<dyn Journal>, metrics: Arc<EngineMetrics>) -> Self {
+        Self {
+            journal,
+            metrics,
+            walked: Mutex::default(),
+        }
+    }
+
+    fn walked(&self) -> MutexGuard<'_, HashMap<OperationId, Walked>> {
+        self.walked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, id: &OperationId, steps: &[(u32, StepProgress)], end: Option<&'static str>) {
+        let mut walked = self.walked();
+        let Some(operation) = walked.get_mut(id) else {
+            return;
+        };
+        for (position, progress) in steps {
+            if let Some((action, state)) = operation.lines.get_mut(position) {
+                if *state != progress.state {
+                    self.count_step(action, progress);
+                }
+                *state = progress.state;
+            }
+        }
+        if let Some(outcome) = end {
+            let kind = operation.kind.as_str();
+            let labels = Operations { kind, outcome };
+            self.metrics.operations.get_or_create(&labels).inc();
+            walked.remove(id);
+        }
+    }
+
+    fn count_step(&self, action: &str, progress: &StepProgress) {
+        let Some(outcome) = outcome(progress.state) else {
+            return;
+        };
+        let action = action.to_owned();
+        if let Some(took) = took(progress) {
+            let labels = Actions {
+                action: action.clone(),
+            };
+            let histogram = self.metrics.durations.get_or_create(&labels);
+            histogram.observe(took.as_secs_f64());
+        }
+        let labels = Steps { action, outcome };
+        self.metrics.steps.get_or_create(&labels).inc();
+    }
+
+    /// A lost lease is heard of by several calls, and counted once.
+    fn note<T>(&self, claim: &Claim, answer: Result<T, JournalError>) -> Result<T, JournalError> {
+        if matches!(answer, Err(JournalError::LeaseLost))
+            && self.walked().remove(&claim.operation_id).is_some()
+        {
+            self.metrics.leases_lost.inc();
+        }
+        answer
+    }
+}
+
+/// The outcome that an entry gives its operation, if it settles it.
+fn settled(entry: &Entry) -> Option<&'static str> {
+    match &entry.operation {
+        Some(OperationChange::Settled { state, .. }) => Some(state.as_str()),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl Journal for MeteredJournal {
+    async fn claim(
+        &self,
+        engine: &EngineId,
+        now: DateTime<Utc>,
+        lease: Duration,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<Claim>, JournalError> {
+        self.journal
+            .claim(engine, now, lease, book_version, limit)
+            .await
+    }
+
+    async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
+        let record = self.journal.load(claim).await?;
+        let id = claim.operation_id.clone();
+        self.walked().insert(id, Walked::of(&record));
+        Ok(record)
+    }
+
+    async fn record(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        entry: Entry,
+    ) -> Result<(), JournalError> {
+        let (steps, end) = (entry.steps.clone(), settled(&entry));
+        let answer = self.journal.record(claim, now, entry).await;
+        self.note(claim, answer)?;
+        self.count(&claim.operation_id, &steps, end);
+        Ok(())
+    }
+
+    async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let answer = self.journal.renew(claim, now).await;
+        self.note(claim, answer)
+    }
+
+    async fn forget(&self, engine: &EngineId) -> Result<(), JournalError> {
+        self.journal.forget(engine).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), JournalError> {
+        let answer = self.journal.release(claim).await;
+        self.walked().remove(&claim.operation_id);
+        answer
+    }
+}

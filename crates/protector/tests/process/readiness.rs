@@ -1,0 +1,198 @@
+//! The readiness check before the clouds as they are, and what the services count of their work.
+
+use std::fs;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    house::{House, operation_id},
+    ports::free_port,
+    tenant::{Group, Tenant},
+    waiting::until,
+};
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The group's check, as site-a's protector makes it.
+async fn check(tenant: &Tenant<'_>, group: &Group) -> Value {
+    let path = format!("/protection-groups/{}/check", group.name);
+    tenant.on_a(Method::GET, &path, None).await.good()["check"].clone()
+}
+
+/// Every finding that is not `ok`, as `word status subject`.
+fn problems(check: &Value) -> Vec<String> {
+    let findings = check["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .filter(|finding| finding["status"] != "ok")
+        .map(|finding| {
+            assert!(finding["fix"].is_string(), "{finding}");
+            let text = |key: &str| finding[key].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {}", text("check"), text("status"), text("subject"))
+        })
+        .collect()
+}
+
+#[track_caller]
+fn expect(check: &Value, expected: &[&str]) {
+    assert_eq!(problems(check), expected, "{check:#}");
+    let ready = !expected.iter().any(|problem| problem.contains(" error "));
+    assert_eq!(check["ready"], ready, "{check:#}");
+}
+
+/// Replicates the group, and waits until the other protector has its newest metadata.
+async fn replicate(tenant: &Tenant<'_>, group: &Group) {
+    let path = format!("/protection-groups/{}/action", group.name);
+    let started = tenant
+        .on_a(Method::POST, &path, Some(json!({"sync": {}})))
+        .await
+        .good();
+    let ended = tenant.ended(&operation_id(&started)).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    let path = format!("/protection-groups/{}/sync-status", group.name);
+    until("the metadata to be in sync", PATIENCE, async || {
+        let compared = tenant.on_a(Method::GET, &path, None).await.good();
+        (compared["sync_status"]["status"] == "IN SYNC").then_some(())
+    })
+    .await;
+}
+
+/// Sets a quota of the tenant's project on site-b, as an administrator does.
+async fn set_quota(house: &House, tenant: &Tenant<'_>, quota: Value) {
+    let admin = house.b.cloud.log_in("admin", "admin", "admin").await;
+    let path = format!("/os-quota-sets/{}", tenant.at_b.project_id);
+    let body = json!({"quota_set": quota});
+    let answer = admin.ask(Method::PUT, "compute", &path, Some(body)).await;
+    answer.good();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_make_a_failover_fail_is_found_before_and_gone_when_it_is_mended() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let unready = check(&tenant, &group).await;
+    assert_eq!(unready["ready"], false, "never replicated: {unready:#}");
+    replicate(&tenant, &group).await;
+    expect(&check(&tenant, &group).await, &[]);
+
+    set_quota(&house, &tenant, json!({"cores": 1})).await;
+    expect(&check(&tenant, &group).await, &["quota error cores"]);
+    set_quota(&house, &tenant, json!({"cores": 20})).await;
+    expect(&check(&tenant, &group).await, &[]);
+
+    let server = &group.servers[0].id;
+    let extra = tenant.at_a.make_volume("extra", false).await;
+    let path = format!("/servers/{server}/os-volume_attachments");
+    let body = json!({"volumeAttachment": {"volumeId": extra}});
+    let attached = tenant
+        .at_a
+        .ask(Method::POST, "compute", &path, Some(body))
+        .await;
+    attached.good();
+    let found = until("the new volume to be found", PATIENCE, async || {
+        let found = check(&tenant, &group).await;
+        (found["ready"] == false).then_some(found)
+    })
+    .await;
+    expect(&found, &["member error web-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cloud_without_one_of_its_services_is_checked_as_far_as_it_goes() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    replicate(&tenant, &group).await;
+    house.b.cloud.take_away("nova-api").await;
+    expect(
+        &check(&tenant, &group).await,
+        &[
+            "site_reachable error site-b",
+            "quota warning site-b",
+            "flavor warning site-b",
+        ],
+    );
+    let health = house
+        .ask(
+            &house.a,
+            Method::GET,
+            "/v1/health",
+            &tenant.at_a.token,
+            None,
+        )
+        .await
+        .good();
+    let health = &health["health"];
+    assert_eq!(health["status"], "degraded", "{health:#}");
+    let services = &health["sites"][1]["services"];
+    assert_eq!(services["compute"], "does not answer", "{health:#}");
+    assert_eq!(services["identity"], "ok", "{health:#}");
+    assert_eq!(services["protector"], "ok", "{health:#}");
+    let group = &health["protection_groups"][0];
+    assert_eq!(group["failover_ready"], false, "{health:#}");
+}
+
+/// The value of one line of an exposition.
+fn value(text: &str, line: &str) -> f64 {
+    let found = text.lines().find_map(|other| other.strip_prefix(line));
+    let found = found.unwrap_or_else(|| panic!("no {line} in {text}"));
+    found.trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_services_count_their_work_and_name_nobody() {
+    let mut house = House::new().await;
+    let port = free_port();
+    let configuration = fs::read_to_string(&house.a.configuration).unwrap();
+    let listening = format!("[engine]\nmetrics_port = {port}\n");
+    let configuration = configuration.replace("[engine]\n", &listening);
+    fs::write(&house.a.configuration, configuration).unwrap();
+    house.restart_a().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let operation = tenant.start_failover(&group).await;
+    let ended = tenant.ended(&operation).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+
+    let text = |url: String| async move { reqwest::get(url).await.unwrap().text().await.unwrap() };
+    let base = format!("http://127.0.0.1:{port}");
+    assert_eq!(
+        text(format!("{base}/healthcheck")).await,
+        "{\"status\":\"ok\"}"
+    );
+    let engine = text(format!("{base}/metrics")).await;
+    let api = text(house.a.url("/metrics")).await;
+    let route = "/v1/{project_id}/protection-groups/{group}/action";
+    let line =
+        format!("protector_api_requests_total{{route=\"{route}\",method=\"POST\",status=\"202\"}}");
+    assert!((value(&api, &line) - 1.0).abs() < f64::EPSILON, "{api}");
+    for (line, count) in [
+        (
+            "protector_operations_total{kind=\"failover\",outcome=\"completed\"}",
+            1.0,
+        ),
+        (
+            "protector_steps_total{action=\"delete_source_vm\",outcome=\"done\"}",
+            2.0,
+        ),
+        (
+            "protector_step_duration_seconds_count{action=\"delete_source_vm\"}",
+            2.0,
+        ),
+        ("protector_leases_lost_total", 0.0),
+    ] {
+        let counted = value(&engine, line);
+        assert!((counted - count).abs() < f64::EPSILON, "{line}: {engine}");
+    }
+    for exposition in [&engine, &api] {
+        assert!(exposition.ends_with("# EOF\n"), "{exposition}");
+        for told in [&tenant.at_a.project_id, &operation, &group.servers[0].id] {
+            assert!(
+                !exposition.contains(told.as_str()),
+                "{told} in {exposition}"
+            );
+        }
+    }
+}
