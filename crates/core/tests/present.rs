@@ -18,6 +18,7 @@ use protector_core::{
     },
     plan::Plan,
     present::{CurrentMember, map_as_of_now},
+    recovery_plan::RecoveryPlan,
     runbook::{BOOK_VERSION, Step, failover::planned_move},
     site::SiteScope,
 };
@@ -86,7 +87,9 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         target_volume_type: None,
         mappings: ResourceMappings::default(),
         members: vec![member],
+        others: Vec::new(),
         retain_source_volumes: false,
+        recovery: RecoveryPlan::default(),
     };
     let mut map = ResourceMap::default();
     for (kind, source, copy) in [

@@ -22,9 +22,8 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    Basis,
-    Conflict, Database, GroupChange, Held, Mark, MetadataDocument, Offered, PushResult, StoreError,
-    Taken,
+    Basis, Conflict, Database, GroupChange, Held, Mark, MetadataDocument, Offered, PushResult,
+    StoreError, Taken,
 };
 use secrecy::ExposeSecret;
 

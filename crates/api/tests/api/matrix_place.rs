@@ -130,7 +130,13 @@ impl Place {
 
     async fn metadata(&self) -> Value {
         let id = self.group.as_str().into();
-        let document = self.house.database.metadata_outgoing(&id).await.unwrap().document;
+        let document = self
+            .house
+            .database
+            .metadata_outgoing(&id)
+            .await
+            .unwrap()
+            .document;
         let version = document.group.version;
         let document = document.to_json().unwrap();
         json!({"metadata": {"version": version, "origin_site": "site-b", "document": document}})

@@ -36,6 +36,8 @@ fn group() -> Group {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
             flavors: BTreeMap::new(),
         },
+        priority: crate::priority::Priority::DEFAULT,
+        recovery_plan: crate::recovery_plan::RecoveryPlan::default(),
         version: 3,
         last_replication_at: None,
         created_at: now(),
