@@ -116,6 +116,14 @@ e2e: build $(VENV)/.installed ## The story on the real control planes (after tes
 e2e-cleanup: build $(VENV)/.installed ## What a cleaner meets, on the real control planes (after testbed-up)
 	testbed/e2e/cleanup.sh
 
+.PHONY: e2e-cycles
+e2e-cycles: build $(VENV)/.installed ## To the other site and back ten times on the real control planes, CYCLES=n for another number
+	testbed/e2e/cycles.sh
+
+.PHONY: e2e-unplanned
+e2e-unplanned: build $(VENV)/.installed ## The primary site is lost and comes back, on the real control planes (after testbed-up)
+	testbed/e2e/unplanned.sh
+
 .PHONY: bench
 bench: ## 100 VMs with 200 volumes on clouds as slow as real ones
 	benches/failover-100-vms.sh

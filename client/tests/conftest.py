@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -129,6 +130,19 @@ def surroundings(tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
+class Typed(io.StringIO):
+    """A terminal at which somebody has typed this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def type_in(monkeypatch: Any) -> Any:
+    """Type an answer at a terminal."""
+    return lambda text: monkeypatch.setattr("sys.stdin", Typed(text))
+
+
 @pytest.fixture
 def run(capsys: Any, monkeypatch: Any) -> Any:
     """Run ``openstack …`` as a user does; polls do not wait."""
@@ -185,6 +199,41 @@ def operation(**changes: Any) -> dict[str, Any]:
         "request_id": "req-1",
         "home_site": "site-a",
         "leftovers": 0,
+    }
+    return {**record, **changes}
+
+
+def preview(**changes: Any) -> dict[str, Any]:
+    """What an unplanned failover of Example 1's group would do."""
+    record = {
+        "operation_type": "failover",
+        "type": "unplanned",
+        "source_site": "site-a",
+        "target_site": "site-b",
+        "recovery_point": {
+            "id": "rp-17",
+            "taken_at": "2025-11-03T13:47:56Z",
+            "age_seconds": 723,
+        },
+        "members": [
+            {
+                "name": "web-server-1",
+                "server_id": "nova-ws1",
+                "volumes": [{"name": "vol-boot-ws1", "id": "cinder-boot", "size_gib": 10}],
+                "networks": {"net-a": "net-b"},
+                "flavor": "m1.small",
+            },
+            {
+                "name": "web-server-2",
+                "server_id": "nova-ws2",
+                "volumes": [{"name": "", "id": "cinder-data", "size_gib": 20}],
+                "networks": {},
+                "flavor": "m1.small",
+            },
+        ],
+        "steps": ["check_target", "promote_volumes", "recreate_vms"],
+        "retain_source_volumes": False,
+        "warnings": [],
     }
     return {**record, **changes}
 

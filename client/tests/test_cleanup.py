@@ -403,7 +403,7 @@ def test_the_operations_home_is_found(clouds, run):
     clouds.mock.get(clouds.url(f"operations/{partial()['id']}"), status_code=404, json=NOT_FOUND)
     serve(
         clouds,
-        partial(),
+        partial(home_site="site-b"),
         plan(LEFT_2),
         child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed"),
         site="b",
@@ -467,17 +467,38 @@ def test_a_group_when_the_first_site_is_dead(clouds, run):
     clouds.mock.get(
         clouds.url("operations"), exc=requests.exceptions.ConnectionError("Connection refused")
     )
-    clouds.mock.get(clouds.url("operations", "b"), json={"operations": [partial()]})
+    copy = operation(id="op-copy", leftovers=2)
+    there = [copy, partial(home_site="site-b")]
+    clouds.mock.get(clouds.url("operations", "b"), json={"operations": there})
     serve(
         clouds,
-        partial(),
+        partial(home_site="site-b"),
         plan(LEFT_2),
         child(step(WS1, "done", resource_id="cinder-vol-abc123"), status="completed"),
         site="b",
     )
     result = run("dr", "operation", "cleanup", "--protection-group", "prod-web-app", both=True)
     assert (result.code, result.out) == (1, EXAMPLE_2)
-    assert result.err.endswith("Connection refused. Operations recorded there are left out.\n")
+    assert result.err.splitlines() == [
+        "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused. "
+        "What was started there is shown as cloud 'site-b' knows it.",
+        "Operation op-copy is left out: it was started on site-a, which did not answer or is not "
+        "named with --secondary-cloud.",
+    ]
+
+
+def test_a_copy_cannot_be_cleaned_up(clouds, run):
+    clouds.dead("a")
+    url = clouds.url(f"operations/{partial()['id']}", "b")
+    clouds.mock.get(url, json={"operation": partial()})
+    result = run("dr", "operation", "cleanup", partial()["id"], both=True)
+    assert result.code == 1
+    assert result.err.splitlines()[-1] == (
+        f"Operation {partial()['id']} was started on site-a, which alone can go on with it, and no "
+        "protector of site-a was reached. Name its cloud with --os-cloud or --secondary-cloud "
+        "(OS_SECONDARY_CLOUD), or try again when it is back."
+    )
+    assert clouds.bodies("POST", f"{url}/cleanup") == []
 
 
 def test_in_a_group_a_refusal_stops_no_other(clouds, run):
@@ -582,7 +603,7 @@ A command by hand is not guarded: look first that nothing uses the resource, wit
 
 
 def dry(clouds, *left, parent=None, site="a"):
-    parent = parent or partial()
+    parent = parent or partial(home_site=f"site-{site}")
     url = clouds.url(f"operations/{parent['id']}", site)
     clouds.mock.get(url, json={"operation": parent})
     clouds.mock.post(f"{url}/cleanup", json={"operation": None, "cleanup": plan(*left)})
@@ -718,3 +739,28 @@ def test_dry_run_of_one_that_runs_is_refused(clouds, run):
     result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("Operation not in completed state: the operation must be")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize(
+    "words", [("cleanup",), ("cleanup", "--dry-run"), ("cleanup", "--operation-id"), ("show",)]
+)
+def test_an_id_that_cannot_be_in_a_path_is_refused_unasked(clouds, run, words, name):
+    """Such as that of an empty shell variable."""
+    result = run("dr", "operation", *words, name)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"'{name}' is not a name or an ID.\n"
+    assert not [sent for sent in clouds.mock.request_history if "8788" in sent.url]
+
+
+def test_a_cleanup_that_no_engine_begins_with_says_where_to_look(clouds, run):
+    parent = partial()
+    queued = child(phase="queued", home_site="site-a")
+    looks = [queued] * 20 + [child(step(WS1, "done"), status="completed")]
+    serve(clouds, parent, plan(WS1), *looks)
+    result = run("dr", "operation", "cleanup", parent["id"])
+    assert result.code == 0
+    assert result.err == (
+        f"Cleanup operation {CHILD} is still queued: no engine has begun with it. Check that "
+        "openstack-protector-engine runs on site-a.\n"
+    )

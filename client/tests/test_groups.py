@@ -161,6 +161,20 @@ def test_show(clouds, run):
     assert shown == GROUP
 
 
+@pytest.mark.parametrize(
+    ("status", "command"),
+    [
+        ("split_brain", "openstack dr fence prod-web-app"),
+        ("failed_over_partial", "openstack dr retry prod-web-app"),
+    ],
+)
+def test_show_of_a_group_that_needs_somebody_names_the_command(clouds, run, status, command):
+    clouds.mock.get(clouds.url(ONE), json={"protection_group": {**GROUP, "status": status}})
+    words = ["dr", "protection-group", "show", "prod-web-app"]
+    assert run(*words).err.endswith(f": {command}\n")
+    assert run(*words, "-f", "json").err == ""
+
+
 def test_set(clouds, run):
     clouds.mock.put(clouds.url(ONE), json={"protection_group": GROUP})
     assert run("dr", "protection-group", "set", "prod-web-app", "--name", "shop").code == 0
@@ -215,13 +229,80 @@ def test_sync_force_without_the_peer(clouds, run):
         "last_push": {"at": "2025-11-03T14:00:00Z", "result": "FAILED", "error": "timed out"},
     }
     clouds.mock.post(clouds.url(f"{ONE}/sync-force"), status_code=202, json={"sync_status": lost})
-    out = run("dr", "protection-group", "sync-force", "prod-web-app").out
-    assert out.splitlines() == [
+    result = run("dr", "protection-group", "sync-force", "prod-web-app")
+    assert result.code == 1
+    assert result.out.splitlines() == [
         "Sync Status: UNREACHABLE",
         "site-a: metadata version 8 (this site)",
         "site-b: version unknown",
         "Last push: FAILED at 2025-11-03T14:00:00Z: timed out",
     ]
+
+
+CONFLICT = {
+    **SYNC,
+    "status": "OUT OF SYNC",
+    "differs": ["member web-1: only on site-a", "description"],
+    "conflict": {
+        "local": {"version": 8, "digest": "aa", "changed_at": "2025-11-03T14:00:00Z"},
+        "remote": {"version": 9, "digest": "bb", "changed_at": "2025-11-03T14:05:00Z"},
+        "detected_at": "2025-11-03T14:06:00Z",
+    },
+}
+
+
+def test_a_conflict_says_who_changed_what_and_how_it_ends(clouds, run):
+    clouds.mock.get(clouds.url(f"{ONE}/sync-status"), json={"sync_status": CONFLICT})
+    words = ["dr", "protection-group", "sync-status", "prod-web-app"]
+    result = run(*words)
+    assert result.out.splitlines()[4:] == [
+        "Differs: member web-1: only on site-a",
+        "Differs: description",
+        "Conflict: both sites changed the group, found at 2025-11-03T14:06:00Z.",
+        "  site-a: version 8, changed at 2025-11-03T14:00:00Z",
+        "  site-b: version 9, changed at 2025-11-03T14:05:00Z",
+    ]
+    assert result.err == (
+        "Nothing starts and nothing can be changed until one site's view counts.\n"
+        "To keep the one of site-a and lose the other: openstack --os-cloud site-a dr "
+        "protection-group sync-force prod-web-app\n"
+        "To keep the one of site-b and lose the other: openstack --os-cloud site-b dr "
+        "protection-group sync-force prod-web-app\n"
+    )
+    as_json = run(*words, "-f", "json")
+    assert (as_json.json, as_json.err) == (CONFLICT, "")
+
+
+def test_out_of_sync_names_the_remedy(clouds, run):
+    behind = {**SYNC, "status": "OUT OF SYNC", "differs": ["network_mapping"], "conflict": None}
+    clouds.mock.get(clouds.url(f"{ONE}/sync-status"), json={"sync_status": behind})
+    result = run("dr", "protection-group", "sync-status", "prod-web-app")
+    assert result.out.splitlines()[-1] == "Differs: network_mapping"
+    assert result.err == (
+        "To push this site's view: openstack dr protection-group sync-force prod-web-app\n"
+    )
+
+
+def test_sync_force_that_is_refused(clouds, run):
+    text = "Operation op-1 moves the group on site-b."
+    clouds.mock.post(
+        clouds.url(f"{ONE}/sync-force"), status_code=409, json=fault("conflict", 409, text)
+    )
+    result = run("dr", "protection-group", "sync-force", "prod-web-app")
+    assert result == type(result)(1, "", f"{text} (HTTP 409)\n")
+
+
+def test_priority(clouds, run):
+    url = creating(clouds)
+    assert run(*CREATE, "--priority", "1").code == 0
+    assert clouds.bodies("POST", url)[0]["protection_group"]["priority"] == 1
+    clouds.mock.put(clouds.url(ONE), json={"protection_group": GROUP})
+    assert run("dr", "protection-group", "set", "prod-web-app", "--priority", "5").code == 0
+    assert clouds.bodies("PUT", clouds.url(ONE)) == [{"protection_group": {"priority": 5}}]
+    clouds.mock.get(clouds.url("protection-groups"), json={"protection_groups": [GROUP]})
+    words = ["dr", "protection-group", "list", "--sort-key", "priority", "--long", "-f", "json"]
+    assert "Priority" in run(*words).json[0]
+    assert clouds.mock.last_request.qs == {"sort_key": ["priority"]}
 
 
 MEMBER = {
@@ -378,6 +459,9 @@ def test_policy_set_and_delete(clouds, run):
         ["protection-group", "create", "x"],
         [*CREATE[1:], "--replication-type", "magic"],
         [*CREATE[1:], "--flavor-mapping", "small"],
+        [*CREATE[1:], "--priority", "6"],
+        ["protection-group", "set", "prod-web-app", "--priority", "high"],
+        ["protection-group", "list", "--status", "dead"],
         ["policy", "set", "prod-web-app", "--rpo-minutes", "0"],
         ["member", "add", "prod-web-app"],
         ["protection-group", "sync-status"],

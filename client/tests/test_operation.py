@@ -209,6 +209,8 @@ def test_a_dead_protector_is_said_and_the_other_asked(clouds, run):
     assert result.err == (
         "Cannot reach protector at http://protector-a:8788 (cloud 'site-a'): Connection refused. "
         "Looking on cloud 'site-b'.\n"
+        "This is the copy on cloud 'site-b', which may be behind: the operation was started on "
+        "site-a, which did not answer with its record.\n"
     )
 
 
@@ -258,7 +260,7 @@ def test_list_of_what_left_something(clouds, run):
     assert "Leftovers" not in rows[0]
     rows = run("dr", "operation", "list", "--long", "-f", "json").json
     assert clouds.mock.last_request.qs == {}
-    assert list(rows[0])[-4:] == ["Failed Steps", "Leftovers", "Phase", "Cleans Up After"]
+    assert list(rows[0])[-4:] == ["Leftovers", "Phase", "Cleans Up After", "Home Site"]
     assert rows[0]["Leftovers"] == 1
 
 

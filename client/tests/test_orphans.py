@@ -40,7 +40,7 @@ def orphan(name, **changes):
 def stranger(name, **changes):
     """What the cloud shows and the asked site has no record of."""
     why = "its operation op-2 is not in this site's records"
-    return orphan(name, **{"deletable": False, "why_not": why, "operation_id": OP_2, **changes})
+    return orphan(name, **{"deletable": False, "why_not": why, "operation_id": None, **changes})
 
 
 def site(name, status="OK", **changes):
@@ -150,13 +150,27 @@ def test_list_of_one_site_and_group(clouds, run):
 
 def test_each_resource_is_listed_once_as_the_site_with_its_record_knows_it(clouds, run):
     serve(clouds, orphan("vol-a"), stranger("vol-b"), stranger("vol-c"))
-    serve(clouds, stranger("vol-a"), orphan("vol-b", operation_id=OP_2), at="b")
+    serve(clouds, stranger("vol-a"), orphan("vol-b", operation_id=OP_2), stranger("vol-c"), at="b")
     rows = run("dr", "orphan", "list", "-f", "json", both=True).json
     assert [(row["Name"], row["Deletable"]) for row in rows] == [
         ("vol-a", True),
         ("vol-b", True),
         ("vol-c", False),
     ]
+
+
+def test_what_the_site_with_the_record_does_not_call_an_orphan_is_none(clouds, run):
+    """The copies of a test failover that was started on site-a, and is up on site-b."""
+    project = {"project_id": "p-b"}
+    copy = stranger("vol-copy", site="site-b")
+    serve(clouds, sites=[site("site-b", **project)])
+    serve(clouds, copy, at="b", sites=[site("site-b", **project)])
+    assert run("dr", "orphan", "list", "-f", "json", both=True).json == []
+    # One that could not look there, or looked into another project, knows nothing of it.
+    for blind in (site("site-b", "UNREACHABLE", quota=None), site("site-b", project_id="p-c")):
+        serve(clouds, sites=[blind])
+        rows = run("dr", "orphan", "list", "-f", "json", both=True).json
+        assert [row["Name"] for row in rows] == ["vol-copy"]
 
 
 def test_an_unseen_resource_has_an_unknown_status_and_the_seen_account_wins(clouds, run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 
 import pytest
+import requests
 
 from protectorclient.osc.waiting import Progress
 from tests.conftest import fault, operation
@@ -59,6 +60,29 @@ def test_failover(clouds, run):
     assert clouds.bodies("POST", clouds.url(ACTION)) == [{"failover": {"type": "planned"}}]
 
 
+def test_a_planned_failover_from_a_dead_site_names_the_unplanned_one(clouds, run):
+    clouds.dead("a")
+    result = run("dr", "failover", "prod-web-app", both=True)
+    assert result.code == 1
+    assert result.err.startswith("Cannot reach Keystone of cloud 'site-a': Connection refused.")
+    assert result.err.endswith(
+        "If the site is lost: openstack dr failover prod-web-app --unplanned; it shows first what "
+        "would be lost, and asks.\n"
+    )
+    assert clouds.bodies("POST", clouds.url(ACTION, "b")) == []
+
+
+def test_a_start_without_an_answer_may_have_started(clouds, run):
+    clouds.mock.post(clouds.url(ACTION), exc=requests.exceptions.ReadTimeout("late"))
+    result = run("dr", "failback", "prod-web-app")
+    assert result.code == 1
+    assert result.err == (
+        "No answer in time from protector at http://protector-a:8788 (cloud 'site-a'). It may have "
+        "been started all the same. Look before you try again: openstack dr operation list "
+        "--protection-group prod-web-app\n"
+    )
+
+
 def test_failover_with_everything(clouds, run):
     started(clouds)
     run(
@@ -66,7 +90,7 @@ def test_failover_with_everything(clouds, run):
         "failover",
         "prod-web-app",
         "--type",
-        "unplanned",
+        "planned",
         "--retain-source-volumes",
         "--network-mapping",
         f"{NET_A}={NET_B}",
@@ -76,7 +100,7 @@ def test_failover_with_everything(clouds, run):
     assert clouds.bodies("POST", clouds.url(ACTION)) == [
         {
             "failover": {
-                "type": "unplanned",
+                "type": "planned",
                 "network_mapping": {NET_A: NET_B},
                 "flavor_mapping": {NET_B: NET_A},
                 "retain_source_volumes": True,
@@ -112,6 +136,10 @@ def test_what_this_release_lacks_is_said_in_the_servers_words(clouds, run, words
         (["--action", "failover", "--test-operation-id", "op-1"], "--test-operation-id is for"),
         (["--action", "failback", "--retain-source-volumes"], "are for failover, not for failback"),
         (["--action", "sync", "--network-mapping", f"{NET_A}={NET_B}"], "sync takes no mapping."),
+        (["--action", "fence", "--flavor-mapping", "1=2"], "fence takes no mapping."),
+        (["--action", "retry", "--unplanned"], "are for failover, not for retry"),
+        (["--action", "retry", "--dry-run"], "--dry-run is for failover and failback, not for"),
+        (["--action", "failback", "--operation-id", "op-1"], "--operation-id is for retry, not"),
     ],
 )
 def test_arguments_that_do_not_belong_together(clouds, run, arguments, complaint):
@@ -127,6 +155,7 @@ def test_arguments_that_do_not_belong_together(clouds, run, arguments, complaint
         ["--type", "sudden"],
         ["--network-mapping", "only-one"],
         ["--network-mapping", "=x"],
+        ["--type", "planned", "--unplanned"],
         ["more"],
     ],
 )

@@ -9,7 +9,7 @@ export BIN OPENSTACK E2E_DIR
 # From the moment that a copy runs to the source's turn: time for a case to do its part.
 export E2E_HEALTH_CHECK_SECONDS="${E2E_HEALTH_CHECK_SECONDS:-20}"
 
-cases() { PYTHONPATH="$TESTBED_HERE:$E2E_HERE" "$TESTBED_VENV/bin/python" -m cleanup "$@"; }
+cases() { e2e_python -m cleanup "$@"; }
 
 case " $* " in *" --list "*|*" -h "*|*" --help "*) cases "$@"; exit;; esac
 

@@ -14,7 +14,9 @@ export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 
 openstack() { "$OPENSTACK" "$@"; }
 testbed() { "$E2E_ROOT/testbed/openstack/run.sh" "$@"; }
-witness() { PYTHONPATH="$TESTBED_HERE" "$TESTBED_VENV/bin/python" "$E2E_HERE/witness.py" "$@"; }
+witness() { e2e_python "$E2E_HERE/witness.py" "$@"; }
+# e2e_python ARGUMENT...: the test bed's Python with its modules and ours
+e2e_python() { PYTHONPATH="$TESTBED_HERE:$E2E_HERE" "$TESTBED_VENV/bin/python" "$@"; }
 
 # say TEXT...: the next scene
 say() { printf '\n\033[1m%s\033[0m   (%s s)\n' "$*" "$SECONDS"; }

@@ -42,12 +42,12 @@ def named(found, name):
 # --- seed
 
 
-def make_network(cloud):
-    network = named(cloud.neutron("GET", "/networks?name=" + NETWORK)["networks"], NETWORK)
+def make_network(cloud, name=NETWORK, cidr=CIDR):
+    network = named(cloud.neutron("GET", "/networks?name=" + name)["networks"], name)
     if not network:
-        network = cloud.neutron("POST", "/networks", {"network": {"name": NETWORK}})["network"]
+        network = cloud.neutron("POST", "/networks", {"network": {"name": name}})["network"]
     if not network["subnets"]:
-        subnet = {"network_id": network["id"], "name": NETWORK, "ip_version": 4, "cidr": CIDR}
+        subnet = {"network_id": network["id"], "name": name, "ip_version": 4, "cidr": cidr}
         cloud.neutron("POST", "/subnets", {"subnet": subnet})
     return network["id"]
 
@@ -70,6 +70,18 @@ def make_security_group(cloud):
 def make_key_pair(cloud):
     if cloud.raw("compute", "GET", "/os-keypairs/" + KEY).status_code == 404:
         cloud.nova("POST", "/os-keypairs", {"keypair": {"name": KEY, "public_key": PUBLIC_KEY}})
+
+
+def make_image(cloud, name, **properties):
+    """An image of the tenant's own, 1 MiB."""
+    there = named(cloud.glance("GET", "/images?name=" + name)["images"], name)
+    if there:
+        return there["id"]
+    asked = {"name": name, "disk_format": "raw", "container_format": "bare", **properties}
+    image = cloud.glance("POST", "/images", asked)["id"]
+    headers = {"X-Auth-Token": cloud.token, "Content-Type": "application/octet-stream"}
+    cloud.s.put(f"{cloud.cat['image']}/v2/images/{image}/file", data=os.urandom(MIB), headers=headers).raise_for_status()
+    return image
 
 
 def make_volume(cloud, name, marks, **kind):
@@ -183,12 +195,18 @@ def remove_servers(admin):
 
 
 def remove_groups(admin):
+    """The project's groups with their volumes, and all snapshots."""
     for snapshot in admin.cinder("GET", "/group_snapshots")["group_snapshots"]:
         admin.raw("volumev3", "DELETE", "/group_snapshots/" + snapshot["id"])
         admin.gone("volumev3", "/group_snapshots/" + snapshot["id"], timeout=60)
+    for snapshot in admin.cinder("GET", "/snapshots")["snapshots"]:
+        # A volume in a group that has a snapshot cannot be deleted with it.
+        admin.raw("volumev3", "DELETE", "/snapshots/" + snapshot["id"])
+        admin.gone("volumev3", "/snapshots/" + snapshot["id"], timeout=60)
     for group in admin.cinder("GET", "/groups")["groups"]:
-        delete = {"delete": {"delete-volumes": True}}
-        admin.raw("volumev3", "POST", f"/groups/{group['id']}/action", delete)
+        action = f"/groups/{group['id']}/action"
+        admin.raw("volumev3", "POST", action, {"reset_status": {"status": "available"}})
+        admin.raw("volumev3", "POST", action, {"delete": {"delete-volumes": True}})
         admin.gone("volumev3", "/groups/" + group["id"], timeout=60)
 
 
@@ -221,6 +239,11 @@ def remove_networking(admin):
                 admin.raw("network", "DELETE", f"/{plural}/{each['id']}")
 
 
+def remove_images(admin):
+    for image in admin.glance("GET", "/images?owner=" + admin.project_id)["images"]:
+        admin.raw("image", "DELETE", "/v2/images/" + image["id"])
+
+
 def remove_key_pairs(site):
     # Key pairs belong to a user, not to a project.
     for suffix in ("", "-protector"):
@@ -248,6 +271,7 @@ def unseed():
         for volume in admin.cinder("GET", "/volumes/detail")["volumes"]:
             remove_volume(admin, volume)
         remove_networking(admin)
+        remove_images(admin)
         remove_key_pairs(site)
         for name in unmanaged_files(site):
             remove_file(os.path.join(volumes_folder(site), name))

@@ -27,6 +27,10 @@ _FIELDS = {
 }
 
 
+QUEUED_LOOKS = 15
+"""After how many looks at a cleanup that no engine has begun with the user is told why."""
+
+
 class Job(NamedTuple):
     """The cleanup of one operation; with ``resources``, of these leftovers only."""
 
@@ -104,9 +108,11 @@ class Cleaning(Waiting, Lister):
         self.under_way = child["id"]
         report = CleanupReport(self.report_stream, job.operation, plan)
         try:
-            for seen in watched(job.cloud.protector, child["id"], detail=True):
+            for looks, seen in enumerate(watched(job.cloud.protector, child["id"], detail=True), 1):
                 child = seen
                 report.update(seen)
+                if looks == QUEUED_LOOKS and seen.get("phase") == "queued":
+                    self._say_queued(seen)
         except BaseException:
             report.break_off()
             raise
@@ -115,6 +121,13 @@ class Cleaning(Waiting, Lister):
         self._outcomes += report.outcomes
         self._judge(job.operation, child, report)
         return True
+
+    def _say_queued(self, cleanup: Operation) -> None:
+        site = cleanup.get("home_site") or "the site where the operation was started"
+        self.say(
+            f"Cleanup operation {cleanup['id']} is still queued: no engine has begun with it. "
+            f"Check that openstack-protector-engine runs on {site}."
+        )
 
     def _judge(self, operation: str, child: Operation, report: CleanupReport) -> None:
         if child["status"] == "failed" and child.get("error"):

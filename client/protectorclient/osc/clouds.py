@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Callable, TypeVar
+from collections.abc import Sequence
+from typing import Any, Callable, TypeVar, cast
 
 import openstack.config
 import openstack.connection
@@ -14,6 +15,7 @@ from openstack import exceptions as sdk
 from openstack.config import cloud_region
 from osc_lib import exceptions
 
+from protectorclient.osc import asking
 from protectorclient.v1 import client, faults, transport
 
 T = TypeVar("T")
@@ -41,8 +43,11 @@ class Cloud:
 class Clouds:
     """The cloud of ``--os-cloud``, and that of ``--secondary-cloud`` when it is given."""
 
-    def __init__(self, primary: Cloud, secondary: Callable[[], Cloud] | None) -> None:
+    def __init__(
+        self, primary: Cloud, secondary: Callable[[], Cloud] | None, *, turned: bool = False
+    ) -> None:
         self.primary = primary
+        self._turned = turned
         self._open_secondary = secondary
         self._secondary: Cloud | None = None
 
@@ -57,38 +62,72 @@ class Clouds:
         """Both, the primary one first; or that one alone."""
         return [cloud for cloud in (self.primary, self.secondary) if cloud is not None]
 
-    def find(
-        self, call: Callable[[client.Client], T], warn: Callable[[str], None]
-    ) -> tuple[Cloud, T]:
-        """Ask one cloud after the other until one knows the thing.
+    def survivor_first(self) -> list[Cloud]:
+        """Both, in the order in which a site that can take over is looked for.
 
-        Operations are recorded where they were started, and a dead site is why they are looked at.
+        The secondary cloud is the one to which groups fail over, unless the user has turned to one
+        with ``--os-cloud``.
         """
         clouds = self.all()
-        unknown: dict[str, exceptions.NotFound] = {}
-        silent: list[faults.Unreachable] = []
-        for number, cloud in enumerate(clouds, start=1):
-            try:
-                return cloud, call(cloud.protector)
-            except exceptions.NotFound as error:
-                unknown[f"cloud '{cloud.name}' (project {cloud.protector.project_id})"] = error
-            except faults.Unreachable as error:
-                silent.append(error)
-                if number < len(clouds):
-                    warn(f"{error} Looking on cloud '{clouds[number].name}'.")
-        if not unknown and len(silent) > 1:
-            raise exceptions.CommandError(f"{silent[-1]} No cloud is left to ask.")
-        if not unknown:
-            raise silent[0]
-        text = f"{next(iter(unknown.values()))} Asked: {' and '.join(unknown)}."
-        if silent:
-            text += f" {silent[-1]}"
-        elif len(clouds) == 1:
-            text += (
-                " If it was started on the other site, name that site's cloud with "
-                "--secondary-cloud (OS_SECONDARY_CLOUD)."
-            )
-        raise exceptions.CommandError(text)
+        return clouds if self._turned else clouds[::-1]
+
+    def find(self, call: Callable[[Cloud], T], warn: Callable[[str], None]) -> tuple[Cloud, T]:
+        """Ask the primary cloud; another one's answer is taken when that one has none in time.
+
+        The calls make the service look at both sites, so a slow answer is no sign of a dead site.
+        """
+        answers = asking.ask(self.all(), call, lambda cloud, _value: cloud is self.primary)
+        for place, answer in enumerate(answers):
+            if answer.error is None:
+                warn_of_silence(answers[:place], answer.cloud, warn)
+                return answer.cloud, cast(T, answer.value)
+        raise nothing_found(answers)
+
+
+def warn_of_silence(
+    answers: Sequence[asking.Answer[Any]], next_cloud: Cloud, warn: Callable[[str], None]
+) -> None:
+    """Say which clouds gave no answer, and which one did."""
+    for error in asking.refusals(answers):
+        if not isinstance(error, exceptions.NotFound):
+            warn(f"{error} Looking on cloud '{next_cloud.name}'.")
+
+
+def nothing_found(answers: Sequence[asking.Answer[Any]], hint: str = "") -> Exception:
+    """Make the error for a question that no cloud could answer.
+
+    ``hint`` is for a thing that the only cloud does not know.
+    """
+    errors = asking.refusals(answers)
+    others = [
+        error
+        for error in errors
+        if not isinstance(error, (exceptions.NotFound, faults.Unreachable))
+    ]
+    if others:
+        return others[0]
+    silent = [error for error in errors if isinstance(error, faults.Unreachable)]
+    if len(silent) == len(errors):
+        return _nobody_answered(silent)
+    unknown = [answer for answer in answers if isinstance(answer.error, exceptions.NotFound)]
+    asked = " and ".join(
+        f"cloud '{answer.cloud.name}' (project {answer.cloud.protector.project_id})"
+        for answer in unknown
+    )
+    text = f"{unknown[0].error} Asked: {asked}."
+    if silent:
+        text += f" {silent[-1]}"
+    elif len(answers) == 1 and hint:
+        text += f" {hint}"
+    return exceptions.CommandError(text)
+
+
+def _nobody_answered(silent: list[faults.Unreachable]) -> Exception:
+    if len(silent) == 1:
+        return silent[0]
+    return exceptions.CommandError(
+        "\n".join([*map(str, silent[:-1]), f"{silent[-1]} No cloud is left to ask."])
+    )
 
 
 def from_client_manager(manager: Any) -> Clouds:
@@ -101,8 +140,11 @@ def from_client_manager(manager: Any) -> Clouds:
         _protector(region, manager.session, version),
         lambda: manager.sdk_connection,
     )
-    other = _other_name(region.name or "", region.config.get("secondary_cloud") or "")
-    return Clouds(primary, (lambda: _open(other, version)) if other else None)
+    named = region.config.get("secondary_cloud") or ""
+    other = _other_name(region.name or "", named)
+    return Clouds(
+        primary, (lambda: _open(other, version)) if other else None, turned=other != named
+    )
 
 
 def _other_name(own: str, named: str) -> str:

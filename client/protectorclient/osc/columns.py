@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Optional
 from cliff import columns
 from osc_lib.cli import format_columns
 
-from protectorclient.v1.records import Record
+from protectorclient.osc import duration
+from protectorclient.v1.records import Record, RecoveryPoint
 
 if TYPE_CHECKING:
     _List = columns.FormattableColumn[list[Any]]
     _Seconds = columns.FormattableColumn[Optional[int]]
+    _Point = columns.FormattableColumn[RecoveryPoint]
 else:
     # Older releases of cliff have a class that takes no parameter.
-    _List = _Seconds = columns.FormattableColumn
+    _List = _Seconds = _Point = columns.FormattableColumn
 
 VALUE_WIDTH = 59
 """Characters of the Value column of an operation's table."""
@@ -61,6 +63,45 @@ class Age(_Seconds):
 
     def machine_readable(self) -> int | None:
         """Return the seconds."""
+        return self._value
+
+
+class Seconds(_Seconds):
+    """Seconds, in a table also as people say them."""
+
+    def human_readable(self) -> str:
+        """Text for a table: ``723 (12 min 3 s)``."""
+        if self._value is None:
+            return ""
+        said = duration.words(self._value)
+        return f"{self._value} ({said})" if self._value >= 60 else str(self._value)
+
+    def machine_readable(self) -> int | None:
+        """Return the seconds."""
+        return self._value
+
+
+class Lag(_Seconds):
+    """Seconds; a table shows them as people say them."""
+
+    def human_readable(self) -> str:
+        """Text for a table: ``12 min 3 s``."""
+        return "" if self._value is None else duration.words(self._value)
+
+    def machine_readable(self) -> int | None:
+        """Return the seconds."""
+        return self._value
+
+
+class RecoveryPointColumn(_Point):
+    """A recovery point; a table shows when it was taken."""
+
+    def human_readable(self) -> str:
+        """Text for a table: ``2025-11-03T13:47:56Z (rp-17)``."""
+        return f"{self._value.get('taken_at')} ({self._value.get('id')})"
+
+    def machine_readable(self) -> RecoveryPoint:
+        """Return the object."""
         return self._value
 
 

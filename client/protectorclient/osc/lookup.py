@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from typing import Any, Callable
 
@@ -29,6 +30,43 @@ def server_id(cloud: Cloud, server: str) -> str:
     if is_id(server):
         return server
     return _find(cloud, "server", server, lambda: cloud.services.compute.find_server(server))
+
+
+def mappings(clouds: Clouds, parsed_args: argparse.Namespace) -> Record:
+    """Return the mappings that were given, by ids."""
+    found: Record = {}
+    if parsed_args.network_mapping:
+        found["network_mapping"] = network_mapping(clouds, parsed_args.network_mapping)
+    if parsed_args.flavor_mapping:
+        found["flavor_mapping"] = flavor_mapping(clouds, parsed_args.flavor_mapping)
+    return found
+
+
+def refuse_source_names(parsed_args: argparse.Namespace) -> None:
+    """Refuse names of networks on a source site that must not be asked.
+
+    A flavor's id may be any text, so the service says what is not one.
+    """
+    for here, there in parsed_args.network_mapping:
+        if not is_id(here):
+            raise exceptions.CommandError(
+                f"--network-mapping {here}={there}: '{here}' is a name, and the source site is not "
+                f"asked. Give the network's id; `openstack dr member show` lists the ids."
+            )
+
+
+def target_mappings(target: Cloud, parsed_args: argparse.Namespace) -> Record:
+    """Return the mappings that were given, with only the target's names looked up."""
+    found: Record = {}
+    if parsed_args.network_mapping:
+        found["network_mapping"] = {
+            here: _network_id(target, there) for here, there in parsed_args.network_mapping
+        }
+    if parsed_args.flavor_mapping:
+        found["flavor_mapping"] = {
+            here: _flavor_id(target, there) for here, there in parsed_args.flavor_mapping
+        }
+    return found
 
 
 def network_mapping(clouds: Clouds, pairs: Pairs) -> Record:

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 
 from osc_lib import exceptions
 
+from protectorclient.osc import asking
 from protectorclient.osc.clouds import Cloud, Clouds
 from protectorclient.v1 import faults
 from protectorclient.v1.orphans import Listing
 from protectorclient.v1.records import Orphan, OrphanSite
+
+PATIENCE = 60.0
+"""Seconds that a protector has once another has answered: each lists servers and volumes of both
+clouds."""
 
 
 @dataclass
@@ -36,17 +41,23 @@ def gather(
     """
     gaps: list[str] = []
     listings: list[tuple[Cloud, Listing]] = []
-    problems: list[exceptions.NotFound | faults.Unreachable] = []
-    for cloud in clouds.all():
-        try:
-            listing = cloud.protector.orphans.list(site=site, protection_group=protection_group)
-        except faults.Unreachable as error:
-            problems.append(error)
-            gaps.append(f"{error} What operations that were started there left may be missing.")
-        except exceptions.NotFound as error:
-            problems.append(error)
-        else:
-            listings.append((cloud, listing))
+    answers = asking.ask(
+        clouds.all(),
+        lambda cloud: cloud.protector.orphans.list(site=site, protection_group=protection_group),
+        lambda _cloud, _listing: False,
+        at_once=True,
+        patience=PATIENCE,
+    )
+    problems = asking.refusals(answers)
+    for answer in answers:
+        if answer.value is not None:
+            listings.append((answer.cloud, answer.value))
+        elif isinstance(answer.error, faults.Unreachable):
+            gaps.append(
+                f"{answer.error} What operations that were started there left may be missing."
+            )
+        elif answer.error is not None and not isinstance(answer.error, exceptions.NotFound):
+            raise answer.error
     if not listings:
         raise problems[0]
     sites = _sites(listings)
@@ -64,10 +75,44 @@ def _merged(listings: list[tuple[Cloud, Listing]]) -> list[tuple[Cloud, Orphan]]
     found: dict[tuple[str, str], tuple[Cloud, Orphan]] = {}
     for cloud, listing in listings:
         for orphan in listing.orphans:
+            if _is_accounted_for(orphan, listing, listings):
+                continue
             key = (orphan["site"], orphan["resource_id"])
             if key not in found or _weight(orphan) > _weight(found[key][1]):
                 found[key] = (cloud, orphan)
     return list(found.values())
+
+
+def _is_accounted_for(
+    orphan: Orphan, asked: Listing, listings: list[tuple[Cloud, Listing]]
+) -> bool:
+    """Whether it is an orphan only to a protector that lacks the record of the operation on it.
+
+    Another one that looked at the same project and does not list it has that record: the operation
+    is under way, or what it made is in use, as the copies of a test failover that is up are.
+    """
+    if orphan.get("operation_id") is not None:
+        return False
+    looked_at = _projects_seen(asked, orphan["site"])
+    return any(
+        looked_at <= _projects_seen(other, orphan["site"]) and not _lists(other, orphan)
+        for _, other in listings
+        if other is not asked
+    )
+
+
+def _projects_seen(listing: Listing, site: str) -> set[str | None]:
+    """Projects on the site that the protector could look at."""
+    return {
+        entry.get("project_id")
+        for entry in listing.sites
+        if entry["site"] == site and entry["status"] == "OK"
+    }
+
+
+def _lists(listing: Listing, orphan: Orphan) -> bool:
+    place = (orphan["site"], orphan["resource_id"])
+    return any((other["site"], other["resource_id"]) == place for other in listing.orphans)
 
 
 def _weight(orphan: Orphan) -> tuple[bool, bool, bool]:

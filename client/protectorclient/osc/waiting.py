@@ -12,9 +12,15 @@ from typing import TextIO
 from osc_lib import exceptions
 
 from protectorclient.osc.commands import Command
+from protectorclient.osc.terminal import one_line
 from protectorclient.v1 import faults
 from protectorclient.v1.client import Client
-from protectorclient.v1.records import Operation, is_awaiting_cleanup, is_terminal
+from protectorclient.v1.records import (
+    Operation,
+    is_awaiting_cleanup,
+    is_paused,
+    is_terminal,
+)
 
 INTERVAL = 1.0
 """Seconds from one look to the next."""
@@ -54,6 +60,16 @@ def goes_on(operation: str) -> str:
     return (
         f"Operation {operation} goes on on the server; watch it with: "
         f"openstack dr operation show {operation}"
+    )
+
+
+def about_pause(operation: Operation) -> str:
+    """Say what a paused operation waits for, and how it is let go on."""
+    pause = operation.get("paused_at")
+    message = one_line(pause["message"]) if pause else "no reason is given"
+    return (
+        f"The operation is paused: {message}. "
+        f"To let it go on: openstack dr operation resume {operation['id']}"
     )
 
 
@@ -117,10 +133,15 @@ class Waiting(Command):
         """Wait until it has ended; ``failed`` makes the command's exit code 1."""
         self.under_way = operation["id"]
         progress = Progress(self.app.stderr)
+        paused = False
         try:
             for seen in watched(client, operation["id"]):
                 operation = seen
                 progress.update(seen)
+                if is_paused(seen) and not paused:
+                    progress.close()
+                    self.say(about_pause(seen))
+                paused = is_paused(seen)
         finally:
             progress.close()
         self.under_way = None

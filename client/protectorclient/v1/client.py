@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from protectorclient.v1.health import HealthManager
 from protectorclient.v1.members import MemberManager
 from protectorclient.v1.operations import OperationManager
 from protectorclient.v1.orphans import OrphanManager
@@ -26,6 +27,7 @@ class Client:
         self.policies = PolicyManager(transport)
         self.operations = OperationManager(transport)
         self.orphans = OrphanManager(transport)
+        self.health = HealthManager(transport)
 
     @property
     def project_id(self) -> str:

@@ -27,6 +27,10 @@ class Unreachable(exceptions.CommandError):
         self.advice = advice
 
 
+class TimedOut(Unreachable):
+    """The time is up: what was asked for may have been done, or not."""
+
+
 _BY_STATUS: dict[int, type[exceptions.ClientException]] = {
     kind.http_status: kind
     for kind in (

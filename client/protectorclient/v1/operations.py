@@ -23,6 +23,11 @@ class OperationManager(Manager):
         body = self._transport.get(path, detail="true" if detail else None)
         return cast(Operation, body["operation"])
 
+    def resume(self, operation: str) -> Operation:
+        """Let a paused operation go on."""
+        body = self._transport.post(self._in_project("operations", operation, "resume"), {})
+        return cast(Operation, body["operation"])
+
     def cleanup(
         self, operation: str, resources: Ids | None = None
     ) -> tuple[Operation | None, CleanupPlan]:

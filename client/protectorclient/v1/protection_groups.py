@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from protectorclient.v1.manager import Manager
-from protectorclient.v1.records import Operation, Record, Records
+from protectorclient.v1.records import Operation, Preview, Readiness, Record, Records
 
 _GROUPS = "protection-groups"
 
@@ -41,6 +41,27 @@ class ProtectionGroupManager(Manager):
         """Start an operation; ``verb`` is ``failover``, ``test_cleanup`` or the like."""
         path = self._in_project(_GROUPS, group, "action")
         return cast(Operation, self._transport.post(path, {verb: arguments})["operation"])
+
+    def preview(self, group: str, verb: str, arguments: Record) -> Preview:
+        """Look at what an operation would do; nothing is changed."""
+        path = self._in_project(_GROUPS, group, "action")
+        body = self._transport.post(path, {verb: {**arguments, "dry_run": True}})
+        return cast(Preview, body["preview"])
+
+    def check(self, group: str) -> Readiness:
+        """Look for all that would make a failover or its cleanup fail now."""
+        body = self._transport.get(self._in_project(_GROUPS, group, "check"))
+        return cast(Readiness, body["check"])
+
+    def recovery_plan(self, group: str) -> Record:
+        """Return the order, probes, pauses and hooks of the group's recovery."""
+        body = self._transport.get(self._in_project(_GROUPS, group, "recovery-plan"))
+        return cast(Record, body["recovery_plan"])
+
+    def set_recovery_plan(self, group: str, plan: Record) -> Record:
+        """Replace the recovery plan as a whole."""
+        path = self._in_project(_GROUPS, group, "recovery-plan")
+        return cast(Record, self._transport.put(path, {"recovery_plan": plan})["recovery_plan"])
 
     def sync_status(self, group: str) -> Record:
         """Compare the group's metadata on both sites."""

@@ -71,6 +71,20 @@ class CleanupPlan(TypedDict):
     leftovers: list[Leftover]
 
 
+class RecoveryPoint(TypedDict, total=False):
+    """The state of the volumes that an operation brings up; its age is for previews only."""
+
+    id: str
+    taken_at: str
+    age_seconds: int
+
+
+class Pause(TypedDict):
+    """Where an operation waits for somebody to resume it."""
+
+    message: str
+
+
 class Operation(TypedDict, total=False):
     """An operation's record; times are UTC, ``2025-11-03T14:00:00Z``; progress is percent."""
 
@@ -96,10 +110,132 @@ class Operation(TypedDict, total=False):
     leftovers: int
     steps: list[Step]
     cleanup: CleanupPlan | None
+    recovery_point: RecoveryPoint | None
+    data_loss_seconds: int | None
+    paused_at: Pause | None
 
 
 Operations = list[Operation]
 """Several of them."""
+
+
+class MemberVolume(TypedDict):
+    """A volume of a member, as a preview shows it."""
+
+    name: str
+    id: str
+    size_gib: int
+
+
+class MemberPreview(TypedDict):
+    """What becomes of a member; ``flavor`` is the one on the target site."""
+
+    name: str
+    server_id: str
+    volumes: list[MemberVolume]
+    networks: dict[str, str]
+    flavor: str
+
+
+class Preview(TypedDict):
+    """What an operation would do; ``type`` is ``planned`` or ``unplanned`` for a failover."""
+
+    operation_type: str
+    type: str | None
+    source_site: str
+    target_site: str
+    recovery_point: RecoveryPoint | None
+    members: list[MemberPreview]
+    steps: list[str]
+    retain_source_volumes: bool
+    warnings: list[str]
+
+
+class SiteGroup(TypedDict):
+    """A group that runs on a site; ``priority`` is 1 for those that go first, 5 for the last."""
+
+    protection_group_id: str
+    name: str
+    project_id: str
+    priority: int
+    target_site: str
+
+
+class RefusedGroup(TypedDict):
+    """A group that a site failover did not take, and why."""
+
+    protection_group_id: str
+    name: str
+    project_id: str
+    reason: str
+
+
+class SiteFailover(TypedDict):
+    """What came of a site failover, or would; the groups are in the order in which they go."""
+
+    protection_groups: list[SiteGroup]
+    started: list[Operation]
+    refused: list[RefusedGroup]
+
+
+class Finding(TypedDict):
+    """One thing that a readiness check looked at; ``fix`` says how to mend it."""
+
+    check: str
+    status: str
+    subject: str | None
+    message: str
+    fix: str | None
+
+
+class Readiness(TypedDict):
+    """Whether a group's failover and its cleanup would work now."""
+
+    ready: bool
+    checked_at: str
+    findings: list[Finding]
+
+
+class SiteHealth(TypedDict):
+    """How a site answers; each of ``services`` is ``ok`` or the error's text."""
+
+    name: str
+    reachable: bool
+    error: str | None
+    services: dict[str, str]
+
+
+class ComponentHealth(TypedDict, total=False):
+    """How a part of protector is."""
+
+    name: str
+    status: str
+    detail: str | None
+
+
+class GroupHealth(TypedDict, total=False):
+    """How a group's replication is."""
+
+    id: str
+    name: str
+    status: str
+    sync_status: str
+    last_replication_at: str | None
+    lag_seconds: int | None
+    rpo_minutes: int | None
+    rpo_met: bool | None
+    failover_ready: bool
+    split_brain: bool
+
+
+class Health(TypedDict):
+    """The health report of a protector, which is on the site ``site``."""
+
+    status: str
+    site: str
+    sites: list[SiteHealth]
+    components: list[ComponentHealth]
+    protection_groups: list[GroupHealth]
 
 
 class Orphan(TypedDict, total=False):
@@ -135,6 +271,7 @@ class OrphanSite(TypedDict):
     """A site on which orphans were looked for."""
 
     site: str
+    project_id: str
     status: str
     error: str | None
     quota: dict[str, QuotaShare] | None
@@ -152,3 +289,8 @@ def is_terminal(operation: Operation) -> bool:
 def is_awaiting_cleanup(operation: Operation) -> bool:
     """Whether it is a test failover whose VMs are up: it runs until a test cleanup ends it."""
     return operation.get("phase") == "awaiting_cleanup"
+
+
+def is_paused(operation: Operation) -> bool:
+    """Whether it waits at a pause of its recovery plan until somebody resumes it."""
+    return operation.get("phase") == "paused"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import cast
 
 from protectorclient.v1.manager import Manager, admin
-from protectorclient.v1.records import Record, Records
+from protectorclient.v1.records import Record, Records, SiteFailover
 
 
 class SiteManager(Manager):
@@ -42,3 +42,8 @@ class SiteManager(Manager):
         """List the volume types of the site's cloud, and whether groups can use them."""
         body = self._transport.get(admin("sites", site, "volume-types"))
         return cast(Records, body["volume_types"])
+
+    def failover(self, site: str, options: Record) -> SiteFailover:
+        """Fail over all groups that run on the site."""
+        body = self._transport.post(admin("sites", site, "failover"), {"failover": options})
+        return cast(SiteFailover, body)

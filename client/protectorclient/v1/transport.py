@@ -170,7 +170,7 @@ class Transport:
                 f"Check cacert and verify of '{self.cloud}' in clouds.yaml.",
             ) from error
         except ksa.ConnectTimeout as error:
-            raise faults.Unreachable(
+            raise faults.TimedOut(
                 f"No answer in time from {self._place()}.", self._advice()
             ) from error
         except (ksa.ConnectFailure, ksa.UnknownConnectionError) as error:

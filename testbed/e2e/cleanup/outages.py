@@ -1,12 +1,10 @@
 """What a cleaner meets on a cloud of which a part is away. Each of these runs alone while its part is away."""
 
-import os
-import signal
-import subprocess
-import time
 from contextlib import contextmanager
 
-from .scene import PATIENCE, SOURCE, TARGET, NotSo
+import processes
+
+from .scene import SOURCE, TARGET
 
 COMPUTE_HOST = SOURCE + "-compute1"
 
@@ -109,26 +107,11 @@ def peer_down(scene):
 @contextmanager
 def protector_api_away(site):
     """The API of one of the two protectors that this run started is stopped, and started again."""
-    folder = os.environ["E2E_DIR"]
-    name = "protector-api-" + site
-    pid_file = os.path.join(folder, "pid", name)
-    with open(pid_file) as file:
-        pid = int(file.read())
-    os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + PATIENCE
-    while os.path.exists(f"/proc/{pid}"):
-        if time.monotonic() > end:
-            raise NotSo(f"{name} does not stop")
-        time.sleep(0.1)
+    processes.end("api", site)
     try:
         yield
     finally:
-        program = os.path.join(os.environ["BIN"], "protector-api")
-        command = [program, "--config-file", os.path.join(folder, site, "protector.conf")]
-        with open(os.path.join(folder, "log", name + ".log"), "a") as log:
-            again = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        with open(pid_file, "w") as file:
-            print(again.pid, file=file)
+        processes.start("api", site)
 
 
 CASES = (peer_down, stale_attachment, compute_api_down, compute_service_down)

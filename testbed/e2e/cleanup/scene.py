@@ -10,17 +10,11 @@ from dataclasses import dataclass, field
 
 import seed
 from cloud import Cloud
+from terminal import OPENSTACK, PATIENCE, NotSo, Terminal
 
 SOURCE, TARGET = "site-a", "site-b"
 NETWORK, TEST_NETWORK = seed.NETWORK, "test-net"
 BOOT_MARKS, DATA_MARKS = (32, 1023), (0, 3, 512, 1023)
-OPENSTACK = os.environ["OPENSTACK"]
-TESTBED = os.environ["TESTBED_HERE"]
-PATIENCE = 300
-
-
-class NotSo(Exception):
-    """Something is not as it should be."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +94,16 @@ def digest(site, volume, marks):
     return found.hexdigest()
 
 
-class Scene:
+class Scene(Terminal):
     """One case: a tenant's protection group of one server with two volumes, and what happens to it."""
 
     def __init__(self, name, folder, alone):
+        super().__init__(os.path.join(folder, f"case-{name}.log"), SOURCE)
         self.name = name
         # A context in which no other case uses the clouds.
         self.alone = alone
         self.group = "pg-" + name
         self.operation = None
-        self.log = os.path.join(folder, f"case-{name}.log")
         self.found = []
         self.source, self.target = Cloud(SOURCE), Cloud(TARGET)
         # An administrator sees more of a server, and is asked where the tenant's own view could mislead.
@@ -117,27 +111,9 @@ class Scene:
 
     # --- what is typed
 
-    def openstack(self, *words, cloud=SOURCE, code=0):
-        """What an openstack command prints, of errors if it is to fail; it must end with this exit code."""
-        command = [OPENSTACK, "--os-cloud", cloud, *words]
-        with open(self.log, "a") as log:
-            print("$ openstack", *command[1:], file=log, flush=True)
-            done = subprocess.run(command, text=True, capture_output=True, timeout=PATIENCE)
-            print(done.stdout, done.stderr, f"-> {done.returncode}", sep="", file=log, flush=True)
-        said = done.stdout + done.stderr
-        if done.returncode != code:
-            raise NotSo(f"'openstack {' '.join(words)}' ended with {done.returncode}, not {code}: {said[-600:]}")
-        return said if code else done.stdout
-
     def action(self, action, *words, code=0):
         """An action of the group, in its long form."""
         return self.openstack("protector", "protection-group", "action", self.group, "--action", action, *words, code=code)
-
-    def testbed(self, script, *words):
-        """One of the testbed's own scripts."""
-        with open(self.log, "a") as log:
-            print("$", script, *words, file=log, flush=True)
-            subprocess.run([os.path.join(TESTBED, script), *words], stdout=log, stderr=log, timeout=PATIENCE, check=True)
 
     def note(self, text):
         """What was found to be so."""

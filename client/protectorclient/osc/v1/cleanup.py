@@ -7,11 +7,10 @@ import argparse
 
 from osc_lib import exceptions
 
-from protectorclient.osc import cleanup_plan
+from protectorclient.osc import cleanup_plan, operation_records
 from protectorclient.osc.cleaning import Cleaning, Job, with_advice
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed
-from protectorclient.v1 import faults
 from protectorclient.v1.records import CleanupPlan, Operation, is_terminal
 
 
@@ -54,7 +53,9 @@ class CleanupOperation(Cleaning):
     def act(self, parsed_args: argparse.Namespace) -> Listed:
         """Clean up, or plan it."""
         group = parsed_args.protection_group
-        operation_id = parsed_args.operation or parsed_args.operation_id
+        operation_id = parsed_args.operation_id
+        if parsed_args.operation is not None:
+            operation_id = parsed_args.operation
         if group is not None:
             jobs = self._left_in(group)
             nothing = f"no ended operation of protection group '{group}' left anything behind."
@@ -70,9 +71,7 @@ class CleanupOperation(Cleaning):
 
     def _job_of(self, operation_id: str) -> Job:
         """Find the site that recorded the operation: the one where it was started."""
-        return _job(
-            *self.clouds.find(lambda protector: protector.operations.get(operation_id), self.say)
-        )
+        return _job(*operation_records.find_at_home(self.clouds, operation_id, self.say))
 
     def _plan(self, jobs: list[Job], nothing: str) -> Listed:
         plans: dict[str, CleanupPlan] = {}
@@ -100,34 +99,26 @@ class CleanupOperation(Cleaning):
 
         Cleanups are left out: what they leave is their parents'.
         """
-        found: dict[str, tuple[Cloud, Operation]] = {}
-        for cloud, operations in self._recorded(group):
-            for operation in operations:
-                if is_terminal(operation) and operation["operation_type"] != "cleanup":
-                    found.setdefault(operation["id"], (cloud, operation))
-        oldest_first = sorted(found.values(), key=lambda entry: entry[1].get("created_at") or "")
-        return [_job(cloud, operation) for cloud, operation in oldest_first]
-
-    def _recorded(self, group: str) -> list[tuple[Cloud, list[Operation]]]:
-        """Operations of the group by site; a site that knows nothing of it is left out."""
-        recorded: list[tuple[Cloud, list[Operation]]] = []
-        problems: list[exceptions.NotFound | faults.Unreachable] = []
-        for cloud in self.clouds.all():
-            try:
-                operations = cloud.protector.operations.list(
-                    protection_group=group, leftovers="true"
+        found = operation_records.listed(
+            self.clouds, self._lacks, protection_group=group, leftovers="true"
+        )
+        jobs: list[Job] = []
+        for cloud, operation in reversed(found):
+            if not is_terminal(operation) or operation["operation_type"] == "cleanup":
+                continue
+            if operation_records.is_copy(cloud, operation):
+                home = operation["home_site"]
+                self._lacks(
+                    f"Operation {operation['id']} is left out: it was started on {home}, which "
+                    "did not answer or is not named with --secondary-cloud."
                 )
-            except (exceptions.NotFound, faults.Unreachable) as error:
-                problems.append(error)
-            else:
-                recorded.append((cloud, operations))
-        if not recorded:
-            raise problems[0]
-        for problem in problems:
-            if isinstance(problem, faults.Unreachable):
-                self.exit_code = 1
-                self.say(f"{problem} Operations recorded there are left out.")
-        return recorded
+                continue
+            jobs.append(_job(cloud, operation))
+        return jobs
+
+    def _lacks(self, text: str) -> None:
+        self.exit_code = 1
+        self.say(text)
 
 
 def _job(cloud: Cloud, operation: Operation) -> Job:

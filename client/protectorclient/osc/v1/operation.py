@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dr operation list`` and ``show``."""
+"""``dr operation list``, ``show`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, cast
 
-from protectorclient.osc import arguments, columns, step_lines
+from protectorclient.osc import arguments, columns, operation_records, step_lines
 from protectorclient.osc.commands import Listed, Lister, Shown, SizedShowOne, is_for_people
-from protectorclient.v1.records import Operation, Record
+from protectorclient.osc.starting import Start
+from protectorclient.osc.waiting import about_pause
+from protectorclient.v1.records import Operation, Record, is_paused
 
 _ROWS = (
     "id",
@@ -37,11 +39,31 @@ _COLUMNS = {
     "Failed Steps": "failures",
 }
 
-_LONG = {"Leftovers": "leftovers", "Phase": "phase", "Cleans Up After": "parent_operation_id"}
+_LONG = {
+    "Leftovers": "leftovers",
+    "Phase": "phase",
+    "Cleans Up After": "parent_operation_id",
+    "Home Site": "home_site",
+}
+
+TYPES = (
+    "failover",
+    "failback",
+    "retry",
+    "fence",
+    "test-failover",
+    "test-cleanup",
+    "cleanup",
+    "sync",
+)
 
 
 class ListOperations(Lister):
-    """List the operations that the site of --os-cloud has recorded, newest first."""
+    """List operations, newest first.
+
+    With --secondary-cloud those of both sites, each once, as the site where it was started records
+    it; when that site does not answer, as the other one last heard of it.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
@@ -59,7 +81,7 @@ class ListOperations(Lister):
         parser.add_argument(
             "--type",
             dest="operation_type",
-            choices=("failover", "failback", "test-failover", "test-cleanup", "cleanup", "sync"),
+            choices=TYPES,
             help="Only operations of this type",
         )
         parser.add_argument(
@@ -71,8 +93,8 @@ class ListOperations(Lister):
         parser.add_argument(
             "--long",
             action="store_true",
-            help="Show also how many leftovers there are, the phase, and the operation that a "
-            "cleanup belongs to",
+            help="Show also how many leftovers there are, the phase, the operation that a cleanup "
+            "belongs to, and the site where it was started",
         )
         arguments.add_page(parser)
         return parser
@@ -84,9 +106,12 @@ class ListOperations(Lister):
             query["operation_type"] = parsed_args.operation_type.replace("-", "_")
         if parsed_args.leftovers:
             query["leftovers"] = "true"
-        found = self.protector.operations.list(parsed_args.limit, **query)
+        found = operation_records.listed(self.clouds, self.say, parsed_args.limit, **query)
         return columns.rows(
-            [{**cast(Record, operation), "failures": _failures(operation)} for operation in found],
+            [
+                {**cast(Record, operation), "failures": _failures(operation)}
+                for _, operation in found
+            ],
             {**_COLUMNS, **(_LONG if parsed_args.long else {})},
         )
 
@@ -94,7 +119,8 @@ class ListOperations(Lister):
 class ShowOperation(SizedShowOne):
     """Show an operation: progress in percent, times in UTC, what is done and what failed.
 
-    With --secondary-cloud it is looked for on both sites.
+    With --secondary-cloud it is looked for on both sites. The record of the site where it was
+    started counts; when that site does not answer, the other one's copy is shown.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -111,12 +137,11 @@ class ShowOperation(SizedShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Show."""
-        _, operation = self.clouds.find(
-            lambda protector: protector.operations.get(
-                parsed_args.operation, detail=parsed_args.detail
-            ),
-            self.say,
+        _, operation = operation_records.find(
+            self.clouds, parsed_args.operation, self.say, detail=parsed_args.detail
         )
+        if is_paused(operation):
+            self.say(about_pause(operation))
         return _detailed(operation) if parsed_args.detail else _shown(operation)
 
     def produce_output(
@@ -131,6 +156,25 @@ class ShowOperation(SizedShowOne):
         return code
 
 
+class ResumeOperation(Start):
+    """Let an operation go on that waits at a pause of its recovery plan."""
+
+    takes_group = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("operation", metavar="<operation-id>", help="Operation (ID)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Resume it on the site where it was started."""
+        cloud, _ = operation_records.find_at_home(self.clouds, parsed_args.operation, self.say)
+        return self.follow(
+            parsed_args, cloud, cloud.protector.operations.resume(parsed_args.operation)
+        )
+
+
 def _failures(operation: Operation) -> int:
     return len(operation.get("steps_failed") or [])
 
@@ -143,10 +187,21 @@ def _rows(operation: Operation) -> Record:
 
 
 def _shown(operation: Operation) -> Shown:
-    values = _rows(operation)
+    values = {**_rows(operation), **_loss(operation)}
     if operation["status"] == "failed":
         values["error"] = operation.get("error")
     return tuple(values), tuple(values.values())
+
+
+def _loss(operation: Operation) -> Record:
+    """Return rows about what was lost; operations that lose nothing have none."""
+    point, lost = operation.get("recovery_point"), operation.get("data_loss_seconds")
+    rows: Record = {}
+    if point is not None and (lost is not None or operation["operation_type"] == "retry"):
+        rows["recovery_point"] = columns.RecoveryPointColumn(point)
+    if lost is not None:
+        rows["data_loss_seconds"] = columns.Seconds(lost)
+    return rows
 
 
 def _detailed(operation: Operation) -> Shown:
@@ -155,5 +210,6 @@ def _detailed(operation: Operation) -> Shown:
     for name, value in cast(Record, operation).items():
         if name not in (*_ROWS, "steps"):
             values[name] = columns.formatted(value)
+    values.update(_loss(operation))
     values["steps"] = step_lines.Steps(operation.get("steps") or [])
     return tuple(values), tuple(values.values())

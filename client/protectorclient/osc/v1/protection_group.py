@@ -4,11 +4,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, lookup
-from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.osc.commands import (
+    Command,
+    Listed,
+    Lister,
+    Shown,
+    ShowOne,
+    each,
+    is_for_people,
+)
+from protectorclient.v1.records import Record
 
 _SHORT = {
     "ID": "id",
@@ -22,11 +33,30 @@ _SHORT = {
 
 _LONG = {
     **_SHORT,
+    "Priority": "priority",
     "Replication": "replication_type",
     "Sync Status": "sync_status",
     "Version": "version",
     "Last Replication": "last_replication_at",
     "Description": "description",
+}
+
+
+STATUSES = (
+    "active",
+    "failing_over",
+    "failed_over",
+    "failed_over_partial",
+    "failing_back",
+    "split_brain",
+    "error",
+)
+
+
+_ADVICE = {
+    "failed_over_partial": "Some VMs were not recovered; to try again: openstack dr retry ",
+    "split_brain": "VMs run on both sites; to stop those on the site that was left: "
+    "openstack dr fence ",
 }
 
 
@@ -73,6 +103,7 @@ class CreateProtectionGroup(ShowOne):
         parser.add_argument(
             "--description", metavar="<text>", help="What people should know about the group"
         )
+        _add_priority(parser, " (default: 3)")
         arguments.add_mappings(parser, "Stored with the group.")
         return parser
 
@@ -87,8 +118,9 @@ class CreateProtectionGroup(ShowOne):
             "replication_type",
             "volume_type",
             "secondary_volume_type",
+            "priority",
         )
-        fields.update(mappings(self, parsed_args))
+        fields.update(lookup.mappings(self.clouds, parsed_args))
         return columns.shown(self.protector.protection_groups.create(fields))
 
 
@@ -102,13 +134,12 @@ class ListProtectionGroups(Lister):
         parser.add_argument("--name", metavar="<name>", help="Only the group of this name")
         parser.add_argument(
             "--status",
-            metavar="<status>",
-            help="Only groups in this status: active, failing_over, failed_over, "
-            "failed_over_partial, failing_back, split_brain or error",
+            choices=STATUSES,
+            help="Only groups in this status",
         )
         parser.add_argument(
             "--sort-key",
-            choices=("name", "status", "created_at", "updated_at"),
+            choices=("name", "status", "priority", "created_at", "updated_at"),
             help="Order by this (default: name)",
         )
         parser.add_argument(
@@ -129,6 +160,8 @@ class ListProtectionGroups(Lister):
 class ShowProtectionGroup(ShowOne):
     """Show a protection group."""
 
+    _found: Record
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
@@ -137,7 +170,18 @@ class ShowProtectionGroup(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Show."""
-        return columns.shown(self.protector.protection_groups.get(parsed_args.protection_group))
+        self._found = self.protector.protection_groups.get(parsed_args.protection_group)
+        return columns.shown(self._found)
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; people are told how a group gets out of a status in which it needs them."""
+        code = int(super().produce_output(parsed_args, column_names, data) or 0)
+        advice = _ADVICE.get(self._found["status"])
+        if advice and is_for_people(self, parsed_args):
+            self.say(advice + self._found["name"])
+        return code
 
 
 class SetProtectionGroup(Command):
@@ -149,13 +193,14 @@ class SetProtectionGroup(Command):
         arguments.add_group(parser)
         parser.add_argument("--name", metavar="<name>", help="A new name; unique in the project")
         parser.add_argument("--description", metavar="<text>", help="A new description")
+        _add_priority(parser, "")
         arguments.add_mappings(parser, "Replaces the stored mapping.")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Change what was given."""
-        changes = arguments.given(parsed_args, "name", "description")
-        changes.update(mappings(self, parsed_args))
+        changes = arguments.given(parsed_args, "name", "description", "priority")
+        changes.update(lookup.mappings(self.clouds, parsed_args))
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
         self.protector.protection_groups.update(parsed_args.protection_group, changes)
@@ -180,13 +225,11 @@ class DeleteProtectionGroup(Command):
         each(self, parsed_args.protection_group, self.protector.protection_groups.delete, "delete")
 
 
-def mappings(command: Command, parsed_args: argparse.Namespace) -> dict[str, object]:
-    """Return the mappings that were given, by ids."""
-    found: dict[str, object] = {}
-    if parsed_args.network_mapping:
-        found["network_mapping"] = lookup.network_mapping(
-            command.clouds, parsed_args.network_mapping
-        )
-    if parsed_args.flavor_mapping:
-        found["flavor_mapping"] = lookup.flavor_mapping(command.clouds, parsed_args.flavor_mapping)
-    return found
+def _add_priority(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--priority",
+        type=int,
+        choices=range(1, 6),
+        help="When a whole site fails over, groups with 1 go first and groups with 5 last"
+        + default,
+    )

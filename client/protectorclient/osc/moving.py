@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands share that move a protection group, or finish such a move."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from typing import Any, cast
+
+from osc_lib import exceptions
+
+from protectorclient.osc import arguments, columns, confirmation, lookup, operation_records
+from protectorclient.osc import preview as previews
+from protectorclient.osc.clouds import Cloud
+from protectorclient.osc.commands import Shown, is_for_people
+from protectorclient.osc.starting import Start
+from protectorclient.v1 import faults
+from protectorclient.v1.records import Preview, Record
+
+
+def add_type(parser: argparse.ArgumentParser, text: str) -> None:
+    """``--type`` and ``--unplanned``.
+
+    Without a default, so that ``--type planned --unplanned`` is seen for what it is.
+    """
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--type", choices=("planned", "unplanned"), help=text)
+    kind.add_argument(
+        "--unplanned",
+        dest="type",
+        action="store_const",
+        const="unplanned",
+        help="Short for --type unplanned",
+    )
+
+
+def add_failover(parser: argparse.ArgumentParser) -> None:
+    """``--type``, ``--unplanned``, ``--retain-source-volumes`` and ``--yes``."""
+    add_type(
+        parser,
+        "planned: both sites answer, nothing is lost; unplanned: the source is gone and is not "
+        "asked, what was written after the last recovery point is lost (default: planned)",
+    )
+    parser.add_argument(
+        "--retain-source-volumes",
+        action="store_true",
+        help="Leave the source volumes detached and intact; `openstack dr operation cleanup` "
+        "deletes them later (default: as the service's retain_source_volumes_on_failover says)",
+    )
+    confirmation.add_yes(parser, "an unplanned failover")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """``--dry-run``."""
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="Change nothing; print what would be done, or why it would be refused",
+    )
+
+
+class Move(Start):
+    """A command that moves a group between its sites; with --dry-run it shows how."""
+
+    _preview: Preview | None = None
+    _group = ""
+
+    def fail_over(self, parsed_args: argparse.Namespace) -> Shown:
+        """Fail over, planned or unplanned."""
+        body: Record = {"type": parsed_args.type or "planned"}
+        if parsed_args.retain_source_volumes:
+            body["retain_source_volumes"] = True
+        if parsed_args.type == "unplanned":
+            return self._fail_over_without_source(parsed_args, body)
+        body.update(lookup.mappings(self.clouds, parsed_args))
+        try:
+            return self._move(parsed_args, "failover", body)
+        except faults.Unreachable as error:
+            raise faults.Unreachable(
+                str(error),
+                f"{error.advice} If the site is lost: openstack dr failover "
+                f"{shlex.quote(parsed_args.protection_group)} --unplanned; it shows first what "
+                "would be lost, and asks.",
+            ) from error
+
+    def fail_back(self, parsed_args: argparse.Namespace) -> Shown:
+        """Bring the group back to its first site."""
+        body = lookup.mappings(self.clouds, parsed_args)
+        return self._move(parsed_args, "failback", body)
+
+    def _move(self, parsed_args: argparse.Namespace, verb: str, body: Record) -> Shown:
+        if not parsed_args.dry_run:
+            return self.start(parsed_args, verb, body)
+        groups = self.protector.protection_groups
+        return self._previewed(
+            parsed_args, groups.preview(parsed_args.protection_group, verb, body)
+        )
+
+    def _fail_over_without_source(self, parsed_args: argparse.Namespace, body: Record) -> Shown:
+        """Look on the site that is left what will be lost, ask, and start there."""
+        group = parsed_args.protection_group
+        if not parsed_args.dry_run:
+            confirmation.require_answerable(self, parsed_args, "An unplanned failover loses data")
+
+        def look(cloud: Cloud) -> tuple[Record, Preview]:
+            full = {**body, **lookup.target_mappings(cloud, parsed_args)}
+            preview = cloud.protector.protection_groups.preview(group, "failover", full)
+            if preview["source_site"] == cloud.name:
+                raise exceptions.CommandError(
+                    f"Protection group '{group}' runs on {cloud.name}: an unplanned failover is "
+                    f"started on {preview['target_site']}."
+                )
+            return full, preview
+
+        lookup.refuse_source_names(parsed_args)
+        cloud, (full, preview) = self.first_willing(look)
+        if parsed_args.dry_run:
+            return self._previewed(parsed_args, preview)
+        for line in previews.loss(preview, group):
+            self.say(line)
+        if not parsed_args.yes:
+            confirmation.confirm(self, previews.question(preview))
+        shown = self.start(parsed_args, "failover", full, cloud)
+        if not parsed_args.wait:
+            _, (operation_id, *_) = shown
+            self.say(f"Watch it with: openstack dr operation show {operation_id}")
+        return shown
+
+    def _previewed(self, parsed_args: argparse.Namespace, preview: Preview) -> Shown:
+        self._preview = preview
+        self._group = parsed_args.protection_group
+        return columns.shown(cast(Record, preview))
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; a preview as lines for people."""
+        if self._preview is None or not is_for_people(self, parsed_args):
+            return int(super().produce_output(parsed_args, column_names, data) or 0)
+        lines = previews.lines(self._preview, self._group)
+        lines.append(f"To start it: {_without_dry_run(parsed_args, self._preview)}")
+        self.app.stdout.write("\n".join(lines) + "\n")
+        return 0
+
+    def retry(self, parsed_args: argparse.Namespace) -> Shown:
+        """Try again to recover the members that a failover could not."""
+        lookup.refuse_source_names(parsed_args)
+        if parsed_args.operation_id is None:
+            cloud, body = self._home_of_failover(parsed_args.protection_group), {}
+        else:
+            cloud, _ = operation_records.find_at_home(
+                self.clouds, parsed_args.operation_id, self.say
+            )
+            body = {"operation_id": parsed_args.operation_id}
+        body.update(lookup.target_mappings(cloud, parsed_args))
+        return self.start(parsed_args, "retry", body, cloud)
+
+    def fence(self, parsed_args: argparse.Namespace) -> Shown:
+        """Stop the VMs on the site that an unplanned failover has left."""
+        cloud = self._home_of_failover(parsed_args.protection_group)
+        return self.start(parsed_args, "fence", {}, cloud)
+
+    def _home_of_failover(self, group: str) -> Cloud:
+        """Find the site that runs what follows the group's last failover."""
+        if self.clouds.secondary is None:
+            return self.clouds.primary
+        found = operation_records.newest_at_home(self.clouds, group, "failover")
+        if found is None:
+            raise exceptions.CommandError(
+                f"Protection group '{group}' was never failed over: there is nothing to go on with."
+            )
+        return found[0]
+
+
+def _without_dry_run(parsed_args: argparse.Namespace, preview: Preview) -> str:
+    words = ["openstack", "dr", preview["operation_type"], parsed_args.protection_group]
+    if previews.is_unplanned(preview):
+        words.append("--unplanned")
+    if getattr(parsed_args, "retain_source_volumes", False):
+        words.append("--retain-source-volumes")
+    for option in ("network_mapping", "flavor_mapping"):
+        for here, there in getattr(parsed_args, option):
+            words += [f"--{option.replace('_', '-')}", f"{here}={there}"]
+    return shlex.join(words)
+
+
+def add_retry(parser: argparse.ArgumentParser) -> None:
+    """``--operation-id``."""
+    parser.add_argument(
+        "--operation-id",
+        metavar="<operation-id>",
+        help="The failover whose VMs are missing (ID; default: the group's newest failover)",
+    )
+
+
+def add_operation_mappings(parser: argparse.ArgumentParser) -> None:
+    """``--network-mapping`` and ``--flavor-mapping`` of one operation."""
+    arguments.add_mappings(
+        parser,
+        "For this operation, over the stored mapping. An unplanned failover and its retry do not "
+        "ask the source site: give IDs of its networks and flavors.",
+    )

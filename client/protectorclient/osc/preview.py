@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operation would do, for people, and the question before an unplanned failover."""
+
+from __future__ import annotations
+
+from protectorclient.osc import duration
+from protectorclient.osc.terminal import one_line
+from protectorclient.v1.records import MemberPreview, Preview, RecoveryPoint
+
+
+def lines(preview: Preview, group: str) -> list[str]:
+    """Write the whole preview; nothing was changed for it."""
+    point = preview["recovery_point"]
+    return [
+        f"{_head(preview, group)} Nothing was changed.",
+        *([_about_point(point)] if point or is_unplanned(preview) else []),
+        *(line for member in preview["members"] for line in _about_member(member)),
+        "Steps:",
+        *(f"  {one_line(step)}" for step in preview["steps"]),
+        _about_source(preview),
+        *warnings(preview),
+    ]
+
+
+def loss(preview: Preview, group: str) -> list[str]:
+    """Write what somebody must know before an unplanned failover: no more than that."""
+    source = preview["source_site"]
+    return [
+        _head(preview, group),
+        _about_point(preview["recovery_point"]),
+        f"Changes made after it are lost. {source} is not asked, and VMs that still run there are "
+        "not stopped.",
+        *warnings(preview),
+    ]
+
+
+def question(preview: Preview) -> str:
+    """Ask whether to lose what will be lost."""
+    age = age_of(preview)
+    if age is None:
+        return "Fail over and lose all changes since a recovery point of unknown age?"
+    return f"Fail over and lose the changes of the last {duration.words(age)}?"
+
+
+def age_of(preview: Preview) -> int | None:
+    """Return the age of the recovery point in seconds; None when it is not known."""
+    point = preview["recovery_point"]
+    return None if point is None else point.get("age_seconds")
+
+
+def is_unplanned(preview: Preview) -> bool:
+    """Whether the source takes no part."""
+    return preview["type"] == "unplanned"
+
+
+def warnings(preview: Preview) -> list[str]:
+    """Write a line for each warning."""
+    return [f"Warning: {one_line(text)}" for text in preview["warnings"]]
+
+
+def _head(preview: Preview, group: str) -> str:
+    kind = f"{preview['type']} " if preview["type"] else ""
+    what = f"{kind}{preview['operation_type']}"
+    count = len(preview["members"])
+    return (
+        f"{what.capitalize()} of protection group '{group}' from {preview['source_site']} to "
+        f"{preview['target_site']}: {count} {'VM' if count == 1 else 'VMs'}."
+    )
+
+
+def _about_point(point: RecoveryPoint | None) -> str:
+    if point is None:
+        return "Recovery point: not known."
+    age = point.get("age_seconds")
+    said = "" if age is None else f", {duration.words(age)} old"
+    return f"Recovery point: {point['taken_at']}{said}."
+
+
+def _about_member(member: MemberPreview) -> list[str]:
+    volumes = [
+        f"  volume {volume['name'] or volume['id']}, {volume['size_gib']} GiB ({volume['id']})"
+        for volume in member["volumes"]
+    ]
+    networks = [f"  network {here} -> {there}" for here, there in member["networks"].items()]
+    head = f"{member['name']} ({member['server_id']}), flavor {member['flavor']}"
+    return [one_line(head), *map(_indented, [*volumes, *networks])]
+
+
+def _indented(line: str) -> str:
+    return f"  {one_line(line)}"
+
+
+def _about_source(preview: Preview) -> str:
+    source = preview["source_site"]
+    if is_unplanned(preview):
+        return f"VMs and volumes on {source} are left as they are."
+    if preview["retain_source_volumes"]:
+        return f"Volumes on {source} are retained; its VMs are deleted."
+    return f"VMs and volumes on {source} are deleted once the group runs on the other site."

@@ -1,0 +1,56 @@
+"""The loss of a site: its control plane, its protector and its array, all at once, and its return."""
+
+import os
+import signal
+from contextlib import contextmanager
+
+import processes
+import seed
+
+# Where the array's folder is while nobody reaches it.
+AWAY = ".lost"
+
+
+def lose_refusing(terminal, site):
+    """Everything has ended: connections are refused."""
+    for service in processes.SERVICES:
+        processes.end(service, site, signal.SIGKILL)
+    terminal.testbed("ctl.sh", "kill", site)
+
+
+def regain_refusing(terminal, site):
+    terminal.testbed("up.sh", site)
+    for service in processes.SERVICES:
+        processes.start(service, site)
+
+
+def lose_hanging(terminal, site):
+    """Everything is frozen: connections are taken, and nobody ever answers."""
+    for service in processes.SERVICES:
+        processes.send(service, site, signal.SIGSTOP)
+    terminal.testbed("ctl.sh", "pause", site)
+
+
+def regain_hanging(terminal, site):
+    terminal.testbed("ctl.sh", "resume", site)
+    for service in processes.SERVICES:
+        processes.send(service, site, signal.SIGCONT)
+    # A database or a broker that lost its connections meanwhile may have taken a service with it.
+    terminal.testbed("up.sh", site)
+
+
+KINDS = {"refusing": (lose_refusing, regain_refusing), "hanging": (lose_hanging, regain_hanging)}
+
+
+@contextmanager
+def lost(terminal, site, kind):
+    """The site is away while the body runs, and back at its end, in the state in which it was lost."""
+    lose, regain = KINDS[kind]
+    folder = seed.volumes_folder(site)
+    lose(terminal, site)
+    os.rename(folder, folder + AWAY)
+    try:
+        yield
+    finally:
+        os.rename(folder + AWAY, folder)
+        regain(terminal, site)
