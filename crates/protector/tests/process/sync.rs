@@ -17,8 +17,9 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn slow_down(house: &House) {
-    let latency = json!({"server_build": 3.0});
+/// Long enough for something else to happen while a failover builds its servers.
+async fn slow_down(house: &House, build_seconds: f64) {
+    let latency = json!({"server_build": build_seconds});
     house.b.cloud.set_latency(latency).await;
 }
 
@@ -83,7 +84,7 @@ async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
     let mut house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    slow_down(&house).await;
+    slow_down(&house, 3.0).await;
     let operation = tenant.start_failover(&group).await;
     let (at_a, at_b) = (tenant.at_a, tenant.at_b);
     assert!(house.b.terminate_api().await.success());
@@ -181,7 +182,8 @@ async fn an_operation_of_a_site_that_died_is_read_on_the_other_one_and_left_alon
     let mut house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    slow_down(&house).await;
+    // A record is copied some seconds after it has changed.
+    slow_down(&house, 15.0).await;
     let operation = tenant.start_failover(&group).await;
     let record = format!("/operations/{operation}?detail=true");
     let under_way = async || {
