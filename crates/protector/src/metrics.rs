@@ -278,3 +278,201 @@ impl Journal for MeteredJournal {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone};
+    use prometheus_client::encoding::text::encode;
+    use protector_core::{
+        group::{ReplicationType, ResourceMappings},
+        operation::{Operation, OperationState, ResourceMap},
+        plan::Plan,
+        runbook::{BOOK_VERSION, Reported, Step, Verb},
+        site::SiteScope,
+    };
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap() + TimeDelta::seconds(second)
+    }
+
+    fn scope(site: &str) -> SiteScope {
+        SiteScope {
+            site: site.into(),
+            project_id: "project".into(),
+        }
+    }
+
+    fn record() -> OperationRecord {
+        let plan = Plan {
+            group_id: "group".into(),
+            group_name: "web".to_owned(),
+            source: scope("site-a"),
+            target: scope("site-b"),
+            replication_type: ReplicationType::Async,
+            source_array: "array-a".to_owned(),
+            target_array: "array-b".to_owned(),
+            target_volume_type: None,
+            mappings: ResourceMappings::default(),
+            members: Vec::new(),
+            retain_source_volumes: false,
+        };
+        let step = StepRecord {
+            position: 0,
+            phase: 0,
+            phase_name: "delete_source_vm".to_owned(),
+            verb: Verb::Attempt,
+            reported: Reported::ByLine,
+            key: "delete_source_vm:web-1".to_owned(),
+            action: Step::DeleteSourceServer {
+                server: "server-1".into(),
+            },
+            resource_id: None,
+            after: Vec::new(),
+            progress: StepProgress::default(),
+        };
+        OperationRecord {
+            operation: Operation {
+                id: "op-1".into(),
+                kind: OperationKind::Failover,
+                group_id: "group".into(),
+                project_id: "project".into(),
+                user_id: "user".into(),
+                source_site: "site-a".into(),
+                target_site: "site-b".into(),
+                parent_id: None,
+                plan,
+                state: OperationState::Running,
+                book_version: BOOK_VERSION,
+                request_id: "req-1".to_owned(),
+                global_request_id: None,
+                error: None,
+                error_code: None,
+                created_at: at(0),
+                started_at: None,
+                finished_at: None,
+            },
+            steps: vec![step],
+            map: ResourceMap::default(),
+        }
+    }
+
+    /// A journal with one operation, which another engine has taken over if `lost`.
+    struct OneOperation {
+        lost: bool,
+    }
+
+    impl OneOperation {
+        fn answer(&self) -> Result<(), JournalError> {
+            if self.lost {
+                Err(JournalError::LeaseLost)
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Journal for OneOperation {
+        async fn claim(
+            &self,
+            _engine: &EngineId,
+            _now: DateTime<Utc>,
+            _lease: Duration,
+            _book_version: u32,
+            _limit: usize,
+        ) -> Result<Vec<Claim>, JournalError> {
+            Ok(vec![claim()])
+        }
+
+        async fn load(&self, _claim: &Claim) -> Result<OperationRecord, JournalError> {
+            Ok(record())
+        }
+
+        async fn record(
+            &self,
+            _claim: &Claim,
+            _now: DateTime<Utc>,
+            _entry: Entry,
+        ) -> Result<(), JournalError> {
+            self.answer()
+        }
+
+        async fn renew(&self, _claim: &Claim, _now: DateTime<Utc>) -> Result<(), JournalError> {
+            self.answer()
+        }
+
+        async fn forget(&self, _engine: &EngineId) -> Result<(), JournalError> {
+            Ok(())
+        }
+
+        async fn release(&self, _claim: &Claim) -> Result<(), JournalError> {
+            self.answer()
+        }
+    }
+
+    fn claim() -> Claim {
+        Claim {
+            operation_id: "op-1".into(),
+            engine_id: "engine".into(),
+            fence: 1,
+            lease: Duration::from_secs(60),
+        }
+    }
+
+    fn ended() -> Entry {
+        let progress = StepProgress {
+            state: StepState::Failed,
+            started_at: Some(at(0)),
+            finished_at: Some(at(20)),
+            ..StepProgress::default()
+        };
+        Entry {
+            operation: Some(OperationChange::Settled {
+                state: OperationState::Completed,
+                at: at(20),
+            }),
+            steps: vec![(0, progress)],
+            effects: Vec::new(),
+        }
+    }
+
+    /// What is told after the operation was loaded, its end written and its lease renewed, twice each.
+    async fn told(lost: bool) -> String {
+        let metrics = Arc::new(EngineMetrics::default());
+        let journal = MeteredJournal::new(Arc::new(OneOperation { lost }), metrics.clone());
+        journal.load(&claim()).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(
+                journal.record(&claim(), at(20), ended()).await.is_err(),
+                lost
+            );
+            assert_eq!(journal.renew(&claim(), at(20)).await.is_err(), lost);
+        }
+        let mut text = String::new();
+        encode(&mut text, metrics.registry()).unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn what_is_written_down_is_counted_once() {
+        let text = told(false).await;
+        for line in [
+            "protector_operations_total{kind=\"failover\",outcome=\"completed\"} 1",
+            "protector_steps_total{action=\"delete_source_vm\",outcome=\"failed\"} 1",
+            "protector_step_duration_seconds_sum{action=\"delete_source_vm\"} 20.0",
+            "protector_leases_lost_total 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
+        assert!(!text.contains("web-1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_is_counted_once_and_nothing_that_was_not_written() {
+        let text = told(true).await;
+        assert!(text.contains("protector_leases_lost_total 1\n"), "{text}");
+        assert!(!text.contains("outcome="), "{text}");
+    }
+}

@@ -41,8 +41,8 @@ pub(super) fn quota(facts: &Facts<'_>) -> Vec<Finding> {
 fn compute_needs(facts: &Facts<'_>) -> Vec<Need> {
     let (mut cores, mut ram) = (0, 0);
     for member in facts.members {
-        let flavor = target::counterpart(facts, &member.server.flavor)
-            .unwrap_or_else(|| &member.server.flavor);
+        let flavor =
+            target::counterpart(facts, &member.server.flavor).unwrap_or(&member.server.flavor);
         cores += u64::from(flavor.vcpus);
         ram += flavor.ram_mib;
     }
