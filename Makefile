@@ -81,11 +81,23 @@ test-client: $(VENV)/.installed
 	cd client && .venv/bin/pytest -q
 
 .PHONY: generate
-generate: ## Write the generated files: sample configuration, policy sample, reference, OpenAPI document
+generate: $(VENV)/.installed ## Write the generated files: sample configuration, policy sample, reference, OpenAPI document
 	$(CARGO) run -q --bin protector-manage -- config sample > etc/protector.conf.sample
 	$(CARGO) run -q --bin protector-manage -- config reference > docs/configuration.md
 	$(CARGO) run -q --bin protector-manage -- policy sample > etc/policy.yaml.sample
 	$(CARGO) run -q --bin protector-manage -- openapi > docs/openapi.json
+	cd client && .venv/bin/python -m tools.manpage > man/openstack-dr.1 && .venv/bin/python -m tools.completion > completion/openstack-dr.bash
+
+DOCS_VENV := build/docs-venv
+$(DOCS_VENV)/.installed: docs/requirements.txt client/pyproject.toml | $(VENV)/.installed
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install -q -r docs/requirements.txt -e client python-openstackclient
+	@touch $@
+
+.PHONY: docs
+docs: $(DOCS_VENV)/.installed ## Build the manual into build/docs, with the references of all commands and API calls
+	$(DOCS_VENV)/bin/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 # --- the demo: two simulated clouds -----------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class CreatePolicy(ShowOne):
 
 
 class ShowPolicy(ShowOne):
-    """Show a protection group's replication policy; API tokens are shown as ***."""
+    """Show a protection group's replication policy; API tokens are never shown."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
