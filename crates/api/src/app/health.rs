@@ -356,6 +356,6 @@ fn failover_ready(app: &App, seen: &GroupSeen, sites: &[SiteSeen]) -> bool {
     at_rest
         && stored.member_count > 0
         && policy.is_some()
-        && stored.sync.pushed_version >= group.version
+        && sync::status_word(&stored.sync, group.version) == sync::IN_SYNC
         && reached
 }
