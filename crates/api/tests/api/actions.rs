@@ -125,16 +125,6 @@ async fn a_mapping_given_with_the_call_stands_for_this_operation_only() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_this_release_is_501() {
-    let house = House::with_member(WEB).await;
-    for body in [json!({"failover": {"type": "unplanned"}})] {
-        let answer = act(&house, "member", body).await.expect(501);
-        assert_eq!(answer.key(), "notImplemented");
-        assert!(answer.message().contains("planned"), "{}", answer.message());
-    }
-}
-
-#[tokio::test]
 async fn a_body_has_exactly_one_action() {
     let house = House::with_member(WEB).await;
     for body in [

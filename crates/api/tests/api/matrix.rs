@@ -47,6 +47,7 @@ GET    /                                                                        
 GET    /v1/                                                                         200    200     200    200    200   200     200       =    -
 GET    /v1/openapi.json                                                             200    200     200    200    200   200     200       =    -
 GET    /healthcheck                                                                 200    200     200    200    200   200     200       =    -
+GET    /v1/health                                                                   401    403     200    200    200   403     200       =    -
 
 == sites
 GET    /v1/admin/sites                                                              401    403     200    200    200   403     200       =    -
@@ -73,6 +74,9 @@ GET    /v1/{project_id}/protection-groups/{group}/resource-mappings             
 PUT    /v1/{project_id}/protection-groups/{group}/resource-mappings                 401    403     403    200    200   403     403       404  404
 GET    /v1/{project_id}/protection-groups/{group}/sync-status                       401    200     200    200    200   200     200       404  404
 POST   /v1/{project_id}/protection-groups/{group}/sync-force                        401    403     403    202    202   403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/check                             401    200     200    200    200   200     200       404  404
+GET    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    200     200    200    200   200     200       404  404
+PUT    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    403     403    200    200   403     403       404  404
 
 == parts of groups
 GET    /v1/{project_id}/protection-groups/{group}/members                           401    200     200    200    200   200     200       404  404
@@ -90,16 +94,21 @@ POST   /v1/{project_id}/protection-groups/{group}/action failback               
 POST   /v1/{project_id}/protection-groups/{group}/action test_failover              401    403     403    202    202   403     403       404  404
 POST   /v1/{project_id}/protection-groups/{group}/action test_cleanup               401    403     403    400    400   403     403       404  404
 POST   /v1/{project_id}/protection-groups/{group}/action sync                       401    403     403    202    202   403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action retry                      401    403     403    409    409   403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action fence                      401    403     403    409    409   403     403       404  404
 GET    /v1/{project_id}/operations                                                  401    200     200    200    200   200     200       404  -
 GET    /v1/{project_id}/operations/{operation}                                      401    200     200    200    200   200     200       404  404
 POST   /v1/{project_id}/operations/{operation}/cleanup                              401    403     403    202    202   403     403       404  404
+POST   /v1/{project_id}/operations/{operation}/resume                               401    403     403    409    409   403     403       404  404
 GET    /v1/{project_id}/orphans                                                     401    200     200    200    200   200     200       404  -
 
 == metadata: the other site's service user, for the tenant's project in the path
+GET    /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    200   200     403       =    404
 PUT    /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    200   200     403       =    400
 DELETE /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    204   204     403       =    -
 PUT    /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    200   200     403       =    404
 DELETE /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    204   204     403       =    -
+PUT    /v1/{project_id}/operations/{operation}/copy                                 401    403     403    403    400   400     403       =    -
 ";
 
 /// What a cell says.
@@ -396,8 +405,9 @@ async fn a_withdrawal_that_names_another_project_withdraws_nothing() {
     let before = place.house.everything().await;
     for rest in ["", "/reservations/site-b"] {
         let path = format!(
-            "/v1/{OTHER_PROJECT}/protection-groups/{}/metadata{rest}",
-            place.group
+            "/v1/{OTHER_PROJECT}/protection-groups/{}/metadata{rest}{}",
+            place.group,
+            if rest.is_empty() { place.known() } else { String::new() },
         );
         place.house.delete(&path, "service").await.expect(204);
     }

@@ -23,6 +23,8 @@ pub struct Place {
     member: String,
     pub operation: String,
     mapping: String,
+    /// The version and the digest of the group's metadata.
+    mark: (u64, String),
 }
 
 impl Place {
@@ -48,8 +50,12 @@ impl Place {
         let mappings = house.get("/v1/admin/tenant-mappings", "admin").await;
         let first =
             |answer: &Answer, noun: &str| answer.body[noun][0]["id"].as_str().unwrap().to_owned();
+        let group = id(&group, "protection_group");
+        let known = house.database.metadata_outgoing(&group.as_str().into()).await;
+        let mark = known.unwrap().side.now;
         Self {
-            group: id(&group, "protection_group"),
+            group,
+            mark: (mark.version, mark.digest),
             member: first(&members, "members"),
             mapping: first(&mappings, "tenant_mappings"),
             house,
@@ -74,13 +80,20 @@ impl Place {
         } else {
             "site-c"
         };
-        row.template
+        let withdraws = row.method == Method::DELETE && row.template.ends_with("/metadata");
+        let query = if withdraws { self.known() } else { String::new() };
+        format!("{}{query}", row.template)
             .replace("{project_id}", project)
             .replace("{group}", self.group_of(row))
             .replace("{member}", &self.member)
             .replace("{operation}", &self.operation)
             .replace("{mapping}", &self.mapping)
             .replace("{site}", site)
+    }
+
+    /// The query of a withdrawal: what was known of the group.
+    pub fn known(&self) -> String {
+        format!("?version={}&digest={}", self.mark.0, self.mark.1)
     }
 
     async fn body(&self, row: &Row) -> Option<Value> {
@@ -114,6 +127,7 @@ impl Place {
             }
             ("action", Some(verb)) => json!({verb: {}}),
             ("cleanup", _) => json!({"cleanup": {}}),
+            ("recovery-plan", _) => json!({"recovery_plan": {}}),
             ("metadata", _) => self.metadata().await,
             _ => json!({}),
         })
@@ -130,16 +144,12 @@ impl Place {
 
     async fn metadata(&self) -> Value {
         let id = self.group.as_str().into();
-        let document = self
-            .house
-            .database
-            .metadata_outgoing(&id)
-            .await
-            .unwrap()
-            .document;
-        let version = document.group.version;
-        let document = document.to_json().unwrap();
-        json!({"metadata": {"version": version, "origin_site": "site-b", "document": document}})
+        let outgoing = self.house.database.metadata_outgoing(&id).await.unwrap();
+        let mark = outgoing.side.now;
+        json!({"metadata": {
+            "version": mark.version, "digest": mark.digest, "base": null,
+            "origin_site": "site-b", "document": outgoing.document.to_json().unwrap(),
+        }})
     }
 
     pub async fn call(&self, row: &Row, path: &str, token: &str) -> Answer {

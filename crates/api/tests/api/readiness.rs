@@ -108,7 +108,7 @@ async fn checking_changes_nothing() {
 async fn only_who_may_read_the_group_may_check_it() {
     let house = ready_house().await;
     let path = group_path("web", "/check");
-    house.get(&path, "other").await.expect(403);
+    house.get(&path, "other").await.expect(404);
     house.get(&path, "").await.expect(401);
     house
         .get(&group_path("nobody", "/check"), "member")

@@ -97,7 +97,7 @@ async fn a_plan_that_cannot_be_carried_out_is_refused_by_field_and_changes_nothi
         ),
         (
             json!({"members": {"db-server": {"priority": 6}}}),
-            "recovery_plan.members.db-server.priority: must be from 1",
+            "recovery_plan.members.db-server.priority: a priority is a whole number from 1",
         ),
         (
             json!({"members": {"db-server": {"depends_on": ["db-server"]}}}),

@@ -511,7 +511,7 @@ async fn an_operation_is_read_on_the_other_site_and_run_on_its_own() {
         .sites
         .send(B, Method::GET, &one, &admin, Value::Null)
         .await
-        .expect(403);
+        .expect(404);
     let service = tenant.sites.token("site-b", "protector", "service").await;
     let theirs = one.replace(&project, &service_project(&tenant).await);
     let hidden = tenant

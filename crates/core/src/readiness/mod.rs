@@ -395,7 +395,7 @@ fn status(facts: &Facts<'_>) -> Finding {
         GroupStatus::FailedOverPartial => error(
             "failed_over_partial: some members could not be recreated and have no copy here",
             format!(
-                "find the members in status error with 'openstack dr member list {name}', and bring them over before the way back"
+                "remove the cause that their operation names, then: openstack dr retry {name}"
             ),
         ),
         GroupStatus::FailingOver | GroupStatus::FailingBack => error(
@@ -406,7 +406,7 @@ fn status(facts: &Facts<'_>) -> Finding {
         ),
         GroupStatus::SplitBrain => error(
             "split_brain: the same servers may run on both sites",
-            "stop the servers of the site that was left before anything else".to_owned(),
+            format!("stop those on the site that was lost: openstack dr fence {name}"),
         ),
         GroupStatus::Error => error(
             "error: the last operation ended in a way that needs a person",
