@@ -219,7 +219,7 @@ pub async fn refuse_while_left(app: &App, kind: OperationKind, plan: &Plan) -> A
 /// The group's last failover, if it was an unplanned one that completed.
 pub async fn last_unplanned(app: &App, group: &GroupId) -> ApiResult<Option<OperationRecord>> {
     let newest = newest_first(app, group).await?;
-    let last = newest.into_iter().find(|record| moved_the_group(record));
+    let last = newest.into_iter().find(moved_the_group);
     Ok(last.filter(is_unplanned))
 }
 
@@ -249,9 +249,10 @@ async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
 fn tried_members(record: &OperationRecord) -> bool {
     record.operation.kind == OperationKind::Retry
         && record.operation.state.is_terminal()
-        && record.steps.iter().any(|step| {
-            step.verb == Verb::Member && step.progress.state != StepState::Pending
-        })
+        && record
+            .steps
+            .iter()
+            .any(|step| step.verb == Verb::Member && step.progress.state != StepState::Pending)
 }
 
 fn root(last: &OperationRecord) -> &OperationId {

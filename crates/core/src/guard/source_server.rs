@@ -267,6 +267,7 @@ mod tests {
         let source = SourceServer {
             project_id: "p",
             asked: Asked::ByHand,
+            left: Left::Stopped,
             host: &host,
             copy_is_meant: CopyState::Running,
             protected_by: None,
@@ -281,6 +282,7 @@ mod tests {
         let source = SourceServer {
             project_id: "p",
             asked: Asked::ByHand,
+            left: Left::Stopped,
             host: &host,
             copy_is_meant: CopyState::Running,
             protected_by: None,

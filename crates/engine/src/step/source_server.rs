@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use protector_core::{
     fault::Code,
     guard::{
-        Asked, Cure, HostState, Left, SourceServer, Verdict, must_stay_stopped, verdict_source_server,
+        Asked, Cure, HostState, Left, SourceServer, Verdict, must_stay_stopped,
+        verdict_source_server,
     },
     id::{ServerId, VolumeId},
     journal::Effect,
