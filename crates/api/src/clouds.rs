@@ -114,6 +114,8 @@ pub struct FoundVolume {
     pub multiattach: bool,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
+    /// What its image asks of the machine that boots it.
+    pub image_properties: BTreeMap<String, String>,
 }
 
 /// A volume type as an administrator sees it.

@@ -137,6 +137,11 @@ impl Clouds for OpenStackClouds {
             volume_type: volume.volume_type,
             multiattach: volume.multiattach,
             metadata: volume.metadata,
+            image_properties: volume
+                .volume_image_metadata
+                .into_iter()
+                .filter(|(key, _)| !is_of_the_image_itself(key))
+                .collect(),
         }))
     }
 
@@ -334,6 +339,25 @@ fn found_server(
         metadata: server.metadata,
         config_drive: server.config_drive,
     }
+}
+
+/// What Cinder writes about the image that a volume was made from. It says nothing about a machine, and a copy was not made
+/// from that image.
+fn is_of_the_image_itself(key: &str) -> bool {
+    const OF_THE_IMAGE: [&str; 9] = [
+        "checksum",
+        "container_format",
+        "disk_format",
+        "image_id",
+        "image_name",
+        "min_disk",
+        "min_ram",
+        "signature_verified",
+        "size",
+    ];
+    OF_THE_IMAGE.contains(&key)
+        || key.starts_with("os_glance_")
+        || key.starts_with("cinder_encryption_")
 }
 
 /// Nova lists a security group once for each port.

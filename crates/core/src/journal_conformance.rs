@@ -779,6 +779,7 @@ fn volume(id: &str, boot: bool) -> ProtectedVolume {
         boot,
         delete_on_termination: !boot,
         metadata: BTreeMap::new(),
+        image_properties: BTreeMap::new(),
     }
 }
 

@@ -146,4 +146,8 @@ pub struct ProtectedVolume {
     pub delete_on_termination: bool,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
+    /// What its image asks of the machine that boots it: firmware, buses, guest agent. Nova reads it off the boot
+    /// volume, and an import into Cinder does not bring it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub image_properties: BTreeMap<String, String>,
 }

@@ -107,6 +107,7 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 boot: place == 0,
                 delete_on_termination: false,
                 metadata: BTreeMap::new(),
+                image_properties: BTreeMap::new(),
             })
             .collect(),
         created_at: added,

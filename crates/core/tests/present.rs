@@ -39,6 +39,7 @@ fn volume(id: &str) -> ProtectedVolume {
         boot: false,
         delete_on_termination: false,
         metadata: BTreeMap::new(),
+        image_properties: BTreeMap::new(),
     }
 }
 

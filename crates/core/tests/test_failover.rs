@@ -77,6 +77,7 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 boot: false,
                 delete_on_termination: false,
                 metadata: BTreeMap::new(),
+                image_properties: BTreeMap::new(),
             })
             .collect(),
         created_at: noon(),

@@ -128,6 +128,7 @@ pub fn protected_volumes(
                 boot: Some(&place.volume_id) == boot.as_ref(),
                 delete_on_termination: place.delete_on_termination,
                 metadata: volume.metadata.clone(),
+                image_properties: volume.image_properties.clone(),
             })
         })
         .collect()
@@ -244,6 +245,7 @@ mod tests {
             volume_type: Some("gold".to_owned()),
             multiattach: false,
             metadata: BTreeMap::new(),
+            image_properties: BTreeMap::new(),
         }
     }
 

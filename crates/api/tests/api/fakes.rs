@@ -342,6 +342,7 @@ impl Clouds for FakeClouds {
             volume_type: Some(if plain { "plain" } else { "replicated" }.to_owned()),
             multiattach: false,
             metadata: BTreeMap::new(),
+            image_properties: BTreeMap::new(),
         }))
     }
 

@@ -83,6 +83,7 @@ fn a_member(number: usize) -> Member {
             boot: true,
             delete_on_termination: false,
             metadata: BTreeMap::new(),
+            image_properties: BTreeMap::new(),
         }],
         created_at: now(),
         updated_at: now(),

@@ -24,7 +24,7 @@ impl CloudActions {
         let target = self.target(cx).await?;
         if let Some(volume) = find_imported(&target, cx, source_id).await? {
             cx.memo.made = Some(volume.id.to_string());
-            return self.judge_import(cx, source_id, &volume);
+            return self.judge_import(&target, cx, source_id, &volume).await;
         }
         let request = import_request(cx, source_id)?;
         cx.intend().await?;
@@ -33,13 +33,23 @@ impl CloudActions {
         Ok(self.look_again("Cinder to import it"))
     }
 
-    fn judge_import(
+    async fn judge_import(
         &self,
+        target: &Cloud,
         cx: &Cx<'_>,
         source_id: &VolumeId,
         volume: &Volume,
     ) -> Result<Progress, Stop> {
         match &volume.status {
+            VolumeStatus::Available if !has_image_properties(cx, source_id, volume)? => {
+                let wanted = &known(cx, source_id)?.image_properties;
+                target
+                    .volume()
+                    .set_image_metadata(&volume.id, wanted)
+                    .await
+                    .map_err(stop)?;
+                Ok(self.look_again("Cinder to keep the properties of its image"))
+            }
             VolumeStatus::Available => Ok(Progress::Done(vec![Effect::Mapped {
                 kind: MapKind::Volume,
                 source: source_id.to_string(),
@@ -142,11 +152,26 @@ async fn find_imported(
         .find(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
 }
 
+fn known<'a>(cx: &'a Cx<'_>, source_id: &VolumeId) -> Result<&'a ProtectedVolume, Stop> {
+    cx.plan()
+        .volume(source_id.as_str())
+        .map(|(_, known)| known)
+        .ok_or_else(|| not_in_plan("volume", source_id.as_str()))
+}
+
+/// Whether an import has what Nova reads off a boot volume. An import into Cinder brings none of it, and a guest that was
+/// made for UEFI or for another disk bus would not boot without.
+fn has_image_properties(cx: &Cx<'_>, source_id: &VolumeId, volume: &Volume) -> Result<bool, Stop> {
+    let there = &volume.volume_image_metadata;
+    Ok(known(cx, source_id)?
+        .image_properties
+        .iter()
+        .all(|(key, value)| there.get(key) == Some(value)))
+}
+
 fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, Stop> {
     let plan = cx.plan();
-    let (_, known) = plan
-        .volume(source_id.as_str())
-        .ok_or_else(|| not_in_plan("volume", source_id.as_str()))?;
+    let known = known(cx, source_id)?;
     let recorded = |kind, key: &str| {
         cx.mapped(kind, key)
             .ok_or_else(|| Stop::last(Code::Internal, format!("no {} is recorded", key)))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use protector_core::{
     fault::{Code, Fault},
     guard::{Verdict, verdict_recovered_server},
-    id::{NetworkId, ServerId, VolumeId},
+    id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
     operation::MapKind,
@@ -14,7 +14,7 @@ use protector_openstack::{
     UserData,
     cloud::Cloud,
     compute::{BlockDevice, BlockSource, NewServer, Server, ServerFilter, ServerNetwork},
-    network::{PortFilter, Subnet},
+    network::{Port, PortFilter, Subnet},
     status::{ServerStatus, VolumeStatus},
 };
 
@@ -341,7 +341,8 @@ fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop>
         .collect())
 }
 
-/// The mapped network, with the member's fixed address where it is in one of its subnets and free.
+/// The mapped network with the member's fixed address, or the port that the tenant keeps for it; a new address where that
+/// one cannot be had.
 async fn network_on_target(
     target: &Cloud,
     cx: &mut Cx<'_>,
@@ -360,28 +361,33 @@ async fn network_on_target(
         .iter()
         .find(|ip| ip.is_ipv4())
         .or(nic.fixed_ips.first());
-    let fixed_ip = match wanted {
-        None => None,
+    match wanted {
+        None => Ok(ServerNetwork::Network {
+            network,
+            fixed_ip: None,
+        }),
         Some(ip) => {
             let address = cx.plan().address_on_target(member, *ip);
-            keep_address(target, cx, &network, address).await?
+            keep_address(target, cx, network, address).await
         }
-    };
-    Ok(ServerNetwork::Network { network, fixed_ip })
+    }
 }
 
 async fn keep_address(
     target: &Cloud,
     cx: &mut Cx<'_>,
-    network: &NetworkId,
+    network: NetworkId,
     ip: IpAddr,
-) -> Result<Option<String>, Stop> {
-    let subnets = target.network().subnets(network).await.map_err(stop)?;
+) -> Result<ServerNetwork, Stop> {
+    let subnets = target.network().subnets(&network).await.map_err(stop)?;
     if !subnets.iter().any(|subnet| contains(subnet, ip)) {
         cx.fact(format!(
             "address {ip} is outside the mapped network: a new one is used"
         ));
-        return Ok(None);
+        return Ok(ServerNetwork::Network {
+            network,
+            fixed_ip: None,
+        });
     }
     let taken = PortFilter {
         network_id: Some(network.clone()),
@@ -389,13 +395,33 @@ async fn keep_address(
         ..PortFilter::default()
     };
     let ports = target.network().ports(&taken).await.map_err(stop)?;
-    if !ports.is_empty() {
-        cx.fact(format!(
-            "address {ip} is taken on the mapped network: a new one is used"
-        ));
-        return Ok(None);
+    if ports.is_empty() {
+        return Ok(ServerNetwork::Network {
+            network,
+            fixed_ip: Some(ip.to_string()),
+        });
     }
-    Ok(Some(ip.to_string()))
+    let project = cx.plan().target.project_id.clone();
+    if let Some(port) = ports
+        .into_iter()
+        .find(|port| is_kept_for_us(port, &project))
+    {
+        cx.fact(format!("port {} holds address {ip} and is used", port.id));
+        return Ok(ServerNetwork::Port(port.id));
+    }
+    cx.fact(format!(
+        "address {ip} is taken on the mapped network: a new one is used"
+    ));
+    Ok(ServerNetwork::Network {
+        network,
+        fixed_ip: None,
+    })
+}
+
+/// Whether a port is the tenant's own and belongs to nothing. A port that a tenant made outlives its server, so on the way
+/// back the member's own port waits for it.
+fn is_kept_for_us(port: &Port, project: &ProjectId) -> bool {
+    port.device_id.is_empty() && port.device_owner.is_empty() && port.project_id == *project
 }
 
 /// Whether an address lies in a subnet's range. A range that cannot be read holds nothing.

@@ -262,10 +262,26 @@ impl Session {
         id
     }
 
-    /// A running server that boots from the first of `volumes`.
+    /// A port of the tenant's own in its network, with the address that Neutron gave it.
+    pub async fn make_port(&self) -> (String, String) {
+        let body = json!({"port": {"network_id": self.network().await}});
+        let made = self
+            .ask(Method::POST, "network", "/v2.0/ports", Some(body))
+            .await
+            .good();
+        let port = &made["port"];
+        (word(&port["id"]), word(&port["fixed_ips"][0]["ip_address"]))
+    }
+
+    /// A running server that boots from the first of `volumes`, in the tenant's network.
     pub async fn make_server(&self, name: &str, volumes: &[String]) -> String {
+        let network = json!({"uuid": self.network().await});
+        self.make_server_at(name, volumes, network).await
+    }
+
+    /// The same, with this network card: `{"uuid": network}` or `{"port": port}`.
+    pub async fn make_server_at(&self, name: &str, volumes: &[String], nic: Value) -> String {
         let flavor = self.id_of("compute", "/flavors", "flavors", "small").await;
-        let network = self.network().await;
         let disks: Vec<Value> = volumes
             .iter()
             .enumerate()
@@ -275,7 +291,7 @@ impl Session {
             })
             .collect();
         let body = json!({"server": {"name": name, "flavorRef": flavor, "key_name": "demo-key",
-            "networks": [{"uuid": network}], "block_device_mapping_v2": disks}});
+            "networks": [nic], "block_device_mapping_v2": disks}});
         let made = self
             .ask(Method::POST, "compute", "/servers", Some(body))
             .await;

@@ -6,8 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    cloud::{Session, word},
     house::{House, Site, operation_id},
-    tenant::{Group, Tenant, failed_steps, find},
+    tenant::{Group, Server, Tenant, failed_steps, find},
     volume_file::digest,
 };
 
@@ -78,6 +79,73 @@ async fn a_group_goes_there_and_back_and_leaves_nothing_on_either_side() {
         let server = find(&state["servers"], member["server_id"].as_str().unwrap()).unwrap();
         assert_eq!(server["status"], "ACTIVE", "{server}");
     }
+}
+
+/// What Nova reads off the volumes of these servers' copies to build their machines.
+async fn image_properties(there: &Session, members: &[Value]) -> Vec<Value> {
+    let mut found = Vec::new();
+    for member in members {
+        let boot = word(&member["volumes"][0]["id"]);
+        let answer = there
+            .ask(Method::GET, "volumev3", &format!("/volumes/{boot}"), None)
+            .await;
+        found.push(answer.good()["volume"]["volume_image_metadata"]["hw_firmware_type"].clone());
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_needs_uefi_gets_it_on_the_other_site_and_back() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let server = tenant.make_server("web").await;
+    let body = json!({"os-set_image_metadata": {"metadata": {"hw_firmware_type": "uefi"}}});
+    let path = format!("/volumes/{}/action", server.volumes[0]);
+    let set = tenant
+        .at_a
+        .ask(Method::POST, "volumev3", &path, Some(body))
+        .await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let group = tenant.protect("web", vec![server]).await;
+
+    move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+    let there = members(&tenant, &group).await;
+    assert_eq!(image_properties(&tenant.at_b, &there).await, ["uefi"]);
+    move_it(&tenant, &group, json!({"failback": {}})).await;
+    let back = members(&tenant, &group).await;
+    assert_eq!(image_properties(&tenant.at_a, &back).await, ["uefi"]);
+}
+
+/// The ports of that address: each with the server that has it, empty if none has.
+async fn ports_of(there: &Session, address: &str) -> Vec<(String, String)> {
+    let path = format!("/v2.0/ports?fixed_ips=ip_address%3D{address}");
+    let listed = there.ask(Method::GET, "network", &path, None).await.good();
+    let ports = listed["ports"].as_array().unwrap().iter();
+    ports
+        .map(|port| (word(&port["id"]), word(&port["device_id"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_the_tenant_made_stays_and_gets_its_server_back() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let boot = tenant.at_a.make_volume("web-boot", true).await;
+    let (port, address) = tenant.at_a.make_port().await;
+    let volumes = vec![boot];
+    let id = tenant
+        .at_a
+        .make_server_at("web", &volumes, json!({"port": port}))
+        .await;
+    let group = tenant.protect("web", vec![Server { id, volumes }]).await;
+
+    move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+    let unused = (port.clone(), String::new());
+    assert_eq!(ports_of(&tenant.at_a, &address).await, [unused]);
+    move_it(&tenant, &group, json!({"failback": {}})).await;
+    let back = members(&tenant, &group).await;
+    let used = (port, word(&back[0]["server_id"]));
+    assert_eq!(ports_of(&tenant.at_a, &address).await, [used]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -594,6 +594,7 @@ fn member_of(
             boot: place == 0,
             delete_on_termination: false,
             metadata: BTreeMap::new(),
+            image_properties: BTreeMap::new(),
         }
     });
     Member {

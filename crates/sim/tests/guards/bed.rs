@@ -659,6 +659,7 @@ fn member_of(
                 boot: device == "/dev/vda",
                 delete_on_termination: false,
                 metadata: BTreeMap::new(),
+                image_properties: BTreeMap::new(),
             })
             .collect(),
         created_at: now,

@@ -137,6 +137,8 @@ pub(crate) struct Volume {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) bootable: bool,
     pub(crate) image: Option<Uuid>,
+    /// What was set on it by `os-set_image_metadata`.
+    pub(crate) image_properties: BTreeMap<String, String>,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) group: Option<Uuid>,
     pub(crate) snapshot: Option<Uuid>,
@@ -169,6 +171,7 @@ impl Volume {
             metadata: BTreeMap::new(),
             bootable: false,
             image: None,
+            image_properties: BTreeMap::new(),
             attachments: Vec::new(),
             group: None,
             snapshot: None,

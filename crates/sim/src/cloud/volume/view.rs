@@ -1,5 +1,7 @@
 //! Volumes as the API prints them, by minor version and role.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Volume, record::Attachment};
@@ -69,19 +71,9 @@ impl SimCloud {
         let mut put = |key: &str, value: Value| {
             fields.insert(key.to_owned(), value);
         };
-        if let Some(image) = volume.image.and_then(|image| self.images.get(image)) {
-            put(
-                "volume_image_metadata",
-                json!({
-                    "image_id": image.id.to_string(),
-                    "image_name": image.name,
-                    "container_format": "bare",
-                    "disk_format": image.disk_format,
-                    "min_disk": "0",
-                    "min_ram": "0",
-                    "size": image.content.len().to_string(),
-                }),
-            );
+        let about_image = self.image_metadata(volume);
+        if !about_image.is_empty() {
+            put("volume_image_metadata", json!(about_image));
         }
         if caller.is_admin() {
             put("os-vol-host-attr:host", json!(volume.host));
@@ -116,6 +108,26 @@ impl SimCloud {
             put("consumes_quota", json!(true));
         }
         view
+    }
+
+    /// What Cinder noted of the image, and what was set later.
+    fn image_metadata(&self, volume: &Volume) -> BTreeMap<String, String> {
+        let image = volume.image.and_then(|image| self.images.get(image));
+        let noted = image.into_iter().flat_map(|image| {
+            [
+                ("image_id", image.id.to_string()),
+                ("image_name", image.name.clone()),
+                ("container_format", "bare".to_owned()),
+                ("disk_format", image.disk_format.clone()),
+                ("min_disk", "0".to_owned()),
+                ("min_ram", "0".to_owned()),
+                ("size", image.content.len().to_string()),
+            ]
+        });
+        noted
+            .map(|(key, value)| (key.to_owned(), value))
+            .chain(volume.image_properties.clone())
+            .collect()
     }
 
     fn volume_attachment(&self, caller: &Caller, volume: &Volume, tie: &Attachment) -> Value {

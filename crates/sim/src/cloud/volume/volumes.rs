@@ -418,10 +418,22 @@ impl SimCloud {
                 }
                 empty(200)
             }
-            "os-set_image_metadata" | "os-update_readonly_flag" => {
-                self.volume_of(caller, id)?;
+            "os-set_image_metadata" => {
+                let found = self.volume_of(caller, id)?.id;
                 need_member(caller, "volume_extension:volume_image_metadata:set")?;
-                ok(json!({"metadata": {}}))
+                let properties = pairs(given, "metadata");
+                if let Some(volume) = self.volume_mut(found) {
+                    volume.image_properties.extend(properties.clone());
+                }
+                ok(json!({"metadata": properties}))
+            }
+            "os-update_readonly_flag" => {
+                self.volume_of(caller, id)?;
+                need_member(
+                    caller,
+                    "volume_extension:volume_actions:update_readonly_flag",
+                )?;
+                empty(202)
             }
             "os-extend" => self.volume_extend(caller, id, given),
             "os-reserve" | "os-unreserve" | "os-attach" | "os-detach" | "os-begin_detaching" => {
