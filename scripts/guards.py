@@ -70,6 +70,7 @@ TABLE: dict[str, list[str]] = {
         COPY + "a_copy_that_somebody_relies_on_is_kept",
     ],
     "server_status_that_is_not_known": [SERVER + "an_unknown_status_is_kept"],
+    "never_stopped": [SERVER + "a_server_that_an_unplanned_failover_left_goes_only_when_it_is_stopped"],
     "started_again": [SERVER + "a_server_that_was_started_again_goes_only_by_hand"],
     "comes_back_from_its_stack": [SERVER + "a_server_of_a_stack_goes_only_by_hand"],
     "busy_with_a_task": [SERVER + "a_server_that_nova_is_busy_with_is_waited_for"],

@@ -37,8 +37,6 @@ pub enum Kind {
     UnsupportedMediaType,
     /// A defect of protector. Never the user's doing.
     Internal,
-    /// The name exists in the API, the work behind it is not in this release.
-    NotImplemented,
     /// Keystone, a cloud or the database does not answer.
     Unavailable,
 }
@@ -57,7 +55,6 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -75,7 +72,6 @@ impl Kind {
             Self::TooLarge => "overLimit",
             Self::UnsupportedMediaType => "unsupportedMediaType",
             Self::Internal => "serviceFault",
-            Self::NotImplemented => "notImplemented",
             Self::Unavailable => "serviceUnavailable",
         }
     }

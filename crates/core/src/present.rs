@@ -10,6 +10,7 @@ use crate::{
     id::SiteName,
     member::Member,
     operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    runbook::unplanned_failover::is_unplanned,
 };
 
 /// A member of one of the tenant's groups, as it is now.
@@ -39,10 +40,25 @@ pub fn map_as_of_now(parent: &OperationRecord, current: &[CurrentMember]) -> Res
             && has_moved(&parent.operation)
         {
             inherit(&mut map, parent, left, now);
+        } else if is_unplanned(parent) && !was_recovered(parent, left) {
+            forget_copies(&mut map, left);
         }
         protect(&mut map, &parent.operation.source_site, left, current);
     }
     map
+}
+
+fn was_recovered(failover: &OperationRecord, left: &Member) -> bool {
+    let server = left.server_id.as_str();
+    failover.map.target(MapKind::Recovered, server).is_some()
+}
+
+/// What an unplanned failover made for a member that it could not recover proves nothing: the original may be all there is.
+fn forget_copies(map: &mut ResourceMap, left: &Member) {
+    map.remove(MapKind::Server, left.server_id.as_str());
+    for volume in &left.volumes {
+        map.remove(MapKind::Volume, volume.id.as_str());
+    }
 }
 
 /// Whether the operation moved its group for good, so that its leftovers are originals.

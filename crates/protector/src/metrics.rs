@@ -316,7 +316,9 @@ mod tests {
             target_volume_type: None,
             mappings: ResourceMappings::default(),
             members: Vec::new(),
+            others: Vec::new(),
             retain_source_volumes: false,
+            recovery: protector_core::recovery_plan::RecoveryPlan::default(),
         };
         let step = StepRecord {
             position: 0,

@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     clock::Clock,
     group::{Group, GroupStatus},
+    id::ServerId,
+    member::MemberStatus,
     operation::{OperationKind, OperationRecord},
     runbook::unplanned_failover::{is_unplanned, servers_left},
 };
@@ -89,19 +91,32 @@ impl SplitBrainWatch {
         if !is_at_rest_where_it_went(&group, failover) {
             return Ok(());
         }
-        let seen = tokio::time::timeout(PATIENCE, self.running(failover)).await;
+        let unmoved: Vec<ServerId> = self
+            .database
+            .member_list(id)
+            .await?
+            .into_iter()
+            .filter(|member| member.status == MemberStatus::Error)
+            .map(|member| member.server_id)
+            .collect();
+        let seen = tokio::time::timeout(PATIENCE, self.running(failover, &unmoved)).await;
         let Ok(Some(running)) = seen else {
             return Ok(());
         };
         self.note(&group, &running, self.clock.now()).await
     }
 
-    /// The ids of the servers that may run on the source; `None` if it does not answer.
-    async fn running(&self, failover: &OperationRecord) -> Option<Vec<String>> {
+    /// The ids of the servers that may run on the source while their copies do; `None` if it does not answer. Those of
+    /// members that were not recovered have no copy.
+    async fn running(
+        &self,
+        failover: &OperationRecord,
+        unmoved: &[ServerId],
+    ) -> Option<Vec<String>> {
         let source = &failover.operation.plan.source;
         let cloud = self.clouds.tenant(source, None).await.ok()?;
         let mut running = Vec::new();
-        for id in servers_left(failover) {
+        for id in servers_left(failover).filter(|id| !unmoved.contains(id)) {
             match cloud.compute().server(id).await {
                 Ok(server) if may_run(&server) => running.push(id.to_string()),
                 Ok(_) => {}

@@ -138,7 +138,7 @@ class Round:
     def come_back(self):
         """The old servers run again: the group says so, nothing but a fence is possible, then cleanup, then the way back."""
         noticed = list(self.wait_for_status("split_brain"))
-        self.check("its return", noticed, f"the group is split_brain {self.seconds} s after {SOURCE} is back")
+        self.check("its return", noticed, f"the group is split_brain within {self.seconds} s of the return")
         cleanup = ("dr", "operation", "cleanup", self.failover["id"])
         refusal = self.there.openstack(*cleanup, code=1)
         self.check(

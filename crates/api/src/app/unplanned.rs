@@ -4,10 +4,14 @@
 use protector_core::{
     group::{Group, ResourceMappings, status_while},
     id::{GroupId, OperationId},
-    operation::{OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord},
+    member::{Member, MemberStatus},
+    operation::{
+        OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
+    },
     plan::Plan,
     recovery_plan::RecoveryPlan,
     runbook::{
+        Verb,
         fence::fence,
         retry::retry,
         unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
@@ -158,7 +162,8 @@ pub async fn start_fence(
     let failover = last_unplanned(app, &group.id)
         .await?
         .ok_or_else(|| nothing_to_fence(group))?;
-    let plan = failover.operation.plan;
+    let members = app.database.member_list(&group.id).await?;
+    let plan = without_unmoved(failover.operation.plan, &members);
     let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
     let parent = Some(failover.operation.id);
     let run = Run {
@@ -169,6 +174,16 @@ pub async fn start_fence(
         parent,
     };
     start(app, asker, stored, run).await
+}
+
+/// A member that was not recovered runs where it was, if it runs: that is no split brain, and may be all there is of it.
+fn without_unmoved(mut plan: Plan, members: &[Member]) -> Plan {
+    plan.members.retain(|known| {
+        !members
+            .iter()
+            .any(|member| member.id == known.id && member.status == MemberStatus::Error)
+    });
+    plan
 }
 
 fn nothing_to_fence(group: &Group) -> ApiError {
@@ -204,7 +219,7 @@ pub async fn refuse_while_left(app: &App, kind: OperationKind, plan: &Plan) -> A
 /// The group's last failover, if it was an unplanned one that completed.
 pub async fn last_unplanned(app: &App, group: &GroupId) -> ApiResult<Option<OperationRecord>> {
     let newest = newest_first(app, group).await?;
-    let last = newest.into_iter().find(|record| moved_the_group(record));
+    let last = newest.into_iter().find(moved_the_group);
     Ok(last.filter(is_unplanned))
 }
 
@@ -218,11 +233,9 @@ fn moved_the_group(record: &OperationRecord) -> bool {
 /// The last try at the group's members: its unplanned failover, or the retry that followed.
 async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
     let newest = newest_first(app, &group.id).await?;
-    let last = newest.into_iter().find(|record| {
-        let ended_retry =
-            record.operation.kind == OperationKind::Retry && record.operation.state.is_terminal();
-        ended_retry || moved_the_group(record)
-    });
+    let last = newest
+        .into_iter()
+        .find(|record| tried_members(record) || moved_the_group(record));
     last.filter(|record| record.operation.kind == OperationKind::Retry || is_unplanned(record))
         .ok_or_else(|| {
             ApiError::conflict(format!(
@@ -230,6 +243,16 @@ async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
                 group.name
             ))
         })
+}
+
+/// A retry that ended before it came to its members remembers nothing of them; the try before it does.
+fn tried_members(record: &OperationRecord) -> bool {
+    record.operation.kind == OperationKind::Retry
+        && record.operation.state.is_terminal()
+        && record
+            .steps
+            .iter()
+            .any(|step| step.verb == Verb::Member && step.progress.state != StepState::Pending)
 }
 
 fn root(last: &OperationRecord) -> &OperationId {

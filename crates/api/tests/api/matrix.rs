@@ -407,7 +407,11 @@ async fn a_withdrawal_that_names_another_project_withdraws_nothing() {
         let path = format!(
             "/v1/{OTHER_PROJECT}/protection-groups/{}/metadata{rest}{}",
             place.group,
-            if rest.is_empty() { place.known() } else { String::new() },
+            if rest.is_empty() {
+                place.known()
+            } else {
+                String::new()
+            },
         );
         place.house.delete(&path, "service").await.expect(204);
     }

@@ -51,7 +51,10 @@ impl Place {
         let first =
             |answer: &Answer, noun: &str| answer.body[noun][0]["id"].as_str().unwrap().to_owned();
         let group = id(&group, "protection_group");
-        let known = house.database.metadata_outgoing(&group.as_str().into()).await;
+        let known = house
+            .database
+            .metadata_outgoing(&group.as_str().into())
+            .await;
         let mark = known.unwrap().side.now;
         Self {
             group,
@@ -81,7 +84,11 @@ impl Place {
             "site-c"
         };
         let withdraws = row.method == Method::DELETE && row.template.ends_with("/metadata");
-        let query = if withdraws { self.known() } else { String::new() };
+        let query = if withdraws {
+            self.known()
+        } else {
+            String::new()
+        };
         format!("{}{query}", row.template)
             .replace("{project_id}", project)
             .replace("{group}", self.group_of(row))

@@ -21,7 +21,7 @@ pub use recovered_server::verdict_recovered_server;
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{SeenAttachment, SeenServer, SeenVolume};
-pub use source_server::{Asked, SourceServer, verdict_source_server};
+pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
 pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};
 pub use twin::{CopyState, Twin};

@@ -18,6 +18,15 @@ pub enum Asked {
     ByHand,
 }
 
+/// How the operation left the server that its group moved away from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Stopped.
+    Stopped,
+    /// As it was: an unplanned failover asks the site that was lost for nothing.
+    Untouched,
+}
+
 /// What is known of a source server that is about to be deleted, apart from its own reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceServer<'a> {
@@ -25,6 +34,8 @@ pub struct SourceServer<'a> {
     pub project_id: &'a str,
     /// Who asks.
     pub asked: Asked,
+    /// How the operation left it.
+    pub left: Left,
     /// The host that it is on.
     pub host: &'a HostState,
     /// How its copy is meant to be.
@@ -43,6 +54,7 @@ pub fn verdict_source_server(
         .or_else(|| protected_again(source.protected_by))
         .or_else(|| locked(seen))
         .or_else(|| server_status_that_is_not_known(seen))
+        .or_else(|| never_stopped(seen, source.left))
         .or_else(|| started_again(seen, source.asked))
         .or_else(|| comes_back_from_its_stack(seen, source.asked))
         .or_else(|| busy_with_a_task(seen))
@@ -87,10 +99,24 @@ fn server_status_that_is_not_known(seen: &SeenServer) -> Option<Verdict> {
     ))
 }
 
+/// What can only be running, or go on where it ran.
+const RAN: [&str; 3] = ["ACTIVE", "PAUSED", "SUSPENDED"];
+
+/// The site that was lost has come back with what ran there, which runs on the other one too. It is stopped before
+/// anything of it goes, so that nobody takes the one for the other.
+fn never_stopped(seen: &SeenServer, left: Left) -> Option<Verdict> {
+    if left == Left::Stopped || !RAN.contains(&seen.status.as_str()) {
+        return None;
+    }
+    keep(format!(
+        "kept: it is {}, and an unplanned failover stopped nothing on the site that was lost; save what was written there since, stop it with 'openstack dr fence', then run cleanup again",
+        seen.status
+    ))
+}
+
 /// The failover stopped it. If it runs, or is paused or suspended, which only a running server can be, somebody started
 /// it since, and may have written to its disks.
 fn started_again(seen: &SeenServer, asked: Asked) -> Option<Verdict> {
-    const RAN: [&str; 3] = ["ACTIVE", "PAUSED", "SUSPENDED"];
     if asked == Asked::ByHand || !RAN.contains(&seen.status.as_str()) {
         return None;
     }
@@ -142,6 +168,7 @@ mod tests {
         let source = SourceServer {
             project_id: "p",
             asked,
+            left: Left::Stopped,
             host: &host,
             copy_is_meant: CopyState::Running,
             protected_by: None,
@@ -206,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_an_unplanned_failover_left_goes_only_when_it_is_stopped() {
+        for status in ["ACTIVE", "PAUSED", "SUSPENDED"] {
+            let why = kept(never_stopped(&server(status), Left::Untouched));
+            assert!(why.contains("openstack dr fence"), "{why}");
+            assert_eq!(never_stopped(&server(status), Left::Stopped), None);
+        }
+        assert_eq!(never_stopped(&server("SHUTOFF"), Left::Untouched), None);
+    }
+
+    #[test]
     fn a_server_of_a_stack_goes_only_by_hand() {
         let stacked = SeenServer {
             metadata: [("metering.stack".to_owned(), "web".to_owned())].into(),
@@ -230,6 +267,7 @@ mod tests {
         let source = SourceServer {
             project_id: "p",
             asked: Asked::ByHand,
+            left: Left::Stopped,
             host: &host,
             copy_is_meant: CopyState::Running,
             protected_by: None,
@@ -244,6 +282,7 @@ mod tests {
         let source = SourceServer {
             project_id: "p",
             asked: Asked::ByHand,
+            left: Left::Stopped,
             host: &host,
             copy_is_meant: CopyState::Running,
             protected_by: None,

@@ -394,9 +394,7 @@ fn status(facts: &Facts<'_>) -> Finding {
         GroupStatus::FailedOver => Finding::ok(Check::Status, "failed_over: a failback may start"),
         GroupStatus::FailedOverPartial => error(
             "failed_over_partial: some members could not be recreated and have no copy here",
-            format!(
-                "remove the cause that their operation names, then: openstack dr retry {name}"
-            ),
+            format!("remove the cause that their operation names, then: openstack dr retry {name}"),
         ),
         GroupStatus::FailingOver | GroupStatus::FailingBack => error(
             &format!("{status}: the group is on its way"),

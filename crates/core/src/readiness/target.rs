@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Facts, Finding, TypeSeen, not_checked, or_ok};
-use crate::member::Flavor;
+use crate::{member::Flavor, operation::OperationKind};
 
 /// How many members a message names.
 const NAMED: usize = 3;
@@ -128,10 +128,18 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
     let Ok(there) = &facts.target.security_groups else {
         return not_checked(check, site);
     };
+    // As the failover names them there.
+    let plan = facts
+        .group
+        .recovery_plan_from_current(OperationKind::Failover);
     let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for member in facts.members {
+        let recovery = plan.members.get(&member.id);
         for name in &member.server.security_groups {
-            used.entry(name).or_default().insert(&member.name);
+            let there = recovery.and_then(|recovery| recovery.security_groups.get(name));
+            used.entry(there.unwrap_or(name))
+                .or_default()
+                .insert(&member.name);
         }
     }
     let problems = used.into_iter().filter_map(|(name, members)| {

@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use protector_core::{
     fault::Code,
     guard::{
-        Asked, Cure, HostState, SourceServer, Verdict, must_stay_stopped, verdict_source_server,
+        Asked, Cure, HostState, Left, SourceServer, Verdict, must_stay_stopped,
+        verdict_source_server,
     },
     id::{ServerId, VolumeId},
     journal::Effect,
@@ -223,6 +224,7 @@ impl CloudActions {
                 OperationKind::Cleanup => Asked::ByHand,
                 _ => Asked::Automatically,
             },
+            left: how_it_was_left(cx),
             host: &host,
             copy_is_meant: copy_is_meant(cx, id),
             protected_by: protected_by.as_deref(),
@@ -303,6 +305,15 @@ impl CloudActions {
             .next();
         let project = &plan.source.project_id;
         believe_absence(source, absent, Eyes::Tenant, project, network).await
+    }
+}
+
+/// An operation that chose a recovery point on the target took none, and stopped nothing, on the source.
+fn how_it_was_left(cx: &Cx<'_>) -> Left {
+    let group = cx.plan().group_id.as_str();
+    match cx.mapped(MapKind::RecoveryPointTime, group) {
+        Some(_) => Left::Untouched,
+        None => Left::Stopped,
     }
 }
 
