@@ -50,8 +50,8 @@ attack() { # attack CALLER PATHS: requests to the paths that match, with the cal
 }
 
 echo "seed $seed, up to $examples requests made up for each call"
-attack tenant '^/v1/\{project_id\}/(?!.*/metadata)'
-attack service '/metadata'
+attack tenant '^/v1/\{project_id\}/(?!.*/(metadata|copy))'
+attack service '/(metadata|copy)'
 attack admin '^(/|/healthcheck|/v1/|/v1/openapi.json|/v1/health|/v1/admin/.*)$'
 if grep 'a handler panicked' "$DEMO_DIR"/log/protector-api-*.log; then failed=1; fi
 [ "$failed" = 0 ] || echo "Say SEED=$seed to send the same requests again." >&2
