@@ -60,6 +60,7 @@ pub async fn show(
     if ours.local_project_id != project {
         return Err(ApiError::not_found("Protection group", id.as_str()));
     }
+    let moving = app.database.operation_moving(&id).await?;
     let document = query
         .document
         .then(|| ours.document.to_masked_json())
@@ -70,6 +71,7 @@ pub async fn show(
             digest: ours.side.now.digest,
             changed_at: ours.document.group.updated_at,
             base: ours.side.base.map(Into::into),
+            moved_by: moving.map(|record| record.operation.id.to_string()),
             document,
         },
     }))

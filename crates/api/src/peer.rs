@@ -51,6 +51,8 @@ pub struct PeerMetadata {
     pub side: Side,
     /// When the group was last changed there.
     pub changed_at: DateTime<Utc>,
+    /// The operation that moves the group there, if one does.
+    pub moved_by: Option<OperationId>,
     /// The metadata, where it was asked for.
     pub document: Option<Value>,
 }
@@ -76,6 +78,7 @@ impl From<HeldMetadata> for PeerMetadata {
                 base: held.base.map(Into::into),
             },
             changed_at: held.changed_at,
+            moved_by: held.moved_by.map(OperationId::new),
             document: held.document,
         }
     }

@@ -26,6 +26,8 @@ pub enum Code {
     Broken,
     /// The operator's or tenant's action is needed before this can go on.
     Blocked,
+    /// The other site has moved the group meanwhile: this operation has nothing to say about it any more.
+    Superseded,
     /// A defect of protector itself.
     Internal,
 }
@@ -43,6 +45,7 @@ impl Code {
             Self::Changed => "PRT-CHANGED",
             Self::Broken => "PRT-BROKEN",
             Self::Blocked => "PRT-BLOCKED",
+            Self::Superseded => "PRT-SUPERSEDED",
             Self::Internal => "PRT-INTERNAL",
         }
     }

@@ -239,6 +239,10 @@ pub struct Memo {
     /// The id of what the step made or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,
+    /// Whether `made` was made by an interrupted operation before this one. Somebody may use it by now, so it is never
+    /// taken back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub adopted: bool,
     /// How the resource was before the step touched it, where taking it back needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
@@ -265,6 +269,14 @@ pub struct Memo {
 )]
 fn is_zero(n: &u32) -> bool {
     *n == 0
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The part of a line that changes while an operation runs.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     group::{Group, ReplicationType, ResourceMappings},
-    id::{GroupId, VolumeId},
+    id::{GroupId, OperationId, VolumeId},
     member::{Member, MemberStatus, ProtectedVolume},
     recovery_plan::RecoveryPlan,
     site::SiteScope,
@@ -44,6 +44,9 @@ pub struct Plan {
     /// In which order the members start, read from source to target, with the hooks of this kind of operation.
     #[serde(default)]
     pub recovery: RecoveryPlan,
+    /// The failover that the loss of the source has interrupted: what it has made on the target is taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<OperationId>,
 }
 
 /// Why an operation cannot be planned. Each names the field and the fix; what the group lacks is said of `it`.
@@ -153,6 +156,7 @@ impl Plan {
             others,
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
+            interrupted: None,
         })
     }
 
@@ -185,6 +189,15 @@ impl Plan {
     #[must_use]
     pub fn recovered_as(self, recovery: RecoveryPlan) -> Self {
         Self { recovery, ..self }
+    }
+
+    /// The same plan, which takes over what `interrupted` has made on the target.
+    #[must_use]
+    pub fn taking_over(self, interrupted: Option<OperationId>) -> Self {
+        Self {
+            interrupted,
+            ..self
+        }
     }
 
     /// The fixed address that stands for `address` of `member` on the target.

@@ -64,7 +64,7 @@ pub fn wake_at<'a>(steps: impl Iterator<Item = &'a StepRecord>) -> Option<DateTi
 
 fn forward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
     let front = Front::of(steps);
-    if let Some(step) = front.failed_undoable {
+    if let Some(step) = superseded(steps).or(front.failed_undoable) {
         return Next::Unwind {
             error: explain(step),
             code: step.progress.error_code.unwrap_or(Code::Internal),
@@ -85,7 +85,19 @@ fn forward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
     )
 }
 
+/// The line that has found the group moved by the other site, if one has. The operation ends with it: what it made may be
+/// in use there, and what it stopped must not run beside that.
+fn superseded(steps: &[StepRecord]) -> Option<&StepRecord> {
+    steps
+        .iter()
+        .find(|step| step.progress.error_code == Some(Code::Superseded))
+        .filter(|step| step.progress.state.has_ended())
+}
+
 fn backward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
+    if superseded(steps).is_some() {
+        return Next::Settle(OperationState::Failed);
+    }
     let Some(phase) = steps
         .iter()
         .filter(|step| must_be_undone(step))
@@ -194,13 +206,17 @@ fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
 /// What changes beside `operation` itself, its group or its parent, when it ends as `outcome`; `None` where nothing does.
 ///
 /// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be started again, or the
-/// switch itself failed: then nobody knows where the group runs. A cleanup that starts the last of those servers ends
+/// switch itself failed: then nobody knows where the group runs. An operation that was superseded says nothing about the
+/// group: what the other site says of it comes from there. A cleanup that starts the last of those servers ends
 /// the error. A test cleanup completes its test failover, whatever it had to leave.
 pub fn effect_at_end(
     operation: &Operation,
     steps: &[StepRecord],
     outcome: OperationState,
 ) -> Option<Effect> {
+    if superseded(steps).is_some() {
+        return None;
+    }
     let group_id = operation.group_id.clone();
     match (operation.kind, outcome) {
         (OperationKind::Failover, OperationState::Failed) => Some(Effect::GroupStatus {

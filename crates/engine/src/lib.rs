@@ -15,6 +15,7 @@ pub mod engine;
 pub mod flight;
 pub mod limits;
 pub mod options;
+pub mod other_site;
 pub mod outside;
 pub mod step;
 pub mod walk;

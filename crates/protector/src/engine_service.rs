@@ -4,10 +4,10 @@ use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use protector_api::openstack_peer::OpenStackPeer;
+use protector_api::{openstack_peer::OpenStackPeer, peer::Peer};
 use protector_core::{
     clock::{Clock, SystemClock},
-    id::EngineId,
+    id::{EngineId, SiteName},
     outside::AllowedOutside,
     runbook::BOOK_VERSION,
 };
@@ -22,6 +22,7 @@ use crate::{
     engine_http::EngineHttp,
     metadata_push::MetadataPush,
     metrics::{EngineMetrics, MeteredJournal},
+    other_site::OtherProtector,
     outside::Network,
     signals,
     site_clouds::SiteClouds,
@@ -57,14 +58,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         clock: Arc::clone(&clock),
         period: config.engine.split_brain_check,
     };
+    let site = SiteName::from(essentials.site_name);
+    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions));
+    let other = OtherProtector {
+        database: database.clone(),
+        peer: Arc::clone(&peer),
+        site: site.clone(),
+    };
     let actions = CloudActions::new(clouds, storage, options.clone());
-    let actions = Arc::new(actions.with_outside(Arc::new(outside)));
+    let actions = actions.with_outside(Arc::new(outside));
+    let actions = Arc::new(actions.beside(site.clone(), Arc::new(other)));
     let metrics = Arc::new(EngineMetrics::default());
     let push = MetadataPush {
         database: database.clone(),
-        peer: Arc::new(OpenStackPeer::new(sessions)),
+        peer,
         clock: Arc::clone(&clock),
-        site: essentials.site_name.into(),
+        site,
         failures: metrics.push_failures.clone(),
         period: config.engine.poll_interval,
     };

@@ -28,6 +28,7 @@ pub mod failover;
 pub mod group;
 pub mod handover;
 pub mod health;
+pub mod interrupted;
 pub mod member;
 pub mod names;
 pub mod operation;

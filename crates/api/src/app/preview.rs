@@ -36,6 +36,12 @@ pub async fn preview_unplanned(
 ) -> ApiResult<PreviewView> {
     let (plan, steps) = plan_unplanned(app, stored, asked).await?;
     let mut view = view(OperationKind::Failover, "unplanned", &plan, &steps);
+    if let Some(interrupted) = &plan.interrupted {
+        view.warnings.push(format!(
+            "Failover {interrupted} was interrupted: what it has made on {} is used.",
+            plan.target.site
+        ));
+    }
     match latest_point(app, &plan).await {
         Ok(point) => {
             view.recovery_point = Some(PreviewedPoint {

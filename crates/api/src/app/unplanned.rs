@@ -2,7 +2,7 @@
 //! site that was lost for anything before an engine begins, and the first two not even then.
 
 use protector_core::{
-    group::{Group, ResourceMappings, status_while},
+    group::{Group, GroupStatus, ResourceMappings, status_while},
     id::{GroupId, OperationId},
     member::{Member, MemberStatus},
     operation::{
@@ -24,6 +24,7 @@ use protector_store::{
 use super::{
     App,
     failover::{self, refuse_wrong_status, refused},
+    interrupted::interrupted,
     names,
     operation::{Asker, insert, queued},
 };
@@ -70,13 +71,14 @@ pub async fn plan_unplanned(
     )?;
     refuse_elsewhere(app, group)?;
     app.refuse_while_operated(group).await?;
-    refuse_wrong_status(group, kind)?;
+    let interrupted = interrupted(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind));
+        .recovered_as(group.recovery_plan_from_current(kind))
+        .taking_over(interrupted.filter(|last| last.went_forward).map(|last| last.id));
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
@@ -300,7 +302,7 @@ async fn start(
         group_id: group.id.clone(),
         from_status: group.status,
         from_version: group.version,
-        status: status_while(group.status, run.kind).unwrap_or(group.status),
+        status: status_while(group.status, run.kind).unwrap_or(GroupStatus::FailingOver),
     };
     insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
     Ok(record)

@@ -104,6 +104,9 @@ pub struct HeldMetadata {
     pub changed_at: DateTime<Utc>,
     /// The last state that both sites are known to have held; null if there was none.
     pub base: Option<BaseState>,
+    /// The operation that moves the group here, if one does; left out by a protector that does not tell.
+    #[serde(default)]
+    pub moved_by: Option<String>,
     /// The metadata itself with `document=true`; secrets are `***`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

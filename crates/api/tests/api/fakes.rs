@@ -489,6 +489,7 @@ fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
             base: last.map(Into::into),
         },
         changed_at: FixedClock.now(),
+        moved_by: None,
         document: known.map(|known| known.document),
     }
 }

@@ -17,7 +17,7 @@ mod test_copy;
 mod twin;
 
 pub use host::HostState;
-pub use recovered_server::verdict_recovered_server;
+pub use recovered_server::{RecoveredCopy, import_must_stay, verdict_recovered_server};
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{SeenAttachment, SeenServer, SeenVolume};

@@ -1,6 +1,7 @@
 //! Whose it is.
 
-use super::{Verdict, keep};
+use super::{SeenMarks, Verdict, keep};
+use crate::id::OperationId;
 
 /// A resource changes hands by a transfer, or was never ours.
 pub(super) fn owned_by_another_project(recorded: &str, seen: Option<&str>) -> Option<Verdict> {
@@ -23,10 +24,33 @@ pub(super) fn protected_again(group: Option<&str>) -> Option<Verdict> {
     ))
 }
 
+/// Another operation has taken it over and marked it as its own: a failover that went on where `maker` was interrupted.
+pub(super) fn taken_over(maker: &OperationId, marks: &SeenMarks) -> Option<Verdict> {
+    let by = marks.operation.as_deref()?;
+    if by == maker.as_str() {
+        return None;
+    }
+    keep(format!(
+        "kept: it is marked as made by operation {by} now, not by {maker}: that operation has taken it over; 'openstack dr operation show {by}' on the site that runs it tells what for"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guard::test_facts::kept;
+
+    #[test]
+    fn what_another_operation_has_taken_over_is_kept() {
+        let maker = OperationId::new("op-1");
+        let marked = |by: Option<&str>| SeenMarks {
+            operation: by.map(str::to_owned),
+            source: Some("original".into()),
+        };
+        assert_eq!(taken_over(&maker, &marked(Some("op-1"))), None);
+        assert_eq!(taken_over(&maker, &marked(None)), None);
+        assert!(kept(taken_over(&maker, &marked(Some("op-2")))).contains("operation op-2"));
+    }
 
     #[test]
     fn what_a_group_protects_again_is_kept() {

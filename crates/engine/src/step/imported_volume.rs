@@ -1,7 +1,9 @@
 //! Promoted volumes in the target's Cinder: import, and the way back.
 
 use protector_core::{
-    fault::Code, id::VolumeId, journal::Effect, member::ProtectedVolume, operation::MapKind,
+    fault::Code,
+    guard::{RecoveredCopy, import_must_stay},
+    id::VolumeId, journal::Effect, member::ProtectedVolume, operation::MapKind,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -9,7 +11,7 @@ use protector_openstack::{
     volume::{BackendReference, ManagedVolume, Volume, VolumeFilter},
 };
 
-use super::{CloudActions, mark, not_in_plan, reading, target_check::TARGET};
+use super::{CloudActions, adopted, mark, not_in_plan, reading, target_check::TARGET};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::stop,
@@ -22,10 +24,18 @@ impl CloudActions {
         source_id: &VolumeId,
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
-        if let Some(volume) = find_imported(&target, cx, source_id).await? {
+        let own = find_imported(&target, cx, source_id).await?;
+        let found = match own {
+            None => adopted::find_volume(&target, cx, source_id).await?,
+            own => own,
+        };
+        if let Some(volume) = found {
             cx.memo.made = Some(volume.id.to_string());
             return self.judge_import(&target, cx, source_id, &volume).await;
         }
+        // One that was known and is gone must not hide the one that is made now.
+        cx.memo.made = None;
+        cx.memo.adopted = false;
         let request = import_request(cx, source_id)?;
         cx.intend().await?;
         let volume = target.volume().manage(&request).await.map_err(stop)?;
@@ -36,11 +46,15 @@ impl CloudActions {
     async fn judge_import(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         source_id: &VolumeId,
         volume: &Volume,
     ) -> Result<Progress, Stop> {
         match &volume.status {
+            VolumeStatus::Available | VolumeStatus::InUse if cx.memo.adopted => {
+                adopted::mark_volume(target, cx, source_id, volume).await?;
+                Ok(imported_as(source_id, volume))
+            }
             VolumeStatus::Available if !has_image_properties(cx, source_id, volume)? => {
                 let wanted = &known(cx, source_id)?.image_properties;
                 target
@@ -50,11 +64,12 @@ impl CloudActions {
                     .map_err(stop)?;
                 Ok(self.look_again("Cinder to keep the properties of its image"))
             }
-            VolumeStatus::Available => Ok(Progress::Done(vec![Effect::Mapped {
-                kind: MapKind::Volume,
-                source: source_id.to_string(),
-                target: volume.id.to_string(),
-            }])),
+            VolumeStatus::Available => Ok(imported_as(source_id, volume)),
+            VolumeStatus::Reserved | VolumeStatus::Attaching | VolumeStatus::Detaching
+                if cx.memo.adopted =>
+            {
+                Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
+            }
             VolumeStatus::Creating | VolumeStatus::Managing => {
                 Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
             }
@@ -76,7 +91,7 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         source_id: &VolumeId,
     ) -> Result<Progress, Stop> {
-        if cx.memo.intents == 0 {
+        if cx.memo.intents == 0 || cx.memo.adopted {
             return Ok(Progress::done());
         }
         let target = self.target(cx).await?;
@@ -84,6 +99,15 @@ impl CloudActions {
             return Ok(Progress::Done(was_imported_as(cx, source_id)));
         };
         cx.memo.made = Some(volume.id.to_string());
+        let protected_by = cx.mapped(MapKind::ProtectedBy, volume.id.as_str());
+        let copy = RecoveredCopy {
+            maker: mark::maker(cx.operation),
+            project_id: cx.plan().target.project_id.as_str(),
+            protected_by: protected_by.as_deref(),
+        };
+        if let Some(why) = import_must_stay(&copy, &mark::seen(&volume.metadata)) {
+            return Err(Stop::last(Code::Kept, why));
+        }
         match &volume.status {
             VolumeStatus::InUse
             | VolumeStatus::Detaching
@@ -118,6 +142,14 @@ impl CloudActions {
     }
 }
 
+fn imported_as(source_id: &VolumeId, volume: &Volume) -> Progress {
+    Progress::Done(vec![Effect::Mapped {
+        kind: MapKind::Volume,
+        source: source_id.to_string(),
+        target: volume.id.to_string(),
+    }])
+}
+
 /// The name that Cinder gave the bytes outlives the import; who discards them must know it.
 fn was_imported_as(cx: &Cx<'_>, source_id: &VolumeId) -> Vec<Effect> {
     cx.memo
@@ -137,7 +169,7 @@ async fn find_imported(
     cx: &Cx<'_>,
     source_id: &VolumeId,
 ) -> Result<Option<Volume>, Stop> {
-    if cx.memo.intents == 0 {
+    if cx.memo.intents == 0 && !cx.memo.adopted {
         return Ok(None);
     }
     if let Some(id) = &cx.memo.made {

@@ -27,6 +27,11 @@ pub(super) fn is_ours(
         && metadata.get(SOURCE).map(String::as_str) == Some(source)
 }
 
+/// The two marks alone, to be added to what a resource has.
+pub(super) fn marks(operation: &OperationId, source: &str) -> BTreeMap<String, String> {
+    mark(&BTreeMap::new(), operation, source)
+}
+
 /// The marks in `metadata`, in the guards' words.
 pub(super) fn seen(metadata: &BTreeMap<String, String>) -> SeenMarks {
     SeenMarks {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use protector_core::{
     fault::{Code, Fault},
-    id::ServerId,
+    id::{ServerId, SiteName},
     operation::{Operation, OperationKind, StepRecord},
     plan::Plan,
     runbook::{Step, Verb},
@@ -18,11 +18,14 @@ use crate::{
     action::{Actions, Cx, Draws, Patience, Progress, Stop},
     clouds::Clouds,
     options::EngineOptions,
+    other_site::OtherSite,
     outside::{NothingOutside, Outside},
 };
 
+mod adopted;
 mod fence;
 mod heir;
+mod held_still;
 mod hook;
 mod imported_volume;
 mod key_pair;
@@ -47,11 +50,14 @@ mod test_volume;
 
 pub use fence::may_run;
 
+use held_still::Standing;
+
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
     clouds: Arc<dyn Clouds>,
     storage: Arc<dyn StorageDriver>,
     outside: Arc<dyn Outside>,
+    standing: Standing,
     options: EngineOptions,
 }
 
@@ -66,6 +72,7 @@ impl CloudActions {
             clouds,
             storage,
             outside: Arc::new(NothingOutside),
+            standing: Standing::alone(),
             options,
         }
     }
@@ -74,6 +81,15 @@ impl CloudActions {
     #[must_use]
     pub fn with_outside(self, outside: Arc<dyn Outside>) -> Self {
         Self { outside, ..self }
+    }
+
+    /// The same for an engine of `site`, whose groups another site's protector may move too.
+    #[must_use]
+    pub fn beside(self, site: SiteName, other: Arc<dyn OtherSite>) -> Self {
+        Self {
+            standing: Standing::of(site, other),
+            ..self
+        }
     }
 
     async fn tenant(&self, cx: &Cx<'_>, scope: &SiteScope) -> Result<Cloud, Stop> {
@@ -198,6 +214,7 @@ impl Actions for CloudActions {
                 why: why.to_owned(),
             });
         }
+        self.hold_still(cx).await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
         let outcome = self.recorded_in(&log).run_step(&step, cx).await;
@@ -206,6 +223,7 @@ impl Actions for CloudActions {
     }
 
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        self.hold_still_to_undo(cx).await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
         let outcome = self.recorded_in(&log).undo_step(&step, cx).await;

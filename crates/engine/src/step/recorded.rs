@@ -40,6 +40,7 @@ impl CloudActions {
                 log: log.clone(),
             }),
             outside: Arc::clone(&self.outside),
+            standing: self.standing.clone(),
             storage: Arc::clone(&self.storage),
             options: self.options.clone(),
         }

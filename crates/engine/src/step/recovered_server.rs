@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use protector_core::{
     fault::{Code, Fault},
-    guard::{Verdict, verdict_recovered_server},
+    guard::{RecoveredCopy, Verdict, verdict_recovered_server},
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
@@ -19,7 +19,7 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
+    CloudActions, adopted,
     key_pair::key_pair_on_target,
     mark, not_in_plan, reading,
     scope::{Absent, Eyes, believe_absence, known_network},
@@ -38,10 +38,18 @@ impl CloudActions {
         source_id: &ServerId,
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
-        if let Some(server) = find_recovered(&target, cx, source_id).await? {
+        let own = find_recovered(&target, cx, source_id).await?;
+        let found = match own {
+            None => adopted::find_server(&target, cx, source_id).await?,
+            own => own,
+        };
+        if let Some(server) = found {
             cx.memo.made = Some(server.id.to_string());
             return self.judge_build(&target, cx, source_id, &server).await;
         }
+        // One that was known and is gone must not hide the one that is made now.
+        cx.memo.made = None;
+        cx.memo.adopted = false;
         let request = self.build_request(&target, cx, source_id).await?;
         cx.intend().await?;
         match target.compute().create_server(&request).await {
@@ -62,13 +70,37 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         match &server.status {
             ServerStatus::Active => {
-                delete_surplus(target, cx, source_id, &server.id).await?;
+                if cx.memo.adopted {
+                    adopted::mark_server(target, cx, source_id, server).await?;
+                } else {
+                    delete_surplus(target, cx, source_id, &server.id).await?;
+                }
                 Ok(Progress::Done(vec![Effect::Mapped {
                     kind: MapKind::Server,
                     source: source_id.to_string(),
                     target: server.id.to_string(),
                 }]))
             }
+            ServerStatus::Shutoff if cx.memo.adopted && server.task_state.is_none() => {
+                cx.intend().await?;
+                cx.fact("it was shut off, and is started");
+                target
+                    .compute()
+                    .start_server(&server.id)
+                    .await
+                    .map_err(stop)?;
+                Ok(self.look_again("Nova to start it"))
+            }
+            ServerStatus::Error if cx.memo.adopted => Err(Stop::last(
+                Code::Broken,
+                format!(
+                    "server {id} on {site}, which the interrupted operation has made, is in ERROR: {fault}; if it cannot be mended, 'openstack server delete {id}' lets 'openstack dr retry {group}' build another one from its volumes",
+                    id = server.id,
+                    site = cx.plan().target.site,
+                    fault = reading::fault_text(server),
+                    group = cx.plan().group_name,
+                ),
+            )),
             ServerStatus::Error => Err(Stop::last(
                 Code::Broken,
                 format!(
@@ -196,6 +228,9 @@ impl CloudActions {
             kind: MapKind::Server,
             source: source_id.to_string(),
         }]);
+        if cx.memo.adopted {
+            return Ok(Progress::done());
+        }
         if cx.memo.intents == 0 {
             return Ok(gone);
         }
@@ -212,8 +247,13 @@ impl CloudActions {
             return Ok(self.look_again("Nova to delete it"));
         }
         let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
-        let seen = reading::seen_server(&server);
-        match verdict_recovered_server(project.as_str(), protected_by.as_deref(), &seen) {
+        let copy = RecoveredCopy {
+            maker: mark::maker(cx.operation),
+            project_id: project.as_str(),
+            protected_by: protected_by.as_deref(),
+        };
+        let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(&server));
+        match verdict_recovered_server(&copy, &marks, &seen) {
             Verdict::Delete => {}
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
             other => return Err(not_for_this("copy of a server", &other)),
@@ -252,7 +292,7 @@ async fn find_recovered(
     cx: &Cx<'_>,
     source_id: &ServerId,
 ) -> Result<Option<Server>, Stop> {
-    if cx.memo.intents == 0 {
+    if cx.memo.intents == 0 && !cx.memo.adopted {
         return Ok(None);
     }
     if let Some(id) = &cx.memo.made {

@@ -10,7 +10,7 @@ use protector_core::{
 };
 
 use super::{
-    CloudActions, mark,
+    CloudActions, adopted, mark,
     scope::{Absent, Eyes, believe_absence, known_network},
     storage_stop,
 };
@@ -50,6 +50,13 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         volume: &VolumeId,
     ) -> Result<Progress, Stop> {
+        if cx.plan().interrupted.is_some() {
+            let target = self.target(cx).await?;
+            if adopted::is_imported(&target, cx, volume).await? {
+                cx.fact("the interrupted operation has promoted and imported it");
+                return Ok(Progress::done());
+            }
+        }
         let group = cx.plan().group_id.to_string();
         let point = cx
             .mapped(MapKind::RecoveryPoint, &group)

@@ -1,0 +1,38 @@
+//! The other site's protector, which may move a group that this one is moving: when it believes that this site is lost.
+
+use async_trait::async_trait;
+use protector_core::operation::Operation;
+
+/// Asks the other site to hold a group still.
+#[async_trait]
+pub trait OtherSite: Send + Sync {
+    /// Holds the group of `operation`, which this site moves, still on the other one: for a minute from now no operation
+    /// can begin there.
+    ///
+    /// # Errors
+    ///
+    /// That it has moved the group, or that nobody knows.
+    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError>;
+}
+
+/// Why a group is not held still.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HoldError {
+    /// The other site moves the group, or has moved it.
+    #[error("{0}")]
+    MovedOn(String),
+    /// The other site does not say.
+    #[error("{0}")]
+    Silent(String),
+}
+
+/// For deployments and tests with one protector: nobody else moves anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoOtherSite;
+
+#[async_trait]
+impl OtherSite for NoOtherSite {
+    async fn hold_still(&self, _: &Operation) -> Result<(), HoldError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! A move away from this site goes on only while the other site holds the group still.
+//!
+//! Who drives the other site may believe that this one is lost, and bring the group up there. Then two operations move the
+//! same servers, and neither knows of the other. So the reservation that the start has taken on the other site is taken
+//! again, shortly before it ends, for as long as the operation can still be taken back; and a start there is refused while
+//! it holds.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use protector_core::{
+    fault::Code,
+    id::{OperationId, SiteName},
+    operation::{Operation, OperationKind},
+    runbook::{Step, Verb},
+};
+
+use super::CloudActions;
+use crate::{
+    action::{Cx, Stop},
+    other_site::{HoldError, NoOtherSite, OtherSite},
+};
+
+/// After this long it is asked again. The other site holds still for a minute, and a call may take half of that.
+const ASKED_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(20);
+
+/// The other site as operations of this one see it.
+#[derive(Clone)]
+pub(super) struct Standing {
+    /// This site; `None` where there is one protector only.
+    site: Option<SiteName>,
+    other: Arc<dyn OtherSite>,
+    asked: Arc<Mutex<BTreeMap<OperationId, DateTime<Utc>>>>,
+}
+
+impl Standing {
+    pub(super) fn of(site: SiteName, other: Arc<dyn OtherSite>) -> Self {
+        Self {
+            site: Some(site),
+            ..Self::alone_with(other)
+        }
+    }
+
+    pub(super) fn alone() -> Self {
+        Self::alone_with(Arc::new(NoOtherSite))
+    }
+
+    fn alone_with(other: Arc<dyn OtherSite>) -> Self {
+        Self {
+            site: None,
+            other,
+            asked: Arc::default(),
+        }
+    }
+
+    /// Whether `operation` moves a group away from this site: only then can the other one move it too.
+    fn concerns(&self, operation: &Operation) -> bool {
+        matches!(
+            operation.kind,
+            OperationKind::Failover | OperationKind::Failback
+        ) && self.site.as_ref() == Some(&operation.source_site)
+    }
+
+    fn asked_lately(&self, operation: &OperationId, now: DateTime<Utc>) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked
+            .get(operation)
+            .is_some_and(|at| now - *at < ASKED_AGAIN_AFTER)
+    }
+
+    fn note(&self, operation: &OperationId, at: DateTime<Utc>) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|_, earlier| at - *earlier < ASKED_AGAIN_AFTER);
+        asked.insert(operation.clone(), at);
+    }
+
+    async fn ask(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {
+        if !self.concerns(operation) || self.asked_lately(&operation.id, now) {
+            return Ok(());
+        }
+        self.other.hold_still(operation).await?;
+        self.note(&operation.id, now);
+        Ok(())
+    }
+}
+
+impl CloudActions {
+    /// Stops a line of a move that the other site has overtaken; nobody knowing, it waits.
+    pub(super) async fn hold_still(&self, cx: &Cx<'_>) -> Result<(), Stop> {
+        let asked = match cx.step.verb {
+            Verb::Undoable | Verb::Forward => {
+                self.standing.ask(cx.operation, cx.scribe.now()).await
+            }
+            Verb::Member | Verb::Attempt | Verb::Notice => Ok(()),
+        };
+        asked.map_err(|error| match error {
+            HoldError::MovedOn(why) => superseded(cx, &why),
+            HoldError::Silent(why) => Stop::passing(not_told(cx, &why)),
+        })
+    }
+
+    /// The same for a line that is taken back. A server of this site is started again also while nobody knows: that
+    /// destroys nothing, and should it run twice, the other site says so.
+    pub(super) async fn hold_still_to_undo(&self, cx: &Cx<'_>) -> Result<(), Stop> {
+        match self.hold_still(cx).await {
+            Err(Stop::Fault(protector_core::fault::Fault::Passing { .. }))
+                if matches!(cx.step.action, Step::StopServer { .. }) =>
+            {
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+}
+
+fn superseded(cx: &Cx<'_>, why: &str) -> Stop {
+    let plan = cx.plan();
+    Stop::last(
+        Code::Superseded,
+        format!(
+            "{why}: this {} ends here; what it has stopped on {} stays stopped, and what it has made on {} is left to that site",
+            cx.operation.kind, plan.source.site, plan.target.site
+        ),
+    )
+}
+
+fn not_told(cx: &Cx<'_>, why: &str) -> String {
+    let plan = cx.plan();
+    format!(
+        "{} does not say whether it has moved protection group {} meanwhile: {why}",
+        plan.target.site, plan.group_name
+    )
+}
