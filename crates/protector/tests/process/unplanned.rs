@@ -249,6 +249,124 @@ async fn an_unplanned_failover_is_started_where_it_goes() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planned_failover_whose_source_is_lost_while_vms_are_built_is_finished_on_the_target() {
+    let (mut house, group) = on_the_way(json!({"server_build": 4.0})).await;
+    let interrupted = begin_and_lose_site_a(&mut house, &group, "servers", 2).await;
+    let before = house.b.cloud.state().await;
+    let failover = take_over(&house, &group).await;
+    let after = house.b.cloud.state().await;
+    for server in &group.servers {
+        let (before, after) = (&before["servers"], &after["servers"]);
+        let same = copy_of(before, &server.id)["id"] == copy_of(after, &server.id)["id"];
+        assert!(same, "what was built is used: {after}");
+    }
+    // The final replication came before the loss: nothing is missing.
+    must_be_as_at_the_recovery_point(&house, &group).await;
+    return_to_site_a(&mut house, &group, &interrupted, &failover).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planned_failover_whose_source_is_lost_during_the_imports_is_finished_on_the_target() {
+    let (mut house, group) = on_the_way(json!({"manage": 4.0})).await;
+    let interrupted = begin_and_lose_site_a(&mut house, &group, "volumes", 1).await;
+    let failover = take_over(&house, &group).await;
+    // The final replication came before the loss: nothing is missing.
+    must_be_as_at_the_recovery_point(&house, &group).await;
+    return_to_site_a(&mut house, &group, &interrupted, &failover).await;
+}
+
+/// A protected group of which site-b has no recovery point but the one of the failover itself, and a slow site-b.
+async fn on_the_way(latency: Value) -> (House, Group) {
+    let house = House::with(WATCHFUL).await;
+    let tenant = Tenant::of(&house).await;
+    let mut group = tenant.protect_two_servers("web").await;
+    let first = group.volumes()[0].to_owned();
+    let file = house.a.cloud.file_of(&first);
+    scribble(&file, &mut StdRng::from_os_rng());
+    group.bytes.insert(first, digest(&file));
+    house.b.cloud.set_latency(latency).await;
+    (house, group)
+}
+
+/// Starts a planned failover on site-a, which is lost when `made` copies of `what` have been asked for.
+async fn begin_and_lose_site_a(
+    house: &mut House,
+    group: &Group,
+    what: &str,
+    made: usize,
+) -> String {
+    let tenant = Tenant::of(house).await;
+    let failover = tenant.start_failover(group).await;
+    until(&format!("{made} {what} on site-b"), PATIENCE, async || {
+        let b = house.b.cloud.state().await;
+        let copies = b[what].as_array().unwrap().iter();
+        let of_the_group = |item: &&Value| item["metadata"]["protector:operation"] == *failover;
+        let path = format!("/operations/{failover}");
+        let is_known = tenant.on_b(Method::GET, &path, None).await.status == 200;
+        (is_known && copies.filter(of_the_group).count() >= made).then_some(())
+    })
+    .await;
+    house.a.kill_engine();
+    assert!(house.a.terminate_api().await.success());
+    failover
+}
+
+/// Brings the group up on site-b, while site-a hangs, as soon as its reservation has ended; the operation.
+async fn take_over(house: &House, group: &Group) -> String {
+    let tenant = Tenant::of(house).await;
+    cut_off(house).await;
+    assert_eq!(shown(&tenant, &group.name).await["status"], "failing_over");
+    let unplanned = json!({"failover": {"type": "unplanned"}});
+    let patience = Duration::from_secs(90);
+    let started = until("the reservation to end", patience, async || {
+        let answer = act(&tenant, &group.name, unplanned.clone()).await;
+        if answer.status == 409 {
+            let text = answer.text();
+            assert!(text.contains("is being moved from site-a at this moment"), "{text}");
+            return None;
+        }
+        Some(answer.good())
+    })
+    .await;
+    let failover = ended(&tenant, &operation_id(&started)).await;
+    assert_eq!(failover["status"], "completed", "{failover:#}");
+    let there = shown(&tenant, &group.name).await;
+    assert_eq!(there["status"], "failed_over", "{there}");
+    failover["id"].as_str().unwrap().to_owned()
+}
+
+/// The lost site comes back: its failover ends without touching anything, and the group goes home.
+async fn return_to_site_a(house: &mut House, group: &Group, interrupted: &str, failover: &str) {
+    house.a.cloud.mend().await;
+    house.b.cloud.set_latency(json!({"preset": "quick"})).await;
+    house.a.start_api();
+    house.a.start_engine();
+    house.a.must_answer(&house.http).await;
+    let before = house.b.cloud.state().await;
+    let tenant = Tenant::of(house).await;
+    let over = tenant.ended(interrupted).await;
+    assert_eq!(over["status"], "failed", "{over:#}");
+    assert_eq!(over["error_code"], "PRT-SUPERSEDED", "{over:#}");
+    let why = over["error"].as_str().unwrap();
+    assert!(why.contains("site-b has moved or changed protection group web"), "{why}");
+    until("site-a to know where the group is", PATIENCE, async || {
+        let here = tenant.group(group).await;
+        (here["status"] == "failed_over" && here["current_primary_site"] == "site-b").then_some(())
+    })
+    .await;
+    for server in &group.servers {
+        assert_eq!(tenant.at_a.server_status(&server.id).await, "SHUTOFF");
+    }
+    let after = house.b.cloud.state().await;
+    for list in ["servers", "volumes"] {
+        assert_eq!(before[list], after[list], "nothing on site-b was touched");
+    }
+    clean_up(&tenant, group, failover).await;
+    done(&tenant, &group.name, json!({"failback": {}})).await;
+    assert_eq!(shown(&tenant, &group.name).await["status"], "active");
+}
+
 /// The one resource that was made from `source`.
 fn copy_of<'v>(list: &'v Value, source: &str) -> &'v Value {
     let copies: Vec<&Value> = list
