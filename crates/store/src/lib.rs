@@ -37,6 +37,7 @@ pub mod schema;
 pub mod secrets;
 pub mod site;
 mod step;
+mod supersede;
 pub mod tenant_mapping;
 mod tombstone;
 mod words;

@@ -26,7 +26,7 @@ use crate::{
     group::locked_row,
     lock::{self, Lock},
     page::{After, Listed, Page, paged},
-    reservation, step,
+    reservation, step, supersede,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
 };
 
@@ -41,6 +41,8 @@ pub struct GroupStart {
     pub from_version: u64,
     /// The status while the operation runs.
     pub status: GroupStatus,
+    /// The operation that moves it now and whose place this one takes, if there is one.
+    pub supersedes: Option<OperationId>,
 }
 
 /// An operation to be made, with all that belongs to it.
@@ -111,6 +113,13 @@ impl Database {
                 Some(start) => start_group(tx, start, now).await?,
                 None => true,
             };
+            if let Some(old) = new
+                .group
+                .as_ref()
+                .and_then(|start| start.supersedes.as_ref())
+            {
+                supersede::end(tx, old, id, now).await?;
+            }
             for wanted in new.locks {
                 lock::refuse_while_locked(tx, wanted).await?;
             }

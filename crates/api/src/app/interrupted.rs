@@ -6,7 +6,9 @@ use protector_core::{
     operation::{OperationKind, OperationRecord, OperationState},
     runbook::unplanned_failover::is_unplanned,
 };
-use protector_store::{KeptOperation, OperationFilter, OperationSortKey, Page, PeerOperation, SortDir};
+use protector_store::{
+    KeptOperation, OperationFilter, OperationSortKey, Page, PeerOperation, SortDir,
+};
 use serde_json::Value;
 
 use super::{App, failover::refuse_wrong_status};

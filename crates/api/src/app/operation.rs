@@ -40,7 +40,8 @@ impl App {
     }
 }
 
-fn busy(group: &Group, operation: &Operation) -> ApiError {
+/// The refusal of what has to wait for `operation`, which moves `group`.
+pub(super) fn busy(group: &Group, operation: &Operation) -> ApiError {
     ApiError::conflict(format!(
         "Protection group {} is {}: operation {} ({}) is {}; watch it with 'openstack dr operation show {}'.",
         group.name,
@@ -100,6 +101,7 @@ pub async fn start_move(
         from_status: group.status,
         from_version: group.version,
         status,
+        supersedes: None,
     };
     let inserted = insert(app, &record, &[Lock::group(&group.id)], Some(start)).await;
     if inserted.is_err() {

@@ -10,7 +10,12 @@ use protector_core::{
 };
 use protector_store::StoredGroup;
 
-use super::{App, failover::Move, operation::plan_move, unplanned::plan_unplanned};
+use super::{
+    App,
+    failover::Move,
+    operation::plan_move,
+    unplanned::{UnplannedFailover, plan_unplanned},
+};
 use crate::{
     error::ApiResult,
     wire::{
@@ -34,8 +39,17 @@ pub async fn preview_unplanned(
     stored: &StoredGroup,
     asked: &Failover,
 ) -> ApiResult<PreviewView> {
-    let (plan, steps) = plan_unplanned(app, stored, asked).await?;
+    let UnplannedFailover {
+        plan,
+        steps,
+        supersedes,
+    } = plan_unplanned(app, stored, asked).await?;
     let mut view = view(OperationKind::Failover, "unplanned", &plan, &steps);
+    if let Some(planned) = supersedes {
+        view.warnings.push(format!(
+            "Planned failover {planned} is under way here, and is ended by this."
+        ));
+    }
     if let Some(interrupted) = &plan.interrupted {
         view.warnings.push(format!(
             "Failover {interrupted} was interrupted: what it has made on {} is used.",

@@ -95,6 +95,7 @@ pub async fn start_test_failover(
         from_status: group.status,
         from_version: group.version,
         status: status_while(group.status, kind).unwrap_or(group.status),
+        supersedes: None,
     };
     insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
     Ok(record)

@@ -26,7 +26,7 @@ use super::{
     failover::{self, refuse_wrong_status, refused},
     interrupted::interrupted,
     names,
-    operation::{Asker, insert, queued},
+    operation::{Asker, busy, insert, queued},
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -43,16 +43,30 @@ pub async fn start_unplanned(
     stored: &StoredGroup,
     request: &Failover,
 ) -> ApiResult<OperationRecord> {
-    let kind = OperationKind::Failover;
-    let (plan, steps) = plan_unplanned(app, stored, request).await?;
+    let UnplannedFailover {
+        plan,
+        steps,
+        supersedes,
+    } = plan_unplanned(app, stored, request).await?;
     let run = Run {
-        kind,
+        kind: OperationKind::Failover,
         plan,
         steps,
         map: ResourceMap::default(),
         parent: None,
+        supersedes,
     };
     start(app, asker, stored, run).await
+}
+
+/// An unplanned failover that could start now.
+pub struct UnplannedFailover {
+    /// Its plan.
+    pub plan: Plan,
+    /// Its lines.
+    pub steps: Vec<StepRecord>,
+    /// The planned failover on this site that it ends, since its source is lost.
+    pub supersedes: Option<OperationId>,
 }
 
 /// Plans an unplanned failover and writes its runbook, without a word from the site that is lost.
@@ -60,7 +74,7 @@ pub async fn plan_unplanned(
     app: &App,
     stored: &StoredGroup,
     request: &Failover,
-) -> ApiResult<(Plan, Vec<StepRecord>)> {
+) -> ApiResult<UnplannedFailover> {
     let kind = OperationKind::Failover;
     let group = &stored.group;
     let mappings = failover::mappings(
@@ -70,7 +84,7 @@ pub async fn plan_unplanned(
         &request.flavor_mapping,
     )?;
     refuse_elsewhere(app, group)?;
-    app.refuse_while_operated(group).await?;
+    let supersedes = planned_failover_here(app, group).await?;
     let interrupted = interrupted(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
@@ -78,11 +92,33 @@ pub async fn plan_unplanned(
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind))
-        .taking_over(interrupted.filter(|last| last.went_forward).map(|last| last.id));
+        .taking_over(
+            interrupted
+                .filter(|last| last.went_forward)
+                .map(|last| last.id),
+        );
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
-    Ok((plan, steps))
+    Ok(UnplannedFailover {
+        plan,
+        steps,
+        supersedes,
+    })
+}
+
+/// The planned failover that moves the group from here, if one does: without its source it would only wait. Anything else
+/// that moves the group is in the way.
+async fn planned_failover_here(app: &App, group: &Group) -> ApiResult<Option<OperationId>> {
+    match app.database.operation_moving(&group.id).await? {
+        None => Ok(None),
+        Some(record) if is_planned_failover(&record) => Ok(Some(record.operation.id)),
+        Some(record) => Err(busy(group, &record.operation)),
+    }
+}
+
+fn is_planned_failover(record: &OperationRecord) -> bool {
+    record.operation.kind == OperationKind::Failover && !is_unplanned(record)
 }
 
 /// The site that is lost cannot lead its own loss: with it the record would be lost too.
@@ -129,6 +165,7 @@ pub async fn start_retry(
         steps,
         map: last.map,
         parent: Some(failover),
+        supersedes: None,
     };
     start(app, asker, stored, run).await
 }
@@ -174,6 +211,7 @@ pub async fn start_fence(
         steps,
         map: failover.map,
         parent,
+        supersedes: None,
     };
     start(app, asker, stored, run).await
 }
@@ -283,6 +321,7 @@ struct Run {
     steps: Vec<StepRecord>,
     map: ResourceMap,
     parent: Option<OperationId>,
+    supersedes: Option<OperationId>,
 }
 
 async fn start(
@@ -293,6 +332,7 @@ async fn start(
 ) -> ApiResult<OperationRecord> {
     let group = &stored.group;
     let project = &stored.local_project_id;
+    let supersedes = run.supersedes;
     let record = OperationRecord {
         operation: queued(app, asker, run.kind, project, run.plan, run.parent),
         steps: run.steps,
@@ -303,6 +343,7 @@ async fn start(
         from_status: group.status,
         from_version: group.version,
         status: status_while(group.status, run.kind).unwrap_or(GroupStatus::FailingOver),
+        supersedes,
     };
     insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
     Ok(record)

@@ -33,8 +33,7 @@ pub fn verdict_recovered_server(
 
 /// Why the import of a promoted volume must not be taken back, if it must not: somebody may have come to rely on it since.
 pub fn import_must_stay(copy: &RecoveredCopy<'_>, marks: &SeenMarks) -> Option<String> {
-    let objection =
-        taken_over(copy.maker, marks).or_else(|| protected_again(copy.protected_by))?;
+    let objection = taken_over(copy.maker, marks).or_else(|| protected_again(copy.protected_by))?;
     match objection {
         Verdict::Keep { why } => Some(why),
         _ => None,

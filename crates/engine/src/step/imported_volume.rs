@@ -3,7 +3,10 @@
 use protector_core::{
     fault::Code,
     guard::{RecoveredCopy, import_must_stay},
-    id::VolumeId, journal::Effect, member::ProtectedVolume, operation::MapKind,
+    id::VolumeId,
+    journal::Effect,
+    member::ProtectedVolume,
+    operation::MapKind,
 };
 use protector_openstack::{
     cloud::Cloud,

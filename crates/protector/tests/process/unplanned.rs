@@ -276,6 +276,43 @@ async fn a_planned_failover_whose_source_is_lost_during_the_imports_is_finished_
     return_to_site_a(&mut house, &group, &interrupted, &failover).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planned_failover_that_waits_for_its_lost_source_makes_way() {
+    let mut house = House::with(WATCHFUL).await;
+    let group = protected_with_a_recovery_point(&house).await;
+    let name = group.name.as_str();
+    house
+        .a
+        .cloud
+        .set_latency(json!({"server_stop": 600.0}))
+        .await;
+    let tenant = Tenant::of(&house).await;
+    let planned = act(&tenant, name, json!({"failover": {"type": "planned"}})).await;
+    let planned = operation_id(&planned.good());
+    let path = format!("/operations/{planned}");
+    until("the VMs to be asked to stop", PATIENCE, async || {
+        let shown = tenant.on_b(Method::GET, &path, None).await.good();
+        (shown["operation"]["phase"] == "stop_source_vms").then_some(())
+    })
+    .await;
+    drop(tenant);
+    lose_site_a(&mut house).await;
+    let tenant = Tenant::of(&house).await;
+    cut_off(&house).await;
+    let preview = json!({"failover": {"type": "unplanned", "dry_run": true}});
+    let preview = act(&tenant, name, preview).await.good()["preview"].clone();
+    let warned = preview["warnings"].to_string();
+    assert!(warned.contains(&planned), "{preview:#}");
+    let failover = done(&tenant, name, json!({"failover": {"type": "unplanned"}})).await;
+    assert_eq!(shown(&tenant, name).await["status"], "failed_over");
+    let over = tenant.on_b(Method::GET, &path, None).await.good()["operation"].clone();
+    assert_eq!(over["status"], "failed", "{over:#}");
+    assert_eq!(over["error_code"], "PRT-SUPERSEDED", "{over:#}");
+    let why = over["error"].as_str().unwrap();
+    assert!(why.contains(failover["id"].as_str().unwrap()), "{why}");
+    must_be_as_at_the_recovery_point(&house, &group).await;
+}
+
 /// A protected group of which site-b has no recovery point but the one of the failover itself, and a slow site-b.
 async fn on_the_way(latency: Value) -> (House, Group) {
     let house = House::with(WATCHFUL).await;
@@ -323,7 +360,10 @@ async fn take_over(house: &House, group: &Group) -> String {
         let answer = act(&tenant, &group.name, unplanned.clone()).await;
         if answer.status == 409 {
             let text = answer.text();
-            assert!(text.contains("is being moved from site-a at this moment"), "{text}");
+            assert!(
+                text.contains("is being moved from site-a at this moment"),
+                "{text}"
+            );
             return None;
         }
         Some(answer.good())
@@ -349,7 +389,10 @@ async fn return_to_site_a(house: &mut House, group: &Group, interrupted: &str, f
     assert_eq!(over["status"], "failed", "{over:#}");
     assert_eq!(over["error_code"], "PRT-SUPERSEDED", "{over:#}");
     let why = over["error"].as_str().unwrap();
-    assert!(why.contains("site-b has moved or changed protection group web"), "{why}");
+    assert!(
+        why.contains("site-b has moved or changed protection group web"),
+        "{why}"
+    );
     until("site-a to know where the group is", PATIENCE, async || {
         let here = tenant.group(group).await;
         (here["status"] == "failed_over" && here["current_primary_site"] == "site-b").then_some(())

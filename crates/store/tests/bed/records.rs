@@ -58,6 +58,7 @@ pub fn start(group: &Group) -> GroupStart {
         from_status: group.status,
         from_version: group.version,
         status: GroupStatus::FailingOver,
+        supersedes: None,
     }
 }
 
