@@ -59,7 +59,7 @@ pub async fn list(
     let filter = OperationFilter {
         project_id: Some(project),
         groups,
-        kind: query.operation_type.map(kind),
+        kinds: query.operation_type.map(kind).into_iter().collect(),
         states: query.status.map(states).unwrap_or_default(),
         parent_id: None,
         with_leftovers: query.leftovers,

@@ -66,7 +66,7 @@ impl SplitBrainWatch {
 
     async fn failovers_that_left_servers(&self) -> Result<Vec<OperationRecord>, StoreError> {
         let filter = OperationFilter {
-            kind: Some(OperationKind::Failover),
+            kinds: vec![OperationKind::Failover],
             with_leftovers: true,
             ..OperationFilter::default()
         };

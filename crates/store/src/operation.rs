@@ -67,8 +67,8 @@ pub struct OperationFilter {
     pub project_id: Option<ProjectId>,
     /// About one of these groups; empty for all.
     pub groups: Vec<GroupId>,
-    /// Of this kind.
-    pub kind: Option<OperationKind>,
+    /// Of these kinds; of all if there is none.
+    pub kinds: Vec<OperationKind>,
     /// In one of these states; empty for all. The contract's `running` is two of ours.
     pub states: Vec<OperationState>,
     /// Made for this operation.
@@ -460,7 +460,10 @@ fn condition(filter: &OperationFilter) -> Condition {
             (!filter.groups.is_empty())
                 .then(|| Column::GroupId.is_in(filter.groups.iter().map(GroupId::as_str))),
         )
-        .add_option(filter.kind.map(|kind| Column::Kind.eq(kind.as_str())))
+        .add_option(
+            (!filter.kinds.is_empty())
+                .then(|| Column::Kind.is_in(filter.kinds.iter().map(|kind| kind.as_str()))),
+        )
         .add_option((!filter.states.is_empty()).then(|| Column::State.is_in(states)))
         .add_option(
             filter

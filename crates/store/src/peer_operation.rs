@@ -374,7 +374,10 @@ fn condition(filter: &OperationFilter) -> Condition {
             (!filter.groups.is_empty())
                 .then(|| Column::GroupId.is_in(filter.groups.iter().map(GroupId::as_str))),
         )
-        .add_option(filter.kind.map(|kind| Column::Kind.eq(kind.as_str())))
+        .add_option(
+            (!filter.kinds.is_empty())
+                .then(|| Column::Kind.is_in(filter.kinds.iter().map(|kind| kind.as_str()))),
+        )
         .add_option((!filter.states.is_empty()).then(|| Column::State.is_in(states)))
         .add_option(
             filter

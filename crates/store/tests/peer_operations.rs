@@ -275,7 +275,7 @@ async fn copies_are_found_by_what_is_asked_for() {
         ),
         (
             OperationFilter {
-                kind: Some(OperationKind::Cleanup),
+                kinds: vec![OperationKind::Cleanup],
                 ..all()
             },
             vec![&cleanup],

@@ -80,7 +80,8 @@ impl App {
     }
 }
 
-fn lives_elsewhere(copy: &PeerOperation, command: &str) -> ApiError {
+/// The refusal of what only the home of an operation can do. `command` is how that is asked for, without the cloud.
+pub(super) fn lives_elsewhere(copy: &PeerOperation, command: &str) -> ApiError {
     let home = &copy.home_site;
     ApiError::conflict(format!(
         "Operation {} is run by {home}; what is kept here is a copy to be read. Send this to {home}: 'openstack --os-cloud {home} dr {command}'.",

@@ -6,16 +6,11 @@ use protector_core::{
     operation::{OperationKind, OperationRecord, OperationState},
     runbook::unplanned_failover::is_unplanned,
 };
-use protector_store::{
-    KeptOperation, OperationFilter, OperationSortKey, Page, PeerOperation, SortDir,
-};
+use protector_store::{KeptOperation, PeerOperation};
 use serde_json::Value;
 
-use super::{App, failover::refuse_wrong_status};
+use super::{App, failover::refuse_wrong_status, last_move::last_begun};
 use crate::error::ApiResult;
-
-/// How far back the operations of a group are searched for its last failover.
-const OPERATIONS: u64 = 200;
 
 /// A failover that has not moved its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,28 +52,17 @@ struct LastMove {
     is_a_planned_failover: bool,
 }
 
-/// The newest operation that was to move the group, whichever site runs it.
 async fn last_move(app: &App, group: &Group) -> ApiResult<Option<LastMove>> {
-    let filter = OperationFilter {
-        groups: vec![group.id.clone()],
-        ..OperationFilter::default()
-    };
-    let page = Page {
-        limit: OPERATIONS,
-        marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
-    };
-    let listed = app.database.operation_list_of_both(&filter, &page).await?;
-    Ok(listed.items.into_iter().find_map(|kept| match kept {
+    let last = last_begun(app, &group.id).await?;
+    Ok(last.map(|kept| match kept {
         KeptOperation::Here(record) => begun_here(&record),
         KeptOperation::Elsewhere(copy) => begun_elsewhere(copy),
     }))
 }
 
-fn begun_here(record: &OperationRecord) -> Option<LastMove> {
+fn begun_here(record: &OperationRecord) -> LastMove {
     let operation = &record.operation;
-    moves(operation.kind.as_str()).then(|| LastMove {
+    LastMove {
         interrupted: Interrupted {
             id: operation.id.clone(),
             went_forward: matches!(
@@ -87,29 +71,19 @@ fn begun_here(record: &OperationRecord) -> Option<LastMove> {
             ),
         },
         is_a_planned_failover: operation.kind == OperationKind::Failover && !is_unplanned(record),
-    })
+    }
 }
 
 /// Of a copy is known what its home showed last. An unplanned failover is run by the site that it goes to, so that one of
 /// the other site was a planned one.
-fn begun_elsewhere(copy: PeerOperation) -> Option<LastMove> {
+fn begun_elsewhere(copy: PeerOperation) -> LastMove {
     let shown = |field: &str| copy.record.get(field).and_then(Value::as_str);
     let is_taken_back = shown("status") == Some("failed") || shown("phase") == Some("rolling_back");
-    moves(&copy.kind).then(|| LastMove {
+    LastMove {
         is_a_planned_failover: copy.kind == OperationKind::Failover.as_str(),
         interrupted: Interrupted {
             went_forward: !is_taken_back,
             id: copy.id,
         },
-    })
-}
-
-fn moves(kind: &str) -> bool {
-    [
-        OperationKind::Failover,
-        OperationKind::Failback,
-        OperationKind::Retry,
-    ]
-    .iter()
-    .any(|moving| moving.as_str() == kind)
+    }
 }

@@ -29,6 +29,7 @@ pub mod group;
 pub mod handover;
 pub mod health;
 pub mod interrupted;
+pub mod last_move;
 pub mod member;
 pub mod names;
 pub mod operation;

@@ -93,7 +93,7 @@ async fn earlier(app: &App, group: &Group) -> ApiResult<Vec<Earlier>> {
         ..of_group.clone()
     };
     let up = OperationFilter {
-        kind: Some(OperationKind::TestFailover),
+        kinds: vec![OperationKind::TestFailover],
         states: vec![OperationState::AwaitingCleanup],
         ..of_group
     };

@@ -32,7 +32,7 @@ impl App {
     pub async fn refuse_while_tested(&self, group: &Group) -> ApiResult<()> {
         let up = OperationFilter {
             groups: vec![group.id.clone()],
-            kind: Some(OperationKind::TestFailover),
+            kinds: vec![OperationKind::TestFailover],
             states: vec![OperationState::AwaitingCleanup],
             ..OperationFilter::default()
         };

@@ -3,7 +3,7 @@
 
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, status_while},
-    id::{GroupId, OperationId},
+    id::OperationId,
     member::{Member, MemberStatus},
     operation::{
         OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
@@ -17,14 +17,16 @@ use protector_core::{
         unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
     },
 };
-use protector_store::{
-    GroupStart, Lock, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
-};
+use protector_store::{GroupStart, KeptOperation, Lock, PeerOperation, StoredGroup};
+
+use serde_json::Value;
 
 use super::{
     App,
+    elsewhere::lives_elsewhere,
     failover::{self, refuse_wrong_status, refused},
     interrupted::interrupted,
+    last_move::{last_completed, last_ended_here},
     names,
     operation::{Asker, busy, insert, queued},
 };
@@ -32,9 +34,6 @@ use crate::{
     error::{ApiError, ApiResult},
     wire::operation::{Failover, Retry},
 };
-
-/// How far back the operations of a group are searched for its last failover.
-const OPERATIONS: u64 = 200;
 
 /// Starts an unplanned failover of a group to this site.
 pub async fn start_unplanned(
@@ -198,9 +197,13 @@ pub async fn start_fence(
     let group = &stored.group;
     app.refuse_while_operated(group).await?;
     refuse_wrong_status(group, kind)?;
-    let failover = last_unplanned(app, &group.id)
-        .await?
-        .ok_or_else(|| nothing_to_fence(group))?;
+    let failover = match last_completed(app, &group.id).await? {
+        Some(KeptOperation::Here(record)) if is_unplanned(&record) => *record,
+        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+            return Err(lives_elsewhere(&copy, &format!("fence {}", group.name)));
+        }
+        _ => return Err(nothing_to_fence(group)),
+    };
     let members = app.database.member_list(&group.id).await?;
     let plan = without_unmoved(failover.operation.plan, &members);
     let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
@@ -239,28 +242,87 @@ pub async fn refuse_while_left(app: &App, kind: OperationKind, plan: &Plan) -> A
     if kind != OperationKind::Failback {
         return Ok(());
     }
-    let Some(failover) = last_unplanned(app, &plan.group_id).await? else {
-        return Ok(());
+    let stays = |server: &str| {
+        plan.others
+            .iter()
+            .any(|other| other.server_id.as_str() == server)
     };
-    let stays = |server: &&_| plan.others.iter().any(|other| other.server_id == **server);
-    let left = servers_left(&failover)
-        .filter(|server| !stays(server))
-        .count();
+    match last_completed(app, &plan.group_id).await? {
+        Some(KeptOperation::Here(record)) if is_unplanned(&record) => {
+            let left = servers_left(&record).filter(|server| !stays(server.as_str()));
+            refuse_while_some_are_left(plan, &record.operation.id, left.count(), "openstack")
+        }
+        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+            let lines = app.database.peer_operation_lines(&copy.id).await?;
+            let left = servers_left_in_copy(&lines).filter(|server| !stays(server));
+            let there = format!("openstack --os-cloud {}", copy.home_site);
+            refuse_while_some_are_left(plan, &copy.id, left.count(), &there)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_while_some_are_left(
+    plan: &Plan,
+    failover: &OperationId,
+    left: usize,
+    openstack: &str,
+) -> ApiResult<()> {
     if left == 0 {
         return Ok(());
     }
-    let id = &failover.operation.id;
+    // It goes back to where they are.
+    let site = &plan.target.site;
     Err(ApiError::conflict(format!(
-        "Protection group {} cannot go back yet: {left} of its old VMs are still on {}, where unplanned failover {id} left them; finish 'openstack dr operation cleanup {id}' first.",
-        plan.group_name, failover.operation.source_site
+        "Protection group {} cannot go back yet: {left} of its old VMs are still on {site}, where unplanned failover {failover} left them; finish '{openstack} dr operation cleanup {failover}' first.",
+        plan.group_name
     )))
 }
 
-/// The group's last failover, if it was an unplanned one that completed.
-pub async fn last_unplanned(app: &App, group: &GroupId) -> ApiResult<Option<OperationRecord>> {
-    let newest = newest_first(app, group).await?;
-    let last = newest.into_iter().find(moved_the_group);
-    Ok(last.filter(is_unplanned))
+/// Whether the copy of a failover tells of data that was lost: only an unplanned one loses any.
+fn is_unplanned_copy(copy: &PeerOperation) -> bool {
+    copy.kind == OperationKind::Failover.as_str()
+        && copy
+            .record
+            .get("data_loss_seconds")
+            .is_some_and(|lost| !lost.is_null())
+}
+
+/// The ids of the servers that a failover run by the other site left on its source, as that site shows its lines.
+fn servers_left_in_copy(lines: &[Value]) -> impl Iterator<Item = &str> {
+    let word =
+        |line: &Value, field: &str| line.get(field).and_then(Value::as_str).map(str::to_owned);
+    lines
+        .iter()
+        .filter(move |line| {
+            word(line, "phase").as_deref() == Some("delete_source_vm")
+                && word(line, "state").as_deref() == Some(StepState::Failed.as_str())
+        })
+        .filter_map(|line| line.get("resource_id").and_then(Value::as_str))
+}
+
+/// The last try at the group's members: its unplanned failover, or the retry that followed.
+async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
+    let tried = |record: &OperationRecord| tried_members(record) || moved_the_group(record);
+    let last = last_ended_here(app, &group.id, tried).await?;
+    if let Some(record) =
+        last.filter(|record| record.operation.kind == OperationKind::Retry || is_unplanned(record))
+    {
+        return Ok(record);
+    }
+    match last_completed(app, &group.id).await? {
+        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+            Err(lives_elsewhere(&copy, &format!("retry {}", group.name)))
+        }
+        _ => Err(nothing_to_retry(group)),
+    }
+}
+
+fn nothing_to_retry(group: &Group) -> ApiError {
+    ApiError::conflict(format!(
+        "Protection group {} has nothing to retry: this site has no record of an unplanned failover of it.",
+        group.name
+    ))
 }
 
 fn moved_the_group(record: &OperationRecord) -> bool {
@@ -268,21 +330,6 @@ fn moved_the_group(record: &OperationRecord) -> bool {
         record.operation.kind,
         OperationKind::Failover | OperationKind::Failback
     ) && record.operation.state == OperationState::Completed
-}
-
-/// The last try at the group's members: its unplanned failover, or the retry that followed.
-async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
-    let newest = newest_first(app, &group.id).await?;
-    let last = newest
-        .into_iter()
-        .find(|record| tried_members(record) || moved_the_group(record));
-    last.filter(|record| record.operation.kind == OperationKind::Retry || is_unplanned(record))
-        .ok_or_else(|| {
-            ApiError::conflict(format!(
-                "Protection group {} has nothing to retry: this site has no record of an unplanned failover of it.",
-                group.name
-            ))
-        })
 }
 
 /// A retry that ended before it came to its members remembers nothing of them; the try before it does.
@@ -298,20 +345,6 @@ fn tried_members(record: &OperationRecord) -> bool {
 fn root(last: &OperationRecord) -> &OperationId {
     let operation = &last.operation;
     operation.parent_id.as_ref().unwrap_or(&operation.id)
-}
-
-async fn newest_first(app: &App, group: &GroupId) -> ApiResult<Vec<OperationRecord>> {
-    let filter = OperationFilter {
-        groups: vec![group.clone()],
-        ..OperationFilter::default()
-    };
-    let page = Page {
-        limit: OPERATIONS,
-        marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
-    };
-    Ok(app.database.operation_list(&filter, &page).await?.items)
 }
 
 /// An operation to be started, but for who asks and when.

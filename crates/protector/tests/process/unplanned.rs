@@ -164,6 +164,7 @@ async fn fence(tenant: &Tenant<'_>, group: &Group, failover: &str) {
 }
 
 async fn clean_up(tenant: &Tenant<'_>, group: &Group, failover: &str) {
+    must_be_refused_on_a_too(tenant, group, failover).await;
     let refused = act(tenant, &group.name, json!({"failback": {}})).await;
     assert_eq!(refused.status, 409, "{refused:?}");
     let command = format!("openstack dr operation cleanup {failover}");
@@ -175,6 +176,26 @@ async fn clean_up(tenant: &Tenant<'_>, group: &Group, failover: &str) {
     for volume in group.volumes() {
         assert!(find(&a["volumes"], volume).is_none(), "{volume} is left");
     }
+}
+
+/// The site that was lost knows of the failover what the other one tells it, and refuses what that one does.
+async fn must_be_refused_on_a_too(tenant: &Tenant<'_>, group: &Group, failover: &str) {
+    let path = format!("/protection-groups/{}/action", group.name);
+    let preview = json!({"failback": {"dry_run": true}});
+    let command = format!("openstack --os-cloud site-b dr operation cleanup {failover}");
+    until("site-a to know of the failover", PATIENCE, async || {
+        let asked = tenant
+            .on_a(Method::POST, &path, Some(preview.clone()))
+            .await;
+        assert_eq!(asked.status, 409, "{asked:?}");
+        asked.text().contains(&command).then_some(())
+    })
+    .await;
+    let fence = json!({"fence": null});
+    let refused = tenant.on_a(Method::POST, &path, Some(fence)).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let command = format!("openstack --os-cloud site-b dr fence {}", group.name);
+    assert!(refused.text().contains(&command), "{refused:?}");
 }
 
 async fn ask_for_cleanup(tenant: &Tenant<'_>, failover: &str) -> Answer {
