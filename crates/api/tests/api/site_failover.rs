@@ -203,7 +203,7 @@ async fn a_peer_that_does_not_answer_is_asked_once_and_refuses_all() {
 }
 
 /// The newest failover ends well, as an engine would write it down.
-async fn arrive(house: &House) {
+pub async fn arrive(house: &House) {
     let claim = claim(house).await;
     let now = FixedClock.now();
     let group_id = house

@@ -2,13 +2,21 @@
 
 use std::sync::atomic::Ordering;
 
+use chrono::TimeDelta;
 use http::Method;
+use protector_core::{
+    clock::Clock,
+    operation::{OperationKind, OperationRecord, StepState},
+    runbook::{Step, unplanned_failover::unplanned_failover},
+};
+use protector_store::NewOperation;
 use serde_json::{Value, json};
 
 use crate::{
     engine,
-    fakes::WEB,
+    fakes::{FixedClock, WEB},
     house::{Answer, House, failover_body, group_path},
+    site_failover::arrive,
 };
 
 async fn act(house: &House, token: &str, body: Value) -> Answer {
@@ -87,6 +95,71 @@ async fn a_retry_and_a_fence_start_only_after_an_unplanned_failover() {
     let refused = act(&house, "member", bad).await.expect(400);
     let text = refused.message();
     assert!(text.starts_with("retry.network_mapping"), "{text}");
+}
+
+#[tokio::test]
+async fn what_an_unplanned_failover_left_is_known_however_many_operations_came_after_it() {
+    let house = House::with_member(WEB).await;
+    let id = engine::start(&house).await;
+    arrive(&house).await;
+    let planned = house.database.operation_show_by_id(&id).await.unwrap();
+    insert(&house, &lost(&planned)).await;
+    for number in 2..=230 {
+        insert(&house, &replication(&planned, number)).await;
+    }
+    let network = "7a3f2c11-0001-4b22-a918-00000000000a";
+    let asked = json!({"failback": {"dry_run": true, "network_mapping": {network: network}}});
+    let refused = act(&house, "member", asked).await.expect(409);
+    let text = refused.message();
+    assert!(
+        text.contains("unplanned failover op-unplanned left them"),
+        "{text}"
+    );
+    act(&house, "member", json!({"fence": null}))
+        .await
+        .expect(202);
+}
+
+/// An unplanned failover of the same members, which has left them on the source.
+fn lost(planned: &OperationRecord) -> OperationRecord {
+    let mut record = later(planned, 1);
+    record.operation.id = "op-unplanned".into();
+    record.steps = unplanned_failover(&record.operation.plan)
+        .into_steps()
+        .unwrap();
+    for step in &mut record.steps {
+        step.progress.state = match step.action {
+            Step::LeaveSourceServer { .. } | Step::LeaveSourceVolume { .. } => StepState::Failed,
+            _ => StepState::Done,
+        };
+    }
+    record
+}
+
+fn replication(planned: &OperationRecord, number: i64) -> OperationRecord {
+    let mut record = later(planned, number);
+    record.operation.id = format!("op-sync-{number}").as_str().into();
+    record.operation.kind = OperationKind::Sync;
+    record.steps.clear();
+    record
+}
+
+fn later(planned: &OperationRecord, minutes: i64) -> OperationRecord {
+    let mut record = planned.clone();
+    record.operation.created_at += TimeDelta::minutes(minutes);
+    record
+}
+
+async fn insert(house: &House, record: &OperationRecord) {
+    let new = NewOperation {
+        operation: &record.operation,
+        steps: &record.steps,
+        map: &record.map,
+        locks: &[],
+        group: None,
+    };
+    let inserted = house.database.operation_insert(&new, FixedClock.now());
+    inserted.await.unwrap();
 }
 
 #[tokio::test]
