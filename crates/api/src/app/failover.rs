@@ -1,6 +1,6 @@
 //! From a group and a request to the plan and the runbook of a failover or a failback.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
     group::{Group, ResourceMappings, start_statuses, status_while},
@@ -70,6 +70,7 @@ impl Move {
 }
 
 /// The stored mappings read from source to target, with those that a request gives in its object `action` over them.
+/// Both are written from the primary to the secondary site, whichever way the group goes.
 pub fn mappings(
     group: &Group,
     action: &str,
@@ -78,10 +79,32 @@ pub fn mappings(
 ) -> ApiResult<ResourceMappings> {
     names::network_mapping(&format!("{action}.network_mapping"), networks)?;
     names::flavor_mapping(&format!("{action}.flavor_mapping"), flavors)?;
+    let given = ResourceMappings {
+        networks: networks.clone(),
+        flavors: flavors.clone(),
+    };
+    let given = if group.current_primary_site == group.secondary.site {
+        refuse_ambiguous(&format!("{action}.network_mapping"), networks)?;
+        refuse_ambiguous(&format!("{action}.flavor_mapping"), flavors)?;
+        given.reversed()
+    } else {
+        given
+    };
     let mut mappings = group.mappings_from_current();
-    mappings.networks.extend(networks.clone());
-    mappings.flavors.extend(flavors.clone());
+    mappings.networks.extend(given.networks);
+    mappings.flavors.extend(given.flavors);
     Ok(mappings)
+}
+
+/// On the way back, one of the secondary site's can become only one of the primary's.
+fn refuse_ambiguous(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    let mut seen = BTreeSet::new();
+    match map.values().find(|secondary| !seen.insert(*secondary)) {
+        None => Ok(()),
+        Some(twice) => Err(ApiError::bad_request(format!(
+            "{field}: {twice} stands for more than one on the primary site; name each of the secondary site once."
+        ))),
+    }
 }
 
 /// Plans a planned move and writes its runbook.

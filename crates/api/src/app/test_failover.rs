@@ -9,7 +9,8 @@ use protector_core::{
     runbook::{test_cleanup::test_cleanup, test_failover::test_failover},
 };
 use protector_store::{
-    GroupStart, Lock, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
+    GroupStart, KeptOperation, Lock, OperationFilter, OperationSortKey, Page, PeerOperation,
+    SortDir, StoredGroup,
 };
 
 use super::{
@@ -27,13 +28,22 @@ use crate::{
 /// The body's field that names the test failover.
 const FIELD: &str = "test_cleanup.test_operation_id";
 
+/// The states of a test failover whose copies are, or may be, up.
+const OPEN: [OperationState; 4] = [
+    OperationState::Queued,
+    OperationState::Running,
+    OperationState::Unwinding,
+    OperationState::AwaitingCleanup,
+];
+
 impl App {
     /// Refuses while the copies of a test failover of `group` are up; names it.
     pub async fn refuse_while_tested(&self, group: &Group) -> ApiResult<()> {
         let up = OperationFilter {
             groups: vec![group.id.clone()],
             kinds: vec![OperationKind::TestFailover],
-            states: vec![OperationState::AwaitingCleanup],
+            // A copy of the other site's may still say that it runs.
+            states: OPEN.to_vec(),
             ..OperationFilter::default()
         };
         let newest = Page {
@@ -42,9 +52,12 @@ impl App {
             sort_key: OperationSortKey::CreatedAt,
             sort_dir: SortDir::Desc,
         };
-        let listed = self.database.operation_list(&up, &newest).await?;
-        let test = listed.items.first();
-        test.map_or(Ok(()), |record| Err(is_up(&record.operation)))
+        let listed = self.database.operation_list_of_both(&up, &newest).await?;
+        match listed.items.into_iter().next() {
+            None => Ok(()),
+            Some(KeptOperation::Here(record)) => Err(is_up(&record.operation)),
+            Some(KeptOperation::Elsewhere(copy)) => Err(is_up_elsewhere(&group.name, &copy)),
+        }
     }
 }
 
@@ -53,6 +66,15 @@ pub fn is_up(test: &Operation) -> ApiError {
     ApiError::conflict(format!(
         "Operation {} is a test failover whose VMs are up on {}; remove them with 'openstack dr protection-group action {} --action test-cleanup --test-operation-id {}'.",
         test.id, test.target_site, test.plan.group_name, test.id
+    ))
+}
+
+/// The same of one that the other site runs.
+fn is_up_elsewhere(group: &str, test: &PeerOperation) -> ApiError {
+    ApiError::conflict(format!(
+        "Operation {id} is a test failover, run by {home}, whose VMs are up; remove them with 'openstack --os-cloud {home} dr protection-group action {group} --action test-cleanup --test-operation-id {id}'.",
+        id = test.id,
+        home = test.home_site,
     ))
 }
 
@@ -97,8 +119,11 @@ pub async fn start_test_failover(
         status: status_while(group.status, kind).unwrap_or(group.status),
         supersedes: None,
     };
-    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
-    Ok(record)
+    // Held only until this one is on record: from then on its lock keeps a start on the other site away.
+    sync::reserve(app, group).await?;
+    let inserted = insert(app, &record, &[Lock::group(&group.id)], Some(start)).await;
+    sync::release(app, group).await;
+    inserted.map(|()| record)
 }
 
 /// Starts the cleanup of a test failover of the group. It touches only what that made on the other site, so neither the

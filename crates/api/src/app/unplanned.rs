@@ -82,7 +82,9 @@ pub async fn plan_unplanned(
         &request.network_mapping,
         &request.flavor_mapping,
     )?;
-    refuse_elsewhere(app, group)?;
+    if group.current_primary_site == group.primary.site {
+        refuse_elsewhere(app, group)?;
+    }
     let supersedes = planned_failover_here(app, group).await?;
     let interrupted = interrupted(app, group).await?;
     let members = app.database.member_list(&group.id).await?;

@@ -51,10 +51,10 @@ pub struct Failover {
     /// Whether the source takes part.
     #[serde(rename = "type")]
     pub kind: FailoverKind,
-    /// Network on the source → network on the target, for this operation, over the stored mapping.
+    /// Network on the primary site → network on the secondary site, for this operation, over the stored mapping.
     #[serde(default)]
     pub network_mapping: BTreeMap<String, String>,
-    /// Flavor on the source → flavor on the target, for this operation, over the stored mapping.
+    /// Flavor on the primary site → flavor on the secondary site, for this operation, over the stored mapping.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
     /// Leave the source volumes detached and intact. `[engine] retain_source_volumes_on_failover` when left out.
@@ -70,10 +70,10 @@ pub struct Failover {
 pub struct Retry {
     /// That failover; the group's newest when left out.
     pub operation_id: Option<String>,
-    /// Network on the source → network on the target, over the failover's mapping.
+    /// Network on the primary site → network on the secondary site, over the failover's mapping.
     #[serde(default)]
     pub network_mapping: BTreeMap<String, String>,
-    /// Flavor on the source → flavor on the target, over the failover's mapping.
+    /// Flavor on the primary site → flavor on the secondary site, over the failover's mapping.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
 }
@@ -95,11 +95,11 @@ impl Failover {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failback {
-    /// Network on the site that the group leaves → network on its first site, for this operation, over the stored
-    /// mapping read backwards.
+    /// Network on the primary site → network on the secondary site, for this operation, over the stored mapping; a
+    /// failback reads both backwards.
     #[serde(default)]
     pub network_mapping: BTreeMap<String, String>,
-    /// Flavor on the site that the group leaves → flavor on its first site, likewise.
+    /// Flavor on the primary site → flavor on the secondary site, likewise.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
     /// Leave the volumes on the site that the group leaves detached and intact.
@@ -114,10 +114,10 @@ pub struct Failback {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestFailover {
-    /// Network on the source → test network on the target, for this operation, over the stored mapping.
+    /// Network on the primary site → test network on the secondary site, for this operation, over the stored mapping.
     #[serde(default)]
     pub network_mapping: BTreeMap<String, String>,
-    /// Flavor on the source → flavor on the target, for this operation, over the stored mapping.
+    /// Flavor on the primary site → flavor on the secondary site, for this operation, over the stored mapping.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
 }

@@ -1,6 +1,6 @@
 //! The way back, and leftovers of a move after the group has moved again.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,10 @@ use crate::{
     house::{House, Site, operation_id},
     tenant::{Group, Server, Tenant, failed_steps, find},
     volume_file::digest,
+    waiting::until,
 };
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The group's current members, each with its server and volumes, as site-a's protector tells.
 async fn members(tenant: &Tenant<'_>, group: &Group) -> Vec<Value> {
@@ -162,6 +165,73 @@ async fn a_failback_starts_only_where_the_group_has_failed_over() {
         refused.text().contains("failback starts from failed_over"),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mapping_given_for_a_failback_is_read_from_the_primary_to_the_secondary_site() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+    let other = tenant.at_a.make_network("other-net", "10.10.9.0/24").await;
+    let there = tenant.at_b.network().await;
+    let mapping = json!({other.as_str(): there.as_str()});
+    move_it(
+        &tenant,
+        &group,
+        json!({"failback": {"network_mapping": mapping}}),
+    )
+    .await;
+    let path = format!("/v2.0/ports?network_id={other}");
+    let listed = tenant.at_a.ask(Method::GET, "network", &path, None).await;
+    let listed = listed.good();
+    let on_it: BTreeSet<&str> = listed["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| port["device_id"].as_str().unwrap())
+        .collect();
+    let members = members(&tenant, &group).await;
+    let servers: BTreeSet<&str> = members
+        .iter()
+        .map(|member| member["server_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(on_it, servers);
+    let path = format!("/protection-groups/{}/action", group.name);
+    let here = tenant.at_a.network().await;
+    move_it(&tenant, &group, json!({"failover": {"type": "planned", "network_mapping": {other.as_str(): there.as_str()}}})).await;
+    let twice = json!({"failback": {"network_mapping": {here: there, other: there}}});
+    let refused = tenant.on_a(Method::POST, &path, Some(twice)).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(
+        refused.text().contains("failback.network_mapping"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_copies_of_a_test_failover_are_known_on_both_sites() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    move_it(&tenant, &group, json!({"sync": {}})).await;
+    let path = format!("/protection-groups/{}/action", group.name);
+    let test = json!({"test_failover": {}});
+    let started = tenant.on_a(Method::POST, &path, Some(test.clone())).await;
+    let id = operation_id(&started.good());
+    let command = format!(
+        "openstack --os-cloud site-a dr protection-group action web --action test-cleanup --test-operation-id {id}"
+    );
+    until(
+        "site-b to know that the copies are up",
+        PATIENCE,
+        async || {
+            let second = tenant.on_b(Method::POST, &path, Some(test.clone())).await;
+            assert_eq!(second.status, 409, "{second:?}");
+            second.text().contains(&command).then_some(())
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
