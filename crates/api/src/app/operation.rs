@@ -74,7 +74,7 @@ pub async fn plan_move(
     let arrays = policy.map(|policy| policy.arrays());
     let retain = asked.retain_source_volumes;
     let (plan, steps) = failover::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
-    unplanned::refuse_while_left(app, kind, &plan).await?;
+    unplanned::refuse_while_left(app, kind, group, &plan).await?;
     sync::require_in_sync(app, group).await?;
     Ok((plan, steps))
 }

@@ -12,10 +12,13 @@ use protector_core::{
     readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
     storage::{Replication, StorageDriver, StorageError},
 };
-use protector_store::{OperationFilter, OperationSortKey, Page, SortDir, StoredGroup};
+use protector_store::{
+    KeptOperation, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
+};
+use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{App, sync};
+use super::{App, sync, unplanned};
 use crate::{
     error::ApiResult,
     peer::{PeerError, other_scope},
@@ -48,6 +51,7 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
     let policy = app.database.policy_find(&group.id).await?;
     let moving = app.database.operation_moving(&group.id).await?;
     let earlier = earlier(app, group).await?;
+    let no_way_back = no_way_back(app, group, &members).await?;
     let arrays = policy.as_ref().map(|policy| policy.arrays());
     let arrays = async {
         match &arrays {
@@ -74,6 +78,7 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
         target,
         arrays,
         earlier,
+        no_way_back,
     });
     Ok(CheckView {
         ready: is_ready(&findings),
@@ -105,14 +110,44 @@ async fn earlier(app: &App, group: &Group) -> ApiResult<Vec<Earlier>> {
     };
     let mut found = Vec::new();
     for filter in [with_leftovers, up] {
-        let listed = app.database.operation_list(&filter, &page).await?;
-        found.extend(listed.items.into_iter().map(|record| Earlier {
+        let listed = app.database.operation_list_of_both(&filter, &page).await?;
+        found.extend(listed.items.into_iter().filter_map(not_done_with));
+    }
+    Ok(found)
+}
+
+/// An earlier operation as the check names it; `None` for a copy of a kind that this release does not know.
+fn not_done_with(kept: KeptOperation) -> Option<Earlier> {
+    match kept {
+        KeptOperation::Here(record) => Some(Earlier {
             left: leftover_count(&record),
             id: record.operation.id,
             kind: record.operation.kind,
-        }));
+            elsewhere: None,
+        }),
+        KeptOperation::Elsewhere(copy) => {
+            let left = copy.record.get("leftovers").and_then(Value::as_u64);
+            Some(Earlier {
+                kind: serde_json::from_value(Value::String(copy.kind)).ok()?,
+                left: usize::try_from(left.unwrap_or(0)).unwrap_or(usize::MAX),
+                id: copy.id,
+                elsewhere: Some(copy.home_site),
+            })
+        }
     }
-    Ok(found)
+}
+
+/// By what the start of a failback is refused while leftovers are in its way: the start's own words.
+async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<Option<String>> {
+    if group.current_primary_site == group.primary.site {
+        return Ok(None);
+    }
+    let stay: Vec<&Member> = members
+        .iter()
+        .filter(|member| group.site_of(member) != &group.current_primary_site)
+        .collect();
+    let refused = unplanned::left_on_the_way_back(app, group, &stay).await?;
+    Ok(refused.map(|refusal| refusal.message().to_owned()))
 }
 
 async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {
@@ -128,14 +163,27 @@ async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {
             Err(_) => Err(late()),
         },
         sync: match compared {
-            Ok(Ok(view)) => compared_as(&view),
+            Ok(Ok(view)) if view.conflict.is_some() => conflict(app, &stored.group).await,
+            Ok(Ok(view)) => compared_as(view),
             Ok(Err(error)) => Err(Silence::Unreachable(error.message().to_owned())),
             Err(_) => Err(late()),
         },
     }
 }
 
-fn compared_as(view: &SyncView) -> Asked<Sync> {
+/// The conflict that the comparison has put on record, in the words by which starts are refused.
+async fn conflict(app: &App, group: &Group) -> Asked<Sync> {
+    let unknown = |error: &dyn std::fmt::Display| Silence::Unreachable(error.to_string());
+    match app.database.metadata_outgoing(&group.id).await {
+        Ok(ours) => ours
+            .conflict
+            .map(|conflict| Sync::Conflict(sync::in_conflict_with(app, group, &conflict)))
+            .ok_or_else(|| unknown(&"the conflict has just ended")),
+        Err(error) => Err(unknown(&error)),
+    }
+}
+
+fn compared_as(view: SyncView) -> Asked<Sync> {
     let version = |local: bool| {
         let site = view.sites.iter().find(|site| site.local == local)?;
         site.version
@@ -148,6 +196,7 @@ fn compared_as(view: &SyncView) -> Asked<Sync> {
         _ => Ok(Sync::OutOfSync {
             local: version(true),
             remote: version(false),
+            differs: view.differs,
         }),
     }
 }

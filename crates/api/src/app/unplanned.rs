@@ -240,45 +240,49 @@ fn nothing_to_fence(group: &Group) -> ApiError {
 
 /// Refuses to bring a group back where the servers of an unplanned failover still are: they hold the addresses, and
 /// nobody would know the ones from the others.
-pub async fn refuse_while_left(app: &App, kind: OperationKind, plan: &Plan) -> ApiResult<()> {
+pub async fn refuse_while_left(
+    app: &App,
+    kind: OperationKind,
+    group: &Group,
+    plan: &Plan,
+) -> ApiResult<()> {
     if kind != OperationKind::Failback {
         return Ok(());
     }
-    let stays = |server: &str| {
-        plan.others
-            .iter()
-            .any(|other| other.server_id.as_str() == server)
-    };
-    match last_completed(app, &plan.group_id).await? {
+    let stay: Vec<&Member> = plan.others.iter().collect();
+    left_on_the_way_back(app, group, &stay)
+        .await?
+        .map_or(Ok(()), Err)
+}
+
+/// By what a failback is refused, if it is. The servers of members that `stay` are where they belong.
+pub async fn left_on_the_way_back(
+    app: &App,
+    group: &Group,
+    stay: &[&Member],
+) -> ApiResult<Option<ApiError>> {
+    let stays = |server: &str| stay.iter().any(|other| other.server_id.as_str() == server);
+    let (failover, left, openstack) = match last_completed(app, &group.id).await? {
         Some(KeptOperation::Here(record)) if is_unplanned(&record) => {
             let left = servers_left(&record).filter(|server| !stays(server.as_str()));
-            refuse_while_some_are_left(plan, &record.operation.id, left.count(), "openstack")
+            let left = left.count();
+            (record.operation.id, left, "openstack".to_owned())
         }
         Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
             let lines = app.database.peer_operation_lines(&copy.id).await?;
             let left = servers_left_in_copy(&lines).filter(|server| !stays(server));
             let there = format!("openstack --os-cloud {}", copy.home_site);
-            refuse_while_some_are_left(plan, &copy.id, left.count(), &there)
+            (copy.id, left.count(), there)
         }
-        _ => Ok(()),
-    }
-}
-
-fn refuse_while_some_are_left(
-    plan: &Plan,
-    failover: &OperationId,
-    left: usize,
-    openstack: &str,
-) -> ApiResult<()> {
-    if left == 0 {
-        return Ok(());
-    }
-    // It goes back to where they are.
-    let site = &plan.target.site;
-    Err(ApiError::conflict(format!(
-        "Protection group {} cannot go back yet: {left} of its old VMs are still on {site}, where unplanned failover {failover} left them; finish '{openstack} dr operation cleanup {failover}' first.",
-        plan.group_name
-    )))
+        _ => return Ok(None),
+    };
+    Ok((left > 0).then(|| {
+        ApiError::conflict(format!(
+            "Protection group {} cannot go back yet: {left} of its old VMs are still on {}, where unplanned failover {failover} left them; finish '{openstack} dr operation cleanup {failover}' first.",
+            group.name,
+            group.other().site,
+        ))
+    }))
 }
 
 /// Whether the copy of a failover tells of data that was lost: only an unplanned one loses any.

@@ -171,6 +171,17 @@ pub struct Earlier {
     pub kind: OperationKind,
     /// How many resources it left; 0 for a test failover whose copies are up.
     pub left: usize,
+    /// The site that runs it, if that is the other one: only there it is cleaned up.
+    pub elsewhere: Option<SiteName>,
+}
+
+impl Earlier {
+    fn openstack(&self) -> String {
+        self.elsewhere.as_ref().map_or_else(
+            || "openstack".to_owned(),
+            |home| format!("openstack --os-cloud {home}"),
+        )
+    }
 }
 
 /// How the two protectors' metadata of the group compare.
@@ -184,7 +195,11 @@ pub enum Sync {
         local: Option<u64>,
         /// The version there; `None` if it does not know the group.
         remote: Option<u64>,
+        /// What differs, where that could be told.
+        differs: Vec<String>,
     },
+    /// Both were changed since they last agreed: the sentence by which starts are refused.
+    Conflict(String),
 }
 
 /// The other site's protector.
@@ -221,6 +236,8 @@ pub struct Facts<'f> {
     pub arrays: Option<ArraysSeen>,
     /// Earlier operations that are not done with.
     pub earlier: Vec<Earlier>,
+    /// Why the way back is refused while one of them is not done with, if it is.
+    pub no_way_back: Option<String>,
 }
 
 impl Facts<'_> {
@@ -355,12 +372,28 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
             Check::InSync,
             "both protectors have the same metadata of the group",
         )],
-        Ok(Sync::OutOfSync { local, remote }) => vec![Finding::error(
+        Ok(Sync::Conflict(said)) => vec![Finding::error(
+            Check::InSync,
+            said,
+            format!(
+                "compare both: openstack dr protection-group sync-status {name}; then send 'openstack dr protection-group sync-force {name}' to the site whose view shall count"
+            ),
+        )],
+        Ok(Sync::OutOfSync {
+            local,
+            remote,
+            differs,
+        }) => vec![Finding::error(
             Check::InSync,
             format!(
-                "the group's metadata has version {} here and {} on {site}",
+                "the group's metadata has version {} here and {} on {site}{}",
                 version(local),
-                version(remote)
+                version(remote),
+                if differs.is_empty() {
+                    String::new()
+                } else {
+                    format!("; different: {}", differs.join("; "))
+                }
             ),
             format!(
                 "look at 'openstack dr protection-group sync-status {name}'; 'openstack dr protection-group sync-force {name}', sent to the site with the newer one, brings them together"
@@ -392,8 +425,9 @@ fn status(facts: &Facts<'_>) -> Finding {
     match status {
         GroupStatus::Active => Finding::ok(Check::Status, "active: a failover may start"),
         GroupStatus::FailedOver => Finding::ok(Check::Status, "failed_over: a failback may start"),
-        GroupStatus::FailedOverPartial => error(
-            "failed_over_partial: some members could not be recreated and have no copy here",
+        GroupStatus::FailedOverPartial => Finding::warning(
+            Check::Status,
+            "failed_over_partial: a failback may start; some members could not be recovered and have no copy here",
             format!("remove the cause that their operation names, then: openstack dr retry {name}"),
         ),
         GroupStatus::FailingOver | GroupStatus::FailingBack => error(
@@ -431,13 +465,14 @@ fn policy(facts: &Facts<'_>) -> Finding {
 
 fn leftovers(facts: &Facts<'_>) -> Vec<Finding> {
     let problems = facts.earlier.iter().map(|earlier| {
-        let Earlier { id, kind, left } = earlier;
+        let Earlier { id, kind, left, .. } = earlier;
+        let openstack = earlier.openstack();
         let finding = if *left == 0 {
             Finding::warning(
                 Check::Leftovers,
                 format!("the copies of {kind} {id} are up; they count against the quota and may hold addresses"),
                 format!(
-                    "openstack dr protection-group action {} --action test-cleanup --test-operation-id {id}",
+                    "{openstack} dr protection-group action {} --action test-cleanup --test-operation-id {id}",
                     facts.group.name
                 ),
             )
@@ -445,13 +480,17 @@ fn leftovers(facts: &Facts<'_>) -> Vec<Finding> {
             Finding::warning(
                 Check::Leftovers,
                 format!("{kind} {id} left {left} resource(s); they count against the quota and may hold addresses"),
-                format!("openstack dr operation cleanup {id}"),
+                format!("{openstack} dr operation cleanup {id}"),
             )
         };
         finding.about(id.as_str())
     });
+    let no_way_back = facts.no_way_back.iter().map(|why| {
+        let fix = "finish the cleanup that it names; the VMs must be stopped for that: openstack dr fence";
+        Finding::error(Check::Leftovers, why.as_str(), format!("{fix} {}", facts.group.name))
+    });
     or_ok(
-        problems.collect(),
+        no_way_back.chain(problems).collect(),
         Check::Leftovers,
         "earlier operations left nothing",
     )

@@ -193,6 +193,7 @@ fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding
                 .collect(),
         }),
         earlier: Vec::new(),
+        no_way_back: None,
     };
     change(&mut facts);
     judge(&facts)
@@ -538,6 +539,7 @@ fn leftovers_warn_with_the_command_that_removes_them() {
         id: "op-1".into(),
         kind,
         left,
+        elsewhere: None,
     };
     let finding = expect(
         |facts| facts.earlier = vec![earlier(3, OperationKind::Failover)],
@@ -553,10 +555,60 @@ fn leftovers_warn_with_the_command_that_removes_them() {
         Some("op-1"),
     );
     assert!(finding.fix.unwrap().contains("test-cleanup"));
+    let finding = expect(
+        |facts| {
+            facts.earlier = vec![Earlier {
+                elsewhere: Some("site-b".into()),
+                ..earlier(3, OperationKind::Failover)
+            }];
+        },
+        Check::Leftovers,
+        Severity::Warning,
+        Some("op-1"),
+    );
+    let there = "openstack --os-cloud site-b dr operation cleanup op-1";
+    assert_eq!(finding.fix.unwrap(), there);
 }
 
 #[test]
-fn every_status_but_the_two_at_rest_is_an_error() {
+fn what_refuses_a_failback_is_an_error() {
+    let finding = expect(
+        |facts| facts.no_way_back = Some("2 old VMs are still there".to_owned()),
+        Check::Leftovers,
+        Severity::Error,
+        None,
+    );
+    assert_eq!(finding.message, "2 old VMs are still there");
+}
+
+#[test]
+fn a_conflict_is_named_and_a_difference_is_told() {
+    let said = "Protection group web is in conflict";
+    let finding = expect(
+        |facts| facts.peer.sync = Ok(Sync::Conflict(said.to_owned())),
+        Check::InSync,
+        Severity::Error,
+        None,
+    );
+    assert_eq!(finding.message, said);
+    assert!(finding.fix.unwrap().contains("sync-force"));
+    let finding = expect(
+        |facts| {
+            facts.peer.sync = Ok(Sync::OutOfSync {
+                local: Some(3),
+                remote: Some(2),
+                differs: vec!["description".to_owned()],
+            });
+        },
+        Check::InSync,
+        Severity::Error,
+        None,
+    );
+    assert!(finding.message.ends_with("different: description"));
+}
+
+#[test]
+fn every_status_from_which_no_move_starts_is_an_error() {
     for status in GroupStatus::ALL {
         let group = Group { status, ..group() };
         let findings = judged_for(&group, |_| {});
@@ -564,7 +616,11 @@ fn every_status_but_the_two_at_rest_is_an_error() {
             .iter()
             .find(|finding| finding.check == Check::Status);
         let finding = finding.unwrap();
-        let at_rest = matches!(status, GroupStatus::Active | GroupStatus::FailedOver);
-        assert_eq!(finding.severity == Severity::Ok, at_rest, "{status}");
+        let expected = match status {
+            GroupStatus::Active | GroupStatus::FailedOver => Severity::Ok,
+            GroupStatus::FailedOverPartial => Severity::Warning,
+            _ => Severity::Error,
+        };
+        assert_eq!(finding.severity, expected, "{status}");
     }
 }

@@ -191,6 +191,20 @@ async fn must_be_refused_on_a_too(tenant: &Tenant<'_>, group: &Group, failover: 
         asked.text().contains(&command).then_some(())
     })
     .await;
+    let check = format!("/protection-groups/{}/check", group.name);
+    for checked in [
+        tenant.on_a(Method::GET, &check, None).await.good(),
+        tenant.on_b(Method::GET, &check, None).await.good(),
+    ] {
+        assert_eq!(checked["check"]["ready"], false, "{checked:#}");
+        let findings = checked["check"]["findings"].as_array().unwrap();
+        let named = findings.iter().any(|finding| {
+            finding["check"] == "leftovers"
+                && finding["status"] == "error"
+                && finding["message"].as_str().unwrap().contains(failover)
+        });
+        assert!(named, "{checked:#}");
+    }
     let fence = json!({"fence": null});
     let refused = tenant.on_a(Method::POST, &path, Some(fence)).await;
     assert_eq!(refused.status, 409, "{refused:?}");
