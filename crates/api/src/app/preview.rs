@@ -45,9 +45,9 @@ pub async fn preview_unplanned(
         supersedes,
     } = plan_unplanned(app, stored, asked).await?;
     let mut view = view(OperationKind::Failover, "unplanned", &plan, &steps);
-    if let Some(planned) = supersedes {
+    if let Some(waiting) = supersedes {
         view.warnings.push(format!(
-            "Planned failover {planned} is under way here, and is ended by this."
+            "Operation {waiting} is under way here, needs the site that is lost, and is ended by this."
         ));
     }
     if let Some(interrupted) = &plan.interrupted {

@@ -64,7 +64,7 @@ pub struct UnplannedFailover {
     pub plan: Plan,
     /// Its lines.
     pub steps: Vec<StepRecord>,
-    /// The planned failover on this site that it ends, since its source is lost.
+    /// The operation on this site that it ends, since that one needs the source, which is lost.
     pub supersedes: Option<OperationId>,
 }
 
@@ -85,7 +85,7 @@ pub async fn plan_unplanned(
     if group.current_primary_site == group.primary.site {
         refuse_elsewhere(app, group)?;
     }
-    let supersedes = planned_failover_here(app, group).await?;
+    let supersedes = waiting_for_the_source(app, group).await?;
     let interrupted = interrupted(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
@@ -108,18 +108,22 @@ pub async fn plan_unplanned(
     })
 }
 
-/// The planned failover that moves the group from here, if one does: without its source it would only wait. Anything else
-/// that moves the group is in the way.
-async fn planned_failover_here(app: &App, group: &Group) -> ApiResult<Option<OperationId>> {
+/// The operation at work on the group here that can only wait without the source, if there is one. Anything else that is at
+/// work is in the way.
+async fn waiting_for_the_source(app: &App, group: &Group) -> ApiResult<Option<OperationId>> {
     match app.database.operation_moving(&group.id).await? {
         None => Ok(None),
-        Some(record) if is_planned_failover(&record) => Ok(Some(record.operation.id)),
+        Some(record) if needs_the_source(&record) => Ok(Some(record.operation.id)),
         Some(record) => Err(busy(group, &record.operation)),
     }
 }
 
-fn is_planned_failover(record: &OperationRecord) -> bool {
-    record.operation.kind == OperationKind::Failover && !is_unplanned(record)
+fn needs_the_source(record: &OperationRecord) -> bool {
+    match record.operation.kind {
+        OperationKind::Failover => !is_unplanned(record),
+        OperationKind::Sync => true,
+        _ => false,
+    }
 }
 
 /// The site that is lost cannot lead its own loss: with it the record would be lost too.

@@ -54,10 +54,6 @@ impl CloudActions {
         volume: &Volume,
     ) -> Result<Progress, Stop> {
         match &volume.status {
-            VolumeStatus::Available | VolumeStatus::InUse if cx.memo.adopted => {
-                adopted::mark_volume(target, cx, source_id, volume).await?;
-                Ok(imported_as(source_id, volume))
-            }
             VolumeStatus::Available if !has_image_properties(cx, source_id, volume)? => {
                 let wanted = &known(cx, source_id)?.image_properties;
                 target
@@ -66,6 +62,10 @@ impl CloudActions {
                     .await
                     .map_err(stop)?;
                 Ok(self.look_again("Cinder to keep the properties of its image"))
+            }
+            VolumeStatus::Available | VolumeStatus::InUse if cx.memo.adopted => {
+                adopted::mark_volume(target, cx, source_id, volume).await?;
+                Ok(imported_as(source_id, volume))
             }
             VolumeStatus::Available => Ok(imported_as(source_id, volume)),
             VolumeStatus::Reserved | VolumeStatus::Attaching | VolumeStatus::Detaching
