@@ -62,6 +62,19 @@ class Clouds:
         """Both, the primary one first; or that one alone."""
         return [cloud for cloud in (self.primary, self.secondary) if cloud is not None]
 
+    def exchanged(self) -> Clouds:
+        """Both, with their parts exchanged, for a group whose primary site is the secondary cloud.
+
+        When the user named no other cloud, no name can be looked up on the group's primary site.
+        """
+        if self.secondary is None:
+            raise exceptions.CommandError(
+                "The mapping is written from the group's primary site, the other one: name "
+                "its cloud with --secondary-cloud (OS_SECONDARY_CLOUD)."
+            )
+        own = self.primary
+        return Clouds(self.secondary, lambda: own, turned=self._turned)
+
     def survivor_first(self) -> list[Cloud]:
         """Both, in the order in which a site that can take over is looked for.
 

@@ -42,6 +42,20 @@ def mappings(clouds: Clouds, parsed_args: argparse.Namespace) -> Record:
     return found
 
 
+def mappings_of(clouds: Clouds, group: str, parsed_args: argparse.Namespace) -> Record:
+    """Return the mappings that were given for a group, by ids.
+
+    They are written from its primary to its secondary site, whichever of the two is asked.
+    """
+    pairs = [*parsed_args.network_mapping, *parsed_args.flavor_mapping]
+    if all(is_id(here) and is_id(there) for here, there in pairs):
+        return mappings(clouds, parsed_args)
+    sites = clouds.primary.protector.protection_groups.get(group)
+    if clouds.primary.name != sites["secondary_site"]:
+        return mappings(clouds, parsed_args)
+    return mappings(clouds.exchanged(), parsed_args)
+
+
 def refuse_source_names(parsed_args: argparse.Namespace) -> None:
     """Refuse names of networks on a source site that must not be asked.
 

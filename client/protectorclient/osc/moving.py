@@ -73,7 +73,7 @@ class Move(Start):
             body["retain_source_volumes"] = True
         if parsed_args.type == "unplanned":
             return self._fail_over_without_source(parsed_args, body)
-        body.update(lookup.mappings(self.clouds, parsed_args))
+        body.update(lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args))
         try:
             return self._move(parsed_args, "failover", body)
         except faults.Unreachable as error:
@@ -86,7 +86,7 @@ class Move(Start):
 
     def fail_back(self, parsed_args: argparse.Namespace) -> Shown:
         """Bring the group back to its first site."""
-        body = lookup.mappings(self.clouds, parsed_args)
+        body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
         return self._move(parsed_args, "failback", body)
 
     def _move(self, parsed_args: argparse.Namespace, verb: str, body: Record) -> Shown:

@@ -9,7 +9,7 @@ from typing import Any, Callable, TypeVar, cast
 
 from osc_lib import exceptions
 
-from protectorclient.osc import arguments, asking, columns, duration
+from protectorclient.osc import arguments, asking, columns, duration, operation_records
 from protectorclient.osc.clouds import Cloud, nothing_found
 from protectorclient.osc.commands import Command, Shown, SizedShowOne
 from protectorclient.osc.waiting import Waiting
@@ -71,6 +71,14 @@ class Start(Willing, Waiting, SizedShowOne):
                 f"operation list --protection-group {group}",
             ) from error
         return self.follow(parsed_args, asked, operation)
+
+    def clean_up_test(self, parsed_args: argparse.Namespace) -> Shown:
+        """Start the cleanup of a test failover on the site that runs it."""
+        test = parsed_args.test_operation_id
+        cloud = self.clouds.primary
+        if self.clouds.secondary is not None:
+            cloud, _ = operation_records.find_at_home(self.clouds, test, self.say)
+        return self.start(parsed_args, "test_cleanup", {"test_operation_id": test}, cloud)
 
     def follow(self, parsed_args: argparse.Namespace, cloud: Cloud, operation: Operation) -> Shown:
         """Wait for a started operation when asked to, and show it."""

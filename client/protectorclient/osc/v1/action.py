@@ -108,7 +108,8 @@ class TestFailover(Start):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Start."""
-        return self.start(parsed_args, "test_failover", lookup.mappings(self.clouds, parsed_args))
+        body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
+        return self.start(parsed_args, "test_failover", body)
 
 
 class TestCleanup(Start):
@@ -129,9 +130,7 @@ class TestCleanup(Start):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Start."""
-        return self.start(
-            parsed_args, "test_cleanup", {"test_operation_id": parsed_args.test_operation_id}
-        )
+        return self.clean_up_test(parsed_args)
 
 
 class ProtectionGroupAction(Move):
@@ -165,11 +164,9 @@ class ProtectionGroupAction(Move):
         if action == "fence":
             return self.fence(parsed_args)
         if action == "test-cleanup":
-            body = {"test_operation_id": parsed_args.test_operation_id}
-            return self.start(parsed_args, "test_cleanup", body)
-        return self.start(
-            parsed_args, action.replace("-", "_"), lookup.mappings(self.clouds, parsed_args)
-        )
+            return self.clean_up_test(parsed_args)
+        body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
+        return self.start(parsed_args, action.replace("-", "_"), body)
 
 
 def _refuse_foreign(parsed_args: argparse.Namespace) -> None:

@@ -200,10 +200,11 @@ class SetProtectionGroup(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Change what was given."""
         changes = arguments.given(parsed_args, "name", "description", "priority")
-        changes.update(lookup.mappings(self.clouds, parsed_args))
+        group = parsed_args.protection_group
+        changes.update(lookup.mappings_of(self.clouds, group, parsed_args))
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
-        self.protector.protection_groups.update(parsed_args.protection_group, changes)
+        self.protector.protection_groups.update(group, changes)
 
 
 class DeleteProtectionGroup(Command):
