@@ -230,10 +230,14 @@ pub async fn delete(
     app.refuse_while_operated(&stored.group).await?;
     app.refuse_while_tested(&stored.group).await?;
     sync::withdraw(&app, &stored.group).await?;
-    app.database
+    let deleted = app
+        .database
         .group_delete(&stored.group.id, basis, app.clock.now())
-        .await
-        .map_err(|error| if_match.told(&stored.group, error))?;
+        .await;
+    if let Err(error) = deleted {
+        sync::tell_again(&app, &stored.group.id).await?;
+        return Err(if_match.told(&stored.group, error));
+    }
     tracing::info!(group = %stored.group.id, "protection group deleted");
     Ok(StatusCode::NO_CONTENT)
 }

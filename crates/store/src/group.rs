@@ -27,7 +27,7 @@ use crate::{
     error::{Noun, StoreError},
     outbox::SyncState,
     page::{After, Listed, Page, paged},
-    tombstone,
+    reservation, tombstone,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32},
 };
 
@@ -232,7 +232,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Locked` while an operation moves it, `GroupChanged` when it is not at the version of `basis`.
+    /// `NotFound`, `Locked` while an operation moves it, `Reserved` while the other site is about to, `GroupChanged` when
+    /// it is not at the version of `basis`.
     pub async fn group_delete(
         &self,
         id: &GroupId,
@@ -244,6 +245,9 @@ impl Database {
             let row = locked_row(tx, id)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
+            if let Some(reserved) = reservation::holder(&row, now) {
+                return Err(reserved);
+            }
             tombstone::delete_row(tx, row, now).await
         })
         .await

@@ -364,6 +364,18 @@ pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
     }
 }
 
+/// Gives a group back to the other site, which was told to forget it, and which could not be deleted here after all.
+pub async fn tell_again(app: &App, group: &GroupId) -> ApiResult<()> {
+    let ours = match app.database.metadata_outgoing(group).await {
+        Ok(ours) => ours,
+        // Somebody else has deleted it.
+        Err(StoreError::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    handover(app).plant(&ours, PAUSE).await?;
+    Ok(())
+}
+
 /// Asks the other site to hold the group still, so that no operation can begin there between the look at its version
 /// and the record of the one that begins here. What is recorded here is pushed there, and ends the reservation.
 pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {

@@ -1,5 +1,6 @@
 //! Two protectors that keep the same groups: who learns what, what is refused meanwhile, and the way out of a conflict.
 
+use chrono::TimeDelta;
 use http::Method;
 use protector_api::app::{
     handover::{Handover, Pushed},
@@ -12,7 +13,7 @@ use protector_core::{
     operation::{OperationRecord, OperationState},
     runbook::failover::planned_move,
 };
-use protector_store::{GroupChange, NewOperation};
+use protector_store::{GroupChange, NewOperation, Reservation};
 use serde_json::{Value, json};
 
 use crate::{
@@ -320,6 +321,35 @@ async fn a_site_that_comes_back_learns_what_the_other_one_did_alone() {
     for place in [A, B] {
         let status = tenant.status(place).await;
         assert_eq!(status["status"], "IN SYNC", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_deleted_here_is_not_lost_there() {
+    let tenant = Tenant::new().await;
+    let here = &tenant.sites.protectors[A].database;
+    let stored = here.group_show_by_id(&tenant.id).await.unwrap();
+    let now = FixedClock.now();
+    let reservation = Reservation {
+        local_project: stored.local_project_id,
+        group_id: tenant.id.clone(),
+        version: stored.group.version,
+        by_site: "site-b".into(),
+        until: now + TimeDelta::minutes(1),
+    };
+    here.group_reserve(&reservation, now).await.unwrap();
+    let refused = tenant
+        .ask(A, Method::DELETE, &tenant.groups[A], Value::Null)
+        .await
+        .expect(409);
+    let text = refused.message();
+    assert!(text.contains("moved from site-b at this moment"), "{text}");
+    for place in [A, B] {
+        tenant
+            .ask(place, Method::GET, &tenant.groups[place], Value::Null)
+            .await
+            .expect(200);
+        assert_eq!(tenant.status(place).await["status"], "IN SYNC");
     }
 }
 
