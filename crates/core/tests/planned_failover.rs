@@ -304,6 +304,51 @@ fn a_failure_before_the_switch_takes_back_the_last_phase_first() {
     );
 }
 
+/// `key` finds that the other site has moved the group.
+fn supersede(record: &mut OperationRecord, key: &str, state: StepState) {
+    end(record, key, state);
+    let step = record.steps.iter_mut().find(|step| step.key == key);
+    step.unwrap().progress.error_code = Some(Code::Superseded);
+}
+
+#[test]
+fn a_superseded_failover_ends_and_takes_nothing_back() {
+    for (phase, key) in [
+        ("manage_volumes", "manage_volumes:vol-data-ws1"),
+        ("switch_primary", "switch_primary"),
+    ] {
+        let mut record = record(example());
+        end_all_before(&mut record, phase);
+        supersede(&mut record, key, StepState::Failed);
+        let Next::Unwind { error, code } = schedule::next(&record, noon()) else {
+            panic!("it must say why it ends");
+        };
+        assert!(error.starts_with(key), "{error}");
+        assert_eq!(code, Code::Superseded);
+        record.operation.state = OperationState::Unwinding;
+        let failed = OperationState::Failed;
+        assert_eq!(schedule::next(&record, noon()), Next::Settle(failed));
+        let after = schedule::effect_at_end(&record.operation, &record.steps, failed);
+        assert_eq!(after, None, "what the group is, the other site says");
+    }
+}
+
+#[test]
+fn a_failover_that_is_superseded_while_it_is_taken_back_leaves_the_rest() {
+    let mut record = record(example());
+    end_all_before(&mut record, "recreate_vms");
+    record.operation.state = OperationState::Unwinding;
+    supersede(
+        &mut record,
+        "manage_volumes:vol-data-ws1",
+        StepState::UndoFailed,
+    );
+    let failed = OperationState::Failed;
+    assert_eq!(schedule::next(&record, noon()), Next::Settle(failed));
+    let after = schedule::effect_at_end(&record.operation, &record.steps, failed);
+    assert_eq!(after, None);
+}
+
 #[test]
 fn what_could_not_be_taken_back_is_listed_and_the_rest_goes_on() {
     let mut record = record(example());

@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    fault::Code,
+    fault::{Code, Fault},
     id::{OperationId, SiteName},
     operation::{Operation, OperationKind},
     runbook::{Step, Verb},
@@ -106,7 +106,7 @@ impl CloudActions {
     /// destroys nothing, and should it run twice, the other site says so.
     pub(super) async fn hold_still_to_undo(&self, cx: &Cx<'_>) -> Result<(), Stop> {
         match self.hold_still(cx).await {
-            Err(Stop::Fault(protector_core::fault::Fault::Passing { .. }))
+            Err(Stop::Fault(Fault::Passing { .. }))
                 if matches!(cx.step.action, Step::StopServer { .. }) =>
             {
                 Ok(())
@@ -133,4 +133,67 @@ fn not_told(cx: &Cx<'_>, why: &str) -> String {
         "{} does not say whether it has moved protection group {} meanwhile: {why}",
         plan.target.site, plan.group_name
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use protector_core::journal_conformance::operation;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counting {
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl OtherSite for Counting {
+        async fn hold_still(&self, _: &Operation) -> Result<(), HoldError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    fn leaving(site: &str) -> Operation {
+        let mut operation = operation(1).operation;
+        operation.kind = OperationKind::Failover;
+        operation.source_site = site.into();
+        operation
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[tokio::test]
+    async fn the_other_site_is_asked_again_before_its_hold_ends() {
+        let other = Arc::new(Counting::default());
+        let standing = Standing::of("site-a".into(), other.clone());
+        let operation = leaving("site-a");
+        for (second, asked) in [(0, 1), (19, 1), (20, 2), (25, 2), (60, 3)] {
+            standing.ask(&operation, at(second)).await.unwrap();
+            assert_eq!(
+                other.asked.load(Ordering::SeqCst),
+                asked,
+                "after {second} s"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_move_away_from_this_site_is_asked_about() {
+        let other = Arc::new(Counting::default());
+        let standing = Standing::of("site-a".into(), other.clone());
+        let cleanup = Operation {
+            kind: OperationKind::Cleanup,
+            ..leaving("site-a")
+        };
+        for operation in [leaving("site-b"), cleanup] {
+            standing.ask(&operation, at(0)).await.unwrap();
+        }
+        assert_eq!(other.asked.load(Ordering::SeqCst), 0);
+    }
 }
