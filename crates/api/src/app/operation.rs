@@ -59,6 +59,17 @@ pub async fn plan_move(
     stored: &StoredGroup,
     asked: &Move,
 ) -> ApiResult<(Plan, Vec<StepRecord>)> {
+    let planned = plan_move_here(app, stored, asked).await?;
+    sync::require_in_sync(app, &stored.group).await?;
+    Ok(planned)
+}
+
+/// The same, as far as this site's records alone can tell: nobody else is asked, and nothing is changed.
+pub async fn plan_move_here(
+    app: &App,
+    stored: &StoredGroup,
+    asked: &Move,
+) -> ApiResult<(Plan, Vec<StepRecord>)> {
     let kind = asked.kind;
     let group = &stored.group;
     let mappings = failover::mappings(
@@ -75,7 +86,6 @@ pub async fn plan_move(
     let retain = asked.retain_source_volumes;
     let (plan, steps) = failover::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
     unplanned::refuse_while_left(app, kind, group, &plan).await?;
-    sync::require_in_sync(app, group).await?;
     Ok((plan, steps))
 }
 

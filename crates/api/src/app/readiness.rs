@@ -3,7 +3,7 @@
 
 use futures_util::{StreamExt as _, stream};
 use protector_core::{
-    group::Group,
+    group::{Group, ResourceMappings},
     id::VolumeId,
     leftover::leftover_count,
     member::Member,
@@ -18,9 +18,9 @@ use protector_store::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{App, sync, unplanned};
+use super::{App, failover::Move, operation::plan_move_here, sync, unplanned};
 use crate::{
-    error::ApiResult,
+    error::{ApiResult, Kind},
     peer::{PeerError, other_scope},
     site_readings::PATIENCE,
     wire::{metadata::SyncView, readiness::CheckView},
@@ -52,6 +52,7 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
     let moving = app.database.operation_moving(&group.id).await?;
     let earlier = earlier(app, group).await?;
     let no_way_back = no_way_back(app, group, &members).await?;
+    let refused = refused(app, stored).await?;
     let arrays = policy.as_ref().map(|policy| policy.arrays());
     let arrays = async {
         match &arrays {
@@ -79,6 +80,7 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
         arrays,
         earlier,
         no_way_back,
+        refused,
     });
     Ok(CheckView {
         ready: is_ready(&findings),
@@ -148,6 +150,28 @@ async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<
         .collect();
     let refused = unplanned::left_on_the_way_back(app, group, &stay).await?;
     Ok(refused.map(|refusal| refusal.message().to_owned()))
+}
+
+/// By what a planned start without mappings of its own would be refused now, as far as this site's records tell.
+async fn refused(app: &App, stored: &StoredGroup) -> ApiResult<Option<String>> {
+    let group = &stored.group;
+    let kind = if group.current_primary_site == group.primary.site {
+        OperationKind::Failover
+    } else {
+        OperationKind::Failback
+    };
+    let asked = Move {
+        kind,
+        mappings: ResourceMappings::default(),
+        retain_source_volumes: false,
+    };
+    match plan_move_here(app, stored, &asked).await {
+        Ok(_) => Ok(None),
+        Err(error) if matches!(error.kind(), Kind::BadRequest | Kind::Conflict) => {
+            Ok(Some(error.message().to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {

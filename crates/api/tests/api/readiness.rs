@@ -298,3 +298,31 @@ async fn an_operation_at_work_is_found() {
             .contains("operation show op-")
     );
 }
+
+#[tokio::test]
+async fn a_start_is_refused_for_the_reason_that_the_check_gave_and_goes_through_when_it_gave_none()
+{
+    let house = ready_house().await;
+    let start = async || {
+        let path = group_path("web", "/action");
+        let body = crate::house::failover_body();
+        house.send(Method::POST, &path, "member", body).await
+    };
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let away = check(&house).await;
+    assert_eq!(away["ready"], false, "{away:#}");
+    let refused = start().await.expect(409);
+    assert!(refused.message().contains("Remote site unreachable"));
+    only(&away, "peer_reachable", "error");
+
+    house.outside.peer.away.store(false, Ordering::SeqCst);
+    let ready = check(&house).await;
+    assert_eq!(ready["ready"], true, "{ready:#}");
+    start().await.expect(202);
+
+    let moving = check(&house).await;
+    assert_eq!(moving["ready"], false, "{moving:#}");
+    let refused = start().await.expect(409);
+    let operation = only(&moving, "status", "error")["subject"].clone();
+    assert!(refused.message().contains(operation.as_str().unwrap()));
+}

@@ -115,6 +115,10 @@ async fn what_an_unplanned_failover_left_is_known_however_many_operations_came_a
         text.contains("unplanned failover op-unplanned left them"),
         "{text}"
     );
+    let check = house.get(&group_path("web", "/check"), "reader").await;
+    let findings = check.body["check"]["findings"].as_array().unwrap();
+    let same = |finding: &Value| finding["status"] == "error" && finding["message"] == text;
+    assert!(findings.iter().any(same), "{findings:#?}");
     act(&house, "member", json!({"fence": null}))
         .await
         .expect(202);

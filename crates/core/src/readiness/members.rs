@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Check, Facts, Finding, ServerSeen, VolumeSeen, not_checked, or_ok};
 use crate::{
     id::{NetworkId, ServerId, VolumeId},
-    member::{Member, MemberStatus, ProtectedVolume},
+    member::{Member, ProtectedVolume},
 };
 
 /// What the source shows, by id: a group of hundreds is looked up, not searched.
@@ -125,7 +125,6 @@ fn one(facts: &Facts<'_>, shown: &Shown<'_>, member: &Member) -> Vec<Finding> {
         return vec![gone(facts, member)];
     };
     let mut findings: Vec<Finding> = [
-        recovered(member),
         settled(facts, member, server),
         unlocked(member, server),
         same_volumes(facts, member, server),
@@ -168,16 +167,6 @@ fn gone(facts: &Facts<'_>, member: &Member) -> Finding {
         ),
     )
     .about(&member.name)
-}
-
-fn recovered(member: &Member) -> Option<Finding> {
-    (member.status == MemberStatus::Error).then(|| {
-        Finding::error(
-            Check::Member,
-            format!("the last operation could not recreate {}", member.name),
-            "see what it says: openstack dr operation list",
-        )
-    })
 }
 
 fn settled(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Finding> {

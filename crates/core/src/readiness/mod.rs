@@ -238,6 +238,8 @@ pub struct Facts<'f> {
     pub earlier: Vec<Earlier>,
     /// Why the way back is refused while one of them is not done with, if it is.
     pub no_way_back: Option<String>,
+    /// By what a planned start is refused now, as far as this site alone can tell: the start's own words.
+    pub refused: Option<String>,
 }
 
 impl Facts<'_> {
@@ -250,8 +252,49 @@ impl Facts<'_> {
     }
 }
 
-/// Judges the facts: at least one finding for each [`Check`], in their order, and within one the worst first.
+/// Judges the facts: at least one finding for each [`Check`], in their order, and within one the worst first. Where the
+/// start is refused, at least one of them is an error.
 pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+    // What the last failover could not recover is where the group would go: it is not moved, and its old resources are
+    // not looked for where the group runs.
+    let (moved, stay): (Vec<Member>, Vec<Member>) = facts
+        .members
+        .iter()
+        .cloned()
+        .partition(|member| facts.group.site_of(member) == facts.source_site());
+    let mut findings = of_moved(&Facts {
+        members: &moved,
+        ..facts.clone()
+    });
+    findings.extend(stay.iter().map(|member| not_moved(facts, member)));
+    if let Some(why) = facts.refused.as_ref().filter(|_| is_ready(&findings)) {
+        findings.retain(|finding| finding.check != Check::Status);
+        findings.push(Finding::error(
+            Check::Status,
+            why,
+            "do what it says, and check again",
+        ));
+    }
+    findings.sort_by_key(|finding| (finding.check, std::cmp::Reverse(finding.severity)));
+    findings
+}
+
+/// A member that the last failover could not recover.
+fn not_moved(facts: &Facts<'_>, member: &Member) -> Finding {
+    let group = &facts.group.name;
+    Finding::warning(
+        Check::Member,
+        format!(
+            "{} was not recovered by the last failover and is on {}: it is not moved",
+            member.name,
+            facts.target_site()
+        ),
+        format!("remove the cause that its operation names, then: openstack dr retry {group}"),
+    )
+    .about(&member.name)
+}
+
+fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(sites(facts));
     findings.extend(peer(facts));
@@ -267,7 +310,6 @@ pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     findings.extend(members::image(facts));
     findings.extend(members::member(facts));
     findings.extend(leftovers(facts));
-    findings.sort_by_key(|finding| (finding.check, std::cmp::Reverse(finding.severity)));
     findings
 }
 
@@ -399,6 +441,15 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
                 "look at 'openstack dr protection-group sync-status {name}'; 'openstack dr protection-group sync-force {name}', sent to the site with the newer one, brings them together"
             ),
         )],
+        // A start asks the same, and is refused without an answer.
+        Err(silence) if facts.peer.reached.is_ok() => vec![
+            Finding::error(
+                Check::InSync,
+                format!("the protector of {site} answers, but does not tell what it holds of the group: {silence}"),
+                format!("see why: openstack dr protection-group sync-status {name}; an administrator checks the service user with 'openstack dr site validate {site}', and the tenant mapping with 'openstack dr tenant mapping list'"),
+            )
+            .about(site.as_str()),
+        ],
         Err(_) => vec![
             Finding::warning(
                 Check::InSync,

@@ -164,11 +164,18 @@ fn judged(change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding> {
 }
 
 fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding> {
-    let members = [a_member(1), a_member(2)];
+    judged_of(group, &[a_member(1), a_member(2)], change)
+}
+
+fn judged_of(
+    group: &Group,
+    members: &[Member],
+    change: impl FnOnce(&mut Facts<'_>),
+) -> Vec<Finding> {
     let mut facts = Facts {
         now: now(),
         group,
-        members: &members,
+        members,
         rpo_minutes: Some(15),
         moving: None,
         peer: PeerSeen {
@@ -176,7 +183,7 @@ fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding
             reached: Ok(()),
             sync: Ok(Sync::InSync),
         },
-        source: source(&members),
+        source: source(members),
         target: target(),
         arrays: Some(ArraysSeen {
             source_array: "array-a".to_owned(),
@@ -194,6 +201,7 @@ fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding
         }),
         earlier: Vec::new(),
         no_way_back: None,
+        refused: None,
     };
     change(&mut facts);
     judge(&facts)
@@ -623,4 +631,70 @@ fn every_status_from_which_no_move_starts_is_an_error() {
         };
         assert_eq!(finding.severity, expected, "{status}");
     }
+}
+
+#[test]
+fn a_peer_that_answers_but_does_not_tell_what_it_holds_refuses_the_start() {
+    let why = Silence::Refused("HTTP 403: not allowed (req-1)".to_owned());
+    let finding = expect(
+        |facts| facts.peer.sync = Err(why),
+        Check::InSync,
+        Severity::Error,
+        Some("site-b"),
+    );
+    assert!(finding.message.contains("req-1"), "{}", finding.message);
+}
+
+#[test]
+fn what_no_other_finding_explains_is_told_in_the_words_of_the_start() {
+    let said = "Protection group web cannot be moved";
+    let finding = expect(
+        |facts| facts.refused = Some(said.to_owned()),
+        Check::Status,
+        Severity::Error,
+        None,
+    );
+    assert_eq!(finding.message, said);
+    let findings = judged(|facts| {
+        facts.refused = Some(said.to_owned());
+        facts.rpo_minutes = None;
+    });
+    let told = findings.iter().any(|finding| finding.message == said);
+    assert!(!told, "the missing policy explains it");
+}
+
+#[test]
+fn a_member_that_was_not_recovered_is_not_looked_for_where_the_group_runs() {
+    let group = Group {
+        status: GroupStatus::FailedOverPartial,
+        current_primary_site: "site-b".into(),
+        mappings: ResourceMappings {
+            networks: BTreeMap::from([("net-b".to_owned(), "net-a".to_owned())]),
+            flavors: BTreeMap::new(),
+        },
+        secondary_volume_type_id: Some("type-a".to_owned()),
+        volume_type_id: "type-b".to_owned(),
+        ..group()
+    };
+    let lost = Member {
+        status: MemberStatus::Error,
+        ..a_member(2)
+    };
+    let members = [a_member(1), lost];
+    let findings = judged_of(&group, &members, |facts| {
+        facts.source = source(&members[..1]);
+    });
+    assert_eq!(
+        problems(&findings),
+        [
+            (Check::Status, Severity::Warning, None),
+            (Check::Member, Severity::Warning, Some("web-2"))
+        ]
+    );
+    assert!(is_ready(&findings), "a failback starts from here");
+    let dangerous = |finding: &Finding| {
+        let fix = finding.fix.as_deref();
+        fix.is_some_and(|fix| fix.contains("member remove"))
+    };
+    assert!(!findings.iter().any(dangerous), "it may be the only copy");
 }
