@@ -328,12 +328,14 @@ async fn apply(
         } => {
             for holder in with_its_parent(tx, operation).await? {
                 map(tx, &holder, *kind, source, target).await?;
+                shown_anew(tx, operation, &holder, now, source).await?;
             }
             Ok(())
         }
         Effect::Unmapped { kind, source } => {
             for holder in with_its_parent(tx, operation).await? {
                 unmap(tx, &holder, *kind, source).await?;
+                shown_anew(tx, operation, &holder, now, source).await?;
             }
             Ok(())
         }
@@ -430,6 +432,20 @@ async fn with_its_parent(
         .await?;
     let parent = parent.flatten().map(OperationId::new);
     Ok(std::iter::once(operation.clone()).chain(parent).collect())
+}
+
+/// Lines about a resource show what it became: what the other site has of them is out of date.
+async fn shown_anew(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+    holder: &OperationId,
+    now: DateTime<Utc>,
+    source: &str,
+) -> Result<(), StoreError> {
+    if holder != operation {
+        operation_outbox::changed(db, holder, now, Haste::Soon).await?;
+    }
+    step::named_changed(db, holder, source).await
 }
 
 async fn map(

@@ -5,7 +5,10 @@
 //! takes the newest.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use protector_core::{id::OperationId, operation::OperationRecord};
+use protector_core::{
+    id::{GroupId, OperationId},
+    operation::OperationRecord,
+};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
     prelude::Expr,
@@ -68,6 +71,28 @@ impl Database {
             .order_by_asc(Column::PushDueAt)
             .order_by_asc(Column::Id)
             .limit(limit)
+            .into_tuple()
+            .all(self.pool())
+            .await?;
+        Ok(ids.into_iter().map(OperationId::new).collect())
+    }
+
+    /// Operations of a group whose newest revision the other site does not have, oldest first, whether due or not.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operations_unpushed(
+        &self,
+        group: &GroupId,
+    ) -> Result<Vec<OperationId>, StoreError> {
+        let ids: Vec<String> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::GroupId.eq(group.as_str()))
+            .filter(Column::PushDueAt.is_not_null())
+            .order_by_asc(Column::CreatedAt)
+            .order_by_asc(Column::Id)
             .into_tuple()
             .all(self.pool())
             .await?;

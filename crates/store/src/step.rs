@@ -66,6 +66,21 @@ pub(crate) async fn progress_of(
     }
 }
 
+/// The lines about a resource show something else from now on. The operation's own row was written before.
+pub(crate) async fn named_changed(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+    resource_id: &str,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .col_expr(Column::Revision, operation_outbox::revision_of(operation))
+        .filter(Column::OperationId.eq(operation.as_str()))
+        .filter(Column::ResourceId.eq(resource_id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 async fn progressed(
     db: &impl ConnectionTrait,
     operation: &OperationId,

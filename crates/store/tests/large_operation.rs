@@ -101,7 +101,10 @@ async fn soak_an_operation_of_five_hundred_servers() {
     assert_eq!(loaded.unwrap().steps.len(), lines);
     let mapped = |line: usize| Effect::Mapped {
         kind: protector_core::operation::MapKind::Volume,
-        source: format!("source {line}"),
+        source: record.steps[line]
+            .resource_id
+            .clone()
+            .unwrap_or_else(|| format!("source {line}")),
         target: format!("target {line}"),
     };
     // The work that grows with what is there must not: the last thousand lines cost what the first did.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bed::records::{at, begin, project, protected};
 use protector_core::{
     id::{EngineId, OperationId, ProjectId},
-    journal::{Entry, Journal, OperationChange},
-    operation::{OperationKind, OperationState, StepState},
+    journal::{Effect, Entry, Journal, OperationChange},
+    operation::{MapKind, OperationKind, OperationState, StepRecord, StepState},
     runbook::BOOK_VERSION,
 };
 use protector_store::{
@@ -341,6 +341,50 @@ async fn an_engine_finds_no_copy_and_no_copy_holds_a_lock() {
     };
     let listed = db.operation_list(&OperationFilter::default(), &own).await;
     assert_eq!(listed.unwrap().items, vec![]);
+}
+
+#[tokio::test]
+async fn lines_about_a_resource_have_changed_when_its_copy_is_known() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let (group, _, record) = protected(&bed, 1).await;
+    begin(db, &record, &group).await.unwrap();
+    let id = &record.operation.id;
+    let push = db.operation_push(id).await.unwrap();
+    db.operation_pushed(id, push.revision).await.unwrap();
+
+    let lease = Duration::from_secs(600);
+    let engine = EngineId::new("engine-1");
+    let claims = db.claim(&engine, at(100), lease, BOOK_VERSION, 5).await;
+    let claim = claims.unwrap().remove(0);
+    let named = |step: &StepRecord| step.resource_id.clone();
+    let server = record.steps.iter().find_map(named).unwrap();
+    let about_it: Vec<u32> = record
+        .steps
+        .iter()
+        .filter(|step| named(step).as_ref() == Some(&server))
+        .map(|step| step.position)
+        .collect();
+    let kind = MapKind::Server;
+    let mapped = Effect::Mapped {
+        kind,
+        source: server.clone(),
+        target: "copy".into(),
+    };
+    let unmapped = Effect::Unmapped {
+        kind,
+        source: server,
+    };
+    for (second, effect) in [(101, mapped), (102, unmapped)] {
+        let entry = Entry {
+            effects: vec![effect],
+            ..Entry::default()
+        };
+        db.record(&claim, at(second), entry).await.unwrap();
+        let push = db.operation_push(id).await.unwrap();
+        assert_eq!(push.changed, about_it);
+        db.operation_pushed(id, push.revision).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use protector_store::{
     Base, Conflict, Database, Held, Lineage, Mark, Outgoing, Side, StoreError, lineage,
 };
 
+use super::operation_push::{CopyError, send_copies_of};
 use crate::{
     peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope},
     wire::{
@@ -75,6 +76,10 @@ impl Handover<'_> {
         let group = &ours.document.group;
         let sent = &ours.side.now;
         let scope = other_scope(group, self.site);
+        if let Err(why) = self.tell_operations(&group.id).await? {
+            self.failed(&group.id, &why, pause).await?;
+            return Ok(Pushed::Unreachable(why));
+        }
         let why = match self.peer.push(scope, &group.id, metadata).await {
             Ok(kept) if kept.digest == sent.digest => return self.agreed(ours, &kept).await,
             Ok(kept) => format!("{} holds version {} already", scope.site, kept.version),
@@ -171,12 +176,29 @@ impl Handover<'_> {
         seen: &Side,
     ) -> Result<Result<Pushed, PeerError>, StoreError> {
         let group = &ours.document.group;
+        if let Err(why) = self.tell_operations(&group.id).await? {
+            return Ok(Err(PeerError::Unreachable(why)));
+        }
         let seen = Base::from(seen.now.clone());
         let metadata = self.metadata(ours, Some(seen.into()), true)?;
         let scope = other_scope(group, self.site);
         match self.peer.push(scope, &group.id, &metadata).await {
             Ok(kept) => self.agreed(ours, &kept).await.map(Ok),
             Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Sends what the other site lacks of the group's operations. The inner error says that it does not answer; a record
+    /// that it refuses stays due and keeps nothing else back.
+    async fn tell_operations(&self, group: &GroupId) -> Result<Result<(), String>, StoreError> {
+        match send_copies_of(self.database, self.peer, self.site, group).await {
+            Ok(()) => Ok(Ok(())),
+            Err(CopyError::Store(error)) => Err(error),
+            Err(CopyError::Peer(PeerError::Unreachable(why))) => Ok(Err(why)),
+            Err(error @ (CopyError::Peer(PeerError::Refused(_)) | CopyError::Gap { .. })) => {
+                tracing::warn!(group_id = %group, %error, "operations of the group not copied");
+                Ok(Ok(()))
+            }
         }
     }
 

@@ -4,7 +4,10 @@
 //! of a bounded size, so that neither a proxy nor a database in between refuses it.
 
 use protector_core::{
-    id::SiteName, leftover::leftover_count, operation::OperationRecord, site::SiteScope,
+    id::{GroupId, SiteName},
+    leftover::leftover_count,
+    operation::OperationRecord,
+    site::SiteScope,
 };
 use protector_store::{Database, OperationPush, StoreError};
 use serde_json::Value;
@@ -74,6 +77,24 @@ pub async fn send_copy(
         held,
         sent: push.revision,
     })
+}
+
+/// Sends what the other site lacks of a group's operations, oldest first.
+///
+/// # Errors
+///
+/// [`CopyError`], at the first that is not taken.
+pub async fn send_copies_of(
+    database: &Database,
+    peer: &dyn Peer,
+    site: &SiteName,
+    group: &GroupId,
+) -> Result<(), CopyError> {
+    for id in database.operations_unpushed(group).await? {
+        let push = database.operation_push(&id).await?;
+        send_copy(database, peer, site, push).await?;
+    }
+    Ok(())
 }
 
 async fn send_parts(

@@ -550,6 +550,23 @@ async fn an_operation_is_read_on_the_other_site_and_run_on_its_own() {
     hidden.await.expect(404);
 }
 
+#[tokio::test]
+async fn a_site_knows_what_moved_a_group_before_it_knows_where_the_group_is() {
+    let tenant = Tenant::new().await;
+    let started = tenant.fail_over(A).await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap();
+    let path = format!("{}/{id}", tenant.operations(B));
+    let asked = tenant.ask(B, Method::GET, &path, Value::Null).await;
+    asked.expect(404);
+    assert!(matches!(tenant.push(A).await, Pushed::Agreed(_)));
+    let shown = tenant.ask(B, Method::GET, &path, Value::Null).await;
+    assert_eq!(shown.expect(200).body["operation"]["id"], id);
+
+    tenant.sites.cut_off(B);
+    tenant.change_alone(A, "later").await;
+    assert!(matches!(tenant.push(A).await, Pushed::Unreachable(_)));
+}
+
 async fn service_project(tenant: &Tenant) -> String {
     let identity = tenant.sites.admin_of("site-b");
     let found = identity.identity().find_project("service").await;

@@ -86,6 +86,12 @@ async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
     let group = tenant.protect_two_servers("web").await;
     slow_down(&house, 3.0).await;
     let operation = tenant.start_failover(&group).await;
+    // From the start on site-b holds the group still for a minute, which the engine asks for anew as it begins.
+    until("the VMs to be built", PATIENCE, async || {
+        let shown = tenant.operation(&operation).await;
+        (shown["phase"] == "recreate_vms").then_some(())
+    })
+    .await;
     let (at_a, at_b) = (tenant.at_a, tenant.at_b);
     assert!(house.b.terminate_api().await.success());
     let tenant = Tenant {
@@ -124,6 +130,42 @@ async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
     })
     .await;
     assert_eq!(copy, ended, "as its home shows it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_waits_while_nobody_on_the_other_site_says_that_it_holds_the_group_still() {
+    let mut house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    house.a.kill_engine();
+    let tenant = Tenant::of(&house).await;
+    let operation = tenant.start_failover(&group).await;
+    assert!(house.b.terminate_api().await.success());
+    house.a.start_engine();
+    let tenant = Tenant::of(&house).await;
+    until(
+        "the failover to say what it waits for",
+        PATIENCE,
+        async || {
+            let shown = tenant.operation(&operation).await;
+            let steps = shown["steps"].as_array().unwrap();
+            let says = |step: &Value| {
+                let note = step["note"].as_str().unwrap_or_default();
+                note.contains("site-b does not say whether it has moved protection group web")
+            };
+            steps.iter().any(says).then_some(())
+        },
+    )
+    .await;
+    for server in &group.servers {
+        assert_eq!(tenant.at_a.server_status(&server.id).await, "ACTIVE");
+    }
+    house.b.start_api();
+    house.b.must_answer(&house.http).await;
+    let tenant = Tenant::of(&house).await;
+    let ended = tenant.ended(&operation).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    tenant.must_have_moved(&group, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,7 +231,9 @@ async fn an_operation_of_a_site_that_died_is_read_on_the_other_one_and_left_alon
     let under_way = async || {
         let listed = on_b(&tenant, "/operations?protection_group=web").await;
         let copy = &listed["operations"][0];
-        (copy["phase"] == "recreate_vms").then(|| copy.clone())
+        let built = house.b.cloud.state().await["servers"].as_array().cloned();
+        let all_are_built = built.unwrap().len() == group.servers.len();
+        (all_are_built && copy["phase"] == "recreate_vms").then(|| copy.clone())
     };
     let copy = until("the record to arrive under way", PATIENCE, under_way).await;
     assert_eq!(copy["id"], operation.as_str());

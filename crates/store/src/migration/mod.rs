@@ -8,6 +8,7 @@ mod m0002_reservation;
 mod m0003_metadata_sync;
 mod m0004_group_priority;
 mod m0005_recovery_plan;
+mod m0006_lines_by_resource;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_metadata_sync::Migration),
             Box::new(m0004_group_priority::Migration),
             Box::new(m0005_recovery_plan::Migration),
+            Box::new(m0006_lines_by_resource::Migration),
         ]
     }
 }
