@@ -1,5 +1,6 @@
 #!/bin/bash
-# unplanned.sh [refusing|hanging]...: the primary site is lost, in each of these ways, and comes back; default: both.
+# unplanned.sh [refusing|hanging|importing|building]...: the primary site is lost, in each of these ways, and comes back;
+# default: all.
 # Exits non-zero when anything is not as it should be; the clouds are emptied either way.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
