@@ -47,6 +47,14 @@ async fn ask<T>(call: impl Future<Output = Result<T, CallError>>) -> Asked<T> {
     }
 }
 
+/// An answer of an extension that a cloud may lack.
+fn absent_as_empty<T: Default>(answer: Result<T, CallError>) -> Result<T, CallError> {
+    match answer {
+        Err(error) if error.class() == ErrorClass::NotFound => Ok(T::default()),
+        answer => answer,
+    }
+}
+
 fn late() -> Silence {
     Silence::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
 }
@@ -112,9 +120,10 @@ pub(crate) async fn target(
     let (compute, volume, network) = (tenant.compute(), tenant.volume(), tenant.network());
     let admin = admin.volume();
     let project = &scope.project_id;
-    let (instances, disks, networks, flavors, groups, types, pools) = tokio::join!(
+    let (instances, disks, ports, networks, flavors, groups, types, pools) = tokio::join!(
         ask(compute.quota(project)),
         ask(volume.quota(project)),
+        ask(async { absent_as_empty(network.quota(project).await) }),
         ask(network.networks(None)),
         ask(compute.flavors()),
         ask(network.security_groups(None)),
@@ -124,6 +133,7 @@ pub(crate) async fn target(
     TargetSeen {
         compute_quota: instances.map(usages),
         volume_quota: disks.map(usages),
+        network_quota: ports.map(usages),
         networks: networks.map(|networks| networks.into_iter().map(|net| net.id).collect()),
         flavors: flavors.map(|flavors| {
             flavors

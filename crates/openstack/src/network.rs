@@ -1,5 +1,7 @@
 //! Neutron: networks, subnets, ports, security groups and floating IPs.
 
+use std::collections::BTreeMap;
+
 use protector_core::id::{NetworkId, ProjectId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -8,6 +10,7 @@ use crate::{
     ask::Ask,
     error::CloudError,
     id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
+    quota_set::{self, QuotaUsage},
     service::Service,
     session::Session,
 };
@@ -352,6 +355,22 @@ impl Network {
                 "security_group",
             )
             .await
+    }
+
+    /// `GET /v2.0/quotas/{project}/details`: limit, use and reservation by resource (extension `quota_details`). Role: any
+    /// in the project.
+    ///
+    /// # Errors
+    /// As any call; 404 where Neutron lacks the extension.
+    pub async fn quota(
+        &self,
+        project: &ProjectId,
+    ) -> Result<BTreeMap<String, QuotaUsage>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["quotas", project.as_str(), "details"]);
+        self.session
+            .object(ask, "quota")
+            .await
+            .map(quota_set::usages)
     }
 
     /// `GET /v2.0/floatingips` that lead to `port`, to the last page. Role: reader of the project.

@@ -1,4 +1,4 @@
-//! Quota sets, as Nova and Cinder write them.
+//! Quota sets, as Nova, Cinder and Neutron write them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 pub struct QuotaUsage {
     /// The most; -1 for no limit.
     pub limit: i64,
-    /// What is in use.
+    /// What is in use; Neutron calls it `used`.
+    #[serde(alias = "used")]
     pub in_use: i64,
     /// What is reserved by calls under way.
     pub reserved: i64,

@@ -303,6 +303,7 @@ fn target_seen(kind: ReplicationType) -> TargetSeen {
     TargetSeen {
         compute_quota: Ok(compute),
         volume_quota: Ok(room(&["volumes", "gigabytes"])),
+        network_quota: Ok(BTreeMap::new()),
         networks: Ok(vec![NET_B.into()]),
         flavors: Ok(server(WEB)
             .map(|server| server.flavor)

@@ -24,10 +24,15 @@ impl Need {
 pub(super) fn quota(facts: &Facts<'_>) -> Vec<Finding> {
     let compute = judged(facts, &facts.target.compute_quota, compute_needs(facts));
     let volume = judged(facts, &facts.target.volume_quota, volume_needs(facts));
-    let mut problems: Vec<Finding> = [compute, volume].into_iter().flatten().collect();
+    let network = judged(facts, &facts.target.network_quota, network_needs(facts));
+    let mut problems: Vec<Finding> = [compute, volume, network].into_iter().flatten().collect();
     problems.extend(largest_volume(facts));
-    let unknown = facts.target.compute_quota.is_err() || facts.target.volume_quota.is_err();
-    if unknown {
+    let all = [
+        &facts.target.compute_quota,
+        &facts.target.volume_quota,
+        &facts.target.network_quota,
+    ];
+    if all.into_iter().any(Result::is_err) {
         problems.extend(not_checked(Check::Quota, facts.target_site()));
     }
     let name = facts.target_site();
@@ -75,6 +80,16 @@ fn volume_needs(facts: &Facts<'_>) -> Vec<Need> {
         }
     }
     needs
+}
+
+/// A port for each network card.
+fn network_needs(facts: &Facts<'_>) -> Vec<Need> {
+    let cards = facts.members.iter().map(|member| member.server.nics.len());
+    vec![Need {
+        resource: "port".to_owned(),
+        amount: count(cards.sum()),
+        option: "--ports".to_owned(),
+    }]
 }
 
 /// The size of each volume in GiB: as the cloud shows it now, else as it was when its member was added.

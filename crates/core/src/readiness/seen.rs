@@ -129,6 +129,8 @@ pub struct TargetSeen {
     pub compute_quota: Asked<BTreeMap<String, Usage>>,
     /// Cinder's quota of the tenant's project, by resource.
     pub volume_quota: Asked<BTreeMap<String, Usage>>,
+    /// Neutron's quota of the tenant's project, by resource; empty where it does not tell what is in use.
+    pub network_quota: Asked<BTreeMap<String, Usage>>,
     /// The networks that the project may use.
     pub networks: Asked<Vec<NetworkId>>,
     /// The flavors that the project may use.
@@ -197,6 +199,7 @@ impl TargetSeen {
         Self {
             compute_quota: Err(why.clone()),
             volume_quota: Err(why.clone()),
+            network_quota: Err(why.clone()),
             networks: Err(why.clone()),
             flavors: Err(why.clone()),
             security_groups: Err(why.clone()),
@@ -209,6 +212,7 @@ impl TargetSeen {
         [
             silence("compute quota", &self.compute_quota),
             silence("volume quota", &self.volume_quota),
+            silence("network quota", &self.network_quota),
             silence("networks", &self.networks),
             silence("flavors", &self.flavors),
             silence("security groups", &self.security_groups),

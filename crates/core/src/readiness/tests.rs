@@ -147,6 +147,7 @@ fn target() -> TargetSeen {
     TargetSeen {
         compute_quota: Ok(room(&["instances", "cores", "ram"])),
         volume_quota: Ok(room(&["volumes", "gigabytes", "gigabytes_type-b-gold"])),
+        network_quota: Ok(room(&["port"])),
         networks: Ok(vec!["net-b".into()]),
         flavors: Ok(vec![flavor()]),
         security_groups: Ok(vec!["default".to_owned()]),
@@ -382,6 +383,29 @@ fn each_quota_is_held_against_what_the_group_needs() {
             [(Check::Quota, Severity::Error, Some(resource))]
         );
     }
+}
+
+#[test]
+fn each_network_card_needs_a_port() {
+    let with = |limit| {
+        judged(|facts| {
+            let quota = facts.target.network_quota.as_mut().unwrap();
+            quota.insert("port".to_owned(), Usage { used: 3, limit });
+        })
+    };
+    assert_eq!(problems(&with(5)), []);
+    let short = with(4);
+    assert_eq!(
+        problems(&short),
+        [(Check::Quota, Severity::Error, Some("port"))]
+    );
+    let fix = short.iter().find_map(|finding| finding.fix.clone());
+    assert_eq!(
+        fix.unwrap(),
+        "openstack --os-cloud site-b quota set --ports 5 project-b"
+    );
+    let older = judged(|facts| facts.target.network_quota = Ok(BTreeMap::new()));
+    assert_eq!(problems(&older), [], "Neutron does not tell");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Before anything is touched: can the target take the group?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
-    fault::Code,
+    fault::{Code, Fault},
     id::{FlavorId, NetworkId},
     journal::Effect,
-    member::Flavor as KnownFlavor,
+    member::{Flavor as KnownFlavor, Member},
     operation::MapKind,
     plan::Plan,
 };
@@ -22,34 +22,39 @@ use crate::{
 pub(super) const TARGET: &str = "target";
 
 impl CloudActions {
+    /// For a planned move, in which all members move or none: each must find what it needs.
     pub(super) async fn check_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let source_array = &cx.plan().source_array;
         let answer = self.storage.check(source_array).await;
         answer.map_err(storage_stop)?;
-        self.check_target_alone(cx).await
+        let target = self.target(cx).await?;
+        match lacking(&target, cx.plan()).await?.into_iter().next() {
+            Some(lack) => Err(lack.stop()),
+            None => self.check_storage_of_target(cx).await,
+        }
     }
 
-    /// The same without a word from the source or its array.
+    /// Without a word from the source or its array, for the members that find what they need: the others fail by
+    /// themselves and hold nobody up. With none left, nothing is begun.
     pub(super) async fn check_target_alone(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
-        let plan = cx.plan();
-        let answer = self.storage.check(&plan.target_array).await;
+        let lacking = lacking(&target, cx.plan()).await?;
+        let nobody_is_left = lacking.len() == cx.plan().members.len();
+        for lack in lacking {
+            if nobody_is_left {
+                return Err(lack.stop());
+            }
+            cx.fact(format!("{} cannot be recovered: {}", lack.member, lack.why));
+        }
+        self.check_storage_of_target(cx).await
+    }
+
+    /// Whether the target's array answers, and which Cinder host imports the volumes.
+    async fn check_storage_of_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let answer = self.storage.check(&cx.plan().target_array).await;
         answer.map_err(storage_stop)?;
-        for network in plan.mappings.networks.values() {
-            found(
-                target
-                    .network()
-                    .network(&NetworkId::new(network.clone()))
-                    .await,
-            )?
-            .ok_or_else(|| missing(plan, &format!("mapped network {network}")))?;
-        }
-        for flavor in flavors(plan) {
-            flavor_on_target(&target, plan, flavor).await?;
-        }
-        refuse_missing_security_groups(&target, plan).await?;
         let admin = self.target_admin(cx).await?;
-        let host = import_host(&admin, plan).await?;
+        let host = import_host(&admin, cx.plan()).await?;
         cx.fact(format!("volumes are imported through {host}"));
         Ok(Progress::Done(vec![Effect::Mapped {
             kind: MapKind::BackendHost,
@@ -59,21 +64,99 @@ impl CloudActions {
     }
 }
 
-/// Each flavor of the members once: a hundred servers have a few flavors, and each is a call.
-fn flavors(plan: &Plan) -> impl Iterator<Item = &KnownFlavor> {
-    let by_id: BTreeMap<&str, &KnownFlavor> = plan
+/// A member that does not find on the target what it needs.
+struct Lack {
+    member: String,
+    why: String,
+}
+
+impl Lack {
+    fn stop(self) -> Stop {
+        Stop::last(Code::Missing, self.why)
+    }
+}
+
+/// Each member that lacks something, with the first thing that it lacks.
+async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
+    let networks = absent_networks(target, plan).await?;
+    let flavors = absent_flavors(target, plan).await?;
+    let groups = target.network().security_groups(None).await.map_err(stop)?;
+    let groups: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    let first_lack = |member: &Member| {
+        let network = member
+            .server
+            .nics
+            .iter()
+            .find_map(|nic| networks.get(nic.network_id.as_str()));
+        let flavor = flavors.get(member.server.flavor.id.as_str());
+        let group = plan
+            .security_groups_on_target(member)
+            .into_iter()
+            .find(|name| !groups.contains(name.as_str()))
+            .map(|name| absent(plan, &format!("security group {name}")));
+        network.or(flavor).cloned().or(group)
+    };
+    Ok(plan
+        .members
+        .iter()
+        .filter_map(|member| {
+            first_lack(member).map(|why| Lack {
+                member: member.name.clone(),
+                why,
+            })
+        })
+        .collect())
+}
+
+/// The source networks whose counterpart is gone, each with a sentence.
+async fn absent_networks<'p>(
+    target: &Cloud,
+    plan: &'p Plan,
+) -> Result<BTreeMap<&'p str, String>, Stop> {
+    let mut gone = BTreeMap::new();
+    for (source, mapped) in &plan.mappings.networks {
+        let id = NetworkId::new(mapped.clone());
+        if found(target.network().network(&id).await)?.is_none() {
+            let why = absent(plan, &format!("mapped network {mapped}"));
+            gone.insert(source.as_str(), why);
+        }
+    }
+    Ok(gone)
+}
+
+/// The members' flavors without a counterpart, each with a sentence. A hundred servers have a few flavors, and each is a
+/// call.
+async fn absent_flavors<'p>(
+    target: &Cloud,
+    plan: &'p Plan,
+) -> Result<BTreeMap<&'p str, String>, Stop> {
+    let known: BTreeMap<&str, &KnownFlavor> = plan
         .members
         .iter()
         .map(|member| (member.server.flavor.id.as_str(), &member.server.flavor))
         .collect();
-    by_id.into_values()
+    let mut gone = BTreeMap::new();
+    for (id, flavor) in known {
+        match flavor_on_target(target, plan, flavor).await {
+            Ok(_) => {}
+            Err(Stop::Fault(Fault::Final {
+                code: Code::Missing,
+                why,
+            })) => {
+                gone.insert(id, why);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(gone)
+}
+
+fn absent(plan: &Plan, what: &str) -> String {
+    format!("{what} does not exist on {}", plan.target.site)
 }
 
 fn missing(plan: &Plan, what: &str) -> Stop {
-    Stop::last(
-        Code::Missing,
-        format!("{what} does not exist on {}", plan.target.site),
-    )
+    Stop::last(Code::Missing, absent(plan, what))
 }
 
 /// The flavor for a member on the target: as mapped, else of the same id, else of the same name and size.
@@ -105,19 +188,6 @@ pub(super) async fn flavor_on_target(
             );
             Stop::last(Code::Missing, why)
         })
-}
-
-async fn refuse_missing_security_groups(target: &Cloud, plan: &Plan) -> Result<(), Stop> {
-    let there = target.network().security_groups(None).await.map_err(stop)?;
-    let absent = plan
-        .members
-        .iter()
-        .flat_map(|member| plan.security_groups_on_target(member))
-        .find(|name| !there.iter().any(|group| group.name == *name));
-    match absent {
-        None => Ok(()),
-        Some(name) => Err(missing(plan, &format!("security group {name}"))),
-    }
 }
 
 /// The Cinder host that imports volumes of the group's type: the pool of the type's backend.

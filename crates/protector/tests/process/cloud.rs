@@ -273,6 +273,23 @@ impl Session {
         (word(&port["id"]), word(&port["fixed_ips"][0]["ip_address"]))
     }
 
+    /// A security group.
+    pub async fn make_security_group(&self, name: &str) {
+        let body = json!({"security_group": {"name": name}});
+        let made = self
+            .ask(Method::POST, "network", "/v2.0/security-groups", Some(body))
+            .await;
+        made.good();
+    }
+
+    /// Puts a server into a security group.
+    pub async fn add_security_group(&self, server: &str, name: &str) {
+        let path = format!("/servers/{server}/action");
+        let body = json!({"addSecurityGroup": {"name": name}});
+        let answer = self.ask(Method::POST, "compute", &path, Some(body)).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+
     /// A running server that boots from the first of `volumes`, in the tenant's network.
     pub async fn make_server(&self, name: &str, volumes: &[String]) -> String {
         let network = json!({"uuid": self.network().await});

@@ -67,6 +67,15 @@ async fn set_quota(house: &House, tenant: &Tenant<'_>, quota: Value) {
     answer.good();
 }
 
+/// The same for Neutron's ports.
+async fn set_port_quota(house: &House, tenant: &Tenant<'_>, ports: i64) {
+    let admin = house.b.cloud.log_in("admin", "admin", "admin").await;
+    let path = format!("/v2.0/quotas/{}", tenant.at_b.project_id);
+    let body = json!({"quota": {"port": ports}});
+    let answer = admin.ask(Method::PUT, "network", &path, Some(body)).await;
+    answer.good();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_make_a_failover_fail_is_found_before_and_gone_when_it_is_mended() {
     let house = House::new().await;
@@ -80,6 +89,10 @@ async fn what_would_make_a_failover_fail_is_found_before_and_gone_when_it_is_men
     set_quota(&house, &tenant, json!({"cores": 1})).await;
     expect(&check(&tenant, &group).await, &["quota error cores"]);
     set_quota(&house, &tenant, json!({"cores": 20})).await;
+    expect(&check(&tenant, &group).await, &[]);
+    set_port_quota(&house, &tenant, 1).await;
+    expect(&check(&tenant, &group).await, &["quota error port"]);
+    set_port_quota(&house, &tenant, -1).await;
     expect(&check(&tenant, &group).await, &[]);
 
     let server = &group.servers[0].id;

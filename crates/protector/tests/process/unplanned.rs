@@ -59,12 +59,22 @@ async fn status(tenant: &Tenant<'_>, group: &str, wanted: &str) {
 async fn protected_with_a_recovery_point(house: &House) -> Group {
     let tenant = Tenant::of(house).await;
     let group = tenant.protect_two_servers("web").await;
+    take_recovery_point(&tenant, &group).await;
+    let first = house.a.cloud.file_of(group.volumes()[0]);
+    scribble(&first, &mut StdRng::from_os_rng());
+    let kept = &group.bytes[group.volumes()[0]];
+    assert_ne!(&digest(&first), kept, "written after the recovery point");
+    group
+}
+
+/// Replicates the group, and waits until site-b knows all of it.
+async fn take_recovery_point(tenant: &Tenant<'_>, group: &Group) {
     let path = format!("/protection-groups/{}/action", group.name);
     let sync = json!({"sync": null});
     let sync = tenant.on_a(Method::POST, &path, Some(sync)).await.good();
     let synced = tenant.ended(&operation_id(&sync)).await;
     assert_eq!(synced["status"], "completed", "{synced:#}");
-    let here = tenant.group(&group).await;
+    let here = tenant.group(group).await;
     until("site-b to know the group", PATIENCE, async || {
         let path = format!("/protection-groups/{}", group.name);
         let there = tenant.on_b(Method::GET, &path, None).await;
@@ -72,11 +82,6 @@ async fn protected_with_a_recovery_point(house: &House) -> Group {
         Some(known).filter(|known| known["version"] == here["version"])
     })
     .await;
-    let first = house.a.cloud.file_of(group.volumes()[0]);
-    scribble(&first, &mut StdRng::from_os_rng());
-    let kept = &group.bytes[group.volumes()[0]];
-    assert_ne!(&digest(&first), kept, "written after the recovery point");
-    group
 }
 
 async fn lose_site_a(house: &mut House) {
@@ -258,6 +263,50 @@ async fn a_vm_that_could_not_be_recovered_is_recovered_by_a_retry() {
     must_be_as_at_the_recovery_point(&house, &group).await;
     let refused = act(&tenant, name, json!({"retry": {}})).await;
     assert_eq!(refused.status, 409, "{refused:?}");
+}
+
+/// A group of which site-b lacks what its second VM needs.
+async fn with_a_security_group_of_its_own(house: &House) -> Group {
+    let tenant = Tenant::of(house).await;
+    let (one, other) = (
+        tenant.make_server("web-1").await,
+        tenant.make_server("web-2").await,
+    );
+    tenant.at_a.make_security_group("closed").await;
+    tenant.at_a.add_security_group(&other.id, "closed").await;
+    let group = tenant.protect("web", vec![one, other]).await;
+    take_recovery_point(&tenant, &group).await;
+    group
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_that_lacks_something_on_the_target_holds_no_other_up() {
+    let mut house = House::with(WATCHFUL).await;
+    let group = with_a_security_group_of_its_own(&house).await;
+    let name = group.name.as_str();
+    lose_site_a(&mut house).await;
+    let tenant = Tenant::of(&house).await;
+    cut_off(&house).await;
+    let unplanned = json!({"failover": {"type": "unplanned"}});
+    let failover = done(&tenant, name, unplanned).await;
+    assert_eq!(shown(&tenant, name).await["status"], "failed_over_partial");
+    let failed = failed_steps(&failover);
+    let build = failed
+        .iter()
+        .find(|entry| entry["step"] == "recreate_vms:web-2")
+        .unwrap();
+    let why = build["error"].as_str().unwrap();
+    assert!(why.contains("closed"), "{why}");
+    let checked = &failover["steps"][0];
+    let lack = "web-2 cannot be recovered: security group closed does not exist on site-b";
+    assert_eq!(checked["facts"][0], lack, "{checked:#}");
+    assert_eq!(member_status(&tenant, name, "web-1").await, "protected");
+
+    tenant.at_b.make_security_group("closed").await;
+    let retry = done(&tenant, name, json!({"retry": {}})).await;
+    assert!(failed_steps(&retry).is_empty(), "{retry:#}");
+    assert_eq!(shown(&tenant, name).await["status"], "failed_over");
+    must_be_as_at_the_recovery_point(&house, &group).await;
 }
 
 async fn member_status(tenant: &Tenant<'_>, group: &str, server: &str) -> String {

@@ -65,6 +65,7 @@ impl SimCloud {
             return Err(fault(400, "Invalid imageRef provided."));
         }
         self.check_server_quota(caller.project, &flavor)?;
+        self.check_port_quota(caller.project, &nics)?;
         let id = self.ids.next();
         let attached = self.take_disks(caller, id, disks)?;
         let mut server = Server {
@@ -319,6 +320,16 @@ impl SimCloud {
             ));
         }
         Ok(volume.id)
+    }
+
+    /// Nova asks Neutron for the ports that it would make.
+    fn check_port_quota(&self, project: Uuid, nics: &[WantedNic]) -> Answer<()> {
+        let made = |nic: &&WantedNic| matches!(nic, WantedNic::Network(..));
+        let needed = i64::try_from(nics.iter().filter(made).count()).unwrap_or(i64::MAX);
+        match self.ports_left(project) {
+            Some(left) if left < needed => Err(fault(403, "Maximum number of ports exceeded")),
+            _ => Ok(()),
+        }
     }
 
     fn check_server_quota(&self, project: Uuid, flavor: &Flavor) -> Answer<()> {

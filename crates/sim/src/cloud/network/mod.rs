@@ -1,10 +1,14 @@
 //! Neutron: networks, subnets, ports, security groups, floating IPs.
 
 mod ports;
+mod quota;
 mod record;
 mod resources;
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,6 +33,8 @@ pub(crate) struct Network {
     pub(crate) ports: Table<Port>,
     pub(crate) groups: Table<Group>,
     floating: Table<FloatingIp>,
+    /// How many ports a project may have; any number where none is given.
+    port_limits: BTreeMap<Uuid, i64>,
 }
 
 impl Network {
@@ -216,14 +222,7 @@ impl SimCloud {
             ["security-groups", rest @ ..] => self.security_groups(call, &caller, rest),
             ["floatingips", rest @ ..] => self.floating_ips(call, &caller, rest),
             ["extensions", rest @ ..] => extensions(rest),
-            ["quotas", project, ..] => {
-                let row = |limit: i64| json!(limit);
-                ok(json!({"quota": {
-                    "project_id": project,
-                    "network": row(-1), "subnet": row(-1), "port": row(-1), "router": row(-1),
-                    "floatingip": row(-1), "security_group": row(-1), "security_group_rule": row(-1),
-                }}))
-            }
+            ["quotas", rest @ ..] => self.quotas(call, &caller, rest),
             [
                 "routers"
                 | "security-group-rules"

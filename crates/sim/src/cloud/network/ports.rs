@@ -93,6 +93,10 @@ impl SimCloud {
                 .into_iter()
                 .collect(),
         };
+        if self.ports_left(caller.project).is_some_and(|left| left < 1) {
+            let text = "Quota exceeded for resources: ['port'].";
+            return Err(neutron_error(409, "OverQuota", text));
+        }
         let id = self.ids.next();
         let port = Port {
             id,
