@@ -48,6 +48,11 @@ impl GroupStatus {
         }
     }
 
+    /// Whether an operation brings the group to its other site at this moment.
+    pub fn is_moving(self) -> bool {
+        matches!(self, Self::FailingOver | Self::FailingBack)
+    }
+
     /// All of them, in the order of declaration.
     pub const ALL: [Self; 7] = [
         Self::Active,

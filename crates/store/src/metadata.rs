@@ -13,7 +13,7 @@ use protector_core::{
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    JsonValue, QueryFilter, Set,
+    JsonValue, NotSet, QueryFilter, Set,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -311,8 +311,14 @@ impl Database {
         let version = theirs.mark.version.max(ours.side.now.version + 1);
         let row = row_from(&ours.local_project_id, document, &theirs.mark, version)?;
         let name = row.name.clone();
+        let mut row = row.into_active_model().reset_all();
+        if document.group.status.is_moving() {
+            // The site that moves the group tells of it meanwhile, and goes on holding this one still.
+            row.reserved_by = NotSet;
+            row.reserved_until = NotSet;
+        }
         protection_group::Entity::update_many()
-            .set(row.into_active_model().reset_all())
+            .set(row)
             .filter(protection_group::Column::Id.eq(id.as_str()))
             .exec(tx)
             .await

@@ -2,8 +2,8 @@
 //!
 //! Each site keeps its own records, so a lock on one does not stop the other. A start that has reserved the group on the
 //! other site, at the version that both have, cannot be overtaken by a start there: whichever of the two is recorded
-//! first makes the other one's reservation fail. A reservation ends by itself, so a site that dies between asking and
-//! moving blocks nobody for long.
+//! first makes the other one's reservation fail. Metadata that the other site hands over ends it, unless it says that the
+//! group is being moved. It also ends by itself, so a site that dies between asking and moving blocks nobody for long.
 
 use chrono::{DateTime, Utc};
 use protector_core::id::{GroupId, ProjectId, SiteName};

@@ -14,7 +14,7 @@ use bed::{
     records::{TOKEN, at, begin, policy, project, protected},
 };
 use protector_core::{
-    group::Group,
+    group::{Group, GroupStatus},
     id::{EngineId, GroupId, OperationId, ProjectId},
     journal::{Effect, Entry, Journal, OperationChange},
     journal_conformance::operation,
@@ -23,7 +23,7 @@ use protector_core::{
 };
 use protector_store::{
     Basis, Conflict, Database, GroupChange, Held, Mark, MetadataDocument, Offered, PushResult,
-    StoreError, Taken,
+    Reservation, StoreError, Taken,
 };
 use secrecy::ExposeSecret;
 
@@ -394,8 +394,54 @@ async fn a_push_never_changes_a_group_that_an_operation_moves() {
     assert_eq!(name(a, &group.id).await, "renamed");
 }
 
+/// Whether b may be asked to hold the group still for anyone but a.
+async fn is_free(sites: &Sites) -> bool {
+    let wanted = Reservation {
+        local_project: remote(),
+        group_id: sites.group.clone(),
+        version: mark(sites.b(), &sites.group).await.version,
+        by_site: "site-c".into(),
+        until: at(60),
+    };
+    match sites.b().group_reserve(&wanted, at(55)).await {
+        Ok(()) => true,
+        Err(StoreError::Reserved { by_site, .. }) => {
+            assert_eq!(by_site, "site-a".into());
+            false
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_moves_a_group_holds_the_other_one_still_until_it_has_ended() {
+    let (sites, group) = Sites::agreed().await;
+    let wanted = Reservation {
+        local_project: remote(),
+        group_id: group.id.clone(),
+        version: mark(sites.b(), &group.id).await.version,
+        by_site: "site-a".into(),
+        until: at(100),
+    };
+    sites.b().group_reserve(&wanted, at(50)).await.unwrap();
+    begin(sites.a(), &operation(1), &group).await.unwrap();
+    sites.push().await.unwrap();
+    assert!(!is_free(&sites).await, "it is being moved");
+    let back = Effect::GroupStatus {
+        group_id: group.id.clone(),
+        status: GroupStatus::Active,
+    };
+    settle_with(sites.a(), vec![back]).await;
+    sites.push().await.unwrap();
+    assert!(is_free(&sites).await, "that has ended");
+}
+
 /// An engine takes the only operation up, and ends it.
 async fn settle(database: &Database) -> OperationId {
+    settle_with(database, vec![]).await
+}
+
+async fn settle_with(database: &Database, effects: Vec<Effect>) -> OperationId {
     let lease = std::time::Duration::from_secs(60);
     let engine = EngineId::new("engine-1");
     let mut claims = database
@@ -408,6 +454,7 @@ async fn settle(database: &Database) -> OperationId {
             state: OperationState::Completed,
             at: at(11),
         }),
+        effects,
         ..Entry::default()
     };
     database.record(&claim, at(11), entry).await.unwrap();

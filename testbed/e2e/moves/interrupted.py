@@ -9,7 +9,7 @@ from terminal import NotSo
 
 from . import application, disaster
 from .application import SOURCE, TARGET
-from .group import NAME, Move
+from .group import NAME
 from .loss import Loss
 
 # The interrupted failover's hold on the group ends a minute after it was last taken.
@@ -57,15 +57,17 @@ class Interrupted(Loss):
     def survive(self):
         """The failover from the surviving site, as soon as the group is not held any more."""
         begun = time.monotonic()
+        refused = False
         while (done := self.take_over()).returncode:
+            refused = True
             said = done.stdout + done.stderr
             if f"is being moved from {SOURCE} at this moment" not in said or time.monotonic() - begun > HELD_SECONDS:
                 raise NotSo(f"the unplanned failover ended with {done.returncode}: {said[-1500:]}")
             time.sleep(3)
         seconds = time.monotonic() - begun
         self.failover = self.there.operation(json.loads(done.stdout)["operation_id"])
-        move = Move(self.failover, seconds, done.stderr)
-        print(f"  ok: taken over by {TARGET}, {move.seconds:.0f} s after the loss", flush=True)
+        early = () if refused else [f"{TARGET} took over at once, for all it knew beside a failover that went on"]
+        self.check("the start", early, f"refused while {SOURCE} may go on; over {seconds:.0f} s after the loss")
         self.recovered(self.failover, self.bytes)
 
     def take_over(self):

@@ -377,7 +377,8 @@ pub async fn tell_again(app: &App, group: &GroupId) -> ApiResult<()> {
 }
 
 /// Asks the other site to hold the group still, so that no operation can begin there between the look at its version
-/// and the record of the one that begins here. What is recorded here is pushed there, and ends the reservation.
+/// and the record of the one that begins here. What is recorded here is pushed there, and ends the reservation, unless it
+/// says that the group is on its way: then it lasts for its minute, in which the engine asks for it anew.
 pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {
     let other = peer::other_scope(group, &app.settings.site_name);
     let local = &app.settings.site_name;

@@ -1,6 +1,9 @@
 //! A site is lost, the group is brought up on the other one, and the lost site comes back.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 use reqwest::Method;
@@ -440,6 +443,7 @@ async fn take_over(house: &House, group: &Group) -> String {
     assert_eq!(shown(&tenant, &group.name).await["status"], "failing_over");
     let unplanned = json!({"failover": {"type": "unplanned"}});
     let patience = Duration::from_secs(90);
+    let held = AtomicBool::new(false);
     let started = until("the reservation to end", patience, async || {
         let answer = act(&tenant, &group.name, unplanned.clone()).await;
         if answer.status == 409 {
@@ -448,11 +452,16 @@ async fn take_over(house: &House, group: &Group) -> String {
                 text.contains("is being moved from site-a at this moment"),
                 "{text}"
             );
+            held.store(true, Ordering::Relaxed);
             return None;
         }
         Some(answer.good())
     })
     .await;
+    assert!(
+        held.into_inner(),
+        "site-a may go on, for all that site-b knows"
+    );
     let failover = ended(&tenant, &operation_id(&started)).await;
     assert_eq!(failover["status"], "completed", "{failover:#}");
     let there = shown(&tenant, &group.name).await;
