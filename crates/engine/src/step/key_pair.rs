@@ -1,8 +1,15 @@
 //! Key pairs on the target. They belong to users, so the copy of a server gets one of the service user's, with the same
 //! public key.
+//!
+//! A copy without its key pair runs: its boot volume has the keys of its original. So no refusal of a key pair, for a quota
+//! or for a key of a kind that is no longer taken, keeps a server from being built.
 
 use protector_core::member::KeyPair;
-use protector_openstack::{cloud::Cloud, compute::KeypairKind};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::KeypairKind,
+    error::{CloudError, ErrorClass},
+};
 
 use crate::{
     action::{Cx, Stop},
@@ -11,7 +18,8 @@ use crate::{
 
 /// The name of a key pair on the target that holds `known`'s public key; made if it is not there yet.
 ///
-/// `None` where the public key is not known: the copy then boots without one, and the record says so.
+/// `None` where the public key is not known, or Nova does not take it: the copy then boots without one, and the record
+/// says so.
 pub(super) async fn key_pair_on_target(
     target: &Cloud,
     cx: &mut Cx<'_>,
@@ -36,12 +44,18 @@ pub(super) async fn key_pair_on_target(
                     "x509" => KeypairKind::X509,
                     _ => KeypairKind::Ssh,
                 };
-                target
+                let imported = target
                     .compute()
                     .import_keypair(name, public_key, kind)
-                    .await
-                    .map_err(stop)?;
-                return Ok(Some(name.clone()));
+                    .await;
+                return match imported {
+                    Ok(()) => Ok(Some(name.clone())),
+                    Err(error) if is_refusal(&error) => {
+                        cx.fact(format!("built without key pair {}: {error}", known.name));
+                        Ok(None)
+                    }
+                    Err(error) => Err(stop(error)),
+                };
             }
         }
     }
@@ -50,6 +64,10 @@ pub(super) async fn key_pair_on_target(
         known.name
     ));
     Ok(None)
+}
+
+fn is_refusal(error: &CloudError) -> bool {
+    matches!(error.class(), ErrorClass::Final | ErrorClass::Forbidden)
 }
 
 /// Compares type and key; the comment behind them is not part of the key.

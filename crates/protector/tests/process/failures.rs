@@ -9,6 +9,30 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_is_built_without_a_key_pair_that_nova_does_not_take() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    let words = "Quota exceeded, too many key pairs.";
+    let refusal = json!({"match": {"method": "POST", "path": "*/os-keypairs"}, "effect": {"call": {"kind": "status",
+        "status": 403, "body": {"forbidden": {"code": 403, "message": words}}}}});
+    house.b.cloud.break_it(refusal).await;
+    let operation = tenant.start_failover(&group).await;
+    let ended = tenant.ended(&operation).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    let steps = ended["steps"].as_array().unwrap();
+    let built = steps
+        .iter()
+        .find(|step| step["key"] == "recreate_vms:web-1");
+    let facts = built.unwrap()["facts"].to_string();
+    assert!(
+        facts.contains("built without key pair demo-key") && facts.contains(words),
+        "{facts}"
+    );
+    tenant.must_have_moved(&group, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_before_the_switch_leaves_the_world_as_it_was() {
     let house = House::new().await;
     let tenant = Tenant::of(&house).await;
