@@ -9,7 +9,7 @@ use crate::cloud::{
     SimCloud,
     call::{Call, uuid_of},
     identity::Caller,
-    reply::{Answer, neutron_error, ok},
+    reply::{Answer, empty, neutron_error, ok},
 };
 
 /// What Neutron keeps a quota of.
@@ -47,14 +47,25 @@ impl SimCloud {
             (&Method::PUT, []) if caller.is_admin() => {
                 let given = body(call)["quota"]["port"].as_i64();
                 let limit = given.unwrap_or_else(|| self.port_limit(project));
+                let used = self.ports_of(project);
+                if limit != UNLIMITED && limit < used {
+                    let text = format!(
+                        "Quota limit {limit} for port must be greater than or equal to already used {used}"
+                    );
+                    return Err(neutron_error(400, "HTTPBadRequest", text));
+                }
                 self.network.port_limits.insert(project, limit);
                 ok(self.quota_view(|limit, _| json!(limit), project))
+            }
+            (&Method::DELETE, []) if caller.is_admin() => {
+                self.network.port_limits.remove(&project);
+                empty(204)
             }
             _ => Err(unknown_path()),
         }
     }
 
-    fn quota_view(&self, row: impl Fn(i64, usize) -> Value, project: Uuid) -> Value {
+    fn quota_view(&self, row: impl Fn(i64, i64) -> Value, project: Uuid) -> Value {
         let quota: serde_json::Map<String, Value> = RESOURCES
             .into_iter()
             .map(|resource| {
@@ -73,15 +84,15 @@ impl SimCloud {
         limits.get(&project).copied().unwrap_or(UNLIMITED)
     }
 
-    fn ports_of(&self, project: Uuid) -> usize {
+    fn ports_of(&self, project: Uuid) -> i64 {
         let ports = self.network.ports.iter();
-        ports.filter(|port| port.project == project).count()
+        let count = ports.filter(|port| port.project == project).count();
+        i64::try_from(count).unwrap_or(i64::MAX)
     }
 
     /// How many more ports the project may have; `None` for any number.
     pub(crate) fn ports_left(&self, project: Uuid) -> Option<i64> {
-        let used = i64::try_from(self.ports_of(project)).unwrap_or(i64::MAX);
         let limit = self.port_limit(project);
-        (limit != UNLIMITED).then(|| limit.saturating_sub(used))
+        (limit != UNLIMITED).then(|| limit.saturating_sub(self.ports_of(project)))
     }
 }
