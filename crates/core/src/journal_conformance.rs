@@ -741,7 +741,7 @@ fn plan(group_id: &GroupId) -> Plan {
         others: Vec::new(),
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
-        interrupted: None,
+        interrupted: vec![],
     }
 }
 

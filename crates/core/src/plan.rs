@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     group::{Group, ReplicationType, ResourceMappings},
@@ -44,9 +44,28 @@ pub struct Plan {
     /// In which order the members start, read from source to target, with the hooks of this kind of operation.
     #[serde(default)]
     pub recovery: RecoveryPlan,
-    /// The failover that the loss of the source has interrupted: what it has made on the target is taken over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interrupted: Option<OperationId>,
+    /// The failover that the loss of the source has interrupted: what it has made on the target is taken over. Before it
+    /// those that have tried so and failed, newest first.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "one_or_more"
+    )]
+    pub interrupted: Vec<OperationId>,
+}
+
+/// Plans of book version 4 and before name one operation, without a list.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OperationId>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(OperationId),
+        More(Vec<OperationId>),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::One(id) => vec![id],
+        Written::More(ids) => ids,
+    })
 }
 
 /// Why an operation cannot be planned. Each names the field and the fix; what the group lacks is said of `it`.
@@ -156,7 +175,7 @@ impl Plan {
             others,
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
-            interrupted: None,
+            interrupted: vec![],
         })
     }
 
@@ -193,7 +212,7 @@ impl Plan {
 
     /// The same plan, which takes over what `interrupted` has made on the target.
     #[must_use]
-    pub fn taking_over(self, interrupted: Option<OperationId>) -> Self {
+    pub fn taking_over(self, interrupted: Vec<OperationId>) -> Self {
         Self {
             interrupted,
             ..self

@@ -635,3 +635,20 @@ fn stored_steps_keep_their_form() {
         r#"{"action":"take_back","line":{"action":"check_server","server":"server-1"}}"#
     );
 }
+
+#[test]
+fn a_plan_that_names_one_interrupted_operation_is_read_as_a_list() {
+    let mut plan = serde_json::to_value(plan_of(example()).unwrap()).unwrap();
+    assert_eq!(plan.get("interrupted"), None);
+    for (written, read) in [
+        (serde_json::json!("op-1"), vec!["op-1".into()]),
+        (
+            serde_json::json!(["op-2", "op-1"]),
+            vec!["op-2".into(), "op-1".into()],
+        ),
+    ] {
+        plan["interrupted"] = written;
+        let plan: Plan = serde_json::from_value(plan.clone()).unwrap();
+        assert_eq!(plan.interrupted, read);
+    }
+}

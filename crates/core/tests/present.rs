@@ -91,7 +91,7 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         others: Vec::new(),
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
-        interrupted: None,
+        interrupted: vec![],
     };
     let mut map = ResourceMap::default();
     for (kind, source, copy) in [

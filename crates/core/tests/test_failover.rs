@@ -103,7 +103,7 @@ fn test_record() -> OperationRecord {
         others: Vec::new(),
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
-        interrupted: None,
+        interrupted: vec![],
     };
     let steps = test_failover(&plan).into_steps().unwrap();
     let mut map = ResourceMap::default();

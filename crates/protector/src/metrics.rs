@@ -319,7 +319,7 @@ mod tests {
             others: Vec::new(),
             retain_source_volumes: false,
             recovery: protector_core::recovery_plan::RecoveryPlan::default(),
-            interrupted: None,
+            interrupted: vec![],
         };
         let step = StepRecord {
             position: 0,

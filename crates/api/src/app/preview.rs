@@ -50,7 +50,7 @@ pub async fn preview_unplanned(
             "Operation {waiting} is under way here, needs the site that is lost, and is ended by this."
         ));
     }
-    if let Some(interrupted) = &plan.interrupted {
+    for interrupted in &plan.interrupted {
         view.warnings.push(format!(
             "Failover {interrupted} was interrupted: what it has made on {} is used.",
             plan.target.site

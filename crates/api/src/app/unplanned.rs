@@ -93,11 +93,7 @@ pub async fn plan_unplanned(
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind))
-        .taking_over(
-            interrupted
-                .filter(|last| last.went_forward)
-                .map(|last| last.id),
-        );
+        .taking_over(interrupted);
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

@@ -198,7 +198,7 @@ mod tests {
             others: Vec::new(),
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
-            interrupted: None,
+            interrupted: vec![],
         }
     }
 

@@ -23,21 +23,30 @@ pub(super) async fn find_server(
     cx: &mut Cx<'_>,
     source_id: &ServerId,
 ) -> Result<Option<Server>, Stop> {
-    let Some(interrupted) = cx.plan().interrupted.clone() else {
-        return Ok(None);
-    };
-    let made_by = ServerFilter::marked(mark::OPERATION, interrupted.as_str());
+    for interrupted in cx.plan().interrupted.clone() {
+        let found = built_by(target, &interrupted, source_id).await?;
+        if let Some(server) = &found {
+            adopt(cx, &interrupted, server.id.as_str());
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Its first copy, where there are several: the engine of the interrupted operation may have built one twice.
+async fn built_by(
+    target: &Cloud,
+    maker: &OperationId,
+    source_id: &ServerId,
+) -> Result<Option<Server>, Stop> {
+    let made_by = ServerFilter::marked(mark::OPERATION, maker.as_str());
     let mut servers = target.compute().servers(&made_by).await.map_err(stop)?;
     servers.retain(|server| {
-        mark::is_ours(&server.metadata, &interrupted, source_id.as_str())
+        mark::is_ours(&server.metadata, maker, source_id.as_str())
             && !reading::is_being_deleted(server)
     });
     servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
-    let found = servers.into_iter().next();
-    if let Some(server) = &found {
-        adopt(cx, &interrupted, server.id.as_str());
-    }
-    Ok(found)
+    Ok(servers.into_iter().next())
 }
 
 /// The copy of a volume that the interrupted operation has imported, if there is one. The step remembers it.
@@ -46,14 +55,14 @@ pub(super) async fn find_volume(
     cx: &mut Cx<'_>,
     source_id: &VolumeId,
 ) -> Result<Option<Volume>, Stop> {
-    let Some(interrupted) = cx.plan().interrupted.clone() else {
-        return Ok(None);
-    };
-    let found = imported_by(target, &interrupted, source_id).await?;
-    if let Some(volume) = &found {
-        adopt(cx, &interrupted, volume.id.as_str());
+    for interrupted in cx.plan().interrupted.clone() {
+        let found = imported_by(target, &interrupted, source_id).await?;
+        if let Some(volume) = &found {
+            adopt(cx, &interrupted, volume.id.as_str());
+            return Ok(found);
+        }
     }
-    Ok(found)
+    Ok(None)
 }
 
 /// Whether the interrupted operation, or this one in its place, has imported a volume already: no promotion is needed.
@@ -62,11 +71,13 @@ pub(super) async fn is_imported(
     cx: &Cx<'_>,
     source_id: &VolumeId,
 ) -> Result<bool, Stop> {
-    let Some(interrupted) = &cx.plan().interrupted else {
-        return Ok(false);
-    };
-    let by_this = imported_by(target, mark::maker(cx.operation), source_id).await?;
-    Ok(by_this.is_some() || imported_by(target, interrupted, source_id).await?.is_some())
+    let by_this = std::iter::once(mark::maker(cx.operation));
+    for maker in by_this.chain(&cx.plan().interrupted) {
+        if imported_by(target, maker, source_id).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Marks an adopted resource as this operation's, so that its cleanup and its guards know it.

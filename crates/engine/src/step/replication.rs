@@ -50,7 +50,7 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         volume: &VolumeId,
     ) -> Result<Progress, Stop> {
-        if cx.plan().interrupted.is_some() {
+        if !cx.plan().interrupted.is_empty() {
             let target = self.target(cx).await?;
             if adopted::is_imported(&target, cx, volume).await? {
                 cx.fact("the interrupted operation has promoted and imported it");

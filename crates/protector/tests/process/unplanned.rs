@@ -364,6 +364,24 @@ async fn a_planned_failover_whose_source_is_lost_during_the_imports_is_finished_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unplanned_failover_in_place_of_a_planned_one_may_fail_and_be_tried_again() {
+    let (mut house, group) = on_the_way(json!({"manage": 4.0})).await;
+    let interrupted = begin_and_lose_site_a(&mut house, &group, "volumes", 1).await;
+    let fault = json!({"match": {}, "effect": {"job": {"kind": "server_build_error", "message": "No valid host was found."}}});
+    house.b.cloud.break_it(fault).await;
+    let tenant = Tenant::of(&house).await;
+    cut_off(&house).await;
+    let (first, _) = unplanned_once_free(&tenant, &group).await;
+    assert_eq!(first["status"], "failed", "{first:#}");
+    house.b.cloud.mend().await;
+    let (second, _) = unplanned_once_free(&tenant, &group).await;
+    assert_eq!(second["status"], "completed", "{second:#}");
+    must_be_as_at_the_recovery_point(&house, &group).await;
+    let failover = second["id"].as_str().unwrap();
+    return_to_site_a(&mut house, &group, &interrupted, failover).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planned_failover_that_waits_for_its_lost_source_makes_way() {
     let mut house = House::with(WATCHFUL).await;
     let group = protected_with_a_recovery_point(&house).await;
@@ -439,13 +457,23 @@ async fn begin_and_lose_site_a(
 /// Brings the group up on site-b, while site-a hangs, as soon as its reservation has ended; the operation.
 async fn take_over(house: &House, group: &Group) -> String {
     let tenant = Tenant::of(house).await;
-    cut_off(house).await;
     assert_eq!(shown(&tenant, &group.name).await["status"], "failing_over");
+    cut_off(house).await;
+    let (failover, was_held) = unplanned_once_free(&tenant, group).await;
+    assert!(was_held, "site-a may go on, for all that site-b knows");
+    assert_eq!(failover["status"], "completed", "{failover:#}");
+    let there = shown(&tenant, &group.name).await;
+    assert_eq!(there["status"], "failed_over", "{there}");
+    failover["id"].as_str().unwrap().to_owned()
+}
+
+/// An unplanned failover, with site-a hanging, that has ended; whether site-a's reservation was in its way at first.
+async fn unplanned_once_free(tenant: &Tenant<'_>, group: &Group) -> (Value, bool) {
     let unplanned = json!({"failover": {"type": "unplanned"}});
     let patience = Duration::from_secs(90);
     let held = AtomicBool::new(false);
     let started = until("the reservation to end", patience, async || {
-        let answer = act(&tenant, &group.name, unplanned.clone()).await;
+        let answer = act(tenant, &group.name, unplanned.clone()).await;
         if answer.status == 409 {
             let text = answer.text();
             assert!(
@@ -458,15 +486,8 @@ async fn take_over(house: &House, group: &Group) -> String {
         Some(answer.good())
     })
     .await;
-    assert!(
-        held.into_inner(),
-        "site-a may go on, for all that site-b knows"
-    );
-    let failover = ended(&tenant, &operation_id(&started)).await;
-    assert_eq!(failover["status"], "completed", "{failover:#}");
-    let there = shown(&tenant, &group.name).await;
-    assert_eq!(there["status"], "failed_over", "{there}");
-    failover["id"].as_str().unwrap().to_owned()
+    let failover = ended(tenant, &operation_id(&started)).await;
+    (failover, held.into_inner())
 }
 
 /// The lost site comes back: its failover ends without touching anything, and the group goes home.
