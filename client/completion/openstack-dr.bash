@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Completes names of protection groups and sites, ids of operations, and the words that options take, for
-# `openstack dr` and `openstack protector`. Load it after the completion of `openstack` itself:
+# Completes names of protection groups, their members and sites, ids of operations, and the words that options
+# take, for `openstack dr` and `openstack protector`. Load it after the completion of `openstack` itself:
 #
 #   source <(openstack complete)
 #   source openstack-dr.bash
@@ -71,16 +71,20 @@ declare -gA _openstack_dr_values=(
   ['member add #2']=''
   ['member add --user-data']='@files'
   ['member list #1']='@groups'
+  ['member list --sort']='name status created_at updated_at'
+  ['member list --limit']=''
+  ['member list --marker']=''
   ['member remove #1']='@groups'
-  ['member remove #2']=''
+  ['member remove #2']='@members'
   ['member show #1']='@groups'
-  ['member show #2']=''
+  ['member show #2']='@members'
   ['operation cleanup #1']='@operations'
   ['operation cleanup --operation-id']='@operations'
   ['operation cleanup --protection-group']='@groups'
   ['operation list --protection-group']='@groups'
   ['operation list --status']='pending running completed failed'
   ['operation list --type']='failover failback retry fence test-failover test-cleanup cleanup sync'
+  ['operation list --sort']='created_at operation_type'
   ['operation list --limit']=''
   ['operation list --marker']=''
   ['operation resume #1']='@operations'
@@ -123,8 +127,7 @@ declare -gA _openstack_dr_values=(
   ['protection-group delete #1']='@groups'
   ['protection-group list --name']=''
   ['protection-group list --status']='active failing_over failed_over failed_over_partial failing_back split_brain error'
-  ['protection-group list --sort-key']='name status priority created_at updated_at'
-  ['protection-group list --sort-dir']='asc desc'
+  ['protection-group list --sort']='name status priority created_at updated_at'
   ['protection-group list --limit']=''
   ['protection-group list --marker']=''
   ['protection-group policy-show #1']='@groups'
@@ -159,7 +162,13 @@ declare -gA _openstack_dr_values=(
   ['site failover #1']='@sites'
   ['site failover --type']='planned unplanned'
   ['site failover --project']=''
+  ['site list --sort']='name status'
+  ['site list --limit']=''
+  ['site list --marker']=''
   ['site list-volume-types #1']='@sites'
+  ['site list-volume-types --sort']='name'
+  ['site list-volume-types --limit']=''
+  ['site list-volume-types --marker']=''
   ['site set #1']='@sites'
   ['site set --auth-url']=''
   ['site set --username']=''
@@ -178,6 +187,9 @@ declare -gA _openstack_dr_values=(
   ['tenant mapping create --secondary-site']='@sites'
   ['tenant mapping create --secondary-project']=''
   ['tenant mapping delete #1']=''
+  ['tenant mapping list --sort']='created_at'
+  ['tenant mapping list --limit']=''
+  ['tenant mapping list --marker']=''
   ['tenant mapping show #1']=''
   ['test-cleanup #1']='@groups'
   ['test-cleanup --test-operation-id']='@operations'
@@ -186,16 +198,19 @@ declare -gA _openstack_dr_values=(
   ['test-failover --flavor-mapping']=''
 )
 
-# The words for a kind of names; $2 and on are the global options of the command line.
+# The words for a kind of names; $2 is the command's first argument, the group that members are of; $3 and on are
+# the global options of the command line.
 _openstack_dr_names() {
-  local kind=$1 cache file
-  shift
+  local kind=$1 group='' cache file
+  [[ $kind != @members ]] || group=$2
+  shift 2
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/openstack-dr
-  file=$cache/$(printf '%s\n' "$kind" "${OS_CLOUD-}" "$@" | cksum | tr -d ' ')
+  file=$cache/$(printf '%s\n' "$kind" "$group" "${OS_CLOUD-}" "$@" | cksum | tr -d ' ')
   if [[ -z $(find "$file" -mmin -1 2>/dev/null) ]]; then
     mkdir -p -m 700 "$cache" 2>/dev/null || return
     case $kind in
       @groups) openstack "$@" dr protection-group list -f value -c Name ;;
+      @members) openstack "$@" dr member list -f value -c Name -- "$group" ;;
       @operations) openstack "$@" dr operation list --limit 50 -f value -c ID ;;
       @sites) openstack "$@" dr site list -f value -c Name ;;
     esac </dev/null >"$file" 2>/dev/null
@@ -206,7 +221,7 @@ _openstack_dr_names() {
 _openstack_dr() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   local -i at=1 from length number=1
-  local name='' place='' words=''
+  local name='' first='' place='' words=''
   COMPREPLY=()
 
   while ((at < COMP_CWORD)) && [[ ${COMP_WORDS[at]} != dr && ${COMP_WORDS[at]} != protector ]]; do at+=1; done
@@ -224,6 +239,8 @@ _openstack_dr() {
       for ((from = at + 1 + length; from < COMP_CWORD; from++)); do
         [[ ${COMP_WORDS[from]} == -* ]] && continue
         [[ -v "_openstack_dr_values[$name ${COMP_WORDS[from-1]}]" && ${COMP_WORDS[from-1]} == -* ]] && continue
+        # As it was typed, with its quotes.
+        ((number > 1)) || first=${COMP_WORDS[from]//[\\\'\"]/}
         number+=1
       done
       if [[ ${_openstack_dr_commands["$name"]} == + ]]; then
@@ -239,7 +256,7 @@ _openstack_dr() {
     @files) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     @*)
       mapfile -t COMPREPLY < <(
-        _openstack_dr_names "$words" "${COMP_WORDS[@]:1:at-1}" | while IFS= read -r word; do
+        _openstack_dr_names "$words" "$first" "${COMP_WORDS[@]:1:at-1}" | while IFS= read -r word; do
           [[ $word == "$cur"* ]] && printf '%q\n' "$word"
         done
       )

@@ -177,8 +177,10 @@ def test_show_of_a_group_that_needs_somebody_names_the_command(clouds, run, stat
 
 def test_set(clouds, run):
     clouds.mock.put(clouds.url(ONE), json={"protection_group": GROUP})
-    assert run("dr", "protection-group", "set", "prod-web-app", "--name", "shop").code == 0
+    words = ["dr", "protection-group", "set", "prod-web-app", "--name", "shop"]
+    assert run(*words, "-f", "json").json == GROUP
     assert clouds.bodies("PUT", clouds.url(ONE)) == [{"protection_group": {"name": "shop"}}]
+    assert "If-Match" not in clouds.mock.last_request.headers
     assert "Nothing to change" in run("dr", "protection-group", "set", "prod-web-app").err
 
 
@@ -300,9 +302,28 @@ def test_priority(clouds, run):
     assert run("dr", "protection-group", "set", "prod-web-app", "--priority", "5").code == 0
     assert clouds.bodies("PUT", clouds.url(ONE)) == [{"protection_group": {"priority": 5}}]
     clouds.mock.get(clouds.url("protection-groups"), json={"protection_groups": [GROUP]})
-    words = ["dr", "protection-group", "list", "--sort-key", "priority", "--long", "-f", "json"]
+    words = ["dr", "protection-group", "list", "--sort", "priority", "--long", "-f", "json"]
     assert "Priority" in run(*words).json[0]
     assert clouds.mock.last_request.qs == {"sort_key": ["priority"]}
+    run("dr", "protection-group", "list", "--sort", "updated_at:desc", "--limit", "2")
+    assert clouds.mock.last_request.qs == {
+        "sort_key": ["updated_at"],
+        "sort_dir": ["desc"],
+        "limit": ["2"],
+    }
+
+
+def test_an_order_that_is_none_names_those_that_there_are(clouds, run):
+    words = ["dr", "protection-group", "list", "--sort"]
+    assert (
+        "argument --sort: 'size' is no key; give name, status, priority, created_at or updated_at"
+        in run(*words, "size").err
+    )
+    assert "argument --sort: 'down' is no direction; give asc or desc" in (
+        run(*words, "name:down").err
+    )
+    assert run(*words, "name:").code == 2
+    assert clouds.mock.request_history == []
 
 
 MEMBER = {
@@ -398,6 +419,13 @@ def test_member_list_show_remove(clouds, run):
     clouds.mock.get(one, json={"member": MEMBER})
     clouds.mock.delete(one, status_code=204)
     row = run("dr", "member", "list", "prod-web-app", "-f", "json").json[0]
+    assert clouds.mock.last_request.qs == {}
+    run("dr", "member", "list", "prod-web-app", "--sort", "status", "--limit", "1", "--marker", "m")
+    assert clouds.mock.last_request.qs == {
+        "sort_key": ["status"],
+        "limit": ["1"],
+        "marker": ["m"],
+    }
     assert row["Volumes"] == ["vol-boot-ws1"]
     assert row["Flavor"] == "m1.small"
     shown = run("dr", "member", "show", "prod-web-app", "web-server-1", "-f", "json").json
@@ -447,7 +475,8 @@ def test_policy_set_and_delete(clouds, run):
     url = clouds.url(f"{ONE}/policy")
     clouds.mock.put(url, json={"policy": POLICY})
     clouds.mock.delete(url, status_code=204)
-    assert run("dr", "policy", "set", "prod-web-app", "--rpo-minutes", "30").code == 0
+    words = ["dr", "policy", "set", "prod-web-app", "--rpo-minutes", "30", "-f", "json"]
+    assert run(*words).json == POLICY
     assert clouds.bodies("PUT", url) == [{"policy": {"rpo_minutes": 30}}]
     assert "Nothing to change" in run("dr", "policy", "set", "prod-web-app").err
     assert run("dr", "policy", "delete", "prod-web-app").code == 0

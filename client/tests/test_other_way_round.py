@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import operation
+from tests.conftest import fault, operation
 
 GROUP = "protection-groups/prod-web-app"
 NET = {
@@ -87,3 +87,42 @@ def test_a_test_cleanup_goes_to_the_home_of_the_test(clouds, run, words):
     assert (result.code, result.err) == (0, "")
     sent = clouds.bodies("POST", clouds.url(f"{GROUP}/action", "b"))
     assert sent == [{"test_cleanup": {"test_operation_id": TEST}}]
+
+
+SET = ["dr", "protection-group", "set", "prod-web-app", "--network-mapping", "prod=standby"]
+
+
+def read_at(clouds, version):
+    """The group at a version, with networks to look up."""
+    networks(clouds, a="prod", b="standby")
+    group = {
+        "name": "prod-web-app",
+        "primary_site": "site-a",
+        "secondary_site": "site-b",
+        "version": version,
+    }
+    clouds.mock.get(clouds.url(GROUP), json={"protection_group": group})
+    return group
+
+
+def test_a_mapping_is_set_on_the_group_that_was_read_for_it(clouds, run):
+    group = read_at(clouds, 7)
+    clouds.mock.put(clouds.url(GROUP), json={"protection_group": group})
+    result = run(*SET, both=True)
+    assert (result.code, result.err) == (0, "")
+    (sent,) = [one for one in clouds.mock.request_history if one.method == "PUT"]
+    assert sent.json() == {"protection_group": {"network_mapping": {NET["a"]: NET["b"]}}}
+    assert sent.headers["If-Match"] == '"7"'
+
+
+def test_a_group_that_was_changed_meanwhile_is_not_changed(clouds, run):
+    read_at(clouds, 7)
+    text = "If-Match: protection group prod-web-app is at version 8, the request is for version 7."
+    clouds.mock.put(clouds.url(GROUP), status_code=412, json=fault("preconditionFailed", 412, text))
+    result = run(*SET, both=True)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "Protection group 'prod-web-app' was changed by somebody else while its mapping was looked "
+        "up. Nothing was changed by this command: look at the group (openstack dr protection-group "
+        f"show prod-web-app) and try again. {text} (HTTP 412)\n"
+    )

@@ -86,9 +86,22 @@ def test_what_is_shown_can_be_set(clouds, run, tmp_path, form):
     clouds.mock.put(clouds.url(PATH), json={"recovery_plan": PLAN})
     file = tmp_path / f"plan.{form}"
     file.write_text(run(*SHOW, "-f", form).out)
-    result = run(*SET, str(file))
-    assert result == type(result)(0, "", "")
+    result = run(*SET, str(file), "-f", "json")
+    assert (result.code, result.json, result.err) == (0, PLAN, "")
     assert clouds.bodies("PUT", clouds.url(PATH)) == [{"recovery_plan": PLAN}]
+
+
+def test_set_shows_the_plan_as_it_is_stored(clouds, run, type_in):
+    clouds.mock.put(clouds.url(PATH), json={"recovery_plan": PLAN})
+    type_in("members: {worker: {}}")
+    result = run(*SET, "-")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == run_show(clouds, run)
+
+
+def run_show(clouds, run):
+    serve(clouds, PLAN)
+    return run(*SHOW).out
 
 
 @pytest.mark.parametrize(

@@ -114,11 +114,23 @@ def test_show(clouds, run):
 def test_set(clouds, run):
     for site in ("a", "b"):
         clouds.mock.put(clouds.admin("sites/site-a", site), json={"site": SITE})
-    assert run("dr", "site", "set", "site-a", "--description", "north", both=True).code == 0
+    words = ["dr", "site", "set", "site-a", "--description", "north", "-f", "json"]
+    assert run(*words, both=True).json == SITE
     for site in ("a", "b"):
         sent = clouds.bodies("PUT", clouds.admin("sites/site-a", site))
         assert sent == [{"site": {"description": "north"}}]
     assert "Nothing to change" in run("dr", "site", "set", "site-a").err
+
+
+def test_half_a_change_of_a_registration_is_said(clouds, run):
+    clouds.mock.put(clouds.admin("sites/site-a"), json={"site": SITE})
+    clouds.mock.put(clouds.admin("sites/site-a", "b"), status_code=500, text="boom")
+    result = run("dr", "site", "set", "site-a", "--description", "north", both=True)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "Site 'site-a' is changed on cloud 'site-a', but not on cloud 'site-b': boom (HTTP 500). "
+        "Run the same command again when that is mended.\n"
+    )
 
 
 def test_delete(clouds, run):
@@ -139,8 +151,8 @@ def test_delete(clouds, run):
 @pytest.mark.parametrize(("valid", "code"), [(True, 0), (False, 1)])
 def test_validate(clouds, run, valid, code):
     checks = [
-        {"name": "keystone", "ok": True, "detail": "signed in"},
-        {"name": "compute", "ok": valid, "detail": "2.96"},
+        {"name": "keystone", "ok": True, "detail": "signed in", "fix": None},
+        {"name": "compute", "ok": valid, "detail": "2.96", "fix": None if valid else "Open 8774."},
     ]
     clouds.mock.post(
         clouds.admin("sites/site-a/validate"),
@@ -149,6 +161,9 @@ def test_validate(clouds, run, valid, code):
     result = run("dr", "site", "validate", "site-a")
     assert result.code == code
     assert "| keystone | True" in result.out
+    assert ("| Open 8774. |" in result.out) is not valid
+    rows = run("dr", "site", "validate", "site-a", "-f", "json").json
+    assert [row["Fix"] for row in rows] == [None, checks[1]["fix"]]
 
 
 def test_list_volume_types(clouds, run):
@@ -165,7 +180,33 @@ def test_list_volume_types(clouds, run):
     clouds.mock.get(clouds.admin("sites/site-a/volume-types"), json={"volume_types": kinds})
     words = ["dr", "site", "list-volume-types", "site-a", "-f", "json"]
     assert [kind["Reason"] for kind in run(*words).json] == [None, "not replicated"]
-    assert [kind["Name"] for kind in run(*words, "--eligible").json] == ["gold"]
+    assert clouds.mock.last_request.qs == {}
+    clouds.mock.get(
+        clouds.admin("sites/site-a/volume-types") + "?eligible=true",
+        json={"volume_types": kinds[:1]},
+    )
+    options = ["--eligible", "--sort", "name:desc", "--limit", "5", "--marker", "0"]
+    assert [kind["Name"] for kind in run(*words, *options).json] == ["gold"]
+    assert clouds.mock.last_request.qs == {
+        "eligible": ["true"],
+        "sort_dir": ["desc"],
+        "limit": ["5"],
+        "marker": ["0"],
+    }
+
+
+def test_list_of_more_sites_than_a_page_has(clouds, run):
+    url = clouds.admin("sites")
+    more = {"sites": [SITE], "sites_links": [{"rel": "next", "href": "x"}]}
+    clouds.mock.get(url, json=more)
+    clouds.mock.get(f"{url}?marker={SITE['id']}", json={"sites": [{**SITE, "id": "2"}]})
+    rows = run("dr", "site", "list", "--sort", "status:desc", "-f", "json").json
+    assert [row["ID"] for row in rows] == [SITE["id"], "2"]
+    assert clouds.mock.last_request.qs == {
+        "sort_key": ["status"],
+        "sort_dir": ["desc"],
+        "marker": [SITE["id"]],
+    }
 
 
 MAPPING = {
@@ -233,9 +274,31 @@ def test_tenant_mapping_list_show_delete(clouds, run):
     clouds.mock.get(one, json={"tenant_mapping": MAPPING})
     clouds.mock.delete(one, status_code=204)
     assert PROJECT["b"] in run("dr", "tenant", "mapping", "list").out
+    run("dr", "tenant", "mapping", "list", "--sort", "created_at:desc", "--limit", "3")
+    assert clouds.mock.last_request.qs == {"sort_dir": ["desc"], "limit": ["3"]}
     shown = run("protector", "tenant", "mapping", "show", MAPPING["id"], "-f", "json")
     assert shown.json == MAPPING
     assert run("dr", "tenant", "mapping", "delete", MAPPING["id"]).code == 0
+    assert clouds.mock.last_request.qs == {}
+
+
+def test_deleting_a_tenant_mapping_with_its_roles(clouds, run):
+    for site in ("a", "b"):
+        one = clouds.admin(f"tenant-mappings/{MAPPING['id']}", site)
+        clouds.mock.delete(one, status_code=204)
+    words = ["dr", "tenant", "mapping", "delete", MAPPING["id"], "--revoke"]
+    assert run(*words, both=True).code == 0
+    deletions = [one for one in clouds.mock.request_history if one.method == "DELETE"]
+    assert [one.qs for one in deletions] == [{"revoke": ["true"]}] * 2
+    needed = "The service user's roles are needed by protection groups prod-web-app."
+    clouds.mock.delete(
+        clouds.admin(f"tenant-mappings/{MAPPING['id']}"),
+        status_code=409,
+        json=fault("conflict", 409, needed),
+    )
+    result = run(*words)
+    assert result.code == 1
+    assert f"Failed to delete '{MAPPING['id']}': {needed} (HTTP 409)" in result.err
 
 
 @pytest.mark.parametrize(
@@ -244,6 +307,8 @@ def test_tenant_mapping_list_show_delete(clouds, run):
         ["site", "create", "site-a"],
         ["site", "create", "site-a", "--auth-url", "x", "--username", "y", "--interface", "secret"],
         ["site", "show"],
+        ["site", "list", "--sort", "auth_url"],
+        ["tenant", "mapping", "list", "--sort", "created_at:up"],
         ["tenant", "mapping", "create", "--primary-site", "site-a"],
     ],
 )

@@ -134,7 +134,8 @@ def test_what_this_release_lacks_is_said_in_the_servers_words(clouds, run, words
     [
         (["--action", "test-cleanup"], "test-cleanup needs --test-operation-id."),
         (["--action", "failover", "--test-operation-id", "op-1"], "--test-operation-id is for"),
-        (["--action", "failback", "--retain-source-volumes"], "are for failover, not for failback"),
+        (["--action", "retry", "--retain-source-volumes"], "is for failover and failback, not for"),
+        (["--action", "failback", "--type", "planned"], "are for failover, not for failback"),
         (["--action", "sync", "--network-mapping", f"{NET_A}={NET_B}"], "sync takes no mapping."),
         (["--action", "fence", "--flavor-mapping", "1=2"], "fence takes no mapping."),
         (["--action", "retry", "--unplanned"], "are for failover, not for retry"),
@@ -298,3 +299,25 @@ def test_after_the_wait_leftovers_are_said_with_their_command(clouds, run):
         "2 resources are left behind; to remove them: openstack dr operation cleanup "
         f"{operation()['id']}"
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["failback", "prod-web-app"],
+     ["protection-group", "action", "prod-web-app", "--action", "failback"]],
+)  # fmt: skip
+def test_a_failback_can_retain_the_volumes_that_it_leaves(clouds, run, words):
+    record = operation(operation_type="failback", status="running", progress=0)
+    clouds.mock.post(clouds.url(ACTION), status_code=202, json={"operation": record})
+    assert run("dr", *words, "--retain-source-volumes").code == 0
+    assert clouds.bodies("POST", clouds.url(ACTION)) == [
+        {"failback": {"retain_source_volumes": True}}
+    ]
+
+
+def test_an_action_may_be_written_as_data_has_it(clouds, run):
+    record = operation(operation_type="test_failover", status="running", progress=0)
+    clouds.mock.post(clouds.url(ACTION), status_code=202, json={"operation": record})
+    words = ["dr", "protection-group", "action", "prod-web-app", "--action", "test_failover"]
+    assert run(*words).code == 0
+    assert clouds.bodies("POST", clouds.url(ACTION)) == [{"test_failover": {}}]

@@ -40,6 +40,8 @@ openstack() {
   case "$*" in
     *"protection-group list"*) printf '%s\\n' prod-web-app 'prod mail' staging ;;
     *"operation list"*) printf '%s\\n' op-1 op-2 ;;
+    *"member list"*"-- prod-web-app") printf '%s\\n' web-1 'web 2' db ;;
+    *"member list"*"-- prod mail") printf '%s\\n' mail-1 ;;
     *"site list"*) printf '%s\\n' site-a site-b ;;
   esac
 }
@@ -92,6 +94,13 @@ def complete(tmp_path):
         (["openstack", "dr", "operation", "show", ""], ["op-1", "op-2"]),
         (["openstack", "dr", "operation", "list", "--protection-group", "st"], ["staging"]),
         (["openstack", "dr", "site", "failover", ""], ["site-a", "site-b"]),
+        (["openstack", "dr", "member", "remove", "st"], ["staging"]),
+        (["openstack", "dr", "member", "show", "prod-web-app", "we"], ["web-1", "web\\ 2"]),
+        (["openstack", "dr", "member", "show", "prod\\ mail", ""], ["mail-1"]),
+        (["openstack", "dr", "member", "show", '"prod mail"', ""], ["mail-1"]),
+        (["openstack", "dr", "member", "remove", "-h", "prod-web-app", "db", "web-"], ["web-1"]),
+        (["openstack", "dr", "member", "show", "unknown", ""], []),
+        (["openstack", "dr", "operation", "list", "--sort", ""], ["created_at", "operation_type"]),
         (["openstack", "dr", "failover", "staging", ""], ["of-openstack"]),
         (["openstack", "dr", "failover", "--"], ["of-openstack"]),
         (["openstack", "dr", "fail"], ["of-openstack"]),
@@ -108,6 +117,17 @@ def test_names_are_asked_of_the_cloud_on_the_line_and_kept_for_a_while(complete,
     assert complete(*line) == complete(*line) == ["prod-web-app", "prod\\ mail", "staging"]
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked == ["--os-cloud site-b dr protection-group list -f value -c Name"]
+
+
+def test_members_are_kept_by_their_group(complete, tmp_path):
+    line = ["openstack", "--os-cloud", "site-b", "dr", "member", "show"]
+    assert complete(*line, "prod-web-app", "d") == ["db"]
+    assert complete(*line, "prod\\ mail", "") == ["mail-1"]
+    assert complete(*line, "prod-web-app", "d") == ["db"]
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        f"--os-cloud site-b dr member list -f value -c Name -- {group}"
+        for group in ("prod-web-app", "prod mail")
+    ]
 
 
 def test_openstacks_own_completion_knows_the_commands(run):

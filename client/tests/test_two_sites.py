@@ -106,6 +106,32 @@ def test_a_list_has_each_operation_once_as_its_home_has_it(clouds, run):
     assert [row["ID"] for row in listed(run, "--limit", "2").json] == ["op-4", "op-3"]
 
 
+def test_a_list_of_both_sites_is_in_the_order_that_was_asked_for(clouds, run):
+    lists(clouds, "a", record(2, "site-a", operation_type="cleanup"), record(5, "site-a"))
+    lists(clouds, "b", record(3, "site-b"), record(4, "site-b", operation_type="retry"))
+    by_type = listed(run, "--sort", "operation_type:asc")
+    assert [row["ID"] for row in by_type.json] == ["op-2", "op-3", "op-5", "op-4"]
+    for site in ("a", "b"):
+        (asked,) = [
+            one for one in clouds.mock.request_history if one.url.startswith(clouds.url("", site))
+        ]
+        assert asked.qs == {"sort_key": ["operation_type"], "sort_dir": ["asc"]}
+    oldest = listed(run, "--sort", "created_at:asc", "--limit", "2")
+    assert [row["ID"] for row in oldest.json] == ["op-2", "op-3"]
+    assert [row["ID"] for row in listed(run, "--sort", "created_at").json] == [
+        "op-5",
+        "op-4",
+        "op-3",
+        "op-2",
+    ]
+
+
+def test_a_type_may_be_written_as_the_table_shows_it(clouds, run):
+    lists(clouds, "a", record(2, "site-a", operation_type="test_failover"))
+    assert len(listed(run, "--type", "test_failover", both=False).json) == 1
+    assert clouds.mock.last_request.qs == {"operation_type": ["test_failover"]}
+
+
 def test_a_copy_that_its_home_leaves_out_is_left_out(clouds, run):
     lists(clouds, "a", record(3, "site-b", status="running"))
     lists(clouds, "b")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Completes names of protection groups and sites, ids of operations, and the words that options take, for
-# `openstack dr` and `openstack protector`. Load it after the completion of `openstack` itself:
+# Completes names of protection groups, their members and sites, ids of operations, and the words that options
+# take, for `openstack dr` and `openstack protector`. Load it after the completion of `openstack` itself:
 #
 #   source <(openstack complete)
 #   source openstack-dr.bash
@@ -18,16 +18,19 @@ declare -gA _openstack_dr_values=(
 # @values@
 )
 
-# The words for a kind of names; $2 and on are the global options of the command line.
+# The words for a kind of names; $2 is the command's first argument, the group that members are of; $3 and on are
+# the global options of the command line.
 _openstack_dr_names() {
-  local kind=$1 cache file
-  shift
+  local kind=$1 group='' cache file
+  [[ $kind != @members ]] || group=$2
+  shift 2
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/openstack-dr
-  file=$cache/$(printf '%s\n' "$kind" "${OS_CLOUD-}" "$@" | cksum | tr -d ' ')
+  file=$cache/$(printf '%s\n' "$kind" "$group" "${OS_CLOUD-}" "$@" | cksum | tr -d ' ')
   if [[ -z $(find "$file" -mmin -1 2>/dev/null) ]]; then
     mkdir -p -m 700 "$cache" 2>/dev/null || return
     case $kind in
       @groups) openstack "$@" dr protection-group list -f value -c Name ;;
+      @members) openstack "$@" dr member list -f value -c Name -- "$group" ;;
       @operations) openstack "$@" dr operation list --limit 50 -f value -c ID ;;
       @sites) openstack "$@" dr site list -f value -c Name ;;
     esac </dev/null >"$file" 2>/dev/null
@@ -38,7 +41,7 @@ _openstack_dr_names() {
 _openstack_dr() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   local -i at=1 from length number=1
-  local name='' place='' words=''
+  local name='' first='' place='' words=''
   COMPREPLY=()
 
   while ((at < COMP_CWORD)) && [[ ${COMP_WORDS[at]} != dr && ${COMP_WORDS[at]} != protector ]]; do at+=1; done
@@ -56,6 +59,8 @@ _openstack_dr() {
       for ((from = at + 1 + length; from < COMP_CWORD; from++)); do
         [[ ${COMP_WORDS[from]} == -* ]] && continue
         [[ -v "_openstack_dr_values[$name ${COMP_WORDS[from-1]}]" && ${COMP_WORDS[from-1]} == -* ]] && continue
+        # As it was typed, with its quotes.
+        ((number > 1)) || first=${COMP_WORDS[from]//[\\\'\"]/}
         number+=1
       done
       if [[ ${_openstack_dr_commands["$name"]} == + ]]; then
@@ -71,7 +76,7 @@ _openstack_dr() {
     @files) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     @*)
       mapfile -t COMPREPLY < <(
-        _openstack_dr_names "$words" "${COMP_WORDS[@]:1:at-1}" | while IFS= read -r word; do
+        _openstack_dr_names "$words" "$first" "${COMP_WORDS[@]:1:at-1}" | while IFS= read -r word; do
           [[ $word == "$cur"* ]] && printf '%q\n' "$word"
         done
       )

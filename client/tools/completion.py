@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the shell's completion: ``python -m tools.completion > completion/openstack-dr.bash``.
 
-``openstack complete`` knows commands and options. This adds what comes after them: names of groups
-and sites, ids of operations, and the words that an option takes.
+``openstack complete`` knows commands and options. This adds what comes after them: names of groups,
+their members and sites, ids of operations, and the words that an option takes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from protectorclient.osc.arguments import Order
 from tools.commands import Described, described, takes_value
 
 _TEMPLATE = Path(__file__).with_name("completion.bash")
 
 _KINDS = {
     "<protection-group>": "@groups",
+    "<member>": "@members",
     "<operation-id>": "@operations",
     "<site>": "@sites",
     "<file>": "@files",
@@ -56,6 +58,8 @@ def _values(command: Described) -> Iterator[tuple[str, str]]:
 
 
 def _words(action: argparse.Action) -> str:
+    if isinstance(action.type, Order):
+        return " ".join(action.type.keys)
     if action.choices is not None:
         return " ".join(str(choice) for choice in action.choices)
     return _KINDS.get(str(action.metavar), "")

@@ -64,14 +64,14 @@ def add_mappings(parser: argparse.ArgumentParser, effect: str) -> None:
     )
 
 
-def add_wait(parser: argparse.ArgumentParser) -> None:
-    """``--wait``."""
+def add_wait(parser: argparse.ArgumentParser, until: str) -> None:
+    """``--wait``; ``until`` says what for."""
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="Wait until the operation has ended, or the test VMs are up, with its progress on "
-        "stderr; the exit code is 1 when it ended failed. Interrupting the wait does not interrupt "
-        "the operation. Default: return at once",
+        help=f"Wait until {until}, with the progress on stderr; the exit code is 1 when the "
+        "operation failed. Interrupting the wait does not interrupt the operation (default: return "
+        "at once)",
     )
 
 
@@ -86,6 +86,46 @@ def add_page(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--marker", metavar="<id>", help="Show the entries after the one with this ID"
     )
+
+
+def add_sort(parser: argparse.ArgumentParser, *keys: str, default: str) -> None:
+    """``--sort``, as other lists of ``openstack`` have it; ``default`` is the service's order."""
+    direction = default.partition(":")[2]
+    parser.add_argument(
+        "--sort",
+        metavar="<key>[:<direction>]",
+        type=Order(keys),
+        default={},
+        help=f"Order by {alternatives(keys)}; direction: asc or desc, {direction} when left out "
+        f"(default: {default})",
+    )
+
+
+class Order:
+    """A reader of ``<key>[:<direction>]``, which returns the query for the service."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+
+    def __call__(self, text: str) -> Record:
+        """Read it."""
+        key, colon, direction = text.partition(":")
+        if key not in self.keys:
+            raise argparse.ArgumentTypeError(f"'{key}' is no key; give {alternatives(self.keys)}")
+        if colon and direction not in ("asc", "desc"):
+            raise argparse.ArgumentTypeError(f"'{direction}' is no direction; give asc or desc")
+        return {"sort_key": key, **({"sort_dir": direction} if colon else {})}
+
+
+def word(text: str) -> str:
+    """Take a word as data has it, ``test_failover``, for the one of the command line."""
+    return text.replace("_", "-")
+
+
+def alternatives(words: tuple[str, ...]) -> str:
+    """Write words as a choice: ``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def given(parsed_args: argparse.Namespace, *names: str) -> Record:

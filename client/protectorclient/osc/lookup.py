@@ -47,13 +47,22 @@ def mappings_of(clouds: Clouds, group: str, parsed_args: argparse.Namespace) -> 
 
     They are written from its primary to its secondary site, whichever of the two is asked.
     """
+    if not has_names(parsed_args):
+        return mappings(clouds, parsed_args)
+    found = clouds.primary.protector.protection_groups.get(group)
+    return mappings_from(clouds, found, parsed_args)
+
+
+def has_names(parsed_args: argparse.Namespace) -> bool:
+    """Whether something in the mappings that were given has to be looked up."""
     pairs = [*parsed_args.network_mapping, *parsed_args.flavor_mapping]
-    if all(is_id(here) and is_id(there) for here, there in pairs):
-        return mappings(clouds, parsed_args)
-    sites = clouds.primary.protector.protection_groups.get(group)
-    if clouds.primary.name != sites["secondary_site"]:
-        return mappings(clouds, parsed_args)
-    return mappings(clouds.exchanged(), parsed_args)
+    return not all(is_id(here) and is_id(there) for here, there in pairs)
+
+
+def mappings_from(clouds: Clouds, group: Record, parsed_args: argparse.Namespace) -> Record:
+    """Return the mappings that were given for a group that was read, by ids."""
+    turned = clouds.primary.name == group["secondary_site"]
+    return mappings(clouds.exchanged() if turned else clouds, parsed_args)
 
 
 def refuse_source_names(parsed_args: argparse.Namespace) -> None:

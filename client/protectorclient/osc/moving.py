@@ -36,19 +36,24 @@ def add_type(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def add_failover(parser: argparse.ArgumentParser) -> None:
-    """``--type``, ``--unplanned``, ``--retain-source-volumes`` and ``--yes``."""
+    """``--type``, ``--unplanned`` and ``--yes``."""
     add_type(
         parser,
         "planned: both sites answer, nothing is lost; unplanned: the source is gone and is not "
         "asked, what was written after the last recovery point is lost (default: planned)",
     )
+    confirmation.add_yes(parser, "an unplanned failover")
+
+
+def add_retain(parser: argparse.ArgumentParser) -> None:
+    """``--retain-source-volumes``."""
     parser.add_argument(
         "--retain-source-volumes",
         action="store_true",
-        help="Leave the source volumes detached and intact; `openstack dr operation cleanup` "
-        "deletes them later (default: as the service's retain_source_volumes_on_failover says)",
+        help="Leave the volumes on the site that the group leaves detached and intact; `openstack "
+        "dr operation cleanup` deletes them later (default: as the service's "
+        "retain_source_volumes_on_failover says)",
     )
-    confirmation.add_yes(parser, "an unplanned failover")
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +92,8 @@ class Move(Start):
     def fail_back(self, parsed_args: argparse.Namespace) -> Shown:
         """Bring the group back to its first site."""
         body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
+        if parsed_args.retain_source_volumes:
+            body["retain_source_volumes"] = True
         return self._move(parsed_args, "failback", body)
 
     def _move(self, parsed_args: argparse.Namespace, verb: str, body: Record) -> Shown:
@@ -185,19 +192,22 @@ def _without_dry_run(parsed_args: argparse.Namespace, preview: Preview) -> str:
     return shlex.join(words)
 
 
-def add_retry(parser: argparse.ArgumentParser) -> None:
-    """``--operation-id``."""
+def add_retry(parser: argparse.ArgumentParser, which: str = "") -> None:
+    """``--operation-id``; ``which`` says for which of several actions."""
     parser.add_argument(
         "--operation-id",
         metavar="<operation-id>",
-        help="The failover whose VMs are missing (ID; default: the group's newest failover)",
+        help=f"{which}The failover whose VMs are missing (ID; default: the group's newest "
+        "failover)",
     )
 
 
-def add_operation_mappings(parser: argparse.ArgumentParser) -> None:
-    """``--network-mapping`` and ``--flavor-mapping`` of one operation."""
+def add_operation_mappings(
+    parser: argparse.ArgumentParser, under: str = "the stored mapping"
+) -> None:
+    """``--network-mapping`` and ``--flavor-mapping`` of one operation, over those of ``under``."""
     arguments.add_mappings(
         parser,
-        "For this operation, over the stored mapping. An unplanned failover and its retry do not "
+        f"For this operation, over {under}. An unplanned failover and its retry do not "
         "ask the source site: give IDs of its networks and flavors.",
     )

@@ -7,13 +7,13 @@ for the day on which the home is gone, as far as the home has pushed it.
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 from osc_lib import exceptions
 
 from protectorclient.osc import asking
 from protectorclient.osc.clouds import Cloud, Clouds, nothing_found, warn_of_silence
-from protectorclient.v1.records import Operation, Operations, is_terminal
+from protectorclient.v1.records import Operation, Operations, Record, is_terminal
 
 Found = tuple[Cloud, Operation]
 """A record, and the cloud that answered with it."""
@@ -91,7 +91,7 @@ def _found(clouds: Clouds, identity: str, warn: Warn, *, detail: bool = False) -
 
 
 def listed(clouds: Clouds, warn: Warn, limit: int | None = None, **query: Any) -> list[Found]:
-    """List operations of all clouds, the newest first; each once, its home's record if it can be.
+    """List operations of all clouds in the order of the query; each once, its home's if it can be.
 
     A cloud that is silent is said; that it does not know the group or the marker is no error as
     long as another one does.
@@ -111,7 +111,7 @@ def listed(clouds: Clouds, warn: Warn, limit: int | None = None, **query: Any) -
     if len(heard) == 1:
         cloud, operations = heard[0]
         return [(cloud, operation) for operation in operations]
-    return _merged(heard)[:limit]
+    return _ordered(_merged(heard), query)[:limit]
 
 
 def is_home(cloud: Cloud, operation: Operation) -> bool:
@@ -132,6 +132,20 @@ def _refusal(answers: list[asking.Answer[Operations]]) -> Exception:
     return nothing_found(answers)
 
 
+def _ordered(found: list[Found], query: Record) -> list[Found]:
+    """Order as each of the services does: the newest first, those of one type by their ids.
+
+    Operations of one second keep the order in which they came: the services know its fractions.
+    """
+    key = query.get("sort_key", "created_at")
+    by_time = key == "created_at"
+    return sorted(
+        found,
+        key=lambda one: (cast(Record, one[1]).get(key) or "", "" if by_time else one[1]["id"]),
+        reverse=query.get("sort_dir", "desc") == "desc",
+    )
+
+
 def _merged(heard: list[tuple[Cloud, Operations]]) -> list[Found]:
     answered = {cloud.name for cloud, _ in heard}
     best: dict[str, Found] = {}
@@ -144,7 +158,7 @@ def _merged(heard: list[tuple[Cloud, Operations]]) -> list[Found]:
             known = best.get(operation["id"])
             if known is None or _trust((cloud, operation)) > _trust(known):
                 best[operation["id"]] = (cloud, operation)
-    return sorted(best.values(), key=lambda found: found[1].get("created_at") or "", reverse=True)
+    return list(best.values())
 
 
 def _trust(found: Found) -> tuple[bool, bool, int]:

@@ -47,13 +47,14 @@ class Start(Willing, Waiting, SizedShowOne):
 
     value_width = 43
     takes_group = True
+    waits_until = "the operation has ended"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         if self.takes_group:
             arguments.add_group(parser)
-        arguments.add_wait(parser)
+        arguments.add_wait(parser, self.waits_until)
         return parser
 
     def start(

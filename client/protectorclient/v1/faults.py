@@ -16,6 +16,13 @@ class NotAcceptable(exceptions.ClientException):
     message = "Not acceptable"
 
 
+class Changed(exceptions.ClientException):
+    """HTTP 412: what was to be changed is not as it was when it was read."""
+
+    http_status = 412
+    message = "Precondition failed"
+
+
 class Unreachable(exceptions.CommandError):
     """No answer came: nothing listens there, the name is unknown, or the time is up.
 
@@ -39,6 +46,7 @@ _BY_STATUS: dict[int, type[exceptions.ClientException]] = {
         exceptions.Forbidden,
         exceptions.NotFound,
         NotAcceptable,
+        Changed,
         exceptions.Conflict,
         exceptions.OverLimit,
         exceptions.HTTPNotImplemented,

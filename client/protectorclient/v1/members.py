@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from protectorclient.v1.manager import Manager
 from protectorclient.v1.records import Record, Records
@@ -15,9 +15,9 @@ class MemberManager(Manager):
     def _path(self, group: str, *parts: str) -> str:
         return self._in_project("protection-groups", group, "members", *parts)
 
-    def list(self, group: str) -> Records:
-        """Members of the group, by name."""
-        return self._transport.pages(self._path(group), "members", None)
+    def list(self, group: str, limit: int | None = None, **query: Any) -> Records:
+        """Members of the group, or those that the query keeps."""
+        return self._transport.pages(self._path(group), "members", limit, **query)
 
     def create(self, group: str, fields: Record) -> Record:
         """Protect a server, by its id."""

@@ -28,9 +28,13 @@ class ProtectionGroupManager(Manager):
         body = self._transport.get(self._in_project(_GROUPS, group))
         return cast(Record, body["protection_group"])
 
-    def update(self, group: str, changes: Record) -> Record:
-        """Change a group; fields left out stay."""
-        body = self._transport.put(self._in_project(_GROUPS, group), {"protection_group": changes})
+    def update(self, group: str, changes: Record, *, version: int | None = None) -> Record:
+        """Change a group; fields left out stay.
+
+        With ``version`` only if it still has that one; else ``faults.Changed``.
+        """
+        path = self._in_project(_GROUPS, group)
+        body = self._transport.put(path, {"protection_group": changes}, version=version)
         return cast(Record, body["protection_group"])
 
     def delete(self, group: str) -> None:

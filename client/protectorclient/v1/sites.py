@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from protectorclient.v1.manager import Manager, admin
 from protectorclient.v1.records import Record, Records, SiteFailover
@@ -12,9 +12,9 @@ from protectorclient.v1.records import Record, Records, SiteFailover
 class SiteManager(Manager):
     """``/v1/admin/sites``."""
 
-    def list(self) -> Records:
-        """All sites, by name."""
-        return cast(Records, self._transport.get(admin("sites"))["sites"])
+    def list(self, limit: int | None = None, **query: Any) -> Records:
+        """All sites, or those that the query keeps."""
+        return self._transport.pages(admin("sites"), "sites", limit, **query)
 
     def create(self, fields: Record) -> Record:
         """Register a site."""
@@ -38,10 +38,10 @@ class SiteManager(Manager):
             Record, self._transport.post(admin("sites", site, "validate"), {})["validation"]
         )
 
-    def volume_types(self, site: str) -> Records:
+    def volume_types(self, site: str, limit: int | None = None, **query: Any) -> Records:
         """List the volume types of the site's cloud, and whether groups can use them."""
-        body = self._transport.get(admin("sites", site, "volume-types"))
-        return cast(Records, body["volume_types"])
+        path = admin("sites", site, "volume-types")
+        return self._transport.pages(path, "volume_types", limit, **query)
 
     def failover(self, site: str, options: Record) -> SiteFailover:
         """Fail over all groups that run on the site."""

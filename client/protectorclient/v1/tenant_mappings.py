@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from protectorclient.v1.manager import Manager, admin
 from protectorclient.v1.records import Record, Records
@@ -12,9 +12,9 @@ from protectorclient.v1.records import Record, Records
 class TenantMappingManager(Manager):
     """``/v1/admin/tenant-mappings``."""
 
-    def list(self) -> Records:
-        """All mappings."""
-        return self._transport.pages(admin("tenant-mappings"), "tenant_mappings", None)
+    def list(self, limit: int | None = None, **query: Any) -> Records:
+        """All mappings, or those that the query keeps."""
+        return self._transport.pages(admin("tenant-mappings"), "tenant_mappings", limit, **query)
 
     def create(self, fields: Record) -> Record:
         """Link two projects and grant the service user its role on both."""
@@ -26,6 +26,7 @@ class TenantMappingManager(Manager):
         body = self._transport.get(admin("tenant-mappings", mapping))
         return cast(Record, body["tenant_mapping"])
 
-    def delete(self, mapping: str) -> None:
-        """Unlink the projects."""
-        self._transport.delete(admin("tenant-mappings", mapping))
+    def delete(self, mapping: str, *, revoke: bool = False) -> None:
+        """Unlink the projects; with ``revoke`` the service user loses its role on both too."""
+        path = admin("tenant-mappings", mapping)
+        self._transport.delete(path, revoke="true" if revoke else None)

@@ -72,20 +72,20 @@ class Transport:
 
     def get(self, path: str, **params: Any) -> Record:
         """GET; parameters that are None are left out."""
-        query = {name: value for name, value in params.items() if value is not None}
-        return self._json(self._send("GET", path, params=query))
+        return self._json(self._send("GET", path, params=_given(params)))
 
     def post(self, path: str, body: Record | None = None) -> Record:
         """POST a JSON object."""
         return self._json(self._send("POST", path, json=body))
 
-    def put(self, path: str, body: Record) -> Record:
-        """PUT a JSON object."""
-        return self._json(self._send("PUT", path, json=body))
+    def put(self, path: str, body: Record, *, version: int | None = None) -> Record:
+        """PUT a JSON object; with ``version`` only if what is changed still has it."""
+        condition = {} if version is None else {"If-Match": f'"{version}"'}
+        return self._json(self._send("PUT", path, json=body, headers=condition))
 
-    def delete(self, path: str) -> None:
-        """DELETE."""
-        self._send("DELETE", path)
+    def delete(self, path: str, **params: Any) -> None:
+        """DELETE; parameters that are None are left out."""
+        self._send("DELETE", path, params=_given(params))
 
     def pages(self, path: str, key: str, limit: int | None, **params: Any) -> list[Record]:
         """GET a list, page after page; with ``limit`` no more than that many entries."""
@@ -211,6 +211,10 @@ class Transport:
                 "object: is it a protector endpoint?"
             )
         return body
+
+
+def _given(params: Record) -> Record:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _as_numbers(version: str) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ class Failover(Move):
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         moving.add_failover(parser)
+        moving.add_retain(parser)
         moving.add_dry_run(parser)
         moving.add_operation_mappings(parser)
         return parser
@@ -50,8 +51,13 @@ class Failback(Move):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
+        moving.add_retain(parser)
         moving.add_dry_run(parser)
-        arguments.add_mappings(parser, "For this operation, over the stored mapping.")
+        arguments.add_mappings(
+            parser,
+            "For this operation, over the stored mapping; the failback reads it from right to "
+            "left.",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -69,7 +75,7 @@ class Retry(Move):
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         moving.add_retry(parser)
-        moving.add_operation_mappings(parser)
+        moving.add_operation_mappings(parser, "the failover's mapping")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -95,6 +101,7 @@ class TestFailover(Start):
     """
 
     __test__ = False
+    waits_until = "the test VMs are up"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
@@ -124,7 +131,7 @@ class TestCleanup(Start):
             "--test-operation-id",
             metavar="<operation-id>",
             required=True,
-            help="The operation of the test failover",
+            help="The operation of the test failover (ID)",
         )
         return parser
 
@@ -134,20 +141,29 @@ class TestCleanup(Start):
 
 
 class ProtectionGroupAction(Move):
-    """Start an operation of a protection group, named by --action."""
+    """Start an operation of a protection group, named by --action.
+
+    Each action is also a command of its own, but sync, which replicates the group once more. An
+    option that an action does not have is refused.
+    """
+
+    waits_until = "the operation has ended, or the test VMs are up"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("--action", required=True, choices=VERBS, help="What to do")
+        parser.add_argument(
+            "--action", required=True, type=arguments.word, choices=VERBS, help="What to do"
+        )
         parser.add_argument(
             "--test-operation-id",
             metavar="<operation-id>",
-            help="The operation of the test failover; test-cleanup needs it",
+            help="For test-cleanup, which needs it: the operation of the test failover (ID)",
         )
         moving.add_failover(parser)
+        moving.add_retain(parser)
         moving.add_dry_run(parser)
-        moving.add_retry(parser)
+        moving.add_retry(parser, "For retry: ")
         moving.add_operation_mappings(parser)
         return parser
 
@@ -172,11 +188,12 @@ class ProtectionGroupAction(Move):
 def _refuse_foreign(parsed_args: argparse.Namespace) -> None:
     """Refuse options that the action does not have, rather than leave them out."""
     action = parsed_args.action
-    failover_only = parsed_args.retain_source_volumes or parsed_args.type == "unplanned"
     mapped = parsed_args.network_mapping or parsed_args.flavor_mapping
-    if failover_only and action != "failover":
+    if parsed_args.type is not None and action != "failover":
+        raise exceptions.CommandError(f"--type and --unplanned are for failover, not for {action}.")
+    if parsed_args.retain_source_volumes and action not in ("failover", "failback"):
         raise exceptions.CommandError(
-            f"--type and --retain-source-volumes are for failover, not for {action}."
+            f"--retain-source-volumes is for failover and failback, not for {action}."
         )
     if parsed_args.dry_run and action not in ("failover", "failback"):
         raise exceptions.CommandError(f"--dry-run is for failover and failback, not for {action}.")

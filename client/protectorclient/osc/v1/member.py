@@ -25,7 +25,8 @@ class AddMember(Lister):
             "server",
             metavar="<server>",
             nargs="+",
-            help="Server(s) to protect (name or ID; names are looked up with --os-cloud)",
+            help="Server(s) to protect, on the site where the group runs now (name or ID; names "
+            "are looked up with --os-cloud)",
         )
         parser.add_argument(
             "--user-data",
@@ -86,11 +87,20 @@ class ListMembers(Lister):
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         arguments.add_group(parser)
+        arguments.add_sort(parser, "name", "status", "created_at", "updated_at", default="name:asc")
+        arguments.add_page(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         """List."""
-        return _listed(self.protector.members.list(parsed_args.protection_group))
+        return _listed(
+            self.protector.members.list(
+                parsed_args.protection_group,
+                parsed_args.limit,
+                **parsed_args.sort,
+                **arguments.given(parsed_args, "marker"),
+            )
+        )
 
 
 class ShowMember(ShowOne):

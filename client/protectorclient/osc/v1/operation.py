@@ -59,7 +59,7 @@ TYPES = (
 
 
 class ListOperations(Lister):
-    """List operations, newest first.
+    """List operations; without --sort the newest come first.
 
     With --secondary-cloud those of both sites, each once, as the site where it was started records
     it; when that site does not answer, as the other one last heard of it.
@@ -81,6 +81,7 @@ class ListOperations(Lister):
         parser.add_argument(
             "--type",
             dest="operation_type",
+            type=arguments.word,
             choices=TYPES,
             help="Only operations of this type",
         )
@@ -96,6 +97,7 @@ class ListOperations(Lister):
             help="Show also how many leftovers there are, the phase, the operation that a cleanup "
             "belongs to, and the site where it was started",
         )
+        arguments.add_sort(parser, "created_at", "operation_type", default="created_at:desc")
         arguments.add_page(parser)
         return parser
 
@@ -106,6 +108,7 @@ class ListOperations(Lister):
             query["operation_type"] = parsed_args.operation_type.replace("-", "_")
         if parsed_args.leftovers:
             query["leftovers"] = "true"
+        query.update(parsed_args.sort)
         found = operation_records.listed(self.clouds, self.say, parsed_args.limit, **query)
         return columns.rows(
             [
@@ -160,6 +163,7 @@ class ResumeOperation(Start):
     """Let an operation go on that waits at a pause of its recovery plan."""
 
     takes_group = False
+    waits_until = "the operation has ended, or the test VMs are up"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""

@@ -51,7 +51,9 @@ class ListOrphans(Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("--site", metavar="<site>", help="Only orphans on this site (name)")
+        parser.add_argument(
+            "--site", metavar="<site>", help="Only orphans on this site (name or ID)"
+        )
         parser.add_argument(
             "--protection-group",
             metavar="<protection-group>",

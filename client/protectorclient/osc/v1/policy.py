@@ -51,8 +51,8 @@ class ShowPolicy(ShowOne):
         return columns.shown(self.protector.policies.get(parsed_args.protection_group))
 
 
-class SetPolicy(Command):
-    """Change a protection group's replication policy."""
+class SetPolicy(ShowOne):
+    """Change a protection group's replication policy, and show it; options left out stay."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
@@ -61,12 +61,12 @@ class SetPolicy(Command):
         _add_fields(parser, new=False)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change what was given."""
         changes = _fields(parsed_args)
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
-        self.protector.policies.update(parsed_args.protection_group, changes)
+        return columns.shown(self.protector.policies.update(parsed_args.protection_group, changes))
 
 
 class DeletePolicy(Command):
@@ -103,7 +103,8 @@ def _add_fields(parser: argparse.ArgumentParser, *, new: bool) -> None:
         metavar="<minutes>",
         type=arguments.at_least(1),
         required=new,
-        help="Recovery point objective in minutes, at least 1: the most data that may be lost",
+        help="Recovery point objective in minutes, 1 to 525600 (a year): the most data that "
+        "may be lost",
     )
 
 

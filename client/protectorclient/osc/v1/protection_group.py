@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from protectorclient.osc.commands import (
     each,
     is_for_people,
 )
+from protectorclient.v1 import faults
 from protectorclient.v1.records import Record
 
 _SHORT = {
@@ -130,20 +132,26 @@ class ListProtectionGroups(Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("--long", action="store_true", help="Show more columns")
+        parser.add_argument(
+            "--long",
+            action="store_true",
+            help="Show also the priority, how the groups replicate and when they last did, whether "
+            "the sites are in sync, the version and the description",
+        )
         parser.add_argument("--name", metavar="<name>", help="Only the group of this name")
         parser.add_argument(
             "--status",
             choices=STATUSES,
             help="Only groups in this status",
         )
-        parser.add_argument(
-            "--sort-key",
-            choices=("name", "status", "priority", "created_at", "updated_at"),
-            help="Order by this (default: name)",
-        )
-        parser.add_argument(
-            "--sort-dir", choices=("asc", "desc"), help="Direction of the order (default: asc)"
+        arguments.add_sort(
+            parser,
+            "name",
+            "status",
+            "priority",
+            "created_at",
+            "updated_at",
+            default="name:asc",
         )
         arguments.add_page(parser)
         return parser
@@ -152,7 +160,8 @@ class ListProtectionGroups(Lister):
         """List."""
         found = self.protector.protection_groups.list(
             parsed_args.limit,
-            **arguments.given(parsed_args, "name", "status", "sort_key", "sort_dir", "marker"),
+            **parsed_args.sort,
+            **arguments.given(parsed_args, "name", "status", "marker"),
         )
         return columns.rows(found, _LONG if parsed_args.long else _SHORT)
 
@@ -184,8 +193,11 @@ class ShowProtectionGroup(ShowOne):
         return code
 
 
-class SetProtectionGroup(Command):
-    """Change a protection group; a mapping that is given replaces the stored one as a whole."""
+class SetProtectionGroup(ShowOne):
+    """Change a protection group, and show what it is now.
+
+    A mapping that is given replaces the stored one as a whole.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
@@ -197,14 +209,27 @@ class SetProtectionGroup(Command):
         arguments.add_mappings(parser, "Replaces the stored mapping.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Change what was given."""
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Change what was given; where the group was read for it, only if it is still the same."""
         changes = arguments.given(parsed_args, "name", "description", "priority")
-        group = parsed_args.protection_group
-        changes.update(lookup.mappings_of(self.clouds, group, parsed_args))
+        name = parsed_args.protection_group
+        groups = self.protector.protection_groups
+        read: Record = {}
+        if lookup.has_names(parsed_args):
+            read = groups.get(name)
+            changes.update(lookup.mappings_from(self.clouds, read, parsed_args))
+        else:
+            changes.update(lookup.mappings(self.clouds, parsed_args))
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
-        self.protector.protection_groups.update(group, changes)
+        try:
+            return columns.shown(groups.update(name, changes, version=read.get("version")))
+        except faults.Changed as error:
+            raise exceptions.CommandError(
+                f"Protection group '{name}' was changed by somebody else while its mapping was "
+                "looked up. Nothing was changed by this command: look at the group (openstack dr "
+                f"protection-group show {shlex.quote(name)}) and try again. {error}"
+            ) from error
 
 
 class DeleteProtectionGroup(Command):

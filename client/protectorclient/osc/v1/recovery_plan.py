@@ -13,16 +13,13 @@ import yaml
 from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns
-from protectorclient.osc.commands import Command, Shown
+from protectorclient.osc.commands import Shown
 from protectorclient.osc.sections import Section, Sectioned
 from protectorclient.v1.records import Record
 
 
-class ShowRecoveryPlan(Sectioned):
-    """Show a protection group's recovery plan.
-
-    With -f yaml or -f json it comes in the form that recovery-plan set reads.
-    """
+class _Plan(Sectioned):
+    """A command that shows a plan."""
 
     _plan: Record
     _group = ""
@@ -33,11 +30,10 @@ class ShowRecoveryPlan(Sectioned):
         arguments.add_group(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
-        """Show."""
-        self._group = parsed_args.protection_group
-        self._plan = self.protector.protection_groups.recovery_plan(self._group)
-        return columns.shown(self._plan)
+    def shown(self, group: str, plan: Record) -> Shown:
+        """Take the plan for the output."""
+        self._group, self._plan = group, plan
+        return columns.shown(plan)
 
     def head(self) -> str:
         """Write what it is."""
@@ -81,8 +77,20 @@ class ShowRecoveryPlan(Sectioned):
         )
 
 
-class SetRecoveryPlan(Command):
-    """Replace a protection group's recovery plan as a whole.
+class ShowRecoveryPlan(_Plan):
+    """Show a protection group's recovery plan.
+
+    With -f yaml or -f json it comes in the form that recovery-plan set reads.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Show."""
+        group = parsed_args.protection_group
+        return self.shown(group, self.protector.protection_groups.recovery_plan(group))
+
+
+class SetRecoveryPlan(_Plan):
+    """Replace a protection group's recovery plan as a whole, and show it as it is stored.
 
     To change it: openstack dr recovery-plan show <protection-group> -f yaml > plan.yaml, edit the
     file, and set it. An empty object ({}) takes the plan off.
@@ -91,7 +99,6 @@ class SetRecoveryPlan(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        arguments.add_group(parser)
         parser.add_argument(
             "--file",
             metavar="<file>",
@@ -100,10 +107,11 @@ class SetRecoveryPlan(Command):
         )
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Set it."""
+        group = parsed_args.protection_group
         plan = _plan(parsed_args.file, self._read(parsed_args.file))
-        self.protector.protection_groups.set_recovery_plan(parsed_args.protection_group, plan)
+        return self.shown(group, self.protector.protection_groups.set_recovery_plan(group, plan))
 
     def _read(self, name: str) -> str:
         try:

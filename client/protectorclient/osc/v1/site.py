@@ -26,13 +26,20 @@ _FIELDS = (
 )
 
 
+_CHECK = {"Check": "name", "OK": "ok", "Detail": "detail", "Fix": "fix"}
+
+
 class CreateSite(ShowOne):
     """Register a site; with --secondary-cloud on the protectors of both clouds, under one ID."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("name", metavar="<name>", help="The site's name, as in site-a; unique")
+        parser.add_argument(
+            "name",
+            metavar="<name>",
+            help="The site's name, as in site-a; unique, and the same on both",
+        )
         _add_fields(parser, new=True)
         return parser
 
@@ -74,10 +81,18 @@ class CreateSite(ShowOne):
 class ListSites(Lister):
     """List the registered sites."""
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_sort(parser, "name", "status", default="name:asc")
+        arguments.add_page(parser)
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         """List."""
+        query = arguments.given(parsed_args, "marker")
         return columns.rows(
-            self.protector.sites.list(),
+            self.protector.sites.list(parsed_args.limit, **parsed_args.sort, **query),
             {
                 "ID": "id",
                 "Name": "name",
@@ -103,8 +118,11 @@ class ShowSite(ShowOne):
         return columns.shown(self.protector.sites.get(parsed_args.site))
 
 
-class SetSite(Command):
-    """Change a site's registration; with --secondary-cloud on the protectors of both clouds."""
+class SetSite(ShowOne):
+    """Change a site's registration, and show it; options left out stay.
+
+    With --secondary-cloud it is changed on the protectors of both clouds.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
@@ -113,19 +131,32 @@ class SetSite(Command):
         _add_fields(parser, new=False)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Change what was given."""
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Change what was given, here and then there."""
         changes = arguments.given(parsed_args, *_FIELDS)
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
         if "password" in changes:
             changes["password"] = arguments.secret(changes["password"], "New password")
-        for cloud in self.clouds.all():
-            cloud.protector.sites.update(parsed_args.site, changes)
+        primary, *others = self.clouds.all()
+        site = primary.protector.sites.update(parsed_args.site, changes)
+        for cloud in others:
+            try:
+                cloud.protector.sites.update(parsed_args.site, changes)
+            except (exceptions.ClientException, exceptions.CommandError) as error:
+                raise exceptions.CommandError(
+                    f"Site '{parsed_args.site}' is changed on cloud '{primary.name}', but not on "
+                    f"cloud '{cloud.name}': {error}. "
+                    "Run the same command again when that is mended."
+                ) from error
+        return columns.shown(site)
 
 
 class DeleteSite(Command):
-    """Forget sites; with --secondary-cloud on the protectors of both clouds."""
+    """Forget sites that no protection group uses.
+
+    With --secondary-cloud they are forgotten by the protectors of both clouds.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
@@ -149,7 +180,12 @@ class DeleteSite(Command):
 
 
 class ValidateSite(Lister):
-    """Try a site's credentials, endpoints and volume types; the exit code is 1 when one fails."""
+    """Check that a site can be reached and used, and say what to do about each check that fails.
+
+    Checked are its services and their versions, the service user's rights, its volume types, its
+    protector, and the arrays that replication policies name. A check that fails keeps those that
+    need it from being made. The exit code is 1 when one fails.
+    """
 
     _valid = True
 
@@ -168,7 +204,7 @@ class ValidateSite(Lister):
         """List the checks."""
         found = self.protector.sites.validate(parsed_args.site)
         self._valid = found["valid"]
-        return columns.rows(found["checks"], {"Check": "name", "OK": "ok", "Detail": "detail"})
+        return columns.rows(found["checks"], _CHECK)
 
 
 class ListVolumeTypes(Lister):
@@ -181,13 +217,22 @@ class ListVolumeTypes(Lister):
         parser.add_argument(
             "--eligible", action="store_true", help="Only those that can be used (default: all)"
         )
+        arguments.add_sort(parser, "name", default="name:asc")
+        arguments.add_page(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
-        """List."""
-        found = self.protector.sites.volume_types(parsed_args.site)
+        """List; the service knows one order only, so it takes no key."""
+        query = arguments.given(parsed_args, "marker")
+        if parsed_args.eligible:
+            query["eligible"] = "true"
         return columns.rows(
-            [kind for kind in found if kind["eligible"] or not parsed_args.eligible],
+            self.protector.sites.volume_types(
+                parsed_args.site,
+                parsed_args.limit,
+                sort_dir=parsed_args.sort.get("sort_dir"),
+                **query,
+            ),
             {
                 "ID": "id",
                 "Name": "name",

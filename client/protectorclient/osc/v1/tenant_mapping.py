@@ -7,7 +7,7 @@ import argparse
 
 from osc_lib import exceptions
 
-from protectorclient.osc import columns, lookup
+from protectorclient.osc import arguments, columns, lookup
 from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
 
 
@@ -63,10 +63,20 @@ class CreateTenantMapping(ShowOne):
 class ListTenantMappings(Lister):
     """List the tenant mappings."""
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_sort(parser, "created_at", default="created_at:asc")
+        arguments.add_page(parser)
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
-        """List."""
+        """List; the service knows one order only, so it takes no key."""
+        query = arguments.given(parsed_args, "marker")
         return columns.rows(
-            self.protector.tenant_mappings.list(),
+            self.protector.tenant_mappings.list(
+                parsed_args.limit, sort_dir=parsed_args.sort.get("sort_dir"), **query
+            ),
             {
                 "ID": "id",
                 "Primary Site": "primary_site",
@@ -92,24 +102,39 @@ class ShowTenantMapping(ShowOne):
 
 
 class DeleteTenantMapping(Command):
-    """Unlink projects; with --secondary-cloud on the protectors of both clouds."""
+    """Unlink projects; with --secondary-cloud on the protectors of both clouds.
+
+    Protection groups stay. So does the service user's role on the projects, which an administrator
+    may have given it before; --revoke takes it away.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
-            "mapping", metavar="<mapping>", nargs="+", help="Tenant mapping(s) (ID)"
+            "mapping", metavar="<mapping>", nargs="+", help="Tenant mapping(s) to delete (ID)"
+        )
+        parser.add_argument(
+            "--revoke",
+            action="store_true",
+            help="Take the role member from the service user on both projects too; refused while "
+            "protection groups need it (default: the role stays)",
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete each."""
-        each(self, parsed_args.mapping, self._unlink, "delete")
+        each(
+            self,
+            parsed_args.mapping,
+            lambda mapping: self._unlink(mapping, revoke=parsed_args.revoke),
+            "delete",
+        )
 
-    def _unlink(self, mapping: str) -> None:
-        self.protector.tenant_mappings.delete(mapping)
+    def _unlink(self, mapping: str, *, revoke: bool) -> None:
+        self.protector.tenant_mappings.delete(mapping, revoke=revoke)
         if self.clouds.secondary is not None:
             try:
-                self.clouds.secondary.protector.tenant_mappings.delete(mapping)
+                self.clouds.secondary.protector.tenant_mappings.delete(mapping, revoke=revoke)
             except exceptions.NotFound:
                 self.say(f"Cloud '{self.clouds.secondary.name}' had no mapping '{mapping}'.")
