@@ -44,6 +44,14 @@ def test_help_needs_no_cloud(run, monkeypatch):
     assert "  dr protection-group sync-status\n" in listed
 
 
+@pytest.mark.parametrize("name", sorted(name[3:] for name in COMMANDS if name.startswith("dr_")))
+def test_help_is_there_on_a_narrow_terminal(run, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "60")
+    result = run("dr", *name.split("_"), "--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("usage: ")
+
+
 def test_global_options_are_explained(run):
     out = run("--help").out
     assert "--secondary-cloud" in out

@@ -96,12 +96,8 @@ def test_set_shows_the_plan_as_it_is_stored(clouds, run, type_in):
     type_in("members: {worker: {}}")
     result = run(*SET, "-")
     assert (result.code, result.err) == (0, "")
-    assert result.out == run_show(clouds, run)
-
-
-def run_show(clouds, run):
     serve(clouds, PLAN)
-    return run(*SHOW).out
+    assert result.out == run(*SHOW).out
 
 
 @pytest.mark.parametrize(
@@ -118,7 +114,9 @@ def test_set_from_stdin(clouds, run, type_in, text):
 def test_an_empty_plan_takes_the_plan_off(clouds, run, type_in):
     clouds.mock.put(clouds.url(PATH), json={"recovery_plan": EMPTY})
     type_in("{}")
-    assert run(*SET, "-").code == 0
+    assert run(*SET, "-").out == (
+        "Protection group 'prod-web-app' has no recovery plan: its VMs start side by side.\n"
+    )
     assert clouds.bodies("PUT", clouds.url(PATH)) == [{"recovery_plan": {}}]
 
 

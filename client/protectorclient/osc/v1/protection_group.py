@@ -212,6 +212,8 @@ class SetProtectionGroup(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change what was given; where the group was read for it, only if it is still the same."""
         changes = arguments.given(parsed_args, "name", "description", "priority")
+        if not (changes or parsed_args.network_mapping or parsed_args.flavor_mapping):
+            raise exceptions.CommandError("Nothing to change: give at least one option.")
         name = parsed_args.protection_group
         groups = self.protector.protection_groups
         read: Record = {}
@@ -220,8 +222,6 @@ class SetProtectionGroup(ShowOne):
             changes.update(lookup.mappings_from(self.clouds, read, parsed_args))
         else:
             changes.update(lookup.mappings(self.clouds, parsed_args))
-        if not changes:
-            raise exceptions.CommandError("Nothing to change: give at least one option.")
         try:
             return columns.shown(groups.update(name, changes, version=read.get("version")))
         except faults.Changed as error:

@@ -86,7 +86,7 @@ class FailoverSite(Willing, Lister):
             "--wait",
             action="store_true",
             help="Wait until no group moves any more, with the progress on stderr. Interrupting "
-            "the wait does not interrupt the failovers. Default: return at once",
+            "the wait does not interrupt the failovers (default: return at once)",
         )
         return parser
 
