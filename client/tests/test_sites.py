@@ -135,9 +135,12 @@ def test_half_a_change_of_a_registration_is_said(clouds, run):
 
 def test_delete(clouds, run):
     clouds.mock.delete(clouds.admin("sites/site-a"), status_code=204)
-    clouds.mock.delete(
-        clouds.admin("sites/gone"), status_code=404, json=fault("itemNotFound", 404, "No site.")
-    )
+    for site in ("a", "b"):
+        clouds.mock.delete(
+            clouds.admin("sites/gone", site),
+            status_code=404,
+            json=fault("itemNotFound", 404, "No site."),
+        )
     clouds.mock.delete(
         clouds.admin("sites/site-a", "b"), status_code=404, json=fault("itemNotFound", 404, "No.")
     )
@@ -146,6 +149,24 @@ def test_delete(clouds, run):
     assert "Failed to delete 'gone': No site. (HTTP 404)" in result.err
     assert "Cloud 'site-b' had no site 'site-a'." in result.err
     assert "1 of 2 failed to delete." in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "noun"),
+    [
+        (["site", "delete", "x"], "sites/x", "site"),
+        (["tenant", "mapping", "delete", "x"], "tenant-mappings/x", "mapping"),
+    ],
+)
+def test_a_deletion_that_got_half_way_can_be_repeated(clouds, run, words, path, noun):
+    there = [{"status_code": 503, "text": "down"}, {"status_code": 204}]
+    missing = {"status_code": 404, "json": fault("itemNotFound", 404, "None.")}
+    clouds.mock.delete(clouds.admin(path), [{"status_code": 204}, missing])
+    clouds.mock.delete(clouds.admin(path, "b"), there)
+    first = run("dr", *words, both=True)
+    assert (first.code, first.err.splitlines()[0]) == (1, "Failed to delete 'x': down (HTTP 503)")
+    second = run("dr", *words, both=True)
+    assert (second.code, second.err) == (0, f"Cloud 'site-a' had no {noun} 'x'.\n")
 
 
 @pytest.mark.parametrize(("valid", "code"), [(True, 0), (False, 1)])

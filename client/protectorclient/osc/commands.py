@@ -12,7 +12,7 @@ from cliff.formatters import table
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from protectorclient.osc.clouds import Clouds
+from protectorclient.osc.clouds import Cloud, Clouds
 from protectorclient.v1 import faults
 from protectorclient.v1.client import Client
 
@@ -108,6 +108,24 @@ class SizedTable(table.TableFormatter):
             super().emit_one(column_names, data, stdout, parsed_args)
             return
         stdout.write(before + "\n")
+
+
+def from_each_cloud(command: Command, call: Callable[[Cloud], None], thing: str) -> None:
+    """Delete on each cloud; that one of two has no such thing is only said.
+
+    So a deletion that got no further than the first cloud can be repeated.
+    """
+    clouds = command.clouds.all()
+    unknown: dict[str, exceptions.NotFound] = {}
+    for cloud in clouds:
+        try:
+            call(cloud)
+        except exceptions.NotFound as error:
+            unknown[cloud.name] = error
+    if len(unknown) == len(clouds):
+        raise unknown[clouds[0].name]
+    for name in unknown:
+        command.say(f"Cloud '{name}' had no {thing}.")
 
 
 def each(command: Command, things: Sequence[str], call: Callable[[str], None], verb: str) -> None:

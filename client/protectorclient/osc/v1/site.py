@@ -9,7 +9,15 @@ from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns
 from protectorclient.osc.clouds import Cloud
-from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.osc.commands import (
+    Command,
+    Listed,
+    Lister,
+    Shown,
+    ShowOne,
+    each,
+    from_each_cloud,
+)
 from protectorclient.v1.records import Record
 
 _FIELDS = (
@@ -171,12 +179,7 @@ class DeleteSite(Command):
         each(self, parsed_args.site, self._forget, "delete")
 
     def _forget(self, site: str) -> None:
-        self.protector.sites.delete(site)
-        if self.clouds.secondary is not None:
-            try:
-                self.clouds.secondary.protector.sites.delete(site)
-            except exceptions.NotFound:
-                self.say(f"Cloud '{self.clouds.secondary.name}' had no site '{site}'.")
+        from_each_cloud(self, lambda cloud: cloud.protector.sites.delete(site), f"site '{site}'")
 
 
 class ValidateSite(Lister):

@@ -8,7 +8,15 @@ import argparse
 from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, lookup
-from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.osc.commands import (
+    Command,
+    Listed,
+    Lister,
+    Shown,
+    ShowOne,
+    each,
+    from_each_cloud,
+)
 
 
 class CreateTenantMapping(ShowOne):
@@ -132,9 +140,8 @@ class DeleteTenantMapping(Command):
         )
 
     def _unlink(self, mapping: str, *, revoke: bool) -> None:
-        self.protector.tenant_mappings.delete(mapping, revoke=revoke)
-        if self.clouds.secondary is not None:
-            try:
-                self.clouds.secondary.protector.tenant_mappings.delete(mapping, revoke=revoke)
-            except exceptions.NotFound:
-                self.say(f"Cloud '{self.clouds.secondary.name}' had no mapping '{mapping}'.")
+        from_each_cloud(
+            self,
+            lambda cloud: cloud.protector.tenant_mappings.delete(mapping, revoke=revoke),
+            f"mapping '{mapping}'",
+        )
