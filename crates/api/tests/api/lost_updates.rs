@@ -9,7 +9,13 @@ use crate::{
     house::{Answer, House, group_body, group_path, groups_path, policy_body},
 };
 
-const PARTS: [&str; 4] = ["", "/policy", "/resource-mappings", "/members"];
+const PARTS: [&str; 5] = [
+    "",
+    "/policy",
+    "/resource-mappings",
+    "/recovery-plan",
+    "/members",
+];
 
 async fn tag(house: &House) -> String {
     let shown = house
@@ -51,6 +57,11 @@ fn changes() -> Vec<(Method, &'static str, Value)> {
         (Method::PUT, "", description()),
         (Method::PUT, "/policy", rpo()),
         (Method::PUT, "/resource-mappings", mapping()),
+        (
+            Method::PUT,
+            "/recovery-plan",
+            json!({"recovery_plan": {"pauses": [{"before_priority": 2, "message": "wait"}]}}),
+        ),
         (Method::DELETE, "/members/web-server-1", Value::Null),
         (Method::DELETE, "/policy", Value::Null),
         (Method::DELETE, "", Value::Null),
@@ -84,7 +95,7 @@ async fn what_a_change_answers_carries_the_new_version() {
         .await;
     assert_eq!(made.expect(201).header("etag"), "\"2\"");
     assert_eq!(house.add(WEB).await.expect(201).header("etag"), "\"3\"");
-    for (number, (method, part, body)) in changes().into_iter().take(3).enumerate() {
+    for (number, (method, part, body)) in changes().into_iter().take(4).enumerate() {
         let changed = house
             .send(method, &group_path("web", part), "member", body)
             .await;
@@ -93,7 +104,7 @@ async fn what_a_change_answers_carries_the_new_version() {
             format!("\"{}\"", number + 4)
         );
     }
-    assert_eq!(tag(&house).await, "\"6\"");
+    assert_eq!(tag(&house).await, "\"7\"");
 }
 
 #[tokio::test]
