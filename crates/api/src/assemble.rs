@@ -22,6 +22,7 @@ use protector_store::Database;
 
 use crate::{
     app::{App, RandomIds, Settings},
+    cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
@@ -77,11 +78,13 @@ impl App {
         storage: Arc<dyn StorageDriver>,
     ) -> Result<Self, AssembleError> {
         let settings = Settings::from_config(config)?;
+        let cloud_requests = CloudRequests::default();
         let wires = Arc::new(HttpWires::new(http_options(config)));
         let sessions = Arc::new(SiteSessions::new(
             database.clone(),
             wires,
             client_options(config),
+            cloud_requests.clone(),
         ));
         let clock = Arc::new(SystemClock);
         let memory = TokenMemory {
@@ -91,7 +94,9 @@ impl App {
                 .unwrap_or(Duration::ZERO),
             ..TokenMemory::default()
         };
-        let keystone = Arc::new(KeystoneTokens::new(local_keystone(config)?));
+        let keystone = Arc::new(KeystoneTokens::new(
+            local_keystone(config)?.with_observer(cloud_requests.of(&settings.site_name)),
+        ));
         Ok(Self {
             database,
             rules: Enforcer::open(&config.oslo_policy.policy_file)?,
@@ -102,6 +107,7 @@ impl App {
             clock,
             ids: Arc::new(RandomIds),
             settings,
+            cloud_requests,
         })
     }
 }

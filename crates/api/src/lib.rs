@@ -17,6 +17,7 @@ pub mod action;
 pub mod app;
 pub mod assemble;
 pub mod caller;
+pub mod cloud_requests;
 pub mod clouds;
 mod described_faults;
 pub mod error;

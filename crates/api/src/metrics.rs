@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::error::ApiError;
+use crate::{cloud_requests::CloudRequests, error::ApiError};
 
 /// The media type of what [`exposition`] gives.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,8 +48,9 @@ pub struct ApiMetrics {
     durations: Family<Asked, Histogram, fn() -> Histogram>,
 }
 
-impl Default for ApiMetrics {
-    fn default() -> Self {
+impl ApiMetrics {
+    /// Counters at their beginning, to be told together with those of the calls to the clouds.
+    pub fn new(cloud_requests: &CloudRequests) -> Self {
         let requests = Family::default();
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let durations = Family::new_with_constructor(histogram);
@@ -65,6 +66,7 @@ impl Default for ApiMetrics {
             Unit::Seconds,
             durations.clone(),
         );
+        cloud_requests.register(&mut registry);
         Self {
             registry,
             requests,
@@ -74,7 +76,7 @@ impl Default for ApiMetrics {
 }
 
 /// A method as a label. Callers may send any word as a method; only known ones become labels.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

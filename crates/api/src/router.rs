@@ -77,7 +77,7 @@ pub fn router(app: App) -> Router {
     let limit = app.settings.max_body_bytes;
     let shown = app.settings.metrics_enabled;
     let app = Arc::new(app);
-    let counts = Arc::new(ApiMetrics::default());
+    let counts = Arc::new(ApiMetrics::new(&app.cloud_requests));
     let (mut routes, _) = routes().split_for_parts();
     if shown {
         let show = get(metrics::show).with_state(counts.clone());

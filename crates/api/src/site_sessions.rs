@@ -23,7 +23,7 @@ use protector_openstack::{
 use protector_store::{Database, StoreError};
 use secrecy::SecretString;
 
-use crate::{clouds::CloudError, request::chain_id};
+use crate::{cloud_requests::CloudRequests, clouds::CloudError, request::chain_id};
 
 /// Makes the wire to a cloud.
 pub trait Wires: Send + Sync {
@@ -72,19 +72,26 @@ pub struct SiteSessions {
     database: Database,
     wires: Arc<dyn Wires>,
     options: ClientOptions,
+    counts: CloudRequests,
     clouds: Clouds,
     /// Sessions with the protector of a site, by the root of its API.
     protectors: Mutex<HashMap<String, Arc<Clouds>>>,
 }
 
 impl SiteSessions {
-    /// Sessions with the sites in `database`, reached by `wires`.
-    pub fn new(database: Database, wires: Arc<dyn Wires>, options: ClientOptions) -> Self {
+    /// Sessions with the sites in `database`, reached by `wires`, whose exchanges are counted into `counts`.
+    pub fn new(
+        database: Database,
+        wires: Arc<dyn Wires>,
+        options: ClientOptions,
+        counts: CloudRequests,
+    ) -> Self {
         Self {
             database,
             wires,
             clouds: Clouds::new(options.clone()),
             options,
+            counts,
             protectors: Mutex::default(),
         }
     }
@@ -115,7 +122,8 @@ impl SiteSessions {
     ) -> Result<Cloud, CloudError> {
         let wire = self.wire_of(site)?;
         let credentials = credentials(site, password, project)?;
-        Ok(in_this_request(self.clouds.cloud(&wire, credentials)))
+        let cloud = self.clouds.cloud(&wire, credentials);
+        Ok(in_this_request(self.counted(site, &cloud)))
     }
 
     /// The protector of a site, whose paths begin with `/v1`, whichever form its endpoint has in the catalogue. In
@@ -135,7 +143,12 @@ impl SiteSessions {
         let wire = self.wire_of(&site)?;
         let credentials = credentials(&site, &password, project)?;
         let protectors = self.protectors_at(root(&endpoint));
-        Ok(in_this_request(protectors.cloud(&wire, credentials)))
+        let cloud = protectors.cloud(&wire, credentials);
+        Ok(in_this_request(self.counted(&site, &cloud)))
+    }
+
+    fn counted(&self, site: &Site, cloud: &Cloud) -> Cloud {
+        cloud.with_observer(self.counts.of(&site.name))
     }
 
     fn protectors_at(&self, root: &str) -> Arc<Clouds> {

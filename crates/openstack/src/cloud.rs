@@ -11,6 +11,7 @@ use crate::{
     catalog::Interface,
     compute::Compute,
     credentials::{Credentials, ProjectScope},
+    exchange_observer::ExchangeObserver,
     identity::Identity,
     image::Images,
     network::Network,
@@ -49,6 +50,12 @@ impl Cloud {
     #[must_use]
     pub fn with_request_log(&self, log: &RequestLog) -> Self {
         Self::new(self.session.with_request_log(log))
+    }
+
+    /// The same cloud, which tells `observer` of each exchange. See [`Session::with_observer`].
+    #[must_use]
+    pub fn with_observer(&self, observer: Arc<dyn ExchangeObserver>) -> Self {
+        Self::new(self.session.with_observer(observer))
     }
 
     /// The same cloud whose calls end within `deadline` each.

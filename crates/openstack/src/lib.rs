@@ -41,6 +41,7 @@ pub mod credentials;
 mod endpoint;
 pub mod error;
 mod error_body;
+pub mod exchange_observer;
 mod field;
 pub mod http_transport;
 pub mod id;

@@ -27,6 +27,7 @@ use crate::{
     credentials::{CallerToken, Credentials},
     endpoint,
     error::{Call, CloudError, ErrorClass, request_id},
+    exchange_observer::{Exchange, ExchangeObserver},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
     request_log::RequestLog,
@@ -46,6 +47,7 @@ pub struct Session {
     shared: Arc<Shared>,
     request_id: Option<HeaderValue>,
     request_log: Option<RequestLog>,
+    observer: Option<Arc<dyn ExchangeObserver>>,
     deadline: Duration,
 }
 
@@ -136,6 +138,7 @@ impl Session {
         Self {
             request_id: None,
             request_log: None,
+            observer: None,
             deadline: options.deadline,
             shared: Arc::new(Shared {
                 transport,
@@ -181,6 +184,7 @@ impl Session {
         Ok(Self {
             request_id: self.request_id.clone(),
             request_log: self.request_log.clone(),
+            observer: self.observer.clone(),
             deadline: self.deadline,
             ..session
         })
@@ -209,6 +213,16 @@ impl Session {
     pub fn with_request_log(&self, log: &RequestLog) -> Self {
         Self {
             request_log: Some(log.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same session, which tells `observer` of each of its exchanges. A login that several callers wait for is told
+    /// by the one that began it.
+    #[must_use]
+    pub fn with_observer(&self, observer: Arc<dyn ExchangeObserver>) -> Self {
+        Self {
+            observer: Some(observer),
             ..self.clone()
         }
     }
@@ -454,9 +468,11 @@ impl Session {
             body,
             timeout: allowed,
         };
-        let started = Instant::now();
+        let exchange = Exchange::begin(call, self.observer.as_ref());
         let sent = timeout(allowed, self.shared.transport.send(request)).await;
-        let outcome = match sent.unwrap_or(Err(TransportError::TimedOut(allowed))) {
+        let answer = sent.unwrap_or(Err(TransportError::TimedOut(allowed)));
+        let took = exchange.end(&answer);
+        let outcome = match answer {
             Ok(response) => judge(ask, response),
             Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable {
                 call: Box::new(call.clone()),
@@ -467,7 +483,7 @@ impl Session {
                 why: lost.to_string(),
             }),
         };
-        log(call, &outcome, started.elapsed());
+        log(call, &outcome, took);
         outcome
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::Context;
 use protector_api::{
     assemble::{client_options, http_options},
+    cloud_requests::CloudRequests,
     site_sessions::{HttpWires, SiteSessions},
 };
 use protector_array::MockStorageDriver;
@@ -85,8 +86,12 @@ pub async fn storage(config: &Config) -> anyhow::Result<Arc<dyn StorageDriver>> 
 }
 
 /// Sessions with the clouds of the registered sites, for an engine. A call never outlives two thirds of the engine's
-/// lease, so that an engine that was frozen cannot act for its successor.
-pub fn engine_sessions(config: &Config, database: &Database) -> Arc<SiteSessions> {
+/// lease, so that an engine that was frozen cannot act for its successor. What is exchanged is counted into `counts`.
+pub fn engine_sessions(
+    config: &Config,
+    database: &Database,
+    counts: CloudRequests,
+) -> Arc<SiteSessions> {
     let longest = (config.engine.lease * 2 / 3).saturating_sub(Duration::from_secs(10));
     let options = client_options(config);
     let options = ClientOptions {
@@ -94,5 +99,6 @@ pub fn engine_sessions(config: &Config, database: &Database) -> Arc<SiteSessions
         ..options
     };
     let wires = Arc::new(HttpWires::new(http_options(config)));
-    Arc::new(SiteSessions::new(database.clone(), wires, options))
+    let database = database.clone();
+    Arc::new(SiteSessions::new(database, wires, options, counts))
 }

@@ -17,13 +17,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::metrics::EngineMetrics;
+use crate::{backlog::Backlog, metrics::EngineMetrics};
 
 /// What the listener answers from.
 #[derive(Clone)]
 pub struct EngineHttp {
     /// This site's records.
     pub database: Database,
+    /// What is read when it is asked for.
+    pub backlog: Arc<Backlog>,
     /// The counters.
     pub metrics: Arc<EngineMetrics>,
 }
@@ -72,6 +74,7 @@ async fn healthcheck(State(http): State<EngineHttp>) -> Response {
 }
 
 async fn metrics(State(http): State<EngineHttp>) -> Response {
+    http.backlog.read().await;
     exposition(http.metrics.registry())
         .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }

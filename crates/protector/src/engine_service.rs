@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     assembly,
+    backlog::Backlog,
     engine_http::EngineHttp,
     metadata_push::MetadataPush,
     metrics::{EngineMetrics, MeteredJournal},
@@ -46,7 +47,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = signals::stop_on_signal()?;
     let id = EngineId::new(format!("{}@{}", config.general.host, essentials.site_name));
     let options = engine_options(&config);
-    let sessions = assembly::engine_sessions(&config, &database);
+    let metrics = Arc::new(EngineMetrics::default());
+    let counts = metrics.cloud_requests.clone();
+    let sessions = assembly::engine_sessions(&config, &database, counts);
     let clouds = Arc::new(SiteClouds::new(Arc::clone(&sessions)));
     let outside = Network::new(AllowedOutside::new(
         config.engine.hook_url_prefixes.clone(),
@@ -68,7 +71,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let actions = CloudActions::new(clouds, storage, options.clone());
     let actions = actions.with_outside(Arc::new(outside));
     let actions = Arc::new(actions.beside(site.clone(), Arc::new(other)));
-    let metrics = Arc::new(EngineMetrics::default());
     let push = MetadataPush {
         database: database.clone(),
         peer,
@@ -103,6 +105,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let http = EngineHttp {
         database: database.clone(),
+        backlog: Arc::new(Backlog::new(
+            database.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        )),
         metrics,
     };
     let patience = whole_stop(&config);

@@ -12,6 +12,7 @@
 
 pub mod api_service;
 pub mod assembly;
+pub mod backlog;
 pub mod command_line;
 pub mod engine_http;
 pub mod engine_service;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -13,9 +13,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use protector_api::cloud_requests::CloudRequests;
 use protector_core::{
     id::{EngineId, OperationId},
     journal::{Claim, Entry, Journal, JournalError, OperationChange},
@@ -45,15 +46,25 @@ struct Actions {
     action: String,
 }
 
-/// The counters of one engine process.
+/// The counters of one engine process, and its gauges.
 pub struct EngineMetrics {
     registry: Registry,
     operations: Family<Operations, Counter>,
     steps: Family<Steps, Counter>,
     durations: Family<Actions, Histogram, fn() -> Histogram>,
     leases_lost: Counter,
+    claimed: Counter,
+    looked_at: Gauge,
+    /// Operations that wait for an engine.
+    pub claimable: Gauge,
+    /// The age in seconds of the oldest change of a group that the other site does not have; 0 when it has all.
+    pub unpushed: Gauge<f64, AtomicU64>,
+    /// What ended operations have left behind.
+    pub leftovers: Gauge,
     /// Metadata that could not be handed to the other site.
     pub push_failures: Counter,
+    /// The calls to the clouds.
+    pub cloud_requests: CloudRequests,
 }
 
 impl Default for EngineMetrics {
@@ -65,9 +76,17 @@ impl Default for EngineMetrics {
             steps: Family::default(),
             durations: Family::new_with_constructor(histogram),
             leases_lost: Counter::default(),
+            claimed: Counter::default(),
+            looked_at: Gauge::default(),
+            claimable: Gauge::default(),
+            unpushed: Gauge::default(),
+            leftovers: Gauge::default(),
             push_failures: Counter::default(),
+            cloud_requests: CloudRequests::default(),
         };
         metrics.register();
+        metrics.register_gauges();
+        metrics.cloud_requests.register(&mut metrics.registry);
         metrics
     }
 }
@@ -100,6 +119,37 @@ impl EngineMetrics {
             "protector_metadata_push_failures",
             "Pushes of a group's metadata that the other site did not accept",
             self.push_failures.clone(),
+        );
+        registry.register(
+            "protector_operations_claimed",
+            "Operations that this engine took up, those of an engine that died or stopped included",
+            self.claimed.clone(),
+        );
+    }
+
+    fn register_gauges(&mut self) {
+        let registry = &mut self.registry;
+        registry.register_with_unit(
+            "protector_poll_last_success_timestamp",
+            "When this engine last looked for work and the database answered; 0 before the first time",
+            Unit::Seconds,
+            self.looked_at.clone(),
+        );
+        registry.register(
+            "protector_operations_claimable",
+            "Operations of this site that no engine works on and that one could take up",
+            self.claimable.clone(),
+        );
+        registry.register_with_unit(
+            "protector_metadata_unpushed",
+            "Age of the oldest change of a group that the other site does not have; 0 when it has all",
+            Unit::Seconds,
+            self.unpushed.clone(),
+        );
+        registry.register(
+            "protector_leftovers",
+            "Resources that ended operations of this site have left behind and nobody has cleaned up",
+            self.leftovers.clone(),
         );
     }
 
@@ -238,9 +288,14 @@ impl Journal for MeteredJournal {
         book_version: u32,
         limit: usize,
     ) -> Result<Vec<Claim>, JournalError> {
-        self.journal
+        let claims = self
+            .journal
             .claim(engine, now, lease, book_version, limit)
-            .await
+            .await?;
+        self.metrics.looked_at.set(now.timestamp());
+        let count = u64::try_from(claims.len()).unwrap_or(u64::MAX);
+        self.metrics.claimed.inc_by(count);
+        Ok(claims)
     }
 
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
@@ -386,6 +441,7 @@ mod tests {
             _book_version: u32,
             _limit: usize,
         ) -> Result<Vec<Claim>, JournalError> {
+            self.answer()?;
             Ok(vec![claim()])
         }
 
@@ -441,10 +497,14 @@ mod tests {
         }
     }
 
-    /// What is told after the operation was loaded, its end written and its lease renewed, twice each.
+    /// What is told after the operation was claimed and loaded, its end written and its lease renewed, twice each.
     async fn told(lost: bool) -> String {
         let metrics = Arc::new(EngineMetrics::default());
         let journal = MeteredJournal::new(Arc::new(OneOperation { lost }), metrics.clone());
+        let engine = EngineId::new("engine");
+        let lease = Duration::from_secs(60);
+        let claimed = journal.claim(&engine, at(7), lease, BOOK_VERSION, 5).await;
+        assert_eq!(claimed.is_err(), lost);
         journal.load(&claim()).await.unwrap();
         for _ in 0..2 {
             assert_eq!(
@@ -466,6 +526,8 @@ mod tests {
             "protector_steps_total{action=\"delete_source_vm\",outcome=\"failed\"} 1",
             "protector_step_duration_seconds_sum{action=\"delete_source_vm\"} 20.0",
             "protector_leases_lost_total 0",
+            "protector_operations_claimed_total 1",
+            "protector_poll_last_success_timestamp_seconds 1762178407",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}: {text}");
         }
@@ -477,5 +539,11 @@ mod tests {
         let text = told(true).await;
         assert!(text.contains("protector_leases_lost_total 1\n"), "{text}");
         assert!(!text.contains("outcome="), "{text}");
+        for line in [
+            "protector_operations_claimed_total 0",
+            "protector_poll_last_success_timestamp_seconds 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
     }
 }

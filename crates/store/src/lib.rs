@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod backlog;
 pub mod basis;
 pub mod database;
 mod digest;
@@ -42,6 +43,7 @@ pub mod tenant_mapping;
 mod tombstone;
 mod words;
 
+pub use backlog::UnsentGroup;
 pub use basis::Basis;
 pub use database::{Database, PoolOptions};
 pub use engine::EngineRow;

@@ -477,29 +477,42 @@ fn condition(filter: &OperationFilter) -> Condition {
 /// [`may_be_cleaned_up`](protector_core::runbook::cleanup::may_be_cleaned_up) and a line in one of the states of
 /// [`LEFT`], in SQL.
 fn with_leftovers() -> Condition {
-    use step_table::Column as Line;
+    let lines = step_table::Entity::find()
+        .select_only()
+        .column(step_table::Column::Position)
+        .filter(line_of_operation())
+        .filter(left_behind())
+        .into_query();
+    may_be_cleaned_up().add(Expr::exists(lines))
+}
 
+/// Of an operation: [`may_be_cleaned_up`](protector_core::runbook::cleanup::may_be_cleaned_up).
+pub(crate) fn may_be_cleaned_up() -> Condition {
     let ended = OperationState::ALL
         .into_iter()
         .filter(|state| state.is_terminal())
         .map(OperationState::as_str);
-    let left = LEFT.iter().fold(Condition::any(), |any, (state, verb)| {
+    Condition::all()
+        .add(Column::State.is_in(ended))
+        .add(Column::Kind.ne(NEVER_LEAVES.as_str()))
+}
+
+/// Of a line: one of the states of [`LEFT`].
+pub(crate) fn left_behind() -> Condition {
+    use step_table::Column as Line;
+
+    LEFT.iter().fold(Condition::any(), |any, (state, verb)| {
         any.add(
             Condition::all()
                 .add(Line::State.eq(state.as_str()))
                 .add_option(verb.map(|verb| Line::Verb.eq(verb.as_str()))),
         )
-    });
-    let lines = step_table::Entity::find()
-        .select_only()
-        .column(Line::Position)
-        .filter(Expr::col((step_table::Entity, Line::OperationId)).equals((Entity, Column::Id)))
-        .filter(left)
-        .into_query();
-    Condition::all()
-        .add(Column::State.is_in(ended))
-        .add(Column::Kind.ne(NEVER_LEAVES.as_str()))
-        .add(Expr::exists(lines))
+    })
+}
+
+/// Joins a line with its operation, of which one is looked for inside a look for the other.
+pub(crate) fn line_of_operation() -> Expr {
+    Expr::col((step_table::Entity, step_table::Column::OperationId)).equals((Entity, Column::Id))
 }
 
 fn column(key: OperationSortKey) -> Column {

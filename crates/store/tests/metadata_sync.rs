@@ -23,7 +23,7 @@ use protector_core::{
 };
 use protector_store::{
     Basis, Conflict, Database, GroupChange, Held, Mark, MetadataDocument, Offered, PushResult,
-    Reservation, StoreError, Taken,
+    Reservation, StoreError, Taken, UnsentGroup,
 };
 use secrecy::ExposeSecret;
 
@@ -150,6 +150,13 @@ async fn what_was_changed_is_due_until_it_was_pushed() {
         .await
         .unwrap();
     assert_eq!(db.push_due(at(19), 5).await.unwrap(), vec![]);
+    // What has to wait for its next push is not sent either.
+    let unsent = UnsentGroup {
+        id: group.id.clone(),
+        pushed_version: 0,
+        updated_at: group.updated_at,
+    };
+    assert_eq!(db.unsent_groups().await.unwrap(), vec![unsent]);
     let due = db.push_due(at(20), 5).await.unwrap();
     assert_eq!(due[0].sync.failed_tries, 1);
     assert_eq!(due[0].sync.last_result(), Some(PushResult::Failed));
@@ -172,6 +179,7 @@ async fn what_was_changed_is_due_until_it_was_pushed() {
         .await
         .unwrap();
     assert_eq!(db.push_due(at(30), 5).await.unwrap(), vec![]);
+    assert_eq!(db.unsent_groups().await.unwrap(), vec![]);
     let sync = db.group_show_by_id(&group.id).await.unwrap().sync;
     assert_eq!(sync.peer_version, Some(second.version));
     assert_eq!(sync.last_result(), Some(PushResult::Ok));

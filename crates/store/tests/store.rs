@@ -562,6 +562,7 @@ async fn operations_with_leftovers_are_those_that_the_rule_finds() {
     let bed = bed::fresh("").await;
     let db = &bed.database;
     let mut number = 0;
+    let mut left = 0;
     let mut expected = BTreeSet::new();
     for state in OperationState::ALL {
         for kind in [OperationKind::Failover, OperationKind::Cleanup] {
@@ -574,6 +575,7 @@ async fn operations_with_leftovers_are_those_that_the_rule_finds() {
                     record.steps[1].progress.state = line;
                     record.steps[1].verb = verb;
                     bed.insert(record.clone()).await;
+                    left += leftover_count(&record);
                     if leftover_count(&record) > 0 {
                         expected.insert(record.operation.id);
                     }
@@ -593,6 +595,7 @@ async fn operations_with_leftovers_are_those_that_the_rule_finds() {
     };
     let found: BTreeSet<OperationId> = list(db, with_leftovers).await.into_iter().collect();
     assert_eq!(found, expected);
+    assert_eq!(db.left_count().await.unwrap(), left as u64);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     caller::Caller,
+    cloud_requests::CloudRequests,
     clouds::Clouds,
     error::{ApiError, ApiResult},
     peer::Peer,
@@ -140,6 +141,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// The configuration's part.
     pub settings: Settings,
+    /// What is counted of the calls to the clouds, told at `/metrics`.
+    pub cloud_requests: CloudRequests,
 }
 
 impl App {

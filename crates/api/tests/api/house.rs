@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
-use protector_api::{App, Ids, Settings, TokenMemory, TokenValidator, router};
+use protector_api::{
+    App, Ids, Settings, TokenMemory, TokenValidator, cloud_requests::CloudRequests, router,
+};
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::policy::Enforcer;
 use protector_store::{Database, KeyRepository, PoolOptions};
@@ -96,6 +98,7 @@ fn app(
             test_copies,
             outside: allowed_outside(),
         },
+        cloud_requests: CloudRequests::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
+    cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
@@ -156,10 +157,12 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
         deadline: Duration::from_secs(20),
         ..ClientOptions::default()
     };
+    let cloud_requests = CloudRequests::default();
     let sessions = Arc::new(SiteSessions::new(
         database.clone(),
         Arc::new(OneWire(world.clone())),
         options,
+        cloud_requests.clone(),
     ));
     let password = SecretString::from("protector");
     let keystone = sessions.cloud_of(&site(name), &password, None).unwrap();
@@ -189,6 +192,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             test_copies: TestCopies::Delete,
             outside: AllowedOutside::default(),
         },
+        cloud_requests,
     });
     Protector {
         router,
@@ -280,6 +284,16 @@ impl TwoSites {
             headers,
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
         }
+    }
+
+    /// What Prometheus reads of the protector of `place`.
+    async fn metrics(&self, place: usize) -> String {
+        let request = http::Request::get("/metrics").body(Body::empty()).unwrap();
+        let router = self.protectors[place].router.clone();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await;
+        String::from_utf8(bytes.unwrap().to_vec()).unwrap()
     }
 
     pub fn admin_of(&self, name: &str) -> Cloud {
@@ -428,6 +442,48 @@ async fn a_site_is_validated_on_a_cloud() {
     assert_eq!(check["ok"], false);
     assert!(check["detail"].as_str().unwrap().contains("401"), "{check}");
     assert!(!found.body.to_string().contains("wrong\""));
+}
+
+#[tokio::test]
+async fn calls_to_the_clouds_are_counted_under_their_sites() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let (paths, _) = sites.protect_a_server().await;
+    let admin = sites.token("site-a", "admin", "admin").await;
+    let path = "/v1/admin/sites/site-b";
+    let body = json!({"site": {"password": "wrong"}});
+    sites
+        .send(0, Method::PUT, path, &admin, body)
+        .await
+        .expect(200);
+    let path = format!("{path}/validate");
+    sites
+        .send(0, Method::POST, &path, &admin, json!({}))
+        .await
+        .expect(200);
+
+    let text = sites.metrics(0).await;
+    for line in [
+        "protector_cloud_requests_total{site=\"site-b\",service=\"protector\",method=\"PUT\",outcome=\"200\"} 1",
+        "protector_cloud_request_duration_seconds_count{site=\"site-b\",service=\"protector\",method=\"PUT\"} 1",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    for labels in [
+        "{site=\"site-a\",service=\"Nova\",method=\"GET\",outcome=\"200\"}",
+        "{site=\"site-b\",service=\"Keystone\",method=\"POST\",outcome=\"401\"}",
+    ] {
+        let line = format!("protector_cloud_requests_total{labels} ");
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    assert!(
+        !text.contains("site=\"site-a\",service=\"Keystone\",method=\"POST\",outcome=\"401\""),
+        "{text}"
+    );
+    let project = paths[0].split('/').nth(2).unwrap();
+    for told in [project, "web", "demo-net"] {
+        assert!(!text.contains(told), "{told} in {text}");
+    }
 }
 
 #[tokio::test]

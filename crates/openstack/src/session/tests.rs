@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     cloud::{Cloud, Clouds},
     compute::ServerFilter,
+    exchange_observer::ExchangeOutcome,
     scripted_cloud::{
         PASSWORD, Reply, ScriptedCloud, answer, catalog, cloud_of, credentials, lost, ok, options,
         scripted, unreachable, with_header,
@@ -463,4 +464,76 @@ async fn the_same_seed_gives_the_same_times() {
     };
     assert_eq!(run(3).await, run(3).await);
     assert_ne!(run(3).await, run(4).await);
+}
+
+/// Notes what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<(String, ExchangeOutcome, Duration)>>);
+
+impl ExchangeObserver for Told {
+    fn observed(&self, call: &Call, outcome: ExchangeOutcome, took: Duration) {
+        let line = format!("{} {call}", call.service);
+        self.0.lock().unwrap().push((line, outcome, took));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_exchange_is_observed_once_logins_and_repetitions_too() {
+    let (cloud, _) = scripted([
+        answer(503, ""),
+        unreachable(),
+        lost(),
+        Reply::Hang,
+        no_flavors(),
+    ]);
+    let told = Arc::new(Told::default());
+    let cloud = cloud.with_observer(told.clone());
+    let error = ask_flavors(&cloud).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Passing);
+    // A clone shares the token, the version and the observer.
+    ask_flavors(&cloud.with_deadline(Duration::from_secs(9)))
+        .await
+        .unwrap();
+    let flavors = "Nova GET /flavors/detail";
+    let at_once = Duration::ZERO;
+    let expected = [
+        (
+            "Keystone POST /auth/tokens",
+            ExchangeOutcome::Answered(201),
+            at_once,
+        ),
+        ("Nova GET /", ExchangeOutcome::Answered(200), at_once),
+        (flavors, ExchangeOutcome::Answered(503), at_once),
+        (flavors, ExchangeOutcome::Unreachable, at_once),
+        (flavors, ExchangeOutcome::Lost, at_once),
+        (flavors, ExchangeOutcome::Lost, options().exchange_timeout),
+        (flavors, ExchangeOutcome::Answered(200), at_once),
+    ]
+    .map(|(line, outcome, took)| (line.to_owned(), outcome, took));
+    assert_eq!(*told.0.lock().unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_whose_caller_stops_waiting_is_lost() {
+    let (cloud, _) = scripted([no_flavors(), Reply::Hang]);
+    let told = Arc::new(Told::default());
+    let cloud = cloud.with_observer(told.clone());
+    ask_flavors(&cloud).await.unwrap();
+    told.0.lock().unwrap().clear();
+    let patience = Duration::from_secs(15);
+    timeout(patience, ask_flavors(&cloud)).await.unwrap_err();
+    let line = "Nova GET /flavors/detail".to_owned();
+    let expected = (line, ExchangeOutcome::Lost, patience);
+    assert_eq!(*told.0.lock().unwrap(), [expected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_has_no_time_to_be_sent_is_no_exchange() {
+    let (cloud, _) = scripted([no_flavors()]);
+    let told = Arc::new(Told::default());
+    let cloud = cloud
+        .with_observer(told.clone())
+        .with_deadline(Duration::ZERO);
+    ask_flavors(&cloud).await.unwrap_err();
+    assert_eq!(*told.0.lock().unwrap(), []);
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use protector_core::clock::{Clock, SystemClock};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -165,6 +166,10 @@ async fn both_services_count_their_work_and_name_nobody() {
     house.restart_a().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
+    let stuck = &group.servers[0].volumes[1];
+    let fault = json!({"match": {"service": "volume", "method": "DELETE", "resource": stuck},
+        "effect": {"call": {"kind": "status", "status": 500}}});
+    house.a.cloud.break_it(fault).await;
     let operation = tenant.start_failover(&group).await;
     let ended = tenant.ended(&operation).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");
@@ -195,10 +200,29 @@ async fn both_services_count_their_work_and_name_nobody() {
             2.0,
         ),
         ("protector_leases_lost_total", 0.0),
+        ("protector_operations_claimed_total", 1.0),
+        ("protector_operations_claimable", 0.0),
+        ("protector_leftovers", 1.0),
     ] {
         let counted = value(&engine, line);
         assert!((counted - count).abs() < f64::EPSILON, "{line}: {engine}");
     }
+    let of_cinder = "{site=\"site-a\",service=\"Cinder\",method=\"DELETE\"";
+    let refused = format!("protector_cloud_requests_total{of_cinder},outcome=\"500\"}}");
+    let timed = format!("protector_cloud_request_duration_seconds_count{of_cinder}}}");
+    let refused = value(&engine, &refused);
+    assert!(refused >= 1.0, "{engine}");
+    assert!(value(&engine, &timed) > refused, "{engine}");
+    let of_keystone = "{site=\"site-a\",service=\"Keystone\",method=\"GET\",outcome=\"200\"}";
+    let validated = format!("protector_cloud_requests_total{of_keystone}");
+    assert!(value(&api, &validated) >= 1.0, "{api}");
+    let looked = value(&engine, "protector_poll_last_success_timestamp_seconds");
+    let now = SystemClock.now().timestamp() as f64;
+    assert!((now - looked).abs() < 60.0, "{engine}");
+    assert!(
+        value(&engine, "protector_metadata_unpushed_seconds") < 60.0,
+        "{engine}"
+    );
     for exposition in [&engine, &api] {
         assert!(exposition.ends_with("# EOF\n"), "{exposition}");
         for told in [&tenant.at_a.project_id, &operation, &group.servers[0].id] {
@@ -208,4 +232,13 @@ async fn both_services_count_their_work_and_name_nobody() {
             );
         }
     }
+
+    house.a.cloud.mend().await;
+    let cleanup = operation_id(&tenant.ask_for_cleanup(&operation).await.good());
+    tenant.ended(&cleanup).await;
+    let engine = text(format!("{base}/metrics")).await;
+    assert!(
+        value(&engine, "protector_leftovers").abs() < f64::EPSILON,
+        "{engine}"
+    );
 }

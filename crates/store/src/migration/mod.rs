@@ -9,6 +9,7 @@ mod m0003_metadata_sync;
 mod m0004_group_priority;
 mod m0005_recovery_plan;
 mod m0006_lines_by_resource;
+mod m0007_lines_by_state;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_group_priority::Migration),
             Box::new(m0005_recovery_plan::Migration),
             Box::new(m0006_lines_by_resource::Migration),
+            Box::new(m0007_lines_by_state::Migration),
         ]
     }
 }
