@@ -102,6 +102,14 @@ impl CloudActions {
         })
     }
 
+    /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.
+    pub(super) async fn or_superseded(&self, cx: &Cx<'_>, stop: Stop) -> Stop {
+        match self.hold_still(cx).await {
+            Err(superseded @ Stop::Fault(Fault::Final { .. })) => superseded,
+            _ => stop,
+        }
+    }
+
     /// The same for a line that is taken back. A server of this site is started again also while nobody knows: that
     /// destroys nothing, and should it run twice, the other site says so.
     pub(super) async fn hold_still_to_undo(&self, cx: &Cx<'_>) -> Result<(), Stop> {

@@ -219,7 +219,12 @@ impl Actions for CloudActions {
         let log = RequestLog::default();
         let outcome = self.recorded_in(&log).run_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
-        outcome
+        match outcome {
+            Err(failed @ Stop::Fault(Fault::Final { .. })) => {
+                Err(self.or_superseded(cx, failed).await)
+            }
+            outcome => outcome,
+        }
     }
 
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {

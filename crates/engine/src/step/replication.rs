@@ -69,11 +69,28 @@ impl CloudActions {
             .promote(&replication, &point, volume, mark::maker(cx.operation))
             .await
             .map_err(storage_stop)?;
+        self.discard_unused(cx, &replication, volume).await;
         Ok(Progress::Done(vec![Effect::Mapped {
             kind: MapKind::Promoted,
             source: volume.to_string(),
             target: promoted.source_name,
         }]))
+    }
+
+    /// Removes what an interrupted operation has promoted of a volume and not imported: nobody knows of it but its record,
+    /// and nobody would ever remove it. Where that fails, the record says so; the volume is recovered all the same.
+    async fn discard_unused(&self, cx: &mut Cx<'_>, replication: &Replication, volume: &VolumeId) {
+        for interrupted in cx.plan().interrupted.clone() {
+            let discarded = self
+                .storage
+                .discard_promoted(replication, volume, &interrupted, None)
+                .await;
+            if let Err(error) = discarded {
+                cx.fact(format!(
+                    "what operation {interrupted} has promoted of it may still be on the array: {error}"
+                ));
+            }
+        }
     }
 
     /// Takes a promotion back. The source volume is not touched: promotion made a copy of its own.

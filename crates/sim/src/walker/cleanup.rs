@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::{
-    clock::Clock,
-    id::OperationId,
-    operation::{Operation, OperationKind, OperationRecord, OperationState},
-    runbook::cleanup::cleanup_of,
-};
+use protector_core::{clock::Clock, id::OperationId, runbook::cleanup::left_in_order};
 
 use super::{
+    operations::cleanup_named,
     trouble,
     world::{Outcome, World},
 };
@@ -57,27 +53,12 @@ impl World {
     /// Adds a cleanup of what is left, as the API does; `None` where nothing is.
     fn ask_for_cleanup(&self, number: u32) -> Option<OperationId> {
         let parent = self.journal.operation(&self.operation)?;
-        let steps = cleanup_of(&parent);
-        if steps.is_empty() {
+        if left_in_order(&parent).is_empty() {
             return None;
         }
         let id = OperationId::new(format!("op-7a3f2c11-0002-4b22-a918-{number:012}"));
-        self.journal.insert(OperationRecord {
-            operation: Operation {
-                id: id.clone(),
-                kind: OperationKind::Cleanup,
-                parent_id: Some(parent.operation.id.clone()),
-                state: OperationState::Queued,
-                error: None,
-                error_code: None,
-                created_at: self.clock.now(),
-                started_at: None,
-                finished_at: None,
-                ..parent.operation.clone()
-            },
-            steps,
-            map: parent.map,
-        });
+        self.journal
+            .insert(cleanup_named(id.clone(), &parent, self.clock.now()));
         Some(id)
     }
 

@@ -15,15 +15,15 @@ use http::HeaderMap;
 use protector_core::{
     id::{EngineId, OperationId, RecoveryPointId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError},
-    operation::OperationRecord,
+    operation::{Operation, OperationRecord},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
     },
 };
+use protector_engine::other_site::{HoldError, OtherSite};
 use protector_openstack::transport::{Request, Response, Transport, TransportError};
-use tokio_util::sync::CancellationToken;
 
-use super::{dice::Dice, watch::Watch};
+use super::{dice::Dice, machine::Machine, watch::Watch};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,24 +170,11 @@ impl Injector {
     }
 }
 
-/// One engine's life: cancelled when it is to die.
-#[derive(Clone, Debug)]
-pub(super) struct Life(pub CancellationToken);
-
-impl Life {
-    /// Dies: nothing after this line is carried out by this engine.
-    async fn end<T>(&self) -> T {
-        self.0.cancel();
-        std::future::pending().await
-    }
-}
-
 /// The journal as one engine reaches it.
 pub(super) struct FaultyJournal {
     pub inner: Arc<dyn Journal>,
     pub injector: Arc<Injector>,
-    pub life: Life,
-    pub freezer: Freezer,
+    pub machine: Machine,
 }
 
 #[async_trait]
@@ -200,7 +187,7 @@ impl Journal for FaultyJournal {
         book_version: u32,
         limit: usize,
     ) -> Result<Vec<Claim>, JournalError> {
-        self.freezer.thawed().await;
+        self.machine.thawed().await;
         self.inner
             .claim(engine, now, lease, book_version, limit)
             .await
@@ -216,20 +203,20 @@ impl Journal for FaultyJournal {
         now: DateTime<Utc>,
         entry: Entry,
     ) -> Result<(), JournalError> {
-        self.freezer.thawed().await;
+        self.machine.thawed().await;
         let fault = self.injector.write();
         if fault == Some(Fault::CrashBefore) {
-            return self.life.end().await;
+            return self.machine.die().await;
         }
         let answer = self.inner.record(claim, now, entry).await;
         if fault == Some(Fault::CrashAfter) {
-            return self.life.end().await;
+            return self.machine.die().await;
         }
         answer
     }
 
     async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
-        self.freezer.thawed().await;
+        self.machine.thawed().await;
         self.inner.renew(claim, now).await
     }
 
@@ -247,39 +234,8 @@ pub(super) struct FaultyTransport {
     pub inner: Arc<dyn Transport>,
     pub watch: Arc<Watch>,
     pub injector: Arc<Injector>,
-    pub life: Life,
-    pub freezer: Freezer,
+    pub machine: Machine,
 }
-
-/// Stops a whole engine for a while, its lease renewals included.
-#[derive(Clone, Debug)]
-pub(super) struct Freezer(pub tokio::sync::watch::Sender<bool>);
-
-impl Freezer {
-    pub fn new() -> Self {
-        Self(tokio::sync::watch::Sender::new(false))
-    }
-
-    /// Freezes the engine, whether or not the call that began it is still wanted when it thaws.
-    async fn freeze(&self) {
-        let frozen = self.0.clone();
-        frozen.send_replace(true);
-        let thaw = tokio::spawn(async move {
-            tokio::time::sleep(FREEZE).await;
-            frozen.send_replace(false);
-        });
-        let _ = thaw.await;
-    }
-
-    /// Nothing of a frozen engine moves, so every port waits here first.
-    async fn thawed(&self) {
-        let mut frozen = self.0.subscribe();
-        // The sender lives in `self`, so waiting cannot fail.
-        let _ = frozen.wait_for(|frozen| !frozen).await;
-    }
-}
-
-const FREEZE: Duration = Duration::from_secs(300);
 
 fn answer(status: u16, body: &'static str) -> Response {
     Response {
@@ -292,7 +248,7 @@ fn answer(status: u16, body: &'static str) -> Response {
 #[async_trait]
 impl Transport for FaultyTransport {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        self.freezer.thawed().await;
+        self.machine.thawed().await;
         self.watch.look();
         let limit = request.timeout;
         tokio::time::timeout(limit, self.exchange(request))
@@ -330,10 +286,10 @@ impl FaultyTransport {
             }
             Some(Fault::CrashAfter) => {
                 let _ = self.inner.send(request).await;
-                self.life.end().await
+                self.machine.die().await
             }
             Some(Fault::Freeze) => {
-                self.freezer.freeze().await;
+                self.machine.freeze().await;
                 self.inner.send(request).await
             }
         }
@@ -344,8 +300,7 @@ impl FaultyTransport {
 pub(super) struct FaultyStorage {
     pub inner: Arc<dyn StorageDriver>,
     pub injector: Arc<Injector>,
-    pub life: Life,
-    pub freezer: Freezer,
+    pub machine: Machine,
 }
 
 impl FaultyStorage {
@@ -353,7 +308,7 @@ impl FaultyStorage {
         &self,
         work: impl Future<Output = Result<T, StorageError>> + Send,
     ) -> Result<T, StorageError> {
-        self.freezer.thawed().await;
+        self.machine.thawed().await;
         let array = || "injected".to_owned();
         match self.injector.call() {
             None | Some(Fault::CrashBefore) => work.await,
@@ -374,10 +329,10 @@ impl FaultyStorage {
             }
             Some(Fault::CrashAfter) => {
                 let _ = work.await;
-                self.life.end().await
+                self.machine.die().await
             }
             Some(Fault::Freeze) => {
-                self.freezer.freeze().await;
+                self.machine.freeze().await;
                 work.await
             }
         }
@@ -478,5 +433,38 @@ impl StorageDriver for FaultyStorage {
         volume: &VolumeId,
     ) -> Result<Option<BackendObject>, StorageError> {
         self.call(self.inner.identity(array, volume)).await
+    }
+}
+
+/// The other site's protector as one engine reaches it.
+pub(super) struct FaultyOtherSite {
+    pub inner: Arc<dyn OtherSite>,
+    pub injector: Arc<Injector>,
+    pub machine: Machine,
+}
+
+#[async_trait]
+impl OtherSite for FaultyOtherSite {
+    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.machine.thawed().await;
+        let work = self.inner.hold_still(operation);
+        match self.injector.call() {
+            None | Some(Fault::CrashBefore) => work.await,
+            Some(Fault::Busy | Fault::Conflict | Fault::Forbidden) => {
+                Err(HoldError::Silent("injected: busy".to_owned()))
+            }
+            Some(Fault::LostReply | Fault::Broken) => {
+                let _ = work.await;
+                Err(HoldError::Silent("injected: reply lost".to_owned()))
+            }
+            Some(Fault::CrashAfter) => {
+                let _ = work.await;
+                self.machine.die().await
+            }
+            Some(Fault::Freeze) => {
+                self.machine.freeze().await;
+                work.await
+            }
+        }
     }
 }

@@ -55,7 +55,7 @@ impl World {
 }
 
 impl super::world::Site {
-    fn write_more(&self) {
+    pub(super) fn write_more(&self) {
         let mut objects = self
             .objects
             .lock()

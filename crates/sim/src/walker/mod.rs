@@ -12,8 +12,11 @@ mod fault;
 mod invariant;
 mod lost_invariant;
 mod lost_run;
+mod machine;
 mod operations;
 mod person;
+mod takeover_invariant;
+mod takeover_run;
 mod tenant;
 mod test_invariant;
 mod test_run;
@@ -24,6 +27,8 @@ mod world;
 pub use dice::Dice;
 pub use fault::{Fault, FaultPoint, Injector, Storm};
 pub use invariant::{Violation, check, conserved, nothing_left_after_cleanup, reached_its_purpose};
+pub use takeover_invariant::check_takeover;
+pub use takeover_run::{Heard, Returns, Takeover, TakeoverOutcome};
 pub use trouble::Stuck;
 pub use world::{CloudFacts, Outcome, Scenario, World, WorldOptions};
 
@@ -65,7 +70,16 @@ pub struct Report {
     /// How many remote calls it made.
     pub calls: usize,
     /// Each schedule after which an invariant did not hold.
-    pub violations: Vec<(Schedule, Vec<Violation>)>,
+    pub violations: Vec<(What, Vec<Violation>)>,
+}
+
+/// What was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An operation or its cleanup under a schedule.
+    Schedule(Schedule),
+    /// The takeover of a failover whose site was lost.
+    Takeover(Takeover),
 }
 
 /// Runs every single fault in the world that `options` describe. Must run on a current-thread runtime with a paused clock.
@@ -128,7 +142,9 @@ async fn run(
     }
     report.schedules += 1;
     if !violations.is_empty() {
-        report.violations.push((schedule, violations));
+        report
+            .violations
+            .push((What::Schedule(schedule), violations));
     }
     outcome
 }
@@ -142,6 +158,94 @@ fn points(writes: usize, calls: usize) -> impl Iterator<Item = (Fault, FaultPoin
     });
     let at_calls = (1..=calls).flat_map(|number| {
         Fault::OF_CALLS
+            .into_iter()
+            .map(move |fault| (fault, FaultPoint::Call(number)))
+    });
+    at_writes.chain(at_calls)
+}
+
+/// Runs a failover in peace, then once for each place at which its site can be lost, and has it taken over on the other
+/// one. Must run as [`walk`].
+pub async fn walk_takeovers(options: &WorldOptions, heard: Heard) -> Report {
+    let mut report = Report::default();
+    let calm = take_over(&mut report, options, Takeover::none(heard)).await;
+    (report.writes, report.calls) = calm.of_interrupted;
+    for loss in losses(report.writes, report.calls) {
+        take_over(&mut report, options, Takeover::after(loss, heard)).await;
+    }
+    report
+}
+
+/// The same for `count` places, chosen by `seed`, each with a fault of the failover that takes over and a moment of the
+/// lost site's return.
+pub async fn walk_disturbed_takeovers(
+    options: &WorldOptions,
+    heard: Heard,
+    seed: u64,
+    count: usize,
+) -> Report {
+    let mut report = Report::default();
+    let calm = take_over(&mut report, options, Takeover::none(heard)).await;
+    (report.writes, report.calls) = calm.of_interrupted;
+    let losses: Vec<_> = losses(report.writes, report.calls).collect();
+    let mut dice = Dice::new(seed);
+    for _ in 0..count {
+        let Some(loss) = dice.pick(&losses) else {
+            break;
+        };
+        let undisturbed = Takeover::after(loss, heard);
+        let outcome = take_over(&mut report, options, undisturbed.clone()).await;
+        let (writes, calls) = outcome.of_failover;
+        let faults: Vec<_> = points(writes, calls)
+            .filter(|(fault, _)| fault.passes())
+            .collect();
+        let disturbed = Takeover {
+            faults: dice.pick(&faults).into_iter().collect(),
+            ..undisturbed.clone()
+        };
+        take_over(&mut report, options, disturbed).await;
+        let call = usize::try_from(dice.below(calls as u64)).unwrap_or_default();
+        let returned_midway = Takeover {
+            returns: Returns::At(call),
+            ..undisturbed
+        };
+        take_over(&mut report, options, returned_midway).await;
+    }
+    report
+}
+
+async fn take_over(
+    report: &mut Report,
+    options: &WorldOptions,
+    takeover: Takeover,
+) -> TakeoverOutcome {
+    let schedule = Schedule {
+        faults: takeover.loss.into_iter().collect(),
+    };
+    let world = World::build(options, schedule);
+    let outcome = world.run_takeover(&takeover).await;
+    let violations = match takeover.loss {
+        Some(_) => check_takeover(&outcome),
+        None => Vec::new(),
+    };
+    report.schedules += 1;
+    if !violations.is_empty() {
+        report
+            .violations
+            .push((What::Takeover(takeover), violations));
+    }
+    outcome
+}
+
+/// Every way to lose a site at every point of the calm run.
+fn losses(writes: usize, calls: usize) -> impl Iterator<Item = (Fault, FaultPoint)> {
+    let at_writes = (1..=writes).flat_map(|number| {
+        Fault::OF_WRITES
+            .into_iter()
+            .map(move |fault| (fault, FaultPoint::Write(number)))
+    });
+    let at_calls = (1..=calls).flat_map(|number| {
+        [Fault::CrashAfter, Fault::Freeze]
             .into_iter()
             .map(move |fault| (fault, FaultPoint::Call(number)))
     });

@@ -5,12 +5,15 @@ use protector_core::{
     group::Group,
     id::{OperationId, UserId},
     member::Member,
-    operation::{Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    operation::{
+        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+    },
     plan::{ArrayPair, Plan},
     runbook::{
         BOOK_VERSION,
         cleanup::cleanup_of,
         failover::planned_move,
+        fence::fence,
         retry::retry,
         test_cleanup::{TestCopies, test_cleanup},
         test_failover::test_failover,
@@ -32,19 +35,13 @@ pub(super) fn test_cleanup_of(test: &OperationRecord, now: DateTime<Utc>) -> Ope
         reason = "a runbook that breaks its own rules is a defect"
     )]
     let steps = test_cleanup(test, TestCopies::Delete, now).expect("the runbook keeps its rules");
-    OperationRecord {
-        operation: Operation {
-            id: test_cleanup_id(),
-            kind: OperationKind::TestCleanup,
-            parent_id: Some(test.operation.id.clone()),
-            state: OperationState::Queued,
-            created_at: now,
-            started_at: None,
-            ..test.operation.clone()
-        },
+    following(
+        test,
+        test_cleanup_id(),
+        OperationKind::TestCleanup,
         steps,
-        map: test.map.clone(),
-    }
+        now,
+    )
 }
 
 /// The operation that a scenario is about, as it is accepted.
@@ -134,20 +131,13 @@ pub(super) fn retry_of(
         reason = "a runbook that breaks its own rules is a defect"
     )]
     let steps = retry(&plan, failover).expect("the runbook keeps its rules");
+    let record = following(failover, retry_id(), OperationKind::Retry, steps, now);
     OperationRecord {
         operation: Operation {
-            id: retry_id(),
-            kind: OperationKind::Retry,
-            parent_id: Some(failover.operation.id.clone()),
             plan,
-            state: OperationState::Queued,
-            created_at: now,
-            started_at: None,
-            finished_at: None,
-            ..failover.operation.clone()
+            ..record.operation
         },
-        steps,
-        map: failover.map.clone(),
+        ..record
     }
 }
 
@@ -156,20 +146,77 @@ pub(super) fn general_cleanup_id() -> OperationId {
     OperationId::new("op-7a3f2c11-0003-4b22-a918-000000000003")
 }
 
-/// What the API makes of `openstack dr operation cleanup`.
-pub(super) fn general_cleanup_of(parent: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
+/// The id of an unplanned failover in place of an interrupted one.
+pub(super) fn takeover_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0005-4b22-a918-000000000005")
+}
+
+/// What the API of the surviving site makes of `openstack dr failover --unplanned` of a group whose failover `interrupted`
+/// is, if it may go on from one.
+pub(super) fn takeover_of(
+    group: &Group,
+    members: &[Member],
+    interrupted: Vec<OperationId>,
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    let record = operation_of(Scenario::SourceLost, group, members, now);
     OperationRecord {
         operation: Operation {
-            id: general_cleanup_id(),
-            kind: OperationKind::Cleanup,
+            id: takeover_id(),
+            plan: record.operation.plan.taking_over(interrupted),
+            ..record.operation
+        },
+        ..record
+    }
+}
+
+/// The id of a fencing.
+pub(super) fn fence_id() -> OperationId {
+    OperationId::new("op-7a3f2c11-0006-4b22-a918-000000000006")
+}
+
+/// What the API makes of `openstack dr fence`.
+pub(super) fn fence_of(failover: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
+    #[allow(
+        clippy::expect_used,
+        reason = "a runbook that breaks its own rules is a defect"
+    )]
+    let steps = fence(&failover.operation.plan)
+        .into_steps()
+        .expect("the runbook keeps its rules");
+    following(failover, fence_id(), OperationKind::Fence, steps, now)
+}
+
+/// What the API makes of `openstack dr operation cleanup`.
+pub(super) fn cleanup_named(
+    id: OperationId,
+    parent: &OperationRecord,
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    following(parent, id, OperationKind::Cleanup, cleanup_of(parent), now)
+}
+
+fn following(
+    parent: &OperationRecord,
+    id: OperationId,
+    kind: OperationKind,
+    steps: Vec<StepRecord>,
+    now: DateTime<Utc>,
+) -> OperationRecord {
+    OperationRecord {
+        operation: Operation {
+            id,
+            kind,
             parent_id: Some(parent.operation.id.clone()),
             state: OperationState::Queued,
+            error: None,
+            error_code: None,
             created_at: now,
             started_at: None,
             finished_at: None,
             ..parent.operation.clone()
         },
-        steps: cleanup_of(parent),
+        steps,
         map: parent.map.clone(),
     }
 }

@@ -8,7 +8,7 @@ use protector_core::{
 };
 
 use super::{
-    operations::{general_cleanup_id, general_cleanup_of, test_cleanup_id, test_cleanup_of},
+    operations::{cleanup_named, general_cleanup_id, test_cleanup_id, test_cleanup_of},
     tenant::Tenant,
     world::{Outcome, Scenario, World},
 };
@@ -39,8 +39,11 @@ impl World {
             {
                 kept = steps_failed(&cleanup.steps);
                 tenant.let_go();
-                self.journal
-                    .insert(general_cleanup_of(&cleanup, self.clock.now()));
+                self.journal.insert(cleanup_named(
+                    general_cleanup_id(),
+                    &cleanup,
+                    self.clock.now(),
+                ));
                 self.settled(&general_cleanup_id()).await;
             }
         }

@@ -17,14 +17,17 @@ use protector_core::{
     site::SiteScope,
     storage::StorageDriver,
 };
-use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
+use protector_engine::{
+    engine::Engine, options::EngineOptions, other_site::OtherSite, step::CloudActions,
+};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Schedule,
     clouds::WalkerClouds,
-    fault::{FaultyJournal, FaultyStorage, FaultyTransport, Freezer, Injector, Life, Storm},
+    fault::{FaultyJournal, FaultyOtherSite, FaultyStorage, FaultyTransport, Injector, Storm},
+    machine::{Machine, Machines},
     operations::operation_of,
     person,
     trouble::{self, Stuck},
@@ -40,8 +43,6 @@ use crate::{
 
 const SOURCE: &str = "site-a";
 const TARGET: &str = "site-b";
-/// A restarted engine comes back after this.
-const RESTART: Duration = Duration::from_secs(5);
 /// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
 /// thaws, and the answer that it waits for.
 const AFTERMATH: Duration = Duration::from_secs(400);
@@ -213,7 +214,7 @@ pub struct World {
 pub(super) struct Site {
     pub cloud: SharedCloud,
     pub(super) objects: MemObjects,
-    before: CloudFacts,
+    pub(super) before: CloudFacts,
 }
 
 impl Site {
@@ -231,7 +232,7 @@ impl Site {
         }
     }
 
-    fn facts(&self) -> CloudFacts {
+    pub(super) fn facts(&self) -> CloudFacts {
         facts(&self.cloud, &self.objects)
     }
 }
@@ -341,21 +342,27 @@ impl World {
 
     /// Starts two engines that share the journal.
     pub(super) fn start_engines(&self) -> Engines {
+        self.start_engines_of(&Protector {
+            journal: Arc::clone(&self.journal),
+            injector: Arc::clone(&self.injector),
+            machines: Machines::Apart,
+            beside: None,
+        })
+    }
+
+    /// The same for one of two protectors.
+    pub(super) fn start_engines_of(&self, protector: &Protector) -> Engines {
         let stop = CancellationToken::new();
         let hosts = ["engine-1", "engine-2"]
             .into_iter()
-            .map(|name| tokio::spawn(self.host(name, stop.clone())))
+            .map(|name| tokio::spawn(self.host(protector, name, stop.clone())))
             .collect();
         Engines { stop, hosts }
     }
 
     /// Waits until no engine has anything to do with the operation any more.
     pub(super) async fn settled(&self, operation: &OperationId) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.has_ended(operation) && Instant::now() < deadline {
-            person::end_pauses(&self.journal, operation);
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        settled_in(&self.journal, operation).await;
     }
 
     /// Waits for what is still on its way.
@@ -364,59 +371,68 @@ impl World {
         self.transport.advance();
     }
 
-    fn has_ended(&self, operation: &OperationId) -> bool {
-        self.journal
-            .state(operation)
-            .is_some_and(|state| !state.is_walked())
-    }
-
-    /// A machine that starts its engine again whenever it dies.
+    /// A host that starts its engine again whenever its machine has died.
     fn host(
         &self,
+        protector: &Protector,
         name: &'static str,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let start_engine = self.engine_factory(name);
+        let start_engine = self.engine_factory(protector, name);
+        let machines = protector.machines.clone();
         async move {
             while !stop.is_cancelled() {
-                let life = Life(CancellationToken::new());
-                let engine = start_engine(life.clone());
+                let machine = machines.start();
+                let engine = start_engine(machine.clone());
                 tokio::select! {
-                    () = life.0.cancelled() => tokio::time::sleep(RESTART).await,
+                    () = machine.dead() => machines.restarted().await,
                     () = engine.run(stop.clone()) => {}
                 }
             }
         }
     }
 
-    fn engine_factory(&self, name: &'static str) -> impl Fn(Life) -> Engine + Send + use<> {
-        let journal = Arc::clone(&self.journal);
+    fn engine_factory(
+        &self,
+        protector: &Protector,
+        name: &'static str,
+    ) -> impl Fn(Machine) -> Engine + Send + use<> {
+        let Protector {
+            journal,
+            injector,
+            beside,
+            ..
+        } = protector.clone();
         let arrays = Arc::clone(&self.arrays);
         let transport = Arc::clone(&self.transport);
-        let injector = Arc::clone(&self.injector);
         let watch = Arc::clone(&self.watch);
         let clock = Arc::clone(&self.clock);
         let concurrency = self.options.concurrency;
-        move |life| {
-            let freezer = Freezer::new();
+        move |machine| {
             let transport = Arc::new(FaultyTransport {
                 inner: transport.clone(),
                 injector: Arc::clone(&injector),
-                life: life.clone(),
-                freezer: freezer.clone(),
+                machine: machine.clone(),
                 watch: Arc::clone(&watch),
             });
             let storage: Arc<dyn StorageDriver> = Arc::new(FaultyStorage {
                 inner: arrays.clone(),
                 injector: Arc::clone(&injector),
-                life: life.clone(),
-                freezer: freezer.clone(),
+                machine: machine.clone(),
+            });
+            let other = beside.clone().map(|(site, inner)| {
+                let (injector, machine) = (Arc::clone(&injector), machine.clone());
+                let other: Arc<dyn OtherSite> = Arc::new(FaultyOtherSite {
+                    inner,
+                    injector,
+                    machine,
+                });
+                (site, other)
             });
             let journal = Arc::new(FaultyJournal {
                 inner: journal.clone(),
                 injector: Arc::clone(&injector),
-                life,
-                freezer,
+                machine,
             });
             let clouds = Arc::new(WalkerClouds::new(transport));
             let options = EngineOptions {
@@ -425,13 +441,16 @@ impl World {
                 storage_concurrency: concurrency,
                 ..EngineOptions::default()
             };
+            let actions = CloudActions::new(clouds, storage, options.clone())
+                .with_outside(Arc::new(person::AllAnswer));
+            let actions = match other {
+                Some((site, other)) => actions.beside(site, other),
+                None => actions,
+            };
             Engine::new(
                 EngineId::new(name),
                 journal,
-                Arc::new(
-                    CloudActions::new(clouds, storage, options.clone())
-                        .with_outside(Arc::new(person::AllAnswer)),
-                ),
+                Arc::new(actions),
                 clock.clone(),
                 options,
             )
@@ -470,6 +489,32 @@ impl World {
             calls_on_source: 0,
         }
     }
+}
+
+/// Waits until no engine has anything to do with the operation any more.
+pub(super) async fn settled_in(journal: &MemoryJournal, operation: &OperationId) {
+    let has_ended = || {
+        let state = journal.state(operation);
+        state.is_some_and(|state| !state.is_walked())
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !has_ended() && Instant::now() < deadline {
+        person::end_pauses(journal, operation);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// What the engines of one protector share.
+#[derive(Clone)]
+pub(super) struct Protector {
+    /// Its records.
+    pub journal: Arc<MemoryJournal>,
+    /// What goes wrong for them.
+    pub injector: Arc<Injector>,
+    /// What they run on.
+    pub machines: Machines,
+    /// Their site and the other one's protector, where there are two.
+    pub beside: Option<(SiteName, Arc<dyn OtherSite>)>,
 }
 
 /// Engines at work.
