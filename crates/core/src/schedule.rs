@@ -115,12 +115,6 @@ fn backward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
     )
 }
 
-fn failed(steps: &[StepRecord], verb: Verb) -> Option<&StepRecord> {
-    steps
-        .iter()
-        .find(|step| step.verb == verb && step.progress.state == StepState::Failed)
-}
-
 fn explain(step: &StepRecord) -> String {
     let why = step.progress.error.as_deref().unwrap_or("no reason given");
     format!("{}: {why}", step.key)
@@ -145,9 +139,9 @@ struct Front<'a> {
     open: u32,
     /// The same without attempts.
     open_but_attempts: u32,
-    /// The first line that failed before the point of no return.
+    /// The first line that failed before the point of no return was behind it.
     failed_undoable: Option<&'a StepRecord>,
-    /// Whether a line failed at or after it.
+    /// Whether one failed after it.
     failed_forward: bool,
 }
 
@@ -177,6 +171,9 @@ impl<'a> Front<'a> {
                 Verb::Undoable => {
                     self.failed_undoable.get_or_insert(step);
                 }
+                Verb::Forward if is_the_turning_point(step) => {
+                    self.failed_undoable.get_or_insert(step);
+                }
                 Verb::Forward => self.failed_forward = true,
                 Verb::Member | Verb::Attempt | Verb::Notice => {}
             }
@@ -193,6 +190,12 @@ impl<'a> Front<'a> {
     }
 }
 
+/// The switch of a planned move is one write to the journal, together with its line's end. A switch that failed has not
+/// happened, so that everything can be taken back.
+fn is_the_turning_point(step: &StepRecord) -> bool {
+    step.action == Step::SwitchPrimary
+}
+
 fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
     !step.progress.state.has_ended()
         && front.has_reached(step)
@@ -205,8 +208,8 @@ fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
 
 /// What changes beside `operation` itself, its group or its parent, when it ends as `outcome`; `None` where nothing does.
 ///
-/// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be started again, or the
-/// switch itself failed: then nobody knows where the group runs. An operation that was superseded says nothing about the
+/// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be
+/// started again, or the switch to recovered members failed: then nobody knows where the group runs. An operation that was superseded says nothing about the
 /// group: what the other site says of it comes from there. A cleanup that starts the last of those servers ends
 /// the error. A test cleanup completes its test failover, whatever it had to leave.
 pub fn effect_at_end(
@@ -247,7 +250,12 @@ fn status_after_failed_move(steps: &[StepRecord], before: GroupStatus) -> GroupS
         matches!(step.action, Step::StopServer { .. })
             && step.progress.state == StepState::UndoFailed
     });
-    if stays_stopped || failed(steps, Verb::Forward).is_some() {
+    let switch_failed = steps.iter().any(|step| {
+        step.verb == Verb::Forward
+            && step.progress.state == StepState::Failed
+            && !is_the_turning_point(step)
+    });
+    if stays_stopped || switch_failed {
         GroupStatus::Error
     } else {
         before

@@ -391,14 +391,28 @@ fn a_group_whose_servers_could_not_be_started_again_is_in_error() {
     assert_eq!(status(&record), Some(becomes(GroupStatus::Error)));
 }
 
+/// The switch is one write together with its line's end, so one that failed has not happened.
 #[test]
-fn a_group_whose_switch_failed_is_in_error() {
+fn a_switch_that_failed_is_taken_back_like_anything_before_it() {
     let mut record = record(example());
+    end_all_before(&mut record, "switch_primary");
     end(&mut record, "switch_primary", StepState::Failed);
+    let Next::Unwind { error, .. } = schedule::next(&record, noon()) else {
+        panic!("it must turn round");
+    };
+    assert!(error.starts_with("switch_primary: "), "{error}");
+    record.operation.state = OperationState::Unwinding;
+    assert_eq!(
+        next_keys(&record),
+        [
+            "restore_power_state:web-server-1",
+            "restore_power_state:web-server-2"
+        ]
+    );
     assert_eq!(
         schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed),
-        Some(becomes(GroupStatus::Error)),
-        "its servers are stopped on the source"
+        Some(becomes(GroupStatus::Active)),
+        "its servers run on the source again"
     );
 }
 

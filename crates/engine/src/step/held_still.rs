@@ -66,14 +66,12 @@ impl Standing {
 
     fn asked_lately(&self, operation: &OperationId, now: DateTime<Utc>) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked
-            .get(operation)
-            .is_some_and(|at| now - *at < ASKED_AGAIN_AFTER)
+        asked.get(operation).is_some_and(|at| is_recent(*at, now))
     }
 
     fn note(&self, operation: &OperationId, at: DateTime<Utc>) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|_, earlier| at - *earlier < ASKED_AGAIN_AFTER);
+        asked.retain(|_, earlier| is_recent(*earlier, at));
         asked.insert(operation.clone(), at);
     }
 
@@ -85,6 +83,11 @@ impl Standing {
         self.note(&operation.id, now);
         Ok(())
     }
+}
+
+/// Whether an answer of `at` still counts. One from the future is from before the clock was set back: nobody knows when.
+fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (TimeDelta::zero()..ASKED_AGAIN_AFTER).contains(&(now - at))
 }
 
 impl CloudActions {

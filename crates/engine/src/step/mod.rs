@@ -282,9 +282,9 @@ impl CloudActions {
             Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
             Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
             Step::Pause { .. } => (PAUSE_LIMIT, "pause"),
+            Step::SwitchPrimary => (SWITCH_LIMIT, "protector"),
             Step::CountRecovered { .. }
             | Step::ConfirmRecovered
-            | Step::SwitchPrimary
             | Step::SwitchRecovered
             | Step::AdmitRecovered
             | Step::LeaveSourceServer { .. }
@@ -308,6 +308,10 @@ const HOOK_LIMIT: Duration = Duration::from_secs(900);
 const HOOK_RETRIES: u32 = 2;
 /// How long a paused operation waits for a person: over a long weekend.
 const PAUSE_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long a switch waits for the other site's protector to say that it holds still. The copies run by then, and somebody
+/// may work on them: so it waits rather than take them back.
+const SWITCH_LIMIT: Duration = PAUSE_LIMIT;
 
 /// Automatic cleanup retries as configured; manual cleanup does not (contract); everything else as time allows.
 fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) -> Option<u32> {

@@ -327,7 +327,8 @@ fn nothing_forgotten(outcome: &TakeoverOutcome, violations: &mut Vec<Violation>)
             })
     };
     for object in target.objects.keys() {
-        if !volumes.contains(object) && !(may_leave && recorded(object)) {
+        let explained = volumes.contains(object) || (may_leave && recorded(object));
+        if !explained {
             violations.push(format!(
                 "object {object} on the target's array belongs to nothing"
             ));
