@@ -243,6 +243,32 @@ async fn an_old_message_that_says_what_is_true_again_opens_no_way_for_another() 
     sites.assert_agreed().await;
 }
 
+/// What is now again what it was then makes an old message look like an agreement.
+#[tokio::test]
+async fn an_old_message_that_says_what_is_true_again_ends_no_conflict() {
+    let (sites, group) = Sites::agreed().await;
+    let (a, b) = (sites.a(), sites.b());
+    rename(a, &group.id, "again", 1).await;
+    let late = offer(a, &group.id).await;
+    sites.push().await.unwrap();
+    rename(a, &group.id, "between", 2).await;
+    sites.push().await.unwrap();
+    rename(b, &group.id, "again", 3).await;
+    rename(a, &group.id, "ours", 4).await;
+    assert!(matches!(sites.push().await, Ok(Taken::Conflict(_))));
+    let before = b.metadata_outgoing(&group.id).await.unwrap();
+    for force in [false, true] {
+        let late = Offered {
+            force,
+            ..late.clone()
+        };
+        b.metadata_apply(&remote(), &late, at(60)).await.unwrap();
+        assert_eq!(b.metadata_outgoing(&group.id).await.unwrap(), before);
+    }
+    assert!(matches!(sites.push().await, Ok(Taken::Conflict(_))));
+    assert_eq!(name(b, &group.id).await, "again");
+}
+
 #[tokio::test]
 async fn a_push_of_which_the_answer_was_lost_is_made_again() {
     let (sites, group) = Sites::agreed().await;
