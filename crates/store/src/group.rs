@@ -27,7 +27,7 @@ use crate::{
     error::{Noun, StoreError},
     outbox::SyncState,
     page::{After, Listed, Page, paged},
-    reservation, tombstone,
+    tombstone,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32},
 };
 
@@ -187,7 +187,7 @@ impl Database {
     /// # Errors
     ///
     /// `NotFound`, `Duplicate` for a name that is taken, `GroupChanged` when it is not what the change rests on any
-    /// more.
+    /// more, `Reserved` while the other site is about to move it, `Unchangeable` or `Locked` while it is moved.
     pub async fn group_update(
         &self,
         id: &GroupId,
@@ -196,7 +196,7 @@ impl Database {
     ) -> Result<StoredGroup, StoreError> {
         let row = change_row(change)?;
         self.write(async |tx| {
-            change.basis.holds_for(tx, id).await?;
+            change.basis.holds_for(tx, id, now).await?;
             changed(tx, id, row.clone(), now)
                 .await?
                 .then_some(())
@@ -232,8 +232,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Locked` while an operation moves it, `Reserved` while the other site is about to, `GroupChanged` when
-    /// it is not at the version of `basis`.
+    /// `NotFound`, `Locked` or `Unchangeable` while it is moved, `Reserved` while the other site is about to,
+    /// `GroupChanged` when it is not at the version of `basis`.
     pub async fn group_delete(
         &self,
         id: &GroupId,
@@ -241,13 +241,10 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write(async |tx| {
-            basis.holds_for(tx, id).await?;
+            basis.holds_for(tx, id, now).await?;
             let row = locked_row(tx, id)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
-            if let Some(reserved) = reservation::holder(&row, now) {
-                return Err(reserved);
-            }
             tombstone::delete_row(tx, row, now).await
         })
         .await

@@ -17,6 +17,7 @@ mod envelope;
 mod fakes;
 mod groups;
 mod health;
+mod held_still;
 mod house;
 mod lost_updates;
 mod matrix;

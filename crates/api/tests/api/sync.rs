@@ -30,6 +30,9 @@ struct Tenant {
     id: GroupId,
 }
 
+/// How long a reservation lasts.
+const HELD_FOR: TimeDelta = TimeDelta::minutes(1);
+
 const A: usize = 0;
 const B: usize = 1;
 
@@ -89,7 +92,8 @@ impl Tenant {
         asked.expect(200).body["sync_status"].clone()
     }
 
-    /// A change that a site makes by itself, as an operation does: nobody asks the other one.
+    /// A change that a site makes by itself: nobody asks the other one. A site that is held still makes it when that is
+    /// over.
     async fn change_alone(&self, place: usize, text: &str) {
         let change = GroupChange {
             description: Some(Some(text.to_owned())),
@@ -97,7 +101,7 @@ impl Tenant {
         };
         let database = &self.sites.protectors[place].database;
         database
-            .group_update(&self.id, &change, FixedClock.now())
+            .group_update(&self.id, &change, FixedClock.now() + HELD_FOR)
             .await
             .unwrap();
     }
@@ -335,7 +339,7 @@ async fn a_group_that_cannot_be_deleted_here_is_not_lost_there() {
         group_id: tenant.id.clone(),
         version: stored.group.version,
         by_site: "site-b".into(),
-        until: now + TimeDelta::minutes(1),
+        until: now + HELD_FOR,
     };
     here.group_reserve(&reservation, now).await.unwrap();
     let refused = tenant
@@ -563,7 +567,11 @@ async fn a_site_knows_what_moved_a_group_before_it_knows_where_the_group_is() {
     assert_eq!(shown.expect(200).body["operation"]["id"], id);
 
     tenant.sites.cut_off(B);
-    tenant.change_alone(A, "later").await;
+    let database = &tenant.sites.protectors[A].database;
+    let held = database.metadata_outgoing(&tenant.id).await.unwrap();
+    let version = held.side.now.version;
+    let raised = database.version_raise(&tenant.id, version, version + 1);
+    raised.await.unwrap();
     assert!(matches!(tenant.push(A).await, Pushed::Unreachable(_)));
 }
 
