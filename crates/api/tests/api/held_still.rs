@@ -1,16 +1,20 @@
 //! What happens to a group between a look at it and the change that was decided on then.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
 
 use chrono::TimeDelta;
 use http::Method;
 use protector_core::{clock::Clock, group::Group};
 use protector_store::{Basis, Database, GroupChange, MetadataDocument, Reservation};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use crate::{
     fakes::{DB, FixedClock, PROJECT_A, WEB},
-    house::{House, group_path},
+    house::{House, failover_body, group_path},
 };
 
 async fn group(database: &Database) -> Group {
@@ -140,4 +144,45 @@ async fn what_others_change_of_a_group_does_not_keep_a_member_out() {
     let made = house.add(WEB).await.expect(201);
     // Made, given a policy, described, and given a member.
     assert_eq!(made.header("etag"), "\"4\"");
+}
+
+/// Reserves the group for each of `starts` before any of them is recorded, and says how they were answered.
+async fn at_once<const N: usize>(house: &House, starts: [Value; N]) -> [u16; N] {
+    *house.outside.peer.reserved.lock().unwrap() = Some(Arc::new(Barrier::new(N)));
+    let path = group_path("web", "/action");
+    let starts = starts.map(|start| house.send(Method::POST, &path, "member", start));
+    let answers = futures_util::future::join_all(starts).await;
+    let mut codes = answers.iter().map(|answer| answer.status.as_u16());
+    let mut codes = std::array::from_fn(|_| codes.next().unwrap());
+    codes.sort_unstable();
+    codes
+}
+
+/// It is the site's: with it a start on the other site is kept away until the winner's engine asks for it anew.
+#[tokio::test]
+async fn the_slower_of_two_starts_leaves_the_reservation_to_the_faster_one() {
+    let house = House::with_member(WEB).await;
+    let codes = at_once(&house, [failover_body(), failover_body()]).await;
+    assert_eq!(codes, [202, 409]);
+    let released = house.outside.peer.released.load(Ordering::SeqCst);
+    assert_eq!(released, 0);
+}
+
+/// The one that came to be keeps others away by its lock, and gives the reservation back.
+#[tokio::test]
+async fn of_two_test_failovers_one_gives_the_reservation_back() {
+    let house = House::with_member(WEB).await;
+    let test = json!({"test_failover": {}});
+    assert_eq!(at_once(&house, [test.clone(), test]).await, [202, 409]);
+    let released = house.outside.peer.released.load(Ordering::SeqCst);
+    assert_eq!(released, 1);
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_since_the_other_site_was_faster_gives_its_reservation_back() {
+    let house = House::with_member(WEB).await;
+    reserve(house.database.clone()).await;
+    assert_eq!(at_once(&house, [failover_body()]).await, [409]);
+    let released = house.outside.peer.released.load(Ordering::SeqCst);
+    assert_eq!(released, 1);
 }
