@@ -319,21 +319,28 @@ pub(crate) async fn fenced(
     id: &GroupId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let status = failed_over(db, id).await?;
+    change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
+}
+
+/// The status at rest of a group that runs on its secondary site.
+pub(crate) async fn failed_over(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+) -> Result<GroupStatus, StoreError> {
     let in_error = member::Entity::find()
         .filter(member::Column::GroupId.eq(id.as_str()))
         .filter(member::Column::Status.eq(MemberStatus::Error.as_str()))
         .count(db)
         .await?;
-    let status = if in_error == 0 {
-        GroupStatus::FailedOver
-    } else {
-        GroupStatus::FailedOverPartial
-    };
-    change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
+    Ok(match in_error {
+        0 => GroupStatus::FailedOver,
+        _ => GroupStatus::FailedOverPartial,
+    })
 }
 
 /// Changes the status of a group that is in one of `from`; any other stays as it is.
-async fn change_status(
+pub(crate) async fn change_status(
     db: &impl ConnectionTrait,
     id: &GroupId,
     from: &[GroupStatus],

@@ -16,6 +16,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     journal::Effect,
     journal_conformance::operation,
+    member::MemberStatus,
 };
 use protector_store::{Basis, Database, GroupChange, Reservation, StoreError};
 
@@ -201,4 +202,41 @@ async fn a_member_is_added_to_the_group_that_was_looked_at() {
     let refused = a.member_insert(&added, basis, at(6)).await;
     assert!(matches!(refused, Err(StoreError::GroupChanged { .. })));
     assert_eq!(a.member_list(&group.id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_group_that_nobody_moves_is_put_at_rest_where_it_runs() {
+    let (sites, group) = Sites::agreed().await;
+    let (a, b) = (sites.a(), sites.b());
+    begin(a, &operation(1), &group).await.unwrap();
+    let version = mark(a, &group.id).await.version;
+    let refused = a.group_put_at_rest(&group.id, version, at(5)).await;
+    assert!(matches!(refused, Err(StoreError::Locked { .. })));
+    let mut lost = a.member_list(&group.id).await.unwrap();
+    lost[0].status = MemberStatus::Error;
+    let switched = Effect::GroupSwitched {
+        group_id: group.id.clone(),
+        current_primary_site: group.secondary.site.clone(),
+        status: GroupStatus::FailingBack,
+        members: lost,
+    };
+    settle_with(a, vec![switched]).await;
+    sites.push().await.unwrap();
+
+    let now = b.group_show_by_id(&group.id).await.unwrap().group;
+    b.group_reserve(&reservation(&now, 80), at(20))
+        .await
+        .unwrap();
+    let refused = b.group_put_at_rest(&group.id, now.version, at(30)).await;
+    assert!(matches!(refused, Err(StoreError::Reserved { .. })));
+    for (version, done) in [
+        (now.version - 1, false),
+        (now.version, true),
+        (now.version + 1, false),
+    ] {
+        let put = b.group_put_at_rest(&group.id, version, at(90)).await;
+        assert_eq!(put, Ok(done));
+    }
+    assert_eq!(status(b, &group.id).await, GroupStatus::FailedOverPartial);
+    assert_eq!(mark(b, &group.id).await.version, now.version + 1);
 }

@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod at_rest;
 mod bad_input;
 mod cleanup;
 mod engine;

@@ -23,21 +23,21 @@ use crate::{
 };
 
 /// Two sites with a group `web` that both hold, and the tenant of both.
-struct Tenant {
-    sites: TwoSites,
-    groups: Vec<String>,
+pub struct Tenant {
+    pub sites: TwoSites,
+    pub groups: Vec<String>,
     tokens: Vec<String>,
-    id: GroupId,
+    pub id: GroupId,
 }
 
 /// How long a reservation lasts.
 const HELD_FOR: TimeDelta = TimeDelta::minutes(1);
 
-const A: usize = 0;
-const B: usize = 1;
+pub const A: usize = 0;
+pub const B: usize = 1;
 
 impl Tenant {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let sites = TwoSites::new().await;
         sites.furnish().await;
         let (groups, _) = sites.protect_a_server().await;
@@ -59,34 +59,34 @@ impl Tenant {
         }
     }
 
-    async fn ask(&self, place: usize, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn ask(&self, place: usize, method: Method, path: &str, body: Value) -> Answer {
         let token = &self.tokens[place];
         self.sites.send(place, method, path, token, body).await
     }
 
-    async fn describe(&self, place: usize, text: &str) -> Answer {
+    pub async fn describe(&self, place: usize, text: &str) -> Answer {
         let body = json!({"protection_group": {"description": text}});
         self.ask(place, Method::PUT, &self.groups[place], body)
             .await
     }
 
-    async fn description(&self, place: usize) -> Value {
+    pub async fn description(&self, place: usize) -> Value {
         let path = &self.groups[place];
         let shown = self.ask(place, Method::GET, path, Value::Null).await;
         shown.expect(200).body["protection_group"]["description"].clone()
     }
 
-    async fn fail_over(&self, place: usize) -> Answer {
+    pub async fn fail_over(&self, place: usize) -> Answer {
         let path = format!("{}/action", self.groups[place]);
         self.ask(place, Method::POST, &path, failover_body()).await
     }
 
-    async fn force(&self, place: usize) -> Answer {
+    pub async fn force(&self, place: usize) -> Answer {
         let path = format!("{}/sync-force", self.groups[place]);
         self.ask(place, Method::POST, &path, json!({})).await
     }
 
-    async fn status(&self, place: usize) -> Value {
+    pub async fn status(&self, place: usize) -> Value {
         let path = format!("{}/sync-status", self.groups[place]);
         let asked = self.ask(place, Method::GET, &path, Value::Null).await;
         asked.expect(200).body["sync_status"].clone()
@@ -94,7 +94,7 @@ impl Tenant {
 
     /// A change that a site makes by itself: nobody asks the other one. A site that is held still makes it when that is
     /// over.
-    async fn change_alone(&self, place: usize, text: &str) {
+    pub async fn change_alone(&self, place: usize, text: &str) {
         let change = GroupChange {
             description: Some(Some(text.to_owned())),
             ..GroupChange::default()
@@ -107,7 +107,7 @@ impl Tenant {
     }
 
     /// What an engine does about the group at each look.
-    async fn push(&self, place: usize) -> Pushed {
+    pub async fn push(&self, place: usize) -> Pushed {
         let protector = &self.sites.protectors[place];
         let handover = Handover {
             database: &protector.database,
@@ -120,7 +120,7 @@ impl Tenant {
     }
 
     /// What it does about the site's operations.
-    async fn copy_operations(&self, place: usize) {
+    pub async fn copy_operations(&self, place: usize) {
         let protector = &self.sites.protectors[place];
         let database = &protector.database;
         let due = database.operation_push_due(FixedClock.now(), 50).await;
@@ -133,7 +133,7 @@ impl Tenant {
     }
 
     /// Both sites are cut off from each other and change the group.
-    async fn changed_apart() -> Self {
+    pub async fn changed_apart() -> Self {
         let tenant = Self::new().await;
         tenant.change_alone(A, "ours").await;
         tenant.change_alone(B, "theirs").await;
@@ -141,7 +141,7 @@ impl Tenant {
         tenant
     }
 
-    fn operations(&self, place: usize) -> String {
+    pub fn operations(&self, place: usize) -> String {
         self.groups[place].replace("protection-groups/web", "operations")
     }
 }
