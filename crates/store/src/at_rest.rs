@@ -31,7 +31,7 @@ impl Database {
         version: u64,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        self.write(async |tx| {
+        self.write_unreserved(id, now, async |tx| {
             let row = locked_row(tx, id)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;

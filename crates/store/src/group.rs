@@ -195,7 +195,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<StoredGroup, StoreError> {
         let row = change_row(change)?;
-        self.write(async |tx| {
+        self.write_unreserved(id, now, async |tx| {
             change.basis.holds_for(tx, id, now).await?;
             changed(tx, id, row.clone(), now)
                 .await?
@@ -240,7 +240,7 @@ impl Database {
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.write(async |tx| {
+        self.write_unreserved(id, now, async |tx| {
             basis.holds_for(tx, id, now).await?;
             let row = locked_row(tx, id)
                 .await?

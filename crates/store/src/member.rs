@@ -44,7 +44,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = to_row(member)?;
-        self.write(async |tx| {
+        self.write_unreserved(&member.group_id, now, async |tx| {
             basis.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
@@ -120,7 +120,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let row = to_row(member)?;
-        self.write(async |tx| {
+        self.write_unreserved(&member.group_id, now, async |tx| {
             Basis::Any.holds_for(tx, &member.group_id, now).await?;
             bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
@@ -155,7 +155,7 @@ impl Database {
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<MemberId, StoreError> {
-        self.write(async |tx| {
+        self.write_unreserved(group, now, async |tx| {
             basis.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;

@@ -71,7 +71,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
-        self.write(async |tx| {
+        self.write_unreserved(&policy.group_id, now, async |tx| {
             Basis::Any.holds_for(tx, &policy.group_id, now).await?;
             let version = bump(tx, &policy.group_id, now).await?;
             insert_row(tx, row.clone()).await?;
@@ -118,7 +118,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
-        self.write(async |tx| {
+        self.write_unreserved(&policy.group_id, now, async |tx| {
             basis.holds_for(tx, &policy.group_id, now).await?;
             let version = bump(tx, &policy.group_id, now).await?;
             if update_row(tx, row.clone()).await? {
@@ -141,7 +141,7 @@ impl Database {
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.write(async |tx| {
+        self.write_unreserved(group, now, async |tx| {
             basis.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;

@@ -9,7 +9,7 @@
 mod bed;
 
 use bed::{
-    records::{at, begin, policy},
+    records::{at, begin, begin_at, policy},
     sites::{Sites, mark, name, remote, rename, settle_with, status},
 };
 use protector_core::{
@@ -158,6 +158,42 @@ async fn a_tenant_changes_nothing_of_a_group_that_the_other_site_moves() {
     for (write, outcome) in tenant_writes(a, &group, 500).await {
         let refused = matches!(outcome, Err(StoreError::Locked { .. }));
         assert!(refused, "{write}: {outcome:?}");
+    }
+}
+
+/// The clock that says when it ends may be set back by hours.
+#[tokio::test]
+async fn a_reservation_is_in_nobodys_way_for_longer_than_one_lasts() {
+    let (sites, group) = with_policy().await;
+    let b = sites.b();
+    let taken = reservation(&group, 7_260);
+    b.group_reserve(&taken, at(7_200)).await.unwrap();
+    let rename = GroupChange {
+        name: Some("renamed".to_owned()),
+        ..GroupChange::default()
+    };
+    // An hour earlier, and not a minute later.
+    for second in [3_600, 3_659] {
+        let refused = b.group_update(&group.id, &rename, at(second)).await;
+        let until = at(3_660);
+        let by_site = "site-a".into();
+        assert_eq!(refused, Err(StoreError::Reserved { by_site, until }));
+    }
+    for (write, outcome) in tenant_writes(b, &group, 3_660).await {
+        assert_eq!(outcome, Ok(()), "{write}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_is_not_kept_waiting_by_a_clock_that_was_set_back() {
+    let (sites, group) = with_policy().await;
+    let b = sites.b();
+    let taken = reservation(&group, 7_260);
+    b.group_reserve(&taken, at(7_200)).await.unwrap();
+    let (refused, made) = (at(3_600), at(3_660));
+    for now in [refused, made] {
+        let started = begin_at(b, &operation(1), &group, now).await;
+        assert_eq!(started.is_ok(), now == made, "{started:?}");
     }
 }
 

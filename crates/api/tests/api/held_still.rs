@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use chrono::TimeDelta;
 use http::Method;
 use protector_core::{clock::Clock, group::Group};
 use protector_store::{Basis, Database, GroupChange, MetadataDocument, Reservation};
@@ -35,7 +34,7 @@ async fn reserve(database: Database) {
         group_id: group.id,
         version: group.version,
         by_site: "site-b".into(),
-        until: now + TimeDelta::minutes(1),
+        until: now + Reservation::LASTS,
     };
     database.group_reserve(&wanted, now).await.unwrap();
 }

@@ -1,6 +1,5 @@
 //! Two protectors that keep the same groups: who learns what, what is refused meanwhile, and the way out of a conflict.
 
-use chrono::TimeDelta;
 use http::Method;
 use protector_api::app::{
     handover::{Handover, Pushed},
@@ -29,9 +28,6 @@ pub struct Tenant {
     tokens: Vec<String>,
     pub id: GroupId,
 }
-
-/// How long a reservation lasts.
-const HELD_FOR: TimeDelta = TimeDelta::minutes(1);
 
 pub const A: usize = 0;
 pub const B: usize = 1;
@@ -101,7 +97,7 @@ impl Tenant {
         };
         let database = &self.sites.protectors[place].database;
         database
-            .group_update(&self.id, &change, FixedClock.now() + HELD_FOR)
+            .group_update(&self.id, &change, FixedClock.now() + Reservation::LASTS)
             .await
             .unwrap();
     }
@@ -339,7 +335,7 @@ async fn a_group_that_cannot_be_deleted_here_is_not_lost_there() {
         group_id: tenant.id.clone(),
         version: stored.group.version,
         by_site: "site-b".into(),
-        until: now + HELD_FOR,
+        until: now + Reservation::LASTS,
     };
     here.group_reserve(&reservation, now).await.unwrap();
     let refused = tenant
