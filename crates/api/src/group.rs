@@ -9,7 +9,7 @@ use axum::{
 use http::StatusCode;
 use protector_core::{group::GroupStatus, id::ProjectId};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{GroupFilter, Page, SortDir as StoreSortDir, StoredGroup};
+use protector_store::{GroupFilter, Page, SortDir as StoreSortDir, StoreError, StoredGroup};
 
 use crate::{
     app::{App, group as app_group, sync},
@@ -236,7 +236,10 @@ pub async fn delete(
         .await;
     if let Err(error) = deleted {
         sync::tell_again(&app, &stored.group.id).await?;
-        return Err(if_match.told(&stored.group, error));
+        return Err(match error {
+            StoreError::Unchangeable { name, status } => app_group::undeletable(&name, status),
+            error => if_match.told(&stored.group, error),
+        });
     }
     tracing::info!(group = %stored.group.id, "protection group deleted");
     Ok(StatusCode::NO_CONTENT)

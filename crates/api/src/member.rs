@@ -76,10 +76,11 @@ pub async fn create(
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     app_group::refuse_while_moving(&stored.group)?;
     app.require_peer_of(&stored.group).await?;
-    let member = app_member::captured(&app, &caller, &stored.group, body.member).await?;
-    let version = app.database.member_insert(&member, app.clock.now()).await?;
+    let captured = app_member::captured(&app, &caller, &stored.group, body.member).await?;
+    let version = app_member::stored(&app, &stored.group, &captured).await?;
+    let member = &captured.member;
     tracing::info!(group = %member.group_id, server = %member.server_id, "member added");
-    let member = MemberView::from(&member);
+    let member = MemberView::from(member);
     let body = MemberAnswer { member };
     Ok((StatusCode::CREATED, Tagged { version, body }))
 }

@@ -9,7 +9,6 @@ use axum::{
     Json,
     extract::{FromRequestParts, State},
 };
-use chrono::Duration;
 use http::{StatusCode, request::Parts};
 use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_oslo::policy::{Target, rules};
@@ -28,9 +27,6 @@ use crate::{
 
 /// The largest metadata that is read: some 20,000 members.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
-
-/// How long a group is held still for the other site: from its asking to the arrival of what it then records.
-const HELD_FOR: Duration = Duration::minutes(1);
 
 /// A caller who may push metadata. Settled before the body is read, which may be much larger than a tenant's.
 pub struct PeerCaller;
@@ -215,7 +211,7 @@ pub async fn reserve(
         group_id: GroupId::new(group),
         version: body.reservation.version,
         by_site: SiteName::new(site),
-        until: now + HELD_FOR,
+        until: now + Reservation::LASTS,
     };
     app.database.group_reserve(&wanted, now).await?;
     Ok(Json(ReservationAnswer {

@@ -27,6 +27,9 @@ impl From<StoreError> for ApiError {
             StoreError::GroupChanged { .. } | StoreError::GroupDiffers { .. } => {
                 Self::conflict(format!("{text}."))
             }
+            StoreError::Unchangeable { name, status } => Self::conflict(format!(
+                "Protection group {name} is {status}: it cannot be changed now."
+            )),
             StoreError::Deleted { at } => Self::conflict(format!(
                 "The protection group was deleted here at {}; delete it on the other site too, or send 'sync-force' there to have it here again.",
                 Stamp(at)

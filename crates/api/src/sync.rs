@@ -30,12 +30,12 @@ pub async fn status(
     Ok(Json(SyncAnswer { sync_status }))
 }
 
-/// Pushes a group's metadata to the other site now, and ends a conflict in favour of this site. The answer says how that
-/// went.
+/// Pushes a group's metadata to the other site now, and ends a conflict in favour of this site. A group that is shown as
+/// moving while neither site moves it is put at rest. The answer says how that went.
 #[utoipa::path(post, path = "/v1/{project_id}/protection-groups/{group}/sync-force", operation_id = "sync_force", tag = "metadata",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
     responses((status = 202, body = SyncAnswer), (status = 404, description = "No such group in the project"),
-        (status = 409, description = "The other site holds newer metadata made from this site's, or an operation moves the group there")))]
+        (status = 409, description = "The other site holds newer metadata made from this site's, an operation moves the group there, or this site's view says that the group is moved although nothing moves it any more")))]
 pub async fn force(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -53,6 +53,12 @@ impl GroupStatus {
         matches!(self, Self::FailingOver | Self::FailingBack)
     }
 
+    /// Whether a tenant may change the group: not while it is brought to its other site, nor while its VMs may run on
+    /// both.
+    pub fn is_changeable(self) -> bool {
+        !self.is_moving() && self != Self::SplitBrain
+    }
+
     /// All of them, in the order of declaration.
     pub const ALL: [Self; 7] = [
         Self::Active,

@@ -101,6 +101,14 @@ pub enum StoreError {
         /// Its version now.
         version: u64,
     },
+    /// The group is brought to its other site, or its VMs may run on both: nobody changes it meanwhile.
+    #[error("protection group {name} is {status}: it cannot be changed now")]
+    Unchangeable {
+        /// Its name.
+        name: String,
+        /// Its status.
+        status: GroupStatus,
+    },
     /// The other site is about to move the group.
     #[error("the protection group is reserved by {by_site} until {until}")]
     Reserved {

@@ -27,7 +27,7 @@ use crate::{
     error::{Noun, StoreError},
     outbox::SyncState,
     page::{After, Listed, Page, paged},
-    reservation, tombstone,
+    tombstone,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32},
 };
 
@@ -187,7 +187,7 @@ impl Database {
     /// # Errors
     ///
     /// `NotFound`, `Duplicate` for a name that is taken, `GroupChanged` when it is not what the change rests on any
-    /// more.
+    /// more, `Reserved` while the other site is about to move it, `Unchangeable` or `Locked` while it is moved.
     pub async fn group_update(
         &self,
         id: &GroupId,
@@ -195,8 +195,8 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<StoredGroup, StoreError> {
         let row = change_row(change)?;
-        self.write(async |tx| {
-            change.basis.holds_for(tx, id).await?;
+        self.write_unreserved(id, now, async |tx| {
+            change.basis.holds_for(tx, id, now).await?;
             changed(tx, id, row.clone(), now)
                 .await?
                 .then_some(())
@@ -232,22 +232,19 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Locked` while an operation moves it, `Reserved` while the other site is about to, `GroupChanged` when
-    /// it is not at the version of `basis`.
+    /// `NotFound`, `Locked` or `Unchangeable` while it is moved, `Reserved` while the other site is about to,
+    /// `GroupChanged` when it is not at the version of `basis`.
     pub async fn group_delete(
         &self,
         id: &GroupId,
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.write(async |tx| {
-            basis.holds_for(tx, id).await?;
+        self.write_unreserved(id, now, async |tx| {
+            basis.holds_for(tx, id, now).await?;
             let row = locked_row(tx, id)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
-            if let Some(reserved) = reservation::holder(&row, now) {
-                return Err(reserved);
-            }
             tombstone::delete_row(tx, row, now).await
         })
         .await
@@ -322,21 +319,28 @@ pub(crate) async fn fenced(
     id: &GroupId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let status = failed_over(db, id).await?;
+    change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
+}
+
+/// The status at rest of a group that runs on its secondary site.
+pub(crate) async fn failed_over(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+) -> Result<GroupStatus, StoreError> {
     let in_error = member::Entity::find()
         .filter(member::Column::GroupId.eq(id.as_str()))
         .filter(member::Column::Status.eq(MemberStatus::Error.as_str()))
         .count(db)
         .await?;
-    let status = if in_error == 0 {
-        GroupStatus::FailedOver
-    } else {
-        GroupStatus::FailedOverPartial
-    };
-    change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
+    Ok(match in_error {
+        0 => GroupStatus::FailedOver,
+        _ => GroupStatus::FailedOverPartial,
+    })
 }
 
 /// Changes the status of a group that is in one of `from`; any other stays as it is.
-async fn change_status(
+pub(crate) async fn change_status(
     db: &impl ConnectionTrait,
     id: &GroupId,
     from: &[GroupStatus],

@@ -12,6 +12,7 @@
     )
 )]
 
+mod at_rest;
 pub mod backlog;
 pub mod basis;
 pub mod database;

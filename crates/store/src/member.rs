@@ -34,15 +34,18 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound` for the group, `Duplicate` when the server is a member of this or another group already, `Locked` while an operation moves
-    /// the group.
+    /// `NotFound` for the group, `Duplicate` when the server is a member of this or another group already, `Locked` while
+    /// an operation works on the group, `Unchangeable` while the other site moves it and `Reserved` while that is about to,
+    /// `GroupChanged` when it is not at the version of `basis`.
     pub async fn member_insert(
         &self,
         member: &Member,
+        basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = to_row(member)?;
-        self.write(async |tx| {
+        self.write_unreserved(&member.group_id, now, async |tx| {
+            basis.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
             refuse_in_another_group(tx, member).await?;
@@ -109,14 +112,16 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Duplicate`, `Locked` while an operation moves the group.
+    /// `NotFound`, `Duplicate`, `Locked` while an operation works on the group, `Unchangeable` while the other site moves
+    /// it, `Reserved` while that is about to.
     pub async fn member_update(
         &self,
         member: &Member,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let row = to_row(member)?;
-        self.write(async |tx| {
+        self.write_unreserved(&member.group_id, now, async |tx| {
+            Basis::Any.holds_for(tx, &member.group_id, now).await?;
             bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
             let outcome = Entity::update_many()
@@ -141,8 +146,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Ambiguous`, `Locked` while an operation moves the group, `GroupChanged` when the group is not at
-    /// the version of `basis`.
+    /// `NotFound`, `Ambiguous`, `Locked` while an operation works on the group, `Unchangeable` while the other site moves
+    /// it, `Reserved` while that is about to, `GroupChanged` when it is not at the version of `basis`.
     pub async fn member_delete(
         &self,
         group: &GroupId,
@@ -150,8 +155,8 @@ impl Database {
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<MemberId, StoreError> {
-        self.write(async |tx| {
-            basis.holds_for(tx, group).await?;
+        self.write_unreserved(group, now, async |tx| {
+            basis.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let row = row_of(tx, group, key).await?;

@@ -275,15 +275,16 @@ impl Database {
             now: theirs.mark.clone(),
             base: offered.base.clone(),
         };
+        // Before all else: a group is now and then again what it was, and then an old message looks like the present.
+        if ours.side.has_passed(&theirs.mark) && !offered.force {
+            return Ok(Taken::Held(ours.side.now));
+        }
         if theirs.mark.digest == ours.side.now.digest {
             return agree(tx, &ours, offered, &theirs.mark).await;
         }
         if offered.force {
             refuse_unseen(&ours, offered)?;
             return self.take(tx, &ours, offered, theirs).await;
-        }
-        if ours.side.has_passed(&theirs.mark) {
-            return Ok(Taken::Held(ours.side.now));
         }
         match lineage(&ours.side, &side) {
             Lineage::TheirsIsNewer => self.take(tx, &ours, offered, theirs).await,
@@ -401,17 +402,19 @@ async fn agree(
     } else {
         theirs.version.max(ours.side.now.version)
     };
-    // What both are known to have held never becomes older, also where a late message says so.
-    let known = ours.side.base.as_ref().map_or(0, |base| base.version);
-    let base = known.max(theirs.version.min(version));
     let mut change = protection_group::ActiveModel {
         version: Set(to_signed(version)),
-        pushed_version: Set(to_signed(base)),
-        peer_version: Set(Some(to_signed(theirs.version))),
-        base_digest: Set(Some(theirs.digest.clone())),
-        conflict: Set(None),
         ..Default::default()
     };
+    // What both are known to have held never becomes older, also where somebody forces what is old.
+    if !ours.side.has_passed(theirs) {
+        let known = ours.side.base.as_ref().map_or(0, |base| base.version);
+        let base = known.max(theirs.version.min(version));
+        change.pushed_version = Set(to_signed(base));
+        change.peer_version = Set(Some(to_signed(theirs.version)));
+        change.base_digest = Set(Some(theirs.digest.clone()));
+        change.conflict = Set(None);
+    }
     if !locked {
         let latest = group
             .last_replication_at

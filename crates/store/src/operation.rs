@@ -107,7 +107,7 @@ impl Database {
     ) -> Result<(), StoreError> {
         let id = &new.operation.id;
         let row = to_row(new.operation)?;
-        self.write(async |tx| {
+        self.write_unreserved(&new.operation.group_id, now, async |tx| {
             // The group's row first: it makes a rival wait here, so that the locks it took are seen after it.
             let swapped = match &new.group {
                 Some(start) => start_group(tx, start, now).await?,

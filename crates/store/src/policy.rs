@@ -63,14 +63,16 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound` for the group, `Duplicate` when it has a policy, `Secret` when a token cannot be encrypted.
+    /// `NotFound` for the group, `Duplicate` when it has a policy, `Secret` when a token cannot be encrypted, `Reserved`
+    /// while the other site is about to move the group, `Unchangeable` or `Locked` while it is moved.
     pub async fn policy_insert(
         &self,
         policy: &ReplicationPolicy,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
-        self.write(async |tx| {
+        self.write_unreserved(&policy.group_id, now, async |tx| {
+            Basis::Any.holds_for(tx, &policy.group_id, now).await?;
             let version = bump(tx, &policy.group_id, now).await?;
             insert_row(tx, row.clone()).await?;
             Ok(version)
@@ -108,7 +110,7 @@ impl Database {
     /// # Errors
     ///
     /// `NotFound`, `Secret` when a token cannot be encrypted, `GroupChanged` when the group is not at the version of
-    /// `basis`.
+    /// `basis`, `Reserved` while the other site is about to move it, `Unchangeable` or `Locked` while it is moved.
     pub async fn policy_update(
         &self,
         policy: &ReplicationPolicy,
@@ -116,8 +118,8 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
-        self.write(async |tx| {
-            basis.holds_for(tx, &policy.group_id).await?;
+        self.write_unreserved(&policy.group_id, now, async |tx| {
+            basis.holds_for(tx, &policy.group_id, now).await?;
             let version = bump(tx, &policy.group_id, now).await?;
             if update_row(tx, row.clone()).await? {
                 return Ok(version);
@@ -131,16 +133,16 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Locked` while an operation moves the group, `GroupChanged` when the group is not at the version of
-    /// `basis`.
+    /// `NotFound`, `Locked` while an operation works on the group, `Unchangeable` while the other site moves it,
+    /// `Reserved` while that is about to, `GroupChanged` when the group is not at the version of `basis`.
     pub async fn policy_delete(
         &self,
         group: &GroupId,
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.write(async |tx| {
-            basis.holds_for(tx, group).await?;
+        self.write_unreserved(group, now, async |tx| {
+            basis.holds_for(tx, group, now).await?;
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let deleted = Entity::delete_by_id(group.as_str()).exec(tx).await?;

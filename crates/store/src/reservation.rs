@@ -4,10 +4,16 @@
 //! other site, at the version that both have, cannot be overtaken by a start there: whichever of the two is recorded
 //! first makes the other one's reservation fail. Metadata that the other site hands over ends it, unless it says that the
 //! group is being moved. It also ends by itself, so a site that dies between asking and moving blocks nobody for long.
+//!
+//! That it ends is told by this site's clock. One that was set back would let it last for as much longer: what ends later
+//! than a reservation can last is cut off there, by whoever it stands in the way of. Not at once: the other site may be at
+//! work in the belief that the group is held still, and would learn of it only when it asks anew.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::id::{GroupId, ProjectId, SiteName};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Set};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, Set,
+};
 
 use crate::{
     database::Database,
@@ -33,7 +39,45 @@ pub struct Reservation {
     pub until: DateTime<Utc>,
 }
 
+impl Reservation {
+    /// How long one lasts: from the other site's asking to the arrival of what it then records.
+    pub const LASTS: TimeDelta = TimeDelta::minutes(1);
+}
+
 impl Database {
+    /// Runs `work`, in which a reservation of the group may be in the way, as [`write`](Self::write) does. One that seems
+    /// to last longer than it can is shortened before, whatever becomes of `work`.
+    pub(crate) async fn write_unreserved<T>(
+        &self,
+        group: &GroupId,
+        now: DateTime<Utc>,
+        work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, StoreError> + Clone,
+    ) -> Result<T, StoreError> {
+        self.reservation_shorten(group, now).await?;
+        self.write(work).await
+    }
+
+    async fn reservation_shorten(
+        &self,
+        group: &GroupId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let longest = now + Reservation::LASTS;
+        self.write(async |tx| {
+            Entity::update_many()
+                .set(ActiveModel {
+                    reserved_until: Set(Some(longest)),
+                    ..ActiveModel::default()
+                })
+                .filter(Column::Id.eq(group.as_str()))
+                .filter(Column::ReservedUntil.gt(longest))
+                .exec(tx)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Reserves a group for the other site. The same site may do so again.
     ///
     /// # Errors

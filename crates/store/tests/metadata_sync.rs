@@ -10,131 +10,23 @@
 mod bed;
 
 use bed::{
-    Bed,
     records::{TOKEN, at, begin, policy, project, protected},
+    sites::{
+        Sites, conflict, handed, mark, name, offer, remote, rename, settle, settle_with, status,
+    },
 };
 use protector_core::{
-    group::{Group, GroupStatus},
-    id::{EngineId, GroupId, OperationId, ProjectId},
-    journal::{Effect, Entry, Journal, OperationChange},
+    group::GroupStatus,
+    id::{EngineId, GroupId},
+    journal::{Effect, Entry, Journal},
     journal_conformance::operation,
-    operation::OperationState,
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    Basis, Conflict, Database, GroupChange, Held, Mark, MetadataDocument, Offered, PushResult,
-    Reservation, StoreError, Taken, UnsentGroup,
+    Basis, Conflict, Database, GroupChange, Held, Mark, Offered, PushResult, StoreError, Taken,
+    UnsentGroup,
 };
 use secrecy::ExposeSecret;
-
-/// Two sites, and a group of one member that both hold.
-struct Sites {
-    here: Bed,
-    there: Bed,
-    group: GroupId,
-}
-
-fn remote() -> ProjectId {
-    "project-b".into()
-}
-
-async fn offer(from: &Database, group: &GroupId) -> Offered {
-    let ours = from.metadata_outgoing(group).await.unwrap();
-    let sent = ours.document.to_json().unwrap();
-    Offered {
-        document: MetadataDocument::from_json(sent).unwrap(),
-        base: ours.side.base,
-        force: false,
-    }
-}
-
-async fn mark(database: &Database, group: &GroupId) -> Mark {
-    let ours = database.metadata_outgoing(group).await.unwrap();
-    ours.side.now
-}
-
-async fn conflict(database: &Database, group: &GroupId) -> Option<Conflict> {
-    let ours = database.metadata_outgoing(group).await.unwrap();
-    ours.conflict
-}
-
-async fn rename(database: &Database, group: &GroupId, name: &str, second: i64) {
-    let change = GroupChange {
-        name: Some(name.to_owned()),
-        ..GroupChange::default()
-    };
-    database
-        .group_update(group, &change, at(second))
-        .await
-        .unwrap();
-}
-
-async fn name(database: &Database, group: &GroupId) -> String {
-    database.group_show_by_id(group).await.unwrap().group.name
-}
-
-impl Sites {
-    async fn agreed() -> (Self, Group) {
-        let (here, there) = (bed::fresh("_a").await, bed::fresh("_b").await);
-        let (group, ..) = protected(&here, 1).await;
-        let sites = Self {
-            here,
-            there,
-            group: group.id.clone(),
-        };
-        assert!(matches!(sites.push().await, Ok(Taken::Held(_))));
-        (sites, group)
-    }
-
-    fn a(&self) -> &Database {
-        &self.here.database
-    }
-
-    fn b(&self) -> &Database {
-        &self.there.database
-    }
-
-    /// What a hands over to b, and the note of it where b took it.
-    async fn push(&self) -> Result<Taken, StoreError> {
-        let offered = offer(self.a(), &self.group).await;
-        handed(self.a(), self.b(), &remote(), &offered).await
-    }
-
-    /// The other way round.
-    async fn push_back(&self) -> Result<Taken, StoreError> {
-        let offered = offer(self.b(), &self.group).await;
-        handed(self.b(), self.a(), &project(), &offered).await
-    }
-
-    async fn assert_agreed(&self) {
-        let here = mark(self.a(), &self.group).await;
-        assert_eq!(here, mark(self.b(), &self.group).await);
-        for database in [self.a(), self.b()] {
-            assert_eq!(database.push_due(at(9_999), 5).await.unwrap(), vec![]);
-            assert_eq!(conflict(database, &self.group).await, None);
-        }
-    }
-}
-
-async fn handed(
-    from: &Database,
-    to: &Database,
-    project: &ProjectId,
-    offered: &Offered,
-) -> Result<Taken, StoreError> {
-    let taken = to.metadata_apply(project, offered, at(50)).await?;
-    let sent = Mark {
-        version: offered.document.group.version,
-        digest: offered.document.digest().unwrap(),
-    };
-    if let Taken::Held(kept) = &taken
-        && kept.digest == sent.digest
-    {
-        let group = &offered.document.group.id;
-        from.push_done(group, &sent, kept, at(51)).await.unwrap();
-    }
-    Ok(taken)
-}
 
 #[tokio::test]
 async fn what_was_changed_is_due_until_it_was_pushed() {
@@ -241,6 +133,32 @@ async fn an_old_message_that_says_what_is_true_again_opens_no_way_for_another() 
     }
     assert_eq!(name(sites.b(), &group.id).await, "again");
     sites.assert_agreed().await;
+}
+
+/// What is now again what it was then makes an old message look like an agreement.
+#[tokio::test]
+async fn an_old_message_that_says_what_is_true_again_ends_no_conflict() {
+    let (sites, group) = Sites::agreed().await;
+    let (a, b) = (sites.a(), sites.b());
+    rename(a, &group.id, "again", 1).await;
+    let late = offer(a, &group.id).await;
+    sites.push().await.unwrap();
+    rename(a, &group.id, "between", 2).await;
+    sites.push().await.unwrap();
+    rename(b, &group.id, "again", 3).await;
+    rename(a, &group.id, "ours", 4).await;
+    assert!(matches!(sites.push().await, Ok(Taken::Conflict(_))));
+    let before = b.metadata_outgoing(&group.id).await.unwrap();
+    for force in [false, true] {
+        let late = Offered {
+            force,
+            ..late.clone()
+        };
+        b.metadata_apply(&remote(), &late, at(60)).await.unwrap();
+        assert_eq!(b.metadata_outgoing(&group.id).await.unwrap(), before);
+    }
+    assert!(matches!(sites.push().await, Ok(Taken::Conflict(_))));
+    assert_eq!(name(b, &group.id).await, "again");
 }
 
 #[tokio::test]
@@ -384,7 +302,7 @@ async fn a_push_never_changes_a_group_that_an_operation_moves() {
     sites.push().await.unwrap();
     let held = mark(a, &group.id).await;
     // Nothing was changed here since, but the operation that moves the group is this site's.
-    rename(b, &group.id, "renamed", 3).await;
+    fail_alone(b, &group.id).await;
     assert!(matches!(
         sites.push_back().await,
         Err(StoreError::Locked { .. })
@@ -399,74 +317,18 @@ async fn a_push_never_changes_a_group_that_an_operation_moves() {
     assert_eq!(mark(a, &group.id).await, held);
     assert_eq!(settle(a).await, record.operation.id);
     sites.push_back().await.unwrap();
-    assert_eq!(name(a, &group.id).await, "renamed");
+    assert_eq!(status(a, &group.id).await, GroupStatus::Error);
 }
 
-/// Whether b may be asked to hold the group still for anyone but a.
-async fn is_free(sites: &Sites) -> bool {
-    let wanted = Reservation {
-        local_project: remote(),
-        group_id: sites.group.clone(),
-        version: mark(sites.b(), &sites.group).await.version,
-        by_site: "site-c".into(),
-        until: at(60),
+/// A site moves a group by itself, and comes to nothing.
+async fn fail_alone(database: &Database, group: &GroupId) {
+    let stored = database.group_show_by_id(group).await.unwrap();
+    begin(database, &operation(1), &stored.group).await.unwrap();
+    let failed = Effect::GroupStatus {
+        group_id: group.clone(),
+        status: GroupStatus::Error,
     };
-    match sites.b().group_reserve(&wanted, at(55)).await {
-        Ok(()) => true,
-        Err(StoreError::Reserved { by_site, .. }) => {
-            assert_eq!(by_site, "site-a".into());
-            false
-        }
-        Err(other) => panic!("{other}"),
-    }
-}
-
-#[tokio::test]
-async fn a_site_that_moves_a_group_holds_the_other_one_still_until_it_has_ended() {
-    let (sites, group) = Sites::agreed().await;
-    let wanted = Reservation {
-        local_project: remote(),
-        group_id: group.id.clone(),
-        version: mark(sites.b(), &group.id).await.version,
-        by_site: "site-a".into(),
-        until: at(100),
-    };
-    sites.b().group_reserve(&wanted, at(50)).await.unwrap();
-    begin(sites.a(), &operation(1), &group).await.unwrap();
-    sites.push().await.unwrap();
-    assert!(!is_free(&sites).await, "it is being moved");
-    let back = Effect::GroupStatus {
-        group_id: group.id.clone(),
-        status: GroupStatus::Active,
-    };
-    settle_with(sites.a(), vec![back]).await;
-    sites.push().await.unwrap();
-    assert!(is_free(&sites).await, "that has ended");
-}
-
-/// An engine takes the only operation up, and ends it.
-async fn settle(database: &Database) -> OperationId {
-    settle_with(database, vec![]).await
-}
-
-async fn settle_with(database: &Database, effects: Vec<Effect>) -> OperationId {
-    let lease = std::time::Duration::from_secs(60);
-    let engine = EngineId::new("engine-1");
-    let mut claims = database
-        .claim(&engine, at(10), lease, BOOK_VERSION, 5)
-        .await
-        .unwrap();
-    let claim = claims.remove(0);
-    let entry = Entry {
-        operation: Some(OperationChange::Settled {
-            state: OperationState::Completed,
-            at: at(11),
-        }),
-        effects,
-        ..Entry::default()
-    };
-    database.record(&claim, at(11), entry).await.unwrap();
-    claim.operation_id
+    settle_with(database, vec![failed]).await;
 }
 
 #[tokio::test]
@@ -530,20 +392,14 @@ async fn a_group_that_was_deleted_is_not_brought_back_by_what_is_old() {
     handed(a, b, &remote(), &forced).await.unwrap();
     sites.assert_agreed().await;
     a.group_delete(&group.id, Basis::Any, at(8)).await.unwrap();
+    let late = Offered {
+        force: false,
+        ..forced
+    };
     assert!(matches!(
-        sites.push_back_of(&forced).await,
+        a.metadata_apply(&project(), &late, at(60)).await,
         Err(StoreError::Deleted { .. })
     ));
-}
-
-impl Sites {
-    async fn push_back_of(&self, offered: &Offered) -> Result<Taken, StoreError> {
-        let offered = Offered {
-            force: false,
-            ..offered.clone()
-        };
-        self.a().metadata_apply(&project(), &offered, at(60)).await
-    }
 }
 
 #[tokio::test]

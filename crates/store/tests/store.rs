@@ -354,7 +354,7 @@ async fn each_change_raises_the_version() {
     assert_eq!(changed.group.mappings.flavors, group.mappings.flavors);
     grown("group_update").await;
     let second = protector_core::journal_conformance::member(&record, "db");
-    db.member_insert(&second, at(9)).await.unwrap();
+    db.member_insert(&second, Basis::Any, at(9)).await.unwrap();
     grown("member_insert").await;
     let error = Member {
         status: protector_core::member::MemberStatus::Error,
@@ -394,7 +394,7 @@ async fn each_change_raises_the_version() {
     grown("operation_insert").await;
 
     // A refused change leaves the version alone.
-    assert!(db.member_insert(&member, at(9)).await.is_err());
+    assert!(db.member_insert(&member, Basis::Any, at(9)).await.is_err());
     assert_eq!(version(db, &group).await, last);
 }
 
@@ -462,7 +462,9 @@ async fn a_group_under_way_keeps_its_members() {
     begin(db, &record, &group).await.unwrap();
     let added = protector_core::journal_conformance::member(&record, "db");
     for refusal in [
-        db.member_insert(&added, at(2)).await.unwrap_err(),
+        db.member_insert(&added, Basis::Any, at(2))
+            .await
+            .unwrap_err(),
         db.member_update(&member, at(2)).await.unwrap_err(),
         db.member_delete(&group.id, "web-server-1", Basis::Any, at(2))
             .await
@@ -486,7 +488,10 @@ async fn a_server_is_in_one_group_only() {
     again.id = "again".into();
     again.group_id = other.id.clone();
     let db = &bed.database;
-    let refused = db.member_insert(&again, at(2)).await.unwrap_err();
+    let refused = db
+        .member_insert(&again, Basis::Any, at(2))
+        .await
+        .unwrap_err();
     let said = refused.to_string();
     assert!(said.contains(member.server_id.as_str()), "{said}");
     assert!(said.contains("in protection group"), "{said}");

@@ -234,29 +234,27 @@ pub fn change(changes: GroupChanges, basis: Basis) -> GroupChange {
 
 /// Refuses the removal of a group of which it is not certain where its servers run.
 pub fn refuse_delete(group: &Group) -> ApiResult<()> {
-    match group.status {
-        GroupStatus::Active
-        | GroupStatus::FailedOver
-        | GroupStatus::FailedOverPartial
-        | GroupStatus::Error => Ok(()),
-        GroupStatus::FailingOver | GroupStatus::FailingBack | GroupStatus::SplitBrain => {
-            Err(ApiError::conflict(format!(
-                "Protection group {} is {}: it can be deleted when it is active, failed_over, failed_over_partial or error.",
-                group.name, group.status
-            )))
-        }
+    if group.status.is_changeable() {
+        return Ok(());
     }
+    Err(undeletable(&group.name, group.status))
 }
 
-/// Refuses a change of members, policy or mappings while the group moves.
+/// The refusal to delete a group, from the look before as from the deletion itself.
+pub fn undeletable(group: &str, status: GroupStatus) -> ApiError {
+    ApiError::conflict(format!(
+        "Protection group {group} is {status}: it can be deleted when it is active, failed_over, failed_over_partial or error."
+    ))
+}
+
+/// Refuses a change of members, policy or mappings while the group moves. The change itself sees to it again.
 pub fn refuse_while_moving(group: &Group) -> ApiResult<()> {
-    match group.status {
-        GroupStatus::FailingOver | GroupStatus::FailingBack | GroupStatus::SplitBrain => {
-            Err(ApiError::conflict(format!(
-                "Protection group {} is {}: it cannot be changed now.",
-                group.name, group.status
-            )))
-        }
-        _ => Ok(()),
+    if group.status.is_changeable() {
+        return Ok(());
     }
+    Err(StoreError::Unchangeable {
+        name: group.name.clone(),
+        status: group.status,
+    }
+    .into())
 }

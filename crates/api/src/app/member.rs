@@ -9,6 +9,7 @@ use protector_core::{
     member::{KeyPair, Member, MemberStatus},
     site::SiteScope,
 };
+use protector_store::{Basis, StoreError};
 
 use super::{App, policy, protect};
 use crate::{
@@ -18,13 +19,63 @@ use crate::{
     wire::member::NewMember,
 };
 
+/// How often a member is stored anew for a group that others change at the same time.
+const TRIES: u32 = 16;
+
+/// A member as it was read, and what that rests on beside where its group runs.
+pub struct Captured {
+    /// The member.
+    pub member: Member,
+    /// The array that holds its volumes, where the group has a policy.
+    array: Option<String>,
+}
+
+/// Stores a member that was read for `group`, and returns the version that the group has with it. Reading takes seconds:
+/// a group that has got another array meanwhile, or runs elsewhere, or is on its way there, does not get it. What others
+/// add to the group at the same time is no hindrance.
+///
+/// # Errors
+///
+/// 409 where the group is not as it was, or is moved.
+pub async fn stored(app: &App, group: &Group, captured: &Captured) -> ApiResult<u64> {
+    let mut version = group.version;
+    let mut tried = 1;
+    loop {
+        let (basis, now) = (Basis::Version(version), app.clock.now());
+        let inserted = app.database.member_insert(&captured.member, basis, now);
+        match inserted.await {
+            Err(changed @ StoreError::GroupChanged { .. }) => {
+                version = unmoved(app, group, captured)
+                    .await?
+                    .filter(|_| tried < TRIES)
+                    .ok_or(changed)?;
+            }
+            outcome => return Ok(outcome?),
+        }
+        tried += 1;
+    }
+}
+
+/// The version that `group` has by now, if what the member rests on is still so.
+async fn unmoved(app: &App, group: &Group, captured: &Captured) -> ApiResult<Option<u64>> {
+    // In this order: a policy that is changed after the group was read has raised its version.
+    let now = app.database.group_show_by_id(&group.id).await?.group;
+    let policy = app.database.policy_find(&group.id).await?;
+    let array = policy
+        .as_ref()
+        .map(|held| policy::current_array(&now, held));
+    let same = now.current_primary_site == group.current_primary_site
+        && array == captured.array.as_deref();
+    Ok(same.then_some(now.version))
+}
+
 /// The member that the server would be. Refuses what cannot be brought to the other site. Nothing is stored yet.
 pub async fn captured(
     app: &App,
     caller: &Caller,
     group: &Group,
     new: NewMember,
-) -> ApiResult<Member> {
+) -> ApiResult<Captured> {
     protect::refuse_bad_user_data(new.user_data.as_deref())?;
     let scope = group.current();
     let id = ServerId::new(new.server_id.to_string());
@@ -35,10 +86,10 @@ pub async fn captured(
         .ok_or_else(|| protect::no_such_server(id.as_str(), scope))?;
     protect::refuse_unprotectable(&server, scope)?;
     let volumes = volumes(app, scope, &server).await?;
-    refuse_unreplicated(app, group, &volumes).await?;
+    let array = refuse_unreplicated(app, group, &volumes).await?;
     let key_pair = key_pair(app, caller, scope, &server).await;
     let now = app.clock.now();
-    Ok(Member {
+    let member = Member {
         id: MemberId::new(app.ids.uuid().to_string()),
         group_id: group.id.clone(),
         name: server.name.clone(),
@@ -48,7 +99,8 @@ pub async fn captured(
         server: protect::server_spec(&server, key_pair, new.user_data),
         created_at: now,
         updated_at: now,
-    })
+    };
+    Ok(Captured { member, array })
 }
 
 async fn volumes(
@@ -71,19 +123,19 @@ async fn volumes(
         .map(|volumes| volumes.into_iter().collect())
 }
 
-/// Every volume must be replicated as the group is and, where the group has a policy, be on its array.
+/// Every volume must be replicated as the group is and, where the group has a policy, be on its array, which it returns.
 async fn refuse_unreplicated(
     app: &App,
     group: &Group,
     volumes: &BTreeMap<VolumeId, FoundVolume>,
-) -> ApiResult<()> {
+) -> ApiResult<Option<String>> {
     let site = &group.current().site;
     let types = app.clouds.volume_types(site).await?;
     for volume in volumes.values() {
         protect::refuse_ineligible(volume, &types, group.replication_type, site)?;
     }
     let Some(held) = app.database.policy_find(&group.id).await? else {
-        return Ok(());
+        return Ok(None);
     };
     let array = policy::current_array(group, &held);
     for volume in volumes.values() {
@@ -91,7 +143,7 @@ async fn refuse_unreplicated(
             return Err(protect::foreign_backend(&volume.name, &volume.id, array));
         }
     }
-    Ok(())
+    Ok(Some(array.to_owned()))
 }
 
 /// The server's key pair, read in the caller's name: key pairs belong to users. The caller's token is of the local

@@ -22,6 +22,7 @@ use crate::{
     token::TokenValidator,
 };
 
+mod at_rest;
 pub mod cleanup;
 pub mod differs;
 pub mod elsewhere;

@@ -113,11 +113,28 @@ pub async fn start_move(
         status,
         supersedes: None,
     };
-    let inserted = insert(app, &record, &[Lock::group(&group.id)], Some(start)).await;
-    if inserted.is_err() {
-        sync::release(app, group).await;
+    match try_insert(app, &record, &[Lock::group(&group.id)], Some(start)).await {
+        Ok(()) => Ok(record),
+        Err(error) => {
+            if nobody_began(&error) {
+                sync::release(app, group).await;
+            }
+            Err(why_not(app, error).await?)
+        }
     }
-    inserted.map(|()| record)
+}
+
+/// Whether a start that failed like this may give back what it has reserved on the other site: a reservation is the
+/// site's, and may by now be needed by another start, which was faster or of which nothing is known. Then it ends by
+/// itself.
+pub(super) fn nobody_began(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::Locked { .. }
+            | StoreError::GroupChanged { .. }
+            | StoreError::Busy(_)
+            | StoreError::Unavailable(_)
+    )
 }
 
 pub(super) fn queued(
@@ -157,6 +174,19 @@ pub(super) async fn insert(
     locks: &[Lock],
     group: Option<GroupStart>,
 ) -> ApiResult<()> {
+    match try_insert(app, record, locks, group).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(why_not(app, error).await?),
+    }
+}
+
+/// Stores an operation with its locks.
+pub(super) async fn try_insert(
+    app: &App,
+    record: &OperationRecord,
+    locks: &[Lock],
+    group: Option<GroupStart>,
+) -> Result<(), StoreError> {
     let new = NewOperation {
         operation: &record.operation,
         steps: &record.steps,
@@ -164,28 +194,29 @@ pub(super) async fn insert(
         locks,
         group,
     };
-    let id = &record.operation.id;
-    match app.database.operation_insert(&new, app.clock.now()).await {
-        Ok(()) => {
-            tracing::info!(operation_id = %id, kind = %record.operation.kind, "operation queued");
-            Ok(())
-        }
-        // Another request was faster between our look and our write.
-        Err(StoreError::Locked {
-            kind,
-            resource_id,
-            by_operation,
-        }) => {
-            let other = app.database.operation_show_by_id(&by_operation).await?;
-            Err(match kind {
-                LockKind::CleanupOf => being_cleaned(&resource_id, &other.operation),
-                LockKind::Group => ApiError::conflict(format!(
-                    "Operation {by_operation} ({}) is {}; watch it with 'openstack dr operation show {by_operation}'.",
-                    other.operation.kind,
-                    other.operation.state.status()
-                )),
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
+    app.database.operation_insert(&new, app.clock.now()).await?;
+    let (id, kind) = (&record.operation.id, record.operation.kind);
+    tracing::info!(operation_id = %id, %kind, "operation queued");
+    Ok(())
+}
+
+/// Why an operation was not stored. Names the other one that was faster between the look and the write.
+pub(super) async fn why_not(app: &App, error: StoreError) -> ApiResult<ApiError> {
+    let StoreError::Locked {
+        kind,
+        resource_id,
+        by_operation,
+    } = error
+    else {
+        return Ok(error.into());
+    };
+    let other = app.database.operation_show_by_id(&by_operation).await?;
+    Ok(match kind {
+        LockKind::CleanupOf => being_cleaned(&resource_id, &other.operation),
+        LockKind::Group => ApiError::conflict(format!(
+            "Operation {by_operation} ({}) is {}; watch it with 'openstack dr operation show {by_operation}'.",
+            other.operation.kind,
+            other.operation.state.status()
+        )),
+    })
 }

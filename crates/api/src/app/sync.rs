@@ -9,7 +9,11 @@ use protector_store::{
     Conflict, Lineage, Outgoing, PushResult, StoreError, StoredGroup, SyncState, lineage,
 };
 
-use super::{App, differs::differs, handover::Handover};
+use super::{
+    App, at_rest,
+    differs::differs,
+    handover::{Handover, Pushed},
+};
 use crate::{
     error::{ApiError, ApiResult},
     peer::{self, HeldPart, PeerError, PeerMetadata},
@@ -156,7 +160,8 @@ fn last_push(sync: &SyncState) -> Option<PushView> {
 }
 
 /// Makes this site's view of a group count on the other one, at once. Where the other site's was made from it, or the
-/// other way round, nothing has to be decided: it is pushed, or must be pushed from there.
+/// other way round, nothing has to be decided: it is pushed, or must be pushed from there. A group that both sites take for
+/// moving although neither moves it is put at rest first.
 pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
     for _ in 0..FORCED_TRIES {
         let ours = app.database.metadata_outgoing(group).await?;
@@ -169,9 +174,14 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
             }
         };
         let Some(known) = known else {
-            handover(app).plant(&ours, PAUSE).await?;
+            let planted = handover(app).plant(&ours, PAUSE).await?;
+            if matches!(planted, Pushed::Agreed(_)) && ours.document.group.status.is_moving() {
+                // Now it is known that it is a protector that knows of no move.
+                continue;
+            }
             return Ok(());
         };
+        let ours = at_rest::settled(app, ours, &known).await?;
         match lineage(&ours.side, &known.side) {
             Lineage::Same | Lineage::OursIsNewer => {
                 handover(app).push(group, PAUSE).await?;
@@ -233,7 +243,7 @@ async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<b
 pub async fn require_changeable(app: &App, group: &Group) -> ApiResult<()> {
     let ours = app.database.metadata_outgoing(&group.id).await?;
     refuse_known_conflict(app, &ours)?;
-    match theirs_or_refuse(app, &ours).await? {
+    match theirs_or_refuse(app, &ours, HeldPart::Mark).await? {
         None => Ok(()),
         Some(known) => refuse_what_they_changed(app, &ours, &known).await,
     }
@@ -244,14 +254,14 @@ pub async fn require_changeable(app: &App, group: &Group) -> ApiResult<()> {
 pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     let mut ours = app.database.metadata_outgoing(&group.id).await?;
     refuse_known_conflict(app, &ours)?;
-    let mut known = theirs_or_refuse(app, &ours).await?;
+    let mut known = theirs_or_refuse(app, &ours, HeldPart::Mark).await?;
     if !agree(&ours, known.as_ref()) {
         if let Some(known) = &known {
             refuse_what_they_changed(app, &ours, known).await?;
         }
         handover(app).push(&group.id, PAUSE).await?;
         ours = app.database.metadata_outgoing(&group.id).await?;
-        known = theirs_or_refuse(app, &ours).await?;
+        known = theirs_or_refuse(app, &ours, HeldPart::Mark).await?;
     }
     if agree(&ours, known.as_ref()) {
         return Ok(());
@@ -270,8 +280,13 @@ fn agree(ours: &Outgoing, known: Option<&PeerMetadata>) -> bool {
     known.is_some_and(|known| known.side.now == ours.side.now)
 }
 
-async fn theirs_or_refuse(app: &App, ours: &Outgoing) -> ApiResult<Option<PeerMetadata>> {
-    theirs(app, ours, HeldPart::Mark).await.map_err(|error| {
+/// What the other site holds; 409 if it does not answer.
+pub(super) async fn theirs_or_refuse(
+    app: &App,
+    ours: &Outgoing,
+    part: HeldPart,
+) -> ApiResult<Option<PeerMetadata>> {
+    theirs(app, ours, part).await.map_err(|error| {
         let site = other_site(app, ours);
         ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
     })
@@ -344,7 +359,7 @@ fn out_of_sync(app: &App, ours: &Outgoing, theirs: &str) -> ApiError {
 pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
     let mut ours = app.database.metadata_outgoing(&group.id).await?;
     refuse_known_conflict(app, &ours)?;
-    let Some(known) = theirs_or_refuse(app, &ours).await? else {
+    let Some(known) = theirs_or_refuse(app, &ours, HeldPart::Mark).await? else {
         return Ok(());
     };
     if known.side.now != ours.side.now {

@@ -17,7 +17,7 @@ use super::{
     App,
     cleanup::refuse_while_cleaned,
     failover,
-    operation::{Asker, insert, queued},
+    operation::{Asker, insert, nobody_began, queued, try_insert, why_not},
     sync,
 };
 use crate::{
@@ -121,9 +121,14 @@ pub async fn start_test_failover(
     };
     // Held only until this one is on record: from then on its lock keeps a start on the other site away.
     sync::reserve(app, group).await?;
-    let inserted = insert(app, &record, &[Lock::group(&group.id)], Some(start)).await;
-    sync::release(app, group).await;
-    inserted.map(|()| record)
+    let inserted = try_insert(app, &record, &[Lock::group(&group.id)], Some(start)).await;
+    if inserted.as_ref().err().is_none_or(nobody_began) {
+        sync::release(app, group).await;
+    }
+    match inserted {
+        Ok(()) => Ok(record),
+        Err(error) => Err(why_not(app, error).await?),
+    }
 }
 
 /// Starts the cleanup of a test failover of the group. It touches only what that made on the other site, so neither the

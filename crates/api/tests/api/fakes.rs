@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
+use futures_util::future::BoxFuture;
 use protector_api::{
     Ids,
     app::volume_type,
@@ -36,6 +37,7 @@ use protector_core::{
 };
 use protector_store::{Mark, Side};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Barrier;
 use uuid::Uuid;
 
 /// The tenant's project on site-a, on site-b, and another tenant's.
@@ -126,6 +128,8 @@ pub struct FakeClouds {
     pub read: Mutex<Vec<(String, String)>>,
     /// What somebody did on the site where the group runs.
     pub source_change: Mutex<Option<fn(&mut SourceSeen)>>,
+    /// What somebody else does, once, when a key pair is read: the last that is read of a server.
+    pub meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Why Neutron does not answer.
     pub silent_network: Mutex<Option<String>>,
     /// What somebody did on the other.
@@ -398,6 +402,10 @@ impl Clouds for FakeClouds {
         _token: &SecretString,
         name: &str,
     ) -> Result<Option<KeyPair>, CloudError> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
         self.answer(site)?;
         Ok(Some(KeyPair {
             name: name.to_owned(),
@@ -470,6 +478,10 @@ pub struct FakePeer {
     /// The versions that it holds; one that was not pushed to it was made there from what was.
     pub pushed: Mutex<BTreeMap<String, u64>>,
     documents: Mutex<BTreeMap<String, NewMetadata>>,
+    /// Where starts wait for each other once they have reserved their group.
+    pub reserved: Mutex<Option<Arc<Barrier>>>,
+    /// How often a reservation was given back.
+    pub released: AtomicUsize,
 }
 
 fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
@@ -559,12 +571,16 @@ impl Peer for FakePeer {
     ) -> Result<(), PeerError> {
         self.answer()?;
         let known = self.pushed.lock().unwrap().get(group.as_str()).copied();
-        if known == Some(version) {
-            return Ok(());
+        if known != Some(version) {
+            return Err(PeerError::Refused(
+                "another version is kept here".to_owned(),
+            ));
         }
-        Err(PeerError::Refused(
-            "another version is kept here".to_owned(),
-        ))
+        let reserved = self.reserved.lock().unwrap().clone();
+        if let Some(all) = reserved {
+            all.wait().await;
+        }
+        Ok(())
     }
 
     async fn release(
@@ -573,6 +589,7 @@ impl Peer for FakePeer {
         _group: &GroupId,
         _by_site: &SiteName,
     ) -> Result<(), PeerError> {
+        self.released.fetch_add(1, Ordering::SeqCst);
         self.answer()
     }
 

@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod at_rest;
 mod bad_input;
 mod cleanup;
 mod engine;
@@ -17,6 +18,7 @@ mod envelope;
 mod fakes;
 mod groups;
 mod health;
+mod held_still;
 mod house;
 mod lost_updates;
 mod matrix;

@@ -1,6 +1,5 @@
 //! Two protectors that keep the same groups: who learns what, what is refused meanwhile, and the way out of a conflict.
 
-use chrono::TimeDelta;
 use http::Method;
 use protector_api::app::{
     handover::{Handover, Pushed},
@@ -23,18 +22,18 @@ use crate::{
 };
 
 /// Two sites with a group `web` that both hold, and the tenant of both.
-struct Tenant {
-    sites: TwoSites,
-    groups: Vec<String>,
+pub struct Tenant {
+    pub sites: TwoSites,
+    pub groups: Vec<String>,
     tokens: Vec<String>,
-    id: GroupId,
+    pub id: GroupId,
 }
 
-const A: usize = 0;
-const B: usize = 1;
+pub const A: usize = 0;
+pub const B: usize = 1;
 
 impl Tenant {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let sites = TwoSites::new().await;
         sites.furnish().await;
         let (groups, _) = sites.protect_a_server().await;
@@ -56,54 +55,55 @@ impl Tenant {
         }
     }
 
-    async fn ask(&self, place: usize, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn ask(&self, place: usize, method: Method, path: &str, body: Value) -> Answer {
         let token = &self.tokens[place];
         self.sites.send(place, method, path, token, body).await
     }
 
-    async fn describe(&self, place: usize, text: &str) -> Answer {
+    pub async fn describe(&self, place: usize, text: &str) -> Answer {
         let body = json!({"protection_group": {"description": text}});
         self.ask(place, Method::PUT, &self.groups[place], body)
             .await
     }
 
-    async fn description(&self, place: usize) -> Value {
+    pub async fn description(&self, place: usize) -> Value {
         let path = &self.groups[place];
         let shown = self.ask(place, Method::GET, path, Value::Null).await;
         shown.expect(200).body["protection_group"]["description"].clone()
     }
 
-    async fn fail_over(&self, place: usize) -> Answer {
+    pub async fn fail_over(&self, place: usize) -> Answer {
         let path = format!("{}/action", self.groups[place]);
         self.ask(place, Method::POST, &path, failover_body()).await
     }
 
-    async fn force(&self, place: usize) -> Answer {
+    pub async fn force(&self, place: usize) -> Answer {
         let path = format!("{}/sync-force", self.groups[place]);
         self.ask(place, Method::POST, &path, json!({})).await
     }
 
-    async fn status(&self, place: usize) -> Value {
+    pub async fn status(&self, place: usize) -> Value {
         let path = format!("{}/sync-status", self.groups[place]);
         let asked = self.ask(place, Method::GET, &path, Value::Null).await;
         asked.expect(200).body["sync_status"].clone()
     }
 
-    /// A change that a site makes by itself, as an operation does: nobody asks the other one.
-    async fn change_alone(&self, place: usize, text: &str) {
+    /// A change that a site makes by itself: nobody asks the other one. A site that is held still makes it when that is
+    /// over.
+    pub async fn change_alone(&self, place: usize, text: &str) {
         let change = GroupChange {
             description: Some(Some(text.to_owned())),
             ..GroupChange::default()
         };
         let database = &self.sites.protectors[place].database;
         database
-            .group_update(&self.id, &change, FixedClock.now())
+            .group_update(&self.id, &change, FixedClock.now() + Reservation::LASTS)
             .await
             .unwrap();
     }
 
     /// What an engine does about the group at each look.
-    async fn push(&self, place: usize) -> Pushed {
+    pub async fn push(&self, place: usize) -> Pushed {
         let protector = &self.sites.protectors[place];
         let handover = Handover {
             database: &protector.database,
@@ -116,7 +116,7 @@ impl Tenant {
     }
 
     /// What it does about the site's operations.
-    async fn copy_operations(&self, place: usize) {
+    pub async fn copy_operations(&self, place: usize) {
         let protector = &self.sites.protectors[place];
         let database = &protector.database;
         let due = database.operation_push_due(FixedClock.now(), 50).await;
@@ -129,7 +129,7 @@ impl Tenant {
     }
 
     /// Both sites are cut off from each other and change the group.
-    async fn changed_apart() -> Self {
+    pub async fn changed_apart() -> Self {
         let tenant = Self::new().await;
         tenant.change_alone(A, "ours").await;
         tenant.change_alone(B, "theirs").await;
@@ -137,7 +137,7 @@ impl Tenant {
         tenant
     }
 
-    fn operations(&self, place: usize) -> String {
+    pub fn operations(&self, place: usize) -> String {
         self.groups[place].replace("protection-groups/web", "operations")
     }
 }
@@ -335,7 +335,7 @@ async fn a_group_that_cannot_be_deleted_here_is_not_lost_there() {
         group_id: tenant.id.clone(),
         version: stored.group.version,
         by_site: "site-b".into(),
-        until: now + TimeDelta::minutes(1),
+        until: now + Reservation::LASTS,
     };
     here.group_reserve(&reservation, now).await.unwrap();
     let refused = tenant
@@ -563,7 +563,11 @@ async fn a_site_knows_what_moved_a_group_before_it_knows_where_the_group_is() {
     assert_eq!(shown.expect(200).body["operation"]["id"], id);
 
     tenant.sites.cut_off(B);
-    tenant.change_alone(A, "later").await;
+    let database = &tenant.sites.protectors[A].database;
+    let held = database.metadata_outgoing(&tenant.id).await.unwrap();
+    let version = held.side.now.version;
+    let raised = database.version_raise(&tenant.id, version, version + 1);
+    raised.await.unwrap();
     assert!(matches!(tenant.push(A).await, Pushed::Unreachable(_)));
 }
 

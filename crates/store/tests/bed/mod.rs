@@ -2,17 +2,21 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod records;
+pub mod sites;
 
 use async_trait::async_trait;
 use protector_core::{
     group::Group,
-    id::{GroupId, OperationId},
+    id::{GroupId, OperationId, ProjectId},
     journal_conformance::TestBed,
     member::Member,
     operation::OperationRecord,
 };
-use protector_store::{Database, KeyRepository, Lock, NewOperation, PoolOptions};
+use protector_store::{
+    Basis, Database, KeyRepository, Lock, MetadataDocument, NewOperation, Offered, PoolOptions,
+};
 use secrecy::SecretString;
+use serde_json::json;
 use tempfile::TempDir;
 
 /// A migrated database with keys, gone with its directory.
@@ -23,6 +27,19 @@ pub struct Bed {
 }
 
 impl Bed {
+    /// Nobody adds members to a group that is being moved: it comes with them from the other site.
+    async fn put_moving(&self, project: &ProjectId, group: &Group, members: &[Member]) {
+        let json = json!({"group": group, "members": members, "policy": null});
+        let offered = Offered {
+            document: MetadataDocument::from_json(json).unwrap(),
+            base: None,
+            force: false,
+        };
+        let now = group.updated_at;
+        let taken = self.database.metadata_apply(project, &offered, now).await;
+        taken.unwrap();
+    }
+
     /// Another connection to the same database, as another process has it.
     pub async fn another(&self) -> Database {
         Database::connect(&self.url, PoolOptions::default())
@@ -115,10 +132,14 @@ impl TestBed for Bed {
 
     async fn put_group(&self, group: Group, members: Vec<Member>) {
         let project = group.primary.project_id.clone();
+        if group.status.is_moving() {
+            return self.put_moving(&project, &group, &members).await;
+        }
         self.database.group_insert(&project, &group).await.unwrap();
         for member in members {
             let now = member.created_at;
-            self.database.member_insert(&member, now).await.unwrap();
+            let added = self.database.member_insert(&member, Basis::Any, now).await;
+            added.unwrap();
         }
     }
 

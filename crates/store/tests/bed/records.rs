@@ -67,6 +67,15 @@ pub async fn begin(
     record: &OperationRecord,
     group: &Group,
 ) -> Result<(), StoreError> {
+    begin_at(database, record, group, at(1)).await
+}
+
+pub async fn begin_at(
+    database: &Database,
+    record: &OperationRecord,
+    group: &Group,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let new = NewOperation {
         operation: &record.operation,
         steps: &record.steps,
@@ -74,5 +83,5 @@ pub async fn begin(
         locks: &[Lock::group(&group.id)],
         group: Some(start(group)),
     };
-    database.operation_insert(&new, at(1)).await
+    database.operation_insert(&new, now).await
 }
