@@ -16,6 +16,8 @@ use protector_core::{
     plan::Plan,
 };
 
+use crate::step::Standing;
+
 /// How one look at a step ended, if nothing went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -81,7 +83,7 @@ impl Stop {
 /// How long a step may take and how often it may try to change the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// From the step's begin to its end, all tries and waits included.
+    /// From the step's begin to its end, all tries and waits included; [`Duration::MAX`]: it waits as long as it must.
     pub limit: Duration,
     /// How many further tries follow a change that failed in a way that may pass; `None`: as many as fit into `limit`.
     /// A look that could not even see the resource is no try: it is taken again until `limit` has passed.
@@ -117,6 +119,8 @@ pub struct Cx<'a> {
     pub memo: Memo,
     /// How the last allowed try failed: nothing more may be changed, only looked at.
     pub(crate) last_try: Option<Fault>,
+    /// The other site, which may move the group too; set by the actions that ask it.
+    pub(crate) standing: Option<Standing>,
     pub(crate) scribe: &'a Scribe,
 }
 
@@ -155,9 +159,11 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// How the last try failed, once all tries are used up: a failed call may have been carried out all the same, so the
-    /// step looks once more after the last of them, but asks for nothing again.
+    /// step looks once more after the last of them, but asks for nothing again. And that the other site does not hold the
+    /// group still (any more).
     pub async fn intend(&mut self) -> Result<(), Stop> {
         self.may_try()?;
+        self.hold_still().await?;
         self.memo.intents += 1;
         Ok(self.write_memo().await?)
     }
@@ -169,6 +175,8 @@ impl Cx<'_> {
     /// As [`Cx::intend`].
     pub async fn intend_undo(&mut self) -> Result<(), Stop> {
         self.may_try()?;
+        self.hold_still_to_undo().await?;
+        self.still_needs_its_server().await?;
         self.memo.undo_intents += 1;
         Ok(self.write_memo().await?)
     }

@@ -108,6 +108,7 @@ impl Flight {
             blocked_by: self.blocked_by.as_deref(),
             memo: self.step.progress.memo.clone(),
             last_try: self.last_try(&patience),
+            standing: None,
             scribe: &self.scribe,
         };
         let intents_before = intents(&cx.memo);

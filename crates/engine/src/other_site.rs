@@ -13,6 +13,14 @@ pub trait OtherSite: Send + Sync {
     ///
     /// That it has moved the group, or that nobody knows.
     async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError>;
+
+    /// Sees that the group of `operation`, which has failed and left servers stopped, is still as that left it: in error, on
+    /// the site where they are, and moved by nobody. Then the other site holds it still for a minute from now.
+    ///
+    /// # Errors
+    ///
+    /// That the group has been moved or changed since, or that nobody knows.
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError>;
 }
 
 /// Why a group is not held still.
@@ -33,6 +41,10 @@ pub struct NoOtherSite;
 #[async_trait]
 impl OtherSite for NoOtherSite {
     async fn hold_still(&self, _: &Operation) -> Result<(), HoldError> {
+        Ok(())
+    }
+
+    async fn still_stopped(&self, _: &Operation) -> Result<(), HoldError> {
         Ok(())
     }
 }

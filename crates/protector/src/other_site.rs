@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use protector_api::peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope};
-use protector_core::{id::SiteName, operation::Operation};
+use protector_core::{
+    group::{Group, GroupStatus},
+    id::SiteName,
+    operation::{Operation, OperationRecord},
+};
 use protector_engine::other_site::{HoldError, OtherSite};
-use protector_store::{Database, Lineage, Outgoing, lineage};
+use protector_store::{Database, Lineage, Outgoing, StoreError, lineage};
 
 /// The protector of the other site, and what is known here of what it holds.
 pub struct OtherProtector {
@@ -23,20 +27,82 @@ impl OtherSite for OtherProtector {
     async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
         let ours = self.database.metadata_outgoing(&operation.group_id).await;
         let ours = ours.map_err(|error| HoldError::Silent(error.to_string()))?;
+        self.hold(&ours).await
+    }
+
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+        let ours = match self.database.metadata_outgoing(&operation.group_id).await {
+            Ok(ours) => ours,
+            Err(StoreError::NotFound { .. }) => {
+                return Err(HoldError::MovedOn(format!(
+                    "protection group {} was deleted since operation {} stopped it",
+                    operation.plan.group_name, operation.id
+                )));
+            }
+            Err(error) => return Err(HoldError::Silent(error.to_string())),
+        };
+        let moving = self.database.operation_moving(&operation.group_id).await;
+        let moving = moving.map_err(|error| HoldError::Silent(error.to_string()))?;
+        if let Some(why) = has_changed(&ours.document.group, operation, moving.as_ref()) {
+            return Err(HoldError::MovedOn(why));
+        }
+        if operation.source_site == self.site {
+            return self.hold(&ours).await;
+        }
+        Ok(())
+    }
+}
+
+impl OtherProtector {
+    async fn hold(&self, ours: &Outgoing) -> Result<(), HoldError> {
         let group = &ours.document.group;
         let there = other_scope(group, &self.site);
         let held = self.peer.held(there, &group.id, HeldPart::Mark).await;
-        // A site that does not know the group cannot have moved it.
         let Some(theirs) = held.map_err(silent)? else {
-            return Ok(());
+            return not_known_there(ours, &there.site);
         };
-        if let Some(why) = moved_on(&ours, &theirs, &there.site) {
+        if let Some(why) = moved_on(ours, &theirs, &there.site) {
             return Err(HoldError::MovedOn(why));
         }
         let version = theirs.side.now.version;
         let reserved = self.peer.reserve(there, &group.id, version, &self.site);
         reserved.await.map_err(silent)
     }
+}
+
+/// A site that has never known the group cannot have moved it. One that has known it answers like this only where
+/// somebody else answers for its protector, or it was restored from an old copy.
+fn not_known_there(ours: &Outgoing, there: &SiteName) -> Result<(), HoldError> {
+    if ours.side.base.is_none() {
+        return Ok(());
+    }
+    Err(HoldError::Silent(format!(
+        "{there} answers that it does not know protection group {}, which it did",
+        ours.document.group.name
+    )))
+}
+
+/// What has become of the group since `failed` left it in error with servers stopped, if anything has.
+fn has_changed(
+    group: &Group,
+    failed: &Operation,
+    moving: Option<&OperationRecord>,
+) -> Option<String> {
+    if let Some(moving) = moving {
+        let id = &moving.operation.id;
+        return Some(format!(
+            "operation {id} moves protection group {}",
+            group.name
+        ));
+    }
+    let is_as_it_was =
+        group.status == GroupStatus::Error && group.current_primary_site == failed.source_site;
+    (!is_as_it_was).then(|| {
+        format!(
+            "protection group {} is {} on {} by now",
+            group.name, group.status, group.current_primary_site
+        )
+    })
 }
 
 fn silent(error: PeerError) -> HoldError {
@@ -57,5 +123,35 @@ fn moved_on(ours: &Outgoing, theirs: &PeerMetadata, there: &SiteName) -> Option<
             "{there} has moved or changed protection group {name} meanwhile (version {})",
             theirs.side.now.version
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protector_core::journal_conformance::{group, operation};
+
+    use super::*;
+
+    fn left_in_error() -> (Group, Operation) {
+        let record = operation(1);
+        let mut group = group(&record);
+        group.status = GroupStatus::Error;
+        group.current_primary_site = record.operation.source_site.clone();
+        (group, record.operation)
+    }
+
+    #[test]
+    fn a_server_is_started_again_only_while_its_group_is_as_the_failed_move_left_it() {
+        let (group, failed) = left_in_error();
+        assert_eq!(has_changed(&group, &failed, None), None);
+        let moving = operation(2);
+        let why = has_changed(&group, &failed, Some(&moving)).unwrap();
+        assert!(why.contains(moving.operation.id.as_str()), "{why}");
+        let (mut mended, _) = left_in_error();
+        mended.status = GroupStatus::Active;
+        assert!(has_changed(&mended, &failed, None).is_some());
+        let (mut moved, _) = left_in_error();
+        moved.current_primary_site = failed.target_site.clone();
+        assert!(has_changed(&moved, &failed, None).is_some());
     }
 }

@@ -3,57 +3,105 @@
 use protector_core::{
     group::{Group, GroupStatus},
     id::OperationId,
-    operation::{OperationKind, OperationRecord, OperationState},
+    operation::{MapKind, OperationKind, OperationRecord, OperationState},
+    plan::Plan,
     runbook::unplanned_failover::is_unplanned,
+    storage::RecoveryPoint,
 };
 use protector_store::{KeptOperation, PeerOperation};
 use serde_json::Value;
 
-use super::{App, failover::refuse_wrong_status, last_move::last_begun};
-use crate::error::ApiResult;
+use super::{App, failover::refuse_wrong_status, last_move::last_begun, preview::latest_point};
+use crate::error::{ApiError, ApiResult};
 
-/// The planned failover of `group` that was interrupted before it could end, if an unplanned one may come after it, and what
-/// has tried to go on from it and failed, newest first. None where nothing is under way, and where it is being taken back:
-/// what it has made may be older than what its source has written since.
+/// What an unplanned failover may go on from instead of the latest recovery point.
+pub enum Interrupted {
+    /// Nothing.
+    Nothing,
+    /// A planned failover that the loss of its source has interrupted.
+    Planned(OperationId),
+    /// An unplanned one that was to take such a one over, and failed: what both have made, unless the source has come back
+    /// and replicated since.
+    InVain(Box<OperationRecord>),
+}
+
+/// The planned failover of `group` that was interrupted before it could end, if an unplanned one may come after it, or the
+/// last one that has tried to go on from it and failed. Nothing where nothing is under way, and where it is being taken
+/// back: what it has made may be older than what its source has written since.
 ///
 /// # Errors
 ///
 /// 409 where the group's status has another reason.
-pub async fn interrupted(app: &App, group: &Group) -> ApiResult<Vec<OperationId>> {
+pub async fn interrupted(app: &App, group: &Group) -> ApiResult<Interrupted> {
     let kind = OperationKind::Failover;
     let stuck = matches!(group.status, GroupStatus::FailingOver | GroupStatus::Error)
         && group.current_primary_site == group.primary.site;
     if !stuck {
         refuse_wrong_status(group, kind)?;
         return Ok(match last_begun(app, &group.id).await? {
-            Some(KeptOperation::Here(last)) => tried_in_vain(group, &last),
-            _ => vec![],
+            Some(KeptOperation::Here(last)) if was_in_vain(&last) => Interrupted::InVain(last),
+            _ => Interrupted::Nothing,
         });
     }
     match last_move(app, group).await? {
         Some(last) if last.is_a_planned_failover => Ok(if last.went_forward {
-            vec![last.id]
+            Interrupted::Planned(last.id)
         } else {
-            vec![]
+            Interrupted::Nothing
         }),
         // The site that began it was lost before it could say more than that.
-        None if group.status == GroupStatus::FailingOver => Ok(vec![]),
+        None if group.status == GroupStatus::FailingOver => Ok(Interrupted::Nothing),
         _ => {
             refuse_wrong_status(group, kind)?;
-            Ok(vec![])
+            Ok(Interrupted::Nothing)
         }
     }
 }
 
-/// What an unplanned failover that was to go on from an interrupted one, and failed, has left for the next: the copies that
-/// it has taken over are never taken back. Not after the source has replicated again: they are older than that.
-fn tried_in_vain(group: &Group, last: &OperationRecord) -> Vec<OperationId> {
+/// Whether `last` is an unplanned failover that was to go on from an interrupted one, and failed: the copies that it has
+/// taken over are never taken back.
+fn was_in_vain(last: &OperationRecord) -> bool {
     let operation = &last.operation;
-    let has_failed = operation.state == OperationState::Failed && is_unplanned(last);
-    let replicated_since = group
-        .last_replication_at
-        .is_some_and(|at| at > operation.created_at);
-    if !has_failed || replicated_since || operation.plan.interrupted.is_empty() {
+    operation.state == OperationState::Failed
+        && is_unplanned(last)
+        && !operation.plan.interrupted.is_empty()
+}
+
+/// The operations whose copies are to be taken over, newest first.
+///
+/// # Errors
+///
+/// 503 where that depends on whether the source has replicated since, and the array does not say.
+pub async fn to_take_over(
+    app: &App,
+    interrupted: Interrupted,
+    plan: &Plan,
+) -> ApiResult<Vec<OperationId>> {
+    let last = match interrupted {
+        Interrupted::Nothing => return Ok(vec![]),
+        Interrupted::Planned(id) => return Ok(vec![id]),
+        Interrupted::InVain(last) => last,
+    };
+    let newest = latest_point(app, plan).await.map_err(|why| {
+        ApiError::unavailable(format!(
+            "Whether {} has replicated protection group {} since failover {} decides what is recovered. {why}",
+            plan.source.site, plan.group_name, last.operation.id
+        ))
+    })?;
+    Ok(made_of(&last, &newest))
+}
+
+/// What `last` and those before it have made, if they made it of `newest`: whatever came after is not in it, and a failover
+/// to it would lose that without a word.
+fn made_of(last: &OperationRecord, newest: &RecoveryPoint) -> Vec<OperationId> {
+    let operation = &last.operation;
+    let group = operation.group_id.as_str();
+    let is_still_the_newest = match last.map.target(MapKind::RecoveryPoint, group) {
+        Some(chosen) => chosen == newest.id.as_str(),
+        // It failed before it had chosen one.
+        None => newest.taken_at < operation.created_at,
+    };
+    if !is_still_the_newest {
         return vec![];
     }
     std::iter::once(operation.id.clone())
@@ -103,43 +151,66 @@ fn begun_elsewhere(copy: PeerOperation) -> LastMove {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-    use protector_core::{journal_conformance, runbook::Step};
+    use chrono::{DateTime, TimeDelta, Utc};
+    use protector_core::{journal_conformance, operation::ResourceMap, runbook::Step};
 
     use super::*;
 
-    /// An unplanned failover in place of `op-planned` that has failed, and its group.
-    fn tried() -> (OperationRecord, Group) {
+    /// An unplanned failover in place of `op-planned` that has failed, made of recovery point `rp-1`.
+    fn tried() -> OperationRecord {
         let mut record = journal_conformance::operation(1);
         record.steps[0].action = Step::SwitchRecovered;
         record.operation.state = OperationState::Failed;
         record.operation.plan.interrupted = vec!["op-planned".into()];
-        let mut group = journal_conformance::group(&record);
-        group.last_replication_at = Some(record.operation.created_at - TimeDelta::seconds(60));
-        (record, group)
+        let group = record.operation.group_id.to_string();
+        record
+            .map
+            .insert(MapKind::RecoveryPoint, group, "rp-1".to_owned());
+        record
+    }
+
+    fn point(id: &str, taken_at: DateTime<Utc>) -> RecoveryPoint {
+        RecoveryPoint {
+            id: id.into(),
+            taken_at,
+        }
     }
 
     #[test]
     fn the_next_try_knows_what_the_first_and_the_interrupted_one_have_made() {
-        let (record, group) = tried();
+        let record = tried();
         let first = record.operation.id.clone();
-        assert_eq!(tried_in_vain(&group, &record), [first, "op-planned".into()]);
+        let newest = point("rp-1", record.operation.created_at);
+        assert_eq!(made_of(&record, &newest), [first, "op-planned".into()]);
+    }
+
+    /// The array's clock may be behind: its points are told apart by their ids.
+    #[test]
+    fn copies_that_are_older_than_the_newest_recovery_point_are_no_start_for_another_try() {
+        let record = tried();
+        let newest = point("rp-2", record.operation.created_at - TimeDelta::hours(1));
+        assert!(made_of(&record, &newest).is_empty());
     }
 
     #[test]
-    fn copies_that_are_older_than_a_replication_are_no_start_for_another_try() {
-        let (record, mut group) = tried();
-        group.last_replication_at = Some(record.operation.created_at + TimeDelta::seconds(1));
-        assert!(tried_in_vain(&group, &record).is_empty());
+    fn a_try_that_had_chosen_no_recovery_point_goes_by_the_time() {
+        let mut record = tried();
+        record.map = ResourceMap::default();
+        let begun = record.operation.created_at;
+        let before = point("rp-1", begun - TimeDelta::seconds(1));
+        assert_eq!(made_of(&record, &before).len(), 2);
+        let after = point("rp-2", begun + TimeDelta::seconds(1));
+        assert!(made_of(&record, &after).is_empty());
     }
 
     #[test]
     fn an_unplanned_failover_that_had_nothing_to_go_on_from_leaves_nothing() {
-        let (mut record, group) = tried();
+        let mut record = tried();
+        assert!(was_in_vain(&record));
         record.operation.plan.interrupted.clear();
-        assert!(tried_in_vain(&group, &record).is_empty());
-        let (mut record, group) = tried();
+        assert!(!was_in_vain(&record));
+        let mut record = tried();
         record.operation.state = OperationState::Completed;
-        assert!(tried_in_vain(&group, &record).is_empty());
+        assert!(!was_in_vain(&record));
     }
 }

@@ -69,7 +69,8 @@ pub async fn preview_unplanned(
     Ok(view)
 }
 
-async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, String> {
+/// The recovery point that an unplanned failover by `plan` would choose now; else a sentence on why there is none.
+pub async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, String> {
     let replication = Replication::of(plan);
     let asked = app.storage.recovery_points(&replication);
     let array = &plan.target_array;

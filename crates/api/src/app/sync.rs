@@ -1,5 +1,7 @@
 //! Whether both sites have the same metadata of a group, and bringing the other site up to date at once.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use protector_core::{
     group::Group,
@@ -26,6 +28,9 @@ pub(super) const UNREACHABLE: &str = "UNREACHABLE";
 
 /// How long the engine leaves a group alone whose push by hand has failed.
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
+
+/// How long a site that may be lost is waited for, where its answer is not needed.
+const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a view is forced that the other site overtakes each time.
 const FORCED_TRIES: u32 = 3;
@@ -274,6 +279,24 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
         |known| known.side.now.version.to_string(),
     );
     Err(out_of_sync(app, &ours, &theirs))
+}
+
+/// Refuses an operation on a group that the other site moves at this moment. What does not answer is no reason: this is for
+/// operations that follow the loss of that site.
+pub async fn refuse_while_moved_there(app: &App, group: &Group) -> ApiResult<()> {
+    let ours = app.database.metadata_outgoing(&group.id).await?;
+    let asked = theirs(app, &ours, HeldPart::Mark);
+    let Ok(Ok(Some(known))) = tokio::time::timeout(LOST_SITE_PATIENCE, asked).await else {
+        return Ok(());
+    };
+    match known.moved_by {
+        None => Ok(()),
+        Some(operation) => Err(ApiError::conflict(format!(
+            "{} moves protection group {} at this moment, with operation {operation}; look at it there, and try again when it has ended.",
+            other_site(app, &ours),
+            group.name
+        ))),
+    }
 }
 
 fn agree(ours: &Outgoing, known: Option<&PeerMetadata>) -> bool {

@@ -1,5 +1,6 @@
-//! An unplanned failover, another try at what it could not recover, and the fencing of what it left. None of them asks the
-//! site that was lost for anything before an engine begins, and the first two not even then.
+//! An unplanned failover, another try at what it could not recover, and the fencing of what it left. None of them needs the
+//! site that was lost before an engine begins, and the first two not even then; the last two only see that its protector,
+//! if it answers, does not move the group itself.
 
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, status_while},
@@ -25,10 +26,11 @@ use super::{
     App,
     elsewhere::lives_elsewhere,
     failover::{self, refuse_wrong_status, refused},
-    interrupted::interrupted,
+    interrupted::{interrupted, to_take_over},
     last_move::{last_completed, last_ended_here},
     names,
     operation::{Asker, busy, insert, queued},
+    sync::refuse_while_moved_there,
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -92,8 +94,9 @@ pub async fn plan_unplanned(
     let arrays = policy.map(|policy| policy.arrays());
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind))
-        .taking_over(interrupted);
+        .recovered_as(group.recovery_plan_from_current(kind));
+    let taken_over = to_take_over(app, interrupted, &plan).await?;
+    let plan = plan.taking_over(taken_over);
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
@@ -147,6 +150,7 @@ pub async fn start_retry(
     names::flavor_mapping("retry.flavor_mapping", &request.flavor_mapping)?;
     app.refuse_while_operated(group).await?;
     refuse_wrong_status(group, kind)?;
+    refuse_while_moved_there(app, group).await?;
     let last = last_try(app, group).await?;
     let failover = root(&last).clone();
     refuse_another(request, &failover, group)?;
@@ -199,6 +203,7 @@ pub async fn start_fence(
     let group = &stored.group;
     app.refuse_while_operated(group).await?;
     refuse_wrong_status(group, kind)?;
+    refuse_while_moved_there(app, group).await?;
     let failover = match last_completed(app, &group.id).await? {
         Some(KeptOperation::Here(record)) if is_unplanned(&record) => *record,
         Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {

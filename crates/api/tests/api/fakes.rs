@@ -480,6 +480,8 @@ pub struct FakePeer {
     documents: Mutex<BTreeMap<String, NewMetadata>>,
     /// Where starts wait for each other once they have reserved their group.
     pub reserved: Mutex<Option<Arc<Barrier>>>,
+    /// The operation with which it moves every group.
+    pub moving: Mutex<Option<OperationId>>,
     /// How often a reservation was given back.
     pub released: AtomicUsize,
 }
@@ -532,7 +534,10 @@ impl Peer for FakePeer {
         self.answer()?;
         let version = self.pushed.lock().unwrap().get(group.as_str()).copied();
         let known = self.documents.lock().unwrap().get(group.as_str()).cloned();
-        Ok(version.map(|version| held(version, known)))
+        Ok(version.map(|version| PeerMetadata {
+            moved_by: self.moving.lock().unwrap().clone(),
+            ..held(version, known)
+        }))
     }
 
     async fn push(

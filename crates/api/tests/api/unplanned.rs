@@ -124,6 +124,28 @@ async fn what_an_unplanned_failover_left_is_known_however_many_operations_came_a
         .expect(202);
 }
 
+#[tokio::test]
+async fn a_fence_waits_for_a_move_of_the_other_site_and_not_for_one_that_is_silent() {
+    let house = House::with_member(WEB).await;
+    let id = engine::start(&house).await;
+    arrive(&house).await;
+    let planned = house.database.operation_show_by_id(&id).await.unwrap();
+    insert(&house, &lost(&planned)).await;
+    let peer = &house.outside.peer;
+    *peer.moving.lock().unwrap() = Some("op-failback".into());
+    let refused = act(&house, "member", json!({"fence": null})).await;
+    let refused = refused.expect(409);
+    let text = refused.message();
+    assert!(
+        text.contains("moves protection group web at this moment, with operation op-failback"),
+        "{text}"
+    );
+    peer.away.store(true, Ordering::SeqCst);
+    act(&house, "member", json!({"fence": null}))
+        .await
+        .expect(202);
+}
+
 /// An unplanned failover of the same members, which has left them on the source.
 fn lost(planned: &OperationRecord) -> OperationRecord {
     let mut record = later(planned, 1);

@@ -4,6 +4,9 @@
 //! same servers, and neither knows of the other. So the reservation that the start has taken on the other site is taken
 //! again, shortly before it ends, for as long as the operation can still be taken back; and a start there is refused while
 //! it holds.
+//!
+//! It is asked when a look at a line begins, and again right before each call that changes something: a look may last longer
+//! than the hold.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +21,6 @@ use protector_core::{
     runbook::{Step, Verb},
 };
 
-use super::CloudActions;
 use crate::{
     action::{Cx, Stop},
     other_site::{HoldError, NoOtherSite, OtherSite},
@@ -29,7 +31,7 @@ const ASKED_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// The other site as operations of this one see it.
 #[derive(Clone)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// This site; `None` where there is one protector only.
     site: Option<SiteName>,
     other: Arc<dyn OtherSite>,
@@ -76,7 +78,14 @@ impl Standing {
     }
 
     async fn ask(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {
-        if !self.concerns(operation) || self.asked_lately(&operation.id, now) {
+        if self.asked_lately(&operation.id, now) {
+            return Ok(());
+        }
+        self.ask_anew(operation, now).await
+    }
+
+    async fn ask_anew(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {
+        if !self.concerns(operation) {
             return Ok(());
         }
         self.other.hold_still(operation).await?;
@@ -90,39 +99,60 @@ fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (TimeDelta::zero()..ASKED_AGAIN_AFTER).contains(&(now - at))
 }
 
-impl CloudActions {
+impl Cx<'_> {
     /// Stops a line of a move that the other site has overtaken; nobody knowing, it waits.
-    pub(super) async fn hold_still(&self, cx: &Cx<'_>) -> Result<(), Stop> {
-        let asked = match cx.step.verb {
-            Verb::Undoable | Verb::Forward => {
-                self.standing.ask(cx.operation, cx.scribe.now()).await
-            }
+    pub(crate) async fn hold_still(&self) -> Result<(), Stop> {
+        let Some(standing) = &self.standing else {
+            return Ok(());
+        };
+        let (operation, now) = (self.operation, self.scribe.now());
+        let asked = match self.step.verb {
+            Verb::Undoable => standing.ask(operation, now).await,
+            // After it nothing is taken back any more.
+            Verb::Forward => standing.ask_anew(operation, now).await,
             Verb::Member | Verb::Attempt | Verb::Notice => Ok(()),
         };
         asked.map_err(|error| match error {
-            HoldError::MovedOn(why) => superseded(cx, &why),
-            HoldError::Silent(why) => Stop::passing(not_told(cx, &why)),
+            HoldError::MovedOn(why) => superseded(self, &why),
+            HoldError::Silent(why) => Stop::passing(not_told(self, &why)),
         })
-    }
-
-    /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.
-    pub(super) async fn or_superseded(&self, cx: &Cx<'_>, stop: Stop) -> Stop {
-        match self.hold_still(cx).await {
-            Err(superseded @ Stop::Fault(Fault::Final { .. })) => superseded,
-            _ => stop,
-        }
     }
 
     /// The same for a line that is taken back. A server of this site is started again also while nobody knows: that
     /// destroys nothing, and should it run twice, the other site says so.
-    pub(super) async fn hold_still_to_undo(&self, cx: &Cx<'_>) -> Result<(), Stop> {
-        match self.hold_still(cx).await {
+    pub(crate) async fn hold_still_to_undo(&self) -> Result<(), Stop> {
+        match self.hold_still().await {
             Err(Stop::Fault(Fault::Passing { .. }))
-                if matches!(cx.step.action, Step::StopServer { .. }) =>
+                if matches!(self.step.action, Step::StopServer { .. }) =>
             {
                 Ok(())
             }
             answer => answer,
+        }
+    }
+
+    /// Keeps a cleanup from starting a server whose group runs elsewhere by now. A cleanup has time: nobody knowing, it
+    /// waits.
+    pub(crate) async fn still_needs_its_server(&self) -> Result<(), Stop> {
+        let starts = match &self.step.action {
+            Step::TakeBack { line } => matches!(**line, Step::StopServer { .. }),
+            _ => false,
+        };
+        let Some(standing) = self.standing.as_ref().filter(|_| starts) else {
+            return Ok(());
+        };
+        let answer = standing.other.still_stopped(self.operation).await;
+        answer.map_err(|error| match error {
+            HoldError::MovedOn(why) => Stop::last(Code::Kept, format!("kept stopped: {why}")),
+            HoldError::Silent(why) => Stop::passing(not_told(self, &why)),
+        })
+    }
+
+    /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.
+    pub(super) async fn or_superseded(&self, stop: Stop) -> Stop {
+        match self.hold_still().await {
+            Err(superseded @ Stop::Fault(Fault::Final { .. })) => superseded,
+            _ => stop,
         }
     }
 }
@@ -164,6 +194,10 @@ mod tests {
     impl OtherSite for Counting {
         async fn hold_still(&self, _: &Operation) -> Result<(), HoldError> {
             self.asked.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        async fn still_stopped(&self, _: &Operation) -> Result<(), HoldError> {
             Ok(())
         }
     }

@@ -50,7 +50,7 @@ mod test_volume;
 
 pub use fence::may_run;
 
-use held_still::Standing;
+pub(crate) use held_still::Standing;
 
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
@@ -214,21 +214,21 @@ impl Actions for CloudActions {
                 why: why.to_owned(),
             });
         }
-        self.hold_still(cx).await?;
+        cx.standing = Some(self.standing.clone());
+        cx.hold_still().await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
         let outcome = self.recorded_in(&log).run_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
         match outcome {
-            Err(failed @ Stop::Fault(Fault::Final { .. })) => {
-                Err(self.or_superseded(cx, failed).await)
-            }
+            Err(failed @ Stop::Fault(Fault::Final { .. })) => Err(cx.or_superseded(failed).await),
             outcome => outcome,
         }
     }
 
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        self.hold_still_to_undo(cx).await?;
+        cx.standing = Some(self.standing.clone());
+        cx.hold_still_to_undo().await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
         let outcome = self.recorded_in(&log).undo_step(&step, cx).await;
@@ -281,8 +281,8 @@ impl CloudActions {
             Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
             Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
             Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
-            Step::Pause { .. } => (PAUSE_LIMIT, "pause"),
-            Step::SwitchPrimary => (SWITCH_LIMIT, "protector"),
+            Step::Pause { .. } => (AS_LONG_AS_IT_TAKES, "pause"),
+            Step::SwitchPrimary => (AS_LONG_AS_IT_TAKES, "protector"),
             Step::CountRecovered { .. }
             | Step::ConfirmRecovered
             | Step::SwitchRecovered
@@ -306,12 +306,9 @@ impl CloudActions {
 const HOOK_LIMIT: Duration = Duration::from_secs(900);
 /// How often a hook that did not answer is called again.
 const HOOK_RETRIES: u32 = 2;
-/// How long a paused operation waits for a person: over a long weekend.
-const PAUSE_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// How long a switch waits for the other site's protector to say that it holds still. The copies run by then, and somebody
-/// may work on them: so it waits rather than take them back.
-const SWITCH_LIMIT: Duration = PAUSE_LIMIT;
+/// How long a paused operation waits for a person, and a switch for the other site's protector to say that it holds still.
+/// By then copies run, and somebody may work on them: no time that passes is a reason to take them back.
+const AS_LONG_AS_IT_TAKES: Duration = Duration::MAX;
 
 /// Automatic cleanup retries as configured; manual cleanup does not (contract); everything else as time allows.
 fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) -> Option<u32> {

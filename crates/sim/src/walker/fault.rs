@@ -446,8 +446,20 @@ pub(super) struct FaultyOtherSite {
 #[async_trait]
 impl OtherSite for FaultyOtherSite {
     async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.ask(self.inner.hold_still(operation)).await
+    }
+
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.ask(self.inner.still_stopped(operation)).await
+    }
+}
+
+impl FaultyOtherSite {
+    async fn ask(
+        &self,
+        work: impl Future<Output = Result<(), HoldError>>,
+    ) -> Result<(), HoldError> {
         self.machine.thawed().await;
-        let work = self.inner.hold_still(operation);
         match self.injector.call() {
             None | Some(Fault::CrashBefore) => work.await,
             Some(Fault::Busy | Fault::Conflict | Fault::Forbidden) => {

@@ -149,6 +149,10 @@ impl OtherSite for Survivor {
             .unwrap_or_else(PoisonError::into_inner) = self.clock.now() + HELD_FOR;
         Ok(())
     }
+
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.hold_still(operation).await
+    }
 }
 
 impl World {

@@ -1,6 +1,10 @@
 //! Two clouds, a group of one server with a boot and a data volume, and its failover up to the switch.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,7 +33,11 @@ use protector_core::{
     site::SiteScope,
 };
 use protector_engine::{
-    clouds::Clouds, engine::Engine, options::EngineOptions, step::CloudActions,
+    clouds::Clouds,
+    engine::Engine,
+    options::EngineOptions,
+    other_site::{HoldError, OtherSite},
+    step::CloudActions,
 };
 use protector_openstack::{
     catalog::Interface,
@@ -115,6 +123,28 @@ impl Clouds for ServiceUser {
     }
 }
 
+/// The other site's protector, which holds the group still until it is told to say something else.
+pub struct OtherSiteSays {
+    pub answer: Mutex<Answer>,
+    journal: Arc<MemoryJournal>,
+}
+
+/// What it says of an operation, by the operation's record.
+pub type Answer = Box<dyn Fn(&OperationRecord) -> Result<(), HoldError> + Send>;
+
+#[async_trait]
+impl OtherSite for OtherSiteSays {
+    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+        let record = self.journal.operation(&operation.id).unwrap();
+        let answer = self.answer.lock().unwrap();
+        answer(&record)
+    }
+
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.hold_still(operation).await
+    }
+}
+
 /// A failover that has switched to the target.
 pub struct Bed {
     /// The cloud that the group left.
@@ -131,6 +161,8 @@ pub struct Bed {
     pub data: String,
     /// What the groups protect when a cleanup is asked for, where that is not what the failover left.
     pub current: Vec<CurrentMember>,
+    /// What the other site's protector says.
+    pub other: Arc<OtherSiteSays>,
     journal: Arc<MemoryJournal>,
     engine: Arc<Engine>,
     transport: Arc<InProcess>,
@@ -152,6 +184,28 @@ impl Bed {
         let (mut bed, plan) = Self::ready(change_source, change_plan).await;
         bed.switch(plan).await;
         bed
+    }
+
+    /// One whose failover has run to its end on slow clouds, while the other site said this.
+    pub async fn moved_while(says: Answer) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        for cloud in [&bed.source, &bed.target] {
+            lock(cloud).add_fault(FaultRule {
+                id: String::new(),
+                matches: Match {
+                    method: Some("GET".to_owned()),
+                    path: Some("*/servers/*".to_owned()),
+                    ..Match::default()
+                },
+                times: None,
+                effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+                seen: 0,
+            });
+        }
+        *bed.other.answer.lock().unwrap() = says;
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk(new_failover(plan, steps)).await;
+        (bed, record)
     }
 
     /// One whose failover has failed: its copy on the target could not be built, and not be deleted.
@@ -227,7 +281,13 @@ impl Bed {
         let clouds = Arc::new(ServiceUser {
             transport: transport.clone(),
         });
-        let actions = Arc::new(CloudActions::new(clouds, arrays, options.clone()));
+        let other = Arc::new(OtherSiteSays {
+            answer: Mutex::new(Box::new(|_| Ok(()))),
+            journal: Arc::clone(&journal),
+        });
+        let actions =
+            CloudActions::new(clouds, arrays, options.clone()).beside(SOURCE.into(), other.clone());
+        let actions = Arc::new(actions);
         let engine = Engine::new(
             EngineId::new("engine-1"),
             journal.clone(),
@@ -243,6 +303,7 @@ impl Bed {
             data: member.volumes[1].id.to_string(),
             source,
             target,
+            other,
             journal,
             engine: Arc::new(engine),
             transport,

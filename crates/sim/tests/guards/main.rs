@@ -9,6 +9,7 @@
 
 mod bed;
 mod compute_host;
+mod other_site;
 mod record;
 mod scope;
 mod source_server;

@@ -1,0 +1,87 @@
+//! The other site's protector, which does not answer, or has moved the group itself.
+
+use std::time::Duration;
+
+use protector_core::{
+    fault::Code,
+    operation::{OperationRecord, OperationState, StepState},
+    runbook::Step,
+};
+use protector_engine::other_site::HoldError;
+use protector_sim::in_process::lock;
+use tokio::time::Instant;
+
+use super::bed::{Answer, Bed};
+
+const START: &str = "undo:stop_source_vms:vm-001";
+
+fn silent() -> Result<(), HoldError> {
+    Err(HoldError::Silent("connection refused".to_owned()))
+}
+
+fn moved_on() -> Result<(), HoldError> {
+    Err(HoldError::MovedOn("site-b has moved it".to_owned()))
+}
+
+fn always(answer: fn() -> Result<(), HoldError>) -> Answer {
+    Box::new(move |_| answer())
+}
+
+fn is_running(record: &OperationRecord, of_kind: fn(&Step) -> bool) -> bool {
+    record
+        .steps
+        .iter()
+        .any(|step| of_kind(&step.action) && step.progress.state == StepState::Running)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_waits_at_its_switch_for_hours_rather_than_take_running_copies_back() {
+    const SILENCE: Duration = Duration::from_secs(12 * 3600);
+    let begin = Instant::now();
+    let (bed, record) = Bed::moved_while(Box::new(move |record| {
+        let switches = is_running(record, |step| matches!(step, Step::SwitchPrimary));
+        if switches && begin.elapsed() < SILENCE {
+            return silent();
+        }
+        Ok(())
+    }))
+    .await;
+    assert!(begin.elapsed() > SILENCE);
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+    assert!(!bed.has_server());
+}
+
+/// The look begins while the other site holds still; when the call is to be made it does not any more.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_made_once_the_other_site_has_moved_the_group() {
+    let (bed, record) = Bed::moved_while(Box::new(|record| {
+        if is_running(record, |step| matches!(step, Step::StopServer { .. })) {
+            return moved_on();
+        }
+        Ok(())
+    }))
+    .await;
+    assert_eq!(record.operation.error_code, Some(Code::Superseded));
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(lock(&bed.target).servers().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_starts_no_server_whose_group_has_moved_on() {
+    let mut bed = Bed::stuck().await;
+    *bed.other.answer.lock().unwrap() = always(moved_on);
+    let ended = bed.cleanup().await;
+    assert_eq!(ended.failure(START), "kept stopped: site-b has moved it");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+
+    *bed.other.answer.lock().unwrap() = always(silent);
+    let ended = bed.cleanup().await;
+    let why = ended.failure(START);
+    assert!(why.contains("connection refused"), "{why}");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+
+    *bed.other.answer.lock().unwrap() = always(|| Ok(()));
+    assert_eq!(bed.cleanup().await.failed(), vec![]);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+}
