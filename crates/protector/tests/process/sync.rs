@@ -84,12 +84,13 @@ async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
     let mut house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    slow_down(&house, 3.0).await;
+    let slow = json!({"server_delete": 3.0});
+    house.a.cloud.set_latency(slow).await;
     let operation = tenant.start_failover(&group).await;
-    // From the start on site-b holds the group still for a minute, which the engine asks for anew as it begins.
-    until("the VMs to be built", PATIENCE, async || {
+    // Until the switch the failover needs site-b's protector, which holds the group still; after it, it does not.
+    until("the old VMs to be deleted", PATIENCE, async || {
         let shown = tenant.operation(&operation).await;
-        (shown["phase"] == "recreate_vms").then_some(())
+        (shown["phase"] == "delete_source_vm").then_some(())
     })
     .await;
     let (at_a, at_b) = (tenant.at_a, tenant.at_b);
