@@ -263,6 +263,13 @@ pub struct Memo {
     pub request_ids: Vec<String>,
 }
 
+impl Memo {
+    /// Whether the step has made something, or may have: it asked for it, or it knows it.
+    pub fn has_made_something(&self) -> bool {
+        self.intents > 0 || self.made.is_some()
+    }
+}
+
 #[allow(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands the field by reference"

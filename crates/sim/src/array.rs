@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -41,6 +44,7 @@ pub struct SimArrays {
     arrays: BTreeMap<String, MemObjects>,
     clock: Arc<dyn Clock>,
     catalogue: Mutex<Catalogue>,
+    refusing: AtomicBool,
 }
 
 impl SimArrays {
@@ -50,7 +54,13 @@ impl SimArrays {
             arrays,
             clock,
             catalogue: Mutex::default(),
+            refusing: AtomicBool::new(false),
         }
+    }
+
+    /// Sets whether promotions are refused.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::SeqCst);
     }
 
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
@@ -155,6 +165,9 @@ impl StorageDriver for SimArrays {
         operation: &OperationId,
     ) -> Result<PromotedVolume, StorageError> {
         let array = &replication.target_array;
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(refused(array, "it takes no orders at present"));
+        }
         let mut catalogue = self.catalogue();
         let key = (operation.clone(), volume.clone());
         if let Some(known) = catalogue.promotions.get(&key) {

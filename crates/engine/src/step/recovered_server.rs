@@ -8,7 +8,7 @@ use protector_core::{
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
-    operation::MapKind,
+    operation::{MapKind, OperationKind},
 };
 use protector_openstack::{
     UserData,
@@ -68,6 +68,9 @@ impl CloudActions {
         source_id: &ServerId,
         server: &Server,
     ) -> Result<Progress, Stop> {
+        if reading::is_being_deleted(server) {
+            return Ok(self.look_again("Nova to delete it"));
+        }
         match &server.status {
             ServerStatus::Active => {
                 if cx.memo.adopted {
@@ -231,12 +234,12 @@ impl CloudActions {
         if cx.memo.adopted {
             return Ok(Progress::done());
         }
-        if cx.memo.intents == 0 {
+        if !cx.memo.has_made_something() {
             return Ok(gone);
         }
         let target = self.target(cx).await?;
         let project = cx.plan().target.project_id.clone();
-        let Some(server) = left_of_this_step(&target, cx, source_id).await? else {
+        let Some(server) = find_recovered(&target, cx, source_id).await? else {
             let network = known_network(cx.plan());
             let network = network.as_ref();
             believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
@@ -245,6 +248,10 @@ impl CloudActions {
         cx.memo.made = Some(server.id.to_string());
         if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
+        }
+        if cx.operation.kind == OperationKind::Retry && server.status == ServerStatus::Active {
+            cx.fact(format!("server {} has come up since", server.id));
+            return Ok(Progress::done());
         }
         let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
         let copy = RecoveredCopy {
@@ -286,33 +293,21 @@ fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>,
         .collect()
 }
 
-/// The copy that this step made, if it made one: by its id where that is known, else by its marks.
+/// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
+/// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
+/// whatever it remembers: the tries before it may have made one that nobody heard of.
 async fn find_recovered(
     target: &Cloud,
     cx: &Cx<'_>,
     source_id: &ServerId,
 ) -> Result<Option<Server>, Stop> {
-    if cx.memo.intents == 0 && !cx.memo.adopted {
-        return Ok(None);
-    }
-    if let Some(id) = &cx.memo.made {
-        return reading::server(target, &ServerId::new(id.clone())).await;
-    }
-    Ok(all_of_this_step(target, cx, source_id)
-        .await?
-        .into_iter()
-        .next())
-}
-
-/// A copy that is still to be taken back. The one that is known may not be the only one: a build that was asked for once
-/// may have been carried out twice.
-async fn left_of_this_step(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Option<Server>, Stop> {
-    if let Some(server) = find_recovered(target, cx, source_id).await? {
+    if let Some(id) = &cx.memo.made
+        && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
+    {
         return Ok(Some(server));
+    }
+    if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
+        return Ok(None);
     }
     Ok(all_of_this_step(target, cx, source_id)
         .await?

@@ -52,6 +52,9 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         | Scenario::InOrder
         | Scenario::SourceLost
         | Scenario::SourceLostInPart
+        | Scenario::SourceLostProbeFails
+        | Scenario::SourceLostRetrySkipped
+        | Scenario::SourceLostImportsFail
         | Scenario::DeletionsFail
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::world::{Scenario, WorldOptions};
 use crate::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, Service, VolumeFacts},
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service, VolumeFacts},
     in_process::{SharedCloud, lock},
 };
 
@@ -42,16 +42,25 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
         Scenario::AllWell
         | Scenario::InOrder
         | Scenario::SourceLost
+        | Scenario::SourceLostProbeFails
+        | Scenario::SourceLostRetrySkipped
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => {}
         Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
             lock(target).add_fault(builds_fail());
         }
         Scenario::SourceLostInPart => {
-            let last = lock(source).servers().get(options.members - 1).cloned();
             let mut rule = builds_fail();
-            rule.matches.resource = last.map(|server| server.name);
+            rule.matches.resource = last_member(options, source).map(|server| server.name);
             lock(target).add_fault(rule);
+        }
+        Scenario::SourceLostImportsFail => {
+            let last = last_member(options, source);
+            for name in last.iter().flat_map(|last| names_of_volumes(source, last)) {
+                let mut rule = rule(Effect::Job(JobEffect::ManageError { after_rename: true }));
+                rule.matches.resource = Some(name);
+                lock(target).add_fault(rule);
+            }
         }
         Scenario::DeletionsFail => {
             for service in [Service::Compute, Service::Volume] {
@@ -64,6 +73,18 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
             lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
         }
     }
+}
+
+fn last_member(options: &WorldOptions, source: &SharedCloud) -> Option<ServerFacts> {
+    lock(source).servers().get(options.members - 1).cloned()
+}
+
+fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
+    let volumes = lock(cloud).volumes();
+    let of_server = volumes
+        .into_iter()
+        .filter(|volume| server.volumes.contains(&volume.id));
+    of_server.filter_map(|volume| volume.name).collect()
 }
 
 /// Cuts the cloud off: whatever is asked of it hangs.

@@ -76,14 +76,37 @@ pub enum Scenario {
     SourceLostBuildsFail,
     /// The same, and it cannot build the last member: the others are recovered, and a retry recovers it later.
     SourceLostInPart,
+    /// The same, and the last member is built and does not answer its probe: a retry finds it running.
+    SourceLostProbeFails,
+    /// The same, and of two retries the first finds the target's array refusing: it never comes to that member.
+    SourceLostRetrySkipped,
+    /// The same as [`Scenario::SourceLostInPart`], and it is the import of the last member's volumes that fails, when Cinder
+    /// has renamed them already.
+    SourceLostImportsFail,
 }
 
 impl Scenario {
     /// Whether the operation is an unplanned failover.
     pub fn is_unplanned(self) -> bool {
+        matches!(self, Self::SourceLost | Self::SourceLostBuildsFail) || self.recovers_in_part()
+    }
+
+    /// Whether the operation is an unplanned failover that leaves something for a retry.
+    pub fn recovers_in_part(self) -> bool {
         matches!(
             self,
-            Self::SourceLost | Self::SourceLostBuildsFail | Self::SourceLostInPart
+            Self::SourceLostInPart
+                | Self::SourceLostProbeFails
+                | Self::SourceLostRetrySkipped
+                | Self::SourceLostImportsFail
+        )
+    }
+
+    /// Whether the copy of its last member does not answer its probe at first.
+    pub(super) fn is_deaf_at_first(self) -> bool {
+        matches!(
+            self,
+            Self::SourceLostProbeFails | Self::SourceLostRetrySkipped
         )
     }
 
@@ -200,6 +223,7 @@ pub struct World {
     pub(super) clock: Arc<VirtualClock>,
     pub(super) journal: Arc<MemoryJournal>,
     pub(super) arrays: Arc<SimArrays>,
+    pub(super) listeners: Arc<person::Listeners>,
     pub(super) transport: Arc<InProcess>,
     pub(super) source: Site,
     pub(super) target: Site,
@@ -207,7 +231,7 @@ pub struct World {
     pub(super) group: GroupId,
     pub(super) injector: Arc<Injector>,
     watch: Arc<Watch>,
-    options: WorldOptions,
+    pub(super) options: WorldOptions,
     stuck: BTreeMap<String, Stuck>,
 }
 
@@ -297,6 +321,11 @@ impl World {
         if options.scenario == Scenario::InOrder {
             group.recovery_plan = person::recovery_plan(&members);
         }
+        let listeners = Arc::new(person::Listeners::default());
+        if options.scenario.is_deaf_at_first() {
+            group.recovery_plan = person::last_one_probed(&members);
+            listeners.set_deaf(true);
+        }
         let journal = Arc::new(MemoryJournal::new());
         let record = operation_of(options.scenario, &group, &members, clock.now());
         let operation = record.operation.id.clone();
@@ -311,6 +340,7 @@ impl World {
             clock,
             journal,
             arrays,
+            listeners,
             transport,
             source,
             target,
@@ -404,6 +434,7 @@ impl World {
             ..
         } = protector.clone();
         let arrays = Arc::clone(&self.arrays);
+        let listeners = Arc::clone(&self.listeners);
         let transport = Arc::clone(&self.transport);
         let watch = Arc::clone(&self.watch);
         let clock = Arc::clone(&self.clock);
@@ -441,8 +472,8 @@ impl World {
                 storage_concurrency: concurrency,
                 ..EngineOptions::default()
             };
-            let actions = CloudActions::new(clouds, storage, options.clone())
-                .with_outside(Arc::new(person::AllAnswer));
+            let actions =
+                CloudActions::new(clouds, storage, options.clone()).with_outside(listeners.clone());
             let actions = match other {
                 Some((site, other)) => actions.beside(site, other),
                 None => actions,
