@@ -188,6 +188,27 @@ async fn recovered_by_the_last_retry(options: &WorldOptions) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_volume_that_cinder_renamed_and_did_not_import_is_imported_by_a_retry() {
+    let options = WorldOptions::of(Scenario::SourceLostImportsFail, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let failed = steps_failed(&outcome.record.steps);
+    let import = failed
+        .iter()
+        .find(|step| step.step.starts_with("manage_volumes"));
+    let why = &import.unwrap().error;
+    assert!(why.contains("could not import it"), "{why}");
+    let retry = outcome.retry.as_ref().unwrap();
+    assert_eq!(steps_failed(&retry.steps), [], "{:?}", outcome.target);
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_whose_imports_fail_and_its_retry() {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostImportsFail)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_without_an_answer_and_its_retry() {
     every_single_fault_in(&one_volume_each(Scenario::SourceLostProbeFails)).await;
 }
