@@ -1,5 +1,7 @@
 //! Promoted volumes in the target's Cinder: import, and the way back.
 
+use std::collections::BTreeSet;
+
 use protector_core::{
     fault::Code,
     guard::{RecoveredCopy, import_must_stay},
@@ -147,7 +149,9 @@ impl CloudActions {
             | VolumeStatus::Managing
             | VolumeStatus::Deleting
             | VolumeStatus::Unmanaging => {
-                return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
+                let holders = holders(&target, &volume).await?;
+                let status = volume.status.as_str();
+                return Ok(self.look_again(format!("volume status {status}{holders}")));
             }
             _ => {}
         }
@@ -191,6 +195,25 @@ fn has_its_bytes(volume: &Volume) -> bool {
             | VolumeStatus::Attaching
             | VolumeStatus::Detaching
     )
+}
+
+/// For whom Cinder keeps a volume, as a clause. Those it is only reserved for are not in its own list.
+async fn holders(target: &Cloud, volume: &Volume) -> Result<String, Stop> {
+    let attachments = target
+        .volume()
+        .attachments(&volume.id)
+        .await
+        .map_err(stop)?;
+    let servers: BTreeSet<String> = attachments
+        .into_iter()
+        .filter_map(|attachment| attachment.instance)
+        .map(|server| format!("server {server}"))
+        .collect();
+    let servers: Vec<String> = servers.into_iter().collect();
+    Ok(match servers.is_empty() {
+        true => String::new(),
+        false => format!(", held for {}", servers.join(" and ")),
+    })
 }
 
 /// Who uses an import beside the copy of its own member: after an earlier try that one may run on it.

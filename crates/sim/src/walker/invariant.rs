@@ -59,6 +59,8 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),
         Scenario::BuildsFail
+        | Scenario::BuildAnsweredLate
+        | Scenario::BuildAnsweredVeryLate
         | Scenario::TakingBackFails
         | Scenario::TestBuildsFail
         | Scenario::SourceLostBuildsFail => (OperationState::Failed, StepState::UndoFailed),

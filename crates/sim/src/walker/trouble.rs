@@ -1,8 +1,8 @@
 //! What is wrong with a world's clouds themselves, and how it is mended.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::world::{Scenario, WorldOptions};
+use super::world::{LATE_BUILD, Scenario, VERY_LATE_BUILD, WorldOptions};
 use crate::{
     cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service, VolumeFacts},
     in_process::{SharedCloud, lock},
@@ -33,11 +33,6 @@ impl Stuck {
 
 /// Sets up what the scenario says.
 pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
-    let builds_fail = || {
-        rule(Effect::Job(JobEffect::ServerBuildError {
-            message: "No valid host was found.".to_owned(),
-        }))
-    };
     match options.scenario {
         Scenario::AllWell
         | Scenario::InOrder
@@ -62,6 +57,8 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
                 lock(target).add_fault(rule);
             }
         }
+        Scenario::BuildAnsweredLate => build_late(options, source, target, LATE_BUILD),
+        Scenario::BuildAnsweredVeryLate => build_late(options, source, target, VERY_LATE_BUILD),
         Scenario::DeletionsFail => {
             for service in [Service::Compute, Service::Volume] {
                 lock(source).add_fault(forbids(service, "DELETE", "*"));
@@ -72,6 +69,26 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
             lock(target).add_fault(forbids(Service::Compute, "DELETE", "*/servers/*"));
             lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
         }
+    }
+}
+
+fn builds_fail() -> FaultRule {
+    rule(Effect::Job(JobEffect::ServerBuildError {
+        message: "No valid host was found.".to_owned(),
+    }))
+}
+
+/// The first server's build fails. The last one's hangs, so that its client gives up, and it is there after `late`.
+fn build_late(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud, late: Duration) {
+    let mut first_fails = builds_fail();
+    let first = lock(source).servers().first().cloned();
+    first_fails.matches.resource = first.map(|server| server.name);
+    let seconds = late.as_secs_f64();
+    let mut last_is_late = rule(Effect::Job(JobEffect::ServerCreatedLate { seconds }));
+    last_is_late.matches.resource = last_member(options, source).map(|server| server.name);
+    last_is_late.times = Some(1);
+    for rule in [first_fails, last_is_late] {
+        lock(target).add_fault(rule);
     }
 }
 

@@ -46,6 +46,10 @@ const TARGET: &str = "site-b";
 /// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
 /// thaws, and the answer that it waits for.
 const AFTERMATH: Duration = Duration::from_secs(400);
+/// When a build that got no answer is there: after a list that did not show it.
+pub const LATE_BUILD: Duration = Duration::from_secs(150);
+/// The same, when a later try would have been there long ago.
+pub const VERY_LATE_BUILD: Duration = Duration::from_secs(400);
 /// An operation that has not ended by then never will (invariant I9).
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
 
@@ -56,6 +60,11 @@ pub enum Scenario {
     AllWell,
     /// The target's Nova cannot build any server: the failover is taken back.
     BuildsFail,
+    /// The target's Nova cannot build the first server, and answers nothing when the last one is asked for: that one is
+    /// there after [`LATE_BUILD`], while the failover is taken back.
+    BuildAnsweredLate,
+    /// The same, and it is there only after [`VERY_LATE_BUILD`], when nobody waits for it any more.
+    BuildAnsweredVeryLate,
     /// The source deletes nothing: the failover completes and leaves everything behind. Then that is mended.
     DeletionsFail,
     /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
@@ -489,6 +498,8 @@ impl World {
     }
 
     pub(super) fn outcome(&self, cleanups: Vec<OperationRecord>) -> Outcome {
+        // Nobody may have called a cloud since what was asked for last took effect.
+        self.watch.look();
         let lost = "the world's own records are never removed";
         #[allow(
             clippy::expect_used,
