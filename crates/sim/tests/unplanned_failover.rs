@@ -10,7 +10,7 @@
 use protector_core::{
     group::GroupStatus,
     member::MemberStatus,
-    operation::{MapKind, OperationState, steps_completed, steps_failed},
+    operation::{FailedStep, MapKind, OperationState, steps_completed, steps_failed},
 };
 use protector_sim::walker::{
     Scenario, Schedule, Subject, World, WorldOptions, check, reached_its_purpose, walk,
@@ -201,6 +201,37 @@ async fn a_volume_that_cinder_renamed_and_did_not_import_is_imported_by_a_retry(
     assert_eq!(steps_failed(&retry.steps), [], "{:?}", outcome.target);
     assert_eq!(check(&outcome), Vec::<String>::new());
     assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_comes_up_late_is_kept_by_a_retry_that_was_to_take_it_back() {
+    let options = WorldOptions::of(Scenario::SourceLostBuildAnsweredLate, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let failed = steps_failed(&outcome.record.steps);
+    let builds = |failed: &[FailedStep]| {
+        let of_copies = |step: &&FailedStep| step.step.starts_with("recreate_vms");
+        failed.iter().filter(of_copies).count()
+    };
+    assert_eq!(builds(&failed), 1, "{failed:?}");
+    let retry = outcome.retry.as_ref().unwrap();
+    assert_eq!(steps_failed(&retry.steps), []);
+    let taken_back = retry
+        .steps
+        .iter()
+        .find(|step| step.phase_name == "take_back_vms")
+        .unwrap();
+    let facts = &taken_back.progress.memo.facts;
+    assert!(
+        facts.iter().any(|fact| fact.ends_with("has come up since")),
+        "{facts:?}"
+    );
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_whose_copy_comes_up_late_and_its_retry() {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostBuildAnsweredLate)).await;
 }
 
 #[tokio::test(start_paused = true)]

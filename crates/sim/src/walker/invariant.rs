@@ -55,6 +55,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         | Scenario::SourceLostProbeFails
         | Scenario::SourceLostRetrySkipped
         | Scenario::SourceLostImportsFail
+        | Scenario::SourceLostBuildAnsweredLate
         | Scenario::DeletionsFail
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),

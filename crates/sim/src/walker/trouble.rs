@@ -57,8 +57,20 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
                 lock(target).add_fault(rule);
             }
         }
-        Scenario::BuildAnsweredLate => build_late(options, source, target, LATE_BUILD),
-        Scenario::BuildAnsweredVeryLate => build_late(options, source, target, VERY_LATE_BUILD),
+        Scenario::BuildAnsweredLate | Scenario::BuildAnsweredVeryLate => {
+            let mut first_fails = builds_fail();
+            let first = lock(source).servers().first().cloned();
+            first_fails.matches.resource = first.map(|server| server.name);
+            let late = match options.scenario {
+                Scenario::BuildAnsweredLate => LATE_BUILD,
+                _ => VERY_LATE_BUILD,
+            };
+            lock(target).add_fault(first_fails);
+            lock(target).add_fault(last_is_late(options, source, late));
+        }
+        Scenario::SourceLostBuildAnsweredLate => {
+            lock(target).add_fault(last_is_late(options, source, LATE_BUILD));
+        }
         Scenario::DeletionsFail => {
             for service in [Service::Compute, Service::Volume] {
                 lock(source).add_fault(forbids(service, "DELETE", "*"));
@@ -78,18 +90,13 @@ fn builds_fail() -> FaultRule {
     }))
 }
 
-/// The first server's build fails. The last one's hangs, so that its client gives up, and it is there after `late`.
-fn build_late(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud, late: Duration) {
-    let mut first_fails = builds_fail();
-    let first = lock(source).servers().first().cloned();
-    first_fails.matches.resource = first.map(|server| server.name);
+/// The build of the last server hangs, so that its client gives up, and the server is there after `late`.
+fn last_is_late(options: &WorldOptions, source: &SharedCloud, late: Duration) -> FaultRule {
     let seconds = late.as_secs_f64();
-    let mut last_is_late = rule(Effect::Job(JobEffect::ServerCreatedLate { seconds }));
-    last_is_late.matches.resource = last_member(options, source).map(|server| server.name);
-    last_is_late.times = Some(1);
-    for rule in [first_fails, last_is_late] {
-        lock(target).add_fault(rule);
-    }
+    let mut rule = rule(Effect::Job(JobEffect::ServerCreatedLate { seconds }));
+    rule.matches.resource = last_member(options, source).map(|server| server.name);
+    rule.times = Some(1);
+    rule
 }
 
 fn last_member(options: &WorldOptions, source: &SharedCloud) -> Option<ServerFacts> {

@@ -92,6 +92,9 @@ pub enum Scenario {
     /// The same as [`Scenario::SourceLostInPart`], and it is the import of the last member's volumes that fails, when Cinder
     /// has renamed them already.
     SourceLostImportsFail,
+    /// The same, and Nova answers nothing when the last server is asked for: that one is there after [`LATE_BUILD`], when a
+    /// retry is about to take it back.
+    SourceLostBuildAnsweredLate,
 }
 
 impl Scenario {
@@ -108,6 +111,7 @@ impl Scenario {
                 | Self::SourceLostProbeFails
                 | Self::SourceLostRetrySkipped
                 | Self::SourceLostImportsFail
+                | Self::SourceLostBuildAnsweredLate
         )
     }
 
