@@ -200,22 +200,24 @@ pub async fn promoting_again_keeps_what_was_written_since(fixture: &dyn Fixture)
     assert_eq!(fixture.read_target(&name).await.unwrap(), b"written since");
 }
 
-/// After Cinder's rename, asking again gives the first name and makes no second object.
+/// After Cinder's rename, asking again gives the name under which the object is, and makes no second one: an import that
+/// failed after that is repeated from there, as often as it takes.
 pub async fn promoting_again_finds_the_renamed_object(fixture: &dyn Fixture) {
     let case = Case::new(fixture);
     let (volume, point) = case.replicated(b"data").await;
-    let name = case.promote(&point, &volume).await.unwrap();
-    let managed = fixture.cinder_name(&new_volume());
-    fixture.rename_target(&name, &managed).await;
-    fixture.write_target(&managed, b"written since").await;
-    let other = fixture.other_driver();
-    let again = other.promote(&case.replication, &point, &volume, &case.operation);
-    assert_eq!(again.await.unwrap().source_name, name);
-    assert_eq!(fixture.read_target(&name).await, None);
-    assert_eq!(
-        fixture.read_target(&managed).await.unwrap(),
-        b"written since"
-    );
+    let first = case.promote(&point, &volume).await.unwrap();
+    let mut name = first.clone();
+    for bytes in [b"written since", b"written later"] {
+        let managed = fixture.cinder_name(&new_volume());
+        fixture.rename_target(&name, &managed).await;
+        fixture.write_target(&managed, bytes).await;
+        let other = fixture.other_driver();
+        let again = other.promote(&case.replication, &point, &volume, &case.operation);
+        name = again.await.unwrap().source_name;
+        assert_eq!(name, managed);
+        assert_eq!(fixture.read_target(&name).await.unwrap(), bytes);
+        assert_eq!(fixture.read_target(&first).await, None);
+    }
 }
 
 /// Two engines promote the same volume at once.
@@ -251,6 +253,12 @@ pub async fn operations_promote_side_by_side(fixture: &dyn Fixture) {
     discarded.await.unwrap();
     assert_eq!(fixture.read_target(&second).await, None);
     assert_eq!(fixture.read_target(&first).await.unwrap(), b"data");
+    let managed = fixture.cinder_name(&new_volume());
+    fixture.rename_target(&first, &managed).await;
+    let third = driver.promote(&case.replication, &point, &volume, &operation);
+    let third = third.await.unwrap().source_name;
+    assert_ne!(third, managed, "that one is Cinder's by now");
+    assert_eq!(fixture.read_target(&third).await.unwrap(), b"data");
 }
 
 /// An unknown point, and a volume that the point does not hold.

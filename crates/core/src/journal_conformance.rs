@@ -831,6 +831,7 @@ fn busy_progress() -> StepProgress {
             host: Some("compute-1".to_owned()),
             intents: 2,
             undo_intents: 1,
+            unanswered_at: Some(at(1)),
             accepted_in_try: Some(1),
             made: Some("vol-9".to_owned()),
             adopted: true,

@@ -232,6 +232,10 @@ pub struct Memo {
     /// The same for taking the step back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub undo_intents: u32,
+    /// When the step last asked for something and got no answer that says what became of it. It may have been carried out,
+    /// or still be, and cannot be seen until it has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered_at: Option<DateTime<Utc>>,
     /// The number of the try in which the cloud accepted a deletion. Not the same as an intent: after a crash between
     /// the two, nobody knows whether it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +265,13 @@ pub struct Memo {
     /// Request ids that the clouds gave to the calls that changed something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_ids: Vec<String>,
+}
+
+impl Memo {
+    /// Whether the step has made something, or may have: it asked for it, or it knows it.
+    pub fn has_made_something(&self) -> bool {
+        self.intents > 0 || self.made.is_some()
+    }
 }
 
 #[allow(

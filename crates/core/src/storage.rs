@@ -19,10 +19,10 @@ pub struct RecoveryPoint {
     pub taken_at: DateTime<Utc>,
 }
 
-/// What a promotion made: a writable object on the target's array, not yet known to Cinder.
+/// What a promotion made: a writable object on the target's array, made for Cinder to import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromotedVolume {
-    /// The name by which Cinder's `manage` finds it (`source-name`).
+    /// The name by which Cinder's `manage` finds it (`source-name`): the one that it has at this moment.
     pub source_name: String,
 }
 
@@ -104,7 +104,11 @@ pub trait StorageDriver: Send + Sync {
     ) -> Result<Vec<RecoveryPoint>, StorageError>;
 
     /// Makes `volume` as of `point` writable on the target under a name that depends on `operation` and `volume` only.
-    /// Verified by reading back. Asked again, it finds what it made, also after Cinder renamed it (`managed_as`).
+    /// Verified by reading back. Another operation gets an object of its own.
+    ///
+    /// Asked again, it finds what it made, also after Cinder renamed it, and answers the name under which that is now: an
+    /// import that failed after the rename is repeated from there. That may be a volume that Cinder has; whether it does
+    /// is for the caller to look up, and Cinder refuses to import one twice.
     async fn promote(
         &self,
         replication: &Replication,
@@ -126,8 +130,8 @@ pub trait StorageDriver: Send + Sync {
     /// Makes a clone of `volume` as of `point` on the target: an object of its own, writable, for a test. Neither the
     /// replication nor the source notices.
     ///
-    /// The name depends on `operation` and `volume` only. Asked again, it finds what it made, also after Cinder renamed
-    /// it.
+    /// The name depends on `operation` and `volume` only. Asked again, it finds what it made and answers the name under
+    /// which that is now, as `promote` does.
     async fn clone_point(
         &self,
         replication: &Replication,

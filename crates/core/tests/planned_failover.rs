@@ -480,6 +480,44 @@ fn a_cleanup_takes_back_in_the_order_in_which_things_stand_on_each_other() {
     }));
 }
 
+#[test]
+fn a_server_is_started_after_volumes_that_the_copy_of_an_unanswered_build_may_use() {
+    let mut parent = record(example());
+    for key in [
+        "stop_source_vms:web-server-1",
+        "stop_source_vms:web-server-2",
+        "manage_volumes:vol-boot-ws1",
+    ] {
+        end(&mut parent, key, StepState::UndoFailed);
+    }
+    let waits_for = |parent: &OperationRecord, server: &str| {
+        let steps = cleanup_of(parent);
+        let key = format!("undo:stop_source_vms:{server}");
+        let step = steps.iter().find(|step| step.key == key).unwrap();
+        let first = step.after.first().copied();
+        first.map(|position| steps[position as usize].key.clone())
+    };
+    assert_eq!(
+        waits_for(&parent, "web-server-1"),
+        None,
+        "no copy can use the volume: Cinder's trouble keeps nobody off"
+    );
+    for step in &mut parent.steps {
+        if step.key.starts_with("recreate_vms:") {
+            step.progress.memo.unanswered_at = Some(noon());
+        }
+    }
+    assert_eq!(
+        waits_for(&parent, "web-server-1").as_deref(),
+        Some("undo:manage_volumes:vol-boot-ws1")
+    );
+    assert_eq!(
+        waits_for(&parent, "web-server-2"),
+        None,
+        "it has other volumes"
+    );
+}
+
 fn becomes(status: GroupStatus) -> Effect {
     Effect::GroupStatus {
         group_id: record(example()).operation.group_id,

@@ -90,6 +90,8 @@ pub struct Patience {
     pub retries: Option<u32>,
     /// What is recorded when `limit` has passed while the step waited.
     pub timeout_error: String,
+    /// Whether what it waited for is recorded with that.
+    pub says_what_for: bool,
 }
 
 /// Which of an operation's limits a step draws on.

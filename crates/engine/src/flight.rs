@@ -259,7 +259,10 @@ impl Flight {
     fn waiting(mut self, on: String, again: Duration, patience: &Patience) -> Landed {
         let left = self.time_left(patience);
         if left.is_zero() {
-            let why = patience.timeout_error.clone();
+            let why = match patience.says_what_for {
+                true => format!("{}: {on}", patience.timeout_error),
+                false => patience.timeout_error.clone(),
+            };
             return self.failed(Code::Timeout, why);
         }
         let before = self.step.progress.clone();

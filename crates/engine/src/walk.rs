@@ -16,7 +16,7 @@ use protector_core::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepProgress,
         StepRecord, StepState,
     },
-    runbook::{Verb, cleanup::UNDO},
+    runbook::{Verb, cleanup::UNDO, stands_on},
     schedule::{self, Next},
 };
 use tokio::task::{JoinError, JoinSet};
@@ -288,8 +288,7 @@ fn blocked_by(record: &OperationRecord, step: &StepRecord, direction: Direction)
             .filter_map(|position| steps.get(*position as usize))
             .find(|other| stands_in_the_way(other, step.verb)),
         Direction::Back => steps.iter().find(|other| {
-            other.progress.state == StepState::UndoFailed
-                && other.action.stands_on(&step.action, &record.operation.plan)
+            other.progress.state == StepState::UndoFailed && stands_on(other, step, record)
         }),
     };
     in_the_way.map(|other| {

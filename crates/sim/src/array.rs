@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -26,7 +29,6 @@ struct Catalogue {
 }
 
 struct Promotion {
-    source_name: String,
     point: RecoveryPointId,
 }
 
@@ -41,6 +43,7 @@ pub struct SimArrays {
     arrays: BTreeMap<String, MemObjects>,
     clock: Arc<dyn Clock>,
     catalogue: Mutex<Catalogue>,
+    refusing: AtomicBool,
 }
 
 impl SimArrays {
@@ -50,7 +53,13 @@ impl SimArrays {
             arrays,
             clock,
             catalogue: Mutex::default(),
+            refusing: AtomicBool::new(false),
         }
+    }
+
+    /// Sets whether promotions are refused.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::SeqCst);
     }
 
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
@@ -84,6 +93,14 @@ fn cinder_name(volume: &VolumeId) -> String {
 
 fn promoted_name(operation: &OperationId, volume: &VolumeId) -> String {
     format!("protector-{operation}-{volume}")
+}
+
+/// What the object that an array has made as `first` is called now.
+fn name_of(objects: &BTreeMap<String, MemVolume>, first: &str) -> Option<String> {
+    objects
+        .iter()
+        .find(|(_, object)| object.made_as.as_deref() == Some(first))
+        .map(|(name, _)| name.clone())
 }
 
 #[async_trait]
@@ -155,12 +172,17 @@ impl StorageDriver for SimArrays {
         operation: &OperationId,
     ) -> Result<PromotedVolume, StorageError> {
         let array = &replication.target_array;
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(refused(array, "it takes no orders at present"));
+        }
         let mut catalogue = self.catalogue();
         let key = (operation.clone(), volume.clone());
-        if let Some(known) = catalogue.promotions.get(&key) {
-            return Ok(PromotedVolume {
-                source_name: known.source_name.clone(),
-            });
+        let first = promoted_name(operation, volume);
+        let mut objects = self.objects(array)?;
+        if catalogue.promotions.contains_key(&key)
+            && let Some(source_name) = name_of(&objects, &first)
+        {
+            return Ok(PromotedVolume { source_name });
         }
         let replica = catalogue
             .points
@@ -171,14 +193,16 @@ impl StorageDriver for SimArrays {
             .and_then(|known| known.volumes.get(volume))
             .cloned()
             .ok_or_else(|| refused(array, format!("recovery point {point} has no {volume}")))?;
-        let source_name = promoted_name(operation, volume);
-        self.objects(array)?.insert(source_name.clone(), replica);
+        let object = MemVolume {
+            made_as: Some(first.clone()),
+            ..replica
+        };
+        objects.insert(first.clone(), object);
         let promotion = Promotion {
-            source_name: source_name.clone(),
             point: point.clone(),
         };
         catalogue.promotions.insert(key, promotion);
-        Ok(PromotedVolume { source_name })
+        Ok(PromotedVolume { source_name: first })
     }
 
     async fn discard_promoted(
@@ -188,16 +212,21 @@ impl StorageDriver for SimArrays {
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
     ) -> Result<(), StorageError> {
+        let array = &replication.target_array;
         let mut catalogue = self.catalogue();
         let key = (operation.clone(), volume.clone());
-        if catalogue.promotions.remove(&key).is_none() {
+        if !catalogue.promotions.contains_key(&key) {
             return Ok(());
         }
-        let mut objects = self.objects(&replication.target_array)?;
-        objects.remove(&promoted_name(operation, volume));
-        if let Some(managed) = managed_as {
-            objects.remove(&cinder_name(managed));
+        let first = promoted_name(operation, volume);
+        let mut objects = self.objects(array)?;
+        if let Some(name) = name_of(&objects, &first) {
+            if name != first && Some(&name) != managed_as.map(cinder_name).as_ref() {
+                return Err(refused(array, format!("{first} is now called {name}")));
+            }
+            objects.remove(&name);
         }
+        catalogue.promotions.remove(&key);
         Ok(())
     }
 

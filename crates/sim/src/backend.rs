@@ -178,6 +178,9 @@ pub struct MemVolume {
     pub bytes: Bytes,
     /// Size in GiB.
     pub gib: u64,
+    /// The name under which an array has made it. It stays when Cinder renames the object, as a serial number does, and a
+    /// copy has none.
+    pub made_as: Option<String>,
 }
 
 /// The objects of one in-memory backend, by name; shared with whoever plays the storage array.
@@ -219,6 +222,7 @@ impl VolumeBackend for MemBackend {
         let volume = MemVolume {
             bytes: image.clone(),
             gib,
+            made_as: None,
         };
         self.lock().insert(name.to_owned(), volume);
         Ok(())
@@ -247,7 +251,11 @@ impl VolumeBackend for MemBackend {
             .get(from)
             .cloned()
             .ok_or_else(|| BackendError::Missing(from.to_owned()))?;
-        objects.insert(to.to_owned(), volume);
+        let copy = MemVolume {
+            made_as: None,
+            ..volume
+        };
+        objects.insert(to.to_owned(), copy);
         Ok(())
     }
 

@@ -137,6 +137,7 @@ fn manage_renames_the_object_and_unmanage_keeps_it() {
     let content = MemVolume {
         bytes: Bytes::from_static(b"data"),
         gib: 3,
+        made_as: None,
     };
     world
         .objects

@@ -8,10 +8,19 @@
     reason = "tests may panic, and say what they did"
 )]
 
-use protector_core::operation::{OperationState, StepState};
-use protector_sim::walker::{
-    Dice, Report, Scenario, Schedule, Subject, World, WorldOptions, check,
-    nothing_left_after_cleanup, walk, walk_pairs,
+use std::time::Duration;
+
+use protector_core::{
+    group::GroupStatus,
+    operation::{OperationState, StepState},
+    runbook::Step,
+};
+use protector_sim::{
+    cloud::ServerFacts,
+    walker::{
+        Dice, LATE_BUILD, Outcome, Report, Scenario, Schedule, Subject, VERY_LATE_BUILD, World,
+        WorldOptions, check, nothing_left_after_cleanup, reached_its_purpose, walk, walk_pairs,
+    },
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run pairs`.
@@ -74,6 +83,82 @@ async fn a_calm_failover_completes_and_leaves_nothing() {
     assert_eq!(outcome.source.servers.len(), 1, "only the bystander stays");
     assert!(!outcome.changes_on_source.is_empty(), "changes are seen");
     println!("{} writes, {} calls", outcome.writes, outcome.calls);
+}
+
+/// One server cannot be built, and the request for the other one is not answered while everything is taken back.
+async fn one_build_is_answered_late(scenario: Scenario) -> Outcome {
+    let outcome = World::build(&WorldOptions::of(scenario, 2), Schedule::default())
+        .run()
+        .await;
+    let operation = &outcome.record.operation;
+    assert_eq!(operation.state, OperationState::Failed);
+    let error = operation.error.as_deref().unwrap();
+    assert!(error.contains("No valid host was found"), "{error}");
+    assert!(!outcome.ran_twice, "a server ran beside its copy");
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    outcome
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_whose_build_is_answered_late_is_taken_back_before_its_original_starts() {
+    let outcome = one_build_is_answered_late(Scenario::BuildAnsweredLate).await;
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+    assert!(took(&outcome) > LATE_BUILD, "{:?}", took(&outcome));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_stays_stopped_while_a_volume_shows_that_its_copy_may_run() {
+    let outcome = one_build_is_answered_late(Scenario::BuildAnsweredVeryLate).await;
+    assert!(took(&outcome) > VERY_LATE_BUILD, "{:?}", took(&outcome));
+    assert_eq!(outcome.group.0.status, GroupStatus::Error);
+    let last = &outcome.record.operation.plan.members[1];
+    let marked = |server: &&ServerFacts| {
+        server.metadata.get("protector:source").map(String::as_str) == Some(last.server_id.as_str())
+    };
+    let copy = outcome.target.servers.iter().find(marked).unwrap();
+    assert!(copy.running, "nobody heard of it: {copy:?}");
+    let why = |action: &Step| {
+        let step = outcome
+            .record
+            .steps
+            .iter()
+            .find(|step| step.action == *action);
+        let progress = &step.unwrap().progress;
+        assert_eq!(progress.state, StepState::UndoFailed, "{progress:?}");
+        progress.error.clone().unwrap()
+    };
+    for volume in &last.volumes {
+        let volume = volume.id.clone();
+        assert_eq!(
+            why(&Step::ManageVolume { volume }),
+            format!(
+                "Cinder timeout after 300s: volume status in-use, held for server {}",
+                copy.id
+            )
+        );
+    }
+    let server = last.server_id.clone();
+    let stays_stopped = why(&Step::StopServer { server });
+    assert!(
+        stays_stopped.starts_with("not started: its copy may still run on site-b"),
+        "{stays_stopped}"
+    );
+    assert!(stays_stopped.contains(&copy.id), "{stays_stopped}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_with_a_build_that_is_answered_late() {
+    let options = WorldOptions {
+        data_volumes: 0,
+        ..WorldOptions::of(Scenario::BuildAnsweredLate, 2)
+    };
+    nothing_is_broken(&walk(&options, Subject::Operation).await);
+}
+
+fn took(outcome: &Outcome) -> Duration {
+    let operation = &outcome.record.operation;
+    let took = operation.finished_at.unwrap() - operation.started_at.unwrap();
+    took.to_std().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@
 use protector_core::{
     group::GroupStatus,
     member::MemberStatus,
-    operation::{OperationState, steps_completed, steps_failed},
+    operation::{FailedStep, MapKind, OperationState, steps_completed, steps_failed},
 };
 use protector_sim::walker::{
     Scenario, Schedule, Subject, World, WorldOptions, check, reached_its_purpose, walk,
@@ -130,11 +130,123 @@ async fn what_could_not_be_recovered_is_recovered_by_a_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_in_part_and_its_retry() {
-    let options = WorldOptions {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostInPart)).await;
+}
+
+/// The runs whose every call and write is disturbed have one volume for each member.
+fn one_volume_each(scenario: Scenario) -> WorldOptions {
+    WorldOptions {
         data_volumes: 0,
-        ..WorldOptions::of(Scenario::SourceLostInPart, 2)
+        ..WorldOptions::of(scenario, 2)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_did_not_answer_its_probe_is_the_one_that_a_retry_recovers() {
+    let options = WorldOptions::of(Scenario::SourceLostProbeFails, 2);
+    recovered_by_the_last_retry(&options).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_never_came_to_a_copy_does_not_hide_it_from_the_next() {
+    let options = WorldOptions::of(Scenario::SourceLostRetrySkipped, 2);
+    recovered_by_the_last_retry(&options).await;
+}
+
+/// The failover has built the last member, which did not answer; the last retry takes that copy into the group.
+async fn recovered_by_the_last_retry(options: &WorldOptions) {
+    let outcome = World::build(options, Schedule::default()).run().await;
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+    let record = &outcome.record;
+    let last = &record.operation.plan.members[1];
+    let failed = steps_failed(&record.steps);
+    let probe = failed
+        .iter()
+        .find(|step| step.step.starts_with("probe_vms"));
+    assert_eq!(
+        probe.unwrap().error,
+        "probe timeout after 10s",
+        "{failed:?}"
+    );
+    let built = record.map.target(MapKind::Server, last.server_id.as_str());
+    let retry = outcome.retry.unwrap();
+    assert_eq!(
+        retry.operation.state,
+        OperationState::Completed,
+        "{:?}",
+        steps_failed(&retry.steps)
+    );
+    let (group, members) = &outcome.group;
+    assert_eq!(group.status, GroupStatus::FailedOver);
+    let recovered = members.iter().find(|member| member.id == last.id).unwrap();
+    assert_eq!(
+        Some(recovered.server_id.as_str()),
+        built,
+        "the copy that runs is the one that was built"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_cinder_renamed_and_did_not_import_is_imported_by_a_retry() {
+    let options = WorldOptions::of(Scenario::SourceLostImportsFail, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let failed = steps_failed(&outcome.record.steps);
+    let import = failed
+        .iter()
+        .find(|step| step.step.starts_with("manage_volumes"));
+    let why = &import.unwrap().error;
+    assert!(why.contains("could not import it"), "{why}");
+    let retry = outcome.retry.as_ref().unwrap();
+    assert_eq!(steps_failed(&retry.steps), [], "{:?}", outcome.target);
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_comes_up_late_is_kept_by_a_retry_that_was_to_take_it_back() {
+    let options = WorldOptions::of(Scenario::SourceLostBuildAnsweredLate, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let failed = steps_failed(&outcome.record.steps);
+    let builds = |failed: &[FailedStep]| {
+        let of_copies = |step: &&FailedStep| step.step.starts_with("recreate_vms");
+        failed.iter().filter(of_copies).count()
     };
-    every_single_fault_in(&options).await;
+    assert_eq!(builds(&failed), 1, "{failed:?}");
+    let retry = outcome.retry.as_ref().unwrap();
+    assert_eq!(steps_failed(&retry.steps), []);
+    let taken_back = retry
+        .steps
+        .iter()
+        .find(|step| step.phase_name == "take_back_vms")
+        .unwrap();
+    let facts = &taken_back.progress.memo.facts;
+    assert!(
+        facts.iter().any(|fact| fact.ends_with("has come up since")),
+        "{facts:?}"
+    );
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    assert_eq!(reached_its_purpose(&outcome), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_whose_copy_comes_up_late_and_its_retry() {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostBuildAnsweredLate)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_whose_imports_fail_and_its_retry() {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostImportsFail)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_without_an_answer_and_its_retry() {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostProbeFails)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_single_fault_of_a_failover_and_two_retries() {
+    every_single_fault_in(&one_volume_each(Scenario::SourceLostRetrySkipped)).await;
 }
 
 async fn every_single_fault_in(options: &WorldOptions) {

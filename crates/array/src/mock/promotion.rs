@@ -35,8 +35,8 @@ pub(super) struct Promotion<'a> {
 
 /// Where a promoted object is.
 enum Whereabouts {
-    /// Among Cinder's, under its first name or another.
-    OnArray,
+    /// Among Cinder's, under this name: its first one or another.
+    OnArray(String),
     /// Complete, but not among Cinder's yet.
     Staged,
     Gone,
@@ -63,7 +63,7 @@ impl<'a> Promotion<'a> {
         })
     }
 
-    /// Makes the object as of `point`, unless it is there.
+    /// Makes the object as of `point`, unless it is there; the name under which it is.
     pub(super) async fn make(
         &self,
         scope: &Scope,
@@ -74,9 +74,9 @@ impl<'a> Promotion<'a> {
         let known = self.db(self.catalogue.promotion(&self.key).await)?;
         if let Some(known) = &known {
             match self.whereabouts(known).await? {
-                Whereabouts::OnArray => {
+                Whereabouts::OnArray(source_name) => {
                     self.remove_staged(known).await?;
-                    return Ok(self.promoted());
+                    return Ok(PromotedVolume { source_name });
                 }
                 Whereabouts::Staged => return self.publish(known).await,
                 Whereabouts::Gone => self.remove_staged(known).await?,
@@ -115,10 +115,10 @@ impl<'a> Promotion<'a> {
         );
         blocking::quick(&self.target, "looking for a promoted volume", move || {
             if serial_on(&target, &first)?.as_ref() == Some(&wanted) {
-                return Ok(Whereabouts::OnArray);
+                return Ok(Whereabouts::OnArray(first));
             }
-            if name_of(&target.directory, &wanted)?.is_some() {
-                return Ok(Whereabouts::OnArray);
+            if let Some(name) = name_of(&target.directory, &wanted)? {
+                return Ok(Whereabouts::OnArray(name));
             }
             match serial_at(&staged)? {
                 Some(found) if found == wanted => Ok(Whereabouts::Staged),
@@ -252,7 +252,9 @@ impl<'a> Promotion<'a> {
             return Err(self.name_is_taken());
         }
         self.remove_staged(known).await?;
-        Ok(self.promoted())
+        Ok(PromotedVolume {
+            source_name: self.name.clone(),
+        })
     }
 
     async fn remove_object(
@@ -292,12 +294,6 @@ impl<'a> Promotion<'a> {
 
     fn staged_path(&self, known: &promotion::Model) -> PathBuf {
         self.target.staging().join(&known.staged)
-    }
-
-    fn promoted(&self) -> PromotedVolume {
-        PromotedVolume {
-            source_name: self.name.clone(),
-        }
     }
 
     fn db<T>(&self, outcome: Result<T, sea_orm::DbErr>) -> Result<T, StorageError> {

@@ -108,11 +108,7 @@ pub(crate) fn is_undo(step: &StepRecord) -> bool {
 }
 
 fn stands_on(upper: &StepRecord, below: &StepRecord, parent: &OperationRecord) -> bool {
-    is_undo(below)
-        && is_undo(upper)
-        && upper
-            .action
-            .stands_on(&below.action, &parent.operation.plan)
+    is_undo(below) && is_undo(upper) && super::stands_on(upper, below, parent)
 }
 
 /// The parent's lines that must have ended before `step` is looked at again: those it waited for then, or, where it is

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{OperationId, ServerId, VolumeId},
-    operation::{StepProgress, StepRecord},
+    operation::{OperationRecord, StepProgress, StepRecord},
     plan::Plan,
 };
 
@@ -226,6 +226,31 @@ impl Step {
             _ => false,
         }
     }
+}
+
+/// Whether what `upper` made stands on what `below` made, both lines of `record`: as [`Step::stands_on`] says, or because
+/// the record leaves open whether a copy of a server runs.
+///
+/// A build that nobody answered may be under way without a server to be seen. Then a volume that cannot be let go of may be
+/// what the copy runs on, and its original must not be started beside it.
+pub fn stands_on(upper: &StepRecord, below: &StepRecord, record: &OperationRecord) -> bool {
+    let plan = &record.operation.plan;
+    let may_carry_a_copy = || match (&upper.action, &below.action) {
+        (Step::ManageVolume { volume }, Step::StopServer { server }) => {
+            plan.volume(volume.as_str())
+                .is_some_and(|(member, _)| member.server_id == *server)
+                && is_build_unanswered(server, record)
+        }
+        _ => false,
+    };
+    upper.action.stands_on(&below.action, plan) || may_carry_a_copy()
+}
+
+fn is_build_unanswered(server: &ServerId, record: &OperationRecord) -> bool {
+    record.steps.iter().any(|step| {
+        matches!(&step.action, Step::RecreateServer { server: built } if built == server)
+            && step.progress.memo.unanswered_at.is_some()
+    })
 }
 
 /// A phase under construction.

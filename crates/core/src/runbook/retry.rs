@@ -3,7 +3,9 @@
 use super::{
     BookError, Line, Reported, Runbook, Step, Verb,
     in_order::recreate_in_order,
-    lines::{each_volume, manage_promoted, promote_volume, whole_group},
+    lines::{
+        each_volume, manage_promoted, manage_volume, promote_volume, recreate_server, whole_group,
+    },
 };
 use crate::{
     operation::{Memo, OperationRecord, StepRecord, StepState},
@@ -12,8 +14,9 @@ use crate::{
 
 /// Recovers the members of `plan` after `last`, the failover or the retry before this one.
 ///
-/// What failed is taken back first, then done again; what succeeded is found by what `last` remembers of it. Nothing is
-/// taken back at the end: what a member lacks now, the next try adds.
+/// What failed is taken back first, then done again, and not before it has been taken back. What was made is found by what
+/// `last` remembers of it, and each try hands on all that it was told, also of lines that it never came to: what one try
+/// forgets, no later one finds. Nothing is taken back at the end: what a member lacks now, the next try adds.
 ///
 /// # Errors
 ///
@@ -30,15 +33,16 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
             "take_back_vms",
             Verb::Member,
             Reported::Never,
-            failed_lines(plan, last, |step| {
-                matches!(step, Step::RecreateServer { .. })
-            }),
+            plan.members
+                .iter()
+                .filter_map(|member| take_back(&recreate_server(member), last)),
         )
         .phase(
             "take_back_volumes",
             Verb::Member,
             Reported::Never,
-            failed_lines(plan, last, |step| matches!(step, Step::ManageVolume { .. })),
+            plan.volumes()
+                .filter_map(|(_, volume)| take_back(&manage_volume(volume), last)),
         )
         .phase(
             "promote_volumes",
@@ -66,52 +70,79 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
             [whole_group(Step::AdmitRecovered)],
         )
         .into_steps()?;
+    wait_for_what_is_taken_back(&mut steps, plan);
     for step in &mut steps {
         step.progress.memo = remembered(&step.action, last);
     }
     Ok(steps)
 }
 
-/// The lines of `last` that began to make something for a member of `plan` and failed, each to be taken back.
-fn failed_lines(
-    plan: &Plan,
-    last: &OperationRecord,
-    of_kind: fn(&Step) -> bool,
-) -> impl Iterator<Item = Line> {
-    last.steps
-        .iter()
-        .filter(move |step| of_kind(&step.action) && is_of(plan, &step.action))
-        .filter(|step| step.progress.state == StepState::Failed && step.progress.memo.intents > 0)
-        .map(|step| Line {
-            action: Step::TakeBack {
-                line: Box::new(step.action.clone()),
-            },
-            name: step.key.clone(),
-            resource_id: step.resource_id.clone(),
-            after: Vec::new(),
-        })
+/// A line that takes back what the line of `last` that does `action` has left, if that failed after it began to make
+/// something.
+fn take_back(action: &Step, last: &OperationRecord) -> Option<Line> {
+    remains(action, last)?;
+    let line = line_of(action, last)?;
+    Some(Line {
+        action: taking_back(action),
+        name: line.key.clone(),
+        resource_id: line.resource_id.clone(),
+        after: Vec::new(),
+    })
 }
 
-fn is_of(plan: &Plan, action: &Step) -> bool {
-    match action {
-        Step::RecreateServer { server } => plan.member_of_server(server.as_str()).is_some(),
-        Step::ManageVolume { volume } => plan.volume(volume.as_str()).is_some(),
-        _ => false,
+/// The line of `last` that knows best what is to be taken back of `action`: that line itself, if it failed; else the one
+/// that was to take it back and did not.
+fn remains<'a>(action: &Step, last: &'a OperationRecord) -> Option<&'a StepRecord> {
+    let failed = line_of(action, last)
+        .filter(|line| matches!(line.progress.state, StepState::Failed | StepState::Running));
+    let not_taken_back =
+        line_of(&taking_back(action), last).filter(|line| line.progress.state != StepState::Done);
+    [failed, not_taken_back]
+        .into_iter()
+        .flatten()
+        .find(|line| line.progress.memo.has_made_something())
+}
+
+fn line_of<'a>(action: &Step, last: &'a OperationRecord) -> Option<&'a StepRecord> {
+    last.steps.iter().find(|step| step.action == *action)
+}
+
+fn taking_back(action: &Step) -> Step {
+    Step::TakeBack {
+        line: Box::new(action.clone()),
     }
 }
 
-/// What `last` remembers of a line that is taken back, or that it carried out.
-fn remembered(action: &Step, last: &OperationRecord) -> Memo {
-    let (wanted, state) = match action {
-        Step::TakeBack { line } => (line.as_ref(), StepState::Failed),
-        Step::ManageVolume { .. } | Step::RecreateServer { .. } => (action, StepState::Done),
-        _ => return Memo::default(),
-    };
-    let known = last
-        .steps
+/// Nothing is made anew beside what could not be taken back, and no volume is let go of under a server.
+fn wait_for_what_is_taken_back(steps: &mut [StepRecord], plan: &Plan) {
+    let taken_back: Vec<(u32, Step)> = steps
         .iter()
-        .find(|step| step.action == *wanted && step.progress.state == state);
+        .filter_map(|step| match &step.action {
+            Step::TakeBack { line } => Some((step.position, line.as_ref().clone())),
+            _ => None,
+        })
+        .collect();
+    for step in steps {
+        let waits_for = |line: &Step| match &step.action {
+            Step::TakeBack { line: below } => line.stands_on(below, plan),
+            action => line == action,
+        };
+        let first = taken_back.iter().filter(|(_, line)| waits_for(line));
+        step.after.extend(first.map(|(position, _)| *position));
+    }
+}
+
+/// What `last` knows of what `action` is about. A line that takes something back and the one that does it again know the
+/// same: what has turned out well since is not taken back, and has to be found.
+fn remembered(action: &Step, last: &OperationRecord) -> Memo {
+    let known = match action {
+        Step::TakeBack { line } => remains(line, last),
+        Step::ManageVolume { .. } | Step::RecreateServer { .. } => line_of(action, last)
+            .filter(|line| line.progress.memo.has_made_something())
+            .or_else(|| remains(action, last)),
+        _ => None,
+    };
     known
-        .map(|step| step.progress.memo.clone())
+        .map(|line| line.progress.memo.clone())
         .unwrap_or_default()
 }

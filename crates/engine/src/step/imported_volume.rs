@@ -1,15 +1,18 @@
 //! Promoted volumes in the target's Cinder: import, and the way back.
 
+use std::collections::BTreeSet;
+
 use protector_core::{
     fault::Code,
     guard::{RecoveredCopy, import_must_stay},
     id::VolumeId,
     journal::Effect,
-    member::ProtectedVolume,
-    operation::MapKind,
+    member::{Member, ProtectedVolume},
+    operation::{MapKind, OperationKind},
 };
 use protector_openstack::{
     cloud::Cloud,
+    compute::Server,
     status::VolumeStatus,
     volume::{BackendReference, ManagedVolume, Volume, VolumeFilter},
 };
@@ -55,10 +58,10 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         match &volume.status {
             VolumeStatus::Available if !has_image_properties(cx, source_id, volume)? => {
-                let wanted = &known(cx, source_id)?.image_properties;
+                let (_, known) = known(cx, source_id)?;
                 target
                     .volume()
-                    .set_image_metadata(&volume.id, wanted)
+                    .set_image_metadata(&volume.id, &known.image_properties)
                     .await
                     .map_err(stop)?;
                 Ok(self.look_again("Cinder to keep the properties of its image"))
@@ -68,12 +71,22 @@ impl CloudActions {
                 Ok(imported_as(source_id, volume))
             }
             VolumeStatus::Available => Ok(imported_as(source_id, volume)),
-            VolumeStatus::Reserved | VolumeStatus::Attaching | VolumeStatus::Detaching
-                if cx.memo.adopted =>
-            {
-                Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
-            }
-            VolumeStatus::Creating | VolumeStatus::Managing => {
+            VolumeStatus::InUse => match foreign_user(target, cx, source_id, volume).await? {
+                None => Ok(imported_as(source_id, volume)),
+                Some(user) => Err(Stop::last(
+                    Code::Broken,
+                    format!(
+                        "volume {} on {} is in use by {user}, which is not the copy of its member",
+                        volume.id,
+                        cx.plan().target.site
+                    ),
+                )),
+            },
+            VolumeStatus::Reserved
+            | VolumeStatus::Attaching
+            | VolumeStatus::Detaching
+            | VolumeStatus::Creating
+            | VolumeStatus::Managing => {
                 Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
             }
             other => Err(Stop::last(
@@ -94,7 +107,7 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         source_id: &VolumeId,
     ) -> Result<Progress, Stop> {
-        if cx.memo.intents == 0 || cx.memo.adopted {
+        if !cx.memo.has_made_something() || cx.memo.adopted {
             return Ok(Progress::done());
         }
         let target = self.target(cx).await?;
@@ -102,6 +115,10 @@ impl CloudActions {
             return Ok(Progress::Done(was_imported_as(cx, source_id)));
         };
         cx.memo.made = Some(volume.id.to_string());
+        if cx.operation.kind == OperationKind::Retry && has_its_bytes(&volume) {
+            cx.fact(format!("volume {} has been imported since", volume.id));
+            return Ok(Progress::done());
+        }
         let protected_by = cx.mapped(MapKind::ProtectedBy, volume.id.as_str());
         let copy = RecoveredCopy {
             maker: mark::maker(cx.operation),
@@ -132,7 +149,9 @@ impl CloudActions {
             | VolumeStatus::Managing
             | VolumeStatus::Deleting
             | VolumeStatus::Unmanaging => {
-                return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
+                let holders = holders(&target, &volume).await?;
+                let status = volume.status.as_str();
+                return Ok(self.look_again(format!("volume status {status}{holders}")));
             }
             _ => {}
         }
@@ -166,17 +185,79 @@ fn was_imported_as(cx: &Cx<'_>, source_id: &VolumeId) -> Vec<Effect> {
         .collect()
 }
 
-/// The import that this step made, if it made one: by its id where that is known, else by its marks.
+/// Whether the import has succeeded, or is taken for one that has by whoever attaches it.
+fn has_its_bytes(volume: &Volume) -> bool {
+    matches!(
+        volume.status,
+        VolumeStatus::Available
+            | VolumeStatus::InUse
+            | VolumeStatus::Reserved
+            | VolumeStatus::Attaching
+            | VolumeStatus::Detaching
+    )
+}
+
+/// For whom Cinder keeps a volume, as a clause. Those it is only reserved for are not in its own list.
+async fn holders(target: &Cloud, volume: &Volume) -> Result<String, Stop> {
+    let attachments = target
+        .volume()
+        .attachments(&volume.id)
+        .await
+        .map_err(stop)?;
+    let servers: BTreeSet<String> = attachments
+        .into_iter()
+        .filter_map(|attachment| attachment.instance)
+        .map(|server| format!("server {server}"))
+        .collect();
+    let servers: Vec<String> = servers.into_iter().collect();
+    Ok(match servers.is_empty() {
+        true => String::new(),
+        false => format!(", held for {}", servers.join(" and ")),
+    })
+}
+
+/// Who uses an import beside the copy of its own member: after an earlier try that one may run on it.
+async fn foreign_user(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &VolumeId,
+    volume: &Volume,
+) -> Result<Option<String>, Stop> {
+    let (member, _) = known(cx, source_id)?;
+    let member = member.server_id.clone();
+    let copy = cx.mapped(MapKind::Server, member.as_str());
+    let maker = mark::maker(cx.operation);
+    for attachment in &volume.attachments {
+        let user = &attachment.server_id;
+        if copy.as_deref() == Some(user.as_str()) {
+            continue;
+        }
+        let server = reading::server(target, user).await?;
+        let is_copy = |server: Server| mark::is_ours(&server.metadata, maker, member.as_str());
+        if !server.is_some_and(is_copy) {
+            return Ok(Some(format!("server {user}")));
+        }
+    }
+    Ok(match volume.attachments.as_slice() {
+        [] => Some("something that Cinder does not name".to_owned()),
+        _ => None,
+    })
+}
+
+/// The import that this step made, if it made one: by its id where that is known, else by its marks. A retry looks for
+/// one whatever it remembers: the tries before it may have made one that nobody heard of.
 async fn find_imported(
     target: &Cloud,
     cx: &Cx<'_>,
     source_id: &VolumeId,
 ) -> Result<Option<Volume>, Stop> {
-    if cx.memo.intents == 0 && !cx.memo.adopted {
-        return Ok(None);
+    if let Some(id) = &cx.memo.made
+        && let Some(volume) = reading::volume(target, &VolumeId::new(id.clone())).await?
+    {
+        return Ok(Some(volume));
     }
-    if let Some(id) = &cx.memo.made {
-        return reading::volume(target, &VolumeId::new(id.clone())).await;
+    if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
+        return Ok(None);
     }
     let maker = mark::maker(cx.operation);
     // By the mark of the source, which a few volumes carry; by the operation's it would be all that it imports.
@@ -187,10 +268,12 @@ async fn find_imported(
         .find(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
 }
 
-fn known<'a>(cx: &'a Cx<'_>, source_id: &VolumeId) -> Result<&'a ProtectedVolume, Stop> {
+fn known<'a>(
+    cx: &'a Cx<'_>,
+    source_id: &VolumeId,
+) -> Result<(&'a Member, &'a ProtectedVolume), Stop> {
     cx.plan()
         .volume(source_id.as_str())
-        .map(|(_, known)| known)
         .ok_or_else(|| not_in_plan("volume", source_id.as_str()))
 }
 
@@ -198,7 +281,8 @@ fn known<'a>(cx: &'a Cx<'_>, source_id: &VolumeId) -> Result<&'a ProtectedVolume
 /// made for UEFI or for another disk bus would not boot without.
 fn has_image_properties(cx: &Cx<'_>, source_id: &VolumeId, volume: &Volume) -> Result<bool, Stop> {
     let there = &volume.volume_image_metadata;
-    Ok(known(cx, source_id)?
+    let (_, known) = known(cx, source_id)?;
+    Ok(known
         .image_properties
         .iter()
         .all(|(key, value)| there.get(key) == Some(value)))
@@ -206,7 +290,7 @@ fn has_image_properties(cx: &Cx<'_>, source_id: &VolumeId, volume: &Volume) -> R
 
 fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, Stop> {
     let plan = cx.plan();
-    let known = known(cx, source_id)?;
+    let (_, known) = known(cx, source_id)?;
     let recorded = |kind, key: &str| {
         cx.mapped(kind, key)
             .ok_or_else(|| Stop::last(Code::Internal, format!("no {} is recorded", key)))

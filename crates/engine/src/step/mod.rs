@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use protector_core::{
     fault::{Code, Fault},
     id::{ServerId, SiteName},
-    operation::{Operation, OperationKind, StepRecord},
+    operation::{Operation, OperationKind, StepRecord, StepState},
     plan::Plan,
     runbook::{Step, Verb},
     site::SiteScope,
@@ -237,11 +237,16 @@ impl Actions for CloudActions {
     }
 
     fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {
-        let (limit, timeout_error) = self.limit(&operation.plan, &step.action);
+        let plan = &operation.plan;
+        let (limit, timeout_error) = match step.progress.state {
+            StepState::Undoing => self.limit_of_undo(plan, &step.action),
+            _ => self.limit(plan, &step.action),
+        };
         Patience {
             limit,
             retries: retries(operation, step, &self.options),
             timeout_error,
+            says_what_for: is_about_an_import(&step.action),
         }
     }
 
@@ -296,12 +301,38 @@ impl CloudActions {
             Step::DeleteSourceVolume { .. } | Step::DeleteTestVolume { .. } => {
                 (options.cleanup_timeout, "Cinder")
             }
-            Step::TakeBack { line } => return self.limit(plan, line),
+            Step::TakeBack { line } => return self.limit_of_undo(plan, line),
         };
-        (limit, format!("{what} timeout after {}s", limit.as_secs()))
+        (limit, timed_out(what, limit))
+    }
+
+    /// The same for taking the step back.
+    fn limit_of_undo(&self, plan: &Plan, step: &Step) -> (Duration, String) {
+        match step {
+            Step::RecreateServer { .. } => {
+                let limit = self.options.build_timeout.max(UNDO_OF_BUILD);
+                (limit, timed_out("Nova", limit))
+            }
+            other => self.limit(plan, other),
+        }
     }
 }
 
+fn timed_out(what: &str, limit: Duration) -> String {
+    format!("{what} timeout after {}s", limit.as_secs())
+}
+
+/// A volume that Cinder does not let go of says who holds it. What is recorded of a deletion is in the contract.
+fn is_about_an_import(step: &Step) -> bool {
+    match step {
+        Step::ManageVolume { .. } => true,
+        Step::TakeBack { line } => is_about_an_import(line),
+        _ => false,
+    }
+}
+
+/// The least time for taking a build back: it waits for the end of an unanswered request, then deletes what came of it.
+const UNDO_OF_BUILD: Duration = recovered_server::CARRIED_OUT_WITHIN.saturating_mul(2);
 /// How long a hook may take, over all its tries.
 const HOOK_LIMIT: Duration = Duration::from_secs(900);
 /// How often a hook that did not answer is called again.

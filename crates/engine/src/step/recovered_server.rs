@@ -1,19 +1,21 @@
 //! The copy of a member's server on the target: built, confirmed, taken back.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
+use chrono::TimeDelta;
 use protector_core::{
     fault::{Code, Fault},
     guard::{RecoveredCopy, Verdict, verdict_recovered_server},
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
-    operation::MapKind,
+    operation::{MapKind, OperationKind},
 };
 use protector_openstack::{
     UserData,
     cloud::Cloud,
     compute::{BlockDevice, BlockSource, NewServer, Server, ServerFilter, ServerNetwork},
+    error::CloudError,
     network::{Port, PortFilter, Subnet},
     status::{ServerStatus, VolumeStatus},
 };
@@ -31,6 +33,13 @@ use crate::{
     clouds::{found, stop},
 };
 
+/// Within this time after it was written down a request that got no answer has been carried out or never will be. The
+/// client may send it for the last time after its deadline for a call (180 s); the rest is Nova's own time.
+pub(super) const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(300);
+
+/// How often it is looked for until then.
+const LATE_BUILD_POLL: Duration = Duration::from_secs(5);
+
 impl CloudActions {
     pub(super) async fn recreate_server(
         &self,
@@ -44,15 +53,21 @@ impl CloudActions {
             own => own,
         };
         if let Some(server) = found {
-            cx.memo.made = Some(server.id.to_string());
+            know(cx, &server);
             return self.judge_build(&target, cx, source_id, &server).await;
         }
         // One that was known and is gone must not hide the one that is made now.
         cx.memo.made = None;
         cx.memo.adopted = false;
         let request = self.build_request(&target, cx, source_id).await?;
+        let unanswered_before = cx.memo.unanswered_at;
+        cx.memo.unanswered_at = Some(cx.scribe.now());
         cx.intend().await?;
-        match target.compute().create_server(&request).await {
+        let answer = target.compute().create_server(&request).await;
+        if says_what_became_of_it(&answer) {
+            cx.memo.unanswered_at = unanswered_before;
+        }
+        match answer {
             Ok(created) => {
                 cx.memo.made = Some(created.to_string());
                 Ok(self.look_again("Nova to build it"))
@@ -68,6 +83,9 @@ impl CloudActions {
         source_id: &ServerId,
         server: &Server,
     ) -> Result<Progress, Stop> {
+        if reading::is_being_deleted(server) {
+            return Ok(self.look_again("Nova to delete it"));
+        }
         match &server.status {
             ServerStatus::Active => {
                 if cx.memo.adopted {
@@ -231,20 +249,30 @@ impl CloudActions {
         if cx.memo.adopted {
             return Ok(Progress::done());
         }
-        if cx.memo.intents == 0 {
+        if !cx.memo.has_made_something() {
             return Ok(gone);
         }
         let target = self.target(cx).await?;
         let project = cx.plan().target.project_id.clone();
-        let Some(server) = left_of_this_step(&target, cx, source_id).await? else {
+        let Some(server) = find_recovered(&target, cx, source_id).await? else {
+            if may_still_be_carried_out(cx) {
+                return Ok(Progress::Waiting {
+                    on: "the end of a build that Nova did not answer".to_owned(),
+                    again: self.options.status_poll.max(LATE_BUILD_POLL),
+                });
+            }
             let network = known_network(cx.plan());
             let network = network.as_ref();
             believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
             return Ok(gone);
         };
-        cx.memo.made = Some(server.id.to_string());
+        know(cx, &server);
         if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
+        }
+        if cx.operation.kind == OperationKind::Retry && server.status == ServerStatus::Active {
+            cx.fact(format!("server {} has come up since", server.id));
+            return Ok(Progress::done());
         }
         let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
         let copy = RecoveredCopy {
@@ -268,6 +296,30 @@ impl CloudActions {
     }
 }
 
+/// Remembers a copy that was found. Of the only request for it nothing more can come.
+fn know(cx: &mut Cx<'_>, server: &Server) {
+    cx.memo.made = Some(server.id.to_string());
+    if cx.memo.intents == 1 && !cx.memo.adopted {
+        cx.memo.unanswered_at = None;
+    }
+}
+
+/// Whether Nova has built, is building, or certainly will not build what it was asked for.
+fn says_what_became_of_it(answer: &Result<ServerId, CloudError>) -> bool {
+    match answer {
+        Ok(_) => true,
+        Err(error) => error.certainly_not_done(),
+    }
+}
+
+/// Whether a build that got no answer may not have come to its end: Nova shows no server before it has reserved each of the
+/// volumes. Then no list proves that there is no copy.
+fn may_still_be_carried_out(cx: &Cx<'_>) -> bool {
+    let within = TimeDelta::from_std(CARRIED_OUT_WITHIN).unwrap_or(TimeDelta::MAX);
+    let asked = cx.memo.unanswered_at;
+    asked.is_some_and(|at| cx.scribe.now() < at + within)
+}
+
 fn member<'a>(cx: &'a Cx<'_>, source_id: &ServerId) -> Result<&'a Member, Stop> {
     cx.plan()
         .member_of_server(source_id.as_str())
@@ -286,33 +338,21 @@ fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>,
         .collect()
 }
 
-/// The copy that this step made, if it made one: by its id where that is known, else by its marks.
+/// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
+/// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
+/// whatever it remembers: the tries before it may have made one that nobody heard of.
 async fn find_recovered(
     target: &Cloud,
     cx: &Cx<'_>,
     source_id: &ServerId,
 ) -> Result<Option<Server>, Stop> {
-    if cx.memo.intents == 0 && !cx.memo.adopted {
-        return Ok(None);
-    }
-    if let Some(id) = &cx.memo.made {
-        return reading::server(target, &ServerId::new(id.clone())).await;
-    }
-    Ok(all_of_this_step(target, cx, source_id)
-        .await?
-        .into_iter()
-        .next())
-}
-
-/// A copy that is still to be taken back. The one that is known may not be the only one: a build that was asked for once
-/// may have been carried out twice.
-async fn left_of_this_step(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Option<Server>, Stop> {
-    if let Some(server) = find_recovered(target, cx, source_id).await? {
+    if let Some(id) = &cx.memo.made
+        && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
+    {
         return Ok(Some(server));
+    }
+    if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
+        return Ok(None);
     }
     Ok(all_of_this_step(target, cx, source_id)
         .await?

@@ -68,6 +68,7 @@ impl SimCloud {
             Some(outcome) => outcome,
             None => (self.dispatch(&mut call), Delivery::Answered),
         };
+        delay += reply.work;
         match effect {
             Some(CallEffect::StatusAfterEffect { status, body }) => {
                 reply = service_error(call.service, status, body);
@@ -336,12 +337,12 @@ fn plain(reply: Reply) -> Exchange {
 
 fn html_page() -> Reply {
     Reply {
-        status: 502,
         headers: vec![("content-type", "text/html".to_owned())],
         body: Bytes::from_static(
             b"<html><head><title>502 Bad Gateway</title></head>\n<body>\n\
               <center><h1>502 Bad Gateway</h1></center>\n</body></html>\n",
         ),
+        ..Reply::empty(502)
     }
 }
 

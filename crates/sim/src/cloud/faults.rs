@@ -82,6 +82,11 @@ pub enum JobEffect {
         /// `fault.message`.
         message: String,
     },
+    /// Nova's API reserves the volumes of a build and hangs: the server is there, and the request answered, only later.
+    ServerCreatedLate {
+        /// Seconds.
+        seconds: f64,
+    },
     /// A delete ends as `ERROR`; the server and its attachments stay.
     ServerDeleteError {
         /// `fault.message`.

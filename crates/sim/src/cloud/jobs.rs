@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{SimCloud, SimTime};
+use super::{SimCloud, SimTime, compute::Server};
 
 /// A piece of accepted work. Each is one message to a worker in the real thing.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
+    /// A build that hung is accepted.
+    ServerAccepted(Box<Server>),
     /// A build got its host.
     ServerScheduled(Uuid),
     /// A build is over.
@@ -87,6 +89,7 @@ impl SimCloud {
 
     fn run(&mut self, job: Job) {
         match job {
+            Job::ServerAccepted(server) => self.server_accepted(*server),
             Job::ServerScheduled(id) => self.server_scheduled(id),
             Job::ServerSpawned(id) => self.server_spawned(id),
             Job::ServerDeleted(id) => self.server_deleted(id),

@@ -1,5 +1,7 @@
 //! Answers and refusals in the form of each service.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -9,6 +11,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
+    /// How long what was asked for takes until it can be answered.
+    pub(crate) work: Duration,
 }
 
 /// What a handler gives back: an answer, or the refusal that replaces it.
@@ -20,6 +24,7 @@ impl Reply {
             status,
             headers: vec![("content-type", "application/json".to_owned())],
             body: Bytes::from(body.to_string()),
+            work: Duration::ZERO,
         }
     }
 
@@ -28,6 +33,7 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Bytes::new(),
+            work: Duration::ZERO,
         }
     }
 

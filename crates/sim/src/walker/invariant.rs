@@ -52,10 +52,16 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         | Scenario::InOrder
         | Scenario::SourceLost
         | Scenario::SourceLostInPart
+        | Scenario::SourceLostProbeFails
+        | Scenario::SourceLostRetrySkipped
+        | Scenario::SourceLostImportsFail
+        | Scenario::SourceLostBuildAnsweredLate
         | Scenario::DeletionsFail
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => (OperationState::Completed, StepState::Failed),
         Scenario::BuildsFail
+        | Scenario::BuildAnsweredLate
+        | Scenario::BuildAnsweredVeryLate
         | Scenario::TakingBackFails
         | Scenario::TestBuildsFail
         | Scenario::SourceLostBuildsFail => (OperationState::Failed, StepState::UndoFailed),
@@ -332,7 +338,7 @@ fn no_bytes_lost(outcome: &Outcome, violations: &mut Vec<Violation>) {
             .target(MapKind::Volume, volume.id.as_str())
             .map(|id| format!("volume-{id}"));
         let saved = copy.and_then(|copy| outcome.target.objects.get(&copy));
-        if saved != original {
+        if saved.map(|object| &object.bytes) != original.map(|object| &object.bytes) {
             violations.push(format!("I4: the bytes of volume {} are lost", volume.id));
         }
     }

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
+    id::OperationId,
     operation::{OperationRecord, OperationState},
 };
 
 use super::{
     operations::{retry_id, retry_of},
     trouble,
-    world::{Outcome, World},
+    world::{Outcome, Scenario, World},
 };
 use crate::in_process::lock;
 
@@ -26,23 +27,40 @@ impl World {
         self.injector.arm();
         let engines = self.start_engines();
         self.settled(&self.operation).await;
-        if let Some(failover) = self.recovered_in_part() {
-            trouble::mend([&self.target.cloud]);
-            let members = self.journal.group(&self.group).map(|(_, members)| members);
-            let retry = retry_of(&failover, members.unwrap_or_default(), self.clock.now());
-            self.journal
-                .set_group_status(&self.group, GroupStatus::FailingOver);
-            self.journal.insert(retry);
-            self.settled(&retry_id()).await;
-        }
+        let retry = self.try_again().await;
         self.aftermath().await;
         engines.end().await;
         let outcome = self.outcome(Vec::new());
         Outcome {
-            retry: self.journal.operation(&retry_id()),
+            retry: retry.and_then(|id| self.journal.operation(&id)),
             calls_on_source: lock(&self.source.cloud).call_log().len(),
             ..outcome
         }
+    }
+
+    /// Retries as often as the scenario says what the failover could not recover; the last retry, if there was one.
+    async fn try_again(&self) -> Option<OperationId> {
+        let mut last = self.recovered_in_part()?;
+        trouble::mend([&self.target.cloud]);
+        self.listeners.set_deaf(false);
+        let mut number = 1;
+        if self.options.scenario == Scenario::SourceLostRetrySkipped {
+            self.arrays.set_refusing(true);
+            last = self.retry(&last, number).await?;
+            self.arrays.set_refusing(false);
+            number += 1;
+        }
+        Some(self.retry(&last, number).await?.operation.id)
+    }
+
+    async fn retry(&self, last: &OperationRecord, number: u32) -> Option<OperationRecord> {
+        let (_, members) = self.journal.group(&self.group)?;
+        let retry = retry_of(last, number, members, self.clock.now());
+        self.journal
+            .set_group_status(&self.group, GroupStatus::FailingOver);
+        self.journal.insert(retry);
+        self.settled(&retry_id(number)).await;
+        self.journal.operation(&retry_id(number))
     }
 
     fn recovered_in_part(&self) -> Option<OperationRecord> {

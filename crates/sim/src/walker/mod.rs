@@ -30,7 +30,7 @@ pub use invariant::{Violation, check, conserved, nothing_left_after_cleanup, rea
 pub use takeover_invariant::check_takeover;
 pub use takeover_run::{Heard, Returns, Takeover, TakeoverOutcome};
 pub use trouble::Stuck;
-pub use world::{CloudFacts, Outcome, Scenario, World, WorldOptions};
+pub use world::{CloudFacts, LATE_BUILD, Outcome, Scenario, VERY_LATE_BUILD, World, WorldOptions};
 
 /// One schedule: what goes wrong, and where. Empty: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

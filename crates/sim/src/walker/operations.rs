@@ -108,33 +108,36 @@ pub(super) fn operation_of(
     }
 }
 
-/// The id of another try.
-pub(super) fn retry_id() -> OperationId {
-    OperationId::new("op-7a3f2c11-0004-4b22-a918-000000000004")
+/// The id of another try: the `number`th, from 1.
+pub(super) fn retry_id(number: u32) -> OperationId {
+    OperationId::new(format!("op-7a3f2c11-0004-4b22-a918-00000000000{number}"))
 }
 
-/// What the API makes of `openstack dr retry`.
+/// What the API makes of `openstack dr retry` after `last`, the failover or a retry of it.
 pub(super) fn retry_of(
-    failover: &OperationRecord,
+    last: &OperationRecord,
+    number: u32,
     members: Vec<Member>,
     now: DateTime<Utc>,
 ) -> OperationRecord {
-    let mappings = failover.operation.plan.mappings.clone();
+    let mappings = last.operation.plan.mappings.clone();
     #[allow(
         clippy::expect_used,
         reason = "a world whose group cannot be planned is a mistake in this file"
     )]
-    let plan = Plan::recover_the_rest(&failover.operation.plan, members, mappings)
-        .expect("a member is left");
+    let plan =
+        Plan::recover_the_rest(&last.operation.plan, members, mappings).expect("a member is left");
     #[allow(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = retry(&plan, failover).expect("the runbook keeps its rules");
-    let record = following(failover, retry_id(), OperationKind::Retry, steps, now);
+    let steps = retry(&plan, last).expect("the runbook keeps its rules");
+    let failover = last.operation.parent_id.clone();
+    let record = following(last, retry_id(number), OperationKind::Retry, steps, now);
     OperationRecord {
         operation: Operation {
             plan,
+            parent_id: failover.or(record.operation.parent_id),
             ..record.operation
         },
         ..record

@@ -1,7 +1,11 @@
 //! What a recovery plan needs beside clouds: servers that answer probes, somebody who hears hooks, and a person who ends
 //! pauses.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use protector_core::{
@@ -16,13 +20,26 @@ use protector_engine::outside::{News, Outside, OutsideError};
 
 use crate::memory_journal::MemoryJournal;
 
-/// Every server and every hook answers at once.
-pub(super) struct AllAnswer;
+/// Every server and every hook answers at once, but for probes while nothing listens.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    deaf: AtomicBool,
+}
+
+impl Listeners {
+    /// Sets whether probes find nobody.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::SeqCst);
+    }
+}
 
 #[async_trait]
-impl Outside for AllAnswer {
+impl Outside for Listeners {
     async fn probe(&self, _: IpAddr, _: &Probe) -> Result<(), OutsideError> {
-        Ok(())
+        match self.deaf.load(Ordering::SeqCst) {
+            true => Err(OutsideError::Silent("connection refused".to_owned())),
+            false => Ok(()),
+        }
     }
 
     async fn call_hook(&self, _: &str, _: &News, _: Duration) -> Result<(), OutsideError> {
@@ -45,6 +62,22 @@ fn pause(before_priority: Priority, message: &str) -> Pause {
     Pause {
         before_priority,
         message: message.to_owned(),
+    }
+}
+
+/// A plan that only has the last member probed.
+pub(super) fn last_one_probed(members: &[Member]) -> RecoveryPlan {
+    let last = members.last().map(|member| {
+        let recovery = MemberRecovery {
+            probe: Some(Probe::Tcp { port: 5432 }),
+            probe_timeout_seconds: Some(10),
+            ..MemberRecovery::default()
+        };
+        (member.id.clone(), recovery)
+    });
+    RecoveryPlan {
+        members: last.into_iter().collect(),
+        ..RecoveryPlan::default()
     }
 }
 

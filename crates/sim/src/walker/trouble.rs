@@ -1,10 +1,10 @@
 //! What is wrong with a world's clouds themselves, and how it is mended.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::world::{Scenario, WorldOptions};
+use super::world::{LATE_BUILD, Scenario, VERY_LATE_BUILD, WorldOptions};
 use crate::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, Service, VolumeFacts},
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service, VolumeFacts},
     in_process::{SharedCloud, lock},
 };
 
@@ -33,25 +33,43 @@ impl Stuck {
 
 /// Sets up what the scenario says.
 pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
-    let builds_fail = || {
-        rule(Effect::Job(JobEffect::ServerBuildError {
-            message: "No valid host was found.".to_owned(),
-        }))
-    };
     match options.scenario {
         Scenario::AllWell
         | Scenario::InOrder
         | Scenario::SourceLost
+        | Scenario::SourceLostProbeFails
+        | Scenario::SourceLostRetrySkipped
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => {}
         Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
             lock(target).add_fault(builds_fail());
         }
         Scenario::SourceLostInPart => {
-            let last = lock(source).servers().get(options.members - 1).cloned();
             let mut rule = builds_fail();
-            rule.matches.resource = last.map(|server| server.name);
+            rule.matches.resource = last_member(options, source).map(|server| server.name);
             lock(target).add_fault(rule);
+        }
+        Scenario::SourceLostImportsFail => {
+            let last = last_member(options, source);
+            for name in last.iter().flat_map(|last| names_of_volumes(source, last)) {
+                let mut rule = rule(Effect::Job(JobEffect::ManageError { after_rename: true }));
+                rule.matches.resource = Some(name);
+                lock(target).add_fault(rule);
+            }
+        }
+        Scenario::BuildAnsweredLate | Scenario::BuildAnsweredVeryLate => {
+            let mut first_fails = builds_fail();
+            let first = lock(source).servers().first().cloned();
+            first_fails.matches.resource = first.map(|server| server.name);
+            let late = match options.scenario {
+                Scenario::BuildAnsweredLate => LATE_BUILD,
+                _ => VERY_LATE_BUILD,
+            };
+            lock(target).add_fault(first_fails);
+            lock(target).add_fault(last_is_late(options, source, late));
+        }
+        Scenario::SourceLostBuildAnsweredLate => {
+            lock(target).add_fault(last_is_late(options, source, LATE_BUILD));
         }
         Scenario::DeletionsFail => {
             for service in [Service::Compute, Service::Volume] {
@@ -64,6 +82,33 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
             lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
         }
     }
+}
+
+fn builds_fail() -> FaultRule {
+    rule(Effect::Job(JobEffect::ServerBuildError {
+        message: "No valid host was found.".to_owned(),
+    }))
+}
+
+/// The build of the last server hangs, so that its client gives up, and the server is there after `late`.
+fn last_is_late(options: &WorldOptions, source: &SharedCloud, late: Duration) -> FaultRule {
+    let seconds = late.as_secs_f64();
+    let mut rule = rule(Effect::Job(JobEffect::ServerCreatedLate { seconds }));
+    rule.matches.resource = last_member(options, source).map(|server| server.name);
+    rule.times = Some(1);
+    rule
+}
+
+fn last_member(options: &WorldOptions, source: &SharedCloud) -> Option<ServerFacts> {
+    lock(source).servers().get(options.members - 1).cloned()
+}
+
+fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
+    let volumes = lock(cloud).volumes();
+    let of_server = volumes
+        .into_iter()
+        .filter(|volume| server.volumes.contains(&volume.id));
+    of_server.filter_map(|volume| volume.name).collect()
 }
 
 /// Cuts the cloud off: whatever is asked of it hangs.

@@ -46,6 +46,10 @@ const TARGET: &str = "site-b";
 /// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
 /// thaws, and the answer that it waits for.
 const AFTERMATH: Duration = Duration::from_secs(400);
+/// When a build that got no answer is there: after a list that did not show it.
+pub const LATE_BUILD: Duration = Duration::from_secs(150);
+/// The same, when a later try would have been there long ago.
+pub const VERY_LATE_BUILD: Duration = Duration::from_secs(400);
 /// An operation that has not ended by then never will (invariant I9).
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
 
@@ -56,6 +60,11 @@ pub enum Scenario {
     AllWell,
     /// The target's Nova cannot build any server: the failover is taken back.
     BuildsFail,
+    /// The target's Nova cannot build the first server, and answers nothing when the last one is asked for: that one is
+    /// there after [`LATE_BUILD`], while the failover is taken back.
+    BuildAnsweredLate,
+    /// The same, and it is there only after [`VERY_LATE_BUILD`], when nobody waits for it any more.
+    BuildAnsweredVeryLate,
     /// The source deletes nothing: the failover completes and leaves everything behind. Then that is mended.
     DeletionsFail,
     /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
@@ -76,14 +85,41 @@ pub enum Scenario {
     SourceLostBuildsFail,
     /// The same, and it cannot build the last member: the others are recovered, and a retry recovers it later.
     SourceLostInPart,
+    /// The same, and the last member is built and does not answer its probe: a retry finds it running.
+    SourceLostProbeFails,
+    /// The same, and of two retries the first finds the target's array refusing: it never comes to that member.
+    SourceLostRetrySkipped,
+    /// The same as [`Scenario::SourceLostInPart`], and it is the import of the last member's volumes that fails, when Cinder
+    /// has renamed them already.
+    SourceLostImportsFail,
+    /// The same, and Nova answers nothing when the last server is asked for: that one is there after [`LATE_BUILD`], when a
+    /// retry is about to take it back.
+    SourceLostBuildAnsweredLate,
 }
 
 impl Scenario {
     /// Whether the operation is an unplanned failover.
     pub fn is_unplanned(self) -> bool {
+        matches!(self, Self::SourceLost | Self::SourceLostBuildsFail) || self.recovers_in_part()
+    }
+
+    /// Whether the operation is an unplanned failover that leaves something for a retry.
+    pub fn recovers_in_part(self) -> bool {
         matches!(
             self,
-            Self::SourceLost | Self::SourceLostBuildsFail | Self::SourceLostInPart
+            Self::SourceLostInPart
+                | Self::SourceLostProbeFails
+                | Self::SourceLostRetrySkipped
+                | Self::SourceLostImportsFail
+                | Self::SourceLostBuildAnsweredLate
+        )
+    }
+
+    /// Whether the copy of its last member does not answer its probe at first.
+    pub(super) fn is_deaf_at_first(self) -> bool {
+        matches!(
+            self,
+            Self::SourceLostProbeFails | Self::SourceLostRetrySkipped
         )
     }
 
@@ -200,6 +236,7 @@ pub struct World {
     pub(super) clock: Arc<VirtualClock>,
     pub(super) journal: Arc<MemoryJournal>,
     pub(super) arrays: Arc<SimArrays>,
+    pub(super) listeners: Arc<person::Listeners>,
     pub(super) transport: Arc<InProcess>,
     pub(super) source: Site,
     pub(super) target: Site,
@@ -207,7 +244,7 @@ pub struct World {
     pub(super) group: GroupId,
     pub(super) injector: Arc<Injector>,
     watch: Arc<Watch>,
-    options: WorldOptions,
+    pub(super) options: WorldOptions,
     stuck: BTreeMap<String, Stuck>,
 }
 
@@ -297,6 +334,11 @@ impl World {
         if options.scenario == Scenario::InOrder {
             group.recovery_plan = person::recovery_plan(&members);
         }
+        let listeners = Arc::new(person::Listeners::default());
+        if options.scenario.is_deaf_at_first() {
+            group.recovery_plan = person::last_one_probed(&members);
+            listeners.set_deaf(true);
+        }
         let journal = Arc::new(MemoryJournal::new());
         let record = operation_of(options.scenario, &group, &members, clock.now());
         let operation = record.operation.id.clone();
@@ -311,6 +353,7 @@ impl World {
             clock,
             journal,
             arrays,
+            listeners,
             transport,
             source,
             target,
@@ -404,6 +447,7 @@ impl World {
             ..
         } = protector.clone();
         let arrays = Arc::clone(&self.arrays);
+        let listeners = Arc::clone(&self.listeners);
         let transport = Arc::clone(&self.transport);
         let watch = Arc::clone(&self.watch);
         let clock = Arc::clone(&self.clock);
@@ -441,8 +485,8 @@ impl World {
                 storage_concurrency: concurrency,
                 ..EngineOptions::default()
             };
-            let actions = CloudActions::new(clouds, storage, options.clone())
-                .with_outside(Arc::new(person::AllAnswer));
+            let actions =
+                CloudActions::new(clouds, storage, options.clone()).with_outside(listeners.clone());
             let actions = match other {
                 Some((site, other)) => actions.beside(site, other),
                 None => actions,
@@ -458,6 +502,8 @@ impl World {
     }
 
     pub(super) fn outcome(&self, cleanups: Vec<OperationRecord>) -> Outcome {
+        // Nobody may have called a cloud since what was asked for last took effect.
+        self.watch.look();
         let lost = "the world's own records are never removed";
         #[allow(
             clippy::expect_used,

@@ -146,6 +146,7 @@ impl Actions for Script {
             limit: Duration::from_secs(300),
             retries: self.retries,
             timeout_error: "Cinder timeout after 300s".to_owned(),
+            says_what_for: false,
         }
     }
 

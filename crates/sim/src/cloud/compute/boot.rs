@@ -1,6 +1,6 @@
 //! Creating a server: what the API checks at once, and what the build meets later.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::cloud::{
     identity::Caller,
     jobs::Job,
     network::PortOwner,
-    reply::{Answer, Reply, accepted, fault},
+    reply::{Answer, Reply, fault},
     volume::{Volume, VolumeStatus},
 };
 
@@ -98,11 +98,20 @@ impl SimCloud {
             doomed: None,
         };
         self.take_nics(caller, &mut server, nics, &groups);
-        self.compute.servers.insert(id, server);
-        let delay = self.spread(self.options.latency.server_build);
-        self.jobs
-            .push(self.now + delay / 4, Job::ServerScheduled(id));
-        self.jobs.push(self.now + delay, Job::ServerSpawned(id));
+        let late = self
+            .faults
+            .for_job(&id.to_string(), &server.name, |effect| match effect {
+                JobEffect::ServerCreatedLate { seconds } => {
+                    Duration::try_from_secs_f64(*seconds).ok()
+                }
+                _ => None,
+            });
+        match late {
+            None => self.server_accepted(server),
+            Some(late) => self
+                .jobs
+                .push(self.now + late, Job::ServerAccepted(Box::new(server))),
+        }
         let mut view = json!({
             "id": id.to_string(),
             "links": self.compute_links("servers", &id.to_string()),
@@ -110,7 +119,20 @@ impl SimCloud {
             "security_groups": groups.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
         });
         view["adminPass"] = json!(text(&given, "adminPass").unwrap_or("simulated").to_owned());
-        accepted(json!({"server": view}))
+        Ok(Reply {
+            work: late.unwrap_or_default(),
+            ..Reply::json(202, &json!({"server": view}))
+        })
+    }
+
+    /// The build is on its way, and the server can be seen.
+    pub(crate) fn server_accepted(&mut self, server: Server) {
+        let id = server.id;
+        self.compute.servers.insert(id, server);
+        let delay = self.spread(self.options.latency.server_build);
+        self.jobs
+            .push(self.now + delay / 4, Job::ServerScheduled(id));
+        self.jobs.push(self.now + delay, Job::ServerSpawned(id));
     }
 
     fn wanted_flavor(&self, given: &Value) -> Answer<Flavor> {
@@ -494,7 +516,7 @@ impl SimCloud {
         if self.faults.is_away(Component::CinderVolume)
             || self.faults.is_away(Component::NovaCompute)
         {
-            self.later(std::time::Duration::from_secs(1), Job::ServerSpawned(id));
+            self.later(Duration::from_secs(1), Job::ServerSpawned(id));
             return;
         }
         if let Some(why) = &server.doomed {

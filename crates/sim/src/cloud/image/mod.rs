@@ -111,9 +111,9 @@ impl SimCloud {
                 let content = self.image_of(&caller, id)?.content.clone();
                 let headers = vec![("content-type", "application/octet-stream".to_owned())];
                 Ok(Reply {
-                    status: 200,
                     headers,
                     body: content,
+                    ..Reply::empty(200)
                 })
             }
             ("DELETE", ["v2", "images", id]) => {

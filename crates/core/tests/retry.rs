@@ -1,0 +1,294 @@
+//! What each retry of an unplanned failover knows of what the tries before it have made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeZone, Utc};
+use protector_core::{
+    group::{ReplicationType, ResourceMappings},
+    id::{ProjectId, SiteName},
+    member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
+    operation::{
+        Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+        StepState,
+    },
+    plan::Plan,
+    recovery_plan::RecoveryPlan,
+    runbook::{BOOK_VERSION, Step, retry::retry, unplanned_failover::unplanned_failover},
+    site::SiteScope,
+};
+
+fn noon() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 1, 1, 12, 0, 0).unwrap()
+}
+
+fn plan() -> Plan {
+    let scope = |site: &str| SiteScope {
+        site: SiteName::new(site),
+        project_id: ProjectId::new(format!("project-{site}")),
+    };
+    let volume = |id: &str| ProtectedVolume {
+        id: id.into(),
+        name: id.to_owned(),
+        size_gib: 1,
+        device: String::new(),
+        boot: false,
+        delete_on_termination: false,
+        metadata: BTreeMap::new(),
+        image_properties: BTreeMap::new(),
+    };
+    let member = Member {
+        id: "member".into(),
+        group_id: "group".into(),
+        name: "web".into(),
+        server_id: "server".into(),
+        status: MemberStatus::Error,
+        server: ServerSpec {
+            flavor: Flavor {
+                id: "1".into(),
+                name: "small".into(),
+                vcpus: 1,
+                ram_mib: 1024,
+            },
+            nics: vec![],
+            security_groups: vec![],
+            key_pair: None,
+            metadata: BTreeMap::new(),
+            user_data: None,
+            availability_zone: None,
+            config_drive: false,
+            description: None,
+        },
+        volumes: vec![volume("volume")],
+        created_at: noon(),
+        updated_at: noon(),
+    };
+    Plan {
+        group_id: "group".into(),
+        group_name: "prod-web-app".into(),
+        source: scope("site-a"),
+        target: scope("site-b"),
+        replication_type: ReplicationType::Async,
+        source_array: "array-a".into(),
+        target_array: "array-b".into(),
+        target_volume_type: None,
+        mappings: ResourceMappings::default(),
+        members: vec![member],
+        others: Vec::new(),
+        retain_source_volumes: false,
+        recovery: RecoveryPlan::default(),
+        interrupted: vec![],
+    }
+}
+
+fn record(kind: OperationKind, steps: Vec<StepRecord>) -> OperationRecord {
+    let plan = plan();
+    OperationRecord {
+        steps,
+        map: ResourceMap::default(),
+        operation: Operation {
+            id: "op".into(),
+            kind,
+            group_id: plan.group_id.clone(),
+            project_id: plan.source.project_id.clone(),
+            user_id: "user".into(),
+            source_site: plan.source.site.clone(),
+            target_site: plan.target.site.clone(),
+            parent_id: None,
+            plan,
+            state: OperationState::Failed,
+            book_version: BOOK_VERSION,
+            request_id: "req".into(),
+            global_request_id: None,
+            error: None,
+            error_code: None,
+            created_at: noon(),
+            started_at: None,
+            finished_at: None,
+        },
+    }
+}
+
+fn failover() -> OperationRecord {
+    let steps = unplanned_failover(&plan()).into_steps().unwrap();
+    record(OperationKind::Failover, steps)
+}
+
+fn retry_after(last: &OperationRecord) -> OperationRecord {
+    record(OperationKind::Retry, retry(&plan(), last).unwrap())
+}
+
+fn import() -> Step {
+    Step::ManageVolume {
+        volume: "volume".into(),
+    }
+}
+
+fn build() -> Step {
+    Step::RecreateServer {
+        server: "server".into(),
+    }
+}
+
+fn taking_back(line: Step) -> Step {
+    Step::TakeBack {
+        line: Box::new(line),
+    }
+}
+
+fn line<'a>(record: &'a OperationRecord, action: &Step) -> &'a StepRecord {
+    let found = record.steps.iter().find(|step| step.action == *action);
+    found.unwrap_or_else(|| panic!("no {action:?}"))
+}
+
+fn has(record: &OperationRecord, action: &Step) -> bool {
+    record.steps.iter().any(|step| step.action == *action)
+}
+
+/// Ends the line that does `action`. What it made is told to it by `made`; otherwise it remembers what it was told.
+fn end(record: &mut OperationRecord, action: &Step, state: StepState, made: Option<&str>) {
+    let step = record
+        .steps
+        .iter_mut()
+        .find(|step| step.action == *action)
+        .unwrap();
+    step.progress.state = state;
+    if let Some(made) = made {
+        step.progress.memo.intents += 1;
+        step.progress.memo.made = Some(made.to_owned());
+    }
+}
+
+fn made(record: &OperationRecord, action: &Step) -> Option<String> {
+    line(record, action).progress.memo.made.clone()
+}
+
+#[test]
+fn what_was_made_is_known_to_each_try_also_to_one_that_never_came_to_it() {
+    let mut last = failover();
+    end(&mut last, &import(), StepState::Done, Some("copy-volume"));
+    end(&mut last, &build(), StepState::Done, Some("copy-server"));
+    for _ in 0..3 {
+        let mut next = retry_after(&last);
+        assert_eq!(made(&next, &import()).as_deref(), Some("copy-volume"));
+        assert_eq!(made(&next, &build()).as_deref(), Some("copy-server"));
+        assert!(!has(&next, &taking_back(build())), "it was built");
+        assert!(!has(&next, &taking_back(import())), "it was imported");
+        end(&mut next, &import(), StepState::Skipped, None);
+        end(&mut next, &build(), StepState::Skipped, None);
+        last = next;
+    }
+}
+
+#[test]
+fn what_failed_is_taken_back_first_and_the_line_that_does_it_again_waits_for_that() {
+    let mut last = failover();
+    end(&mut last, &import(), StepState::Failed, Some("copy-volume"));
+    end(&mut last, &build(), StepState::Failed, Some("copy-server"));
+    let next = retry_after(&last);
+    for (action, copy) in [(import(), "copy-volume"), (build(), "copy-server")] {
+        let taken_back = line(&next, &taking_back(action.clone()));
+        assert_eq!(taken_back.progress.memo.made.as_deref(), Some(copy));
+        let again = line(&next, &action);
+        assert!(again.after.contains(&taken_back.position), "{again:?}");
+        let known = again.progress.memo.made.as_deref();
+        assert_eq!(known, Some(copy), "it may have turned out well since");
+    }
+    let server = line(&next, &taking_back(build())).position;
+    let volume = line(&next, &taking_back(import()));
+    assert_eq!(volume.after, [server], "no volume is taken from a server");
+}
+
+#[test]
+fn what_could_not_be_taken_back_is_taken_back_by_the_next_try() {
+    let mut last = failover();
+    end(&mut last, &import(), StepState::Done, Some("copy-volume"));
+    end(&mut last, &build(), StepState::Failed, Some("copy-server"));
+    for state in [StepState::Failed, StepState::Skipped, StepState::Failed] {
+        let mut next = retry_after(&last);
+        let taken_back = made(&next, &taking_back(build()));
+        assert_eq!(taken_back.as_deref(), Some("copy-server"));
+        end(&mut next, &taking_back(build()), state, None);
+        end(&mut next, &build(), StepState::Skipped, None);
+        last = next;
+    }
+    let mut next = retry_after(&last);
+    end(&mut next, &taking_back(build()), StepState::Done, None);
+    end(&mut next, &build(), StepState::Failed, Some("another"));
+    let after = retry_after(&next);
+    let taken_back = made(&after, &taking_back(build()));
+    assert_eq!(taken_back.as_deref(), Some("another"));
+}
+
+#[test]
+fn what_failed_and_made_nothing_is_not_taken_back() {
+    let mut last = failover();
+    end(&mut last, &import(), StepState::Failed, None);
+    end(&mut last, &build(), StepState::Skipped, None);
+    let next = retry_after(&last);
+    assert!(!has(&next, &taking_back(import())));
+    assert!(!has(&next, &taking_back(build())));
+    assert_eq!(line(&next, &build()).progress.memo, Memo::default());
+}
+
+/// Every way in which a failover and three retries after it can end for one server: whatever is there is known to the
+/// next try, also what was left because it had come up by the time it was to be taken back.
+#[test]
+fn nothing_that_was_made_is_ever_forgotten() {
+    for (ends, leaves) in every_chain(4)
+        .into_iter()
+        .flat_map(|ends| [(ends.clone(), false), (ends, true)])
+    {
+        let mut last = failover();
+        let mut there = None;
+        for (number, (taken_back, built)) in ends.iter().enumerate() {
+            if number > 0 {
+                last = retry_after(&last);
+            }
+            if has(&last, &taking_back(build())) {
+                end(&mut last, &taking_back(build()), *taken_back, None);
+                if *taken_back == StepState::Done && !leaves {
+                    there = None;
+                }
+            }
+            let is_blocked = has(&last, &taking_back(build())) && *taken_back != StepState::Done;
+            if is_blocked || *built == StepState::Skipped {
+                end(&mut last, &build(), StepState::Skipped, None);
+            } else {
+                let copy = there
+                    .get_or_insert_with(|| format!("copy-{number}"))
+                    .clone();
+                end(&mut last, &build(), *built, Some(&copy));
+            }
+            let next = retry_after(&last);
+            let known = made(&next, &build());
+            assert!(
+                there.is_none() || known == there,
+                "{there:?} is forgotten, {known:?} known, after {ends:?}"
+            );
+        }
+    }
+}
+
+/// Every sequence of `length` ends of taking a line back and of doing it again.
+fn every_chain(length: u32) -> Vec<Vec<(StepState, StepState)>> {
+    let states = [StepState::Done, StepState::Failed, StepState::Skipped];
+    let each: Vec<(StepState, StepState)> = states
+        .iter()
+        .flat_map(|taken_back| states.iter().map(move |built| (*taken_back, *built)))
+        .collect();
+    (0..length).fold(vec![Vec::new()], |chains, _| {
+        chains
+            .iter()
+            .flat_map(|chain| {
+                each.iter()
+                    .map(move |end| chain.iter().copied().chain([*end]).collect())
+            })
+            .collect()
+    })
+}
