@@ -15,8 +15,9 @@ use protector_core::{
     operation::{MapKind, Memo, Operation, ResourceMap, StepProgress, StepRecord},
     plan::Plan,
 };
+use tokio::time::Instant;
 
-use crate::step::Standing;
+use crate::{flight::Direction, intent::Intent, lease::Lease, step::Standing};
 
 /// How one look at a step ended, if nothing went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,14 @@ pub enum Stop {
     /// The journal refused a write: the whole walk ends here.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A call that was to change something was certainly not carried out, and may be asked for again later.
+    #[error("{why}")]
+    TurnedAway {
+        /// The sentence for the record, with the cloud's own words.
+        why: String,
+        /// The pause that the cloud asked for, if it did.
+        after: Option<Duration>,
+    },
     /// The cloud had accepted a change and did not carry it out: the resource is as it was. The try has failed.
     #[error("{why}")]
     CameBack {
@@ -123,6 +132,10 @@ pub struct Cx<'a> {
     pub(crate) last_try: Option<Fault>,
     /// The other site, which may move the group too; set by the actions that ask it.
     pub(crate) standing: Option<Standing>,
+    /// What this look has written down that it is about to do.
+    pub(crate) intents: Vec<(Direction, Intent)>,
+    /// The memo as the journal has it.
+    pub(crate) written: Memo,
     pub(crate) scribe: &'a Scribe,
 }
 
@@ -155,19 +168,20 @@ impl Cx<'_> {
         Ok(record.map.target(kind, source).map(str::to_owned))
     }
 
-    /// Writes down that the step is about to change the world. To be called right before each such call, so that after
-    /// a crash everybody knows that it may have happened (invariant I5).
+    /// Writes down that the step is about to change the world, and gives the right to do so. To be called right before each
+    /// such call, so that after a crash everybody knows that it may have happened (invariant I5). What a deletion or a
+    /// start rests on is read again after it (I17).
     ///
     /// # Errors
     ///
     /// How the last try failed, once all tries are used up: a failed call may have been carried out all the same, so the
     /// step looks once more after the last of them, but asks for nothing again. And that the other site does not hold the
     /// group still (any more).
-    pub async fn intend(&mut self) -> Result<(), Stop> {
+    pub async fn intend(&mut self) -> Result<Intent, Stop> {
         self.may_try()?;
         self.hold_still().await?;
         self.memo.intents += 1;
-        Ok(self.write_memo().await?)
+        self.written_down(Direction::Forward).await
     }
 
     /// The same, before a call that takes the step back.
@@ -175,12 +189,48 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// As [`Cx::intend`].
-    pub async fn intend_undo(&mut self) -> Result<(), Stop> {
+    pub async fn intend_undo(&mut self) -> Result<Intent, Stop> {
         self.may_try()?;
         self.hold_still_to_undo().await?;
         self.still_needs_its_server().await?;
         self.memo.undo_intents += 1;
-        Ok(self.write_memo().await?)
+        self.written_down(Direction::Back).await
+    }
+
+    /// The right to change what the step only needs on its way and would find again: a key pair, a property. Nothing is
+    /// written down but that the engine still owns the operation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend`].
+    pub async fn intend_beside(&self) -> Result<Intent, Stop> {
+        self.may_try()?;
+        self.hold_still().await?;
+        self.scribe.renew().await?;
+        Ok(self.scribe.intent())
+    }
+
+    async fn written_down(&mut self, direction: Direction) -> Result<Intent, Stop> {
+        self.write_memo().await?;
+        self.written = self.memo.clone();
+        let intent = self.scribe.intent();
+        self.intents.push((direction, intent.clone()));
+        Ok(intent)
+    }
+
+    /// Takes out of the memo again what was intended and certainly not sent: a 404 must not pass for its doing.
+    pub(crate) fn withdraw_unsent(&mut self) {
+        for (direction, _) in self
+            .intents
+            .drain(..)
+            .filter(|(_, intent)| !intent.is_used())
+        {
+            let count = match direction {
+                Direction::Forward => &mut self.memo.intents,
+                Direction::Back => &mut self.memo.undo_intents,
+            };
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn may_try(&self) -> Result<(), Stop> {
@@ -228,16 +278,31 @@ pub trait Actions: Send + Sync {
     fn draws(&self, operation: &Operation, step: &StepRecord) -> Draws;
 }
 
-/// Writes entries under one claim.
+/// Writes entries under one claim, and knows how long that lasts.
 pub struct Scribe {
     pub(crate) journal: std::sync::Arc<dyn Journal>,
     pub(crate) clock: std::sync::Arc<dyn Clock>,
     pub(crate) claim: Claim,
+    pub(crate) lease: std::sync::Arc<Lease>,
 }
 
 impl Scribe {
     pub(crate) async fn write(&self, entry: Entry) -> Result<(), JournalError> {
-        self.journal.record(&self.claim, self.now(), entry).await
+        let asked_at = Instant::now();
+        self.journal.record(&self.claim, self.now(), entry).await?;
+        self.lease.renewed(asked_at);
+        Ok(())
+    }
+
+    pub(crate) async fn renew(&self) -> Result<(), JournalError> {
+        let asked_at = Instant::now();
+        self.journal.renew(&self.claim, self.now()).await?;
+        self.lease.renewed(asked_at);
+        Ok(())
+    }
+
+    fn intent(&self) -> Intent {
+        Intent::under(std::sync::Arc::clone(&self.lease))
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {

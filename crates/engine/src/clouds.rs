@@ -43,7 +43,13 @@ pub fn fault(error: CloudError) -> Fault {
 
 /// As [`fault`], for the end of a step's look.
 pub fn stop(error: CloudError) -> Stop {
-    Stop::Fault(fault(error))
+    match error.was_turned_away() {
+        true => Stop::TurnedAway {
+            after: error.retry_after(),
+            why: error.to_string(),
+        },
+        false => Stop::Fault(fault(error)),
+    }
 }
 
 /// Tells "it is not there" from other errors.

@@ -8,12 +8,16 @@ use protector_core::{
     journal::{Claim, Journal, JournalError},
     runbook::BOOK_VERSION,
 };
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     action::{Actions, Scribe},
+    lease::Lease,
     limits::Limits,
     options::EngineOptions,
     walk::{Walk, WalkEnd},
@@ -55,8 +59,10 @@ impl Engine {
         }
         let mut walks = JoinSet::new();
         while !stop.is_cancelled() {
+            let asked_at = Instant::now();
             for claim in self.look_for_work(walks.len()).await {
-                walks.spawn(self.walk(claim, stop.clone()));
+                let lease = Lease::asked_for_at(asked_at, claim.lease);
+                walks.spawn(self.walk(claim, lease, stop.clone()));
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -93,6 +99,7 @@ impl Engine {
     fn walk(
         &self,
         claim: Claim,
+        lease: Lease,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let span = info_span!("operation", operation_id = %claim.operation_id, fence = claim.fence);
@@ -101,6 +108,7 @@ impl Engine {
                 journal: Arc::clone(&self.journal),
                 clock: Arc::clone(&self.clock),
                 claim,
+                lease: Arc::new(lease),
             }),
             actions: Arc::clone(&self.actions),
             limits: Arc::clone(&self.limits),

@@ -25,6 +25,9 @@ use crate::{
 /// The pause before the second look at a resource that is changing.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// The longest `Retry-After` that is obeyed; a cloud that asks for more is asked again after this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// The looks of one operation are on average at least this far apart: hundreds of resources that are stuck must not keep
 /// the clouds, and the places for calls to them, from those that get on (invariant I8).
 const LOOK_SPACING: Duration = Duration::from_millis(10);
@@ -86,7 +89,7 @@ struct Stumble {
 /// What failed in a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failing {
-    /// Looking at the world; nothing was asked of it.
+    /// Looking at the world; nothing was asked of it, or it was turned away.
     Reading,
     /// A call that changes something: it may have been carried out all the same.
     Changing,
@@ -109,6 +112,8 @@ impl Flight {
             memo: self.step.progress.memo.clone(),
             last_try: self.last_try(&patience),
             standing: None,
+            intents: Vec::new(),
+            written: self.step.progress.memo.clone(),
             scribe: &self.scribe,
         };
         let intents_before = intents(&cx.memo);
@@ -122,15 +127,21 @@ impl Flight {
         // What the step leaves behind when it panics is its memo, which is written whole or not at all.
         let look = AssertUnwindSafe(look).catch_unwind();
         let answer = tokio::time::timeout(left.max(Duration::from_secs(1)), look).await;
-        let memo = cx.memo;
+        cx.withdraw_unsent();
+        let (memo, written) = (cx.memo, cx.written);
         let changing = intents(&memo) > intents_before;
         let look = match answer {
             Ok(Ok(answer)) => judge(answer, changing)?,
             Ok(Err(panic)) => Look::Ended(Code::Internal, self.defect(panic.as_ref())),
             Err(_) => Look::Ended(Code::Timeout, self.out_of_time(&patience)),
         };
+        let remembers_more = memo != written;
         self.step.progress.memo = memo;
-        Ok(self.land(look, &patience))
+        let landed = self.land(look, &patience);
+        Ok(Landed {
+            worth_writing: landed.worth_writing || remembers_more,
+            ..landed
+        })
     }
 
     /// Why nothing may be tried any more: how the last allowed try failed, or that the time is up. What has no limit of
@@ -265,7 +276,6 @@ impl Flight {
             };
             return self.failed(Code::Timeout, why);
         }
-        let before = self.step.progress.clone();
         let now = self.scribe.now();
         let spent = now - self.begun_at().unwrap_or(now);
         // A step that asks for a longer pause than a look's knows when it wants to be looked at.
@@ -281,7 +291,7 @@ impl Flight {
         progress.wake_at = Some(now + delta(again.min(left)));
         Landed {
             position: self.step.position,
-            worth_writing: news || progress.memo != before.memo,
+            worth_writing: news,
             progress: self.step.progress,
             effects: Vec::new(),
             failed_looks: 0,
@@ -313,9 +323,9 @@ impl Flight {
             Failing::Reading => failed_looks,
             Failing::Changing | Failing::CameBack => failed_looks.max(tries),
         };
-        let pause = after
-            .unwrap_or_else(|| backoff(&self.options, rounds))
-            .min(left);
+        let backoff = backoff(&self.options, rounds);
+        let pause = after.map_or(backoff, |asked| asked.min(LONGEST_RETRY_AFTER).max(backoff));
+        let pause = pause.min(left);
         let now = self.scribe.now();
         let progress = &mut self.step.progress;
         progress.note = Some(match used_up {
@@ -379,12 +389,13 @@ fn intents(memo: &Memo) -> u32 {
     memo.intents + memo.undo_intents
 }
 
-/// What a look's answer means. Only what failed after an intent, or came back, was a try.
+/// What a look's answer means. Only what failed after an intent and was not turned away, or came back, was a try.
 fn judge(answer: Result<Progress, Stop>, changing: bool) -> Result<Look, JournalError> {
     let stumbled = |why, after, what| Ok(Look::Stumbled(Stumble { why, after, what }));
     match answer {
         Ok(progress) => Ok(Look::Went(progress)),
         Err(Stop::Journal(error)) => Err(error),
+        Err(Stop::TurnedAway { why, after }) => stumbled(why, after, Failing::Reading),
         Err(Stop::CameBack { why }) => stumbled(why, None, Failing::CameBack),
         Err(Stop::Fault(Fault::Final { code, why })) => Ok(Look::Ended(code, why)),
         Err(Stop::Fault(Fault::Passing { why, after })) => {

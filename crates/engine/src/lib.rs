@@ -13,6 +13,8 @@ pub mod action;
 pub mod clouds;
 pub mod engine;
 pub mod flight;
+pub mod intent;
+mod lease;
 pub mod limits;
 pub mod options;
 pub mod other_site;

@@ -111,7 +111,7 @@ impl Walk {
                     self.write_down(&mut desk, all).await?;
                 }
                 _ = renewal.tick() => {
-                    self.scribe.journal.renew(&self.scribe.claim, self.scribe.now()).await?;
+                    self.scribe.renew().await?;
                 }
                 () = tokio::time::sleep(pause) => {}
             }

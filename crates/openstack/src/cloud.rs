@@ -16,6 +16,7 @@ use crate::{
     image::Images,
     network::Network,
     options::ClientOptions,
+    permit::WritePermit,
     protector::Peer,
     request_log::RequestLog,
     session::Session,
@@ -56,6 +57,12 @@ impl Cloud {
     #[must_use]
     pub fn with_observer(&self, observer: Arc<dyn ExchangeObserver>) -> Self {
         Self::new(self.session.with_observer(observer))
+    }
+
+    /// The same cloud, which asks `permit` before each call that changes something. See [`Session::with_permit`].
+    #[must_use]
+    pub fn with_permit(&self, permit: Arc<dyn WritePermit>) -> Self {
+        Self::new(self.session.with_permit(permit))
     }
 
     /// The same cloud whose calls end within `deadline` each.

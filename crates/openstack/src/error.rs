@@ -20,7 +20,7 @@ pub enum ErrorClass {
     NotFound,
     /// 409: the resource is in another state, locked or in use.
     Conflict,
-    /// 401, and a fresh token did not help.
+    /// 401: a read's fresh token did not help; a change is not repeated, and the next call has a fresh one.
     Unauthorized,
     /// 403 by policy (a quota refusal, which Nova also sends as 403, is `Final`).
     Forbidden,
@@ -109,6 +109,14 @@ pub enum CloudError {
         /// What was to be asked.
         call: Box<Call>,
     },
+    /// A change was not sent, because it was too late for it.
+    #[error("{call} of {} was not sent: {why}", call.service)]
+    NotSent {
+        /// What was to be asked.
+        call: Box<Call>,
+        /// What it was too late for.
+        why: String,
+    },
     /// The answer says success, but its body is not JSON: a proxy spoke, or the answer was cut.
     #[error("{} answered {call} with something that is not JSON: {why}", call.service)]
     NotJson {
@@ -181,7 +189,7 @@ impl CloudError {
         match self {
             Self::Refused(refusal) => refusal.class(),
             Self::Unreachable { .. } => ErrorClass::Unreachable,
-            Self::OutOfTime { .. } => ErrorClass::Passing,
+            Self::OutOfTime { .. } | Self::NotSent { .. } => ErrorClass::Passing,
             Self::Lost { call, .. } | Self::NotJson { call, .. } if !call.writes => {
                 ErrorClass::Passing
             }
@@ -243,7 +251,7 @@ impl CloudError {
         })
     }
 
-    /// True when the request has certainly not been carried out, so that a write may be repeated without looking.
+    /// True when the request has certainly not been carried out.
     pub fn certainly_not_done(&self) -> bool {
         match self {
             Self::Refused(refusal) => match refusal.status {
@@ -254,6 +262,23 @@ impl CloudError {
             Self::Lost { .. } | Self::NotJson { .. } | Self::Unexpected { .. } => false,
             _ => true,
         }
+    }
+
+    /// True for a change that was certainly not carried out, and that may be asked for later as it is: no connection, 429,
+    /// a 503 that says when to come back, a token that is over, no time left to send it.
+    pub fn was_turned_away(&self) -> bool {
+        let writes = match self {
+            Self::Refused(refusal) => refusal.call.writes,
+            Self::Unreachable { call, .. }
+            | Self::OutOfTime { call }
+            | Self::NotSent { call, .. } => call.writes,
+            _ => false,
+        };
+        let passes = matches!(
+            self.class(),
+            ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Unauthorized
+        );
+        writes && passes && self.certainly_not_done()
     }
 }
 

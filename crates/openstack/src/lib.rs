@@ -51,6 +51,7 @@ mod listing;
 pub mod microversion;
 pub mod network;
 pub mod options;
+pub mod permit;
 pub mod protector;
 pub mod quota_set;
 pub mod request_log;

@@ -3,9 +3,18 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{ask::Ask, error::CloudError, listing::unexpected, service::Service, session::Session};
+use crate::{
+    ask::Ask,
+    error::{CloudError, ErrorClass},
+    listing::unexpected,
+    service::Service,
+    session::Session,
+};
 
 /// The protector API of one site. Paths are below its endpoint and begin with `/`; they hold no query.
+///
+/// What one protector tells another carries its version, and means the same when it is said twice. So, other than a
+/// change of a cloud, it is said again after a 401, with a fresh token.
 #[derive(Clone, Debug)]
 pub struct Peer {
     session: Session,
@@ -70,7 +79,7 @@ impl Peer {
     /// # Errors
     /// As any call.
     pub async fn delete(&self, path: &str) -> Result<(), CloudError> {
-        self.session.done(Ask::delete(PEER, &segments(path))).await
+        self.remove(Ask::delete(PEER, &segments(path))).await
     }
 
     /// `DELETE` of `path` with query parameters. Role: as the peer's policy has it.
@@ -83,12 +92,24 @@ impl Peer {
         query: &[(&'static str, &str)],
     ) -> Result<(), CloudError> {
         let ask = with_query(Ask::delete(PEER, &segments(path)), query);
-        self.session.done(ask).await
+        self.remove(ask).await
+    }
+
+    async fn remove(&self, ask: Ask) -> Result<(), CloudError> {
+        match self.session.done(ask.clone()).await {
+            Err(error) if error.class() == ErrorClass::Unauthorized => self.session.done(ask).await,
+            answer => answer,
+        }
     }
 
     async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CloudError> {
         let call = ask.call.clone();
-        let value = self.session.value(ask).await?;
+        let value = match self.session.value(ask.clone()).await {
+            Err(error) if error.class() == ErrorClass::Unauthorized => {
+                self.session.value(ask).await?
+            }
+            answer => answer?,
+        };
         serde_json::from_value(value).map_err(|error| unexpected(&call, error))
     }
 }

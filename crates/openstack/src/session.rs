@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::{
     sync::OnceCell,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     exchange_observer::{Exchange, ExchangeObserver},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
+    permit::WritePermit,
     request_log::RequestLog,
     retry::Dice,
     service::Service,
@@ -40,14 +41,17 @@ use crate::{
 /// A session with one cloud. Cheap to clone; clones share the token. `Debug` shows no secret.
 ///
 /// A call takes a token from the cache or logs in (one login for all who wait), finds the endpoint, agrees on the
-/// microversion, sends, and repeats as [`RetryPolicy`](crate::retry::RetryPolicy) allows. A 401 makes it log in
-/// again once per call. All of it ends before the call's deadline.
+/// microversion, and sends. A read is repeated as [`RetryPolicy`](crate::retry::RetryPolicy) allows, and a 401 makes it
+/// log in again once. A call that changes something is sent once: what it rests on was read before, and is out of date
+/// after a pause. Who asked for it gets the refusal and looks again; after a 401 the next call logs in. All of it ends
+/// before the call's deadline.
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,
     request_id: Option<HeaderValue>,
     request_log: Option<RequestLog>,
     observer: Option<Arc<dyn ExchangeObserver>>,
+    permit: Option<Arc<dyn WritePermit>>,
     deadline: Duration,
 }
 
@@ -139,6 +143,7 @@ impl Session {
             request_id: None,
             request_log: None,
             observer: None,
+            permit: None,
             deadline: options.deadline,
             shared: Arc::new(Shared {
                 transport,
@@ -185,6 +190,7 @@ impl Session {
             request_id: self.request_id.clone(),
             request_log: self.request_log.clone(),
             observer: self.observer.clone(),
+            permit: self.permit.clone(),
             deadline: self.deadline,
             ..session
         })
@@ -223,6 +229,15 @@ impl Session {
     pub fn with_observer(&self, observer: Arc<dyn ExchangeObserver>) -> Self {
         Self {
             observer: Some(observer),
+            ..self.clone()
+        }
+    }
+
+    /// The same session, which asks `permit` right before it sends a call that changes something.
+    #[must_use]
+    pub fn with_permit(&self, permit: Arc<dyn WritePermit>) -> Self {
+        Self {
+            permit: Some(permit),
             ..self.clone()
         }
     }
@@ -292,16 +307,33 @@ impl Session {
 
     async fn send_until(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
         ask.check()?;
+        match ask.call.writes {
+            true => self.change(ask, until).await,
+            false => self.read(ask, until).await,
+        }
+    }
+
+    /// Carries out a call that changes something: one exchange, right after the permit was asked.
+    async fn change(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
+        let token = self.token(&ask.call, until).await?;
+        let (url, headers) = self.prepare(ask, &token, until).await?;
+        let outcome = self.exchange(ask, url, headers, until).await;
+        match &outcome {
+            Ok(response) => self.note(response),
+            Err(error) if error.class() == ErrorClass::Unauthorized => self.forget(&token).await,
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn read(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
         let mut tries = 0;
         let mut logged_in_again = false;
         loop {
             let token = self.token(&ask.call, until).await?;
             let (url, headers) = self.prepare(ask, &token, until).await?;
             let error = match self.exchange(ask, url, headers, until).await {
-                Ok(response) => {
-                    self.note(&ask.call, &response);
-                    return Ok(response);
-                }
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
             let renewable = matches!(self.shared.auth, Auth::Password(_)) && !logged_in_again;
@@ -315,8 +347,8 @@ impl Session {
         }
     }
 
-    fn note(&self, call: &Call, response: &Response) {
-        if let Some(log) = self.request_log.as_ref().filter(|_| call.writes) {
+    fn note(&self, response: &Response) {
+        if let Some(log) = &self.request_log {
             log.note(request_id(&response.headers));
         }
     }
@@ -339,7 +371,7 @@ impl Session {
         match pause {
             Some(pause) if Instant::now() + pause < until => {
                 tracing::debug!(%error, ?pause, tries, "will be tried again");
-                tokio::time::sleep(pause).await;
+                sleep(pause).await;
                 Ok(())
             }
             _ => Err(error),
@@ -468,9 +500,16 @@ impl Session {
             body,
             timeout: allowed,
         };
+        if let Some(permit) = self.permit.as_ref().filter(|_| call.writes) {
+            permit.pass(call, allowed)?;
+        }
         let exchange = Exchange::begin(call, self.observer.as_ref());
-        let sent = timeout(allowed, self.shared.transport.send(request)).await;
-        let answer = sent.unwrap_or(Err(TransportError::TimedOut(allowed)));
+        // The end comes first: a process that was frozen meanwhile must not go on with sending when it is over.
+        let answer = tokio::select! {
+            biased;
+            () = sleep(allowed) => Err(TransportError::TimedOut(allowed)),
+            answer = self.shared.transport.send(request) => answer,
+        };
         let took = exchange.end(&answer);
         let outcome = match answer {
             Ok(response) => judge(ask, response),

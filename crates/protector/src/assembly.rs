@@ -1,6 +1,6 @@
 //! What both services are made of: the database, the arrays, the ways into the clouds.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
 use protector_api::{
@@ -85,14 +85,14 @@ pub async fn storage(config: &Config) -> anyhow::Result<Arc<dyn StorageDriver>> 
     }
 }
 
-/// Sessions with the clouds of the registered sites, for an engine. A call never outlives two thirds of the engine's
-/// lease, so that an engine that was frozen cannot act for its successor. What is exchanged is counted into `counts`.
+/// Sessions with the clouds of the registered sites, for an engine. A call takes half of the engine's lease at most: one
+/// that changes something is sent only while it certainly ends before that. What is exchanged is counted into `counts`.
 pub fn engine_sessions(
     config: &Config,
     database: &Database,
     counts: CloudRequests,
 ) -> Arc<SiteSessions> {
-    let longest = (config.engine.lease * 2 / 3).saturating_sub(Duration::from_secs(10));
+    let longest = config.engine.lease / 2;
     let options = client_options(config);
     let options = ClientOptions {
         exchange_timeout: options.exchange_timeout.min(longest),

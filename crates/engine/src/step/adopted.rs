@@ -91,9 +91,10 @@ pub(super) async fn mark_server(
     if mark::is_ours(&server.metadata, &maker, source_id.as_str()) {
         return Ok(());
     }
-    cx.intend().await?;
+    let intent = cx.intend().await?;
     let marks = mark::marks(&maker, source_id.as_str());
-    target
+    intent
+        .on(target)
         .compute()
         .set_server_metadata(&server.id, &marks)
         .await
@@ -111,9 +112,10 @@ pub(super) async fn mark_volume(
     if mark::is_ours(&volume.metadata, &maker, source_id.as_str()) {
         return Ok(());
     }
-    cx.intend().await?;
+    let intent = cx.intend().await?;
     let marks = mark::marks(&maker, source_id.as_str());
-    target
+    intent
+        .on(target)
         .volume()
         .set_metadata(&volume.id, &marks)
         .await

@@ -34,8 +34,9 @@ impl CloudActions {
         refuse_unknown_host(&server, &host)?;
         match &server.status {
             ServerStatus::Active => {
-                cx.intend().await?;
-                source.compute().stop_server(id).await.map_err(stop)?;
+                let intent = cx.intend().await?;
+                let open = intent.on(&source);
+                open.compute().stop_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))
             }
             status if does_not_run(&server) => Ok(fenced(id, status.as_str())),

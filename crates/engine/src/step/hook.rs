@@ -25,8 +25,9 @@ impl CloudActions {
         };
         let news = news(cx, &hook);
         let limit = Duration::from_secs(hook.timeout_seconds.into());
-        cx.intend().await?;
-        match self.outside.call_hook(&hook.url, &news, limit).await {
+        let intent = cx.intend().await?;
+        let call = self.outside.call_hook(&hook.url, &news, limit);
+        match intent.carry_out(call).await? {
             Ok(()) => {
                 cx.fact(format!("{} was told", hook.url));
                 Ok(Progress::done())

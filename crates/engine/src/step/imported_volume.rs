@@ -43,8 +43,9 @@ impl CloudActions {
         cx.memo.made = None;
         cx.memo.adopted = false;
         let request = import_request(cx, source_id)?;
-        cx.intend().await?;
-        let volume = target.volume().manage(&request).await.map_err(stop)?;
+        let intent = cx.intend().await?;
+        let open = intent.on(&target);
+        let volume = open.volume().manage(&request).await.map_err(stop)?;
         cx.memo.made = Some(volume.id.to_string());
         Ok(self.look_again("Cinder to import it"))
     }
@@ -59,7 +60,9 @@ impl CloudActions {
         match &volume.status {
             VolumeStatus::Available if !has_image_properties(cx, source_id, volume)? => {
                 let (_, known) = known(cx, source_id)?;
-                target
+                let intent = cx.intend_beside().await?;
+                intent
+                    .on(target)
                     .volume()
                     .set_image_metadata(&volume.id, &known.image_properties)
                     .await
@@ -155,8 +158,9 @@ impl CloudActions {
             }
             _ => {}
         }
-        cx.intend_undo().await?;
-        target.volume().unmanage(&volume.id).await.map_err(stop)?;
+        let intent = cx.intend_undo().await?;
+        let open = intent.on(&target);
+        open.volume().unmanage(&volume.id).await.map_err(stop)?;
         Ok(Progress::Waiting {
             on: "Cinder to let go of it".to_owned(),
             again: self.options.status_poll,

@@ -44,7 +44,9 @@ pub(super) async fn key_pair_on_target(
                     "x509" => KeypairKind::X509,
                     _ => KeypairKind::Ssh,
                 };
-                let imported = target
+                let intent = cx.intend_beside().await?;
+                let imported = intent
+                    .on(target)
                     .compute()
                     .import_keypair(name, public_key, kind)
                     .await;

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod adopted;
+mod arrays;
 mod fence;
 mod heir;
 mod held_still;
@@ -52,10 +53,12 @@ pub use fence::may_run;
 
 pub(crate) use held_still::Standing;
 
+use arrays::Arrays;
+
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
     clouds: Arc<dyn Clouds>,
-    storage: Arc<dyn StorageDriver>,
+    arrays: Arrays,
     outside: Arc<dyn Outside>,
     standing: Standing,
     options: EngineOptions,
@@ -70,7 +73,7 @@ impl CloudActions {
     ) -> Self {
         Self {
             clouds,
-            storage,
+            arrays: Arrays::new(storage),
             outside: Arc::new(NothingOutside),
             standing: Standing::alone(),
             options,
@@ -218,7 +221,7 @@ impl Actions for CloudActions {
         cx.hold_still().await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
-        let outcome = self.recorded_in(&log).run_step(&step, cx).await;
+        let outcome = self.reading_and_noting(&log).run_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
         match outcome {
             Err(failed @ Stop::Fault(Fault::Final { .. })) => Err(cx.or_superseded(failed).await),
@@ -231,7 +234,7 @@ impl Actions for CloudActions {
         cx.hold_still_to_undo().await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
-        let outcome = self.recorded_in(&log).undo_step(&step, cx).await;
+        let outcome = self.reading_and_noting(&log).undo_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
         outcome
     }

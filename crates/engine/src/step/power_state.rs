@@ -37,8 +37,9 @@ impl CloudActions {
                 Ok(Progress::done())
             }
             (ServerStatus::Active, None) => {
-                cx.intend().await?;
-                target.compute().stop_server(&copy).await.map_err(stop)?;
+                let intent = cx.intend().await?;
+                let open = intent.on(&target);
+                open.compute().stop_server(&copy).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))
             }
             (ServerStatus::Active | ServerStatus::Shutoff, task) => Ok(self.look_again(format!(

@@ -1,10 +1,11 @@
-//! The clouds' request ids in a step's memo: what an operator looks for in the clouds' logs.
+//! The clouds as a look at a step has them: its calls that change something are refused where no intent opens them, and the
+//! request ids of those that are not go into the step's memo, for an operator who looks into the clouds' logs.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use protector_core::{fault::Fault, id::SiteName, operation::Memo, site::SiteScope};
-use protector_openstack::{cloud::Cloud, request_log::RequestLog};
+use protector_openstack::{cloud::Cloud, permit::ReadsOnly, request_log::RequestLog};
 
 use super::CloudActions;
 use crate::clouds::Clouds;
@@ -12,28 +13,36 @@ use crate::clouds::Clouds;
 /// As many request ids as a step keeps: the newest.
 const KEPT: usize = 20;
 
-/// Clouds whose changing calls are noted in a log.
+/// Clouds that are only read unless an intent opens them, and whose changing calls are noted in a log.
 struct RecordedClouds {
     inner: Arc<dyn Clouds>,
     log: RequestLog,
+}
+
+impl RecordedClouds {
+    fn only_read(&self, cloud: &Cloud) -> Cloud {
+        cloud
+            .with_request_log(&self.log)
+            .with_permit(Arc::new(ReadsOnly))
+    }
 }
 
 #[async_trait]
 impl Clouds for RecordedClouds {
     async fn tenant(&self, scope: &SiteScope, request_id: Option<&str>) -> Result<Cloud, Fault> {
         let cloud = self.inner.tenant(scope, request_id).await?;
-        Ok(cloud.with_request_log(&self.log))
+        Ok(self.only_read(&cloud))
     }
 
     async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, Fault> {
         let cloud = self.inner.admin(site, request_id).await?;
-        Ok(cloud.with_request_log(&self.log))
+        Ok(self.only_read(&cloud))
     }
 }
 
 impl CloudActions {
-    /// The same steps, on clouds whose changing calls are noted in `log`.
-    pub(super) fn recorded_in(&self, log: &RequestLog) -> Self {
+    /// The same steps, on clouds that change nothing without an intent and whose changing calls are noted in `log`.
+    pub(super) fn reading_and_noting(&self, log: &RequestLog) -> Self {
         Self {
             clouds: Arc::new(RecordedClouds {
                 inner: Arc::clone(&self.clouds),
@@ -41,7 +50,7 @@ impl CloudActions {
             }),
             outside: Arc::clone(&self.outside),
             standing: self.standing.clone(),
-            storage: Arc::clone(&self.storage),
+            arrays: self.arrays.clone(),
             options: self.options.clone(),
         }
     }

@@ -62,8 +62,8 @@ impl CloudActions {
         let request = self.build_request(&target, cx, source_id).await?;
         let unanswered_before = cx.memo.unanswered_at;
         cx.memo.unanswered_at = Some(cx.scribe.now());
-        cx.intend().await?;
-        let answer = target.compute().create_server(&request).await;
+        let intent = cx.intend().await?;
+        let answer = intent.on(&target).compute().create_server(&request).await;
         if says_what_became_of_it(&answer) {
             cx.memo.unanswered_at = unanswered_before;
         }
@@ -72,6 +72,7 @@ impl CloudActions {
                 cx.memo.made = Some(created.to_string());
                 Ok(self.look_again("Nova to build it"))
             }
+            Err(error) if error.was_turned_away() => Err(stop(error)),
             Err(error) => Err(refusal_of_build(cx, crate::clouds::fault(error))),
         }
     }
@@ -100,9 +101,10 @@ impl CloudActions {
                 }]))
             }
             ServerStatus::Shutoff if cx.memo.adopted && server.task_state.is_none() => {
-                cx.intend().await?;
+                let intent = cx.intend().await?;
                 cx.fact("it was shut off, and is started");
-                target
+                intent
+                    .on(target)
                     .compute()
                     .start_server(&server.id)
                     .await
@@ -286,10 +288,11 @@ impl CloudActions {
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
             other => return Err(not_for_this("copy of a server", &other)),
         }
-        cx.intend_undo().await?;
+        let intent = cx.intend_undo().await?;
+        let nova = intent.on(&target).compute();
         let answer = match server.status {
-            ServerStatus::SoftDeleted => target.compute().force_delete_server(&server.id).await,
-            _ => target.compute().delete_server(&server.id).await,
+            ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,
+            _ => nova.delete_server(&server.id).await,
         };
         found(answer)?;
         Ok(self.look_again("Nova to delete it"))
@@ -388,8 +391,9 @@ async fn delete_surplus(
     for server in all_of_this_step(target, cx, source_id).await? {
         if server.id != *keep {
             cx.fact(format!("server {} was built twice; deleted", server.id));
-            cx.intend_undo().await?;
-            found(target.compute().delete_server(&server.id).await)?;
+            let intent = cx.intend_undo().await?;
+            let open = intent.on(target);
+            found(open.compute().delete_server(&server.id).await)?;
         }
     }
     Ok(())

@@ -14,7 +14,10 @@ use super::{
     scope::{Absent, Eyes, believe_absence, known_network},
     storage_stop,
 };
-use crate::action::{Cx, Progress, Stop};
+use crate::{
+    action::{Cx, Progress, Stop},
+    intent::Intent,
+};
 
 impl CloudActions {
     pub(super) async fn replicate_group(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
@@ -25,12 +28,10 @@ impl CloudActions {
             .collect();
         let group_id = plan.group_id.clone();
         let replication = Replication::of(plan);
-        cx.intend().await?;
-        let point = self
-            .storage
-            .replicate(&replication, &volumes, &cx.operation.id)
-            .await
-            .map_err(storage_stop)?;
+        let intent = cx.intend().await?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.replicate(&replication, &volumes, &cx.operation.id);
+        let point = intent.carry_out(call).await?.map_err(storage_stop)?;
         cx.fact(format!("recovery point {} of {}", point.id, point.taken_at));
         Ok(Progress::Done(vec![
             Effect::Mapped {
@@ -63,13 +64,12 @@ impl CloudActions {
             .map(RecoveryPointId::new)
             .ok_or_else(|| Stop::last(Code::Internal, "no recovery point is recorded"))?;
         let replication = Replication::of(cx.plan());
-        cx.intend().await?;
-        let promoted = self
-            .storage
-            .promote(&replication, &point, volume, mark::maker(cx.operation))
-            .await
-            .map_err(storage_stop)?;
-        self.discard_unused(cx, &replication, volume).await;
+        let intent = cx.intend().await?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.promote(&replication, &point, volume, mark::maker(cx.operation));
+        let promoted = intent.carry_out(call).await?.map_err(storage_stop)?;
+        self.discard_unused(cx, &intent, &replication, volume)
+            .await?;
         Ok(Progress::Done(vec![Effect::Mapped {
             kind: MapKind::Promoted,
             source: volume.to_string(),
@@ -79,18 +79,23 @@ impl CloudActions {
 
     /// Removes what an interrupted operation has promoted of a volume and not imported: nobody knows of it but its record,
     /// and nobody would ever remove it. Where that fails, the record says so; the volume is recovered all the same.
-    async fn discard_unused(&self, cx: &mut Cx<'_>, replication: &Replication, volume: &VolumeId) {
+    async fn discard_unused(
+        &self,
+        cx: &mut Cx<'_>,
+        intent: &Intent,
+        replication: &Replication,
+        volume: &VolumeId,
+    ) -> Result<(), Stop> {
+        let array = self.arrays.open_for(intent);
         for interrupted in cx.plan().interrupted.clone() {
-            let discarded = self
-                .storage
-                .discard_promoted(replication, volume, &interrupted, None)
-                .await;
-            if let Err(error) = discarded {
+            let call = array.discard_promoted(replication, volume, &interrupted, None);
+            if let Err(error) = intent.carry_out(call).await? {
                 cx.fact(format!(
                     "what operation {interrupted} has promoted of it may still be on the array: {error}"
                 ));
             }
         }
+        Ok(())
     }
 
     /// Takes a promotion back. The source volume is not touched: promotion made a copy of its own.
@@ -103,13 +108,12 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         let managed_as = self.let_go_by_cinder(cx, volume).await?;
-        cx.intend_undo().await?;
+        let intent = cx.intend_undo().await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
-        self.storage
-            .discard_promoted(&replication, volume, maker, managed_as.as_ref())
-            .await
-            .map_err(storage_stop)?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.discard_promoted(&replication, volume, maker, managed_as.as_ref());
+        intent.carry_out(call).await?.map_err(storage_stop)?;
         Ok(forget_object(volume))
     }
 
@@ -118,7 +122,7 @@ impl CloudActions {
     pub(super) async fn choose_recovery_point(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let plan = cx.plan();
         let points = self
-            .storage
+            .arrays
             .recovery_points(&Replication::of(plan))
             .await
             .map_err(storage_stop)?;
@@ -162,11 +166,12 @@ impl CloudActions {
             .map(RecoveryPointId::new)
             .ok_or_else(|| Stop::last(Code::Internal, "no recovery point is recorded"))?;
         let replication = Replication::of(cx.plan());
-        cx.intend().await?;
-        let cloned = self
-            .storage
-            .clone_point(&replication, &point, volume, &cx.operation.id)
-            .await
+        let intent = cx.intend().await?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.clone_point(&replication, &point, volume, &cx.operation.id);
+        let cloned = intent
+            .carry_out(call)
+            .await?
             .map_err(|error| clone_stop(error, &cx.plan().group_name))?;
         Ok(Progress::Done(vec![Effect::Mapped {
             kind: MapKind::Promoted,
@@ -185,23 +190,22 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         let managed_as = self.let_go_by_cinder(cx, volume).await?;
-        cx.intend_undo().await?;
+        let intent = cx.intend_undo().await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
-        self.storage
-            .discard_clone(&replication, volume, maker, managed_as.as_ref())
-            .await
-            .map_err(storage_stop)?;
+        let array = self.arrays.open_for(&intent);
+        let call = array.discard_clone(&replication, volume, maker, managed_as.as_ref());
+        intent.carry_out(call).await?.map_err(storage_stop)?;
         Ok(forget_object(volume))
     }
 
     /// Nothing will be taken back any more: the arrays need not keep what only this operation needed.
     pub(super) async fn release_replicas(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        cx.intend().await?;
-        self.storage
-            .release(&Replication::of(cx.plan()), mark::maker(cx.operation))
-            .await
-            .map_err(storage_stop)?;
+        let intent = cx.intend().await?;
+        let replication = Replication::of(cx.plan());
+        let array = self.arrays.open_for(&intent);
+        let call = array.release(&replication, mark::maker(cx.operation));
+        intent.carry_out(call).await?.map_err(storage_stop)?;
         Ok(Progress::done())
     }
 

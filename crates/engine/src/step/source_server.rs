@@ -85,8 +85,9 @@ impl CloudActions {
         source: &Cloud,
         id: &ServerId,
     ) -> Result<Progress, Stop> {
-        cx.intend().await?;
-        source.compute().stop_server(id).await.map_err(stop)?;
+        let intent = cx.intend().await?;
+        let open = intent.on(source);
+        open.compute().stop_server(id).await.map_err(stop)?;
         Ok(self.look_again("Nova to stop it"))
     }
 
@@ -97,14 +98,12 @@ impl CloudActions {
         id: &ServerId,
     ) -> Result<Progress, Stop> {
         let admin = self.source_admin(cx).await?;
-        cx.intend().await?;
+        let intent = cx.intend().await?;
         cx.fact(STOPPED_HARD);
-        admin
-            .compute()
-            .reset_state_to_active(id)
-            .await
-            .map_err(stop)?;
-        source.compute().stop_server(id).await.map_err(stop)?;
+        let nova = intent.on(&admin).compute();
+        nova.reset_state_to_active(id).await.map_err(stop)?;
+        let open = intent.on(source);
+        open.compute().stop_server(id).await.map_err(stop)?;
         Ok(self.look_again("Nova to stop it hard"))
     }
 
@@ -136,8 +135,9 @@ impl CloudActions {
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => Ok(Progress::done()),
             (ServerStatus::Shutoff, None) => {
-                cx.intend_undo().await?;
-                source.compute().start_server(id).await.map_err(stop)?;
+                let intent = cx.intend_undo().await?;
+                let open = intent.on(&source);
+                open.compute().start_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to start it"))
             }
             (ServerStatus::Active | ServerStatus::Shutoff, Some(task)) => {
@@ -192,10 +192,11 @@ impl CloudActions {
                 return Err(not_for_this("server", &other));
             }
         }
-        cx.intend().await?;
+        let intent = cx.intend().await?;
+        let nova = intent.on(&source).compute();
         let answer = match server.status {
-            ServerStatus::SoftDeleted => source.compute().force_delete_server(id).await,
-            _ => source.compute().delete_server(id).await,
+            ServerStatus::SoftDeleted => nova.force_delete_server(id).await,
+            _ => nova.delete_server(id).await,
         };
         found(answer)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
@@ -256,7 +257,7 @@ impl CloudActions {
         id: &ServerId,
         volumes: Vec<String>,
     ) -> Result<Progress, Stop> {
-        cx.intend().await?;
+        let intent = cx.intend().await?;
         for volume in volumes {
             let asked = format!("delete_on_termination of volume {volume} was turned off");
             if cx.memo.facts.contains(&asked) {
@@ -264,7 +265,8 @@ impl CloudActions {
                     "Nova accepted that volume {volume} must not go with the server and still says that it would"
                 )));
             }
-            source
+            intent
+                .on(source)
                 .compute()
                 .set_delete_on_termination(id, &VolumeId::new(volume.clone()), false)
                 .await

@@ -57,8 +57,8 @@ impl CloudActions {
         cx.memo.observed = Some(volume.status.as_str().to_owned());
         match self.judge_source_volume(cx, &source, &volume).await? {
             Verdict::Delete => {
-                cx.intend().await?;
-                found(source.volume().delete_volume(id).await)?;
+                let intent = cx.intend().await?;
+                found(intent.on(&source).volume().delete_volume(id).await)?;
             }
             Verdict::Unmanage { why } => self.unmanage_source(cx, &source, id, &why).await?,
             Verdict::First(Cure::TakeOutOfGroup { group }) => {
@@ -133,7 +133,7 @@ impl CloudActions {
     }
 
     async fn identity(&self, array: &str, id: &VolumeId) -> Result<Option<BackendObject>, Stop> {
-        self.storage.identity(array, id).await.map_err(storage_stop)
+        self.arrays.identity(array, id).await.map_err(storage_stop)
     }
 
     async fn twin(&self, cx: &Cx<'_>, id: &VolumeId, server: &ServerId) -> Result<Twin, Stop> {
@@ -170,8 +170,8 @@ impl CloudActions {
         id: &VolumeId,
         why: &str,
     ) -> Result<(), Stop> {
-        cx.intend().await?;
-        source.volume().unmanage(id).await.map_err(|error| {
+        let intent = cx.intend().await?;
+        intent.on(source).volume().unmanage(id).await.map_err(|error| {
             refused(error, |error| {
                 format!(
                     "kept: it must not be deleted, since {why}, and Cinder does not let go of it ({error}); an administrator can with 'openstack volume delete --remote {id}'"
@@ -192,9 +192,10 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let asked = format!("it was taken out of volume group {group}");
         if !cx.memo.facts.contains(&asked) {
-            cx.intend().await?;
+            let intent = cx.intend().await?;
             let volume = [id.clone()];
-            source
+            intent
+                .on(source)
                 .volume()
                 .remove_from_group(&VolumeGroupId::new(group.clone()), &volume)
                 .await
@@ -214,9 +215,10 @@ impl CloudActions {
         source: &Cloud,
         attachments: Vec<String>,
     ) -> Result<Progress, Stop> {
-        cx.intend().await?;
+        let intent = cx.intend().await?;
         for attachment in attachments {
-            let answer = source
+            let answer = intent
+                .on(source)
                 .volume()
                 .delete_attachment(&AttachmentId::new(attachment.clone()))
                 .await;

@@ -25,7 +25,7 @@ impl CloudActions {
     /// For a planned move, in which all members move or none: each must find what it needs.
     pub(super) async fn check_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let source_array = &cx.plan().source_array;
-        let answer = self.storage.check(source_array).await;
+        let answer = self.arrays.check(source_array).await;
         answer.map_err(storage_stop)?;
         let target = self.target(cx).await?;
         match lacking(&target, cx.plan()).await?.into_iter().next() {
@@ -51,7 +51,7 @@ impl CloudActions {
 
     /// Whether the target's array answers, and which Cinder host imports the volumes.
     async fn check_storage_of_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        let answer = self.storage.check(&cx.plan().target_array).await;
+        let answer = self.arrays.check(&cx.plan().target_array).await;
         answer.map_err(storage_stop)?;
         let admin = self.target_admin(cx).await?;
         let host = import_host(&admin, cx.plan()).await?;

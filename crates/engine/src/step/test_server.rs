@@ -49,10 +49,11 @@ impl CloudActions {
         if !with_it.is_empty() {
             return self.keep_volumes_of(cx, &target, &server.id, with_it).await;
         }
-        cx.intend().await?;
+        let intent = cx.intend().await?;
+        let nova = intent.on(&target).compute();
         let answer = match server.status {
-            ServerStatus::SoftDeleted => target.compute().force_delete_server(&server.id).await,
-            _ => target.compute().delete_server(&server.id).await,
+            ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,
+            _ => nova.delete_server(&server.id).await,
         };
         found(answer)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);

@@ -57,8 +57,9 @@ impl CloudActions {
         cx.fact(format!(
             "its marks said right before the deletion that {test} made it as the copy of {original}"
         ));
-        cx.intend().await?;
-        found(target.volume().delete_volume(&volume.id).await)?;
+        let intent = cx.intend().await?;
+        let open = intent.on(&target);
+        found(open.volume().delete_volume(&volume.id).await)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
         Ok(self.look_again("Cinder to delete it"))
     }

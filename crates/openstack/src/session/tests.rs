@@ -1,14 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
 use protector_core::id::{ServerId, VolumeId};
-use serde_json::json;
-use tokio::time::Instant;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
     cloud::{Cloud, Clouds},
     compute::ServerFilter,
     exchange_observer::ExchangeOutcome,
+    permit::ReadsOnly,
     scripted_cloud::{
         PASSWORD, Reply, ScriptedCloud, answer, catalog, cloud_of, credentials, lost, ok, options,
         scripted, unreachable, with_header,
@@ -85,17 +86,81 @@ async fn a_write_whose_answer_is_lost_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_is_repeated_when_it_was_certainly_not_done() {
-    let (cloud, script) = scripted([
+async fn a_change_that_was_certainly_not_done_is_not_repeated_either() {
+    for reply in [
         unreachable(),
         with_header(503, "retry-after", "30"),
+        with_header(429, "retry-after", "1"),
         answer(429, ""),
-        answer(202, ""),
-    ]);
-    let started = Instant::now();
+    ] {
+        let (cloud, script) = scripted([reply, answer(202, "")]);
+        let started = Instant::now();
+        let error = stop(&cloud).await.unwrap_err();
+        assert!(error.certainly_not_done(), "{error}");
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert_eq!(script.lines(), ["POST /v2.1/servers/s1/action"]);
+    }
+}
+
+/// Lets calls that change something pass, or says why not. Notes that it was asked.
+#[derive(Default)]
+struct Gate {
+    too_late: bool,
+    asked: Mutex<Vec<(Duration, usize)>>,
+    script: Option<Arc<ScriptedCloud>>,
+}
+
+impl WritePermit for Gate {
+    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CloudError> {
+        let logins = self.script.as_ref().map_or(0, |script| script.logins());
+        self.asked.lock().unwrap().push((longest, logins));
+        match self.too_late {
+            false => Ok(()),
+            true => Err(CloudError::NotSent {
+                call: Box::new(call.clone()),
+                why: "too late".to_owned(),
+            }),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_is_asked_after_the_login_and_right_before_a_change() {
+    let (cloud, script) = scripted([no_flavors(), answer(202, "")]);
+    let gate = Arc::new(Gate {
+        script: Some(script.clone()),
+        ..Gate::default()
+    });
+    let cloud = cloud.with_permit(gate.clone());
+    ask_flavors(&cloud).await.unwrap();
+    assert!(gate.asked.lock().unwrap().is_empty(), "a read needs none");
+    // The token ends: the change has to log in first.
+    tokio::time::advance(Duration::from_secs(3600)).await;
     stop(&cloud).await.unwrap();
-    assert_eq!(started.elapsed(), Duration::from_secs(1 + 30 + 4));
-    assert_eq!(script.lines(), ["POST /v2.1/servers/s1/action"; 4]);
+    let exchange = options().exchange_timeout;
+    assert_eq!(*gate.asked.lock().unwrap(), [(exchange, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_permit_is_not_sent() {
+    let (cloud, script) = scripted([]);
+    let late = cloud.with_permit(Arc::new(Gate {
+        too_late: true,
+        ..Gate::default()
+    }));
+    let error = stop(&late).await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.certainly_not_done()),
+        (ErrorClass::Passing, true)
+    );
+    assert_eq!(
+        error.to_string(),
+        "POST /servers/s1/action of Nova was not sent: too late"
+    );
+    let reading = cloud.with_permit(Arc::new(ReadsOnly));
+    let error = stop(&reading).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Final, "{error}");
+    assert!(script.calls().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +201,7 @@ async fn a_silent_cloud_costs_the_deadline_and_no_more() {
 async fn a_pause_that_would_outlast_the_deadline_is_not_begun() {
     let (cloud, _) = scripted([with_header(503, "retry-after", "50")]);
     let started = Instant::now();
-    let error = stop(&cloud.with_deadline(Duration::from_secs(20)))
+    let error = ask_flavors(&cloud.with_deadline(Duration::from_secs(20)))
         .await
         .unwrap_err();
     assert_eq!(
@@ -196,14 +261,14 @@ async fn a_login_is_repeated_like_a_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_is_believed_only_with_a_fresh_token() {
-    let (cloud, script) = scripted((0..20).map(|_| answer(202, "")));
-    stop(&cloud).await.unwrap();
+async fn a_401_to_a_read_is_believed_only_with_a_fresh_token() {
+    let (cloud, script) = scripted((0..20).map(|_| no_flavors()));
+    ask_flavors(&cloud).await.unwrap();
     script.revoke("token-1");
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let cloud = cloud.clone();
-        tasks.spawn(async move { stop(&cloud).await });
+        tasks.spawn(async move { ask_flavors(&cloud).await });
     }
     while let Some(result) = tasks.join_next().await {
         result.unwrap().unwrap();
@@ -212,11 +277,36 @@ async fn a_401_is_believed_only_with_a_fresh_token() {
 
     script.revoke("token-2");
     script.revoke("token-3");
-    let error = stop(&cloud).await.unwrap_err();
+    let error = ask_flavors(&cloud).await.unwrap_err();
     assert_eq!(
         (error.class(), script.logins()),
         (ErrorClass::Unauthorized, 3)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_to_a_change_goes_back_to_the_caller_and_the_next_call_logs_in() {
+    let (cloud, script) = scripted((0..3).map(|_| answer(202, "")));
+    stop(&cloud).await.unwrap();
+    script.revoke("token-1");
+    let error = stop(&cloud).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Unauthorized);
+    assert!(error.certainly_not_done());
+    assert_eq!((script.calls().len(), script.logins()), (2, 1));
+    stop(&cloud).await.unwrap();
+    assert_eq!((script.calls().len(), script.logins()), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_to_the_other_protector_is_told_again_after_a_401() {
+    let (cloud, script) = scripted([no_flavors(), ok(json!({})), answer(204, "")]);
+    ask_flavors(&cloud).await.unwrap();
+    script.revoke("token-1");
+    let peer = cloud.protector();
+    peer.put_json::<Value>("/v1/x", &json!({})).await.unwrap();
+    script.revoke("token-2");
+    peer.delete("/v1/x").await.unwrap();
+    assert_eq!(script.logins(), 3);
 }
 
 #[tokio::test(start_paused = true)]

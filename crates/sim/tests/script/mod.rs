@@ -127,8 +127,8 @@ impl Actions for Script {
             Look::WaitFor(again) => Ok(wait_for(again)),
             Look::ReadFails(words) => Err(Stop::passing(words)),
             Look::ChangeFails(words) => {
-                cx.intend().await?;
-                Err(Stop::passing(words))
+                let refused = Err(Stop::passing(words));
+                cx.intend().await?.carry_out(async { refused }).await?
             }
             Look::CameBack(words) => Err(Stop::came_back(words)),
             Look::Refused(words) => Err(Stop::last(Code::Refused, words)),

@@ -1,0 +1,169 @@
+//! The right to change something, which a step has from the moment at which its intent is on record.
+//!
+//! Steps read clouds whose calls that change something are refused; an [`Intent`] opens one for the call that was meant.
+//! Right before that is sent the lease is looked at once more, on a clock that nobody sets: an engine that stood still in
+//! between, for whatever reason, does not act for its successor.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use protector_core::journal::JournalError;
+use protector_openstack::{
+    cloud::Cloud,
+    error::{Call, CloudError},
+    permit::WritePermit,
+};
+use tokio::time::Instant;
+
+use crate::{action::Stop, lease::Lease};
+
+/// Within this time of being opened for it a cloud sends a call, or does not: a login in between may take minutes, and
+/// what the call rests on is out of date then.
+const SENT_WITHIN: Duration = Duration::from_secs(15);
+
+/// The right to change what a step has written down, until its lease ends.
+#[must_use = "an intent that nothing is sent with is only written down"]
+#[derive(Clone, Debug)]
+pub struct Intent {
+    lease: Arc<Lease>,
+    used: Arc<AtomicBool>,
+}
+
+impl Intent {
+    pub(crate) fn under(lease: Arc<Lease>) -> Self {
+        Self {
+            lease,
+            used: Arc::default(),
+        }
+    }
+
+    /// Whether something may have been changed with it.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::SeqCst)
+    }
+
+    /// `cloud`, open for the call that was meant. To be asked for right before that.
+    pub fn on(&self, cloud: &Cloud) -> Cloud {
+        cloud.with_permit(Arc::new(Opening {
+            intent: self.clone(),
+            at: Instant::now(),
+        }))
+    }
+
+    /// Carries out `call`, which changes something that is not in a cloud, for as long as the lease is renewed.
+    ///
+    /// # Errors
+    ///
+    /// That the lease has too little time left, or has ended meanwhile: then the walk is over.
+    pub async fn carry_out<T>(&self, call: impl Future<Output = T>) -> Result<T, Stop> {
+        if self.lease.left() < self.lease.enough() {
+            return Err(Stop::passing(TOO_LATE));
+        }
+        self.used.store(true, Ordering::SeqCst);
+        tokio::select! {
+            biased;
+            () = self.lease.over() => Err(Stop::Journal(JournalError::LeaseLost)),
+            answer = call => Ok(answer),
+        }
+    }
+}
+
+/// What is recorded when the lease has too little time left.
+const TOO_LATE: &str = "this engine must renew its lease on the operation first";
+
+/// An intent on a cloud.
+struct Opening {
+    intent: Intent,
+    at: Instant,
+}
+
+impl WritePermit for Opening {
+    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CloudError> {
+        let not_sent = |why: &str| {
+            Err(CloudError::NotSent {
+                call: Box::new(call.clone()),
+                why: why.to_owned(),
+            })
+        };
+        if self.at.elapsed() > SENT_WITHIN {
+            return not_sent("what it rests on was read too long ago");
+        }
+        if self.intent.lease.left() < longest {
+            return not_sent(TOO_LATE);
+        }
+        self.intent.used.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use protector_openstack::service::Service;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(120);
+    const CALL: Duration = Duration::from_secs(60);
+
+    fn intent() -> Intent {
+        Intent::under(Arc::new(Lease::asked_for_at(Instant::now(), LEASE)))
+    }
+
+    fn pass(intent: &Intent, at: Instant) -> Result<(), CloudError> {
+        let opening = Opening {
+            intent: intent.clone(),
+            at,
+        };
+        let call = Call {
+            service: Service::Volume,
+            method: Method::DELETE,
+            path: "/volumes/v1".to_owned(),
+            writes: true,
+        };
+        opening.pass(&call, CALL)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_sent_while_its_end_lies_within_the_lease() {
+        let intent = intent();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        pass(&intent, Instant::now()).unwrap();
+        assert!(intent.is_used());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_stood_still_sends_nothing() {
+        let intent = intent();
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let error = pass(&intent, Instant::now()).unwrap_err();
+        assert!(error.certainly_not_done(), "{error}");
+        assert!(!intent.is_used());
+        assert!(intent.carry_out(async {}).await.is_err());
+        assert!(!intent.is_used());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_had_to_wait_for_a_login_is_not_sent() {
+        let intent = intent();
+        let opened = Instant::now();
+        tokio::time::advance(SENT_WITHIN + Duration::from_secs(1)).await;
+        assert!(pass(&intent, opened).is_err());
+        assert!(!intent.is_used());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_call_ends_with_the_lease() {
+        let intent = intent();
+        let begun = Instant::now();
+        let ended = intent.carry_out(std::future::pending::<()>()).await;
+        assert!(matches!(ended, Err(Stop::Journal(JournalError::LeaseLost))));
+        assert_eq!(begun.elapsed(), LEASE);
+        assert!(intent.is_used());
+    }
+}
