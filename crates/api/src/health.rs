@@ -27,11 +27,14 @@ pub struct HealthAnswer {
     pub status: &'static str,
 }
 
-/// Says whether the service and its database answer. No token is needed.
+/// Says whether the service answers and its database takes writes. No token is needed.
 #[utoipa::path(get, path = "/healthcheck", operation_id = "healthcheck", tag = "versions", security(()),
-    responses((status = 200, body = HealthAnswer), (status = 503, description = "The database does not answer")))]
+    responses((status = 200, body = HealthAnswer), (status = 503, description = "The database does not answer, or takes no write")))]
 pub async fn check(State(app): State<Arc<App>>) -> ApiResult<Json<HealthAnswer>> {
-    app.database.ping().await.map_err(ApiError::from)?;
+    app.database
+        .check_writable()
+        .await
+        .map_err(ApiError::from)?;
     Ok(Json(HealthAnswer { status: "ok" }))
 }
 

@@ -48,6 +48,10 @@ impl From<StoreError> for ApiError {
                 Self::unavailable("The database of protector is temporarily unavailable.")
                     .with_detail(text)
             }
+            StoreError::Failing { failure, .. } => Self::unavailable(format!(
+                "The database of protector cannot be used: {failure}; an operator of this site has to see to it."
+            ))
+            .with_detail(text),
             StoreError::SchemaBehind { .. }
             | StoreError::SchemaAhead(_)
             | StoreError::BadConnection(_)

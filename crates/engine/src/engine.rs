@@ -1,6 +1,6 @@
 //! The engine's loop: look for operations that nobody walks, claim them, walk each, until told to stop.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use protector_core::{
     clock::Clock,
@@ -123,16 +123,27 @@ impl Engine {
             let end = walk.walk().await;
             report(&end);
             if let Err(JournalError::Unavailable(_)) = end {
-                // Not at once: a journal that is away for this operation alone must not make it be claimed in a circle.
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
-                // Another look may be lucky; if this fails too, the lease ends by itself.
-                let _ = scribe.journal.release(&scribe.claim).await;
+                give_back(&scribe, pause, &stop).await;
             }
         }
         .instrument(span)
+    }
+}
+
+/// Gives an operation back whose walk ended because the journal was away: as soon as that takes it, so that nobody waits
+/// for the lease to end. Ends with the lease.
+async fn give_back(scribe: &Scribe, pause: Duration, stop: &CancellationToken) {
+    let lease_ends = Instant::now() + scribe.claim.lease;
+    while Instant::now() < lease_ends {
+        // Not at once: a journal that is away for this operation alone must not make it be claimed in a circle.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        let given_back = scribe.journal.release(&scribe.claim).await;
+        if !matches!(given_back, Err(JournalError::Unavailable(_))) || stop.is_cancelled() {
+            return;
+        }
     }
 }
 

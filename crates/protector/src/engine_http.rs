@@ -62,13 +62,13 @@ impl EngineHttp {
     }
 }
 
-/// 200 while the engine can reach its records, 503 while it cannot.
+/// 200 while the engine can write to its records, 503 and why while it cannot.
 async fn healthcheck(State(http): State<EngineHttp>) -> Response {
-    match http.database.ping().await {
+    match http.database.check_writable().await {
         Ok(()) => Json(HealthAnswer { status: "ok" }).into_response(),
         Err(error) => {
-            warn!(%error, "the database does not answer");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
+            warn!(%error, "the database takes no write");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
         }
     }
 }

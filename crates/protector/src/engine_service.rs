@@ -4,6 +4,7 @@ use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use prometheus_client::metrics::gauge::Gauge;
 use protector_api::{openstack_peer::OpenStackPeer, peer::Peer};
 use protector_core::{
     clock::{Clock, SystemClock},
@@ -92,6 +93,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     info!(engine = %id, "started");
     let heart = Heart {
         database: database.clone(),
+        writable: metrics.database_writable.clone(),
         clock: Arc::clone(&clock),
         row: EngineRow {
             id: id.clone(),
@@ -186,6 +188,7 @@ fn engine_options(config: &Config) -> EngineOptions {
 /// Says that the engine is alive.
 struct Heart {
     database: Database,
+    writable: Gauge,
     clock: Arc<dyn Clock>,
     row: EngineRow,
 }
@@ -205,7 +208,9 @@ impl Heart {
 
     async fn once(&mut self, now: DateTime<Utc>) {
         self.row.seen_at = now;
-        if let Err(error) = self.database.engine_heartbeat(&self.row).await {
+        let written = self.database.engine_heartbeat(&self.row).await;
+        self.writable.set(i64::from(written.is_ok()));
+        if let Err(error) = written {
             warn!(%error, "cannot say that the engine is alive");
         }
     }

@@ -61,6 +61,8 @@ pub struct EngineMetrics {
     pub unpushed: Gauge<f64, AtomicU64>,
     /// What ended operations have left behind.
     pub leftovers: Gauge,
+    /// 1 when the engine's last report that it is alive was written, 0 when the database did not take it.
+    pub database_writable: Gauge,
     /// Metadata that could not be handed to the other site.
     pub push_failures: Counter,
     /// The calls to the clouds.
@@ -81,6 +83,7 @@ impl Default for EngineMetrics {
             claimable: Gauge::default(),
             unpushed: Gauge::default(),
             leftovers: Gauge::default(),
+            database_writable: Gauge::default(),
             push_failures: Counter::default(),
             cloud_requests: CloudRequests::default(),
         };
@@ -145,6 +148,11 @@ impl EngineMetrics {
             "Age of the oldest change of a group that the other site does not have; 0 when it has all",
             Unit::Seconds,
             self.unpushed.clone(),
+        );
+        registry.register(
+            "protector_database_writable",
+            "1 when the database took this engine's last report that it is alive, 0 when it did not",
+            self.database_writable.clone(),
         );
         registry.register(
             "protector_leftovers",

@@ -7,7 +7,7 @@ use sea_orm::{
     ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
-        ConnectOptions as _,
+        self, ConnectOptions as _, Connection as _,
         mysql::MySqlConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use crate::{
     error::StoreError,
     secrets::{KeyRepository, SecretError},
+    write_probe::LastWrite,
 };
 
 /// How often a transaction is run before its being in another's way is reported.
@@ -52,6 +53,7 @@ pub struct Database {
     pool: DatabaseConnection,
     /// SQLite has one writer; the others of this process wait here, in order, rather than in SQLite's busy loop.
     gate: Option<Arc<Mutex<()>>>,
+    last_write: Arc<LastWrite>,
     keys: Option<Arc<KeyRepository>>,
 }
 
@@ -101,15 +103,6 @@ impl Database {
         self.pool.close_by_ref().await.map_err(StoreError::from)
     }
 
-    /// Sees that the database answers. For health checks.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable` when it does not.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.pool.ping().await.map_err(StoreError::from)
-    }
-
     async fn connect_sqlite(url: &str, pool: PoolOptions) -> Result<Self, StoreError> {
         let url = sqlx_sqlite_url(url);
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
@@ -122,6 +115,12 @@ impl Database {
             .foreign_keys(true)
             .disable_statement_logging();
         let mut options = connect_options("sqlite::memory:", pool);
+        options.map_sqlx_sqlite_pool_opts(if in_memory {
+            // Closing its connection would lose it.
+            |pool| pool
+        } else {
+            only_ended
+        });
         if in_memory {
             // Each connection would be a database of its own, and gone when the pool drops it.
             options
@@ -146,6 +145,7 @@ impl Database {
             .disable_statement_logging();
         let mut options = connect_options("mysql://localhost", pool);
         options.map_sqlx_mysql_opts(move |_| mysql.clone());
+        options.map_sqlx_mysql_pool_opts(only_ended);
         Self::open(options, None).await
     }
 
@@ -157,6 +157,7 @@ impl Database {
         Ok(Self {
             pool,
             gate,
+            last_write: Arc::default(),
             keys: None,
         })
     }
@@ -164,6 +165,10 @@ impl Database {
     /// The pool, for single statements that read.
     pub(crate) fn pool(&self) -> &DatabaseConnection {
         &self.pool
+    }
+
+    pub(crate) fn last_write(&self) -> &LastWrite {
+        &self.last_write
     }
 
     pub(crate) fn keys(&self) -> Result<&KeyRepository, SecretError> {
@@ -215,7 +220,7 @@ impl Database {
             }
             Err(error) => {
                 if let Err(rollback) = tx.rollback().await {
-                    tracing::debug!(%rollback, "rollback failed; the connection is dropped");
+                    tracing::debug!(%rollback, "rollback failed; the connection is closed");
                 }
                 Err(error)
             }
@@ -249,6 +254,27 @@ fn connect_options(stand_in: &str, pool: PoolOptions) -> ConnectOptions {
     options
 }
 
+/// Closes a connection whose transaction has not ended, instead of giving it to the next one.
+///
+/// When its disk is full, or reading or writing fails, SQLite ends the transaction by itself. The driver's rollback then
+/// fails, and it goes on counting that transaction as open: the next one would be a savepoint within nothing, whose rollback
+/// keeps the lock, so that nobody else could write until this process ends.
+fn only_ended<DB: sqlx::Database>(
+    pool: sqlx::pool::PoolOptions<DB>,
+) -> sqlx::pool::PoolOptions<DB> {
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // What was dropped is rolled back by the first call that follows.
+            connection.ping().await?;
+            let ended = !connection.is_in_transaction();
+            if !ended {
+                tracing::warn!("a transaction could not be ended: its connection is closed");
+            }
+            Ok(ended)
+        })
+    })
+}
+
 /// SQLAlchemy writes `sqlite:////absolute` and `sqlite:///relative`; sqlx takes what follows `sqlite://` as the path.
 fn sqlx_sqlite_url(url: &str) -> String {
     match url.strip_prefix("sqlite:////") {
@@ -262,4 +288,124 @@ fn pause_after(tried: u32) -> Duration {
     // Two writers that met once must not meet again.
     let dice = StdRng::from_os_rng().random_range(0.5..1.0);
     longest.mul_f64(dice)
+}
+
+#[cfg(test)]
+mod tests {
+    use protector_core::{id::EngineId, journal::JournalError};
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+    use crate::{EngineRow, Noun};
+
+    /// A database of two processes that share its file: the first has one connection.
+    struct Shared {
+        one: Database,
+        other: Database,
+        _dir: tempfile::TempDir,
+    }
+
+    async fn shared() -> Shared {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("protector.sqlite");
+        let url = SecretString::from(format!("sqlite://{}", file.display()));
+        let pool = PoolOptions {
+            max_connections: 1,
+            busy_timeout: Duration::from_millis(50),
+            ..PoolOptions::default()
+        };
+        let one = Database::connect(&url, pool).await.unwrap();
+        one.migrate().await.unwrap();
+        Shared {
+            one,
+            other: Database::connect(&url, pool).await.unwrap(),
+            _dir: dir,
+        }
+    }
+
+    impl Shared {
+        /// From now on the file cannot grow, as on a disk that is full.
+        async fn fill(&self) {
+            let no_more = "PRAGMA max_page_count = 1";
+            self.one.pool.execute_unprepared(no_more).await.unwrap();
+        }
+
+        async fn free(&self) {
+            let room = "PRAGMA max_page_count = 1000000";
+            self.one.pool.execute_unprepared(room).await.unwrap();
+        }
+    }
+
+    /// A row that needs pages of its own.
+    fn large(id: &str) -> EngineRow {
+        let now = chrono::DateTime::UNIX_EPOCH;
+        EngineRow {
+            id: EngineId::new(id),
+            host: "h".repeat(20_000),
+            version: "1".to_owned(),
+            book_version: 1,
+            started_at: now,
+            seen_at: now,
+            stopping: false,
+        }
+    }
+
+    async fn refused(database: &Database) -> StoreError {
+        let refusal = StoreError::not_found(Noun::Group, "g");
+        let answer: Result<(), StoreError> = database
+            .write(async |tx| {
+                tx.execute_unprepared("UPDATE engines SET stopping = 1")
+                    .await?;
+                Err(refusal.clone())
+            })
+            .await;
+        answer.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_passes_and_leaves_no_lock_behind() {
+        let shared = shared().await;
+        for _ in 0..2 {
+            shared.fill().await;
+            let full = shared.one.engine_heartbeat(&large("e-1")).await;
+            let full = full.unwrap_err();
+            let words = full.to_string();
+            assert!(
+                words.starts_with("the disk of the database is full"),
+                "{words}"
+            );
+            let journal = JournalError::from(full);
+            assert!(matches!(journal, JournalError::Unavailable(_)), "{journal}");
+        }
+        shared.free().await;
+
+        assert_eq!(
+            refused(&shared.one).await,
+            StoreError::not_found(Noun::Group, "g")
+        );
+        shared.other.engine_heartbeat(&large("e-2")).await.unwrap();
+        shared.one.engine_heartbeat(&large("e-1")).await.unwrap();
+        let seen = shared.other.engine_list().await.unwrap();
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_answers_and_takes_no_write_is_not_well() {
+        let shared = shared().await;
+        let may_write = async |no: u8| {
+            let sql = format!("PRAGMA query_only = {no}");
+            shared.one.pool.execute_unprepared(&sql).await.unwrap();
+        };
+        may_write(1).await;
+        for _ in 0..2 {
+            let refused = shared.one.check_writable().await.unwrap_err();
+            let words = refused.to_string();
+            assert!(words.starts_with("the database is read-only"), "{words}");
+        }
+        may_write(0).await;
+        shared.one.check_writable().await.unwrap();
+        may_write(1).await;
+        let proven = shared.one.check_writable().await;
+        assert_eq!(proven, Ok(()), "health checks that come often wear nothing");
+    }
 }

@@ -10,7 +10,11 @@ use protector_core::{
 };
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
-use crate::{lock::LockKind, secrets::SecretError};
+use crate::{
+    database_failure::{Ailment, DatabaseFailure},
+    lock::LockKind,
+    secrets::SecretError,
+};
 
 /// A kind of thing that the store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +176,14 @@ pub enum StoreError {
     /// The database cannot be reached.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database answers and cannot do what is right: it passes when somebody sees to it.
+    #[error("{failure}: {says}")]
+    Failing {
+        /// What ails it.
+        failure: DatabaseFailure,
+        /// Its own words.
+        says: String,
+    },
     /// The database refused a statement: a defect of protector.
     #[error("database error: {0}")]
     Database(String),
@@ -229,39 +241,24 @@ impl From<DbErr> for StoreError {
 
 fn from_sqlx(inner: &sqlx::Error, text: String) -> StoreError {
     match inner {
-        sqlx::Error::Database(refusal) if is_passing(refusal.as_ref()) => StoreError::Busy(text),
-        sqlx::Error::Database(_) => StoreError::Database(text),
+        sqlx::Error::Database(refusal) => match Ailment::of(refusal.as_ref()) {
+            Some(Ailment::Busy) => StoreError::Busy(text),
+            Some(Ailment::Failing(failure)) => StoreError::Failing {
+                failure,
+                says: text,
+            },
+            None => StoreError::Database(text),
+        },
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Unreadable(text),
         _ => StoreError::Unavailable(text),
     }
-}
-
-/// Whether the same transaction may succeed when it is run again: another writer had the lock or won.
-fn is_passing(refusal: &dyn sqlx::error::DatabaseError) -> bool {
-    // Deadlock; lock wait timeout; record changed since last read; Galera: node not ready.
-    const MYSQL: [u16; 4] = [1213, 1205, 1020, 1047];
-    const SQLITE_BUSY: i32 = 5;
-    const SQLITE_LOCKED: i32 = 6;
-    if let Some(mysql) = refusal.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        return MYSQL.contains(&mysql.number());
-    }
-    let code = refusal.code().unwrap_or_default();
-    if refusal
-        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
-        .is_some()
-    {
-        // The low byte is the primary code, the rest says which kind of busy it is.
-        let primary = code.parse::<i32>().unwrap_or_default() & 0xff;
-        return primary == SQLITE_BUSY || primary == SQLITE_LOCKED;
-    }
-    // PostgreSQL: serialization failure, deadlock.
-    matches!(code.as_ref(), "40001" | "40P01")
 }
 
 impl From<StoreError> for JournalError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy(why) | StoreError::Unavailable(why) => Self::Unavailable(why),
+            failing @ StoreError::Failing { .. } => Self::Unavailable(failing.to_string()),
             other => Self::Unreadable(other.to_string()),
         }
     }

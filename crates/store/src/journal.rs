@@ -52,8 +52,12 @@ impl Journal for Database {
                 fence: row.fence + 1,
                 lease,
             };
-            if self.claimed(&claim, row.fence, now).await? {
-                claims.push(claim);
+            match self.claimed(&claim, row.fence, now).await {
+                Ok(true) => claims.push(claim),
+                Ok(false) => {}
+                // What has been claimed before is to be walked: nobody else can until the lease ends.
+                Err(_) if !claims.is_empty() => break,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(claims)

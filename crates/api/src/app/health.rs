@@ -86,21 +86,22 @@ struct GroupSeen {
 /// Makes the report.
 pub async fn report(app: &App, wanted: &Wanted) -> HealthView {
     let now = app.clock.now();
-    let (sites, engines, ping, groups) = tokio::join!(
+    let (sites, engines, writes, groups) = tokio::join!(
         sites_seen(app),
         app.database.engine_list(),
-        app.database.ping(),
+        app.database.check_writable(),
         groups_seen(app, wanted.project.as_ref()),
     );
     let arrays = arrays_seen(app, groups.as_deref().unwrap_or_default()).await;
-    let database = ping.is_ok() && sites.is_ok() && groups.is_ok();
+    let read = [sites.as_ref().err(), groups.as_ref().err()];
+    let database = database_health(writes.as_ref().err(), read.into_iter().flatten().next());
     let sites = sites.unwrap_or_default();
     let groups = groups.unwrap_or_default();
     let detail = wanted.version >= WITH_DETAIL;
     let components: Vec<ComponentView> = [
         component("protector-api", OK, String::new()),
         engine_health(&engines.unwrap_or_default(), now),
-        database_health(database),
+        database,
         storage_health(&arrays, wanted.reasons),
     ]
     .into_iter()
@@ -228,11 +229,17 @@ fn engine_health(engines: &[EngineRow], now: DateTime<Utc>) -> ComponentView {
     }
 }
 
-fn database_health(answers: bool) -> ComponentView {
-    if answers {
-        component("database", OK, String::new())
-    } else {
-        component("database", ERROR, "it does not answer".to_owned())
+/// `unwritten` is why it takes no write, `unread` why it cannot be read.
+fn database_health(unwritten: Option<&StoreError>, unread: Option<&StoreError>) -> ComponentView {
+    let name = "database";
+    let why = |error: &StoreError| match error {
+        StoreError::Failing { failure, .. } => failure.to_string(),
+        _ => "it does not answer as it should".to_owned(),
+    };
+    match (unread, unwritten) {
+        (None, None) => component(name, OK, String::new()),
+        (Some(error), _) => component(name, ERROR, format!("it cannot be read: {}", why(error))),
+        (None, Some(error)) => component(name, ERROR, format!("it takes no write: {}", why(error))),
     }
 }
 

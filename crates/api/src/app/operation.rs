@@ -134,6 +134,7 @@ pub(super) fn nobody_began(error: &StoreError) -> bool {
             | StoreError::GroupChanged { .. }
             | StoreError::Busy(_)
             | StoreError::Unavailable(_)
+            | StoreError::Failing { .. }
     )
 }
 

@@ -90,6 +90,9 @@ where
             tracing_subscriber::fmt::layer()
                 .event_format(format)
                 .with_ansi(false)
+                // What cannot be written, on a full disk, would be complained of with a macro that panics when that
+                // cannot be written either.
+                .log_internal_errors(false)
                 .with_writer(writer),
         )
 }

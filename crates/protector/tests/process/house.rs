@@ -295,6 +295,32 @@ impl Site {
         self.engine = Some(Program::start(ENGINE, &arguments, &self.engine_log));
     }
 
+    /// Stops both programs and starts them so that their disk can be filled.
+    pub async fn restart_on_small_disk(&mut self, http: &Http) {
+        assert!(self.terminate_api().await.success());
+        assert!(self.terminate_engine().await.success());
+        let arguments = self.arguments();
+        let start =
+            |binary: &str, log: &Path| Program::start_on_small_disk(binary, &arguments, log);
+        self.api = Some(start(API, &self.api_log));
+        self.engine = Some(start(ENGINE, &self.engine_log));
+        self.must_answer(http).await;
+    }
+
+    /// The disk that both programs write to is full from now on.
+    pub fn fill_disk(&self) {
+        for program in [&self.api, &self.engine] {
+            program.as_ref().expect("no program runs").fill_disk();
+        }
+    }
+
+    /// It has room again.
+    pub fn free_disk(&self) {
+        for program in [&self.api, &self.engine] {
+            program.as_ref().expect("no program runs").free_disk();
+        }
+    }
+
     pub fn kill_engine(&mut self) {
         self.engine.take().expect("no engine runs").kill();
     }

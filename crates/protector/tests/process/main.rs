@@ -16,6 +16,7 @@ mod crashes;
 mod failback;
 mod failovers;
 mod failures;
+mod full_disk;
 mod house;
 mod http;
 mod keys;

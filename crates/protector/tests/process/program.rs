@@ -48,6 +48,33 @@ impl Program {
         }
     }
 
+    /// Starts `binary` so that it outlives writes for which [`Program::fill_disk`] leaves no room.
+    pub fn start_on_small_disk(binary: &str, arguments: &[String], log: &Path) -> Self {
+        let mut command = Command::new("sh");
+        let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        command.args(["-c", script, binary]).args(arguments);
+        Self::spawn(command, log)
+    }
+
+    /// From now on no file that it writes takes a byte, as on a disk that is full.
+    pub fn fill_disk(&self) {
+        self.limit_files("0:");
+    }
+
+    /// There is room again.
+    pub fn free_disk(&self) {
+        self.limit_files("unlimited:");
+    }
+
+    fn limit_files(&self, limit: &str) {
+        let pid = self.child.id().to_string();
+        let limit = format!("--fsize={limit}");
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &pid, &limit]);
+        let limited = command.status().unwrap();
+        assert!(limited.success(), "{command:?}");
+    }
+
     /// SIGKILL, and its end waited for.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

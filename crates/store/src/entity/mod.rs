@@ -13,3 +13,4 @@ pub mod resource_map;
 pub mod site;
 pub mod step;
 pub mod tenant_mapping;
+pub mod write_probe;

@@ -10,6 +10,7 @@ mod m0004_group_priority;
 mod m0005_recovery_plan;
 mod m0006_lines_by_resource;
 mod m0007_lines_by_state;
+mod m0008_write_probe;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_recovery_plan::Migration),
             Box::new(m0006_lines_by_resource::Migration),
             Box::new(m0007_lines_by_state::Migration),
+            Box::new(m0008_write_probe::Migration),
         ]
     }
 }

@@ -8,7 +8,7 @@ use std::{fs::File, io, path::Path, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait,
-    Schema, sea_query::IndexCreateStatement,
+    Schema, sea_query::IndexCreateStatement, sqlx::Connection as _,
 };
 
 use self::entity::{promotion, recovery_point, recovery_point_volume};
@@ -56,6 +56,16 @@ fn options(path: &Path) -> ConnectOptions {
                 .busy_timeout(BUSY)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
+        })
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.after_release(|connection, _| {
+                Box::pin(async move {
+                    // What was dropped is rolled back by the first call that follows. A transaction that SQLite ended by
+                    // itself, on a full disk, counts as open for ever: such a connection is closed.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
         });
     options
 }
