@@ -246,6 +246,30 @@ def test_resume_of_one_that_is_not_paused_or_not_there(clouds, run):
     assert run("dr", "operation", "resume").code == 2
 
 
+@pytest.mark.parametrize("word", ["dr", "protector"])
+def test_abort_goes_to_the_home_of_the_operation(clouds, run, word):
+    has(clouds, "a", home_site="site-b", **PAUSED)
+    has(clouds, "b", home_site="site-b", **PAUSED)
+    url = clouds.url(f"operations/{ID}/abort", "b")
+    answer = {"operation": operation(status="running", progress=50, phase="rolling_back")}
+    clouds.mock.post(url, status_code=202, json=answer)
+    result = run(word, "operation", "abort", ID, both=True)
+    assert (result.code, result.err) == (0, "")
+    assert clouds.bodies("POST", url) == [{"abort": {}}]
+
+
+def test_abort_of_one_that_has_moved_the_group(clouds, run):
+    has(clouds, "a", **PAUSED)
+    text = f"Operation {ID} has moved protection group prod-web-app to site-b"
+    clouds.mock.post(
+        clouds.url(f"operations/{ID}/abort"),
+        status_code=409,
+        json=fault("conflictingRequest", 409, text),
+    )
+    assert run("dr", "operation", "abort", ID).err == f"{text} (HTTP 409)\n"
+    assert run("dr", "operation", "abort").code == 2
+
+
 def test_waiting_says_a_pause_once_and_goes_on_waiting(clouds, run):
     has(clouds, "a", **PAUSED)
     clouds.mock.get(

@@ -28,6 +28,11 @@ class OperationManager(Manager):
         body = self._transport.post(self._in_project("operations", operation, "resume"), {})
         return cast(Operation, body["operation"])
 
+    def abort(self, operation: str) -> Operation:
+        """Give an operation up that has not moved its group."""
+        path = self._in_project("operations", operation, "abort")
+        return cast(Operation, self._transport.post(path, {"abort": {}})["operation"])
+
     def cleanup(
         self, operation: str, resources: Ids | None = None
     ) -> tuple[Operation | None, CleanupPlan]:

@@ -20,6 +20,7 @@ use protector_store::{
 use crate::{
     app::{
         App,
+        abort::abort_here,
         cleanup::{preview_cleanup, start_cleanup},
         operation::Asker,
     },
@@ -28,6 +29,7 @@ use crate::{
     extract::{Body, Path, Query},
     request::RequestContext,
     wire::{
+        abort::{AbortOptions, AbortRequest},
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
             DetailQuery, OperationAnswer, OperationDetail, OperationQuery,
@@ -255,6 +257,33 @@ pub async fn resume(
         .await?;
     tracing::info!(operation_id = %id, step = pause.step, "operation resumed");
     let record = app.database.operation_show(&project, id).await?;
+    let home = &app.settings.site_name;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(OperationAnswer {
+            operation: OperationView::of(home, &record, OperationDetail::Record),
+        }),
+    ))
+}
+
+/// Gives an operation up that has not moved its group: everything that it has done is taken back, also when it is paused or
+/// waits for something that never comes. Safe to repeat.
+#[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/abort", operation_id = "operation_abort", tag = "operations",
+    params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id")),
+    request_body = AbortRequest,
+    responses((status = 202, body = OperationAnswer), (status = 404, description = "No such operation in the project"),
+        (status = 409, description = "It has ended, has moved the group, deletes what it left, or is run by the other site")))]
+pub async fn abort(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((project, operation)): Path<(ProjectId, String)>,
+    Body(AbortRequest {
+        abort: AbortOptions {},
+    }): Body<AbortRequest>,
+) -> ApiResult<(StatusCode, Json<OperationAnswer>)> {
+    let rule = rules::OPERATIONS_ABORT;
+    let record = operation_for(&app, &caller, &project, operation, rule).await?;
+    let record = abort_here(&app, &caller, record).await?;
     let home = &app.settings.site_name;
     Ok((
         StatusCode::ACCEPTED,

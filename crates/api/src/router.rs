@@ -65,6 +65,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))
         .routes(routes!(operation::resume))
+        .routes(routes!(operation::abort))
         .routes(
             routes!(operation_copy::receive)
                 .layer(DefaultBodyLimit::max(operation_copy::MAX_BODY_BYTES)),

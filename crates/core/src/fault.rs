@@ -28,6 +28,8 @@ pub enum Code {
     Blocked,
     /// The other site has moved the group meanwhile: this operation has nothing to say about it any more.
     Superseded,
+    /// Somebody has asked that the operation be given up, and it was taken back.
+    Aborted,
     /// A defect of protector itself.
     Internal,
 }
@@ -46,6 +48,7 @@ impl Code {
             Self::Broken => "PRT-BROKEN",
             Self::Blocked => "PRT-BLOCKED",
             Self::Superseded => "PRT-SUPERSEDED",
+            Self::Aborted => "PRT-ABORTED",
             Self::Internal => "PRT-INTERNAL",
         }
     }

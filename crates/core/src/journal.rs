@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     group::GroupStatus,
-    id::{EngineId, GroupId, OperationId, SiteName},
+    id::{EngineId, GroupId, OperationId, SiteName, UserId},
     member::Member,
     operation::{MapKind, OperationRecord, OperationState, StepProgress},
 };
@@ -156,6 +156,22 @@ pub struct Entry {
     pub effects: Vec<Effect>,
 }
 
+impl Entry {
+    /// Whether it moves the group to its other site: the point of no return.
+    pub fn moves_the_group(&self) -> bool {
+        self.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::GroupSwitched { .. }))
+    }
+}
+
+impl JournalError {
+    /// The refusal of an entry that would move a group whose operation is to be given up.
+    pub fn aborted() -> Self {
+        Self::Unavailable("an abort was asked for before the group was moved".to_owned())
+    }
+}
+
 /// Where operations are kept.
 #[async_trait]
 pub trait Journal: Send + Sync {
@@ -173,7 +189,11 @@ pub trait Journal: Send + Sync {
     /// Reads an operation whole.
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError>;
 
-    /// Writes `entry` in one transaction and renews the lease.
+    /// The user who has asked that the operation be given up, if one has: what a walk has to hear of while it goes on.
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError>;
+
+    /// Writes `entry` in one transaction and renews the lease. An entry that moves the group is refused as `Unavailable`
+    /// once an abort has been asked for: of the two, the one that is recorded first counts.
     async fn record(
         &self,
         claim: &Claim,

@@ -44,6 +44,9 @@ pub trait TestBed: Send + Sync {
     /// Adds an operation that holds a lock of its own, as the API does when it accepts one.
     async fn insert(&self, record: OperationRecord);
 
+    /// Asks that an operation be given up, as the API does.
+    async fn abort(&self, id: &OperationId, user: &str);
+
     /// Adds a group.
     async fn put_group(&self, group: Group, members: Vec<Member>);
 
@@ -86,6 +89,8 @@ macro_rules! journal_conformance {
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
             a_failed_operation_stays_failed,
             a_parent_knows_what_its_cleanup_learnt,
+            an_abort_is_heard_of_by_the_walk,
+            an_abort_that_came_first_keeps_the_group_from_moving,
         );
     };
     (@cases $bed:path; $($case:ident,)*) => {
@@ -542,6 +547,41 @@ pub async fn a_failed_operation_stays_failed(bed: &impl TestBed) {
     let after = bed.operation(&id(1)).await.operation;
     assert_eq!(after.state, OperationState::Failed);
     assert_eq!(after.finished_at, Some(at(5)));
+}
+
+/// What somebody asks of a running operation is heard by the engine that walks it, and is in the record of the next one.
+pub async fn an_abort_is_heard_of_by_the_walk(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    assert_eq!(bed.journal().aborted_by(&claim).await, Ok(None));
+    bed.abort(&id(1), "user-b").await;
+    let heard = bed.journal().aborted_by(&claim).await;
+    assert_eq!(heard, Ok(Some("user-b".into())));
+    let record = bed.journal().load(&claim).await.expect("load");
+    assert_eq!(record.aborted_by(), Some("user-b"));
+}
+
+/// Whichever is recorded first counts: the abort, or the move of the group.
+pub async fn an_abort_that_came_first_keeps_the_group_from_moving(bed: &impl TestBed) {
+    let record = operation(1);
+    let before = group(&record);
+    bed.put_group(before.clone(), Vec::new()).await;
+    bed.insert(record.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    bed.abort(&id(1), "user-b").await;
+    let switched = || {
+        effect(Effect::GroupSwitched {
+            group_id: before.id.clone(),
+            current_primary_site: "site-b".into(),
+            status: GroupStatus::FailedOver,
+            members: Vec::new(),
+        })
+    };
+    let refused = bed.journal().record(&claim, at(1), switched()).await;
+    assert_eq!(refused, Err(JournalError::aborted()));
+    assert_eq!(bed.group(&before.id).await.0, before);
+    // Nothing else is refused: what was under way is written down.
+    write(bed, &claim, at(2), Entry::default()).await;
 }
 
 async fn claims(bed: &impl TestBed, name: &str, now: DateTime<Utc>) -> Vec<Claim> {

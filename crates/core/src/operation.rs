@@ -388,6 +388,8 @@ pub enum MapKind {
     Fenced,
     /// A pause's key → the user who let the operation go on. Written by the API while an engine walks the operation.
     Resumed,
+    /// The operation → the user who asked that it be given up. Written by the API while an engine walks the operation.
+    Aborted,
     /// Source server → the compute host that it was last seen on; empty if it was on none.
     ComputeHost,
 }
@@ -409,6 +411,7 @@ impl MapKind {
             Self::Recovered => "recovered",
             Self::Fenced => "fenced",
             Self::Resumed => "resumed",
+            Self::Aborted => "aborted",
             Self::ComputeHost => "compute_host",
         }
     }
@@ -451,6 +454,14 @@ pub struct OperationRecord {
     pub steps: Vec<StepRecord>,
     /// What became what.
     pub map: ResourceMap,
+}
+
+impl OperationRecord {
+    /// Who has asked that the operation be given up.
+    pub fn aborted_by(&self) -> Option<&str> {
+        self.map
+            .target(MapKind::Aborted, self.operation.id.as_str())
+    }
 }
 
 /// One entry of `steps_failed`.

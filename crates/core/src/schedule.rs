@@ -32,11 +32,68 @@ pub enum Next {
 pub fn next(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     match record.operation.state {
         OperationState::Queued | OperationState::Running => {
+            if let Some(turned) = abort_asked(record) {
+                return turned;
+            }
             settled_as(record.operation.kind, forward(&record.steps, now))
         }
         OperationState::Unwinding => backward(&record.steps, now),
         ended => Next::Settle(ended),
     }
+}
+
+/// An abort that somebody has asked for, while everything can still be taken back.
+fn abort_asked(record: &OperationRecord) -> Option<Next> {
+    let user = record.aborted_by()?;
+    abortable(record).ok()?;
+    Some(Next::Unwind {
+        error: format!("aborted by user {user}"),
+        code: Code::Aborted,
+    })
+}
+
+/// Why an operation cannot be given up any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAbortable {
+    /// It has ended.
+    Ended,
+    /// The copies of its test failover are up; a test cleanup removes them.
+    CopiesAreUp,
+    /// The group has moved.
+    PastThePointOfNoReturn,
+    /// It has begun to delete what cannot be made again. Each of its lines has a limit of time, so it ends.
+    Deletes,
+}
+
+/// Whether `record` can be given up, with everything that it has done taken back.
+///
+/// # Errors
+///
+/// Why not.
+pub fn abortable(record: &OperationRecord) -> Result<(), NotAbortable> {
+    match record.operation.state {
+        OperationState::Completed | OperationState::Failed => return Err(NotAbortable::Ended),
+        OperationState::AwaitingCleanup => return Err(NotAbortable::CopiesAreUp),
+        OperationState::Unwinding => return Ok(()),
+        OperationState::Queued | OperationState::Running => {}
+    }
+    let has = |verb, is_so: fn(StepState) -> bool| {
+        record
+            .steps
+            .iter()
+            .any(|step| step.verb == verb && is_so(step.progress.state))
+    };
+    if has(Verb::Forward, StepState::has_ended) {
+        return Err(NotAbortable::PastThePointOfNoReturn);
+    }
+    if has(Verb::Attempt, has_begun) {
+        return Err(NotAbortable::Deletes);
+    }
+    Ok(())
+}
+
+fn has_begun(state: StepState) -> bool {
+    !matches!(state, StepState::Pending | StepState::Skipped)
 }
 
 /// A test failover that has reached its purpose is not over: its copies are up until a test cleanup completes it.

@@ -19,7 +19,7 @@ use protector_core::{
     journal::Effect,
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
         progress, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
@@ -28,7 +28,7 @@ use protector_core::{
         BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
         failover::planned_move,
     },
-    schedule::{self, Next},
+    schedule::{self, Next, NotAbortable},
     site::SiteScope,
 };
 
@@ -703,4 +703,47 @@ fn a_plan_that_names_one_interrupted_operation_is_read_as_a_list() {
         let plan: Plan = serde_json::from_value(plan.clone()).unwrap();
         assert_eq!(plan.interrupted, read);
     }
+}
+
+fn abort(record: &mut OperationRecord) {
+    let id = record.operation.id.to_string();
+    record.map.insert(MapKind::Aborted, id, "user-1");
+}
+
+#[test]
+fn an_abort_turns_a_failover_round_until_it_has_switched() {
+    for phase in ["check_source", "recreate_vms", "switch_primary"] {
+        let mut record = record(example());
+        end_all_before(&mut record, phase);
+        abort(&mut record);
+        let turned = Next::Unwind {
+            error: "aborted by user user-1".to_owned(),
+            code: Code::Aborted,
+        };
+        assert_eq!(schedule::next(&record, noon()), turned, "{phase}");
+    }
+    let mut record = record(example());
+    end_all_before(&mut record, "delete_source_vm");
+    abort(&mut record);
+    let too_late = NotAbortable::PastThePointOfNoReturn;
+    assert_eq!(schedule::abortable(&record), Err(too_late));
+    assert!(matches!(schedule::next(&record, noon()), Next::Run(_)));
+}
+
+#[test]
+fn what_has_ended_or_begun_to_delete_cannot_be_aborted() {
+    let mut record = record(example());
+    for (state, why) in [
+        (OperationState::Completed, NotAbortable::Ended),
+        (OperationState::Failed, NotAbortable::Ended),
+        (OperationState::AwaitingCleanup, NotAbortable::CopiesAreUp),
+    ] {
+        record.operation.state = state;
+        assert_eq!(schedule::abortable(&record), Err(why));
+    }
+    record.operation.state = OperationState::Running;
+    record.steps.retain(|step| step.verb == Verb::Attempt);
+    assert_eq!(schedule::abortable(&record), Ok(()), "nothing has begun");
+    record.steps[0].progress.state = StepState::Running;
+    assert_eq!(schedule::abortable(&record), Err(NotAbortable::Deletes));
 }

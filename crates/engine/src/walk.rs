@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     journal::{Effect, Entry, JournalError, OperationChange},
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepProgress,
-        StepRecord, StepState,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepProgress, StepRecord, StepState,
     },
     runbook::{Verb, cleanup::UNDO, stands_on},
     schedule::{self, Next},
@@ -57,7 +57,12 @@ struct Desk {
     under_way: BTreeSet<u32>,
     /// Lines whose last looks failed, with how many in a row. Forgotten with the walk: the first pause is short again.
     stumbling: BTreeMap<u32, u32>,
+    /// When it was last asked whether the operation is to be given up.
+    asked_at: Option<DateTime<Utc>>,
 }
+
+/// After this long it is asked again whether the operation is to be given up.
+const HEARS_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(1);
 
 /// Looks under way. Dropping it ends them.
 type Flights = JoinSet<Result<Landed, JournalError>>;
@@ -81,6 +86,7 @@ impl Walk {
             if self.stop.is_cancelled() {
                 return self.release(&mut desk, flights).await;
             }
+            self.hear_of_an_abort(&mut desk).await?;
             let now = self.scribe.now();
             match schedule::next(&desk.record, now) {
                 Next::Run(lines) => {
@@ -131,9 +137,14 @@ impl Walk {
             record.operation.state = OperationState::Running;
             record.operation.started_at = Some(at);
         }
+        let aborted_by = record.aborted_by().map(str::to_owned);
+        let map = std::mem::take(&mut record.map);
+        if let Some(user) = aborted_by {
+            note_abort(&mut record, &user);
+        }
         Ok(Desk {
             operation: Arc::new(record.operation.clone()),
-            map: Arc::new(RwLock::new(std::mem::take(&mut record.map))),
+            map: Arc::new(RwLock::new(map)),
             under_way: record
                 .steps
                 .iter()
@@ -143,7 +154,23 @@ impl Walk {
             record,
             in_flight: BTreeSet::new(),
             stumbling: BTreeMap::new(),
+            asked_at: None,
         })
+    }
+
+    /// Learns whether somebody has asked that the operation be given up. Not at each turn: there are many in a second.
+    async fn hear_of_an_abort(&self, desk: &mut Desk) -> Result<(), JournalError> {
+        let now = self.scribe.now();
+        let lately =
+            |at: DateTime<Utc>| (TimeDelta::zero()..HEARS_AGAIN_AFTER).contains(&(now - at));
+        if desk.record.aborted_by().is_some() || desk.asked_at.is_some_and(lately) {
+            return Ok(());
+        }
+        desk.asked_at = Some(now);
+        if let Some(user) = self.scribe.journal.aborted_by(&self.scribe.claim).await? {
+            note_abort(&mut desk.record, user.as_str());
+        }
+        Ok(())
     }
 
     fn take_off(
@@ -273,6 +300,12 @@ impl Walk {
             .unwrap_or(self.scribe.claim.lease)
             .max(Duration::from_millis(1))
     }
+}
+
+/// Of the map the record keeps this alone: the schedule rests on it.
+fn note_abort(record: &mut OperationRecord, user: &str) {
+    let id = record.operation.id.to_string();
+    record.map.insert(MapKind::Aborted, id, user);
 }
 
 fn is_under_way(state: StepState) -> bool {

@@ -18,7 +18,7 @@ use prometheus_client::{
 };
 use protector_api::cloud_requests::CloudRequests;
 use protector_core::{
-    id::{EngineId, OperationId},
+    id::{EngineId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError, OperationChange},
     operation::{OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
     runbook::cleanup::UNDO,
@@ -313,6 +313,10 @@ impl Journal for MeteredJournal {
         Ok(record)
     }
 
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
+        self.journal.aborted_by(claim).await
+    }
+
     async fn record(
         &self,
         claim: &Claim,
@@ -455,6 +459,10 @@ mod tests {
 
         async fn load(&self, _claim: &Claim) -> Result<OperationRecord, JournalError> {
             Ok(record())
+        }
+
+        async fn aborted_by(&self, _claim: &Claim) -> Result<Option<UserId>, JournalError> {
+            Ok(None)
         }
 
         async fn record(

@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     group::{Group, GroupStatus},
-    id::{EngineId, GroupId, OperationId},
+    id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
     member::{Member, MemberStatus},
     operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
+    schedule::{self, NotAbortable},
 };
 
 /// An operation and who walks it.
@@ -92,6 +93,19 @@ impl MemoryJournal {
         if let Some(row) = self.tables().operations.get_mut(id) {
             row.record.map.insert(MapKind::Resumed, pause, user);
         }
+    }
+
+    /// Asks that an operation be given up, as the API does.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be any more.
+    pub fn abort(&self, id: &OperationId, user: &str) -> Result<(), NotAbortable> {
+        if let Some(row) = self.tables().operations.get_mut(id) {
+            schedule::abortable(&row.record)?;
+            row.record.map.insert(MapKind::Aborted, id.as_str(), user);
+        }
+        Ok(())
     }
 
     /// Where an operation is.
@@ -178,6 +192,10 @@ impl Journal for MemoryJournal {
         owned(&mut self.tables(), claim).map(|row| row.record.clone())
     }
 
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
+        owned(&mut self.tables(), claim).map(|row| row.record.aborted_by().map(UserId::new))
+    }
+
     async fn record(
         &self,
         claim: &Claim,
@@ -186,6 +204,9 @@ impl Journal for MemoryJournal {
     ) -> Result<(), JournalError> {
         let mut tables = self.tables();
         let row = owned(&mut tables, claim)?;
+        if entry.moves_the_group() && row.record.aborted_by().is_some() {
+            return Err(JournalError::aborted());
+        }
         row.owner = Some((claim.engine_id.clone(), extend(claim.lease, now)));
         for (position, progress) in entry.steps {
             if let Some(step) = row.record.steps.get_mut(position as usize) {

@@ -31,6 +31,10 @@ impl TestBed for Bed {
         self.0.insert(record);
     }
 
+    async fn abort(&self, id: &OperationId, user: &str) {
+        self.0.abort(id, user).unwrap();
+    }
+
     async fn put_group(&self, group: Group, members: Vec<Member>) {
         self.0.put_group(group, members);
     }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
     fault::Code,
-    id::{EngineId, OperationId},
+    id::{EngineId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError},
     journal_conformance,
     operation::{OperationRecord, OperationState, StepProgress, StepState},
@@ -251,6 +251,10 @@ impl Journal for Poisoned {
             return Err(self.error.clone());
         }
         self.inner.load(claim).await
+    }
+
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
+        self.inner.aborted_by(claim).await
     }
 
     async fn record(

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     group::GroupStatus,
-    id::{EngineId, GroupId, OperationId},
+    id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
     operation::{MapKind, OperationRecord, OperationState},
 };
@@ -82,6 +82,10 @@ impl Journal for Database {
         held.ok_or(JournalError::LeaseLost)
     }
 
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
+        Ok(abort_of(self.pool(), &claim.operation_id).await?)
+    }
+
     async fn record(
         &self,
         claim: &Claim,
@@ -92,7 +96,11 @@ impl Journal for Database {
         let written = self
             .write(async |tx| {
                 if !owned_write(tx, claim, change.clone()).await? {
-                    return Ok(false);
+                    return Ok(Written::LeaseLost);
+                }
+                // The operation's own row is written by both, so that one of them sees the other.
+                if entry.moves_the_group() && abort_of(tx, &claim.operation_id).await?.is_some() {
+                    return Ok(Written::Aborted);
                 }
                 let haste = match &entry.operation {
                     Some(_) => Haste::Now,
@@ -100,10 +108,14 @@ impl Journal for Database {
                 };
                 operation_outbox::changed(tx, &claim.operation_id, now, haste).await?;
                 write_entry(tx, claim, now, &entry).await?;
-                Ok(true)
+                Ok(Written::Whole)
             })
             .await?;
-        owned(written)
+        match written {
+            Written::Whole => Ok(()),
+            Written::LeaseLost => Err(JournalError::LeaseLost),
+            Written::Aborted => Err(JournalError::aborted()),
+        }
     }
 
     async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
@@ -134,6 +146,30 @@ impl Journal for Database {
             .await?;
         Ok(())
     }
+}
+
+/// What became of an entry.
+enum Written {
+    Whole,
+    /// Nothing: another engine owns the operation.
+    LeaseLost,
+    /// Nothing but a longer lease: the operation is to be given up, and the entry would have moved its group.
+    Aborted,
+}
+
+/// Who has asked that the operation be given up.
+pub(crate) async fn abort_of(
+    db: &impl ConnectionTrait,
+    id: &OperationId,
+) -> Result<Option<UserId>, StoreError> {
+    let row = resource_map::Entity::find_by_id((
+        id.to_string(),
+        MapKind::Aborted.as_str().to_owned(),
+        id.to_string(),
+    ))
+    .one(db)
+    .await?;
+    Ok(row.map(|row| UserId::new(row.target_id)))
 }
 
 fn without_lease() -> ActiveModel {

@@ -10,6 +10,7 @@ use protector_core::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
     runbook::cleanup::{LEFT, NEVER_LEAVES},
+    schedule::{self, NotAbortable},
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -25,6 +26,7 @@ use crate::{
     error::{Noun, StoreError},
     group::locked_row,
     lock::{self, Lock},
+    operation_outbox::{self, Haste},
     page::{After, Listed, Page, paged},
     reservation, step, supersede,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
@@ -424,6 +426,45 @@ impl Database {
                 .exec_without_returning(tx)
                 .await?;
             Ok(())
+        })
+        .await
+    }
+}
+
+impl Database {
+    /// Notes that `user` asks that the operation be given up, if it still can be. Said already: fine, the first one counts.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, and what the database says. Why the operation cannot be given up is the answer.
+    pub async fn operation_abort(
+        &self,
+        id: &OperationId,
+        user: &UserId,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), NotAbortable>, StoreError> {
+        let row = resource_map::ActiveModel {
+            operation_id: Set(id.to_string()),
+            kind: Set(MapKind::Aborted.as_str().to_owned()),
+            source_id: Set(id.to_string()),
+            target_id: Set(user.to_string()),
+        };
+        self.write(async |tx| {
+            // The operation's own row first, as the engine does: of an abort and a move of the group one sees the other.
+            Entity::update_many()
+                .col_expr(Column::Beat, Expr::col(Column::Beat).add(1))
+                .filter(Column::Id.eq(id.as_str()))
+                .exec(tx)
+                .await?;
+            if let Err(why) = schedule::abortable(&record_of(tx, id).await?) {
+                return Ok(Err(why));
+            }
+            resource_map::Entity::insert(row.clone())
+                .on_conflict_do_nothing()
+                .exec_without_returning(tx)
+                .await?;
+            operation_outbox::changed(tx, id, now, Haste::Now).await?;
+            Ok(Ok(()))
         })
         .await
     }

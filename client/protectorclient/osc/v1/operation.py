@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dr operation list``, ``show`` and ``resume``."""
+"""``dr operation list``, ``show``, ``resume`` and ``abort``."""
 
 from __future__ import annotations
 
@@ -176,6 +176,30 @@ class ResumeOperation(Start):
         cloud, _ = operation_records.find_at_home(self.clouds, parsed_args.operation, self.say)
         return self.follow(
             parsed_args, cloud, cloud.protector.operations.resume(parsed_args.operation)
+        )
+
+
+class AbortOperation(Start):
+    """Give an operation up that has not moved its group: everything it has done is taken back.
+
+    It may be queued, at work, paused, or waiting for a site that does not answer. It ends `failed`,
+    with the one who asked in its error. Once it has moved the group this is refused.
+    """
+
+    takes_group = False
+    waits_until = "everything is taken back"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("operation", metavar="<operation-id>", help="Operation (ID)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Give it up on the site where it was started."""
+        cloud, _ = operation_records.find_at_home(self.clouds, parsed_args.operation, self.say)
+        return self.follow(
+            parsed_args, cloud, cloud.protector.operations.abort(parsed_args.operation)
         )
 
 

@@ -22,6 +22,7 @@ use crate::{
     token::TokenValidator,
 };
 
+pub mod abort;
 mod at_rest;
 pub mod cleanup;
 pub mod differs;

@@ -3,6 +3,7 @@
 //! Requests refuse unknown fields. Answers are built from the domain's values by `From` or a named function, so that a
 //! field of the domain is public only where it is named here.
 
+pub mod abort;
 pub mod cleanup;
 pub mod group;
 pub mod health;

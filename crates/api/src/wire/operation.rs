@@ -484,6 +484,7 @@ impl OperationView {
             parent_operation_id: operation.parent_id.as_ref().map(ToString::to_string),
             phase: match paused_at {
                 Some(_) => Some("paused".to_owned()),
+                None if is_to_be_taken_back(record) => Some("rolling_back".to_owned()),
                 None => phase(operation.state, steps),
             },
             paused_at,
@@ -514,7 +515,8 @@ pub fn pause_reached(record: &OperationRecord) -> Option<PausedAt> {
             && matches!(step.action, Step::Pause { .. })
             && record.map.target(MapKind::Resumed, &step.key).is_none()
     })?;
-    let running = record.operation.state == OperationState::Running;
+    let running =
+        record.operation.state == OperationState::Running && record.aborted_by().is_none();
     let Step::Pause { number } = step.action else {
         return None;
     };
@@ -524,6 +526,11 @@ pub fn pause_reached(record: &OperationRecord) -> Option<PausedAt> {
         step: step.key.clone(),
         message,
     })
+}
+
+/// Whether somebody has asked that it be given up, and its engine has not looked since.
+fn is_to_be_taken_back(record: &OperationRecord) -> bool {
+    record.aborted_by().is_some() && !record.operation.state.is_terminal()
 }
 
 fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {

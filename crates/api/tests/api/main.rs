@@ -9,6 +9,7 @@
     reason = "tests may panic"
 )]
 
+mod abort;
 mod actions;
 mod at_rest;
 mod bad_input;

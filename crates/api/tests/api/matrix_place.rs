@@ -134,6 +134,7 @@ impl Place {
             }
             ("action", Some(verb)) => json!({verb: {}}),
             ("cleanup", _) => json!({"cleanup": {}}),
+            ("abort", _) => json!({"abort": {}}),
             ("recovery-plan", _) => json!({"recovery_plan": {}}),
             ("metadata", _) => self.metadata().await,
             _ => json!({}),

@@ -181,6 +181,10 @@ rules! {
         "Let a paused DR operation go on.",
         ["POST" "/v1/{project_id}/operations/{operation}/resume"];
 
+    OPERATIONS_ABORT "protector:operations:abort" WRITE,
+        "Give a DR operation up that has not moved its group: everything it has done is taken back.",
+        ["POST" "/v1/{project_id}/operations/{operation}/abort"];
+
     ORPHANS_INDEX "protector:orphans:index" READ,
         "List what earlier operations left on the sites. Deleting it is protector:operations:cleanup.",
         ["GET" "/v1/{project_id}/orphans"];

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use protector_core::{
-    id::{EngineId, OperationId, RecoveryPointId, VolumeId},
+    id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError},
     operation::{Operation, OperationRecord},
     storage::{
@@ -195,6 +195,10 @@ impl Journal for FaultyJournal {
 
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
         self.inner.load(claim).await
+    }
+
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
+        self.inner.aborted_by(claim).await
     }
 
     async fn record(

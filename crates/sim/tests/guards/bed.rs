@@ -208,6 +208,34 @@ impl Bed {
         (bed, record)
     }
 
+    /// One whose failover, to this plan, somebody gives up as soon as `when` is true of its record.
+    pub async fn aborted(
+        change_plan: impl FnOnce(&mut Plan),
+        says: Answer,
+        when: impl Fn(&OperationRecord) -> bool,
+    ) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, change_plan).await;
+        *bed.other.answer.lock().unwrap() = says;
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let mut asked = None;
+        let record = bed
+            .walk_beside(new_failover(plan, steps), |journal, record| {
+                if asked.is_none() && when(record) {
+                    let id = &record.operation.id;
+                    asked = Some(journal.abort(id, "user-1"));
+                }
+            })
+            .await;
+        assert_eq!(asked, Some(Ok(())), "it was not given up");
+        (bed, record)
+    }
+
+    /// The group as it stands.
+    pub fn group(&self) -> Group {
+        let id = self.failover().operation.group_id;
+        self.journal.group(&id).unwrap().0
+    }
+
     /// One whose failover has failed: its copy on the target could not be built, and not be deleted.
     pub async fn stuck() -> Self {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
@@ -382,8 +410,17 @@ impl Bed {
     }
 
     async fn walk(&self, record: OperationRecord) -> OperationRecord {
+        self.walk_beside(record, |_, _| {}).await
+    }
+
+    /// Walks an operation, while somebody looks at it many times a second.
+    async fn walk_beside(
+        &self,
+        record: OperationRecord,
+        mut look: impl FnMut(&MemoryJournal, &OperationRecord),
+    ) -> OperationRecord {
         let id = record.operation.id.clone();
-        self.journal.insert(record);
+        look_at(&self.journal, record, &mut look);
         let stop = CancellationToken::new();
         let engine = Arc::clone(&self.engine);
         let running = tokio::spawn({
@@ -391,8 +428,9 @@ impl Bed {
             async move { engine.run(stop).await }
         });
         let record = loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let record = self.journal.operation(&id).unwrap();
+            look(&self.journal, &record);
             if record.operation.state.is_terminal() {
                 break record;
             }
@@ -773,4 +811,14 @@ fn operation(
         started_at: None,
         finished_at: None,
     }
+}
+
+/// Adds an operation, and looks at it before an engine does.
+fn look_at(
+    journal: &MemoryJournal,
+    record: OperationRecord,
+    look: &mut impl FnMut(&MemoryJournal, &OperationRecord),
+) {
+    journal.insert(record.clone());
+    look(journal, &record);
 }

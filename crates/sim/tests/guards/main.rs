@@ -7,6 +7,7 @@
     reason = "tests may panic"
 )]
 
+mod aborted;
 mod bed;
 mod compute_host;
 mod other_site;

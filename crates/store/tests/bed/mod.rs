@@ -5,6 +5,7 @@ pub mod records;
 pub mod sites;
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use protector_core::{
     group::Group,
     id::{GroupId, OperationId, ProjectId},
@@ -128,6 +129,12 @@ impl TestBed for Bed {
             .operation_insert(&new, operation.created_at)
             .await
             .unwrap();
+    }
+
+    async fn abort(&self, id: &OperationId, user: &str) {
+        let now = DateTime::UNIX_EPOCH;
+        let aborted = self.database.operation_abort(id, &user.into(), now).await;
+        assert_eq!(aborted.unwrap(), Ok(()));
     }
 
     async fn put_group(&self, group: Group, members: Vec<Member>) {

@@ -1,0 +1,107 @@
+//! A planned failover that somebody gives up: whatever it was at, everything is as before.
+
+use std::time::Duration;
+
+use protector_core::{
+    fault::Code,
+    group::GroupStatus,
+    operation::{OperationRecord, OperationState, StepState},
+    plan::Plan,
+    priority::Priority,
+    recovery_plan::Pause,
+    runbook::Step,
+};
+use protector_engine::other_site::HoldError;
+use protector_sim::in_process::lock;
+use tokio::time::Instant;
+
+use super::bed::{Answer, Bed};
+
+fn holds_still() -> Answer {
+    Box::new(|_| Ok(()))
+}
+
+fn with_a_pause(plan: &mut Plan) {
+    plan.recovery.pauses = vec![Pause {
+        before_priority: Priority::DEFAULT,
+        message: "Switch the DNS record.".to_owned(),
+    }];
+}
+
+fn has_begun(record: &OperationRecord, phase: &str) -> bool {
+    record
+        .steps
+        .iter()
+        .any(|step| step.phase_name == phase && step.progress.state != StepState::Pending)
+}
+
+fn assert_all_is_as_before(bed: &Bed, record: &OperationRecord) {
+    let operation = &record.operation;
+    assert_eq!(operation.state, OperationState::Failed);
+    assert_eq!(operation.error.as_deref(), Some("aborted by user user-1"));
+    assert_eq!(operation.error_code, Some(Code::Aborted));
+    assert_eq!(bed.group().status, GroupStatus::Active);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(lock(&bed.target).servers().len(), 0);
+    assert_eq!(lock(&bed.target).volumes().len(), 0);
+    assert!(bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_is_given_up_in_any_phase_before_its_switch_is_taken_back() {
+    for phase in [
+        "check_source",
+        "check_target",
+        "stop_source_vms",
+        "final_replication",
+        "promote_volumes",
+        "manage_volumes",
+        "recreate_vms",
+    ] {
+        let when = |record: &OperationRecord| has_begun(record, phase);
+        let (bed, record) = Bed::aborted(|_| {}, holds_still(), when).await;
+        assert_all_is_as_before(&bed, &record);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_operation_that_is_given_up_is_taken_back() {
+    let begin = Instant::now();
+    let when = |record: &OperationRecord| {
+        has_begun(record, "pause") && begin.elapsed() > Duration::from_secs(1800)
+    };
+    let (bed, record) = Bed::aborted(with_a_pause, holds_still(), when).await;
+    assert_all_is_as_before(&bed, &record);
+}
+
+/// The other site's protector never answers again: the switch would wait for it for ever. Its cloud does.
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_waits_for_the_other_site_is_given_up() {
+    let says: Answer = Box::new(|record| {
+        let switches = record.steps.iter().any(|step| {
+            step.action == Step::SwitchPrimary && step.progress.state == StepState::Running
+        });
+        let aborted = record.operation.state == OperationState::Unwinding;
+        match switches && !aborted {
+            true => Err(HoldError::Silent("connection refused".to_owned())),
+            false => Ok(()),
+        }
+    });
+    let begin = Instant::now();
+    let when = |record: &OperationRecord| {
+        has_begun(record, "switch_primary") && begin.elapsed() > Duration::from_secs(1800)
+    };
+    let (bed, record) = Bed::aborted(|_| {}, says, when).await;
+    assert_all_is_as_before(&bed, &record);
+}
+
+/// Nobody takes it back: it has not begun.
+#[tokio::test(start_paused = true)]
+async fn a_queued_operation_that_is_given_up_ends_without_a_call() {
+    let when = |record: &OperationRecord| record.operation.state == OperationState::Queued;
+    let (bed, record) = Bed::aborted(|_| {}, holds_still(), when).await;
+    assert_all_is_as_before(&bed, &record);
+    let begun =
+        |step: &&protector_core::operation::StepRecord| step.progress.state != StepState::Pending;
+    assert_eq!(record.steps.iter().find(begun), None);
+}
