@@ -182,15 +182,33 @@ EDITS: dict[str, Edit] = {
     ),
     "a copy that somebody relies on is taken back": Edit(
         STEPS / "recovered_server.rs",
-        "            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),\n",
-        "            Verdict::Keep { .. } => {}\n",
+        "        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n        other => Err(not_for_this(\"copy of a server\"",
+        "        Verdict::Keep { .. } => Ok(()),\n        other => Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_a_group_has_taken_up_stays",),
     ),
     "unmanage deletes": Edit(
         STEPS / "source_volume.rs",
-        "source.volume().unmanage(id)",
-        "source.volume().delete_volume(id)",
+        "open.volume().unmanage(id)",
+        "open.volume().delete_volume(id)",
         ("volume_ties::leg_of_a_live_replication_is_unmanaged",),
+    ),
+    "a volume is not read again after the intent": Edit(
+        STEPS / "source_volume.rs",
+        "                if self.judge_anew(cx, &source, id).await?.as_ref() != Some(&verdict) {\n",
+        "                if false {\n",
+        ("changed_meanwhile::a_volume_is_read_again_after_the_intent_to_delete_it",),
+    ),
+    "a server is not read again after the intent": Edit(
+        STEPS / "source_server.rs",
+        "        if self.judge_source_server(cx, id, &server).await? != Verdict::Delete {\n",
+        "        if false {\n",
+        ("changed_meanwhile::a_server_is_read_again_after_the_intent_to_delete_it",),
+    ),
+    "what was not sent stays written down": Edit(
+        Path("crates/engine/src/flight.rs"),
+        "        cx.withdraw_unsent();\n",
+        "",
+        ("changed_meanwhile::a_volume_is_read_again_after_the_intent_to_delete_it",),
     ),
 }
 

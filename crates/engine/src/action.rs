@@ -247,6 +247,12 @@ impl Cx<'_> {
         }
     }
 
+    /// Forgets what this look has noted: what it noted it for will not be done.
+    pub(crate) fn forget_new_facts(&mut self) {
+        let before = self.step.progress.memo.facts.len();
+        self.memo.facts.truncate(before);
+    }
+
     async fn write_memo(&self) -> Result<(), JournalError> {
         let progress = StepProgress {
             memo: self.memo.clone(),

@@ -35,6 +35,10 @@ impl CloudActions {
         match &server.status {
             ServerStatus::Active => {
                 let intent = cx.intend().await?;
+                let again = reading::server(&source, id).await?;
+                if again.is_none_or(|again| again.status != ServerStatus::Active) {
+                    return Ok(self.changed_meanwhile(cx));
+                }
                 let open = intent.on(&source);
                 open.compute().stop_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))

@@ -159,6 +159,10 @@ impl CloudActions {
             _ => {}
         }
         let intent = cx.intend_undo().await?;
+        match reading::volume(&target, &volume.id).await? {
+            Some(again) if again == volume => {}
+            _ => return Ok(self.changed_meanwhile(cx)),
+        }
         let open = intent.on(&target);
         open.volume().unmanage(&volume.id).await.map_err(stop)?;
         Ok(Progress::Waiting {

@@ -131,6 +131,12 @@ impl CloudActions {
         }
     }
 
+    /// What was judged is not so any more once the intent is on record: nothing is sent, and it is looked at anew.
+    fn changed_meanwhile(&self, cx: &mut Cx<'_>) -> Progress {
+        cx.forget_new_facts();
+        self.look_again("what has changed since it was judged")
+    }
+
     async fn run_step(&self, step: &Step, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         match step {
             Step::CheckServer { server } => self.check_server(cx, server).await,

@@ -276,19 +276,14 @@ impl CloudActions {
             cx.fact(format!("server {} has come up since", server.id));
             return Ok(Progress::done());
         }
-        let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
-        let copy = RecoveredCopy {
-            maker: mark::maker(cx.operation),
-            project_id: project.as_str(),
-            protected_by: protected_by.as_deref(),
-        };
-        let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(&server));
-        match verdict_recovered_server(&copy, &marks, &seen) {
-            Verdict::Delete => {}
-            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
-            other => return Err(not_for_this("copy of a server", &other)),
-        }
+        refuse_to_delete_what_is_relied_on(cx, &server)?;
         let intent = cx.intend_undo().await?;
+        match reading::server(&target, &server.id).await? {
+            Some(again) if again.status == server.status => {
+                refuse_to_delete_what_is_relied_on(cx, &again)?;
+            }
+            _ => return Ok(self.changed_meanwhile(cx)),
+        }
         let nova = intent.on(&target).compute();
         let answer = match server.status {
             ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,
@@ -296,6 +291,22 @@ impl CloudActions {
         };
         found(answer)?;
         Ok(self.look_again("Nova to delete it"))
+    }
+}
+
+/// Whether a copy may go, by its marks and what is known of it.
+fn refuse_to_delete_what_is_relied_on(cx: &Cx<'_>, server: &Server) -> Result<(), Stop> {
+    let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
+    let copy = RecoveredCopy {
+        maker: mark::maker(cx.operation),
+        project_id: cx.plan().target.project_id.as_str(),
+        protected_by: protected_by.as_deref(),
+    };
+    let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
+    match verdict_recovered_server(&copy, &marks, &seen) {
+        Verdict::Delete => Ok(()),
+        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+        other => Err(not_for_this("copy of a server", &other)),
     }
 }
 

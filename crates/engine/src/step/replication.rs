@@ -107,8 +107,9 @@ impl CloudActions {
         if cx.memo.intents == 0 {
             return Ok(Progress::done());
         }
-        let managed_as = self.let_go_by_cinder(cx, volume).await?;
+        self.let_go_by_cinder(cx, volume).await?;
         let intent = cx.intend_undo().await?;
+        let managed_as = self.let_go_by_cinder(cx, volume).await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
@@ -189,8 +190,9 @@ impl CloudActions {
         if cx.memo.intents == 0 {
             return Ok(Progress::done());
         }
-        let managed_as = self.let_go_by_cinder(cx, volume).await?;
+        self.let_go_by_cinder(cx, volume).await?;
         let intent = cx.intend_undo().await?;
+        let managed_as = self.let_go_by_cinder(cx, volume).await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);

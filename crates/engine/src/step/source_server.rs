@@ -125,17 +125,14 @@ impl CloudActions {
         if cx.memo.intents == 0 || !ran_before {
             return Ok(Progress::done());
         }
-        let copy = self.copy_that_is_there(cx, id).await?;
-        let target = cx.plan().target.site.as_str();
-        if let Some(why) = must_stay_stopped(target, copy.as_deref(), cx.blocked_by) {
-            return Err(Stop::last(Code::Kept, why));
-        }
+        self.refuse_while_its_copy_may_run(cx, id).await?;
         let source = self.source(cx).await?;
         let server = existing(&source, cx, id).await?;
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => Ok(Progress::done()),
             (ServerStatus::Shutoff, None) => {
                 let intent = cx.intend_undo().await?;
+                self.refuse_while_its_copy_may_run(cx, id).await?;
                 let open = intent.on(&source);
                 open.compute().start_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to start it"))
@@ -147,6 +144,15 @@ impl CloudActions {
                 Code::Broken,
                 format!("the server is {} and cannot be started", status.as_str()),
             )),
+        }
+    }
+
+    async fn refuse_while_its_copy_may_run(&self, cx: &Cx<'_>, id: &ServerId) -> Result<(), Stop> {
+        let copy = self.copy_that_is_there(cx, id).await?;
+        let target = cx.plan().target.site.as_str();
+        match must_stay_stopped(target, copy.as_deref(), cx.blocked_by) {
+            Some(why) => Err(Stop::last(Code::Kept, why)),
+            None => Ok(()),
         }
     }
 
@@ -193,6 +199,12 @@ impl CloudActions {
             }
         }
         let intent = cx.intend().await?;
+        let Some(server) = reading::server(&source, id).await? else {
+            return Ok(self.changed_meanwhile(cx));
+        };
+        if self.judge_source_server(cx, id, &server).await? != Verdict::Delete {
+            return Ok(self.changed_meanwhile(cx));
+        }
         let nova = intent.on(&source).compute();
         let answer = match server.status {
             ServerStatus::SoftDeleted => nova.force_delete_server(id).await,

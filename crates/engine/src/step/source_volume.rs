@@ -56,17 +56,25 @@ impl CloudActions {
         }
         cx.memo.observed = Some(volume.status.as_str().to_owned());
         match self.judge_source_volume(cx, &source, &volume).await? {
-            Verdict::Delete => {
+            verdict @ (Verdict::Delete | Verdict::Unmanage { .. }) => {
                 let intent = cx.intend().await?;
-                found(intent.on(&source).volume().delete_volume(id).await)?;
+                if self.judge_anew(cx, &source, id).await?.as_ref() != Some(&verdict) {
+                    return Ok(self.changed_meanwhile(cx));
+                }
+                let open = intent.on(&source);
+                match &verdict {
+                    Verdict::Unmanage { why } => unmanage_source(cx, &open, id, why).await?,
+                    _ => {
+                        found(open.volume().delete_volume(id).await)?;
+                    }
+                }
             }
-            Verdict::Unmanage { why } => self.unmanage_source(cx, &source, id, &why).await?,
             Verdict::First(Cure::TakeOutOfGroup { group }) => {
                 return self.take_out_of_group(cx, &source, id, group).await;
             }
             Verdict::First(Cure::DeleteStaleAttachments { attachments }) => {
                 return self
-                    .delete_stale_attachments(cx, &source, attachments)
+                    .delete_stale_attachments(cx, &source, id, attachments)
                     .await;
             }
             Verdict::Wait { on } => {
@@ -109,6 +117,19 @@ impl CloudActions {
             note_what_made_it_safe(cx, volume, &server, object.as_ref(), &twin);
         }
         Ok(verdict)
+    }
+
+    /// The same of the volume as it is now; `None` if it is gone.
+    async fn judge_anew(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        id: &VolumeId,
+    ) -> Result<Option<Verdict>, Stop> {
+        match reading::volume(source, id).await? {
+            Some(volume) => Ok(Some(self.judge_source_volume(cx, source, &volume).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The server that the volume belonged to. That it is gone is believed only of a cloud that proved itself.
@@ -162,26 +183,6 @@ impl CloudActions {
         })
     }
 
-    /// Cinder forgets the volume; its bytes live on. Members may where the contract's policy is in place.
-    async fn unmanage_source(
-        &self,
-        cx: &mut Cx<'_>,
-        source: &Cloud,
-        id: &VolumeId,
-        why: &str,
-    ) -> Result<(), Stop> {
-        let intent = cx.intend().await?;
-        intent.on(source).volume().unmanage(id).await.map_err(|error| {
-            refused(error, |error| {
-                format!(
-                    "kept: it must not be deleted, since {why}, and Cinder does not let go of it ({error}); an administrator can with 'openstack volume delete --remote {id}'"
-                )
-            })
-        })?;
-        cx.fact(format!("unmanaged instead of deleted: {why}"));
-        Ok(())
-    }
-
     /// Takes the volume out of its group; the next look reads back that it is out.
     async fn take_out_of_group(
         &self,
@@ -213,9 +214,16 @@ impl CloudActions {
         &self,
         cx: &mut Cx<'_>,
         source: &Cloud,
+        id: &VolumeId,
         attachments: Vec<String>,
     ) -> Result<Progress, Stop> {
         let intent = cx.intend().await?;
+        let verdict = Verdict::First(Cure::DeleteStaleAttachments {
+            attachments: attachments.clone(),
+        });
+        if self.judge_anew(cx, source, id).await?.as_ref() != Some(&verdict) {
+            return Ok(self.changed_meanwhile(cx));
+        }
         for attachment in attachments {
             let answer = intent
                 .on(source)
@@ -273,6 +281,24 @@ impl CloudActions {
         }
         Err(Stop::last(Code::AlreadyGone, "Volume not found (404)"))
     }
+}
+
+/// Cinder forgets the volume; its bytes live on. Members may where the contract's policy is in place.
+async fn unmanage_source(
+    cx: &mut Cx<'_>,
+    open: &Cloud,
+    id: &VolumeId,
+    why: &str,
+) -> Result<(), Stop> {
+    open.volume().unmanage(id).await.map_err(|error| {
+        refused(error, |error| {
+            format!(
+                "kept: it must not be deleted, since {why}, and Cinder does not let go of it ({error}); an administrator can with 'openstack volume delete --remote {id}'"
+            )
+        })
+    })?;
+    cx.fact(format!("unmanaged instead of deleted: {why}"));
+    Ok(())
 }
 
 /// The server that a source volume belongs to, by the plan.

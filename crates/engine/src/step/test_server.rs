@@ -50,6 +50,10 @@ impl CloudActions {
             return self.keep_volumes_of(cx, &target, &server.id, with_it).await;
         }
         let intent = cx.intend().await?;
+        let Some(server) = reading::server(&target, &server.id).await? else {
+            return Ok(self.changed_meanwhile(cx));
+        };
+        judge(cx, test, original, &server)?;
         let nova = intent.on(&target).compute();
         let answer = match server.status {
             ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,

@@ -54,10 +54,17 @@ impl CloudActions {
                 return Err(not_for_this("test copy of a volume", &other));
             }
         }
+        let intent = cx.intend().await?;
+        let verdict = match reading::volume(&target, &volume.id).await? {
+            Some(volume) => judge(cx, &target, test, original, &volume).await?,
+            None => return Ok(self.changed_meanwhile(cx)),
+        };
+        if verdict != Verdict::Delete {
+            return Ok(self.changed_meanwhile(cx));
+        }
         cx.fact(format!(
             "its marks said right before the deletion that {test} made it as the copy of {original}"
         ));
-        let intent = cx.intend().await?;
         let open = intent.on(&target);
         found(open.volume().delete_volume(&volume.id).await)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);

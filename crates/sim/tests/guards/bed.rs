@@ -17,6 +17,7 @@ use protector_core::{
         EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
         SiteName, UserId, VolumeId,
     },
+    journal::{Claim, Entry, Journal, JournalError},
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
@@ -145,6 +146,74 @@ impl OtherSite for OtherSiteSays {
     }
 }
 
+/// What happens when a line writes down for the first time that it changes something.
+type AtIntent = Arc<Mutex<Option<(u32, Box<dyn FnOnce() + Send>)>>>;
+
+/// A journal during whose writes something may happen.
+struct Watched {
+    inner: Arc<MemoryJournal>,
+    at_intent: AtIntent,
+}
+
+impl Watched {
+    fn see(&self, entry: &Entry) {
+        let mut at_intent = self.at_intent.lock().unwrap();
+        let intended = at_intent.as_ref().is_some_and(|(line, _)| {
+            let mut steps = entry.steps.iter();
+            steps.any(|(position, progress)| position == line && progress.memo.intents > 0)
+        });
+        if let Some((_, what)) = at_intent.take_if(|_| intended) {
+            what();
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for Watched {
+    async fn claim(
+        &self,
+        engine: &EngineId,
+        now: DateTime<Utc>,
+        lease: Duration,
+        book_version: u32,
+        limit: usize,
+    ) -> Result<Vec<Claim>, JournalError> {
+        self.inner
+            .claim(engine, now, lease, book_version, limit)
+            .await
+    }
+
+    async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
+        self.inner.load(claim).await
+    }
+
+    async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
+        self.inner.aborted_by(claim).await
+    }
+
+    async fn record(
+        &self,
+        claim: &Claim,
+        now: DateTime<Utc>,
+        entry: Entry,
+    ) -> Result<(), JournalError> {
+        self.see(&entry);
+        self.inner.record(claim, now, entry).await
+    }
+
+    async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError> {
+        self.inner.renew(claim, now).await
+    }
+
+    async fn forget(&self, engine: &EngineId) -> Result<(), JournalError> {
+        self.inner.forget(engine).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), JournalError> {
+        self.inner.release(claim).await
+    }
+}
+
 /// A failover that has switched to the target.
 pub struct Bed {
     /// The cloud that the group left.
@@ -164,6 +233,7 @@ pub struct Bed {
     /// What the other site's protector says.
     pub other: Arc<OtherSiteSays>,
     journal: Arc<MemoryJournal>,
+    at_intent: AtIntent,
     engine: Arc<Engine>,
     transport: Arc<InProcess>,
     deletions: Vec<StepRecord>,
@@ -234,6 +304,17 @@ impl Bed {
     pub fn group(&self) -> Group {
         let id = self.failover().operation.group_id;
         self.journal.group(&id).unwrap().0
+    }
+
+    /// One whose failover has run to its end while the target turned the request for its copy away, and the other site said
+    /// this.
+    pub async fn built_while(says: Answer) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        turn_away(&bed.target, "POST", "*/servers", 503);
+        *bed.other.answer.lock().unwrap() = says;
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk(new_failover(plan, steps)).await;
+        (bed, record)
     }
 
     /// One whose failover has failed: its copy on the target could not be built, and not be deleted.
@@ -316,9 +397,13 @@ impl Bed {
         let actions =
             CloudActions::new(clouds, arrays, options.clone()).beside(SOURCE.into(), other.clone());
         let actions = Arc::new(actions);
+        let at_intent = AtIntent::default();
         let engine = Engine::new(
             EngineId::new("engine-1"),
-            journal.clone(),
+            Arc::new(Watched {
+                inner: Arc::clone(&journal),
+                at_intent: Arc::clone(&at_intent),
+            }),
             actions,
             clock,
             options,
@@ -333,6 +418,7 @@ impl Bed {
             target,
             other,
             journal,
+            at_intent,
             engine: Arc::new(engine),
             transport,
             current: Vec::new(),
@@ -356,10 +442,34 @@ impl Bed {
 
     /// Walks the failover's deletions, as the failover itself does at its end.
     pub async fn delete(&mut self) -> Ended {
+        self.delete_while(async {}).await
+    }
+
+    /// The same while somebody does something.
+    pub async fn delete_while(&self, somebody: impl Future<Output = ()>) -> Ended {
         let mut record = self.failover();
         record.steps.extend(self.deletions.clone());
         record.operation.state = OperationState::Queued;
-        Ended(self.walk(record).await)
+        let (record, ()) = tokio::join!(self.walk(record), somebody);
+        Ended(record)
+    }
+
+    /// Does `what` at the moment at which the line `key` has written down for the first time that it changes something.
+    pub fn at_intent_of(&self, key: &str, what: impl FnOnce() + Send + 'static) {
+        let line = self.deletions.iter().find(|step| step.key == key).unwrap();
+        *self.at_intent.lock().unwrap() = Some((line.position, Box::new(what)));
+    }
+
+    /// Until the source has been asked for this.
+    pub async fn until_asked(&self, method: &str, ending: &str) {
+        let asked = || {
+            let source = lock(&self.source);
+            let mut calls = source.call_log().iter();
+            calls.any(|call| call.method == method && call.path.ends_with(ending))
+        };
+        while !asked() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// `openstack dr operation cleanup`: the lines that it took up, as they ended.
@@ -479,6 +589,11 @@ impl Bed {
         assert!(bystander.volumes.iter().all(|id| self.has_volume(id)));
     }
 
+    /// Lets the source turn a call away once, to come back in 40 seconds.
+    pub fn turn_away(&self, method: &str, path: &str, status: u16) {
+        turn_away(&self.source, method, path, status);
+    }
+
     /// Sets something to go wrong with a job of the source.
     pub fn job_fault(&self, resource: &str, effect: JobEffect, times: Option<u64>) {
         self.fault(resource, Match::default(), Effect::Job(effect), times);
@@ -594,6 +709,24 @@ impl Bed {
             })
             .count()
     }
+}
+
+fn turn_away(cloud: &SharedCloud, method: &str, path: &str, status: u16) {
+    lock(cloud).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            method: Some(method.to_owned()),
+            path: Some(path.to_owned()),
+            ..Match::default()
+        },
+        times: Some(1),
+        effect: Effect::Call(CallEffect::Status {
+            status,
+            body: None,
+            headers: BTreeMap::from([("Retry-After".to_owned(), "40".to_owned())]),
+        }),
+        seen: 0,
+    });
 }
 
 /// An operation that has ended.

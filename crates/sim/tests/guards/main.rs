@@ -9,6 +9,7 @@
 
 mod aborted;
 mod bed;
+mod changed_meanwhile;
 mod compute_host;
 mod other_site;
 mod record;
