@@ -73,6 +73,11 @@ impl MemoryJournal {
         self.tables().groups.get(id).cloned()
     }
 
+    /// All groups and their members as they stand.
+    pub fn groups(&self) -> Vec<(Group, Vec<Member>)> {
+        self.tables().groups.values().cloned().collect()
+    }
+
     /// An operation as it stands.
     pub fn operation(&self, id: &OperationId) -> Option<OperationRecord> {
         self.tables()

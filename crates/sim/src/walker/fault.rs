@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Method};
 use protector_core::{
     id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError},
@@ -44,6 +44,18 @@ pub enum Fault {
     Conflict,
     /// The call is carried out and answered 500.
     Broken,
+    /// The call is answered 503, to be tried again after 40 s, and not carried out.
+    RetryAfter,
+    /// The same, and the engine stands still until another one may have come, and tries again then.
+    RetryAfterFreeze,
+    /// The call is answered 429 and not carried out.
+    Throttled,
+    /// The call is answered 401 and not carried out: its token is not known any more.
+    SignedOut,
+    /// The call is carried out, and answered 20 s later.
+    Slow,
+    /// The call is not answered, and is carried out after its caller has given up and another engine may have come.
+    Late,
 }
 
 impl Fault {
@@ -56,6 +68,15 @@ impl Fault {
         Self::LostReply,
         Self::CrashAfter,
         Self::Freeze,
+    ];
+    /// Those that come from what lies between an engine and a cloud.
+    pub const OF_WIRES: [Self; 6] = [
+        Self::RetryAfter,
+        Self::RetryAfterFreeze,
+        Self::Throttled,
+        Self::SignedOut,
+        Self::Slow,
+        Self::Late,
     ];
     /// Those of a bad day, one call in ten: they pass, and the engine lives.
     pub const OF_STORMS: [Self; 4] = [Self::Busy, Self::LostReply, Self::Conflict, Self::Broken];
@@ -102,10 +123,13 @@ impl Storm {
     }
 }
 
+/// Who is told of each point before anything happens at it.
+type Onlooker = Box<dyn Fn(FaultPoint) + Send + Sync>;
+
 /// Counts writes and calls, and says when a fault is due.
-#[derive(Debug)]
 pub struct Injector {
     faults: Vec<(Fault, FaultPoint)>,
+    onlooker: OnceLock<Onlooker>,
     storm: Option<Storm>,
     armed: AtomicBool,
     writes: AtomicUsize,
@@ -117,11 +141,17 @@ impl Injector {
     pub fn new(faults: Vec<(Fault, FaultPoint)>, storm: Option<Storm>) -> Arc<Self> {
         Arc::new(Self {
             faults,
+            onlooker: OnceLock::new(),
             storm,
             armed: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
         })
+    }
+
+    /// Has `onlooker` told of each point before anything happens at it; only the first one is.
+    pub(super) fn at_each_point(&self, onlooker: impl Fn(FaultPoint) + Send + Sync + 'static) {
+        let _ = self.onlooker.set(Box::new(onlooker));
     }
 
     /// Begins to count and to inject.
@@ -163,6 +193,9 @@ impl Injector {
     }
 
     fn due(&self, here: FaultPoint) -> Option<Fault> {
+        if let Some(onlooker) = self.onlooker.get() {
+            onlooker(here);
+        }
         self.faults
             .iter()
             .find(|(_, point)| *point == here)
@@ -241,6 +274,25 @@ pub(super) struct FaultyTransport {
     pub machine: Machine,
 }
 
+/// How long the answer is kept by a machine that stands still: the call that waits for it has not given up.
+const JUST_IN_TIME: Duration = Duration::from_secs(55);
+/// How long a slow answer takes.
+const SLOW: Duration = Duration::from_secs(20);
+/// When a late call is carried out: its caller has given up, and its lease has ended.
+const LATE: Duration = Duration::from_secs(150);
+
+/// 503, with the seconds after which the call is welcome.
+fn asked_to_wait(seconds: &'static str) -> Response {
+    let mut response = answer(
+        503,
+        r#"{"serviceUnavailable": {"code": 503, "message": "injected: later"}}"#,
+    );
+    response
+        .headers
+        .insert("retry-after", HeaderValue::from_static(seconds));
+    response
+}
+
 fn answer(status: u16, body: &'static str) -> Response {
     Response {
         status,
@@ -273,6 +325,26 @@ impl FaultyTransport {
                 403,
                 r#"{"forbidden": {"code": 403, "message": "injected: policy"}}"#,
             )),
+            Some(Fault::RetryAfter) => Ok(asked_to_wait("40")),
+            Some(Fault::RetryAfterFreeze) => {
+                self.machine.stall();
+                tokio::time::sleep(JUST_IN_TIME).await;
+                Ok(asked_to_wait("60"))
+            }
+            Some(Fault::Throttled) => Ok(answer(
+                429,
+                r#"{"overLimit": {"code": 429, "message": "injected: slow down"}}"#,
+            )),
+            Some(Fault::SignedOut) => Ok(answer(
+                401,
+                r#"{"error": {"code": 401, "message": "injected: who are you?"}}"#,
+            )),
+            Some(Fault::Slow) => {
+                let answer = self.inner.send(request).await;
+                tokio::time::sleep(SLOW).await;
+                answer
+            }
+            Some(Fault::Late) => self.deliver_late(request).await,
             Some(Fault::Conflict) => Ok(answer(
                 409,
                 r#"{"conflictingRequest": {"code": 409, "message": "injected: conflict"}}"#,
@@ -300,6 +372,22 @@ impl FaultyTransport {
     }
 }
 
+impl FaultyTransport {
+    /// A change is carried out after its caller has given up; what only reads is lost.
+    async fn deliver_late(&self, request: Request) -> Result<Response, TransportError> {
+        let limit = request.timeout;
+        if request.method != Method::GET {
+            let (inner, delay) = (Arc::clone(&self.inner), limit.max(LATE));
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                let _ = inner.send(request).await;
+            });
+        }
+        tokio::time::sleep(limit).await;
+        Err(TransportError::TimedOut(limit))
+    }
+}
+
 /// The arrays as one engine reaches them.
 pub(super) struct FaultyStorage {
     pub inner: Arc<dyn StorageDriver>,
@@ -316,15 +404,32 @@ impl FaultyStorage {
         let array = || "injected".to_owned();
         match self.injector.call() {
             None | Some(Fault::CrashBefore) => work.await,
-            Some(Fault::Busy | Fault::Conflict) => Err(StorageError::Unavailable {
+            Some(
+                Fault::Busy
+                | Fault::Conflict
+                | Fault::RetryAfter
+                | Fault::Throttled
+                | Fault::SignedOut,
+            ) => Err(StorageError::Unavailable {
                 array: array(),
                 message: "busy".into(),
             }),
+            Some(Fault::RetryAfterFreeze) => {
+                self.machine.stall();
+                Err(StorageError::Unavailable {
+                    array: array(),
+                    message: "busy".into(),
+                })
+            }
+            Some(Fault::Slow) => {
+                tokio::time::sleep(SLOW).await;
+                work.await
+            }
             Some(Fault::Forbidden) => Err(StorageError::Refused {
                 array: array(),
                 message: "refused".into(),
             }),
-            Some(Fault::LostReply | Fault::Broken) => {
+            Some(Fault::LostReply | Fault::Broken | Fault::Late) => {
                 let _ = work.await;
                 Err(StorageError::Unavailable {
                     array: array(),
@@ -466,10 +571,20 @@ impl FaultyOtherSite {
         self.machine.thawed().await;
         match self.injector.call() {
             None | Some(Fault::CrashBefore) => work.await,
-            Some(Fault::Busy | Fault::Conflict | Fault::Forbidden) => {
-                Err(HoldError::Silent("injected: busy".to_owned()))
+            Some(
+                Fault::Busy
+                | Fault::Conflict
+                | Fault::Forbidden
+                | Fault::RetryAfter
+                | Fault::RetryAfterFreeze
+                | Fault::Throttled
+                | Fault::SignedOut,
+            ) => Err(HoldError::Silent("injected: busy".to_owned())),
+            Some(Fault::Slow) => {
+                tokio::time::sleep(SLOW).await;
+                work.await
             }
-            Some(Fault::LostReply | Fault::Broken) => {
+            Some(Fault::LostReply | Fault::Broken | Fault::Late) => {
                 let _ = work.await;
                 Err(HoldError::Silent("injected: reply lost".to_owned()))
             }

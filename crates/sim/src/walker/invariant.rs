@@ -63,6 +63,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         | Scenario::BuildAnsweredLate
         | Scenario::BuildAnsweredVeryLate
         | Scenario::TakingBackFails
+        | Scenario::RunningCopiesStay
         | Scenario::TestBuildsFail
         | Scenario::SourceLostBuildsFail => (OperationState::Failed, StepState::UndoFailed),
     };

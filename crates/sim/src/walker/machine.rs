@@ -10,6 +10,10 @@ const RESTART: Duration = Duration::from_secs(5);
 /// One that stands still by itself goes on after this, longer than a lease.
 const FREEZE: Duration = Duration::from_secs(300);
 
+/// One that stands still in the middle of a call's tries goes on after this: longer than a lease, and before the caller gives
+/// up.
+const STALL: Duration = Duration::from_secs(125);
+
 /// One life of a machine. What has a clone of it is on the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
@@ -51,6 +55,16 @@ impl Machine {
             frozen.send_replace(false);
         });
         let _ = thaw.await;
+    }
+
+    /// Begins to stand still, and lets the caller go on to its next port.
+    pub fn stall(&self) {
+        let frozen = self.frozen.clone();
+        frozen.send_replace(true);
+        tokio::spawn(async move {
+            tokio::time::sleep(STALL).await;
+            frozen.send_replace(false);
+        });
     }
 
     /// Nothing moves on a machine that stands still, so every port waits here first.

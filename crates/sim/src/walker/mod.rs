@@ -2,21 +2,33 @@
 //! every single fault at every one of them, with two engines sharing the journal, and checks the invariants after each.
 //! Pairs of faults are too many for that: of them a sample is walked, chosen by a seed.
 //!
+//! A *story* ([`Story`]) goes further: operations of one group one after the other in a world that moves. Guests write as long
+//! as they run, people act at every point, calls come late, places are lost ([`Happening`]); what must never be seen is seen when
+//! it happens (`life`).
+//!
 //! Time is virtual, so hours of leases, retries and time-outs pass in milliseconds. Nothing else is random: the same build
 //! and the same seed give the same schedules.
 
 mod cleanup;
 mod clouds;
+mod deed;
 mod dice;
+mod disk;
 mod fault;
 mod invariant;
+mod life;
+mod login;
 mod lost_invariant;
 mod lost_run;
 mod machine;
 mod operations;
+mod people;
 mod person;
+mod story;
+mod story_invariant;
 mod takeover_invariant;
 mod takeover_run;
+mod telling;
 mod tenant;
 mod test_invariant;
 mod test_run;
@@ -24,11 +36,14 @@ mod trouble;
 mod watch;
 mod world;
 
+pub use deed::{Act, Deed, Place};
 pub use dice::Dice;
 pub use fault::{Fault, FaultPoint, Injector, Storm};
 pub use invariant::{Violation, check, conserved, nothing_left_after_cleanup, reached_its_purpose};
+pub use story::{Story, Told};
 pub use takeover_invariant::check_takeover;
 pub use takeover_run::{Heard, Returns, Takeover, TakeoverOutcome};
+pub use telling::{Happening, Points, waits_for, walk_story};
 pub use trouble::Stuck;
 pub use world::{CloudFacts, LATE_BUILD, Outcome, Scenario, VERY_LATE_BUILD, World, WorldOptions};
 
@@ -37,6 +52,8 @@ pub use world::{CloudFacts, LATE_BUILD, Outcome, Scenario, VERY_LATE_BUILD, Worl
 pub struct Schedule {
     /// What goes wrong.
     pub faults: Vec<(Fault, FaultPoint)>,
+    /// What somebody does.
+    pub acts: Vec<(Act, FaultPoint)>,
 }
 
 impl Schedule {
@@ -80,6 +97,8 @@ pub enum What {
     Schedule(Schedule),
     /// The takeover of a failover whose site was lost.
     Takeover(Takeover),
+    /// A story under a schedule.
+    Story(Story, Schedule),
 }
 
 /// Runs every single fault in the world that `options` describe. Must run on a current-thread runtime with a paused clock.
@@ -88,6 +107,7 @@ pub async fn walk(options: &WorldOptions, subject: Subject) -> Report {
     for fault in points(report.writes, report.calls) {
         let schedule = Schedule {
             faults: vec![fault],
+            ..Schedule::default()
         };
         run(&mut report, options, subject, schedule).await;
     }
@@ -110,7 +130,11 @@ pub async fn walk_pairs(
             .flatten()
             .collect();
         faults.dedup_by_key(|(_, point)| *point);
-        run(&mut report, options, subject, Schedule { faults }).await;
+        let schedule = Schedule {
+            faults,
+            ..Schedule::default()
+        };
+        run(&mut report, options, subject, schedule).await;
     }
     report
 }
@@ -221,6 +245,7 @@ async fn take_over(
 ) -> TakeoverOutcome {
     let schedule = Schedule {
         faults: takeover.loss.into_iter().collect(),
+        ..Schedule::default()
     };
     let world = World::build(options, schedule);
     let outcome = world.run_takeover(&takeover).await;

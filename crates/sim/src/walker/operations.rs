@@ -8,9 +8,9 @@ use protector_core::{
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
-    plan::{ArrayPair, Plan},
+    plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
-        BOOK_VERSION,
+        BOOK_VERSION, Runbook,
         cleanup::cleanup_of,
         failover::planned_move,
         fence::fence,
@@ -51,43 +51,70 @@ pub(super) fn operation_of(
     members: &[Member],
     now: DateTime<Utc>,
 ) -> OperationRecord {
+    #[allow(
+        clippy::expect_used,
+        reason = "a world whose group cannot be planned is a mistake in its making"
+    )]
+    let plan = plan_of(group, members).expect("the group can be planned");
+    let book = match scenario {
+        scenario if scenario.is_test() => test_failover(&plan),
+        scenario if scenario.is_unplanned() => unplanned_failover(&plan),
+        _ => planned_move(&plan),
+    };
+    let kind = match scenario.is_test() {
+        true => OperationKind::TestFailover,
+        false => OperationKind::Failover,
+    };
+    let id = OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001");
+    first_of_its_kind(id, kind, plan, book, now)
+}
+
+/// A planned move of the group from where it runs; nothing where the API would refuse it.
+pub(super) fn move_named(
+    id: OperationId,
+    kind: OperationKind,
+    group: &Group,
+    members: &[Member],
+    now: DateTime<Utc>,
+) -> Option<OperationRecord> {
+    let plan = plan_of(group, members).ok()?;
+    let book = planned_move(&plan);
+    Some(first_of_its_kind(id, kind, plan, book, now))
+}
+
+fn plan_of(group: &Group, members: &[Member]) -> Result<Plan, PlanRefusal> {
     let arrays = ArrayPair {
         primary: "mock://array-a".into(),
         secondary: "mock://array-b".into(),
     };
-    #[allow(
-        clippy::expect_used,
-        reason = "a world whose group cannot be planned is a mistake in this file"
-    )]
     let plan = Plan::move_to_other_site(
         group,
         members.to_vec(),
         Some(&arrays),
-        group.mappings.clone(),
+        group.mappings_from_current(),
         false,
-    )
-    .expect("the group can be planned")
-    .recovered_as(group.recovery_plan_from_current(OperationKind::Failover));
+    )?;
+    Ok(plan.recovered_as(group.recovery_plan_from_current(OperationKind::Failover)))
+}
+
+fn first_of_its_kind(
+    id: OperationId,
+    kind: OperationKind,
+    plan: Plan,
+    book: Runbook,
+    now: DateTime<Utc>,
+) -> OperationRecord {
     #[allow(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
     )]
-    let steps = match scenario {
-        scenario if scenario.is_test() => test_failover(&plan),
-        scenario if scenario.is_unplanned() => unplanned_failover(&plan),
-        _ => planned_move(&plan),
-    }
-    .into_steps()
-    .expect("the runbook keeps its rules");
+    let steps = book.into_steps().expect("the runbook keeps its rules");
     OperationRecord {
         operation: Operation {
-            id: OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001"),
-            kind: match scenario.is_test() {
-                true => OperationKind::TestFailover,
-                false => OperationKind::Failover,
-            },
-            group_id: group.id.clone(),
-            project_id: group.primary.project_id.clone(),
+            id,
+            kind,
+            group_id: plan.group_id.clone(),
+            project_id: plan.source.project_id.clone(),
             user_id: UserId::new("walker"),
             source_site: plan.source.site.clone(),
             target_site: plan.target.site.clone(),
@@ -120,6 +147,16 @@ pub(super) fn retry_of(
     members: Vec<Member>,
     now: DateTime<Utc>,
 ) -> OperationRecord {
+    retry_named(retry_id(number), last, members, now)
+}
+
+/// The same, with an id of its own.
+pub(super) fn retry_named(
+    id: OperationId,
+    last: &OperationRecord,
+    members: Vec<Member>,
+    now: DateTime<Utc>,
+) -> OperationRecord {
     let mappings = last.operation.plan.mappings.clone();
     #[allow(
         clippy::expect_used,
@@ -133,7 +170,7 @@ pub(super) fn retry_of(
     )]
     let steps = retry(&plan, last).expect("the runbook keeps its rules");
     let failover = last.operation.parent_id.clone();
-    let record = following(last, retry_id(number), OperationKind::Retry, steps, now);
+    let record = following(last, id, OperationKind::Retry, steps, now);
     OperationRecord {
         operation: Operation {
             plan,
@@ -162,10 +199,21 @@ pub(super) fn takeover_of(
     interrupted: Vec<OperationId>,
     now: DateTime<Utc>,
 ) -> OperationRecord {
+    takeover_named(takeover_id(), group, members, interrupted, now)
+}
+
+/// The same, with an id of its own.
+pub(super) fn takeover_named(
+    id: OperationId,
+    group: &Group,
+    members: &[Member],
+    interrupted: Vec<OperationId>,
+    now: DateTime<Utc>,
+) -> OperationRecord {
     let record = operation_of(Scenario::SourceLost, group, members, now);
     OperationRecord {
         operation: Operation {
-            id: takeover_id(),
+            id,
             plan: record.operation.plan.taking_over(interrupted),
             ..record.operation
         },

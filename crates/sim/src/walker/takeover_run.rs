@@ -303,7 +303,7 @@ impl World {
         self.aftermath().await;
     }
 
-    fn source_site(&self) -> SiteName {
+    pub(super) fn source_site(&self) -> SiteName {
         self.group_of(&self.journal).0.primary.site
     }
 

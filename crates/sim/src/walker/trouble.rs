@@ -45,9 +45,7 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
             lock(target).add_fault(builds_fail());
         }
         Scenario::SourceLostInPart => {
-            let mut rule = builds_fail();
-            rule.matches.resource = last_member(options, source).map(|server| server.name);
-            lock(target).add_fault(rule);
+            lock(target).add_fault(last_build_fails(options, source));
         }
         Scenario::SourceLostImportsFail => {
             let last = last_member(options, source);
@@ -78,10 +76,24 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
         }
         Scenario::TakingBackFails => {
             lock(target).add_fault(builds_fail());
-            lock(target).add_fault(forbids(Service::Compute, "DELETE", "*/servers/*"));
-            lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
+            nothing_is_taken_back(target);
+        }
+        Scenario::RunningCopiesStay => {
+            lock(target).add_fault(last_build_fails(options, source));
+            nothing_is_taken_back(target);
         }
     }
+}
+
+fn nothing_is_taken_back(target: &SharedCloud) {
+    lock(target).add_fault(forbids(Service::Compute, "DELETE", "*/servers/*"));
+    lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
+}
+
+fn last_build_fails(options: &WorldOptions, source: &SharedCloud) -> FaultRule {
+    let mut rule = builds_fail();
+    rule.matches.resource = last_member(options, source).map(|server| server.name);
+    rule
 }
 
 fn builds_fail() -> FaultRule {
@@ -111,9 +123,26 @@ fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
     of_server.filter_map(|volume| volume.name).collect()
 }
 
+/// The rule by which a cloud is cut off.
+const CUT_OFF: &str = "cut-off";
+
 /// Cuts the cloud off: whatever is asked of it hangs.
 pub(super) fn cut_off(cloud: &SharedCloud) {
-    lock(cloud).add_fault(rule(Effect::Call(CallEffect::Hang)));
+    let hangs = rule(Effect::Call(CallEffect::Hang));
+    lock(cloud).add_fault(FaultRule {
+        id: CUT_OFF.to_owned(),
+        ..hangs
+    });
+}
+
+/// Whether it is.
+pub(super) fn is_cut_off(cloud: &SharedCloud) -> bool {
+    lock(cloud).faults().iter().any(|rule| rule.id == CUT_OFF)
+}
+
+/// Reconnects it; what else is wrong with it stays.
+pub(super) fn reconnect(cloud: &SharedCloud) {
+    lock(cloud).remove_fault(CUT_OFF);
 }
 
 /// Mends the clouds.

@@ -1,6 +1,7 @@
-//! Looks at both clouds at every call: did a server and its copy ever run together (invariant I10)?
+//! Looks at both clouds at every call: did a server and its copy, or two copies of it, ever run together (invariant I10)?
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -59,6 +60,10 @@ impl Watch {
             .collect();
         if copies.is_empty() {
             return;
+        }
+        let different: BTreeSet<&String> = copies.iter().collect();
+        if different.len() < copies.len() {
+            self.both_running.store(true, Ordering::SeqCst);
         }
         let both = lock(&self.source)
             .servers()

@@ -70,6 +70,9 @@ pub enum Scenario {
     /// The target builds nothing and lets nothing be taken back: the failed failover leaves copies there and the source
     /// stopped. Then that is mended.
     TakingBackFails,
+    /// The target cannot build the last server and lets nothing be taken back: the copies of the others go on running there,
+    /// and the source is stopped. Then that is mended.
+    RunningCopiesStay,
     /// All is well: a test failover starts its copies, and its cleanup removes them.
     TestAllWell,
     /// The same, and while the copies are up a tenant locks one of them and takes a snapshot of another; when these have

@@ -1,0 +1,588 @@
+//! What goes on in the world whether or not an engine is at work: guests write as long as they run, and everything that
+//! must never happen is seen when it happens.
+//!
+//! A disk is known by what stood on it at first ([`Contents::disk`]), and a server by its first disk, so that no mark and no
+//! name that somebody has copied or changed can mislead.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use protector_core::{
+    clock::Clock,
+    group::GroupStatus,
+    id::OperationId,
+    operation::{OperationRecord, OperationState, StepState},
+    runbook::Step,
+};
+use tokio::task::JoinHandle;
+
+use super::{
+    deed::Place,
+    disk::Contents,
+    invariant::Violation,
+    world::{VirtualClock, World},
+};
+use crate::{
+    backend::MemObjects,
+    cloud::{ServerFacts, VolumeFacts},
+    in_process::{InProcess, SharedCloud, lock},
+    memory_journal::MemoryJournal,
+};
+
+/// How often each guest writes.
+const BEAT: Duration = Duration::from_secs(4);
+/// A person and an engine that act within this time of each other cannot know of each other.
+const AT_THE_SAME_TIME: TimeDelta = TimeDelta::seconds(3);
+
+/// One site, as the world looks at it.
+pub(super) struct Ground {
+    pub cloud: SharedCloud,
+    pub objects: MemObjects,
+}
+
+/// What runs, what has been written, and what was seen.
+pub(super) struct Life {
+    pub grounds: BTreeMap<Place, Ground>,
+    pub journal: Arc<MemoryJournal>,
+    transport: Arc<InProcess>,
+    clock: Arc<VirtualClock>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Every write: of which disk, by which server, and when.
+    writes: BTreeMap<(String, String), Vec<DateTime<Utc>>>,
+    /// Every object that was there at the last look.
+    objects: BTreeMap<(Place, String), Contents>,
+    /// When each server was first seen.
+    born: BTreeMap<(Place, String), DateTime<Utc>>,
+    /// The disks that each server had when it was last seen, with when each was first seen there.
+    disks: BTreeMap<String, BTreeMap<String, DateTime<Utc>>>,
+    /// What people have asked to be deleted: servers and volumes.
+    deleted: BTreeSet<String>,
+    /// When people have started which server.
+    started: BTreeMap<String, DateTime<Utc>>,
+    /// Servers and volumes at which people have changed something, so that they are not as they were.
+    touched: BTreeSet<String>,
+    /// Servers and volumes that a person protects anew.
+    protected: BTreeSet<String>,
+    /// What stood on disks that people have deleted, and when.
+    lost_by_people: Vec<(DateTime<Utc>, Contents)>,
+    /// From when to when nobody reached the source because it was lost.
+    source_lost: Option<(DateTime<Utc>, Option<DateTime<Utc>>)>,
+    /// The operations of this story.
+    operations: Vec<OperationId>,
+    violations: BTreeSet<Violation>,
+}
+
+/// What is there at one moment.
+pub(super) struct Look {
+    now: DateTime<Utc>,
+    servers: Vec<(Place, ServerFacts)>,
+    volumes: Vec<(Place, VolumeFacts)>,
+    objects: BTreeMap<(Place, String), Contents>,
+}
+
+impl Look {
+    fn contents(&self, place: Place, volume: &str) -> Option<&Contents> {
+        self.objects.get(&(place, format!("volume-{volume}")))
+    }
+
+    /// Which of the world's servers this one is a life of.
+    fn kin(&self, place: Place, server: &ServerFacts) -> Option<&str> {
+        let root = server.volumes.first()?;
+        Some(self.contents(place, root)?.disk.as_str())
+    }
+}
+
+impl Life {
+    /// The life of `world`, which has not begun.
+    pub fn of(world: &World) -> Arc<Self> {
+        let ground = |site: &super::world::Site| Ground {
+            cloud: Arc::clone(&site.cloud),
+            objects: Arc::clone(&site.objects),
+        };
+        let life = Arc::new(Self {
+            grounds: BTreeMap::from([
+                (Place::Source, ground(&world.source)),
+                (Place::Target, ground(&world.target)),
+            ]),
+            journal: Arc::clone(&world.journal),
+            transport: Arc::clone(&world.transport),
+            clock: Arc::clone(&world.clock),
+            memory: Mutex::default(),
+        });
+        life.look();
+        life
+    }
+
+    /// Begins: every guest writes from now on.
+    pub fn begin(self: &Arc<Self>) -> JoinHandle<()> {
+        let life = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                let look = life.look();
+                life.write(&look);
+                tokio::time::sleep(BEAT).await;
+            }
+        })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A person has asked for the deletion of these.
+    pub fn note_deleted(&self, ids: impl IntoIterator<Item = String>) {
+        self.memory().deleted.extend(ids);
+    }
+
+    /// A person has started this server.
+    pub fn note_started(&self, server: &str) {
+        let now = self.clock.now();
+        self.memory().started.insert(server.to_owned(), now);
+    }
+
+    /// A person has changed something about these.
+    pub fn note_touched(&self, ids: impl IntoIterator<Item = String>) {
+        self.memory().touched.extend(ids);
+    }
+
+    /// A person protects these anew.
+    pub fn note_protected(&self, ids: impl IntoIterator<Item = String>) {
+        self.memory().protected.extend(ids);
+    }
+
+    /// The operation is on record.
+    pub fn note_operation(&self, id: &OperationId) {
+        self.memory().operations.push(id.clone());
+    }
+
+    /// The source is lost from now on.
+    pub fn note_source_lost(&self) {
+        self.memory().source_lost = Some((self.clock.now(), None));
+    }
+
+    /// It is back.
+    pub fn note_source_back(&self) {
+        let now = self.clock.now();
+        if let Some((_, until)) = &mut self.memory().source_lost {
+            *until = Some(now);
+        }
+    }
+
+    /// The newest server there that is a life of `disk`'s, one that runs before others.
+    pub fn server_of(&self, place: Place, disk: &str) -> Option<ServerFacts> {
+        let look = self.see();
+        look.servers
+            .iter()
+            .filter(|(there, server)| *there == place && look.kin(place, server) == Some(disk))
+            .map(|(_, server)| server.clone())
+            .max_by_key(|server| server.running)
+    }
+
+    /// What stands on a volume.
+    pub fn contents_of(&self, place: Place, volume: &str) -> Option<Contents> {
+        self.see().contents(place, volume).cloned()
+    }
+
+    fn see(&self) -> Look {
+        self.transport.advance();
+        let mut look = Look {
+            now: self.clock.now(),
+            servers: Vec::new(),
+            volumes: Vec::new(),
+            objects: BTreeMap::new(),
+        };
+        for (place, ground) in &self.grounds {
+            let cloud = lock(&ground.cloud);
+            let of = |server| (*place, server);
+            look.servers.extend(cloud.servers().into_iter().map(of));
+            look.volumes
+                .extend(cloud.volumes().into_iter().map(|volume| (*place, volume)));
+            let objects = ground
+                .objects
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let volumes = objects
+                .iter()
+                .filter(|(name, _)| !name.starts_with("snapshot-"));
+            look.objects.extend(
+                volumes
+                    .map(|(name, object)| ((*place, name.clone()), Contents::read(&object.bytes))),
+            );
+        }
+        look
+    }
+
+    /// Takes a look at everything.
+    pub fn look(&self) -> Look {
+        let look = self.see();
+        let mut memory = self.memory();
+        memory.remember(&look);
+        let gone = memory.gone_since(&look);
+        let twice = lives_at_once(&look);
+        if !gone.is_empty() || !twice.is_empty() {
+            let records: Vec<OperationRecord> = memory
+                .operations
+                .iter()
+                .filter_map(|id| self.journal.operation(id))
+                .collect();
+            memory.no_only_copy_is_gone(&look, gone, &records);
+            memory.no_two_writers(&look, &twice, &records, &self.journal);
+        }
+        look
+    }
+
+    /// Every guest writes once to each of its disks.
+    fn write(&self, look: &Look) {
+        let mut memory = self.memory();
+        for (place, server) in look.servers.iter().filter(|(_, server)| server.running) {
+            let Some(ground) = self.grounds.get(place) else {
+                continue;
+            };
+            let mut objects = ground
+                .objects
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for volume in attached(look, *place, server) {
+                let name = format!("volume-{volume}");
+                let Some(object) = objects.get_mut(&name) else {
+                    continue;
+                };
+                let mut contents = Contents::read(&object.bytes);
+                let key = (contents.disk.clone(), server.id.clone());
+                let writes = memory.writes.entry(key).or_default();
+                writes.push(look.now);
+                contents
+                    .writes
+                    .insert(server.id.clone(), writes.len() as u64);
+                object.bytes = contents.bytes();
+                memory.objects.insert((*place, name), contents);
+            }
+        }
+    }
+
+    /// What was seen that must not be, and what does not hold in the end.
+    pub fn judge(&self, records: &[OperationRecord]) -> Vec<Violation> {
+        let look = self.look();
+        let memory = self.memory();
+        let mut violations: Vec<Violation> = memory.violations.iter().cloned().collect();
+        violations.extend(memory.protected_are_there(&look));
+        violations.extend(memory.disks_came_along(&look, records));
+        violations
+    }
+
+    /// Whether a person has asked for the deletion of `id`, or changed something about it.
+    pub fn is_peoples_work(&self, id: &str) -> bool {
+        let memory = self.memory();
+        memory.deleted.contains(id) || memory.touched.contains(id)
+    }
+}
+
+/// The lives of a server that run at the same time, of each that has more than one.
+fn lives_at_once(look: &Look) -> Vec<Vec<(Place, &ServerFacts)>> {
+    let mut running: BTreeMap<&str, Vec<(Place, &ServerFacts)>> = BTreeMap::new();
+    for (place, server) in look.servers.iter().filter(|(_, server)| server.running) {
+        if let Some(kin) = look.kin(*place, server) {
+            running.entry(kin).or_default().push((*place, server));
+        }
+    }
+    running
+        .into_values()
+        .filter(|lives| lives.len() > 1)
+        .collect()
+}
+
+/// The volumes of a server to which its guest can write.
+fn attached<'l>(
+    look: &'l Look,
+    place: Place,
+    server: &'l ServerFacts,
+) -> impl Iterator<Item = &'l str> {
+    look.volumes
+        .iter()
+        .filter(move |(there, volume)| {
+            *there == place
+                && server.volumes.contains(&volume.id)
+                && volume.attached_to.contains(&server.id)
+        })
+        .map(|(_, volume)| volume.id.as_str())
+}
+
+impl Memory {
+    fn remember(&mut self, look: &Look) {
+        for (place, server) in &look.servers {
+            let key = (*place, server.id.clone());
+            self.born.entry(key).or_insert(look.now);
+            let had = self.disks.remove(&server.id).unwrap_or_default();
+            let disks = server.volumes.iter().filter_map(|volume| {
+                let disk = look.contents(*place, volume)?.disk.clone();
+                let since = had.get(&disk).copied().unwrap_or(look.now);
+                Some((disk, since))
+            });
+            self.disks.insert(server.id.clone(), disks.collect());
+        }
+    }
+
+    /// The objects that were there at the last look and are not now.
+    fn gone_since(&mut self, look: &Look) -> Vec<((Place, String), Contents)> {
+        let before = std::mem::replace(&mut self.objects, look.objects.clone());
+        before
+            .into_iter()
+            .filter(|(key, _)| !look.objects.contains_key(key))
+            .collect()
+    }
+
+    /// Whatever stood on an object that is gone stands on another one, or was nobody's any more.
+    fn no_only_copy_is_gone(
+        &mut self,
+        look: &Look,
+        gone: Vec<((Place, String), Contents)>,
+        records: &[OperationRecord],
+    ) {
+        for ((place, name), contents) in gone {
+            let id = name.strip_prefix("volume-").unwrap_or(&name);
+            if self.deleted.contains(id) {
+                self.lost_by_people.push((look.now, contents));
+                continue;
+            }
+            for (server, number) in &contents.writes {
+                if self.is_kept(look, &contents.disk, server, *number)
+                    || self.may_be_lost(records, &contents.disk, server, *number)
+                {
+                    continue;
+                }
+                let written = self.written_at(&contents.disk, server, *number);
+                self.violations.insert(format!(
+                    "I4: {name} at the {place:?} was the only one with what {server} wrote until {written:?}; gone by {}",
+                    look.now
+                ));
+            }
+            let is_first = contents.writes.is_empty() && name.starts_with("volume-");
+            if is_first
+                && !look
+                    .objects
+                    .values()
+                    .any(|other| other.disk == contents.disk)
+            {
+                self.violations
+                    .insert(format!("I4: {name} at the {place:?} was the only one"));
+            }
+        }
+    }
+
+    fn written_at(&self, disk: &str, server: &str, number: u64) -> Option<DateTime<Utc>> {
+        let writes = self.writes.get(&(disk.to_owned(), server.to_owned()))?;
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        writes.get(place).copied()
+    }
+
+    /// Whether it stands elsewhere, or stood where a person has deleted it in this moment.
+    fn is_kept(&self, look: &Look, disk: &str, server: &str, number: u64) -> bool {
+        let lately = self
+            .lost_by_people
+            .iter()
+            .filter(|(at, _)| look.now - *at <= AT_THE_SAME_TIME)
+            .map(|(_, contents)| contents);
+        look.objects
+            .values()
+            .chain(lately)
+            .any(|other| other.has(disk, server, number))
+    }
+
+    /// What a copy writes belongs to nobody before its operation has ended. What an original has written while its site was
+    /// lost, and before, was announced to be lost.
+    fn may_be_lost(
+        &self,
+        records: &[OperationRecord],
+        disk: &str,
+        server: &str,
+        number: u64,
+    ) -> bool {
+        let Some(written) = self.written_at(disk, server, number) else {
+            return false;
+        };
+        let born = |place| self.born.get(&(place, server.to_owned()));
+        if let Some((_, until)) = self.source_lost
+            && born(Place::Source).is_some()
+        {
+            return until.is_none_or(|until| written <= until);
+        }
+        let Some(born) = born(Place::Target) else {
+            return false;
+        };
+        let maker = records.iter().find(|record| {
+            let operation = &record.operation;
+            operation.created_at <= *born && operation.finished_at.is_none_or(|end| end >= *born)
+        });
+        maker.is_some_and(|maker| {
+            maker
+                .operation
+                .finished_at
+                .is_none_or(|end| written <= end + AT_THE_SAME_TIME)
+        })
+    }
+
+    /// At no time do two lives of a server run at once, unless a person has started the one, and nobody could know, or the
+    /// group says so.
+    fn no_two_writers(
+        &mut self,
+        look: &Look,
+        twice: &[Vec<(Place, &ServerFacts)>],
+        records: &[OperationRecord],
+        journal: &MemoryJournal,
+    ) {
+        let says_so = records.iter().any(|record| {
+            journal
+                .group(&record.operation.group_id)
+                .is_some_and(|(group, _)| group.status == GroupStatus::SplitBrain)
+        });
+        for lives in twice {
+            let excused = says_so || self.may_both_run(look, lives, records);
+            if !excused {
+                let who: Vec<String> = lives
+                    .iter()
+                    .map(|(place, server)| format!("{} at the {place:?}", server.id))
+                    .collect();
+                self.violations
+                    .insert(format!("I10: two lives run at once: {}", who.join(", ")));
+            }
+        }
+    }
+
+    fn may_both_run(
+        &self,
+        look: &Look,
+        lives: &[(Place, &ServerFacts)],
+        records: &[OperationRecord],
+    ) -> bool {
+        let by_a_person = lives
+            .iter()
+            .filter_map(|(_, server)| self.started.get(&server.id))
+            .max();
+        if let Some(started) = by_a_person {
+            return nobody_could_know(*started, look.now, records);
+        }
+        let places: BTreeSet<Place> = lives.iter().map(|(place, _)| *place).collect();
+        if places.len() < lives.len() {
+            return false;
+        }
+        let built_while_lost = |(place, server): &(Place, &ServerFacts)| {
+            let born = self.born.get(&(*place, server.id.clone()));
+            *place == Place::Target
+                && self.source_lost.is_some_and(|(from, until)| {
+                    born.is_some_and(|born| {
+                        from <= *born && until.is_none_or(|until| *born <= until)
+                    })
+                })
+        };
+        lives.iter().any(built_while_lost)
+    }
+
+    fn protected_are_there(&self, look: &Look) -> Vec<Violation> {
+        let servers = look.servers.iter().map(|(_, server)| server.id.as_str());
+        let volumes = look.volumes.iter().map(|(_, volume)| volume.id.as_str());
+        let there: BTreeSet<&str> = servers.chain(volumes).collect();
+        self.protected
+            .iter()
+            .filter(|id| !there.contains(id.as_str()) && !self.deleted.contains(*id))
+            .map(|id| format!("I1: {id} is a member of another group and is gone"))
+            .collect()
+    }
+
+    /// A server that was moved has all the disks that it had before the switch, or the record says which it lacks.
+    fn disks_came_along(&self, look: &Look, records: &[OperationRecord]) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for record in records {
+            let Some(switched) = switched_at(record) else {
+                continue;
+            };
+            for member in &record.operation.plan.members {
+                violations.extend(self.came_along(
+                    look,
+                    record,
+                    switched,
+                    member.server_id.as_str(),
+                ));
+            }
+        }
+        violations
+    }
+
+    fn came_along(
+        &self,
+        look: &Look,
+        record: &OperationRecord,
+        switched: DateTime<Utc>,
+        original: &str,
+    ) -> Vec<Violation> {
+        let copy = record
+            .map
+            .target(protector_core::operation::MapKind::Server, original);
+        let there = |id: &str| look.servers.iter().any(|(_, server)| server.id == id);
+        let Some(has) = copy
+            .filter(|id| there(id) && !self.touched.contains(*id))
+            .and_then(|id| self.disks.get(id))
+        else {
+            return Vec::new();
+        };
+        let told: Vec<&str> = record
+            .steps
+            .iter()
+            .filter_map(|step| step.progress.error.as_deref())
+            .collect();
+        let had = self.disks.get(original).into_iter().flatten();
+        had.filter(|(disk, since)| {
+            **since + AT_THE_SAME_TIME < switched && !has.contains_key(*disk)
+        })
+        .filter(|(disk, _)| {
+            let volume = disk.rsplit("volume-").next().unwrap_or(disk);
+            !told.iter().any(|error| error.contains(volume))
+        })
+        .map(|(disk, since)| {
+            format!("the copy of {original} lacks the disk with {disk}, which it had since {since}")
+        })
+        .collect()
+    }
+}
+
+/// When the group was switched by this operation.
+fn switched_at(record: &OperationRecord) -> Option<DateTime<Utc>> {
+    let switch = record
+        .steps
+        .iter()
+        .find(|step| step.action == Step::SwitchPrimary)?;
+    (switch.progress.state == StepState::Done)
+        .then_some(switch.progress.finished_at)
+        .flatten()
+}
+
+/// Whether no operation has looked since a person has started a server, nor should have: none has switched its group since,
+/// and those that were under way may still take everything back.
+fn nobody_could_know(
+    started: DateTime<Utc>,
+    now: DateTime<Utc>,
+    records: &[OperationRecord],
+) -> bool {
+    let switches: Vec<_> = records.iter().filter_map(switched_at).collect();
+    if switches
+        .iter()
+        .any(|switched| *switched > started + AT_THE_SAME_TIME)
+    {
+        return false;
+    }
+    let takes_back = |record: &OperationRecord| {
+        !record.operation.state.is_terminal() || record.operation.state == OperationState::Failed
+    };
+    switches
+        .iter()
+        .any(|switched| *switched <= started + AT_THE_SAME_TIME)
+        || records.iter().any(takes_back)
+        || now - started <= AT_THE_SAME_TIME
+}

@@ -1,0 +1,304 @@
+//! Stories: operations of one group, one after the other, with what people do between them, under one schedule.
+
+use std::{sync::Arc, time::Duration};
+
+use protector_core::{
+    clock::Clock,
+    group::{Group, GroupStatus},
+    id::OperationId,
+    member::Member,
+    operation::{OperationKind, OperationRecord},
+    present::{CurrentMember, map_as_of_now},
+    runbook::cleanup::left_in_order,
+};
+
+use super::{
+    Schedule,
+    deed::Place,
+    fault::FaultPoint,
+    invariant::Violation,
+    life::Life,
+    operations::{cleanup_named, move_named, retry_named, takeover_named},
+    people::People,
+    story_invariant::check_story,
+    trouble,
+    world::{Scenario, World, WorldOptions},
+};
+
+/// How long people leave the group as it is before they go on.
+const BETWEEN: Duration = Duration::from_secs(60);
+
+/// A group's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// A failover.
+    Failover,
+    /// A failover that cannot build its copies and is taken back.
+    TakenBack,
+    /// A failover that cannot delete what it leaves, and a cleanup when it could.
+    LeftBehind,
+    /// A failover that cannot be taken back, and a cleanup when it could.
+    NotTakenBack,
+    /// A failover that cannot be taken back, and the loss of its site before anybody cleans up.
+    LostInError,
+    /// An unplanned failover that leaves one of two members, the return of the lost site, a retry, and a cleanup.
+    Returned,
+    /// A failover that cannot delete what it leaves, the failback, and a late cleanup of what the failover has left.
+    ThereAndBack,
+}
+
+/// What happens in a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chapter {
+    /// The group's recovery point is taken.
+    Replicated,
+    /// The source is lost: nobody reaches it, and it goes on running.
+    SourceLost,
+    /// It can be reached again.
+    SourceBack,
+    /// The operation with which the story begins.
+    Begun,
+    /// Whatever was wrong with the clouds is mended.
+    Mended,
+    /// A cleanup of the first operation that has left something.
+    CleanedUp,
+    /// Another try at what an unplanned failover could not recover.
+    Retried,
+    /// An unplanned failover.
+    Unplanned,
+    /// The group goes back.
+    FailedBack,
+}
+
+impl Story {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Failover,
+        Self::TakenBack,
+        Self::LeftBehind,
+        Self::NotTakenBack,
+        Self::LostInError,
+        Self::Returned,
+        Self::ThereAndBack,
+    ];
+
+    fn chapters(self) -> &'static [Chapter] {
+        use Chapter::*;
+        match self {
+            Self::Failover | Self::TakenBack => &[Begun],
+            Self::LeftBehind | Self::NotTakenBack => &[Begun, Mended, CleanedUp],
+            Self::LostInError => &[Begun, Mended, SourceLost, Unplanned],
+            Self::Returned => &[
+                Replicated, SourceLost, Begun, SourceBack, Mended, Retried, CleanedUp,
+            ],
+            Self::ThereAndBack => &[Begun, Mended, FailedBack, CleanedUp],
+        }
+    }
+
+    /// The world in which it happens.
+    pub fn world(self) -> WorldOptions {
+        let (scenario, members) = match self {
+            Self::Failover => (Scenario::AllWell, 1),
+            Self::TakenBack => (Scenario::BuildsFail, 1),
+            Self::LeftBehind | Self::ThereAndBack => (Scenario::DeletionsFail, 1),
+            Self::NotTakenBack | Self::LostInError => (Scenario::RunningCopiesStay, 2),
+            Self::Returned => (Scenario::SourceLostInPart, 2),
+        };
+        WorldOptions::of(scenario, members)
+    }
+}
+
+/// What has become of a story.
+#[derive(Debug)]
+pub struct Told {
+    /// The operations, in the order in which they were asked for.
+    pub records: Vec<OperationRecord>,
+    /// Journal writes.
+    pub writes: usize,
+    /// Remote calls.
+    pub calls: usize,
+    /// What must not be and was.
+    pub violations: Vec<Violation>,
+}
+
+impl World {
+    /// Tells the story, with what `schedule` says about it.
+    pub async fn tell(self, story: Story, schedule: &Schedule) -> Told {
+        let life = Life::of(&self);
+        let people = People::of(&self, &life);
+        life.note_operation(&self.operation);
+        let living = life.begin();
+        let acts = schedule.acts.clone();
+        let watching = Arc::clone(&life);
+        self.injector.at_each_point(move |here: FaultPoint| {
+            watching.look();
+            let due = acts.iter().filter(|(_, point)| *point == here);
+            for (act, people) in due.filter_map(|(act, _)| Some((*act, people.as_ref()?))) {
+                people.act(act);
+            }
+        });
+        let mut told = vec![self.operation.clone()];
+        // Guests have something to lose before anything begins.
+        tokio::time::sleep(BETWEEN).await;
+        self.injector.arm();
+        let held = self.withhold();
+        let mut engines = None;
+        for chapter in story.chapters() {
+            if let Some(id) = self.chapter(*chapter, &life, &told).await {
+                life.note_operation(&id);
+                self.settled(&id).await;
+                told.push(id);
+            }
+            if *chapter == Chapter::Begun {
+                held.iter()
+                    .for_each(|record| self.journal.insert(record.clone()));
+                engines.get_or_insert_with(|| self.start_engines());
+                self.settled(&self.operation).await;
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        self.aftermath().await;
+        if let Some(engines) = engines {
+            engines.end().await;
+        }
+        living.abort();
+        let records: Vec<_> = told
+            .iter()
+            .filter_map(|id| self.journal.operation(id))
+            .collect();
+        let mut violations = life.judge(&records);
+        violations.extend(check_story(&self, &life, &records));
+        Told {
+            records,
+            writes: self.injector.writes(),
+            calls: self.injector.calls(),
+            violations,
+        }
+    }
+
+    /// The first operation, asked for as late as it is its turn.
+    fn withhold(&self) -> Option<OperationRecord> {
+        let mut record = self.journal.operation(&self.operation)?;
+        record.operation.created_at = self.clock.now();
+        Some(record)
+    }
+
+    /// Lets the chapter happen; the operation that is asked for in it, if there is one.
+    async fn chapter(
+        &self,
+        chapter: Chapter,
+        life: &Life,
+        told: &[OperationId],
+    ) -> Option<OperationId> {
+        let source = &self.source.cloud;
+        match chapter {
+            Chapter::Begun => {}
+            Chapter::Replicated => self.take_recovery_point().await,
+            Chapter::SourceLost => {
+                trouble::cut_off(source);
+                life.note_source_lost();
+            }
+            Chapter::SourceBack => {
+                trouble::reconnect(source);
+                life.note_source_back();
+            }
+            Chapter::Mended => {
+                let lost = trouble::is_cut_off(source);
+                trouble::mend([source, &self.target.cloud]);
+                if lost {
+                    trouble::cut_off(source);
+                }
+            }
+            Chapter::CleanedUp => return self.clean_up_oldest(told),
+            Chapter::Retried => return self.try_the_rest(told),
+            Chapter::Unplanned => return self.fail_over_unplanned(told),
+            Chapter::FailedBack => return self.fail_back(told),
+        }
+        None
+    }
+
+    fn next_id(told: &[OperationId]) -> OperationId {
+        let number = told.len() + 1;
+        OperationId::new(format!("op-7a3f2c11-0009-4b22-a918-{number:012}"))
+    }
+
+    fn clean_up_oldest(&self, told: &[OperationId]) -> Option<OperationId> {
+        let mut records = told.iter().filter_map(|id| self.journal.operation(id));
+        let parent = records.find(|record| !left_in_order(record).is_empty())?;
+        let id = Self::next_id(told);
+        let cleanup = cleanup_named(id.clone(), &parent, self.clock.now());
+        let map = map_as_of_now(&parent, &self.members_now());
+        self.journal.insert(OperationRecord { map, ..cleanup });
+        Some(id)
+    }
+
+    /// All members of all groups.
+    fn members_now(&self) -> Vec<CurrentMember> {
+        let groups = self.journal.groups().into_iter();
+        groups
+            .flat_map(|(group, members)| current_members(&group, members))
+            .collect()
+    }
+
+    fn try_the_rest(&self, told: &[OperationId]) -> Option<OperationId> {
+        let (group, members) = self.journal.group(&self.group)?;
+        if group.status != GroupStatus::FailedOverPartial {
+            return None;
+        }
+        let last = self.journal.operation(told.last()?)?;
+        let id = Self::next_id(told);
+        let retry = retry_named(id.clone(), &last, members, self.clock.now());
+        self.begin_move(GroupStatus::FailingOver, retry)
+    }
+
+    fn fail_over_unplanned(&self, told: &[OperationId]) -> Option<OperationId> {
+        let (group, members) = self.journal.group(&self.group)?;
+        let is_open = matches!(group.status, GroupStatus::Error | GroupStatus::Active);
+        if !is_open || group.current_primary_site != group.primary.site {
+            return None;
+        }
+        let id = Self::next_id(told);
+        let failover = takeover_named(id, &group, &members, Vec::new(), self.clock.now());
+        self.begin_move(GroupStatus::FailingOver, failover)
+    }
+
+    fn fail_back(&self, told: &[OperationId]) -> Option<OperationId> {
+        let (group, members) = self.journal.group(&self.group)?;
+        if group.status != GroupStatus::FailedOver {
+            return None;
+        }
+        let id = Self::next_id(told);
+        let kind = OperationKind::Failback;
+        let failback = move_named(id, kind, &group, &members, self.clock.now())?;
+        self.begin_move(GroupStatus::FailingBack, failback)
+    }
+
+    fn begin_move(&self, status: GroupStatus, record: OperationRecord) -> Option<OperationId> {
+        let id = record.operation.id.clone();
+        self.journal.set_group_status(&self.group, status);
+        self.journal.insert(record);
+        Some(id)
+    }
+}
+
+fn current_members(
+    group: &Group,
+    members: Vec<Member>,
+) -> impl Iterator<Item = CurrentMember> + use<> {
+    let (group_name, group) = (group.name.clone(), group.clone());
+    members.into_iter().map(move |member| CurrentMember {
+        group_name: group_name.clone(),
+        site: group.site_of(&member).clone(),
+        member,
+    })
+}
+
+impl Place {
+    /// The facts of that site from before the story, and now.
+    pub(super) fn of(self, world: &World) -> &super::world::Site {
+        match self {
+            Self::Source => &world.source,
+            Self::Target => &world.target,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Stories of a group in a world that moves: guests write as long as they run, people act at every point, calls come late,
+//! places are lost. No acknowledged write is lost without having been announced, no two lives of a server run at once,
+//! nothing of anybody else's is touched, everything ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may panic, and say what they did"
+)]
+
+use protector_sim::walker::{
+    Deed, Dice, Fault, Happening, Place, Points, Report, Story, waits_for, walk_story,
+};
+
+/// Another seed: `PROTECTOR_SEED=7 cargo nextest run stories`.
+const SEED_VARIABLE: &str = "PROTECTOR_SEED";
+/// At how many points of a story each thing happens in a short run.
+const FEW: usize = 1;
+/// In a long one (`make soak`).
+const MANY: usize = 16;
+
+fn seed() -> u64 {
+    let given = std::env::var(SEED_VARIABLE).ok();
+    given.map_or(20_260_101, |seed| seed.parse().expect("a number"))
+}
+
+fn nothing_is_broken(report: &Report) {
+    println!(
+        "{} schedules over {} writes and {} calls",
+        report.schedules, report.writes, report.calls
+    );
+    let broken = report.violations.iter();
+    assert!(
+        report.violations.is_empty(),
+        "{} of {} schedules break an invariant:\n{}",
+        report.violations.len(),
+        report.schedules,
+        broken
+            .map(|(what, violations)| format!("{what:?}: {violations:?}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+}
+
+/// Everything that can happen in the story, but for what waits for a mend.
+async fn everything_in(story: Story, count: usize, seed: u64) {
+    println!("{story:?}: {SEED_VARIABLE}={seed}");
+    let happenings = Happening::all().filter(|happening| waits_for(story, *happening).is_none());
+    let points = Points::Some { count, seed };
+    nothing_is_broken(&walk_story(story, happenings, points).await);
+}
+
+/// One thing, at every point of the story.
+async fn everywhere_in(story: Story, happening: Happening) {
+    nothing_is_broken(&walk_story(story, [happening], Points::All).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_in_a_failover_keeps_what_was_written() {
+    everything_in(Story::Failover, FEW, seed()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_while_a_failover_is_taken_back_keeps_what_was_written() {
+    everything_in(Story::TakenBack, FEW, seed()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_in_a_failover_and_its_late_cleanup_keeps_what_was_written() {
+    everything_in(Story::LeftBehind, FEW, seed()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_there_and_back_keeps_what_was_written() {
+    everything_in(Story::ThereAndBack, FEW, seed()).await;
+}
+
+/// A cloud asks for patience, and what the call rested on goes meanwhile.
+#[tokio::test(start_paused = true)]
+async fn no_change_is_repeated_after_its_copy_is_gone() {
+    for fault in [Fault::RetryAfter, Fault::RetryAfterFreeze] {
+        let happening = Happening::Both(fault, Deed::DeleteAll(Place::Target));
+        everywhere_in(Story::Failover, happening).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes: make soak"]
+async fn soak_many_stories() {
+    let mut dice = Dice::new(seed());
+    for story in Story::ALL {
+        everything_in(story, MANY, dice.roll()).await;
+    }
+}
