@@ -83,6 +83,7 @@ declare -gA _openstack_dr_values=(
   ['operation cleanup #1']='@operations'
   ['operation cleanup --operation-id']='@operations'
   ['operation cleanup --protection-group']='@groups'
+  ['operation cleanup --delete-running']=''
   ['operation list --protection-group']='@groups'
   ['operation list --status']='pending running completed failed'
   ['operation list --type']='failover failback retry fence test-failover test-cleanup cleanup sync'

@@ -602,11 +602,12 @@ A command by hand is not guarded: look first that nothing uses the resource, wit
 """
 
 
-def dry(clouds, *left, parent=None, site="a"):
+def dry(clouds, *left, parent=None, site="a", **changes):
     parent = parent or partial(home_site=f"site-{site}")
     url = clouds.url(f"operations/{parent['id']}", site)
     clouds.mock.get(url, json={"operation": parent})
-    clouds.mock.post(f"{url}/cleanup", json={"operation": None, "cleanup": plan(*left)})
+    answer = {"operation": None, "cleanup": {**plan(*left), **changes}}
+    clouds.mock.post(f"{url}/cleanup", json=answer)
     return f"{url}/cleanup"
 
 
@@ -685,6 +686,43 @@ def test_dry_run_tells_of_what_was_kept(clouds, run):
         "that first [PRT-KEPT]",
         "  by hand: # kept: see above",
     ]
+
+
+SERVER = "delete_source_vm:web"
+
+
+def test_a_server_that_runs_is_named_to_the_server(clouds, run):
+    also = {**plan(SERVER), "delete_running": [SERVER]}
+    url = serve(clouds, partial(), also, child(step(SERVER, "done"), status="completed"))
+    words = ["dr", "operation", "cleanup", partial()["id"]]
+    result = run(*words, "--delete-running", "web", "--delete-running", "nova-db")
+    assert result.code == 0
+    asked = {"cleanup": {"delete_running": ["web", "nova-db"]}}
+    assert clouds.bodies("POST", f"{url}/cleanup") == [asked]
+
+
+def test_dry_run_says_which_servers_go_though_they_run(clouds, run):
+    url = dry(clouds, SERVER, WS1, delete_running=[SERVER])
+    words = ["dr", "operation", "cleanup", partial()["id"], "--dry-run", "--delete-running", "web"]
+    lines = run(*words).out.splitlines()
+    assert clouds.bodies("POST", url) == [
+        {"cleanup": {"dry_run": True, "delete_running": ["web"]}},
+    ]
+    lost = "  it is deleted though it runs: what it has written since it was started is lost"
+    assert lines.index(lost) < lines.index(WS1)
+    assert lines.count(lost) == 1
+    assert (
+        f"To clean up: openstack dr operation cleanup {partial()['id']} "
+        "--delete-running nova-web" in lines
+    )
+
+
+def test_running_servers_are_not_named_for_a_whole_group(clouds, run):
+    words = ["--protection-group", "prod-web-app", "--delete-running", "web"]
+    result = run("dr", "operation", "cleanup", *words)
+    assert result.code == 1
+    assert "give the operation instead of --protection-group" in result.err
+    assert clouds.mock.call_count == 0
 
 
 def test_dry_run_of_nothing(clouds, run):

@@ -32,12 +32,16 @@ QUEUED_LOOKS = 15
 
 
 class Job(NamedTuple):
-    """The cleanup of one operation; with ``resources``, of these leftovers only."""
+    """The cleanup of one operation; with ``resources``, of these leftovers only.
+
+    Servers in ``delete_running`` go though they run.
+    """
 
     cloud: Cloud
     operation: str
     group: str
     resources: list[str] | None = None
+    delete_running: list[str] | None = None
 
 
 class Cleaning(Waiting, Lister):
@@ -100,7 +104,7 @@ class Cleaning(Waiting, Lister):
         """Clean up after one operation; False when nothing is left of it."""
         operations = job.cloud.protector.operations
         try:
-            child, plan = operations.cleanup(job.operation, job.resources)
+            child, plan = operations.cleanup(job.operation, job.resources, job.delete_running)
         except exceptions.Conflict as error:
             raise with_advice(error, job.operation, job.group) from error
         if child is None:

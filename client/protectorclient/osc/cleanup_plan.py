@@ -34,6 +34,8 @@ BY_HAND = (
     "'openstack server show' or 'openstack volume show'."
 )
 
+ALSO_RUNNING = "it is deleted though it runs: what it has written since it was started is lost"
+
 
 def rows(plans: dict[str, CleanupPlan]) -> Listed:
     """Headings and rows for scripts: a row for each leftover of each operation."""
@@ -54,9 +56,16 @@ def lines(operation: str, plan: CleanupPlan) -> list[str]:
     ]
     if plan["skipped"]:
         text.append(f"Skipping already-cleaned resources ({plan['skipped']} skipped)")
+    named = plan.get("delete_running") or []
+    running = [entry for entry in plan["leftovers"] if entry["step"] in named]
     for entry in plan["leftovers"]:
         text += _entry(entry)
-    return [*text, f"To clean up: openstack dr operation cleanup {operation}"]
+        if entry in running:
+            text.append(f"  {ALSO_RUNNING}")
+    options = "".join(
+        f" --delete-running {entry['resource_id'] or entry['name']}" for entry in running
+    )
+    return [*text, f"To clean up: openstack dr operation cleanup {operation}{options}"]
 
 
 def _entry(entry: Leftover) -> list[str]:

@@ -34,19 +34,27 @@ class OperationManager(Manager):
         return cast(Operation, self._transport.post(path, {"abort": {}})["operation"])
 
     def cleanup(
-        self, operation: str, resources: Ids | None = None
+        self, operation: str, resources: Ids | None = None, delete_running: Ids | None = None
     ) -> tuple[Operation | None, CleanupPlan]:
         """Remove what the operation left; no operation comes back when nothing is left.
 
-        With ``resources`` only the leftovers with these ids.
+        With ``resources`` only the leftovers with these ids. Servers that run are kept, but for
+        those that ``delete_running`` names by id or name.
         """
-        body = self._cleanup(operation, {} if resources is None else {"resources": resources})
+        options: Record = {} if resources is None else {"resources": resources}
+        body = self._cleanup(operation, {**options, **_also_running(delete_running)})
         return cast("Operation | None", body["operation"]), cast(CleanupPlan, body["cleanup"])
 
-    def cleanup_plan(self, operation: str) -> CleanupPlan:
+    def cleanup_plan(self, operation: str, delete_running: Ids | None = None) -> CleanupPlan:
         """Look at what a cleanup would do; nothing is changed and no cloud is asked."""
-        return cast(CleanupPlan, self._cleanup(operation, {"dry_run": True})["cleanup"])
+        options: Record = {"dry_run": True, **_also_running(delete_running)}
+        return cast(CleanupPlan, self._cleanup(operation, options)["cleanup"])
 
     def _cleanup(self, operation: str, options: Record) -> Record:
         path = self._in_project("operations", operation, "cleanup")
         return self._transport.post(path, {"cleanup": options})
+
+
+def _also_running(servers: Ids | None) -> Record:
+    """Name the servers that go though they run; protectors that know of none are not told."""
+    return {"delete_running": servers} if servers else {}

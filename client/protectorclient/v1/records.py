@@ -63,12 +63,17 @@ class Leftover(TypedDict):
 
 
 class CleanupPlan(TypedDict):
-    """What a cleanup has to do; ``retained`` are those of its steps that configuration kept."""
+    """What a cleanup has to do.
+
+    Of its steps ``retained`` are those that configuration kept, and ``delete_running`` those whose
+    servers go though they run.
+    """
 
     skipped: int
     retained: list[str]
     steps: list[str]
     leftovers: list[Leftover]
+    delete_running: list[str]
 
 
 class RecoveryPoint(TypedDict, total=False):

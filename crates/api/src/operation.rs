@@ -190,7 +190,7 @@ pub async fn show(
     request_body = CleanupRequest,
     responses((status = 202, body = CleanupAnswer, headers(("Location" = String, description = "The cleanup operation"))),
         (status = 200, body = CleanupAnswer, description = "A dry run, or nothing is left"),
-        (status = 400, description = "A resource that the operation did not leave"),
+        (status = 400, description = "A resource, or a server to be deleted though it runs, that the operation did not leave"),
         (status = 404, description = "No such operation in the project"),
         (status = 409, description = "It has not ended, is being cleaned up, is run by the other site, or that is unreachable")))]
 pub async fn cleanup(
@@ -203,16 +203,15 @@ pub async fn cleanup(
     let rule = rules::OPERATIONS_CLEANUP;
     let parent = operation_for(&app, &caller, &project, operation, rule).await?;
     let options = body.cleanup;
-    let resources = options.resources.as_deref();
     if options.dry_run {
-        let view = preview_cleanup(&app, &parent, resources).await?;
+        let view = preview_cleanup(&app, &parent, &options).await?;
         return Ok(nothing_started(view));
     }
     let asker = Asker {
         caller: &caller,
         request: &request,
     };
-    let cleanup = start_cleanup(&app, asker, &parent, resources).await?;
+    let cleanup = start_cleanup(&app, asker, &parent, &options).await?;
     let Some(record) = cleanup.record else {
         return Ok(nothing_started(cleanup.view));
     };

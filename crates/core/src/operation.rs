@@ -392,6 +392,9 @@ pub enum MapKind {
     Aborted,
     /// Source server → the compute host that it was last seen on; empty if it was on none.
     ComputeHost,
+    /// Source server → the user who asked, with `--delete-running`, that it, or its copy where that is taken back, is
+    /// deleted though it runs. Of the cleanup that was asked for alone.
+    DeleteRunning,
 }
 
 impl MapKind {
@@ -413,6 +416,7 @@ impl MapKind {
             Self::Resumed => "resumed",
             Self::Aborted => "aborted",
             Self::ComputeHost => "compute_host",
+            Self::DeleteRunning => "delete_running",
         }
     }
 }

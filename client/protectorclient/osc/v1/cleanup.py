@@ -20,6 +20,9 @@ class CleanupOperation(Cleaning):
     What is gone already is skipped, so the command may be repeated. It prints what happens as it
     happens; the exit code is 1 when something is left. Ctrl-C leaves the work running on the
     server. With -f json and the like stdout gets the outcome of each resource instead.
+
+    A server that runs is kept, with the reason: what it has written since it was started is
+    nowhere else. Stop it first, or name it with --delete-running.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -42,6 +45,14 @@ class CleanupOperation(Cleaning):
             "left something behind",
         )
         parser.add_argument(
+            "--delete-running",
+            metavar="<server>",
+            action="append",
+            help="Delete this server (name or ID) though it runs, and with it what it has written "
+            "since it was started; it must be among what the operation left. Repeat option for "
+            "more servers",
+        )
+        parser.add_argument(
             "--dry-run",
             action="store_true",
             help="Change nothing; print what would be done and, for each resource, the plain "
@@ -57,10 +68,16 @@ class CleanupOperation(Cleaning):
         if parsed_args.operation is not None:
             operation_id = parsed_args.operation
         if group is not None:
+            if parsed_args.delete_running:
+                raise exceptions.CommandError(
+                    "--delete-running names servers that one operation left: give the operation "
+                    "instead of --protection-group."
+                )
             jobs = self._left_in(group)
             nothing = f"no ended operation of protection group '{group}' left anything behind."
         else:
-            jobs = [self._job_of(operation_id)]
+            job = self._job_of(operation_id)
+            jobs = [job._replace(delete_running=parsed_args.delete_running)]
             nothing = f"operation {operation_id} left nothing behind."
         if parsed_args.dry_run:
             return self._plan(jobs, nothing)
@@ -77,7 +94,9 @@ class CleanupOperation(Cleaning):
         plans: dict[str, CleanupPlan] = {}
         for job in jobs:
             try:
-                plan = job.cloud.protector.operations.cleanup_plan(job.operation)
+                plan = job.cloud.protector.operations.cleanup_plan(
+                    job.operation, job.delete_running
+                )
             except exceptions.Conflict as error:
                 refusal = with_advice(error, job.operation, job.group)
                 if len(jobs) == 1:

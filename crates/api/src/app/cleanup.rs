@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use protector_core::{
     group::GroupStatus,
-    id::{OperationId, SiteName},
+    id::{OperationId, ServerId, SiteName, UserId},
     leftover::{LeftReason, Leftover, Remedy, leftovers},
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState,
-        steps_completed,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepRecord, StepState, steps_completed,
     },
     present::map_as_of_now,
     runbook::{
@@ -26,7 +26,10 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     peer,
-    wire::{cleanup::CleanupView, text::Stamp},
+    wire::{
+        cleanup::{CleanupOptions, CleanupView},
+        text::Stamp,
+    },
 };
 
 /// A cleanup: what it found to do, and its operation if that is anything.
@@ -41,18 +44,20 @@ pub struct Cleanup {
 struct Work {
     leftovers: Vec<Leftover>,
     steps: Vec<StepRecord>,
+    /// Lines whose servers are deleted though they run: key, and the member's server on the source.
+    though_they_run: Vec<(String, ServerId)>,
 }
 
-/// Starts a cleanup of what `parent` left behind: of all of it, or of the `resources` that are named.
+/// Starts a cleanup of what `parent` left behind: of all of it, or of what `options` name.
 pub async fn start_cleanup(
     app: &App,
     asker: Asker<'_>,
     parent: &OperationRecord,
-    resources: Option<&[String]>,
+    options: &CleanupOptions,
 ) -> ApiResult<Cleanup> {
     refuse_uncleanable(&parent.operation)?;
     refuse_while_cleaned(app, &parent.operation.id).await?;
-    let work = work(app, parent, resources).await?;
+    let work = work(app, parent, options).await?;
     let view = view(parent, &work);
     if work.steps.is_empty() {
         return Ok(Cleanup { view, record: None });
@@ -69,6 +74,8 @@ pub async fn start_cleanup(
         .database
         .members_of_project(&operation.project_id)
         .await?;
+    let mut map = map_as_of_now(parent, &current);
+    note_what_may_run(&mut map, &work, asker.caller.user_id());
     let record = OperationRecord {
         operation: queued(
             app,
@@ -79,7 +86,7 @@ pub async fn start_cleanup(
             Some(operation.id.clone()),
         ),
         steps: work.steps,
-        map: map_as_of_now(parent, &current),
+        map,
     };
     insert(app, &record, &[Lock::cleanup_of(&operation.id)], None).await?;
     Ok(Cleanup {
@@ -115,19 +122,15 @@ async fn refuse_while_split(app: &App, parent: &OperationRecord) -> ApiResult<()
 pub async fn preview_cleanup(
     app: &App,
     parent: &OperationRecord,
-    resources: Option<&[String]>,
+    options: &CleanupOptions,
 ) -> ApiResult<CleanupView> {
     refuse_uncleanable(&parent.operation)?;
-    Ok(view(parent, &work(app, parent, resources).await?))
+    Ok(view(parent, &work(app, parent, options).await?))
 }
 
-async fn work(
-    app: &App,
-    parent: &OperationRecord,
-    resources: Option<&[String]>,
-) -> ApiResult<Work> {
+async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> ApiResult<Work> {
     let left = leftovers(parent);
-    let chosen = match resources {
+    let chosen = match &options.resources {
         Some(ids) => chosen(parent, left, ids)?,
         None => left,
     };
@@ -140,7 +143,78 @@ async fn work(
             key_at(parent, bad.below)
         ))
     })?;
-    Ok(Work { leftovers, steps })
+    let though_they_run = though_they_run(parent, &leftovers, &steps, &options.delete_running)?;
+    Ok(Work {
+        leftovers,
+        steps,
+        though_they_run,
+    })
+}
+
+/// The lines whose servers go though they run: those that `named` names by id or name, and all copies of a test.
+fn though_they_run(
+    parent: &OperationRecord,
+    leftovers: &[Leftover],
+    steps: &[StepRecord],
+    named: &[String],
+) -> ApiResult<Vec<(String, ServerId)>> {
+    let servers: Vec<(&Leftover, &ServerId)> = leftovers
+        .iter()
+        .zip(steps)
+        .filter_map(|(left, step)| Some((left, step.action.takes_a_server_of()?)))
+        .collect();
+    for name in named {
+        refuse_unknown_server(parent, &servers, name)?;
+    }
+    let is_test = parent.operation.kind == OperationKind::TestFailover;
+    let goes = |left: &Leftover| is_test || named.iter().any(|name| names(name, left));
+    Ok(servers
+        .into_iter()
+        .filter(|(left, _)| goes(left))
+        .map(|(left, server)| (left.step.clone(), server.clone()))
+        .collect())
+}
+
+fn names(name: &str, left: &Leftover) -> bool {
+    left.resource_id.as_deref() == Some(name) || left.name == name
+}
+
+/// One that the operation has removed already is passed over, so that a request can be repeated.
+fn refuse_unknown_server(
+    parent: &OperationRecord,
+    servers: &[(&Leftover, &ServerId)],
+    name: &str,
+) -> ApiResult<()> {
+    let known = servers.iter().filter(|(left, _)| names(name, left)).count();
+    if known == 1 || (known == 0 && is_removed(parent, name)) {
+        return Ok(());
+    }
+    let id = &parent.operation.id;
+    let choices: Vec<String> = servers
+        .iter()
+        .map(|(left, _)| match &left.resource_id {
+            Some(id) => format!("{} ({id})", left.name),
+            None => left.name.clone(),
+        })
+        .collect();
+    let choices = match choices.is_empty() {
+        true => "it is to delete none".to_owned(),
+        false => format!("name one of {}", choices.join(", ")),
+    };
+    let what = match known {
+        0 => format!("this cleanup of operation {id} deletes no server '{name}'"),
+        _ => format!("operation {id} left more than one server '{name}'"),
+    };
+    Err(ApiError::bad_request(format!(
+        "cleanup.delete_running: {what}; {choices}."
+    )))
+}
+
+/// Writes down whose word it is that a server may go though it runs.
+fn note_what_may_run(map: &mut ResourceMap, work: &Work, user: &UserId) {
+    for (_, server) in &work.though_they_run {
+        map.insert(MapKind::DeleteRunning, server.as_str(), user.as_str());
+    }
 }
 
 fn key_at(parent: &OperationRecord, position: u32) -> &str {
@@ -277,6 +351,11 @@ fn view(parent: &OperationRecord, work: &Work) -> CleanupView {
             .map(|left| left.step.clone())
             .collect(),
         steps: work.steps.iter().map(|step| step.key.clone()).collect(),
+        delete_running: work
+            .though_they_run
+            .iter()
+            .map(|(key, _)| key.clone())
+            .collect(),
         leftovers: work.leftovers.iter().map(Into::into).collect(),
     }
 }

@@ -24,6 +24,10 @@ pub struct CleanupOptions {
     /// Only the leftovers with these resource ids; all when left out. What the operation has deleted already is
     /// skipped.
     pub resources: Option<Vec<String>>,
+    /// Servers among the leftovers, by id or name, that are deleted though they run. Without it one that runs is kept: what
+    /// it has written since it was started is nowhere else.
+    #[serde(default)]
+    pub delete_running: Vec<String>,
 }
 
 /// Answer of a cleanup.
@@ -44,6 +48,8 @@ pub struct CleanupView {
     pub retained: Vec<String>,
     /// The lines that are tried again, in order.
     pub steps: Vec<String>,
+    /// Those of `steps` whose servers are deleted though they run, as was asked for.
+    pub delete_running: Vec<String>,
     /// What is left, in the order of `steps`.
     pub leftovers: Vec<LeftoverView>,
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use protector_core::{
     fault::Code,
     id::OperationId,
-    operation::{OperationState, StepProgress, StepState},
+    operation::{MapKind, OperationState, StepProgress, StepState},
 };
 use serde_json::{Value, json};
 
@@ -163,6 +163,65 @@ async fn stuck_halfway(house: &House) -> OperationId {
     })
     .await;
     id
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_go_though_it_runs_is_named_and_on_record() {
+    let house = House::with_member(WEB).await;
+    let id = start(&house).await;
+    settle(&house, &["delete_source"]).await;
+    for (named, says) in [
+        (
+            json!(["db-1"]),
+            "deletes no server 'db-1'; name one of web-server-1 (",
+        ),
+        (json!(["vol-data-ws1"]), "deletes no server 'vol-data-ws1'"),
+        (json!("web-server-1"), "'cleanup.delete_running'"),
+    ] {
+        let before = house.everything().await;
+        let answer = cleanup_with(&house, &id, "member", json!({"delete_running": named}))
+            .await
+            .expect(400);
+        let said = answer.message();
+        assert!(said.contains("cleanup.delete_running"), "{said}");
+        assert!(said.contains(says), "{said}");
+        assert_eq!(house.everything().await, before);
+    }
+    let key = "delete_source_vm:web-server-1";
+    let options = json!({"delete_running": ["web-server-1"], "dry_run": true});
+    let plan = cleanup_with(&house, &id, "member", options)
+        .await
+        .expect(200);
+    assert_eq!(plan.body["cleanup"]["delete_running"], json!([key]));
+    let server = plan.body["cleanup"]["leftovers"][0]["resource_id"].clone();
+    let started = cleanup_with(&house, &id, "member", json!({"delete_running": [server]}))
+        .await
+        .expect(202);
+    assert_eq!(started.body["cleanup"]["delete_running"], json!([key]));
+    let cleanup = OperationId::new(started.body["operation"]["id"].as_str().unwrap());
+    let record = house.database.operation_show_by_id(&cleanup).await.unwrap();
+    let named: Vec<_> = record
+        .map
+        .iter()
+        .filter(|(kind, _, _)| *kind == MapKind::DeleteRunning)
+        .map(|(_, server, _)| server.to_owned())
+        .collect();
+    assert_eq!(json!(named), json!([server]));
+}
+
+#[tokio::test]
+async fn a_copy_that_is_to_go_though_it_runs_is_named_by_its_own_id() {
+    let house = House::with_member(WEB).await;
+    let id = stuck_halfway(&house).await;
+    let quiet = cleanup_with(&house, &id, "member", json!({"dry_run": true}));
+    let quiet = quiet.await.expect(200);
+    assert_eq!(quiet.body["cleanup"]["delete_running"], json!([]));
+    let options = json!({"delete_running": ["copy-of-web"], "dry_run": true});
+    let plan = cleanup_with(&house, &id, "member", options)
+        .await
+        .expect(200);
+    let key = "undo:recreate_vms:web-server-1";
+    assert_eq!(plan.body["cleanup"]["delete_running"], json!([key]));
 }
 
 #[tokio::test]

@@ -127,6 +127,7 @@ async fn cleanup_takes_up_what_failed() {
     assert_eq!(operation["parent_operation_id"], id.as_str());
     let expected = json!({
         "skipped": 5, "retained": [], "steps": ["delete_source_volume:vol-data-ws1"],
+        "delete_running": [],
         "leftovers": [{
             "step": "delete_source_volume:vol-data-ws1",
             "resource_type": "volume", "resource_id": "vol-data-ws1", "name": "vol-data-ws1",

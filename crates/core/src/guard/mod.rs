@@ -17,10 +17,12 @@ mod test_copy;
 mod twin;
 
 pub use host::HostState;
-pub use recovered_server::{RecoveredCopy, import_must_stay, verdict_recovered_server};
+pub use recovered_server::{
+    RecoveredCopy, RecoveredServer, import_must_stay, verdict_recovered_server,
+};
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
-pub use seen::{SeenAttachment, SeenServer, SeenVolume};
+pub use seen::{Power, SeenAttachment, SeenServer, SeenVolume};
 pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
 pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};

@@ -1,11 +1,26 @@
 //! A copy of a server that a failed operation built and takes back, at once or in a later cleanup.
 
 use super::{
-    SeenMarks, SeenServer, Verdict,
+    Asked, SeenMarks, SeenServer, Verdict, keep,
     ownership::{owned_by_another_project, protected_again, taken_over},
-    source_server::locked,
+    source_server::{how_it_runs, locked},
 };
 use crate::id::OperationId;
+
+/// A copy of a server that is to be taken back, apart from its own reading.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveredServer<'a> {
+    /// What is known of it as of any copy.
+    pub copy: RecoveredCopy<'a>,
+    /// Its id.
+    pub id: &'a str,
+    /// Who asks.
+    pub asked: Asked,
+    /// When its cloud made it, in words.
+    pub made_at: &'a str,
+    /// What has become of its original, in words.
+    pub original: &'a str,
+}
 
 /// A copy that is to be taken back.
 #[derive(Clone, Copy, Debug)]
@@ -20,15 +35,33 @@ pub struct RecoveredCopy<'a> {
 
 /// Whether a copy that was built may be taken back: somebody may have come to rely on it since.
 pub fn verdict_recovered_server(
-    copy: &RecoveredCopy<'_>,
+    server: &RecoveredServer<'_>,
     marks: &SeenMarks,
     seen: &SeenServer,
 ) -> Verdict {
+    let copy = &server.copy;
     owned_by_another_project(copy.project_id, seen.project_id.as_deref())
         .or_else(|| taken_over(copy.maker, marks))
         .or_else(|| protected_again(copy.protected_by))
         .or_else(|| locked(seen))
+        .or_else(|| its_writes_are_nowhere_else(server, seen))
         .unwrap_or(Verdict::Delete)
+}
+
+/// The failover could not take it back, so it runs, and somebody may work on it: its original is from before that.
+fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+    if server.asked != Asked::ByHand || !seen.may_run() {
+        return None;
+    }
+    keep(format!(
+        "kept: it is {}, made at {}, and what was written to it since is nowhere else; {}; compare the two, save what is needed, then stop it with 'openstack server stop {}' and run cleanup again, or delete it as it runs with 'openstack dr operation cleanup {} --delete-running {}'",
+        how_it_runs(seen),
+        server.made_at,
+        server.original,
+        server.id,
+        server.copy.maker,
+        server.id
+    ))
 }
 
 /// Why the import of a promoted volume must not be taken back, if it must not: somebody may have come to rely on it since.
@@ -57,7 +90,17 @@ mod tests {
             project_id,
             protected_by,
         };
-        verdict_recovered_server(&copy, &marked(by), seen)
+        verdict_recovered_server(&server_of(copy, Asked::Automatically), &marked(by), seen)
+    }
+
+    fn server_of(copy: RecoveredCopy<'_>, asked: Asked) -> RecoveredServer<'_> {
+        RecoveredServer {
+            copy,
+            id: "copy",
+            asked,
+            made_at: "2026-01-01T00:00:00Z",
+            original: "its original s on site-a is SHUTOFF",
+        }
     }
 
     fn marked(by: &str) -> SeenMarks {
@@ -72,6 +115,35 @@ mod tests {
         for status in ["ACTIVE", "BUILD", "ERROR", "SOFT_DELETED"] {
             let verdict = judged("p", None, "op-1", &server(status));
             assert_eq!(verdict, Verdict::Delete, "{status}");
+        }
+    }
+
+    #[test]
+    fn by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named() {
+        let maker = OperationId::new("op-1");
+        let copy = RecoveredCopy {
+            maker: &maker,
+            project_id: "p",
+            protected_by: None,
+        };
+        let judge = |asked, status| {
+            let server_of = server_of(copy, asked);
+            verdict_recovered_server(&server_of, &marked("op-1"), &server(status))
+        };
+        for status in ["ACTIVE", "PAUSED", "SUSPENDED"] {
+            let why = kept(Some(judge(Asked::ByHand, status)));
+            for said in [
+                status,
+                "made at 2026-01-01T00:00:00Z",
+                "s on site-a is SHUTOFF",
+                "cleanup op-1 --delete-running copy",
+            ] {
+                assert!(why.contains(said), "{said} is not in {why}");
+            }
+            assert_eq!(judge(Asked::ByHandThoughItRuns, status), Verdict::Delete);
+        }
+        for status in ["SHUTOFF", "ERROR"] {
+            assert_eq!(judge(Asked::ByHand, status), Verdict::Delete);
         }
     }
 

@@ -56,4 +56,25 @@ pub struct SeenServer {
     pub metadata: BTreeMap<String, String>,
     /// Its volumes that Nova would delete with it.
     pub volumes_that_go_with_it: Vec<String>,
+    /// Whether its guest runs, whatever its status word says.
+    pub power: Power,
+}
+
+/// Whether a server's guest runs, as its hypervisor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It runs, or is paused in memory.
+    On,
+    /// It is shut down, or crashed.
+    Off,
+    /// The hypervisor does not say.
+    Unknown,
+}
+
+impl SeenServer {
+    /// Whether its guest runs, or goes on where it ran once somebody lets it: its disks may hold what no copy has.
+    pub fn may_run(&self) -> bool {
+        const RAN: [&str; 3] = ["ACTIVE", "PAUSED", "SUSPENDED"];
+        RAN.contains(&self.status.as_str()) || self.power == Power::On
+    }
 }

@@ -1,13 +1,14 @@
 //! A server that the group left behind on the source.
 
 use super::{
-    Cure, HostState, SeenServer, Verdict,
+    Cure, HostState, Power, SeenServer, Verdict,
     host::host_does_not_answer,
     keep,
     ownership::{owned_by_another_project, protected_again},
     twin::{CopyState, copy_is_not_running},
     wait,
 };
+use crate::id::OperationId;
 
 /// Who asks for a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Asked {
     Automatically,
     /// A person, with `openstack dr operation cleanup`.
     ByHand,
+    /// A person who named this very server with `--delete-running`: it goes though it runs.
+    ByHandThoughItRuns,
 }
 
 /// How the operation left the server that its group moved away from.
@@ -30,6 +33,10 @@ pub enum Left {
 /// What is known of a source server that is about to be deleted, apart from its own reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceServer<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The operation that left it: what a cleanup names.
+    pub left_by: &'a OperationId,
     /// The tenant's project on the source.
     pub project_id: &'a str,
     /// Who asks.
@@ -54,8 +61,9 @@ pub fn verdict_source_server(
         .or_else(|| protected_again(source.protected_by))
         .or_else(|| locked(seen))
         .or_else(|| server_status_that_is_not_known(seen))
-        .or_else(|| never_stopped(seen, source.left))
-        .or_else(|| started_again(seen, source.asked))
+        .or_else(|| never_stopped(source, seen))
+        .or_else(|| started_again(source, seen))
+        .or_else(|| power_is_not_known(source, seen))
         .or_else(|| comes_back_from_its_stack(seen, source.asked))
         .or_else(|| busy_with_a_task(seen))
         .or_else(|| host_does_not_answer(source.host))
@@ -99,29 +107,71 @@ fn server_status_that_is_not_known(seen: &SeenServer) -> Option<Verdict> {
     ))
 }
 
-/// What can only be running, or go on where it ran.
-const RAN: [&str; 3] = ["ACTIVE", "PAUSED", "SUSPENDED"];
-
 /// The site that was lost has come back with what ran there, which runs on the other one too. It is stopped before
 /// anything of it goes, so that nobody takes the one for the other.
-fn never_stopped(seen: &SeenServer, left: Left) -> Option<Verdict> {
-    if left == Left::Stopped || !RAN.contains(&seen.status.as_str()) {
+fn never_stopped(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+    if source.left == Left::Stopped || !may_not_go_as_it_runs(source, seen) {
         return None;
     }
     keep(format!(
-        "kept: it is {}, and an unplanned failover stopped nothing on the site that was lost; save what was written there since, stop it with 'openstack dr fence', then run cleanup again",
-        seen.status
+        "kept: it is {}, and an unplanned failover stopped nothing on the site that was lost; save what was written there since, stop it with 'openstack dr fence', then run cleanup again{}",
+        how_it_runs(seen),
+        or_as_it_runs(source)
     ))
 }
 
 /// The failover stopped it. If it runs, or is paused or suspended, which only a running server can be, somebody started
-/// it since, and may have written to its disks.
-fn started_again(seen: &SeenServer, asked: Asked) -> Option<Verdict> {
-    if asked == Asked::ByHand || !RAN.contains(&seen.status.as_str()) {
+/// it since, and may have written to its disks: by hand it stays too, unless its own deletion was asked for.
+fn started_again(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+    if !may_not_go_as_it_runs(source, seen) {
         return None;
     }
-    keep(
-        "kept: it was started again after the failover stopped it; save what was written to it since, then run cleanup",
+    keep(format!(
+        "kept: it is {}: it was started again after the failover stopped it; save what was written to it since, stop it with '{}', then run cleanup again{}",
+        how_it_runs(seen),
+        stopping(source.id, seen),
+        or_as_it_runs(source)
+    ))
+}
+
+/// A server in error may run on: its status says that Nova failed at something, not that its guest has stopped.
+fn power_is_not_known(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+    let unknown = seen.status == "ERROR" && seen.power == Power::Unknown;
+    if !unknown || source.asked == Asked::ByHandThoughItRuns {
+        return None;
+    }
+    keep(format!(
+        "kept: it is ERROR, and its hypervisor does not say whether its guest runs; stop it with 'openstack server stop {}', then run cleanup again{}",
+        source.id,
+        or_as_it_runs(source)
+    ))
+}
+
+fn may_not_go_as_it_runs(source: &SourceServer<'_>, seen: &SeenServer) -> bool {
+    seen.may_run() && source.asked != Asked::ByHandThoughItRuns
+}
+
+/// Its status word, and what that leaves open.
+pub(super) fn how_it_runs(seen: &SeenServer) -> String {
+    match seen.status.as_str() {
+        "ACTIVE" | "PAUSED" | "SUSPENDED" => seen.status.clone(),
+        status => format!("{status} and its guest runs"),
+    }
+}
+
+/// Nova stops only what is active or in error.
+fn stopping(id: &str, seen: &SeenServer) -> String {
+    match seen.status.as_str() {
+        "PAUSED" => format!("openstack server unpause {id}; openstack server stop {id}"),
+        "SUSPENDED" => format!("openstack server resume {id}; openstack server stop {id}"),
+        _ => format!("openstack server stop {id}"),
+    }
+}
+
+fn or_as_it_runs(source: &SourceServer<'_>) -> String {
+    format!(
+        ", or, if nothing on it is needed, delete it as it runs with 'openstack dr operation cleanup {} --delete-running {}'",
+        source.left_by, source.id
     )
 }
 
@@ -134,7 +184,7 @@ fn comes_back_from_its_stack(seen: &SeenServer, asked: Asked) -> Option<Verdict>
         "magnum",
         "cluster-api-provider-openstack",
     ];
-    if asked == Asked::ByHand {
+    if asked != Asked::Automatically {
         return None;
     }
     let (key, value) = seen
@@ -163,17 +213,33 @@ mod tests {
     use super::*;
     use crate::guard::test_facts::{down, kept, server, up};
 
-    fn judge_as(asked: Asked, seen: &SeenServer) -> Verdict {
-        let host = up();
+    fn judge_on(host: &HostState, asked: Asked, left: Left, seen: &SeenServer) -> Verdict {
+        judge_with_copy(host, asked, left, seen, Some(&server("ACTIVE")))
+    }
+
+    fn judge_with_copy(
+        host: &HostState,
+        asked: Asked,
+        left: Left,
+        seen: &SeenServer,
+        copy: Option<&SeenServer>,
+    ) -> Verdict {
+        let left_by = OperationId::new("op-1");
         let source = SourceServer {
+            id: "s",
+            left_by: &left_by,
             project_id: "p",
             asked,
-            left: Left::Stopped,
-            host: &host,
+            left,
+            host,
             copy_is_meant: CopyState::Running,
             protected_by: None,
         };
-        verdict_source_server(&source, seen, Some(&server("ACTIVE")))
+        verdict_source_server(&source, seen, copy)
+    }
+
+    fn judge_as(asked: Asked, seen: &SeenServer) -> Verdict {
+        judge_on(&up(), asked, Left::Stopped, seen)
     }
 
     fn judge(seen: &SeenServer) -> Verdict {
@@ -223,23 +289,57 @@ mod tests {
         }
     }
 
+    /// Whatever may run: by its status, or in its hypervisor's words.
+    fn running() -> Vec<SeenServer> {
+        let on = |status| SeenServer {
+            power: Power::On,
+            ..server(status)
+        };
+        let words = ["ACTIVE", "PAUSED", "SUSPENDED"].map(server);
+        words
+            .into_iter()
+            .chain(["ERROR", "SHUTOFF"].map(on))
+            .collect()
+    }
+
     #[test]
-    fn a_server_that_was_started_again_goes_only_by_hand() {
-        for status in ["ACTIVE", "PAUSED", "SUSPENDED"] {
-            let why = kept(Some(judge(&server(status))));
-            assert!(why.contains("started again"), "{why}");
-            assert_eq!(judge_as(Asked::ByHand, &server(status)), Verdict::Delete);
+    fn a_server_that_was_started_again_goes_only_when_it_is_named() {
+        for seen in running() {
+            for asked in [Asked::Automatically, Asked::ByHand] {
+                let why = kept(Some(judge_as(asked, &seen)));
+                assert!(why.contains("started again"), "{why}");
+                assert!(why.contains("openstack server stop s"), "{why}");
+                assert!(why.contains("cleanup op-1 --delete-running s"), "{why}");
+            }
+            assert_eq!(judge_as(Asked::ByHandThoughItRuns, &seen), Verdict::Delete);
         }
     }
 
     #[test]
-    fn a_server_that_an_unplanned_failover_left_goes_only_when_it_is_stopped() {
-        for status in ["ACTIVE", "PAUSED", "SUSPENDED"] {
-            let why = kept(never_stopped(&server(status), Left::Untouched));
+    fn a_server_that_an_unplanned_failover_left_goes_only_when_it_is_stopped_or_named() {
+        let judge = |asked, seen: &SeenServer| judge_on(&up(), asked, Left::Untouched, seen);
+        for seen in running() {
+            let why = kept(Some(judge(Asked::ByHand, &seen)));
             assert!(why.contains("openstack dr fence"), "{why}");
-            assert_eq!(never_stopped(&server(status), Left::Stopped), None);
+            assert!(why.contains("cleanup op-1 --delete-running s"), "{why}");
+            assert_eq!(judge(Asked::ByHandThoughItRuns, &seen), Verdict::Delete);
         }
-        assert_eq!(never_stopped(&server("SHUTOFF"), Left::Untouched), None);
+        assert_eq!(judge(Asked::ByHand, &server("SHUTOFF")), Verdict::Delete);
+    }
+
+    #[test]
+    fn a_server_in_error_of_which_nobody_knows_whether_it_runs_is_kept() {
+        let silent = |status| SeenServer {
+            power: Power::Unknown,
+            ..server(status)
+        };
+        for asked in [Asked::Automatically, Asked::ByHand] {
+            let why = kept(Some(judge_as(asked, &silent("ERROR"))));
+            assert!(why.contains("does not say"), "{why}");
+        }
+        let named = judge_as(Asked::ByHandThoughItRuns, &silent("ERROR"));
+        assert_eq!(named, Verdict::Delete);
+        assert_eq!(judge(&silent("SHUTOFF")), Verdict::Delete);
     }
 
     #[test]
@@ -263,41 +363,20 @@ mod tests {
 
     #[test]
     fn a_server_on_a_dead_host_is_kept() {
-        let host = down();
-        let source = SourceServer {
-            project_id: "p",
-            asked: Asked::ByHand,
-            left: Left::Stopped,
-            host: &host,
-            copy_is_meant: CopyState::Running,
-            protected_by: None,
-        };
-        let verdict = verdict_source_server(&source, &server("SHUTOFF"), Some(&server("ACTIVE")));
-        kept(Some(verdict));
+        for asked in [Asked::ByHand, Asked::ByHandThoughItRuns] {
+            let verdict = judge_on(&down(), asked, Left::Stopped, &server("SHUTOFF"));
+            kept(Some(verdict));
+        }
     }
 
     #[test]
     fn a_server_whose_copy_does_not_run_is_kept() {
-        let host = up();
-        let source = SourceServer {
-            project_id: "p",
-            asked: Asked::ByHand,
-            left: Left::Stopped,
-            host: &host,
-            copy_is_meant: CopyState::Running,
-            protected_by: None,
-        };
-        kept(Some(verdict_source_server(
-            &source,
-            &server("SHUTOFF"),
-            None,
-        )));
         let ill = server("ERROR");
-        kept(Some(verdict_source_server(
-            &source,
-            &server("SHUTOFF"),
-            Some(&ill),
-        )));
+        for copy in [None, Some(&ill)] {
+            let (asked, seen) = (Asked::ByHandThoughItRuns, server("ACTIVE"));
+            let verdict = judge_with_copy(&up(), asked, Left::Stopped, &seen, copy);
+            kept(Some(verdict));
+        }
     }
 
     #[test]

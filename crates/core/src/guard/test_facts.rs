@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CopyState, HostState, SeenAttachment, SeenServer, SeenVolume, Twin, Verdict};
+use super::{CopyState, HostState, Power, SeenAttachment, SeenServer, SeenVolume, Twin, Verdict};
 use crate::storage::BackendObject;
 
 pub(super) fn volume(status: &str) -> SeenVolume {
@@ -36,6 +36,10 @@ pub(super) fn server(status: &str) -> SeenServer {
         locked_reason: None,
         metadata: BTreeMap::new(),
         volumes_that_go_with_it: vec![],
+        power: match status {
+            "ACTIVE" | "PAUSED" => Power::On,
+            _ => Power::Off,
+        },
     }
 }
 

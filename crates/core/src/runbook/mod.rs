@@ -26,7 +26,7 @@ pub mod test_failover;
 pub mod unplanned_failover;
 
 /// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
-pub const BOOK_VERSION: u32 = 4;
+pub const BOOK_VERSION: u32 = 5;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

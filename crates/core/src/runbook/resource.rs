@@ -1,7 +1,7 @@
 //! What a line is about: the kind of its resource, and the cloud on which it acts.
 
 use super::Step;
-use crate::{plan::Plan, site::SiteScope};
+use crate::{id::ServerId, plan::Plan, site::SiteScope};
 
 /// A kind of resource that operations delete or take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +70,18 @@ impl Step {
                 | Self::DeleteTestServer { .. }
                 | Self::DeleteTestVolume { .. }
         )
+    }
+
+    /// The member's server on the source that a cleanup's line deletes, or whose copy it takes back.
+    pub fn takes_a_server_of(&self) -> Option<&ServerId> {
+        match self {
+            Self::DeleteSourceServer { server } => Some(server),
+            Self::TakeBack { line } => match line.as_ref() {
+                Self::RecreateServer { server } => Some(server),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The cloud and the project in which the line acts.

@@ -1,7 +1,7 @@
 //! Fresh readings of servers and volumes, in the guards' words.
 
 use protector_core::{
-    guard::{SeenAttachment, SeenServer, SeenVolume},
+    guard::{Power, SeenAttachment, SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
 use protector_openstack::{
@@ -31,6 +31,16 @@ pub(super) fn seen_server(server: &Server) -> SeenServer {
             .filter(|volume| volume.delete_on_termination)
             .map(|volume| volume.id.to_string())
             .collect(),
+        power: power(server.power_state),
+    }
+}
+
+/// Nova's numbers: 1 running, 3 paused, 7 suspended; 4 shut down, 6 crashed; 0 for what its hypervisor does not know.
+fn power(state: Option<i64>) -> Power {
+    match state {
+        Some(1 | 3 | 7) => Power::On,
+        Some(4 | 6) => Power::Off,
+        _ => Power::Unknown,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use chrono::TimeDelta;
 use protector_core::{
     fault::{Code, Fault},
-    guard::{RecoveredCopy, Verdict, verdict_recovered_server},
+    guard::{Asked, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server},
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
@@ -25,7 +25,7 @@ use super::{
     key_pair::key_pair_on_target,
     mark, not_in_plan, reading,
     scope::{Absent, Eyes, believe_absence, known_network},
-    source_server::not_for_this,
+    source_server::{not_for_this, who_asked},
     target_check::flavor_on_target,
 };
 use crate::{
@@ -276,11 +276,13 @@ impl CloudActions {
             cx.fact(format!("server {} has come up since", server.id));
             return Ok(Progress::done());
         }
-        refuse_to_delete_what_is_relied_on(cx, &server)?;
+        self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
+            .await?;
         let intent = cx.intend_undo().await?;
         match reading::server(&target, &server.id).await? {
             Some(again) if again.status == server.status => {
-                refuse_to_delete_what_is_relied_on(cx, &again)?;
+                self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
+                    .await?;
             }
             _ => return Ok(self.changed_meanwhile(cx)),
         }
@@ -294,20 +296,59 @@ impl CloudActions {
     }
 }
 
-/// Whether a copy may go, by its marks and what is known of it.
-fn refuse_to_delete_what_is_relied_on(cx: &Cx<'_>, server: &Server) -> Result<(), Stop> {
-    let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
-    let copy = RecoveredCopy {
-        maker: mark::maker(cx.operation),
-        project_id: cx.plan().target.project_id.as_str(),
-        protected_by: protected_by.as_deref(),
-    };
-    let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
-    match verdict_recovered_server(&copy, &marks, &seen) {
-        Verdict::Delete => Ok(()),
-        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
-        other => Err(not_for_this("copy of a server", &other)),
+impl CloudActions {
+    /// Whether a copy may go, by its marks and what is known of it.
+    async fn refuse_to_delete_what_is_relied_on(
+        &self,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+        server: &Server,
+    ) -> Result<(), Stop> {
+        let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
+        let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
+        let asked = who_asked(cx, source_id);
+        let original = match asked {
+            Asked::ByHand if seen.may_run() => self.original_in_words(cx, source_id).await,
+            _ => String::new(),
+        };
+        let judged = RecoveredServer {
+            copy: RecoveredCopy {
+                maker: mark::maker(cx.operation),
+                project_id: cx.plan().target.project_id.as_str(),
+                protected_by: protected_by.as_deref(),
+            },
+            id: server.id.as_str(),
+            asked,
+            made_at: &at(server),
+            original: &original,
+        };
+        match verdict_recovered_server(&judged, &marks, &seen) {
+            Verdict::Delete => Ok(()),
+            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+            other => Err(not_for_this("copy of a server", &other)),
+        }
     }
+
+    /// What a person has to know of the original before its copy is discarded.
+    async fn original_in_words(&self, cx: &Cx<'_>, id: &ServerId) -> String {
+        let site = &cx.plan().source.site;
+        let read = async { reading::server(&self.source(cx).await?, id).await };
+        match read.await {
+            Ok(Some(server)) => format!(
+                "its original {id} on {site} is {} and has nothing of that",
+                server.status.as_str()
+            ),
+            Ok(None) => format!("its original {id} is not on {site} any more"),
+            Err(why) => format!("{site} does not say what has become of its original {id} ({why})"),
+        }
+    }
+}
+
+/// When Nova made the server.
+fn at(server: &Server) -> String {
+    server
+        .created
+        .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.

@@ -22,7 +22,7 @@ use protector_openstack::{
 use super::{
     CloudActions,
     heir::copy_is_meant,
-    reading,
+    mark, reading,
     scope::{Absent, Eyes, believe_absence},
 };
 use crate::{
@@ -233,10 +233,9 @@ impl CloudActions {
         };
         let source = SourceServer {
             project_id: cx.plan().source.project_id.as_str(),
-            asked: match cx.operation.kind {
-                OperationKind::Cleanup => Asked::ByHand,
-                _ => Asked::Automatically,
-            },
+            id: id.as_str(),
+            left_by: mark::maker(cx.operation),
+            asked: who_asked(cx, id),
             left: how_it_was_left(cx),
             host: &host,
             copy_is_meant: copy_is_meant(cx, id),
@@ -319,6 +318,16 @@ impl CloudActions {
             .next();
         let project = &plan.source.project_id;
         believe_absence(source, absent, Eyes::Tenant, project, network).await
+    }
+}
+
+/// On whose word the server of a member, or its copy, is deleted.
+pub(super) fn who_asked(cx: &Cx<'_>, server: &ServerId) -> Asked {
+    let named = cx.mapped(MapKind::DeleteRunning, server.as_str()).is_some();
+    match cx.operation.kind {
+        OperationKind::Cleanup if named => Asked::ByHandThoughItRuns,
+        OperationKind::Cleanup => Asked::ByHand,
+        _ => Asked::Automatically,
     }
 }
 

@@ -20,8 +20,8 @@ use protector_core::{
     journal::{Claim, Entry, Journal, JournalError},
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
-        steps_completed, steps_failed,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepRecord, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
     present::{CurrentMember, map_as_of_now},
@@ -228,6 +228,8 @@ pub struct Bed {
     pub boot: String,
     /// Its data volume.
     pub data: String,
+    /// The servers that cleanups are asked to delete though they run, by the members' servers on the source.
+    pub delete_running: Vec<String>,
     /// What the groups protect when a cleanup is asked for, where that is not what the failover left.
     pub current: Vec<CurrentMember>,
     /// What the other site's protector says.
@@ -421,6 +423,7 @@ impl Bed {
             at_intent,
             engine: Arc::new(engine),
             transport,
+            delete_running: Vec::new(),
             current: Vec::new(),
             deletions: Vec::new(),
             cleanups: 0,
@@ -488,6 +491,10 @@ impl Bed {
         let chosen = parent.steps.iter().filter(|step| chosen(step));
         let chosen = chosen.map(|step| step.position).collect();
         self.cleanups += 1;
+        let mut map = map_as_of_now(&parent, &self.current);
+        for server in &self.delete_running {
+            map.insert(MapKind::DeleteRunning, server.as_str(), "demo");
+        }
         let record = OperationRecord {
             operation: operation(
                 &format!("op-7a3f2c11-0002-4b22-a918-{:012}", self.cleanups),
@@ -497,7 +504,7 @@ impl Bed {
                 parent.operation.created_at,
             ),
             steps: cleanup_of_chosen(&parent, &chosen).unwrap(),
-            map: map_as_of_now(&parent, &self.current),
+            map,
         };
         assert!(!record.steps.is_empty(), "there is nothing to clean up");
         Ended(self.walk(record).await)

@@ -1,7 +1,10 @@
 //! A source server that must not simply go.
 
 use protector_core::operation::MapKind;
-use protector_sim::{cloud::JobEffect, in_process::lock};
+use protector_sim::{
+    cloud::{JobEffect, Match},
+    in_process::lock,
+};
 use serde_json::{Value, json};
 
 use super::bed::{BOOT, Bed, DATA, SERVER};
@@ -30,12 +33,71 @@ async fn started_again() {
     let mut bed = Bed::switched().await;
     bed.act(json!({"os-start": null})).await;
     let ended = bed.delete().await;
-    assert_eq!(
-        ended.failure(SERVER),
-        "kept: it was started again after the failover stopped it; save what was written to it since, then run cleanup"
-    );
-    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(ended.failure(SERVER), bed.why_it_stays("ACTIVE"));
+    bed.act(json!({"os-stop": null})).await;
     bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_hand_a_server_that_runs_stays_too() {
+    let mut bed = Bed::switched().await;
+    bed.delete_nothing().await;
+    for (action, status) in [("os-start", "ACTIVE"), ("pause", "PAUSED")] {
+        bed.act(json!({action: null})).await;
+        let ended = bed.cleanup().await;
+        let why = ended.failure(SERVER);
+        assert!(
+            why.starts_with(&format!("kept: it is {status}: it was started again")),
+            "{why}"
+        );
+        let stays = bed.server_facts(&bed.server).unwrap();
+        assert_eq!(stays.status, status);
+        assert!(bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    }
+    bed.act(json!({"unpause": null})).await;
+    bed.act(json!({"suspend": null})).await;
+    let why = bed.cleanup().await.failure(SERVER);
+    assert!(why.starts_with("kept: it is SUSPENDED: "), "{why}");
+    bed.act(json!({"resume": null})).await;
+    bed.act(json!({"os-stop": null})).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_in_error_whose_guest_runs_stays_by_hand_too() {
+    let mut bed = Bed::switched().await;
+    bed.delete_nothing().await;
+    bed.act(json!({"os-start": null})).await;
+    bed.breaks().await;
+    let why = bed.cleanup().await.failure(SERVER);
+    assert!(
+        why.starts_with("kept: it is ERROR and its guest runs: "),
+        "{why}"
+    );
+    bed.act(json!({"os-stop": null})).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_named_goes_though_it_runs() {
+    let mut bed = Bed::switched().await;
+    bed.delete_nothing().await;
+    bed.act(json!({"os-start": null})).await;
+    bed.delete_running.push(bed.server.clone());
+    bed.cleanup_leaves_nothing().await;
+}
+
+/// Somebody starts it while the intent of its deletion is written down.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_started_while_its_deletion_is_written_down_stays() {
+    let mut bed = Bed::switched().await;
+    // The tenant's reading and the administrator's come before the intent.
+    bed.is_active_from_reading(3).await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.failure(SERVER), bed.why_it_stays("ACTIVE"));
+    assert_eq!(ended.step(SERVER).progress.memo.intents, 0, "withdrawn");
+    assert_eq!(ended.step(SERVER).progress.memo.request_ids, [""; 0]);
+    assert!(bed.has_server());
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,9 +163,7 @@ async fn a_server_that_nova_shows_as_deleted_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_server_in_error_goes() {
     let mut bed = Bed::switched().await;
-    let url = format!("compute /servers/{}/action", bed.server);
-    let body = json!({"os-resetState": {"state": "error"}});
-    bed.user("admin", "POST", &url, body).await;
+    bed.breaks().await;
     let ended = bed.delete().await;
     assert_eq!(ended.failed(), vec![]);
     assert!(!bed.has_server());
@@ -132,6 +192,44 @@ async fn copy_is_not_running() {
 }
 
 impl Bed {
+    /// The failover's own deletions come to nothing, so that a cleanup by hand has them to do.
+    async fn delete_nothing(&mut self) {
+        self.act(json!({"lock": null})).await;
+        let ended = self.delete().await;
+        assert_eq!(ended.failed().len(), 3);
+        self.act(json!({"unlock": null})).await;
+    }
+
+    /// An administrator sets the server's state to an error; its guest goes on as it is.
+    async fn breaks(&self) {
+        let url = format!("compute /servers/{}/action", self.server);
+        let body = json!({"os-resetState": {"state": "error"}});
+        self.user("admin", "POST", &url, body).await;
+    }
+
+    /// The source shows the server as running from the engine's `nth` reading on.
+    async fn is_active_from_reading(&self, nth: u64) {
+        let url = format!("compute /servers/{}", self.server);
+        let mut shown = self.user("demo", "GET", &url, Value::Null).await;
+        shown["server"]["status"] = json!("ACTIVE");
+        shown["server"]["OS-EXT-STS:power_state"] = json!(1);
+        let readings = Match {
+            method: Some("GET".to_owned()),
+            path: Some(format!("*/servers/{}", self.server)),
+            user: Some("protector".to_owned()),
+            nth: Some(nth),
+            ..Match::default()
+        };
+        self.refuse("started", readings, 200, shown);
+    }
+
+    fn why_it_stays(&self, status: &str) -> String {
+        let (id, failover) = (&self.server, self.failover().operation.id);
+        format!(
+            "kept: it is {status}: it was started again after the failover stopped it; save what was written to it since, stop it with 'openstack server stop {id}', then run cleanup again, or, if nothing on it is needed, delete it as it runs with 'openstack dr operation cleanup {failover} --delete-running {id}'"
+        )
+    }
+
     /// A user does something to the group's server.
     pub async fn act(&self, action: Value) {
         let url = format!("compute /servers/{}/action", self.server);

@@ -98,3 +98,31 @@ async fn a_copy_that_a_group_has_taken_up_stays() {
     bed.current.clear();
     bed.cleanup_takes_everything_back().await;
 }
+
+/// The failover could not take its copy back, somebody works on it, and its original is from before.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_runs_is_taken_back_only_when_it_is_named() {
+    let mut bed = Bed::stuck().await;
+    let copy = bed.copy();
+    let url = format!("compute /servers/{copy}/action");
+    let runs = json!({"os-resetState": {"state": "active"}});
+    bed.on_target("admin", "POST", &url, &runs);
+    let ended = bed.cleanup().await;
+    let why = ended.failure(COPY);
+    let (original, failover) = (bed.server.clone(), bed.failover().operation.id);
+    for said in [
+        "kept: it is ACTIVE, made at 2040-01-01T00:00:0".to_owned(),
+        format!("its original {original} on site-a is SHUTOFF and has nothing of that"),
+        format!("openstack dr operation cleanup {failover} --delete-running {copy}"),
+    ] {
+        assert!(why.contains(&said), "{said} is not in {why}");
+    }
+    let why = ended.failure(START);
+    assert!(why.starts_with("not started: its copy "), "{why}");
+    assert_eq!(bed.copy(), copy);
+    assert_eq!(lock(&bed.target).volumes().len(), 2);
+    assert_eq!(bed.server_facts(&original).unwrap().status, "SHUTOFF");
+
+    bed.delete_running.push(original);
+    bed.cleanup_takes_everything_back().await;
+}

@@ -72,6 +72,7 @@ async fn freed_in_cinder_alone_it_is_still_a_disk_of_its_server() {
     assert!(bed.has_volume(&bed.data));
 
     bed.act(json!({"unlock": null})).await;
+    bed.act(json!({"os-stop": null})).await;
     bed.cleanup_leaves_nothing().await;
 }
 

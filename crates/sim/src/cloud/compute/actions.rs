@@ -75,6 +75,7 @@ impl SimCloud {
                     _ => VmState::Error,
                 };
                 if let Some(server) = self.server_mut(server.id) {
+                    server.off_in_error = server.state == VmState::Stopped;
                     server.state = state;
                     server.task = None;
                 }

@@ -95,6 +95,7 @@ impl SimCloud {
             updated: self.now,
             launched: None,
             fault: None,
+            off_in_error: false,
             doomed: None,
         };
         self.take_nics(caller, &mut server, nics, &groups);

@@ -151,6 +151,8 @@ pub(crate) struct Server {
     pub(super) fault: Option<ServerFault>,
     /// What will make the build fail, found while the request was checked.
     pub(super) doomed: Option<String>,
+    /// Whether its guest was shut down when its state was set to an error.
+    pub(super) off_in_error: bool,
 }
 
 impl Server {
@@ -176,6 +178,7 @@ impl Server {
     pub(super) fn power_state(&self) -> u8 {
         match self.state {
             VmState::Building | VmState::Error if self.launched.is_none() => 0,
+            VmState::Error if self.off_in_error => 4,
             VmState::Stopped | VmState::SoftDeleted | VmState::Suspended => 4,
             VmState::Paused => 3,
             _ => 1,

@@ -114,6 +114,7 @@ impl SimCloud {
             updated: SimTime::ZERO,
             launched: Some(SimTime::ZERO),
             fault: None,
+            off_in_error: false,
             doomed: None,
         };
         self.compute.servers.insert(id, server);
