@@ -104,8 +104,8 @@ pub enum Effect {
         /// The group.
         group_id: GroupId,
     },
-    /// Nothing of the group runs on the site that was lost: if its status is `split_brain`, it is `failed_over` again, or
-    /// `failed_over_partial` where a member could not be recovered.
+    /// Nothing of the group runs on the site that it has gone from: if its status is `split_brain`, it is `failed_over` again,
+    /// `failed_over_partial` where a member could not be recovered, or `active` where it has come back.
     GroupFenced {
         /// The group.
         group_id: GroupId,

@@ -11,6 +11,7 @@ use crate::{
     member::{Member, MemberStatus, ProtectedVolume},
     recovery_plan::RecoveryPlan,
     site::SiteScope,
+    storage::Replication,
 };
 
 /// The plan of an operation. Stored as JSON with it.
@@ -116,6 +117,21 @@ pub struct ArrayPair {
     pub primary: String,
     /// The array of its secondary site.
     pub secondary: String,
+}
+
+impl ArrayPair {
+    /// The direction in which `group` would be moved next: from where it runs to its other site.
+    pub fn replication(&self, group: &Group) -> Replication {
+        let (source, target) = match group.current_primary_site == group.primary.site {
+            true => (&self.primary, &self.secondary),
+            false => (&self.secondary, &self.primary),
+        };
+        Replication {
+            group_id: group.id.clone(),
+            source_array: source.clone(),
+            target_array: target.clone(),
+        }
+    }
 }
 
 impl Plan {

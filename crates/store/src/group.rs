@@ -207,14 +207,18 @@ impl Database {
         .await
     }
 
-    /// Says that old servers of a group run on the site that was lost while it runs on the other one. A group in another
-    /// status stays as it is.
+    /// Says that old servers of a group run on the site that it has gone from while it runs on the other one. A group that
+    /// is not at rest stays as it is.
     ///
     /// # Errors
     ///
     /// What the database says.
     pub async fn group_split(&self, id: &GroupId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let from = [GroupStatus::FailedOver, GroupStatus::FailedOverPartial];
+        let from = [
+            GroupStatus::Active,
+            GroupStatus::FailedOver,
+            GroupStatus::FailedOverPartial,
+        ];
         self.write(async |tx| change_status(tx, id, &from, GroupStatus::SplitBrain, now).await)
             .await
     }
@@ -319,7 +323,14 @@ pub(crate) async fn fenced(
     id: &GroupId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let status = failed_over(db, id).await?;
+    let at_home = Entity::find_by_id(id.as_str())
+        .filter(Expr::col(Column::CurrentPrimarySite).eq(Expr::col(Column::PrimarySite)))
+        .count(db)
+        .await?;
+    let status = match at_home {
+        0 => failed_over(db, id).await?,
+        _ => GroupStatus::Active,
+    };
     change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
 }
 

@@ -9,6 +9,7 @@ use protector_core::{
     group::{Group, GroupStatus, ReplicationType},
     id::{GroupId, ProjectId, SiteName},
     readiness::{Asked, Silence},
+    storage::Replication,
 };
 use protector_store::{
     EngineRow, GroupFilter, GroupSortKey, Page, ReplicationPolicy, SortDir, StoreError, StoredGroup,
@@ -93,6 +94,7 @@ pub async fn report(app: &App, wanted: &Wanted) -> HealthView {
         groups_seen(app, wanted.project.as_ref()),
     );
     let arrays = arrays_seen(app, groups.as_deref().unwrap_or_default()).await;
+    let points = points_seen(app, groups.as_deref().unwrap_or_default(), &arrays).await;
     let read = [sites.as_ref().err(), groups.as_ref().err()];
     let database = database_health(writes.as_ref().err(), read.into_iter().flatten().next());
     let sites = sites.unwrap_or_default();
@@ -112,7 +114,10 @@ pub async fn report(app: &App, wanted: &Wanted) -> HealthView {
     .collect();
     let groups: Vec<GroupHealthView> = groups
         .iter()
-        .map(|group| group_health(app, group, &sites, now, detail))
+        .map(|group| {
+            let point = points.get(&group.stored.group.id);
+            group_health(app, group, point, &sites, now, detail)
+        })
         .collect();
     HealthView {
         status: overall(&components, &sites, &groups),
@@ -283,6 +288,35 @@ async fn arrays_seen(app: &App, groups: &[GroupSeen]) -> BTreeMap<String, Asked<
         .await
 }
 
+/// The time of each group's newest recovery point where its next move goes. A group is left out of which the array holds
+/// none, as after a move, whose points went the other way, or does not tell.
+async fn points_seen(
+    app: &App,
+    groups: &[GroupSeen],
+    arrays: &BTreeMap<String, Asked<()>>,
+) -> BTreeMap<GroupId, DateTime<Utc>> {
+    let mut asked = Vec::new();
+    for seen in groups {
+        let Some(policy) = &seen.policy else { continue };
+        let replication = policy.arrays().replication(&seen.stored.group);
+        if matches!(arrays.get(&replication.target_array), Some(Ok(()))) {
+            asked.push(newest_point(app, replication));
+        }
+    }
+    let seen: Vec<_> = stream::iter(asked)
+        .buffer_unordered(SIDE_BY_SIDE)
+        .collect()
+        .await;
+    seen.into_iter().flatten().collect()
+}
+
+async fn newest_point(app: &App, replication: Replication) -> Option<(GroupId, DateTime<Utc>)> {
+    let asked = timeout(PATIENCE, app.storage.recovery_points(&replication)).await;
+    let points = asked.ok()?.ok()?;
+    let newest = points.iter().map(|point| point.taken_at).max()?;
+    Some((replication.group_id, newest))
+}
+
 async fn groups_seen(app: &App, project: Option<&ProjectId>) -> Result<Vec<GroupSeen>, StoreError> {
     let filter = GroupFilter {
         project_id: project.cloned(),
@@ -321,13 +355,14 @@ async fn policy(app: &App, group: &GroupId) -> Option<ReplicationPolicy> {
 fn group_health(
     app: &App,
     seen: &GroupSeen,
+    point: Option<&DateTime<Utc>>,
     sites: &[SiteSeen],
     now: DateTime<Utc>,
     detail: bool,
 ) -> GroupHealthView {
     let GroupSeen { stored, policy } = seen;
     let group = &stored.group;
-    let lag = group.last_replication_at.map(|at| (now - at).num_seconds());
+    let lag = point.map(|at| (now - *at).num_seconds().max(0));
     GroupHealthView {
         id: group.id.to_string(),
         name: group.name.clone(),
@@ -337,12 +372,12 @@ fn group_health(
         lag_seconds: detail.then_some(lag),
         rpo_minutes: policy.as_ref().map(|policy| policy.rpo_minutes),
         rpo_met: detail.then(|| rpo_met(group, policy.as_ref(), lag)),
-        failover_ready: failover_ready(app, seen, sites),
+        failover_ready: point.is_some() && failover_ready(app, seen, sites),
         split_brain: group.status == GroupStatus::SplitBrain,
     }
 }
 
-/// Whether the last replication is within the policy's objective. A synchronous group has no lag to speak of.
+/// Whether the newest recovery point is within the policy's objective. A synchronous group has no lag to speak of.
 fn rpo_met(group: &Group, policy: Option<&ReplicationPolicy>, lag: Option<i64>) -> Option<bool> {
     let objective = i64::from(policy?.rpo_minutes) * 60;
     match group.replication_type {

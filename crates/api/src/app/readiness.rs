@@ -10,7 +10,7 @@ use protector_core::{
     operation::{OperationKind, OperationState},
     plan::ArrayPair,
     readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
-    storage::{Replication, StorageDriver, StorageError},
+    storage::{StorageDriver, StorageError},
 };
 use protector_store::{
     KeptOperation, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
@@ -235,17 +235,11 @@ async fn arrays_seen(
     members: &[Member],
     pair: &ArrayPair,
 ) -> ArraysSeen {
-    let on_primary = group.current_primary_site == group.primary.site;
-    let (source_array, target_array) = if on_primary {
-        (pair.primary.clone(), pair.secondary.clone())
-    } else {
-        (pair.secondary.clone(), pair.primary.clone())
-    };
-    let replication = Replication {
-        group_id: group.id.clone(),
-        source_array: source_array.clone(),
-        target_array: target_array.clone(),
-    };
+    let replication = pair.replication(group);
+    let (source_array, target_array) = (
+        replication.source_array.clone(),
+        replication.target_array.clone(),
+    );
     let (source, target, points, holds) = tokio::join!(
         ask(storage.check(&source_array)),
         ask(storage.check(&target_array)),

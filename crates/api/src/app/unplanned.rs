@@ -2,9 +2,11 @@
 //! site that was lost before an engine begins, and the first two not even then; the last two only see that its protector,
 //! if it answers, does not move the group itself.
 
+use std::collections::BTreeSet;
+
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, status_while},
-    id::OperationId,
+    id::{OperationId, ServerId},
     member::{Member, MemberStatus},
     operation::{
         OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
@@ -18,7 +20,7 @@ use protector_core::{
         unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
     },
 };
-use protector_store::{GroupStart, KeptOperation, Lock, PeerOperation, StoredGroup};
+use protector_store::{GroupStart, KeptOperation, LeftServers, Lock, PeerOperation, StoredGroup};
 
 use serde_json::Value;
 
@@ -193,7 +195,8 @@ fn refuse_another(request: &Retry, failover: &OperationId, group: &Group) -> Api
     }
 }
 
-/// Starts the fencing of what the group's last unplanned failover left on the site that was lost.
+/// Starts the fencing of what the moves that brought the group to where it runs have left on the site that it came from:
+/// everything that an unplanned failover left there, and what a planned move could not or was not to delete.
 pub async fn start_fence(
     app: &App,
     asker: Asker<'_>,
@@ -205,14 +208,19 @@ pub async fn start_fence(
     refuse_wrong_status(group, kind)?;
     refuse_while_moved_there(app, group).await?;
     let failover = match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Here(record)) if is_unplanned(&record) => *record,
-        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+        Some(KeptOperation::Here(record)) => *record,
+        Some(KeptOperation::Elsewhere(copy)) => {
             return Err(lives_elsewhere(&copy, &format!("fence {}", group.name)));
         }
-        _ => return Err(nothing_to_fence(group)),
+        None => return Err(nothing_to_fence(group)),
     };
     let members = app.database.member_list(&group.id).await?;
+    let left = app.database.left_servers_of(&group.id).await?;
+    if left.is_empty() && !is_unplanned(&failover) {
+        return Err(nothing_to_fence(group));
+    }
     let plan = without_unmoved(failover.operation.plan, &members);
+    let plan = with_earlier_left(plan, left);
     let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
     let parent = Some(failover.operation.id);
     let run = Run {
@@ -236,9 +244,32 @@ fn without_unmoved(mut plan: Plan, members: &[Member]) -> Plan {
     plan
 }
 
+/// Earlier moves may have left servers too; of these no more is known than the id.
+fn with_earlier_left(mut plan: Plan, left: Vec<LeftServers>) -> Plan {
+    let Some(pattern) = plan.members.first().cloned() else {
+        return plan;
+    };
+    let known: BTreeSet<ServerId> = plan.members.iter().map(|m| m.server_id.clone()).collect();
+    let there = left
+        .into_iter()
+        .filter(|left| left.site == plan.source.site);
+    let earlier: Vec<Member> = there
+        .flat_map(|left| left.servers)
+        .filter(|server| !known.contains(server))
+        .map(|server| Member {
+            name: server.to_string(),
+            server_id: server,
+            volumes: Vec::new(),
+            ..pattern.clone()
+        })
+        .collect();
+    plan.members.extend(earlier);
+    plan
+}
+
 fn nothing_to_fence(group: &Group) -> ApiError {
     ApiError::conflict(format!(
-        "Protection group {} has nothing to fence: no unplanned failover that this site has a record of has left anything.",
+        "Protection group {} has nothing to fence: no move of it that this site has a record of has left a server.",
         group.name
     ))
 }

@@ -93,18 +93,19 @@ pub struct GroupHealthView {
     /// `IN SYNC` or `OUT OF SYNC`, by the last push.
     #[schema(value_type = String)]
     pub sync_status: &'static str,
-    /// When its volumes were last replicated as a whole.
+    /// When its volumes were last replicated as a whole, in either direction.
     pub last_replication_at: Option<Stamp>,
-    /// How long ago that was; null for never. From microversion 1.2.
+    /// The age of the newest recovery point on the array to which it would be moved; null while that holds none, as after a
+    /// move, and while it does not tell. From microversion 1.2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<Option<i64>>,
     /// The recovery point objective of its policy.
     pub rpo_minutes: Option<u32>,
-    /// Whether the objective is met; null without a policy, and for groups that replicate synchronously. From
+    /// Whether the objective is met by that recovery point; null without a policy, and for groups that replicate synchronously. From
     /// microversion 1.2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rpo_met: Option<Option<bool>>,
-    /// Whether a planned failover or failback could start now, as far as records and sites tell. The check of the
+    /// Whether a failover or failback could start now, as far as records, sites and recovery points tell. The check of the
     /// group looks closer.
     pub failover_ready: bool,
     /// Whether its servers may run on both sites.

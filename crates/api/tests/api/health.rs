@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use http::Method;
-use protector_core::clock::Clock as _;
+use protector_core::{clock::Clock as _, storage::RecoveryPoint};
 use protector_store::EngineRow;
 use serde_json::{Value, json};
 
@@ -35,6 +35,15 @@ async fn house_with_engine(seconds: i64) -> House {
     house
 }
 
+/// The other array has a recovery point of every group, taken `seconds` ago.
+fn recovery_point(house: &House, seconds: i64) {
+    let point = RecoveryPoint {
+        id: "point-1".into(),
+        taken_at: FixedClock.now() - chrono::Duration::seconds(seconds),
+    };
+    house.outside.arrays.points.lock().unwrap().push(point);
+}
+
 async fn health(house: &House, token: &str) -> Value {
     house.get("/v1/health", token).await.expect(200).body["health"].clone()
 }
@@ -62,6 +71,7 @@ fn component<'h>(health: &'h Value, name: &str) -> &'h Value {
 #[tokio::test]
 async fn all_is_well() {
     let house = house_with_engine(3).await;
+    recovery_point(&house, 60);
     let health = health(&house, "reader").await;
     assert_eq!(health["status"], "ok", "{health:#}");
     assert_eq!(health["site"], "site-a");
@@ -95,6 +105,32 @@ async fn details_come_with_microversion_1_2() {
     assert_eq!(group["rpo_met"], false, "never replicated");
     let engine = component(&detailed, "protector-engine");
     assert_eq!(engine["detail"], "1 engine(s) up");
+}
+
+#[tokio::test]
+async fn a_group_is_as_ready_as_the_recovery_point_that_the_other_array_really_has() {
+    let house = house_with_engine(3).await;
+    let shown = detailed(&house, "member").await;
+    let group = &shown["protection_groups"][0];
+    assert_eq!(group["sync_status"], "IN SYNC");
+    assert_eq!(group["failover_ready"], false, "{group:#}");
+    assert_eq!(group["rpo_met"], false, "{group:#}");
+    assert_eq!(group["lag_seconds"], Value::Null);
+
+    for (age, met) in [(16 * 60, false), (60, true)] {
+        recovery_point(&house, age);
+        let shown = detailed(&house, "member").await;
+        let group = &shown["protection_groups"][0];
+        assert_eq!(group["failover_ready"], true, "{group:#}");
+        assert_eq!(group["rpo_met"], met, "{group:#}");
+        assert_eq!(group["lag_seconds"], age);
+    }
+    let away = &house.outside.arrays.away;
+    away.lock().unwrap().insert("mock://array-b".to_owned());
+    let shown = detailed(&house, "member").await;
+    let group = &shown["protection_groups"][0];
+    assert_eq!(group["failover_ready"], false, "{group:#}");
+    assert_eq!(group["rpo_met"], false, "{group:#}");
 }
 
 #[tokio::test]

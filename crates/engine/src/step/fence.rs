@@ -1,15 +1,27 @@
-//! Servers that an unplanned failover left on the site that was lost: stopped, so that no two run with one name.
+//! Servers that a move left on the site that it came from: stopped, so that no two run with one name.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
-    fault::Code, guard::HostState, id::ServerId, journal::Effect, operation::MapKind,
+    fault::{Code, Fault},
+    guard::HostState,
+    id::{NetworkId, ProjectId, ServerId},
+    journal::Effect,
+    operation::MapKind,
 };
-use protector_openstack::{compute::Server, status::ServerStatus};
+use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
-use super::{CloudActions, reading, scope::Absent};
+use super::{
+    CloudActions, reading,
+    scope::{Absent, Eyes, believe_absence},
+    source_host::host_seen_by,
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::stop,
 };
+
+/// How many servers are read side by side.
+const SIDE_BY_SIDE: usize = 8;
 
 impl CloudActions {
     /// Stops a server, or sees that it does not run. What cannot be told is not fenced.
@@ -20,9 +32,8 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let source = self.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server)
-                .await?;
-            return Ok(fenced(id, "gone"));
+            self.believe_gone(cx, &source, id).await?;
+            return Ok(fenced(id, "gone", None));
         };
         cx.memo.observed = Some(server.status.as_str().to_owned());
         if let Some(task) = &server.task_state {
@@ -30,7 +41,7 @@ impl CloudActions {
                 self.look_again(format!("server status {} ({task})", server.status.as_str()))
             );
         }
-        let (_, host) = self.host_and_its_state(cx, id).await?;
+        let (on_host, host) = self.host_and_its_state(cx, id).await?;
         refuse_unknown_host(&server, &host)?;
         match &server.status {
             ServerStatus::Active => {
@@ -43,7 +54,7 @@ impl CloudActions {
                 open.compute().stop_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))
             }
-            status if does_not_run(&server) => Ok(fenced(id, status.as_str())),
+            status if does_not_run(&server) => Ok(fenced(id, status.as_str(), on_host)),
             status => Err(Stop::last(
                 Code::Blocked,
                 format!(
@@ -54,28 +65,73 @@ impl CloudActions {
         }
     }
 
-    /// Ends the split brain when each server is certainly stopped.
+    /// Ends the split brain when each server is certainly stopped, by what Nova says right now: what an earlier line, or an
+    /// earlier fence, has seen proves nothing of a server that may be started at any time.
     pub(super) async fn confirm_fenced(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let plan = cx.plan();
-        let running: Vec<&str> = plan
-            .members
-            .iter()
-            .filter(|member| {
-                cx.mapped(MapKind::Fenced, member.server_id.as_str())
-                    .is_none()
-            })
-            .map(|member| member.name.as_str())
-            .collect();
+        let source = self.source(cx).await?;
+        let (view, cloud) = (&*cx, &source);
+        let mut looks = Vec::new();
+        for member in &plan.members {
+            looks.push(async move {
+                let why = self.why_not_fenced(view, cloud, &member.server_id).await?;
+                Ok::<_, Stop>(why.map(|why| format!("{} ({why})", member.name)))
+            });
+        }
+        let seen: Vec<Option<String>> = stream::iter(looks)
+            .buffered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        let running: Vec<String> = seen.into_iter().flatten().collect();
         if running.is_empty() {
             let group_id = plan.group_id.clone();
             return Ok(Progress::Done(vec![Effect::GroupFenced { group_id }]));
         }
         let why = format!(
-            "not certainly stopped on {}: {}",
+            "not certainly stopped on {}: {}; fence again",
             plan.source.site,
             running.join(", ")
         );
         Err(Stop::last(Code::Blocked, why))
+    }
+
+    /// Why it is not certain that a server does not run; `None` if it is. What may pass is an error.
+    async fn why_not_fenced(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Option<String>, Stop> {
+        match self.see_stopped(cx, source, id).await {
+            Ok(()) => Ok(None),
+            Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Some(why)),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn see_stopped(&self, cx: &Cx<'_>, source: &Cloud, id: &ServerId) -> Result<(), Stop> {
+        let Some(server) = reading::server(source, id).await? else {
+            return self.believe_gone(cx, source, id).await;
+        };
+        refuse_unstopped(&server)?;
+        let (_, host) = self.host_and_its_state(cx, id).await?;
+        refuse_unknown_host(&server, &host)
+    }
+
+    /// Believes that a server is gone, and its guest with it: Nova forgets a server whose host is down while that may go on
+    /// running it. A server that was never seen on a host is as gone as the cloud says.
+    async fn believe_gone(&self, cx: &Cx<'_>, source: &Cloud, id: &ServerId) -> Result<(), Stop> {
+        self.believe_that_source_lacks(cx, source, Absent::Server)
+            .await?;
+        match self.state_of_last_host(cx, id).await? {
+            HostState::Down { host } => Err(Stop::last(
+                Code::Blocked,
+                format!(
+                    "Nova has forgotten the server, and the compute host {host} that it was on does not answer, so its guest may still run: power that host off or bring it back, then fence again"
+                ),
+            )),
+            HostState::Up { .. } | HostState::None | HostState::Unknown { .. } => Ok(()),
+        }
     }
 }
 
@@ -84,7 +140,7 @@ const RUNNING: i64 = 1;
 const SHUT_DOWN: i64 = 4;
 
 /// Whether a server's guest may run, as far as Nova tells.
-pub fn may_run(server: &Server) -> bool {
+fn may_run(server: &Server) -> bool {
     match &server.status {
         ServerStatus::Shutoff | ServerStatus::SoftDeleted | ServerStatus::ShelvedOffloaded => false,
         ServerStatus::Error => server.power_state == Some(RUNNING),
@@ -100,12 +156,16 @@ fn does_not_run(server: &Server) -> bool {
     }
 }
 
-fn fenced(id: &ServerId, status: &str) -> Progress {
-    Progress::Done(vec![Effect::Mapped {
-        kind: MapKind::Fenced,
+/// How the server was found, and the host that it is on, for the look at the end.
+fn fenced(id: &ServerId, status: &str, host: Option<String>) -> Progress {
+    let mapped = |kind, target: String| Effect::Mapped {
+        kind,
         source: id.to_string(),
-        target: status.to_owned(),
-    }])
+        target,
+    };
+    let mut effects = vec![mapped(MapKind::Fenced, status.to_owned())];
+    effects.extend(host.map(|host| mapped(MapKind::ComputeHost, host)));
+    Progress::Done(effects)
 }
 
 /// What Nova says of a server is as good as its host's last word.
@@ -122,4 +182,84 @@ fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), Stop> {
             server.status.as_str()
         ),
     ))
+}
+
+/// Whether a server that a move left behind may run, as far as its cloud tells. That it is not found proves nothing: see
+/// [`why_not_at_rest`].
+///
+/// # Errors
+///
+/// What the cloud says.
+pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, Fault> {
+    match reading::server(cloud, id).await {
+        Ok(server) => Ok(server.as_ref().is_some_and(may_run)),
+        Err(Stop::Fault(fault)) => Err(fault),
+        Err(other) => Err(Fault::passing(other)),
+    }
+}
+
+/// Why it is not certain that a server does not run; `None` if it is. `known` are networks of the group on that site:
+/// without one that the cloud knows, its 404 proves nothing. `admin` is the same cloud with the administrator's eyes, for
+/// the server's host.
+///
+/// # Errors
+///
+/// What the cloud says that may pass.
+pub async fn why_not_at_rest(
+    cloud: &Cloud,
+    admin: &Cloud,
+    project: &ProjectId,
+    known: &[NetworkId],
+    id: &ServerId,
+) -> Result<Option<String>, Fault> {
+    match see_at_rest(cloud, admin, project, known, id).await {
+        Ok(()) => Ok(None),
+        Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Some(why)),
+        Err(Stop::Fault(passing)) => Err(passing),
+        Err(other) => Err(Fault::passing(other)),
+    }
+}
+
+async fn see_at_rest(
+    cloud: &Cloud,
+    admin: &Cloud,
+    project: &ProjectId,
+    known: &[NetworkId],
+    id: &ServerId,
+) -> Result<(), Stop> {
+    let Some(server) = reading::server(cloud, id).await? else {
+        return believe_absence_by_any(cloud, project, known).await;
+    };
+    refuse_unstopped(&server)?;
+    let (_, host) = host_seen_by(admin, id).await?;
+    refuse_unknown_host(&server, &host)
+}
+
+/// One of the networks is enough: the others may be gone, and no other region has any of them.
+async fn believe_absence_by_any(
+    cloud: &Cloud,
+    project: &ProjectId,
+    known: &[NetworkId],
+) -> Result<(), Stop> {
+    let mut refusal = Stop::last(
+        Code::Kept,
+        "its cloud says 404, and no network of the group is mapped by which to know that it is the right one",
+    );
+    for network in known {
+        match believe_absence(cloud, Absent::Server, Eyes::Tenant, project, Some(network)).await {
+            Err(why @ Stop::Fault(Fault::Final { .. })) => refusal = why,
+            believed_or_passing => return believed_or_passing,
+        }
+    }
+    Err(refusal)
+}
+
+/// Nova says for certain that the guest does not run, and is not about to change that.
+fn refuse_unstopped(server: &Server) -> Result<(), Stop> {
+    let status = server.status.as_str();
+    match &server.task_state {
+        Some(task) => Err(Stop::last(Code::Blocked, format!("it is {status}, {task}"))),
+        None if does_not_run(server) => Ok(()),
+        None => Err(Stop::last(Code::Blocked, format!("it is {status}"))),
+    }
 }

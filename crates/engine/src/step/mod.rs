@@ -49,7 +49,7 @@ mod target_check;
 mod test_server;
 mod test_volume;
 
-pub use fence::may_run;
+pub use fence::{may_run_there, why_not_at_rest};
 
 pub(crate) use held_still::Standing;
 
@@ -302,8 +302,8 @@ impl CloudActions {
             | Step::SwitchRecovered
             | Step::AdmitRecovered
             | Step::LeaveSourceServer { .. }
-            | Step::LeaveSourceVolume { .. }
-            | Step::ConfirmFenced => (options.manage_timeout, "journal"),
+            | Step::LeaveSourceVolume { .. } => (options.manage_timeout, "journal"),
+            Step::ConfirmFenced => (options.manage_timeout, "Nova"),
             Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
                 (options.cleanup_timeout, "Nova")
             }
@@ -367,6 +367,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         Step::CheckServer { .. }
         | Step::StopServer { .. }
         | Step::FenceServer { .. }
+        | Step::ConfirmFenced
         | Step::DeleteSourceServer { .. } => Draws::Compute(source()),
         Step::CheckTarget
         | Step::CheckTargetAlone
@@ -389,7 +390,6 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::AdmitRecovered
         | Step::LeaveSourceServer { .. }
         | Step::LeaveSourceVolume { .. }
-        | Step::ConfirmFenced
         | Step::CallHook { .. }
         | Step::Pause { .. } => Draws::Nothing,
         Step::TakeBack { line } => draws(operation, line),

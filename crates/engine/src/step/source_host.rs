@@ -2,6 +2,7 @@
 
 use protector_core::{guard::HostState, id::ServerId, journal::Effect, operation::MapKind};
 use protector_openstack::{
+    cloud::Cloud,
     compute::{ComputeService, Server},
     status::ServerStatus,
 };
@@ -54,35 +55,41 @@ impl CloudActions {
         cx: &Cx<'_>,
         id: &ServerId,
     ) -> Result<(Option<String>, HostState), Stop> {
-        let admin = self.source_admin(cx).await?;
-        let seen = reading::server(&admin, id).await?;
-        match seen.as_ref().and_then(host_of) {
-            Some(host) => {
-                let state = self.state_of_host(cx, &host).await?;
-                Ok((Some(host), state))
-            }
-            None => Ok((
-                None,
-                HostState::Unknown {
-                    why: "Nova does not show it to the service user's administrator role"
-                        .to_owned(),
-                },
-            )),
-        }
+        host_seen_by(&self.source_admin(cx).await?, id).await
     }
 
     async fn state_of_host(&self, cx: &Cx<'_>, host: &str) -> Result<HostState, Stop> {
         if host == NOWHERE {
             return Ok(HostState::None);
         }
-        let admin = self.source_admin(cx).await?;
-        match admin.compute().services(Some(NOVA_COMPUTE)).await {
-            Ok(services) => Ok(state_among(&services, host)),
-            Err(error) if matches!(error.status(), Some(403 | 404)) => Ok(HostState::Unknown {
-                why: error.to_string(),
-            }),
-            Err(error) => Err(crate::clouds::stop(error)),
-        }
+        state_told_to(&self.source_admin(cx).await?, host).await
+    }
+}
+
+/// The host that a server is on right now, and its state, as `admin` sees them.
+pub(super) async fn host_seen_by(
+    admin: &Cloud,
+    id: &ServerId,
+) -> Result<(Option<String>, HostState), Stop> {
+    let seen = reading::server(admin, id).await?;
+    let Some(host) = seen.as_ref().and_then(host_of) else {
+        let why = "Nova does not show it to the service user's administrator role".to_owned();
+        return Ok((None, HostState::Unknown { why }));
+    };
+    let state = match host.as_str() {
+        NOWHERE => HostState::None,
+        name => state_told_to(admin, name).await?,
+    };
+    Ok((Some(host), state))
+}
+
+async fn state_told_to(admin: &Cloud, host: &str) -> Result<HostState, Stop> {
+    match admin.compute().services(Some(NOVA_COMPUTE)).await {
+        Ok(services) => Ok(state_among(&services, host)),
+        Err(error) if matches!(error.status(), Some(403 | 404)) => Ok(HostState::Unknown {
+            why: error.to_string(),
+        }),
+        Err(error) => Err(crate::clouds::stop(error)),
     }
 }
 

@@ -20,6 +20,7 @@ mod full_disk;
 mod house;
 mod http;
 mod keys;
+mod left_behind;
 mod openstack_command;
 mod ports;
 mod program;

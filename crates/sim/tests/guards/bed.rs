@@ -30,6 +30,7 @@ use protector_core::{
         BOOK_VERSION, Verb,
         cleanup::{cleanup_of, cleanup_of_chosen},
         failover::planned_move,
+        fence::fence,
     },
     site::SiteScope,
 };
@@ -38,7 +39,7 @@ use protector_engine::{
     engine::Engine,
     options::EngineOptions,
     other_site::{HoldError, OtherSite},
-    step::CloudActions,
+    step::{CloudActions, why_not_at_rest},
 };
 use protector_openstack::{
     catalog::Interface,
@@ -508,6 +509,45 @@ impl Bed {
         };
         assert!(!record.steps.is_empty(), "there is nothing to clean up");
         Ended(self.walk(record).await)
+    }
+
+    /// `openstack dr fence`, whose record begins with what is known of an earlier one.
+    pub async fn fence(&mut self, known: ResourceMap) -> OperationRecord {
+        let parent = self.failover();
+        let plan = parent.operation.plan.clone();
+        self.cleanups += 1;
+        let steps = fence(&plan).into_steps().unwrap();
+        let record = OperationRecord {
+            operation: operation(
+                &format!("op-7a3f2c11-0003-4b22-a918-{:012}", self.cleanups),
+                OperationKind::Fence,
+                plan,
+                Some(parent.operation.id.clone()),
+                parent.operation.created_at,
+            ),
+            steps,
+            map: known,
+        };
+        self.walk(record).await
+    }
+
+    /// Why the watch of split brains would not believe that the source's server is at rest.
+    pub async fn why_not_at_rest(&self) -> Option<String> {
+        let plan = self.failover().operation.plan;
+        let clouds = self.service_user();
+        let cloud = clouds.tenant(&plan.source, None).await.unwrap();
+        let admin = clouds.admin(&plan.source.site, None).await.unwrap();
+        let known: Vec<NetworkId> = plan.mappings.networks.keys().map(NetworkId::new).collect();
+        let (project, id) = (&plan.source.project_id, ServerId::new(self.server.as_str()));
+        why_not_at_rest(&cloud, &admin, project, &known, &id)
+            .await
+            .unwrap()
+    }
+
+    fn service_user(&self) -> ServiceUser {
+        ServiceUser {
+            transport: self.transport.clone(),
+        }
     }
 
     /// A cleanup that leaves nothing on the source, on its clouds and in its record.

@@ -11,6 +11,7 @@ mod aborted;
 mod bed;
 mod changed_meanwhile;
 mod compute_host;
+mod fencing;
 mod other_site;
 mod record;
 mod scope;

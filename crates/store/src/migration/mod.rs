@@ -11,6 +11,7 @@ mod m0005_recovery_plan;
 mod m0006_lines_by_resource;
 mod m0007_lines_by_state;
 mod m0008_write_probe;
+mod m0009_lines_by_phase;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_lines_by_resource::Migration),
             Box::new(m0007_lines_by_state::Migration),
             Box::new(m0008_write_probe::Migration),
+            Box::new(m0009_lines_by_phase::Migration),
         ]
     }
 }

@@ -1,0 +1,115 @@
+//! What a move left behind is fenced by what is seen, not by what was seen once.
+
+use protector_core::{
+    operation::{MapKind, OperationRecord, OperationState, ResourceMap},
+    runbook::Step,
+};
+use protector_sim::cloud::Match;
+use serde_json::{Value, json};
+
+use super::bed::Bed;
+
+/// What an earlier fence has written of the server.
+fn fenced_once(bed: &Bed) -> ResourceMap {
+    let mut map = ResourceMap::default();
+    map.insert(MapKind::Fenced, &bed.server, "SHUTOFF");
+    map
+}
+
+async fn start_server(bed: &Bed) {
+    let url = format!("compute /servers/{}/action", bed.server);
+    bed.user("demo", "POST", &url, json!({"os-start": null}))
+        .await;
+}
+
+fn refuse_reads(bed: &Bed, what: &str) {
+    let reads = Match {
+        method: Some("GET".to_owned()),
+        path: Some(format!("*/{what}/*")),
+        ..Match::default()
+    };
+    let not_found = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
+    bed.refuse(what, reads, 404, not_found);
+}
+
+fn confirmation(record: &OperationRecord) -> String {
+    let confirm = record
+        .steps
+        .iter()
+        .find(|step| step.action == Step::ConfirmFenced);
+    confirm.unwrap().progress.error.clone().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_fence_proves_nothing_of_a_server_that_runs() {
+    let mut bed = Bed::switched().await;
+    start_server(&bed).await;
+    let stops = Match {
+        method: Some("POST".to_owned()),
+        path: Some("*/servers/*/action".to_owned()),
+        ..Match::default()
+    };
+    let forbidden = json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it."}});
+    bed.refuse("stops", stops, 403, forbidden);
+    let known = fenced_once(&bed);
+    let fence = bed.fence(known).await;
+    assert_eq!(fence.operation.state, OperationState::Failed);
+    let why = confirmation(&fence);
+    assert_eq!(
+        why,
+        "not certainly stopped on site-a: vm-001 (it is ACTIVE); fence again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_stopped_is_fenced() {
+    let mut bed = Bed::switched().await;
+    start_server(&bed).await;
+    let fence = bed.fence(ResourceMap::default()).await;
+    assert_eq!(fence.operation.error, None);
+    assert_eq!(fence.operation.state, OperationState::Completed);
+    let status = bed.server_facts(&bed.server).unwrap().status;
+    assert_eq!(status, "SHUTOFF");
+    assert_eq!(bed.why_not_at_rest().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_nova_has_forgotten_with_its_host_down_is_not_fenced() {
+    let mut bed = Bed::switched().await;
+    let known = bed.failover().map;
+    bed.compute_host(true).await;
+    let url = format!("compute /servers/{}", bed.server);
+    bed.user("demo", "DELETE", &url, Value::Null).await;
+    assert!(!bed.has_server(), "Nova deletes locally");
+    let fence = bed.fence(known).await;
+    assert_eq!(fence.operation.state, OperationState::Failed);
+    let why = confirmation(&fence);
+    assert!(
+        why.contains("the compute host site-a-compute-1 that it was on"),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_brain_is_not_ended_by_a_404_of_another_region() {
+    let bed = Bed::switched().await;
+    refuse_reads(&bed, "servers");
+    assert_eq!(bed.why_not_at_rest().await, None, "the network is known");
+    refuse_reads(&bed, "networks");
+    let why = bed.why_not_at_rest().await.unwrap();
+    assert!(
+        why.contains("the catalogue may lead to another region"),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_brain_is_not_ended_by_the_word_of_a_host_that_is_down() {
+    let bed = Bed::switched().await;
+    bed.compute_host(true).await;
+    let why = bed.why_not_at_rest().await.unwrap();
+    assert!(
+        why.contains("its compute host site-a-compute-1 does not answer"),
+        "{why}"
+    );
+}
