@@ -258,6 +258,16 @@ def test_abort_goes_to_the_home_of_the_operation(clouds, run, word):
     assert clouds.bodies("POST", url) == [{"abort": {}}]
 
 
+def test_abort_when_the_target_is_lost_goes_to_the_site_that_is_left(clouds, run):
+    clouds.dead("b")
+    url = clouds.url(f"operations/{ID}/abort")
+    answer = {"operation": operation(operation_type="abort", status="running", progress=0)}
+    clouds.mock.post(url, status_code=202, json=answer)
+    result = run("dr", "operation", "abort", ID, "--target-is-lost", both=True)
+    assert result.code == 0, result.err
+    assert clouds.bodies("POST", url) == [{"abort": {"target_is_lost": True}}]
+
+
 def test_abort_of_one_that_has_moved_the_group(clouds, run):
     has(clouds, "a", **PAUSED)
     text = f"Operation {ID} has moved protection group prod-web-app to site-b"

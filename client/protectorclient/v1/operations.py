@@ -28,10 +28,14 @@ class OperationManager(Manager):
         body = self._transport.post(self._in_project("operations", operation, "resume"), {})
         return cast(Operation, body["operation"])
 
-    def abort(self, operation: str) -> Operation:
-        """Give an operation up that has not moved its group."""
+    def abort(self, operation: str, *, target_is_lost: bool = False) -> Operation:
+        """Give an operation up that has not moved its group.
+
+        With ``target_is_lost`` the operation that comes back starts the VMs again that it stopped.
+        """
         path = self._in_project("operations", operation, "abort")
-        return cast(Operation, self._transport.post(path, {"abort": {}})["operation"])
+        options = {"target_is_lost": True} if target_is_lost else {}
+        return cast(Operation, self._transport.post(path, {"abort": options})["operation"])
 
     def cleanup(
         self, operation: str, resources: Ids | None = None, delete_running: Ids | None = None

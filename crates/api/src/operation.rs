@@ -20,7 +20,7 @@ use protector_store::{
 use crate::{
     app::{
         App,
-        abort::abort_here,
+        abort::give_up,
         cleanup::{preview_cleanup, start_cleanup},
         operation::Asker,
     },
@@ -29,7 +29,7 @@ use crate::{
     extract::{Body, Path, Query},
     request::RequestContext,
     wire::{
-        abort::{AbortOptions, AbortRequest},
+        abort::AbortRequest,
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
             DetailQuery, OperationAnswer, OperationDetail, OperationQuery,
@@ -123,6 +123,7 @@ fn kind(word: TypeWord) -> OperationKind {
         TypeWord::Sync => OperationKind::Sync,
         TypeWord::Retry => OperationKind::Retry,
         TypeWord::Fence => OperationKind::Fence,
+        TypeWord::Abort => OperationKind::Abort,
     }
 }
 
@@ -266,7 +267,8 @@ pub async fn resume(
 }
 
 /// Gives an operation up that has not moved its group: everything that it has done is taken back, also when it is paused or
-/// waits for something that never comes. Safe to repeat.
+/// waits for something that never comes. Safe to repeat. Where the other site is lost with the operation, or with what it has
+/// made, an operation of its own starts the VMs again that it stopped.
 #[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/abort", operation_id = "operation_abort", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id")),
     request_body = AbortRequest,
@@ -275,14 +277,18 @@ pub async fn resume(
 pub async fn abort(
     State(app): State<Arc<App>>,
     caller: Caller,
+    Extension(request): Extension<RequestContext>,
     Path((project, operation)): Path<(ProjectId, String)>,
-    Body(AbortRequest {
-        abort: AbortOptions {},
-    }): Body<AbortRequest>,
+    Body(body): Body<AbortRequest>,
 ) -> ApiResult<(StatusCode, Json<OperationAnswer>)> {
     let rule = rules::OPERATIONS_ABORT;
-    let record = operation_for(&app, &caller, &project, operation, rule).await?;
-    let record = abort_here(&app, &caller, record).await?;
+    let id = OperationId::new(operation);
+    let kept = app.operation_anywhere(&caller, &project, &id, rule).await?;
+    let asker = Asker {
+        caller: &caller,
+        request: &request,
+    };
+    let record = give_up(&app, asker, kept, body.abort).await?;
     let home = &app.settings.site_name;
     Ok((
         StatusCode::ACCEPTED,

@@ -136,6 +136,18 @@ const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
         OperationKind::Sync,
         GroupStatus::FailedOverPartial,
     ),
+    // Until each server that the move stopped is started again, the group needs a person.
+    (
+        GroupStatus::FailingOver,
+        OperationKind::Abort,
+        GroupStatus::Error,
+    ),
+    (
+        GroupStatus::FailingBack,
+        OperationKind::Abort,
+        GroupStatus::Error,
+    ),
+    (GroupStatus::Error, OperationKind::Abort, GroupStatus::Error),
 ];
 
 /// The status of a group while `kind` runs, or `None` if `kind` may not start in `status`.

@@ -182,6 +182,8 @@ fn remedy(step: &StepRecord) -> Remedy {
         | Step::LeaveSourceVolume { .. }
         | Step::FenceServer { .. }
         | Step::ConfirmFenced
+        | Step::StartSourceServer { .. }
+        | Step::ConfirmStarted
         | Step::ReleaseReplicas
         | Step::DeleteTestServer { .. }
         | Step::DeleteTestVolume { .. }
@@ -222,6 +224,7 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::CountRecovered { server }
         | Step::LeaveSourceServer { server }
         | Step::FenceServer { server }
+        | Step::StartSourceServer { server }
         | Step::DeleteTestServer { server, .. }
         | Step::DeleteSourceServer { server } => server_name(parent, server)
             .map(|name| (name, None))
@@ -240,6 +243,7 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::SwitchRecovered
         | Step::AdmitRecovered
         | Step::ConfirmFenced
+        | Step::ConfirmStarted
         | Step::CallHook { .. }
         | Step::Pause { .. }
         | Step::ReleaseReplicas

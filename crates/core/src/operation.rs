@@ -35,6 +35,8 @@ pub enum OperationKind {
     Retry,
     /// Stops what an unplanned failover left running on the site that was lost.
     Fence,
+    /// Gives a move up whose other site is lost: starts the servers again that it stopped.
+    Abort,
 }
 
 impl OperationKind {
@@ -49,6 +51,7 @@ impl OperationKind {
             Self::Sync => "sync",
             Self::Retry => "retry",
             Self::Fence => "fence",
+            Self::Abort => "abort",
         }
     }
 }
@@ -390,6 +393,8 @@ pub enum MapKind {
     Resumed,
     /// The operation → the user who asked that it be given up. Written by the API while an engine walks the operation.
     Aborted,
+    /// Source server → the status in which it was found after a move away from it was given up.
+    StartedAgain,
     /// Source server → the compute host that it was last seen on; empty if it was on none.
     ComputeHost,
     /// Source server → the user who asked, with `--delete-running`, that it, or its copy where that is taken back, is
@@ -415,6 +420,7 @@ impl MapKind {
             Self::Fenced => "fenced",
             Self::Resumed => "resumed",
             Self::Aborted => "aborted",
+            Self::StartedAgain => "started_again",
             Self::ComputeHost => "compute_host",
             Self::DeleteRunning => "delete_running",
         }

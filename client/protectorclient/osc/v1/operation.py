@@ -51,6 +51,7 @@ TYPES = (
     "failback",
     "retry",
     "fence",
+    "abort",
     "test-failover",
     "test-cleanup",
     "cleanup",
@@ -193,14 +194,25 @@ class AbortOperation(Start):
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         parser.add_argument("operation", metavar="<operation-id>", help="Operation (ID)")
+        parser.add_argument(
+            "--target-is-lost",
+            action="store_true",
+            help="The site to which it moves the group is lost, and nothing goes on there: start "
+            "the VMs again that it stopped. A copy that ran there all the same would run beside "
+            "its original. Refused while that site answers",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
-        """Give it up on the site where it was started."""
-        cloud, _ = operation_records.find_at_home(self.clouds, parsed_args.operation, self.say)
-        return self.follow(
-            parsed_args, cloud, cloud.protector.operations.abort(parsed_args.operation)
-        )
+        """Give it up where it was started, or, when that is lost, where its VMs are stopped."""
+        operation = parsed_args.operation
+        if parsed_args.target_is_lost:
+            cloud, aborted = self.first_willing(
+                lambda one: one.protector.operations.abort(operation, target_is_lost=True)
+            )
+            return self.follow(parsed_args, cloud, aborted)
+        cloud, _ = operation_records.find_at_home(self.clouds, operation, self.say)
+        return self.follow(parsed_args, cloud, cloud.protector.operations.abort(operation))
 
 
 def _failures(operation: Operation) -> int:

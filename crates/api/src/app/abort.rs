@@ -1,24 +1,76 @@
-//! Giving an operation up: on its home, where its engine takes everything back.
+//! Giving an operation up: on its home, where its engine takes everything back; and on the site whose servers a move has
+//! stopped, when the other one is lost.
+
+use std::{collections::BTreeSet, time::Duration};
 
 use protector_core::{
     fault::Code,
-    operation::{OperationKind, OperationRecord},
+    group::Group,
+    id::{GroupId, OperationId, SiteName},
+    operation::{
+        OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
+    },
+    plan::Plan,
+    runbook::{Step, abort::abort, unplanned_failover::is_unplanned},
     schedule::NotAbortable,
 };
+use protector_store::{KeptOperation, PeerOperation, StoredGroup};
+use serde_json::Value;
 
-use super::App;
+use super::{
+    App,
+    elsewhere::lives_elsewhere,
+    failover::{self, refuse_wrong_status},
+    last_move::last_begun,
+    operation::Asker,
+    unplanned::{Run, is_unplanned_copy, start},
+};
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
+    peer::{HeldPart, other_scope},
+    wire::abort::AbortOptions,
 };
 
-/// Asks that this site's operation be given up. It is taken back at its engine's next look, and ends `failed`. One that was
-/// given up before is answered as it is.
+/// How long a site that may be lost is waited for.
+const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Gives an operation up. Answers with it, or with the operation that starts the servers again which it stopped.
 ///
 /// # Errors
 ///
-/// 409 where it cannot be taken back any more, with what leads on instead.
-pub async fn abort_here(
+/// 409 where it cannot be taken back any more, or the other site answers and can do better; with what leads on.
+pub async fn give_up(
+    app: &App,
+    asker: Asker<'_>,
+    kept: KeptOperation,
+    options: AbortOptions,
+) -> ApiResult<OperationRecord> {
+    match kept {
+        KeptOperation::Here(record) if options.target_is_lost && has_left_stopped(&record) => {
+            let stopped = stopped_here(&record);
+            let group = app.database.group_show_by_id(&stopped.group).await?;
+            refuse_where_it_is_well(app, &group.group, || taken_back_by_cleanup(&record)).await?;
+            start_again(app, asker, &group, stopped).await
+        }
+        KeptOperation::Here(record) => abort_here(app, asker.caller, *record).await,
+        KeptOperation::Elsewhere(copy) => {
+            let stopped = stopped_there(app, &copy).await?;
+            let group = app.database.group_show_by_id(&stopped.group).await?;
+            let there = || lives_elsewhere(&copy, &format!("operation abort {}", copy.id));
+            refuse_where_it_is_well(app, &group.group, there).await?;
+            refuse_where_it_does_not_run(&group.group, &app.settings.site_name)?;
+            if !options.target_is_lost {
+                return Err(what_it_means(app, &copy, &group.group));
+            }
+            start_again(app, asker, &group, stopped).await
+        }
+    }
+}
+
+/// Asks that this site's operation be given up. It is taken back at its engine's next look, and ends `failed`. One that was
+/// given up before is answered as it is.
+async fn abort_here(
     app: &App,
     caller: &Caller,
     record: OperationRecord,
@@ -33,6 +85,165 @@ pub async fn abort_here(
     }
     let project = &operation.project_id;
     Ok(app.database.operation_show(project, id).await?)
+}
+
+/// The servers that a move to the other site has stopped on this one.
+struct Stopped {
+    by: OperationId,
+    /// The move, where this site has its record.
+    parent: Option<OperationId>,
+    group: GroupId,
+    servers: BTreeSet<String>,
+}
+
+fn is_planned_move(record: &OperationRecord) -> bool {
+    let kind = record.operation.kind;
+    matches!(kind, OperationKind::Failover | OperationKind::Failback) && !is_unplanned(record)
+}
+
+/// Whether a move has failed and could not start again what it stopped.
+fn has_left_stopped(record: &OperationRecord) -> bool {
+    let stays_stopped = |step: &StepRecord| {
+        matches!(step.action, Step::StopServer { .. })
+            && step.progress.state == StepState::UndoFailed
+    };
+    is_planned_move(record)
+        && record.operation.state == OperationState::Failed
+        && record.steps.iter().any(stays_stopped)
+}
+
+fn stopped_here(record: &OperationRecord) -> Stopped {
+    let servers = record.steps.iter().filter_map(|step| match &step.action {
+        Step::StopServer { server }
+            if step.progress.memo.intents > 0
+                && step.progress.memo.before.as_deref() == Some("ACTIVE") =>
+        {
+            Some(server.to_string())
+        }
+        _ => None,
+    });
+    let id = &record.operation.id;
+    Stopped {
+        by: id.clone(),
+        parent: Some(id.clone()),
+        group: record.operation.group_id.clone(),
+        servers: servers.collect(),
+    }
+}
+
+/// What the copy of the lost site's record says: each server that it has asked Nova to stop, or was about to.
+async fn stopped_there(app: &App, copy: &PeerOperation) -> ApiResult<Stopped> {
+    let moves = [OperationKind::Failover, OperationKind::Failback];
+    let is_a_move = moves.iter().any(|kind| kind.as_str() == copy.kind);
+    let group = copy
+        .record
+        .get("protection_group_id")
+        .and_then(Value::as_str);
+    let (true, Some(group)) = (is_a_move && !is_unplanned_copy(copy), group) else {
+        return Err(lives_elsewhere(
+            copy,
+            &format!("operation abort {}", copy.id),
+        ));
+    };
+    let lines = app.database.peer_operation_lines(&copy.id).await?;
+    let servers = lines.iter().filter(|line| has_been_stopped(line));
+    let servers = servers.filter_map(|line| line.get("resource_id").and_then(Value::as_str));
+    Ok(Stopped {
+        by: copy.id.clone(),
+        parent: None,
+        group: group.into(),
+        servers: servers.map(str::to_owned).collect(),
+    })
+}
+
+fn has_been_stopped(line: &Value) -> bool {
+    let word = |field: &str| line.get(field).and_then(Value::as_str);
+    let asked = line.get("tries").and_then(Value::as_u64) > Some(0);
+    word("phase") == Some("stop_source_vms") && (asked || word("state") == Some("running"))
+}
+
+/// Refuses what is for a lost site while its protector answers.
+async fn refuse_where_it_is_well(
+    app: &App,
+    group: &Group,
+    better: impl FnOnce() -> ApiError,
+) -> ApiResult<()> {
+    let other = other_scope(group, &app.settings.site_name);
+    let asked = app.peer.held(other, &group.id, HeldPart::Mark);
+    match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
+        Ok(Ok(_)) => Err(better()),
+        Ok(Err(_)) | Err(_) => Ok(()),
+    }
+}
+
+fn taken_back_by_cleanup(record: &OperationRecord) -> ApiError {
+    let operation = &record.operation;
+    ApiError::conflict(format!(
+        "{} answers, so it is not lost: 'openstack dr operation cleanup {}' takes back what is left there and starts the VMs again.",
+        operation.target_site, operation.id
+    ))
+}
+
+fn what_it_means(app: &App, copy: &PeerOperation, group: &Group) -> ApiError {
+    let (here, there) = (&app.settings.site_name, &copy.home_site);
+    ApiError::conflict(format!(
+        "Operation {id} is run by {there}, whose protector does not answer. If {there} is lost, give the operation up here with --target-is-lost: the VMs of protection group {group} that it stopped are started again on {here}, from their own disks. Say so only if nothing goes on at {there}: where its Nova answers, a VM whose copy is there stays stopped; where it does not, a copy that runs there would run beside its original. When {there} is back, its operation finds the originals running and takes back what it made; if both sites then hold the group to be changed, 'openstack --os-cloud {here} dr protection-group sync-force {group}' makes this site's view count.",
+        id = copy.id,
+        group = group.name,
+    ))
+}
+
+/// Starts the operation that starts the servers again.
+async fn start_again(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    stopped: Stopped,
+) -> ApiResult<OperationRecord> {
+    let kind = OperationKind::Abort;
+    let group = &stored.group;
+    app.refuse_while_operated(group).await?;
+    refuse_where_it_does_not_run(group, &app.settings.site_name)?;
+    refuse_wrong_status(group, kind)?;
+    let last = last_begun(app, &group.id).await?;
+    if let Some(last) = last.filter(|last| last.id() != &stopped.by) {
+        return Err(ApiError::conflict(format!(
+            "Operation {} is not the last that was to move protection group {}: that is {}.",
+            stopped.by,
+            group.name,
+            last.id()
+        )));
+    }
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let arrays = policy.map(|policy| policy.arrays());
+    let mut plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
+        .map_err(|refusal| failover::refused(group, &refusal))?;
+    plan.members
+        .retain(|member| stopped.servers.contains(member.server_id.as_str()));
+    plan.interrupted = vec![stopped.by];
+    let steps = abort(&plan).into_steps().map_err(ApiError::internal)?;
+    let run = Run {
+        kind,
+        plan,
+        steps,
+        map: ResourceMap::default(),
+        parent: stopped.parent,
+        supersedes: None,
+    };
+    start(app, asker, stored, run).await
+}
+
+fn refuse_where_it_does_not_run(group: &Group, here: &SiteName) -> ApiResult<()> {
+    if group.current_primary_site == *here {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "Protection group {name} runs on {}, not on {here}: nothing was stopped here. If {} is lost, 'openstack dr protection-group action {name} --action failover --type unplanned' brings the group up here.",
+        group.current_primary_site,
+        group.current_primary_site,
+        name = group.name
+    )))
 }
 
 fn refused(record: &OperationRecord, why: NotAbortable) -> ApiError {

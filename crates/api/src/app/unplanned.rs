@@ -322,7 +322,7 @@ pub async fn left_on_the_way_back(
 }
 
 /// Whether the copy of a failover tells of data that was lost: only an unplanned one loses any.
-fn is_unplanned_copy(copy: &PeerOperation) -> bool {
+pub(super) fn is_unplanned_copy(copy: &PeerOperation) -> bool {
     copy.kind == OperationKind::Failover.as_str()
         && copy
             .record
@@ -390,16 +390,16 @@ fn root(last: &OperationRecord) -> &OperationId {
 }
 
 /// An operation to be started, but for who asks and when.
-struct Run {
-    kind: OperationKind,
-    plan: Plan,
-    steps: Vec<StepRecord>,
-    map: ResourceMap,
-    parent: Option<OperationId>,
-    supersedes: Option<OperationId>,
+pub(super) struct Run {
+    pub kind: OperationKind,
+    pub plan: Plan,
+    pub steps: Vec<StepRecord>,
+    pub map: ResourceMap,
+    pub parent: Option<OperationId>,
+    pub supersedes: Option<OperationId>,
 }
 
-async fn start(
+pub(super) async fn start(
     app: &App,
     asker: Asker<'_>,
     stored: &StoredGroup,

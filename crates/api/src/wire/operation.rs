@@ -231,6 +231,8 @@ pub enum TypeWord {
     Retry,
     /// Stops what an unplanned failover left running.
     Fence,
+    /// Starts the VMs again that a move to a lost site has stopped.
+    Abort,
 }
 
 impl TypeWord {
@@ -245,6 +247,7 @@ impl TypeWord {
             Self::Sync => "sync",
             Self::Retry => "retry",
             Self::Fence => "fence",
+            Self::Abort => "abort",
         }
     }
 }
@@ -300,7 +303,7 @@ pub struct OperationsAnswer {
 pub struct OperationView {
     /// `op-` and a UUID.
     pub id: String,
-    /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup`, `sync`, `retry` or `fence`.
+    /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup`, `sync`, `retry`, `fence` or `abort`.
     #[schema(value_type = String)]
     pub operation_type: &'static str,
     /// `running`, `completed` or `failed`.

@@ -21,6 +21,7 @@ mod groups;
 mod health;
 mod held_still;
 mod house;
+mod lost_home;
 mod lost_updates;
 mod matrix;
 mod matrix_place;

@@ -13,6 +13,7 @@ use crate::{
     plan::Plan,
 };
 
+pub mod abort;
 pub mod cleanup;
 pub mod failover;
 pub mod fence;
@@ -203,6 +204,13 @@ pub enum Step {
         /// The volume on the source.
         volume: VolumeId,
     },
+    /// Start a server again that a move stopped whose other site is lost.
+    StartSourceServer {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// See that each such server is started.
+    ConfirmStarted,
     /// Take back a line of an operation that failed and could not take it back itself.
     TakeBack {
         /// The line, as the failed operation had it.

@@ -32,6 +32,7 @@ impl Step {
             | Self::SwitchRecovered
             | Self::AdmitRecovered
             | Self::ConfirmFenced
+            | Self::ConfirmStarted
             | Self::ReplicateGroup
             | Self::ChooseRecoveryPoint
             | Self::SwitchPrimary
@@ -47,6 +48,7 @@ impl Step {
             | Self::CountRecovered { .. }
             | Self::LeaveSourceServer { .. }
             | Self::FenceServer { .. }
+            | Self::StartSourceServer { .. }
             | Self::DeleteSourceServer { .. }
             | Self::DeleteTestServer { .. } => Some(ResourceKind::Server),
             Self::PromoteVolume { .. }
@@ -95,7 +97,9 @@ impl Step {
             | Self::LeaveSourceServer { .. }
             | Self::LeaveSourceVolume { .. }
             | Self::FenceServer { .. }
-            | Self::ConfirmFenced => &plan.source,
+            | Self::ConfirmFenced
+            | Self::StartSourceServer { .. }
+            | Self::ConfirmStarted => &plan.source,
             Self::CheckTarget
             | Self::CheckTargetAlone
             | Self::CountRecovered { .. }

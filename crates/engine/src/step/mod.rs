@@ -44,6 +44,7 @@ mod source_check;
 mod source_host;
 mod source_server;
 mod source_volume;
+mod started_again;
 mod switch;
 mod target_check;
 mod test_server;
@@ -167,6 +168,8 @@ impl CloudActions {
             }
             Step::FenceServer { server } => self.fence_server(cx, server).await,
             Step::ConfirmFenced => self.confirm_fenced(cx).await,
+            Step::StartSourceServer { server } => self.start_source_server(cx, server).await,
+            Step::ConfirmStarted => self.confirm_started(cx).await,
             Step::ReleaseReplicas => self.release_replicas(cx).await,
             Step::DeleteTestServer { test, server } => {
                 self.delete_test_server(cx, test, server).await
@@ -206,6 +209,8 @@ impl CloudActions {
             | Step::LeaveSourceVolume { .. }
             | Step::FenceServer { .. }
             | Step::ConfirmFenced
+            | Step::StartSourceServer { .. }
+            | Step::ConfirmStarted
             | Step::ReleaseReplicas
             | Step::DeleteTestServer { .. }
             | Step::DeleteTestVolume { .. }
@@ -283,9 +288,10 @@ impl CloudActions {
             | Step::CheckTargetAlone
             | Step::ConfirmServer { .. } => (options.manage_timeout, "check"),
             // Once for the graceful stop, once for the hard one.
-            Step::StopServer { .. } | Step::FenceServer { .. } | Step::RestorePowerState { .. } => {
-                (options.stop_timeout * 2, "Nova")
-            }
+            Step::StopServer { .. }
+            | Step::FenceServer { .. }
+            | Step::StartSourceServer { .. }
+            | Step::RestorePowerState { .. } => (options.stop_timeout * 2, "Nova"),
             Step::ReplicateGroup
             | Step::ChooseRecoveryPoint
             | Step::PromoteVolume { .. }
@@ -302,7 +308,8 @@ impl CloudActions {
             | Step::SwitchRecovered
             | Step::AdmitRecovered
             | Step::LeaveSourceServer { .. }
-            | Step::LeaveSourceVolume { .. } => (options.manage_timeout, "journal"),
+            | Step::LeaveSourceVolume { .. }
+            | Step::ConfirmStarted => (options.manage_timeout, "journal"),
             Step::ConfirmFenced => (options.manage_timeout, "Nova"),
             Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
                 (options.cleanup_timeout, "Nova")
@@ -368,6 +375,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::StopServer { .. }
         | Step::FenceServer { .. }
         | Step::ConfirmFenced
+        | Step::StartSourceServer { .. }
         | Step::DeleteSourceServer { .. } => Draws::Compute(source()),
         Step::CheckTarget
         | Step::CheckTargetAlone
@@ -390,6 +398,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::AdmitRecovered
         | Step::LeaveSourceServer { .. }
         | Step::LeaveSourceVolume { .. }
+        | Step::ConfirmStarted
         | Step::CallHook { .. }
         | Step::Pause { .. } => Draws::Nothing,
         Step::TakeBack { line } => draws(operation, line),

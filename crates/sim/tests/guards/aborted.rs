@@ -105,3 +105,35 @@ async fn a_queued_operation_that_is_given_up_ends_without_a_call() {
         |step: &&protector_core::operation::StepRecord| step.progress.state != StepState::Pending;
     assert_eq!(record.steps.iter().find(begun), None);
 }
+
+const START: &str = "start_source_vms:vm-001";
+
+/// Its copy is on the target, where somebody may be at work with it.
+#[tokio::test(start_paused = true)]
+async fn a_server_is_not_started_beside_a_copy_that_is_seen() {
+    let mut bed = Bed::stuck().await;
+    assert_eq!(bed.group().status, GroupStatus::Error);
+    let ended = bed.abort_for_the_lost_target().await;
+    let why = ended.failure(START);
+    assert!(why.contains("may still run on site-b"), "{why}");
+    let confirmed = ended.failure("confirm_started");
+    assert_eq!(confirmed, "not started again on site-a: vm-001");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    assert_eq!(bed.group().status, GroupStatus::Error);
+}
+
+/// Who asked has said that it is lost; the record says what that rests on.
+#[tokio::test(start_paused = true)]
+async fn a_server_is_started_again_where_the_other_site_does_not_answer() {
+    let mut bed = Bed::stuck().await;
+    bed.lose_the_target();
+    let ended = bed.abort_for_the_lost_target().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(bed.group().status, GroupStatus::Active);
+    let facts = ended.facts(START);
+    assert!(
+        facts.iter().any(|fact| fact.contains("said by who asked")),
+        "{facts:?}"
+    );
+}

@@ -28,6 +28,7 @@ use protector_core::{
     recovery_plan::RecoveryPlan,
     runbook::{
         BOOK_VERSION, Verb,
+        abort::abort,
         cleanup::{cleanup_of, cleanup_of_chosen},
         failover::planned_move,
         fence::fence,
@@ -301,6 +302,37 @@ impl Bed {
             .await;
         assert_eq!(asked, Some(Ok(())), "it was not given up");
         (bed, record)
+    }
+
+    /// `openstack dr operation abort --target-is-lost` of its failover, which has left its server stopped.
+    pub async fn abort_for_the_lost_target(&mut self) -> Ended {
+        let parent = self.failover().operation;
+        self.cleanups += 1;
+        let id = format!("op-7a3f2c11-0003-4b22-a918-{:012}", self.cleanups);
+        let steps = abort(&parent.plan).into_steps().unwrap();
+        let parent_id = Some(parent.id);
+        let kind = OperationKind::Abort;
+        let record = OperationRecord {
+            operation: operation(&id, kind, parent.plan, parent_id, parent.created_at),
+            steps,
+            map: ResourceMap::default(),
+        };
+        Ended(self.walk(record).await)
+    }
+
+    /// The other cloud answers nothing any more.
+    pub fn lose_the_target(&self) {
+        lock(&self.target).add_fault(FaultRule {
+            id: "lost".to_owned(),
+            matches: Match::default(),
+            times: None,
+            effect: Effect::Call(CallEffect::Status {
+                status: 503,
+                body: None,
+                headers: BTreeMap::new(),
+            }),
+            seen: 0,
+        });
     }
 
     /// The group as it stands.
@@ -801,6 +833,12 @@ impl Ended {
         let failed = self.failed();
         let found = failed.iter().find(|(step, _)| step == key);
         found.unwrap_or_else(|| panic!("{failed:?}")).1.clone()
+    }
+
+    /// What the record says of a line beside its end.
+    pub fn facts(&self, key: &str) -> Vec<String> {
+        let step = self.0.steps.iter().find(|step| step.key == key);
+        step.unwrap().progress.memo.facts.clone()
     }
 
     /// The deletions that are in `steps_completed`.

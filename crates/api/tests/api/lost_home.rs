@@ -1,0 +1,165 @@
+//! The home of a planned move is lost while the source's VMs are stopped: the source gives the move up.
+
+use http::Method;
+use protector_api::app::handover::Pushed;
+use protector_core::{
+    clock::Clock,
+    id::EngineId,
+    journal::{Effect, Entry, Journal, OperationChange},
+    operation::{Memo, OperationState, StepProgress, StepState},
+    runbook::{BOOK_VERSION, Step},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    engine,
+    fakes::FixedClock,
+    house::Answer,
+    sync::{A, B, Tenant},
+};
+
+impl Tenant {
+    /// What an engine of `place` writes: the newest operation has stopped its servers.
+    async fn stop_servers(&self, place: usize) {
+        let database = &self.sites.protectors[place].database;
+        let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
+        let claims = database
+            .claim(&EngineId::new("e"), now, lease, BOOK_VERSION, 1)
+            .await
+            .unwrap();
+        let record = database.load(&claims[0]).await.unwrap();
+        let stops = |step: &&protector_core::operation::StepRecord| {
+            matches!(step.action, Step::StopServer { .. })
+        };
+        let stopped = StepProgress {
+            memo: Memo {
+                intents: 1,
+                before: Some("ACTIVE".to_owned()),
+                ..Memo::default()
+            },
+            state: StepState::Done,
+            ..StepProgress::default()
+        };
+        let steps = record.steps.iter().filter(stops);
+        let entry = Entry {
+            operation: Some(OperationChange::Started { at: now }),
+            steps: steps.map(|step| (step.position, stopped.clone())).collect(),
+            ..Entry::default()
+        };
+        database.record(&claims[0], now, entry).await.unwrap();
+    }
+
+    async fn abort(&self, place: usize, id: &str, options: Value) -> Answer {
+        let path = format!("{}/{id}/abort", self.operations(place));
+        let body = json!({"abort": options});
+        self.ask(place, Method::POST, &path, body).await
+    }
+
+    async fn group(&self, place: usize) -> Value {
+        let path = &self.groups[place];
+        let shown = self.ask(place, Method::GET, path, Value::Null).await;
+        shown.expect(200).body["protection_group"].clone()
+    }
+}
+
+/// A failover that site-b runs, and that has stopped the group's server on site-a.
+async fn stopped_by_the_target() -> (Tenant, String) {
+    let tenant = Tenant::new().await;
+    let started = tenant.fail_over(B).await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap().to_owned();
+    tenant.stop_servers(B).await;
+    tenant.copy_operations(B).await;
+    assert!(matches!(tenant.push(B).await, Pushed::Agreed(_)));
+    let database = &tenant.sites.protectors[A].database;
+    let stored = database.group_show_by_id(&tenant.id).await.unwrap();
+    let other = "site-b".into();
+    let released = database.group_release(&stored.local_project_id, &tenant.id, &other);
+    released.await.unwrap();
+    (tenant, id)
+}
+
+fn says(answer: &Answer, words: &[&str]) {
+    for word in words {
+        assert!(answer.message().contains(word), "{}", answer.message());
+    }
+}
+
+#[tokio::test]
+async fn while_its_home_answers_the_move_is_given_up_there() {
+    let (tenant, id) = stopped_by_the_target().await;
+    let lost = json!({"target_is_lost": true});
+    let refused = tenant.abort(A, &id, lost).await.expect(409);
+    let command = format!("openstack --os-cloud site-b dr operation abort {id}");
+    says(&refused, &["is run by site-b", &command]);
+    assert_eq!(tenant.group(A).await["status"], "failing_over");
+}
+
+#[tokio::test]
+async fn a_move_whose_home_is_lost_is_given_up_where_its_servers_are_stopped() {
+    let (tenant, id) = stopped_by_the_target().await;
+    tenant.sites.cut_off(B);
+    let refused = tenant.abort(A, &id, json!({})).await.expect(409);
+    let all_it_means = [
+        "--target-is-lost",
+        "started again on site-a",
+        "would run beside its original",
+        "sync-force",
+    ];
+    says(&refused, &all_it_means);
+    assert_eq!(tenant.group(A).await["status"], "failing_over");
+
+    let lost = json!({"target_is_lost": true});
+    let started = tenant.abort(A, &id, lost.clone()).await.expect(202);
+    let operation = &started.body["operation"];
+    assert_eq!(operation["operation_type"], "abort");
+    assert_eq!(operation["home_site"], "site-a");
+    assert_eq!(tenant.group(A).await["status"], "error");
+    let twice = tenant.abort(A, &id, lost).await.expect(409);
+    says(&twice, &["(abort) is running"]);
+
+    let abort = operation["id"].as_str().unwrap().into();
+    let database = &tenant.sites.protectors[A].database;
+    let record = database.operation_show_by_id(&abort).await.unwrap();
+    let keys: Vec<&str> = record.steps.iter().map(|step| step.key.as_str()).collect();
+    assert!(keys[0].starts_with("start_source_vms:"), "{keys:?}");
+    assert_eq!(keys[1..], ["confirm_started"]);
+    start_them(&tenant).await;
+    let group = tenant.group(A).await;
+    assert_eq!(group["status"], "active");
+    assert_eq!(group["current_primary_site"], "site-a");
+    tenant.describe(A, "mine again").await.expect(409);
+}
+
+/// What an engine writes at the end of the operation that starts the servers again.
+async fn start_them(tenant: &Tenant) {
+    let database = &tenant.sites.protectors[A].database;
+    let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
+    let claims = database
+        .claim(&EngineId::new("e"), now, lease, BOOK_VERSION, 1)
+        .await
+        .unwrap();
+    let group_id = tenant.id.clone();
+    let entry = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: now,
+        }),
+        steps: vec![(0, engine::done()), (1, engine::done())],
+        effects: vec![Effect::GroupMended { group_id }],
+    };
+    database.record(&claims[0], now, entry).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_the_group_does_not_run_the_way_out_is_an_unplanned_failover() {
+    let tenant = Tenant::new().await;
+    let started = tenant.fail_over(A).await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap().to_owned();
+    tenant.stop_servers(A).await;
+    tenant.copy_operations(A).await;
+    assert!(matches!(tenant.push(A).await, Pushed::Agreed(_)));
+    tenant.sites.cut_off(A);
+    let lost = json!({"target_is_lost": true});
+    let refused = tenant.abort(B, &id, lost).await.expect(409);
+    says(&refused, &["runs on site-a", "--type unplanned"]);
+}

@@ -1,0 +1,142 @@
+//! Servers that a move stopped whose other site is lost: started again, where they are and as they are.
+
+use protector_core::{
+    fault::{Code, Fault},
+    guard::must_stay_stopped,
+    id::ServerId,
+    journal::Effect,
+    operation::MapKind,
+};
+use protector_openstack::{
+    cloud::Cloud, compute::ServerFilter, error::ErrorClass, status::ServerStatus,
+};
+
+use super::{CloudActions, mark, reading, scope::Absent};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
+
+impl CloudActions {
+    /// Starts a server, unless a copy of it is seen on the other site. Where that does not answer, it counts as lost: who
+    /// asked has said so.
+    pub(super) async fn start_source_server(
+        &self,
+        cx: &mut Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let source = self.source(cx).await?;
+        let Some(server) = reading::server(&source, id).await? else {
+            self.believe_that_source_lacks(cx, &source, Absent::Server)
+                .await?;
+            return Ok(started(id, "gone"));
+        };
+        cx.memo.observed = Some(server.status.as_str().to_owned());
+        match (&server.status, server.task_state.as_deref()) {
+            (ServerStatus::Active, None) => Ok(started(id, server.status.as_str())),
+            (ServerStatus::Shutoff, None) => self.start_where_it_is(cx, &source, id).await,
+            (ServerStatus::Active | ServerStatus::Shutoff, Some(task)) => {
+                Ok(self.look_again(format!("server task {task}")))
+            }
+            (status, _) => Err(Stop::last(
+                Code::Broken,
+                format!(
+                    "the server is {} and cannot be started: mend or delete it, then abort again",
+                    status.as_str()
+                ),
+            )),
+        }
+    }
+
+    async fn start_where_it_is(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        self.refuse_beside_a_copy(cx, id).await?;
+        let intent = cx.intend().await?;
+        self.refuse_beside_a_copy(cx, id).await?;
+        let open = intent.on(source);
+        open.compute().start_server(id).await.map_err(stop)?;
+        Ok(self.look_again("Nova to start it"))
+    }
+
+    async fn refuse_beside_a_copy(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<(), Stop> {
+        let copy = self.copy_seen(cx, id).await?;
+        let target = cx.plan().target.site.as_str();
+        match must_stay_stopped(target, copy.as_deref(), None) {
+            Some(why) => Err(Stop::last(Code::Kept, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// A copy of the server that any operation has made on the other site, as its cloud shows it now.
+    async fn copy_seen(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<Option<String>, Stop> {
+        let target = match self.target(cx).await {
+            Err(Stop::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
+            answer => answer?,
+        };
+        let copies = ServerFilter::marked(mark::SOURCE, id.as_str());
+        let found = match target.compute().servers(&copies).await {
+            Ok(found) => found,
+            Err(error) if is_silence(error.class()) => return Ok(silent(cx, &error.to_string())),
+            Err(error) => return Err(stop(error)),
+        };
+        let is_a_copy = |metadata: &std::collections::BTreeMap<String, String>| {
+            let marks = mark::seen(metadata);
+            marks.operation.is_some() && marks.source.as_deref() == Some(id.as_str())
+        };
+        let copy = found
+            .into_iter()
+            .find(|server| is_a_copy(&server.metadata) && !reading::is_being_deleted(server));
+        Ok(copy.map(|server| server.id.to_string()))
+    }
+
+    /// Ends the move when each server is started again.
+    pub(super) async fn confirm_started(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let plan = cx.plan();
+        let stopped: Vec<&str> = plan
+            .members
+            .iter()
+            .filter(|member| {
+                cx.mapped(MapKind::StartedAgain, member.server_id.as_str())
+                    .is_none()
+            })
+            .map(|member| member.name.as_str())
+            .collect();
+        if stopped.is_empty() {
+            let group_id = plan.group_id.clone();
+            return Ok(Progress::Done(vec![Effect::GroupMended { group_id }]));
+        }
+        let why = format!(
+            "not started again on {}: {}",
+            plan.source.site,
+            stopped.join(", ")
+        );
+        Err(Stop::last(Code::Blocked, why))
+    }
+}
+
+fn is_silence(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous
+    )
+}
+
+fn silent(cx: &mut Cx<'_>, why: &str) -> Option<String> {
+    let target = cx.plan().target.site.clone();
+    cx.fact(format!(
+        "{target} does not answer ({why}); that it is lost was said by who asked"
+    ));
+    None
+}
+
+fn started(id: &ServerId, status: &str) -> Progress {
+    Progress::Done(vec![Effect::Mapped {
+        kind: MapKind::StartedAgain,
+        source: id.to_string(),
+        target: status.to_owned(),
+    }])
+}
