@@ -66,7 +66,7 @@ impl SplitBrainWatch {
 
     async fn failovers_that_left_servers(&self) -> Result<Vec<OperationRecord>, StoreError> {
         let filter = OperationFilter {
-            kinds: vec![OperationKind::Failover],
+            kinds: vec![OperationKind::Failover, OperationKind::Failback],
             with_leftovers: true,
             ..OperationFilter::default()
         };
@@ -154,9 +154,6 @@ impl SplitBrainWatch {
 
 /// An operation that moves the group says itself how it stands afterwards.
 fn is_at_rest_where_it_went(group: &Group, failover: &OperationRecord) -> bool {
-    let at_rest = matches!(
-        group.status,
-        GroupStatus::FailedOver | GroupStatus::FailedOverPartial | GroupStatus::SplitBrain
-    );
+    let at_rest = group.status.is_at_rest() || group.status == GroupStatus::SplitBrain;
     at_rest && group.current_primary_site == failover.operation.target_site
 }
