@@ -82,9 +82,21 @@ def test_a_network_on_the_source_needs_its_id(clouds, run):
 def test_a_home_that_is_not_reached_is_named(clouds, run):
     clouds.dead("b")
     failed_over(clouds, "a")
-    result = run("dr", "fence", "prod-web-app", both=True)
+    result = run("dr", "retry", "prod-web-app", both=True)
     assert result.code == 1
     assert result.err.startswith(f"Operation {PARENT} was started on site-b, which alone can go on")
+
+
+def test_the_site_that_is_left_fences_when_the_home_of_the_failover_is_lost(clouds, run):
+    clouds.dead("b")
+    failed_over(clouds, "a")
+    group = {"protection_group": {"name": "prod-web-app", "status": "split_brain"}}
+    clouds.mock.get(clouds.url("protection-groups/prod-web-app", "a"), json=group)
+    url = clouds.url("protection-groups/prod-web-app/action", "a")
+    fencing = {"operation_type": "fence", "status": "running", "home_site": "site-a"}
+    clouds.mock.post(url, status_code=202, json={"operation": operation(**fencing)})
+    assert run("dr", "fence", "prod-web-app", both=True).code == 0
+    assert clouds.bodies("POST", url) == [{"fence": {}}]
 
 
 def test_a_group_that_was_never_failed_over(clouds, run):

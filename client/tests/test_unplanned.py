@@ -218,6 +218,43 @@ def test_names_on_the_target_are_looked_up_there(clouds, run):
     assert clouds.bodies("POST", url)[1] == {"failover": sent}
 
 
+BACK = ["dr", "failback", "prod-web-app", "--unplanned"]
+
+
+def survivor_of_the_second(clouds, verb):
+    """The primary site is left, and the group ran on the other one."""
+
+    def answer(request, context):
+        if request.json()[verb].get("dry_run"):
+            shown = preview(operation_type="failback", source_site="site-b", target_site="site-a")
+            return {"operation": None, "preview": shown}
+        context.status_code = 202
+        running = {"status": "running", "operation_type": "failback"}
+        return {"operation": operation(home_site="site-a", **running)}
+
+    clouds.dead("b")
+    clouds.mock.post(clouds.url(ACTION, "a"), json=answer)
+    return clouds.url(ACTION, "a")
+
+
+@pytest.mark.parametrize(("words", "verb"), [(UNPLANNED, "failover"), (BACK, "failback")])
+def test_when_the_second_site_is_lost_it_goes_back_to_the_first(clouds, run, words, verb):
+    url = survivor_of_the_second(clouds, verb)
+    result = run(*words, "--yes", both=True)
+    assert result.code == 0
+    assert result.err.startswith(
+        "Unplanned failback of protection group 'prod-web-app' from site-b to site-a"
+    )
+    assert clouds.bodies("POST", url)[1] == {verb: {"type": "unplanned"}}
+
+
+def test_names_on_the_second_site_are_refused_when_that_is_lost(clouds, run):
+    result = run(*BACK, "--yes", "--network-mapping", f"{NET_A}=web", both=True)
+    assert result.code == 1
+    assert f"--network-mapping {NET_A}=web: 'web' is a name" in result.err
+    assert clouds.mock.request_history == []
+
+
 def looks(clouds, *records):
     clouds.mock.get(
         clouds.url(f"operations/{ID}", "b"), [{"json": {"operation": one}} for one in records]

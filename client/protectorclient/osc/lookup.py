@@ -72,10 +72,38 @@ def refuse_source_names(parsed_args: argparse.Namespace) -> None:
     """
     for here, there in parsed_args.network_mapping:
         if not is_id(here):
-            raise exceptions.CommandError(
-                f"--network-mapping {here}={there}: '{here}' is a name, and the source site is not "
-                f"asked. Give the network's id; `openstack dr member show` lists the ids."
-            )
+            raise _source_name(here, there, here)
+
+
+def mappings_to_primary(target: Cloud, parsed_args: argparse.Namespace) -> Record:
+    """Return the mappings given for a move to the primary site, with only its names looked up.
+
+    They are written from the primary to the secondary site, which is not asked.
+    """
+    found: Record = {}
+    if parsed_args.network_mapping:
+        found["network_mapping"] = {
+            _network_id(target, here): there for here, there in parsed_args.network_mapping
+        }
+    if parsed_args.flavor_mapping:
+        found["flavor_mapping"] = {
+            _flavor_id(target, here): there for here, there in parsed_args.flavor_mapping
+        }
+    return found
+
+
+def refuse_secondary_names(parsed_args: argparse.Namespace) -> None:
+    """Refuse names of networks on a secondary site that must not be asked."""
+    for here, there in parsed_args.network_mapping:
+        if not is_id(there):
+            raise _source_name(here, there, there)
+
+
+def _source_name(here: str, there: str, name: str) -> exceptions.CommandError:
+    return exceptions.CommandError(
+        f"--network-mapping {here}={there}: '{name}' is a name, and the source site is not "
+        f"asked. Give the network's id; `openstack dr member show` lists the ids."
+    )
 
 
 def target_mappings(target: Cloud, parsed_args: argparse.Namespace) -> Record:

@@ -77,7 +77,7 @@ class Move(Start):
         if parsed_args.retain_source_volumes:
             body["retain_source_volumes"] = True
         if parsed_args.type == "unplanned":
-            return self._fail_over_without_source(parsed_args, body)
+            return self._move_without_source(parsed_args, "failover", body)
         body.update(lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args))
         try:
             return self._move(parsed_args, "failover", body)
@@ -90,7 +90,9 @@ class Move(Start):
             ) from error
 
     def fail_back(self, parsed_args: argparse.Namespace) -> Shown:
-        """Bring the group back to its first site."""
+        """Bring the group back to its first site, planned or unplanned."""
+        if parsed_args.type == "unplanned":
+            return self._move_without_source(parsed_args, "failback", {"type": "unplanned"})
         body = lookup.mappings_of(self.clouds, parsed_args.protection_group, parsed_args)
         if parsed_args.retain_source_volumes:
             body["retain_source_volumes"] = True
@@ -104,23 +106,35 @@ class Move(Start):
             parsed_args, groups.preview(parsed_args.protection_group, verb, body)
         )
 
-    def _fail_over_without_source(self, parsed_args: argparse.Namespace, body: Record) -> Shown:
+    def _move_without_source(
+        self, parsed_args: argparse.Namespace, verb: str, body: Record
+    ) -> Shown:
         """Look on the site that is left what will be lost, ask, and start there."""
         group = parsed_args.protection_group
         if not parsed_args.dry_run:
             confirmation.require_answerable(self, parsed_args, "An unplanned failover loses data")
 
         def look(cloud: Cloud) -> tuple[Record, Preview]:
-            full = {**body, **lookup.target_mappings(cloud, parsed_args)}
-            preview = cloud.protector.protection_groups.preview(group, "failover", full)
+            full = {**body, **mappings(cloud, parsed_args)}
+            preview = cloud.protector.protection_groups.preview(group, verb, full)
             if preview["source_site"] == cloud.name:
                 raise exceptions.CommandError(
                     f"Protection group '{group}' runs on {cloud.name}: an unplanned failover is "
                     f"started on {preview['target_site']}."
                 )
+            if preview["operation_type"] != verb and lookup.has_names(parsed_args):
+                raise exceptions.CommandError(
+                    f"Protection group '{group}' goes back to its primary site: give IDs in its "
+                    f"mappings, or use openstack dr failback {shlex.quote(group)} --unplanned."
+                )
             return full, preview
 
-        lookup.refuse_source_names(parsed_args)
+        if verb == "failback":
+            lookup.refuse_secondary_names(parsed_args)
+            mappings = lookup.mappings_to_primary
+        else:
+            lookup.refuse_source_names(parsed_args)
+            mappings = lookup.target_mappings
         cloud, (full, preview) = self.first_willing(look)
         if parsed_args.dry_run:
             return self._previewed(parsed_args, preview)
@@ -128,7 +142,7 @@ class Move(Start):
             self.say(line)
         if not parsed_args.yes:
             confirmation.confirm(self, previews.question(preview))
-        shown = self.start(parsed_args, "failover", full, cloud)
+        shown = self.start(parsed_args, verb, full, cloud)
         if not parsed_args.wait:
             _, (operation_id, *_) = shown
             self.say(f"Watch it with: openstack dr operation show {operation_id}")
@@ -165,16 +179,24 @@ class Move(Start):
 
     def fence(self, parsed_args: argparse.Namespace) -> Shown:
         """Stop the VMs on the site that an unplanned failover has left."""
-        cloud = self._home_of_failover(parsed_args.protection_group)
+        cloud = self._site_that_fences(parsed_args.protection_group)
         return self.start(parsed_args, "fence", {}, cloud)
+
+    def _site_that_fences(self, group: str) -> Cloud:
+        """Find the home of the group's last move; where that or its record is lost, any site."""
+        try:
+            return self._home_of_failover(group)
+        except operation_records.NotAtHome:
+            cloud, _ = self.first_willing(lambda one: one.protector.protection_groups.get(group))
+            return cloud
 
     def _home_of_failover(self, group: str) -> Cloud:
         """Find the site that runs what follows the group's last failover."""
         if self.clouds.secondary is None:
             return self.clouds.primary
-        found = operation_records.newest_at_home(self.clouds, group, "failover")
+        found = operation_records.newest_move_at_home(self.clouds, group)
         if found is None:
-            raise exceptions.CommandError(
+            raise operation_records.NotAtHome(
                 f"Protection group '{group}' was never failed over: there is nothing to go on with."
             )
         return found[0]

@@ -41,16 +41,28 @@ def find_at_home(clouds: Clouds, identity: str, warn: Warn) -> Found:
     return found
 
 
-def newest_at_home(clouds: Clouds, group: str, kind: str) -> Found | None:
-    """Find the newest operation of a kind of a group, on the site that can go on with it.
+class NotAtHome(exceptions.CommandError):
+    """No site was reached that can go on with an operation."""
+
+
+MOVES = ("failover", "failback")
+"""The kinds of operations that move a whole group."""
+
+
+def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
+    """Find the newest move of a group, on the site that can go on with it.
 
     The site that is left when the other is gone is asked first.
     """
     answers = asking.ask(
         clouds.survivor_first(),
-        lambda cloud: cloud.protector.operations.list(
-            1, protection_group=group, operation_type=kind
-        ),
+        lambda cloud: [
+            operation
+            for kind in MOVES
+            for operation in cloud.protector.operations.list(
+                1, protection_group=group, operation_type=kind
+            )
+        ],
         lambda cloud, operations: any(is_home(cloud, operation) for operation in operations),
     )
     if all(answer.value is None for answer in answers):
@@ -68,7 +80,7 @@ def _refuse_copy(found: Found) -> None:
     if not is_copy(cloud, operation):
         return
     home = operation["home_site"]
-    raise exceptions.CommandError(
+    raise NotAtHome(
         f"Operation {operation['id']} was started on {home}, which alone can go on with it, and no "
         f"protector of {home} was reached. Name its cloud with --os-cloud or --secondary-cloud "
         "(OS_SECONDARY_CLOUD), or try again when it is back."

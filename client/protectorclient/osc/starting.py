@@ -118,7 +118,7 @@ class Start(Willing, Waiting, SizedShowOne):
             status = cloud.protector.protection_groups.get(group)["status"]
         except (exceptions.ClientException, exceptions.CommandError):
             return
-        if status == "failed_over_partial":
+        if status in ("active_partial", "failed_over_partial"):
             self.exit_code = 1
             self.say(
                 "Not all VMs were recovered: steps_failed says why. When that is mended: "

@@ -72,6 +72,12 @@ class ProtectionGroupManager(Manager):
         body = self._transport.get(self._in_project(_GROUPS, group, "sync-status"))
         return cast(Record, body["sync_status"])
 
+    def reset_status(self, group: str, options: Record) -> Record:
+        """Put the group at rest if both clouds show that it is where it is said to be."""
+        path = self._in_project(_GROUPS, group, "reset-status")
+        body = self._transport.post(path, {"reset_status": options})
+        return cast(Record, body["reset_status"])
+
     def sync_force(self, group: str) -> Record:
         """Push the group's metadata to the other site now."""
         body = self._transport.post(self._in_project(_GROUPS, group, "sync-force"), {})

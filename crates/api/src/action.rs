@@ -16,11 +16,12 @@ use crate::{
     app::{
         App,
         failover::Move,
+        fence::start_fence,
         operation::{Asker, start_move},
         preview::{preview_move, preview_unplanned},
         replicate::start_replication,
         test_failover::{start_test_cleanup, start_test_failover},
-        unplanned::{start_fence, start_retry, start_unplanned},
+        unplanned::{Unplanned, start_retry, start_unplanned},
     },
     caller::Caller,
     error::ApiResult,
@@ -56,7 +57,12 @@ pub(crate) async fn start(
             let asked = Move::failover(request, app.settings.retain_source_volumes);
             start_move(app, asker, stored, &asked).await
         }
-        Action::Failover(request) => start_unplanned(app, asker, stored, &request).await,
+        Action::Failover(request) => {
+            start_unplanned(app, asker, stored, &Unplanned::failover(request)).await
+        }
+        Action::Failback(request) if request.kind == FailoverKind::Unplanned => {
+            start_unplanned(app, asker, stored, &Unplanned::failback(request)).await
+        }
         Action::Failback(request) => start_move(app, asker, stored, &Move::failback(request)).await,
         Action::TestFailover(request) => start_test_failover(app, asker, stored, &request).await,
         Action::TestCleanup(request) => start_test_cleanup(app, asker, stored, &request).await,
@@ -78,11 +84,18 @@ async fn preview(
                 let asked = Move::failover(request.clone(), app.settings.retain_source_volumes);
                 preview_move(app, stored, &asked).await?
             }
-            FailoverKind::Unplanned => preview_unplanned(app, stored, request).await?,
+            FailoverKind::Unplanned => {
+                preview_unplanned(app, stored, &Unplanned::failover(request.clone())).await?
+            }
         },
-        Action::Failback(request) if request.dry_run => {
-            preview_move(app, stored, &Move::failback(request.clone())).await?
-        }
+        Action::Failback(request) if request.dry_run => match request.kind {
+            FailoverKind::Planned => {
+                preview_move(app, stored, &Move::failback(request.clone())).await?
+            }
+            FailoverKind::Unplanned => {
+                preview_unplanned(app, stored, &Unplanned::failback(request.clone())).await?
+            }
+        },
         _ => return Ok(None),
     };
     Ok(Some(view))

@@ -41,6 +41,7 @@ pub mod policy;
 pub mod readiness;
 pub mod recovery_plan;
 pub mod request;
+pub mod reset_status;
 pub mod resource_mapping;
 pub mod router;
 pub mod site;

@@ -22,7 +22,7 @@ use crate::{
     group, health, member, metadata,
     metrics::{self, ApiMetrics},
     openapi, operation, operation_copy, orphan, policy, readiness, recovery_plan, request,
-    resource_mapping, site, site_failover, sync, tenant_mapping, version,
+    reset_status, resource_mapping, site, site_failover, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -56,6 +56,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(readiness::check))
         .routes(routes!(sync::status))
         .routes(routes!(sync::force))
+        .routes(routes!(reset_status::reset))
         .routes(
             routes!(metadata::show, metadata::receive, metadata::withdraw)
                 .layer(DefaultBodyLimit::max(metadata::MAX_BODY_BYTES)),

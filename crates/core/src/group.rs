@@ -20,6 +20,8 @@ use crate::{
 pub enum GroupStatus {
     /// Runs on its primary site and is protected.
     Active,
+    /// Runs on its primary site, but an unplanned failover back to it could not recover every member.
+    ActivePartial,
     /// A failover is under way.
     FailingOver,
     /// Runs on its secondary site.
@@ -39,6 +41,7 @@ impl GroupStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::ActivePartial => "active_partial",
             Self::FailingOver => "failing_over",
             Self::FailedOver => "failed_over",
             Self::FailedOverPartial => "failed_over_partial",
@@ -59,9 +62,36 @@ impl GroupStatus {
         !self.is_moving() && self != Self::SplitBrain
     }
 
+    /// The status of a group that nothing is under way with and nothing is wrong with.
+    pub fn at_rest(place: Place, recovered: Recovered) -> Self {
+        match (place, recovered) {
+            (Place::Primary, Recovered::All) => Self::Active,
+            (Place::Primary, Recovered::InPart) => Self::ActivePartial,
+            (Place::Secondary, Recovered::All) => Self::FailedOver,
+            (Place::Secondary, Recovered::InPart) => Self::FailedOverPartial,
+        }
+    }
+
+    /// The status of a group while an operation brings it, or the rest of it, to `place`.
+    pub fn on_the_way_to(place: Place) -> Self {
+        match place {
+            Place::Primary => Self::FailingBack,
+            Place::Secondary => Self::FailingOver,
+        }
+    }
+
+    /// Whether it says that the group runs somewhere and nothing is under way.
+    pub fn is_at_rest(self) -> bool {
+        matches!(
+            self,
+            Self::Active | Self::ActivePartial | Self::FailedOver | Self::FailedOverPartial
+        )
+    }
+
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Active,
+        Self::ActivePartial,
         Self::FailingOver,
         Self::FailedOver,
         Self::FailedOverPartial,
@@ -77,12 +107,53 @@ impl fmt::Display for GroupStatus {
     }
 }
 
+/// One of the two sites of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where it was made.
+    Primary,
+    /// Where it fails over to.
+    Secondary,
+}
+
+/// How much of a group is where the group runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// Every member.
+    All,
+    /// Not the members in `error`: the last unplanned failover could not recover them.
+    InPart,
+}
+
+impl Recovered {
+    /// How much of a group with `in_error` members in error.
+    pub fn with_in_error(in_error: u64) -> Self {
+        match in_error {
+            0 => Self::All,
+            _ => Self::InPart,
+        }
+    }
+
+    /// How much of a group with these members.
+    pub fn of(members: &[Member]) -> Self {
+        let is_whole = members
+            .iter()
+            .all(|member| member.status == MemberStatus::Protected);
+        if is_whole { Self::All } else { Self::InPart }
+    }
+}
+
 /// Every start of an operation that a group's status allows, with the status while it runs.
 ///
 /// What is not in this table is refused (product manual: state machines; decisions 11, 12).
 const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
     (
         GroupStatus::Active,
+        OperationKind::Failover,
+        GroupStatus::FailingOver,
+    ),
+    (
+        GroupStatus::ActivePartial,
         OperationKind::Failover,
         GroupStatus::FailingOver,
     ),
@@ -107,9 +178,24 @@ const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
         GroupStatus::FailingOver,
     ),
     (
+        GroupStatus::ActivePartial,
+        OperationKind::Retry,
+        GroupStatus::FailingBack,
+    ),
+    (
         GroupStatus::SplitBrain,
         OperationKind::Fence,
         GroupStatus::SplitBrain,
+    ),
+    (
+        GroupStatus::Active,
+        OperationKind::Fence,
+        GroupStatus::Active,
+    ),
+    (
+        GroupStatus::ActivePartial,
+        OperationKind::Fence,
+        GroupStatus::ActivePartial,
     ),
     (
         GroupStatus::FailedOver,
@@ -125,6 +211,11 @@ const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
         GroupStatus::Active,
         OperationKind::Sync,
         GroupStatus::Active,
+    ),
+    (
+        GroupStatus::ActivePartial,
+        OperationKind::Sync,
+        GroupStatus::ActivePartial,
     ),
     (
         GroupStatus::FailedOver,
@@ -294,12 +385,25 @@ impl Group {
         }
     }
 
-    /// The status of the group while nothing is under way and nothing is wrong with it.
-    pub fn status_at_rest(&self) -> GroupStatus {
-        if self.current_primary_site == self.primary.site {
-            GroupStatus::Active
+    /// Which of the group's sites `site` is. A site that is neither counts as its primary.
+    pub fn place_of(&self, site: &SiteName) -> Place {
+        if *site == self.secondary.site {
+            Place::Secondary
         } else {
-            GroupStatus::FailedOver
+            Place::Primary
+        }
+    }
+
+    /// The status of the group while nothing is under way and nothing is wrong with it.
+    pub fn status_at_rest(&self, recovered: Recovered) -> GroupStatus {
+        GroupStatus::at_rest(self.place_of(&self.current_primary_site), recovered)
+    }
+
+    /// The kind of a move that leaves where the group runs now: back to its primary site it is a failback.
+    pub fn kind_of_move(&self) -> OperationKind {
+        match self.place_of(&self.current_primary_site) {
+            Place::Primary => OperationKind::Failover,
+            Place::Secondary => OperationKind::Failback,
         }
     }
 
@@ -345,10 +449,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failover_starts_only_from_active() {
+    fn failover_starts_where_the_group_is_on_its_primary_site() {
         assert_eq!(
             start_statuses(OperationKind::Failover),
-            vec![GroupStatus::Active]
+            vec![GroupStatus::Active, GroupStatus::ActivePartial]
         );
     }
 

@@ -98,27 +98,31 @@ pub enum Effect {
         /// Its new status.
         status: GroupStatus,
     },
-    /// What made the group's status `error` is over: if it is still there and in `error`, it is `active` again, or
-    /// `failed_over` where it runs on its secondary site.
-    GroupMended {
+    /// Nothing is under way with the group: its status is what follows from where it runs and which members are in error.
+    GroupAtRest {
         /// The group.
         group_id: GroupId,
     },
-    /// Nothing of the group runs on the site that it has gone from: if its status is `split_brain`, it is `failed_over` again,
-    /// `failed_over_partial` where a member could not be recovered, or `active` where it has come back.
+    /// Servers that a failed operation had left stopped run again: if the group is still there and in `error`, and none of its
+    /// members is left stopped by that operation, it is at rest where it runs.
+    GroupMended {
+        /// The group.
+        group_id: GroupId,
+        /// The failed operation.
+        failed: OperationId,
+    },
+    /// Nothing of the group runs on the site that it has gone from: if its status is `split_brain`, it is at rest where it runs.
     GroupFenced {
         /// The group.
         group_id: GroupId,
     },
-    /// The group runs on another site now. Its version grows.
+    /// The group runs on another site now, and is at rest there. Its version grows.
     GroupSwitched {
         /// The group.
         group_id: GroupId,
         /// Where it runs now.
         current_primary_site: SiteName,
-        /// Its new status.
-        status: GroupStatus,
-        /// Its members as they are there.
+        /// All its members: those that are there as they are there, the others in error.
         members: Vec<Member>,
     },
     /// The group's volumes were replicated as a whole.

@@ -84,6 +84,8 @@ macro_rules! journal_conformance {
             an_unwinding_operation_is_claimed,
             maps_grow_and_shrink,
             a_group_follows_its_operation,
+            a_group_at_rest_is_what_its_place_and_its_members_make_it,
+            a_group_is_mended_when_none_of_its_members_is_left_stopped,
             only_a_group_in_error_is_mended,
             a_parents_line_is_settled,
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
@@ -397,26 +399,123 @@ pub async fn a_group_follows_its_operation(bed: &impl TestBed) {
     let switched = Effect::GroupSwitched {
         group_id: group_id.clone(),
         current_primary_site: "site-b".into(),
-        status: GroupStatus::FailingOver,
         members: members.clone(),
     };
     write(bed, &claim, at(3), effect(switched)).await;
     let (group, kept) = bed.group(&group_id).await;
     assert_eq!(group.last_replication_at, Some(at(1)));
     assert_eq!(group.current_primary_site.as_str(), "site-b");
-    assert_eq!(group.status, GroupStatus::FailingOver);
+    assert_eq!(group.status, GroupStatus::FailedOver);
     assert_eq!(group.updated_at, at(3));
     assert!(group.version > before.version);
     assert_eq!(kept, members);
 
     let settled = Effect::GroupStatus {
         group_id: group_id.clone(),
-        status: GroupStatus::FailedOver,
+        status: GroupStatus::Error,
     };
     write(bed, &claim, at(4), effect(settled)).await;
     let (after, _) = bed.group(&group_id).await;
-    assert_eq!(after.status, GroupStatus::FailedOver);
+    assert_eq!(after.status, GroupStatus::Error);
     assert!(after.version > group.version);
+}
+
+/// A group that nothing is under way with is what follows from where it runs and which of its members are in error.
+pub async fn a_group_at_rest_is_what_its_place_and_its_members_make_it(bed: &impl TestBed) {
+    let record = operation(1);
+    let before = group(&record);
+    let group_id = before.id.clone();
+    bed.put_group(before, vec![]).await;
+    bed.insert(record.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    for (site, in_error, status) in [
+        ("site-b", MemberStatus::Protected, GroupStatus::FailedOver),
+        (
+            "site-b",
+            MemberStatus::Error,
+            GroupStatus::FailedOverPartial,
+        ),
+        ("site-a", MemberStatus::Error, GroupStatus::ActivePartial),
+        ("site-a", MemberStatus::Protected, GroupStatus::Active),
+    ] {
+        let last = Member {
+            status: in_error,
+            ..member(&record, "new-2")
+        };
+        let switched = Effect::GroupSwitched {
+            group_id: group_id.clone(),
+            current_primary_site: site.into(),
+            members: vec![member(&record, "new-1"), last],
+        };
+        write(bed, &claim, at(1), effect(switched)).await;
+        assert_eq!(bed.group(&group_id).await.0.status, status);
+        let at_rest = Effect::GroupAtRest {
+            group_id: group_id.clone(),
+        };
+        let mended = Effect::GroupMended {
+            group_id: group_id.clone(),
+            failed: operation(1).operation.id,
+        };
+        let fenced = Effect::GroupFenced {
+            group_id: group_id.clone(),
+        };
+        for (from, end) in [
+            (GroupStatus::FailingOver, at_rest),
+            (GroupStatus::Error, mended),
+            (GroupStatus::SplitBrain, fenced),
+        ] {
+            let set = Effect::GroupStatus {
+                group_id: group_id.clone(),
+                status: from,
+            };
+            write(bed, &claim, at(2), effect(set)).await;
+            write(bed, &claim, at(3), effect(end)).await;
+            assert_eq!(
+                bed.group(&group_id).await.0.status,
+                status,
+                "{from} on {site}"
+            );
+        }
+    }
+}
+
+/// A member that its failed operation has left stopped keeps its group in `error`; one that has left the group does not.
+pub async fn a_group_is_mended_when_none_of_its_members_is_left_stopped(bed: &impl TestBed) {
+    let mut record = operation(1);
+    let group_of_it = group(&record);
+    let group_id = group_of_it.id.clone();
+    let (stays, left) = (member(&record, "stays"), member(&record, "left"));
+    for (step, member) in record.steps.iter_mut().zip([&stays, &left]) {
+        step.action = Step::StopServer {
+            server: member.server_id.clone(),
+        };
+        step.progress.state = StepState::UndoFailed;
+    }
+    bed.put_group(group_of_it, vec![stays]).await;
+    bed.insert(record.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let error = Effect::GroupStatus {
+        group_id: group_id.clone(),
+        status: GroupStatus::Error,
+    };
+    write(bed, &claim, at(1), effect(error)).await;
+    let mended = Effect::GroupMended {
+        group_id: group_id.clone(),
+        failed: record.operation.id.clone(),
+    };
+    write(bed, &claim, at(2), effect(mended.clone())).await;
+    assert_eq!(bed.group(&group_id).await.0.status, GroupStatus::Error);
+    let started = StepProgress {
+        state: StepState::Undone,
+        ..StepProgress::default()
+    };
+    let entry = Entry {
+        steps: vec![(record.steps[0].position, started)],
+        effects: vec![mended],
+        ..Entry::default()
+    };
+    write(bed, &claim, at(3), entry).await;
+    assert_eq!(bed.group(&group_id).await.0.status, GroupStatus::Active);
 }
 
 /// The end of an error makes a group in `error` active, and leaves every other one, and one that is gone, alone.
@@ -440,6 +539,7 @@ pub async fn only_a_group_in_error_is_mended(bed: &impl TestBed) {
         let (set, _) = bed.group(&group_id).await;
         let mended = Effect::GroupMended {
             group_id: group_id.clone(),
+            failed: operation(1).operation.id,
         };
         write(bed, &claim, at(2), effect(mended)).await;
         let (after, _) = bed.group(&group_id).await;
@@ -448,6 +548,7 @@ pub async fn only_a_group_in_error_is_mended(bed: &impl TestBed) {
     }
     let gone = Effect::GroupMended {
         group_id: GroupId::new("gone"),
+        failed: OperationId::new("forgotten"),
     };
     write(bed, &claim, at(3), effect(gone)).await;
 }
@@ -573,7 +674,6 @@ pub async fn an_abort_that_came_first_keeps_the_group_from_moving(bed: &impl Tes
         effect(Effect::GroupSwitched {
             group_id: before.id.clone(),
             current_primary_site: "site-b".into(),
-            status: GroupStatus::FailedOver,
             members: Vec::new(),
         })
     };

@@ -35,3 +35,4 @@ pub mod runbook;
 pub mod schedule;
 pub mod site;
 pub mod storage;
+pub mod verified_status;

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     group::GroupStatus,
+    id::{GroupId, ServerId},
     journal::Effect,
     operation::{Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, Verb},
@@ -265,8 +266,8 @@ fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
 
 /// What changes beside `operation` itself, its group or its parent, when it ends as `outcome`; `None` where nothing does.
 ///
-/// A failover that was taken back leaves the group `active`, a failback `failed_over`, unless a source server could not be
-/// started again, or the switch to recovered members failed: then nobody knows where the group runs. An operation that was superseded says nothing about the
+/// A move that was taken back leaves the group at rest where it ran, unless a source server could not be started again, or
+/// the switch to recovered members failed: then nobody knows where the group runs. An operation that was superseded says nothing about the
 /// group: what the other site says of it comes from there. A cleanup that starts the last of those servers ends
 /// the error. A test cleanup completes its test failover, whatever it had to leave.
 pub fn effect_at_end(
@@ -279,21 +280,14 @@ pub fn effect_at_end(
     }
     let group_id = operation.group_id.clone();
     match (operation.kind, outcome) {
-        (OperationKind::Failover, OperationState::Failed) => Some(Effect::GroupStatus {
-            group_id,
-            status: status_after_failed_move(steps, GroupStatus::Active),
-        }),
-        (OperationKind::Failback, OperationState::Failed) => Some(Effect::GroupStatus {
-            group_id,
-            status: status_after_failed_move(steps, GroupStatus::FailedOver),
-        }),
-        (OperationKind::Retry, OperationState::Failed) => Some(Effect::GroupStatus {
-            group_id,
-            status: GroupStatus::FailedOverPartial,
-        }),
-        (OperationKind::Cleanup, OperationState::Completed) if starts_all_again(steps) => {
-            Some(Effect::GroupMended { group_id })
+        (OperationKind::Failover | OperationKind::Failback, OperationState::Failed) => {
+            Some(after_failed_move(group_id, steps))
         }
+        (OperationKind::Retry, OperationState::Failed) => Some(Effect::GroupAtRest { group_id }),
+        (OperationKind::Cleanup, OperationState::Completed) if starts_something(steps) => operation
+            .parent_id
+            .clone()
+            .map(|failed| Effect::GroupMended { group_id, failed }),
         (OperationKind::TestCleanup, OperationState::Completed) => operation
             .parent_id
             .clone()
@@ -302,30 +296,37 @@ pub fn effect_at_end(
     }
 }
 
-fn status_after_failed_move(steps: &[StepRecord], before: GroupStatus) -> GroupStatus {
-    let stays_stopped = steps.iter().any(|step| {
-        matches!(step.action, Step::StopServer { .. })
-            && step.progress.state == StepState::UndoFailed
-    });
+fn after_failed_move(group_id: GroupId, steps: &[StepRecord]) -> Effect {
+    let stays_stopped = left_stopped(steps).next().is_some();
     let switch_failed = steps.iter().any(|step| {
         step.verb == Verb::Forward
             && step.progress.state == StepState::Failed
             && !is_the_turning_point(step)
     });
     if stays_stopped || switch_failed {
-        GroupStatus::Error
+        Effect::GroupStatus {
+            group_id,
+            status: GroupStatus::Error,
+        }
     } else {
-        before
+        Effect::GroupAtRest { group_id }
     }
 }
 
-/// Whether a cleanup had stopped servers to start, and has started each.
-fn starts_all_again(steps: &[StepRecord]) -> bool {
-    let mut starts = steps
+/// Whether a cleanup had stopped servers to start.
+fn starts_something(steps: &[StepRecord]) -> bool {
+    steps.iter().any(|step| {
+        matches!(&step.action, Step::TakeBack { line } if matches!(**line, Step::StopServer { .. }))
+    })
+}
+
+/// The servers that a failed operation has stopped, and that neither it nor a cleanup could start again.
+pub fn left_stopped(steps: &[StepRecord]) -> impl Iterator<Item = &ServerId> {
+    steps
         .iter()
-        .filter(|step| {
-            matches!(&step.action, Step::TakeBack { line } if matches!(**line, Step::StopServer { .. }))
+        .filter(|step| step.progress.state == StepState::UndoFailed)
+        .filter_map(|step| match &step.action {
+            Step::StopServer { server } => Some(server),
+            _ => None,
         })
-        .peekable();
-    starts.peek().is_some() && starts.all(|step| step.progress.state == StepState::Done)
 }

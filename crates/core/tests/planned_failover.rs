@@ -382,7 +382,7 @@ fn a_group_whose_servers_could_not_be_started_again_is_in_error() {
     let status = |record: &OperationRecord| {
         schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed)
     };
-    assert_eq!(status(&record), Some(becomes(GroupStatus::Active)));
+    assert_eq!(status(&record), Some(at_rest(&record)));
     end(
         &mut record,
         "stop_source_vms:web-server-1",
@@ -411,13 +411,13 @@ fn a_switch_that_failed_is_taken_back_like_anything_before_it() {
     );
     assert_eq!(
         schedule::effect_at_end(&record.operation, &record.steps, OperationState::Failed),
-        Some(becomes(GroupStatus::Active)),
+        Some(at_rest(&record)),
         "its servers run on the source again"
     );
 }
 
 #[test]
-fn a_cleanup_that_starts_all_servers_again_ends_the_groups_error() {
+fn a_cleanup_that_was_to_start_servers_again_looks_whether_the_groups_error_is_over() {
     let mut parent = record(example());
     for server in ["web-server-1", "web-server-2"] {
         end(
@@ -433,12 +433,12 @@ fn a_cleanup_that_starts_all_servers_again_ends_the_groups_error() {
         let ended = OperationState::Completed;
         schedule::effect_at_end(&cleanup.operation, &cleanup.steps, ended)
     };
-    cleanup.steps[0].progress.state = StepState::Done;
-    cleanup.steps[1].progress.state = StepState::Failed;
-    assert_eq!(after(&cleanup), None, "one is still stopped");
-    cleanup.steps[1].progress.state = StepState::Done;
-    let group_id = cleanup.operation.group_id.clone();
-    assert_eq!(after(&cleanup), Some(Effect::GroupMended { group_id }));
+    cleanup.operation.parent_id = Some(parent.operation.id.clone());
+    let looks = Effect::GroupMended {
+        group_id: cleanup.operation.group_id.clone(),
+        failed: parent.operation.id.clone(),
+    };
+    assert_eq!(after(&cleanup), Some(looks));
     cleanup.steps.clear();
     assert_eq!(
         after(&cleanup),
@@ -522,6 +522,12 @@ fn becomes(status: GroupStatus) -> Effect {
     Effect::GroupStatus {
         group_id: record(example()).operation.group_id,
         status,
+    }
+}
+
+fn at_rest(record: &OperationRecord) -> Effect {
+    Effect::GroupAtRest {
+        group_id: record.operation.group_id.clone(),
     }
 }
 

@@ -354,6 +354,7 @@ fn remember(map: &RwLock<ResourceMap>, effects: &[Effect]) {
             } => map.insert(*kind, source, target),
             Effect::Unmapped { kind, source } => map.remove(*kind, source),
             Effect::GroupStatus { .. }
+            | Effect::GroupAtRest { .. }
             | Effect::GroupMended { .. }
             | Effect::GroupFenced { .. }
             | Effect::GroupSwitched { .. }

@@ -11,12 +11,12 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    group::{Group, GroupStatus},
+    group::{Group, GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
-    member::{Member, MemberStatus},
+    member::Member,
     operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
-    schedule::{self, NotAbortable},
+    schedule::{self, NotAbortable, left_stopped},
 };
 
 /// An operation and who walks it.
@@ -288,39 +288,23 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
         Effect::GroupStatus { group_id, status } => {
             with_group(tables, &group_id, now, |group, _| group.status = status);
         }
-        Effect::GroupMended { group_id } => {
-            let broken = tables
-                .groups
-                .get(&group_id)
-                .is_some_and(|(group, _)| group.status == GroupStatus::Error);
-            if broken {
-                with_group(tables, &group_id, now, |group, _| {
-                    group.status = group.status_at_rest();
-                });
+        Effect::GroupAtRest { group_id } => with_group(tables, &group_id, now, put_at_rest),
+        Effect::GroupMended { group_id, failed } => {
+            if !has_stopped_members(tables, &group_id, &failed) {
+                at_rest_from(tables, &group_id, GroupStatus::Error, now);
             }
         }
         Effect::GroupFenced { group_id } => {
-            with_group(tables, &group_id, now, |group, members| {
-                let whole = members
-                    .iter()
-                    .all(|member| member.status == MemberStatus::Protected);
-                if group.status == GroupStatus::SplitBrain {
-                    group.status = match whole {
-                        true => GroupStatus::FailedOver,
-                        false => GroupStatus::FailedOverPartial,
-                    };
-                }
-            });
+            at_rest_from(tables, &group_id, GroupStatus::SplitBrain, now);
         }
         Effect::GroupSwitched {
             group_id,
             current_primary_site,
-            status,
             members,
         } => with_group(tables, &group_id, now, |group, kept| {
             group.current_primary_site = current_primary_site;
-            group.status = status;
             *kept = members;
+            put_at_rest(group, kept);
         }),
         Effect::GroupReplicated { group_id, at } => {
             with_group(tables, &group_id, now, |group, _| {
@@ -338,6 +322,28 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
         }
         Effect::ParentCompleted { operation_id } => complete(tables, &operation_id, now),
     }
+}
+
+/// Whether a server of one of a group's members is left stopped by `failed`.
+fn has_stopped_members(tables: &Tables, group: &GroupId, failed: &OperationId) -> bool {
+    let (Some((_, members)), Some(row)) = (tables.groups.get(group), tables.operations.get(failed))
+    else {
+        return false;
+    };
+    left_stopped(&row.record.steps)
+        .any(|server| members.iter().any(|member| member.server_id == *server))
+}
+
+/// Puts a group at rest whose status is `from`; one that is gone, or in any other status, stays as it is.
+fn at_rest_from(tables: &mut Tables, id: &GroupId, from: GroupStatus, now: DateTime<Utc>) {
+    let group = tables.groups.get(id);
+    if group.is_some_and(|(group, _)| group.status == from) {
+        with_group(tables, id, now, put_at_rest);
+    }
+}
+
+fn put_at_rest(group: &mut Group, members: &mut Vec<Member>) {
+    group.status = group.status_at_rest(Recovered::of(members));
 }
 
 fn complete(tables: &mut Tables, id: &OperationId, now: DateTime<Utc>) {

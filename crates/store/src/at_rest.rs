@@ -1,25 +1,22 @@
-//! A group whose status says that it is being moved while nobody moves it, put at rest again.
+//! A group whose status says that it is not at rest while nobody is at work on it, put at rest again.
 //!
-//! An operation leaves it so that ended as superseded, and one whose home was lost with its records.
+//! An operation leaves it moving that ended as superseded, or whose home was lost with its records; in error one that could
+//! not take everything back.
 
 use chrono::{DateTime, Utc};
-use protector_core::{
-    group::{Group, GroupStatus},
-    id::GroupId,
-};
-use sea_orm::ConnectionTrait;
+use protector_core::id::GroupId;
 
 use crate::{
     database::Database,
     error::{Noun, StoreError},
-    group::{change_status, failed_over, from_row, locked_row},
+    group::{at_rest, change_status, from_row, locked_row},
     lock::{Lock, refuse_while_locked},
     reservation,
 };
 
 impl Database {
     /// Puts a group at rest where it runs, and raises its version. Whether it did: not when the group has changed since
-    /// `version`, nor when its status does not say that it is being moved.
+    /// `version`, nor when it is at rest.
     ///
     /// # Errors
     ///
@@ -37,24 +34,18 @@ impl Database {
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
             let reserved = reservation::holder(&row, now);
             let group = from_row(row)?;
-            if group.version != version || !group.status.is_moving() {
+            if group.version != version || group.status.is_at_rest() {
                 return Ok(false);
             }
             refuse_while_locked(tx, &Lock::group(id)).await?;
             if let Some(reserved) = reserved {
                 return Err(reserved);
             }
-            let rest = at_rest(tx, &group).await?;
-            change_status(tx, id, &[group.status], rest, now).await?;
+            if let Some(rest) = at_rest(tx, id).await? {
+                change_status(tx, id, &[group.status], rest, now).await?;
+            }
             Ok(true)
         })
         .await
-    }
-}
-
-async fn at_rest(db: &impl ConnectionTrait, group: &Group) -> Result<GroupStatus, StoreError> {
-    match group.status_at_rest() {
-        GroupStatus::FailedOver => failed_over(db, &group.id).await,
-        other => Ok(other),
     }
 }

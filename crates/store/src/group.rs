@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use protector_core::{
-    group::{Group, GroupStatus, ResourceMappings},
-    id::{GroupId, ProjectId, SiteName},
+    group::{Group, GroupStatus, Place, Recovered, ResourceMappings},
+    id::{GroupId, OperationId, ProjectId, ServerId, SiteName},
     member::MemberStatus,
     priority::Priority,
     recovery_plan::RecoveryPlan,
+    schedule::left_stopped,
     site::SiteScope,
 };
 use sea_orm::{
@@ -25,6 +26,7 @@ use crate::{
         protection_group::{self, ActiveModel, Column, Entity, Model},
     },
     error::{Noun, StoreError},
+    operation::record_of,
     outbox::SyncState,
     page::{After, Listed, Page, paged},
     tombstone,
@@ -214,11 +216,10 @@ impl Database {
     ///
     /// What the database says.
     pub async fn group_split(&self, id: &GroupId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let from = [
-            GroupStatus::Active,
-            GroupStatus::FailedOver,
-            GroupStatus::FailedOverPartial,
-        ];
+        let from: Vec<GroupStatus> = GroupStatus::ALL
+            .into_iter()
+            .filter(|status| status.is_at_rest())
+            .collect();
         self.write(async |tx| change_status(tx, id, &from, GroupStatus::SplitBrain, now).await)
             .await
     }
@@ -293,28 +294,29 @@ pub(crate) async fn changed(
     Ok(outcome.rows_affected == 1)
 }
 
-/// Ends the `error` of a group: it is as it was where it runs. A group that is gone, or in any other status, stays as
-/// it is.
+/// Ends the `error` of a group in which `failed` has left it, unless a server of one of its members is still stopped: it is
+/// at rest where it runs. A group that is gone, or in any other status, stays as it is.
 pub(crate) async fn mended(
     db: &impl ConnectionTrait,
     id: &GroupId,
+    failed: &OperationId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let at_home = Expr::col(Column::CurrentPrimarySite).eq(Expr::col(Column::PrimarySite));
-    let status =
-        Expr::case(at_home, GroupStatus::Active.as_str()).finally(GroupStatus::FailedOver.as_str());
-    Entity::update_many()
-        .set(ActiveModel {
-            updated_at: Set(now),
-            ..ActiveModel::default()
-        })
-        .col_expr(Column::Status, status.into())
-        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
-        .filter(Column::Id.eq(id.as_str()))
-        .filter(Column::Status.eq(GroupStatus::Error.as_str()))
-        .exec(db)
+    let steps = match record_of(db, failed).await {
+        Ok(record) => record.steps,
+        Err(StoreError::NotFound { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let stopped: Vec<&str> = left_stopped(&steps).map(ServerId::as_str).collect();
+    let stopped_members = member::Entity::find()
+        .filter(member::Column::GroupId.eq(id.as_str()))
+        .filter(member::Column::ServerId.is_in(stopped))
+        .count(db)
         .await?;
-    Ok(())
+    match stopped_members {
+        0 => at_rest_from(db, id, GroupStatus::Error, now).await,
+        _ => Ok(()),
+    }
 }
 
 /// Ends the `split_brain` of a group. A group that is gone, or in any other status, stays as it is.
@@ -323,31 +325,46 @@ pub(crate) async fn fenced(
     id: &GroupId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let at_home = Entity::find_by_id(id.as_str())
-        .filter(Expr::col(Column::CurrentPrimarySite).eq(Expr::col(Column::PrimarySite)))
-        .count(db)
-        .await?;
-    let status = match at_home {
-        0 => failed_over(db, id).await?,
-        _ => GroupStatus::Active,
-    };
-    change_status(db, id, &[GroupStatus::SplitBrain], status, now).await
+    at_rest_from(db, id, GroupStatus::SplitBrain, now).await
 }
 
-/// The status at rest of a group that runs on its secondary site.
-pub(crate) async fn failed_over(
+async fn at_rest_from(
     db: &impl ConnectionTrait,
     id: &GroupId,
-) -> Result<GroupStatus, StoreError> {
+    from: GroupStatus,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    match at_rest(db, id).await? {
+        None => Ok(()),
+        Some(rest) => change_status(db, id, &[from], rest, now).await,
+    }
+}
+
+/// The status at rest of a group, by where it runs and which of its members are in error; `None` if there is no such group.
+pub(crate) async fn at_rest(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+) -> Result<Option<GroupStatus>, StoreError> {
+    let Some(row) = Entity::find_by_id(id.as_str()).one(db).await? else {
+        return Ok(None);
+    };
     let in_error = member::Entity::find()
         .filter(member::Column::GroupId.eq(id.as_str()))
         .filter(member::Column::Status.eq(MemberStatus::Error.as_str()))
         .count(db)
         .await?;
-    Ok(match in_error {
-        0 => GroupStatus::FailedOver,
-        _ => GroupStatus::FailedOverPartial,
-    })
+    let place = place(&row, &row.current_primary_site);
+    let rest = GroupStatus::at_rest(place, Recovered::with_in_error(in_error));
+    Ok(Some(rest))
+}
+
+/// Which of the sites of a group `site` is.
+pub(crate) fn place(row: &Model, site: &str) -> Place {
+    if site == row.secondary_site {
+        Place::Secondary
+    } else {
+        Place::Primary
+    }
 }
 
 /// Changes the status of a group that is in one of `from`; any other stays as it is.

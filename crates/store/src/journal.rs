@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    group::GroupStatus,
+    group::{GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
     operation::{MapKind, OperationRecord, OperationState},
@@ -382,17 +382,26 @@ async fn apply(
         Effect::GroupStatus { group_id, status } => {
             change_group(tx, group_id, now, status_row(*status)).await
         }
-        Effect::GroupMended { group_id } => group::mended(tx, group_id, now).await,
+        Effect::GroupAtRest { group_id } => {
+            let rest = group::at_rest(tx, group_id).await?;
+            let rest = rest.ok_or_else(|| unknown_group(group_id))?;
+            change_group(tx, group_id, now, status_row(rest)).await
+        }
+        Effect::GroupMended { group_id, failed } => group::mended(tx, group_id, failed, now).await,
         Effect::GroupFenced { group_id } => group::fenced(tx, group_id, now).await,
         Effect::GroupSwitched {
             group_id,
             current_primary_site,
-            status,
             members,
         } => {
+            let row = protection_group::Entity::find_by_id(group_id.as_str())
+                .one(tx)
+                .await?
+                .ok_or_else(|| unknown_group(group_id))?;
+            let place = group::place(&row, current_primary_site.as_str());
             let change = protection_group::ActiveModel {
                 current_primary_site: Set(current_primary_site.to_string()),
-                ..status_row(*status)
+                ..status_row(GroupStatus::at_rest(place, Recovered::of(members)))
             };
             change_group(tx, group_id, now, change).await?;
             member::replace(tx, group_id, members).await
@@ -453,10 +462,14 @@ async fn change_group(
 ) -> Result<(), StoreError> {
     match group::changed(db, id, change, now).await? {
         true => Ok(()),
-        false => Err(StoreError::Unreadable(format!(
-            "the operation's protection group {id} is not on record"
-        ))),
+        false => Err(unknown_group(id)),
     }
+}
+
+fn unknown_group(id: &GroupId) -> StoreError {
+    StoreError::Unreadable(format!(
+        "the operation's protection group {id} is not on record"
+    ))
 }
 
 /// The operation, and the one whose leftovers it removes: what it learns, the next cleanup must know too.

@@ -203,9 +203,10 @@ async fn operations_watches_and_the_other_site_write_to_a_group_that_is_held_sti
     let (sites, group) = with_policy().await;
     let (a, b) = (sites.a(), sites.b());
     begin(b, &operation(1), &group).await.unwrap();
-    let ended = Effect::GroupStatus {
+    let ended = Effect::GroupSwitched {
         group_id: group.id.clone(),
-        status: GroupStatus::FailedOver,
+        current_primary_site: group.secondary.site.clone(),
+        members: b.member_list(&group.id).await.unwrap(),
     };
     settle_with(b, vec![ended]).await;
     let now = b.group_show_by_id(&group.id).await.unwrap().group;
@@ -253,10 +254,13 @@ async fn a_group_that_nobody_moves_is_put_at_rest_where_it_runs() {
     let switched = Effect::GroupSwitched {
         group_id: group.id.clone(),
         current_primary_site: group.secondary.site.clone(),
-        status: GroupStatus::FailingBack,
         members: lost,
     };
-    settle_with(a, vec![switched]).await;
+    let moving = Effect::GroupStatus {
+        group_id: group.id.clone(),
+        status: GroupStatus::FailingBack,
+    };
+    settle_with(a, vec![switched, moving]).await;
     sites.push().await.unwrap();
 
     let now = b.group_show_by_id(&group.id).await.unwrap().group;

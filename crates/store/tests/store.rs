@@ -695,7 +695,6 @@ async fn a_crash_between_two_statements_leaves_nothing() {
         effects: vec![Effect::GroupSwitched {
             group_id: group.id.clone(),
             current_primary_site: "site-b".into(),
-            status: GroupStatus::FailedOver,
             members: vec![member.clone(), member],
         }],
     };
@@ -734,14 +733,12 @@ fn good(entry: Entry) -> Entry {
             Effect::GroupSwitched {
                 group_id,
                 current_primary_site,
-                status,
                 mut members,
             } => {
                 members.truncate(1);
                 Effect::GroupSwitched {
                     group_id,
                     current_primary_site,
-                    status,
                     members,
                 }
             }

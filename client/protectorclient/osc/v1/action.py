@@ -46,11 +46,15 @@ class Failover(Move):
 
 
 class Failback(Move):
-    """Bring a protection group back to the site that it failed over from."""
+    """Bring a protection group back to the site that it failed over from.
+
+    When the site on which it runs is lost: --unplanned, which asks only the site that is left.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
+        moving.add_failover(parser)
         moving.add_retain(parser)
         moving.add_dry_run(parser)
         arguments.add_mappings(
@@ -189,8 +193,10 @@ def _refuse_foreign(parsed_args: argparse.Namespace) -> None:
     """Refuse options that the action does not have, rather than leave them out."""
     action = parsed_args.action
     mapped = parsed_args.network_mapping or parsed_args.flavor_mapping
-    if parsed_args.type is not None and action != "failover":
-        raise exceptions.CommandError(f"--type and --unplanned are for failover, not for {action}.")
+    if parsed_args.type is not None and action not in ("failover", "failback"):
+        raise exceptions.CommandError(
+            f"--type and --unplanned are for failover and failback, not for {action}."
+        )
     if parsed_args.retain_source_volumes and action not in ("failover", "failback"):
         raise exceptions.CommandError(
             f"--retain-source-volumes is for failover and failback, not for {action}."

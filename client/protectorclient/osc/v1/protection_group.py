@@ -46,6 +46,7 @@ _LONG = {
 
 STATUSES = (
     "active",
+    "active_partial",
     "failing_over",
     "failed_over",
     "failed_over_partial",
@@ -56,7 +57,10 @@ STATUSES = (
 
 
 _ADVICE = {
+    "active_partial": "Some VMs were not recovered; to try again: openstack dr retry ",
     "failed_over_partial": "Some VMs were not recovered; to try again: openstack dr retry ",
+    "error": "Its last operation says why; when that is mended: openstack dr protection-group "
+    "reset-status ",
     "split_brain": "VMs run on both sites; to stop those on the site that was left: "
     "openstack dr fence ",
 }

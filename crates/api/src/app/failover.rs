@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
-    group::{Group, ResourceMappings, start_statuses, status_while},
+    group::{Group, GroupStatus, ResourceMappings, start_statuses, status_while},
     member::Member,
     operation::{OperationKind, StepRecord},
     plan::{ArrayPair, Plan, PlanRefusal},
@@ -23,14 +23,36 @@ pub fn refuse_wrong_status(group: &Group, kind: OperationKind) -> ApiResult<()> 
     }
     let allowed: Vec<&str> = start_statuses(kind)
         .into_iter()
-        .map(protector_core::group::GroupStatus::as_str)
+        .map(GroupStatus::as_str)
         .collect();
     Err(ApiError::conflict(format!(
-        "Protection group {} is {}: {kind} starts from {}.",
+        "Protection group {} is {}: {kind} starts from {}.{}",
         group.name,
         group.status,
-        allowed.join(" or ")
+        allowed.join(" or "),
+        way_out(group)
     )))
+}
+
+/// What leads out of a status from which little starts.
+fn way_out(group: &Group) -> String {
+    let name = &group.name;
+    match group.status {
+        GroupStatus::SplitBrain => format!(
+            " Stop what runs on {} first: 'openstack dr fence {name}'.",
+            group.other().site
+        ),
+        GroupStatus::Error => format!(
+            " 'openstack dr operation list --protection-group {name}' names the operation that failed; when that is cleaned up, or cannot be, 'openstack dr protection-group reset-status {name}' looks at both sites and ends it."
+        ),
+        GroupStatus::FailingOver | GroupStatus::FailingBack => format!(
+            " If no operation moves it any more, 'openstack dr protection-group reset-status {name}' looks at both sites and ends it."
+        ),
+        GroupStatus::Active
+        | GroupStatus::ActivePartial
+        | GroupStatus::FailedOver
+        | GroupStatus::FailedOverPartial => String::new(),
+    }
 }
 
 /// A planned move of a group to its other site, as asked for.

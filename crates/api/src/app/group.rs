@@ -243,7 +243,7 @@ pub fn refuse_delete(group: &Group) -> ApiResult<()> {
 /// The refusal to delete a group, from the look before as from the deletion itself.
 pub fn undeletable(group: &str, status: GroupStatus) -> ApiError {
     ApiError::conflict(format!(
-        "Protection group {group} is {status}: it can be deleted when it is active, failed_over, failed_over_partial or error."
+        "Protection group {group} is {status}: it can be deleted when it is active, active_partial, failed_over, failed_over_partial or error."
     ))
 }
 

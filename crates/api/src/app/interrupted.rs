@@ -2,7 +2,7 @@
 
 use protector_core::{
     group::{Group, GroupStatus},
-    id::OperationId,
+    id::{OperationId, SiteName},
     operation::{MapKind, OperationKind, OperationRecord, OperationState},
     plan::Plan,
     runbook::unplanned_failover::is_unplanned,
@@ -25,37 +25,24 @@ pub enum Interrupted {
     InVain(Box<OperationRecord>),
 }
 
-/// The planned failover of `group` that was interrupted before it could end, if an unplanned one may come after it, or the
+/// The planned move of `group` that was interrupted before it could end, if an unplanned one may come after it, or the
 /// last one that has tried to go on from it and failed. Nothing where nothing is under way, and where it is being taken
 /// back: what it has made may be older than what its source has written since.
 ///
 /// # Errors
 ///
-/// 409 where the group's status has another reason.
+/// 409 for a group that is `split_brain`: old servers of it may run where it would go.
 pub async fn interrupted(app: &App, group: &Group) -> ApiResult<Interrupted> {
-    let kind = OperationKind::Failover;
-    let stuck = matches!(group.status, GroupStatus::FailingOver | GroupStatus::Error)
-        && group.current_primary_site == group.primary.site;
+    let stuck = group.status.is_moving() || group.status == GroupStatus::Error;
     if !stuck {
-        refuse_wrong_status(group, kind)?;
-        return Ok(match last_begun(app, &group.id).await? {
-            Some(KeptOperation::Here(last)) if was_in_vain(&last) => Interrupted::InVain(last),
-            _ => Interrupted::Nothing,
-        });
+        refuse_wrong_status(group, group.kind_of_move())?;
     }
-    match last_move(app, group).await? {
-        Some(last) if last.is_a_planned_failover => Ok(if last.went_forward {
-            Interrupted::Planned(last.id)
-        } else {
-            Interrupted::Nothing
-        }),
-        // The site that began it was lost before it could say more than that.
-        None if group.status == GroupStatus::FailingOver => Ok(Interrupted::Nothing),
-        _ => {
-            refuse_wrong_status(group, kind)?;
-            Ok(Interrupted::Nothing)
-        }
-    }
+    Ok(match last_begun(app, &group.id).await? {
+        Some(KeptOperation::Here(last)) if was_in_vain(&last) => Interrupted::InVain(last),
+        Some(last) if stuck => LastMove::of(last).interrupted(&group.other().site),
+        // The site that began it was lost before it could say more than that, or nothing is under way.
+        _ => Interrupted::Nothing,
+    })
 }
 
 /// Whether `last` is an unplanned failover that was to go on from an interrupted one, and failed: the copies that it has
@@ -114,15 +101,25 @@ struct LastMove {
     id: OperationId,
     /// Whether it was still going forward when this site last heard of it.
     went_forward: bool,
-    is_a_planned_failover: bool,
+    is_planned: bool,
+    target: Option<SiteName>,
 }
 
-async fn last_move(app: &App, group: &Group) -> ApiResult<Option<LastMove>> {
-    let last = last_begun(app, &group.id).await?;
-    Ok(last.map(|kept| match kept {
-        KeptOperation::Here(record) => begun_here(&record),
-        KeptOperation::Elsewhere(copy) => begun_elsewhere(copy),
-    }))
+impl LastMove {
+    fn of(kept: KeptOperation) -> Self {
+        match kept {
+            KeptOperation::Here(record) => begun_here(&record),
+            KeptOperation::Elsewhere(copy) => begun_elsewhere(copy),
+        }
+    }
+
+    fn interrupted(self, target: &SiteName) -> Interrupted {
+        if self.is_planned && self.went_forward && self.target.as_ref() == Some(target) {
+            Interrupted::Planned(self.id)
+        } else {
+            Interrupted::Nothing
+        }
+    }
 }
 
 fn begun_here(record: &OperationRecord) -> LastMove {
@@ -133,7 +130,8 @@ fn begun_here(record: &OperationRecord) -> LastMove {
             operation.state,
             OperationState::Queued | OperationState::Running | OperationState::Completed
         ),
-        is_a_planned_failover: operation.kind == OperationKind::Failover && !is_unplanned(record),
+        is_planned: is_move(operation.kind.as_str()) && !is_unplanned(record),
+        target: Some(operation.target_site.clone()),
     }
 }
 
@@ -143,10 +141,17 @@ fn begun_elsewhere(copy: PeerOperation) -> LastMove {
     let shown = |field: &str| copy.record.get(field).and_then(Value::as_str);
     let is_taken_back = shown("status") == Some("failed") || shown("phase") == Some("rolling_back");
     LastMove {
-        is_a_planned_failover: copy.kind == OperationKind::Failover.as_str(),
+        is_planned: is_move(&copy.kind),
+        target: shown("target_site").map(SiteName::from),
         went_forward: !is_taken_back,
         id: copy.id,
     }
+}
+
+fn is_move(kind: &str) -> bool {
+    [OperationKind::Failover, OperationKind::Failback]
+        .iter()
+        .any(|move_| move_.as_str() == kind)
 }
 
 #[cfg(test)]

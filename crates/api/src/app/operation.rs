@@ -85,7 +85,7 @@ pub async fn plan_move_here(
     let arrays = policy.map(|policy| policy.arrays());
     let retain = asked.retain_source_volumes;
     let (plan, steps) = failover::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
-    unplanned::refuse_while_left(app, kind, group, &plan).await?;
+    unplanned::refuse_while_left(app, group, &plan).await?;
     Ok((plan, steps))
 }
 

@@ -176,7 +176,7 @@ async fn look(app: &App, scope: SiteScope, records: &[OperationRecord]) -> Looke
 }
 
 /// Gives a site up that has not answered for `patience`: the other one's answer does not wait for it for ever.
-async fn within<T>(
+pub(super) async fn within<T>(
     patience: Duration,
     site: &SiteName,
     reading: impl Future<Output = Result<T, CloudError>>,

@@ -14,14 +14,12 @@ use super::{
     App,
     failover::Move,
     operation::plan_move,
-    unplanned::{UnplannedFailover, plan_unplanned},
+    readiness::earlier,
+    unplanned::{Unplanned, UnplannedFailover, plan_unplanned},
 };
 use crate::{
     error::ApiResult,
-    wire::{
-        operation::Failover,
-        preview::{PreviewView, PreviewedMember, PreviewedPoint, PreviewedVolume},
-    },
+    wire::preview::{PreviewView, PreviewedMember, PreviewedPoint, PreviewedVolume},
 };
 
 /// How long the target's array may take to say what it has.
@@ -37,14 +35,14 @@ pub async fn preview_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiR
 pub async fn preview_unplanned(
     app: &App,
     stored: &StoredGroup,
-    asked: &Failover,
+    asked: &Unplanned,
 ) -> ApiResult<PreviewView> {
     let UnplannedFailover {
         plan,
         steps,
         supersedes,
     } = plan_unplanned(app, stored, asked).await?;
-    let mut view = view(OperationKind::Failover, "unplanned", &plan, &steps);
+    let mut view = view(stored.group.kind_of_move(), "unplanned", &plan, &steps);
     if let Some(waiting) = supersedes {
         view.warnings.push(format!(
             "Operation {waiting} is under way here, needs the site that is lost, and is ended by this."
@@ -56,6 +54,7 @@ pub async fn preview_unplanned(
             plan.target.site
         ));
     }
+    view.warnings.extend(in_the_way(app, &plan).await?);
     match latest_point(app, &plan).await {
         Ok(point) => {
             view.recovery_point = Some(PreviewedPoint {
@@ -67,6 +66,23 @@ pub async fn preview_unplanned(
         Err(why) => view.warnings.push(why),
     }
     Ok(view)
+}
+
+/// What earlier operations left on the target, which is not touched.
+async fn in_the_way(app: &App, plan: &Plan) -> ApiResult<Vec<String>> {
+    let site = &plan.target.site;
+    let earlier = earlier(app, &plan.group_id).await?;
+    let there = earlier
+        .into_iter()
+        .filter(|earlier| &earlier.source_site == site);
+    Ok(there
+        .map(|earlier| {
+            format!(
+                "{} {} left {} resource(s) on {site}. They stay; a copy whose address one of them has gets another one.",
+                earlier.kind, earlier.id, earlier.left
+            )
+        })
+        .collect())
 }
 
 /// The recovery point that an unplanned failover by `plan` would choose now; else a sentence on why there is none.

@@ -4,7 +4,7 @@
 use futures_util::{StreamExt as _, stream};
 use protector_core::{
     group::{Group, ResourceMappings},
-    id::VolumeId,
+    id::{GroupId, VolumeId},
     leftover::leftover_count,
     member::Member,
     operation::{OperationKind, OperationState},
@@ -50,7 +50,7 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let moving = app.database.operation_moving(&group.id).await?;
-    let earlier = earlier(app, group).await?;
+    let earlier = earlier(app, &group.id).await?;
     let no_way_back = no_way_back(app, group, &members).await?;
     let refused = refused(app, stored).await?;
     let arrays = policy.as_ref().map(|policy| policy.arrays());
@@ -90,9 +90,9 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
 }
 
 /// Earlier operations that left something, and test failovers whose copies are up.
-async fn earlier(app: &App, group: &Group) -> ApiResult<Vec<Earlier>> {
+pub(super) async fn earlier(app: &App, group: &GroupId) -> ApiResult<Vec<Earlier>> {
     let of_group = OperationFilter {
-        groups: vec![group.id.clone()],
+        groups: vec![group.clone()],
         ..OperationFilter::default()
     };
     let with_leftovers = OperationFilter {
@@ -125,12 +125,14 @@ fn not_done_with(kept: KeptOperation) -> Option<Earlier> {
             left: leftover_count(&record),
             id: record.operation.id,
             kind: record.operation.kind,
+            source_site: record.operation.source_site,
             elsewhere: None,
         }),
         KeptOperation::Elsewhere(copy) => {
             let left = copy.record.get("leftovers").and_then(Value::as_u64);
             Some(Earlier {
                 kind: serde_json::from_value(Value::String(copy.kind)).ok()?,
+                source_site: copy.record.get("source_site")?.as_str()?.into(),
                 left: usize::try_from(left.unwrap_or(0)).unwrap_or(usize::MAX),
                 id: copy.id,
                 elsewhere: Some(copy.home_site),
@@ -139,11 +141,8 @@ fn not_done_with(kept: KeptOperation) -> Option<Earlier> {
     }
 }
 
-/// By what the start of a failback is refused while leftovers are in its way: the start's own words.
+/// By what the start of a planned move is refused while leftovers are in its way: the start's own words.
 async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<Option<String>> {
-    if group.current_primary_site == group.primary.site {
-        return Ok(None);
-    }
     let stay: Vec<&Member> = members
         .iter()
         .filter(|member| group.site_of(member) != &group.current_primary_site)
@@ -155,13 +154,8 @@ async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<
 /// By what a planned start without mappings of its own would be refused now, as far as this site's records tell.
 async fn refused(app: &App, stored: &StoredGroup) -> ApiResult<Option<String>> {
     let group = &stored.group;
-    let kind = if group.current_primary_site == group.primary.site {
-        OperationKind::Failover
-    } else {
-        OperationKind::Failback
-    };
     let asked = Move {
-        kind,
+        kind: group.kind_of_move(),
         mappings: ResourceMappings::default(),
         retain_source_volumes: false,
     };

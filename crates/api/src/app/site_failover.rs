@@ -12,7 +12,11 @@ use protector_core::{
 };
 use protector_store::{GroupFilter, GroupSortKey, Page, SortDir, StoredGroup};
 
-use super::{App, failover, operation::Asker, unplanned::plan_unplanned};
+use super::{
+    App, failover,
+    operation::Asker,
+    unplanned::{Unplanned, plan_unplanned},
+};
 use crate::{
     action,
     caller::Caller,
@@ -123,11 +127,11 @@ pub async fn preview(
 
 async fn would_start(app: &App, kind: FailoverKind, stored: &StoredGroup) -> ApiResult<()> {
     let group = &stored.group;
-    refuse_away_from_home(group)?;
     if kind == FailoverKind::Unplanned {
-        let asked = Failover::of_kind(kind);
+        let asked = Unplanned::failover(Failover::of_kind(kind));
         return plan_unplanned(app, stored, &asked).await.map(|_| ());
     }
+    refuse_away_from_home(group)?;
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, OperationKind::Failover)?;
     let members = app.database.member_list(&group.id).await?;
@@ -166,8 +170,8 @@ pub async fn start_all(
     work.await.map_err(ApiError::internal)
 }
 
-/// A group leaves its second site by a failback, which is not a failover: its mappings are read backwards, and both
-/// sites take part.
+/// A group leaves its second site by a failback, which a planned failover is not: its mappings are read backwards. An
+/// unplanned one goes either way.
 fn refuse_away_from_home(group: &Group) -> ApiResult<()> {
     if group.current_primary_site == group.primary.site {
         return Ok(());
@@ -187,8 +191,8 @@ async fn start_one(
     stored: &StoredGroup,
     peers: &mut Peers,
 ) -> ApiResult<OperationRecord> {
-    refuse_away_from_home(&stored.group)?;
     if kind == FailoverKind::Planned {
+        refuse_away_from_home(&stored.group)?;
         peers.require(app, stored).await?;
     }
     let (app, asker, stored) = (app.clone(), asker.clone(), stored.clone());

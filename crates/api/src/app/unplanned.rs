@@ -1,13 +1,10 @@
-//! An unplanned failover, another try at what it could not recover, and the fencing of what it left. None of them needs the
-//! site that was lost before an engine begins, and the first two not even then; the last two only see that its protector,
-//! if it answers, does not move the group itself.
-
-use std::collections::BTreeSet;
+//! An unplanned failover, and another try at what it could not recover. Neither needs the site that was lost; the second only
+//! sees that its protector, if it answers, does not move the group itself.
 
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, status_while},
-    id::{OperationId, ServerId},
-    member::{Member, MemberStatus},
+    id::OperationId,
+    member::Member,
     operation::{
         OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
     },
@@ -15,12 +12,11 @@ use protector_core::{
     recovery_plan::RecoveryPlan,
     runbook::{
         Verb,
-        fence::fence,
         retry::retry,
         unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
     },
 };
-use protector_store::{GroupStart, KeptOperation, LeftServers, Lock, PeerOperation, StoredGroup};
+use protector_store::{GroupStart, KeptOperation, Lock, PeerOperation, StoredGroup};
 
 use serde_json::Value;
 
@@ -36,15 +32,16 @@ use super::{
 };
 use crate::{
     error::{ApiError, ApiResult},
-    wire::operation::{Failover, Retry},
+    wire::operation::{Failback, Failover, Retry},
 };
 
-/// Starts an unplanned failover of a group to this site.
+/// Starts an unplanned failover of a group to this site, whichever of its two that is: back to its primary one it is an
+/// operation of kind failback.
 pub async fn start_unplanned(
     app: &App,
     asker: Asker<'_>,
     stored: &StoredGroup,
-    request: &Failover,
+    request: &Unplanned,
 ) -> ApiResult<OperationRecord> {
     let UnplannedFailover {
         plan,
@@ -52,7 +49,7 @@ pub async fn start_unplanned(
         supersedes,
     } = plan_unplanned(app, stored, request).await?;
     let run = Run {
-        kind: OperationKind::Failover,
+        kind: stored.group.kind_of_move(),
         plan,
         steps,
         map: ResourceMap::default(),
@@ -60,6 +57,55 @@ pub async fn start_unplanned(
         supersedes,
     };
     start(app, asker, stored, run).await
+}
+
+/// An unplanned failover, as asked for.
+#[derive(Clone, Debug)]
+pub struct Unplanned {
+    /// The action that asks for it: `Failover`, to whichever site the group does not run on, or `Failback`, to its primary
+    /// one only.
+    pub action: OperationKind,
+    /// What the request maps, over the stored mapping; from the primary to the secondary site.
+    pub mappings: ResourceMappings,
+}
+
+impl Unplanned {
+    /// What a request for a failover asks for.
+    pub fn failover(request: Failover) -> Self {
+        Self {
+            action: OperationKind::Failover,
+            mappings: ResourceMappings {
+                networks: request.network_mapping,
+                flavors: request.flavor_mapping,
+            },
+        }
+    }
+
+    /// What a request for a failback asks for.
+    pub fn failback(request: Failback) -> Self {
+        Self {
+            action: OperationKind::Failback,
+            mappings: ResourceMappings {
+                networks: request.network_mapping,
+                flavors: request.flavor_mapping,
+            },
+        }
+    }
+
+    /// There is no way back for a group that is on its primary site.
+    fn refuse_wrong_direction(&self, group: &Group) -> ApiResult<()> {
+        if self.action != OperationKind::Failback || group.kind_of_move() == OperationKind::Failback
+        {
+            return Ok(());
+        }
+        Err(ApiError::conflict(format!(
+            "Protection group {name} is {} and runs on its primary site {}: there is no way back for it. If that site is lost, 'openstack dr failover {name} --type unplanned' brings it up on {}.",
+            group.status,
+            group.primary.site,
+            group.secondary.site,
+            name = group.name,
+        )))
+    }
 }
 
 /// An unplanned failover that could start now.
@@ -76,19 +122,18 @@ pub struct UnplannedFailover {
 pub async fn plan_unplanned(
     app: &App,
     stored: &StoredGroup,
-    request: &Failover,
+    request: &Unplanned,
 ) -> ApiResult<UnplannedFailover> {
-    let kind = OperationKind::Failover;
     let group = &stored.group;
+    let kind = group.kind_of_move();
     let mappings = failover::mappings(
         group,
-        kind.as_str(),
-        &request.network_mapping,
-        &request.flavor_mapping,
+        request.action.as_str(),
+        &request.mappings.networks,
+        &request.mappings.flavors,
     )?;
-    if group.current_primary_site == group.primary.site {
-        refuse_elsewhere(app, group)?;
-    }
+    request.refuse_wrong_direction(group)?;
+    refuse_elsewhere(app, group)?;
     let supersedes = waiting_for_the_source(app, group).await?;
     let interrupted = interrupted(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
@@ -121,7 +166,7 @@ async fn waiting_for_the_source(app: &App, group: &Group) -> ApiResult<Option<Op
 
 fn needs_the_source(record: &OperationRecord) -> bool {
     match record.operation.kind {
-        OperationKind::Failover => !is_unplanned(record),
+        OperationKind::Failover | OperationKind::Failback => !is_unplanned(record),
         OperationKind::Sync => true,
         _ => false,
     }
@@ -134,8 +179,10 @@ fn refuse_elsewhere(app: &App, group: &Group) -> ApiResult<()> {
         return Ok(());
     }
     Err(ApiError::conflict(format!(
-        "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned failover loses nothing.",
-        group.name, app.settings.site_name
+        "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned {} loses nothing.",
+        group.name,
+        app.settings.site_name,
+        group.kind_of_move()
     )))
 }
 
@@ -195,103 +242,16 @@ fn refuse_another(request: &Retry, failover: &OperationId, group: &Group) -> Api
     }
 }
 
-/// Starts the fencing of what the moves that brought the group to where it runs have left on the site that it came from:
-/// everything that an unplanned failover left there, and what a planned move could not or was not to delete.
-pub async fn start_fence(
-    app: &App,
-    asker: Asker<'_>,
-    stored: &StoredGroup,
-) -> ApiResult<OperationRecord> {
-    let kind = OperationKind::Fence;
-    let group = &stored.group;
-    app.refuse_while_operated(group).await?;
-    refuse_wrong_status(group, kind)?;
-    refuse_while_moved_there(app, group).await?;
-    let failover = match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Here(record)) => *record,
-        Some(KeptOperation::Elsewhere(copy)) => {
-            return Err(lives_elsewhere(&copy, &format!("fence {}", group.name)));
-        }
-        None => return Err(nothing_to_fence(group)),
-    };
-    let members = app.database.member_list(&group.id).await?;
-    let left = app.database.left_servers_of(&group.id).await?;
-    if left.is_empty() && !is_unplanned(&failover) {
-        return Err(nothing_to_fence(group));
-    }
-    let plan = without_unmoved(failover.operation.plan, &members);
-    let plan = with_earlier_left(plan, left);
-    let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
-    let parent = Some(failover.operation.id);
-    let run = Run {
-        kind,
-        plan,
-        steps,
-        map: failover.map,
-        parent,
-        supersedes: None,
-    };
-    start(app, asker, stored, run).await
-}
-
-/// A member that was not recovered runs where it was, if it runs: that is no split brain, and may be all there is of it.
-fn without_unmoved(mut plan: Plan, members: &[Member]) -> Plan {
-    plan.members.retain(|known| {
-        !members
-            .iter()
-            .any(|member| member.id == known.id && member.status == MemberStatus::Error)
-    });
-    plan
-}
-
-/// Earlier moves may have left servers too; of these no more is known than the id.
-fn with_earlier_left(mut plan: Plan, left: Vec<LeftServers>) -> Plan {
-    let Some(pattern) = plan.members.first().cloned() else {
-        return plan;
-    };
-    let known: BTreeSet<ServerId> = plan.members.iter().map(|m| m.server_id.clone()).collect();
-    let there = left
-        .into_iter()
-        .filter(|left| left.site == plan.source.site);
-    let earlier: Vec<Member> = there
-        .flat_map(|left| left.servers)
-        .filter(|server| !known.contains(server))
-        .map(|server| Member {
-            name: server.to_string(),
-            server_id: server,
-            volumes: Vec::new(),
-            ..pattern.clone()
-        })
-        .collect();
-    plan.members.extend(earlier);
-    plan
-}
-
-fn nothing_to_fence(group: &Group) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {} has nothing to fence: no move of it that this site has a record of has left a server.",
-        group.name
-    ))
-}
-
-/// Refuses to bring a group back where the servers of an unplanned failover still are: they hold the addresses, and
-/// nobody would know the ones from the others.
-pub async fn refuse_while_left(
-    app: &App,
-    kind: OperationKind,
-    group: &Group,
-    plan: &Plan,
-) -> ApiResult<()> {
-    if kind != OperationKind::Failback {
-        return Ok(());
-    }
+/// Refuses to bring a group back, in a planned move, where the servers of an unplanned failover still are: they hold the
+/// addresses, and nobody would know the ones from the others.
+pub async fn refuse_while_left(app: &App, group: &Group, plan: &Plan) -> ApiResult<()> {
     let stay: Vec<&Member> = plan.others.iter().collect();
     left_on_the_way_back(app, group, &stay)
         .await?
         .map_or(Ok(()), Err)
 }
 
-/// By what a failback is refused, if it is. The servers of members that `stay` are where they belong.
+/// By what a planned move back is refused, if it is. The servers of members that `stay` are where they belong.
 pub async fn left_on_the_way_back(
     app: &App,
     group: &Group,
@@ -299,14 +259,18 @@ pub async fn left_on_the_way_back(
 ) -> ApiResult<Option<ApiError>> {
     let stays = |server: &str| stay.iter().any(|other| other.server_id.as_str() == server);
     let (failover, left, openstack) = match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Here(record)) if is_unplanned(&record) => {
+        Some(KeptOperation::Here(record))
+            if is_unplanned(&record) && record.operation.source_site == group.other().site =>
+        {
             let left = servers_left(&record).filter(|server| !stays(server.as_str()));
             let left = left.count();
             (record.operation.id, left, "openstack".to_owned())
         }
         Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
             let lines = app.database.peer_operation_lines(&copy.id).await?;
-            let left = servers_left_in_copy(&lines).filter(|server| !stays(server));
+            let ids = left_servers_in_copy(&lines)
+                .filter_map(|line| line.get("resource_id").and_then(Value::as_str));
+            let left = ids.filter(|server| !stays(server));
             let there = format!("openstack --os-cloud {}", copy.home_site);
             (copy.id, left.count(), there)
         }
@@ -321,26 +285,26 @@ pub async fn left_on_the_way_back(
     }))
 }
 
-/// Whether the copy of a failover tells of data that was lost: only an unplanned one loses any.
+/// The kinds of operations that move a whole group.
+const MOVES: [OperationKind; 2] = [OperationKind::Failover, OperationKind::Failback];
+
+/// Whether the copy of a move tells of data that was lost: only an unplanned one loses any.
 pub(super) fn is_unplanned_copy(copy: &PeerOperation) -> bool {
-    copy.kind == OperationKind::Failover.as_str()
+    MOVES.iter().any(|kind| copy.kind == kind.as_str())
         && copy
             .record
             .get("data_loss_seconds")
             .is_some_and(|lost| !lost.is_null())
 }
 
-/// The ids of the servers that a failover run by the other site left on its source, as that site shows its lines.
-fn servers_left_in_copy(lines: &[Value]) -> impl Iterator<Item = &str> {
+/// The lines of the servers that a failover run by the other site left on its source, as that site shows them.
+pub(super) fn left_servers_in_copy(lines: &[Value]) -> impl Iterator<Item = &Value> {
     let word =
         |line: &Value, field: &str| line.get(field).and_then(Value::as_str).map(str::to_owned);
-    lines
-        .iter()
-        .filter(move |line| {
-            word(line, "phase").as_deref() == Some("delete_source_vm")
-                && word(line, "state").as_deref() == Some(StepState::Failed.as_str())
-        })
-        .filter_map(|line| line.get("resource_id").and_then(Value::as_str))
+    lines.iter().filter(move |line| {
+        word(line, "phase").as_deref() == Some("delete_source_vm")
+            && word(line, "state").as_deref() == Some(StepState::Failed.as_str())
+    })
 }
 
 /// The last try at the group's members: its unplanned failover, or the retry that followed.
@@ -368,10 +332,7 @@ fn nothing_to_retry(group: &Group) -> ApiError {
 }
 
 fn moved_the_group(record: &OperationRecord) -> bool {
-    matches!(
-        record.operation.kind,
-        OperationKind::Failover | OperationKind::Failback
-    ) && record.operation.state == OperationState::Completed
+    MOVES.contains(&record.operation.kind) && record.operation.state == OperationState::Completed
 }
 
 /// A retry that ended before it came to its members remembers nothing of them; the try before it does.
@@ -408,6 +369,7 @@ pub(super) async fn start(
     let group = &stored.group;
     let project = &stored.local_project_id;
     let supersedes = run.supersedes;
+    let on_the_way = GroupStatus::on_the_way_to(group.place_of(&run.plan.target.site));
     let record = OperationRecord {
         operation: queued(app, asker, run.kind, project, run.plan, run.parent),
         steps: run.steps,
@@ -417,7 +379,7 @@ pub(super) async fn start(
         group_id: group.id.clone(),
         from_status: group.status,
         from_version: group.version,
-        status: status_while(group.status, run.kind).unwrap_or(GroupStatus::FailingOver),
+        status: status_while(group.status, run.kind).unwrap_or(on_the_way),
         supersedes,
     };
     insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;

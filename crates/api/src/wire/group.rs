@@ -168,7 +168,7 @@ pub struct GroupView {
     pub current_primary_site: String,
     /// That site's id.
     pub current_primary_site_id: Option<String>,
-    /// `active`, `failing_over`, `failed_over`, `failed_over_partial`, `failing_back`, `split_brain` or `error`.
+    /// `active`, `active_partial`, `failing_over`, `failed_over`, `failed_over_partial`, `failing_back`, `split_brain` or `error`.
     #[schema(value_type = String)]
     pub status: &'static str,
     /// `async` or `sync`.

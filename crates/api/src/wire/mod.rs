@@ -17,6 +17,7 @@ pub mod policy;
 pub mod preview;
 pub mod readiness;
 pub mod recovery_plan;
+pub mod reset_status;
 pub mod site;
 pub mod site_failover;
 pub mod tenant_mapping;

@@ -95,6 +95,9 @@ impl Failover {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failback {
+    /// Whether the site that the group leaves takes part.
+    #[serde(rename = "type", default)]
+    pub kind: FailoverKind,
     /// Network on the primary site → network on the secondary site, for this operation, over the stored mapping; a
     /// failback reads both backwards.
     #[serde(default)]
@@ -135,11 +138,12 @@ pub struct TestCleanup {
 #[serde(deny_unknown_fields)]
 pub struct NoOptions {}
 
-/// Whether the source of a failover takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+/// Whether the source of a move takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FailoverKind {
     /// Both sites answer: nothing is lost.
+    #[default]
     Planned,
     /// The source is lost, and is not asked: what was written there after the latest recovery point is lost too.
     Unplanned,

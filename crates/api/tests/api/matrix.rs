@@ -74,6 +74,7 @@ GET    /v1/{project_id}/protection-groups/{group}/resource-mappings             
 PUT    /v1/{project_id}/protection-groups/{group}/resource-mappings                 401    403     403    200    200   403     403       404  404
 GET    /v1/{project_id}/protection-groups/{group}/sync-status                       401    200     200    200    200   200     200       404  404
 POST   /v1/{project_id}/protection-groups/{group}/sync-force                        401    403     403    202    202   403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/reset-status                      401    403     403    200    200   403     403       404  404
 GET    /v1/{project_id}/protection-groups/{group}/check                             401    200     200    200    200   200     200       404  404
 GET    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    200     200    200    200   200     200       404  404
 PUT    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    403     403    200    200   403     403       404  404

@@ -6,7 +6,6 @@ use axum::body::Body;
 use http::Method;
 use protector_core::{
     clock::Clock,
-    group::GroupStatus,
     journal::{Effect, Entry, Journal, OperationChange},
     operation::OperationState,
 };
@@ -215,7 +214,6 @@ pub async fn arrive(house: &House) {
         .group_id;
     let switched = Effect::GroupSwitched {
         current_primary_site: "site-b".into(),
-        status: GroupStatus::FailedOver,
         members: house.database.member_list(&group_id).await.unwrap(),
         group_id,
     };

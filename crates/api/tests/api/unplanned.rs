@@ -83,9 +83,9 @@ async fn a_retry_and_a_fence_start_only_after_an_unplanned_failover() {
     for (action, from) in [
         (
             json!({"retry": {}}),
-            "retry starts from failed_over_partial",
+            "retry starts from active_partial or failed_over_partial",
         ),
-        (json!({"fence": null}), "fence starts from failed_over"),
+        (json!({"fence": null}), "has nothing to fence"),
     ] {
         act(&house, "reader", action.clone()).await.expect(403);
         let refused = act(&house, "member", action).await.expect(409);

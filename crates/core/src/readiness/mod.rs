@@ -169,6 +169,8 @@ pub struct Earlier {
     pub id: OperationId,
     /// Its kind.
     pub kind: OperationKind,
+    /// The site that it left.
+    pub source_site: SiteName,
     /// How many resources it left; 0 for a test failover whose copies are up.
     pub left: usize,
     /// The site that runs it, if that is the other one: only there it is cleaned up.
@@ -476,9 +478,12 @@ fn status(facts: &Facts<'_>) -> Finding {
     match status {
         GroupStatus::Active => Finding::ok(Check::Status, "active: a failover may start"),
         GroupStatus::FailedOver => Finding::ok(Check::Status, "failed_over: a failback may start"),
-        GroupStatus::FailedOverPartial => Finding::warning(
+        GroupStatus::ActivePartial | GroupStatus::FailedOverPartial => Finding::warning(
             Check::Status,
-            "failed_over_partial: a failback may start; some members could not be recovered and have no copy here",
+            format!(
+                "{status}: a {} may start; some members could not be recovered and have no copy here",
+                facts.group.kind_of_move()
+            ),
             format!("remove the cause that their operation names, then: openstack dr retry {name}"),
         ),
         GroupStatus::FailingOver | GroupStatus::FailingBack => error(
@@ -494,7 +499,7 @@ fn status(facts: &Facts<'_>) -> Finding {
         GroupStatus::Error => error(
             "error: the last operation ended in a way that needs a person",
             format!(
-                "read what its last operation says: openstack dr operation list --protection-group {name}"
+                "read what its last operation says: openstack dr operation list --protection-group {name}; when that is mended: openstack dr protection-group reset-status {name}"
             ),
         ),
     }

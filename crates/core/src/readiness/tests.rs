@@ -570,6 +570,7 @@ fn leftovers_warn_with_the_command_that_removes_them() {
     let earlier = |left, kind| Earlier {
         id: "op-1".into(),
         kind,
+        source_site: "site-a".into(),
         left,
         elsewhere: None,
     };
@@ -650,7 +651,7 @@ fn every_status_from_which_no_move_starts_is_an_error() {
         let finding = finding.unwrap();
         let expected = match status {
             GroupStatus::Active | GroupStatus::FailedOver => Severity::Ok,
-            GroupStatus::FailedOverPartial => Severity::Warning,
+            GroupStatus::ActivePartial | GroupStatus::FailedOverPartial => Severity::Warning,
             _ => Severity::Error,
         };
         assert_eq!(finding.severity, expected, "{status}");

@@ -26,8 +26,9 @@ pub mod test_cleanup;
 pub mod test_failover;
 pub mod unplanned_failover;
 
-/// The version of the set of steps that this build knows. An engine leaves operations with a newer one alone.
-pub const BOOK_VERSION: u32 = 5;
+/// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
+/// one alone.
+pub const BOOK_VERSION: u32 = 6;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -95,13 +95,16 @@ fn leave_source_volume(volume: &ProtectedVolume) -> Step {
     }
 }
 
-/// Whether `operation` is an unplanned failover.
+/// Whether `operation` is an unplanned failover, to either site of its group: back to the primary one it is of kind
+/// [`OperationKind::Failback`].
 pub fn is_unplanned(operation: &OperationRecord) -> bool {
-    operation.operation.kind == OperationKind::Failover
-        && operation
-            .steps
-            .iter()
-            .any(|step| step.action == Step::SwitchRecovered)
+    matches!(
+        operation.operation.kind,
+        OperationKind::Failover | OperationKind::Failback
+    ) && operation
+        .steps
+        .iter()
+        .any(|step| step.action == Step::SwitchRecovered)
 }
 
 /// The servers that `failover` left on its source and that no cleanup has deleted since.

@@ -2,14 +2,16 @@
 
 use protector_core::{
     fault::Code,
-    group::GroupStatus,
     id::ServerId,
     journal::Effect,
     member::{Member, MemberStatus},
     operation::MapKind,
 };
 
-use super::{CloudActions, not_in_plan, switch::moved};
+use super::{
+    CloudActions, not_in_plan,
+    switch::{moved, never_moved},
+};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -84,21 +86,16 @@ fn is_recovered(cx: &Cx<'_>, member: &Member) -> bool {
 /// The group on the target, with all its members: those that were recovered as they are there, the others as they were.
 fn group_with_recovered(cx: &Cx<'_>) -> Result<Effect, Stop> {
     let plan = cx.plan();
-    let mut members = plan.others.clone();
-    let mut status = GroupStatus::FailedOver;
+    let mut members: Vec<Member> = plan.others.iter().map(never_moved).collect();
     for member in &plan.members {
         members.push(match is_recovered(cx, member) {
             true => moved(cx, member)?,
-            false => {
-                status = GroupStatus::FailedOverPartial;
-                not_recovered(cx, member)
-            }
+            false => not_recovered(cx, member),
         });
     }
     Ok(Effect::GroupSwitched {
         group_id: plan.group_id.clone(),
         current_primary_site: plan.target.site.clone(),
-        status,
         members,
     })
 }

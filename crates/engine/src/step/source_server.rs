@@ -127,7 +127,15 @@ impl CloudActions {
         }
         self.refuse_while_its_copy_may_run(cx, id).await?;
         let source = self.source(cx).await?;
-        let server = existing(&source, cx, id).await?;
+        let Some(server) = reading::server(&source, id).await? else {
+            self.believe_that_source_lacks(cx, &source, Absent::Server)
+                .await?;
+            let site = &cx.plan().source.site;
+            cx.fact(format!(
+                "server {id} is gone from {site}: nothing is left to start"
+            ));
+            return Ok(Progress::done());
+        };
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => Ok(Progress::done()),
             (ServerStatus::Shutoff, None) => {

@@ -2,11 +2,10 @@
 
 use protector_core::{
     fault::Code,
-    group::GroupStatus,
     id::{FlavorId, NetworkId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, MemberStatus},
-    operation::{MapKind, OperationKind},
+    operation::MapKind,
 };
 
 use super::{CloudActions, not_in_plan};
@@ -23,21 +22,16 @@ impl CloudActions {
             .collect::<Result<Vec<_>, _>>()?;
         members.extend(cx.plan().others.iter().map(never_moved));
         let plan = cx.plan();
-        let status = match cx.operation.kind {
-            OperationKind::Failback => GroupStatus::Active,
-            _ => GroupStatus::FailedOver,
-        };
         Ok(Progress::Done(vec![Effect::GroupSwitched {
             group_id: plan.group_id.clone(),
             current_primary_site: plan.target.site.clone(),
-            status,
             members,
         }]))
     }
 }
 
 /// A member that the last failover could not recover is where the group comes back to, and never was elsewhere.
-fn never_moved(member: &Member) -> Member {
+pub(super) fn never_moved(member: &Member) -> Member {
     Member {
         status: MemberStatus::Protected,
         ..member.clone()

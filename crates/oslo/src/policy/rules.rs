@@ -140,6 +140,9 @@ rules! {
     PROTECTION_GROUPS_SYNC_FORCE "protector:protection_groups:sync_force" WRITE,
         "Push a protection group's metadata to the other site.",
         ["POST" "/v1/{project_id}/protection-groups/{group}/sync-force"];
+    PROTECTION_GROUPS_RESET_STATUS "protector:protection_groups:reset_status" WRITE,
+        "Put a protection group at rest when both clouds show that it is where it is said to be.",
+        ["POST" "/v1/{project_id}/protection-groups/{group}/reset-status"];
 
     MEMBERS_INDEX "protector:members:index" READ,
         "List the VMs of a protection group.", ["GET" MEMBERS];

@@ -25,6 +25,7 @@ mod openstack_command;
 mod ports;
 mod program;
 mod readiness;
+mod second_disaster;
 mod secrets;
 mod starting;
 mod sync;

@@ -593,12 +593,44 @@ impl Bed {
         assert_eq!(lock(&self.target).volumes().len(), 2);
     }
 
+    /// The group and its members as they stand.
+    pub fn group_and_members(&self) -> (Group, Vec<Member>) {
+        let id = self.failover().operation.group_id;
+        self.journal.group(&id).unwrap()
+    }
+
+    /// Gives the group another status.
+    pub fn set_group_status(&self, status: GroupStatus) {
+        let id = self.failover().operation.group_id;
+        self.journal.set_group_status(&id, status);
+    }
+
+    /// The plan of a move of the group as it stands to its other site.
+    pub fn plan_to_other_site(&self) -> Plan {
+        let (group, members) = self.group_and_members();
+        let mappings = group.mappings_from_current();
+        let arrays = arrays();
+        Plan::move_to_other_site(&group, members, Some(&arrays), mappings, false).unwrap()
+    }
+
+    /// Every call to the target hangs from now on.
+    pub fn lose_target(&self) {
+        lock(&self.target).add_fault(FaultRule {
+            id: String::new(),
+            matches: Match::default(),
+            times: None,
+            effect: Effect::Call(CallEffect::Hang),
+            seen: 0,
+        });
+    }
+
     /// The failover's record as it stands.
     pub fn failover(&self) -> OperationRecord {
         self.journal.operation(&OperationId::new(FAILOVER)).unwrap()
     }
 
-    async fn walk(&self, record: OperationRecord) -> OperationRecord {
+    /// Walks an operation to its end.
+    pub async fn walk(&self, record: OperationRecord) -> OperationRecord {
         self.walk_beside(record, |_, _| {}).await
     }
 
@@ -985,12 +1017,16 @@ fn member_of(
 }
 
 fn plan_of(group: &Group, member: &Member) -> Plan {
-    let arrays = ArrayPair {
-        primary: "mock://array-a".into(),
-        secondary: "mock://array-b".into(),
-    };
+    let arrays = arrays();
     let mappings = group.mappings.clone();
     Plan::move_to_other_site(group, vec![member.clone()], Some(&arrays), mappings, false).unwrap()
+}
+
+fn arrays() -> ArrayPair {
+    ArrayPair {
+        primary: "mock://array-a".into(),
+        secondary: "mock://array-b".into(),
+    }
 }
 
 fn new_failover(plan: Plan, steps: Vec<StepRecord>) -> OperationRecord {
@@ -1002,7 +1038,8 @@ fn new_failover(plan: Plan, steps: Vec<StepRecord>) -> OperationRecord {
     }
 }
 
-fn operation(
+/// A new operation of the group.
+pub fn operation(
     id: &str,
     kind: OperationKind,
     plan: Plan,

@@ -20,3 +20,4 @@ mod taken_back;
 mod volume_attachment;
 mod volume_deletion;
 mod volume_ties;
+mod way_back;

@@ -1,6 +1,6 @@
 //! A failover that failed and could not take its copy back: what a cleanup does about it later.
 
-use protector_core::present::CurrentMember;
+use protector_core::{group::GroupStatus, present::CurrentMember};
 use protector_sim::{
     cloud::{CallEffect, Effect, FaultRule, Match},
     in_process::lock,
@@ -125,4 +125,48 @@ async fn a_copy_that_runs_is_taken_back_only_when_it_is_named() {
 
     bed.delete_running.push(original);
     bed.cleanup_takes_everything_back().await;
+}
+
+/// A stopped server that somebody has deleted by hand is nothing that a person still has to start.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_server_that_was_deleted_by_hand_ends_the_groups_error() {
+    let mut bed = Bed::stuck().await;
+    assert_eq!(bed.group().status, GroupStatus::Error);
+    let url = format!("compute /servers/{}", bed.server);
+    bed.user("demo", "DELETE", &url, Value::Null).await;
+    assert!(!bed.has_server());
+    let ended = bed.cleanup().await;
+    assert_eq!(ended.failed(), vec![]);
+    let facts = &ended.step(START).progress.memo.facts;
+    let fact = format!(
+        "server {} is gone from site-a: nothing is left to start",
+        bed.server
+    );
+    assert!(facts.contains(&fact), "{facts:?}");
+    assert_eq!(bed.group().status, GroupStatus::Active);
+}
+
+/// A source that may be another cloud says nothing about the server.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_server_is_not_believed_gone_by_a_cloud_that_may_be_another() {
+    let mut bed = Bed::stuck().await;
+    let not_found = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
+    for path in [
+        format!("*/servers/{}", bed.server),
+        "*/networks/*".to_owned(),
+    ] {
+        let matches = Match {
+            method: Some("GET".to_owned()),
+            path: Some(path.clone()),
+            ..Match::default()
+        };
+        bed.refuse(&path, matches, 404, not_found.clone());
+    }
+    let ended = bed.cleanup().await;
+    let why = ended.failure(START);
+    assert!(
+        why.contains("its cloud says 404, but also to network "),
+        "{why}"
+    );
+    assert_eq!(bed.group().status, GroupStatus::Error);
 }

@@ -1,0 +1,206 @@
+//! Fencing: the old servers of a group that may run beside it are stopped, on the site that it does not run on.
+//!
+//! Which they are is told by the record of the unplanned failover that left them, by the copy of that record where its home
+//! is lost, and else by the marks of the copies that run: a database may have been restored from before it all.
+
+use std::collections::BTreeMap;
+
+use protector_core::{
+    group::{Group, GroupStatus},
+    id::{NetworkId, OperationId, ServerId},
+    mark,
+    member::{Member, MemberStatus},
+    operation::{OperationKind, OperationRecord, ResourceMap},
+    plan::{ArrayPair, Plan},
+    runbook::{fence::fence, unplanned_failover::is_unplanned},
+};
+use protector_store::{KeptOperation, PeerOperation, StoredGroup};
+use serde_json::Value;
+
+use super::{
+    App,
+    elsewhere::lives_elsewhere,
+    failover::{refuse_wrong_status, refused},
+    last_move::last_completed,
+    operation::Asker,
+    reset_status::{expected_of, holdings},
+    sync::refuse_while_moved_there,
+    unplanned::{Run, is_unplanned_copy, left_servers_in_copy, start},
+};
+use crate::{
+    error::{ApiError, ApiResult},
+    peer::other_scope,
+};
+
+/// Starts the fencing of what the group's last unplanned failover left on the site that was lost.
+pub async fn start_fence(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+) -> ApiResult<OperationRecord> {
+    let group = &stored.group;
+    app.refuse_while_operated(group).await?;
+    refuse_wrong_status(group, OperationKind::Fence)?;
+    refuse_while_moved_there(app, group).await?;
+    let members = app.database.member_list(&group.id).await?;
+    let left = match last_completed(app, &group.id).await? {
+        Some(KeptOperation::Here(record)) if is_unplanned(&record) => Left::recorded(*record),
+        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+            left_elsewhere(app, group, &members, copy).await?
+        }
+        _ if group.status == GroupStatus::SplitBrain => seen(app, group, &members).await?,
+        _ => return Err(nothing_to_fence(group)),
+    };
+    let plan = without_unmoved(left.plan, &members);
+    let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
+    let run = Run {
+        kind: OperationKind::Fence,
+        plan,
+        steps,
+        map: left.map,
+        parent: left.by,
+        supersedes: None,
+    };
+    start(app, asker, stored, run).await
+}
+
+/// What is to be fenced: the members of a plan, on its source.
+struct Left {
+    plan: Plan,
+    map: ResourceMap,
+    /// The failover that left it, if this site has its record.
+    by: Option<OperationId>,
+}
+
+impl Left {
+    fn recorded(failover: OperationRecord) -> Self {
+        Self {
+            plan: failover.operation.plan,
+            map: failover.map,
+            by: Some(failover.operation.id),
+        }
+    }
+
+    /// The servers of `old`, each with its member, on the site where the group does not run.
+    fn of(group: &Group, old: Vec<Member>) -> ApiResult<Self> {
+        if old.is_empty() {
+            return Err(nothing_to_fence(group));
+        }
+        // A fence asks no array.
+        let arrays = ArrayPair {
+            primary: String::new(),
+            secondary: String::new(),
+        };
+        let networks = group.mappings_from_current().networks;
+        let old = old.into_iter().map(|member| as_it_was(member, &networks));
+        let plan = Plan::replicate_to_other_site(group, old.collect(), Some(&arrays))
+            .map_err(|refusal| refused(group, &refusal))?;
+        // A fence acts where the failover came from: on the other site, not on the one where the group runs.
+        let plan = Plan {
+            source: group.other().clone(),
+            target: group.current().clone(),
+            ..plan
+        };
+        Ok(Self {
+            plan,
+            map: ResourceMap::default(),
+            by: None,
+        })
+    }
+}
+
+/// A member on the networks of the other site: a 404 there is believed when one of them is known.
+fn as_it_was(mut member: Member, networks: &BTreeMap<String, String>) -> Member {
+    member.status = MemberStatus::Protected;
+    for nic in &mut member.server.nics {
+        if let Some(there) = networks.get(nic.network_id.as_str()) {
+            nic.network_id = NetworkId::new(there.clone());
+        }
+    }
+    member
+}
+
+/// What the copy of a failover tells that the other site has run. While that site answers, it is the one to do it.
+async fn left_elsewhere(
+    app: &App,
+    group: &Group,
+    members: &[Member],
+    copy: PeerOperation,
+) -> ApiResult<Left> {
+    let there = &other_scope(group, &app.settings.site_name).site;
+    if app.peer.reach(there).await.is_ok() {
+        return Err(lives_elsewhere(&copy, &format!("fence {}", group.name)));
+    }
+    let lines = app.database.peer_operation_lines(&copy.id).await?;
+    let old = left_servers_in_copy(&lines)
+        .enumerate()
+        .filter_map(|(place, line)| of_line(members, place, line))
+        .collect();
+    Left::of(group, old)
+}
+
+/// The old server of a copied line, as a member. Of the member itself no more is known than its name.
+fn of_line(members: &[Member], place: usize, line: &Value) -> Option<Member> {
+    let id = line.get("resource_id")?.as_str()?;
+    let key = line.get("key")?.as_str()?;
+    let name = key.split_once(':').map_or(key, |(_, name)| name);
+    let known = members.iter().find(|member| member.name == name);
+    let member = known.or_else(|| members.get(place)).or(members.first())?;
+    Some(Member {
+        name: name.to_owned(),
+        server_id: ServerId::new(id),
+        volumes: Vec::new(),
+        ..member.clone()
+    })
+}
+
+/// The old servers that the marks of the group's own servers name.
+async fn seen(app: &App, group: &Group, members: &[Member]) -> ApiResult<Left> {
+    let mut old = Vec::new();
+    let mut unknown = Vec::new();
+    let here = group.current();
+    let shown = holdings(app, here, &expected_of(members)).await?.held;
+    let moved = members
+        .iter()
+        .filter(|member| member.status == MemberStatus::Protected);
+    for member in moved {
+        let server = shown
+            .iter()
+            .find(|held| held.id == member.server_id.as_str());
+        match server.and_then(|server| server.metadata.get(mark::SOURCE)) {
+            Some(id) => old.push(Member {
+                server_id: ServerId::new(id.clone()),
+                volumes: Vec::new(),
+                ..member.clone()
+            }),
+            None => unknown.push(member.name.as_str()),
+        }
+    }
+    if unknown.is_empty() && !old.is_empty() {
+        return Left::of(group, old);
+    }
+    Err(ApiError::conflict(format!(
+        "Protection group {name} is split_brain, no site has a record of what left its old VMs on {there}, and nothing on {here} tells which they are of {}: stop them with 'openstack --os-cloud {there} server stop <server>', then 'openstack dr protection-group reset-status {name}' looks at both sites and ends it.",
+        unknown.join(", "),
+        name = group.name,
+        there = group.other().site,
+        here = here.site,
+    )))
+}
+
+/// A member that was not recovered runs where it was, if it runs: that is no split brain, and may be all there is of it.
+fn without_unmoved(mut plan: Plan, members: &[Member]) -> Plan {
+    plan.members.retain(|known| {
+        !members.iter().any(|member| {
+            member.status == MemberStatus::Error && member.server_id == known.server_id
+        })
+    });
+    plan
+}
+
+fn nothing_to_fence(group: &Group) -> ApiError {
+    ApiError::conflict(format!(
+        "Protection group {} has nothing to fence: no unplanned failover that this site has a record of has left anything.",
+        group.name
+    ))
+}

@@ -1,0 +1,247 @@
+//! The second disaster: a group has failed over, and the site that it runs on is lost too.
+
+use http::Method;
+use protector_core::{
+    clock::Clock,
+    group::GroupStatus,
+    journal::{Effect, Entry, Journal, OperationChange},
+    member::{Member, MemberStatus},
+    operation::OperationState,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    engine::{self, claim},
+    fakes::{FixedClock, NET_A, WEB},
+    house::{Answer, House, failover_body, group_path},
+    site_failover::arrive,
+};
+
+async fn act(house: &House, body: Value) -> Answer {
+    let path = group_path("web", "/action");
+    house.send(Method::POST, &path, "member", body).await
+}
+
+async fn group(house: &House) -> Value {
+    let shown = house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
+    shown.body["protection_group"].clone()
+}
+
+/// An unplanned move, asked for with `verb`. The fakes leave the members on the primary site's network.
+fn lost(verb: &str, dry_run: bool) -> Value {
+    json!({verb: {"type": "unplanned", "dry_run": dry_run, "network_mapping": {NET_A: NET_A}}})
+}
+
+/// A group that has failed over to site-b, seen from site-a.
+pub async fn failed_over() -> House {
+    let house = House::with_member(WEB).await;
+    engine::start(&house).await;
+    arrive(&house).await;
+    assert_eq!(group(&house).await["status"], "failed_over");
+    house
+}
+
+/// The same, left in `status` by an operation that has ended since.
+pub async fn left_as(status: GroupStatus) -> House {
+    let house = failed_over().await;
+    let failback = json!({"failback": {"network_mapping": {NET_A: NET_A}}});
+    act(&house, failback).await.expect(202);
+    end(&house, OperationState::Failed, |group_id, _| {
+        Effect::GroupStatus { group_id, status }
+    })
+    .await;
+    house
+}
+
+/// Ends the operation under way with one effect on its group and members.
+async fn end(
+    house: &House,
+    state: OperationState,
+    effect: impl FnOnce(protector_core::id::GroupId, Vec<Member>) -> Effect,
+) {
+    let claim = claim(house).await;
+    let now = FixedClock.now();
+    let operation = house.database.load(&claim).await.unwrap().operation;
+    let members = house
+        .database
+        .member_list(&operation.group_id)
+        .await
+        .unwrap();
+    let effects = vec![effect(operation.group_id, members)];
+    for (change, effects) in [
+        (OperationChange::Started { at: now }, effects),
+        (OperationChange::Settled { state, at: now }, vec![]),
+    ] {
+        let entry = Entry {
+            operation: Some(change),
+            effects,
+            ..Entry::default()
+        };
+        house.database.record(&claim, now, entry).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_group_whose_second_site_is_lost_comes_back_to_the_first() {
+    for verb in ["failover", "failback"] {
+        let house = failed_over().await;
+        let shown = act(&house, lost(verb, true)).await.expect(200).body;
+        let preview = &shown["preview"];
+        assert_eq!(preview["operation_type"], "failback");
+        assert_eq!(preview["type"], "unplanned");
+        assert_eq!(preview["source_site"], "site-b");
+        assert_eq!(preview["target_site"], "site-a");
+
+        let started = act(&house, lost(verb, false)).await.expect(202).body;
+        let operation = &started["operation"];
+        assert_eq!(operation["operation_type"], "failback");
+        assert_eq!(operation["source_site"], "site-b");
+        assert_eq!(operation["target_site"], "site-a");
+        assert_eq!(group(&house).await["status"], "failing_back");
+    }
+}
+
+#[tokio::test]
+async fn it_comes_back_from_whatever_the_lost_site_has_left_it_in() {
+    for status in [
+        GroupStatus::FailedOverPartial,
+        GroupStatus::FailingOver,
+        GroupStatus::FailingBack,
+        GroupStatus::Error,
+    ] {
+        let house = left_as(status).await;
+        assert_eq!(group(&house).await["status"], status.as_str());
+        act(&house, lost("failover", false)).await.expect(202);
+        assert_eq!(group(&house).await["status"], "failing_back", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_planned_failback_that_the_loss_of_its_source_interrupts_gives_way() {
+    let house = failed_over().await;
+    let failback = json!({"failback": {"network_mapping": {NET_A: NET_A}}});
+    let planned = act(&house, failback).await.expect(202).body["operation"]["id"].clone();
+    let shown = act(&house, lost("failover", true)).await.expect(200).body;
+    let warnings = shown["preview"]["warnings"].to_string();
+    assert!(warnings.contains(planned.as_str().unwrap()), "{warnings}");
+    act(&house, lost("failover", false)).await.expect(202);
+    let path = format!(
+        "/v1/{}/operations/{}",
+        crate::fakes::PROJECT_A,
+        planned.as_str().unwrap()
+    );
+    let ended = house.get(&path, "member").await.expect(200).body;
+    assert_eq!(
+        ended["operation"]["error_code"], "PRT-SUPERSEDED",
+        "{ended}"
+    );
+}
+
+#[tokio::test]
+async fn old_servers_that_may_run_where_it_would_go_are_fenced_first() {
+    let house = left_as(GroupStatus::SplitBrain).await;
+    let refused = act(&house, lost("failover", false)).await.expect(409);
+    let said = refused.message();
+    assert!(said.contains("split_brain"), "{said}");
+    assert!(said.contains("'openstack dr fence web'"), "{said}");
+}
+
+#[tokio::test]
+async fn a_group_on_its_primary_site_has_no_way_back() {
+    let house = House::with_member(WEB).await;
+    let refused = act(&house, lost("failback", false)).await.expect(409);
+    let said = refused.message();
+    assert!(
+        said.contains("'openstack dr failover web --type unplanned'"),
+        "{said}"
+    );
+}
+
+/// What could not be recovered is retried, and what was left on the lost site is fenced, as after a failover.
+#[tokio::test]
+async fn what_comes_back_in_part_says_so_and_is_not_moved_onto_what_it_left() {
+    let house = failed_over().await;
+    act(&house, lost("failover", false)).await.expect(202);
+    end(&house, OperationState::Completed, |group_id, members| {
+        Effect::GroupSwitched {
+            group_id,
+            current_primary_site: "site-a".into(),
+            members: members
+                .into_iter()
+                .map(|member| Member {
+                    status: MemberStatus::Error,
+                    ..member
+                })
+                .collect(),
+        }
+    })
+    .await;
+    let shown = group(&house).await;
+    assert_eq!(shown["status"], "active_partial", "{shown}");
+    assert_eq!(shown["current_primary_site"], "site-a");
+    for action in [json!({"retry": {}}), json!({"fence": null})] {
+        act(&house, action.clone()).await.expect(202);
+        end(&house, OperationState::Failed, |group_id, _| {
+            Effect::GroupAtRest { group_id }
+        })
+        .await;
+        assert_eq!(group(&house).await["status"], "active_partial", "{action}");
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_came_back_is_not_failed_over_onto_what_it_left() {
+    let house = failed_over().await;
+    let back = act(&house, lost("failover", false)).await.expect(202).body;
+    let back = back["operation"]["id"].as_str().unwrap().to_owned();
+    came_back(&house).await;
+    assert_eq!(group(&house).await["status"], "active");
+    let refused = act(&house, failover_body()).await.expect(409);
+    let said = refused.message();
+    assert!(
+        said.contains(&format!("operation cleanup {back}")),
+        "{said}"
+    );
+    assert!(said.contains("still on site-b"), "{said}");
+    act(&house, json!({"fence": null})).await.expect(202);
+}
+
+/// Ends the way back as an engine does: what was on site-b is left there.
+async fn came_back(house: &House) {
+    let claim = claim(house).await;
+    let now = FixedClock.now();
+    let record = house.database.load(&claim).await.unwrap();
+    let group_id = record.operation.group_id.clone();
+    let members = house.database.member_list(&group_id).await.unwrap();
+    let steps = record.steps.iter().map(|step| {
+        let left = step.key.starts_with("delete_source");
+        let progress = if left {
+            engine::failed_line()
+        } else {
+            engine::done()
+        };
+        (step.position, progress)
+    });
+    let began = Entry {
+        operation: Some(OperationChange::Started { at: now }),
+        steps: steps.collect(),
+        effects: vec![Effect::GroupSwitched {
+            group_id,
+            current_primary_site: "site-a".into(),
+            members,
+        }],
+    };
+    let ended = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: now,
+        }),
+        ..Entry::default()
+    };
+    for entry in [began, ended] {
+        house.database.record(&claim, now, entry).await.unwrap();
+    }
+}

@@ -1,0 +1,102 @@
+//! The second disaster: the site that a group has failed over to is lost while the first one still has its originals.
+
+use protector_core::{
+    group::GroupStatus,
+    operation::{
+        MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed,
+    },
+    plan::Plan,
+    runbook::{
+        Runbook, fence::fence, replicate::replicate_now, unplanned_failover::unplanned_failover,
+    },
+};
+use protector_sim::in_process::lock;
+
+use super::bed::{Bed, operation};
+
+fn record(id: &str, kind: OperationKind, plan: Plan, book: Runbook) -> OperationRecord {
+    let now = plan.members[0].created_at;
+    OperationRecord {
+        operation: operation(id, kind, plan, None, now),
+        steps: book.into_steps().unwrap(),
+        map: ResourceMap::default(),
+    }
+}
+
+/// A bed whose group has failed over to site-b, with a recovery point on site-a, when site-b is lost; and the way back.
+async fn back() -> (Bed, OperationRecord) {
+    let bed = Bed::switched().await;
+    let plan = bed.plan_to_other_site();
+    let sync = record(
+        "op-sync",
+        OperationKind::Sync,
+        plan.clone(),
+        replicate_now(),
+    );
+    let sync = bed.walk(sync).await;
+    assert_eq!(sync.operation.error, None);
+    bed.lose_target();
+    let steps = unplanned_failover(&plan);
+    let back = bed
+        .walk(record("op-back", OperationKind::Failback, plan, steps))
+        .await;
+    (bed, back)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_comes_back_to_its_first_site_beside_the_originals_that_are_still_there() {
+    let (bed, back) = back().await;
+    assert_eq!(back.operation.error, None);
+    assert_eq!(back.operation.state, OperationState::Completed);
+    let left: Vec<String> = steps_failed(&back.steps)
+        .into_iter()
+        .map(|step| step.step)
+        .collect();
+    assert_eq!(
+        left,
+        [
+            "delete_source_vm:vm-001",
+            "delete_source_volume:vm-001-boot",
+            "delete_source_volume:vm-001-data-1",
+        ],
+        "nothing on the lost site was touched"
+    );
+    let (group, members) = bed.group_and_members();
+    assert_eq!(group.status, GroupStatus::Active);
+    assert_eq!(group.current_primary_site.as_str(), "site-a");
+    let runs = members[0].server_id.as_str();
+    assert_ne!(runs, bed.server, "the original is not taken for the copy");
+    assert_eq!(bed.server_facts(runs).unwrap().status, "ACTIVE");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    for volume in [&bed.boot, &bed.data] {
+        let kept = bed.volume_facts(volume).unwrap();
+        assert_eq!(kept.status, "in-use", "the originals are as they were");
+    }
+    bed.assert_bystander_is_untouched();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_left_is_fenced_when_the_lost_site_is_back() {
+    let (bed, back) = back().await;
+    lock(&bed.target).clear_faults();
+    let old = bed.copy_of(MapKind::Server, &bed.server);
+    let server = |id: &str| {
+        let servers = lock(&bed.target).servers();
+        servers.into_iter().find(|server| server.id == id).unwrap()
+    };
+    assert_eq!(server(&old).status, "ACTIVE", "it came back by itself");
+    bed.set_group_status(GroupStatus::SplitBrain);
+    let plan = back.operation.plan.clone();
+    let book = fence(&plan);
+    let fenced = bed
+        .walk(record("op-fence", OperationKind::Fence, plan, book))
+        .await;
+    assert_eq!(
+        fenced.operation.state,
+        OperationState::Completed,
+        "{:?}",
+        fenced.operation.error
+    );
+    assert_eq!(server(&old).status, "SHUTOFF");
+    assert_eq!(bed.group().status, GroupStatus::Active);
+}
