@@ -3,7 +3,7 @@
 //! Which they are is told by the record of the unplanned failover that left them, by the copy of that record where its home
 //! is lost, and else by the marks of the copies that run: a database may have been restored from before it all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
     group::{Group, GroupStatus},
@@ -14,7 +14,7 @@ use protector_core::{
     plan::{ArrayPair, Plan},
     runbook::{fence::fence, unplanned_failover::is_unplanned},
 };
-use protector_store::{KeptOperation, PeerOperation, StoredGroup};
+use protector_store::{KeptOperation, LeftServers, PeerOperation, StoredGroup};
 use serde_json::Value;
 
 use super::{
@@ -32,7 +32,8 @@ use crate::{
     peer::other_scope,
 };
 
-/// Starts the fencing of what the group's last unplanned failover left on the site that was lost.
+/// Starts the fencing of what the moves that brought the group to where it runs have left on the site that it came from:
+/// everything that an unplanned failover left there, and what a planned move could not or was not to delete.
 pub async fn start_fence(
     app: &App,
     asker: Asker<'_>,
@@ -43,15 +44,16 @@ pub async fn start_fence(
     refuse_wrong_status(group, OperationKind::Fence)?;
     refuse_while_moved_there(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
+    let earlier = app.database.left_servers_of(&group.id).await?;
     let left = match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Here(record)) if is_unplanned(&record) => Left::recorded(*record),
-        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
-            left_elsewhere(app, group, &members, copy).await?
+        Some(KeptOperation::Here(record)) if is_unplanned(&record) || !earlier.is_empty() => {
+            Left::recorded(*record)
         }
-        _ if group.status == GroupStatus::SplitBrain => seen(app, group, &members).await?,
-        _ => return Err(nothing_to_fence(group)),
+        Some(KeptOperation::Elsewhere(copy)) => left_elsewhere(app, group, &members, copy).await?,
+        _ => seen(app, group, &members).await?,
     };
     let plan = without_unmoved(left.plan, &members);
+    let plan = with_earlier_left(plan, earlier);
     let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
     let run = Run {
         kind: OperationKind::Fence,
@@ -120,7 +122,7 @@ fn as_it_was(mut member: Member, networks: &BTreeMap<String, String>) -> Member 
     member
 }
 
-/// What the copy of a failover tells that the other site has run. While that site answers, it is the one to do it.
+/// What the copy of a move tells that the other site has run. While that site answers, it is the one to do it.
 async fn left_elsewhere(
     app: &App,
     group: &Group,
@@ -130,6 +132,9 @@ async fn left_elsewhere(
     let there = &other_scope(group, &app.settings.site_name).site;
     if app.peer.reach(there).await.is_ok() {
         return Err(lives_elsewhere(&copy, &format!("fence {}", group.name)));
+    }
+    if !is_unplanned_copy(&copy) {
+        return seen(app, group, members).await;
     }
     let lines = app.database.peer_operation_lines(&copy.id).await?;
     let old = left_servers_in_copy(&lines)
@@ -154,8 +159,11 @@ fn of_line(members: &[Member], place: usize, line: &Value) -> Option<Member> {
     })
 }
 
-/// The old servers that the marks of the group's own servers name.
+/// The old servers that the marks of the group's own servers name. Who is not split brain has none that run.
 async fn seen(app: &App, group: &Group, members: &[Member]) -> ApiResult<Left> {
+    if group.status != GroupStatus::SplitBrain {
+        return Err(nothing_to_fence(group));
+    }
     let mut old = Vec::new();
     let mut unknown = Vec::new();
     let here = group.current();
@@ -198,9 +206,32 @@ fn without_unmoved(mut plan: Plan, members: &[Member]) -> Plan {
     plan
 }
 
+/// Earlier moves may have left servers too; of these no more is known than the id.
+fn with_earlier_left(mut plan: Plan, left: Vec<LeftServers>) -> Plan {
+    let Some(pattern) = plan.members.first().cloned() else {
+        return plan;
+    };
+    let known: BTreeSet<ServerId> = plan.members.iter().map(|m| m.server_id.clone()).collect();
+    let there = left
+        .into_iter()
+        .filter(|left| left.site == plan.source.site);
+    let earlier: Vec<Member> = there
+        .flat_map(|left| left.servers)
+        .filter(|server| !known.contains(server))
+        .map(|server| Member {
+            name: server.to_string(),
+            server_id: server,
+            volumes: Vec::new(),
+            ..pattern.clone()
+        })
+        .collect();
+    plan.members.extend(earlier);
+    plan
+}
+
 fn nothing_to_fence(group: &Group) -> ApiError {
     ApiError::conflict(format!(
-        "Protection group {} has nothing to fence: no unplanned failover that this site has a record of has left anything.",
+        "Protection group {} has nothing to fence: no move of it that this site has a record of has left a server.",
         group.name
     ))
 }

@@ -4,7 +4,7 @@ use http::Method;
 use protector_api::app::handover::Pushed;
 use protector_core::{
     clock::Clock,
-    id::EngineId,
+    id::{EngineId, OperationId},
     journal::{Effect, Entry, Journal, OperationChange},
     operation::{Memo, OperationState, StepProgress, StepState},
     runbook::{BOOK_VERSION, Step},
@@ -145,7 +145,10 @@ async fn start_them(tenant: &Tenant) {
             at: now,
         }),
         steps: vec![(0, engine::done()), (1, engine::done())],
-        effects: vec![Effect::GroupMended { group_id }],
+        effects: vec![Effect::GroupMended {
+            group_id,
+            failed: OperationId::new("op-1"),
+        }],
     };
     database.record(&claims[0], now, entry).await.unwrap();
 }

@@ -106,8 +106,11 @@ impl CloudActions {
             .map(|member| member.name.as_str())
             .collect();
         if stopped.is_empty() {
-            let group_id = plan.group_id.clone();
-            return Ok(Progress::Done(vec![Effect::GroupMended { group_id }]));
+            return Ok(Progress::Done(vec![Effect::GroupMended {
+                group_id: plan.group_id.clone(),
+                // Itself: it leaves nothing stopped, and what the lost move stopped is in no record of this site.
+                failed: cx.operation.id.clone(),
+            }]));
         }
         let why = format!(
             "not started again on {}: {}",
