@@ -179,6 +179,10 @@ impl JournalError {
 /// Where operations are kept.
 #[async_trait]
 pub trait Journal: Send + Sync {
+    /// The time by the journal's own clock, the one that all engines share. Whoever passes a `now` to the journal means
+    /// this: by their own clocks two engines would end each other's leases.
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError>;
+
     /// Takes up to `limit` operations that nobody walks: queued, or running under a lease that has ended, and whose
     /// book version is at most `book_version`. Each is claimed by compare-and-swap on its fence.
     async fn claim(
@@ -208,8 +212,8 @@ pub trait Journal: Send + Sync {
     /// Renews the lease.
     async fn renew(&self, claim: &Claim, now: DateTime<Utc>) -> Result<(), JournalError>;
 
-    /// Ends all leases of `engine`, so that a process that has just started under the identity of one that died goes on
-    /// with its operations at once. The caller must know that the other one is dead.
+    /// Ends all leases of `engine`, so that a process that starts in the place of one that died goes on with its operations
+    /// at once. The caller must know that `engine` is dead.
     async fn forget(&self, engine: &EngineId) -> Result<(), JournalError>;
 
     /// Gives the operation back before its lease ends, so that another engine can go on at once.

@@ -1,7 +1,7 @@
 //! What a step is given, and what it gives back.
 
 use std::{
-    sync::{PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,9 +15,13 @@ use protector_core::{
     operation::{MapKind, Memo, Operation, ResourceMap, StepProgress, StepRecord},
     plan::Plan,
 };
-use tokio::time::Instant;
 
-use crate::{flight::Direction, intent::Intent, lease::Lease, step::Standing};
+use crate::{
+    flight::Direction,
+    intent::Intent,
+    lease::{JournalTime, Lease, Moment},
+    step::Standing,
+};
 
 /// How one look at a step ended, if nothing went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,6 +281,10 @@ pub trait Actions: Send + Sync {
     /// Takes the step back. Called again likewise.
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop>;
 
+    /// Keeps others from what the operation still rests on. Called every few seconds while any of it can still be taken
+    /// back, also while a line's call takes long. What comes of it shows at the next look.
+    async fn keep_held(&self, _operation: &Operation, _now: DateTime<Utc>) {}
+
     /// How long the step may take.
     fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience;
 
@@ -286,32 +294,40 @@ pub trait Actions: Send + Sync {
 
 /// Writes entries under one claim, and knows how long that lasts.
 pub struct Scribe {
-    pub(crate) journal: std::sync::Arc<dyn Journal>,
-    pub(crate) clock: std::sync::Arc<dyn Clock>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) claim: Claim,
-    pub(crate) lease: std::sync::Arc<Lease>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) time: Mutex<JournalTime>,
 }
 
 impl Scribe {
     pub(crate) async fn write(&self, entry: Entry) -> Result<(), JournalError> {
-        let asked_at = Instant::now();
+        let asked_at = Moment::now(self.clock.as_ref());
         self.journal.record(&self.claim, self.now(), entry).await?;
         self.lease.renewed(asked_at);
         Ok(())
     }
 
     pub(crate) async fn renew(&self) -> Result<(), JournalError> {
-        let asked_at = Instant::now();
-        self.journal.renew(&self.claim, self.now()).await?;
+        let asked_at = Moment::now(self.clock.as_ref());
+        let now = self.journal.now().await?;
+        *self.time.lock().unwrap_or_else(PoisonError::into_inner) =
+            JournalTime::told(now, asked_at);
+        self.journal.renew(&self.claim, now).await?;
         self.lease.renewed(asked_at);
         Ok(())
     }
 
     fn intent(&self) -> Intent {
-        Intent::under(std::sync::Arc::clone(&self.lease))
+        Intent::under(Arc::clone(&self.lease))
     }
 
+    /// The time by the journal's clock: whoever goes on with the operation reads what is written by the same.
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .now()
     }
 }

@@ -1,7 +1,11 @@
 //! The engine's loop: look for operations that nobody walks, claim them, walk each, until told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use chrono::{DateTime, Utc};
 use protector_core::{
     clock::Clock,
     id::EngineId,
@@ -17,7 +21,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     action::{Actions, Scribe},
-    lease::Lease,
+    lease::{JournalTime, Lease, Moment},
     limits::Limits,
     options::EngineOptions,
     walk::{Walk, WalkEnd},
@@ -31,10 +35,21 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     options: Arc<EngineOptions>,
     limits: Arc<Limits>,
+    predecessor: Option<EngineId>,
+}
+
+/// Since when an operation is this engine's.
+#[derive(Clone, Copy)]
+struct Since {
+    /// When the journal was asked.
+    asked_at: Moment,
+    /// The time that the journal told then.
+    now: DateTime<Utc>,
 }
 
 impl Engine {
-    /// An engine that finds its work in `journal` and carries steps out through `actions`.
+    /// An engine that finds its work in `journal` and carries steps out through `actions`. `id` is this process's alone: who
+    /// has another one's may end its leases. `clock` is the machine's; what is recorded has the journal's time.
     pub fn new(
         id: EngineId,
         journal: Arc<dyn Journal>,
@@ -49,20 +64,27 @@ impl Engine {
             clock,
             limits: Arc::new(Limits::new(&options)),
             options: Arc::new(options),
+            predecessor: None,
         }
     }
 
-    /// Goes on with what an earlier process of this engine left, works until `stop`, then finishes the calls in flight and gives its operations back.
-    pub async fn run(&self, stop: CancellationToken) {
-        if let Err(error) = self.journal.forget(&self.id).await {
-            warn!(%error, "cannot end the leases of this engine's last run; they end by themselves");
+    /// The same in the place of `dead`, whose operations it goes on with at once. The caller must know that it is dead: a
+    /// living engine would lose what it is walking.
+    #[must_use]
+    pub fn in_place_of(self, dead: EngineId) -> Self {
+        Self {
+            predecessor: Some(dead),
+            ..self
         }
+    }
+
+    /// Works until `stop`, then finishes the calls in flight and gives its operations back.
+    pub async fn run(&self, stop: CancellationToken) {
+        self.end_leases_of_predecessor().await;
         let mut walks = JoinSet::new();
         while !stop.is_cancelled() {
-            let asked_at = Instant::now();
-            for claim in self.look_for_work(walks.len()).await {
-                let lease = Lease::asked_for_at(asked_at, claim.lease);
-                walks.spawn(self.walk(claim, lease, stop.clone()));
+            for (claim, since) in self.look_for_work(walks.len()).await {
+                walks.spawn(self.walk(claim, since, stop.clone()));
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -75,31 +97,42 @@ impl Engine {
         }
     }
 
-    async fn look_for_work(&self, busy: usize) -> Vec<Claim> {
+    async fn end_leases_of_predecessor(&self) {
+        let Some(dead) = &self.predecessor else {
+            return;
+        };
+        if let Err(error) = self.journal.forget(dead).await {
+            warn!(%error, %dead, "cannot end the leases of the engine before this one; they end by themselves");
+        }
+    }
+
+    async fn look_for_work(&self, busy: usize) -> Vec<(Claim, Since)> {
         let free = self.options.concurrent_operations.saturating_sub(busy);
         if free == 0 {
             return Vec::new();
         }
-        let found = self
-            .journal
-            .claim(
-                &self.id,
-                self.clock.now(),
-                self.options.lease,
-                BOOK_VERSION,
-                free,
-            )
-            .await;
-        found.unwrap_or_else(|error| {
+        self.claim(free).await.unwrap_or_else(|error| {
             warn!(%error, "cannot look for work");
             Vec::new()
         })
     }
 
+    async fn claim(&self, limit: usize) -> Result<Vec<(Claim, Since)>, JournalError> {
+        let asked_at = Moment::now(self.clock.as_ref());
+        let now = self.journal.now().await?;
+        let lease = self.options.lease;
+        let claims = self
+            .journal
+            .claim(&self.id, now, lease, BOOK_VERSION, limit)
+            .await?;
+        let since = Since { asked_at, now };
+        Ok(claims.into_iter().map(|claim| (claim, since)).collect())
+    }
+
     fn walk(
         &self,
         claim: Claim,
-        lease: Lease,
+        since: Since,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let span = info_span!("operation", operation_id = %claim.operation_id, fence = claim.fence);
@@ -107,8 +140,13 @@ impl Engine {
             scribe: Arc::new(Scribe {
                 journal: Arc::clone(&self.journal),
                 clock: Arc::clone(&self.clock),
+                lease: Arc::new(Lease::asked_for_at(
+                    since.asked_at,
+                    claim.lease,
+                    Arc::clone(&self.clock),
+                )),
+                time: Mutex::new(JournalTime::told(since.now, since.asked_at)),
                 claim,
-                lease: Arc::new(lease),
             }),
             actions: Arc::clone(&self.actions),
             limits: Arc::clone(&self.limits),

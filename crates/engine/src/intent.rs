@@ -1,8 +1,8 @@
 //! The right to change something, which a step has from the moment at which its intent is on record.
 //!
 //! Steps read clouds whose calls that change something are refused; an [`Intent`] opens one for the call that was meant.
-//! Right before that is sent the lease is looked at once more, on a clock that nobody sets: an engine that stood still in
-//! between, for whatever reason, does not act for its successor.
+//! Right before that is sent the lease is looked at once more: an engine that stood still in between, for whatever reason,
+//! does not act for its successor.
 
 use std::{
     sync::{
@@ -107,12 +107,13 @@ mod tests {
     use protector_openstack::service::Service;
 
     use super::*;
+    use crate::lease::tests::lease;
 
     const LEASE: Duration = Duration::from_secs(120);
     const CALL: Duration = Duration::from_secs(60);
 
     fn intent() -> Intent {
-        Intent::under(Arc::new(Lease::asked_for_at(Instant::now(), LEASE)))
+        Intent::under(Arc::new(lease(LEASE)))
     }
 
     fn pass(intent: &Intent, at: Instant) -> Result<(), CloudError> {

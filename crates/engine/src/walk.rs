@@ -19,7 +19,10 @@ use protector_core::{
     runbook::{Verb, cleanup::UNDO, stands_on},
     schedule::{self, Next},
 };
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -29,6 +32,9 @@ use crate::{
     limits::Limits,
     options::EngineOptions,
 };
+
+/// How often it is seen to that the group is held still.
+const KEPT_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +88,11 @@ impl Walk {
         let mut flights = JoinSet::new();
         let mut renewal = tokio::time::interval(self.scribe.claim.lease / 3);
         renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let held = watch::Sender::new(true);
+        let mut keeper = JoinSet::new();
+        keeper.spawn(self.keep_held(&desk, held.subscribe()).in_current_span());
         loop {
+            held.send_replace(may_be_taken_back(&desk.record));
             if self.stop.is_cancelled() {
                 return self.release(&mut desk, flights).await;
             }
@@ -120,6 +130,27 @@ impl Walk {
                     self.scribe.renew().await?;
                 }
                 () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Keeps the group held still for as long as the operation can be taken back, beside whatever its lines wait for.
+    fn keep_held(
+        &self,
+        desk: &Desk,
+        held: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let actions = Arc::clone(&self.actions);
+        let scribe = Arc::clone(&self.scribe);
+        let operation = Arc::clone(&desk.operation);
+        async move {
+            let mut tick = tokio::time::interval(KEPT_UP_EVERY);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                if *held.borrow() {
+                    actions.keep_held(&operation, scribe.now()).await;
+                }
             }
         }
     }
@@ -306,6 +337,14 @@ impl Walk {
 fn note_abort(record: &mut OperationRecord, user: &str) {
     let id = record.operation.id.to_string();
     record.map.insert(MapKind::Aborted, id, user);
+}
+
+/// Whether the operation has not yet passed its point of no return, or is being taken back.
+fn may_be_taken_back(record: &OperationRecord) -> bool {
+    record.operation.state == OperationState::Unwinding
+        || record.steps.iter().any(|step| {
+            matches!(step.verb, Verb::Undoable | Verb::Forward) && !step.progress.state.has_ended()
+        })
 }
 
 fn is_under_way(state: StepState) -> bool {

@@ -47,7 +47,7 @@ impl Backlog {
     async fn look(&self) -> Result<(), StoreError> {
         let mut known = self.unsent.lock().await;
         let now = self.clock.now();
-        let claimable = self.database.claimable_count(now, BOOK_VERSION).await?;
+        let claimable = self.database.claimable_now(BOOK_VERSION).await?;
         self.metrics.claimable.set(gauge(claimable));
         let left = self.database.left_count().await?;
         self.metrics.leftovers.set(gauge(left));

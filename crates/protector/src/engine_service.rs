@@ -1,6 +1,12 @@
 //! `protector-engine`: carries operations out and tells the other site of each change.
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, Write as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -17,6 +23,7 @@ use protector_oslo::Config;
 use protector_store::{Database, EngineRow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::{
     assembly,
@@ -41,7 +48,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What kept it from starting.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let essentials = config.essentials()?;
-    let _alone = only_one_here(&config.general.state_path)?;
+    let seat = Seat::taken(&config.general.state_path)?;
     let database = assembly::database(&config).await?;
     let storage = assembly::storage(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -81,7 +88,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         period: config.engine.poll_interval,
     };
     let engine = Engine::new(
-        id.clone(),
+        seat.id.clone(),
         Arc::new(MeteredJournal::new(
             Arc::new(database.clone()),
             Arc::clone(&metrics),
@@ -90,7 +97,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&clock),
         options,
     );
-    info!(engine = %id, "started");
+    let engine = match seat.before {
+        Some(dead) => engine.in_place_of(dead),
+        None => engine,
+    };
+    info!(engine = %id, process = %seat.id, "started");
     let heart = Heart {
         database: database.clone(),
         writable: metrics.database_writable.clone(),
@@ -143,20 +154,55 @@ fn whole_stop(config: &Config) -> Duration {
         .map_or(Duration::MAX / 4, |calls| calls + Duration::from_secs(5))
 }
 
-/// One engine per state directory: a process that starts under the name of another may end that one's leases, so the
-/// other must be dead. The lock goes with the process, however it ends.
-fn only_one_here(state_path: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(state_path)
-        .with_context(|| format!("[DEFAULT] state_path {}", state_path.display()))?;
-    let path = state_path.join("engine.lock");
-    let lock = File::create(&path).with_context(|| path.display().to_string())?;
-    lock.try_lock().map_err(|_| {
-        anyhow::anyhow!(
-            "another engine runs with the same [DEFAULT] state_path: {} is locked",
-            path.display()
-        )
-    })?;
-    Ok(lock)
+/// The place of an engine: one per state directory.
+///
+/// Whose lock on `engine.lock` it is, that process is the only one there, and the one before it is dead, however it ended:
+/// a lock goes with its process. The file names the process, so that the next one knows whose leases it may end. The name of
+/// the host is no proof: two engines may have the same.
+#[derive(Debug)]
+struct Seat {
+    /// This process: what its leases are held under.
+    id: EngineId,
+    /// The process that had the seat before, which is dead.
+    before: Option<EngineId>,
+    _lock: File,
+}
+
+impl Seat {
+    fn taken(state_path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(state_path)
+            .with_context(|| format!("[DEFAULT] state_path {}", state_path.display()))?;
+        Self::on(&state_path.join("engine.lock"))
+    }
+
+    fn on(path: &Path) -> anyhow::Result<Self> {
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .with_context(|| path.display().to_string())?;
+        lock.try_lock().map_err(|_| {
+            anyhow::anyhow!(
+                "another engine runs with the same [DEFAULT] state_path: {} is locked",
+                path.display()
+            )
+        })?;
+        let mut before = String::new();
+        lock.read_to_string(&mut before)?;
+        let id = EngineId::new(Uuid::new_v4().to_string());
+        lock.rewind()?;
+        lock.set_len(0)?;
+        lock.write_all(id.as_str().as_bytes())?;
+        lock.sync_all()?;
+        let before = before.trim();
+        Ok(Self {
+            id,
+            before: (!before.is_empty()).then(|| EngineId::new(before)),
+            _lock: lock,
+        })
+    }
 }
 
 fn engine_options(config: &Config) -> EngineOptions {
@@ -213,5 +259,29 @@ impl Heart {
         if let Err(error) = written {
             warn!(%error, "cannot say that the engine is alive");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_taken_once_and_names_the_process_that_had_it_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Seat::taken(directory.path()).unwrap();
+        assert_eq!(first.before, None);
+        let refused = format!("{:#}", Seat::taken(directory.path()).unwrap_err());
+        assert!(
+            refused.contains("the same [DEFAULT] state_path"),
+            "{refused}"
+        );
+        let id = first.id.clone();
+        drop(first);
+        let second = Seat::taken(directory.path()).unwrap();
+        assert_eq!(second.before, Some(id));
+        assert_ne!(Some(&second.id), second.before.as_ref());
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_eq!(Seat::taken(elsewhere.path()).unwrap().before, None);
     }
 }

@@ -288,6 +288,10 @@ fn settled(entry: &Entry) -> Option<&'static str> {
 
 #[async_trait]
 impl Journal for MeteredJournal {
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+        self.journal.now().await
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,
@@ -445,6 +449,10 @@ mod tests {
 
     #[async_trait]
     impl Journal for OneOperation {
+        async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+            Ok(at(0))
+        }
+
         async fn claim(
             &self,
             _engine: &EngineId,

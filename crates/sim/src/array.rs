@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -44,6 +45,7 @@ pub struct SimArrays {
     clock: Arc<dyn Clock>,
     catalogue: Mutex<Catalogue>,
     refusing: AtomicBool,
+    replication_takes: Mutex<Duration>,
 }
 
 impl SimArrays {
@@ -54,12 +56,21 @@ impl SimArrays {
             clock,
             catalogue: Mutex::default(),
             refusing: AtomicBool::new(false),
+            replication_takes: Mutex::default(),
         }
     }
 
     /// Sets whether promotions are refused.
     pub fn set_refusing(&self, refusing: bool) {
         self.refusing.store(refusing, Ordering::SeqCst);
+    }
+
+    /// Sets how long a replication takes.
+    pub fn set_replication_takes(&self, time: Duration) {
+        *self
+            .replication_takes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = time;
     }
 
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
@@ -119,6 +130,11 @@ impl StorageDriver for SimArrays {
         volumes: &[VolumeId],
         operation: &OperationId,
     ) -> Result<RecoveryPoint, StorageError> {
+        let takes = *self
+            .replication_takes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(takes).await;
         let mut catalogue = self.catalogue();
         let points = catalogue
             .points

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use protector_core::{
     group::{Group, GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
@@ -18,6 +18,7 @@ use protector_core::{
     operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
     schedule::{self, NotAbortable, left_stopped},
 };
+use tokio::time::Instant;
 
 /// An operation and who walks it.
 #[derive(Clone, Debug)]
@@ -34,16 +35,28 @@ struct Tables {
     locks: BTreeMap<OperationId, ()>,
 }
 
-/// A journal in memory.
-#[derive(Default)]
+/// A journal in memory, with a clock of its own: tokio's, which begins with the year 2026.
 pub struct MemoryJournal {
     tables: Mutex<Tables>,
+    begun: Instant,
 }
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// 2026-01-01T00:00:00Z, in seconds.
+const BEGIN: i64 = 1_767_225_600;
 
 impl MemoryJournal {
     /// An empty journal.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            tables: Mutex::default(),
+            begun: Instant::now(),
+        }
     }
 
     /// Adds an operation and its locks, as the API does when it accepts one.
@@ -161,6 +174,11 @@ fn owned<'a>(tables: &'a mut Tables, claim: &Claim) -> Result<&'a mut Row, Journ
 
 #[async_trait]
 impl Journal for MemoryJournal {
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+        let begin = DateTime::UNIX_EPOCH + TimeDelta::seconds(BEGIN);
+        Ok(extend(self.begun.elapsed(), begin).trunc_subsecs(6))
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,

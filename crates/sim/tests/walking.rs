@@ -232,6 +232,10 @@ struct Poisoned {
 
 #[async_trait]
 impl Journal for Poisoned {
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+        self.inner.now().await
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,

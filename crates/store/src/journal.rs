@@ -22,6 +22,7 @@ use sea_orm::{
 
 use crate::{
     database::Database,
+    database_time,
     entity::{
         operation::{ActiveModel, Column, Entity},
         protection_group, resource_map,
@@ -36,6 +37,10 @@ use crate::{
 
 #[async_trait]
 impl Journal for Database {
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+        Ok(database_time::now(self.pool()).await?)
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,
@@ -188,7 +193,17 @@ fn owned(written: bool) -> Result<(), JournalError> {
 }
 
 impl Database {
-    /// How many operations an engine could claim now. For a queue-depth reading.
+    /// How many operations an engine could claim now, by the database's clock. For a queue-depth reading.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn claimable_now(&self, book_version: u32) -> Result<u64, StoreError> {
+        let now = database_time::now(self.pool()).await?;
+        self.claimable_count(now, book_version).await
+    }
+
+    /// The same at a time.
     ///
     /// # Errors
     ///

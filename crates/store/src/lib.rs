@@ -17,6 +17,7 @@ pub mod backlog;
 pub mod basis;
 pub mod database;
 pub mod database_failure;
+mod database_time;
 mod digest;
 pub mod engine;
 mod entity;

@@ -5,8 +5,8 @@
 //! again, shortly before it ends, for as long as the operation can still be taken back; and a start there is refused while
 //! it holds.
 //!
-//! It is asked when a look at a line begins, and again right before each call that changes something: a look may last longer
-//! than the hold.
+//! It is asked when a look at a line begins, and again right before each call that changes something. In between it is kept
+//! up by the walk: an array may replicate for an hour.
 
 use std::{
     collections::BTreeMap,
@@ -82,6 +82,13 @@ impl Standing {
             return Ok(());
         }
         self.ask_anew(operation, now).await
+    }
+
+    /// Takes the hold again if it is time. That nobody answers, or that the other site has moved on, the next look finds out.
+    pub(super) async fn keep(&self, operation: &Operation, now: DateTime<Utc>) {
+        if let Err(error) = self.ask(operation, now).await {
+            tracing::warn!(operation_id = %operation.id, %error, "the other site does not hold the group still");
+        }
     }
 
     async fn ask_anew(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use protector_core::{
     fault::{Code, Fault},
     id::{ServerId, SiteName},
@@ -248,6 +249,10 @@ impl Actions for CloudActions {
         let outcome = self.reading_and_noting(&log).undo_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
         outcome
+    }
+
+    async fn keep_held(&self, operation: &Operation, now: DateTime<Utc>) {
+        self.standing.keep(operation, now).await;
     }
 
     fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {

@@ -212,6 +212,10 @@ pub(super) struct FaultyJournal {
 
 #[async_trait]
 impl Journal for FaultyJournal {
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+        self.inner.now().await
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,

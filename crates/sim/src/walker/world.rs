@@ -501,6 +501,8 @@ impl World {
                 clock.clone(),
                 options,
             )
+            // One of its name that ran before has died.
+            .in_place_of(EngineId::new(name))
         }
     }
 

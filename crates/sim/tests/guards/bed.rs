@@ -172,6 +172,10 @@ impl Watched {
 
 #[async_trait]
 impl Journal for Watched {
+    async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
+        self.inner.now().await
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,
@@ -239,6 +243,7 @@ pub struct Bed {
     journal: Arc<MemoryJournal>,
     at_intent: AtIntent,
     engine: Arc<Engine>,
+    arrays: Arc<SimArrays>,
     transport: Arc<InProcess>,
     deletions: Vec<StepRecord>,
     cleanups: u32,
@@ -341,6 +346,16 @@ impl Bed {
         self.journal.group(&id).unwrap().0
     }
 
+    /// One whose failover has run to its end on arrays that replicate for this long, while the other site said this.
+    pub async fn replicated_for(time: Duration, says: Answer) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        bed.arrays.set_replication_takes(time);
+        *bed.other.answer.lock().unwrap() = says;
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk(new_failover(plan, steps)).await;
+        (bed, record)
+    }
+
     /// One whose failover has run to its end while the target turned the request for its copy away, and the other site said
     /// this.
     pub async fn built_while(says: Answer) -> (Self, OperationRecord) {
@@ -429,8 +444,8 @@ impl Bed {
             answer: Mutex::new(Box::new(|_| Ok(()))),
             journal: Arc::clone(&journal),
         });
-        let actions =
-            CloudActions::new(clouds, arrays, options.clone()).beside(SOURCE.into(), other.clone());
+        let actions = CloudActions::new(clouds, arrays.clone(), options.clone())
+            .beside(SOURCE.into(), other.clone());
         let actions = Arc::new(actions);
         let at_intent = AtIntent::default();
         let engine = Engine::new(
@@ -455,6 +470,7 @@ impl Bed {
             journal,
             at_intent,
             engine: Arc::new(engine),
+            arrays,
             transport,
             delete_running: Vec::new(),
             current: Vec::new(),

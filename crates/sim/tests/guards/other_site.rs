@@ -1,6 +1,9 @@
 //! The other site's protector, which does not answer, or has moved the group itself.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use protector_core::{
     fault::Code,
@@ -50,6 +53,46 @@ async fn a_failover_waits_at_its_switch_for_hours_rather_than_take_running_copie
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(lock(&bed.target).servers().len(), 1);
     assert!(!bed.has_server());
+}
+
+/// The other site holds still for a minute each time that it is asked.
+#[tokio::test(start_paused = true)]
+async fn the_other_site_holds_still_for_as_long_as_an_array_replicates() {
+    const HOLD: Duration = Duration::from_secs(60);
+    let asked = Arc::new(Mutex::new(vec![Instant::now()]));
+    let noted = Arc::clone(&asked);
+    let (_, record) = Bed::replicated_for(
+        Duration::from_secs(3000),
+        Box::new(move |_| {
+            noted.lock().unwrap().push(Instant::now());
+            Ok(())
+        }),
+    )
+    .await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let asked = asked.lock().unwrap();
+    let gaps = asked.windows(2).map(|pair| pair[1] - pair[0]);
+    let longest = gaps.max().unwrap();
+    assert!(longest < HOLD, "nothing held it still for {longest:?}");
+    assert!(asked.last().unwrap().duration_since(asked[0]) > Duration::from_secs(3000));
+}
+
+/// It is away when its hold ends, and has moved the group when it is back.
+#[tokio::test(start_paused = true)]
+async fn a_move_that_lost_its_hold_while_an_array_replicated_does_not_go_on() {
+    let begin = Instant::now();
+    let (bed, record) = Bed::replicated_for(
+        Duration::from_secs(600),
+        Box::new(move |_| match begin.elapsed().as_secs() {
+            0..=100 => Ok(()),
+            101..=500 => silent(),
+            _ => moved_on(),
+        }),
+    )
+    .await;
+    assert_eq!(record.operation.error_code, Some(Code::Superseded));
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    assert_eq!(lock(&bed.target).volumes().len(), 0);
 }
 
 /// The look begins while the other site holds still; when the call is to be made it does not any more.
