@@ -240,6 +240,9 @@ pub struct Memo {
     /// the two, nobody knows whether it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_in_try: Option<u32>,
+    /// When the deletion of what the step made was last asked for, while it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_asked_at: Option<DateTime<Utc>>,
     /// The id of what the step made or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,
@@ -395,6 +398,9 @@ pub enum MapKind {
     /// Source server → the user who asked, with `--delete-running`, that it, or its copy where that is taken back, is
     /// deleted though it runs. Of the cleanup that was asked for alone.
     DeleteRunning,
+    /// Source server → the newest request that was made of it when it was checked, then when it was found stopped, by
+    /// Nova's id; empty if none ever was. What is newer was asked for since.
+    LastAction,
 }
 
 impl MapKind {
@@ -417,6 +423,7 @@ impl MapKind {
             Self::Aborted => "aborted",
             Self::ComputeHost => "compute_host",
             Self::DeleteRunning => "delete_running",
+            Self::LastAction => "last_action",
         }
     }
 }

@@ -14,6 +14,7 @@ mod compute_host;
 mod other_site;
 mod record;
 mod scope;
+mod source_at_rest;
 mod source_server;
 mod taken_back;
 mod volume_attachment;
