@@ -39,6 +39,7 @@ HOST = "guard::host::tests::"
 SCOPE = "guard::scope::tests::"
 TEST = "guard::test_copy::tests::"
 COPY = "guard::recovered_server::tests::"
+REST = "guard::source_at_rest::tests::"
 
 # Guard -> the tests of protector-core that must fail without it.
 TABLE: dict[str, list[str]] = {
@@ -60,6 +61,18 @@ TABLE: dict[str, list[str]] = {
     ],
     "import_must_stay": [COPY + "an_import_that_somebody_relies_on_stays"],
     "must_stay_stopped": ["guard::restart::tests::a_server_whose_copy_may_run_stays_stopped"],
+    "source_must_rest": [REST + "a_server_that_runs_takes_everything_back"],
+    "asked_for_something_since": [
+        REST + "a_server_that_ran_and_was_stopped_again_takes_everything_back"
+    ],
+    "disks_have_changed": [REST + "another_disk_or_a_missing_one_takes_everything_back"],
+    "changed_disks": [REST + "another_disk_or_a_missing_one_takes_everything_back"],
+    "at_work": [REST + "a_server_at_work_and_one_on_a_dead_host_are_waited_for"],
+    "runs": [REST + "a_server_that_runs_takes_everything_back"],
+    "host_is_silent": [REST + "a_server_at_work_and_one_on_a_dead_host_are_waited_for"],
+    "changed_before_it_stopped": [
+        REST + "what_changes_a_server_between_its_check_and_its_stop_is_named"
+    ],
     "absence_proves_nothing": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
     "token_is_for_another_project": [SCOPE + "a_404_to_a_token_of_another_project_proves_nothing"],
     "service_does_not_answer": [SCOPE + "a_404_of_a_service_that_does_not_answer_proves_nothing"],
@@ -162,8 +175,8 @@ EDITS: dict[str, Edit] = {
     ),
     "the compute host's service is not asked": Edit(
         STEPS / "source_host.rs",
-        "        if host == NOWHERE {",
-        "        if host == NOWHERE || !host.is_empty() {",
+        "            (Some(NOWHERE), _) => HostState::None,",
+        "            (Some(_), _) => HostState::None,",
         ("compute_host::host_does_not_answer", "compute_host::guest_may_still_write"),
     ),
     "a volume that came back is deleted again at once": Edit(

@@ -970,6 +970,7 @@ fn busy_progress() -> StepProgress {
         memo: Memo {
             host: Some("compute-1".to_owned()),
             intents: 2,
+            undo_asked_at: Some(at(4)),
             undo_intents: 1,
             unanswered_at: Some(at(1)),
             accepted_in_try: Some(1),

@@ -5,3 +5,6 @@ pub const OPERATION: &str = "protector:operation";
 
 /// Metadata key: the id of the resource on the source that this one is the copy of.
 pub const SOURCE: &str = "protector:source";
+
+/// Metadata key on a test failover's copy of a server, beside the others: the same operation.
+pub const TEST: &str = "protector:test";

@@ -243,6 +243,9 @@ pub struct Memo {
     /// the two, nobody knows whether it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_in_try: Option<u32>,
+    /// When the deletion of what the step made was last asked for, while it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_asked_at: Option<DateTime<Utc>>,
     /// The id of what the step made or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,
@@ -400,6 +403,9 @@ pub enum MapKind {
     /// Source server → the user who asked, with `--delete-running`, that it, or its copy where that is taken back, is
     /// deleted though it runs. Of the cleanup that was asked for alone.
     DeleteRunning,
+    /// Source server → the newest request that was made of it when it was checked, then when it was found stopped, by
+    /// Nova's id; empty if none ever was. What is newer was asked for since.
+    LastAction,
 }
 
 impl MapKind {
@@ -423,6 +429,7 @@ impl MapKind {
             Self::StartedAgain => "started_again",
             Self::ComputeHost => "compute_host",
             Self::DeleteRunning => "delete_running",
+            Self::LastAction => "last_action",
         }
     }
 }

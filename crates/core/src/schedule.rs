@@ -1,5 +1,7 @@
 //! What comes next in an operation: a pure function of its record, so that a restarted engine decides as the first did.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -38,7 +40,7 @@ pub fn next(record: &OperationRecord, now: DateTime<Utc>) -> Next {
             }
             settled_as(record.operation.kind, forward(&record.steps, now))
         }
-        OperationState::Unwinding => backward(&record.steps, now),
+        OperationState::Unwinding => backward(record, now),
         ended => Next::Settle(ended),
     }
 }
@@ -152,7 +154,9 @@ fn superseded(steps: &[StepRecord]) -> Option<&StepRecord> {
         .filter(|step| step.progress.state.has_ended())
 }
 
-fn backward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
+/// The last phase first, but for the servers of the source and what keeps them from starting.
+fn backward(record: &OperationRecord, now: DateTime<Utc>) -> Next {
+    let steps = &record.steps;
     if superseded(steps).is_some() {
         return Next::Settle(OperationState::Failed);
     }
@@ -164,13 +168,53 @@ fn backward(steps: &[StepRecord], now: DateTime<Utc>) -> Next {
     else {
         return Next::Settle(OperationState::Failed);
     };
+    let in_the_way = may_still_have_a_copy(record);
+    let has_its_turn = |step: &StepRecord| match &step.action {
+        Step::RecreateServer { .. } => true,
+        Step::StopServer { server } => !in_the_way.contains(server),
+        _ => step.phase == phase,
+    };
     Next::Undo(
         steps
             .iter()
-            .filter(|step| step.phase == phase && must_be_undone(step) && is_due(step, now))
+            .filter(|step| must_be_undone(step) && is_due(step, now) && has_its_turn(step))
             .map(|step| step.position)
             .collect(),
     )
+}
+
+/// The servers that have to wait for their start, as [`stands_on`](crate::runbook::stands_on) says. All others are started at
+/// once: who was stopped is down until then, and what else there is to take back on a target that does not answer may take
+/// an hour.
+fn may_still_have_a_copy(record: &OperationRecord) -> BTreeSet<&ServerId> {
+    let mut unanswered = BTreeSet::new();
+    let mut in_the_way = BTreeSet::new();
+    for step in &record.steps {
+        let Step::RecreateServer { server } = &step.action else {
+            continue;
+        };
+        if step.progress.memo.unanswered_at.is_some() {
+            unanswered.insert(server);
+        }
+        if must_be_undone(step) {
+            in_the_way.insert(server);
+        }
+    }
+    let members = &record.operation.plan.members;
+    for member in members
+        .iter()
+        .filter(|member| unanswered.contains(&member.server_id))
+    {
+        let is_open = record.steps.iter().any(|step| {
+            must_be_undone(step)
+                && matches!(&step.action, Step::ManageVolume { volume }
+                    if member.volumes.iter().any(|known| known.id == *volume))
+        });
+        if is_open {
+            in_the_way.insert(&member.server_id);
+        }
+    }
+    in_the_way
 }
 
 fn explain(step: &StepRecord) -> String {

@@ -297,11 +297,56 @@ fn a_failure_before_the_switch_takes_back_the_last_phase_first() {
     );
     end(&mut record, "recreate_vms:web-server-1", StepState::Undone);
     end(&mut record, "recreate_vms:web-server-2", StepState::Undone);
-    assert!(
-        next_keys(&record)
-            .iter()
-            .all(|key| key.starts_with("manage_volumes:"))
+    let (starts, rest): (Vec<_>, Vec<_>) = next_keys(&record)
+        .into_iter()
+        .partition(|key| key.starts_with("stop_source_vms:"));
+    assert_eq!(starts.len(), 2);
+    assert!(rest.iter().all(|key| key.starts_with("manage_volumes:")));
+}
+
+/// The target may take its time with everything else.
+#[test]
+fn a_server_is_started_again_as_soon_as_its_own_copy_is_gone_or_was_never_asked_for() {
+    let mut record = record(example());
+    end_all_before(&mut record, "recreate_vms");
+    end(&mut record, "recreate_vms:web-server-1", StepState::Done);
+    record.operation.state = OperationState::Unwinding;
+    let starts = |record: &OperationRecord| {
+        let keys = next_keys(record);
+        keys.into_iter()
+            .filter(|key| key.starts_with("stop_source_vms:"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(starts(&record), ["stop_source_vms:web-server-2"]);
+    end(&mut record, "recreate_vms:web-server-1", StepState::Undone);
+    assert_eq!(starts(&record).len(), 2);
+}
+
+/// What nobody answered may be under way without a server to be seen: its volumes tell, when they are let go of.
+#[test]
+fn a_server_whose_build_nobody_answered_is_started_when_its_volumes_are_free() {
+    let mut record = record(example());
+    end_all_before(&mut record, "recreate_vms");
+    end(&mut record, "recreate_vms:web-server-1", StepState::Undone);
+    let build = record
+        .steps
+        .iter_mut()
+        .find(|step| step.key == "recreate_vms:web-server-1");
+    build.unwrap().progress.memo.unanswered_at = Some(noon());
+    record.operation.state = OperationState::Unwinding;
+    let start = "stop_source_vms:web-server-1".to_owned();
+    assert!(!next_keys(&record).contains(&start));
+    end(
+        &mut record,
+        "manage_volumes:vol-boot-ws1",
+        StepState::Undone,
     );
+    end(
+        &mut record,
+        "manage_volumes:vol-data-ws1",
+        StepState::Undone,
+    );
+    assert!(next_keys(&record).contains(&start));
 }
 
 /// `key` finds that the other site has moved the group.
@@ -365,7 +410,7 @@ fn what_could_not_be_taken_back_is_listed_and_the_rest_goes_on() {
     assert!(
         next_keys(&record)
             .iter()
-            .all(|key| key.starts_with("promote_volumes:"))
+            .all(|key| key.starts_with("promote_volumes:") || key.starts_with("stop_source_vms:"))
     );
     let failed = steps_failed(&record.steps);
     assert_eq!(failed[0].step, "undo:manage_volumes:vol-boot-ws1");
@@ -405,6 +450,8 @@ fn a_switch_that_failed_is_taken_back_like_anything_before_it() {
     assert_eq!(
         next_keys(&record),
         [
+            "recreate_vms:web-server-1",
+            "recreate_vms:web-server-2",
             "restore_power_state:web-server-1",
             "restore_power_state:web-server-2"
         ]

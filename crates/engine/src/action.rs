@@ -188,7 +188,7 @@ impl Cx<'_> {
         self.written_down(Direction::Forward).await
     }
 
-    /// The same, before a call that takes the step back.
+    /// As [`Cx::intend`], before a call that takes the step back.
     ///
     /// # Errors
     ///

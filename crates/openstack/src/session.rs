@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use protector_core::id::ProjectId;
+use protector_core::id::{ProjectId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::{
@@ -120,6 +120,7 @@ impl Session {
             header,
             catalog: caller.catalog,
             project_id: caller.project_id,
+            user_id: None,
             use_until: None,
             login: 0,
         };
@@ -262,6 +263,19 @@ impl Session {
             .project_id
             .clone()
             .ok_or_else(|| CloudError::Setup("the token is not for a project".to_owned()))
+    }
+
+    /// The id of the user that the session acts as. Logs in if needed.
+    ///
+    /// # Errors
+    /// As any call; [`CloudError::Setup`] for a caller's own token.
+    pub async fn user_id(&self) -> Result<UserId, CloudError> {
+        let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
+        let token = self.token(&call, Instant::now() + self.deadline).await?;
+        token
+            .user_id
+            .clone()
+            .ok_or_else(|| CloudError::Setup("the token is a caller's own".to_owned()))
     }
 
     /// The catalogue of the session's project. Logs in if needed.
@@ -616,6 +630,7 @@ impl Session {
             header,
             use_until: Some(Instant::now() + time_of_use(&info)),
             project_id: info.project.map(|project| project.id),
+            user_id: Some(info.user.id),
             catalog: info.catalog.unwrap_or_default(),
             login: self.shared.logins_ended.load(Ordering::SeqCst) + 1,
         }))

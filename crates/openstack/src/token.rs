@@ -87,6 +87,8 @@ pub(crate) struct Token {
     pub(crate) header: HeaderValue,
     pub(crate) catalog: Catalog,
     pub(crate) project_id: Option<ProjectId>,
+    /// Whose it is; `None` for a caller's token, of which Keystone is not asked.
+    pub(crate) user_id: Option<UserId>,
     /// After this a new one is fetched; `None` for a caller's token, which cannot be renewed.
     pub(crate) use_until: Option<Instant>,
     /// Which login of the session it comes from, so that a late 401 does not throw away a newer token.

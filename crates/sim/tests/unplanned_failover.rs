@@ -128,6 +128,31 @@ async fn what_could_not_be_recovered_is_recovered_by_a_retry() {
     );
 }
 
+/// What it has written since the recovery point is only there.
+#[tokio::test(start_paused = true)]
+async fn a_retry_builds_nothing_beside_an_original_that_is_back() {
+    let options = WorldOptions::of(Scenario::SourceLostAndBackBeforeRetry, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    assert_eq!(check(&outcome), Vec::<String>::new());
+    let last = &outcome.record.operation.plan.members[1];
+    let retry = outcome.retry.unwrap();
+    let failed = steps_failed(&retry.steps);
+    let build = format!("recreate_vms:{}", last.name);
+    let why = failed.iter().find(|step| step.step == build);
+    let why = &why.unwrap_or_else(|| panic!("{failed:?}")).error;
+    assert!(
+        why.contains("is back on site-a (ACTIVE) and may run"),
+        "{why}"
+    );
+    assert!(why.contains("a failback of"), "the way on: {why}");
+    assert_eq!(
+        outcome.target.servers.len(),
+        outcome.target_before.servers.len() + 1
+    );
+    let (group, _) = &outcome.group;
+    assert_eq!(group.status, GroupStatus::FailedOverPartial);
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_single_fault_of_a_failover_in_part_and_its_retry() {
     every_single_fault_in(&one_volume_each(Scenario::SourceLostInPart)).await;

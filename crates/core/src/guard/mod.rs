@@ -11,6 +11,7 @@ mod recovered_server;
 mod restart;
 mod scope;
 mod seen;
+mod source_at_rest;
 mod source_server;
 mod source_volume;
 mod test_copy;
@@ -23,6 +24,9 @@ pub use recovered_server::{
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{Power, SeenAttachment, SeenServer, SeenVolume};
+pub use source_at_rest::{
+    SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks, source_must_rest,
+};
 pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
 pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};

@@ -17,7 +17,11 @@ use protector_openstack::{
     volume::{BackendReference, ManagedVolume, Volume, VolumeFilter},
 };
 
-use super::{CloudActions, adopted, mark, not_in_plan, reading, target_check::TARGET};
+use super::{
+    CloudActions, adopted, mark, not_in_plan, reading,
+    scope::{Absent, Eyes, believe_absence, known_network},
+    target_check::TARGET,
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::stop,
@@ -115,6 +119,17 @@ impl CloudActions {
         }
         let target = self.target(cx).await?;
         let Some(volume) = find_imported(&target, cx, source_id).await? else {
+            let plan = cx.plan();
+            let (network, project) = (known_network(plan), &plan.target.project_id);
+            // Whoever discards the bytes next goes by this word.
+            believe_absence(
+                &target,
+                Absent::Volume,
+                Eyes::Tenant,
+                project,
+                network.as_ref(),
+            )
+            .await?;
             return Ok(Progress::Done(was_imported_as(cx, source_id)));
         };
         cx.memo.made = Some(volume.id.to_string());
@@ -271,9 +286,14 @@ async fn find_imported(
     // By the mark of the source, which a few volumes carry; by the operation's it would be all that it imports.
     let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
     let volumes = target.volume().volumes(&copies).await.map_err(stop)?;
-    Ok(volumes
-        .into_iter()
-        .find(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
+    for volume in volumes {
+        if mark::is_ours(&volume.metadata, maker, source_id.as_str())
+            && mark::made_as_us(target, volume.user_id.as_ref()).await?
+        {
+            return Ok(Some(volume));
+        }
+    }
+    Ok(None)
 }
 
 fn known<'a>(

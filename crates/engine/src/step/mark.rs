@@ -3,7 +3,15 @@
 use std::collections::BTreeMap;
 
 pub(super) use protector_core::mark::{OPERATION, SOURCE};
-use protector_core::{guard::SeenMarks, id::OperationId};
+use protector_core::{
+    guard::SeenMarks,
+    id::{OperationId, UserId},
+    mark::TEST,
+    operation::{Operation, OperationKind},
+};
+use protector_openstack::cloud::Cloud;
+
+use crate::{action::Stop, clouds::stop};
 
 /// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
 pub(super) fn mark(
@@ -27,6 +35,33 @@ pub(super) fn is_ours(
         && metadata.get(SOURCE).map(String::as_str) == Some(source)
 }
 
+/// What the copy of a server is built with: its own metadata and the marks, and whether a test failover made it.
+pub(super) fn for_copy(
+    own: &BTreeMap<String, String>,
+    operation: &Operation,
+    source: &str,
+) -> BTreeMap<String, String> {
+    let maker = maker(operation);
+    let mut marked = mark(own, maker, source);
+    marked.remove(TEST);
+    if operation.kind == OperationKind::TestFailover {
+        marked.insert(TEST.to_owned(), maker.to_string());
+    }
+    marked
+}
+
+/// Whether a test failover has made it: production may be recovered beside it.
+pub(super) fn is_of_a_test(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.contains_key(TEST) && metadata.get(TEST) == metadata.get(OPERATION)
+}
+
+/// Whether what carries this operation's marks was made by its service user. Anybody may copy metadata; nobody else can make
+/// something as that user (safety, I1).
+pub(super) async fn made_as_us(cloud: &Cloud, by: Option<&UserId>) -> Result<bool, Stop> {
+    let us = cloud.session().user_id().await.map_err(stop)?;
+    Ok(by == Some(&us))
+}
+
 /// The two marks alone, to be added to what a resource has.
 pub(super) fn marks(operation: &OperationId, source: &str) -> BTreeMap<String, String> {
     mark(&BTreeMap::new(), operation, source)
@@ -41,6 +76,6 @@ pub(super) fn seen(metadata: &BTreeMap<String, String>) -> SeenMarks {
 }
 
 /// The operation whose copies a line is about: a cleanup takes its parent's copies back, a retry completes them.
-pub(super) fn maker(operation: &protector_core::operation::Operation) -> &OperationId {
+pub(super) fn maker(operation: &Operation) -> &OperationId {
     operation.parent_id.as_ref().unwrap_or(&operation.id)
 }

@@ -41,6 +41,7 @@ mod recovered_group;
 mod recovered_server;
 mod replication;
 mod scope;
+mod source_at_rest;
 mod source_check;
 mod source_host;
 mod source_server;
@@ -265,7 +266,7 @@ impl Actions for CloudActions {
             limit,
             retries: retries(operation, step, &self.options),
             timeout_error,
-            says_what_for: is_about_an_import(&step.action),
+            says_what_for: says_what_for(&step.action),
         }
     }
 
@@ -343,11 +344,14 @@ fn timed_out(what: &str, limit: Duration) -> String {
     format!("{what} timeout after {}s", limit.as_secs())
 }
 
-/// A volume that Cinder does not let go of says who holds it. What is recorded of a deletion is in the contract.
-fn is_about_an_import(step: &Step) -> bool {
+/// A volume that Cinder does not let go of says who holds it, a server that Nova does not get rid of what Nova is doing and
+/// where. What is recorded of a volume's deletion is in the contract.
+fn says_what_for(step: &Step) -> bool {
     match step {
-        Step::ManageVolume { .. } => true,
-        Step::TakeBack { line } => is_about_an_import(line),
+        Step::ManageVolume { .. }
+        | Step::RecreateServer { .. }
+        | Step::DeleteSourceServer { .. } => true,
+        Step::TakeBack { line } => says_what_for(line),
         _ => false,
     }
 }

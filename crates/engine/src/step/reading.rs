@@ -97,6 +97,16 @@ pub(super) fn is_being_deleted(server: &Server) -> bool {
     server.status == ServerStatus::Deleted || server.task_state.as_deref() == Some("deleting")
 }
 
+/// What is waited for while Nova deletes a server: with what Nova is doing, and where, for who has to look after it.
+pub(super) fn being_deleted(server: &Server, host: Option<&str>) -> String {
+    format!(
+        "Nova to delete it (status {}, task {}, host {})",
+        server.status.as_str(),
+        server.task_state.as_deref().unwrap_or("none"),
+        server.host.as_deref().or(host).unwrap_or("unknown"),
+    )
+}
+
 /// Why Nova says that the server is in error.
 pub(super) fn fault_text(server: &Server) -> &str {
     server

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use chrono::TimeDelta;
 use protector_core::{
     fault::{Code, Fault},
-    guard::{Asked, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server},
+    guard::{Asked, HostState, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server},
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
@@ -59,10 +59,19 @@ impl CloudActions {
         // One that was known and is gone must not hide the one that is made now.
         cx.memo.made = None;
         cx.memo.adopted = false;
+        if let Some(not_yet) = self.original_may_write(cx, source_id).await? {
+            return Ok(not_yet);
+        }
+        self.refuse_beside_returned_original(cx, source_id).await?;
+        refuse_beside_another_copy(&target, cx, source_id).await?;
         let request = self.build_request(&target, cx, source_id).await?;
         let unanswered_before = cx.memo.unanswered_at;
         cx.memo.unanswered_at = Some(cx.scribe.now());
         let intent = cx.intend().await?;
+        if let Some(refused) = self.original_may_write(cx, source_id).await.transpose() {
+            cx.memo.unanswered_at = unanswered_before;
+            return refused;
+        }
         let answer = intent.on(&target).compute().create_server(&request).await;
         if says_what_became_of_it(&answer) {
             cx.memo.unanswered_at = unanswered_before;
@@ -161,11 +170,7 @@ impl CloudActions {
             networks,
             security_groups: cx.plan().security_groups_on_target(&member),
             key_name,
-            metadata: mark::mark(
-                &spec.metadata,
-                mark::maker(cx.operation),
-                source_id.as_str(),
-            ),
+            metadata: mark::for_copy(&spec.metadata, cx.operation, source_id.as_str()),
             user_data: spec
                 .user_data
                 .as_ref()
@@ -269,15 +274,40 @@ impl CloudActions {
             return Ok(gone);
         };
         know(cx, &server);
-        if reading::is_being_deleted(&server) {
-            return Ok(self.look_again("Nova to delete it"));
+        let (host, host_state) = self.host_of_copy(cx, &server).await?;
+        let being_deleted = reading::being_deleted(&server, host.as_deref());
+        if server.status == ServerStatus::Deleted {
+            return Ok(self.look_again(being_deleted));
         }
-        if cx.operation.kind == OperationKind::Retry && server.status == ServerStatus::Active {
+        let lost = reading::is_being_deleted(&server);
+        if lost && !deletion_is_lost(cx) {
+            return Ok(self.look_again(being_deleted));
+        }
+        if cx.memo.undo_intents == 0
+            && cx.operation.kind == OperationKind::Retry
+            && server.status == ServerStatus::Active
+        {
             cx.fact(format!("server {} has come up since", server.id));
             return Ok(Progress::done());
         }
         self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
             .await?;
+        match host_state {
+            HostState::Up { .. } | HostState::None => {}
+            HostState::Down { host } => {
+                return Ok(self.look_again(format!(
+                    "compute host {host} of server {} to answer: Nova would only forget the server, while its guest may run",
+                    server.id
+                )));
+            }
+            HostState::Unknown { why } => {
+                let why = format!(
+                    "kept: nobody knows whether the compute host of server {} is up, so nobody would know whether its guest has ended: {why}",
+                    server.id
+                );
+                return Err(Stop::last(Code::Kept, why));
+            }
+        }
         let intent = cx.intend_undo().await?;
         match reading::server(&target, &server.id).await? {
             Some(again) if again.status == server.status => {
@@ -285,6 +315,14 @@ impl CloudActions {
                     .await?;
             }
             _ => return Ok(self.changed_meanwhile(cx)),
+        }
+        cx.memo.undo_asked_at = Some(cx.scribe.now());
+        if lost {
+            // Nova takes no deletion of a server that it believes to be deleting.
+            cx.fact("Nova had lost its deletion: its task was reset and it was deleted again");
+            let admin = self.target_admin(cx).await?;
+            let nova = intent.on(&admin).compute();
+            found(nova.reset_state_to_active(&server.id).await)?;
         }
         let nova = intent.on(&target).compute();
         let answer = match server.status {
@@ -349,6 +387,50 @@ fn at(server: &Server) -> String {
     server
         .created
         .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// After this long without an end a deletion was lost: Nova's own work on one takes seconds.
+const DELETION_IS_LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// Whether the deletion that Nova shows under way has to be asked for again.
+fn deletion_is_lost(cx: &mut Cx<'_>) -> bool {
+    let now = cx.scribe.now();
+    let asked = *cx.memo.undo_asked_at.get_or_insert(now);
+    now - asked >= DELETION_IS_LOST_AFTER
+}
+
+/// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works on,
+/// and two would write with one name (I16).
+async fn refuse_beside_another_copy(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &ServerId,
+) -> Result<(), Stop> {
+    if cx.operation.kind == OperationKind::TestFailover {
+        return Ok(());
+    }
+    let copies = ServerFilter::marked(mark::SOURCE, source_id.as_str());
+    let others = target.compute().servers(&copies).await.map_err(stop)?;
+    let other = others.into_iter().find(|server| {
+        !mark::is_of_a_test(&server.metadata)
+            && !reading::is_being_deleted(server)
+            && super::may_run(server)
+    });
+    let Some(other) = other else {
+        return Ok(());
+    };
+    let site = &cx.plan().target.site;
+    let by = mark::seen(&other.metadata).operation;
+    let by = by.as_deref().unwrap_or("that it does not name");
+    Err(Stop::last(
+        Code::Blocked,
+        format!(
+            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, keep it and leave the group as it is; if it may go, stop it and run 'openstack dr operation cleanup {by}'; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
+            id = other.id,
+            status = other.status.as_str(),
+            mark = mark::SOURCE,
+        ),
+    ))
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.
@@ -426,7 +508,13 @@ async fn all_of_this_step(
     let mut servers = target.compute().servers(&made_by).await.map_err(stop)?;
     servers.retain(|server| mark::is_ours(&server.metadata, maker, source_id.as_str()));
     servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
-    Ok(servers)
+    let mut ours = Vec::new();
+    for server in servers {
+        if mark::made_as_us(target, server.user_id.as_ref()).await? {
+            ours.push(server);
+        }
+    }
+    Ok(ours)
 }
 
 /// A build that was asked for more than once may have been carried out more than once (a request that was on its way

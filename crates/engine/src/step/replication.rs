@@ -21,6 +21,9 @@ use crate::{
 
 impl CloudActions {
     pub(super) async fn replicate_group(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        if let Some(not_yet) = self.any_may_write(cx).await? {
+            return Ok(not_yet);
+        }
         let plan = cx.plan();
         let volumes: Vec<VolumeId> = plan
             .volumes()

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use protector_core::{
-    fault::Code, id::ServerId, journal::Effect, member::Member, operation::MapKind,
+    fault::Code,
+    guard::{HostState, changed_disks},
+    id::ServerId,
+    journal::Effect,
+    member::Member,
+    operation::MapKind,
 };
 use protector_openstack::{compute::Server, status::ServerStatus};
 
-use super::{CloudActions, not_in_plan, reading};
+use super::{CloudActions, not_in_plan, reading, source_at_rest::note};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -33,9 +38,14 @@ impl CloudActions {
             return Ok(self.look_again(format!("server task {task}")));
         }
         refuse_unready(member, &server)?;
+        // Before the volumes: what is asked for in between then counts as asked for since.
+        let asked = self.asked_of(cx, server_id).await?;
         refuse_changed_volumes(member, &server)?;
+        refuse_unknown_host(member, &self.host_and_its_state(cx, server_id).await?.1)?;
         cx.memo.observed = Some(server.status.as_str().to_owned());
-        Ok(Progress::Done(power_state(&server)))
+        let mut effects = power_state(&server);
+        effects.push(note(server_id, &asked));
+        Ok(Progress::Done(effects))
     }
 }
 
@@ -72,8 +82,29 @@ fn refuse_unready(member: &Member, server: &Server) -> Result<(), Stop> {
     }
 }
 
+/// Between the stop and the switch each look at a server asks for the state of its host: better refused now than then.
+fn refuse_unknown_host(member: &Member, host: &HostState) -> Result<(), Stop> {
+    match host {
+        HostState::Up { .. } | HostState::None => Ok(()),
+        HostState::Down { host } => Err(Stop::last(
+            Code::Blocked,
+            format!(
+                "compute host {host} of server {} is down: nobody could tell whether its guest has stopped; see 'openstack compute service list'",
+                member.name
+            ),
+        )),
+        HostState::Unknown { why } => Err(Stop::last(
+            Code::Blocked,
+            format!(
+                "nobody knows whether the compute host of server {} is up, and so whether its guest stops: {why}; the service user needs the role admin in its own project to see that",
+                member.name
+            ),
+        )),
+    }
+}
+
 /// A volume that nobody protects would be lost with the source, so the group must know each one.
-fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), Stop> {
+pub(super) fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), Stop> {
     let planned: BTreeSet<&str> = member
         .volumes
         .iter()
@@ -84,21 +115,14 @@ fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), Stop> 
         .iter()
         .map(|volume| volume.id.as_str())
         .collect();
-    let list = |ids: Vec<&&str>| ids.into_iter().copied().collect::<Vec<_>>().join(", ");
-    let new = list(attached.difference(&planned).collect());
-    let gone = list(planned.difference(&attached).collect());
-    if new.is_empty() && gone.is_empty() {
-        return Ok(());
+    match changed_disks(&planned, &attached) {
+        None => Ok(()),
+        Some(what) => Err(Stop::last(
+            Code::Changed,
+            format!(
+                "the volumes of server {} have changed since it was added: {what}; remove the member from the protection group and add it again",
+                member.name
+            ),
+        )),
     }
-    let mut why = format!(
-        "the volumes of server {} have changed since it was added:",
-        member.name
-    );
-    for (what, ids) in [("attached since", new), ("not attached any more", gone)] {
-        if !ids.is_empty() {
-            why.push_str(&format!(" {what}: {ids};"));
-        }
-    }
-    why.push_str(" remove the member from the protection group and add it again");
-    Err(Stop::last(Code::Changed, why))
 }

@@ -1,6 +1,6 @@
 //! The compute host of a source server: remembered while Nova still knows it, asked about before anything is deleted.
 
-use protector_core::{guard::HostState, id::ServerId, journal::Effect, operation::MapKind};
+use protector_core::{guard::HostState, id::ServerId, operation::MapKind};
 use protector_openstack::{
     cloud::Cloud,
     compute::{ComputeService, Server},
@@ -17,22 +17,10 @@ const NOWHERE: &str = "";
 const NOVA_COMPUTE: &str = "nova-compute";
 
 impl CloudActions {
-    /// The host that a server is on, for the record. Only administrators see it: `None` where even they do not, or
-    /// where Nova does not know the server any more.
-    pub(super) async fn host_for_the_record(
-        &self,
-        cx: &Cx<'_>,
-        id: &ServerId,
-    ) -> Result<Option<Effect>, Stop> {
+    /// The compute services of the source, asked for once for many servers.
+    pub(super) async fn compute_hosts_of_source(&self, cx: &Cx<'_>) -> Result<ComputeHosts, Stop> {
         let admin = self.source_admin(cx).await?;
-        let server = reading::server(&admin, id).await?;
-        Ok(server
-            .and_then(|server| host_of(&server))
-            .map(|host| Effect::Mapped {
-                kind: MapKind::ComputeHost,
-                source: id.to_string(),
-                target: host,
-            }))
+        compute_hosts(&admin).await
     }
 
     /// The state of the host that a server was last seen on.
@@ -58,11 +46,26 @@ impl CloudActions {
         host_seen_by(&self.source_admin(cx).await?, id).await
     }
 
-    async fn state_of_host(&self, cx: &Cx<'_>, host: &str) -> Result<HostState, Stop> {
-        if host == NOWHERE {
-            return Ok(HostState::None);
+    /// The host that a copy on the target is on, and its state. One that was never placed is on none.
+    pub(super) async fn host_of_copy(
+        &self,
+        cx: &Cx<'_>,
+        copy: &Server,
+    ) -> Result<(Option<String>, HostState), Stop> {
+        let admin = self.target_admin(cx).await?;
+        let seen = reading::server(&admin, &copy.id).await?;
+        let host = seen.as_ref().and_then(host_of);
+        let was_placed = !matches!(copy.status, ServerStatus::Error | ServerStatus::Build);
+        if seen.is_none() || (host.is_none() && !was_placed) {
+            return Ok((None, HostState::None));
         }
-        state_told_to(&self.source_admin(cx).await?, host).await
+        let state = compute_hosts(&admin).await?.state_of(host.as_deref());
+        Ok((host, state))
+    }
+
+    async fn state_of_host(&self, cx: &Cx<'_>, host: &str) -> Result<HostState, Stop> {
+        let admin = self.source_admin(cx).await?;
+        Ok(compute_hosts(&admin).await?.state_of(Some(host)))
     }
 }
 
@@ -72,23 +75,35 @@ pub(super) async fn host_seen_by(
     id: &ServerId,
 ) -> Result<(Option<String>, HostState), Stop> {
     let seen = reading::server(admin, id).await?;
-    let Some(host) = seen.as_ref().and_then(host_of) else {
-        let why = "Nova does not show it to the service user's administrator role".to_owned();
-        return Ok((None, HostState::Unknown { why }));
-    };
-    let state = match host.as_str() {
-        NOWHERE => HostState::None,
-        name => state_told_to(admin, name).await?,
-    };
-    Ok((Some(host), state))
+    let host = seen.as_ref().and_then(host_of);
+    let state = compute_hosts(admin).await?.state_of(host.as_deref());
+    Ok((host, state))
 }
 
-async fn state_told_to(admin: &Cloud, host: &str) -> Result<HostState, Stop> {
+/// A cloud's compute services, or why nobody may see them.
+pub(super) struct ComputeHosts(Result<Vec<ComputeService>, String>);
+
+impl ComputeHosts {
+    /// The state of a host; `None` for one that Nova does not show.
+    pub(super) fn state_of(&self, host: Option<&str>) -> HostState {
+        match (host, &self.0) {
+            (None, _) => HostState::Unknown {
+                why: "Nova does not show it to the service user's administrator role".to_owned(),
+            },
+            (Some(NOWHERE), _) => HostState::None,
+            (Some(host), Ok(services)) => state_among(services, host),
+            (Some(_), Err(why)) => HostState::Unknown { why: why.clone() },
+        }
+    }
+}
+
+/// The compute services of the cloud that `admin` sees.
+async fn compute_hosts(admin: &Cloud) -> Result<ComputeHosts, Stop> {
     match admin.compute().services(Some(NOVA_COMPUTE)).await {
-        Ok(services) => Ok(state_among(&services, host)),
-        Err(error) if matches!(error.status(), Some(403 | 404)) => Ok(HostState::Unknown {
-            why: error.to_string(),
-        }),
+        Ok(services) => Ok(ComputeHosts(Ok(services))),
+        Err(error) if matches!(error.status(), Some(403 | 404)) => {
+            Ok(ComputeHosts(Err(error.to_string())))
+        }
         Err(error) => Err(crate::clouds::stop(error)),
     }
 }
@@ -114,7 +129,7 @@ fn state_among(services: &[ComputeService], host: &str) -> HostState {
 }
 
 /// The host's name, empty for a server that is on none; `None` where Nova does not say.
-fn host_of(server: &Server) -> Option<String> {
+pub(super) fn host_of(server: &Server) -> Option<String> {
     let nowhere = matches!(server.status, ServerStatus::ShelvedOffloaded);
     match &server.host {
         Some(host) => Some(host.clone()),

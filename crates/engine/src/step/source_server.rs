@@ -1,6 +1,6 @@
 //! A member's server on the source: stopped, started again, and in the end deleted.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use protector_core::{
     fault::Code,
     guard::{
@@ -54,8 +54,10 @@ impl CloudActions {
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Shutoff, None) => {
                 // Once Nova has forgotten the server, nobody can tell any more where its guest ran.
-                let host = self.host_for_the_record(cx, id).await?;
-                Ok(Progress::Done(host.into_iter().collect()))
+                match self.note_rest(cx, id).await? {
+                    Some(noted) => Ok(Progress::Done(noted)),
+                    None => Ok(self.look_again("the server to be SHUTOFF")),
+                }
             }
             // Asked as often as it is found running: an earlier request may not have reached Nova.
             (ServerStatus::Active, None) => self.ask_to_stop(cx, &source, id).await,
@@ -137,7 +139,10 @@ impl CloudActions {
             return Ok(Progress::done());
         };
         match (&server.status, server.task_state.as_deref()) {
-            (ServerStatus::Active, None) => Ok(Progress::done()),
+            (ServerStatus::Active, None) => {
+                note_outage(cx);
+                Ok(Progress::done())
+            }
             (ServerStatus::Shutoff, None) => {
                 let intent = cx.intend_undo().await?;
                 self.refuse_while_its_copy_may_run(cx, id).await?;
@@ -185,7 +190,10 @@ impl CloudActions {
             return self.source_server_is_gone(cx, &source).await;
         };
         if reading::is_being_deleted(&server) {
-            return Ok(self.look_again("Nova to delete it"));
+            return Ok(self.look_again(reading::being_deleted(
+                &server,
+                cx.mapped(MapKind::ComputeHost, id.as_str()).as_deref(),
+            )));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
             return Err(Stop::came_back(format!(
@@ -376,6 +384,21 @@ pub(super) fn refused(error: CloudError, kept: impl FnOnce(&CloudError) -> Strin
         }
         _ => stop(error),
     }
+}
+
+/// Says in the record for how long the operation has kept a server down for nothing.
+fn note_outage(cx: &mut Cx<'_>) {
+    let Some(stopped) = cx.step.progress.started_at else {
+        return;
+    };
+    let now = cx.scribe.now();
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    cx.fact(format!(
+        "it was down for {} s, from {} to {}: this operation had stopped it",
+        (now - stopped).num_seconds(),
+        time(stopped),
+        time(now)
+    ));
 }
 
 async fn existing(source: &Cloud, cx: &Cx<'_>, id: &ServerId) -> Result<Server, Stop> {

@@ -12,8 +12,14 @@ use super::{CloudActions, not_in_plan};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
-    /// Only a write to the journal, together with the step's end: it happens whole or not at all.
+    /// Only a write to the journal, together with the step's end: it happens whole or not at all. Right before it every
+    /// source server is seen at rest: from here on nothing that one of them writes is ever read again.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        if let Some(not_yet) = self.any_may_write(cx).await? {
+            return Ok(not_yet);
+        }
+        // That has taken its time: the other site is asked last.
+        cx.hold_still().await?;
         let mut members = cx
             .plan()
             .members

@@ -1,6 +1,7 @@
 //! Nova: servers and what belongs to them.
 
 mod flavor;
+mod instance_action;
 mod keypair;
 mod limits;
 mod new_server;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use flavor::Flavor;
+pub use instance_action::InstanceAction;
 pub use keypair::{Keypair, KeypairKind};
 pub use limits::{ComputeLimits, ComputeService};
 pub use new_server::{BlockDevice, BlockSource, NewServer, ServerNetwork};

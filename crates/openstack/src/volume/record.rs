@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use protector_core::id::{ProjectId, ServerId, VolumeId};
+use protector_core::id::{ProjectId, ServerId, UserId, VolumeId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -57,6 +57,9 @@ pub struct Volume {
     /// Its project.
     #[serde(rename = "os-vol-tenant-attr:tenant_id")]
     pub project_id: ProjectId,
+    /// Who made or took it.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
     /// The service that it belongs to (3.48); `None` for one that was managed.
     #[serde(default)]
     pub service_uuid: Option<String>,

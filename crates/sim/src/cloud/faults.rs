@@ -92,6 +92,8 @@ pub enum JobEffect {
         /// `fault.message`.
         message: String,
     },
+    /// A delete is lost: `deleting` for ever, until an administrator resets the state.
+    ServerDeleteLost,
     /// A deleted server is shown as `DELETED`, without a task, for `seconds` before the 404.
     ServerDeleteLingers {
         /// Seconds.

@@ -52,6 +52,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
         | Scenario::InOrder
         | Scenario::SourceLost
         | Scenario::SourceLostInPart
+        | Scenario::SourceLostAndBackBeforeRetry
         | Scenario::SourceLostProbeFails
         | Scenario::SourceLostRetrySkipped
         | Scenario::SourceLostImportsFail

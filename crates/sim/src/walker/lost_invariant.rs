@@ -92,7 +92,7 @@ fn nothing_else_was_made(outcome: &Outcome, violations: &mut Vec<Violation>) {
     }
 }
 
-/// Not one call went to the source, and it is as it was.
+/// Not one call of the failover went to the source, and it is as it was. A retry asks whether it is back.
 fn source_left_alone(outcome: &Outcome, violations: &mut Vec<Violation>) {
     if outcome.calls_on_source > 0 {
         let calls = outcome.calls_on_source;

@@ -27,13 +27,14 @@ impl World {
         self.injector.arm();
         let engines = self.start_engines();
         self.settled(&self.operation).await;
+        let calls_on_source = lock(&self.source.cloud).call_log().len();
         let retry = self.try_again().await;
         self.aftermath().await;
         engines.end().await;
         let outcome = self.outcome(Vec::new());
         Outcome {
             retry: retry.and_then(|id| self.journal.operation(&id)),
-            calls_on_source: lock(&self.source.cloud).call_log().len(),
+            calls_on_source,
             ..outcome
         }
     }
@@ -42,6 +43,9 @@ impl World {
     async fn try_again(&self) -> Option<OperationId> {
         let mut last = self.recovered_in_part()?;
         trouble::mend([&self.target.cloud]);
+        if self.options.scenario == Scenario::SourceLostAndBackBeforeRetry {
+            trouble::mend([&self.source.cloud]);
+        }
         self.listeners.set_deaf(false);
         let mut number = 1;
         if self.options.scenario == Scenario::SourceLostRetrySkipped {

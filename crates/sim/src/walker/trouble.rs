@@ -44,7 +44,7 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
         Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
             lock(target).add_fault(builds_fail());
         }
-        Scenario::SourceLostInPart => {
+        Scenario::SourceLostInPart | Scenario::SourceLostAndBackBeforeRetry => {
             lock(target).add_fault(last_build_fails(options, source));
         }
         Scenario::SourceLostImportsFail => {

@@ -88,6 +88,8 @@ pub enum Scenario {
     SourceLostBuildsFail,
     /// The same, and it cannot build the last member: the others are recovered, and a retry recovers it later.
     SourceLostInPart,
+    /// The same, and the source is back before the retry: the last member still runs there.
+    SourceLostAndBackBeforeRetry,
     /// The same, and the last member is built and does not answer its probe: a retry finds it running.
     SourceLostProbeFails,
     /// The same, and of two retries the first finds the target's array refusing: it never comes to that member.
@@ -111,6 +113,7 @@ impl Scenario {
         matches!(
             self,
             Self::SourceLostInPart
+                | Self::SourceLostAndBackBeforeRetry
                 | Self::SourceLostProbeFails
                 | Self::SourceLostRetrySkipped
                 | Self::SourceLostImportsFail

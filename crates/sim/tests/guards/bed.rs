@@ -407,6 +407,18 @@ impl Bed {
         bed
     }
 
+    /// One whose failover has run to its end, after `prepare`, while `meddle` was called many times a second.
+    pub async fn moved_among(
+        prepare: impl FnOnce(&Self),
+        meddle: impl FnMut(&Self, &OperationRecord),
+    ) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        prepare(&bed);
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk_among(new_failover(plan, steps), meddle).await;
+        (bed, record)
+    }
+
     /// Both clouds, the group and the plan of its failover.
     async fn ready(
         change_source: impl FnOnce(&mut CloudOptions),
@@ -650,6 +662,15 @@ impl Bed {
         self.walk_beside(record, |_, _| {}).await
     }
 
+    async fn walk_among(
+        &self,
+        record: OperationRecord,
+        mut meddle: impl FnMut(&Self, &OperationRecord),
+    ) -> OperationRecord {
+        self.walk_beside(record, |_, record| meddle(self, record))
+            .await
+    }
+
     /// Walks an operation, while somebody looks at it many times a second.
     async fn walk_beside(
         &self,
@@ -769,10 +790,18 @@ impl Bed {
         answer
     }
 
+    /// The same, while time stands still.
+    pub fn at_once(&self, user: &str, method: &str, url: &str, body: &Value) -> Value {
+        let (status, answer) = self.call(&self.source, user, method, url, body);
+        assert!(status < 300, "{method} {url}: {status} {answer}");
+        answer
+    }
+
     /// The same on the target.
-    pub fn on_target(&self, user: &str, method: &str, url: &str, body: &Value) {
+    pub fn on_target(&self, user: &str, method: &str, url: &str, body: &Value) -> Value {
         let (status, answer) = self.call(&self.target, user, method, url, body);
         assert!(status < 300, "{method} {url}: {status} {answer}");
+        answer
     }
 
     fn call(

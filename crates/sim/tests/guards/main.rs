@@ -15,6 +15,7 @@ mod fencing;
 mod other_site;
 mod record;
 mod scope;
+mod source_at_rest;
 mod source_server;
 mod taken_back;
 mod volume_attachment;

@@ -1,8 +1,13 @@
 //! A failover that failed and could not take its copy back: what a cleanup does about it later.
 
-use protector_core::{group::GroupStatus, present::CurrentMember};
+use protector_core::{
+    group::GroupStatus,
+    operation::{OperationRecord, OperationState, StepRecord},
+    present::CurrentMember,
+    runbook::Step,
+};
 use protector_sim::{
-    cloud::{CallEffect, Effect, FaultRule, Match},
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -169,4 +174,154 @@ async fn a_stopped_server_is_not_believed_gone_by_a_cloud_that_may_be_another() 
         "{why}"
     );
     assert_eq!(bed.group().status, GroupStatus::Error);
+}
+
+fn on_target(bed: &Bed, method: &str, effect: Effect, times: Option<u64>) {
+    lock(&bed.target).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            method: matches!(effect, Effect::Call(_)).then(|| method.to_owned()),
+            path: matches!(effect, Effect::Call(_)).then(|| "*/servers*".to_owned()),
+            resource: matches!(effect, Effect::Job(_)).then(|| "vm-001".to_owned()),
+            ..Match::default()
+        },
+        times,
+        effect,
+        seen: 0,
+    });
+}
+
+fn no_host(bed: &Bed) {
+    let message = "No valid host was found.".to_owned();
+    on_target(
+        bed,
+        "",
+        Effect::Job(JobEffect::ServerBuildError { message }),
+        None,
+    );
+}
+
+fn line(record: &OperationRecord, wanted: fn(&Step) -> bool) -> &StepRecord {
+    let mut steps = record.steps.iter();
+    steps.find(|step| wanted(&step.action)).unwrap()
+}
+
+fn build(record: &OperationRecord) -> &StepRecord {
+    line(record, |step| matches!(step, Step::RecreateServer { .. }))
+}
+
+/// Nova says 500 to the deletion, shows `deleting` for ever, and takes no other one.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_nova_lost_is_asked_for_again() {
+    let (bed, record) = Bed::moved_among(
+        |bed| {
+            no_host(bed);
+            on_target(bed, "", Effect::Job(JobEffect::ServerDeleteLost), Some(1));
+            let lost = CallEffect::StatusAfterEffect {
+                status: 500,
+                body: None,
+            };
+            on_target(bed, "DELETE", Effect::Call(lost), Some(1));
+        },
+        |_, _| {},
+    )
+    .await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(lock(&bed.target).servers().len(), 0);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    let stop = line(&record, |step| matches!(step, Step::StopServer { .. }));
+    let facts = &stop.progress.memo.facts;
+    assert!(
+        facts
+            .iter()
+            .any(|fact| fact.starts_with("it was down for ")),
+        "the outage is counted: {facts:?}"
+    );
+    let took = record.operation.finished_at.unwrap() - record.operation.started_at.unwrap();
+    assert!(took.num_seconds() < 300, "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_asks_again_for_a_deletion_that_nova_lost() {
+    let mut bed = Bed::stuck().await;
+    let url = format!("compute /servers/{}", bed.copy());
+    on_target(&bed, "", Effect::Job(JobEffect::ServerDeleteLost), Some(1));
+    bed.on_target("demo", "DELETE", &url, &Value::Null);
+    bed.cleanup_takes_everything_back().await;
+}
+
+/// A person's server, its metadata copied from the one that the operation makes.
+fn marked_server(bed: &Bed, operation: &str, more: Value) {
+    let mut metadata = json!({
+        "protector:operation": operation,
+        "protector:source": bed.server,
+    });
+    let marks = metadata.as_object_mut().unwrap();
+    marks.extend(more.as_object().unwrap().clone());
+    let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+    let server = json!({"server": {
+        "name": "somebodys",
+        "flavorRef": flavors["flavors"][0]["id"],
+        "networks": [{"uuid": lock(&bed.target).network_id("demo-net").unwrap()}],
+        "metadata": metadata,
+        "block_device_mapping_v2": [{
+            "source_type": "blank", "destination_type": "volume",
+            "volume_size": 1, "boot_index": 0,
+        }],
+    }});
+    bed.on_target("demo", "POST", "compute /servers", &server);
+}
+
+fn somebodys_server_is_there(bed: &Bed) -> bool {
+    let servers = lock(&bed.target).servers();
+    servers.iter().any(|server| server.name == "somebodys")
+}
+
+/// The build was asked for twice, so that a second copy is looked for.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_metadata_somebody_copied_is_no_surplus_copy() {
+    let mut made = false;
+    let (bed, record) = Bed::moved_among(
+        |bed| on_target(bed, "POST", Effect::Call(CallEffect::Drop), Some(1)),
+        |bed, record| {
+            let memo = &build(record).progress.memo;
+            if !made && memo.intents == 2 && memo.made.is_some() {
+                marked_server(bed, record.operation.id.as_str(), json!({}));
+                made = true;
+            }
+        },
+    )
+    .await;
+    assert!(made, "{:?}", build(&record).progress);
+    assert_eq!(record.operation.error, None);
+    assert!(somebodys_server_is_there(&bed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_built_beside_another_copy_of_the_same_server() {
+    let (bed, record) =
+        Bed::moved_among(|bed| marked_server(bed, "op-old", json!({})), |_, _| {}).await;
+    let why = record.operation.error.clone().unwrap();
+    assert!(
+        why.contains("made by operation op-old: no other one is built beside it"),
+        "{why}"
+    );
+    assert!(
+        why.contains("openstack dr operation cleanup op-old"),
+        "{why}"
+    );
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+    assert!(somebodys_server_is_there(&bed));
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_test_failover_is_in_nobodys_way() {
+    let (bed, record) = Bed::moved_among(
+        |bed| marked_server(bed, "op-test", json!({"protector:test": "op-test"})),
+        |_, _| {},
+    )
+    .await;
+    assert_eq!(record.operation.error, None);
+    assert!(somebodys_server_is_there(&bed));
 }

@@ -46,6 +46,7 @@ impl SimCloud {
                 )
             }
             "reboot" => self.server_reboot(caller, &server, given),
+            "resize" => self.server_resize(caller, &server, given),
             "lock" => {
                 need_member(caller, "os-lock-server:lock")?;
                 let by_owner = caller.project == server.project;
@@ -158,6 +159,18 @@ impl SimCloud {
         server.check_state("reboot", allowed)?;
         let delay = self.options.latency.server_start;
         self.begin(server.id, task, delay, Job::ServerRebooted(server.id))
+    }
+
+    /// At once, and confirmed: as in a cloud whose `resize_confirm_window` is short.
+    fn server_resize(&mut self, caller: &Caller, server: &Server, given: &Value) -> Answer {
+        need_member(caller, "servers:resize")?;
+        server.check_lock(caller)?;
+        server.check_state("resize", &[VmState::Active, VmState::Stopped])?;
+        let flavor = self.wanted_flavor(given)?;
+        if let Some(server) = self.server_mut(server.id) {
+            server.flavor = flavor;
+        }
+        empty(202)
     }
 
     /// A stop is graceful: a guest that ignores it is powered off after Nova's `shutdown_timeout`.

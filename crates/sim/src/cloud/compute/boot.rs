@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Server, need_member,
-    record::{Disk, Flavor, Nic, ServerFault, Task, VmState},
+    record::{Disk, Flavor, InstanceAction, Nic, ServerFault, Task, VmState},
     unexpected,
 };
 use crate::cloud::{
@@ -97,6 +97,13 @@ impl SimCloud {
             fault: None,
             off_in_error: false,
             doomed: None,
+            actions: vec![InstanceAction {
+                action: "create",
+                request: call.request_id.clone(),
+                user: caller.user,
+                project: caller.project,
+                at: self.now,
+            }],
         };
         self.take_nics(caller, &mut server, nics, &groups);
         let late = self
@@ -136,7 +143,7 @@ impl SimCloud {
         self.jobs.push(self.now + delay, Job::ServerSpawned(id));
     }
 
-    fn wanted_flavor(&self, given: &Value) -> Answer<Flavor> {
+    pub(super) fn wanted_flavor(&self, given: &Value) -> Answer<Flavor> {
         let wanted = match given.get("flavorRef") {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Number(number)) => number.to_string(),

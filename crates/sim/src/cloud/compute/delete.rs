@@ -55,6 +55,11 @@ impl SimCloud {
         if let Some(server) = self.server_mut(server.id) {
             server.task = Some(Task::Deleting);
         }
+        let lost = |effect: &JobEffect| matches!(effect, JobEffect::ServerDeleteLost).then_some(());
+        let id = server.id.to_string();
+        if self.faults.for_job(&id, &server.name, lost).is_some() {
+            return;
+        }
         self.later(
             self.options.latency.server_delete,
             Job::ServerDeleted(server.id),

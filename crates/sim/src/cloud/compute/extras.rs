@@ -369,7 +369,7 @@ impl SimCloud {
                     .collect();
                 ok(json!({"security_groups": rows}))
             }
-            ["os-instance-actions"] => ok(json!({"instanceActions": []})),
+            ["os-instance-actions"] => ok(self.instance_actions(server)),
             ["migrations"] => ok(json!({"migrations": []})),
             _ => {
                 need_member(caller, "servers:show")?;

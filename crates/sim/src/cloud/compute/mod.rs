@@ -5,6 +5,8 @@ mod attachments;
 mod boot;
 mod delete;
 mod extras;
+mod instance_actions;
+mod interfaces;
 mod record;
 mod seed;
 mod view;
@@ -121,31 +123,40 @@ impl SimCloud {
         call.segments.remove(0);
         let call = &*call;
         let parts: Vec<&str> = call.segments.iter().map(String::as_str).collect();
-        match (call.method.as_str(), parts.as_slice()) {
-            ("GET", ["servers"]) => self.server_list(call, &caller, false),
-            ("GET", ["servers", "detail"]) => self.server_list(call, &caller, true),
-            ("POST", ["servers"]) => self.server_create(call, &caller),
+        let answer = self.compute_route(call, &caller, &parts);
+        if answer.is_ok() {
+            self.remember_action(call, &caller, &parts);
+        }
+        answer
+    }
+
+    fn compute_route(&mut self, call: &Call<'_>, caller: &Caller, parts: &[&str]) -> Answer {
+        match (call.method.as_str(), parts) {
+            ("GET", ["servers"]) => self.server_list(call, caller, false),
+            ("GET", ["servers", "detail"]) => self.server_list(call, caller, true),
+            ("POST", ["servers"]) => self.server_create(call, caller),
             ("GET", ["servers", id]) => {
-                let server = self.server_of(&caller, id)?;
+                let server = self.server_of(caller, id)?;
                 if self.faults.is_away(Component::Neutron) {
                     return Err(unexpected(
                         "keystoneauth1.exceptions.connection.ConnectFailure",
                     ));
                 }
-                ok(json!({"server": self.server_view(call, &caller, server)}))
+                ok(json!({"server": self.server_view(call, caller, server)}))
             }
-            ("PUT", ["servers", id]) => self.server_update(call, &caller, id),
-            ("DELETE", ["servers", id]) => self.server_delete(&caller, id),
-            ("POST", ["servers", id, "action"]) => self.server_action(call, &caller, id),
+            ("PUT", ["servers", id]) => self.server_update(call, caller, id),
+            ("DELETE", ["servers", id]) => self.server_delete(caller, id),
+            ("POST", ["servers", id, "action"]) => self.server_action(call, caller, id),
             (_, ["servers", id, "os-volume_attachments", rest @ ..]) => {
-                self.server_volumes(call, &caller, id, rest)
+                self.server_volumes(call, caller, id, rest)
             }
             (_, ["servers", id, "metadata", rest @ ..]) => {
-                self.server_metadata(call, &caller, id, rest)
+                self.server_metadata(call, caller, id, rest)
             }
-            (_, ["servers", id, "tags", rest @ ..]) => self.server_tags(call, &caller, id, rest),
-            ("GET", ["servers", id, rest @ ..]) => self.server_part(&caller, id, rest),
-            _ => self.compute_extras(call, &caller, &parts),
+            (_, ["servers", id, "tags", rest @ ..]) => self.server_tags(call, caller, id, rest),
+            ("POST", ["servers", id, "os-interface"]) => self.attach_interface(call, caller, id),
+            ("GET", ["servers", id, rest @ ..]) => self.server_part(caller, id, rest),
+            _ => self.compute_extras(call, caller, parts),
         }
     }
 

@@ -121,6 +121,16 @@ pub(super) struct Keypair {
     pub(super) public_key: String,
 }
 
+/// What was asked of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct InstanceAction {
+    pub(super) action: &'static str,
+    pub(super) request: String,
+    pub(super) user: Uuid,
+    pub(super) project: Uuid,
+    pub(super) at: SimTime,
+}
+
 /// A server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -153,6 +163,8 @@ pub(crate) struct Server {
     pub(super) doomed: Option<String>,
     /// Whether its guest was shut down when its state was set to an error.
     pub(super) off_in_error: bool,
+    /// What was asked of it, the oldest first.
+    pub(super) actions: Vec<InstanceAction>,
 }
 
 impl Server {

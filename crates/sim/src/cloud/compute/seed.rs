@@ -116,6 +116,7 @@ impl SimCloud {
             fault: None,
             off_in_error: false,
             doomed: None,
+            actions: Vec::new(),
         };
         self.compute.servers.insert(id, server);
         Some(id)

@@ -1,0 +1,281 @@
+//! A source server between its stop and the switch: looked at again before anything rests on its being stopped.
+//!
+//! People and clouds go on while copies are built. Nova's list of what was asked of a server tells also of a start that was
+//! followed by another stop: its newest entry is noted when the server is found stopped, and whatever is above it later has
+//! been asked for since. No clock is needed for that.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use protector_core::{
+    fault::{Code, Fault},
+    guard::{
+        HostState, SeenAction, SourceAtRest, Verdict, changed_before_it_stopped, source_must_rest,
+    },
+    id::ServerId,
+    journal::Effect,
+    member::Member,
+    operation::{MapKind, OperationKind},
+    runbook::Verb,
+};
+use protector_openstack::{
+    compute::{InstanceAction, Server},
+    status::ServerStatus,
+};
+
+use super::{
+    CloudActions, not_in_plan, reading,
+    scope::Absent,
+    source_check::refuse_changed_volumes,
+    source_host::{ComputeHosts, host_of},
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
+
+/// As the record names "nothing was ever asked of it".
+const NOTHING_ASKED: &str = "";
+
+/// A cloud that says nothing for this long is taken for lost by a retry.
+const SOURCE_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How many servers are looked at side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+impl CloudActions {
+    /// What Nova has been asked for about a server, the newest first, as the administrator sees it.
+    pub(super) async fn asked_of(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Vec<SeenAction>, Stop> {
+        let admin = self.source_admin(cx).await?;
+        let actions = admin.compute().instance_actions(id).await.map_err(stop)?;
+        Ok(actions.into_iter().map(seen).collect())
+    }
+
+    /// Sees that a server is as it was checked and stopped, and notes from where on everything that is asked of it
+    /// counts. `None` while it is not stopped.
+    pub(super) async fn note_rest(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<Vec<Effect>>, Stop> {
+        // Before the server: what is asked for in between is then above the note.
+        let asked = self.asked_of(cx, id).await?;
+        let admin = self.source_admin(cx).await?;
+        let Some(server) = reading::server(&admin, id).await? else {
+            return Ok(None);
+        };
+        if server.status != ServerStatus::Shutoff || server.task_state.is_some() {
+            return Ok(None);
+        }
+        let member = member(cx, id)?;
+        refuse_changed_volumes(member, &server)?;
+        if let Some(checked) = cx.mapped(MapKind::LastAction, id.as_str()) {
+            let site = cx.plan().source.site.as_str();
+            let since = above(&asked, &checked);
+            if let Some(why) = changed_before_it_stopped(&member.name, site, since) {
+                return Err(Stop::last(Code::Changed, why));
+            }
+        }
+        let host = host_of(&server).map(|host| Effect::Mapped {
+            kind: MapKind::ComputeHost,
+            source: id.to_string(),
+            target: host,
+        });
+        Ok(Some([note(id, &asked)].into_iter().chain(host).collect()))
+    }
+
+    /// Before the copy of `source_id` is built by a planned move: `None` if the original rests.
+    pub(super) async fn original_may_write(
+        &self,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Progress>, Stop> {
+        if !is_planned_move(cx) {
+            return Ok(None);
+        }
+        let hosts = self.compute_hosts_of_source(cx).await?;
+        self.one_may_write(cx, member(cx, source_id)?, &hosts).await
+    }
+
+    /// Before a retry builds: if the source answers again and the original may run there, it holds what the recovery point
+    /// does not, and a copy would run beside it. A source that does not answer holds nothing up: that is what the failover was
+    /// for.
+    pub(super) async fn refuse_beside_returned_original(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<(), Stop> {
+        if cx.operation.kind != OperationKind::Retry {
+            return Ok(());
+        }
+        let look = self.returned_original(cx, source_id);
+        let seen = match tokio::time::timeout(SOURCE_ANSWERS_WITHIN, look).await {
+            Err(_) | Ok(Err(Stop::Fault(Fault::Passing { .. }))) => return Ok(()),
+            Ok(seen) => seen?,
+        };
+        let Some((status, rests)) = seen else {
+            return Ok(());
+        };
+        let (site, group) = (cx.plan().source.site.clone(), cx.plan().group_name.clone());
+        if rests {
+            cx.fact(format!(
+                "its original on {site} rests ({status}): what that wrote after the recovery point is not in the copy"
+            ));
+            return Ok(());
+        }
+        Err(Stop::last(
+            Code::Blocked,
+            format!(
+                "server {source_id} is back on {site} ({status}) and may run: what it has written since the recovery point is only there, so no copy is built beside it; a failback of {group} brings the other members to it and loses nothing, and a failover after that moves them all; if what it has written may be lost, stop it, then 'openstack dr retry {group}'"
+            ),
+        ))
+    }
+
+    /// The status of an original on a source that answers, and whether it certainly rests; `None` if it is certainly gone.
+    async fn returned_original(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<(String, bool)>, Stop> {
+        let source = self.source(cx).await?;
+        let Some(server) = reading::server(&source, id).await? else {
+            self.believe_that_source_lacks(cx, &source, Absent::Server)
+                .await?;
+            return Ok(None);
+        };
+        let (_, host) = self.host_and_its_state(cx, id).await?;
+        let host_answers = matches!(host, HostState::Up { .. } | HostState::None);
+        let rests = !super::may_run(&server) && server.task_state.is_none() && host_answers;
+        Ok(Some((server.status.as_str().to_owned(), rests)))
+    }
+
+    /// The same of all members at once: before they are replicated, and before the group is switched.
+    pub(super) async fn any_may_write(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
+        if !matches!(
+            cx.operation.kind,
+            OperationKind::Failover | OperationKind::Failback
+        ) {
+            return Ok(None);
+        }
+        let hosts = self.compute_hosts_of_source(cx).await?;
+        let looks: Vec<_> = cx
+            .plan()
+            .members
+            .iter()
+            .map(|member| self.one_may_write(cx, member, &hosts).boxed())
+            .collect();
+        // All of them, also where one has to be waited for: another one may run.
+        let waits: Vec<Option<Progress>> = stream::iter(looks)
+            .buffered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        Ok(waits.into_iter().flatten().next())
+    }
+
+    async fn one_may_write(
+        &self,
+        cx: &Cx<'_>,
+        member: &Member,
+        hosts: &ComputeHosts,
+    ) -> Result<Option<Progress>, Stop> {
+        let (id, site) = (&member.server_id, cx.plan().source.site.as_str());
+        let admin = self.source_admin(cx).await?;
+        let Some(server) = reading::server(&admin, id).await? else {
+            let why = format!("server {} ({id}) has disappeared from {site}", member.name);
+            return Err(Stop::last(Code::Changed, why));
+        };
+        let asked = match cx.mapped(MapKind::LastAction, id.as_str()) {
+            Some(noted) => above(&self.asked_of(cx, id).await?, &noted).to_vec(),
+            // An engine before this one has stopped it, which did not note that yet.
+            None => Vec::new(),
+        };
+        let host = hosts.state_of(host_of(&server).as_deref());
+        let source = SourceAtRest {
+            name: &member.name,
+            site,
+            status: server.status.as_str(),
+            task_state: server.task_state.as_deref(),
+            host: &host,
+            planned: planned(member),
+            attached: attached(&server),
+            asked_since: &asked,
+        };
+        match source_must_rest(&source) {
+            None => Ok(None),
+            Some(Verdict::Wait { on }) => Ok(Some(self.look_again(on))),
+            Some(Verdict::Keep { why }) => Err(Stop::last(
+                Code::Changed,
+                format!(
+                    "{why}; what it has written since is in no copy, so everything is taken back: run the {} again when nobody needs it there",
+                    cx.operation.kind
+                ),
+            )),
+            Some(other) => Err(super::source_server::not_for_this("server at rest", &other)),
+        }
+    }
+}
+
+/// Whether the line's operation has stopped the servers that it builds copies of.
+fn is_planned_move(cx: &Cx<'_>) -> bool {
+    cx.step.verb == Verb::Undoable
+        && matches!(
+            cx.operation.kind,
+            OperationKind::Failover | OperationKind::Failback
+        )
+}
+
+/// Where the list of what was asked of a server stands.
+pub(super) fn note(id: &ServerId, asked: &[SeenAction]) -> Effect {
+    let newest = asked
+        .first()
+        .map_or(NOTHING_ASKED, |action| &action.request_id);
+    Effect::Mapped {
+        kind: MapKind::LastAction,
+        source: id.to_string(),
+        target: newest.to_owned(),
+    }
+}
+
+/// What was asked for after `noted`: all of it, where the list does not hold that any more.
+fn above<'a>(asked: &'a [SeenAction], noted: &str) -> &'a [SeenAction] {
+    let end = asked
+        .iter()
+        .position(|action| action.request_id == noted)
+        .unwrap_or(asked.len());
+    asked.get(..end).unwrap_or_default()
+}
+
+fn seen(action: InstanceAction) -> SeenAction {
+    SeenAction {
+        action: action.action,
+        request_id: action.request_id,
+        user_id: action.user_id.map(|user| user.to_string()),
+        at: action.start_time,
+    }
+}
+
+fn planned(member: &Member) -> BTreeSet<&str> {
+    member
+        .volumes
+        .iter()
+        .map(|volume| volume.id.as_str())
+        .collect()
+}
+
+fn attached(server: &Server) -> BTreeSet<&str> {
+    server
+        .volumes_attached
+        .iter()
+        .map(|volume| volume.id.as_str())
+        .collect()
+}
+
+fn member<'a>(cx: &'a Cx<'_>, id: &ServerId) -> Result<&'a Member, Stop> {
+    cx.plan()
+        .member_of_server(id.as_str())
+        .ok_or_else(|| not_in_plan("server", id.as_str()))
+}

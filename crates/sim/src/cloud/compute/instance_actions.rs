@@ -1,0 +1,84 @@
+//! What was asked of a server, and by whom: Nova remembers it.
+
+use serde_json::{Value, json};
+
+use super::{Server, record::InstanceAction};
+use crate::cloud::{
+    SimCloud,
+    call::{Call, uuid_of},
+    identity::{Caller, hex},
+};
+
+impl SimCloud {
+    /// Remembers a request that Nova has accepted. A refused one leaves nothing.
+    pub(super) fn remember_action(&mut self, call: &Call<'_>, caller: &Caller, parts: &[&str]) {
+        let Some((server, action)) = asked(call, parts) else {
+            return;
+        };
+        let remembered = InstanceAction {
+            action,
+            request: call.request_id.clone(),
+            user: caller.user,
+            project: caller.project,
+            at: self.now,
+        };
+        if let Some(server) = uuid_of(server).and_then(|id| self.compute.servers.get_mut(id)) {
+            server.actions.push(remembered);
+        }
+    }
+
+    /// The newest first.
+    pub(super) fn instance_actions(&self, server: &Server) -> Value {
+        let rows: Vec<Value> = server
+            .actions
+            .iter()
+            .rev()
+            .map(|row| {
+                json!({
+                    "action": row.action,
+                    "instance_uuid": server.id.to_string(),
+                    "request_id": row.request,
+                    "user_id": hex(row.user),
+                    "project_id": hex(row.project),
+                    "start_time": self.stamp_micro(row.at),
+                    "updated_at": self.stamp_micro(row.at),
+                    "message": null,
+                })
+            })
+            .collect();
+        json!({"instanceActions": rows})
+    }
+}
+
+/// The server that a request is about, and Nova's word for what it asks of it.
+fn asked<'p>(call: &Call<'_>, parts: &[&'p str]) -> Option<(&'p str, &'static str)> {
+    match (call.method.as_str(), parts) {
+        ("DELETE", ["servers", id]) => Some((id, "delete")),
+        ("POST", ["servers", id, "os-volume_attachments"]) => Some((id, "attach_volume")),
+        ("DELETE", ["servers", id, "os-volume_attachments", _]) => Some((id, "detach_volume")),
+        ("POST", ["servers", id, "os-interface"]) => Some((id, "attach_interface")),
+        ("DELETE", ["servers", id, "os-interface", _]) => Some((id, "detach_interface")),
+        ("POST", ["servers", id, "action"]) => Some((id, word_for(call)?)),
+        _ => None,
+    }
+}
+
+fn word_for(call: &Call<'_>) -> Option<&'static str> {
+    let body = call.json().ok()?;
+    let key = body.as_object()?.keys().next()?.clone();
+    Some(match key.as_str() {
+        "os-start" => "start",
+        "os-stop" => "stop",
+        "reboot" => "reboot",
+        "resize" => "resize",
+        "lock" => "lock",
+        "unlock" => "unlock",
+        "pause" => "pause",
+        "unpause" => "unpause",
+        "suspend" => "suspend",
+        "resume" => "resume",
+        "restore" => "restore",
+        "forceDelete" => "delete",
+        _ => return None,
+    })
+}
