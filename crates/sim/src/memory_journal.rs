@@ -28,12 +28,16 @@ struct Row {
     fence: i64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tables {
     operations: BTreeMap<OperationId, Row>,
     groups: BTreeMap<GroupId, (Group, Vec<Member>)>,
     locks: BTreeMap<OperationId, ()>,
 }
+
+/// All that a journal held at one moment.
+#[derive(Clone)]
+pub struct Backup(Tables);
 
 /// A journal in memory, with a clock of its own: tokio's, which begins with the year 2026.
 pub struct MemoryJournal {
@@ -72,6 +76,23 @@ impl MemoryJournal {
                 fence: 0,
             },
         );
+    }
+
+    /// All that it holds now.
+    pub fn backup(&self) -> Backup {
+        Backup(self.tables().clone())
+    }
+
+    /// Puts back what it held then. Whoever walks an operation has lost it.
+    pub fn restore(&self, backup: &Backup) {
+        let mut tables = self.tables();
+        let fence_of = |id: &OperationId| tables.operations.get(id).map_or(0, |row| row.fence);
+        let mut restored = backup.0.clone();
+        for (id, row) in &mut restored.operations {
+            row.fence = fence_of(id) + 1;
+            row.owner = None;
+        }
+        *tables = restored;
     }
 
     /// Adds or replaces a group.

@@ -76,6 +76,16 @@ async fn whatever_happens_there_and_back_keeps_what_was_written() {
     everything_in(Story::ThereAndBack, FEW, seed()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_to_a_copy_that_was_not_taken_back_keeps_what_was_written() {
+    everything_in(Story::NotTakenBack, FEW, seed()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_while_clocks_are_an_hour_apart_keeps_what_was_written() {
+    everything_in(Story::TwoClocks, FEW, seed()).await;
+}
+
 /// A cloud asks for patience, and what the call rested on goes meanwhile.
 #[tokio::test(start_paused = true)]
 async fn no_change_is_repeated_after_its_copy_is_gone() {

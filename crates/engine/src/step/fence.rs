@@ -140,7 +140,7 @@ const RUNNING: i64 = 1;
 const SHUT_DOWN: i64 = 4;
 
 /// Whether a server's guest may run, as far as Nova tells.
-fn may_run(server: &Server) -> bool {
+pub(super) fn may_run(server: &Server) -> bool {
     match &server.status {
         ServerStatus::Shutoff | ServerStatus::SoftDeleted | ServerStatus::ShelvedOffloaded => false,
         ServerStatus::Error => server.power_state == Some(RUNNING),

@@ -414,7 +414,7 @@ async fn refuse_beside_another_copy(
     let other = others.into_iter().find(|server| {
         !mark::is_of_a_test(&server.metadata)
             && !reading::is_being_deleted(server)
-            && super::may_run(server)
+            && super::fence::may_run(server)
     });
     let Some(other) = other else {
         return Ok(());

@@ -149,7 +149,7 @@ impl CloudActions {
         };
         let (_, host) = self.host_and_its_state(cx, id).await?;
         let host_answers = matches!(host, HostState::Up { .. } | HostState::None);
-        let rests = !super::may_run(&server) && server.task_state.is_none() && host_answers;
+        let rests = !super::fence::may_run(&server) && server.task_state.is_none() && host_answers;
         Ok(Some((server.status.as_str().to_owned(), rests)))
     }
 

@@ -38,11 +38,15 @@ pub enum Deed {
     CutOff(Place),
     /// The same, and a person who sees it starts the server at the other one.
     CutOffAndReplaced(Place),
+    /// The target is cut off for ten minutes, and the source as soon as it is back.
+    CutOffInTurn,
+    /// The database is put back to what it was when the story began.
+    Restored,
 }
 
 impl Deed {
     /// All that people do, and all places that are lost for a while.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Start(Place::Source),
         Self::Start(Place::Target),
         Self::Stop(Place::Source),
@@ -66,6 +70,8 @@ impl Deed {
         Self::CutOff(Place::Source),
         Self::CutOff(Place::Target),
         Self::CutOffAndReplaced(Place::Target),
+        Self::CutOffInTurn,
+        Self::Restored,
     ];
 
     /// What is done for it, one after the other, each this many seconds after the one before.
@@ -101,6 +107,13 @@ impl Deed {
                 (60, Stroke::Start(place.other())),
                 (540, Stroke::Reconnect(place)),
             ],
+            Self::CutOffInTurn => vec![
+                (0, Stroke::CutOff(Place::Target)),
+                (600, Stroke::Reconnect(Place::Target)),
+                (1, Stroke::CutOff(Place::Source)),
+                (600, Stroke::Reconnect(Place::Source)),
+            ],
+            Self::Restored => vec![(0, Stroke::Restore)],
         }
     }
 }
@@ -134,6 +147,7 @@ pub(super) enum Stroke {
     EditMappings,
     CutOff(Place),
     Reconnect(Place),
+    Restore,
 }
 
 /// A deed, and how many seconds after its point it is done.

@@ -75,6 +75,8 @@ struct Memory {
     lost_by_people: Vec<(DateTime<Utc>, Contents)>,
     /// From when to when nobody reached the source because it was lost.
     source_lost: Option<(DateTime<Utc>, Option<DateTime<Utc>>)>,
+    /// The records are older than what was done by them.
+    restored: bool,
     /// The operations of this story.
     operations: Vec<OperationId>,
     violations: BTreeSet<Violation>,
@@ -161,6 +163,16 @@ impl Life {
     /// The operation is on record.
     pub fn note_operation(&self, id: &OperationId) {
         self.memory().operations.push(id.clone());
+    }
+
+    /// The records have been put back to what they were.
+    pub fn note_restored(&self) {
+        self.memory().restored = true;
+    }
+
+    /// Whether the records may know less than was done.
+    pub fn is_forgetful(&self) -> bool {
+        self.memory().restored
     }
 
     /// The source is lost from now on.

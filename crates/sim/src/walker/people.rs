@@ -25,6 +25,7 @@ use super::{
 use crate::{
     cloud::ServerFacts,
     in_process::{SharedCloud, lock},
+    memory_journal::Backup,
 };
 
 /// How often somebody who waits for a volume looks, in seconds, and how often at most.
@@ -40,6 +41,8 @@ pub(super) struct People {
     root: String,
     tenants: BTreeMap<Place, Login>,
     strangers: BTreeMap<Place, Login>,
+    /// The database as it was when the story began.
+    backup: Backup,
     memory: Mutex<Memory>,
 }
 
@@ -73,6 +76,7 @@ impl People {
             root,
             tenants: logins("demo"),
             strangers: logins("other"),
+            backup: world.journal.backup(),
             memory: Mutex::default(),
         }))
     }
@@ -135,6 +139,10 @@ impl People {
             Stroke::EditMappings => self.edit_mappings(),
             Stroke::CutOff(place) => self.with_cloud(place, trouble::cut_off),
             Stroke::Reconnect(place) => self.with_cloud(place, trouble::reconnect),
+            Stroke::Restore => {
+                self.life.journal.restore(&self.backup);
+                self.life.note_restored();
+            }
         }
         true
     }

@@ -45,6 +45,8 @@ pub enum Story {
     Returned,
     /// A failover that cannot delete what it leaves, the failback, and a late cleanup of what the failover has left.
     ThereAndBack,
+    /// A failover on two engines whose clocks are an hour apart.
+    TwoClocks,
 }
 
 /// What happens in a story.
@@ -72,7 +74,7 @@ enum Chapter {
 
 impl Story {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Failover,
         Self::TakenBack,
         Self::LeftBehind,
@@ -80,12 +82,13 @@ impl Story {
         Self::LostInError,
         Self::Returned,
         Self::ThereAndBack,
+        Self::TwoClocks,
     ];
 
     fn chapters(self) -> &'static [Chapter] {
         use Chapter::*;
         match self {
-            Self::Failover | Self::TakenBack => &[Begun],
+            Self::Failover | Self::TakenBack | Self::TwoClocks => &[Begun],
             Self::LeftBehind | Self::NotTakenBack => &[Begun, Mended, CleanedUp],
             Self::LostInError => &[Begun, Mended, SourceLost, Unplanned],
             Self::Returned => &[
@@ -98,13 +101,20 @@ impl Story {
     /// The world in which it happens.
     pub fn world(self) -> WorldOptions {
         let (scenario, members) = match self {
-            Self::Failover => (Scenario::AllWell, 1),
+            Self::Failover | Self::TwoClocks => (Scenario::AllWell, 1),
             Self::TakenBack => (Scenario::BuildsFail, 1),
             Self::LeftBehind | Self::ThereAndBack => (Scenario::DeletionsFail, 1),
             Self::NotTakenBack | Self::LostInError => (Scenario::RunningCopiesStay, 2),
             Self::Returned => (Scenario::SourceLostInPart, 2),
         };
-        WorldOptions::of(scenario, members)
+        let second_clock_ahead = match self {
+            Self::TwoClocks => Duration::from_secs(3600),
+            _ => Duration::ZERO,
+        };
+        WorldOptions {
+            second_clock_ahead,
+            ..WorldOptions::of(scenario, members)
+        }
     }
 }
 

@@ -78,11 +78,11 @@ impl Happening {
 pub fn waits_for(story: Story, happening: Happening) -> Option<&'static str> {
     use Happening::{Both, Deed as By};
     match (story, happening) {
-        (Story::NotTakenBack, _) => {
-            Some("a cleanup by hand deletes a copy that runs and has written since")
-        }
         (Story::LostInError, _) => Some("an unplanned failover builds beside a copy that runs"),
         (Story::Returned, _) => Some("a retry does not ask a source that is back"),
+        (_, By(Deed::Restored)) => {
+            Some("a record that was put back while its copy is built builds another one")
+        }
         (_, By(Deed::CopyMarks)) => Some("what a copy's marks stand on is taken for the copy"),
         (_, By(Deed::Attach(_))) => Some("a disk attached since the check is left behind"),
         (

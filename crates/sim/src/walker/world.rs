@@ -41,6 +41,8 @@ use crate::{
     memory_journal::MemoryJournal,
 };
 
+/// The second engine.
+const SECOND: &str = "engine-2";
 const SOURCE: &str = "site-a";
 const TARGET: &str = "site-b";
 /// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
@@ -154,6 +156,8 @@ pub struct WorldOptions {
     pub storm: Option<Storm>,
     /// How many of the source's volumes cannot be deleted, in turn for each reason of [`Stuck`].
     pub stuck: usize,
+    /// By how much the wall clock of the second engine is ahead of the first one's.
+    pub second_clock_ahead: Duration,
 }
 
 impl WorldOptions {
@@ -166,6 +170,7 @@ impl WorldOptions {
             concurrency: 1,
             storm: None,
             stuck: 0,
+            second_clock_ahead: Duration::ZERO,
         }
     }
 }
@@ -234,6 +239,18 @@ impl Clock for VirtualClock {
     fn now(&self) -> DateTime<Utc> {
         let elapsed = Instant::now().saturating_duration_since(self.start);
         (self.epoch + TimeDelta::from_std(elapsed).unwrap_or(TimeDelta::MAX)).trunc_subsecs(6)
+    }
+}
+
+/// A wall clock that is ahead of the world's.
+struct ClockAhead {
+    inner: Arc<VirtualClock>,
+    by: TimeDelta,
+}
+
+impl Clock for ClockAhead {
+    fn now(&self) -> DateTime<Utc> {
+        self.inner.now() + self.by
     }
 }
 
@@ -402,7 +419,7 @@ impl World {
     /// The same for one of two protectors.
     pub(super) fn start_engines_of(&self, protector: &Protector) -> Engines {
         let stop = CancellationToken::new();
-        let hosts = ["engine-1", "engine-2"]
+        let hosts = ["engine-1", SECOND]
             .into_iter()
             .map(|name| tokio::spawn(self.host(protector, name, stop.clone())))
             .collect();
@@ -441,6 +458,17 @@ impl World {
         }
     }
 
+    fn clock_of(&self, engine: &str) -> Arc<dyn Clock> {
+        let by = match engine {
+            SECOND => self.options.second_clock_ahead,
+            _ => Duration::ZERO,
+        };
+        Arc::new(ClockAhead {
+            inner: Arc::clone(&self.clock),
+            by: TimeDelta::from_std(by).unwrap_or_default(),
+        })
+    }
+
     fn engine_factory(
         &self,
         protector: &Protector,
@@ -456,7 +484,7 @@ impl World {
         let listeners = Arc::clone(&self.listeners);
         let transport = Arc::clone(&self.transport);
         let watch = Arc::clone(&self.watch);
-        let clock = Arc::clone(&self.clock);
+        let clock = self.clock_of(name);
         let concurrency = self.options.concurrency;
         move |machine| {
             let transport = Arc::new(FaultyTransport {
