@@ -80,6 +80,9 @@ pub fn waits_for(story: Story, happening: Happening) -> Option<&'static str> {
     match (story, happening) {
         (Story::LostInError, _) => Some("an unplanned failover builds beside a copy that runs"),
         (Story::Returned, _) => Some("a retry does not ask a source that is back"),
+        (Story::NotTakenBack, By(Deed::DeleteServer(Place::Target))) => {
+            Some("what a copy has written is discarded once its server is gone")
+        }
         (_, By(Deed::Restored)) => {
             Some("a record that was put back while its copy is built builds another one")
         }
@@ -89,9 +92,7 @@ pub fn waits_for(story: Story, happening: Happening) -> Option<&'static str> {
             _,
             By(Deed::Start(_) | Deed::ProtectAgain(_) | Deed::CutOffAndReplaced(_))
             | Both(_, Deed::Start(_)),
-        ) => Some(
-            "nothing looks at the source between its stop and the switch, nor when a person cleans up",
-        ),
+        ) => Some("nothing looks at the source between its stop and the switch"),
         _ => None,
     }
 }
