@@ -168,7 +168,7 @@ async fn nothing_left_is_said_at_once() {
     assert_eq!(
         answer.body,
         json!({"operation": null, "cleanup": {
-            "skipped": 6, "retained": [], "steps": [], "leftovers": []
+            "skipped": 6, "retained": [], "steps": [], "leftovers": [], "delete_running": []
         }})
     );
 }
