@@ -327,7 +327,9 @@ fn apply_effect(tables: &mut Tables, id: &OperationId, effect: Effect, now: Date
         Effect::GroupStatus { group_id, status } => {
             with_group(tables, &group_id, now, |group, _| group.status = status);
         }
-        Effect::GroupAtRest { group_id } => with_group(tables, &group_id, now, put_at_rest),
+        Effect::GroupAtRest { group_id } => with_group(tables, &group_id, now, |group, members| {
+            put_at_rest(group, members)
+        }),
         Effect::GroupMended { group_id, failed } => {
             if !has_stopped_members(tables, &group_id, &failed) {
                 at_rest_from(tables, &group_id, GroupStatus::Error, now);
@@ -377,11 +379,13 @@ fn has_stopped_members(tables: &Tables, group: &GroupId, failed: &OperationId) -
 fn at_rest_from(tables: &mut Tables, id: &GroupId, from: GroupStatus, now: DateTime<Utc>) {
     let group = tables.groups.get(id);
     if group.is_some_and(|(group, _)| group.status == from) {
-        with_group(tables, id, now, put_at_rest);
+        with_group(tables, id, now, |group, members| {
+            put_at_rest(group, members)
+        });
     }
 }
 
-fn put_at_rest(group: &mut Group, members: &mut Vec<Member>) {
+fn put_at_rest(group: &mut Group, members: &[Member]) {
     group.status = group.status_at_rest(Recovered::of(members));
 }
 
