@@ -104,7 +104,7 @@ async fn a_second_one_at_the_same_time_is_told_who_is_at_it() {
     house
         .a
         .cloud
-        .set_latency(json!({"volume_delete": 3.0}))
+        .set_latency(json!({"volume_delete": 20.0}))
         .await;
     let first = operation_id(&tenant.ask_for_cleanup(&operation).await.good());
     let line = format!("openstack dr operation cleanup {operation}");
@@ -126,7 +126,7 @@ async fn ctrl_c_leaves_the_work_running_and_says_so() {
     house
         .a
         .cloud
-        .set_latency(json!({"volume_delete": 4.0}))
+        .set_latency(json!({"volume_delete": 20.0}))
         .await;
     let log = house.logs.join("cleanup.log");
     let line = format!("openstack dr operation cleanup {operation}");
