@@ -54,6 +54,7 @@ TABLE: dict[str, list[str]] = {
         COPY + "a_copy_that_somebody_relies_on_is_kept",
         COPY + "an_import_that_somebody_relies_on_stays",
     ],
+    "lives_on_unseen": ["guard::ownership::tests::what_the_administrator_still_sees_is_not_gone"],
     "taken_over": [
         "guard::ownership::tests::what_another_operation_has_taken_over_is_kept",
         COPY + "a_copy_that_another_failover_has_taken_over_is_kept",
@@ -202,6 +203,18 @@ EDITS: dict[str, Edit] = {
         "        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n        other => Err(not_for_this(\"copy of a server\"",
         "        Verdict::Keep { .. } => Ok(()),\n        other => Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_a_group_has_taken_up_stays",),
+    ),
+    "who protects it is not read in the transaction of the intent": Edit(
+        Path("crates/engine/src/action.rs"),
+        "unprotected: unprotected.map(str::to_owned).into_iter().collect(),",
+        "unprotected: unprotected.map(str::to_owned).into_iter().filter(|_| false).collect(),",
+        ("source_server::protected_while_its_deletion_is_written_down",),
+    ),
+    "what another project has accepted passes for gone": Edit(
+        STEPS / "source_server.rs",
+        "        believe_gone_for_all(&admin, absent, id, project).await\n",
+        "        let _ = (&admin, id);\n        Ok(())\n",
+        ("volume_ties::accepted_by_another_project_it_is_not_deleted",),
     ),
     "unmanage deletes": Edit(
         STEPS / "source_volume.rs",

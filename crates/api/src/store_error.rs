@@ -34,6 +34,16 @@ impl From<StoreError> for ApiError {
                 "The protection group was deleted here at {}; delete it on the other site too, or send 'sync-force' there to have it here again.",
                 Stamp(at)
             )),
+            StoreError::Protected(protection) => Self::conflict(format!(
+                "server_id: {} is in protection group {} already; one group only moves a server with its volumes: take it out of that group first, with 'openstack dr member remove'.",
+                protection.resource, protection.group_name
+            )),
+            StoreError::Named {
+                resource,
+                by_operation,
+            } => Self::conflict(format!(
+                "server_id: operation {by_operation} has to do with {resource} and has not ended: it may delete it, or have just made it; watch it with 'openstack dr operation show {by_operation}', and try again when it has ended."
+            )),
             StoreError::OwnOperation(id) => Self::conflict(format!(
                 "Operation {id} is this site's own; no other site has a newer record of it."
             )),

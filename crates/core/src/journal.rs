@@ -42,6 +42,32 @@ pub enum JournalError {
     /// What is stored cannot be understood by this build.
     #[error("the journal holds what this build cannot read: {0}")]
     Unreadable(String),
+    /// Somebody protects what the entry wanted to be unprotected. Nothing was written.
+    #[error("protection group {} protects {} now", .0.group_name, .0.resource)]
+    Protected(Protection),
+}
+
+/// That a protection group protects a resource: one of its members is that server, or uses that volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// The id of the server or volume.
+    pub resource: String,
+    /// The group's name.
+    pub group_name: String,
+}
+
+impl Protection {
+    /// Which of `resources` a member of the group `group_name` is, or uses, if any.
+    pub fn of_member(group_name: &str, member: &Member, resources: &[String]) -> Option<Self> {
+        let volumes = member.volumes.iter().map(|volume| volume.id.as_str());
+        let resource = std::iter::once(member.server_id.as_str())
+            .chain(volumes)
+            .find(|id| resources.iter().any(|wanted| wanted == id))?;
+        Some(Self {
+            resource: resource.to_owned(),
+            group_name: group_name.to_owned(),
+        })
+    }
 }
 
 /// A change of the operation itself.
@@ -158,6 +184,9 @@ pub struct Entry {
     pub steps: Vec<(u32, StepProgress)>,
     /// Changes beside them.
     pub effects: Vec<Effect>,
+    /// Ids of servers and volumes that no protection group may protect at the moment of the write: what an intent to delete
+    /// them rests on.
+    pub unprotected: Vec<String>,
 }
 
 impl Entry {
@@ -197,11 +226,16 @@ pub trait Journal: Send + Sync {
     /// Reads an operation whole.
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError>;
 
+    /// Who protects one of the servers and volumes with these ids now, by the groups on record here.
+    async fn protection_of(&self, resources: &[String])
+    -> Result<Option<Protection>, JournalError>;
+
     /// The user who has asked that the operation be given up, if one has: what a walk has to hear of while it goes on.
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError>;
 
     /// Writes `entry` in one transaction and renews the lease. An entry that moves the group is refused as `Unavailable`
-    /// once an abort has been asked for: of the two, the one that is recorded first counts.
+    /// once an abort has been asked for: of the two, the one that is recorded first counts. Refuses it as a
+    /// whole, with `Protected`, where somebody protects what it wants to be unprotected.
     async fn record(
         &self,
         claim: &Claim,

@@ -17,7 +17,7 @@ use crate::{
     fault::Code,
     group::{Group, GroupStatus, ReplicationType, ResourceMappings},
     id::{EngineId, GroupId, OperationId, ServerId, VolumeId},
-    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
+    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::{Flavor, KeyPair, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
         MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
@@ -87,6 +87,7 @@ macro_rules! journal_conformance {
             a_group_at_rest_is_what_its_place_and_its_members_make_it,
             a_group_is_mended_when_none_of_its_members_is_left_stopped,
             only_a_group_in_error_is_mended,
+            what_is_protected_is_seen_and_not_written_down_for_deletion,
             a_parents_line_is_settled,
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
             a_failed_operation_stays_failed,
@@ -215,6 +216,7 @@ pub async fn a_refused_record_changes_nothing(bed: &impl TestBed) {
                 status: GroupStatus::Error,
             },
         ],
+        ..Entry::default()
     };
     assert_eq!(
         bed.journal().record(&old, at(62), entry).await,
@@ -233,6 +235,7 @@ pub async fn a_record_is_whole(bed: &impl TestBed) {
         operation: Some(OperationChange::Started { at: at(1) }),
         steps: vec![(0, done()), (1, busy_progress())],
         effects: vec![mapped("vol-1", "vol-2")],
+        ..Entry::default()
     };
     write(bed, &claim, at(1), entry).await;
     let record = bed.operation(&id(1)).await;
@@ -516,6 +519,46 @@ pub async fn a_group_is_mended_when_none_of_its_members_is_left_stopped(bed: &im
     };
     write(bed, &claim, at(3), entry).await;
     assert_eq!(bed.group(&group_id).await.0.status, GroupStatus::Active);
+}
+
+/// Who protects a server or volume is read when it is asked for, and in the transaction that wants nobody to.
+pub async fn what_is_protected_is_seen_and_not_written_down_for_deletion(bed: &impl TestBed) {
+    let record = operation(1);
+    let group = group(&record);
+    let mine = member(&record, "old");
+    bed.put_group(group.clone(), vec![mine.clone()]).await;
+    bed.insert(record.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let server = mine.server_id.to_string();
+    let volume = mine.volumes[0].id.to_string();
+    let another = || "another".to_owned();
+    let journal = bed.journal();
+    for id in [server, volume] {
+        let asked = [another(), id.clone()];
+        let found = journal.protection_of(&asked).await;
+        let protection = Protection {
+            resource: id,
+            group_name: group.name.clone(),
+        };
+        assert_eq!(found, Ok(Some(protection.clone())));
+        let before = bed.operation(&claim.operation_id).await;
+        let entry = Entry {
+            unprotected: asked.to_vec(),
+            ..effect(mapped("vol-1", "vol-2"))
+        };
+        let refused = journal.record(&claim, at(1), entry).await;
+        assert_eq!(refused, Err(JournalError::Protected(protection)));
+        assert_eq!(bed.operation(&claim.operation_id).await, before);
+    }
+    assert_eq!(journal.protection_of(&[another()]).await, Ok(None));
+    assert_eq!(journal.protection_of(&[]).await, Ok(None));
+    let entry = Entry {
+        unprotected: vec![another()],
+        ..effect(mapped("vol-1", "vol-2"))
+    };
+    write(bed, &claim, at(2), entry).await;
+    let after = bed.operation(&claim.operation_id).await;
+    assert_eq!(after.map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
 }
 
 /// The end of an error makes a group in `error` active, and leaves every other one, and one that is gone, alone.
@@ -851,7 +894,10 @@ pub fn member(record: &OperationRecord, name: &str) -> Member {
         server_id: format!("server-{name}").into(),
         status: MemberStatus::Protected,
         server: server_spec(),
-        volumes: vec![volume("vol-1", true), volume("vol-2", false)],
+        volumes: vec![
+            volume(&format!("vol-1-of-{name}-{number}"), true),
+            volume(&format!("vol-2-of-{name}-{number}"), false),
+        ],
         created_at: at(-150),
         updated_at: at(-150),
     }

@@ -1,10 +1,10 @@
-//! What has become of an ended operation's resources since: where its group's members are now, and which of its
-//! leftovers somebody protects again.
+//! What has become of an ended operation's resources since: where its group's members are now.
+//!
+//! Whether somebody protects a leftover again is not looked up here, but when it is about to be deleted
+//! (`Journal::protection_of`): a cleanup may wait for hours.
 //!
 //! Groups go back and forth, and an old operation is cleaned up late. The copies that it made are gone by then; what
 //! proves that its leftovers are not the only good copy are the members as they are now.
-
-use std::collections::BTreeSet;
 
 use crate::{
     id::SiteName,
@@ -16,8 +16,6 @@ use crate::{
 /// A member of one of the tenant's groups, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentMember {
-    /// Its group's name.
-    pub group_name: String,
     /// The site on which it runs.
     pub site: SiteName,
     /// The member.
@@ -34,7 +32,6 @@ pub struct CurrentMember {
 /// now, and stays as it is.
 pub fn map_as_of_now(parent: &OperationRecord, current: &[CurrentMember]) -> ResourceMap {
     let mut map = parent.map.clone();
-    protect_copies(&mut map, parent, current);
     for left in &parent.operation.plan.members {
         if let Some(now) = current.iter().find(|now| now.member.id == left.id)
             && has_moved(&parent.operation)
@@ -43,7 +40,6 @@ pub fn map_as_of_now(parent: &OperationRecord, current: &[CurrentMember]) -> Res
         } else if is_unplanned(parent) && !was_recovered(parent, left) {
             forget_copies(&mut map, left);
         }
-        protect(&mut map, &parent.operation.source_site, left, current);
     }
     map
 }
@@ -89,54 +85,5 @@ fn inherit(map: &mut ResourceMap, parent: &OperationRecord, left: &Member, now: 
     );
     for (was, is) in left.volumes.iter().zip(&now.member.volumes) {
         map.insert(volume, was.id.as_str(), is.id.as_str());
-    }
-}
-
-/// A server that somebody started again and protects anew is nobody's leftover, and neither are its volumes.
-fn protect(map: &mut ResourceMap, source: &SiteName, left: &Member, current: &[CurrentMember]) {
-    for now in current.iter().filter(|now| now.site == *source) {
-        if now.member.server_id == left.server_id {
-            map.insert(
-                MapKind::ProtectedBy,
-                left.server_id.as_str(),
-                now.group_name.as_str(),
-            );
-        }
-        let volumes = left
-            .volumes
-            .iter()
-            .filter(|volume| now.member.volumes.iter().any(|other| other.id == volume.id));
-        for volume in volumes {
-            map.insert(
-                MapKind::ProtectedBy,
-                volume.id.as_str(),
-                now.group_name.as_str(),
-            );
-        }
-    }
-}
-
-/// A copy that an operation could not take back, and that somebody protects since, has become somebody's production.
-fn protect_copies(map: &mut ResourceMap, parent: &OperationRecord, current: &[CurrentMember]) {
-    if has_moved(&parent.operation) {
-        return;
-    }
-    let mapped = parent
-        .map
-        .iter()
-        .filter(|(kind, _, _)| matches!(kind, MapKind::Server | MapKind::Volume))
-        .map(|(_, _, copy)| copy);
-    let made = parent
-        .steps
-        .iter()
-        .filter_map(|step| step.progress.memo.made.as_deref());
-    let copies: BTreeSet<&str> = mapped.chain(made).collect();
-    let target = &parent.operation.target_site;
-    for now in current.iter().filter(|now| now.site == *target) {
-        let volumes = now.member.volumes.iter().map(|volume| volume.id.as_str());
-        let ids = std::iter::once(now.member.server_id.as_str()).chain(volumes);
-        for id in ids.filter(|id| copies.contains(id)) {
-            map.insert(MapKind::ProtectedBy, id, now.group_name.as_str());
-        }
     }
 }

@@ -13,13 +13,11 @@ use protector_core::{
     group::{ReplicationType, ResourceMappings},
     id::{ProjectId, SiteName},
     member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
-    operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
-    },
+    operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
     plan::Plan,
     present::{CurrentMember, map_as_of_now},
     recovery_plan::RecoveryPlan,
-    runbook::{BOOK_VERSION, Step, failover::planned_move},
+    runbook::{BOOK_VERSION, failover::planned_move},
     site::SiteScope,
 };
 
@@ -134,7 +132,6 @@ fn now_at(record: &OperationRecord, site: &str, prefix: &str) -> CurrentMember {
         volume.id = format!("{prefix}-vol-{number}").into();
     }
     CurrentMember {
-        group_name: "prod-web-app".to_owned(),
         site: SiteName::new(site),
         member,
     }
@@ -175,46 +172,4 @@ fn what_an_operation_made_that_moved_nothing_is_never_taken_for_production() {
             assert_eq!(map, parent.map, "{kind} {state:?} {site}");
         }
     }
-}
-
-#[test]
-fn a_copy_that_a_group_has_taken_up_is_nobodys_leftover() {
-    let mut parent = record(OperationKind::Failover, OperationState::Failed);
-    parent.map = ResourceMap::default();
-    parent.map.insert(MapKind::Volume, "vol-1", "adopted-vol-1");
-    for step in &mut parent.steps {
-        if matches!(step.action, Step::RecreateServer { .. }) {
-            step.progress.state = StepState::UndoFailed;
-            step.progress.memo.made = Some("adopted-server".to_owned());
-        }
-    }
-    let mut adopted = now_at(&parent, "site-b", "adopted");
-    adopted.member.id = "another-member".into();
-    let map = map_as_of_now(&parent, &[adopted]);
-    for copy in ["adopted-server", "adopted-vol-1"] {
-        assert_eq!(
-            map.target(MapKind::ProtectedBy, copy),
-            Some("prod-web-app"),
-            "{copy}"
-        );
-    }
-    assert_eq!(map.target(MapKind::ProtectedBy, "adopted-vol-2"), None);
-}
-
-#[test]
-fn an_original_that_a_group_protects_again_is_nobodys_leftover() {
-    let parent = record(OperationKind::Failover, OperationState::Completed);
-    let mut again = now_at(&parent, "site-a", "unused");
-    again.member.id = "another-member".into();
-    again.member.server_id = "server-web-1".into();
-    again.member.volumes[0].id = "vol-1".into();
-    let map = map_as_of_now(&parent, &[again]);
-    for original in ["server-web-1", "vol-1"] {
-        assert_eq!(
-            map.target(MapKind::ProtectedBy, original),
-            Some("prod-web-app"),
-            "{original}"
-        );
-    }
-    assert_eq!(map.target(MapKind::ProtectedBy, "vol-2"), None);
 }

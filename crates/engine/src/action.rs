@@ -10,8 +10,9 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     clock::Clock,
     fault::{Code, Fault},
+    guard::protected_since,
     id::SiteName,
-    journal::{Claim, Effect, Entry, Journal, JournalError},
+    journal::{Claim, Effect, Entry, Journal, JournalError, Protection},
     operation::{MapKind, Memo, Operation, ResourceMap, StepProgress, StepRecord},
     plan::Plan,
 };
@@ -185,7 +186,20 @@ impl Cx<'_> {
         self.may_try()?;
         self.hold_still().await?;
         self.memo.intents += 1;
-        self.written_down(Direction::Forward).await
+        self.written_down(Direction::Forward, None).await
+    }
+
+    /// The same, before the call that deletes the server or volume `id`: written down only if no protection group
+    /// protects it at that moment. From then on none takes it in before the operation has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend`], and that somebody protects it.
+    pub async fn intend_to_delete(&mut self, id: &str) -> Result<Intent, Stop> {
+        self.may_try()?;
+        self.hold_still().await?;
+        self.memo.intents += 1;
+        self.written_down(Direction::Forward, Some(id)).await
     }
 
     /// As [`Cx::intend`], before a call that takes the step back.
@@ -198,7 +212,39 @@ impl Cx<'_> {
         self.hold_still_to_undo().await?;
         self.still_needs_its_server().await?;
         self.memo.undo_intents += 1;
-        self.written_down(Direction::Back).await
+        self.written_down(Direction::Back, None).await
+    }
+
+    /// The same, before the call that takes back the making of the server or volume `id`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend_to_delete`].
+    pub async fn intend_undo_of(&mut self, id: &str) -> Result<Intent, Stop> {
+        self.may_try()?;
+        self.hold_still_to_undo().await?;
+        self.still_needs_its_server().await?;
+        self.memo.undo_intents += 1;
+        self.written_down(Direction::Back, Some(id)).await
+    }
+
+    /// The protection group that protects the server or volume `id` now, by its name.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn protected_by(&self, id: &str) -> Result<Option<String>, Stop> {
+        let found = self.protection_of(&[id.to_owned()]).await?;
+        Ok(found.map(|protection| protection.group_name))
+    }
+
+    /// Who protects one of these servers and volumes now.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn protection_of(&self, resources: &[String]) -> Result<Option<Protection>, Stop> {
+        Ok(self.scribe.journal.protection_of(resources).await?)
     }
 
     /// The right to change what the step only needs on its way and would find again: a key pair, a property. Nothing is
@@ -214,11 +260,23 @@ impl Cx<'_> {
         Ok(self.scribe.intent())
     }
 
-    async fn written_down(&mut self, direction: Direction) -> Result<Intent, Stop> {
-        self.write_memo().await?;
-        self.written = self.memo.clone();
+    async fn written_down(
+        &mut self,
+        direction: Direction,
+        unprotected: Option<&str>,
+    ) -> Result<Intent, Stop> {
         let intent = self.scribe.intent();
         self.intents.push((direction, intent.clone()));
+        match self.write_memo(unprotected).await {
+            Err(JournalError::Protected(protection)) => {
+                return Err(Stop::last(
+                    Code::Kept,
+                    protected_since(&protection.group_name),
+                ));
+            }
+            written => written?,
+        }
+        self.written = self.memo.clone();
         Ok(intent)
     }
 
@@ -257,7 +315,7 @@ impl Cx<'_> {
         self.memo.facts.truncate(before);
     }
 
-    async fn write_memo(&self) -> Result<(), JournalError> {
+    async fn write_memo(&self, unprotected: Option<&str>) -> Result<(), JournalError> {
         let progress = StepProgress {
             memo: self.memo.clone(),
             ..self.step.progress.clone()
@@ -265,6 +323,7 @@ impl Cx<'_> {
         self.scribe
             .write(Entry {
                 steps: vec![(self.step.position, progress)],
+                unprotected: unprotected.map(str::to_owned).into_iter().collect(),
                 ..Entry::default()
             })
             .await

@@ -296,6 +296,7 @@ impl Walk {
                 }),
                 steps: Vec::new(),
                 effects,
+                ..Entry::default()
             })
             .await
     }

@@ -19,7 +19,7 @@ use prometheus_client::{
 use protector_api::cloud_requests::CloudRequests;
 use protector_core::{
     id::{EngineId, OperationId, UserId},
-    journal::{Claim, Entry, Journal, JournalError, OperationChange},
+    journal::{Claim, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
     runbook::cleanup::UNDO,
 };
@@ -292,6 +292,13 @@ impl Journal for MeteredJournal {
         self.journal.now().await
     }
 
+    async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, JournalError> {
+        self.journal.protection_of(resources).await
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,
@@ -453,6 +460,13 @@ mod tests {
             Ok(at(0))
         }
 
+        async fn protection_of(
+            &self,
+            _resources: &[String],
+        ) -> Result<Option<Protection>, JournalError> {
+            Ok(None)
+        }
+
         async fn claim(
             &self,
             _engine: &EngineId,
@@ -518,6 +532,7 @@ mod tests {
             }),
             steps: vec![(0, progress)],
             effects: Vec::new(),
+            unprotected: Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use protector_core::{
     group::{Group, GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
-    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
+    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::Member,
     operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
     schedule::{self, NotAbortable, left_stopped},
@@ -240,6 +240,13 @@ impl Journal for MemoryJournal {
         owned(&mut self.tables(), claim).map(|row| row.record.aborted_by().map(UserId::new))
     }
 
+    async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, JournalError> {
+        Ok(protection_among(&self.tables(), resources))
+    }
+
     async fn record(
         &self,
         claim: &Claim,
@@ -247,6 +254,10 @@ impl Journal for MemoryJournal {
         entry: Entry,
     ) -> Result<(), JournalError> {
         let mut tables = self.tables();
+        owned(&mut tables, claim)?;
+        if let Some(protection) = protection_among(&tables, &entry.unprotected) {
+            return Err(JournalError::Protected(protection));
+        }
         let row = owned(&mut tables, claim)?;
         if entry.moves_the_group() && row.record.aborted_by().is_some() {
             return Err(JournalError::aborted());
@@ -288,6 +299,14 @@ impl Journal for MemoryJournal {
         owned(&mut tables, claim)?.owner = None;
         Ok(())
     }
+}
+
+fn protection_among(tables: &Tables, resources: &[String]) -> Option<Protection> {
+    tables.groups.values().find_map(|(group, members)| {
+        members
+            .iter()
+            .find_map(|member| Protection::of_member(&group.name, member, resources))
+    })
 }
 
 /// Applies the change; tells whether the operation is settled with it.

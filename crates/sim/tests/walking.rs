@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     fault::Code,
     id::{EngineId, OperationId, UserId},
-    journal::{Claim, Entry, Journal, JournalError},
+    journal::{Claim, Entry, Journal, JournalError, Protection},
     journal_conformance,
     operation::{OperationRecord, OperationState, StepProgress, StepState},
     runbook::Verb,
@@ -234,6 +234,13 @@ struct Poisoned {
 impl Journal for Poisoned {
     async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
         self.inner.now().await
+    }
+
+    async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, JournalError> {
+        self.inner.protection_of(resources).await
     }
 
     async fn claim(

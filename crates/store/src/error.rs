@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     group::GroupStatus,
     id::{OperationId, SiteName},
-    journal::JournalError,
+    journal::{JournalError, Protection},
 };
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
@@ -137,6 +137,17 @@ pub enum StoreError {
         /// When.
         at: DateTime<Utc>,
     },
+    /// A protection group protects the server or volume.
+    #[error("protection group {} protects {}", .0.group_name, .0.resource)]
+    Protected(Protection),
+    /// An operation that has not ended names the server or volume: it may delete it, or have just made it.
+    #[error("operation {by_operation} has to do with {resource} and has not ended")]
+    Named {
+        /// The id of the server or volume.
+        resource: String,
+        /// The operation.
+        by_operation: OperationId,
+    },
     /// The operation is this site's own.
     #[error("operation {0} is this site's own")]
     OwnOperation(OperationId),
@@ -259,6 +270,7 @@ impl From<StoreError> for JournalError {
         match error {
             StoreError::Busy(why) | StoreError::Unavailable(why) => Self::Unavailable(why),
             failing @ StoreError::Failing { .. } => Self::Unavailable(failing.to_string()),
+            StoreError::Protected(protection) => Self::Protected(protection),
             other => Self::Unreadable(other.to_string()),
         }
     }

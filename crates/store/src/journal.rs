@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     group::{GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
-    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange},
+    journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState},
 };
 use sea_orm::{
@@ -91,6 +91,14 @@ impl Journal for Database {
         Ok(abort_of(self.pool(), &claim.operation_id).await?)
     }
 
+    async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, JournalError> {
+        let found = self.read(async |tx| member::protection_of(tx, resources).await);
+        Ok(found.await?)
+    }
+
     async fn record(
         &self,
         claim: &Claim,
@@ -106,6 +114,9 @@ impl Journal for Database {
                 // The operation's own row is written by both, so that one of them sees the other.
                 if entry.moves_the_group() && abort_of(tx, &claim.operation_id).await?.is_some() {
                     return Ok(Written::Aborted);
+                }
+                if let Some(protection) = member::protection_of(tx, &entry.unprotected).await? {
+                    return Err(StoreError::Protected(protection));
                 }
                 let haste = match &entry.operation {
                     Some(_) => Haste::Now,

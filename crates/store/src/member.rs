@@ -4,13 +4,16 @@
 
 use chrono::{DateTime, Utc};
 use protector_core::{
-    id::{GroupId, MemberId, ProjectId},
+    id::{GroupId, MemberId, OperationId, ProjectId},
+    journal::Protection,
     member::Member,
+    operation::OperationState,
     present::CurrentMember,
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
-    ModelTrait, QueryFilter, QueryOrder,
+    ModelTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, IntoCondition, Query},
 };
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     database::Database,
     entity::{
         member::{self, Column, Entity, Model},
-        protection_group,
+        operation, protection_group, resource_map, step,
     },
     error::{Noun, StoreError},
     group::{self, bump},
@@ -34,7 +37,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound` for the group, `Duplicate` when the server is a member of this or another group already, `Locked` while
+    /// `NotFound` for the group, `Duplicate` when the server is a member of this group already, `Protected` when another
+    /// group protects it or one of its volumes, `Named` while an operation has to do with one of them, `Locked` while
     /// an operation works on the group, `Unchangeable` while the other site moves it and `Reserved` while that is about to,
     /// `GroupChanged` when it is not at the version of `basis`.
     pub async fn member_insert(
@@ -48,7 +52,8 @@ impl Database {
             basis.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
-            refuse_in_another_group(tx, member).await?;
+            refuse_in_another_group(tx, &member.group_id, std::slice::from_ref(member)).await?;
+            refuse_named_by_an_operation(tx, member).await?;
             Entity::insert(row.clone().into_active_model())
                 .exec_without_returning(tx)
                 .await
@@ -70,7 +75,7 @@ impl Database {
         of_group(self.pool(), group).await
     }
 
-    /// The members of all groups of a project on this site, with their groups' names and the sites that they run on.
+    /// The members of all groups of a project on this site, with the sites that they run on.
     ///
     /// # Errors
     ///
@@ -89,7 +94,6 @@ impl Database {
                 let group = group::from_row(group)?;
                 let of_group = of_group(tx, &group.id).await?;
                 members.extend(of_group.into_iter().map(|member| CurrentMember {
-                    group_name: group.name.clone(),
                     site: group.site_of(&member).clone(),
                     member,
                 }));
@@ -168,28 +172,134 @@ impl Database {
     }
 }
 
-/// A server is moved by one group only: two would each build a copy of it.
-async fn refuse_in_another_group(
+/// A server is moved by one group only, and so is a volume: two would each build a copy of it, and delete the original.
+pub(crate) async fn refuse_in_another_group(
+    db: &impl ConnectionTrait,
+    group: &GroupId,
+    members: &[Member],
+) -> Result<(), StoreError> {
+    for chunk in members.chunks(CHUNK_OF_IDS) {
+        let ids: Vec<String> = chunk.iter().flat_map(resources_of).collect();
+        let elsewhere = Column::GroupId.ne(group.as_str());
+        if let Some(protection) = protection_where(db, elsewhere, &ids).await? {
+            return Err(StoreError::Protected(protection));
+        }
+    }
+    Ok(())
+}
+
+/// Members whose ids go into one statement together.
+const CHUNK_OF_IDS: usize = 10;
+
+/// The ids of all that a member is made of.
+fn resources_of(member: &Member) -> Vec<String> {
+    let volumes = member.volumes.iter().map(|volume| volume.id.to_string());
+    std::iter::once(member.server_id.to_string())
+        .chain(volumes)
+        .collect()
+}
+
+/// Who protects one of the servers and volumes with these ids.
+pub(crate) async fn protection_of(
+    db: &impl ConnectionTrait,
+    resources: &[String],
+) -> Result<Option<Protection>, StoreError> {
+    protection_where(db, Condition::all(), resources).await
+}
+
+async fn protection_where(
+    db: &impl ConnectionTrait,
+    which: impl IntoCondition,
+    resources: &[String],
+) -> Result<Option<Protection>, StoreError> {
+    if resources.is_empty() {
+        return Ok(None);
+    }
+    let mut named = Condition::any().add(Column::ServerId.is_in(resources));
+    for id in resources {
+        named = named.add(text_holds(Expr::col(Column::Volumes), id));
+    }
+    let rows = Entity::find()
+        .filter(which.into_condition())
+        .filter(named)
+        .all(db)
+        .await?;
+    for row in rows {
+        let group = row.group_id.clone();
+        let member = from_row(row)?;
+        // The text holds the id; whether as that of a volume the member itself says.
+        if Protection::of_member("", &member, resources).is_some() {
+            let found = protection_group::Entity::find_by_id(group.as_str());
+            let name = found.one(db).await?.map_or(group, |group| group.name);
+            return Ok(Protection::of_member(&name, &member, resources));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a JSON column holds this text.
+fn text_holds(column: Expr, id: &str) -> Expr {
+    column.cast_as("CHAR").like(format!("%{id}%"))
+}
+
+/// What an operation has to do with that has not ended is not to be protected: its line may be about to delete it, or its
+/// copy is not yet the member that it becomes.
+async fn refuse_named_by_an_operation(
     db: &impl ConnectionTrait,
     member: &Member,
 ) -> Result<(), StoreError> {
-    let elsewhere = Entity::find()
-        .filter(Column::ServerId.eq(member.server_id.as_str()))
-        .filter(Column::GroupId.ne(member.group_id.as_str()))
+    for resource in resources_of(member) {
+        if let Some(by_operation) = open_operation_about(db, &resource).await? {
+            return Err(StoreError::Named {
+                resource,
+                by_operation,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The operation that has not ended and whose record names the server or volume: as what a line is about, as what a line
+/// made, or as what became of another one.
+async fn open_operation_about(
+    db: &impl ConnectionTrait,
+    resource: &str,
+) -> Result<Option<OperationId>, StoreError> {
+    let ended = OperationState::ALL
+        .into_iter()
+        .filter(|state| state.is_terminal())
+        .map(OperationState::as_str);
+    let lines = Query::select()
+        .column(step::Column::OperationId)
+        .from(step::Entity)
+        .cond_where(
+            Condition::any()
+                .add(step::Column::ResourceId.eq(resource))
+                .add(text_holds(Expr::col(step::Column::Memo), resource)),
+        )
+        .to_owned();
+    let maps = Query::select()
+        .column(resource_map::Column::OperationId)
+        .from(resource_map::Entity)
+        .cond_where(
+            Condition::any()
+                .add(resource_map::Column::SourceId.eq(resource))
+                .add(resource_map::Column::TargetId.eq(resource)),
+        )
+        .to_owned();
+    let id = operation::Entity::find()
+        .select_only()
+        .column(operation::Column::Id)
+        .filter(operation::Column::State.is_not_in(ended))
+        .filter(
+            Condition::any()
+                .add(operation::Column::Id.in_subquery(lines))
+                .add(operation::Column::Id.in_subquery(maps)),
+        )
+        .into_tuple::<String>()
         .one(db)
         .await?;
-    let Some(other) = elsewhere else {
-        return Ok(());
-    };
-    let group = protection_group::Entity::find_by_id(other.group_id.as_str())
-        .one(db)
-        .await?;
-    let group = group.map_or(other.group_id, |group| group.name);
-    Err(StoreError::Duplicate {
-        what: Noun::Member,
-        field: "server_id",
-        value: format!("{} in protection group {group}", member.server_id),
-    })
+    Ok(id.map(OperationId::new))
 }
 
 pub(crate) async fn of_group(
@@ -215,6 +325,7 @@ pub(crate) async fn replace(
         .filter(Column::GroupId.eq(group.as_str()))
         .exec(db)
         .await?;
+    refuse_in_another_group(db, group, members).await?;
     for chunk in members.chunks(CHUNK) {
         let rows = chunk
             .iter()

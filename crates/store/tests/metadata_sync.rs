@@ -18,7 +18,7 @@ use bed::{
 use protector_core::{
     group::GroupStatus,
     id::{EngineId, GroupId},
-    journal::{Effect, Entry, Journal},
+    journal::{Effect, Entry, Journal, Protection},
     journal_conformance::operation,
     runbook::BOOK_VERSION,
 };
@@ -449,4 +449,44 @@ async fn what_a_site_held_survives_its_record() {
         .await
         .unwrap();
     assert_eq!(conflict(db, &group.id).await, None);
+}
+
+/// The same server was added to a group on each site at the same moment: neither site takes the other's group over, and
+/// each says which of its own has the server. The same where the other site forces its view.
+#[tokio::test]
+async fn a_server_that_another_group_has_here_is_a_named_refusal() {
+    let [a, b] = [bed::fresh("a").await, bed::fresh("b").await];
+    let (first, member, _) = protected(&a, 1).await;
+    let (second, ..) = protected(&b, 2).await;
+    let mut same = member.clone();
+    same.id = "same".into();
+    same.group_id = second.id.clone();
+    let inserted = b.database.member_insert(&same, Basis::Any, at(3)).await;
+    inserted.unwrap();
+    for (from, to, group, holder) in [(&a, &b, &first, &second), (&b, &a, &second, &first)] {
+        let document = from
+            .database
+            .metadata_outgoing(&group.id)
+            .await
+            .unwrap()
+            .document;
+        for force in [false, true] {
+            let offered = Offered {
+                document: document.clone(),
+                base: None,
+                force,
+            };
+            let taken = to
+                .database
+                .metadata_apply(&project(), &offered, at(5))
+                .await;
+            let protection = Protection {
+                resource: member.server_id.to_string(),
+                group_name: holder.name.clone(),
+            };
+            assert_eq!(taken, Err(StoreError::Protected(protection)));
+        }
+        let unknown = to.database.group_show_by_id(&group.id).await;
+        assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+    }
 }

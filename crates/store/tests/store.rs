@@ -14,11 +14,11 @@ use bed::records::{TOKEN, at, begin, policy, project, protected};
 use protector_core::{
     group::{Group, GroupStatus},
     id::{EngineId, OperationId, SiteName},
-    journal::{Claim, Effect, Entry, Journal, OperationChange},
-    journal_conformance::{TestBed, operation},
+    journal::{Claim, Effect, Entry, Journal, OperationChange, Protection},
+    journal_conformance::{self, TestBed, operation},
     leftover::leftover_count,
     member::Member,
-    operation::{OperationKind, OperationState, StepProgress, StepState},
+    operation::{MapKind, OperationKind, OperationState, StepProgress, StepState},
     runbook::{BOOK_VERSION, Verb},
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
@@ -26,6 +26,7 @@ use protector_store::{
     Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock,
     LockKind, Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
 };
+use sea_orm::ConnectionTrait as _;
 use secrecy::{ExposeSecret, SecretString};
 
 const PASSWORD: &str = "s3cret-of-the-service-user";
@@ -494,7 +495,7 @@ async fn a_server_is_in_one_group_only() {
         .unwrap_err();
     let said = refused.to_string();
     assert!(said.contains(member.server_id.as_str()), "{said}");
-    assert!(said.contains("in protection group"), "{said}");
+    assert!(said.contains("protection group group-1 protects"), "{said}");
     let members = db.member_list(&other.id).await.unwrap();
     assert!(members.iter().all(|kept| kept.id != again.id));
 }
@@ -697,6 +698,7 @@ async fn a_crash_between_two_statements_leaves_nothing() {
             current_primary_site: "site-b".into(),
             members: vec![member.clone(), member],
         }],
+        unprotected: Vec::new(),
     };
     assert!(
         bed.database
@@ -788,4 +790,94 @@ fn futures_are_send() {
     is_send(|db| db.group_delete(Box::leak(Box::new("g".into())), Basis::Any, at(0)));
     is_send(|db| db.metadata_outgoing(Box::leak(Box::new("g".into()))));
     is_send(|db| db.operation_show_by_id(Box::leak(Box::new("o".into()))));
+}
+
+/// One volume in two groups would be promoted and deleted by both.
+#[tokio::test]
+async fn a_volume_is_in_one_group_only() {
+    let bed = bed::fresh("").await;
+    let (group, member, _) = protected(&bed, 1).await;
+    let (other, _, _) = protected(&bed, 2).await;
+    let mut shares = member.clone();
+    shares.id = "shares".into();
+    shares.server_id = "server-that-shares".into();
+    shares.group_id = other.id.clone();
+    let inserted = bed.database.member_insert(&shares, Basis::Any, at(2)).await;
+    let protection = Protection {
+        resource: member.volumes[0].id.to_string(),
+        group_name: group.name,
+    };
+    assert_eq!(inserted, Err(StoreError::Protected(protection)));
+}
+
+/// Its line may be about to delete it, or its copy is not yet the member that it becomes.
+#[tokio::test]
+async fn what_an_open_operation_names_is_not_protected_meanwhile() {
+    let bed = bed::fresh("").await;
+    let (other, mut member, _) = protected(&bed, 2).await;
+    let mut record = journal_conformance::operation(1);
+    let steps = record.steps.len();
+    record.steps[steps - 1].resource_id = Some("left-behind".to_owned());
+    record.steps[0].progress.memo.made = Some("just-made".to_owned());
+    record.map.insert(MapKind::Server, "gone", "built");
+    bed.put_group(journal_conformance::group(&record), vec![])
+        .await;
+    bed.insert(record.clone()).await;
+    member.group_id = other.id.clone();
+    member.volumes.clear();
+    for server in ["left-behind", "just-made", "built", "gone"] {
+        member.id = server.into();
+        member.server_id = server.into();
+        let inserted = bed.database.member_insert(&member, Basis::Any, at(2)).await;
+        let by_operation = record.operation.id.clone();
+        let resource = server.to_owned();
+        let named = StoreError::Named {
+            resource,
+            by_operation,
+        };
+        assert_eq!(inserted, Err(named));
+    }
+    let claim = claim(&bed.database).await;
+    let settled = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: at(3),
+        }),
+        ..Entry::default()
+    };
+    bed.database.record(&claim, at(3), settled).await.unwrap();
+    bed.database
+        .member_insert(&member, Basis::Any, at(4))
+        .await
+        .unwrap();
+}
+
+/// A database from before the rule: nothing is changed, and a person is told which group has what.
+#[tokio::test]
+async fn servers_in_two_groups_are_named_before_the_schema_is_changed() {
+    let bed = bed::fresh("").await;
+    let (_, member, _) = protected(&bed, 1).await;
+    protected(&bed, 2).await;
+    let plain = sea_orm::Database::connect(bed.url.expose_secret())
+        .await
+        .unwrap();
+    let drop = match bed.url.expose_secret().starts_with("sqlite") {
+        true => "DROP INDEX uq_members_one_group",
+        false => "DROP INDEX uq_members_one_group ON members",
+    };
+    let server = &member.server_id;
+    for statement in [
+        drop.to_owned(),
+        "DELETE FROM seaql_migrations WHERE version = 'm0010_one_group_per_server'".to_owned(),
+        format!("UPDATE members SET server_id = '{server}'"),
+    ] {
+        plain.execute_unprepared(&statement).await.unwrap();
+    }
+    let refused = bed.database.migrate().await.unwrap_err().to_string();
+    for said in ["group-1", "group-2", server.as_str(), "dr member remove"] {
+        assert!(refused.contains(said), "{said} is not in {refused}");
+    }
+    let repaired = "UPDATE members SET server_id = 'another' WHERE group_id IN (SELECT id FROM protection_groups WHERE name = 'group-2')";
+    plain.execute_unprepared(repaired).await.unwrap();
+    bed.database.migrate().await.unwrap();
 }

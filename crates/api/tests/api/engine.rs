@@ -130,6 +130,7 @@ pub async fn settle_as(
             .map(|(step, progress)| (step.position, progress))
             .collect(),
         effects,
+        ..Entry::default()
     };
     let ended = Entry {
         operation: Some(OperationChange::Settled { state, at: now }),

@@ -140,6 +140,7 @@ async fn start_them(tenant: &Tenant) {
         .unwrap();
     let group_id = tenant.id.clone();
     let entry = Entry {
+        unprotected: Vec::new(),
         operation: Some(OperationChange::Settled {
             state: OperationState::Completed,
             at: now,

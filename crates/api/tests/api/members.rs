@@ -5,8 +5,12 @@ use std::sync::atomic::Ordering;
 use http::Method;
 use serde_json::json;
 
+use protector_core::clock::Clock as _;
+use protector_store::Basis;
+
 use crate::{
-    fakes::{DB, NET_A, WEB},
+    engine,
+    fakes::{DB, FixedClock, NET_A, PROJECT_A, WEB},
     house::{House, group_path},
 };
 
@@ -96,6 +100,41 @@ async fn a_server_is_in_one_group_once() {
     let house = House::with_member(WEB).await;
     let again = house.add(WEB).await.expect(409);
     assert!(again.message().contains(WEB), "{}", again.message());
+}
+
+/// The cleanup of an operation may delete it at any moment.
+#[tokio::test]
+async fn what_a_running_cleanup_is_to_delete_is_not_taken_in() {
+    let house = House::with_member(WEB).await;
+    let id = engine::start(&house).await;
+    engine::settle(&house, &["delete_source"]).await;
+    let group = house.database.group_show(&PROJECT_A.into(), "web").await;
+    let group = group.unwrap().group;
+    let at_rest = house
+        .database
+        .group_put_at_rest(&group.id, group.version, FixedClock.now());
+    assert!(at_rest.await.unwrap());
+    let members = house.database.member_list(&group.id).await.unwrap();
+    house
+        .database
+        .member_delete(
+            &group.id,
+            members[0].id.as_str(),
+            Basis::Any,
+            FixedClock.now(),
+        )
+        .await
+        .unwrap();
+    let started = engine::cleanup(&house, &id, "member").await.expect(202);
+    let cleanup = started.body["operation"]["id"].as_str().unwrap();
+    let before = house.everything().await;
+    let refused = house.add(WEB).await.expect(409);
+    for said in [WEB, cleanup, "dr operation show"] {
+        assert!(refused.message().contains(said), "{}", refused.message());
+    }
+    assert_eq!(house.everything().await, before);
+    engine::settle(&house, &["delete_source"]).await;
+    house.add(WEB).await.expect(201);
 }
 
 #[tokio::test]

@@ -220,6 +220,7 @@ async fn leave_stopped(house: &House, status: GroupStatus) {
             group_id: record.operation.group_id,
             status,
         }],
+        ..Entry::default()
     };
     house.database.record(&claim, now, entry).await.unwrap();
 }

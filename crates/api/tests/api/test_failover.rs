@@ -95,6 +95,7 @@ async fn walk(house: &House, failed: &[&str]) {
         operation: Some(OperationChange::Started { at: now }),
         steps,
         effects: servers.chain(volumes).collect(),
+        ..Entry::default()
     };
     house.database.record(&claim, now, started).await.unwrap();
     let record = house.database.load(&claim).await.unwrap();

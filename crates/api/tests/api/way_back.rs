@@ -226,6 +226,7 @@ async fn came_back(house: &House) {
         (step.position, progress)
     });
     let began = Entry {
+        unprotected: Vec::new(),
         operation: Some(OperationChange::Started { at: now }),
         steps: steps.collect(),
         effects: vec![Effect::GroupSwitched {

@@ -18,6 +18,7 @@ mod test_copy;
 mod twin;
 
 pub use host::HostState;
+pub use ownership::{lives_on_unseen, protected_since};
 pub use recovered_server::{
     RecoveredCopy, RecoveredServer, import_must_stay, verdict_recovered_server,
 };

@@ -18,10 +18,28 @@ pub(super) fn owned_by_another_project(recorded: &str, seen: Option<&str>) -> Op
 
 /// Somebody started it again and protects it anew: it is nobody's leftover.
 pub(super) fn protected_again(group: Option<&str>) -> Option<Verdict> {
-    let group = group?;
-    keep(format!(
+    keep(protected_since(group?))
+}
+
+/// The same as a sentence for the record, where the journal refuses the intent of a deletion for it.
+pub fn protected_since(group: &str) -> String {
+    format!(
         "kept: protection group {group} protects it now; if it may go, remove the member from that group with 'openstack dr member remove', then run cleanup again"
-    ))
+    )
+}
+
+/// Why a 404 to its former owner does not mean that a server or volume is gone, if it does not: `owner` is the project that
+/// the administrator sees it in. What another project has accepted lives on there.
+pub fn lives_on_unseen(recorded: &str, owner: Option<&str>) -> Option<String> {
+    let owner = owner?;
+    Some(match owner == recorded {
+        true => format!(
+            "kept: its cloud says 404 to project {recorded}, but shows it to the administrator in that project; see that the service user has its role there, then run cleanup again"
+        ),
+        false => format!(
+            "kept: it is not yours any more: it belongs to project {owner} now, and lives on there; only its owner can delete it"
+        ),
+    })
 }
 
 /// Another operation has taken it over and marked it as its own: a failover that went on where `maker` was interrupted.
@@ -50,6 +68,15 @@ mod tests {
         assert_eq!(taken_over(&maker, &marked(Some("op-1"))), None);
         assert_eq!(taken_over(&maker, &marked(None)), None);
         assert!(kept(taken_over(&maker, &marked(Some("op-2")))).contains("operation op-2"));
+    }
+
+    #[test]
+    fn what_the_administrator_still_sees_is_not_gone() {
+        assert_eq!(lives_on_unseen("p", None), None);
+        let elsewhere = lives_on_unseen("p", Some("q")).unwrap();
+        assert!(elsewhere.contains("belongs to project q"), "{elsewhere}");
+        let hidden = lives_on_unseen("p", Some("p")).unwrap();
+        assert!(hidden.contains("to the administrator"), "{hidden}");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl CloudActions {
     /// Believes that a server is gone, and its guest with it: Nova forgets a server whose host is down while that may go on
     /// running it. A server that was never seen on a host is as gone as the cloud says.
     async fn believe_gone(&self, cx: &Cx<'_>, source: &Cloud, id: &ServerId) -> Result<(), Stop> {
-        self.believe_that_source_lacks(cx, source, Absent::Server)
+        self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
             .await?;
         match self.state_of_last_host(cx, id).await? {
             HostState::Down { host } => Err(Stop::last(

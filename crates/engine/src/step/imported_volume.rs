@@ -137,7 +137,7 @@ impl CloudActions {
             cx.fact(format!("volume {} has been imported since", volume.id));
             return Ok(Progress::done());
         }
-        let protected_by = cx.mapped(MapKind::ProtectedBy, volume.id.as_str());
+        let protected_by = cx.protected_by(volume.id.as_str()).await?;
         let copy = RecoveredCopy {
             maker: mark::maker(cx.operation),
             project_id: cx.plan().target.project_id.as_str(),
@@ -173,7 +173,7 @@ impl CloudActions {
             }
             _ => {}
         }
-        let intent = cx.intend_undo().await?;
+        let intent = cx.intend_undo_of(volume.id.as_str()).await?;
         match reading::volume(&target, &volume.id).await? {
             Some(again) if again == volume => {}
             _ => return Ok(self.changed_meanwhile(cx)),

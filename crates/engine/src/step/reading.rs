@@ -68,8 +68,10 @@ pub(super) fn seen_volume(volume: &Volume) -> SeenVolume {
 /// Cinder refuses until they are gone.
 pub(super) async fn seen_volume_with_its_ties(
     cloud: &Cloud,
+    admin: &Cloud,
     volume: &Volume,
 ) -> Result<SeenVolume, Stop> {
+    let migration_status = migration_status(admin, volume).await?;
     let cinder = cloud.volume();
     let snapshots = cinder.snapshots(&volume.id).await.map_err(stop)?;
     let transfer = match volume.status {
@@ -87,8 +89,20 @@ pub(super) async fn seen_volume_with_its_ties(
             .map(|snapshot| snapshot.id.to_string())
             .collect(),
         transfer: transfer.map(|transfer| transfer.id.to_string()),
+        migration_status,
         ..seen_volume(volume)
     })
+}
+
+/// Cinder shows migrations to administrators only.
+async fn migration_status(admin: &Cloud, seen: &Volume) -> Result<Option<String>, Stop> {
+    match volume(admin, &seen.id).await? {
+        Some(shown) => Ok(shown.migration_status),
+        None => Err(Stop::passing(format!(
+            "Cinder does not show volume {} to the administrator, who alone sees whether it is being migrated",
+            seen.id
+        ))),
+    }
 }
 
 /// Whether Nova is deleting the server. Between the end of that work and the 404 it shows `DELETED` without a task (seen

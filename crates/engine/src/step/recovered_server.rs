@@ -24,7 +24,7 @@ use super::{
     CloudActions, adopted,
     key_pair::key_pair_on_target,
     mark, not_in_plan, reading,
-    scope::{Absent, Eyes, believe_absence, known_network},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
     source_server::{not_for_this, who_asked},
     target_check::flavor_on_target,
 };
@@ -271,6 +271,10 @@ impl CloudActions {
             let network = known_network(cx.plan());
             let network = network.as_ref();
             believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
+            if let Some(made) = &cx.memo.made {
+                let admin = self.target_admin(cx).await?;
+                believe_gone_for_all(&admin, Absent::Server, made, &project).await?;
+            }
             return Ok(gone);
         };
         know(cx, &server);
@@ -308,7 +312,7 @@ impl CloudActions {
                 return Err(Stop::last(Code::Kept, why));
             }
         }
-        let intent = cx.intend_undo().await?;
+        let intent = cx.intend_undo_of(server.id.as_str()).await?;
         match reading::server(&target, &server.id).await? {
             Some(again) if again.status == server.status => {
                 self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
@@ -342,7 +346,7 @@ impl CloudActions {
         source_id: &ServerId,
         server: &Server,
     ) -> Result<(), Stop> {
-        let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
+        let protected_by = cx.protected_by(server.id.as_str()).await?;
         let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
         let asked = who_asked(cx, source_id);
         let original = match asked {

@@ -2,12 +2,13 @@
 
 use protector_core::{
     fault::Code,
-    guard::{Scope, absence_proves_nothing},
-    id::{NetworkId, ProjectId},
+    guard::{Scope, absence_proves_nothing, lives_on_unseen},
+    id::{NetworkId, ProjectId, ServerId, VolumeId},
     plan::Plan,
 };
 use protector_openstack::cloud::Cloud;
 
+use super::reading;
 use crate::{
     action::Stop,
     clouds::{found, stop},
@@ -54,6 +55,28 @@ pub(super) async fn believe_absence(
         None => Ok(()),
         Some(why) => Err(Stop::last(Code::Kept, why)),
     }
+}
+
+/// Ends the step's look unless the administrator, who sees every project, does not see the server or volume `id` either:
+/// what another project has accepted lives on there, and its former owner gets a 404.
+pub(super) async fn believe_gone_for_all(
+    admin: &Cloud,
+    absent: Absent,
+    id: &str,
+    project: &ProjectId,
+) -> Result<(), Stop> {
+    let owner = match absent {
+        Absent::Server => reading::server(admin, &ServerId::new(id))
+            .await?
+            .map(|server| server.project_id),
+        Absent::Volume => reading::volume(admin, &VolumeId::new(id))
+            .await?
+            .map(|volume| volume.project_id),
+    };
+    if let Some(why) = lives_on_unseen(project.as_str(), owner.as_ref().map(ProjectId::as_str)) {
+        return Err(Stop::last(Code::Kept, why));
+    }
+    believe_absence(admin, absent, Eyes::Admin, project, None).await
 }
 
 async fn answers_for(cloud: &Cloud, absent: Absent, project: &ProjectId) -> Result<bool, Stop> {

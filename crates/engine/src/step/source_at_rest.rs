@@ -143,7 +143,7 @@ impl CloudActions {
     ) -> Result<Option<(String, bool)>, Stop> {
         let source = self.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server)
+            self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
                 .await?;
             return Ok(None);
         };

@@ -23,7 +23,7 @@ use super::{
     CloudActions,
     heir::copy_is_meant,
     mark, reading,
-    scope::{Absent, Eyes, believe_absence},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all},
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -130,7 +130,7 @@ impl CloudActions {
         self.refuse_while_its_copy_may_run(cx, id).await?;
         let source = self.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server)
+            self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
                 .await?;
             let site = &cx.plan().source.site;
             cx.fact(format!(
@@ -187,7 +187,7 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let source = self.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            return self.source_server_is_gone(cx, &source).await;
+            return self.source_server_is_gone(cx, &source, id).await;
         };
         if reading::is_being_deleted(&server) {
             return Ok(self.look_again(reading::being_deleted(
@@ -214,7 +214,7 @@ impl CloudActions {
                 return Err(not_for_this("server", &other));
             }
         }
-        let intent = cx.intend().await?;
+        let intent = cx.intend_to_delete(id.as_str()).await?;
         let Some(server) = reading::server(&source, id).await? else {
             return Ok(self.changed_meanwhile(cx));
         };
@@ -240,7 +240,7 @@ impl CloudActions {
     ) -> Result<Verdict, Stop> {
         let (host_name, host) = self.host_and_its_state(cx, id).await?;
         cx.memo.host = host_name.or_else(|| cx.memo.host.take());
-        let protected_by = cx.mapped(MapKind::ProtectedBy, id.as_str());
+        let protected_by = cx.protected_by(id.as_str()).await?;
         let heirs = self.heirs(cx, id).await?;
         let copy_id = heirs.server_of(cx, id);
         let copy = match &copy_id {
@@ -307,9 +307,14 @@ impl CloudActions {
 
     /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
     /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
-    async fn source_server_is_gone(&self, cx: &Cx<'_>, source: &Cloud) -> Result<Progress, Stop> {
+    async fn source_server_is_gone(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Progress, Stop> {
         if !accepted_in_this_try(cx) {
-            self.believe_that_source_lacks(cx, source, Absent::Server)
+            self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
                 .await?;
         }
         if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
@@ -318,12 +323,13 @@ impl CloudActions {
         Err(Stop::last(Code::AlreadyGone, "Server not found (404)"))
     }
 
-    /// Believes a 404 of the source if its cloud proves that it is the one of the plan.
+    /// Believes a 404 of the source for `id` if its cloud proves that it is the one of the plan, and nobody else has it.
     pub(super) async fn believe_that_source_lacks(
         &self,
         cx: &Cx<'_>,
         source: &Cloud,
         absent: Absent,
+        id: &str,
     ) -> Result<(), Stop> {
         let plan = cx.plan();
         let network = plan
@@ -333,7 +339,9 @@ impl CloudActions {
             .map(|nic| &nic.network_id)
             .next();
         let project = &plan.source.project_id;
-        believe_absence(source, absent, Eyes::Tenant, project, network).await
+        believe_absence(source, absent, Eyes::Tenant, project, network).await?;
+        let admin = self.source_admin(cx).await?;
+        believe_gone_for_all(&admin, absent, id, project).await
     }
 }
 

@@ -4,7 +4,7 @@ use protector_core::{
     fault::Code,
     guard::{Cure, HostState, OwnServer, SourceVolume, Twin, Verdict, verdict_source_volume},
     id::{ServerId, VolumeId},
-    operation::{MapKind, OperationKind},
+    operation::OperationKind,
     storage::BackendObject,
 };
 use protector_openstack::{
@@ -43,7 +43,7 @@ impl CloudActions {
         }
         let source = self.source(cx).await?;
         let Some(volume) = reading::volume(&source, id).await? else {
-            return self.source_volume_is_gone(cx, &source).await;
+            return self.source_volume_is_gone(cx, &source, id).await;
         };
         if matches!(
             volume.status,
@@ -57,7 +57,7 @@ impl CloudActions {
         cx.memo.observed = Some(volume.status.as_str().to_owned());
         match self.judge_source_volume(cx, &source, &volume).await? {
             verdict @ (Verdict::Delete | Verdict::Unmanage { .. }) => {
-                let intent = cx.intend().await?;
+                let intent = cx.intend_to_delete(id.as_str()).await?;
                 if self.judge_anew(cx, &source, id).await?.as_ref() != Some(&verdict) {
                     return Ok(self.changed_meanwhile(cx));
                 }
@@ -98,10 +98,11 @@ impl CloudActions {
         let plan = cx.plan();
         let id = &volume.id;
         let server_id = server_of(cx, id)?;
-        let seen = reading::seen_volume_with_its_ties(source, volume).await?;
+        let admin = self.source_admin(cx).await?;
+        let seen = reading::seen_volume_with_its_ties(source, &admin, volume).await?;
         let server = self.own_server(cx, source, &server_id, id).await?;
         let object = self.identity(&plan.source_array, id).await?;
-        let protected_by = cx.mapped(MapKind::ProtectedBy, id.as_str());
+        let protected_by = cx.protected_by(id.as_str()).await?;
         let known = SourceVolume {
             id: id.as_str(),
             project_id: plan.source.project_id.as_str(),
@@ -147,7 +148,7 @@ impl CloudActions {
                 .any(|used| used.id == *volume);
             return Ok(OwnServer::There { uses_it });
         }
-        self.believe_that_source_lacks(cx, source, Absent::Server)
+        self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
             .await?;
         let host = self.state_of_last_host(cx, id).await?;
         Ok(OwnServer::Gone { host })
@@ -271,9 +272,14 @@ impl CloudActions {
 
     /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
     /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
-    async fn source_volume_is_gone(&self, cx: &Cx<'_>, source: &Cloud) -> Result<Progress, Stop> {
+    async fn source_volume_is_gone(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        id: &VolumeId,
+    ) -> Result<Progress, Stop> {
         if !accepted_in_this_try(cx) {
-            self.believe_that_source_lacks(cx, source, Absent::Volume)
+            self.believe_that_source_lacks(cx, source, Absent::Volume, id.as_str())
                 .await?;
         }
         if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {

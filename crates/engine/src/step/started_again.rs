@@ -27,7 +27,7 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let source = self.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server)
+            self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
                 .await?;
             return Ok(started(id, "gone"));
         };

@@ -26,6 +26,9 @@ impl CloudActions {
             .iter()
             .map(|member| moved(cx, member))
             .collect::<Result<Vec<_>, _>>()?;
+        if let Some(on) = another_group_to_let_go(cx, &members).await? {
+            return Ok(self.look_again(on));
+        }
         members.extend(cx.plan().others.iter().map(never_moved));
         let plan = cx.plan();
         Ok(Progress::Done(vec![Effect::GroupSwitched {
@@ -34,6 +37,25 @@ impl CloudActions {
             members,
         }]))
     }
+}
+
+/// One group only moves a server. A copy that somebody has taken into another group meanwhile is not taken into this one,
+/// until a person has said which it is to be; until then everything can be taken back.
+async fn another_group_to_let_go(cx: &Cx<'_>, members: &[Member]) -> Result<Option<String>, Stop> {
+    let copies: Vec<String> = members
+        .iter()
+        .flat_map(|member| {
+            let volumes = member.volumes.iter().map(|volume| volume.id.to_string());
+            std::iter::once(member.server_id.to_string()).chain(volumes)
+        })
+        .collect();
+    let protection = cx.protection_of(&copies).await?;
+    Ok(protection.map(|protection| {
+        format!(
+            "protection group {} to let go of {}, with 'openstack dr member remove'",
+            protection.group_name, protection.resource
+        )
+    }))
 }
 
 /// A member that the last failover could not recover is where the group comes back to, and never was elsewhere.

@@ -10,7 +10,7 @@ use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
     CloudActions, mark, reading,
-    scope::{Absent, Eyes, believe_absence, known_network},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
     source_server::{accepted_in_this_try, not_for_this},
 };
 use crate::{
@@ -30,8 +30,10 @@ impl CloudActions {
         let Some(id) = cx.mapped(MapKind::Server, original.as_str()) else {
             return Err(not_recorded(test, "server", original.as_str()));
         };
-        let Some(server) = reading::server(&target, &ServerId::new(id)).await? else {
-            return test_copy_is_gone(cx, &target, Absent::Server).await;
+        let Some(server) = reading::server(&target, &ServerId::new(id.clone())).await? else {
+            return self
+                .test_copy_is_gone(cx, &target, Absent::Server, &id)
+                .await;
         };
         if reading::is_being_deleted(&server) {
             return Ok(self.look_again("Nova to delete it"));
@@ -44,16 +46,16 @@ impl CloudActions {
             )));
         }
         cx.memo.observed = Some(server.status.as_str().to_owned());
-        judge(cx, test, original, &server)?;
+        judge(cx, test, original, &server).await?;
         let with_it = reading::seen_server(&server).volumes_that_go_with_it;
         if !with_it.is_empty() {
             return self.keep_volumes_of(cx, &target, &server.id, with_it).await;
         }
-        let intent = cx.intend().await?;
+        let intent = cx.intend_to_delete(&id).await?;
         let Some(server) = reading::server(&target, &server.id).await? else {
             return Ok(self.changed_meanwhile(cx));
         };
-        judge(cx, test, original, &server)?;
+        judge(cx, test, original, &server).await?;
         let nova = intent.on(&target).compute();
         let answer = match server.status {
             ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,
@@ -65,13 +67,13 @@ impl CloudActions {
     }
 }
 
-fn judge(
+async fn judge(
     cx: &mut Cx<'_>,
     test: &OperationId,
     original: &ServerId,
     server: &Server,
 ) -> Result<(), Stop> {
-    let protected_by = cx.mapped(MapKind::ProtectedBy, server.id.as_str());
+    let protected_by = cx.protected_by(server.id.as_str()).await?;
     let copy = TestCopy {
         test,
         plan: cx.plan(),
@@ -95,30 +97,36 @@ fn judge(
     }
 }
 
-/// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this try
-/// did not ask for it, the absence is believed only of a cloud that proved to be the right one.
-pub(super) async fn test_copy_is_gone(
-    cx: &Cx<'_>,
-    target: &Cloud,
-    absent: Absent,
-) -> Result<Progress, Stop> {
-    if !accepted_in_this_try(cx) {
-        let plan = cx.plan();
-        let network = known_network(plan);
-        let project = &plan.target.project_id;
-        believe_absence(target, absent, Eyes::Tenant, project, network.as_ref()).await?;
+impl CloudActions {
+    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
+    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+    pub(super) async fn test_copy_is_gone(
+        &self,
+        cx: &Cx<'_>,
+        target: &Cloud,
+        absent: Absent,
+        id: &str,
+    ) -> Result<Progress, Stop> {
+        if !accepted_in_this_try(cx) {
+            let plan = cx.plan();
+            let network = known_network(plan);
+            let project = &plan.target.project_id;
+            believe_absence(target, absent, Eyes::Tenant, project, network.as_ref()).await?;
+            let admin = self.target_admin(cx).await?;
+            believe_gone_for_all(&admin, absent, id, project).await?;
+        }
+        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+            return Ok(Progress::done());
+        }
+        let what = match absent {
+            Absent::Server => "Server",
+            Absent::Volume => "Volume",
+        };
+        Err(Stop::last(
+            Code::AlreadyGone,
+            format!("{what} not found (404)"),
+        ))
     }
-    if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-        return Ok(Progress::done());
-    }
-    let what = match absent {
-        Absent::Server => "Server",
-        Absent::Volume => "Volume",
-    };
-    Err(Stop::last(
-        Code::AlreadyGone,
-        format!("{what} not found (404)"),
-    ))
 }
 
 /// A test failover that reached its purpose has recorded every copy: without an id nothing is deleted.

@@ -14,7 +14,7 @@ use super::{
     scope::Absent,
     source_server::{accepted_in_this_try, not_for_this},
     source_volume::came_back,
-    test_server::{not_recorded, test_copy_is_gone},
+    test_server::not_recorded,
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -33,8 +33,10 @@ impl CloudActions {
         let Some(id) = cx.mapped(MapKind::Volume, original.as_str()) else {
             return Err(not_recorded(test, "volume", original.as_str()));
         };
-        let Some(volume) = reading::volume(&target, &VolumeId::new(id)).await? else {
-            return test_copy_is_gone(cx, &target, Absent::Volume).await;
+        let Some(volume) = reading::volume(&target, &VolumeId::new(id.clone())).await? else {
+            return self
+                .test_copy_is_gone(cx, &target, Absent::Volume, &id)
+                .await;
         };
         if volume.status == VolumeStatus::Deleting {
             return Ok(self.look_again("volume status deleting"));
@@ -43,7 +45,12 @@ impl CloudActions {
             return Err(came_back(&volume));
         }
         cx.memo.observed = Some(volume.status.as_str().to_owned());
-        match judge(cx, &target, test, original, &volume).await? {
+        let admin = self.target_admin(cx).await?;
+        let places = Places {
+            target: &target,
+            admin: &admin,
+        };
+        match judge(cx, &places, test, original, &volume).await? {
             Verdict::Delete => {}
             Verdict::Wait { on } => {
                 let server = server_of_copy(cx, original)?;
@@ -54,9 +61,9 @@ impl CloudActions {
                 return Err(not_for_this("test copy of a volume", &other));
             }
         }
-        let intent = cx.intend().await?;
+        let intent = cx.intend_to_delete(&id).await?;
         let verdict = match reading::volume(&target, &volume.id).await? {
-            Some(volume) => judge(cx, &target, test, original, &volume).await?,
+            Some(volume) => judge(cx, &places, test, original, &volume).await?,
             None => return Ok(self.changed_meanwhile(cx)),
         };
         if verdict != Verdict::Delete {
@@ -72,17 +79,23 @@ impl CloudActions {
     }
 }
 
+/// The target as the tenant sees it, and as the administrator does.
+struct Places<'a> {
+    target: &'a Cloud,
+    admin: &'a Cloud,
+}
+
 async fn judge(
     cx: &Cx<'_>,
-    target: &Cloud,
+    places: &Places<'_>,
     test: &OperationId,
     original: &VolumeId,
     volume: &Volume,
 ) -> Result<Verdict, Stop> {
     let plan = cx.plan();
     let server = server_of_copy(cx, original)?;
-    let seen = reading::seen_volume_with_its_ties(target, volume).await?;
-    let protected_by = cx.mapped(MapKind::ProtectedBy, volume.id.as_str());
+    let seen = reading::seen_volume_with_its_ties(places.target, places.admin, volume).await?;
+    let protected_by = cx.protected_by(volume.id.as_str()).await?;
     let copy = TestCopy {
         test,
         plan,

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method};
 use protector_core::{
     id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
-    journal::{Claim, Entry, Journal, JournalError},
+    journal::{Claim, Entry, Journal, JournalError, Protection},
     operation::{Operation, OperationRecord},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
@@ -214,6 +214,13 @@ pub(super) struct FaultyJournal {
 impl Journal for FaultyJournal {
     async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
         self.inner.now().await
+    }
+
+    async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, JournalError> {
+        self.inner.protection_of(resources).await
     }
 
     async fn claim(

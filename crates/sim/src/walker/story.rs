@@ -295,9 +295,8 @@ fn current_members(
     group: &Group,
     members: Vec<Member>,
 ) -> impl Iterator<Item = CurrentMember> + use<> {
-    let (group_name, group) = (group.name.clone(), group.clone());
+    let group = group.clone();
     members.into_iter().map(move |member| CurrentMember {
-        group_name: group_name.clone(),
         site: group.site_of(&member).clone(),
         member,
     })

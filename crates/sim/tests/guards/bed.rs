@@ -17,14 +17,14 @@ use protector_core::{
         EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
         SiteName, UserId, VolumeId,
     },
-    journal::{Claim, Entry, Journal, JournalError},
+    journal::{Claim, Entry, Journal, JournalError, Protection},
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepRecord, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
-    present::{CurrentMember, map_as_of_now},
+    present::map_as_of_now,
     recovery_plan::RecoveryPlan,
     runbook::{
         BOOK_VERSION, Verb,
@@ -176,6 +176,13 @@ impl Journal for Watched {
         self.inner.now().await
     }
 
+    async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, JournalError> {
+        self.inner.protection_of(resources).await
+    }
+
     async fn claim(
         &self,
         engine: &EngineId,
@@ -236,8 +243,6 @@ pub struct Bed {
     pub data: String,
     /// The servers that cleanups are asked to delete though they run, by the members' servers on the source.
     pub delete_running: Vec<String>,
-    /// What the groups protect when a cleanup is asked for, where that is not what the failover left.
-    pub current: Vec<CurrentMember>,
     /// What the other site's protector says.
     pub other: Arc<OtherSiteSays>,
     journal: Arc<MemoryJournal>,
@@ -367,6 +372,32 @@ impl Bed {
         (bed, record)
     }
 
+    /// One whose failover has run to its end, while somebody had its copy in group `second-life` for this time.
+    pub async fn moved_while_another_group_has_the_copy(time: Duration) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        let (journal, own) = (Arc::clone(&bed.journal), plan.group_id.clone());
+        let mut member = plan.members[0].clone();
+        tokio::spawn(async move {
+            let copy = loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let record = journal.operation(&OperationId::new(FAILOVER));
+                let map = record.map(|record| record.map).unwrap_or_default();
+                if let Some(copy) = map.target(MapKind::Server, member.server_id.as_str()) {
+                    break ServerId::new(copy);
+                }
+            };
+            member.id = MemberId::new("another-member");
+            member.server_id = copy;
+            let group = another_group(&journal, &own, "second-life", TARGET);
+            journal.put_group(group.clone(), vec![member]);
+            tokio::time::sleep(time).await;
+            journal.put_group(group, Vec::new());
+        });
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk(new_failover(plan, steps)).await;
+        (bed, record)
+    }
+
     /// One whose failover has failed: its copy on the target could not be built, and not be deleted.
     pub async fn stuck() -> Self {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
@@ -485,7 +516,6 @@ impl Bed {
             arrays,
             transport,
             delete_running: Vec::new(),
-            current: Vec::new(),
             deletions: Vec::new(),
             cleanups: 0,
         };
@@ -552,7 +582,7 @@ impl Bed {
         let chosen = parent.steps.iter().filter(|step| chosen(step));
         let chosen = chosen.map(|step| step.position).collect();
         self.cleanups += 1;
-        let mut map = map_as_of_now(&parent, &self.current);
+        let mut map = map_as_of_now(&parent, &[]);
         for server in &self.delete_running {
             map.insert(MapKind::DeleteRunning, server.as_str(), "demo");
         }
@@ -657,6 +687,24 @@ impl Bed {
         self.journal.operation(&OperationId::new(FAILOVER)).unwrap()
     }
 
+    /// Another protection group, on this site, protects the member; none protects anything beside the failover's own.
+    pub fn protects(&self, name: &str, site: &str, member: Option<Member>) {
+        let own = self.failover().operation.plan.group_id;
+        let group = another_group(&self.journal, &own, name, site);
+        self.journal.put_group(group, member.into_iter().collect());
+    }
+
+    /// The same, once this time has passed.
+    pub fn protects_in(&self, after: Duration, name: &str, site: &str, member: Member) {
+        let own = self.failover().operation.plan.group_id;
+        let journal = Arc::clone(&self.journal);
+        let group = another_group(&journal, &own, name, site);
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            journal.put_group(group, vec![member]);
+        });
+    }
+
     /// Walks an operation to its end.
     pub async fn walk(&self, record: OperationRecord) -> OperationRecord {
         self.walk_beside(record, |_, _| {}).await
@@ -711,6 +759,11 @@ impl Bed {
     /// The copy of a source server or volume, by the failover's record.
     pub fn copy_of(&self, kind: protector_core::operation::MapKind, id: &str) -> String {
         self.failover().map.target(kind, id).unwrap().to_owned()
+    }
+
+    /// The id of the project that the service user is an administrator in, on the source.
+    pub async fn service_project(&self) -> String {
+        project_of(&self.source, "protector", "service").await
     }
 
     pub fn has_server(&self) -> bool {
@@ -885,6 +938,17 @@ fn turn_away(cloud: &SharedCloud, method: &str, path: &str, status: u16) {
     });
 }
 
+fn another_group(journal: &MemoryJournal, own: &GroupId, name: &str, site: &str) -> Group {
+    let (group, _) = journal.group(own).unwrap();
+    Group {
+        id: GroupId::new("5f3c0000-0000-4000-8000-000000000002"),
+        name: name.to_owned(),
+        current_primary_site: SiteName::new(site),
+        status: GroupStatus::Active,
+        ..group
+    }
+}
+
 /// An operation that has ended.
 pub struct Ended(pub OperationRecord);
 
@@ -946,16 +1010,16 @@ fn cloud(mut options: CloudOptions) -> (SharedCloud, MemObjects) {
     (Arc::new(std::sync::Mutex::new(cloud)), objects)
 }
 
-/// The id of project `demo` on a cloud.
-async fn demo_project(cloud: &SharedCloud) -> String {
+/// The id of the project of this name on a cloud, for a user who has a role in it.
+async fn project_of(cloud: &SharedCloud, user: &str, project: &str) -> String {
     let transport = Arc::new(InProcess::new(vec![Arc::clone(cloud)], Arc::new(Calm)));
     let credentials = Credentials {
         auth_url: format!("{}/identity/v3", lock(cloud).base_url()),
-        username: "demo".into(),
-        password: "demo".into(),
+        username: user.into(),
+        password: user.into(),
         user_domain_name: "Default".into(),
         project: ProjectScope::Name {
-            name: "demo".into(),
+            name: project.into(),
             domain: "Default".into(),
         },
         region_name: None,
@@ -983,8 +1047,8 @@ async fn group_of(
         id: GroupId::new("5f3c0000-0000-4000-8000-000000000001"),
         name: "prod-web-app".into(),
         description: None,
-        primary: scope(SOURCE, demo_project(source).await),
-        secondary: scope(TARGET, demo_project(target).await),
+        primary: scope(SOURCE, project_of(source, "demo", "demo").await),
+        secondary: scope(TARGET, project_of(target, "demo", "demo").await),
         current_primary_site: SiteName::new(SOURCE),
         status: GroupStatus::FailingOver,
         replication_type: ReplicationType::Async,

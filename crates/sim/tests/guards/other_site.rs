@@ -128,3 +128,14 @@ async fn a_cleanup_starts_no_server_whose_group_has_moved_on() {
     assert_eq!(bed.cleanup().await.failed(), vec![]);
     assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
 }
+
+/// One server in two groups would be moved by both.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_another_group_has_taken_in_is_not_switched_to() {
+    const TAKEN: Duration = Duration::from_secs(3600);
+    let begin = Instant::now();
+    let (bed, record) = Bed::moved_while_another_group_has_the_copy(TAKEN).await;
+    assert!(begin.elapsed() > TAKEN);
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+}

@@ -1,8 +1,10 @@
 //! A source server that must not simply go.
 
+use std::time::Duration;
+
 use protector_core::operation::MapKind;
 use protector_sim::{
-    cloud::{JobEffect, Match},
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -96,6 +98,52 @@ async fn a_server_that_is_started_while_its_deletion_is_written_down_stays() {
     let ended = bed.delete().await;
     assert_eq!(ended.failure(SERVER), bed.why_it_stays("ACTIVE"));
     assert_eq!(ended.step(SERVER).progress.memo.intents, 0, "withdrawn");
+    assert_eq!(ended.step(SERVER).progress.memo.request_ids, [""; 0]);
+    assert!(bed.has_server());
+}
+
+/// Somebody protects it anew after the cleanup was asked for: what counts is what is so when it is looked at.
+#[tokio::test(start_paused = true)]
+async fn protected_anew_since_it_was_asked_for() {
+    let mut bed = Bed::switched().await;
+    let member = bed.failover().operation.plan.members[0].clone();
+    bed.protects("second-life", "site-a", Some(member));
+    let ended = bed.delete().await;
+    let why = "kept: protection group second-life protects it now; if it may go, remove the member from that group with 'openstack dr member remove', then run cleanup again";
+    assert_eq!(ended.failure(SERVER), why);
+    for key in [BOOT, DATA] {
+        let kept = ended.failure(key);
+        assert!(kept.starts_with("kept: "), "{kept}");
+    }
+    assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    bed.protects("second-life", "site-a", None);
+    bed.cleanup_leaves_nothing().await;
+}
+
+/// It is protected after the look and before the intent: the journal refuses that in one transaction.
+#[tokio::test(start_paused = true)]
+async fn protected_while_its_deletion_is_written_down() {
+    let mut bed = Bed::switched().await;
+    let copy = bed.copy_of(MapKind::Server, &bed.server);
+    lock(&bed.target).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            method: Some("GET".to_owned()),
+            path: Some(format!("*/servers/{copy}")),
+            ..Match::default()
+        },
+        times: None,
+        effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+        seen: 0,
+    });
+    let member = bed.failover().operation.plan.members[0].clone();
+    bed.protects_in(Duration::from_secs(15), "second-life", "site-a", member);
+    let ended = bed.delete().await;
+    let why = ended.failure(SERVER);
+    assert!(
+        why.starts_with("kept: protection group second-life protects it now"),
+        "{why}"
+    );
     assert_eq!(ended.step(SERVER).progress.memo.request_ids, [""; 0]);
     assert!(bed.has_server());
 }

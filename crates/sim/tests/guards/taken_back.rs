@@ -3,7 +3,6 @@
 use protector_core::{
     group::GroupStatus,
     operation::{OperationRecord, OperationState, StepRecord},
-    present::CurrentMember,
     runbook::Step,
 };
 use protector_sim::{
@@ -84,11 +83,7 @@ async fn a_copy_that_a_group_has_taken_up_stays() {
     let mut member = bed.failover().operation.plan.members[0].clone();
     member.id = "another-member".into();
     member.server_id = copy.as_str().into();
-    bed.current.push(CurrentMember {
-        group_name: "second-life".to_owned(),
-        site: "site-b".into(),
-        member,
-    });
+    bed.protects("second-life", "site-b", Some(member));
     let ended = bed.cleanup().await;
     let why = ended.failure(COPY);
     assert!(
@@ -100,7 +95,7 @@ async fn a_copy_that_a_group_has_taken_up_stays() {
     assert_eq!(bed.copy(), copy);
     assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
 
-    bed.current.clear();
+    bed.protects("second-life", "site-b", None);
     bed.cleanup_takes_everything_back().await;
 }
 

@@ -197,3 +197,63 @@ impl Bed {
         group
     }
 }
+
+/// Its former owner gets a 404, and it lives on.
+#[tokio::test(start_paused = true)]
+async fn accepted_by_another_project_it_is_not_deleted() {
+    let mut bed = Bed::switched().await;
+    bed.detach_data().await;
+    let body = json!({"transfer": {"volume_id": bed.data, "name": "gift"}});
+    let made = bed
+        .user("demo", "POST", "volumev3 /volume-transfers", body)
+        .await;
+    let [transfer, key] =
+        ["id", "auth_key"].map(|field| made["transfer"][field].as_str().unwrap().to_owned());
+    let url = format!("volumev3 /volume-transfers/{transfer}/accept");
+    bed.user("admin", "POST", &url, json!({"accept": {"auth_key": key}}))
+        .await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.deleted(), [SERVER, BOOT]);
+    let why = ended.only_failure(DATA);
+    assert!(
+        why.starts_with("kept: it is not yours any more: it belongs to project "),
+        "{why}"
+    );
+    let by_hand = bed.cleanup().await;
+    assert_eq!(by_hand.only_failure(DATA), why);
+    assert!(bed.has_volume(&bed.data));
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+}
+
+/// Cinder shows a migration to administrators only.
+#[tokio::test(start_paused = true)]
+async fn a_migration_that_only_the_administrator_sees_keeps_it() {
+    let mut bed = Bed::switched().await;
+    let url = format!("volumev3 /volumes/{}", bed.data);
+    let mut shown = bed.user("admin", "GET", &url, Value::Null).await;
+    shown["volume"]["migration_status"] = json!("migrating");
+    let as_administrator = Match {
+        method: Some("GET".to_owned()),
+        path: Some(format!(
+            "*/{}/volumes/{}",
+            bed.service_project().await,
+            bed.data
+        )),
+        ..Match::default()
+    };
+    for (key, value) in [("status", "available"), ("attach_status", "detached")] {
+        shown["volume"][key] = json!(value);
+    }
+    shown["volume"]["attachments"] = json!([]);
+    bed.refuse("migrating", as_administrator, 200, shown);
+    let ended = bed.delete().await;
+    assert_eq!(ended.deleted(), [SERVER, BOOT]);
+    let why = ended.only_failure(DATA);
+    assert!(
+        why.starts_with("kept: it is being migrated (migrating)"),
+        "{why}"
+    );
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+    lock(&bed.source).clear_faults();
+    bed.cleanup_leaves_nothing().await;
+}

@@ -12,6 +12,7 @@ mod m0006_lines_by_resource;
 mod m0007_lines_by_state;
 mod m0008_write_probe;
 mod m0009_lines_by_phase;
+mod m0010_one_group_per_server;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_lines_by_state::Migration),
             Box::new(m0008_write_probe::Migration),
             Box::new(m0009_lines_by_phase::Migration),
+            Box::new(m0010_one_group_per_server::Migration),
         ]
     }
 }

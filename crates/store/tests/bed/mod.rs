@@ -24,7 +24,7 @@ use tempfile::TempDir;
 pub struct Bed {
     pub database: Database,
     pub dir: TempDir,
-    url: SecretString,
+    pub url: SecretString,
 }
 
 impl Bed {
