@@ -27,7 +27,7 @@ def locked_server(scene):
 def error_server(scene):
     """A server that went to ERROR"""
     vm = scene.protected_server()
-    with scene.failover(vm):
+    with scene.alone(), scene.between_switch_and_cleanup(vm):
         scene.openstack("server", "set", "--auto-approve", "--state", "error", vm.id, cloud=ADMIN)
     scene.record().left().completed(*vm.steps)
     scene.source_is_empty(vm)
@@ -112,7 +112,7 @@ def volume_of_another_server(scene):
 def deleted_by_hand(scene):
     """Contract, "Volume not found": the server and a volume are deleted by hand first"""
     vm = scene.protected_server()
-    with scene.failover(vm):
+    with scene.alone(), scene.between_switch_and_cleanup(vm):
         scene.openstack("server", "delete", "--wait", vm.id)
         scene.openstack("volume", "delete", vm.data.id)
     scene.record().left(vm.step, vm.data.step).says(vm.data.step, "Volume not found (404)").says(

@@ -38,7 +38,7 @@ def compute_service_down(scene):
     vm = scene.protected_server()
     with scene.alone():
         with mended_afterwards(scene), believed_afterwards(scene):
-            with scene.failover(vm):
+            with scene.between_switch_and_cleanup(vm):
                 scene.testbed("ctl.sh", "kill", SOURCE, "nova-compute")
                 tell_nova(scene, "--down")
             scene.record().left(*vm.steps).says(vm.step, "kept: ", "nova-compute", COMPUTE_HOST)
@@ -59,7 +59,7 @@ def stale_attachment(scene):
     """Contract, "Volume status must be available": Cinder's API is away while the server is deleted"""
     vm = scene.protected_server()
     with scene.alone():
-        with mended_afterwards(scene), scene.failover(vm):
+        with mended_afterwards(scene), scene.between_switch_and_cleanup(vm):
             scene.testbed("ctl.sh", "kill", SOURCE, "cinder-api")
         scene.record().left(*(volume.step for volume in vm.volumes)).says(vm.data.step, "Cinder")
         scene.went(vm)
@@ -72,7 +72,7 @@ def compute_api_down(scene):
     """Contract, "Source-site VMs still visible": Nova's API is away during the cleanup"""
     vm = scene.protected_server()
     with scene.alone():
-        with mended_afterwards(scene), scene.failover(vm):
+        with mended_afterwards(scene), scene.between_switch_and_cleanup(vm):
             scene.testbed("ctl.sh", "kill", SOURCE, "nova-api")
         scene.record().left(*vm.steps).says(vm.step, "Nova cannot be reached").says(vm.data.step, "Nova cannot be reached")
         scene.server_stays(vm, "SHUTOFF")

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import processes
 import seed
 from cloud import Cloud
 from terminal import OPENSTACK, PATIENCE, NotSo, Terminal
@@ -15,6 +17,18 @@ from terminal import OPENSTACK, PATIENCE, NotSo, Terminal
 SOURCE, TARGET = "site-a", "site-b"
 NETWORK, TEST_NETWORK = seed.NETWORK, "test-net"
 BOOT_MARKS, DATA_MARKS = (32, 1023), (0, 3, 512, 1023)
+
+
+@contextmanager
+def engines_stand_still():
+    """No engine does anything meanwhile: shorter than a lease, so none takes anything over from another."""
+    for site in (SOURCE, TARGET):
+        processes.send("engine", site, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for site in (SOURCE, TARGET):
+            processes.send("engine", site, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -159,14 +173,36 @@ class Scene(Terminal):
 
     @contextmanager
     def failover(self, server, *flags):
-        """Fails the group over. The body happens while the copy is being built, before anything of the source goes."""
+        """Fails the group over. The body happens while the copy is being built, before the group is switched.
+
+        Before the switch a source server must be at rest and answer, so a body that keeps it from that belongs in
+        `between_switch_and_cleanup`.
+        """
+        with self.failing_over(server, *flags):
+            self.until(f"a copy of {server.name} on {TARGET}", lambda: self.copy_of(server))
+            self.source_is_whole(server)
+            yield
+
+    @contextmanager
+    def between_switch_and_cleanup(self, server):
+        """Fails the group over. The body happens when the group runs on the target and nothing of the source has gone.
+
+        The engines stand still meanwhile, so the case must be alone.
+        """
+        with self.failing_over(server):
+            self.until(f"{self.group} to run on {TARGET}", self.has_moved, interval=0.02)
+            with engines_stand_still():
+                self.source_is_whole(server)
+                yield
+
+    @contextmanager
+    def failing_over(self, server, *flags):
+        """Fails the group over, with the body meanwhile, and waits for the end."""
         words = ["dr", "failover", self.group, "--wait", *flags, "-f", "value", "-c", "operation_id"]
         with open(self.log, "a") as log:
             print("$ openstack", *words, "&", file=log, flush=True)
             running = subprocess.Popen([OPENSTACK, *words], text=True, stdout=subprocess.PIPE, stderr=log)
         try:
-            self.until(f"a copy of {server.name} on {TARGET}", lambda: running.poll() is not None or self.copy_of(server))
-            self.source_is_whole(server)
             yield
             out, _ = running.communicate(timeout=PATIENCE)
         finally:
@@ -180,6 +216,12 @@ class Scene(Terminal):
         """The body of a failover is worth nothing when the source's turn has come already."""
         if self.server_status(server) == "gone":
             raise NotSo(f"{server.name} was gone before the case could do its part: raise E2E_HEALTH_CHECK_SECONDS")
+
+    def has_moved(self):
+        """The group runs on the target, as the target's protector says without the detour of a command."""
+        path = f"/v1/{self.target.project_id}/protection-groups?name={self.group}"
+        (group,) = self.target.req("protector", "GET", path)["protection_groups"]
+        return group["current_primary_site"] == TARGET
 
     def record(self):
         """What the operation's record says now."""
@@ -264,10 +306,10 @@ class Scene(Terminal):
             if digest(TARGET, found["id"], volume.marks) != volume.digest:
                 raise NotSo(f"the copy of {volume.name} has other bytes than the original had")
 
-    def until(self, what, true, seconds=PATIENCE):
-        """Waits until `true()` is."""
+    def until(self, what, true, seconds=PATIENCE, interval=0.3):
+        """Waits until `true()` is; asks every `interval` seconds."""
         end = time.monotonic() + seconds
         while not true():
             if time.monotonic() > end:
                 raise NotSo(f"waited {seconds} s in vain for {what}")
-            time.sleep(0.3)
+            time.sleep(interval)

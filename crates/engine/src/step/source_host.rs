@@ -53,10 +53,9 @@ impl CloudActions {
         copy: &Server,
     ) -> Result<(Option<String>, HostState), Stop> {
         let admin = self.target_admin(cx).await?;
-        let seen = reading::server(&admin, &copy.id).await?;
-        let host = seen.as_ref().and_then(host_of);
+        let host = host_of(&still_there(&admin, &copy.id).await?);
         let was_placed = !matches!(copy.status, ServerStatus::Error | ServerStatus::Build);
-        if seen.is_none() || (host.is_none() && !was_placed) {
+        if host.is_none() && !was_placed {
             return Ok((None, HostState::None));
         }
         let state = compute_hosts(&admin).await?.state_of(host.as_deref());
@@ -69,15 +68,20 @@ impl CloudActions {
     }
 }
 
-/// The host that a server is on right now, and its state, as `admin` sees them.
+/// The host that a server is on right now, and its state, as `admin` sees them. The tenant has just seen the server.
 pub(super) async fn host_seen_by(
     admin: &Cloud,
     id: &ServerId,
 ) -> Result<(Option<String>, HostState), Stop> {
-    let seen = reading::server(admin, id).await?;
-    let host = seen.as_ref().and_then(host_of);
+    let host = host_of(&still_there(admin, id).await?);
     let state = compute_hosts(admin).await?.state_of(host.as_deref());
     Ok((host, state))
+}
+
+/// A server that the tenant has just seen, as `admin` sees it; one that went between the two readings is looked at anew.
+async fn still_there(admin: &Cloud, id: &ServerId) -> Result<Server, Stop> {
+    let seen = reading::server(admin, id).await?;
+    seen.ok_or_else(|| Stop::passing(format!("server {id} was there, and is not any more")))
 }
 
 /// A cloud's compute services, or why nobody may see them.

@@ -70,3 +70,19 @@ async fn nobody_knows_whether_the_host_is_up() {
     lock(&bed.source).remove_fault("policy");
     bed.cleanup_leaves_nothing().await;
 }
+
+/// Somebody deletes the server between our look at it and the one at its host.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_goes_while_it_is_looked_at_is_not_found() {
+    let mut bed = Bed::switched().await;
+    let server = protector_sim::cloud::Match {
+        method: Some("GET".to_owned()),
+        path: Some(format!("/v2.1/servers/{}", bed.server)),
+        nth: Some(2),
+        ..Default::default()
+    };
+    let says = serde_json::json!({"itemNotFound": {"code": 404, "message": "Instance could not be found."}});
+    bed.refuse("gone", server, 404, says);
+    let ended = bed.delete().await;
+    assert_eq!(ended.failure(SERVER), "Server not found (404)");
+}
