@@ -265,11 +265,11 @@ pub static OPTIONS: &[OptionDef] = &[
          they are further apart, so that no operation looks more than 100 times a second. Raise it when \
          the clouds answer 429.")
         .default("2.0"),
-    option("engine", "lease_seconds", seconds(60),
+    option("engine", "lease_seconds", seconds(10),
         "Seconds after which another engine takes over the operations of one that has stopped answering. \
-         A call to a cloud never outlives two thirds of it, \
-         so it must be longer than [openstack] request_timeout_seconds. The clocks of a site's engines must agree to \
-         within a tenth of it.")
+         A call to a cloud ends within half of it, and within [openstack] request_timeout_seconds: keep it at \
+         twice that or more, or a call that a busy cloud would have answered later is cut off and looked up. \
+         Leases go by the database's clock; the clocks of a site's engines need not agree.")
         .default("120"),
     option("engine", "max_concurrent_operations", int(1),
         "Operations that one engine runs at a time. More wait their turn.")

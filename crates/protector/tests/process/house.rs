@@ -295,6 +295,45 @@ impl Site {
         self.engine = Some(Program::start(ENGINE, &arguments, &self.engine_log));
     }
 
+    /// The engine stands still, as on a host that gets no time.
+    pub async fn freeze_engine(&self) {
+        self.engine.as_ref().expect("no engine runs").freeze().await;
+    }
+
+    /// It goes on.
+    pub fn thaw_engine(&self) {
+        self.engine.as_ref().expect("no engine runs").thaw();
+    }
+
+    /// What the engine has said so far.
+    pub fn engine_says(&self) -> String {
+        fs::read_to_string(&self.engine_log).unwrap_or_default()
+    }
+
+    /// Another engine for the same database, under the same host's name, with a state directory of its own. Started once
+    /// this returns.
+    pub async fn second_engine(&self) -> Program {
+        let state = self.state_path.join("second");
+        fs::create_dir_all(&state).unwrap();
+        let more = self.state_path.join("second.conf");
+        let text = format!(
+            "[DEFAULT]\nstate_path = {}\n[database]\nconnection = sqlite:///{}/protector.sqlite\n",
+            state.display(),
+            self.state_path.display()
+        );
+        fs::write(&more, text).unwrap();
+        let mut arguments = self.arguments();
+        arguments.extend(["--config-file".to_owned(), more.display().to_string()]);
+        let log = self.engine_log.with_extension("second.log");
+        let engine = Program::start(ENGINE, &arguments, &log);
+        until("the second engine to start", START, async || {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            said.contains("started").then_some(())
+        })
+        .await;
+        engine
+    }
+
     /// Stops both programs and starts them so that their disk can be filled.
     pub async fn restart_on_small_disk(&mut self, http: &Http) {
         assert!(self.terminate_api().await.success());

@@ -30,6 +30,7 @@ mod secrets;
 mod starting;
 mod sync;
 mod tenant;
+mod two_engines;
 mod unplanned;
 mod volume_file;
 mod waiting;

@@ -75,6 +75,37 @@ impl Program {
         assert!(limited.success(), "{command:?}");
     }
 
+    /// SIGSTOP: it stands still, at a moment at which it holds no lock on the database's file, which would keep everybody
+    /// else from going on too.
+    pub async fn freeze(&self) {
+        let what = format!("{} to let go of its files", self.name);
+        until(&what, Duration::from_secs(10), async || {
+            self.send("-STOP");
+            let still = self.locks_of_files() == 0;
+            if !still {
+                self.send("-CONT");
+            }
+            still.then_some(())
+        })
+        .await;
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.send("-CONT");
+    }
+
+    /// How many parts of files it has locked for writing, as SQLite does for a transaction.
+    fn locks_of_files(&self) -> usize {
+        let pid = self.child.id().to_string();
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let of_it = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.contains(&"POSIX") && words.contains(&"WRITE") && words.contains(&pid.as_str())
+        };
+        locks.lines().filter(of_it).count()
+    }
+
     /// SIGKILL, and its end waited for.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -91,10 +122,14 @@ impl Program {
         self.signal("-INT").await
     }
 
-    async fn signal(mut self, signal: &str) -> ExitStatus {
+    fn send(&self, signal: &str) {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(told.success(), "kill {signal} {pid}");
+    }
+
+    async fn signal(mut self, signal: &str) -> ExitStatus {
+        self.send(signal);
         let what = format!("{} to stop", self.name);
         until(&what, Duration::from_secs(30), async || {
             self.child.try_wait().unwrap()
