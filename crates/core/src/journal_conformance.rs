@@ -928,6 +928,7 @@ fn plan(group_id: &GroupId) -> Plan {
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
+        adopts: None,
     }
 }
 

@@ -20,6 +20,7 @@ use protector_store::{Lock, StoreError};
 
 use super::{
     App,
+    adopt::adopted_members,
     operation::{Asker, insert, queued},
     sync, test_failover,
 };
@@ -134,6 +135,7 @@ async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> 
         Some(ids) => chosen(parent, left, ids)?,
         None => left,
     };
+    let chosen = without_adopted(app, parent, chosen).await?;
     let leftovers = startable(app, parent, chosen).await?;
     let places: BTreeSet<u32> = leftovers.iter().map(|left| left.position).collect();
     let steps = cleanup_of_chosen(parent, &places).map_err(|bad| {
@@ -149,6 +151,24 @@ async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> 
         steps,
         though_they_run,
     })
+}
+
+/// Leaves out what a later operation has adopted: it is the group, and no leftover.
+async fn without_adopted(
+    app: &App,
+    parent: &OperationRecord,
+    left: Vec<Leftover>,
+) -> ApiResult<Vec<Leftover>> {
+    let adopted = adopted_members(app, parent).await?;
+    let is_adopted = |left: &Leftover| {
+        let step = parent
+            .steps
+            .iter()
+            .find(|step| step.position == left.position);
+        let member = step.and_then(|step| step.action.member(&parent.operation.plan));
+        member.is_some_and(|member| adopted.contains(&member.server_id))
+    };
+    Ok(left.into_iter().filter(|left| !is_adopted(left)).collect())
 }
 
 /// The lines whose servers go though they run: those that `named` names by id or name, and all copies of a test.
@@ -331,6 +351,12 @@ pub(super) async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> Api
 
 /// The second of two cleanups is told who is at it, and since when.
 pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
+    if cleanup.plan.adopts.is_some() {
+        return ApiError::conflict(format!(
+            "Operation {} adopts what operation {parent} has made; watch it with 'openstack dr operation show {}'.",
+            cleanup.id, cleanup.id
+        ));
+    }
     ApiError::conflict(format!(
         "Operation {parent} is being cleaned up by operation {}, which user {} asked for at {} and which is {}; watch it with 'openstack dr operation show {}'.",
         cleanup.id,

@@ -240,7 +240,7 @@ async fn holders(target: &Cloud, volume: &Volume) -> Result<String, Stop> {
 }
 
 /// Who uses an import beside the copy of its own member: after an earlier try that one may run on it.
-async fn foreign_user(
+pub(super) async fn foreign_user(
     target: &Cloud,
     cx: &Cx<'_>,
     source_id: &VolumeId,

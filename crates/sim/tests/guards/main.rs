@@ -8,6 +8,7 @@
 )]
 
 mod aborted;
+mod adoption;
 mod bed;
 mod changed_meanwhile;
 mod compute_host;
