@@ -52,6 +52,7 @@ mod switch;
 mod target_check;
 mod test_server;
 mod test_volume;
+mod written_since;
 
 pub use fence::{may_run_there, why_not_at_rest};
 

@@ -482,6 +482,29 @@ impl Bed {
         objects.get_mut(&name).unwrap().bytes = Bytes::from(text.to_owned());
     }
 
+    /// The arrays keep no recovery point any more.
+    pub fn forget_the_recovery_points(&self) {
+        self.arrays.forget_points();
+    }
+
+    /// One whose failover is given up once its copy has written this to the data volume, and can take everything back.
+    pub async fn given_up_after_its_copy_has_written(text: &str) -> (Self, OperationRecord) {
+        let mut given_up = false;
+        Self::moved_among(
+            |_| {},
+            |bed, record| {
+                let runs = record.map.target(MapKind::Server, &bed.server).is_some();
+                if runs && !given_up {
+                    bed.the_copy_writes(&bed.data, text);
+                    let asked = bed.journal.abort(&record.operation.id, "user-1");
+                    assert_eq!(asked, Ok(()));
+                    given_up = true;
+                }
+            },
+        )
+        .await
+    }
+
     /// What stands on the copy of a volume that has this id on the target.
     pub fn on_the_target_array(&self, copy: &str) -> Option<Bytes> {
         let objects = self.target_objects.lock().unwrap();

@@ -23,3 +23,4 @@ mod volume_attachment;
 mod volume_deletion;
 mod volume_ties;
 mod way_back;
+mod written_since;
