@@ -89,6 +89,10 @@ TABLE: dict[str, list[str]] = {
     "its_writes_are_nowhere_else": [
         COPY + "by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named",
     ],
+    "its_newer_bytes_are_nowhere_else": [
+        "guard::written_since::tests::what_a_copy_has_written_is_kept_by_hand_with_the_way_on",
+        "guard::written_since::tests::what_nobody_can_tell_is_kept_too",
+    ],
     "locked": [
         SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock",
         COPY + "a_copy_that_somebody_relies_on_is_kept",

@@ -280,6 +280,30 @@ def test_abort_of_one_that_has_moved_the_group(clouds, run):
     assert run("dr", "operation", "abort").code == 2
 
 
+@pytest.mark.parametrize("word", ["dr", "protector"])
+def test_adopt_goes_to_the_home_of_the_failed_operation(clouds, run, word):
+    has(clouds, "a", home_site="site-b", status="failed")
+    has(clouds, "b", home_site="site-b", status="failed")
+    url = clouds.url(f"operations/{ID}/adopt", "b")
+    answer = {"operation": operation(status="running", progress=0)}
+    clouds.mock.post(url, status_code=202, json=answer)
+    result = run(word, "operation", "adopt", ID, both=True)
+    assert (result.code, result.err) == (0, "")
+    assert clouds.bodies("POST", url) == [{"adopt": {}}]
+
+
+def test_adopt_of_what_stands_in_the_way(clouds, run):
+    has(clouds, "a", status="failed")
+    text = "Protection group prod-web-app cannot go forward with what operation has made"
+    clouds.mock.post(
+        clouds.url(f"operations/{ID}/adopt"),
+        status_code=409,
+        json=fault("conflictingRequest", 409, text),
+    )
+    assert run("dr", "operation", "adopt", ID).err == f"{text} (HTTP 409)\n"
+    assert run("dr", "operation", "adopt").code == 2
+
+
 def test_waiting_says_a_pause_once_and_goes_on_waiting(clouds, run):
     has(clouds, "a", **PAUSED)
     clouds.mock.get(

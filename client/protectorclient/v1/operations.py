@@ -37,6 +37,14 @@ class OperationManager(Manager):
         options = {"target_is_lost": True} if target_is_lost else {}
         return cast(Operation, self._transport.post(path, {"abort": options})["operation"])
 
+    def adopt(self, operation: str) -> Operation:
+        """Go forward with the copies of a failed operation that could not be taken back.
+
+        The operation that comes back makes them the group.
+        """
+        path = self._in_project("operations", operation, "adopt")
+        return cast(Operation, self._transport.post(path, {"adopt": {}})["operation"])
+
     def cleanup(
         self, operation: str, resources: Ids | None = None, delete_running: Ids | None = None
     ) -> tuple[Operation | None, CleanupPlan]:

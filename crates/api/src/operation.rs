@@ -21,6 +21,7 @@ use crate::{
     app::{
         App,
         abort::give_up,
+        adopt::start_adoption,
         cleanup::{preview_cleanup, start_cleanup},
         operation::Asker,
     },
@@ -30,6 +31,7 @@ use crate::{
     request::RequestContext,
     wire::{
         abort::AbortRequest,
+        adopt::{AdoptOptions, AdoptRequest},
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
             DetailQuery, OperationAnswer, OperationDetail, OperationQuery,
@@ -289,6 +291,42 @@ pub async fn abort(
         request: &request,
     };
     let record = give_up(&app, asker, kept, body.abort).await?;
+    let home = &app.settings.site_name;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(OperationAnswer {
+            operation: OperationView::of(home, &record, OperationDetail::Record),
+        }),
+    ))
+}
+
+/// Goes forward with the copies of a failed failover or failback that could not be taken back, and may be in use: they become
+/// the group. Their originals must be at rest, and have been since that operation stopped them; then the source is cleaned up
+/// as by any move.
+#[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/adopt", operation_id = "operation_adopt", tag = "operations",
+    params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id of the failed operation")),
+    request_body = AdoptRequest,
+    responses((status = 202, body = OperationAnswer, description = "The operation that makes them the group"),
+        (status = 404, description = "No such operation in the project"),
+        (status = 409, description = "It has not failed, has left no copy, is not the last, is run by the other site, or members stand in the way: each with its command"),
+        (status = 503, description = "A cloud does not answer")))]
+pub async fn adopt(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Extension(request): Extension<RequestContext>,
+    Path((project, operation)): Path<(ProjectId, String)>,
+    Body(AdoptRequest {
+        adopt: AdoptOptions {},
+    }): Body<AdoptRequest>,
+) -> ApiResult<(StatusCode, Json<OperationAnswer>)> {
+    let rule = rules::OPERATIONS_ADOPT;
+    let id = OperationId::new(operation);
+    let kept = app.operation_anywhere(&caller, &project, &id, rule).await?;
+    let asker = Asker {
+        caller: &caller,
+        request: &request,
+    };
+    let record = start_adoption(&app, asker, kept).await?;
     let home = &app.settings.site_name;
     Ok((
         StatusCode::ACCEPTED,

@@ -67,6 +67,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(operation::cleanup))
         .routes(routes!(operation::resume))
         .routes(routes!(operation::abort))
+        .routes(routes!(operation::adopt))
         .routes(
             routes!(operation_copy::receive)
                 .layer(DefaultBodyLimit::max(operation_copy::MAX_BODY_BYTES)),

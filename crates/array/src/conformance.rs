@@ -20,7 +20,7 @@ pub use clones::{
 use async_trait::async_trait;
 use protector_core::{
     id::{GroupId, OperationId, RecoveryPointId, VolumeId},
-    storage::{RecoveryPoint, Replication, StorageDriver, StorageError},
+    storage::{RecoveryPoint, Replication, StorageDriver, StorageError, Written},
 };
 use uuid::Uuid;
 
@@ -71,6 +71,7 @@ pub async fn all(fixture: &dyn Fixture) {
     promoting_again_keeps_what_was_written_since(fixture).await;
     promoting_again_finds_the_renamed_object(fixture).await;
     promoting_at_once_makes_one_object(fixture).await;
+    what_was_written_to_a_promoted_object_is_told(fixture).await;
     operations_promote_side_by_side(fixture).await;
     promoting_what_is_not_there_is_refused(fixture).await;
     promoting_leaves_a_foreign_object_alone(fixture).await;
@@ -218,6 +219,46 @@ pub async fn promoting_again_finds_the_renamed_object(fixture: &dyn Fixture) {
         assert_eq!(fixture.read_target(&name).await.unwrap(), bytes);
         assert_eq!(fixture.read_target(&first).await, None);
     }
+}
+
+/// Whatever it is called by now, here or on the other site; of what is not there nothing is told.
+pub async fn what_was_written_to_a_promoted_object_is_told(fixture: &dyn Fixture) {
+    let case = Case::new(fixture);
+    let (volume, point) = case.replicated(b"data").await;
+    let written = async |driver: &dyn StorageDriver| {
+        let asked = driver.written_since(&case.replication, &volume, &case.operation);
+        asked.await.unwrap()
+    };
+    let (here, there) = (fixture.driver(), fixture.other_driver());
+    assert_eq!(written(here).await, Written::Nothing, "not promoted yet");
+    let name = case.promote(&point, &volume).await.unwrap();
+    assert_eq!(written(here).await, Written::Nothing);
+    fixture.write_source(&volume, b"later").await;
+    assert_eq!(written(here).await, Written::Nothing, "that is the source");
+    let taken_at = case.points().await[0].taken_at;
+    let managed = new_volume();
+    let managed_name = fixture.cinder_name(&managed);
+    for name in [&name, &managed_name] {
+        if name == &managed_name {
+            fixture
+                .rename_target(&case.promote(&point, &volume).await.unwrap(), name)
+                .await;
+        }
+        fixture.write_target(name, b"dato").await;
+        for driver in [here, there] {
+            match written(driver).await {
+                Written::Since { point, bytes } => {
+                    assert_eq!(point, taken_at);
+                    assert!((1..1 << 20).contains(&bytes), "{bytes} bytes");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    fixture.write_target(&managed_name, b"data").await;
+    assert_eq!(written(there).await, Written::Nothing, "it is as it was");
+    case.discard(&volume, Some(&managed)).await.unwrap();
+    assert_eq!(written(here).await, Written::Nothing, "it is gone");
 }
 
 /// Two engines promote the same volume at once.

@@ -928,6 +928,7 @@ fn plan(group_id: &GroupId) -> Plan {
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
+        adopts: None,
     }
 }
 
@@ -1022,6 +1023,7 @@ fn busy_progress() -> StepProgress {
             accepted_in_try: Some(1),
             made: Some("vol-9".to_owned()),
             adopted: true,
+            outlived: true,
             before: Some("ACTIVE".to_owned()),
             observed: Some("in-use".to_owned()),
             healthy_since: Some(at(2)),

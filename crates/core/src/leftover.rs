@@ -183,6 +183,9 @@ fn remedy(step: &StepRecord) -> Remedy {
         | Step::FenceServer { .. }
         | Step::ConfirmFenced
         | Step::StartSourceServer { .. }
+        | Step::CheckAtRest { .. }
+        | Step::AdoptVolume { .. }
+        | Step::AdoptServer { .. }
         | Step::ConfirmStarted
         | Step::ReleaseReplicas
         | Step::DeleteTestServer { .. }
@@ -225,12 +228,15 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::LeaveSourceServer { server }
         | Step::FenceServer { server }
         | Step::StartSourceServer { server }
+        | Step::CheckAtRest { server }
+        | Step::AdoptServer { server }
         | Step::DeleteTestServer { server, .. }
         | Step::DeleteSourceServer { server } => server_name(parent, server)
             .map(|name| (name, None))
             .unwrap_or_else(by_key),
         Step::PromoteVolume { volume }
         | Step::ManageVolume { volume }
+        | Step::AdoptVolume { volume }
         | Step::CloneVolume { volume }
         | Step::LeaveSourceVolume { volume }
         | Step::DeleteTestVolume { volume, .. }

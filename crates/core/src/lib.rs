@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod adoption;
 pub mod clock;
 pub mod fault;
 pub mod group;

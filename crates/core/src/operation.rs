@@ -253,6 +253,10 @@ pub struct Memo {
     /// taken back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub adopted: bool,
+    /// Whether the copy that the step belongs to was there when the failed operation that made it had ended: it may have
+    /// been in use since. Noted by a cleanup.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outlived: bool,
     /// How the resource was before the step touched it, where taking it back needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,

@@ -53,6 +53,10 @@ pub struct Plan {
         deserialize_with = "one_or_more"
     )]
     pub interrupted: Vec<OperationId>,
+    /// The failed move with whose copies this operation goes forward. They keep its marks: until the switch they are its
+    /// leftovers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopts: Option<OperationId>,
 }
 
 /// Plans of book version 4 and before name one operation, without a list.
@@ -192,6 +196,7 @@ impl Plan {
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
+            adopts: None,
         })
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     group::GroupStatus,
-    id::{GroupId, ServerId},
+    id::ServerId,
     journal::Effect,
     operation::{Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, Verb},
@@ -325,7 +325,7 @@ pub fn effect_at_end(
     let group_id = operation.group_id.clone();
     match (operation.kind, outcome) {
         (OperationKind::Failover | OperationKind::Failback, OperationState::Failed) => {
-            Some(after_failed_move(group_id, steps))
+            Some(after_failed_move(operation, steps))
         }
         (OperationKind::Retry, OperationState::Failed) => Some(Effect::GroupAtRest { group_id }),
         (OperationKind::Cleanup, OperationState::Completed) if starts_something(steps) => operation
@@ -340,14 +340,17 @@ pub fn effect_at_end(
     }
 }
 
-fn after_failed_move(group_id: GroupId, steps: &[StepRecord]) -> Effect {
+fn after_failed_move(operation: &Operation, steps: &[StepRecord]) -> Effect {
+    let group_id = operation.group_id.clone();
+    // What it was to go forward with is as it was.
+    let adopted_nothing = operation.plan.adopts.is_some();
     let stays_stopped = left_stopped(steps).next().is_some();
     let switch_failed = steps.iter().any(|step| {
         step.verb == Verb::Forward
             && step.progress.state == StepState::Failed
             && !is_the_turning_point(step)
     });
-    if stays_stopped || switch_failed {
+    if adopted_nothing || stays_stopped || switch_failed {
         Effect::GroupStatus {
             group_id,
             status: GroupStatus::Error,

@@ -26,6 +26,25 @@ pub struct PromotedVolume {
     pub source_name: String,
 }
 
+/// What was written to a promoted object since it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Written {
+    /// Nothing: it has the bytes of its recovery point. Also where the array has no such object.
+    Nothing,
+    /// Something.
+    Since {
+        /// The time of its recovery point.
+        point: DateTime<Utc>,
+        /// How many bytes are in the blocks that differ, as the array counts them.
+        bytes: u64,
+    },
+    /// Nobody can tell.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
 /// One object on one array: what tells two volumes of two clouds apart, or shows that they are the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BackendObject {
@@ -116,6 +135,15 @@ pub trait StorageDriver: Send + Sync {
         volume: &VolumeId,
         operation: &OperationId,
     ) -> Result<PromotedVolume, StorageError>;
+
+    /// What was written to the object that `promote` made for `operation`, whatever it is called now, since its recovery
+    /// point. What is discarded with it is nowhere else.
+    async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError>;
 
     /// Removes what `promote` made for `operation` on the target, under its first name or under the one that Cinder
     /// gave it when it was managed as `managed_as` and unmanaged since. Never touches the source. Nothing there: fine.

@@ -90,6 +90,7 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
+        adopts: None,
     };
     let mut map = ResourceMap::default();
     for (kind, source, copy) in [

@@ -83,6 +83,7 @@ fn plan() -> Plan {
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
+        adopts: None,
     }
 }
 

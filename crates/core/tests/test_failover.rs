@@ -104,6 +104,7 @@ fn test_record() -> OperationRecord {
         retain_source_volumes: false,
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
+        adopts: None,
     };
     let steps = test_failover(&plan).into_steps().unwrap();
     let mut map = ResourceMap::default();

@@ -398,6 +398,7 @@ mod tests {
             retain_source_volumes: false,
             recovery: protector_core::recovery_plan::RecoveryPlan::default(),
             interrupted: vec![],
+            adopts: None,
         };
         let step = StepRecord {
             position: 0,

@@ -15,6 +15,7 @@ use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+        Written,
     },
 };
 
@@ -73,6 +74,11 @@ impl SimArrays {
             .unwrap_or_else(PoisonError::into_inner) = time;
     }
 
+    /// Drops all recovery points, as an array does that keeps them for a time. What was promoted from them stays.
+    pub fn forget_points(&self) {
+        self.catalogue().points.clear();
+    }
+
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
         self.catalogue
             .lock()
@@ -112,6 +118,14 @@ fn name_of(objects: &BTreeMap<String, MemVolume>, first: &str) -> Option<String>
         .iter()
         .find(|(_, object)| object.made_as.as_deref() == Some(first))
         .map(|(name, _)| name.clone())
+}
+
+/// How many places of `one` are not as in `other`.
+fn differing_bytes(one: &[u8], other: &[u8]) -> u64 {
+    let longer = one.len().max(other.len());
+    let at = |bytes: &[u8], place: usize| bytes.get(place).copied().unwrap_or(0);
+    let differs = |place: &usize| at(one, *place) != at(other, *place);
+    (0..longer).filter(differs).count() as u64
 }
 
 #[async_trait]
@@ -219,6 +233,40 @@ impl StorageDriver for SimArrays {
         };
         catalogue.promotions.insert(key, promotion);
         Ok(PromotedVolume { source_name: first })
+    }
+
+    async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let catalogue = self.catalogue();
+        let key = (operation.clone(), volume.clone());
+        let Some(promotion) = catalogue.promotions.get(&key) else {
+            return Ok(Written::Nothing);
+        };
+        let first = promoted_name(operation, volume);
+        let objects = self.objects(&replication.target_array)?;
+        let Some(object) = name_of(&objects, &first).and_then(|name| objects.get(&name)) else {
+            return Ok(Written::Nothing);
+        };
+        let points = catalogue.points.get(replication.group_id.as_str());
+        let point = points
+            .into_iter()
+            .flatten()
+            .find(|known| known.point.id == promotion.point);
+        let Some((point, replica)) =
+            point.and_then(|point| Some((point.point.taken_at, point.volumes.get(volume)?)))
+        else {
+            return Ok(Written::Unknown {
+                why: format!("recovery point {} is not there any more", promotion.point),
+            });
+        };
+        Ok(match differing_bytes(&object.bytes, &replica.bytes) {
+            0 => Written::Nothing,
+            bytes => Written::Since { point, bytes },
+        })
     }
 
     async fn discard_promoted(

@@ -99,6 +99,15 @@ impl KeptOperation {
             Self::Elsewhere(copy) => &copy.id,
         }
     }
+
+    /// Whether it was to go forward with what `failed` has made.
+    pub fn adopts(&self, failed: &OperationId) -> bool {
+        match self {
+            Self::Here(record) => record.operation.plan.adopts.as_ref() == Some(failed),
+            // A copy does not say; an adoption is run where the failed operation was.
+            Self::Elsewhere(_) => false,
+        }
+    }
 }
 
 impl Database {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``dr operation list``, ``show``, ``resume`` and ``abort``."""
+"""``dr operation list``, ``show``, ``resume``, ``abort`` and ``adopt``."""
 
 from __future__ import annotations
 
@@ -213,6 +213,31 @@ class AbortOperation(Start):
             return self.follow(parsed_args, cloud, aborted)
         cloud, _ = operation_records.find_at_home(self.clouds, operation, self.say)
         return self.follow(parsed_args, cloud, cloud.protector.operations.abort(operation))
+
+
+class AdoptOperation(Start):
+    """Go forward with the VMs of a failed failover or failback that could not be taken back.
+
+    They run on the other site and may be in use: they become the group, and what is left on the
+    site that it leaves is cleaned up as by any move. Refused, with what to do for each VM, while
+    an original runs or has run since, or a copy is missing, stopped, or not the only one.
+    """
+
+    takes_group = False
+    waits_until = "they are the group"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("operation", metavar="<operation-id>", help="Failed operation (ID)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Adopt them on the site where the operation was started."""
+        cloud, _ = operation_records.find_at_home(self.clouds, parsed_args.operation, self.say)
+        return self.follow(
+            parsed_args, cloud, cloud.protector.operations.adopt(parsed_args.operation)
+        )
 
 
 def _failures(operation: Operation) -> int:

@@ -206,7 +206,7 @@ async fn start_again(
     refuse_where_it_does_not_run(group, &app.settings.site_name)?;
     refuse_wrong_status(group, kind)?;
     let last = last_begun(app, &group.id).await?;
-    if let Some(last) = last.filter(|last| last.id() != &stopped.by) {
+    if let Some(last) = last.filter(|last| last.id() != &stopped.by && !last.adopts(&stopped.by)) {
         return Err(ApiError::conflict(format!(
             "Operation {} is not the last that was to move protection group {}: that is {}.",
             stopped.by,

@@ -12,6 +12,7 @@ use protector_core::{
     },
     present::map_as_of_now,
     runbook::{
+        Step,
         cleanup::{NEVER_LEAVES, cleanup_of_chosen},
         unplanned_failover::is_unplanned,
     },
@@ -20,6 +21,7 @@ use protector_store::{Lock, StoreError};
 
 use super::{
     App,
+    adopt::adopted_members,
     operation::{Asker, insert, queued},
     sync, test_failover,
 };
@@ -134,6 +136,7 @@ async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> 
         Some(ids) => chosen(parent, left, ids)?,
         None => left,
     };
+    let chosen = without_adopted(app, parent, chosen).await?;
     let leftovers = startable(app, parent, chosen).await?;
     let places: BTreeSet<u32> = leftovers.iter().map(|left| left.position).collect();
     let steps = cleanup_of_chosen(parent, &places).map_err(|bad| {
@@ -151,6 +154,24 @@ async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> 
     })
 }
 
+/// Leaves out what a later operation has adopted: it is the group, and no leftover.
+async fn without_adopted(
+    app: &App,
+    parent: &OperationRecord,
+    left: Vec<Leftover>,
+) -> ApiResult<Vec<Leftover>> {
+    let adopted = adopted_members(app, parent).await?;
+    let is_adopted = |left: &Leftover| {
+        let step = parent
+            .steps
+            .iter()
+            .find(|step| step.position == left.position);
+        let member = step.and_then(|step| step.action.member(&parent.operation.plan));
+        member.is_some_and(|member| adopted.contains(&member.server_id))
+    };
+    Ok(left.into_iter().filter(|left| !is_adopted(left)).collect())
+}
+
 /// The lines whose servers go though they run: those that `named` names by id or name, and all copies of a test.
 fn though_they_run(
     parent: &OperationRecord,
@@ -158,43 +179,90 @@ fn though_they_run(
     steps: &[StepRecord],
     named: &[String],
 ) -> ApiResult<Vec<(String, ServerId)>> {
-    let servers: Vec<(&Leftover, &ServerId)> = leftovers
-        .iter()
-        .zip(steps)
-        .filter_map(|(left, step)| Some((left, step.action.takes_a_server_of()?)))
-        .collect();
+    let servers = takeable(parent, leftovers, steps);
     for name in named {
         refuse_unknown_server(parent, &servers, name)?;
     }
     let is_test = parent.operation.kind == OperationKind::TestFailover;
-    let goes = |left: &Leftover| is_test || named.iter().any(|name| names(name, left));
+    let goes = |one: &Takeable| is_test || named.iter().any(|name| one.is_called(name));
     Ok(servers
         .into_iter()
-        .filter(|(left, _)| goes(left))
-        .map(|(left, server)| (left.step.clone(), server.clone()))
+        .filter(goes)
+        .map(|one| (one.step, one.server))
         .collect())
 }
 
-fn names(name: &str, left: &Leftover) -> bool {
-    left.resource_id.as_deref() == Some(name) || left.name == name
+/// A server that a cleanup takes, or of which it takes what it has written.
+struct Takeable {
+    /// The line's key.
+    step: String,
+    name: String,
+    /// Its id, and for a copy that is gone its original's.
+    ids: Vec<String>,
+    /// The member's server on the source.
+    server: ServerId,
+}
+
+impl Takeable {
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.ids.iter().any(|id| id == name)
+    }
+}
+
+/// The servers of the lines; and of a member whose copy is gone already the first line that takes a volume of it.
+fn takeable(
+    parent: &OperationRecord,
+    leftovers: &[Leftover],
+    steps: &[StepRecord],
+) -> Vec<Takeable> {
+    let mut found: Vec<Takeable> = leftovers
+        .iter()
+        .zip(steps)
+        .filter_map(|(left, step)| {
+            Some(Takeable {
+                step: left.step.clone(),
+                name: left.name.clone(),
+                ids: left.resource_id.iter().cloned().collect(),
+                server: step.action.takes_a_server_of()?.clone(),
+            })
+        })
+        .collect();
+    for step in steps.iter().filter(|step| step.progress.memo.outlived) {
+        let Some(member) = step.action.member(&parent.operation.plan) else {
+            continue;
+        };
+        if !found.iter().any(|one| one.server == member.server_id) {
+            let copies = parent.steps.iter().filter(|line| {
+                matches!(&line.action, Step::RecreateServer { server } if *server == member.server_id)
+            });
+            let copies = copies.filter_map(|line| line.progress.memo.made.clone());
+            found.push(Takeable {
+                step: step.key.clone(),
+                name: member.name.clone(),
+                ids: copies.chain([member.server_id.to_string()]).collect(),
+                server: member.server_id.clone(),
+            });
+        }
+    }
+    found
 }
 
 /// One that the operation has removed already is passed over, so that a request can be repeated.
 fn refuse_unknown_server(
     parent: &OperationRecord,
-    servers: &[(&Leftover, &ServerId)],
+    servers: &[Takeable],
     name: &str,
 ) -> ApiResult<()> {
-    let known = servers.iter().filter(|(left, _)| names(name, left)).count();
+    let known = servers.iter().filter(|one| one.is_called(name)).count();
     if known == 1 || (known == 0 && is_removed(parent, name)) {
         return Ok(());
     }
     let id = &parent.operation.id;
     let choices: Vec<String> = servers
         .iter()
-        .map(|(left, _)| match &left.resource_id {
-            Some(id) => format!("{} ({id})", left.name),
-            None => left.name.clone(),
+        .map(|one| match one.ids.first() {
+            Some(id) => format!("{} ({id})", one.name),
+            None => one.name.clone(),
         })
         .collect();
     let choices = match choices.is_empty() {
@@ -331,6 +399,12 @@ pub(super) async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> Api
 
 /// The second of two cleanups is told who is at it, and since when.
 pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
+    if cleanup.plan.adopts.is_some() {
+        return ApiError::conflict(format!(
+            "Operation {} adopts what operation {parent} has made; watch it with 'openstack dr operation show {}'.",
+            cleanup.id, cleanup.id
+        ));
+    }
     ApiError::conflict(format!(
         "Operation {parent} is being cleaned up by operation {}, which user {} asked for at {} and which is {}; watch it with 'openstack dr operation show {}'.",
         cleanup.id,

@@ -125,7 +125,13 @@ impl LastMove {
 fn begun_here(record: &OperationRecord) -> LastMove {
     let operation = &record.operation;
     LastMove {
-        id: operation.id.clone(),
+        // An adoption leaves the marks of whose copies it adopts.
+        id: operation
+            .plan
+            .adopts
+            .as_ref()
+            .unwrap_or(&operation.id)
+            .clone(),
         went_forward: matches!(
             operation.state,
             OperationState::Queued | OperationState::Running | OperationState::Completed

@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub mod abort;
+pub mod adopt;
 mod at_rest;
 pub mod cleanup;
 pub mod differs;

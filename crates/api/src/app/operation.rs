@@ -1,7 +1,7 @@
 //! Starting operations: what all have in common, and a failover of a group.
 
 use protector_core::{
-    group::{Group, status_while},
+    group::{Group, GroupStatus, status_while},
     id::{OperationId, ProjectId},
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
@@ -97,15 +97,58 @@ pub async fn start_move(
     asked: &Move,
 ) -> ApiResult<OperationRecord> {
     let kind = asked.kind;
-    let group = &stored.group;
+    let status = stored.group.status;
     let (plan, steps) = plan_move(app, stored, asked).await?;
+    let new = NewMove {
+        kind,
+        status: status_while(status, kind).unwrap_or(status),
+        plan,
+        steps,
+        map: ResourceMap::default(),
+        locks: Vec::new(),
+    };
+    start_reserved(app, asker, stored, new).await
+}
+
+/// A move of a group that both sites agree about, ready to be stored.
+pub(super) struct NewMove {
+    /// `Failover` or `Failback`.
+    pub kind: OperationKind,
+    /// The group's status while it runs.
+    pub status: GroupStatus,
+    /// Its plan.
+    pub plan: Plan,
+    /// Its lines.
+    pub steps: Vec<StepRecord>,
+    /// What it begins with.
+    pub map: ResourceMap,
+    /// What it holds beside the group.
+    pub locks: Vec<Lock>,
+}
+
+/// Reserves the group on the other site and stores its move.
+pub(super) async fn start_reserved(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    new: NewMove,
+) -> ApiResult<OperationRecord> {
+    let group = &stored.group;
+    let NewMove {
+        kind,
+        status,
+        plan,
+        steps,
+        map,
+        mut locks,
+    } = new;
     sync::reserve(app, group).await?;
-    let status = status_while(group.status, kind).unwrap_or(group.status);
     let record = OperationRecord {
         operation: queued(app, asker, kind, &stored.local_project_id, plan, None),
         steps,
-        map: ResourceMap::default(),
+        map,
     };
+    locks.insert(0, Lock::group(&group.id));
     let start = GroupStart {
         group_id: group.id.clone(),
         from_status: group.status,
@@ -113,7 +156,7 @@ pub async fn start_move(
         status,
         supersedes: None,
     };
-    match try_insert(app, &record, &[Lock::group(&group.id)], Some(start)).await {
+    match try_insert(app, &record, &locks, Some(start)).await {
         Ok(()) => Ok(record),
         Err(error) => {
             if nobody_began(&error) {

@@ -124,6 +124,24 @@ pub async fn plan_unplanned(
     stored: &StoredGroup,
     request: &Unplanned,
 ) -> ApiResult<UnplannedFailover> {
+    plan_to_take_over(app, stored, request, TakeOver::WhatWasInterrupted).await
+}
+
+/// Whose copies an unplanned failover goes on from.
+pub(super) enum TakeOver {
+    /// Those of a move that was interrupted, if they are of the latest recovery point.
+    WhatWasInterrupted,
+    /// Those of these operations, newest first, because somebody says that they count.
+    TheseCopies(Vec<OperationId>),
+}
+
+/// The same, going on from what `take_over` says.
+pub(super) async fn plan_to_take_over(
+    app: &App,
+    stored: &StoredGroup,
+    request: &Unplanned,
+    take_over: TakeOver,
+) -> ApiResult<UnplannedFailover> {
     let group = &stored.group;
     let kind = group.kind_of_move();
     let mappings = failover::mappings(
@@ -142,7 +160,10 @@ pub async fn plan_unplanned(
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind));
-    let taken_over = to_take_over(app, interrupted, &plan).await?;
+    let taken_over = match take_over {
+        TakeOver::WhatWasInterrupted => to_take_over(app, interrupted, &plan).await?,
+        TakeOver::TheseCopies(made) => made,
+    };
     let plan = plan.taking_over(taken_over);
     let steps = unplanned_failover(&plan)
         .into_steps()

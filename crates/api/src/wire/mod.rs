@@ -4,6 +4,7 @@
 //! field of the domain is public only where it is named here.
 
 pub mod abort;
+pub mod adopt;
 pub mod cleanup;
 pub mod group;
 pub mod health;

@@ -33,6 +33,7 @@ use protector_core::{
     site::{Site, SiteScope},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+        Written,
     },
 };
 use protector_store::{Mark, Side};
@@ -672,6 +673,15 @@ impl StorageDriver for FakeArrays {
         _operation: &OperationId,
     ) -> Result<PromotedVolume, StorageError> {
         Err(refused(&replication.target_array))
+    }
+
+    async fn written_since(
+        &self,
+        _replication: &Replication,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        Ok(Written::Nothing)
     }
 
     async fn discard_promoted(

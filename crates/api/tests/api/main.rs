@@ -11,6 +11,7 @@
 
 mod abort;
 mod actions;
+mod adopt;
 mod at_rest;
 mod bad_input;
 mod cleanup;

@@ -102,6 +102,7 @@ GET    /v1/{project_id}/operations/{operation}                                  
 POST   /v1/{project_id}/operations/{operation}/cleanup                              401    403     403    202    202   403     403       404  404
 POST   /v1/{project_id}/operations/{operation}/resume                               401    403     403    409    409   403     403       404  404
 POST   /v1/{project_id}/operations/{operation}/abort                                401    403     403    409    409   403     403       404  404
+POST   /v1/{project_id}/operations/{operation}/adopt                                401    403     403    409    409   403     403       404  404
 GET    /v1/{project_id}/orphans                                                     401    200     200    200    200   200     200       404  -
 
 == metadata: the other site's service user, for the tenant's project in the path

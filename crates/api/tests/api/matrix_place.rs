@@ -135,6 +135,7 @@ impl Place {
             ("action", Some(verb)) => json!({verb: {}}),
             ("cleanup", _) => json!({"cleanup": {}}),
             ("abort", _) => json!({"abort": {}}),
+            ("adopt", _) => json!({"adopt": {}}),
             ("reset-status", _) => json!({"reset_status": {}}),
             ("recovery-plan", _) => json!({"recovery_plan": {}}),
             ("metadata", _) => self.metadata().await,

@@ -10,6 +10,7 @@ use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+        Written,
     },
 };
 use rustix::fs::{Access, access};
@@ -59,6 +60,23 @@ impl MockStorageDriver {
             ),
         })?;
         Ok(Self { arrays, catalogue })
+    }
+
+    async fn promotion(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<(Promotion<'_>, Scope), StorageError> {
+        let pair = self.arrays.pair(replication).await?;
+        let group = pair.target.safe("group", replication.group_id.as_str())?;
+        let scope = Scope {
+            group: group.to_owned(),
+            source: pair.source.name,
+            target: pair.target.name.clone(),
+        };
+        let promotion = Promotion::new(&self.catalogue, pair.target, volume, operation)?;
+        Ok((promotion, scope))
     }
 
     async fn points(&self, replication: &Replication) -> Result<Points<'_>, StorageError> {
@@ -112,16 +130,18 @@ impl StorageDriver for MockStorageDriver {
         volume: &VolumeId,
         operation: &OperationId,
     ) -> Result<PromotedVolume, StorageError> {
-        let pair = self.arrays.pair(replication).await?;
-        let group = pair.target.safe("group", replication.group_id.as_str())?;
-        let scope = Scope {
-            group: group.to_owned(),
-            source: pair.source.name,
-            target: pair.target.name.clone(),
-        };
-        Promotion::new(&self.catalogue, pair.target, volume, operation)?
-            .make(&scope, point)
-            .await
+        let (promotion, scope) = self.promotion(replication, volume, operation).await?;
+        promotion.make(&scope, point).await
+    }
+
+    async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let (promotion, scope) = self.promotion(replication, volume, operation).await?;
+        promotion.written_since(&scope).await
     }
 
     async fn discard_promoted(

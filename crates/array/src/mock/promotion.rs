@@ -7,7 +7,7 @@ use std::{io, path::PathBuf};
 
 use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
-    storage::{PromotedVolume, StorageError},
+    storage::{PromotedVolume, StorageError, Written},
 };
 use uuid::Uuid;
 
@@ -102,6 +102,43 @@ impl<'a> Promotion<'a> {
         }
         self.remove_staged(&known).await?;
         self.db(self.catalogue.forget_promotion(&self.key).await)
+    }
+
+    /// Compares the object with the replica that it was made of, block by block.
+    pub(super) async fn written_since(&self, scope: &Scope) -> Result<Written, StorageError> {
+        let held = lock::promotion(&self.target, &self.name).await?;
+        let Some(known) = self.db(self.catalogue.promotion(&self.key).await)? else {
+            return Ok(Written::Nothing);
+        };
+        let Whereabouts::OnArray(name) = self.whereabouts(&known).await? else {
+            return Ok(Written::Nothing);
+        };
+        let (point, volume) = (&known.point_id, &self.key.volume);
+        let replica = self.db(self.catalogue.replica(scope, point, volume).await)?;
+        let taken_at = self.db(self.catalogue.taken_at(scope, point).await)?;
+        let (Some(replica), Some(taken_at)) = (replica, taken_at) else {
+            return Ok(Written::Unknown {
+                why: format!("recovery point {point} is not there any more"),
+            });
+        };
+        let stop = StopOnDrop::default();
+        let (was, is) = (
+            self.target.directory.join(&replica.path),
+            self.target.directory.join(&name),
+        );
+        let flag = stop.flag();
+        let bytes = blocking::long(&self.target, "comparing a volume", move || {
+            let _held = held;
+            volume_file::differing(&was, &is, &flag)
+        })
+        .await?;
+        Ok(match bytes {
+            0 => Written::Nothing,
+            bytes => Written::Since {
+                point: taken_at,
+                bytes,
+            },
+        })
     }
 
     async fn whereabouts(&self, known: &promotion::Model) -> Result<Whereabouts, StorageError> {

@@ -105,6 +105,29 @@ pub(super) fn copy(from: &Path, to: &Path, stop: &StopFlag) -> io::Result<Conten
     Ok(finish(sum, original.len()))
 }
 
+/// How many bytes are in the blocks that the volumes at `one` and `other` do not have in common.
+pub(super) fn differing(one: &Path, other: &Path, stop: &StopFlag) -> io::Result<u64> {
+    let (one, other) = (open(one)?, open(other)?);
+    let (size, other_size) = (one.metadata()?.len(), other.metadata()?.len());
+    let shared = size.min(other_size);
+    // What is beyond the shorter one was written, or cut off.
+    let mut differ = size.max(other_size) - shared;
+    let (mut here, mut there) = (vec![0; BLOCK], vec![0; BLOCK]);
+    let mut offset = next_data(&one, 0, shared).min(next_data(&other, 0, shared));
+    while offset < shared {
+        stop.check()?;
+        let length = usize::try_from(shared - offset).map_or(BLOCK, |rest| rest.min(BLOCK));
+        one.read_exact_at(&mut here[..length], offset)?;
+        other.read_exact_at(&mut there[..length], offset)?;
+        if here[..length] != there[..length] {
+            differ += length as u64;
+        }
+        let next = offset + length as u64;
+        offset = next_data(&one, next, shared).min(next_data(&other, next, shared));
+    }
+    Ok(differ)
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let no_follow = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new()
@@ -227,6 +250,35 @@ mod tests {
             hole,
             sum("zeros", size, BLOCK as u64, &vec![0; BLOCK + 100])
         );
+    }
+
+    #[test]
+    fn what_differs_is_counted_by_blocks_and_holes_are_zeros() {
+        let directory = tempfile::tempdir().unwrap();
+        let size = 10 * BLOCK as u64;
+        let make = |name: &str, size: u64, offset: u64, bytes: &[u8]| {
+            let path = directory.path().join(name);
+            let file = File::create(&path).unwrap();
+            file.set_len(size).unwrap();
+            file.write_all_at(bytes, offset).unwrap();
+            path
+        };
+        let block = BLOCK as u64;
+        let one = make("one", size, 0, b"x");
+        let stop = StopFlag::default();
+        let differ = |other: &Path| differing(&one, other, &stop).unwrap();
+        assert_eq!(differ(&make("same", size, 0, b"x")), 0);
+        assert_eq!(differ(&make("byte", size, 0, b"y")), block);
+        assert_eq!(differ(&make("place", size, 5 * block + 3, b"x")), 2 * block);
+        assert_eq!(differ(&make("longer", size + 7, 0, b"x")), 7);
+        let zeros = make("zeros", size, block, &vec![0; 2 * BLOCK]);
+        File::options()
+            .write(true)
+            .open(&zeros)
+            .unwrap()
+            .write_all_at(b"x", 0)
+            .unwrap();
+        assert_eq!(differ(&zeros), 0);
     }
 
     #[test]

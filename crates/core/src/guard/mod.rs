@@ -16,6 +16,7 @@ mod source_server;
 mod source_volume;
 mod test_copy;
 mod twin;
+mod written_since;
 
 pub use host::HostState;
 pub use ownership::{lives_on_unseen, protected_since};
@@ -32,6 +33,7 @@ pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
 pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};
 pub use twin::{CopyState, Twin};
+pub use written_since::{WrittenCopy, its_newer_bytes_are_nowhere_else};
 
 /// What to do with a resource, decided right before the call that does it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -54,13 +54,12 @@ fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) 
         return None;
     }
     keep(format!(
-        "kept: it is {}, made at {}, and what was written to it since is nowhere else; {}; compare the two, save what is needed, then stop it with 'openstack server stop {}' and run cleanup again, or delete it as it runs with 'openstack dr operation cleanup {} --delete-running {}'",
+        "kept: it is {}, made at {}, and what was written to it since is nowhere else; {}; if it is what is in use, 'openstack dr operation adopt {failed}' goes forward with it; else compare the two, save what is needed, and delete it as it runs with 'openstack dr operation cleanup {failed} --delete-running {}'",
         how_it_runs(seen),
         server.made_at,
         server.original,
         server.id,
-        server.copy.maker,
-        server.id
+        failed = server.copy.maker,
     ))
 }
 
@@ -136,6 +135,7 @@ mod tests {
                 status,
                 "made at 2026-01-01T00:00:00Z",
                 "s on site-a is SHUTOFF",
+                "openstack dr operation adopt op-1",
                 "cleanup op-1 --delete-running copy",
             ] {
                 assert!(why.contains(said), "{said} is not in {why}");

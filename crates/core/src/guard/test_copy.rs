@@ -199,6 +199,7 @@ mod tests {
             retain_source_volumes: false,
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
+            adopts: None,
         }
     }
 

@@ -97,7 +97,7 @@ fn again_in_order(parent: &OperationRecord, left: &[&StepRecord]) -> Vec<StepRec
             let after = waits_for(step, left, parent)
                 .filter_map(|position| places.get(&position).copied())
                 .collect();
-            again(step, position, after)
+            again(parent, step, position, after)
         })
         .collect()
 }
@@ -147,11 +147,33 @@ fn deletion(left: &Step) -> Step {
     }
 }
 
-fn again(step: &StepRecord, position: u32, after: Vec<u32>) -> StepRecord {
+/// Whether the copy of the member that `step` is about was there when `parent` had ended: then somebody may have worked on it
+/// since. Each cleanup hands that on with the line of its server. A test's copies are nobody's work.
+fn has_outlived(parent: &OperationRecord, step: &StepRecord) -> bool {
+    let plan = &parent.operation.plan;
+    let Some(member) = step.action.member(plan) else {
+        return false;
+    };
+    parent.operation.kind != OperationKind::TestFailover
+        && parent.steps.iter().any(|line| {
+            matches!(&line.action, Step::RecreateServer { server } if *server == member.server_id)
+                && (is_undo(line) || line.progress.memo.outlived)
+        })
+}
+
+fn again(
+    parent: &OperationRecord,
+    step: &StepRecord,
+    position: u32,
+    after: Vec<u32>,
+) -> StepRecord {
     let undo = is_undo(step);
     // Taking back needs to know what was made. A deletion looks afresh: what was asked before is over.
     let memo = if undo {
-        step.progress.memo.clone()
+        Memo {
+            outlived: has_outlived(parent, step),
+            ..step.progress.memo.clone()
+        }
     } else {
         Memo::default()
     };

@@ -63,25 +63,29 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
         );
-    tell_after(book, plan)
-        .phase(
-            "release_replicas",
-            Verb::Attempt,
-            Reported::Never,
-            [whole_group(Step::ReleaseReplicas)],
-        )
-        .phase(
-            "delete_source_vm",
-            Verb::Attempt,
-            Reported::ByLine,
-            each_server(plan, delete_source_server),
-        )
-        .phase(
-            "delete_source_volume",
-            Verb::Attempt,
-            Reported::ByLine,
-            source_volumes_to_delete(plan),
-        )
+    remove_source(tell_after(book, plan), plan)
+}
+
+/// What becomes of a planned move's source once its group runs on the target.
+pub(super) fn remove_source(book: Runbook, plan: &Plan) -> Runbook {
+    book.phase(
+        "release_replicas",
+        Verb::Attempt,
+        Reported::Never,
+        [whole_group(Step::ReleaseReplicas)],
+    )
+    .phase(
+        "delete_source_vm",
+        Verb::Attempt,
+        Reported::ByLine,
+        each_server(plan, delete_source_server),
+    )
+    .phase(
+        "delete_source_volume",
+        Verb::Attempt,
+        Reported::ByLine,
+        source_volumes_to_delete(plan),
+    )
 }
 
 /// A volume's line begins when its own server's line has ended, not when all have.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub mod abort;
+pub mod adopt;
 pub mod cleanup;
 pub mod failover;
 pub mod fence;
@@ -28,7 +29,7 @@ pub mod unplanned_failover;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.
-pub const BOOK_VERSION: u32 = 6;
+pub const BOOK_VERSION: u32 = 7;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -212,6 +213,21 @@ pub enum Step {
     },
     /// See that each such server is started.
     ConfirmStarted,
+    /// See that the original of a copy that is to be adopted is at rest, and has been since the failed move stopped it.
+    CheckAtRest {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Find what a failed move has imported of a volume, in use by the copy of its member or by nothing.
+    AdoptVolume {
+        /// The volume on the source.
+        volume: VolumeId,
+    },
+    /// Find the copy of a server that a failed move has built: it runs, and is the only one.
+    AdoptServer {
+        /// The server on the source.
+        server: ServerId,
+    },
     /// Take back a line of an operation that failed and could not take it back itself.
     TakeBack {
         /// The line, as the failed operation had it.

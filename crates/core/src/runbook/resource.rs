@@ -1,7 +1,7 @@
 //! What a line is about: the kind of its resource, and the cloud on which it acts.
 
 use super::Step;
-use crate::{id::ServerId, plan::Plan, site::SiteScope};
+use crate::{id::ServerId, member::Member, plan::Plan, site::SiteScope};
 
 /// A kind of resource that operations delete or take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,9 +49,12 @@ impl Step {
             | Self::LeaveSourceServer { .. }
             | Self::FenceServer { .. }
             | Self::StartSourceServer { .. }
+            | Self::CheckAtRest { .. }
+            | Self::AdoptServer { .. }
             | Self::DeleteSourceServer { .. }
             | Self::DeleteTestServer { .. } => Some(ResourceKind::Server),
             Self::PromoteVolume { .. }
+            | Self::AdoptVolume { .. }
             | Self::CloneVolume { .. }
             | Self::ManageVolume { .. }
             | Self::DeleteSourceVolume { .. }
@@ -86,10 +89,27 @@ impl Step {
         }
     }
 
+    /// The member that a line makes something of that can be taken back.
+    pub fn member<'p>(&self, plan: &'p Plan) -> Option<&'p Member> {
+        match self {
+            Self::StopServer { server } | Self::RecreateServer { server } => {
+                plan.member_of_server(server.as_str())
+            }
+            Self::ManageVolume { volume }
+            | Self::PromoteVolume { volume }
+            | Self::CloneVolume { volume } => {
+                plan.volume(volume.as_str()).map(|(member, _)| member)
+            }
+            Self::TakeBack { line } => line.member(plan),
+            _ => None,
+        }
+    }
+
     /// The cloud and the project in which the line acts.
     pub fn scope<'p>(&self, plan: &'p Plan) -> &'p SiteScope {
         match self {
             Self::CheckServer { .. }
+            | Self::CheckAtRest { .. }
             | Self::StopServer { .. }
             | Self::ReplicateGroup
             | Self::DeleteSourceServer { .. }
@@ -117,6 +137,8 @@ impl Step {
             | Self::SwitchPrimary
             | Self::ChooseRecoveryPoint
             | Self::CloneVolume { .. }
+            | Self::AdoptVolume { .. }
+            | Self::AdoptServer { .. }
             | Self::ReleaseReplicas
             | Self::DeleteTestServer { .. }
             | Self::DeleteTestVolume { .. } => &plan.target,

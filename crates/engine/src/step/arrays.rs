@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use protector_core::{
-    id::VolumeId,
-    storage::{BackendObject, RecoveryPoint, Replication, StorageDriver, StorageError},
+    id::{OperationId, VolumeId},
+    storage::{BackendObject, RecoveryPoint, Replication, StorageDriver, StorageError, Written},
 };
 
 use crate::intent::Intent;
@@ -40,6 +40,18 @@ impl Arrays {
         replication: &Replication,
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
         self.driver.recovery_points(replication).await
+    }
+
+    /// As [`StorageDriver::written_since`].
+    pub async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        self.driver
+            .written_since(replication, volume, operation)
+            .await
     }
 
     /// The whole driver, for who [carries out](Intent::carry_out) what `_intent` is about.

@@ -146,6 +146,8 @@ impl CloudActions {
         if let Some(why) = import_must_stay(&copy, &mark::seen(&volume.metadata)) {
             return Err(Stop::last(Code::Kept, why));
         }
+        // The tenant reaches what was written to it as long as Cinder has it.
+        self.refuse_to_discard_writes_to(cx, source_id).await?;
         match &volume.status {
             VolumeStatus::InUse
             | VolumeStatus::Detaching
@@ -240,7 +242,7 @@ async fn holders(target: &Cloud, volume: &Volume) -> Result<String, Stop> {
 }
 
 /// Who uses an import beside the copy of its own member: after an earlier try that one may run on it.
-async fn foreign_user(
+pub(super) async fn foreign_user(
     target: &Cloud,
     cx: &Cx<'_>,
     source_id: &VolumeId,

@@ -75,7 +75,14 @@ pub(super) fn seen(metadata: &BTreeMap<String, String>) -> SeenMarks {
     }
 }
 
-/// The operation whose copies a line is about: a cleanup takes its parent's copies back, a retry completes them.
+/// The operation whose copies a line is about: a cleanup takes its parent's copies back, a retry completes them, an adoption
+/// makes those of a failed move its group.
 pub(super) fn maker(operation: &Operation) -> &OperationId {
+    let adopted = operation.plan.adopts.as_ref();
+    adopted.unwrap_or_else(|| cleaned_up(operation))
+}
+
+/// The operation whose leftovers on the source a line is about: that of a cleanup, or the line's own.
+pub(super) fn cleaned_up(operation: &Operation) -> &OperationId {
     operation.parent_id.as_ref().unwrap_or(&operation.id)
 }

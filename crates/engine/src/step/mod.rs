@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod adopted;
+mod adoption;
 mod arrays;
 mod fence;
 mod heir;
@@ -51,6 +52,7 @@ mod switch;
 mod target_check;
 mod test_server;
 mod test_volume;
+mod written_since;
 
 pub use fence::{may_run_there, why_not_at_rest};
 
@@ -171,6 +173,9 @@ impl CloudActions {
             Step::FenceServer { server } => self.fence_server(cx, server).await,
             Step::ConfirmFenced => self.confirm_fenced(cx).await,
             Step::StartSourceServer { server } => self.start_source_server(cx, server).await,
+            Step::CheckAtRest { server } => self.check_at_rest(cx, server).await,
+            Step::AdoptVolume { volume } => self.adopt_volume(cx, volume).await,
+            Step::AdoptServer { server } => self.adopt_server(cx, server).await,
             Step::ConfirmStarted => self.confirm_started(cx).await,
             Step::ReleaseReplicas => self.release_replicas(cx).await,
             Step::DeleteTestServer { test, server } => {
@@ -212,6 +217,9 @@ impl CloudActions {
             | Step::FenceServer { .. }
             | Step::ConfirmFenced
             | Step::StartSourceServer { .. }
+            | Step::CheckAtRest { .. }
+            | Step::AdoptVolume { .. }
+            | Step::AdoptServer { .. }
             | Step::ConfirmStarted
             | Step::ReleaseReplicas
             | Step::DeleteTestServer { .. }
@@ -292,7 +300,11 @@ impl CloudActions {
             Step::CheckServer { .. }
             | Step::CheckTarget
             | Step::CheckTargetAlone
+            | Step::AdoptVolume { .. }
+            | Step::AdoptServer { .. }
             | Step::ConfirmServer { .. } => (options.manage_timeout, "check"),
+            // Nothing is stopped for it, and a person may give the operation up.
+            Step::CheckAtRest { .. } => (AS_LONG_AS_IT_TAKES, "Nova"),
             // Once for the graceful stop, once for the hard one.
             Step::StopServer { .. }
             | Step::FenceServer { .. }
@@ -385,6 +397,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::FenceServer { .. }
         | Step::ConfirmFenced
         | Step::StartSourceServer { .. }
+        | Step::CheckAtRest { .. }
         | Step::DeleteSourceServer { .. } => Draws::Compute(source()),
         Step::CheckTarget
         | Step::CheckTargetAlone
@@ -392,8 +405,11 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::ConfirmServer { .. }
         | Step::RestorePowerState { .. }
         | Step::ProbeServer { .. }
+        | Step::AdoptServer { .. }
         | Step::DeleteTestServer { .. } => Draws::Compute(target()),
-        Step::ManageVolume { .. } | Step::DeleteTestVolume { .. } => Draws::Volume(target()),
+        Step::ManageVolume { .. } | Step::AdoptVolume { .. } | Step::DeleteTestVolume { .. } => {
+            Draws::Volume(target())
+        }
         Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
         Step::ReplicateGroup
         | Step::PromoteVolume { .. }

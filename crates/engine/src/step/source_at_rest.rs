@@ -153,6 +153,16 @@ impl CloudActions {
         Ok(Some((server.status.as_str().to_owned(), rests)))
     }
 
+    /// Before the copy of `member` is adopted: `None` if the original rests.
+    pub(super) async fn member_may_write(
+        &self,
+        cx: &Cx<'_>,
+        member: &Member,
+    ) -> Result<Option<Progress>, Stop> {
+        let hosts = self.compute_hosts_of_source(cx).await?;
+        self.one_may_write(cx, member, &hosts).await
+    }
+
     /// The same of all members at once: before they are replicated, and before the group is switched.
     pub(super) async fn any_may_write(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
         if !matches!(
@@ -185,6 +195,9 @@ impl CloudActions {
         let (id, site) = (&member.server_id, cx.plan().source.site.as_str());
         let admin = self.source_admin(cx).await?;
         let Some(server) = reading::server(&admin, id).await? else {
+            if cx.plan().adopts.is_some() {
+                return self.gone_for_good(cx, id).await;
+            }
             let why = format!("server {} ({id}) has disappeared from {site}", member.name);
             return Err(Stop::last(Code::Changed, why));
         };
@@ -209,13 +222,42 @@ impl CloudActions {
             Some(Verdict::Wait { on }) => Ok(Some(self.look_again(on))),
             Some(Verdict::Keep { why }) => Err(Stop::last(
                 Code::Changed,
-                format!(
-                    "{why}; what it has written since is in no copy, so everything is taken back: run the {} again when nobody needs it there",
-                    cx.operation.kind
-                ),
+                format!("{why}; {}", what_becomes_of_it(cx)),
             )),
             Some(other) => Err(super::source_server::not_for_this("server at rest", &other)),
         }
+    }
+}
+
+impl CloudActions {
+    /// An original that somebody has deleted writes nothing any more, where its guest has certainly ended.
+    async fn gone_for_good(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Option<Progress>, Stop> {
+        let source = self.source(cx).await?;
+        self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
+            .await?;
+        match self.state_of_last_host(cx, id).await? {
+            HostState::Up { .. } | HostState::None => Ok(None),
+            HostState::Down { host } => Ok(Some(self.look_again(format!(
+                "compute host {host} to answer: server {id}, which was on it, is gone, and its guest may still run"
+            )))),
+            HostState::Unknown { why } => Err(Stop::last(
+                Code::Blocked,
+                format!("server {id} is gone, and nobody knows whether its guest has ended: {why}"),
+            )),
+        }
+    }
+}
+
+/// What a person has to know when a source server does not rest.
+fn what_becomes_of_it(cx: &Cx<'_>) -> String {
+    match &cx.plan().adopts {
+        Some(failed) => format!(
+            "what it has written since is not in its copy, so that is not adopted, and nothing is changed: compare the two; 'openstack dr operation cleanup {failed} --delete-running <copy>' discards the copy"
+        ),
+        None => format!(
+            "what it has written since is in no copy, so everything is taken back: run the {} again when nobody needs it there",
+            cx.operation.kind
+        ),
     }
 }
 

@@ -250,7 +250,7 @@ impl CloudActions {
         let source = SourceServer {
             project_id: cx.plan().source.project_id.as_str(),
             id: id.as_str(),
-            left_by: mark::maker(cx.operation),
+            left_by: mark::cleaned_up(cx.operation),
             asked: who_asked(cx, id),
             left: how_it_was_left(cx),
             host: &host,

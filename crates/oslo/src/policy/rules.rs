@@ -188,6 +188,10 @@ rules! {
         "Give a DR operation up that has not moved its group: everything it has done is taken back.",
         ["POST" "/v1/{project_id}/operations/{operation}/abort"];
 
+    OPERATIONS_ADOPT "protector:operations:adopt" WRITE,
+        "Go forward with the copies of a failed DR operation that could not be taken back: they become the group.",
+        ["POST" "/v1/{project_id}/operations/{operation}/adopt"];
+
     ORPHANS_INDEX "protector:orphans:index" READ,
         "List what earlier operations left on the sites. Deleting it is protector:operations:cleanup.",
         ["GET" "/v1/{project_id}/orphans"];

@@ -18,6 +18,7 @@ use protector_core::{
     operation::{Operation, OperationRecord},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+        Written,
     },
 };
 use protector_engine::other_site::{HoldError, OtherSite};
@@ -494,6 +495,16 @@ impl StorageDriver for FaultyStorage {
         operation: &OperationId,
     ) -> Result<PromotedVolume, StorageError> {
         self.call(self.inner.promote(replication, point, volume, operation))
+            .await
+    }
+
+    async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        self.call(self.inner.written_since(replication, volume, operation))
             .await
     }
 

@@ -80,9 +80,6 @@ pub fn waits_for(story: Story, happening: Happening) -> Option<&'static str> {
     match (story, happening) {
         (Story::LostInError, _) => Some("an unplanned failover builds beside a copy that runs"),
         (Story::Returned, _) => Some("a retry does not ask a source that is back"),
-        (Story::NotTakenBack, By(Deed::DeleteServer(Place::Target))) => {
-            Some("what a copy has written is discarded once its server is gone")
-        }
         (_, By(Deed::Restored)) => {
             Some("a record that was put back while its copy is built builds another one")
         }

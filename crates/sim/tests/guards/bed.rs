@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
 use protector_core::{
+    adoption::adoption_of,
     clock::Clock,
     fault::Fault,
     group::{Group, GroupStatus, ReplicationType, ResourceMappings},
@@ -29,6 +30,7 @@ use protector_core::{
     runbook::{
         BOOK_VERSION, Verb,
         abort::abort,
+        adopt::adopt,
         cleanup::{cleanup_of, cleanup_of_chosen},
         failover::planned_move,
         fence::fence,
@@ -249,6 +251,8 @@ pub struct Bed {
     at_intent: AtIntent,
     engine: Arc<Engine>,
     arrays: Arc<SimArrays>,
+    /// What is on the target's array.
+    target_objects: MemObjects,
     transport: Arc<InProcess>,
     deletions: Vec<StepRecord>,
     cleanups: u32,
@@ -438,6 +442,104 @@ impl Bed {
         bed
     }
 
+    /// One whose failover has failed after its copy ran, and could not delete that: it runs on.
+    pub async fn left_running() -> Self {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        let deletions = Match {
+            method: Some("DELETE".to_owned()),
+            path: Some("*/servers/*".to_owned()),
+            ..Match::default()
+        };
+        lock(&bed.target).add_fault(FaultRule {
+            id: String::new(),
+            matches: deletions,
+            times: None,
+            effect: Effect::Call(CallEffect::Status {
+                status: 403,
+                body: None,
+                headers: BTreeMap::new(),
+            }),
+            seen: 0,
+        });
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let server = bed.server.clone();
+        let record = bed
+            .walk_beside(new_failover(plan, steps), |journal, record| {
+                if record.map.target(MapKind::Server, &server).is_some() {
+                    let _ = journal.abort(&record.operation.id, "user-1");
+                }
+            })
+            .await;
+        assert_eq!(record.operation.state, OperationState::Failed);
+        lock(&bed.target).clear_faults();
+        bed
+    }
+
+    /// What the guest of the copy writes to the copy of a volume, by the original's id.
+    pub fn the_copy_writes(&self, volume: &str, text: &str) {
+        let name = format!("volume-{}", self.copy_of(MapKind::Volume, volume));
+        let mut objects = self.target_objects.lock().unwrap();
+        objects.get_mut(&name).unwrap().bytes = Bytes::from(text.to_owned());
+    }
+
+    /// The arrays keep no recovery point any more.
+    pub fn forget_the_recovery_points(&self) {
+        self.arrays.forget_points();
+    }
+
+    /// One whose failover is given up once its copy has written this to the data volume, and can take everything back.
+    pub async fn given_up_after_its_copy_has_written(text: &str) -> (Self, OperationRecord) {
+        let mut given_up = false;
+        Self::moved_among(
+            |_| {},
+            |bed, record| {
+                let runs = record.map.target(MapKind::Server, &bed.server).is_some();
+                if runs && !given_up {
+                    bed.the_copy_writes(&bed.data, text);
+                    let asked = bed.journal.abort(&record.operation.id, "user-1");
+                    assert_eq!(asked, Ok(()));
+                    given_up = true;
+                }
+            },
+        )
+        .await
+    }
+
+    /// What stands on the copy of a volume that has this id on the target.
+    pub fn on_the_target_array(&self, copy: &str) -> Option<Bytes> {
+        let objects = self.target_objects.lock().unwrap();
+        let found = objects.get(&format!("volume-{copy}"));
+        found.map(|object| object.bytes.clone())
+    }
+
+    /// `openstack dr operation adopt` of its failed failover, without what the API sees first, while somebody looks on.
+    pub async fn adopt_while(&self, meddle: impl FnMut(&Self, &OperationRecord)) -> Ended {
+        let failed = self.failover();
+        let (group, members) = self.group_and_members();
+        let (plan, map) = adoption_of(&failed, &members);
+        let id = format!("op-7a3f2c11-0005-4b22-a918-{:012}", 1);
+        self.journal
+            .set_group_status(&group.id, GroupStatus::FailingOver);
+        let steps = adopt(&plan, &std::collections::BTreeSet::new());
+        let record = OperationRecord {
+            steps: steps.into_steps().unwrap(),
+            operation: operation(
+                &id,
+                OperationKind::Failover,
+                plan,
+                None,
+                failed.operation.created_at,
+            ),
+            map,
+        };
+        Ended(self.walk_among(record, meddle).await)
+    }
+
+    /// The same.
+    pub async fn adopt(&self) -> Ended {
+        self.adopt_while(|_, _| {}).await
+    }
+
     /// One whose failover has run to its end, after `prepare`, while `meddle` was called many times a second.
     pub async fn moved_among(
         prepare: impl FnOnce(&Self),
@@ -470,7 +572,7 @@ impl Bed {
         let arrays = Arc::new(SimArrays::new(
             BTreeMap::from([
                 ("mock://array-a".to_owned(), source_objects),
-                ("mock://array-b".to_owned(), target_objects),
+                ("mock://array-b".to_owned(), Arc::clone(&target_objects)),
             ]),
             clock.clone(),
         ));
@@ -514,6 +616,7 @@ impl Bed {
             at_intent,
             engine: Arc::new(engine),
             arrays,
+            target_objects,
             transport,
             delete_running: Vec::new(),
             deletions: Vec::new(),

@@ -8,6 +8,7 @@
 )]
 
 mod aborted;
+mod adoption;
 mod bed;
 mod changed_meanwhile;
 mod compute_host;
@@ -22,3 +23,4 @@ mod volume_attachment;
 mod volume_deletion;
 mod volume_ties;
 mod way_back;
+mod written_since;

@@ -1,5 +1,6 @@
 //! Recovery points in the catalogue. The caller holds the group's lock wherever something is written.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, TransactionTrait, sea_query::Expr,
@@ -116,6 +117,20 @@ impl Catalogue {
             .filter(replica::Column::PointId.eq(point))
             .all(&self.db)
             .await
+    }
+
+    /// When `point`, a complete point of `scope`, was taken.
+    pub(crate) async fn taken_at(
+        &self,
+        scope: &Scope,
+        point: &str,
+    ) -> Result<Option<DateTime<Utc>>, DbErr> {
+        let known = in_scope(scope)
+            .filter(Column::Id.eq(point))
+            .filter(Column::State.eq(State::Complete))
+            .one(&self.db)
+            .await?;
+        Ok(known.and_then(|known| DateTime::from_timestamp_micros(known.taken_at)))
     }
 
     /// One volume as of `point`, if that is a complete point of `scope` and holds it.

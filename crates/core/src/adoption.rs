@@ -1,0 +1,263 @@
+//! Going forward with what a failed move has made and could not take back: whether that can be, told from its record and from
+//! what both clouds show.
+//!
+//! A pure function. The steps of the adoption look at all of it again, and at what is not shown here; what is found here is
+//! said before anything is started.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    id::ServerId,
+    mark,
+    member::{Member, MemberStatus, ProtectedVolume},
+    operation::{MapKind, OperationRecord, ResourceMap, StepState},
+    orphan::Held,
+    plan::Plan,
+    runbook::{Step, resource::ResourceKind},
+};
+
+/// What both clouds show of the tenant's projects.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'e> {
+    /// The site that the group was to leave.
+    pub source: &'e [Held],
+    /// The site to which it was to go.
+    pub target: &'e [Held],
+}
+
+/// A member that stands in the way of an adoption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The member's name.
+    pub member: String,
+    /// What was found, and the command that leads on.
+    pub found: String,
+}
+
+/// The plan with which a group of these `members` goes forward with what `failed` has made, and what its record knows of the
+/// originals: from where on what is asked of them counts, and the hosts that they were on.
+pub fn adoption_of(failed: &OperationRecord, members: &[Member]) -> (Plan, ResourceMap) {
+    let operation = &failed.operation;
+    let is_member = |known: &Member| members.iter().any(|member| member.id == known.id);
+    let mut plan = Plan {
+        adopts: Some(operation.id.clone()),
+        ..operation.plan.clone()
+    };
+    plan.members.retain(is_member);
+    plan.others.retain(is_member);
+    let mut map = ResourceMap::default();
+    for (kind, source, target) in failed.map.iter() {
+        if matches!(kind, MapKind::LastAction | MapKind::ComputeHost) {
+            map.insert(kind, source, target);
+        }
+    }
+    (plan, map)
+}
+
+/// The members of `plan` for which a server has to be built, from the volumes that `failed` has imported.
+///
+/// # Errors
+///
+/// All that is in the way, member by member.
+pub fn to_build(
+    plan: &Plan,
+    failed: &OperationRecord,
+    members: &[Member],
+    shown: Shown<'_>,
+) -> Result<BTreeSet<ServerId>, Vec<Obstacle>> {
+    let look = Look {
+        plan,
+        failed,
+        shown,
+    };
+    let mut obstacles: Vec<Obstacle> = members
+        .iter()
+        .filter(|member| !look.is_moved(member) && !look.is_there_already(member))
+        .map(|member| Obstacle {
+            member: member.name.clone(),
+            found: format!(
+                "is no member that operation {} was to move: 'openstack dr member remove {} {}' takes it out of the group, and it can be added again afterwards",
+                failed.operation.id, plan.group_name, member.name
+            ),
+        })
+        .collect();
+    let mut built = BTreeSet::new();
+    for member in &plan.members {
+        let found = look.original(member).and_then(|()| look.copy(member));
+        match found {
+            Ok(Copy::Runs) => {}
+            Ok(Copy::CanBeBuilt) => {
+                built.insert(member.server_id.clone());
+            }
+            Err(found) => obstacles.push(Obstacle {
+                member: member.name.clone(),
+                found,
+            }),
+        }
+    }
+    if obstacles.is_empty() && built.len() == plan.members.len() {
+        obstacles.push(Obstacle {
+            member: plan.group_name.clone(),
+            found: format!(
+                "has no copy on {} that runs: there is nothing to go forward with; {}",
+                plan.target.site,
+                look.cleanup()
+            ),
+        });
+    }
+    match obstacles.is_empty() {
+        true => Ok(built),
+        false => Err(obstacles),
+    }
+}
+
+/// What there is of a member on the target.
+enum Copy {
+    Runs,
+    CanBeBuilt,
+}
+
+struct Look<'e> {
+    plan: &'e Plan,
+    failed: &'e OperationRecord,
+    shown: Shown<'e>,
+}
+
+impl Look<'_> {
+    fn is_moved(&self, member: &Member) -> bool {
+        self.plan.members.iter().any(|known| known.id == member.id)
+    }
+
+    /// One that an earlier failover could not recover is where the group goes.
+    fn is_there_already(&self, member: &Member) -> bool {
+        member.status == MemberStatus::Error
+            && self.plan.others.iter().any(|known| known.id == member.id)
+    }
+
+    fn cleanup(&self) -> String {
+        format!(
+            "'openstack dr operation cleanup {}' takes back what is left",
+            self.failed.operation.id
+        )
+    }
+
+    /// One that is gone has nothing that its copy lacks.
+    fn original(&self, member: &Member) -> Result<(), String> {
+        let site = &self.plan.source.site;
+        let is_original = |held: &&Held| {
+            held.kind == ResourceKind::Server && held.id == member.server_id.as_str()
+        };
+        match self.shown.source.iter().find(is_original) {
+            None => Ok(()),
+            Some(held) if held.status == "SHUTOFF" => Ok(()),
+            Some(held) => Err(format!(
+                "is {status} on {site} ({id}), and what it writes there is not in its copy: if the original is to count, 'openstack dr operation cleanup {failed} --delete-running {name}' takes the copy back though it runs; if the copy is to count, save what the original has, delete that with 'openstack --os-cloud {site} server delete {id}', and adopt again",
+                status = held.status,
+                id = held.id,
+                failed = self.failed.operation.id,
+                name = member.name,
+            )),
+        }
+    }
+
+    fn copy(&self, member: &Member) -> Result<Copy, String> {
+        let site = &self.plan.target.site;
+        let copies = self.marked(ResourceKind::Server, member.server_id.as_str());
+        let failed = &self.failed.operation.id;
+        match copies.as_slice() {
+            [copy] if copy.marked_by() != Some(failed.as_str()) => Err(format!(
+                "has {} on {site}, which operation {} has made and not {failed}: adopt that one, or delete the server if it is no copy",
+                copy.id,
+                copy.marked_by().unwrap_or("that it does not name")
+            )),
+            [copy] if matches!(copy.status.as_str(), "ACTIVE" | "BUILD") => self
+                .missing_imports(member)
+                .map_or(Ok(Copy::Runs), |missing| {
+                    Err(format!(
+                        "runs as {} on {site}, and {missing}: it is not whole; {}",
+                        copy.id,
+                        self.cleanup()
+                    ))
+                }),
+            [copy] => Err(format!(
+                "has its copy {id} on {site}, which is {status}: 'openstack --os-cloud {site} server start {id}' starts it, then adopt again",
+                id = copy.id,
+                status = copy.status
+            )),
+            [] => self.to_be_built(member),
+            several => Err(format!(
+                "has more than one copy on {site} ({}): delete those that nobody needs, then adopt again",
+                several
+                    .iter()
+                    .map(|copy| copy.id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
+        }
+    }
+
+    /// Only what the failed move itself has taken back, or never made, is built again: another copy may have been written to.
+    fn to_be_built(&self, member: &Member) -> Result<Copy, String> {
+        let site = &self.plan.target.site;
+        if self.had_a_copy(&member.server_id) {
+            return Err(format!(
+                "has no copy on {site} any more, where the failed operation had left one: what that has written is in its volumes alone, if they are there; {}",
+                self.cleanup()
+            ));
+        }
+        match self.missing_imports(member) {
+            None => Ok(Copy::CanBeBuilt),
+            Some(missing) => Err(format!(
+                "has no copy on {site}, and {missing}: 'openstack dr member remove {} {}' takes it out of the group, which goes forward without it; {}",
+                self.plan.group_name,
+                member.name,
+                self.cleanup()
+            )),
+        }
+    }
+
+    fn had_a_copy(&self, server: &ServerId) -> bool {
+        self.failed.steps.iter().any(|step| {
+            matches!(&step.action, Step::RecreateServer { server: of } if of == server)
+                && step.progress.memo.has_made_something()
+                && step.progress.state != StepState::Undone
+        })
+    }
+
+    fn missing_imports(&self, member: &Member) -> Option<String> {
+        let missing: Vec<&str> = member
+            .volumes
+            .iter()
+            .filter(|volume| !self.is_imported(volume))
+            .map(|volume| volume.name.as_str())
+            .collect();
+        (!missing.is_empty()).then(|| {
+            format!(
+                "the import of its volume {} is not there",
+                missing.join(", ")
+            )
+        })
+    }
+
+    fn is_imported(&self, volume: &ProtectedVolume) -> bool {
+        let failed = self.failed.operation.id.as_str();
+        let imports = self.marked(ResourceKind::Volume, volume.id.as_str());
+        imports.iter().any(|held| held.marked_by() == Some(failed))
+    }
+
+    /// What is marked as a copy of `source`, but for those of tests.
+    fn marked(&self, kind: ResourceKind, source: &str) -> Vec<&Held> {
+        self.shown
+            .target
+            .iter()
+            .filter(|held| {
+                let of = held.metadata.get(mark::SOURCE).map(String::as_str);
+                let is_of_a_test = held.metadata.contains_key(mark::TEST);
+                held.kind == kind
+                    && of == Some(source)
+                    && !is_of_a_test
+                    && !matches!(held.status.as_str(), "DELETED" | "SOFT_DELETED")
+            })
+            .collect()
+    }
+}

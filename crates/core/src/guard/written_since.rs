@@ -1,0 +1,112 @@
+//! What a copy has written since its recovery point, before it is discarded by hand: the copy may have been in use after the
+//! operation that made it had failed, also if its server is stopped or gone by now.
+
+use chrono::SecondsFormat;
+
+use super::Asked;
+use crate::{id::OperationId, storage::Written};
+
+/// A volume of a copy that is to be taken back.
+#[derive(Clone, Copy, Debug)]
+pub struct WrittenCopy<'a> {
+    /// The member's name.
+    pub member: &'a str,
+    /// The volume's name.
+    pub volume: &'a str,
+    /// The operation that made the copy.
+    pub maker: &'a OperationId,
+    /// The site that has it.
+    pub site: &'a str,
+    /// Who asks.
+    pub asked: Asked,
+    /// Whether the copy was there when that operation had ended: then it may have run since.
+    pub outlived: bool,
+    /// What the array says.
+    pub written: &'a Written,
+}
+
+/// Why a copy must not be discarded, if it must not: what was written to it is nowhere else.
+pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String> {
+    if copy.asked != Asked::ByHand || !copy.outlived {
+        return None;
+    }
+    let what = match copy.written {
+        Written::Nothing => return None,
+        Written::Since { point, bytes } => format!(
+            "{bytes} bytes of volume {} on {} were written since its recovery point of {}, and are nowhere else",
+            copy.volume,
+            copy.site,
+            point.to_rfc3339_opts(SecondsFormat::Secs, true)
+        ),
+        Written::Unknown { why } => format!(
+            "nobody can tell what was written to volume {} on {} since its recovery point ({why})",
+            copy.volume, copy.site
+        ),
+    };
+    Some(format!(
+        "kept: {what}; if they are needed, 'openstack dr operation adopt {failed}' goes forward with the copy while its server is there and runs, else save them from that volume; if they may be lost, 'openstack dr operation cleanup {failed} --delete-running {}' discards them",
+        copy.member,
+        failed = copy.maker,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn judged(asked: Asked, outlived: bool, written: &Written) -> Option<String> {
+        its_newer_bytes_are_nowhere_else(&WrittenCopy {
+            member: "vm-001",
+            volume: "vm-001-data",
+            maker: &OperationId::new("op-1"),
+            site: "site-b",
+            asked,
+            outlived,
+            written,
+        })
+    }
+
+    fn some() -> Written {
+        Written::Since {
+            point: DateTime::UNIX_EPOCH,
+            bytes: 42,
+        }
+    }
+
+    fn unknown() -> Written {
+        Written::Unknown {
+            why: "its point is gone".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_copy_has_written_is_kept_by_hand_with_the_way_on() {
+        let why = judged(Asked::ByHand, true, &some()).unwrap();
+        for said in [
+            "42 bytes of volume vm-001-data on site-b",
+            "1970-01-01T00:00:00Z",
+            "openstack dr operation adopt op-1",
+            "openstack dr operation cleanup op-1 --delete-running vm-001",
+        ] {
+            assert!(why.contains(said), "{said} is not in {why}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_tell_is_kept_too() {
+        let why = judged(Asked::ByHand, true, &unknown()).unwrap();
+        assert!(why.contains("its point is gone"), "{why}");
+    }
+
+    #[test]
+    fn what_is_unchanged_named_or_of_the_failover_itself_goes() {
+        assert_eq!(judged(Asked::ByHand, true, &Written::Nothing), None);
+        for written in [some(), unknown()] {
+            assert_eq!(judged(Asked::ByHandThoughItRuns, true, &written), None);
+            assert_eq!(judged(Asked::Automatically, true, &written), None);
+            assert_eq!(judged(Asked::ByHand, false, &written), None);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The copies of a failed move that could not be taken back, made their group: found by that move's marks, never built and
+//! never changed.
+
+use protector_core::{
+    fault::Code,
+    id::{ServerId, VolumeId},
+    journal::Effect,
+    member::Member,
+    operation::MapKind,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::{Server, ServerFilter},
+    status::{ServerStatus, VolumeStatus},
+    volume::{Volume, VolumeFilter},
+};
+
+use super::{CloudActions, imported_volume::foreign_user, mark, not_in_plan, reading};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
+
+impl CloudActions {
+    /// Sees that an original rests, as the failed move left it: what was asked of it since that found it stopped counts.
+    pub(super) async fn check_at_rest(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let noted = cx.mapped(MapKind::LastAction, source_id.as_str());
+        let asked = match noted {
+            Some(_) => None,
+            // Before the server: what is asked for in between is then above the note.
+            None => Some(self.asked_of(cx, source_id).await?),
+        };
+        let member = member(cx, source_id)?.clone();
+        if let Some(not_yet) = self.member_may_write(cx, &member).await? {
+            return Ok(not_yet);
+        }
+        let noted = asked.map(|asked| super::source_at_rest::note(source_id, &asked));
+        Ok(Progress::Done(noted.into_iter().collect()))
+    }
+
+    /// Finds the import that the failed move has made of a volume.
+    pub(super) async fn adopt_volume(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &VolumeId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        let volume = the_only(imports(&target, cx, source_id).await?)
+            .map_err(|found| not_one(cx, "import of volume", source_id.as_str(), &found))?;
+        match &volume.status {
+            VolumeStatus::Available => {}
+            VolumeStatus::InUse => {
+                if let Some(user) = foreign_user(&target, cx, source_id, &volume).await? {
+                    return Err(Stop::last(
+                        Code::Blocked,
+                        format!(
+                            "volume {} on {} is in use by {user}, which is not the copy of its member: detach it there, then adopt again",
+                            volume.id,
+                            cx.plan().target.site
+                        ),
+                    ));
+                }
+            }
+            VolumeStatus::Reserved | VolumeStatus::Attaching | VolumeStatus::Detaching => {
+                return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
+            }
+            status => {
+                return Err(Stop::last(
+                    Code::Broken,
+                    format!(
+                        "volume {} on {} is {}: nothing is adopted that cannot be used",
+                        volume.id,
+                        cx.plan().target.site,
+                        status.as_str()
+                    ),
+                ));
+            }
+        }
+        Ok(Progress::Done(vec![Effect::Mapped {
+            kind: MapKind::Volume,
+            source: source_id.to_string(),
+            target: volume.id.to_string(),
+        }]))
+    }
+
+    /// Finds the copy that the failed move has built of a server: it runs, and nothing else is a copy of that server.
+    pub(super) async fn adopt_server(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let target = self.target(cx).await?;
+        let copies = ServerFilter::marked(mark::SOURCE, source_id.as_str());
+        let mut found = target.compute().servers(&copies).await.map_err(stop)?;
+        found.retain(|server| {
+            !mark::is_of_a_test(&server.metadata) && !reading::is_being_deleted(server)
+        });
+        let server = the_only(found)
+            .map_err(|found| not_one(cx, "copy of server", source_id.as_str(), &found))?;
+        refuse_anothers(&target, cx, source_id, &server).await?;
+        let site = &cx.plan().target.site;
+        match (&server.status, server.task_state.as_deref()) {
+            (ServerStatus::Active, None) => {}
+            (ServerStatus::Active | ServerStatus::Build, task) => {
+                return Ok(self.look_again(format!(
+                    "server status {} ({})",
+                    server.status.as_str(),
+                    task.unwrap_or("no task")
+                )));
+            }
+            (status, _) => {
+                return Err(Stop::last(
+                    Code::Broken,
+                    format!(
+                        "copy {id} on {site} is {}: 'openstack --os-cloud {site} server start {id}' starts it, then adopt again",
+                        status.as_str(),
+                        id = server.id,
+                    ),
+                ));
+            }
+        }
+        cx.memo.made = Some(server.id.to_string());
+        cx.memo.adopted = true;
+        cx.fact(format!(
+            "{} was made by operation {}; the group goes forward with it",
+            server.id,
+            mark::maker(cx.operation)
+        ));
+        Ok(Progress::Done(vec![Effect::Mapped {
+            kind: MapKind::Server,
+            source: source_id.to_string(),
+            target: server.id.to_string(),
+        }]))
+    }
+}
+
+/// Marks can be copied: what nobody but protector's user has made is the failed move's.
+async fn refuse_anothers(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &ServerId,
+    server: &Server,
+) -> Result<(), Stop> {
+    let maker = mark::maker(cx.operation);
+    let ours = mark::is_ours(&server.metadata, maker, source_id.as_str())
+        && mark::made_as_us(target, server.user_id.as_ref()).await?;
+    if ours {
+        return Ok(());
+    }
+    Err(Stop::last(
+        Code::Blocked,
+        format!(
+            "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted",
+            server.id,
+            cx.plan().target.site
+        ),
+    ))
+}
+
+async fn imports(target: &Cloud, cx: &Cx<'_>, source_id: &VolumeId) -> Result<Vec<Volume>, Stop> {
+    let maker = mark::maker(cx.operation);
+    let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
+    let mut ours = Vec::new();
+    for volume in target.volume().volumes(&copies).await.map_err(stop)? {
+        if mark::is_ours(&volume.metadata, maker, source_id.as_str())
+            && mark::made_as_us(target, volume.user_id.as_ref()).await?
+        {
+            ours.push(volume);
+        }
+    }
+    Ok(ours)
+}
+
+/// The only one of `found`; all of them where there is another number.
+fn the_only<T>(found: Vec<T>) -> Result<T, Vec<T>> {
+    <[T; 1]>::try_from(found).map(|[one]| one)
+}
+
+fn not_one<T>(cx: &Cx<'_>, what: &str, id: &str, found: &[T]) -> Stop {
+    let (site, maker) = (&cx.plan().target.site, mark::maker(cx.operation));
+    match found {
+        [] => Stop::last(
+            Code::Missing,
+            format!(
+                "the {what} {id} that operation {maker} has made is not on {site} any more: nothing is built in its place; 'openstack dr operation cleanup {maker}' takes back what is left"
+            ),
+        ),
+        several => Stop::last(
+            Code::Blocked,
+            format!(
+                "there is more than one {what} {id} on {site} ({}): delete those that nobody needs, then adopt again",
+                several.len()
+            ),
+        ),
+    }
+}
+
+fn member<'a>(cx: &'a Cx<'_>, id: &ServerId) -> Result<&'a Member, Stop> {
+    cx.plan()
+        .member_of_server(id.as_str())
+        .ok_or_else(|| not_in_plan("server", id.as_str()))
+}

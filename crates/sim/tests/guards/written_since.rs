@@ -1,0 +1,113 @@
+//! A copy that was in use after its failover had failed, and whose server is stopped or gone by now: what it has written is
+//! nowhere else.
+
+use protector_core::operation::{MapKind, OperationState};
+use protector_sim::in_process::lock;
+use serde_json::{Value, json};
+
+use super::bed::{Bed, Ended};
+
+const COPY: &str = "undo:recreate_vms:vm-001";
+const DATA: &str = "undo:manage_volumes:vm-001-data-1";
+const NEWEST: &str = "written to the copy after the failover had failed";
+
+impl Bed {
+    fn the_copy(&self) -> String {
+        lock(&self.target).servers()[0].id.clone()
+    }
+
+    async fn the_copy_is_stopped(&self) {
+        let url = format!("compute /servers/{}/action", self.the_copy());
+        self.on_target("demo", "POST", &url, &json!({"os-stop": null}));
+        self.a_while().await;
+    }
+
+    async fn the_copy_is_deleted(&self) {
+        let url = format!("compute /servers/{}", self.the_copy());
+        self.on_target("demo", "DELETE", &url, &Value::Null);
+        self.a_while().await;
+    }
+
+    async fn everything_is_discarded_when_it_is_named(&mut self) {
+        self.delete_running.push(self.server.clone());
+        let ended = self.cleanup().await;
+        assert_eq!(ended.failed(), vec![]);
+        assert!(lock(&self.target).servers().is_empty());
+        assert!(lock(&self.target).volumes().is_empty());
+        let server = self.server_facts(&self.server).unwrap();
+        assert_eq!(server.status, "ACTIVE");
+    }
+}
+
+fn names_the_ways_on(ended: &Ended, key: &str) {
+    let why = ended.failure(key);
+    for said in [
+        "were written since its recovery point of 2026-01-01T",
+        "openstack dr operation adopt op-",
+        "--delete-running vm-001",
+    ] {
+        assert!(why.contains(said), "{said} is not in {why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_copy_has_written_outlives_its_server() {
+    let mut bed = Bed::left_running().await;
+    let data = bed.copy_of(MapKind::Volume, &bed.data);
+    bed.the_copy_writes(&bed.data, NEWEST);
+    bed.the_copy_is_deleted().await;
+    // As often as it is asked for: the second one finds no server to take back any more.
+    for _ in 0..2 {
+        let ended = bed.cleanup().await;
+        names_the_ways_on(&ended, DATA);
+        assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
+        let volumes = lock(&bed.target).volumes();
+        assert!(volumes.iter().any(|volume| volume.id == data));
+    }
+    bed.everything_is_discarded_when_it_is_named().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_copy_is_kept_for_what_it_has_written() {
+    let mut bed = Bed::left_running().await;
+    let copy = bed.the_copy();
+    bed.the_copy_writes(&bed.data, NEWEST);
+    bed.the_copy_is_stopped().await;
+    let ended = bed.cleanup().await;
+    names_the_ways_on(&ended, COPY);
+    assert_eq!(bed.the_copy(), copy);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    bed.everything_is_discarded_when_it_is_named().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_copy_that_has_written_nothing_is_taken_back() {
+    let mut bed = Bed::left_running().await;
+    bed.the_copy_is_stopped().await;
+    let ended = bed.cleanup().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert!(lock(&bed.target).volumes().is_empty());
+}
+
+/// The array keeps the recovery point no longer.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_tell_is_kept() {
+    let mut bed = Bed::left_running().await;
+    bed.forget_the_recovery_points();
+    bed.the_copy_is_stopped().await;
+    let ended = bed.cleanup().await;
+    let why = ended.failure(COPY);
+    assert!(why.contains("nobody can tell what was written"), "{why}");
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+    bed.everything_is_discarded_when_it_is_named().await;
+}
+
+/// The failover itself takes back what it has just made, whatever the guest has written while it booted.
+#[tokio::test(start_paused = true)]
+async fn a_failover_takes_its_own_copy_back_though_that_has_written() {
+    let (bed, record) = Bed::given_up_after_its_copy_has_written(NEWEST).await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert!(lock(&bed.target).servers().is_empty());
+    assert!(lock(&bed.target).volumes().is_empty());
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+}
