@@ -32,6 +32,11 @@ class SiteManager(Manager):
         """Forget a site."""
         self._transport.delete(admin("sites", site))
 
+    def retire(self, site: str, options: Record) -> Record:
+        """Say that a site is gone for good, or ask what that would mean."""
+        body = self._transport.post(admin("sites", site, "retire"), {"retire": options})
+        return cast(Record, body["retirement"])
+
     def validate(self, site: str) -> Record:
         """Try the site's credentials and endpoints."""
         return cast(

@@ -52,6 +52,7 @@ pub(crate) async fn start(
     stored: &StoredGroup,
     action: Action,
 ) -> ApiResult<OperationRecord> {
+    refuse_without_other_site(app, stored, &action)?;
     match action {
         Action::Failover(request) if request.kind == FailoverKind::Planned => {
             let asked = Move::failover(request, app.settings.retain_source_volumes);
@@ -72,12 +73,25 @@ pub(crate) async fn start(
     }
 }
 
+/// What is done on this site alone needs no other one.
+fn refuse_without_other_site(app: &App, stored: &StoredGroup, action: &Action) -> ApiResult<()> {
+    match action {
+        Action::TestCleanup(_) | Action::Retry(_) => Ok(()),
+        Action::Failover(_)
+        | Action::Failback(_)
+        | Action::TestFailover(_)
+        | Action::Sync(_)
+        | Action::Fence(_) => app.refuse_without_other_site(stored),
+    }
+}
+
 /// What the action would do, if it only asks for that.
 async fn preview(
     app: &App,
     stored: &StoredGroup,
     action: &Action,
 ) -> ApiResult<Option<PreviewView>> {
+    refuse_without_other_site(app, stored, action)?;
     let view = match action {
         Action::Failover(request) if request.dry_run => match request.kind {
             FailoverKind::Planned => {

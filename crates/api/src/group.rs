@@ -47,7 +47,7 @@ async fn views(
                 project_id: stored.local_project_id.to_string(),
                 site_ids: sites.clone(),
                 member_count: stored.member_count,
-                sync_status: sync::status_word(&stored.sync, stored.group.version),
+                sync_status: sync::status_word(stored),
                 spoken,
             };
             GroupView::of(&stored.group, &around)
@@ -235,7 +235,9 @@ pub async fn delete(
         .group_delete(&stored.group.id, basis, app.clock.now())
         .await;
     if let Err(error) = deleted {
-        sync::tell_again(&app, &stored.group.id).await?;
+        if stored.peer_retired_at.is_none() {
+            sync::tell_again(&app, &stored.group.id).await?;
+        }
         return Err(match error {
             StoreError::Unchangeable { name, status } => app_group::undeletable(&name, status),
             error => if_match.told(&stored.group, error),

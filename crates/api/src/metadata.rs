@@ -68,6 +68,7 @@ pub async fn show(
             changed_at: ours.document.group.updated_at,
             base: ours.side.base.map(Into::into),
             moved_by: moving.map(|record| record.operation.id.to_string()),
+            retired_at: ours.peer_retired_at,
             document,
         },
     }))

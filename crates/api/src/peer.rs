@@ -53,6 +53,8 @@ pub struct PeerMetadata {
     pub changed_at: DateTime<Utc>,
     /// The operation that moves the group there, if one does.
     pub moved_by: Option<OperationId>,
+    /// Since when this site is retired there.
+    pub retired_at: Option<DateTime<Utc>>,
     /// The metadata, where it was asked for.
     pub document: Option<Value>,
 }
@@ -79,6 +81,7 @@ impl From<HeldMetadata> for PeerMetadata {
             },
             changed_at: held.changed_at,
             moved_by: held.moved_by.map(OperationId::new),
+            retired_at: held.retired_at,
             document: held.document,
         }
     }

@@ -36,6 +36,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(site::list, site::create))
         .routes(routes!(site::show, site::update, site::delete))
         .routes(routes!(site::validate))
+        .routes(routes!(site::retire))
         .routes(routes!(site::volume_types))
         .routes(routes!(site_failover::fail_over))
         .routes(routes!(tenant_mapping::list, tenant_mapping::create))

@@ -11,12 +11,15 @@ use protector_core::site::{Site, SiteStatus};
 use protector_oslo::policy::{Target, rules};
 
 use crate::{
-    app::{App, site as app_site, site_validation::validate as validate_site, volume_type},
+    app::{
+        App, retirement, site as app_site, site_validation::validate as validate_site, volume_type,
+    },
     caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
     wire::{
         page,
+        retirement::{NewRetirement, RetirementAnswer},
         site::{
             CreateSite, SiteAnswer, SiteDetail, SiteQuery, SiteSortKey, SiteView, SitesAnswer,
             UpdateSite, ValidationAnswer, VolumeTypeQuery, VolumeTypeView, VolumeTypesAnswer,
@@ -152,6 +155,26 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Retires a site that is gone for good: its groups that run here have no other site any more, can be changed and deleted
+/// without it, and nobody is asked there or believed from there. A dry run tells what that means, group by group.
+#[utoipa::path(post, path = "/v1/admin/sites/{site}/retire", operation_id = "site_retire", tag = "sites",
+    params(("site" = String, Path, description = "Name or id")),
+    request_body = NewRetirement,
+    responses((status = 200, body = RetirementAnswer), (status = 400, description = "The site of this protector"),
+        (status = 404, description = "No such site"),
+        (status = 409, description = "Its protector answers, or a group runs there or is moved: the message says what is in the way")))]
+pub async fn retire(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(site): Path<String>,
+    Body(body): Body<NewRetirement>,
+) -> ApiResult<Json<RetirementAnswer>> {
+    app.enforce(rules::SITES_RETIRE, &caller, &Target::none())?;
+    let site = app.database.site_show(&site).await?;
+    let retirement = retirement::retire(&app, &site, body.retire).await?;
+    Ok(Json(RetirementAnswer { retirement }))
+}
+
 /// Checks that a site can be reached and used: its services and their versions, the service user's rights, its volume
 /// types, its protector, and the arrays that replication policies name. Each check that fails says what to do.
 #[utoipa::path(post, path = "/v1/admin/sites/{site}/validate", operation_id = "site_validate", tag = "sites",
@@ -174,10 +197,10 @@ pub async fn validate(
     Ok(Json(ValidationAnswer { validation }))
 }
 
-/// A site that an administrator has taken out of use stays so.
+/// A site that an administrator has taken out of use, or retired, stays so.
 async fn note_status(app: &App, site: Site, reached: bool) -> ApiResult<()> {
     let status = match (site.status, reached) {
-        (SiteStatus::Disabled, _) => SiteStatus::Disabled,
+        (SiteStatus::Disabled | SiteStatus::Retired, _) => site.status,
         (_, true) => SiteStatus::Active,
         (_, false) => SiteStatus::Unreachable,
     };

@@ -9,7 +9,7 @@ use std::{
 
 use protector_core::{
     id::{ProjectId, SiteName},
-    site::Site,
+    site::{Site, SiteStatus},
 };
 use protector_openstack::{
     cloud::{Cloud, Clouds},
@@ -180,10 +180,13 @@ impl SiteSessions {
     async fn registration(&self, name: &SiteName) -> Result<(Site, SecretString), CloudError> {
         let read = async {
             let site = self.database.site_show(name.as_str()).await?;
+            if site.status == SiteStatus::Retired {
+                return Ok(None);
+            }
             let password = self.database.site_password(&site.name).await?;
-            Ok((site, password))
+            Ok(Some((site, password)))
         };
-        read.await.map_err(|error: StoreError| match error {
+        let read = read.await.map_err(|error: StoreError| match error {
             StoreError::NotFound { .. } => CloudError::Refused {
                 site: name.clone(),
                 why: "the site is not registered with this protector".to_owned(),
@@ -192,6 +195,11 @@ impl SiteSessions {
                 site: name.clone(),
                 why: error.to_string(),
             },
+        })?;
+        // Nobody is there: what may go on without that site does, as when it does not answer.
+        read.ok_or_else(|| CloudError::Unreachable {
+            site: name.clone(),
+            why: "it was retired by an administrator".to_owned(),
         })
     }
 }

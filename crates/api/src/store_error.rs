@@ -34,6 +34,10 @@ impl From<StoreError> for ApiError {
                 "The protection group was deleted here at {}; delete it on the other site too, or send 'sync-force' there to have it here again.",
                 Stamp(at)
             )),
+            StoreError::PeerRetired { at } => Self::conflict(format!(
+                "This site has retired the other one at {}: what that one says of protection groups from before is not taken over. Where it is back, delete the group there with 'openstack dr protection-group delete', and protect its VMs anew.",
+                Stamp(at)
+            )),
             StoreError::Protected(protection) => Self::conflict(format!(
                 "server_id: {} is in protection group {} already; one group only moves a server with its volumes: take it out of that group first, with 'openstack dr member remove'.",
                 protection.resource, protection.group_name

@@ -43,6 +43,7 @@ pub async fn force(
 ) -> ApiResult<(StatusCode, Json<SyncAnswer>)> {
     let rule = rules::PROTECTION_GROUPS_SYNC_FORCE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
+    app.refuse_without_other_site(&stored)?;
     app_sync::force(&app, &stored.group.id).await?;
     let stored = app
         .database

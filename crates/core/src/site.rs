@@ -15,6 +15,8 @@ pub enum SiteStatus {
     Unreachable,
     /// An administrator has taken it out of use.
     Disabled,
+    /// An administrator has said that it is gone for good.
+    Retired,
 }
 
 /// A registered cloud. Its password is kept apart, encrypted, and is never part of this value.

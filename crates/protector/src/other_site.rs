@@ -56,6 +56,10 @@ impl OtherSite for OtherProtector {
 impl OtherProtector {
     async fn hold(&self, ours: &Outgoing) -> Result<(), HoldError> {
         let group = &ours.document.group;
+        if ours.peer_retired_at.is_some() {
+            // Nobody is left who could move it.
+            return Ok(());
+        }
         let there = other_scope(group, &self.site);
         let held = self.peer.held(there, &group.id, HeldPart::Mark).await;
         let Some(theirs) = held.map_err(silent)? else {
@@ -112,6 +116,11 @@ fn silent(error: PeerError) -> HoldError {
 /// What the other site has done with the group that this one did not hear of, if it has.
 fn moved_on(ours: &Outgoing, theirs: &PeerMetadata, there: &SiteName) -> Option<String> {
     let name = &ours.document.group.name;
+    if theirs.retired_at.is_some() {
+        return Some(format!(
+            "{there} has retired this site, and says itself where protection group {name} runs"
+        ));
+    }
     if let Some(operation) = &theirs.moved_by {
         return Some(format!(
             "{there} moves protection group {name} itself, with operation {operation}"

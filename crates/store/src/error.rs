@@ -137,6 +137,12 @@ pub enum StoreError {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The site that speaks of the group was retired here, and the group is from before that.
+    #[error("the other site was retired here at {at}")]
+    PeerRetired {
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// A protection group protects the server or volume.
     #[error("protection group {} protects {}", .0.group_name, .0.resource)]
     Protected(Protection),

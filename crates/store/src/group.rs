@@ -44,6 +44,8 @@ pub struct StoredGroup {
     pub member_count: u64,
     /// How far its metadata got to the other site.
     pub sync: SyncState,
+    /// Since when its other site is gone for good: it is not protected, and nobody else has a say in it.
+    pub peer_retired_at: Option<DateTime<Utc>>,
 }
 
 /// Which groups are listed.
@@ -437,6 +439,7 @@ fn stored(row: Model, member_count: i64) -> Result<StoredGroup, StoreError> {
         local_project_id: row.local_project_id.clone().into(),
         member_count: to_count("member_count", member_count)?,
         sync: SyncState::of(&row)?,
+        peer_retired_at: row.peer_retired_at,
         group: from_row(row)?,
     })
 }
@@ -559,6 +562,7 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, 
         reserved_until: None,
         base_digest: None,
         conflict: None,
+        peer_retired_at: None,
     })
 }
 

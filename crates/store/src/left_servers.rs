@@ -56,6 +56,8 @@ impl Database {
     /// deleted since, and not those that a group has as a member: one that could not be recovered, or that somebody
     /// protects anew.
     ///
+    /// Groups whose other site is gone for good are passed over: nobody is asked there any more.
+    ///
     /// Looks at the next `limit` groups after `after`, in the order of their ids, so that one who asks again and again sees
     /// all of them equally often. Reads a few columns by indexes: the groups of the page, their moves, and the lines of these
     /// that left something; no record, plan or line that ended well.
@@ -132,6 +134,7 @@ impl Database {
             .select_only()
             .columns([Column::Id, Column::CurrentPrimarySite])
             .filter(Column::Status.is_not_in(NOT_AT_REST.iter().map(|status| status.as_str())))
+            .filter(Column::PeerRetiredAt.is_null())
             .order_by_asc(Column::Id)
             .limit(limit);
         if let Some(after) = after {

@@ -38,6 +38,7 @@ pub mod peer_operation;
 pub mod policy;
 pub mod rekey;
 pub mod reservation;
+mod retirement;
 pub mod schema;
 pub mod secrets;
 pub mod site;

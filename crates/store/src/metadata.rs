@@ -28,7 +28,7 @@ use crate::{
     lock::{self, Lock, refuse_while_locked},
     member, outbox,
     policy::{self, ReplicationPolicy},
-    tombstone,
+    retirement, tombstone,
     words::to_signed,
 };
 
@@ -184,6 +184,8 @@ pub struct Outgoing {
     pub local_project_id: ProjectId,
     /// The conflict on record, if there is one.
     pub conflict: Option<Conflict>,
+    /// Since when the other site is gone for good.
+    pub peer_retired_at: Option<DateTime<Utc>>,
 }
 
 impl Outgoing {
@@ -219,7 +221,7 @@ impl Database {
     /// # Errors
     ///
     /// `Locked` while an operation moves the group here; `Deleted` for a group that was deleted here, unless it is
-    /// forced; `GroupDiffers` for a forced one when what it was to replace is not held any more; `Duplicate` when the
+    /// forced; `PeerRetired` for a group from before the other site was retired; `GroupDiffers` for a forced one when what it was to replace is not held any more; `Duplicate` when the
     /// project has another group of that name; `NotFound` when the group belongs to another project; `BadDocument`.
     pub async fn metadata_apply(
         &self,
@@ -250,7 +252,10 @@ impl Database {
         theirs: &Held,
     ) -> Result<Taken, StoreError> {
         let document = &offered.document;
-        let id = &document.group.id;
+        let group = &document.group;
+        let id = &group.id;
+        let sites = [&group.primary.site, &group.secondary.site];
+        retirement::refuse_unknown(tx, &sites, group.created_at).await?;
         match tombstone::deleted_at(tx, id).await? {
             Some(at) if !offered.force => return Err(StoreError::Deleted { at }),
             Some(_) => tombstone::lift(tx, id).await?,
@@ -270,6 +275,7 @@ impl Database {
         theirs: &Held,
         now: DateTime<Utc>,
     ) -> Result<Taken, StoreError> {
+        retirement::refuse_of(&row)?;
         let ours = self.outgoing_of(tx, row).await?;
         let side = Side {
             now: theirs.mark.clone(),
@@ -352,6 +358,7 @@ impl Database {
     ) -> Result<Outgoing, StoreError> {
         let sync = outbox::SyncState::of(&row)?;
         let local_project_id = ProjectId::new(row.local_project_id.clone());
+        let peer_retired_at = row.peer_retired_at;
         let document = self.document_of(tx, row).await?;
         Ok(Outgoing {
             side: Side {
@@ -361,6 +368,7 @@ impl Database {
             document,
             local_project_id,
             conflict: sync.conflict,
+            peer_retired_at,
         })
     }
 

@@ -19,7 +19,7 @@ use crate::{
     database::Database,
     entity::{
         operation::{ActiveModel, Column, Entity},
-        step,
+        protection_group, step,
     },
     error::{Noun, StoreError},
     operation::record_of,
@@ -54,7 +54,8 @@ pub struct OperationPush {
 }
 
 impl Database {
-    /// Operations whose newest revision the other site does not have and whose pause is over, longest due first.
+    /// Operations whose newest revision the other site does not have and whose pause is over, longest due first. A site that
+    /// is gone for good is told nothing.
     ///
     /// # Errors
     ///
@@ -68,6 +69,7 @@ impl Database {
             .select_only()
             .column(Column::Id)
             .filter(Column::PushDueAt.lte(now))
+            .filter(Column::GroupId.not_in_subquery(without_other_site()))
             .order_by_asc(Column::PushDueAt)
             .order_by_asc(Column::Id)
             .limit(limit)
@@ -224,6 +226,15 @@ impl Database {
         })
         .await
     }
+}
+
+/// Groups whose other site is gone for good, as a subquery.
+fn without_other_site() -> sea_orm::sea_query::SelectStatement {
+    Query::select()
+        .column(protection_group::Column::Id)
+        .from(protection_group::Entity)
+        .and_where(protection_group::Column::PeerRetiredAt.is_not_null())
+        .to_owned()
 }
 
 /// Counts a change of an operation. The lines that it touches are written after this, in the same transaction.

@@ -103,7 +103,8 @@ pub struct PushDue {
 }
 
 impl Database {
-    /// Groups whose newest version the other site does not have and whose pause is over, longest unchanged first.
+    /// Groups whose newest version the other site does not have and whose pause is over, longest unchanged first. A site that
+    /// is gone for good is told nothing.
     ///
     /// # Errors
     ///
@@ -115,6 +116,7 @@ impl Database {
     ) -> Result<Vec<PushDue>, StoreError> {
         let rows = Entity::find()
             .filter(Expr::col(Column::Version).gt(Expr::col(Column::PushedVersion)))
+            .filter(Column::PeerRetiredAt.is_null())
             .filter(
                 Condition::any()
                     .add(Column::NextPushAt.is_null())

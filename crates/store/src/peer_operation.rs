@@ -26,6 +26,7 @@ use crate::{
     error::{Noun, StoreError},
     operation::{OperationFilter, OperationSortKey, marker_here, records, rows_after},
     page::{After, Listed, Page, SortDir, paged},
+    retirement,
     words::{from_json, to_count, to_signed, to_small},
 };
 
@@ -116,11 +117,13 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `OwnOperation`; `NotFound` when the operation or its group belongs to another project.
+    /// `OwnOperation`; `NotFound` when the operation or its group belongs to another project; `PeerRetired`.
     pub async fn peer_operation_apply(&self, copy: &OperationCopy) -> Result<u64, StoreError> {
         self.write(async |tx| {
             refuse_own(tx, copy).await?;
             refuse_strange_group(tx, copy).await?;
+            let (group, home) = (&copy.group_id, &copy.home_site);
+            retirement::refuse_group_or_unknown(tx, group, home, copy.created_at).await?;
             let row = Entity::find_by_id(copy.id.as_str())
                 .lock_exclusive()
                 .one(tx)

@@ -21,6 +21,7 @@ use crate::{
     error::{Noun, StoreError},
     group::locked_row,
     lock::{Lock, refuse_while_locked},
+    retirement,
     words::{from_word, to_count, to_signed},
 };
 
@@ -83,7 +84,7 @@ impl Database {
     /// # Errors
     ///
     /// `NotFound`; `GroupChanged` when the group is not at that version; `Locked` while an operation moves it here;
-    /// `Reserved` while another site holds it.
+    /// `Reserved` while another site holds it; `PeerRetired`.
     pub async fn group_reserve(
         &self,
         wanted: &Reservation,
@@ -99,6 +100,7 @@ impl Database {
                 .filter(Column::Id.eq(wanted.group_id.as_str()))
                 .filter(Column::LocalProjectId.eq(wanted.local_project.as_str()))
                 .filter(Column::Version.eq(to_signed(wanted.version)))
+                .filter(Column::PeerRetiredAt.is_null())
                 .filter(is_free(now).add(Column::ReservedBy.eq(wanted.by_site.as_str())))
                 .exec(tx)
                 .await?;
@@ -144,6 +146,7 @@ async fn why_not(
         .await?
         .filter(|row| row.local_project_id == wanted.local_project.as_str())
         .ok_or_else(|| StoreError::not_found(Noun::Group, &wanted.group_id))?;
+    retirement::refuse_of(&row)?;
     match holder(&row, now) {
         Some(reserved) => Ok(reserved),
         None => Ok(StoreError::GroupChanged {

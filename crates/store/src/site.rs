@@ -105,7 +105,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `InUse` while groups or tenant mappings refer to it.
+    /// `NotFound`, `InUse` while tenant mappings refer to it, or groups for which it is not gone for good.
     pub async fn site_delete(&self, name_or_id: &str) -> Result<(), StoreError> {
         self.write(async |tx| {
             let held = row_of(tx, name_or_id).await?;
@@ -164,6 +164,7 @@ async fn refuse_in_use(db: &impl ConnectionTrait, name: &str) -> Result<(), Stor
                 .add(Group::PrimarySite.eq(name))
                 .add(Group::SecondarySite.eq(name)),
         )
+        .filter(Group::PeerRetiredAt.is_null())
         .count(db)
         .await?;
     let mappings = tenant_mapping::Entity::find()

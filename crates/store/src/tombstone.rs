@@ -15,6 +15,7 @@ use crate::{
     group::locked_row,
     lineage::Mark,
     lock::{Lock, refuse_while_locked},
+    retirement,
 };
 
 impl Database {
@@ -23,7 +24,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `GroupDiffers` when something else is held here; `Locked` while an operation moves it here.
+    /// `GroupDiffers` when something else is held here; `Locked` while an operation moves it here;
+    /// `PeerRetired`.
     pub async fn group_forget(
         &self,
         local_project: &ProjectId,
@@ -38,6 +40,7 @@ impl Database {
             if row.local_project_id != local_project.as_str() {
                 return Ok(());
             }
+            retirement::refuse_of(&row)?;
             let held = self.held_of(tx, &row).await?;
             if held.mark != *known {
                 return Err(StoreError::GroupDiffers {

@@ -67,7 +67,7 @@ pub async fn start_cleanup(
     refuse_while_split(app, parent).await?;
     // What one site would delete, the other may take for the good copy.
     sync::refuse_in_conflict(app, &parent.operation.group_id).await?;
-    if app.settings.cleanup_requires_peer {
+    if app.settings.cleanup_requires_peer && !has_no_other_site(app, parent).await? {
         let other = other_site(&parent.operation, &app.settings.site_name);
         peer::require(&*app.peer, other).await?;
     }
@@ -95,6 +95,16 @@ pub async fn start_cleanup(
         view,
         record: Some(record),
     })
+}
+
+/// Whether the other site of the group is gone for good: what is left on this one is cleaned up without it.
+async fn has_no_other_site(app: &App, parent: &OperationRecord) -> ApiResult<bool> {
+    let group = &parent.operation.group_id;
+    match app.database.group_show_by_id(group).await {
+        Ok(stored) => Ok(stored.peer_retired_at.is_some()),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What an unplanned failover left may run: it is stopped before it is deleted, so that nobody takes the one for the other.

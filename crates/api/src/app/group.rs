@@ -5,7 +5,7 @@ use protector_core::{
     id::{GroupId, ProjectId, SiteName},
     priority::Priority,
     recovery_plan::RecoveryPlan,
-    site::{Site, SiteScope},
+    site::{Site, SiteScope, SiteStatus},
 };
 use protector_oslo::policy::{RuleName, Target};
 use protector_store::{Basis, StoreError, StoredGroup, group::GroupChange};
@@ -126,6 +126,9 @@ async fn two_sites(app: &App, new: &NewGroup) -> ApiResult<(Site, Site)> {
             primary.name
         )));
     }
+    for site in [&primary, &secondary] {
+        refuse_retired(site)?;
+    }
     let local = &app.settings.site_name;
     if &primary.name != local && &secondary.name != local {
         return Err(ApiError::bad_request(format!(
@@ -133,6 +136,16 @@ async fn two_sites(app: &App, new: &NewGroup) -> ApiResult<(Site, Site)> {
         )));
     }
     Ok((primary, secondary))
+}
+
+fn refuse_retired(site: &Site) -> ApiResult<()> {
+    if site.status != SiteStatus::Retired {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "Site {name} was retired: no group can be protected with it. Where another site has taken its place, an administrator forgets the old one with 'openstack dr site delete {name}' and registers the new one.",
+        name = site.name
+    )))
 }
 
 /// The tenant's projects on both sites: the caller's own here, the mapped one there.

@@ -109,6 +109,9 @@ impl Handover<'_> {
         refusal: String,
     ) -> Result<String, StoreError> {
         let group = &ours.document.group;
+        if theirs.retired_at.is_some() {
+            return Ok(refusal);
+        }
         let other = &other_scope(group, self.site).site;
         Ok(match lineage(&ours.side, &theirs.side) {
             Lineage::TheirsIsNewer => format!(

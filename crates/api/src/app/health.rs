@@ -9,6 +9,7 @@ use protector_core::{
     group::{Group, GroupStatus, ReplicationType},
     id::{GroupId, ProjectId, SiteName},
     readiness::{Asked, Silence},
+    site::SiteStatus,
     storage::Replication,
 };
 use protector_store::{
@@ -147,7 +148,10 @@ fn overall(
 
 async fn sites_seen(app: &App) -> Result<Vec<SiteSeen>, StoreError> {
     let sites = app.database.site_list().await?;
-    let looks = sites.into_iter().map(|site| async {
+    let asked = sites
+        .into_iter()
+        .filter(|site| site.status != SiteStatus::Retired);
+    let looks = asked.map(|site| async {
         let (services, protector) =
             tokio::join!(app.clouds.services(&site.name), protector(app, &site.name));
         SiteSeen {
@@ -367,7 +371,7 @@ fn group_health(
         id: group.id.to_string(),
         name: group.name.clone(),
         status: group.status.as_str(),
-        sync_status: sync::status_word(&stored.sync, group.version),
+        sync_status: sync::status_word(stored),
         last_replication_at: group.last_replication_at.map(Into::into),
         lag_seconds: detail.then_some(lag),
         rpo_minutes: policy.as_ref().map(|policy| policy.rpo_minutes),
@@ -398,6 +402,6 @@ fn failover_ready(app: &App, seen: &GroupSeen, sites: &[SiteSeen]) -> bool {
     at_rest
         && stored.member_count > 0
         && policy.is_some()
-        && sync::status_word(&stored.sync, group.version) == sync::IN_SYNC
+        && sync::status_word(stored) == sync::IN_SYNC
         && reached
 }

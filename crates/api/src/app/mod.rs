@@ -47,6 +47,7 @@ pub mod readiness;
 pub mod recovery_plan;
 pub mod replicate;
 pub mod reset_status;
+pub mod retirement;
 pub mod site;
 pub mod site_failover;
 pub mod site_validation;

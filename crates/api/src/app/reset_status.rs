@@ -49,6 +49,10 @@ pub struct Reset {
 pub async fn reset(app: &App, stored: &StoredGroup, request: &ResetStatus) -> ApiResult<Reset> {
     let group = &stored.group;
     app.refuse_while_operated(group).await?;
+    let request = &ResetStatus {
+        other_site_lost: request.other_site_lost || stored.peer_retired_at.is_some(),
+        ..*request
+    };
     if request.other_site_lost {
         sync::refuse_in_conflict(app, &group.id).await?;
     } else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     group::Group,
     id::{GroupId, SiteName},
@@ -19,10 +19,15 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     peer::{self, HeldPart, PeerError, PeerMetadata},
-    wire::metadata::{PushView, SiteVersion, SyncView},
+    wire::{
+        metadata::{PushView, SiteVersion, SyncView},
+        text::Stamp,
+    },
 };
 
 pub(super) const IN_SYNC: &str = "IN SYNC";
+/// The other site is gone for good: there is nobody to be in sync with.
+const RETIRED: &str = "RETIRED";
 const OUT_OF_SYNC: &str = "OUT OF SYNC";
 pub(super) const UNREACHABLE: &str = "UNREACHABLE";
 
@@ -36,8 +41,11 @@ const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
 const FORCED_TRIES: u32 = 3;
 
 /// The sync word of a group as the last push left it, without asking the other site.
-pub fn status_word(sync: &SyncState, version: u64) -> &'static str {
-    if sync.pushed_version >= version && sync.conflict.is_none() {
+pub fn status_word(stored: &StoredGroup) -> &'static str {
+    let (sync, version) = (&stored.sync, stored.group.version);
+    if stored.peer_retired_at.is_some() {
+        RETIRED
+    } else if sync.pushed_version >= version && sync.conflict.is_none() {
         IN_SYNC
     } else {
         OUT_OF_SYNC
@@ -71,6 +79,9 @@ async fn theirs(
 pub async fn compare(app: &App, stored: &StoredGroup) -> ApiResult<SyncView> {
     let group = &stored.group.id;
     let ours = app.database.metadata_outgoing(group).await?;
+    if ours.peer_retired_at.is_some() {
+        return Ok(alone(app, &ours, &stored.sync));
+    }
     let asked = theirs(app, &ours, HeldPart::Document).await;
     let known = match &asked {
         Ok(known) => known.as_ref(),
@@ -105,6 +116,17 @@ pub async fn compare(app: &App, stored: &StoredGroup) -> ApiResult<SyncView> {
         conflict: conflict.as_ref().map(Into::into),
         last_push: last_push(&sync),
     })
+}
+
+/// What there is to say of a group whose other site is gone for good.
+fn alone(app: &App, ours: &Outgoing, sync: &SyncState) -> SyncView {
+    SyncView {
+        status: RETIRED,
+        sites: sites(app, ours, None),
+        differs: vec![],
+        conflict: None,
+        last_push: last_push(sync),
+    }
 }
 
 fn sites(app: &App, ours: &Outgoing, known: Option<&PeerMetadata>) -> Vec<SiteVersion> {
@@ -143,7 +165,8 @@ async fn conflict_now(
     ours: &Outgoing,
     known: &PeerMetadata,
 ) -> ApiResult<Option<Conflict>> {
-    if lineage(&ours.side, &known.side) == Lineage::Conflict {
+    let is_paired = known.retired_at.is_none();
+    if is_paired && lineage(&ours.side, &known.side) == Lineage::Conflict {
         return Ok(handover(app).note_conflict(ours, known.held()).await?);
     }
     if ours.conflict.is_some() {
@@ -186,6 +209,9 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
             }
             return Ok(());
         };
+        if let Some(at) = known.retired_at {
+            return Err(retired_there(app, &ours, at));
+        }
         let ours = at_rest::settled(app, ours, &known).await?;
         match lineage(&ours.side, &known.side) {
             Lineage::Same | Lineage::OursIsNewer => {
@@ -247,6 +273,9 @@ async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<b
 /// and nobody may have changed the group on both sites.
 pub async fn require_changeable(app: &App, group: &Group) -> ApiResult<()> {
     let ours = app.database.metadata_outgoing(&group.id).await?;
+    if ours.peer_retired_at.is_some() {
+        return Ok(());
+    }
     refuse_known_conflict(app, &ours)?;
     match theirs_or_refuse(app, &ours, HeldPart::Mark).await? {
         None => Ok(()),
@@ -260,6 +289,9 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     let mut ours = app.database.metadata_outgoing(&group.id).await?;
     refuse_known_conflict(app, &ours)?;
     let mut known = theirs_or_refuse(app, &ours, HeldPart::Mark).await?;
+    if let Some(at) = known.as_ref().and_then(|known| known.retired_at) {
+        return Err(retired_there(app, &ours, at));
+    }
     if !agree(&ours, known.as_ref()) {
         if let Some(known) = &known {
             refuse_what_they_changed(app, &ours, known).await?;
@@ -320,6 +352,9 @@ async fn refuse_what_they_changed(
     ours: &Outgoing,
     known: &PeerMetadata,
 ) -> ApiResult<()> {
+    if let Some(at) = known.retired_at {
+        return Err(retired_there(app, ours, at));
+    }
     match lineage(&ours.side, &known.side) {
         Lineage::Same | Lineage::OursIsNewer => Ok(()),
         Lineage::TheirsIsNewer => Err(newer_there(app, ours, known)),
@@ -356,6 +391,17 @@ pub fn in_conflict_with(app: &App, group: &Group, conflict: &Conflict) -> String
     handover(app).in_conflict(group, conflict)
 }
 
+fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> ApiError {
+    let group = &ours.document.group;
+    ApiError::conflict(format!(
+        "{there} has retired {here} at {}, and says itself where protection group {name} runs: the two do not know of each other any more. 'openstack --os-cloud {here} dr protection-group delete {name}' forgets it here and leaves its VMs; what runs here of it runs beside what runs there.",
+        Stamp(at),
+        there = other_site(app, ours),
+        here = app.settings.site_name,
+        name = group.name,
+    ))
+}
+
 fn newer_there(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiError {
     let there = other_site(app, ours);
     ApiError::conflict(format!(
@@ -381,10 +427,17 @@ fn out_of_sync(app: &App, ours: &Outgoing, theirs: &str) -> ApiError {
 /// and is not known here keeps the group.
 pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
     let mut ours = app.database.metadata_outgoing(&group.id).await?;
+    if ours.peer_retired_at.is_some() {
+        return Ok(());
+    }
     refuse_known_conflict(app, &ours)?;
     let Some(known) = theirs_or_refuse(app, &ours, HeldPart::Mark).await? else {
         return Ok(());
     };
+    if known.retired_at.is_some() {
+        // It knows nothing of this site any more, and goes on with its own.
+        return Ok(());
+    }
     if known.side.now != ours.side.now {
         require_in_sync(app, group).await?;
         ours = app.database.metadata_outgoing(&group.id).await?;

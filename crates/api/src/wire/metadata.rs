@@ -107,6 +107,10 @@ pub struct HeldMetadata {
     /// The operation that moves the group here, if one does; left out by a protector that does not tell.
     #[serde(default)]
     pub moved_by: Option<String>,
+    /// Since when the site that asks is retired here: nothing that it says of the group is taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub retired_at: Option<DateTime<Utc>>,
     /// The metadata itself with `document=true`; secrets are `***`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

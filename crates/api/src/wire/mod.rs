@@ -19,6 +19,7 @@ pub mod preview;
 pub mod readiness;
 pub mod recovery_plan;
 pub mod reset_status;
+pub mod retirement;
 pub mod site;
 pub mod site_failover;
 pub mod tenant_mapping;

@@ -248,6 +248,7 @@ pub fn status_word(status: SiteStatus) -> &'static str {
         SiteStatus::Active => "active",
         SiteStatus::Unreachable => "unreachable",
         SiteStatus::Disabled => "disabled",
+        SiteStatus::Retired => "retired",
     }
 }
 

@@ -506,6 +506,7 @@ fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
         },
         changed_at: FixedClock.now(),
         moved_by: None,
+        retired_at: None,
         document: known.map(|known| known.document),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 impl Tenant {
     /// What an engine of `place` writes: the newest operation has stopped its servers.
-    async fn stop_servers(&self, place: usize) {
+    pub async fn stop_servers(&self, place: usize) {
         let database = &self.sites.protectors[place].database;
         let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
         let claims = database
@@ -49,13 +49,13 @@ impl Tenant {
         database.record(&claims[0], now, entry).await.unwrap();
     }
 
-    async fn abort(&self, place: usize, id: &str, options: Value) -> Answer {
+    pub async fn abort(&self, place: usize, id: &str, options: Value) -> Answer {
         let path = format!("{}/{id}/abort", self.operations(place));
         let body = json!({"abort": options});
         self.ask(place, Method::POST, &path, body).await
     }
 
-    async fn group(&self, place: usize) -> Value {
+    pub async fn group(&self, place: usize) -> Value {
         let path = &self.groups[place];
         let shown = self.ask(place, Method::GET, path, Value::Null).await;
         shown.expect(200).body["protection_group"].clone()
@@ -63,7 +63,7 @@ impl Tenant {
 }
 
 /// A failover that site-b runs, and that has stopped the group's server on site-a.
-async fn stopped_by_the_target() -> (Tenant, String) {
+pub async fn stopped_by_the_target() -> (Tenant, String) {
     let tenant = Tenant::new().await;
     let started = tenant.fail_over(B).await.expect(202);
     let id = started.body["operation"]["id"].as_str().unwrap().to_owned();
@@ -78,7 +78,7 @@ async fn stopped_by_the_target() -> (Tenant, String) {
     (tenant, id)
 }
 
-fn says(answer: &Answer, words: &[&str]) {
+pub fn says(answer: &Answer, words: &[&str]) {
     for word in words {
         assert!(answer.message().contains(word), "{}", answer.message());
     }
@@ -131,7 +131,7 @@ async fn a_move_whose_home_is_lost_is_given_up_where_its_servers_are_stopped() {
 }
 
 /// What an engine writes at the end of the operation that starts the servers again.
-async fn start_them(tenant: &Tenant) {
+pub async fn start_them(tenant: &Tenant) {
     let database = &tenant.sites.protectors[A].database;
     let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
     let claims = database

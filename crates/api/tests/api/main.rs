@@ -35,6 +35,7 @@ mod paging;
 mod readiness;
 mod recovery_plan;
 mod reset_status;
+mod retirement;
 mod site_failover;
 mod sites;
 mod sync;

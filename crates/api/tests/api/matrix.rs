@@ -55,6 +55,8 @@ POST   /v1/admin/sites                                                          
 GET    /v1/admin/sites/{site}                                                       401    403     200    200    200   403     200       =    -
 PUT    /v1/admin/sites/{site}                                                       401    403     403    403    200   403     403       =    -
 DELETE /v1/admin/sites/{site}                                                       401    403     403    403    204   403     403       =    -
+POST   /v1/admin/sites/{site}/retire                                                401    403     403    403    409   403     403       =    -
+POST   /v1/admin/sites/{site}/retire dry_run                                        401    403     403    403    200   403     403       =    -
 POST   /v1/admin/sites/{site}/validate                                              401    403     403    403    200   403     403       =    -
 GET    /v1/admin/sites/{site}/volume-types                                          401    403     403    403    200   403     403       =    -
 POST   /v1/admin/sites/{site}/failover                                              401    403     403    403    202   403     202       =    -

@@ -116,6 +116,7 @@ impl Place {
             ("failover", variant) => {
                 json!({"failover": {"type": "planned", "dry_run": variant.is_some()}})
             }
+            ("retire", variant) => json!({"retire": {"dry_run": variant.is_some()}}),
             ("tenant-mappings", _) => json!({"tenant_mapping": {
                 "primary_site": "site-a", "primary_project_id": OTHER_PROJECT,
                 "secondary_site": "site-b", "secondary_project_id": OTHER_PROJECT_B,

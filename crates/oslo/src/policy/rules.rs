@@ -90,6 +90,8 @@ rules! {
         "Change a site's endpoint or credentials.", ["PUT" "/v1/admin/sites/{site}"];
     SITES_DELETE "protector:sites:delete" ADMIN,
         "Remove a site that no protection group uses.", ["DELETE" "/v1/admin/sites/{site}"];
+    SITES_RETIRE "protector:sites:retire" ADMIN,
+        "Retire a site that is gone for good: its groups lose their other site.", ["POST" "/v1/admin/sites/{site}/retire"];
     SITES_VALIDATE "protector:sites:validate" ADMIN,
         "Check that a site can be reached and used.", ["POST" "/v1/admin/sites/{site}/validate"];
     SITES_LIST_VOLUME_TYPES "protector:sites:list_volume_types" ADMIN,

@@ -10,6 +10,7 @@ pub mod peer_operation_line;
 pub mod protection_group;
 pub mod replication_policy;
 pub mod resource_map;
+pub mod retired_site;
 pub mod site;
 pub mod step;
 pub mod tenant_mapping;

@@ -38,6 +38,8 @@ pub struct Model {
     pub reserved_until: Option<ChronoDateTimeUtc>,
     pub base_digest: Option<String>,
     pub conflict: Option<Json>,
+    /// Since when the group's other site is gone for good.
+    pub peer_retired_at: Option<ChronoDateTimeUtc>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -13,6 +13,7 @@ mod m0007_lines_by_state;
 mod m0008_write_probe;
 mod m0009_lines_by_phase;
 mod m0010_one_group_per_server;
+mod m0011_retired_sites;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_write_probe::Migration),
             Box::new(m0009_lines_by_phase::Migration),
             Box::new(m0010_one_group_per_server::Migration),
+            Box::new(m0011_retired_sites::Migration),
         ]
     }
 }

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``dr site retire``: a site that is gone for good."""
+
+from __future__ import annotations
+
+import argparse
+
+from osc_lib import exceptions
+
+from protectorclient.osc import columns, confirmation
+from protectorclient.osc.commands import Listed, Lister
+from protectorclient.osc.starting import Willing
+from protectorclient.osc.terminal import one_line
+from protectorclient.v1.records import Record
+
+_COLUMNS = {
+    "Protection Group": "name",
+    "Project": "project_id",
+    "Status": "status",
+    "Runs On": "runs_on",
+    "Left There": "leftovers_there",
+    "Unfinished There": "unfinished_there",
+    "In Touch": "last_in_touch_at",
+    "First": "in_the_way",
+}
+
+
+class RetireSite(Willing, Lister):
+    """Say that a site is gone for good: its groups go on without another site.
+
+    For administrators. The site that is left is asked. It refuses while the protector of the other
+    one answers, and while a group runs there. Afterwards the groups are not protected: they can be
+    changed and deleted without the other site, and their VMs protected anew with another one. What
+    was left on the site is never cleaned up, and what its protector says of these groups, should it
+    come back, is not believed. This cannot be undone.
+    """
+
+    exit_code = 0
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "site", metavar="<site>", help="Site that is gone for good (name or ID)"
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="Change nothing; list what each group loses and what is in the way",
+        )
+        confirmation.add_yes(parser, "the site's groups lose their other site")
+        return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run; a dry run fails where the site would not be retired."""
+        return super().run(parsed_args) or self.exit_code
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
+        """Look, ask, retire."""
+        if not parsed_args.dry_run:
+            confirmation.require_answerable(
+                self, parsed_args, "A site that is retired is never asked again"
+            )
+        site = parsed_args.site
+        cloud, found = self.first_willing(
+            lambda asked: asked.protector.sites.retire(site, {"dry_run": True}), but=site
+        )
+        in_the_way = _in_the_way(found)
+        for line in in_the_way:
+            self.say(one_line(line))
+        self.exit_code = int(bool(in_the_way))
+        if parsed_args.dry_run:
+            return columns.rows(_rows(found), _COLUMNS)
+        if in_the_way:
+            raise exceptions.CommandError(f"Site '{site}' was not retired. Nothing was changed.")
+        self._confirm(parsed_args, found)
+        done = cloud.protector.sites.retire(site, {})
+        return columns.rows(_rows(done), _COLUMNS)
+
+    def _confirm(self, parsed_args: argparse.Namespace, found: Record) -> None:
+        site, groups = found["site"], found["protection_groups"]
+        for group in groups:
+            self.say(_loss(group))
+        self.say(
+            f"{site} is never asked again, and not believed when it comes back: VMs that run there "
+            "then run beside those of these groups. What is known there alone, and what was left "
+            "there, is given up."
+        )
+        if not parsed_args.yes:
+            count = len(groups)
+            what = "1 group" if count == 1 else f"{count} groups"
+            confirmation.confirm(self, f"Is {site} gone for good? {what} will not be protected")
+
+
+def _in_the_way(found: Record) -> list[str]:
+    groups = [group["in_the_way"] for group in found["protection_groups"]]
+    return [why for why in [found["in_the_way"], *groups] if why]
+
+
+def _loss(group: Record) -> str:
+    losses = [f"is {group['status']} on {group['runs_on']}"]
+    if group["leftovers_there"]:
+        losses.append(f"{group['leftovers_there']} leftovers are never cleaned up")
+    if group["unfinished_there"]:
+        losses.append(f"what became of {', '.join(group['unfinished_there'])} is not known")
+    if group["tests_there"]:
+        losses.append(f"the copies of {', '.join(group['tests_there'])} are gone")
+    losses.append(f"last in touch {group['last_in_touch_at'] or 'at a time that is not known'}")
+    return f"{group['name']} (project {group['project_id']}) {'; '.join(losses)}"
+
+
+def _rows(found: Record) -> list[Record]:
+    return [
+        {**group, "unfinished_there": ", ".join(group["unfinished_there"])}
+        for group in found["protection_groups"]
+    ]

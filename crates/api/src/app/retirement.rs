@@ -1,0 +1,292 @@
+//! Retiring a site that is gone for good: what it means is told first, and it is refused while its protector answers.
+
+use std::time::Duration;
+
+use protector_core::{
+    group::Group,
+    id::SiteName,
+    leftover::leftovers,
+    operation::{OperationKind, OperationState},
+    site::{Site, SiteStatus},
+};
+use protector_store::{
+    GroupFilter, GroupSortKey, KeptOperation, OperationFilter, OperationSortKey, Page,
+    PeerOperation, SortDir, StoreError, StoredGroup,
+};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{App, last_move::last_begun, operation::busy};
+use crate::{
+    error::{ApiError, ApiResult},
+    peer::{HeldPart, PeerError, other_scope},
+    wire::retirement::{RetireOptions, RetiredGroupView, RetirementView},
+};
+
+/// How long a site that may be gone is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many groups or operations are read at once.
+const PAGE: u64 = 100;
+
+impl App {
+    /// Refuses what needs the other site of a group that has none any more.
+    pub fn refuse_without_other_site(&self, stored: &StoredGroup) -> ApiResult<()> {
+        match stored.peer_retired_at {
+            None => Ok(()),
+            Some(_) => Err(unprotected(&stored.group)),
+        }
+    }
+}
+
+fn unprotected(group: &Group) -> ApiError {
+    ApiError::conflict(format!(
+        "Protection group {name} is not protected: its other site {} was retired. Delete it with 'openstack dr protection-group delete {name}', which leaves its VMs as they are, and protect them anew with 'openstack dr protection-group create' and another site.",
+        group.other().site,
+        name = group.name
+    ))
+}
+
+/// Retires a site, or tells what that would mean.
+///
+/// # Errors
+///
+/// 400 for this protector's own site; 409 while its protector answers, or a group runs there or is moved: with all that is
+/// in the way and the commands that lead on.
+pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult<RetirementView> {
+    if site.name == app.settings.site_name {
+        return Err(ApiError::bad_request(format!(
+            "site: {} is the site of the protector that was asked; ask the one of the site that is left.",
+            site.name
+        )));
+    }
+    if site.status == SiteStatus::Retired {
+        return Ok(
+            RetirementView::found(site.name.as_str(), None, Vec::new()).done(site.updated_at)
+        );
+    }
+    let groups = groups_with(app, &site.name).await?;
+    let mut views = Vec::new();
+    for stored in &groups {
+        views.push(view(app, stored, &site.name).await?);
+    }
+    let answers = why_not_gone(app, &site.name, &groups).await;
+    let found = RetirementView::found(site.name.as_str(), answers, views);
+    if options.dry_run {
+        return Ok(found);
+    }
+    refuse_in_the_way(&found)?;
+    let now = app.clock.now();
+    app.database
+        .site_retire(site, now)
+        .await
+        .map_err(|error| changed_meanwhile(&site.name, error))?;
+    app.clouds.forget(&site.name).await;
+    tracing::warn!(site = %site.name, groups = found.protection_groups.len(), "site retired");
+    Ok(found.done(now))
+}
+
+fn refuse_in_the_way(found: &RetirementView) -> ApiResult<()> {
+    let groups = &found.protection_groups;
+    let all: Vec<&str> = found
+        .in_the_way
+        .iter()
+        .chain(groups.iter().filter_map(|group| group.in_the_way.as_ref()))
+        .map(String::as_str)
+        .collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "Site {} is not retired: {}",
+        found.site,
+        all.join(" ")
+    )))
+}
+
+fn changed_meanwhile(site: &SiteName, error: StoreError) -> ApiError {
+    match error {
+        StoreError::GroupChanged { .. } | StoreError::Locked { .. } => {
+            ApiError::conflict(format!(
+                "Site {site} is not retired: one of its groups was moved meanwhile. 'openstack dr site retire {site} --dry-run' shows which."
+            ))
+            .with_detail(error.to_string())
+        }
+        error => error.into(),
+    }
+}
+
+/// Why the site is not taken for gone, if it is not. A protector that answers for the site and knows none of its groups is
+/// another one, which has not been paired yet.
+async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Option<String> {
+    if !answers(app, site).await {
+        return None;
+    }
+    let known = groups
+        .iter()
+        .filter(|stored| stored.sync.pushed_version > 0);
+    let mut asked = 0;
+    for stored in known {
+        asked += 1;
+        let group = &stored.group;
+        let scope = other_scope(group, &app.settings.site_name);
+        match app.peer.held(scope, &group.id, HeldPart::Mark).await {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                return Some(format!(
+                    "its protector answers and knows protection group {}, so it is not gone. Delete its groups, then 'openstack dr site delete {site}'.",
+                    group.name
+                ));
+            }
+            Err(PeerError::Refused(why) | PeerError::Unreachable(why)) => {
+                return Some(format!(
+                    "its protector answers, and does not say whether it is another one than before: {why}."
+                ));
+            }
+        }
+    }
+    (asked == 0).then(|| {
+        format!("its protector answers, so it is not gone: 'openstack dr site delete {site}' forgets it when it has no groups.")
+    })
+}
+
+async fn answers(app: &App, site: &SiteName) -> bool {
+    matches!(timeout(PATIENCE, app.peer.reach(site)).await, Ok(Ok(())))
+}
+
+/// The groups that have `site` as one of theirs, by name.
+async fn groups_with(app: &App, site: &SiteName) -> ApiResult<Vec<StoredGroup>> {
+    let mut marker = None;
+    let mut found = Vec::new();
+    loop {
+        let page = Page {
+            limit: PAGE,
+            marker,
+            sort_key: GroupSortKey::Id,
+            sort_dir: SortDir::Asc,
+        };
+        let listed = app
+            .database
+            .group_list(&GroupFilter::default(), &page)
+            .await?;
+        marker = listed
+            .items
+            .last()
+            .map(|stored| stored.group.id.to_string());
+        found.extend(listed.items.into_iter().filter(|stored| {
+            let group = &stored.group;
+            stored.peer_retired_at.is_none()
+                && [&group.primary.site, &group.secondary.site].contains(&site)
+        }));
+        if !listed.more {
+            found.sort_by(|one, other| one.group.name.cmp(&other.group.name));
+            return Ok(found);
+        }
+    }
+}
+
+/// What there is on the site that is gone.
+#[derive(Default)]
+struct There {
+    leftovers: usize,
+    unfinished: Vec<String>,
+    tests: Vec<String>,
+}
+
+impl There {
+    fn note(&mut self, site: &SiteName, kept: KeptOperation) {
+        match kept {
+            KeptOperation::Here(record) => {
+                let operation = &record.operation;
+                let left = leftovers(&record).into_iter();
+                self.leftovers += left.filter(|left| left.scope.site == *site).count();
+                let is_up = operation.kind == OperationKind::TestFailover
+                    && operation.state == OperationState::AwaitingCleanup
+                    && operation.target_site == *site;
+                if is_up {
+                    self.tests.push(operation.id.to_string());
+                }
+            }
+            KeptOperation::Elsewhere(copy) if !has_ended(&copy) => {
+                self.unfinished.push(copy.id.to_string());
+            }
+            KeptOperation::Elsewhere(_) => {}
+        }
+    }
+}
+
+fn has_ended(copy: &PeerOperation) -> bool {
+    let status = copy.record.get("status").and_then(Value::as_str);
+    matches!(status, Some("completed" | "failed"))
+}
+
+async fn there(app: &App, group: &Group, site: &SiteName) -> ApiResult<There> {
+    let filter = OperationFilter {
+        groups: vec![group.id.clone()],
+        ..OperationFilter::default()
+    };
+    let mut page = Page {
+        limit: PAGE,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Desc,
+    };
+    let mut there = There::default();
+    loop {
+        let listed = app.database.operation_list_of_both(&filter, &page).await?;
+        page.marker = listed.items.last().map(|kept| kept.id().to_string());
+        for kept in listed.items {
+            there.note(site, kept);
+        }
+        if !listed.more {
+            return Ok(there);
+        }
+    }
+}
+
+async fn view(app: &App, stored: &StoredGroup, site: &SiteName) -> ApiResult<RetiredGroupView> {
+    let group = &stored.group;
+    let there = there(app, group, site).await?;
+    let sync = &stored.sync;
+    let in_touch = sync.last_push_at.filter(|_| sync.error.is_none());
+    Ok(RetiredGroupView {
+        protection_group_id: group.id.to_string(),
+        name: group.name.clone(),
+        project_id: stored.local_project_id.to_string(),
+        status: group.status.as_str(),
+        runs_on: group.current_primary_site.to_string(),
+        leftovers_there: there.leftovers,
+        unfinished_there: there.unfinished,
+        tests_there: there.tests,
+        last_in_touch_at: in_touch.map(Into::into),
+        in_the_way: first_to_do(app, group, site).await?,
+    })
+}
+
+/// What has to be done about a group before its other site is retired.
+async fn first_to_do(app: &App, group: &Group, site: &SiteName) -> ApiResult<Option<String>> {
+    if let Some(record) = app.database.operation_moving(&group.id).await? {
+        let operation = &record.operation;
+        return Ok(Some(format!(
+            "{} If it waits for {site}, 'openstack dr operation abort {}' takes it back.",
+            busy(group, operation).into_reason(),
+            operation.id
+        )));
+    }
+    if group.current_primary_site == *site {
+        return Ok(Some(format!(
+            "Protection group {name} ({}) runs on {site}: 'openstack dr protection-group action {name} --action failover --type unplanned' brings it up here first.",
+            group.status,
+            name = group.name
+        )));
+    }
+    if !group.status.is_moving() {
+        return Ok(None);
+    }
+    match last_begun(app, &group.id).await? {
+        Some(KeptOperation::Elsewhere(copy)) => Ok(Some(format!(
+            "Protection group {} is {}, and operation {} of {site} may have stopped its VMs here: 'openstack dr operation abort {} --target-is-lost' starts them again first.",
+            group.name, group.status, copy.id, copy.id
+        ))),
+        Some(KeptOperation::Here(_)) | None => Ok(None),
+    }
+}
