@@ -8,6 +8,7 @@
 )]
 
 mod aborted;
+mod after_the_intent;
 mod bed;
 mod changed_meanwhile;
 mod compute_host;
