@@ -443,7 +443,16 @@ impl Bed {
         prepare: impl FnOnce(&Self),
         meddle: impl FnMut(&Self, &OperationRecord),
     ) -> (Self, OperationRecord) {
-        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        Self::moved_as(|_| {}, prepare, meddle).await
+    }
+
+    /// The same to another plan.
+    pub async fn moved_as(
+        change_plan: impl FnOnce(&mut Plan),
+        prepare: impl FnOnce(&Self),
+        meddle: impl FnMut(&Self, &OperationRecord),
+    ) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, change_plan).await;
         prepare(&bed);
         let steps = planned_move(&plan).into_steps().unwrap();
         let record = bed.walk_among(new_failover(plan, steps), meddle).await;
@@ -769,6 +778,11 @@ impl Bed {
     /// Lets time pass on the clouds.
     pub async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
+        self.transport.advance();
+    }
+
+    /// Lets the clouds do what is due by now, though nobody asks them for anything.
+    pub fn go_on(&self) {
         self.transport.advance();
     }
 

@@ -14,6 +14,7 @@ mod changed_meanwhile;
 mod compute_host;
 mod fencing;
 mod other_site;
+mod paused;
 mod record;
 mod scope;
 mod source_at_rest;
