@@ -88,6 +88,7 @@ macro_rules! journal_conformance {
             a_group_is_mended_when_none_of_its_members_is_left_stopped,
             only_a_group_in_error_is_mended,
             what_is_protected_is_seen_and_not_written_down_for_deletion,
+            a_switch_takes_nothing_that_another_group_has,
             a_parents_line_is_settled,
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
             a_failed_operation_stays_failed,
@@ -559,6 +560,47 @@ pub async fn what_is_protected_is_seen_and_not_written_down_for_deletion(bed: &i
     write(bed, &claim, at(2), entry).await;
     let after = bed.operation(&claim.operation_id).await;
     assert_eq!(after.map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
+}
+
+/// A group does not become the owner of what another one protects: nothing of such a switch is written.
+pub async fn a_switch_takes_nothing_that_another_group_has(bed: &impl TestBed) {
+    let (record, other) = (operation(1), operation(2));
+    let own = group(&record);
+    let theirs = Group {
+        name: "theirs".to_owned(),
+        ..group(&other)
+    };
+    let copy = member(&record, "copy");
+    let taken = Member {
+        id: "member-of-theirs".into(),
+        group_id: theirs.id.clone(),
+        ..copy.clone()
+    };
+    bed.put_group(own.clone(), vec![]).await;
+    bed.put_group(theirs.clone(), vec![taken]).await;
+    bed.insert(record).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let switch = Entry {
+        steps: vec![(0, done())],
+        ..effect(Effect::GroupSwitched {
+            group_id: own.id.clone(),
+            current_primary_site: own.secondary.site.clone(),
+            members: vec![copy.clone()],
+        })
+    };
+    let before = bed.operation(&claim.operation_id).await;
+    let refused = bed.journal().record(&claim, at(1), switch.clone()).await;
+    let protection = Protection {
+        resource: copy.server_id.to_string(),
+        group_name: theirs.name.clone(),
+    };
+    assert_eq!(refused, Err(JournalError::Protected(protection)));
+    assert_eq!(bed.operation(&claim.operation_id).await, before);
+    assert_eq!(bed.group(&own.id).await, (own.clone(), vec![]));
+    bed.put_group(theirs, vec![]).await;
+    write(bed, &claim, at(2), switch).await;
+    let (_, members) = bed.group(&own.id).await;
+    assert_eq!(members, vec![copy]);
 }
 
 /// The end of an error makes a group in `error` active, and leaves every other one, and one that is gone, alone.

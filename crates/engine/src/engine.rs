@@ -160,7 +160,8 @@ impl Engine {
             info!("begins");
             let end = walk.walk().await;
             report(&end);
-            if let Err(JournalError::Unavailable(_)) = end {
+            // What another group has taken in since it was looked at, the next look names.
+            if let Err(JournalError::Unavailable(_) | JournalError::Protected(_)) = end {
                 give_back(&scribe, pause, &stop).await;
             }
         }
@@ -168,7 +169,7 @@ impl Engine {
     }
 }
 
-/// Gives an operation back whose walk ended because the journal was away: as soon as that takes it, so that nobody waits
+/// Gives an operation back whose walk ended because the journal was away, or did not take a write: as soon as that takes it, so that nobody waits
 /// for the lease to end. Ends with the lease.
 async fn give_back(scribe: &Scribe, pause: Duration, stop: &CancellationToken) {
     let lease_ends = Instant::now() + scribe.claim.lease;

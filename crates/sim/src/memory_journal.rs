@@ -258,6 +258,9 @@ impl Journal for MemoryJournal {
         if let Some(protection) = protection_among(&tables, &entry.unprotected) {
             return Err(JournalError::Protected(protection));
         }
+        if let Some(protection) = in_another_group(&tables, &entry.effects) {
+            return Err(JournalError::Protected(protection));
+        }
         let row = owned(&mut tables, claim)?;
         if entry.moves_the_group() && row.record.aborted_by().is_some() {
             return Err(JournalError::aborted());
@@ -306,6 +309,30 @@ fn protection_among(tables: &Tables, resources: &[String]) -> Option<Protection>
         members
             .iter()
             .find_map(|member| Protection::of_member(&group.name, member, resources))
+    })
+}
+
+/// What a group would get as its own that another one has.
+fn in_another_group(tables: &Tables, effects: &[Effect]) -> Option<Protection> {
+    effects.iter().find_map(|effect| {
+        let Effect::GroupSwitched {
+            group_id, members, ..
+        } = effect
+        else {
+            return None;
+        };
+        let wanted: Vec<String> = members
+            .iter()
+            .flat_map(|member| {
+                let volumes = member.volumes.iter().map(|volume| volume.id.to_string());
+                std::iter::once(member.server_id.to_string()).chain(volumes)
+            })
+            .collect();
+        let mut others = tables.groups.values();
+        others.find_map(|(group, members)| {
+            let mut members = members.iter().filter(|_| group.id != *group_id);
+            members.find_map(|member| Protection::of_member(&group.name, member, &wanted))
+        })
     })
 }
 

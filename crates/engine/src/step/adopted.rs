@@ -122,6 +122,18 @@ pub(super) async fn mark_volume(
         .map_err(stop)
 }
 
+/// Whether Cinder has a volume that `maker` has imported, in whatever state.
+pub(super) async fn is_imported_by(
+    target: &Cloud,
+    maker: &OperationId,
+    source_id: &VolumeId,
+) -> Result<bool, Stop> {
+    let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
+    let volumes = target.volume().volumes(&copies).await.map_err(stop)?;
+    let mut volumes = volumes.iter();
+    Ok(volumes.any(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
+}
+
 async fn imported_by(
     target: &Cloud,
     maker: &OperationId,

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::{found, stop},
+    intent::Intent,
 };
 
 /// Within this time after it was written down a request that got no answer has been carried out or never will be. The
@@ -72,6 +73,10 @@ impl CloudActions {
             cx.memo.unanswered_at = unanswered_before;
             return refused;
         }
+        if let Err(refused) = refuse_beside_another_copy(&target, cx, source_id).await {
+            cx.memo.unanswered_at = unanswered_before;
+            return Err(refused);
+        }
         let answer = intent.on(&target).compute().create_server(&request).await;
         if says_what_became_of_it(&answer) {
             cx.memo.unanswered_at = unanswered_before;
@@ -101,7 +106,11 @@ impl CloudActions {
                 if cx.memo.adopted {
                     adopted::mark_server(target, cx, source_id, server).await?;
                 } else {
-                    delete_surplus(target, cx, source_id, &server.id).await?;
+                    if let Some(not_yet) =
+                        self.delete_surplus(target, cx, source_id, server).await?
+                    {
+                        return Ok(not_yet);
+                    }
                 }
                 Ok(Progress::Done(vec![Effect::Mapped {
                     kind: MapKind::Server,
@@ -111,6 +120,9 @@ impl CloudActions {
             }
             ServerStatus::Shutoff if cx.memo.adopted && server.task_state.is_none() => {
                 let intent = cx.intend().await?;
+                if reading::server(target, &server.id).await?.as_ref() != Some(server) {
+                    return Ok(self.changed_meanwhile(cx));
+                }
                 cx.fact("it was shut off, and is started");
                 intent
                     .on(target)
@@ -313,21 +325,20 @@ impl CloudActions {
             }
         }
         let intent = cx.intend_undo_of(server.id.as_str()).await?;
-        match reading::server(&target, &server.id).await? {
-            Some(again) if again.status == server.status => {
-                self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
-                    .await?;
-            }
-            _ => return Ok(self.changed_meanwhile(cx)),
+        if !self.is_as_judged(&target, cx, source_id, &server).await? {
+            return Ok(self.changed_meanwhile(cx));
         }
         cx.memo.undo_asked_at = Some(cx.scribe.now());
-        if lost {
-            // Nova takes no deletion of a server that it believes to be deleting.
-            cx.fact("Nova had lost its deletion: its task was reset and it was deleted again");
-            let admin = self.target_admin(cx).await?;
-            let nova = intent.on(&admin).compute();
-            found(nova.reset_state_to_active(&server.id).await)?;
-        }
+        let intent = match lost {
+            true => {
+                self.reset_lost_deletion(&target, cx, source_id, &server, &intent)
+                    .await?
+            }
+            false => Some(intent),
+        };
+        let Some(intent) = intent else {
+            return Ok(self.changed_meanwhile(cx));
+        };
         let nova = intent.on(&target).compute();
         let answer = match server.status {
             ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,
@@ -339,6 +350,86 @@ impl CloudActions {
 }
 
 impl CloudActions {
+    /// Frees a server whose deletion Nova has lost: it takes none of a server that it believes to be deleting. Gives the
+    /// intent to delete it; `None` if it is not the server any more that was judged.
+    async fn reset_lost_deletion(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+        server: &Server,
+        intent: &Intent,
+    ) -> Result<Option<Intent>, Stop> {
+        let admin = self.target_admin(cx).await?;
+        let nova = intent.on(&admin).compute();
+        found(nova.reset_state_to_active(&server.id).await)?;
+        cx.fact("Nova had lost its deletion: its task was reset and it was deleted again");
+        let intent = cx.intend_undo_of(server.id.as_str()).await?;
+        let Some(again) = reading::server(target, &server.id).await? else {
+            return Ok(None);
+        };
+        // The reset makes it look as if it ran: what it was says more of its guest.
+        let again = Server {
+            status: server.status.clone(),
+            power_state: server.power_state,
+            ..again
+        };
+        self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
+            .await?;
+        Ok(again.task_state.is_none().then_some(intent))
+    }
+
+    /// Whether a copy is still what was judged when it was written down that it goes.
+    async fn is_as_judged(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+        server: &Server,
+    ) -> Result<bool, Stop> {
+        match reading::server(target, &server.id).await? {
+            Some(again) if again.status == server.status => {
+                self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
+                    .await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// A build that was asked for more than once may have been carried out more than once (a request that was on its way
+    /// while its engine was frozen): only the one that runs stays.
+    async fn delete_surplus(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+        keep: &Server,
+    ) -> Result<Option<Progress>, Stop> {
+        if cx.memo.intents < 2 {
+            return Ok(None);
+        }
+        for server in all_of_this_step(target, cx, source_id).await? {
+            if server.id == keep.id || reading::is_being_deleted(&server) {
+                continue;
+            }
+            self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
+                .await?;
+            let intent = cx.intend_undo_of(server.id.as_str()).await?;
+            let kept = reading::server(target, &keep.id).await?;
+            let runs = kept.is_some_and(|kept| {
+                kept.status == ServerStatus::Active && !reading::is_being_deleted(&kept)
+            });
+            if !runs || !self.is_as_judged(target, cx, source_id, &server).await? {
+                return Ok(Some(self.changed_meanwhile(cx)));
+            }
+            cx.fact(format!("server {} was built twice; deleted", server.id));
+            let open = intent.on(target);
+            found(open.compute().delete_server(&server.id).await)?;
+        }
+        Ok(None)
+    }
+
     /// Whether a copy may go, by its marks and what is known of it.
     async fn refuse_to_delete_what_is_relied_on(
         &self,
@@ -519,28 +610,6 @@ async fn all_of_this_step(
         }
     }
     Ok(ours)
-}
-
-/// A build that was asked for more than once may have been carried out more than once (a request that was on its way
-/// while its engine was frozen): only the one that runs stays.
-async fn delete_surplus(
-    target: &Cloud,
-    cx: &mut Cx<'_>,
-    source_id: &ServerId,
-    keep: &ServerId,
-) -> Result<(), Stop> {
-    if cx.memo.intents < 2 {
-        return Ok(());
-    }
-    for server in all_of_this_step(target, cx, source_id).await? {
-        if server.id != *keep {
-            cx.fact(format!("server {} was built twice; deleted", server.id));
-            let intent = cx.intend_undo().await?;
-            let open = intent.on(target);
-            found(open.compute().delete_server(&server.id).await)?;
-        }
-    }
-    Ok(())
 }
 
 /// A refusal after an earlier, uncertain try may only mean that the earlier one holds the volumes: look once more.

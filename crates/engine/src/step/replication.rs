@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 use protector_core::{
     fault::Code,
-    id::{RecoveryPointId, VolumeId},
+    id::{OperationId, RecoveryPointId, VolumeId},
     journal::Effect,
     operation::MapKind,
     storage::{Replication, StorageError},
@@ -91,6 +91,15 @@ impl CloudActions {
     ) -> Result<(), Stop> {
         let array = self.arrays.open_for(intent);
         for interrupted in cx.plan().interrupted.clone() {
+            if let Err(stop) = self
+                .refuse_while_imported_by(cx, &interrupted, volume)
+                .await
+            {
+                cx.fact(format!(
+                    "what operation {interrupted} has promoted of it was left on the array: {stop}"
+                ));
+                continue;
+            }
             let call = array.discard_promoted(replication, volume, &interrupted, None);
             if let Err(error) = intent.carry_out(call).await? {
                 cx.fact(format!(
@@ -99,6 +108,30 @@ impl CloudActions {
             }
         }
         Ok(())
+    }
+
+    /// What the interrupted operation has promoted is somebody's volume by now if its engine, which may live, has imported
+    /// it since this line has looked. That no volume is listed counts only in a cloud that proved to be the right one.
+    async fn refuse_while_imported_by(
+        &self,
+        cx: &Cx<'_>,
+        interrupted: &OperationId,
+        volume: &VolumeId,
+    ) -> Result<(), Stop> {
+        let target = self.target(cx).await?;
+        if adopted::is_imported_by(&target, interrupted, volume).await? {
+            let why = "the target's Cinder has it as a volume by now";
+            return Err(Stop::last(Code::Kept, why));
+        }
+        let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
+        believe_absence(
+            &target,
+            Absent::Volume,
+            Eyes::Tenant,
+            project,
+            network.as_ref(),
+        )
+        .await
     }
 
     /// Takes a promotion back. The source volume is not touched: promotion made a copy of its own.

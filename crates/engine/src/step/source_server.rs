@@ -28,6 +28,7 @@ use super::{
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::{found, stop},
+    intent::Intent,
 };
 
 /// Noted when a server was stopped hard, which is done once.
@@ -101,6 +102,14 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let admin = self.source_admin(cx).await?;
         let intent = cx.intend().await?;
+        let again = reading::server(source, id).await?;
+        let still_hangs = again.is_some_and(|server| {
+            server.status == ServerStatus::Active
+                && server.task_state.as_deref() == Some("powering-off")
+        });
+        if !still_hangs {
+            return Ok(self.changed_meanwhile(cx));
+        }
         cx.fact(STOPPED_HARD);
         let nova = intent.on(&admin).compute();
         nova.reset_state_to_active(id).await.map_err(stop)?;
@@ -205,8 +214,8 @@ impl CloudActions {
         cx.memo.observed = Some(server.status.as_str().to_owned());
         match self.judge_source_server(cx, id, &server).await? {
             Verdict::Delete => {}
-            Verdict::First(Cure::KeepVolumesOfServer { volumes }) => {
-                return self.keep_volumes_of(cx, &source, id, volumes).await;
+            verdict @ Verdict::First(Cure::KeepVolumesOfServer { .. }) => {
+                return self.keep_source_volumes(cx, &source, id, verdict).await;
             }
             Verdict::Wait { on } => return Ok(self.look_again(on)),
             Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
@@ -275,16 +284,41 @@ impl CloudActions {
         Ok(verdict)
     }
 
+    /// The first of `verdict`, which is given anew after its intent: it is somebody's server that is changed.
+    async fn keep_source_volumes(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+        verdict: Verdict,
+    ) -> Result<Progress, Stop> {
+        let intent = cx.intend_to_delete(id.as_str()).await?;
+        let Some(server) = reading::server(source, id).await? else {
+            return Ok(self.changed_meanwhile(cx));
+        };
+        match self.judge_source_server(cx, id, &server).await? {
+            Verdict::First(Cure::KeepVolumesOfServer { volumes })
+                if verdict
+                    == Verdict::First(Cure::KeepVolumesOfServer {
+                        volumes: volumes.clone(),
+                    }) =>
+            {
+                self.keep_volumes_of(cx, source, &intent, id, volumes).await
+            }
+            _ => Ok(self.changed_meanwhile(cx)),
+        }
+    }
+
     /// Turns `delete_on_termination` off; the next look reads back that it is. Nova below 2.85 cannot: then the server
     /// stays, or its volumes would go with it unguarded.
     pub(super) async fn keep_volumes_of(
         &self,
         cx: &mut Cx<'_>,
         source: &Cloud,
+        intent: &Intent,
         id: &ServerId,
         volumes: Vec<String>,
     ) -> Result<Progress, Stop> {
-        let intent = cx.intend().await?;
         for volume in volumes {
             let asked = format!("delete_on_termination of volume {volume} was turned off");
             if cx.memo.facts.contains(&asked) {

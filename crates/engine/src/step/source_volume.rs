@@ -194,7 +194,13 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let asked = format!("it was taken out of volume group {group}");
         if !cx.memo.facts.contains(&asked) {
-            let intent = cx.intend().await?;
+            let intent = cx.intend_to_delete(id.as_str()).await?;
+            let verdict = Verdict::First(Cure::TakeOutOfGroup {
+                group: group.clone(),
+            });
+            if self.judge_anew(cx, source, id).await?.as_ref() != Some(&verdict) {
+                return Ok(self.changed_meanwhile(cx));
+            }
             let volume = [id.clone()];
             intent
                 .on(source)
@@ -218,7 +224,7 @@ impl CloudActions {
         id: &VolumeId,
         attachments: Vec<String>,
     ) -> Result<Progress, Stop> {
-        let intent = cx.intend().await?;
+        let intent = cx.intend_to_delete(id.as_str()).await?;
         let verdict = Verdict::First(Cure::DeleteStaleAttachments {
             attachments: attachments.clone(),
         });

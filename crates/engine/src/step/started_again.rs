@@ -1,5 +1,7 @@
 //! Servers that a move stopped whose other site is lost: started again, where they are and as they are.
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     fault::{Code, Fault},
     guard::must_stay_stopped,
@@ -11,7 +13,10 @@ use protector_openstack::{
     cloud::Cloud, compute::ServerFilter, error::ErrorClass, status::ServerStatus,
 };
 
-use super::{CloudActions, mark, reading, scope::Absent};
+use super::{
+    CloudActions, mark, reading,
+    scope::{Absent, Eyes, believe_absence, known_network},
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::stop,
@@ -83,28 +88,38 @@ impl CloudActions {
             Err(error) if is_silence(error.class()) => return Ok(silent(cx, &error.to_string())),
             Err(error) => return Err(stop(error)),
         };
-        let is_a_copy = |metadata: &std::collections::BTreeMap<String, String>| {
-            let marks = mark::seen(metadata);
-            marks.operation.is_some() && marks.source.as_deref() == Some(id.as_str())
-        };
-        let copy = found
-            .into_iter()
-            .find(|server| is_a_copy(&server.metadata) && !reading::is_being_deleted(server));
-        Ok(copy.map(|server| server.id.to_string()))
+        let copy = found.into_iter().find(|server| {
+            is_a_copy_of(id, &server.metadata) && !reading::is_being_deleted(server)
+        });
+        if let Some(copy) = copy {
+            return Ok(Some(copy.id.to_string()));
+        }
+        // That none is listed counts as little as a 404: where it answers, it must be the right cloud.
+        let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
+        let proved = believe_absence(
+            &target,
+            Absent::Server,
+            Eyes::Tenant,
+            project,
+            network.as_ref(),
+        )
+        .await;
+        match proved {
+            Err(Stop::Fault(Fault::Passing { why, .. })) => Ok(silent(cx, &why)),
+            answer => answer.map(|()| None),
+        }
     }
 
-    /// Ends the move when each server is started again.
+    /// Ends the move when each server is started again and runs, by what Nova says now.
     pub(super) async fn confirm_started(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let plan = cx.plan();
-        let stopped: Vec<&str> = plan
-            .members
-            .iter()
-            .filter(|member| {
-                cx.mapped(MapKind::StartedAgain, member.server_id.as_str())
-                    .is_none()
-            })
-            .map(|member| member.name.as_str())
-            .collect();
+        let source = self.source(cx).await?;
+        let mut stopped: Vec<String> = Vec::new();
+        for member in &plan.members {
+            if let Some(why) = self.why_not_started(cx, &source, &member.server_id).await? {
+                stopped.push(format!("{}{why}", member.name));
+            }
+        }
         if stopped.is_empty() {
             return Ok(Progress::Done(vec![Effect::GroupMended {
                 group_id: plan.group_id.clone(),
@@ -119,6 +134,35 @@ impl CloudActions {
         );
         Err(Stop::last(Code::Blocked, why))
     }
+}
+
+impl CloudActions {
+    /// Why a server does not count as started again, for behind its name; `None` if it does.
+    async fn why_not_started(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Option<String>, Stop> {
+        if cx.mapped(MapKind::StartedAgain, id.as_str()).is_none() {
+            return Ok(Some(String::new()));
+        }
+        let Some(server) = reading::server(source, id).await? else {
+            self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
+                .await?;
+            return Ok(None);
+        };
+        Ok(match &server.status {
+            ServerStatus::Active => None,
+            status => Some(format!(" (it is {} again)", status.as_str())),
+        })
+    }
+}
+
+/// Whether this is the metadata of a copy of `id`, whichever operation made it.
+fn is_a_copy_of(id: &ServerId, metadata: &BTreeMap<String, String>) -> bool {
+    let marks = mark::seen(metadata);
+    marks.operation.is_some() && marks.source.as_deref() == Some(id.as_str())
 }
 
 fn is_silence(class: ErrorClass) -> bool {

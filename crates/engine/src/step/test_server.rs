@@ -48,14 +48,19 @@ impl CloudActions {
         cx.memo.observed = Some(server.status.as_str().to_owned());
         judge(cx, test, original, &server).await?;
         let with_it = reading::seen_server(&server).volumes_that_go_with_it;
-        if !with_it.is_empty() {
-            return self.keep_volumes_of(cx, &target, &server.id, with_it).await;
-        }
         let intent = cx.intend_to_delete(&id).await?;
         let Some(server) = reading::server(&target, &server.id).await? else {
             return Ok(self.changed_meanwhile(cx));
         };
         judge(cx, test, original, &server).await?;
+        if reading::seen_server(&server).volumes_that_go_with_it != with_it {
+            return Ok(self.changed_meanwhile(cx));
+        }
+        if !with_it.is_empty() {
+            return self
+                .keep_volumes_of(cx, &target, &intent, &server.id, with_it)
+                .await;
+        }
         let nova = intent.on(&target).compute();
         let answer = match server.status {
             ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,

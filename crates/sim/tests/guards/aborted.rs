@@ -21,7 +21,7 @@ fn holds_still() -> Answer {
     Box::new(|_| Ok(()))
 }
 
-fn with_a_pause(plan: &mut Plan) {
+pub fn with_a_pause(plan: &mut Plan) {
     plan.recovery.pauses = vec![Pause {
         before_priority: Priority::DEFAULT,
         message: "Switch the DNS record.".to_owned(),

@@ -150,23 +150,22 @@ impl OtherSite for OtherSiteSays {
     }
 }
 
-/// What happens when a line writes down for the first time that it changes something.
-type AtIntent = Arc<Mutex<Option<(u32, Box<dyn FnOnce() + Send>)>>>;
+/// Which write something happens at.
+type When = Box<dyn Fn(&Entry) -> bool + Send>;
+
+/// What happens once, right before a write.
+type AtWrite = Arc<Mutex<Option<(When, Box<dyn FnOnce() + Send>)>>>;
 
 /// A journal during whose writes something may happen.
 struct Watched {
     inner: Arc<MemoryJournal>,
-    at_intent: AtIntent,
+    at_write: AtWrite,
 }
 
 impl Watched {
     fn see(&self, entry: &Entry) {
-        let mut at_intent = self.at_intent.lock().unwrap();
-        let intended = at_intent.as_ref().is_some_and(|(line, _)| {
-            let mut steps = entry.steps.iter();
-            steps.any(|(position, progress)| position == line && progress.memo.intents > 0)
-        });
-        if let Some((_, what)) = at_intent.take_if(|_| intended) {
+        let mut at_write = self.at_write.lock().unwrap();
+        if let Some((_, what)) = at_write.take_if(|(when, _)| when(entry)) {
             what();
         }
     }
@@ -247,8 +246,9 @@ pub struct Bed {
     pub delete_running: Vec<String>,
     /// What the other site's protector says.
     pub other: Arc<OtherSiteSays>,
-    journal: Arc<MemoryJournal>,
-    at_intent: AtIntent,
+    /// What it is all written down in.
+    pub journal: Arc<MemoryJournal>,
+    at_write: AtWrite,
     engine: Arc<Engine>,
     arrays: Arc<SimArrays>,
     /// What is on the target's array.
@@ -545,7 +545,16 @@ impl Bed {
         prepare: impl FnOnce(&Self),
         meddle: impl FnMut(&Self, &OperationRecord),
     ) -> (Self, OperationRecord) {
-        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        Self::moved_as(|_| {}, prepare, meddle).await
+    }
+
+    /// The same to another plan.
+    pub async fn moved_as(
+        change_plan: impl FnOnce(&mut Plan),
+        prepare: impl FnOnce(&Self),
+        meddle: impl FnMut(&Self, &OperationRecord),
+    ) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, change_plan).await;
         prepare(&bed);
         let steps = planned_move(&plan).into_steps().unwrap();
         let record = bed.walk_among(new_failover(plan, steps), meddle).await;
@@ -592,12 +601,12 @@ impl Bed {
         let actions = CloudActions::new(clouds, arrays.clone(), options.clone())
             .beside(SOURCE.into(), other.clone());
         let actions = Arc::new(actions);
-        let at_intent = AtIntent::default();
+        let at_write = AtWrite::default();
         let engine = Engine::new(
             EngineId::new("engine-1"),
             Arc::new(Watched {
                 inner: Arc::clone(&journal),
-                at_intent: Arc::clone(&at_intent),
+                at_write: Arc::clone(&at_write),
             }),
             actions,
             clock,
@@ -613,7 +622,7 @@ impl Bed {
             target,
             other,
             journal,
-            at_intent,
+            at_write,
             engine: Arc::new(engine),
             arrays,
             target_objects,
@@ -654,7 +663,27 @@ impl Bed {
     /// Does `what` at the moment at which the line `key` has written down for the first time that it changes something.
     pub fn at_intent_of(&self, key: &str, what: impl FnOnce() + Send + 'static) {
         let line = self.deletions.iter().find(|step| step.key == key).unwrap();
-        *self.at_intent.lock().unwrap() = Some((line.position, Box::new(what)));
+        let line = line.position;
+        let intended = move |entry: &Entry| {
+            let mut steps = entry.steps.iter();
+            steps.any(|(position, progress)| *position == line && progress.memo.intents > 0)
+        };
+        self.at_write(intended, what);
+    }
+
+    /// Does `what` right before the first write that is `when`.
+    pub fn at_write(
+        &self,
+        when: impl Fn(&Entry) -> bool + Send + 'static,
+        what: impl FnOnce() + Send + 'static,
+    ) {
+        *self.at_write.lock().unwrap() = Some((Box::new(when), Box::new(what)));
+    }
+
+    /// Another protection group, which protects nothing yet.
+    pub fn another_group(&self, name: &str, site: &str) -> Group {
+        let own = self.journal.groups()[0].0.id.clone();
+        another_group(&self.journal, &own, name, site)
     }
 
     /// Until the source has been asked for this.
@@ -852,6 +881,11 @@ impl Bed {
     /// Lets time pass on the clouds.
     pub async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
+        self.transport.advance();
+    }
+
+    /// Lets the clouds do what is due by now, though nobody asks them for anything.
+    pub fn go_on(&self) {
         self.transport.advance();
     }
 

@@ -9,11 +9,13 @@
 
 mod aborted;
 mod adoption;
+mod after_the_intent;
 mod bed;
 mod changed_meanwhile;
 mod compute_host;
 mod fencing;
 mod other_site;
+mod paused;
 mod record;
 mod scope;
 mod source_at_rest;

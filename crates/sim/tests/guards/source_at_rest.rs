@@ -25,7 +25,7 @@ fn is_done(record: &OperationRecord, phase: &str) -> bool {
     states(record, phase).all(|state| state == StepState::Done)
 }
 
-fn has_begun(record: &OperationRecord, phase: &str) -> bool {
+pub fn has_begun(record: &OperationRecord, phase: &str) -> bool {
     states(record, phase).any(|state| state != StepState::Pending)
 }
 
@@ -34,12 +34,12 @@ fn act(bed: &Bed, body: &Value) {
     bed.at_once("demo", "POST", &url, body);
 }
 
-fn start(bed: &Bed) {
+pub fn start(bed: &Bed) {
     act(bed, &json!({"os-start": null}));
 }
 
 /// What a tenant does once, when the record says that it is time.
-fn once(
+pub fn once(
     when: fn(&OperationRecord) -> bool,
     mut what: impl FnMut(&Bed),
 ) -> impl FnMut(&Bed, &OperationRecord) {
@@ -72,7 +72,7 @@ fn slow(cloud: &SharedCloud, method: &str, path: &str) {
 }
 
 /// Everything was taken back, and the record says why.
-fn assert_taken_back(bed: &Bed, record: &OperationRecord, words: &[&str]) {
+pub fn assert_taken_back(bed: &Bed, record: &OperationRecord, words: &[&str]) {
     let why = record.operation.error.clone().unwrap_or_default();
     assert_eq!(record.operation.state, OperationState::Failed, "{why}");
     for word in words {
@@ -244,7 +244,7 @@ fn attach_another_disk(bed: &Bed) -> String {
 }
 
 /// A tenant who makes a disk, and attaches it as soon as it is available and `when` says so.
-fn attaching(when: fn(&OperationRecord) -> bool) -> impl FnMut(&Bed, &OperationRecord) {
+pub fn attaching(when: fn(&OperationRecord) -> bool) -> impl FnMut(&Bed, &OperationRecord) {
     let mut made: Option<String> = None;
     let mut attached = false;
     move |bed, record| {

@@ -17,13 +17,13 @@ const COPY: &str = "undo:recreate_vms:vm-001";
 const START: &str = "undo:stop_source_vms:vm-001";
 
 impl Bed {
-    fn copy(&self) -> String {
+    pub fn copy(&self) -> String {
         let servers = lock(&self.target).servers();
         assert_eq!(servers.len(), 1);
         servers[0].id.clone()
     }
 
-    fn target_answers(&self, path: &str, status: u16, body: Value) {
+    pub fn target_answers(&self, path: &str, status: u16, body: Value) {
         lock(&self.target).add_fault(FaultRule {
             id: path.to_owned(),
             matches: Match {

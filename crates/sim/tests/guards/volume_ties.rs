@@ -179,7 +179,7 @@ impl Bed {
         self.user("demo", "DELETE", &url, Value::Null).await;
     }
 
-    async fn put_into_group(&self) -> String {
+    pub async fn put_into_group(&self) -> String {
         let kinds = {
             let cloud = lock(&self.source);
             vec![cloud.volume_type_id("replicated").unwrap()]

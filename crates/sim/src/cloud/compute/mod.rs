@@ -186,6 +186,21 @@ impl SimCloud {
             .ok_or_else(|| missing_server(id))
     }
 
+    /// Makes a server stopped or in error without anybody asking for it; says whether there is one.
+    pub fn set_state_of_server(&mut self, id: &str, state: &str) -> bool {
+        let state = match state {
+            "stopped" => record::VmState::Stopped,
+            "error" => record::VmState::Error,
+            _ => return false,
+        };
+        let server = super::call::uuid_of(id).and_then(|id| self.server_mut(id));
+        let found = server.map(|server| {
+            server.state = state;
+            server.task = None;
+        });
+        found.is_some()
+    }
+
     fn server_mut(&mut self, id: Uuid) -> Option<&mut Server> {
         let now = self.now;
         let server = self.compute.servers.get_mut(id)?;
