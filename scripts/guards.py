@@ -113,6 +113,9 @@ TABLE: dict[str, list[str]] = {
         VOLUME + "a_volume_still_on_its_own_server_is_waited_for",
         VOLUME + "a_volume_that_was_freed_in_cinder_alone_is_not_taken_from_its_server",
     ],
+    "taken_from_a_server_that_runs": [
+        VOLUME + "a_volume_that_was_taken_from_a_server_that_runs_is_kept",
+    ],
     "server_is_gone_but_its_guest_may_run": [VOLUME + "a_volume_whose_servers_host_is_down_is_kept"],
     "attached_to_a_server_that_is_gone": [VOLUME + "the_attachment_of_a_server_that_is_gone_is_deleted_first"],
     "member_of_a_volume_group": [VOLUME + "a_volume_in_a_group_is_taken_out_first"],

@@ -1069,6 +1069,7 @@ fn busy_progress() -> StepProgress {
             before: Some("ACTIVE".to_owned()),
             observed: Some("in-use".to_owned()),
             healthy_since: Some(at(2)),
+            silent_since: Some(at(3)),
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

@@ -269,6 +269,9 @@ pub struct Memo {
     /// Since when the resource has been seen healthy without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy_since: Option<DateTime<Utc>>,
+    /// Since when a site that the step asks has not answered, without a break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<DateTime<Utc>>,
     /// Facts that made the step safe, or that explain its end, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<String>,

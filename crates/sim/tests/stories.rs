@@ -10,7 +10,7 @@
 )]
 
 use protector_sim::walker::{
-    Deed, Dice, Fault, Happening, Place, Points, Report, Story, waits_for, walk_story,
+    Deed, Dice, Fault, Happening, Place, Points, Report, Story, walk_story,
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run stories`.
@@ -43,17 +43,20 @@ fn nothing_is_broken(report: &Report) {
     );
 }
 
-/// Everything that can happen in the story, but for what waits for a mend.
+/// Everything that can happen in the story.
 async fn everything_in(story: Story, count: usize, seed: u64) {
     println!("{story:?}: {SEED_VARIABLE}={seed}");
-    let happenings = Happening::all().filter(|happening| waits_for(story, *happening).is_none());
     let points = Points::Some { count, seed };
-    nothing_is_broken(&walk_story(story, happenings, points).await);
+    nothing_is_broken(&walk_story(story, Happening::all(), points).await);
 }
 
-/// One thing, at every point of the story.
-async fn everywhere_in(story: Story, happening: Happening) {
-    nothing_is_broken(&walk_story(story, [happening], Points::All).await);
+/// One thing, at `count` points of the story.
+async fn everywhere_in(story: Story, happening: Happening, count: usize) {
+    let points = Points::Some {
+        count,
+        seed: seed(),
+    };
+    nothing_is_broken(&walk_story(story, [happening], points).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,20 +89,43 @@ async fn whatever_happens_while_clocks_are_an_hour_apart_keeps_what_was_written(
     everything_in(Story::TwoClocks, FEW, seed()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_before_a_site_is_lost_in_error_keeps_what_was_written() {
+    everything_in(Story::LostInError, FEW, seed()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_when_a_lost_site_returns_keeps_what_was_announced() {
+    everything_in(Story::Returned, FEW, seed()).await;
+}
+
 /// A cloud asks for patience, and what the call rested on goes meanwhile.
 #[tokio::test(start_paused = true)]
 async fn no_change_is_repeated_after_its_copy_is_gone() {
     for fault in [Fault::RetryAfter, Fault::RetryAfterFreeze] {
         let happening = Happening::Both(fault, Deed::DeleteAll(Place::Target));
-        everywhere_in(Story::Failover, happening).await;
+        everywhere_in(Story::Failover, happening, MANY).await;
     }
 }
 
-#[tokio::test(start_paused = true)]
-#[ignore = "takes minutes: make soak"]
-async fn soak_many_stories() {
-    let mut dice = Dice::new(seed());
-    for story in Story::ALL {
-        everything_in(story, MANY, dice.roll()).await;
-    }
+/// One long test a story: alone it takes minutes.
+macro_rules! soak {
+    ($($name:ident: $story:ident),+ $(,)?) => {$(
+        #[tokio::test(start_paused = true)]
+        #[ignore = "takes minutes: make soak"]
+        async fn $name() {
+            everything_in(Story::$story, MANY, Dice::new(seed()).roll()).await;
+        }
+    )+};
+}
+
+soak! {
+    soak_failover: Failover,
+    soak_taken_back: TakenBack,
+    soak_left_behind: LeftBehind,
+    soak_not_taken_back: NotTakenBack,
+    soak_lost_in_error: LostInError,
+    soak_returned: Returned,
+    soak_there_and_back: ThereAndBack,
+    soak_two_clocks: TwoClocks,
 }

@@ -13,7 +13,8 @@ use protector_core::{
     operation::{FailedStep, MapKind, OperationState, steps_completed, steps_failed},
 };
 use protector_sim::walker::{
-    Scenario, Schedule, Subject, World, WorldOptions, check, reached_its_purpose, walk,
+    Fault, FaultPoint, Scenario, Schedule, Subject, World, WorldOptions, check,
+    reached_its_purpose, walk,
 };
 
 #[tokio::test(start_paused = true)]
@@ -151,6 +152,22 @@ async fn a_retry_builds_nothing_beside_an_original_that_is_back() {
     );
     let (group, _) = &outcome.group;
     assert_eq!(group.status, GroupStatus::FailedOverPartial);
+}
+
+/// One call that is turned away or not answered does not make a site that is back a lost one.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_turns_one_call_away_is_not_taken_for_lost() {
+    let options = one_volume_each(Scenario::SourceLostAndBackBeforeRetry);
+    let calm = World::build(&options, Schedule::default()).run().await;
+    for number in 1..=calm.calls {
+        let schedule = Schedule {
+            faults: vec![(Fault::RetryAfter, FaultPoint::Call(number))],
+            acts: Vec::new(),
+        };
+        let outcome = World::build(&options, schedule).run().await;
+        let copies = outcome.target.servers.len() - outcome.target_before.servers.len();
+        assert_eq!(copies, 1, "the retry built another one: call {number}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

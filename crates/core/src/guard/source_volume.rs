@@ -36,6 +36,8 @@ pub enum OwnServer {
     There {
         /// Whether Nova says that the volume is one of its disks.
         uses_it: bool,
+        /// Whether its guest may run, and Nova is not about to end it.
+        runs: bool,
     },
     /// Nova says 404 to a token that proved itself.
     Gone {
@@ -54,6 +56,7 @@ pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin:
         .or_else(|| has_snapshots(seen))
         .or_else(|| volume_status_that_is_not_known(source, seen))
         .or_else(|| not_yet_detached(source, seen))
+        .or_else(|| taken_from_a_server_that_runs(source))
         .or_else(|| server_is_gone_but_its_guest_may_run(source))
         .or_else(|| object_is_not_known(source.object, twin))
         .or_else(|| twin_is_not_in_use(twin))
@@ -142,7 +145,7 @@ fn volume_status_that_is_not_known(
 /// What Cinder says is not enough while the server is there: a status that was set by hand takes no disk away from a
 /// guest.
 fn not_yet_detached(source: &SourceVolume<'_>, seen: &SeenVolume) -> Option<Verdict> {
-    if matches!(source.server, OwnServer::There { uses_it: true }) {
+    if matches!(source.server, OwnServer::There { uses_it: true, .. }) {
         return wait(format!("server {} to let go of it", source.server_id));
     }
     let stale = seen.status == "in-use"
@@ -152,6 +155,18 @@ fn not_yet_detached(source: &SourceVolume<'_>, seen: &SeenVolume) -> Option<Verd
         return None;
     }
     wait(format!("volume status {}", seen.status))
+}
+
+/// It was detached from a guest that went on running, so it may hold what that has written since the group has left. The
+/// server itself is kept for that reason; its disk is no more out of use than it is.
+fn taken_from_a_server_that_runs(source: &SourceVolume<'_>) -> Option<Verdict> {
+    if !matches!(source.server, OwnServer::There { runs: true, .. }) {
+        return None;
+    }
+    keep(format!(
+        "kept: it was detached from server {server}, which runs: what that has written to it may be nowhere else; if it may go, stop the server with 'openstack server stop {server}', then run cleanup again",
+        server = source.server_id
+    ))
 }
 
 fn server_is_gone_but_its_guest_may_run(source: &SourceVolume<'_>) -> Option<Verdict> {
@@ -284,7 +299,10 @@ mod tests {
         assert!(kept(Some(judge(&volume("glorious"), &twin()))).contains("glorious"));
         assert!(kept(Some(judge(&volume("error_deleting"), &twin()))).contains("--force"));
         let contradiction = attached("available", "old");
-        let there = OwnServer::There { uses_it: false };
+        let there = OwnServer::There {
+            uses_it: false,
+            runs: false,
+        };
         kept(Some(judge_on(
             &there,
             Some(&object("a")),
@@ -305,7 +323,10 @@ mod tests {
     #[test]
     fn a_volume_still_on_its_own_server_is_waited_for() {
         let seen = attached("in-use", "old");
-        let there = OwnServer::There { uses_it: false };
+        let there = OwnServer::There {
+            uses_it: false,
+            runs: false,
+        };
         let verdict = judge_on(&there, Some(&object("a")), &seen, &twin());
         assert!(matches!(verdict, Verdict::Wait { .. }));
         let leaving = attached("detaching", "old");
@@ -314,12 +335,29 @@ mod tests {
 
     #[test]
     fn a_volume_that_was_freed_in_cinder_alone_is_not_taken_from_its_server() {
-        let there = OwnServer::There { uses_it: true };
+        let there = OwnServer::There {
+            uses_it: true,
+            runs: true,
+        };
         let verdict = judge_on(&there, Some(&object("a")), &volume("available"), &twin());
         assert!(matches!(verdict, Verdict::Wait { .. }));
-        let detached = OwnServer::There { uses_it: false };
+        let detached = OwnServer::There {
+            uses_it: false,
+            runs: false,
+        };
         let verdict = judge_on(&detached, Some(&object("a")), &volume("available"), &twin());
         assert_eq!(verdict, Verdict::Delete);
+    }
+
+    #[test]
+    fn a_volume_that_was_taken_from_a_server_that_runs_is_kept() {
+        let runs = OwnServer::There {
+            uses_it: false,
+            runs: true,
+        };
+        let verdict = judge_on(&runs, Some(&object("a")), &volume("available"), &twin());
+        let why = kept(Some(verdict));
+        assert!(why.contains("'openstack server stop old'"), "{why}");
     }
 
     #[test]

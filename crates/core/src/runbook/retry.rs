@@ -142,7 +142,10 @@ fn remembered(action: &Step, last: &OperationRecord) -> Memo {
             .or_else(|| remains(action, last)),
         _ => None,
     };
-    known
-        .map(|line| line.progress.memo.clone())
-        .unwrap_or_default()
+    let known = known.map(|line| line.progress.memo.clone());
+    Memo {
+        // Another day, another silence.
+        silent_since: None,
+        ..known.unwrap_or_default()
+    }
 }

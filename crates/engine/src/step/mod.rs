@@ -33,6 +33,7 @@ mod hook;
 mod imported_volume;
 mod key_pair;
 mod mark;
+mod original_beside;
 mod pause;
 mod power_state;
 mod probe;

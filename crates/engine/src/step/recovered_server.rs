@@ -63,13 +63,21 @@ impl CloudActions {
         if let Some(not_yet) = self.original_may_write(cx, source_id).await? {
             return Ok(not_yet);
         }
-        self.refuse_beside_returned_original(cx, source_id).await?;
+        if let Some(not_yet) = self.refuse_beside_returned_original(cx, source_id).await? {
+            return Ok(not_yet);
+        }
+        self.refuse_beside_its_original(&target, cx, source_id)
+            .await?;
         refuse_beside_another_copy(&target, cx, source_id).await?;
         let request = self.build_request(&target, cx, source_id).await?;
         let unanswered_before = cx.memo.unanswered_at;
         cx.memo.unanswered_at = Some(cx.scribe.now());
         let intent = cx.intend().await?;
-        if let Some(refused) = self.original_may_write(cx, source_id).await.transpose() {
+        if let Some(refused) = self
+            .another_life_may_run(&target, cx, source_id)
+            .await
+            .transpose()
+        {
             cx.memo.unanswered_at = unanswered_before;
             return refused;
         }
@@ -89,6 +97,19 @@ impl CloudActions {
             Err(error) if error.was_turned_away() => Err(stop(error)),
             Err(error) => Err(refusal_of_build(cx, crate::clouds::fault(error))),
         }
+    }
+
+    /// Looked at again once the build is on record.
+    async fn another_life_may_run(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Progress>, Stop> {
+        let not_yet = self.original_may_write(cx, source_id).await?;
+        self.refuse_beside_its_original(target, cx, source_id)
+            .await?;
+        Ok(not_yet)
     }
 
     async fn judge_build(

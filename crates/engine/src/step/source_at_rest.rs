@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use protector_core::{
     fault::{Code, Fault},
@@ -37,8 +38,15 @@ use crate::{
 /// As the record names "nothing was ever asked of it".
 const NOTHING_ASKED: &str = "";
 
-/// A cloud that says nothing for this long is taken for lost by a retry.
+/// How long a retry waits for one answer of the source.
 const SOURCE_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A source that answers nothing for this long, however often it is asked, is taken for lost by a retry. One call that is
+/// turned away or lost says nothing.
+const SILENT_WHEN_LOST: TimeDelta = TimeDelta::seconds(60);
+
+/// How often it is asked until then.
+const SILENCE_POLL: Duration = Duration::from_secs(10);
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -102,30 +110,31 @@ impl CloudActions {
     }
 
     /// Before a retry builds: if the source answers again and the original may run there, it holds what the recovery point
-    /// does not, and a copy would run beside it. A source that does not answer holds nothing up: that is what the failover was
-    /// for.
+    /// does not, and a copy would run beside it. A source that goes on not answering holds nothing up: that is what the failover
+    /// was for.
     pub(super) async fn refuse_beside_returned_original(
         &self,
         cx: &mut Cx<'_>,
         source_id: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Progress>, Stop> {
         if cx.operation.kind != OperationKind::Retry {
-            return Ok(());
+            return Ok(None);
         }
         let look = self.returned_original(cx, source_id);
         let seen = match tokio::time::timeout(SOURCE_ANSWERS_WITHIN, look).await {
-            Err(_) | Ok(Err(Stop::Fault(Fault::Passing { .. }))) => return Ok(()),
+            Err(_) | Ok(Err(Stop::Fault(Fault::Passing { .. }))) => return Ok(silence(cx)),
             Ok(seen) => seen?,
         };
+        cx.memo.silent_since = None;
         let Some((status, rests)) = seen else {
-            return Ok(());
+            return Ok(None);
         };
         let (site, group) = (cx.plan().source.site.clone(), cx.plan().group_name.clone());
         if rests {
             cx.fact(format!(
                 "its original on {site} rests ({status}): what that wrote after the recovery point is not in the copy"
             ));
-            return Ok(());
+            return Ok(None);
         }
         Err(Stop::last(
             Code::Blocked,
@@ -261,8 +270,21 @@ fn what_becomes_of_it(cx: &Cx<'_>) -> String {
     }
 }
 
+/// Waits for a source that does not answer, until it counts as lost.
+fn silence(cx: &mut Cx<'_>) -> Option<Progress> {
+    let now = cx.scribe.now();
+    let since = *cx.memo.silent_since.get_or_insert(now);
+    (now - since < SILENT_WHEN_LOST).then(|| Progress::Waiting {
+        on: format!(
+            "{} to answer, or to go on not answering",
+            cx.plan().source.site
+        ),
+        again: SILENCE_POLL,
+    })
+}
+
 /// Whether the line's operation has stopped the servers that it builds copies of.
-fn is_planned_move(cx: &Cx<'_>) -> bool {
+pub(super) fn is_planned_move(cx: &Cx<'_>) -> bool {
     cx.step.verb == Verb::Undoable
         && matches!(
             cx.operation.kind,

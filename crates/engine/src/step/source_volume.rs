@@ -16,6 +16,7 @@ use protector_openstack::{
 
 use super::{
     CloudActions,
+    fence::may_run,
     heir::copy_is_meant,
     not_in_plan, reading,
     scope::Absent,
@@ -146,7 +147,8 @@ impl CloudActions {
                 .volumes_attached
                 .iter()
                 .any(|used| used.id == *volume);
-            return Ok(OwnServer::There { uses_it });
+            let runs = may_run(&server) && !reading::is_being_deleted(&server);
+            return Ok(OwnServer::There { uses_it, runs });
         }
         self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
             .await?;

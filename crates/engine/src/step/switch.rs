@@ -8,7 +8,7 @@ use protector_core::{
     operation::MapKind,
 };
 
-use super::{CloudActions, not_in_plan};
+use super::{CloudActions, mark, not_in_plan};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -78,6 +78,9 @@ pub(super) fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
         member.server_id.as_str(),
     )?);
     moved.status = MemberStatus::Protected;
+    // On the way back it tells what must not run there.
+    let maker = mark::maker(cx.operation);
+    moved.server.metadata = mark::mark(&member.server.metadata, maker, member.server_id.as_str());
     for volume in &mut moved.volumes {
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
         volume.delete_on_termination = false;

@@ -14,8 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
-    id::OperationId,
-    operation::{OperationRecord, OperationState, StepState},
+    id::{GroupId, OperationId},
+    operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
     runbook::Step,
 };
 use tokio::task::JoinHandle;
@@ -24,13 +24,13 @@ use super::{
     deed::Place,
     disk::Contents,
     invariant::Violation,
-    world::{VirtualClock, World},
+    world::{SOURCE, VirtualClock, World},
 };
 use crate::{
     backend::MemObjects,
     cloud::{ServerFacts, VolumeFacts},
     in_process::{InProcess, SharedCloud, lock},
-    memory_journal::MemoryJournal,
+    memory_journal::{Backup, MemoryJournal},
 };
 
 /// How often each guest writes.
@@ -48,6 +48,7 @@ pub(super) struct Ground {
 pub(super) struct Life {
     pub grounds: BTreeMap<Place, Ground>,
     pub journal: Arc<MemoryJournal>,
+    group: GroupId,
     transport: Arc<InProcess>,
     clock: Arc<VirtualClock>,
     memory: Mutex<Memory>,
@@ -69,14 +70,20 @@ struct Memory {
     started: BTreeMap<String, DateTime<Utc>>,
     /// Servers and volumes at which people have changed something, so that they are not as they were.
     touched: BTreeSet<String>,
-    /// Servers and volumes that a person protects anew.
+    /// Servers and volumes that were there at the last look, and members of another group than the story's.
     protected: BTreeSet<String>,
     /// What stood on disks that people have deleted, and when.
     lost_by_people: Vec<(DateTime<Utc>, Contents)>,
+    /// When people have stopped which server last.
+    stopped: BTreeMap<String, DateTime<Utc>>,
     /// From when to when nobody reached the source because it was lost.
     source_lost: Option<(DateTime<Utc>, Option<DateTime<Utc>>)>,
-    /// The records are older than what was done by them.
-    restored: bool,
+    /// From when to when nobody reached a place, for whatever reason.
+    cut_off: Vec<(Place, DateTime<Utc>, Option<DateTime<Utc>>)>,
+    /// When the records were put back, so that they are older than what was done by them.
+    restored: Option<DateTime<Utc>>,
+    /// When that was, if an operation had ended by then of whose end they do not know any more.
+    end_forgotten: Option<DateTime<Utc>>,
     /// The operations of this story.
     operations: Vec<OperationId>,
     violations: BTreeSet<Violation>,
@@ -115,6 +122,7 @@ impl Life {
                 (Place::Target, ground(&world.target)),
             ]),
             journal: Arc::clone(&world.journal),
+            group: world.group.clone(),
             transport: Arc::clone(&world.transport),
             clock: Arc::clone(&world.clock),
             memory: Mutex::default(),
@@ -150,14 +158,30 @@ impl Life {
         self.memory().started.insert(server.to_owned(), now);
     }
 
+    /// A person has stopped this server.
+    pub fn note_stopped(&self, server: &str) {
+        let now = self.clock.now();
+        self.memory().stopped.insert(server.to_owned(), now);
+    }
+
+    /// Nobody reaches the place from now on.
+    pub fn note_cut_off(&self, place: Place) {
+        let now = self.clock.now();
+        self.memory().cut_off.push((place, now, None));
+    }
+
+    /// It can be reached again.
+    pub fn note_reconnected(&self, place: Place) {
+        let now = self.clock.now();
+        let mut memory = self.memory();
+        let open = memory.cut_off.iter_mut();
+        open.filter(|(there, _, until)| *there == place && until.is_none())
+            .for_each(|(_, _, until)| *until = Some(now));
+    }
+
     /// A person has changed something about these.
     pub fn note_touched(&self, ids: impl IntoIterator<Item = String>) {
         self.memory().touched.extend(ids);
-    }
-
-    /// A person protects these anew.
-    pub fn note_protected(&self, ids: impl IntoIterator<Item = String>) {
-        self.memory().protected.extend(ids);
     }
 
     /// The operation is on record.
@@ -165,19 +189,32 @@ impl Life {
         self.memory().operations.push(id.clone());
     }
 
-    /// The records have been put back to what they were.
-    pub fn note_restored(&self) {
-        self.memory().restored = true;
+    /// Puts the records back to what they were.
+    pub fn restore(&self, backup: &Backup) {
+        let now = self.clock.now();
+        let ended = |id: &&OperationId| {
+            let state = self.journal.state(id);
+            state.is_some_and(OperationState::is_terminal)
+        };
+        let mut memory = self.memory();
+        let before = memory.operations.iter().filter(ended).count();
+        self.journal.restore(backup);
+        let after = memory.operations.iter().filter(ended).count();
+        memory.restored = Some(now);
+        if after < before {
+            memory.end_forgotten = Some(now);
+        }
     }
 
     /// Whether the records may know less than was done.
     pub fn is_forgetful(&self) -> bool {
-        self.memory().restored
+        self.memory().restored.is_some()
     }
 
     /// The source is lost from now on.
     pub fn note_source_lost(&self) {
         self.memory().source_lost = Some((self.clock.now(), None));
+        self.note_cut_off(Place::Source);
     }
 
     /// It is back.
@@ -186,6 +223,7 @@ impl Life {
         if let Some((_, until)) = &mut self.memory().source_lost {
             *until = Some(now);
         }
+        self.note_reconnected(Place::Source);
     }
 
     /// The newest server there that is a life of `disk`'s, one that runs before others.
@@ -248,7 +286,24 @@ impl Life {
             memory.no_only_copy_is_gone(&look, gone, &records);
             memory.no_two_writers(&look, &twice, &records, &self.journal);
         }
+        memory.protected_are_there(&look, self.protected_anew());
         look
+    }
+
+    /// The members of all groups but the story's, with their volumes.
+    fn protected_anew(&self) -> BTreeSet<String> {
+        let groups = self.journal.groups().into_iter();
+        groups
+            .filter(|(group, _)| group.id != self.group)
+            .flat_map(|(_, members)| members)
+            .flat_map(|member| {
+                let volumes = member
+                    .volumes
+                    .into_iter()
+                    .map(|volume| volume.id.to_string());
+                std::iter::once(member.server_id.to_string()).chain(volumes)
+            })
+            .collect()
     }
 
     /// Every guest writes once to each of its disks.
@@ -285,7 +340,6 @@ impl Life {
         let look = self.look();
         let memory = self.memory();
         let mut violations: Vec<Violation> = memory.violations.iter().cloned().collect();
-        violations.extend(memory.protected_are_there(&look));
         violations.extend(memory.disks_came_along(&look, records));
         violations
     }
@@ -408,8 +462,9 @@ impl Memory {
             .any(|other| other.has(disk, server, number))
     }
 
-    /// What a copy writes belongs to nobody before its operation has ended. What an original has written while its site was
-    /// lost, and before, was announced to be lost.
+    /// What a copy writes belongs to nobody before its operation has switched, or has ended without. What an original has
+    /// written after the recovery point from which an unplanned failover has recovered it was announced to be lost: while its
+    /// site was lost, and later too if it is a person who has stopped it.
     fn may_be_lost(
         &self,
         records: &[OperationRecord],
@@ -420,25 +475,44 @@ impl Memory {
         let Some(written) = self.written_at(disk, server, number) else {
             return false;
         };
-        let born = |place| self.born.get(&(place, server.to_owned()));
-        if let Some((_, until)) = self.source_lost
-            && born(Place::Source).is_some()
+        let until = self.source_lost.map(|(_, until)| until);
+        let was_lost = until.is_some_and(|until| until.is_none_or(|until| written <= until));
+        let was_stopped = self
+            .stopped
+            .get(server)
+            .is_some_and(|stopped| written <= *stopped + AT_THE_SAME_TIME);
+        if (was_lost || was_stopped)
+            && records.iter().any(|record| {
+                recovered_without(record, server).is_some_and(|point| written > point)
+            })
         {
-            return until.is_none_or(|until| written <= until);
+            return true;
         }
-        let Some(born) = born(Place::Target) else {
-            return false;
-        };
-        let maker = records.iter().find(|record| {
-            let operation = &record.operation;
-            operation.created_at <= *born && operation.finished_at.is_none_or(|end| end >= *born)
-        });
-        maker.is_some_and(|maker| {
-            maker
-                .operation
-                .finished_at
-                .is_none_or(|end| written <= end + AT_THE_SAME_TIME)
+        records.iter().any(|record| {
+            let end = switched_at(record).or(record.operation.finished_at);
+            self.was_made_by(record, server)
+                && end.is_none_or(|end| written <= end + AT_THE_SAME_TIME)
         })
+    }
+
+    /// Whether nobody reached the place then.
+    fn was_cut_off(&self, place: Place, at: DateTime<Utc>) -> bool {
+        self.cut_off.iter().any(|(there, from, until)| {
+            *there == place
+                && *from <= at
+                && until.is_none_or(|until| at <= until + AT_THE_SAME_TIME)
+        })
+    }
+
+    /// Whether the server was built where the operation builds, while that was at work, and is none that it moves.
+    fn was_made_by(&self, record: &OperationRecord, server: &str) -> bool {
+        let operation = &record.operation;
+        let born = self.born.get(&(target_of(record), server.to_owned()));
+        operation.plan.member_of_server(server).is_none()
+            && born.is_some_and(|born| {
+                operation.created_at <= *born
+                    && operation.finished_at.is_none_or(|end| end >= *born)
+            })
     }
 
     /// At no time do two lives of a server run at once, unless a person has started the one, and nobody could know, or the
@@ -481,6 +555,15 @@ impl Memory {
         if let Some(started) = by_a_person {
             return nobody_could_know(*started, look.now, records);
         }
+        // An operation that has ended and is put back begins again, and what has run since at its own site, by another id,
+        // is in no record and bears no mark of the original: docs/safety.md, what an operator should know.
+        let built_after = |(place, server): &(Place, &ServerFacts)| {
+            let born = self.born.get(&(*place, server.id.clone()));
+            born.is_some_and(|born| self.end_forgotten.is_some_and(|at| *born > at))
+        };
+        if lives.iter().any(built_after) {
+            return true;
+        }
         let places: BTreeSet<Place> = lives.iter().map(|(place, _)| *place).collect();
         if places.len() < lives.len() {
             return false;
@@ -488,24 +571,29 @@ impl Memory {
         let built_while_lost = |(place, server): &(Place, &ServerFacts)| {
             let born = self.born.get(&(*place, server.id.clone()));
             *place == Place::Target
-                && self.source_lost.is_some_and(|(from, until)| {
-                    born.is_some_and(|born| {
-                        from <= *born && until.is_none_or(|until| *born <= until)
-                    })
+                && records.iter().any(|record| {
+                    goes_without_its_source(record) && self.was_made_by(record, &server.id)
                 })
+                && born.is_some_and(|born| self.was_cut_off(Place::Source, *born))
         };
         lives.iter().any(built_while_lost)
     }
 
-    fn protected_are_there(&self, look: &Look) -> Vec<Violation> {
+    /// What a person protects in another group goes by a person's hand alone, as long as it is in that.
+    fn protected_are_there(&mut self, look: &Look, now: BTreeSet<String>) {
         let servers = look.servers.iter().map(|(_, server)| server.id.as_str());
         let volumes = look.volumes.iter().map(|(_, volume)| volume.id.as_str());
         let there: BTreeSet<&str> = servers.chain(volumes).collect();
-        self.protected
+        let gone = self
+            .protected
             .iter()
             .filter(|id| !there.contains(id.as_str()) && !self.deleted.contains(*id))
-            .map(|id| format!("I1: {id} is a member of another group and is gone"))
-            .collect()
+            .map(|id| format!("I1: {id} is a member of another group and is gone"));
+        self.violations.extend(gone);
+        self.protected = now
+            .into_iter()
+            .filter(|id| there.contains(id.as_str()))
+            .collect();
     }
 
     /// A server that was moved has all the disks that it had before the switch, or the record says which it lacks.
@@ -573,6 +661,39 @@ fn switched_at(record: &OperationRecord) -> Option<DateTime<Utc>> {
     (switch.progress.state == StepState::Done)
         .then_some(switch.progress.finished_at)
         .flatten()
+}
+
+/// Where the operation builds its copies.
+fn target_of(record: &OperationRecord) -> Place {
+    match record.operation.target_site.as_str() == SOURCE {
+        true => Place::Source,
+        false => Place::Target,
+    }
+}
+
+/// Whether the operation recovers from a recovery point, whatever has become of the source: an unplanned failover, or a retry.
+fn goes_without_its_source(record: &OperationRecord) -> bool {
+    record.operation.kind == OperationKind::Retry
+        || record
+            .steps
+            .iter()
+            .any(|step| step.action == Step::ChooseRecoveryPoint)
+}
+
+/// As of when an unplanned failover that has switched its group has recovered `server`, if that is of its members.
+fn recovered_without(record: &OperationRecord, server: &str) -> Option<DateTime<Utc>> {
+    let operation = &record.operation;
+    let group = operation.group_id.as_str();
+    let point = record.map.target(MapKind::RecoveryPointTime, group)?;
+    operation.plan.member_of_server(server)?;
+    record
+        .steps
+        .iter()
+        .any(|step| {
+            matches!(step.action, Step::SwitchRecovered | Step::SwitchPrimary)
+                && step.progress.state == StepState::Done
+        })
+        .then(|| point.parse().ok())?
 }
 
 /// Whether no operation has looked since a person has started a server, nor should have: none has switched its group since,

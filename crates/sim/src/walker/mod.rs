@@ -43,7 +43,7 @@ pub use invariant::{Violation, check, conserved, nothing_left_after_cleanup, rea
 pub use story::{Story, Told};
 pub use takeover_invariant::check_takeover;
 pub use takeover_run::{Heard, Returns, Takeover, TakeoverOutcome};
-pub use telling::{Happening, Points, waits_for, walk_story};
+pub use telling::{Happening, Points, walk_story};
 pub use trouble::Stuck;
 pub use world::{CloudFacts, LATE_BUILD, Outcome, Scenario, VERY_LATE_BUILD, World, WorldOptions};
 

@@ -137,12 +137,15 @@ impl People {
             Stroke::CopyMarks => self.copy_marks(),
             Stroke::Protect(place) => self.protect(place),
             Stroke::EditMappings => self.edit_mappings(),
-            Stroke::CutOff(place) => self.with_cloud(place, trouble::cut_off),
-            Stroke::Reconnect(place) => self.with_cloud(place, trouble::reconnect),
-            Stroke::Restore => {
-                self.life.journal.restore(&self.backup);
-                self.life.note_restored();
+            Stroke::CutOff(place) => {
+                self.with_cloud(place, trouble::cut_off);
+                self.life.note_cut_off(place);
             }
+            Stroke::Reconnect(place) => {
+                self.with_cloud(place, trouble::reconnect);
+                self.life.note_reconnected(place);
+            }
+            Stroke::Restore => self.life.restore(&self.backup),
         }
         true
     }
@@ -183,6 +186,7 @@ impl People {
         };
         let stopped = tenant.act_on_server(&server.id, &json!({"os-stop": null}));
         if stopped.is_success() {
+            self.life.note_stopped(&server.id);
             self.life.note_touched([server.id]);
         }
     }
@@ -394,8 +398,6 @@ impl People {
             ..self.member.clone()
         };
         self.life.journal.put_group(group, vec![member]);
-        let ids = std::iter::once(server.id).chain(server.volumes);
-        self.life.note_protected(ids);
     }
 
     fn edit_mappings(&self) {

@@ -58,6 +58,27 @@ pub(super) fn end_pauses(journal: &MemoryJournal, operation: &OperationId) {
     }
 }
 
+/// Whoever protects what a line of the operation waits for lets go of it, as its note says.
+pub(super) fn let_go_when_asked(journal: &MemoryJournal, operation: &OperationId) {
+    let record = journal.operation(operation);
+    let notes: Vec<String> = record
+        .iter()
+        .flat_map(|record| &record.steps)
+        .filter(|step| step.progress.state == StepState::Running)
+        .filter_map(|step| step.progress.note.clone())
+        .filter(|note| note.contains("openstack dr member remove"))
+        .collect();
+    let own = record.as_ref().map(|record| &record.operation.group_id);
+    for note in notes {
+        for (group, mut members) in journal.groups() {
+            if Some(&group.id) != own {
+                members.retain(|member| !note.contains(member.server_id.as_str()));
+                journal.put_group(group, members);
+            }
+        }
+    }
+}
+
 fn pause(before_priority: Priority, message: &str) -> Pause {
     Pause {
         before_priority,

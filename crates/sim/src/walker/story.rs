@@ -156,14 +156,14 @@ impl World {
         for chapter in story.chapters() {
             if let Some(id) = self.chapter(*chapter, &life, &told).await {
                 life.note_operation(&id);
-                self.settled(&id).await;
+                self.settled_soon(&id).await;
                 told.push(id);
             }
             if *chapter == Chapter::Begun {
                 held.iter()
                     .for_each(|record| self.journal.insert(record.clone()));
                 engines.get_or_insert_with(|| self.start_engines());
-                self.settled(&self.operation).await;
+                self.settled_soon(&self.operation).await;
             }
             tokio::time::sleep(BETWEEN).await;
         }

@@ -31,7 +31,12 @@ fn ended(world: &World, record: &OperationRecord, violations: &mut Vec<Violation
     let operation = &record.operation;
     if !operation.state.is_terminal() {
         let state = operation.state.as_str();
-        violations.push(format!("I9: {} is still {state}", operation.id));
+        let at = record
+            .steps
+            .iter()
+            .find(|step| matches!(step.progress.state, StepState::Running | StepState::Undoing))
+            .map(|step| format!("{}: {:?}", step.key, step.progress));
+        violations.push(format!("I9: {} is still {state}: {at:?}", operation.id));
     }
     if world.journal.is_locked(&operation.id) {
         violations.push(format!("I9: {} still holds its lock", operation.id));

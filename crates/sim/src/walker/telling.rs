@@ -72,28 +72,6 @@ impl Happening {
     }
 }
 
-/// Why `happening` is not walked in `story` yet; nothing: it is.
-///
-/// Each reason is a defect that the walk has found and that is not mended: whoever mends it takes its line out.
-pub fn waits_for(story: Story, happening: Happening) -> Option<&'static str> {
-    use Happening::{Both, Deed as By};
-    match (story, happening) {
-        (Story::LostInError, _) => Some("an unplanned failover builds beside a copy that runs"),
-        (Story::Returned, _) => Some("a retry does not ask a source that is back"),
-        (_, By(Deed::Restored)) => {
-            Some("a record that was put back while its copy is built builds another one")
-        }
-        (_, By(Deed::CopyMarks)) => Some("what a copy's marks stand on is taken for the copy"),
-        (_, By(Deed::Attach(_))) => Some("a disk attached since the check is left behind"),
-        (
-            _,
-            By(Deed::Start(_) | Deed::ProtectAgain(_) | Deed::CutOffAndReplaced(_))
-            | Both(_, Deed::Start(_)),
-        ) => Some("nothing looks at the source between its stop and the switch"),
-        _ => None,
-    }
-}
-
 /// At how many points each thing happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Points {

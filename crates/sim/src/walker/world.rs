@@ -43,7 +43,8 @@ use crate::{
 
 /// The second engine.
 const SECOND: &str = "engine-2";
-const SOURCE: &str = "site-a";
+/// The site where the group runs at first.
+pub(super) const SOURCE: &str = "site-a";
 const TARGET: &str = "site-b";
 /// After an operation has ended, whatever was still on its way arrives within this: a frozen engine's call, sent when it
 /// thaws, and the answer that it waits for.
@@ -54,6 +55,8 @@ pub const LATE_BUILD: Duration = Duration::from_secs(150);
 pub const VERY_LATE_BUILD: Duration = Duration::from_secs(400);
 /// An operation that has not ended by then never will (invariant I9).
 const PATIENCE: Duration = Duration::from_secs(48 * 3600);
+/// The same of an operation in a story, in which nothing is in the way for more than some minutes.
+const STORY_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
 /// What the world is like apart from the schedule's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -431,6 +434,11 @@ impl World {
         settled_in(&self.journal, operation).await;
     }
 
+    /// The same in a story, in which nothing lasts for longer than minutes.
+    pub(super) async fn settled_soon(&self, operation: &OperationId) {
+        settled_within(&self.journal, operation, STORY_PATIENCE).await;
+    }
+
     /// Waits for what is still on its way.
     pub(super) async fn aftermath(&self) {
         tokio::time::sleep(AFTERMATH).await;
@@ -575,13 +583,18 @@ impl World {
 
 /// Waits until no engine has anything to do with the operation any more.
 pub(super) async fn settled_in(journal: &MemoryJournal, operation: &OperationId) {
+    settled_within(journal, operation, PATIENCE).await;
+}
+
+async fn settled_within(journal: &MemoryJournal, operation: &OperationId, patience: Duration) {
     let has_ended = || {
         let state = journal.state(operation);
         state.is_some_and(|state| !state.is_walked())
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     while !has_ended() && Instant::now() < deadline {
         person::end_pauses(journal, operation);
+        person::let_go_when_asked(journal, operation);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -7,10 +7,13 @@ use protector_core::{
     },
     plan::Plan,
     runbook::{
-        Runbook, fence::fence, replicate::replicate_now, unplanned_failover::unplanned_failover,
+        Runbook, failover::planned_move, fence::fence, replicate::replicate_now,
+        unplanned_failover::unplanned_failover,
     },
 };
 use protector_sim::in_process::lock;
+
+use serde_json::json;
 
 use super::bed::{Bed, operation};
 
@@ -99,4 +102,66 @@ async fn what_it_left_is_fenced_when_the_lost_site_is_back() {
     );
     assert_eq!(server(&old).status, "SHUTOFF");
     assert_eq!(bed.group().status, GroupStatus::Active);
+}
+
+/// What the failover has left is started by a tenant.
+fn start_original(bed: &Bed) {
+    let url = format!("compute /servers/{}/action", bed.server);
+    bed.at_once("demo", "POST", &url, &json!({"os-start": null}));
+}
+
+fn run_on_source(bed: &Bed) -> Vec<String> {
+    let servers = lock(&bed.source).servers();
+    let running = servers.into_iter().filter(|server| server.running);
+    let bystanders = |id: &String| bed.bystander != *id;
+    running.map(|server| server.id).filter(bystanders).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_failback_builds_beside_an_original_that_runs() {
+    let bed = Bed::switched().await;
+    start_original(&bed);
+    bed.a_while().await;
+    let plan = bed.plan_to_other_site();
+    let book = planned_move(&plan);
+    let back = bed
+        .walk(record("op-back", OperationKind::Failback, plan, book))
+        .await;
+    let why = back.operation.error.clone().unwrap_or_default();
+    assert_eq!(back.operation.state, OperationState::Failed, "{why}");
+    let words = format!("server stop {}', then 'openstack dr failback", bed.server);
+    assert!(why.contains("was made from it"), "{why}");
+    assert!(why.contains(&words), "{why}");
+    assert_eq!(run_on_source(&bed), std::slice::from_ref(&bed.server));
+    let copy = bed.copy_of(MapKind::Server, &bed.server);
+    let servers = lock(&bed.target).servers();
+    let copy = servers.into_iter().find(|server| server.id == copy);
+    assert_eq!(copy.unwrap().status, "ACTIVE", "it is started again");
+    assert_eq!(bed.group().status, GroupStatus::FailedOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_recovered_beside_an_original_that_runs() {
+    let bed = Bed::switched().await;
+    let plan = bed.plan_to_other_site();
+    let book = replicate_now();
+    bed.walk(record("op-sync", OperationKind::Sync, plan.clone(), book))
+        .await;
+    bed.lose_target();
+    start_original(&bed);
+    bed.a_while().await;
+    let book = unplanned_failover(&plan);
+    let back = bed
+        .walk(record("op-back", OperationKind::Failback, plan, book))
+        .await;
+    let build = back
+        .steps
+        .iter()
+        .find(|step| step.key == "recreate_vms:vm-001");
+    let why = build
+        .and_then(|step| step.progress.error.clone())
+        .unwrap_or_default();
+    assert!(why.contains("was made from it"), "{why}");
+    assert!(why.contains("then 'openstack dr retry "), "{why}");
+    assert_eq!(run_on_source(&bed), std::slice::from_ref(&bed.server));
 }

@@ -1,0 +1,65 @@
+//! What the server to be moved was itself made from: on a group's way back that may still be where its copy is to be built.
+//!
+//! An original carries no mark. The copy of it does, and is the server that the group moves now.
+
+use protector_core::{fault::Code, id::ServerId, operation::OperationKind, runbook::Verb};
+use protector_openstack::cloud::Cloud;
+
+use super::{CloudActions, fence, mark, not_in_plan, reading, source_at_rest::is_planned_move};
+use crate::action::{Cx, Stop};
+
+impl CloudActions {
+    /// Refuses to build beside the server that `source_id` is the copy of, while that may run (I10).
+    pub(super) async fn refuse_beside_its_original(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<(), Stop> {
+        if cx.operation.kind == OperationKind::TestFailover {
+            return Ok(());
+        }
+        let Some(original) = self.made_from(cx, source_id).await? else {
+            return Ok(());
+        };
+        let there = reading::server(target, &original).await?;
+        let runs =
+            there.filter(|server| !reading::is_being_deleted(server) && fence::may_run(server));
+        let Some(server) = runs else {
+            return Ok(());
+        };
+        let (site, group) = (&cx.plan().target.site, &cx.plan().group_name);
+        let kind = cx.operation.kind;
+        let again = match cx.step.verb {
+            Verb::Member => {
+                format!("'openstack dr retry {group}', or the {kind} again if it recovered nothing")
+            }
+            _ => format!("'openstack dr {kind} {group}'"),
+        };
+        Err(Stop::last(
+            Code::Blocked,
+            format!(
+                "server {original} on {site} is {status}, and {source_id} was made from it: no copy is built beside it; what it has written since is only there: if that may be lost, stop it with 'openstack --os-cloud {site} server stop {original}', then {again}",
+                status = server.status.as_str(),
+            ),
+        ))
+    }
+
+    /// By the mark of the server itself where its site is asked, else by what was read of it when it was protected.
+    async fn made_from(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Option<ServerId>, Stop> {
+        let member = cx
+            .plan()
+            .member_of_server(id.as_str())
+            .ok_or_else(|| not_in_plan("server", id.as_str()))?;
+        let marks = match is_planned_move(cx) {
+            true => {
+                let source = self.source(cx).await?;
+                let server = reading::server(&source, id).await?;
+                server.map(|server| mark::seen(&server.metadata))
+            }
+            false => None,
+        };
+        let marks = marks.unwrap_or_else(|| mark::seen(&member.server.metadata));
+        Ok(marks.source.map(ServerId::new))
+    }
+}
