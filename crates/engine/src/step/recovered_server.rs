@@ -62,8 +62,7 @@ impl CloudActions {
         if let Some(not_yet) = self.original_may_write(cx, source_id).await? {
             return Ok(not_yet);
         }
-        self.refuse_beside_returned_original(cx, source_id).await?;
-        refuse_beside_another_copy(&target, cx, source_id).await?;
+        self.refuse_beside_another(&target, cx, source_id).await?;
         let request = self.build_request(&target, cx, source_id).await?;
         let unanswered_before = cx.memo.unanswered_at;
         cx.memo.unanswered_at = Some(cx.scribe.now());
@@ -71,6 +70,10 @@ impl CloudActions {
         if let Some(refused) = self.original_may_write(cx, source_id).await.transpose() {
             cx.memo.unanswered_at = unanswered_before;
             return refused;
+        }
+        if let Err(refused) = self.refuse_beside_another(&target, cx, source_id).await {
+            cx.memo.unanswered_at = unanswered_before;
+            return Err(refused);
         }
         let answer = intent.on(&target).compute().create_server(&request).await;
         if says_what_became_of_it(&answer) {
@@ -84,6 +87,17 @@ impl CloudActions {
             Err(error) if error.was_turned_away() => Err(stop(error)),
             Err(error) => Err(refusal_of_build(cx, crate::clouds::fault(error))),
         }
+    }
+
+    /// Refuses to build beside an original that is back, or beside another copy.
+    async fn refuse_beside_another(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<(), Stop> {
+        self.refuse_beside_returned_original(cx, source_id).await?;
+        refuse_beside_another_copy(target, cx, source_id).await
     }
 
     async fn judge_build(
@@ -418,7 +432,7 @@ async fn refuse_beside_another_copy(
     let other = others.into_iter().find(|server| {
         !mark::is_of_a_test(&server.metadata)
             && !reading::is_being_deleted(server)
-            && super::fence::may_run(server)
+            && can_be_started(server)
     });
     let Some(other) = other else {
         return Ok(());
@@ -429,12 +443,17 @@ async fn refuse_beside_another_copy(
     Err(Stop::last(
         Code::Blocked,
         format!(
-            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, keep it and leave the group as it is; if it may go, stop it and run 'openstack dr operation cleanup {by}'; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
+            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
             id = other.id,
             status = other.status.as_str(),
             mark = mark::SOURCE,
         ),
     ))
+}
+
+/// Whether a copy runs, or anybody may start it: then two would run. One that has failed to be built does neither.
+fn can_be_started(server: &Server) -> bool {
+    server.status == ServerStatus::Shutoff || super::fence::may_run(server)
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.

@@ -10,6 +10,7 @@
 mod aborted;
 mod adoption;
 mod bed;
+mod built_beside;
 mod changed_meanwhile;
 mod compute_host;
 mod fencing;
