@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protector_core::{
-    operation::{OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed},
+    operation::{Memo, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed},
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_sim::in_process::lock;
@@ -105,14 +105,15 @@ async fn a_retry_recovers_beside_a_stopped_original_when_its_newer_writes_may_be
 #[tokio::test(start_paused = true)]
 async fn an_original_that_comes_back_right_before_the_build_is_not_built_beside() {
     let (bed, last) = Bed::unrecovered().await;
-    let retry = bed.retry_of(&last, &[]);
-    let build = retry.steps.iter();
-    let build = build
-        .filter(|step| matches!(step.action, Step::RecreateServer { .. }))
-        .map(|step| step.position)
-        .next();
+    let mut retry = bed.retry_of(&last, &[]);
+    let mut steps = retry.steps.iter_mut();
+    let build = steps
+        .find(|step| matches!(step.action, Step::RecreateServer { .. }))
+        .unwrap();
+    // What the failover had intended is not what is waited for.
+    build.progress.memo = Memo::default();
     let source = Arc::clone(&bed.source);
-    bed.at_intent_at(build.unwrap(), move || lock(&source).clear_faults());
+    bed.at_intent_at(build.position, move || lock(&source).clear_faults());
     let retry = bed.walk(retry).await;
     let why = why_not_built(&retry);
     assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
