@@ -72,6 +72,15 @@ def test_retry_of_a_named_failover_with_other_mappings(clouds, run):
     ]
 
 
+def test_retry_that_may_lose_what_an_original_has_written(clouds, run):
+    url = started(clouds, "retry", "a")
+    assert run("dr", "retry", "prod-web-app", "--lose-newer-writes").code == 0
+    assert clouds.bodies("POST", url) == [{"retry": {"lose_newer_writes": True}}]
+    words = ["prod-web-app", "--action", "fence", "--lose-newer-writes"]
+    refused = run("dr", "protection-group", "action", *words)
+    assert (refused.code, refused.err) == (1, "--lose-newer-writes is for retry, not for fence.\n")
+
+
 def test_a_network_on_the_source_needs_its_id(clouds, run):
     result = run("dr", "retry", "prod-web-app", "--network-mapping", f"web={NET_B}")
     assert result.code == 1

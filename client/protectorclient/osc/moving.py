@@ -174,6 +174,8 @@ class Move(Start):
                 self.clouds, parsed_args.operation_id, self.say
             )
             body = {"operation_id": parsed_args.operation_id}
+        if parsed_args.lose_newer_writes:
+            body["lose_newer_writes"] = True
         body.update(lookup.target_mappings(cloud, parsed_args))
         return self.start(parsed_args, "retry", body, cloud)
 
@@ -221,6 +223,12 @@ def add_retry(parser: argparse.ArgumentParser, which: str = "") -> None:
         metavar="<operation-id>",
         help=f"{which}The failover whose VMs are missing (ID; default: the group's newest "
         "failover)",
+    )
+    parser.add_argument(
+        "--lose-newer-writes",
+        action="store_true",
+        help=f"{which}Also recover VMs whose originals are back on the source site and stopped: "
+        "what those have written since the recovery point may be lost",
     )
 
 

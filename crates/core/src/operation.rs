@@ -413,6 +413,9 @@ pub enum MapKind {
     /// Source server → the newest request that was made of it when it was checked, then when it was found stopped, by
     /// Nova's id; empty if none ever was. What is newer was asked for since.
     LastAction,
+    /// Source server → the user who asked, with a retry, that what it has written since the recovery point be lost. Of the
+    /// retry that was asked for alone.
+    NewerIsLost,
 }
 
 impl MapKind {
@@ -437,6 +440,7 @@ impl MapKind {
             Self::ComputeHost => "compute_host",
             Self::DeleteRunning => "delete_running",
             Self::LastAction => "last_action",
+            Self::NewerIsLost => "newer_is_lost",
         }
     }
 }

@@ -72,7 +72,8 @@ class Failback(Move):
 class Retry(Move):
     """Try again to recover the VMs that an unplanned failover could not recover.
 
-    What the failover made for them is used, and its recovery point; the source site is not asked.
+    What the failover made for them is used, and its recovery point. Refused where an original is
+    back on the source site: what it has written since is only there.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -205,6 +206,8 @@ def _refuse_foreign(parsed_args: argparse.Namespace) -> None:
         raise exceptions.CommandError(f"--dry-run is for failover and failback, not for {action}.")
     if parsed_args.operation_id is not None and action != "retry":
         raise exceptions.CommandError(f"--operation-id is for retry, not for {action}.")
+    if parsed_args.lose_newer_writes and action != "retry":
+        raise exceptions.CommandError(f"--lose-newer-writes is for retry, not for {action}.")
     if mapped and action in ("test-cleanup", "sync", "fence"):
         raise exceptions.CommandError(f"{action} takes no mapping.")
     if (action == "test-cleanup") != (parsed_args.test_operation_id is not None):

@@ -292,11 +292,14 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     if let Some(at) = known.as_ref().and_then(|known| known.retired_at) {
         return Err(retired_there(app, &ours, at));
     }
+    let mut refusal = None;
     if !agree(&ours, known.as_ref()) {
         if let Some(known) = &known {
             refuse_what_they_changed(app, &ours, known).await?;
         }
-        handover(app).push(&group.id, PAUSE).await?;
+        if let Pushed::Refused(why) = handover(app).push(&group.id, PAUSE).await? {
+            refusal = Some(why);
+        }
         ours = app.database.metadata_outgoing(&group.id).await?;
         known = theirs_or_refuse(app, &ours, HeldPart::Mark).await?;
     }
@@ -310,7 +313,15 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
         || "none".to_owned(),
         |known| known.side.now.version.to_string(),
     );
-    Err(out_of_sync(app, &ours, &theirs))
+    Err(match refusal {
+        // Such as that a group there has one of the servers.
+        Some(why) => ApiError::conflict(format!(
+            "Protection group {} is OUT OF SYNC: {} does not take its metadata over, and it is not moved until both sites agree: {why}",
+            group.name,
+            other_site(app, &ours)
+        )),
+        None => out_of_sync(app, &ours, &theirs),
+    })
 }
 
 /// Refuses an operation on a group that the other site moves at this moment. What does not answer is no reason: this is for

@@ -6,12 +6,13 @@ use protector_core::{
     id::OperationId,
     member::Member,
     operation::{
-        OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
+        MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
     },
     plan::Plan,
     recovery_plan::RecoveryPlan,
     runbook::{
         Verb,
+        resource::ResourceKind,
         retry::retry,
         unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
     },
@@ -28,6 +29,7 @@ use super::{
     last_move::{last_completed, last_ended_here},
     names,
     operation::{Asker, busy, insert, queued},
+    reset_status::{expected_of, holdings},
     sync::refuse_while_moved_there,
 };
 use crate::{
@@ -227,6 +229,19 @@ pub async fn start_retry(
     let members = app.database.member_list(&group.id).await?;
     let plan = Plan::recover_the_rest(&last.operation.plan, members, over(&last, request))
         .map_err(|refusal| refused(group, &refusal))?;
+    refuse_beside_returned(app, group, &plan, request).await?;
+    let mut map = last.map.clone();
+    for member in &plan.members {
+        let server = member.server_id.as_str();
+        map.remove(MapKind::NewerIsLost, server);
+        if request.lose_newer_writes {
+            map.insert(
+                MapKind::NewerIsLost,
+                server,
+                asker.caller.user_id().as_str(),
+            );
+        }
+    }
     let recovery = RecoveryPlan {
         pauses: Vec::new(),
         hooks: Vec::new(),
@@ -238,11 +253,59 @@ pub async fn start_retry(
         kind,
         plan,
         steps,
-        map: last.map,
+        map,
         parent: Some(failover),
         supersedes: None,
     };
     start(app, asker, stored, run).await
+}
+
+/// Refuses a retry of members whose originals are back: what they have written since the recovery point is only there. A site
+/// that does not answer holds nothing up; the step looks again.
+async fn refuse_beside_returned(
+    app: &App,
+    group: &Group,
+    plan: &Plan,
+    request: &Retry,
+) -> ApiResult<()> {
+    let Ok(shown) = holdings(app, &plan.source, &expected_of(&plan.members)).await else {
+        return Ok(());
+    };
+    let back: Vec<String> = plan
+        .members
+        .iter()
+        .filter_map(|member| {
+            let held = shown.held.iter().find(|held| {
+                held.kind == ResourceKind::Server && held.id == member.server_id.as_str()
+            })?;
+            let rests = held.status == "SHUTOFF";
+            let is_gone = matches!(held.status.as_str(), "DELETED" | "SOFT_DELETED");
+            let may_be_lost = rests && request.lose_newer_writes;
+            (!is_gone && !may_be_lost).then(|| {
+                let stop = match rests {
+                    true => String::new(),
+                    false => format!(
+                        ", to be stopped first with 'openstack --os-cloud {} server stop {}'",
+                        plan.source.site, held.id
+                    ),
+                };
+                format!("{} ({}, {}{stop})", member.name, held.id, held.status)
+            })
+        })
+        .collect();
+    if back.is_empty() {
+        return Ok(());
+    }
+    let (there, again) = match group.kind_of_move() {
+        OperationKind::Failback => ("failback", "failover"),
+        _ => ("failover", "failback"),
+    };
+    Err(ApiError::conflict(format!(
+        "Protection group {name} is not retried beside what is back on {site}, and what that has written since the recovery point is only there: {back}. To lose nothing, '--action {there}' brings the other VMs to it, and '--action {again}' then moves them all. If it may be lost: 'openstack dr retry {name} --lose-newer-writes'.",
+        name = group.name,
+        site = plan.source.site,
+        back = back.join("; "),
+    )))
 }
 
 /// The mappings of the try before, with those of the request over them.

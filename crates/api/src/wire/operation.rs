@@ -76,6 +76,10 @@ pub struct Retry {
     /// Flavor on the primary site → flavor on the secondary site, over the failover's mapping.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
+    /// Said of originals that are back on the site that was lost, and stopped: what they have written since the recovery point
+    /// may be lost.
+    #[serde(default)]
+    pub lose_newer_writes: bool,
 }
 
 impl Failover {

@@ -43,7 +43,7 @@ fn held(kind: ResourceKind, id: &str, name: &str, status: &str) -> Held {
     }
 }
 
-fn server(id: &str, status: &str) -> Held {
+pub fn server(id: &str, status: &str) -> Held {
     held(ResourceKind::Server, id, "web-server-1", status)
 }
 
@@ -56,7 +56,7 @@ fn whole(status: &str) -> Vec<Held> {
         .collect()
 }
 
-fn shows(house: &House, site: &str, held: Vec<Held>) {
+pub fn shows(house: &House, site: &str, held: Vec<Held>) {
     let holdings = Holdings { held, quota: None };
     let mut shown = house.outside.clouds.holdings.lock().unwrap();
     shown.insert(site.to_owned(), holdings);

@@ -558,6 +558,70 @@ async fn of_two_failovers_started_on_both_sites_at_once_at_most_one_begins() {
     }
 }
 
+/// Each site has put the server into a group of its own before it heard of the other one's.
+#[tokio::test]
+async fn a_server_that_two_sites_have_put_into_two_groups_is_moved_by_neither() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let (paths, member) = sites.protect_a_server().await;
+    let server = member["server_id"].as_str().unwrap();
+    let mut tokens = Vec::new();
+    for name in SITES {
+        tokens.push(sites.token(name, "demo", "demo").await);
+    }
+    let (net_a, net_b) = (sites.network("site-a").await, sites.network("site-b").await);
+    let body = json!({"protection_group": {
+        "name": "shop", "primary_site": "site-a", "secondary_site": "site-b",
+        "replication_type": "async", "volume_type": "replicated",
+        "network_mapping": {net_a: net_b},
+    }});
+    let groups: Vec<String> = paths
+        .iter()
+        .map(|path| path.trim_end_matches("/web").to_owned())
+        .collect();
+    let send = async |place: usize, path: String, body: Value| {
+        let method = if body["member"].is_null() && path.contains("/members/") {
+            Method::DELETE
+        } else {
+            Method::POST
+        };
+        sites.send(place, method, &path, &tokens[place], body).await
+    };
+    send(0, groups[0].clone(), body).await.expect(201);
+    send(0, format!("{}/shop/policy", groups[0]), policy_body())
+        .await
+        .expect(201);
+    send(0, format!("{}/shop/sync-force", groups[0]), json!({}))
+        .await
+        .expect(202);
+    send(0, format!("{}/members/{server}", paths[0]), Value::Null)
+        .await
+        .expect(204);
+    send(0, format!("{}/sync-force", paths[0]), json!({}))
+        .await
+        .expect(202);
+    let added = json!({"member": {"server_id": server}});
+    send(0, format!("{}/members", paths[0]), added.clone())
+        .await
+        .expect(201);
+    send(1, format!("{}/shop/members", groups[1]), added)
+        .await
+        .expect(201);
+    for (place, name, other) in [(0, "web", "shop"), (1, "shop", "web")] {
+        let action = format!("{}/{name}/action", groups[place]);
+        let refused = send(place, action, failover_body()).await.expect(409);
+        let said = refused.message();
+        for word in [
+            &format!("Protection group {name} is OUT OF SYNC"),
+            server,
+            &format!("is in protection group {other} already"),
+            "openstack dr member remove",
+        ] {
+            assert!(said.contains(word), "{word} is not in {said}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_group_that_the_other_site_is_about_to_move_stays() {
     let sites = TwoSites::new().await;

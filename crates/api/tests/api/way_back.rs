@@ -6,7 +6,7 @@ use protector_core::{
     group::GroupStatus,
     journal::{Effect, Entry, Journal, OperationChange},
     member::{Member, MemberStatus},
-    operation::OperationState,
+    operation::{MapKind, OperationState},
 };
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::{
     engine::{self, claim},
     fakes::{FixedClock, NET_A, WEB},
     house::{Answer, House, failover_body, group_path},
+    reset_status::{server, shows},
     site_failover::arrive,
 };
 
@@ -190,6 +191,50 @@ async fn what_comes_back_in_part_says_so_and_is_not_moved_onto_what_it_left() {
         .await;
         assert_eq!(group(&house).await["status"], "active_partial", "{action}");
     }
+}
+
+/// A group that is back on site-a but for its only member, whose original on the lost site-b is `status` by now.
+async fn unrecovered(status: &str) -> House {
+    let house = failed_over().await;
+    act(&house, lost("failover", false)).await.expect(202);
+    end(&house, OperationState::Completed, |group_id, members| {
+        let in_error = |member| Member {
+            status: MemberStatus::Error,
+            ..member
+        };
+        Effect::GroupSwitched {
+            group_id,
+            current_primary_site: "site-a".into(),
+            members: members.into_iter().map(in_error).collect(),
+        }
+    })
+    .await;
+    shows(&house, "site-b", vec![server(WEB, status)]);
+    house
+}
+
+#[tokio::test]
+async fn a_retry_asks_the_site_that_was_lost_before_it_starts() {
+    let retry = |said| json!({"retry": {"lose_newer_writes": said}});
+    for (status, said) in [("ACTIVE", false), ("ACTIVE", true), ("SHUTOFF", false)] {
+        let house = unrecovered(status).await;
+        let refused = act(&house, retry(said)).await.expect(409);
+        let why = refused.message();
+        for word in [
+            &format!("web-server-1 ({WEB}, {status}"),
+            "is not retried beside what is back on site-b",
+            "'--action failover' brings the other VMs to it",
+            "openstack dr retry web --lose-newer-writes",
+        ] {
+            assert!(why.contains(word), "{word} is not in {why}");
+        }
+        assert_eq!(group(&house).await["status"], "active_partial");
+    }
+    let house = unrecovered("SHUTOFF").await;
+    let started = act(&house, retry(true)).await.expect(202).body;
+    let id = started["operation"]["id"].as_str().unwrap().into();
+    let record = house.database.operation_show_by_id(&id).await.unwrap();
+    assert!(record.map.target(MapKind::NewerIsLost, WEB).is_some());
 }
 
 #[tokio::test]

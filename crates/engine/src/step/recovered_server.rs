@@ -60,15 +60,9 @@ impl CloudActions {
         // One that was known and is gone must not hide the one that is made now.
         cx.memo.made = None;
         cx.memo.adopted = false;
-        if let Some(not_yet) = self.original_may_write(cx, source_id).await? {
+        if let Some(not_yet) = self.another_life_may_run(&target, cx, source_id).await? {
             return Ok(not_yet);
         }
-        if let Some(not_yet) = self.refuse_beside_returned_original(cx, source_id).await? {
-            return Ok(not_yet);
-        }
-        self.refuse_beside_its_original(&target, cx, source_id)
-            .await?;
-        refuse_beside_another_copy(&target, cx, source_id).await?;
         let request = self.build_request(&target, cx, source_id).await?;
         let unanswered_before = cx.memo.unanswered_at;
         cx.memo.unanswered_at = Some(cx.scribe.now());
@@ -80,10 +74,6 @@ impl CloudActions {
         {
             cx.memo.unanswered_at = unanswered_before;
             return refused;
-        }
-        if let Err(refused) = refuse_beside_another_copy(&target, cx, source_id).await {
-            cx.memo.unanswered_at = unanswered_before;
-            return Err(refused);
         }
         let answer = intent.on(&target).compute().create_server(&request).await;
         if says_what_became_of_it(&answer) {
@@ -99,17 +89,24 @@ impl CloudActions {
         }
     }
 
-    /// Looked at again once the build is on record.
+    /// Refuses to build beside another life of the server, or waits for it to rest: its original, one that is back on a lost
+    /// site, one that its original was copied from, another copy. Asked before the build's intent and after it.
     async fn another_life_may_run(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         source_id: &ServerId,
     ) -> Result<Option<Progress>, Stop> {
-        let not_yet = self.original_may_write(cx, source_id).await?;
+        if let Some(not_yet) = self.original_may_write(cx, source_id).await? {
+            return Ok(Some(not_yet));
+        }
+        if let Some(not_yet) = self.refuse_beside_returned_original(cx, source_id).await? {
+            return Ok(Some(not_yet));
+        }
         self.refuse_beside_its_original(target, cx, source_id)
             .await?;
-        Ok(not_yet)
+        refuse_beside_another_copy(target, cx, source_id).await?;
+        Ok(None)
     }
 
     async fn judge_build(
@@ -530,7 +527,7 @@ async fn refuse_beside_another_copy(
     let other = others.into_iter().find(|server| {
         !mark::is_of_a_test(&server.metadata)
             && !reading::is_being_deleted(server)
-            && super::fence::may_run(server)
+            && can_be_started(server)
     });
     let Some(other) = other else {
         return Ok(());
@@ -541,12 +538,17 @@ async fn refuse_beside_another_copy(
     Err(Stop::last(
         Code::Blocked,
         format!(
-            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, keep it and leave the group as it is; if it may go, stop it and run 'openstack dr operation cleanup {by}'; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
+            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
             id = other.id,
             status = other.status.as_str(),
             mark = mark::SOURCE,
         ),
     ))
+}
+
+/// Whether a copy runs, or anybody may start it: then two would run. One that has failed to be built does neither.
+fn can_be_started(server: &Server) -> bool {
+    server.status == ServerStatus::Shutoff || super::fence::may_run(server)
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.

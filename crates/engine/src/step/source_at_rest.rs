@@ -130,16 +130,21 @@ impl CloudActions {
             return Ok(None);
         };
         let (site, group) = (cx.plan().source.site.clone(), cx.plan().group_name.clone());
-        if rests {
+        let said_by = cx.mapped(MapKind::NewerIsLost, source_id.as_str());
+        if let (true, Some(user)) = (rests, &said_by) {
             cx.fact(format!(
-                "its original on {site} rests ({status}): what that wrote after the recovery point is not in the copy"
+                "its original on {site} rests ({status}): what that wrote after the recovery point is not in the copy, as user {user} has said"
             ));
             return Ok(None);
         }
+        let (may, first) = match rests {
+            true => ("", ""),
+            false => (" and may run", "stop it, then "),
+        };
         Err(Stop::last(
             Code::Blocked,
             format!(
-                "server {source_id} is back on {site} ({status}) and may run: what it has written since the recovery point is only there, so no copy is built beside it; a failback of {group} brings the other members to it and loses nothing, and a failover after that moves them all; if what it has written may be lost, stop it, then 'openstack dr retry {group}'"
+                "server {source_id} is back on {site} ({status}){may}: what it has written since the recovery point is only there, so no copy is built beside it; a failback of {group} brings the other members to it and loses nothing, and a failover after that moves them all; if what it has written may be lost, {first}'openstack dr retry {group} --lose-newer-writes'"
             ),
         ))
     }

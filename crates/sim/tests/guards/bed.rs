@@ -34,6 +34,9 @@ use protector_core::{
         cleanup::{cleanup_of, cleanup_of_chosen},
         failover::planned_move,
         fence::fence,
+        replicate::replicate_now,
+        retry::retry,
+        unplanned_failover::unplanned_failover,
     },
     site::SiteScope,
 };
@@ -473,6 +476,74 @@ impl Bed {
         assert_eq!(record.operation.state, OperationState::Failed);
         lock(&bed.target).clear_faults();
         bed
+    }
+
+    /// One whose source is lost, and whose unplanned failover could build nothing.
+    pub async fn unrecovered() -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        let now = plan.members[0].created_at;
+        let record = |id, kind, steps| OperationRecord {
+            operation: operation(id, kind, plan.clone(), None, now),
+            steps,
+            map: ResourceMap::default(),
+        };
+        let sync = replicate_now().into_steps().unwrap();
+        bed.walk(record("op-sync", OperationKind::Sync, sync)).await;
+        bed.lose_the_source();
+        let message = "No valid host was found.".to_owned();
+        lock(&bed.target).add_fault(FaultRule {
+            id: String::new(),
+            matches: Match {
+                resource: Some("vm-001".to_owned()),
+                ..Match::default()
+            },
+            times: None,
+            effect: Effect::Job(JobEffect::ServerBuildError { message }),
+            seen: 0,
+        });
+        let steps = unplanned_failover(&plan).into_steps().unwrap();
+        let failed = bed
+            .walk(record("op-unplanned", OperationKind::Failover, steps))
+            .await;
+        assert_eq!(failed.operation.state, OperationState::Failed);
+        lock(&bed.target).clear_faults();
+        (bed, failed)
+    }
+
+    /// The source answers nothing any more.
+    fn lose_the_source(&self) {
+        lock(&self.source).add_fault(FaultRule {
+            id: "lost".to_owned(),
+            matches: Match::default(),
+            times: None,
+            effect: Effect::Call(CallEffect::Status {
+                status: 503,
+                body: None,
+                headers: BTreeMap::new(),
+            }),
+            seen: 0,
+        });
+    }
+
+    /// `openstack dr retry` after `last`, by a user who says of the originals in `lost` that their newer writes may be lost.
+    pub fn retry_of(&self, last: &OperationRecord, lost: &[&str]) -> OperationRecord {
+        let plan = last.operation.plan.clone();
+        let mut map = last.map.clone();
+        for server in lost {
+            map.insert(MapKind::NewerIsLost, *server, "demo");
+        }
+        let parent = Some(last.operation.id.clone());
+        let now = last.operation.created_at;
+        OperationRecord {
+            steps: retry(&plan, last).unwrap(),
+            operation: operation("op-retry", OperationKind::Retry, plan, parent, now),
+            map,
+        }
+    }
+
+    /// Does `what` when the line at `position` writes down for the first time that it changes something.
+    pub fn at_intent_at(&self, position: u32, what: impl FnOnce() + Send + 'static) {
+        *self.at_intent.lock().unwrap() = Some((position, Box::new(what)));
     }
 
     /// What the guest of the copy writes to the copy of a volume, by the original's id.

@@ -11,6 +11,7 @@ mod aborted;
 mod adoption;
 mod after_the_intent;
 mod bed;
+mod built_beside;
 mod changed_meanwhile;
 mod compute_host;
 mod fencing;

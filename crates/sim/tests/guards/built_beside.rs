@@ -1,0 +1,121 @@
+//! Nothing is built beside a copy that a failed operation has left, nor beside an original that is back.
+
+use std::sync::Arc;
+
+use protector_core::{
+    operation::{Memo, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed},
+    runbook::{Step, unplanned_failover::unplanned_failover},
+};
+use protector_sim::in_process::lock;
+use serde_json::json;
+
+use super::bed::{Bed, operation};
+
+fn why_not_built(record: &OperationRecord) -> String {
+    let failed = steps_failed(&record.steps);
+    let build = failed
+        .iter()
+        .find(|step| step.step == "recreate_vms:vm-001");
+    build.unwrap_or_else(|| panic!("{failed:?}")).error.clone()
+}
+
+/// What the unplanned failover of the failed one's group fails by, and a retry after that.
+async fn beside_what_was_left(bed: &Bed) -> [String; 2] {
+    let copies = lock(&bed.target).servers();
+    assert_eq!(copies.len(), 1);
+    let failed = bed.failover().operation;
+    let plan = failed.plan;
+    let unplanned = OperationRecord {
+        steps: unplanned_failover(&plan).into_steps().unwrap(),
+        operation: operation(
+            "op-unplanned",
+            OperationKind::Failover,
+            plan,
+            None,
+            failed.created_at,
+        ),
+        map: ResourceMap::default(),
+    };
+    let unplanned = bed.walk(unplanned).await;
+    assert_eq!(unplanned.operation.state, OperationState::Failed);
+    let retry = bed.retry_of(&unplanned, &[&bed.server]);
+    let retry = bed.walk(retry).await;
+    let now = lock(&bed.target).servers();
+    assert_eq!(now.len(), 1, "nothing was built beside it");
+    assert_eq!(now[0].id, copies[0].id);
+    assert_eq!(now[0].status, copies[0].status);
+    [unplanned, retry].map(|record| {
+        record
+            .steps
+            .iter()
+            .find(|step| matches!(step.action, Step::RecreateServer { .. }))
+            .and_then(|step| step.progress.error.clone())
+            .unwrap_or_else(|| record.operation.error.clone().unwrap_or_default())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_was_left_is_not_built_beside_whether_or_not_it_runs() {
+    for runs in [true, false] {
+        let bed = Bed::left_running().await;
+        if !runs {
+            let copy = lock(&bed.target).servers()[0].id.clone();
+            let url = format!("compute /servers/{copy}/action");
+            bed.on_target("demo", "POST", &url, &json!({"os-stop": null}));
+            bed.a_while().await;
+        }
+        let failover = bed.failover().operation.id;
+        for why in beside_what_was_left(&bed).await {
+            assert!(why.contains("no other one is built beside it"), "{why}");
+            let adopt = format!("openstack dr operation adopt {failover}");
+            assert!(why.contains(&adopt), "{why}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_uses_no_older_point_while_the_original_is_back_unless_somebody_says_so() {
+    let (bed, last) = Bed::unrecovered().await;
+    lock(&bed.source).clear_faults();
+    let url = format!("compute /servers/{}/action", bed.server);
+    bed.user("demo", "POST", &url, json!({"os-stop": null}))
+        .await;
+    let refused = bed.walk(bed.retry_of(&last, &[])).await;
+    let why = why_not_built(&refused);
+    assert!(why.contains("is back on site-a (SHUTOFF)"), "{why}");
+    assert!(why.contains("--lose-newer-writes"), "{why}");
+    assert!(lock(&bed.target).servers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_recovers_beside_a_stopped_original_when_its_newer_writes_may_be_lost() {
+    let (bed, last) = Bed::unrecovered().await;
+    lock(&bed.source).clear_faults();
+    let url = format!("compute /servers/{}/action", bed.server);
+    bed.user("demo", "POST", &url, json!({"os-stop": null}))
+        .await;
+    let retry = bed.walk(bed.retry_of(&last, &[&bed.server])).await;
+    assert_eq!(steps_failed(&retry.steps), vec![]);
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+    let running = bed.server_facts(&bed.server).unwrap();
+    assert_eq!(running.status, "SHUTOFF");
+}
+
+/// Between the look and the call.
+#[tokio::test(start_paused = true)]
+async fn an_original_that_comes_back_right_before_the_build_is_not_built_beside() {
+    let (bed, last) = Bed::unrecovered().await;
+    let mut retry = bed.retry_of(&last, &[]);
+    let mut steps = retry.steps.iter_mut();
+    let build = steps
+        .find(|step| matches!(step.action, Step::RecreateServer { .. }))
+        .unwrap();
+    // What the failover had intended is not what is waited for.
+    build.progress.memo = Memo::default();
+    let source = Arc::clone(&bed.source);
+    bed.at_intent_at(build.position, move || lock(&source).clear_faults());
+    let retry = bed.walk(retry).await;
+    let why = why_not_built(&retry);
+    assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
+    assert!(lock(&bed.target).servers().is_empty());
+}
