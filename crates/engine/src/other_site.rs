@@ -21,6 +21,14 @@ pub trait OtherSite: Send + Sync {
     ///
     /// That the group has been moved or changed since, or that nobody knows.
     async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError>;
+
+    /// Sees that the site that the group of `operation` leaves has not given that move up, which this site, where it goes, runs:
+    /// while this one was lost, somebody there may have started the servers again. Nothing is asked to hold still.
+    ///
+    /// # Errors
+    ///
+    /// That it has gone on without this site, or that nobody knows.
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError>;
 }
 
 /// Why a group is not held still.
@@ -45,6 +53,10 @@ impl OtherSite for NoOtherSite {
     }
 
     async fn still_stopped(&self, _: &Operation) -> Result<(), HoldError> {
+        Ok(())
+    }
+
+    async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
         Ok(())
     }
 }

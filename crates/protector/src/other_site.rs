@@ -30,6 +30,12 @@ impl OtherSite for OtherProtector {
         self.hold(&ours).await
     }
 
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
+        let ours = self.database.metadata_outgoing(&operation.group_id).await;
+        let ours = ours.map_err(|error| HoldError::Silent(error.to_string()))?;
+        self.has_moved_on(&ours).await
+    }
+
     async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
         let ours = match self.database.metadata_outgoing(&operation.group_id).await {
             Ok(ours) => ours,
@@ -54,6 +60,16 @@ impl OtherSite for OtherProtector {
 }
 
 impl OtherProtector {
+    /// What the other site holds now, and nothing more.
+    async fn has_moved_on(&self, ours: &Outgoing) -> Result<(), HoldError> {
+        let group = &ours.document.group;
+        let there = other_scope(group, &self.site);
+        let held = self.peer.held(there, &group.id, HeldPart::Mark).await;
+        let theirs = held.map_err(silent)?;
+        let why = theirs.and_then(|theirs| moved_on(ours, &theirs, &there.site));
+        why.map_or(Ok(()), |why| Err(HoldError::MovedOn(why)))
+    }
+
     async fn hold(&self, ours: &Outgoing) -> Result<(), HoldError> {
         let group = &ours.document.group;
         if ours.peer_retired_at.is_some() {
@@ -138,6 +154,7 @@ fn moved_on(ours: &Outgoing, theirs: &PeerMetadata, there: &SiteName) -> Option<
 #[cfg(test)]
 mod tests {
     use protector_core::journal_conformance::{group, operation};
+    use protector_store::{Mark, MetadataDocument, Side};
 
     use super::*;
 
@@ -147,6 +164,43 @@ mod tests {
         group.status = GroupStatus::Error;
         group.current_primary_site = record.operation.source_site.clone();
         (group, record.operation)
+    }
+
+    /// Both sites hold the same, and the other one has retired this one or not.
+    fn told(retired: bool) -> Option<String> {
+        let (group, failed) = left_in_error();
+        let document = serde_json::json!({"group": group, "members": [], "policy": null});
+        let document = MetadataDocument::from_json(document).unwrap();
+        let now = Mark {
+            version: group.version,
+            digest: document.digest().unwrap(),
+        };
+        let side = Side {
+            base: Some(now.clone().into()),
+            now,
+        };
+        let theirs = PeerMetadata {
+            side: side.clone(),
+            changed_at: group.updated_at,
+            moved_by: None,
+            retired_at: retired.then_some(group.updated_at),
+            document: None,
+        };
+        let ours = Outgoing {
+            document,
+            side,
+            local_project_id: failed.project_id,
+            conflict: None,
+            peer_retired_at: None,
+        };
+        moved_on(&ours, &theirs, &"site-b".into())
+    }
+
+    #[test]
+    fn a_site_that_was_retired_has_nothing_to_move_any_more() {
+        assert_eq!(told(false), None);
+        let why = told(true).unwrap();
+        assert!(why.contains("site-b has retired this site"), "{why}");
     }
 
     #[test]

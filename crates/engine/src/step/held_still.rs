@@ -66,6 +66,14 @@ impl Standing {
         ) && self.site.as_ref() == Some(&operation.source_site)
     }
 
+    /// Whether `operation` moves a group to this site: then the other one can give it up in the belief that this one is lost.
+    fn brings_here(&self, operation: &Operation) -> bool {
+        matches!(
+            operation.kind,
+            OperationKind::Failover | OperationKind::Failback
+        ) && self.site.as_ref() == Some(&operation.target_site)
+    }
+
     fn asked_lately(&self, operation: &OperationId, now: DateTime<Utc>) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.get(operation).is_some_and(|at| is_recent(*at, now))
@@ -138,6 +146,19 @@ impl Cx<'_> {
         }
     }
 
+    /// Why the other site, which the group is to leave, does without this move by now, if it says so. Where it says nothing,
+    /// what its cloud shows has to do.
+    pub(crate) async fn given_up_there(&self) -> Option<String> {
+        let standing = self.standing.as_ref()?;
+        if !standing.brings_here(self.operation) {
+            return None;
+        }
+        match standing.other.still_leaves(self.operation).await {
+            Err(HoldError::MovedOn(why)) => Some(why),
+            Ok(()) | Err(HoldError::Silent(_)) => None,
+        }
+    }
+
     /// Keeps a cleanup from starting a server whose group runs elsewhere by now. A cleanup has time: nobody knowing, it
     /// waits.
     pub(crate) async fn still_needs_its_server(&self) -> Result<(), Stop> {
@@ -205,6 +226,10 @@ mod tests {
         }
 
         async fn still_stopped(&self, _: &Operation) -> Result<(), HoldError> {
+            Ok(())
+        }
+
+        async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
             Ok(())
         }
     }

@@ -88,10 +88,35 @@ impl CloudActions {
         source: &Cloud,
         id: &ServerId,
     ) -> Result<Progress, Stop> {
+        self.refuse_to_stop_what_goes_on(cx, id).await?;
         let intent = cx.intend().await?;
         let open = intent.on(source);
         open.compute().stop_server(id).await.map_err(stop)?;
         Ok(self.look_again("Nova to stop it"))
+    }
+
+    /// While this engine was away somebody may have taken the move for lost, and started the server again.
+    async fn refuse_to_stop_what_goes_on(&self, cx: &Cx<'_>, id: &ServerId) -> Result<(), Stop> {
+        if let Some(why) = cx.given_up_there().await {
+            return Err(Stop::last(
+                Code::Changed,
+                format!("{why}: this {} is taken back", cx.operation.kind),
+            ));
+        }
+        if cx.memo.intents == 0 {
+            return Ok(());
+        }
+        let asked = self.asked_of(cx, id).await?;
+        match asked.first().filter(|newest| newest.action == "start") {
+            None => Ok(()),
+            Some(newest) => Err(Stop::last(
+                Code::Changed,
+                format!(
+                    "server {id} was started again after this operation had stopped it, with request {}: it is taken back; run the {} again when nobody needs the server",
+                    newest.request_id, cx.operation.kind
+                ),
+            )),
+        }
     }
 
     async fn stop_hard(
@@ -153,6 +178,10 @@ impl CloudActions {
                 Ok(Progress::done())
             }
             (ServerStatus::Shutoff, None) => {
+                if let Some(why) = cx.given_up_there().await {
+                    cx.fact(format!("server {id} is left as it is: {why}"));
+                    return Ok(Progress::done());
+                }
                 let intent = cx.intend_undo().await?;
                 self.refuse_while_its_copy_may_run(cx, id).await?;
                 let open = intent.on(&source);

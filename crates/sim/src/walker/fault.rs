@@ -583,6 +583,10 @@ impl OtherSite for FaultyOtherSite {
     async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
         self.ask(self.inner.still_stopped(operation)).await
     }
+
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.ask(self.inner.still_leaves(operation)).await
+    }
 }
 
 impl FaultyOtherSite {

@@ -153,6 +153,10 @@ impl OtherSite for Survivor {
     async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
         self.hold_still(operation).await
     }
+
+    async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
+        Ok(())
+    }
 }
 
 impl World {

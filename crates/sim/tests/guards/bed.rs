@@ -22,7 +22,7 @@ use protector_core::{
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
-        StepRecord, steps_completed, steps_failed,
+        StepRecord, StepState, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
     present::map_as_of_now,
@@ -149,6 +149,10 @@ impl OtherSite for OtherSiteSays {
     }
 
     async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.hold_still(operation).await
+    }
+
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
         self.hold_still(operation).await
     }
 }
@@ -632,8 +636,48 @@ impl Bed {
         (bed, record)
     }
 
+    /// One whose failover is run by its target, which stood still while `stop` of the server was under way and comes back
+    /// after `meanwhile`.
+    pub async fn returned_home(
+        meanwhile: impl FnOnce(&Self),
+        says: Answer,
+    ) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready_at(TARGET, |_| {}, |_| {}).await;
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let mut record = new_failover(plan, steps);
+        for step in &mut record.steps {
+            match step.phase_name.as_str() {
+                "check_source" | "check_target" => step.progress.state = StepState::Done,
+                "stop_source_vms" => {
+                    step.progress.state = StepState::Running;
+                    step.progress.memo.intents = 1;
+                    step.progress.memo.before = Some("ACTIVE".to_owned());
+                }
+                _ => {}
+            }
+        }
+        record.operation.state = OperationState::Running;
+        let url = format!("compute /servers/{}/action", bed.server);
+        bed.at_once("protector", "POST", &url, &json!({"os-stop": null}));
+        bed.a_while().await;
+        meanwhile(&bed);
+        bed.a_while().await;
+        *bed.other.answer.lock().unwrap() = says;
+        let record = bed.walk(record).await;
+        (bed, record)
+    }
+
     /// Both clouds, the group and the plan of its failover.
     async fn ready(
+        change_source: impl FnOnce(&mut CloudOptions),
+        change_plan: impl FnOnce(&mut Plan),
+    ) -> (Self, Plan) {
+        Self::ready_at(SOURCE, change_source, change_plan).await
+    }
+
+    /// The same, with the engines of `home`.
+    async fn ready_at(
+        home: &str,
         change_source: impl FnOnce(&mut CloudOptions),
         change_plan: impl FnOnce(&mut Plan),
     ) -> (Self, Plan) {
@@ -670,7 +714,7 @@ impl Bed {
             journal: Arc::clone(&journal),
         });
         let actions = CloudActions::new(clouds, arrays.clone(), options.clone())
-            .beside(SOURCE.into(), other.clone());
+            .beside(home.into(), other.clone());
         let actions = Arc::new(actions);
         let at_write = AtWrite::default();
         let engine = Engine::new(

@@ -284,3 +284,24 @@ impl Bed {
         self.user("demo", "POST", &url, action).await;
     }
 }
+
+/// Nova has accepted its deletion and lost it: whoever looks after it needs to know what it is at, and where.
+#[tokio::test(start_paused = true)]
+async fn one_that_stays_in_deleting_is_named_with_its_task_and_its_host() {
+    let mut bed = Bed::switched().await;
+    lock(&bed.source).add_fault(FaultRule {
+        id: "lost".to_owned(),
+        matches: Match {
+            resource: Some("vm-001".to_owned()),
+            ..Match::default()
+        },
+        times: None,
+        effect: Effect::Job(JobEffect::ServerDeleteLost),
+        seen: 0,
+    });
+    let ended = bed.delete().await;
+    let why = ended.failure(SERVER);
+    assert!(why.contains("task deleting, host "), "{why}");
+    assert!(!why.contains("host unknown"), "{why}");
+    assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+}

@@ -320,3 +320,24 @@ async fn a_copy_of_a_test_failover_is_in_nobodys_way() {
     assert_eq!(record.operation.error, None);
     assert!(somebodys_server_is_there(&bed));
 }
+
+/// A volume that a region without it does not know may still be imported in the right one: its bytes are not discarded.
+#[tokio::test(start_paused = true)]
+async fn an_import_is_not_believed_gone_by_a_cloud_that_may_be_another() {
+    const IMPORT: &str = "undo:manage_volumes:vm-001-boot";
+    let mut bed = Bed::stuck().await;
+    let not_found = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
+    bed.target_answers("*/volumes/detail*", 200, json!({"volumes": []}));
+    bed.target_answers("*/volumes/*", 404, not_found.clone());
+    bed.target_answers("*/networks/*", 404, not_found);
+    let ended = bed.cleanup().await;
+    let why = ended.failure(IMPORT);
+    assert!(
+        why.starts_with("kept: its cloud says 404, but also to network "),
+        "{why}"
+    );
+    assert_eq!(lock(&bed.target).volumes().len(), 2);
+
+    lock(&bed.target).clear_faults();
+    bed.cleanup_takes_everything_back().await;
+}
