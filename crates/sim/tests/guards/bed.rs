@@ -547,7 +547,11 @@ impl Bed {
 
     /// Does `what` when the line at `position` writes down for the first time that it changes something.
     pub fn at_intent_at(&self, position: u32, what: impl FnOnce() + Send + 'static) {
-        *self.at_intent.lock().unwrap() = Some((position, Box::new(what)));
+        let intended = move |entry: &Entry| {
+            let mut steps = entry.steps.iter();
+            steps.any(|(changed, progress)| *changed == position && progress.memo.intents > 0)
+        };
+        self.at_write(intended, what);
     }
 
     /// What the guest of the copy writes to the copy of a volume, by the original's id.
@@ -778,12 +782,7 @@ impl Bed {
     /// Does `what` at the moment at which the line `key` has written down for the first time that it changes something.
     pub fn at_intent_of(&self, key: &str, what: impl FnOnce() + Send + 'static) {
         let line = self.deletions.iter().find(|step| step.key == key).unwrap();
-        let line = line.position;
-        let intended = move |entry: &Entry| {
-            let mut steps = entry.steps.iter();
-            steps.any(|(position, progress)| *position == line && progress.memo.intents > 0)
-        };
-        self.at_write(intended, what);
+        self.at_intent_at(line.position, what);
     }
 
     /// Does `what` right before the first write that is `when`.
