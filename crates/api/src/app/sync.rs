@@ -35,7 +35,7 @@ pub(super) const UNREACHABLE: &str = "UNREACHABLE";
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
 
 /// How long a site that may be lost is waited for, where its answer is not needed.
-const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a view is forced that the other site overtakes each time.
 const FORCED_TRIES: u32 = 3;

@@ -30,7 +30,7 @@ use super::{
     names,
     operation::{Asker, busy, insert, queued},
     reset_status::{expected_of, holdings},
-    sync::refuse_while_moved_there,
+    sync::{LOST_SITE_PATIENCE, refuse_while_moved_there},
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -268,7 +268,9 @@ async fn refuse_beside_returned(
     plan: &Plan,
     request: &Retry,
 ) -> ApiResult<()> {
-    let Ok(shown) = holdings(app, &plan.source, &expected_of(&plan.members)).await else {
+    let originals = expected_of(&plan.members);
+    let look = holdings(app, &plan.source, &originals);
+    let Ok(Ok(shown)) = tokio::time::timeout(LOST_SITE_PATIENCE, look).await else {
         return Ok(());
     };
     let back: Vec<String> = plan
