@@ -96,6 +96,7 @@ TABLE: dict[str, list[str]] = {
     "its_newer_bytes_are_nowhere_else": [
         "guard::written_since::tests::what_a_copy_has_written_is_kept_by_hand_with_the_way_on",
         "guard::written_since::tests::what_nobody_can_tell_is_kept_too",
+        "guard::written_since::tests::an_import_that_the_array_does_not_know_is_kept_until_cinder_has_let_go_of_it",
     ],
     "locked": [
         SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock",

@@ -580,6 +580,11 @@ impl Bed {
         self.arrays.forget_points();
     }
 
+    /// The target's array does not know any more what was promoted; the bytes are there.
+    pub fn forget_what_was_promoted(&self) {
+        self.arrays.forget_promotions();
+    }
+
     /// One whose failover is given up once its copy has written this to the data volume, and can take everything back.
     pub async fn given_up_after_its_copy_has_written(text: &str) -> (Self, OperationRecord) {
         let mut given_up = false;
