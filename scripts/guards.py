@@ -66,6 +66,10 @@ TABLE: dict[str, list[str]] = {
     "asked_for_something_since": [
         REST + "a_server_that_ran_and_was_stopped_again_takes_everything_back"
     ],
+    "deleted_original_had_run": [
+        REST + "a_deleted_original_that_had_run_is_not_written_off_while_it_has_a_volume",
+        REST + "nor_is_one_of_which_nobody_knows_what_was_asked",
+    ],
     "disks_have_changed": [REST + "another_disk_or_a_missing_one_takes_everything_back"],
     "changed_disks": [REST + "another_disk_or_a_missing_one_takes_everything_back"],
     "at_work": [REST + "a_server_at_work_and_one_on_a_dead_host_are_waited_for"],
@@ -92,6 +96,7 @@ TABLE: dict[str, list[str]] = {
     "its_newer_bytes_are_nowhere_else": [
         "guard::written_since::tests::what_a_copy_has_written_is_kept_by_hand_with_the_way_on",
         "guard::written_since::tests::what_nobody_can_tell_is_kept_too",
+        "guard::written_since::tests::an_import_that_the_array_does_not_know_is_kept_until_cinder_has_let_go_of_it",
     ],
     "locked": [
         SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock",

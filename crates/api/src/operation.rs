@@ -14,7 +14,7 @@ use protector_core::{
 };
 use protector_oslo::policy::{RuleName, Target, rules};
 use protector_store::{
-    OperationFilter, OperationSortKey, Page, SortDir as StoreSortDir, StoreError,
+    KeptOperation, OperationFilter, OperationSortKey, Page, SortDir as StoreSortDir, StoreError,
 };
 
 use crate::{
@@ -322,6 +322,14 @@ pub async fn adopt(
     let rule = rules::OPERATIONS_ADOPT;
     let id = OperationId::new(operation);
     let kept = app.operation_anywhere(&caller, &project, &id, rule).await?;
+    if let KeptOperation::Here(failed) = &kept {
+        // It ends as the move would have: the source is deleted.
+        let of_the_move = match failed.operation.kind {
+            OperationKind::Failback => rules::PROTECTION_GROUPS_FAILBACK,
+            _ => rules::PROTECTION_GROUPS_FAILOVER,
+        };
+        app.enforce(of_the_move, &caller, &Target::of_project(project.as_str()))?;
+    }
     let asker = Asker {
         caller: &caller,
         request: &request,

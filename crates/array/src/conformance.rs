@@ -230,7 +230,7 @@ pub async fn what_was_written_to_a_promoted_object_is_told(fixture: &dyn Fixture
         asked.await.unwrap()
     };
     let (here, there) = (fixture.driver(), fixture.other_driver());
-    assert_eq!(written(here).await, Written::Nothing, "not promoted yet");
+    assert_eq!(written(here).await, Written::NoObject, "not promoted yet");
     let name = case.promote(&point, &volume).await.unwrap();
     assert_eq!(written(here).await, Written::Nothing);
     fixture.write_source(&volume, b"later").await;
@@ -258,7 +258,7 @@ pub async fn what_was_written_to_a_promoted_object_is_told(fixture: &dyn Fixture
     fixture.write_target(&managed_name, b"data").await;
     assert_eq!(written(there).await, Written::Nothing, "it is as it was");
     case.discard(&volume, Some(&managed)).await.unwrap();
-    assert_eq!(written(here).await, Written::Nothing, "it is gone");
+    assert_eq!(written(here).await, Written::NoObject, "it is gone");
 }
 
 /// Two engines promote the same volume at once.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    id::ServerId,
+    id::{OperationId, ServerId},
     mark,
     member::{Member, MemberStatus, ProtectedVolume},
     operation::{MapKind, OperationRecord, ResourceMap, StepState},
@@ -52,6 +52,36 @@ pub fn adoption_of(failed: &OperationRecord, members: &[Member]) -> (Plan, Resou
         }
     }
     (plan, map)
+}
+
+/// The two ways on where an original has what its copy lacks: which of them counts, a person says.
+///
+/// `failed` has made the copy, and `status` is what the original shows, if it is there. With it go its volumes: what is left
+/// of it is deleted after the switch, and nobody else says that this may be lost.
+pub fn ways_on(plan: &Plan, failed: &OperationId, member: &Member, status: Option<&str>) -> String {
+    let site = &plan.source.site;
+    let server = match status {
+        None => String::new(),
+        // A delete has been asked for already, and Nova still keeps it.
+        Some("SOFT_DELETED") => format!(
+            "its server with 'openstack --os-cloud {site} server delete --force {}' and ",
+            member.server_id
+        ),
+        Some(_) => format!(
+            "its server with 'openstack --os-cloud {site} server delete {}' and ",
+            member.server_id
+        ),
+    };
+    let volumes: Vec<&str> = member
+        .volumes
+        .iter()
+        .map(|volume| volume.id.as_str())
+        .collect();
+    format!(
+        "if the original is to count, 'openstack dr operation cleanup {failed} --delete-running {name}' takes the copy back though it runs; if the copy is to count, save what the original has, delete {server}its volumes, which the adoption deletes only of one that has rested, with 'openstack --os-cloud {site} volume delete {volumes}', and adopt again",
+        name = member.name,
+        volumes = volumes.join(" "),
+    )
 }
 
 /// The members of `plan` for which a server has to be built, from the volumes that `failed` has imported.
@@ -141,23 +171,30 @@ impl Look<'_> {
         )
     }
 
-    /// One that is gone has nothing that its copy lacks.
+    /// What an original may have written that its copy lacks. Of one that is stopped or gone the adoption asks its cloud.
     fn original(&self, member: &Member) -> Result<(), String> {
         let site = &self.plan.source.site;
         let is_original = |held: &&Held| {
             held.kind == ResourceKind::Server && held.id == member.server_id.as_str()
         };
-        match self.shown.source.iter().find(is_original) {
-            None => Ok(()),
-            Some(held) if held.status == "SHUTOFF" => Ok(()),
-            Some(held) => Err(format!(
-                "is {status} on {site} ({id}), and what it writes there is not in its copy: if the original is to count, 'openstack dr operation cleanup {failed} --delete-running {name}' takes the copy back though it runs; if the copy is to count, save what the original has, delete that with 'openstack --os-cloud {site} server delete {id}', and adopt again",
-                status = held.status,
-                id = held.id,
-                failed = self.failed.operation.id,
-                name = member.name,
-            )),
-        }
+        let held = match self.shown.source.iter().find(is_original) {
+            None => return Ok(()),
+            Some(held) if held.status == "SHUTOFF" => return Ok(()),
+            Some(held) => held,
+        };
+        let copies = self.marked(ResourceKind::Server, member.server_id.as_str());
+        let (status, id) = (&held.status, &held.id);
+        Err(match copies.is_empty() {
+            // There is no copy that could count: nobody is told to delete what is nowhere else.
+            true => format!(
+                "is {status} on {site} ({id}), and has no copy on {}: 'openstack dr member remove {} {}' takes it out of the group, which goes forward without it",
+                self.plan.target.site, self.plan.group_name, member.name
+            ),
+            false => format!(
+                "is {status} on {site} ({id}), and what it writes there is not in its copy: {}",
+                ways_on(self.plan, &self.failed.operation.id, member, Some(status))
+            ),
+        })
     }
 
     fn copy(&self, member: &Member) -> Result<Copy, String> {

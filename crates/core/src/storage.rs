@@ -29,8 +29,11 @@ pub struct PromotedVolume {
 /// What was written to a promoted object since it was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Written {
-    /// Nothing: it has the bytes of its recovery point. Also where the array has no such object.
+    /// Nothing: it has the bytes of its recovery point.
     Nothing,
+    /// The array knows no such object. That says nothing of an import that Cinder still has: it may have been moved to
+    /// another volume type or host, or the array's list may be lost.
+    NoObject,
     /// Something.
     Since {
         /// The time of its recovery point.

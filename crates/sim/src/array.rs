@@ -79,6 +79,11 @@ impl SimArrays {
         self.catalogue().points.clear();
     }
 
+    /// The list of what was promoted is lost; the objects are not.
+    pub fn forget_promotions(&self) {
+        self.catalogue().promotions.clear();
+    }
+
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
         self.catalogue
             .lock()
@@ -244,12 +249,12 @@ impl StorageDriver for SimArrays {
         let catalogue = self.catalogue();
         let key = (operation.clone(), volume.clone());
         let Some(promotion) = catalogue.promotions.get(&key) else {
-            return Ok(Written::Nothing);
+            return Ok(Written::NoObject);
         };
         let first = promoted_name(operation, volume);
         let objects = self.objects(&replication.target_array)?;
         let Some(object) = name_of(&objects, &first).and_then(|name| objects.get(&name)) else {
-            return Ok(Written::Nothing);
+            return Ok(Written::NoObject);
         };
         let points = catalogue.points.get(replication.group_id.as_str());
         let point = points

@@ -230,6 +230,7 @@ async fn start_again(
         map: ResourceMap::default(),
         parent: stopped.parent,
         supersedes: None,
+        locks: Vec::new(),
     };
     start(app, asker, stored, run).await
 }

@@ -155,6 +155,8 @@ async fn adopt_unplanned(
         map: ResourceMap::default(),
         parent: None,
         supersedes,
+        // No cleanup takes its copies back meanwhile.
+        locks: vec![Lock::cleanup_of(&failed.operation.id)],
     };
     start(app, asker, stored, run).await
 }

@@ -90,7 +90,10 @@ pub async fn start_cleanup(
         steps: work.steps,
         map,
     };
-    insert(app, &record, &[Lock::cleanup_of(&operation.id)], None).await?;
+    let mut locks = vec![Lock::cleanup_of(&operation.id)];
+    // What an adoption has built has the marks of the move that it adopts: the next adoption finds it, too.
+    locks.extend(operation.plan.adopts.as_ref().map(Lock::cleanup_of));
+    insert(app, &record, &locks, None).await?;
     Ok(Cleanup {
         view,
         record: Some(record),
@@ -409,7 +412,10 @@ pub(super) async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> Api
 
 /// The second of two cleanups is told who is at it, and since when.
 pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
-    if cleanup.plan.adopts.is_some() {
+    if matches!(
+        cleanup.kind,
+        OperationKind::Failover | OperationKind::Failback
+    ) {
         return ApiError::conflict(format!(
             "Operation {} adopts what operation {parent} has made; watch it with 'openstack dr operation show {}'.",
             cleanup.id, cleanup.id

@@ -62,6 +62,7 @@ pub async fn start_fence(
         map: left.map,
         parent: left.by,
         supersedes: None,
+        locks: Vec::new(),
     };
     start(app, asker, stored, run).await
 }

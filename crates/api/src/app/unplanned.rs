@@ -57,6 +57,7 @@ pub async fn start_unplanned(
         map: ResourceMap::default(),
         parent: None,
         supersedes,
+        locks: Vec::new(),
     };
     start(app, asker, stored, run).await
 }
@@ -256,6 +257,7 @@ pub async fn start_retry(
         map,
         parent: Some(failover),
         supersedes: None,
+        locks: Vec::new(),
     };
     start(app, asker, stored, run).await
 }
@@ -444,6 +446,8 @@ pub(super) struct Run {
     pub map: ResourceMap,
     pub parent: Option<OperationId>,
     pub supersedes: Option<OperationId>,
+    /// What nothing else may be about while it has not ended, besides the group.
+    pub locks: Vec<Lock>,
 }
 
 pub(super) async fn start(
@@ -468,6 +472,8 @@ pub(super) async fn start(
         status: status_while(group.status, run.kind).unwrap_or(on_the_way),
         supersedes,
     };
-    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
+    let mut locks = run.locks;
+    locks.insert(0, Lock::group(&group.id));
+    insert(app, &record, &locks, Some(start)).await?;
     Ok(record)
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     engine::{self, claim, done, not_taken_back},
-    fakes::{FixedClock, PROJECT_A, WEB},
+    fakes::{DB, FixedClock, PROJECT_A, WEB},
     house::{Answer, House, group_path},
 };
 
@@ -44,16 +44,19 @@ async fn group(house: &House) -> Value {
 async fn failed() -> (House, OperationId) {
     let house = House::with_member(WEB).await;
     let id = engine::start(&house).await;
-    fail(&house).await;
+    fail(&house, &[]).await;
     (house, id)
 }
 
-async fn fail(house: &House) {
+/// All but the copies of the servers in `taken_back` could not be taken back.
+async fn fail(house: &House, taken_back: &[&str]) {
     let claim = claim(house).await;
     let now = FixedClock.now();
     let record = house.database.load(&claim).await.unwrap();
     let progress = |step: &Step| match step {
-        Step::RecreateServer { .. } => not_taken_back(Some("copy-1")),
+        Step::RecreateServer { server } if !taken_back.contains(&server.as_str()) => {
+            not_taken_back(Some("copy-1"))
+        }
         Step::StopServer { .. } | Step::ManageVolume { .. } | Step::PromoteVolume { .. } => {
             not_taken_back(None)
         }
@@ -230,6 +233,115 @@ async fn every_member_that_stands_in_the_way_is_named_with_its_command() {
         let refused = adopt(&house, &id, "member").await.expect(409);
         says(&refused, &["Protection group web cannot go forward", word]);
         assert_eq!(group(&house).await["status"], "error", "{word}");
+    }
+}
+
+/// One member's copy could not be taken back; the other's was, and its original runs on as the only one there is.
+#[tokio::test]
+async fn nobody_is_told_to_delete_an_original_that_has_no_copy() {
+    let house = House::with_member(WEB).await;
+    house.add(DB).await.expect(201);
+    let id = engine::start(&house).await;
+    fail(&house, &[DB]).await;
+    shows(
+        &house,
+        "site-a",
+        vec![
+            held(ResourceKind::Server, WEB, "SHUTOFF"),
+            held(ResourceKind::Server, DB, "ACTIVE"),
+        ],
+    );
+    shows(&house, "site-b", whole_copy(&id));
+    let refused = adopt(&house, &id, "member").await.expect(409);
+    let name = name_of(&house, DB).await;
+    says(
+        &refused,
+        &[
+            &format!("{name} is ACTIVE on site-a ({DB}), and has no copy on site-b"),
+            &format!("'openstack dr member remove web {name}'"),
+        ],
+    );
+    for word in ["server delete", "volume delete", "--delete-running"] {
+        assert!(!refused.message().contains(word), "{}", refused.message());
+    }
+    // What it is told to do leads on.
+    let path = group_path("web", &format!("/members/{name}"));
+    house.delete(&path, "member").await.expect(204);
+    adopt(&house, &id, "member").await.expect(202);
+}
+
+async fn name_of(house: &House, server: &str) -> String {
+    let path = group_path("web", "/members");
+    let shown = house.get(&path, "member").await.expect(200).body;
+    let members = shown["members"].as_array().unwrap();
+    let member = members.iter().find(|member| member["server_id"] == server);
+    member.unwrap()["name"].as_str().unwrap().to_owned()
+}
+
+/// It ends as the move would have: with the deletion of the source.
+#[tokio::test]
+async fn who_may_not_fail_over_does_not_adopt_either() {
+    let (house, id) = failed().await;
+    all_is_well(&house, &id);
+    house.policy("\"protector:protection_groups:action:failover\": \"role:operator\"\n");
+    let refused = adopt(&house, &id, "member").await.expect(403);
+    says(&refused, &["protector:protection_groups:action:failover"]);
+    assert_eq!(group(&house).await["status"], "error");
+}
+
+/// What a failed adoption has built, the next one finds: it has the marks of the move.
+#[tokio::test]
+async fn nothing_is_adopted_while_a_failed_adoption_of_it_is_cleaned_up() {
+    let house = House::with_member(WEB).await;
+    house.add(DB).await.expect(201);
+    let id = engine::start(&house).await;
+    fail(&house, &[DB]).await;
+    let resting = [WEB, DB].map(|server| held(ResourceKind::Server, server, "SHUTOFF"));
+    shows(&house, "site-a", resting.to_vec());
+    let mut there = whole_copy(&id);
+    for volume in volumes_of(&house, DB).await {
+        there.push(copy(ResourceKind::Volume, &volume, "available", &id));
+    }
+    shows(&house, "site-b", there);
+    let started = adopt(&house, &id, "member").await.expect(202).body;
+    let adoption: OperationId = started["operation"]["id"].as_str().unwrap().into();
+    fail(&house, &[]).await;
+    engine::cleanup(&house, &adoption, "member")
+        .await
+        .expect(202);
+    let refused = adopt(&house, &id, "member").await.expect(409);
+    says(&refused, &["is being cleaned up by operation"]);
+}
+
+async fn volumes_of(house: &House, server: &str) -> Vec<String> {
+    let stored = house.database.group_show(&PROJECT_A.into(), "web").await;
+    let group = stored.unwrap().group.id;
+    let members = house.database.member_list(&group).await.unwrap();
+    let member = members
+        .into_iter()
+        .find(|member| member.server_id.as_str() == server);
+    let volumes = member.unwrap().volumes;
+    volumes.iter().map(|volume| volume.id.to_string()).collect()
+}
+
+/// What is left of the original goes with the adoption only where it has rested.
+#[tokio::test]
+async fn who_lets_the_copy_count_is_told_of_the_disks_of_the_original() {
+    let (house, id) = failed().await;
+    all_is_well(&house, &id);
+    for (status, command) in [
+        ("ACTIVE", "server delete "),
+        ("SOFT_DELETED", "server delete --force "),
+    ] {
+        shows(
+            &house,
+            "site-a",
+            vec![held(ResourceKind::Server, WEB, status)],
+        );
+        let refused = adopt(&house, &id, "member").await.expect(409);
+        let server = format!("openstack --os-cloud site-a {command}{WEB}'");
+        let volumes = format!("openstack --os-cloud site-a volume delete {BOOT} {DATA}'");
+        says(&refused, &[&server, &volumes, "save what the original has"]);
     }
 }
 

@@ -108,10 +108,10 @@ impl<'a> Promotion<'a> {
     pub(super) async fn written_since(&self, scope: &Scope) -> Result<Written, StorageError> {
         let held = lock::promotion(&self.target, &self.name).await?;
         let Some(known) = self.db(self.catalogue.promotion(&self.key).await)? else {
-            return Ok(Written::Nothing);
+            return Ok(Written::NoObject);
         };
         let Whereabouts::OnArray(name) = self.whereabouts(&known).await? else {
-            return Ok(Written::Nothing);
+            return Ok(Written::NoObject);
         };
         let (point, volume) = (&known.point_id, &self.key.volume);
         let replica = self.db(self.catalogue.replica(scope, point, volume).await)?;

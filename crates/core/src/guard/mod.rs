@@ -27,7 +27,8 @@ pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{Power, SeenAttachment, SeenServer, SeenVolume};
 pub use source_at_rest::{
-    SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks, source_must_rest,
+    DeletedOriginal, SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks,
+    deleted_original_had_run, source_must_rest,
 };
 pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};

@@ -74,6 +74,51 @@ fn asked_for_something_since(source: &SourceAtRest<'_>) -> Option<Verdict> {
     ))
 }
 
+/// An original of an adoption that somebody has deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct DeletedOriginal<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its site.
+    pub site: &'a str,
+    /// What was asked of it since it was found stopped; `None` where nobody knows.
+    pub asked_since: Option<&'a [SeenAction]>,
+    /// Those of its volumes that are still there.
+    pub volumes: &'a [&'a str],
+}
+
+/// Why the volumes of a deleted original may hold what its copy lacks, if they may: it has not rested until it was deleted,
+/// or nobody knows. One of which no volume is left has nothing to lose.
+pub fn deleted_original_had_run(original: &DeletedOriginal<'_>) -> Option<String> {
+    if original.volumes.is_empty() {
+        return None;
+    }
+    let what = match original.asked_since {
+        None => "nobody knows what was asked of it before, and so whether it has rested".to_owned(),
+        Some(asked) => {
+            let asked: Vec<String> = asked
+                .iter()
+                .filter(|action| action.action != DELETE)
+                .filter(|action| !HARMLESS.contains(&action.action.as_str()))
+                .map(in_words)
+                .collect();
+            if asked.is_empty() {
+                return None;
+            }
+            format!("it has not rested before: {}", asked.join(", "))
+        }
+    };
+    Some(format!(
+        "server {} is gone from {}, and {what}; its volumes {} are still there",
+        original.name,
+        original.site,
+        original.volumes.join(", ")
+    ))
+}
+
+/// Nova's word for every way to delete a server.
+const DELETE: &str = "delete";
+
 fn in_words(action: &SeenAction) -> String {
     format!(
         "{} by user {} at {} (request {})",
@@ -283,6 +328,42 @@ mod tests {
         assert!(waits(source_must_rest(&busy)).contains("image_snapshot"));
         assert!(waits(source_must_rest(&at_rest(&down(), &[]))).contains("compute-1"));
         assert!(taken_back(source_must_rest(&at_rest(&unknown(), &[]))).contains("403"));
+    }
+
+    fn deleted<'a>(
+        asked_since: Option<&'a [SeenAction]>,
+        volumes: &'a [&'a str],
+    ) -> DeletedOriginal<'a> {
+        DeletedOriginal {
+            name: "web",
+            site: "site-a",
+            asked_since,
+            volumes,
+        }
+    }
+
+    #[test]
+    fn a_deleted_original_that_had_run_is_not_written_off_while_it_has_a_volume() {
+        let asked = [action("delete"), action("stop"), action("start")];
+        let why = deleted_original_had_run(&deleted(Some(&asked), &["v1"])).unwrap();
+        for said in ["web is gone from site-a", "start by user alice", "v1"] {
+            assert!(why.contains(said), "{said} is not in {why}");
+        }
+        assert_eq!(deleted_original_had_run(&deleted(Some(&asked), &[])), None);
+    }
+
+    #[test]
+    fn nor_is_one_of_which_nobody_knows_what_was_asked() {
+        let why = deleted_original_had_run(&deleted(None, &["v1"])).unwrap();
+        assert!(why.contains("nobody knows what was asked of it"), "{why}");
+        assert_eq!(deleted_original_had_run(&deleted(None, &[])), None);
+    }
+
+    #[test]
+    fn one_that_was_only_deleted_is() {
+        let asked = [action("delete"), action("lock")];
+        let original = deleted(Some(&asked), &["v1"]);
+        assert_eq!(deleted_original_had_run(&original), None);
     }
 
     #[test]

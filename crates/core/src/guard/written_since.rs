@@ -21,6 +21,8 @@ pub struct WrittenCopy<'a> {
     pub asked: Asked,
     /// Whether the copy was there when that operation had ended: then it may have run since.
     pub outlived: bool,
+    /// Whether Cinder still has the import of it.
+    pub imported: bool,
     /// What the array says.
     pub written: &'a Written,
 }
@@ -32,6 +34,12 @@ pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String
     }
     let what = match copy.written {
         Written::Nothing => return None,
+        // The array's word counts for what is gone from Cinder as well.
+        Written::NoObject if !copy.imported => return None,
+        Written::NoObject => format!(
+            "nobody can tell what was written to volume {} on {} since its recovery point (Cinder has its import, and the array knows no object of it)",
+            copy.volume, copy.site
+        ),
         Written::Since { point, bytes } => format!(
             "{bytes} bytes of volume {} on {} were written since its recovery point of {}, and are nowhere else",
             copy.volume,
@@ -64,6 +72,7 @@ mod tests {
             site: "site-b",
             asked,
             outlived,
+            imported: true,
             written,
         })
     }
@@ -98,6 +107,23 @@ mod tests {
     fn what_nobody_can_tell_is_kept_too() {
         let why = judged(Asked::ByHand, true, &unknown()).unwrap();
         assert!(why.contains("its point is gone"), "{why}");
+    }
+
+    #[test]
+    fn an_import_that_the_array_does_not_know_is_kept_until_cinder_has_let_go_of_it() {
+        let why = judged(Asked::ByHand, true, &Written::NoObject).unwrap();
+        assert!(why.contains("the array knows no object of it"), "{why}");
+        let gone = WrittenCopy {
+            member: "vm-001",
+            volume: "vm-001-data",
+            maker: &OperationId::new("op-1"),
+            site: "site-b",
+            asked: Asked::ByHand,
+            outlived: true,
+            imported: false,
+            written: &Written::NoObject,
+        };
+        assert_eq!(its_newer_bytes_are_nowhere_else(&gone), None);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
         let volume = the_only(imports(&target, cx, source_id).await?)
-            .map_err(|found| not_one(cx, "import of volume", source_id.as_str(), &found))?;
+            .map_err(|found| not_one_import(cx, source_id, &found))?;
         match &volume.status {
             VolumeStatus::Available => {}
             VolumeStatus::InUse => {
@@ -99,8 +99,7 @@ impl CloudActions {
         found.retain(|server| {
             !mark::is_of_a_test(&server.metadata) && !reading::is_being_deleted(server)
         });
-        let server = the_only(found)
-            .map_err(|found| not_one(cx, "copy of server", source_id.as_str(), &found))?;
+        let server = the_only(found).map_err(|found| not_one_copy(cx, source_id, &found))?;
         refuse_anothers(&target, cx, source_id, &server).await?;
         let site = &cx.plan().target.site;
         match (&server.status, server.task_state.as_deref()) {
@@ -180,23 +179,48 @@ fn the_only<T>(found: Vec<T>) -> Result<T, Vec<T>> {
     <[T; 1]>::try_from(found).map(|[one]| one)
 }
 
-fn not_one<T>(cx: &Cx<'_>, what: &str, id: &str, found: &[T]) -> Stop {
-    let (site, maker) = (&cx.plan().target.site, mark::maker(cx.operation));
-    match found {
-        [] => Stop::last(
-            Code::Missing,
-            format!(
-                "the {what} {id} that operation {maker} has made is not on {site} any more: nothing is built in its place; 'openstack dr operation cleanup {maker}' takes back what is left"
-            ),
-        ),
-        several => Stop::last(
-            Code::Blocked,
-            format!(
-                "there is more than one {what} {id} on {site} ({}): delete those that nobody needs, then adopt again",
-                several.len()
-            ),
-        ),
+fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[Server]) -> Stop {
+    if found.is_empty() {
+        return not_there(cx, &format!("copy of server {id}"));
     }
+    let copies: Vec<&str> = found.iter().map(|server| server.id.as_str()).collect();
+    Stop::last(
+        Code::Blocked,
+        format!(
+            "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again",
+            cx.plan().target.site,
+            copies.join(", ")
+        ),
+    )
+}
+
+/// Two imports of one volume are two names of the same bytes on the array: deleting one takes them from the other.
+fn not_one_import(cx: &Cx<'_>, id: &VolumeId, found: &[Volume]) -> Stop {
+    if found.is_empty() {
+        return not_there(cx, &format!("import of volume {id}"));
+    }
+    let imports: Vec<String> = found
+        .iter()
+        .map(|volume| format!("{} ({})", volume.id, volume.status.as_str()))
+        .collect();
+    Stop::last(
+        Code::Blocked,
+        format!(
+            "there is more than one import of volume {id} on {} ({}), and they may be the same bytes: never delete one; an administrator takes the one that the copy does not use out of Cinder with 'cinder unmanage', which leaves the bytes, then adopt again",
+            cx.plan().target.site,
+            imports.join(", ")
+        ),
+    )
+}
+
+fn not_there(cx: &Cx<'_>, what: &str) -> Stop {
+    let (site, maker) = (&cx.plan().target.site, mark::maker(cx.operation));
+    Stop::last(
+        Code::Missing,
+        format!(
+            "the {what} that operation {maker} has made is not on {site} any more: nothing is built in its place; 'openstack dr operation cleanup {maker}' takes back what is left"
+        ),
+    )
 }
 
 fn member<'a>(cx: &'a Cx<'_>, id: &ServerId) -> Result<&'a Member, Stop> {

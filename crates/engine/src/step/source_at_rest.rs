@@ -9,9 +9,11 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use protector_core::{
+    adoption::ways_on,
     fault::{Code, Fault},
     guard::{
-        HostState, SeenAction, SourceAtRest, Verdict, changed_before_it_stopped, source_must_rest,
+        DeletedOriginal, HostState, SeenAction, SourceAtRest, Verdict, changed_before_it_stopped,
+        deleted_original_had_run, source_must_rest,
     },
     id::ServerId,
     journal::Effect,
@@ -20,6 +22,7 @@ use protector_core::{
     runbook::Verb,
 };
 use protector_openstack::{
+    cloud::Cloud,
     compute::{InstanceAction, Server},
     status::ServerStatus,
 };
@@ -32,7 +35,7 @@ use super::{
 };
 use crate::{
     action::{Cx, Progress, Stop},
-    clouds::stop,
+    clouds::{found, stop},
 };
 
 /// As the record names "nothing was ever asked of it".
@@ -210,7 +213,7 @@ impl CloudActions {
         let admin = self.source_admin(cx).await?;
         let Some(server) = reading::server(&admin, id).await? else {
             if cx.plan().adopts.is_some() {
-                return self.gone_for_good(cx, id).await;
+                return self.gone_for_good(cx, member).await;
             }
             let why = format!("server {} ({id}) has disappeared from {site}", member.name);
             return Err(Stop::last(Code::Changed, why));
@@ -236,7 +239,10 @@ impl CloudActions {
             Some(Verdict::Wait { on }) => Ok(Some(self.look_again(on))),
             Some(Verdict::Keep { why }) => Err(Stop::last(
                 Code::Changed,
-                format!("{why}; {}", what_becomes_of_it(cx)),
+                format!(
+                    "{why}; {}",
+                    what_becomes_of_it(cx, member, Some(source.status))
+                ),
             )),
             Some(other) => Err(super::source_server::not_for_this("server at rest", &other)),
         }
@@ -244,11 +250,25 @@ impl CloudActions {
 }
 
 impl CloudActions {
-    /// An original that somebody has deleted writes nothing any more, where its guest has certainly ended.
-    async fn gone_for_good(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Option<Progress>, Stop> {
+    /// An original that somebody has deleted writes nothing any more, where its guest has certainly ended; what it has
+    /// written before, its volumes still have.
+    async fn gone_for_good(&self, cx: &Cx<'_>, member: &Member) -> Result<Option<Progress>, Stop> {
+        let id = &member.server_id;
         let source = self.source(cx).await?;
         self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
             .await?;
+        let asked = self.asked_before_it_was_deleted(cx, id).await?;
+        let volumes = self.volumes_left(cx, &source, member).await?;
+        let original = DeletedOriginal {
+            name: &member.name,
+            site: cx.plan().source.site.as_str(),
+            asked_since: asked.as_deref(),
+            volumes: &volumes,
+        };
+        if let Some(why) = deleted_original_had_run(&original) {
+            let then = what_becomes_of_it(cx, member, None);
+            return Err(Stop::last(Code::Changed, format!("{why}; {then}")));
+        }
         match self.state_of_last_host(cx, id).await? {
             HostState::Up { .. } | HostState::None => Ok(None),
             HostState::Down { host } => Ok(Some(self.look_again(format!(
@@ -260,13 +280,52 @@ impl CloudActions {
             )),
         }
     }
+
+    /// Those of a member's volumes that are still there. That one is gone is believed only of a cloud that proved itself.
+    async fn volumes_left<'m>(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        member: &'m Member,
+    ) -> Result<Vec<&'m str>, Stop> {
+        let mut left = Vec::new();
+        for volume in &member.volumes {
+            let id = &volume.id;
+            if reading::volume(source, id).await?.is_some() {
+                left.push(id.as_str());
+                continue;
+            }
+            self.believe_that_source_lacks(cx, source, Absent::Volume, id.as_str())
+                .await?;
+        }
+        Ok(left)
+    }
+
+    /// What was asked of a server since it was found stopped, as Nova remembers it beyond its end (2.21). `None` where it
+    /// does not, or where nobody has noted when it was found stopped.
+    async fn asked_before_it_was_deleted(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<Vec<SeenAction>>, Stop> {
+        let Some(noted) = cx.mapped(MapKind::LastAction, id.as_str()) else {
+            return Ok(None);
+        };
+        let admin = self.source_admin(cx).await?;
+        let remembered = found(admin.compute().instance_actions(id).await)?;
+        Ok(remembered.map(|actions| {
+            let asked: Vec<SeenAction> = actions.into_iter().map(seen).collect();
+            above(&asked, &noted).to_vec()
+        }))
+    }
 }
 
 /// What a person has to know when a source server does not rest.
-fn what_becomes_of_it(cx: &Cx<'_>) -> String {
+fn what_becomes_of_it(cx: &Cx<'_>, member: &Member, status: Option<&str>) -> String {
     match &cx.plan().adopts {
         Some(failed) => format!(
-            "what it has written since is not in its copy, so that is not adopted, and nothing is changed: compare the two; 'openstack dr operation cleanup {failed} --delete-running <copy>' discards the copy"
+            "what it has written since is not in its copy, so that is not adopted, and nothing is changed: compare the two; {}",
+            ways_on(cx.plan(), failed, member, status)
         ),
         None => format!(
             "what it has written since is in no copy, so everything is taken back: run the {} again when nobody needs it there",

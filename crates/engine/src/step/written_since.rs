@@ -5,10 +5,10 @@ use protector_core::{
     guard::{Asked, WrittenCopy, its_newer_bytes_are_nowhere_else},
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
-    storage::Replication,
+    storage::{Replication, Written},
 };
 
-use super::{CloudActions, mark, source_server::who_asked, storage_stop};
+use super::{CloudActions, adopted::is_imported_by, mark, source_server::who_asked, storage_stop};
 use crate::action::{Cx, Stop};
 
 impl CloudActions {
@@ -46,7 +46,7 @@ impl CloudActions {
         volume: &ProtectedVolume,
     ) -> Result<(), Stop> {
         let asked = who_asked(cx, &member.server_id);
-        if asked != Asked::ByHand {
+        if asked != Asked::ByHand || !cx.memo.outlived {
             // The array need not compare what may go in any case.
             return Ok(());
         }
@@ -54,6 +54,10 @@ impl CloudActions {
         let maker = mark::maker(cx.operation);
         let asking = self.arrays.written_since(&replication, &volume.id, maker);
         let written = asking.await.map_err(storage_stop)?;
+        let imported = match written {
+            Written::NoObject => is_imported_by(&self.target(cx).await?, maker, &volume.id).await?,
+            _ => true,
+        };
         let copy = WrittenCopy {
             member: &member.name,
             volume: &volume.name,
@@ -61,6 +65,7 @@ impl CloudActions {
             site: cx.plan().target.site.as_str(),
             asked,
             outlived: cx.memo.outlived,
+            imported,
             written: &written,
         };
         match its_newer_bytes_are_nowhere_else(&copy) {

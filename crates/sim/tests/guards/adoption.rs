@@ -1,14 +1,20 @@
 //! A failover that failed and could not take its copies back: going forward with them.
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     group::GroupStatus,
+    mark,
     operation::{MapKind, OperationState},
     runbook::Step,
 };
-use protector_sim::in_process::lock;
+use protector_sim::{cloud::CallEffect, in_process::lock};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Ended};
+use super::{
+    bed::{Bed, Ended},
+    source_at_rest::fault,
+};
 
 const NEWEST: &str = "written to the copy after the failover had failed";
 
@@ -21,6 +27,23 @@ impl Bed {
     async fn source_server_is(&self, action: &str) {
         let url = format!("compute /servers/{}/action", self.server);
         self.user("demo", "POST", &url, json!({action: null})).await;
+    }
+
+    async fn source_server_is_deleted(&self) {
+        let url = format!("compute /servers/{}", self.server);
+        self.user("demo", "DELETE", &url, Value::Null).await;
+    }
+
+    fn the_original_volumes_stay(&self, ended: &Ended, data: &str) {
+        assert_eq!(ended.0.operation.state, OperationState::Failed);
+        assert_eq!(self.group().status, GroupStatus::Error);
+        assert_eq!(self.group().current_primary_site.as_str(), "site-a");
+        assert!(self.has_volume(&self.boot) && self.has_volume(&self.data));
+        assert_eq!(
+            self.on_the_source_array(&self.data).unwrap(),
+            data.as_bytes()
+        );
+        assert_eq!(self.copies().len(), 1);
     }
 
     fn nothing_has_changed(&self, ended: &Ended, original: &str) {
@@ -145,11 +168,97 @@ async fn a_copy_that_is_stopped_is_not_adopted() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_original_was_deleted_becomes_the_group() {
     let bed = Bed::left_running().await;
-    let url = format!("compute /servers/{}", bed.server);
-    bed.user("demo", "DELETE", &url, Value::Null).await;
+    bed.source_server_is_deleted().await;
     let ended = bed.adopt().await;
     assert_eq!(ended.0.operation.error, None);
     assert_eq!(bed.group().status, GroupStatus::FailedOver);
+}
+
+const ON_THE_ORIGINAL: &str = "written to the original after the failover had failed";
+
+/// Its volumes have what the copy lacks, until somebody has deleted those, too.
+#[tokio::test(start_paused = true)]
+async fn what_an_original_had_written_before_it_was_deleted_is_kept() {
+    let bed = Bed::left_running().await;
+    bed.source_server_is("os-start").await;
+    bed.the_original_writes(&bed.data, ON_THE_ORIGINAL);
+    bed.source_server_is_deleted().await;
+    let ended = bed.adopt().await;
+    let said = why(&ended);
+    for words in [
+        "start by user",
+        "is gone from site-a",
+        "volume delete",
+        &bed.data,
+        "--delete-running",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    bed.the_original_volumes_stay(&ended, ON_THE_ORIGINAL);
+    bed.assert_bystander_is_untouched();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_becomes_the_group_once_the_disks_of_its_deleted_original_are_gone_too() {
+    let bed = Bed::left_running().await;
+    bed.source_server_is("os-start").await;
+    bed.source_server_is_deleted().await;
+    for volume in [&bed.boot, &bed.data] {
+        if bed.has_volume(volume) {
+            let url = format!("volume /volumes/{volume}");
+            bed.user("demo", "DELETE", &url, Value::Null).await;
+        }
+    }
+    let ended = bed.adopt().await;
+    assert_eq!(ended.0.operation.error, None);
+    assert_eq!(bed.group().status, GroupStatus::FailedOver);
+}
+
+/// A cloud that has purged its list cannot say that the guest rested.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_original_of_which_nobody_knows_what_was_asked_is_not_written_off() {
+    let bed = Bed::left_running().await;
+    bed.source_server_is("os-start").await;
+    bed.the_original_writes(&bed.data, ON_THE_ORIGINAL);
+    bed.source_server_is_deleted().await;
+    fault(
+        &bed.source,
+        "GET",
+        "*os-instance-actions*",
+        CallEffect::Status {
+            status: 404,
+            body: Some(json!({"itemNotFound": {"code": 404, "message": "purged"}})),
+            headers: BTreeMap::new(),
+        },
+    );
+    let ended = bed.adopt().await;
+    let said = why(&ended);
+    assert!(said.contains("what was asked of it"), "{said}");
+    bed.the_original_volumes_stay(&ended, ON_THE_ORIGINAL);
+}
+
+/// Both names stand for the same bytes: whoever deletes one takes them from the copy that runs.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_to_delete_one_of_two_imports_of_a_volume() {
+    let bed = Bed::left_running().await;
+    let data = bed.copy_of(MapKind::Volume, &bed.data);
+    let marks = json!({
+        mark::OPERATION: bed.failover().operation.id.as_str(),
+        mark::SOURCE: bed.data,
+    });
+    let twin = json!({"volume": {"size": 1, "metadata": marks}});
+    bed.on_target("protector", "POST", "volume /volumes", &twin);
+    bed.a_while().await;
+    let ended = bed.adopt().await;
+    let said = why(&ended);
+    for words in [
+        "more than one import of volume",
+        &data,
+        "cinder unmanage",
+        "never delete",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
 }
 
 /// Until the switch the copies are the failed failover's.

@@ -259,6 +259,7 @@ pub struct Bed {
     engine: Arc<Engine>,
     arrays: Arc<SimArrays>,
     /// What is on the target's array.
+    source_objects: MemObjects,
     target_objects: MemObjects,
     transport: Arc<InProcess>,
     deletions: Vec<StepRecord>,
@@ -561,9 +562,27 @@ impl Bed {
         objects.get_mut(&name).unwrap().bytes = Bytes::from(text.to_owned());
     }
 
+    /// Something writes to an original: its guest, while it runs.
+    pub fn the_original_writes(&self, volume: &str, text: &str) {
+        let mut objects = self.source_objects.lock().unwrap();
+        objects.get_mut(&format!("volume-{volume}")).unwrap().bytes = Bytes::from(text.to_owned());
+    }
+
+    /// What stands on the original of a volume.
+    pub fn on_the_source_array(&self, volume: &str) -> Option<Bytes> {
+        let objects = self.source_objects.lock().unwrap();
+        let found = objects.get(&format!("volume-{volume}"));
+        found.map(|object| object.bytes.clone())
+    }
+
     /// The arrays keep no recovery point any more.
     pub fn forget_the_recovery_points(&self) {
         self.arrays.forget_points();
+    }
+
+    /// The target's array does not know any more what was promoted; the bytes are there.
+    pub fn forget_what_was_promoted(&self) {
+        self.arrays.forget_promotions();
     }
 
     /// One whose failover is given up once its copy has written this to the data volume, and can take everything back.
@@ -699,7 +718,7 @@ impl Bed {
         ));
         let arrays = Arc::new(SimArrays::new(
             BTreeMap::from([
-                ("mock://array-a".to_owned(), source_objects),
+                ("mock://array-a".to_owned(), Arc::clone(&source_objects)),
                 ("mock://array-b".to_owned(), Arc::clone(&target_objects)),
             ]),
             clock.clone(),
@@ -744,6 +763,7 @@ impl Bed {
             at_write,
             engine: Arc::new(engine),
             arrays,
+            source_objects,
             target_objects,
             transport,
             delete_running: Vec::new(),

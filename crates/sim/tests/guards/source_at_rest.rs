@@ -52,7 +52,7 @@ pub fn once(
     }
 }
 
-fn fault(cloud: &SharedCloud, method: &str, path: &str, effect: CallEffect) {
+pub fn fault(cloud: &SharedCloud, method: &str, path: &str, effect: CallEffect) {
     lock(cloud).add_fault(FaultRule {
         id: String::new(),
         matches: Match {

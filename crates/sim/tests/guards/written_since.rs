@@ -102,6 +102,22 @@ async fn what_nobody_can_tell_is_kept() {
     bed.everything_is_discarded_when_it_is_named().await;
 }
 
+/// An array that has lost its list says nothing of an import that Cinder has.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_copy_whose_object_the_array_does_not_know_is_kept() {
+    let mut bed = Bed::left_running().await;
+    let data = bed.copy_of(MapKind::Volume, &bed.data);
+    bed.the_copy_writes(&bed.data, NEWEST);
+    bed.forget_what_was_promoted();
+    bed.the_copy_is_stopped().await;
+    let ended = bed.cleanup().await;
+    let why = ended.failure(COPY);
+    assert!(why.contains("nobody can tell what was written"), "{why}");
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
+    bed.everything_is_discarded_when_it_is_named().await;
+}
+
 /// The failover itself takes back what it has just made, whatever the guest has written while it booted.
 #[tokio::test(start_paused = true)]
 async fn a_failover_takes_its_own_copy_back_though_that_has_written() {

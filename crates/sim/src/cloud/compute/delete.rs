@@ -126,6 +126,7 @@ impl SimCloud {
         let Some(server) = self.compute.servers.remove(id) else {
             return;
         };
+        self.keep_actions_of_deleted(&server);
         let stale = self.faults.is_away(Component::CinderApi)
             || self
                 .faults

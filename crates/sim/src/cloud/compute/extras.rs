@@ -326,7 +326,15 @@ impl SimCloud {
 
     /// `os-interface`, `ips`, `os-security-groups`, `diagnostics`, `os-instance-actions`.
     pub(super) fn server_part(&self, caller: &Caller, id: &str, rest: &[&str]) -> Answer {
-        let server = self.server_of(caller, id)?;
+        let server = match self.server_of(caller, id) {
+            Ok(server) => server,
+            Err(missing) => {
+                let kept = (rest == ["os-instance-actions"])
+                    .then(|| self.actions_of_deleted(caller, id))
+                    .flatten();
+                return kept.map_or(Err(missing), ok);
+            }
+        };
         match rest {
             ["os-interface"] => {
                 let rows: Vec<Value> = server
@@ -369,7 +377,7 @@ impl SimCloud {
                     .collect();
                 ok(json!({"security_groups": rows}))
             }
-            ["os-instance-actions"] => ok(self.instance_actions(server)),
+            ["os-instance-actions"] => ok(self.instance_actions(server.id, &server.actions)),
             ["migrations"] => ok(json!({"migrations": []})),
             _ => {
                 need_member(caller, "servers:show")?;

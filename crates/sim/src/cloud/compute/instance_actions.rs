@@ -1,6 +1,7 @@
 //! What was asked of a server, and by whom: Nova remembers it.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Server, record::InstanceAction};
 use crate::cloud::{
@@ -27,16 +28,30 @@ impl SimCloud {
         }
     }
 
+    /// Keeps what was asked of a server that is deleted: Nova's list outlives it (2.21).
+    pub(super) fn keep_actions_of_deleted(&mut self, server: &Server) {
+        let kept = (server.project, server.actions.clone());
+        self.compute.actions_of_deleted.insert(server.id, kept);
+    }
+
+    /// `os-instance-actions` of a deleted server, where the caller sees its project.
+    pub(super) fn actions_of_deleted(&self, caller: &Caller, id: &str) -> Option<Value> {
+        let id = uuid_of(id)?;
+        let (project, actions) = self.compute.actions_of_deleted.get(&id)?;
+        caller
+            .sees(*project)
+            .then(|| self.instance_actions(id, actions))
+    }
+
     /// The newest first.
-    pub(super) fn instance_actions(&self, server: &Server) -> Value {
-        let rows: Vec<Value> = server
-            .actions
+    pub(super) fn instance_actions(&self, server: Uuid, actions: &[InstanceAction]) -> Value {
+        let rows: Vec<Value> = actions
             .iter()
             .rev()
             .map(|row| {
                 json!({
                     "action": row.action,
-                    "instance_uuid": server.id.to_string(),
+                    "instance_uuid": server.to_string(),
                     "request_id": row.request,
                     "user_id": hex(row.user),
                     "project_id": hex(row.project),

@@ -17,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 pub(crate) use self::record::Server;
-use self::record::{Flavor, Keypair};
+use self::record::{Flavor, InstanceAction, Keypair};
 use super::{
     SimCloud,
     call::{Call, Service, uuid_of},
@@ -38,6 +38,8 @@ pub(crate) struct Compute {
     flavors: Vec<Flavor>,
     keypairs: Vec<Keypair>,
     quotas: BTreeMap<Uuid, Quotas>,
+    /// What was asked of servers that are gone, with their project.
+    actions_of_deleted: BTreeMap<Uuid, (Uuid, Vec<InstanceAction>)>,
 }
 
 impl Compute {
@@ -70,6 +72,7 @@ impl Compute {
             flavors,
             keypairs,
             quotas: BTreeMap::new(),
+            actions_of_deleted: BTreeMap::new(),
         }
     }
 
