@@ -23,7 +23,8 @@ use super::{
     CloudActions,
     heir::copy_is_meant,
     mark, reading,
-    scope::{Absent, Eyes, believe_absence, believe_gone_for_all},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    started_again,
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -199,7 +200,13 @@ impl CloudActions {
     }
 
     async fn refuse_while_its_copy_may_run(&self, cx: &Cx<'_>, id: &ServerId) -> Result<(), Stop> {
-        let copy = self.copy_that_is_there(cx, id).await?;
+        let recorded = self.copy_that_is_there(cx, id).await?;
+        let copy = match recorded {
+            None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {
+                self.copy_of_any_operation(cx, id).await?
+            }
+            recorded => recorded,
+        };
         let target = cx.plan().target.site.as_str();
         match must_stay_stopped(target, copy.as_deref(), cx.blocked_by) {
             Some(why) => Err(Stop::last(Code::Kept, why)),
@@ -216,6 +223,24 @@ impl CloudActions {
         let target = self.target(cx).await?;
         let there = reading::server(&target, &ServerId::new(copy.clone())).await?;
         Ok(there.map(|_| copy))
+    }
+
+    /// A copy that another operation has made since the one that is cleaned up ended: an adoption that failed, say. A target
+    /// that does not answer is waited for. What takes itself back has seen the server run beside whatever there was.
+    async fn copy_of_any_operation(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<String>, Stop> {
+        let target = self.target(cx).await?;
+        let copy = started_again::listed_copy(&target, id).await;
+        if let Some(copy) = copy.map_err(stop)? {
+            return Ok(Some(copy.id.to_string()));
+        }
+        let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
+        let tenant = Eyes::Tenant;
+        believe_absence(&target, Absent::Server, tenant, project, network.as_ref()).await?;
+        Ok(None)
     }
 
     pub(super) async fn delete_source_server(

@@ -10,7 +10,10 @@ use protector_core::{
     operation::MapKind,
 };
 use protector_openstack::{
-    cloud::Cloud, compute::ServerFilter, error::ErrorClass, status::ServerStatus,
+    cloud::Cloud,
+    compute::{Server, ServerFilter},
+    error::{CloudError, ErrorClass},
+    status::ServerStatus,
 };
 
 use super::{
@@ -82,15 +85,11 @@ impl CloudActions {
             Err(Stop::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
             answer => answer?,
         };
-        let copies = ServerFilter::marked(mark::SOURCE, id.as_str());
-        let found = match target.compute().servers(&copies).await {
-            Ok(found) => found,
+        let copy = match listed_copy(&target, id).await {
+            Ok(copy) => copy,
             Err(error) if is_silence(error.class()) => return Ok(silent(cx, &error.to_string())),
             Err(error) => return Err(stop(error)),
         };
-        let copy = found.into_iter().find(|server| {
-            is_a_copy_of(id, &server.metadata) && !reading::is_being_deleted(server)
-        });
         if let Some(copy) = copy {
             return Ok(Some(copy.id.to_string()));
         }
@@ -159,10 +158,24 @@ impl CloudActions {
     }
 }
 
-/// Whether this is the metadata of a copy of `id`, whichever operation made it.
+/// A copy of the server `id` that `target` lists, whichever operation made it. That none is listed proves nothing yet.
+pub(super) async fn listed_copy(
+    target: &Cloud,
+    id: &ServerId,
+) -> Result<Option<Server>, CloudError> {
+    let copies = ServerFilter::marked(mark::SOURCE, id.as_str());
+    let found = target.compute().servers(&copies).await?;
+    Ok(found
+        .into_iter()
+        .find(|server| is_a_copy_of(id, &server.metadata) && !reading::is_being_deleted(server)))
+}
+
+/// Whether this is the metadata of a copy of `id`, whichever operation made it. A test's copies write nothing of the group's.
 fn is_a_copy_of(id: &ServerId, metadata: &BTreeMap<String, String>) -> bool {
     let marks = mark::seen(metadata);
-    marks.operation.is_some() && marks.source.as_deref() == Some(id.as_str())
+    marks.operation.is_some()
+        && marks.source.as_deref() == Some(id.as_str())
+        && !mark::is_of_a_test(metadata)
 }
 
 fn is_silence(class: ErrorClass) -> bool {

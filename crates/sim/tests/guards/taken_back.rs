@@ -6,7 +6,7 @@ use protector_core::{
     runbook::Step,
 };
 use protector_sim::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match},
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -340,4 +340,44 @@ async fn an_import_is_not_believed_gone_by_a_cloud_that_may_be_another() {
 
     lock(&bed.target).clear_faults();
     bed.cleanup_takes_everything_back().await;
+}
+
+/// What an adoption that failed has built, or any other operation, is in that one's record only.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_beside_a_copy_of_another_operation() {
+    let mut bed = Bed::stuck().await;
+    marked_server(&bed, "op-adoption", json!({}));
+    marked_server(&bed, "op-test", json!({"protector:test": "op-test"}));
+    bed.a_while().await;
+    let ended = bed.cleanup().await;
+    let why = ended.failure(START);
+    assert!(why.starts_with("not started: its copy "), "{why}");
+    let stopped = |bed: &Bed| bed.server_facts(&bed.server).unwrap().status == "SHUTOFF";
+    assert!(stopped(&bed));
+    assert_eq!(lock(&bed.target).servers().len(), 2);
+
+    // That none is listed is not believed of what may be another cloud.
+    let not_found = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
+    bed.target_answers("*/servers/detail*", 200, json!({"servers": []}));
+    bed.target_answers("*/networks/*", 404, not_found);
+    let ended = bed.cleanup().await;
+    let why = ended.failure(START);
+    assert!(why.contains("also to network "), "{why}");
+    assert!(stopped(&bed));
+    lock(&bed.target).clear_faults();
+
+    let servers = lock(&bed.target).servers();
+    let made_by = |server: &&ServerFacts| server.metadata["protector:operation"] == "op-adoption";
+    let copy = servers.iter().find(made_by).unwrap();
+    let url = format!("compute /servers/{}", copy.id);
+    bed.on_target("demo", "DELETE", &url, &Value::Null);
+    bed.a_while().await;
+    let ended = bed.cleanup().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(
+        lock(&bed.target).servers().len(),
+        1,
+        "the test's copy stays"
+    );
 }
