@@ -277,7 +277,10 @@ impl Cx<'_> {
             written => written?,
         }
         self.written = self.memo.clone();
-        Ok(intent)
+        Ok(match unprotected {
+            Some(_) => intent.asking_from_now(),
+            None => intent,
+        })
     }
 
     /// Takes out of the memo again what was intended and certainly not sent: a 404 must not pass for its doing.

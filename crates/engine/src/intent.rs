@@ -23,7 +23,8 @@ use tokio::time::Instant;
 use crate::{action::Stop, lease::Lease};
 
 /// Within this time of being opened for it a cloud sends a call, or does not: a login in between may take minutes, and
-/// what the call rests on is out of date then.
+/// what the call rests on is out of date then. A deletion is sent within this time of its intent: what it rests on is asked
+/// for after that, and an answer tells of the moment at which it was asked for, however late it comes.
 const SENT_WITHIN: Duration = Duration::from_secs(15);
 
 /// The right to change what a step has written down, until its lease ends.
@@ -32,6 +33,9 @@ const SENT_WITHIN: Duration = Duration::from_secs(15);
 pub struct Intent {
     lease: Arc<Lease>,
     used: Arc<AtomicBool>,
+    /// Since when what the call rests on has been asked for. Only of what cannot be taken back: a cloud that answers slowly
+    /// must not hold up what is looked at once more before the group is switched.
+    asked_since: Option<Instant>,
 }
 
 impl Intent {
@@ -39,6 +43,15 @@ impl Intent {
         Self {
             lease,
             used: Arc::default(),
+            asked_since: None,
+        }
+    }
+
+    /// The same intent for a deletion, which from now on asks for all that it rests on.
+    pub(crate) fn asking_from_now(self) -> Self {
+        Self {
+            asked_since: Some(Instant::now()),
+            ..self
         }
     }
 
@@ -49,10 +62,14 @@ impl Intent {
 
     /// `cloud`, open for the call that was meant. To be asked for right before that.
     pub fn on(&self, cloud: &Cloud) -> Cloud {
-        cloud.with_permit(Arc::new(Opening {
+        cloud.with_permit(Arc::new(self.opening()))
+    }
+
+    fn opening(&self) -> Opening {
+        Opening {
             intent: self.clone(),
-            at: Instant::now(),
-        }))
+            at: self.asked_since.unwrap_or_else(Instant::now),
+        }
     }
 
     /// Carries out `call`, which changes something that is not in a cloud, for as long as the lease is renewed.
@@ -79,6 +96,7 @@ const TOO_LATE: &str = "this engine must renew its lease on the operation first"
 /// An intent on a cloud.
 struct Opening {
     intent: Intent,
+    /// When what the call rests on was asked for.
     at: Instant,
 }
 
@@ -156,6 +174,17 @@ mod tests {
         tokio::time::advance(SENT_WITHIN + Duration::from_secs(1)).await;
         assert!(pass(&intent, opened).is_err());
         assert!(!intent.is_used());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_that_waited_for_an_answer_is_not_sent() {
+        let deletion = intent().asking_from_now();
+        assert_eq!(deletion.asked_since, Some(Instant::now()));
+        tokio::time::advance(SENT_WITHIN + Duration::from_secs(1)).await;
+        assert!(pass(&deletion, deletion.opening().at).is_err());
+        assert!(!deletion.is_used());
+        let start = intent();
+        pass(&start, start.opening().at).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
