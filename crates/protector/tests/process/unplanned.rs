@@ -17,7 +17,8 @@ use crate::{
     waiting::until,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A retry takes a silent source for lost after a minute and a half.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Looks for a split brain every second.
 const WATCHFUL: Wishes = Wishes {
