@@ -13,7 +13,7 @@ use protector_core::{
     guard::protected_since,
     id::SiteName,
     journal::{Claim, Effect, Entry, Journal, JournalError, Protection},
-    operation::{MapKind, Memo, Operation, ResourceMap, StepProgress, StepRecord},
+    operation::{MapKind, Memo, Operation, OperationKind, ResourceMap, StepProgress, StepRecord},
     plan::Plan,
 };
 
@@ -278,9 +278,15 @@ impl Cx<'_> {
         }
         self.written = self.memo.clone();
         Ok(match unprotected {
-            Some(_) => intent.asking_from_now(),
-            None => intent,
+            Some(_) if !self.takes_its_own_back(direction) => intent.asking_from_now(),
+            _ => intent,
         })
+    }
+
+    /// Whether the operation takes back what it has itself just made, which nobody has worked on: that originals start again
+    /// must not wait for a cloud that answers slowly.
+    fn takes_its_own_back(&self, direction: Direction) -> bool {
+        direction == Direction::Back && self.operation.kind != OperationKind::Cleanup
     }
 
     /// Takes out of the memo again what was intended and certainly not sent: a 404 must not pass for its doing.
