@@ -15,6 +15,8 @@ pub struct EngineOptions {
     pub build_timeout: Duration,
     /// How long a copy must stay `ACTIVE` before it counts as healthy.
     pub health_check: Duration,
+    /// How long the source of a retry must answer nothing until it is taken for lost; half of it for one answer.
+    pub lost_source: Duration,
     /// How long the probe of a recovery plan may fail, where the plan says nothing else.
     pub probe_timeout: Duration,
     /// How long Cinder may take to import a volume.
@@ -51,6 +53,7 @@ impl Default for EngineOptions {
             stop_timeout: Duration::from_secs(300),
             build_timeout: Duration::from_secs(900),
             health_check: Duration::from_secs(5),
+            lost_source: Duration::from_secs(60),
             probe_timeout: Duration::from_secs(300),
             manage_timeout: Duration::from_secs(300),
             replication_timeout: Duration::from_secs(3600),

@@ -213,6 +213,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         stop_timeout: engine.stop_timeout,
         build_timeout: engine.build_timeout,
         health_check: engine.health_check,
+        lost_source: engine.lost_source,
         probe_timeout: engine.probe_timeout,
         manage_timeout: engine.manage_timeout,
         replication_timeout: engine.replication_timeout,

@@ -156,10 +156,15 @@ async fn stopped_there(app: &App, copy: &PeerOperation) -> ApiResult<Stopped> {
     })
 }
 
+/// By the move itself, or by the failed one that it adopts: an adoption stops nothing, and goes on from what is stopped.
 fn has_been_stopped(line: &Value) -> bool {
     let word = |field: &str| line.get(field).and_then(Value::as_str);
     let asked = line.get("tries").and_then(Value::as_u64) > Some(0);
-    word("phase") == Some("stop_source_vms") && (asked || word("state") == Some("running"))
+    match word("phase") {
+        Some("stop_source_vms") => asked || word("state") == Some("running"),
+        Some("check_at_rest") => true,
+        _ => false,
+    }
 }
 
 /// Refuses what is for a lost site while its protector answers.
@@ -278,5 +283,22 @@ fn way_back(kind: OperationKind, group: &str) -> String {
         _ => format!(
             "To bring it back: 'openstack dr protection-group action {group} --action failback'."
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::has_been_stopped;
+
+    #[test]
+    fn what_an_adoption_found_at_rest_was_stopped_by_the_move_that_it_adopts() {
+        let line =
+            |phase: &str, tries: u64| json!({"phase": phase, "state": "pending", "tries": tries});
+        assert!(has_been_stopped(&line("check_at_rest", 0)));
+        assert!(has_been_stopped(&line("stop_source_vms", 1)));
+        assert!(!has_been_stopped(&line("stop_source_vms", 0)));
+        assert!(!has_been_stopped(&line("recreate_vms", 1)));
     }
 }

@@ -4,7 +4,7 @@
 //! followed by another stop: its newest entry is noted when the server is found stopped, and whatever is above it later has
 //! been asked for since. No clock is needed for that.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -41,15 +41,8 @@ use crate::{
 /// As the record names "nothing was ever asked of it".
 const NOTHING_ASKED: &str = "";
 
-/// How long a retry waits for one answer of the source.
-const SOURCE_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
-
-/// A source that answers nothing for this long, however often it is asked, is taken for lost by a retry. One call that is
-/// turned away or lost says nothing.
-const SILENT_WHEN_LOST: TimeDelta = TimeDelta::seconds(60);
-
-/// How often it is asked until then.
-const SILENCE_POLL: Duration = Duration::from_secs(10);
+/// How often in the time after which it is taken for lost a silent source is asked.
+const LOOKS_AT_SILENCE: u32 = 6;
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -124,8 +117,8 @@ impl CloudActions {
             return Ok(None);
         }
         let look = self.returned_original(cx, source_id);
-        let seen = match tokio::time::timeout(SOURCE_ANSWERS_WITHIN, look).await {
-            Err(_) | Ok(Err(Stop::Fault(Fault::Passing { .. }))) => return Ok(silence(cx)),
+        let seen = match tokio::time::timeout(self.options.lost_source / 2, look).await {
+            Err(_) | Ok(Err(Stop::Fault(Fault::Passing { .. }))) => return Ok(self.silence(cx)),
             Ok(seen) => seen?,
         };
         cx.memo.silent_since = None;
@@ -334,17 +327,20 @@ fn what_becomes_of_it(cx: &Cx<'_>, member: &Member, status: Option<&str>) -> Str
     }
 }
 
-/// Waits for a source that does not answer, until it counts as lost.
-fn silence(cx: &mut Cx<'_>) -> Option<Progress> {
-    let now = cx.scribe.now();
-    let since = *cx.memo.silent_since.get_or_insert(now);
-    (now - since < SILENT_WHEN_LOST).then(|| Progress::Waiting {
-        on: format!(
-            "{} to answer, or to go on not answering",
-            cx.plan().source.site
-        ),
-        again: SILENCE_POLL,
-    })
+impl CloudActions {
+    /// Waits for a source that does not answer, until it counts as lost. One call that is turned away or lost says nothing.
+    fn silence(&self, cx: &mut Cx<'_>) -> Option<Progress> {
+        let now = cx.scribe.now();
+        let since = *cx.memo.silent_since.get_or_insert(now);
+        let lost = TimeDelta::from_std(self.options.lost_source).unwrap_or(TimeDelta::MAX);
+        (now - since < lost).then(|| Progress::Waiting {
+            on: format!(
+                "{} to answer, or to go on not answering",
+                cx.plan().source.site
+            ),
+            again: self.options.lost_source / LOOKS_AT_SILENCE,
+        })
+    }
 }
 
 /// Whether the line's operation has stopped the servers that it builds copies of.

@@ -301,6 +301,10 @@ pub static OPTIONS: &[OptionDef] = &[
         "Seconds a VM on the target site must stay ACTIVE before it counts as healthy and its source may \
          be deleted.")
         .default("5"),
+    option("engine", "lost_source_seconds", seconds(2),
+        "Seconds the site that an unplanned failover has left must answer nothing until a retry takes it for \
+         still lost, and builds VMs without having asked whether their originals are back.")
+        .default("60"),
     option("engine", "metrics_bind_host", Kind::Str,
         "Address on which the engine serves `/metrics` for Prometheus and `/healthcheck`, without a token.")
         .default("127.0.0.1"),

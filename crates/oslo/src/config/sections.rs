@@ -116,6 +116,8 @@ pub struct Engine {
     pub replication_timeout: Duration,
     /// How long a target VM must stay ACTIVE.
     pub health_check: Duration,
+    /// Until a retry takes a silent source for lost.
+    pub lost_source: Duration,
     /// Between looks at what unplanned failovers left behind.
     pub split_brain_check: Duration,
     /// How long a target VM's probe may fail.
@@ -299,6 +301,7 @@ impl Engine {
             manage_timeout: section.seconds("manage_timeout_seconds"),
             replication_timeout: section.seconds("replication_timeout_seconds"),
             health_check: section.seconds("health_check_seconds"),
+            lost_source: section.seconds("lost_source_seconds"),
             split_brain_check: section.seconds("split_brain_check_seconds"),
             probe_timeout: section.seconds("probe_timeout_seconds"),
             probe_networks: section.list_of("probe_networks", check::network),

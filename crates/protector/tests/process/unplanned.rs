@@ -17,13 +17,12 @@ use crate::{
     waiting::until,
 };
 
-/// A retry takes a silent source for lost after a minute and a half.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks for a split brain every second.
 const WATCHFUL: Wishes = Wishes {
     debug: false,
-    engine: "split_brain_check_seconds = 1",
+    engine: "split_brain_check_seconds = 1\nlost_source_seconds = 2",
 };
 
 async fn act(tenant: &Tenant<'_>, group: &str, action: Value) -> Answer {
