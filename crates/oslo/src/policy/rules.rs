@@ -191,7 +191,7 @@ rules! {
         ["POST" "/v1/{project_id}/operations/{operation}/abort"];
 
     OPERATIONS_ADOPT "protector:operations:adopt" WRITE,
-        "Go forward with the copies of a failed DR operation that could not be taken back: they become the group.",
+        "Go forward with the copies of a failed DR operation that could not be taken back: they become the group. The rule of that operation, a failover or a failback, is asked too.",
         ["POST" "/v1/{project_id}/operations/{operation}/adopt"];
 
     ORPHANS_INDEX "protector:orphans:index" READ,
