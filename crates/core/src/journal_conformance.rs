@@ -1070,6 +1070,7 @@ fn busy_progress() -> StepProgress {
             observed: Some("in-use".to_owned()),
             healthy_since: Some(at(2)),
             silent_since: Some(at(3)),
+            untold_since: Some(at(4)),
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },
