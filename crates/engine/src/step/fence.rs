@@ -8,7 +8,12 @@ use protector_core::{
     journal::Effect,
     operation::MapKind,
 };
-use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::Server,
+    error::{CloudError, ErrorClass},
+    status::ServerStatus,
+};
 
 use super::{
     CloudActions, reading,
@@ -190,11 +195,11 @@ fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), Stop> {
 /// # Errors
 ///
 /// What the cloud says.
-pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, Fault> {
-    match reading::server(cloud, id).await {
-        Ok(server) => Ok(server.as_ref().is_some_and(may_run)),
-        Err(Stop::Fault(fault)) => Err(fault),
-        Err(other) => Err(Fault::passing(other)),
+pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, CloudError> {
+    match cloud.compute().server(id).await {
+        Ok(server) => Ok(may_run(&server)),
+        Err(error) if error.class() == ErrorClass::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
