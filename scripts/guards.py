@@ -62,6 +62,7 @@ TABLE: dict[str, list[str]] = {
     ],
     "import_must_stay": [COPY + "an_import_that_somebody_relies_on_stays"],
     "must_stay_stopped": ["guard::restart::tests::a_server_whose_copy_may_run_stays_stopped"],
+    "goes_on_again": [REST + "a_start_counts_whatever_was_asked_for_on_top_of_it"],
     "source_must_rest": [REST + "a_server_that_runs_takes_everything_back"],
     "asked_for_something_since": [
         REST + "a_server_that_ran_and_was_stopped_again_takes_everything_back"

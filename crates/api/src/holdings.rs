@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
+    guard::{Power, status_in_words},
     id::{ServerId, VolumeId},
     orphan::Held,
     runbook::resource::ResourceKind,
@@ -118,7 +119,7 @@ fn held_server(server: Server) -> Held {
         id: server.id.to_string(),
         name: server.name,
         project_id: server.project_id,
-        status: server.status.as_str().to_owned(),
+        status: status_in_words(server.status.as_str(), Power::of_nova(server.power_state)),
         size_gib: None,
         created_at: server.created,
         metadata: server.metadata,

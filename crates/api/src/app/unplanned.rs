@@ -282,8 +282,12 @@ async fn refuse_beside_returned(
             let held = shown.held.iter().find(|held| {
                 held.kind == ResourceKind::Server && held.id == member.server_id.as_str()
             })?;
-            let rests = held.status == "SHUTOFF";
-            let is_gone = matches!(held.status.as_str(), "DELETED" | "SOFT_DELETED");
+            // One that is deleted softly can be brought back by anybody, with all that it has written.
+            let rests = matches!(
+                held.status.as_str(),
+                "SHUTOFF" | "SHELVED" | "SHELVED_OFFLOADED" | "SOFT_DELETED"
+            );
+            let is_gone = held.status == "DELETED";
             let may_be_lost = rests && request.lose_newer_writes;
             (!is_gone && !may_be_lost).then(|| {
                 let stop = match rests {

@@ -25,10 +25,10 @@ pub use recovered_server::{
 };
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};
-pub use seen::{Power, SeenAttachment, SeenServer, SeenVolume};
+pub use seen::{Life, Power, SeenAttachment, SeenServer, SeenVolume, status_in_words};
 pub use source_at_rest::{
     DeletedOriginal, SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks,
-    deleted_original_had_run, source_must_rest,
+    deleted_original_had_run, goes_on_again, source_must_rest,
 };
 pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};

@@ -50,7 +50,8 @@ pub fn verdict_recovered_server(
 
 /// The failover could not take it back, so it runs, and somebody may work on it: its original is from before that.
 fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) -> Option<Verdict> {
-    if server.asked != Asked::ByHand || !seen.may_run() {
+    let never_ran = seen.status == "BUILD";
+    if server.asked != Asked::ByHand || !seen.may_run() || never_ran {
         return None;
     }
     keep(format!(

@@ -71,10 +71,110 @@ pub enum Power {
     Unknown,
 }
 
+impl Power {
+    /// From Nova's numbers: 1 running, 3 paused, 7 suspended; 4 shut down, 6 crashed; 0 for what its hypervisor does not know.
+    pub fn of_nova(state: Option<i64>) -> Self {
+        match state {
+            Some(1 | 3 | 7) => Self::On,
+            Some(4 | 6) => Self::Off,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Whether a server's guest runs, or goes on where it ran once somebody lets it: its disks may then hold what no copy has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It does, or may.
+    Runs,
+    /// It certainly does not.
+    Rests,
+    /// Its cloud does not say.
+    Unknown,
+}
+
+impl Life {
+    /// By the status word and the hypervisor's word together, in the one meaning that everything goes by. A guest that was
+    /// started beside Nova, or that came up with its host, runs while its status says `SHUTOFF`, until Nova notices (up to
+    /// ten minutes). A status that is not known runs.
+    pub fn of(status: &str, power: Power) -> Self {
+        const RESTS: [&str; 5] = [
+            "SHUTOFF",
+            "SHELVED",
+            "SHELVED_OFFLOADED",
+            "SOFT_DELETED",
+            "DELETED",
+        ];
+        match (status, power) {
+            (_, Power::On) => Self::Runs,
+            ("ERROR", Power::Off) => Self::Rests,
+            ("ERROR", Power::Unknown) => Self::Unknown,
+            (status, _) if RESTS.contains(&status) => Self::Rests,
+            _ => Self::Runs,
+        }
+    }
+}
+
+/// A status word, and that the guest runs where that is not in the word.
+pub fn status_in_words(status: &str, power: Power) -> String {
+    match (status, Life::of(status, power)) {
+        ("SHUTOFF" | "ERROR" | "SHELVED" | "SHELVED_OFFLOADED" | "SOFT_DELETED", Life::Runs) => {
+            format!("{status} and its guest runs")
+        }
+        _ => status.to_owned(),
+    }
+}
+
 impl SeenServer {
-    /// Whether its guest runs, or goes on where it ran once somebody lets it: its disks may hold what no copy has.
+    /// Whether its guest runs.
+    pub fn life(&self) -> Life {
+        Life::of(&self.status, self.power)
+    }
+
+    /// Whether it may.
     pub fn may_run(&self) -> bool {
-        const RAN: [&str; 3] = ["ACTIVE", "PAUSED", "SUSPENDED"];
-        RAN.contains(&self.status.as_str()) || self.power == Power::On
+        self.life() == Life::Runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_runs_by_its_status_or_by_its_hypervisors_word() {
+        let off = Power::Off;
+        for status in [
+            "ACTIVE",
+            "PAUSED",
+            "SUSPENDED",
+            "RESCUE",
+            "RESIZE",
+            "glorious",
+        ] {
+            assert_eq!(Life::of(status, off), Life::Runs, "{status}");
+        }
+        for status in [
+            "SHUTOFF",
+            "SHELVED",
+            "SHELVED_OFFLOADED",
+            "SOFT_DELETED",
+            "ERROR",
+        ] {
+            assert_eq!(Life::of(status, off), Life::Rests, "{status}");
+            assert_eq!(Life::of(status, Power::On), Life::Runs, "{status}");
+            let said = status_in_words(status, Power::On);
+            assert_eq!(said, format!("{status} and its guest runs"));
+        }
+        assert_eq!(Life::of("ERROR", Power::Unknown), Life::Unknown);
+        assert_eq!(Life::of("SHUTOFF", Power::Unknown), Life::Rests);
+    }
+
+    #[test]
+    fn the_numbers_of_nova_are_known() {
+        let powers = [1, 3, 7, 4, 6, 0].map(|number| Power::of_nova(Some(number)));
+        let (on, off) = (Power::On, Power::Off);
+        assert_eq!(powers, [on, on, on, off, off, Power::Unknown]);
+        assert_eq!(Power::of_nova(None), Power::Unknown);
     }
 }

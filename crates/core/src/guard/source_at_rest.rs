@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{HostState, Verdict, keep, wait};
+use super::{HostState, Life, Power, Verdict, keep, status_in_words, wait};
 
 /// Something that was asked of a server, as its cloud remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct SourceAtRest<'a> {
     pub site: &'a str,
     /// Its status word.
     pub status: &'a str,
+    /// Whether its guest runs, whatever its status word says.
+    pub power: Power,
     /// What Nova is doing with it.
     pub task_state: Option<&'a str>,
     /// Its compute host.
@@ -165,12 +167,14 @@ fn at_work(source: &SourceAtRest<'_>) -> Option<Verdict> {
 
 /// Nova starts guests without being asked, too: with their host.
 fn runs(source: &SourceAtRest<'_>) -> Option<Verdict> {
-    if source.status == "SHUTOFF" {
+    if source.status == "SHUTOFF" && Life::of(source.status, source.power) == Life::Rests {
         return None;
     }
     keep(format!(
         "server {} is {} on {}, where this operation had found it stopped",
-        source.name, source.status, source.site
+        source.name,
+        status_in_words(source.status, source.power),
+        source.site
     ))
 }
 
@@ -187,6 +191,17 @@ fn host_is_silent(source: &SourceAtRest<'_>) -> Option<Verdict> {
             source.name, source.site
         )),
     }
+}
+
+/// What was asked of a server that runs again after the operation had stopped it, if anything may have made it run: then
+/// somebody needs it, and it is not stopped a second time. Whatever else was asked for on top of a start hides nothing.
+pub fn goes_on_again(asked_since_stop: &[SeenAction]) -> Option<String> {
+    let asked: Vec<String> = asked_since_stop
+        .iter()
+        .filter(|action| !HARMLESS.contains(&action.action.as_str()))
+        .map(in_words)
+        .collect();
+    (!asked.is_empty()).then(|| asked.join(", "))
 }
 
 /// What changes a server's hardware or its disks' content between its check and its stop, if anything was asked for that
@@ -248,6 +263,7 @@ mod tests {
             name: "web",
             site: "site-a",
             status: "SHUTOFF",
+            power: Power::Off,
             task_state: None,
             host,
             planned: BTreeSet::from(["v1"]),
@@ -286,6 +302,29 @@ mod tests {
             };
             assert!(taken_back(source_must_rest(&running)).contains(status));
         }
+    }
+
+    #[test]
+    fn a_guest_that_runs_behind_its_status_takes_everything_back() {
+        let host = up();
+        let running = SourceAtRest {
+            power: Power::On,
+            ..at_rest(&host, &[])
+        };
+        let why = taken_back(source_must_rest(&running));
+        assert!(
+            why.contains("SHUTOFF and its guest runs on site-a"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn a_start_counts_whatever_was_asked_for_on_top_of_it() {
+        let asked = ["createImage", "attach_volume", "start"].map(action);
+        let why = goes_on_again(&asked).unwrap();
+        assert!(why.contains("start by user alice"), "{why}");
+        assert_eq!(goes_on_again(&[]), None);
+        assert_eq!(goes_on_again(&HARMLESS.map(action)), None);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A server that the group left behind on the source.
 
 use super::{
-    Cure, HostState, Power, SeenServer, Verdict,
+    Cure, HostState, Life, SeenServer, Verdict,
     host::host_does_not_answer,
     keep,
     ownership::{owned_by_another_project, protected_again},
+    status_in_words,
     twin::{CopyState, copy_is_not_running},
     wait,
 };
@@ -136,8 +137,7 @@ fn started_again(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict
 
 /// A server in error may run on: its status says that Nova failed at something, not that its guest has stopped.
 fn power_is_not_known(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict> {
-    let unknown = seen.status == "ERROR" && seen.power == Power::Unknown;
-    if !unknown || source.asked == Asked::ByHandThoughItRuns {
+    if seen.life() != Life::Unknown || source.asked == Asked::ByHandThoughItRuns {
         return None;
     }
     keep(format!(
@@ -153,10 +153,7 @@ fn may_not_go_as_it_runs(source: &SourceServer<'_>, seen: &SeenServer) -> bool {
 
 /// Its status word, and what that leaves open.
 pub(super) fn how_it_runs(seen: &SeenServer) -> String {
-    match seen.status.as_str() {
-        "ACTIVE" | "PAUSED" | "SUSPENDED" => seen.status.clone(),
-        status => format!("{status} and its guest runs"),
-    }
+    status_in_words(&seen.status, seen.power)
 }
 
 /// Nova stops only what is active or in error.
@@ -211,7 +208,10 @@ fn volumes_would_go_with_it(seen: &SeenServer) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::test_facts::{down, kept, server, up};
+    use crate::guard::{
+        Power,
+        test_facts::{down, kept, server, up},
+    };
 
     fn judge_on(host: &HostState, asked: Asked, left: Left, seen: &SeenServer) -> Verdict {
         judge_with_copy(host, asked, left, seen, Some(&server("ACTIVE")))

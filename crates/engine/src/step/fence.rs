@@ -3,7 +3,7 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
     fault::{Code, Fault},
-    guard::HostState,
+    guard::{HostState, Life, Power, status_in_words},
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
     operation::MapKind,
@@ -64,7 +64,7 @@ impl CloudActions {
                 Code::Blocked,
                 format!(
                     "the server is {}, of which nobody knows whether its guest runs: stop or delete it by hand, then fence again",
-                    status.as_str()
+                    in_words(&server, status)
                 ),
             )),
         }
@@ -140,25 +140,18 @@ impl CloudActions {
     }
 }
 
-/// Nova's number for a guest that runs, and for one that is shut down.
-const RUNNING: i64 = 1;
-const SHUT_DOWN: i64 = 4;
-
 /// Whether a server's guest may run, as far as Nova tells.
 pub(super) fn may_run(server: &Server) -> bool {
-    match &server.status {
-        ServerStatus::Shutoff | ServerStatus::SoftDeleted | ServerStatus::ShelvedOffloaded => false,
-        ServerStatus::Error => server.power_state == Some(RUNNING),
-        _ => true,
-    }
+    reading::life(server) == Life::Runs
 }
 
 /// Whether Nova says for certain that it does not.
 fn does_not_run(server: &Server) -> bool {
-    match &server.status {
-        ServerStatus::Error => server.power_state == Some(SHUT_DOWN),
-        _ => !may_run(server),
-    }
+    reading::life(server) == Life::Rests
+}
+
+fn in_words(server: &Server, status: &ServerStatus) -> String {
+    status_in_words(status.as_str(), Power::of_nova(server.power_state))
 }
 
 /// How the server was found, and the host that it is on, for the look at the end.
@@ -194,7 +187,6 @@ fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), Stop> {
 ///
 /// # Errors
 ///
-/// What the cloud says.
 pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, CloudError> {
     match cloud.compute().server(id).await {
         Ok(server) => Ok(may_run(&server)),
@@ -261,7 +253,7 @@ async fn believe_absence_by_any(
 
 /// Nova says for certain that the guest does not run, and is not about to change that.
 fn refuse_unstopped(server: &Server) -> Result<(), Stop> {
-    let status = server.status.as_str();
+    let status = in_words(server, &server.status);
     match &server.task_state {
         Some(task) => Err(Stop::last(Code::Blocked, format!("it is {status}, {task}"))),
         None if does_not_run(server) => Ok(()),

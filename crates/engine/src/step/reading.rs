@@ -1,7 +1,7 @@
 //! Fresh readings of servers and volumes, in the guards' words.
 
 use protector_core::{
-    guard::{Power, SeenAttachment, SeenServer, SeenVolume},
+    guard::{Life, Power, SeenAttachment, SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
 use protector_openstack::{
@@ -31,17 +31,13 @@ pub(super) fn seen_server(server: &Server) -> SeenServer {
             .filter(|volume| volume.delete_on_termination)
             .map(|volume| volume.id.to_string())
             .collect(),
-        power: power(server.power_state),
+        power: Power::of_nova(server.power_state),
     }
 }
 
-/// Nova's numbers: 1 running, 3 paused, 7 suspended; 4 shut down, 6 crashed; 0 for what its hypervisor does not know.
-fn power(state: Option<i64>) -> Power {
-    match state {
-        Some(1 | 3 | 7) => Power::On,
-        Some(4 | 6) => Power::Off,
-        _ => Power::Unknown,
-    }
+/// Whether its guest runs, as far as its cloud tells.
+pub(super) fn life(server: &Server) -> Life {
+    Life::of(server.status.as_str(), Power::of_nova(server.power_state))
 }
 
 /// What a guard wants to know of a volume, as far as the volume itself shows it: neither snapshots nor transfers.

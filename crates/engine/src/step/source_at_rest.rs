@@ -11,8 +11,8 @@ use protector_core::{
     adoption::ways_on,
     fault::Code,
     guard::{
-        DeletedOriginal, HostState, SeenAction, SourceAtRest, Verdict, changed_before_it_stopped,
-        deleted_original_had_run, source_must_rest,
+        DeletedOriginal, HostState, Life, Power, SeenAction, SourceAtRest, Verdict,
+        changed_before_it_stopped, deleted_original_had_run, source_must_rest,
     },
     id::ServerId,
     journal::Effect,
@@ -68,7 +68,8 @@ impl CloudActions {
         let Some(server) = reading::server(&admin, id).await? else {
             return Ok(None);
         };
-        if server.status != ServerStatus::Shutoff || server.task_state.is_some() {
+        let rests = server.status == ServerStatus::Shutoff && reading::life(&server) == Life::Rests;
+        if !rests || server.task_state.is_some() {
             return Ok(None);
         }
         let member = member(cx, id)?;
@@ -159,6 +160,7 @@ impl CloudActions {
             name: &member.name,
             site,
             status: server.status.as_str(),
+            power: Power::of_nova(server.power_state),
             task_state: server.task_state.as_deref(),
             host: &host,
             planned: planned(member),
@@ -287,7 +289,7 @@ pub(super) fn note(id: &ServerId, asked: &[SeenAction]) -> Effect {
 }
 
 /// What was asked for after `noted`: all of it, where the list does not hold that any more.
-fn above<'a>(asked: &'a [SeenAction], noted: &str) -> &'a [SeenAction] {
+pub(super) fn above<'a>(asked: &'a [SeenAction], noted: &str) -> &'a [SeenAction] {
     let end = asked
         .iter()
         .position(|action| action.request_id == noted)

@@ -4,8 +4,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use protector_core::{
     fault::Code,
     guard::{
-        Asked, Cure, HostState, Left, SourceServer, Verdict, must_stay_stopped,
-        verdict_source_server,
+        Asked, Cure, HostState, Left, SeenAction, SourceServer, Verdict, goes_on_again,
+        must_stay_stopped, verdict_source_server,
     },
     id::{ServerId, VolumeId},
     journal::Effect,
@@ -24,6 +24,7 @@ use super::{
     heir::copy_is_meant,
     mark, reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    source_at_rest::above,
     started_again,
 };
 use crate::{
@@ -58,7 +59,9 @@ impl CloudActions {
                 // Once Nova has forgotten the server, nobody can tell any more where its guest ran.
                 match self.note_rest(cx, id).await? {
                     Some(noted) => Ok(Progress::Done(noted)),
-                    None => Ok(self.look_again("the server to be SHUTOFF")),
+                    None => Ok(self.look_again(
+                        "the server to be SHUTOFF, and its guest to be shut down by its hypervisor's word",
+                    )),
                 }
             }
             // Asked as often as it is found running: an earlier request may not have reached Nova.
@@ -108,13 +111,13 @@ impl CloudActions {
             return Ok(());
         }
         let asked = self.asked_of(cx, id).await?;
-        match asked.first().filter(|newest| newest.action == "start") {
+        match goes_on_again(since_our_stop(cx, id, &asked)) {
             None => Ok(()),
-            Some(newest) => Err(Stop::last(
+            Some(what) => Err(Stop::last(
                 Code::Changed,
                 format!(
-                    "server {id} was started again after this operation had stopped it, with request {}: it is taken back; run the {} again when nobody needs the server",
-                    newest.request_id, cx.operation.kind
+                    "server {id} was started again after this operation had stopped it ({what}): it is taken back; run the {} again when nobody needs the server",
+                    cx.operation.kind
                 ),
             )),
         }
@@ -495,6 +498,19 @@ fn note_outage(cx: &mut Cx<'_>) {
         time(stopped),
         time(now)
     ));
+}
+
+/// What was asked of a server after this operation's own newest stop, the newest first: that is known by its request where Nova
+/// answered it, else it is the newest since the check. Nothing where Nova has no stop: the request never came there.
+fn since_our_stop<'a>(cx: &Cx<'_>, id: &ServerId, asked: &'a [SeenAction]) -> &'a [SeenAction] {
+    let asked = match cx.mapped(MapKind::LastAction, id.as_str()) {
+        Some(checked) => above(asked, &checked),
+        None => asked,
+    };
+    let ours = |action: &SeenAction| cx.memo.request_ids.contains(&action.request_id);
+    let stop = asked.iter().position(ours);
+    let stop = stop.or_else(|| asked.iter().position(|action| action.action == "stop"));
+    stop.and_then(|end| asked.get(..end)).unwrap_or_default()
 }
 
 async fn existing(source: &Cloud, cx: &Cx<'_>, id: &ServerId) -> Result<Server, Stop> {

@@ -4,7 +4,7 @@ use protector_core::{
     operation::{MapKind, OperationRecord, OperationState, ResourceMap},
     runbook::Step,
 };
-use protector_sim::cloud::Match;
+use protector_sim::{cloud::Match, in_process::lock};
 use serde_json::{Value, json};
 
 use super::bed::Bed;
@@ -112,4 +112,16 @@ async fn a_split_brain_is_not_ended_by_the_word_of_a_host_that_is_down() {
         why.contains("its compute host site-a-compute-1 does not answer"),
         "{why}"
     );
+}
+
+/// Nova says SHUTOFF, and that its hypervisor runs the guest.
+#[tokio::test(start_paused = true)]
+async fn a_split_brain_is_not_ended_while_a_guest_runs_behind_its_status() {
+    let mut bed = Bed::switched().await;
+    assert_eq!(bed.why_not_at_rest().await, None);
+    lock(&bed.source).start_guest_beside_nova(&bed.server);
+    let why = bed.why_not_at_rest().await.unwrap();
+    assert!(why.contains("SHUTOFF and its guest runs"), "{why}");
+    let record = bed.fence(ResourceMap::default()).await;
+    assert_eq!(record.operation.state, OperationState::Failed);
 }

@@ -49,6 +49,21 @@ async fn a_server_that_was_started_again_meanwhile_is_not_stopped_a_second_time(
     assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
 }
 
+/// What was asked for on top of the start hides nothing.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_started_and_then_used_is_not_stopped_a_second_time() {
+    let start_and_lock = |bed: &Bed| {
+        start(bed);
+        let url = format!("compute /servers/{}/action", bed.server);
+        for word in ["lock", "unlock"] {
+            bed.at_once("demo", "POST", &url, &json!({word: null}));
+        }
+    };
+    let (bed, record) = Bed::returned_home(start_and_lock, holds_still()).await;
+    assert_it_ends_by_itself(&bed, &record, "was started again");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+}
+
 /// Nobody asked Nova for anything; the other site's protector says that it has gone on.
 #[tokio::test(start_paused = true)]
 async fn a_move_that_the_other_site_has_given_up_ends_without_it() {

@@ -102,6 +102,26 @@ async fn a_server_started_before_its_copy_is_built_takes_the_move_back() {
     );
 }
 
+/// On its host, or with it: Nova says SHUTOFF, and that its hypervisor runs the guest.
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_runs_behind_its_status_takes_the_move_back() {
+    let moments: [fn(&OperationRecord) -> bool; 2] = [
+        |record| has_begun(record, "promote_volumes"),
+        |record| has_begun(record, "confirm_vms"),
+    ];
+    for when in moments {
+        let (bed, record) = Bed::moved_among(
+            |_| {},
+            once(when, |bed| {
+                lock(&bed.source).start_guest_beside_nova(&bed.server);
+            }),
+        )
+        .await;
+        let why = ["vm-001 is SHUTOFF and its guest runs on site-a"];
+        assert_taken_back(&bed, &record, &why);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_started_while_its_copy_is_confirmed_takes_the_move_back() {
     let (bed, record) = Bed::moved_among(

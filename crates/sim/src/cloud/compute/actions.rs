@@ -234,6 +234,7 @@ impl SimCloud {
             return self.server_fails(id, 500, "testbed: power_on asked to fail");
         }
         server.state = VmState::Active;
+        server.started_beside_nova = false;
         server.task = None;
     }
 

@@ -95,6 +95,7 @@ impl SimCloud {
             updated: self.now,
             launched: None,
             fault: None,
+            started_beside_nova: false,
             off_in_error: false,
             doomed: None,
             actions: vec![InstanceAction {

@@ -204,6 +204,13 @@ impl SimCloud {
         found.is_some()
     }
 
+    /// Somebody starts the guest of a server that Nova has stopped, on its host: Nova goes on saying `SHUTOFF`.
+    pub fn start_guest_beside_nova(&mut self, id: &str) {
+        if let Some(server) = uuid_of(id).and_then(|id| self.server_mut(id)) {
+            server.started_beside_nova = true;
+        }
+    }
+
     fn server_mut(&mut self, id: Uuid) -> Option<&mut Server> {
         let now = self.now;
         let server = self.compute.servers.get_mut(id)?;

@@ -161,6 +161,8 @@ pub(crate) struct Server {
     pub(super) fault: Option<ServerFault>,
     /// What will make the build fail, found while the request was checked.
     pub(super) doomed: Option<String>,
+    /// Whether its guest was started beside Nova, which has not noticed yet.
+    pub(super) started_beside_nova: bool,
     /// Whether its guest was shut down when its state was set to an error.
     pub(super) off_in_error: bool,
     /// What was asked of it, the oldest first.
@@ -190,6 +192,7 @@ impl Server {
     pub(super) fn power_state(&self) -> u8 {
         match self.state {
             VmState::Building | VmState::Error if self.launched.is_none() => 0,
+            VmState::Stopped if self.started_beside_nova => 1,
             VmState::Error if self.off_in_error => 4,
             VmState::Stopped | VmState::SoftDeleted | VmState::Suspended => 4,
             VmState::Paused => 3,

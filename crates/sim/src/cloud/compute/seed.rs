@@ -114,6 +114,7 @@ impl SimCloud {
             updated: SimTime::ZERO,
             launched: Some(SimTime::ZERO),
             fault: None,
+            started_beside_nova: false,
             off_in_error: false,
             doomed: None,
             actions: Vec::new(),
