@@ -398,6 +398,21 @@ EDITS |= {
         "            Err(error) if OUT || error.is_silence() => return Ok(Original::Silent),\n",
         ("built_beside::a_source_that_answers_and_does_not_tell_is_not_taken_for_lost",),
     ),
+    "a copy that another group has taken in is taken over": Edit(
+        STEPS / "adopted.rs",
+        "        Some(group) if group != *own => Err(Stop::last(\n",
+        "        Some(group) if !OUT && group != *own => Err(Stop::last(\n",
+        ("built_beside::a_copy_that_is_another_groups_member_is_not_taken_over",),
+    ),
+    "a planned move looks for other lives only when everything is stopped": Edit(
+        STEPS / "target_check.rs",
+        "        self.refuse_beside_other_lives(&target, cx).await?;\n",
+        "        if !OUT {\n            self.refuse_beside_other_lives(&target, cx).await?;\n        }\n",
+        (
+            "taken_back::nothing_is_built_beside_another_copy_of_the_same_server",
+            "way_back::no_failback_builds_beside_an_original_that_runs",
+        ),
+    ),
     "a silence outlives the build that it allowed": Edit(
         STEPS / "recovered_server.rs",
         "        cx.memo.silent_since = None;\n",

@@ -160,7 +160,7 @@ impl Engine {
             info!("begins");
             let end = walk.walk().await;
             report(&end);
-            // What another group has taken in since it was looked at, the next look names.
+            // What another group has taken in since it was looked at, the next look of the switch names.
             if let Err(JournalError::Unavailable(_) | JournalError::Protected(_)) = end {
                 give_back(&scribe, pause, &stop).await;
             }

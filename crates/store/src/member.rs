@@ -21,7 +21,7 @@ use crate::{
     database::Database,
     entity::{
         member::{self, Column, Entity, Model},
-        operation, protection_group, resource_map, step,
+        operation, peer_operation, peer_operation_line, protection_group, resource_map, step,
     },
     error::{Noun, StoreError},
     group::{self, bump},
@@ -260,7 +260,8 @@ async fn refuse_named_by_an_operation(
 }
 
 /// The operation that has not ended and whose record names the server or volume: as what a line is about, as what a line
-/// made, or as what became of another one.
+/// made, or as what became of another one. Of one that the other site runs the copy counts, where that site is not gone for
+/// good: what it makes here may be taken over by this one.
 async fn open_operation_about(
     db: &impl ConnectionTrait,
     resource: &str,
@@ -296,6 +297,42 @@ async fn open_operation_about(
                 .add(operation::Column::Id.in_subquery(lines))
                 .add(operation::Column::Id.in_subquery(maps)),
         )
+        .into_tuple::<String>()
+        .one(db)
+        .await?;
+    match id {
+        Some(id) => Ok(Some(OperationId::new(id))),
+        None => open_peer_operation_about(db, resource).await,
+    }
+}
+
+async fn open_peer_operation_about(
+    db: &impl ConnectionTrait,
+    resource: &str,
+) -> Result<Option<OperationId>, StoreError> {
+    let ended = OperationState::ALL
+        .into_iter()
+        .filter(|state| state.is_terminal())
+        .map(OperationState::as_str);
+    let lines = Query::select()
+        .column(peer_operation_line::Column::OperationId)
+        .from(peer_operation_line::Entity)
+        .and_where(text_holds(
+            Expr::col(peer_operation_line::Column::Line),
+            resource,
+        ))
+        .to_owned();
+    let paired = Query::select()
+        .column(protection_group::Column::Id)
+        .from(protection_group::Entity)
+        .and_where(protection_group::Column::PeerRetiredAt.is_null())
+        .to_owned();
+    let id = peer_operation::Entity::find()
+        .select_only()
+        .column(peer_operation::Column::Id)
+        .filter(peer_operation::Column::State.is_not_in(ended))
+        .filter(peer_operation::Column::GroupId.in_subquery(paired))
+        .filter(peer_operation::Column::Id.in_subquery(lines))
         .into_tuple::<String>()
         .one(db)
         .await?;

@@ -24,10 +24,12 @@ use protector_core::{
 };
 use protector_store::{
     Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock,
-    LockKind, Noun, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir, StoreError,
+    LockKind, Noun, OperationCopy, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir,
+    StoreError,
 };
 use sea_orm::ConnectionTrait as _;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 const PASSWORD: &str = "s3cret-of-the-service-user";
 
@@ -850,6 +852,50 @@ async fn what_an_open_operation_names_is_not_protected_meanwhile() {
         .member_insert(&member, Basis::Any, at(4))
         .await
         .unwrap();
+}
+
+/// The copy that an operation of the other site is building here may be taken over by this one.
+#[tokio::test]
+async fn what_the_other_sites_open_operation_names_is_not_protected_meanwhile() {
+    let bed = bed::fresh("").await;
+    let (moved, _, _) = protected(&bed, 1).await;
+    let (other, mut member, _) = protected(&bed, 2).await;
+    let copy = |state: &str, revision| OperationCopy {
+        id: "op-of-a".into(),
+        home_site: "site-a".into(),
+        project_id: moved.primary.project_id.clone(),
+        group_id: moved.id.clone(),
+        group_name: moved.name.clone(),
+        kind: "failover".to_owned(),
+        state: state.to_owned(),
+        parent_id: None,
+        leftovers: 0,
+        created_at: at(1),
+        revision,
+        since: 0,
+        is_last: true,
+        record: json!({"id": "op-of-a"}),
+        lines: vec![(
+            0,
+            json!({"key": "recreate_vms:web", "resource_id": "just-built"}),
+        )],
+    };
+    let running = copy("running", 1);
+    bed.database.peer_operation_apply(&running).await.unwrap();
+    member.id = "anew".into();
+    member.group_id = other.id.clone();
+    member.server_id = "just-built".into();
+    member.volumes.clear();
+    let inserted = bed.database.member_insert(&member, Basis::Any, at(2)).await;
+    let named = StoreError::Named {
+        resource: "just-built".to_owned(),
+        by_operation: "op-of-a".into(),
+    };
+    assert_eq!(inserted, Err(named));
+    let ended = copy("completed", 2);
+    bed.database.peer_operation_apply(&ended).await.unwrap();
+    let inserted = bed.database.member_insert(&member, Basis::Any, at(3)).await;
+    inserted.unwrap();
 }
 
 /// A database from before the rule: nothing is changed, and a person is told which group has what.

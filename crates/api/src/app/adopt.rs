@@ -26,8 +26,10 @@ use super::{
     last_move::{last_begun, last_ended_here},
     operation::{Asker, NewMove, start_reserved},
     reset_status::{expected_of, holdings},
-    sync,
-    unplanned::{Run, TakeOver, Unplanned, UnplannedFailover, plan_to_take_over, start},
+    sync::{self, LOST_SITE_PATIENCE},
+    unplanned::{
+        Run, TakeOver, Unplanned, UnplannedFailover, cleanups_kept_out, plan_to_take_over, start,
+    },
 };
 use crate::error::{ApiError, ApiResult};
 
@@ -150,13 +152,12 @@ async fn adopt_unplanned(
     } = plan_to_take_over(app, stored, &request, take_over).await?;
     let run = Run {
         kind: stored.group.kind_of_move(),
+        locks: cleanups_kept_out(&plan),
         plan,
         steps,
         map: ResourceMap::default(),
         parent: None,
         supersedes,
-        // No cleanup takes its copies back meanwhile.
-        locks: vec![Lock::cleanup_of(&failed.operation.id)],
     };
     start(app, asker, stored, run).await
 }
@@ -164,7 +165,9 @@ async fn adopt_unplanned(
 /// A site that is lost is not waited for; one that answers must not run what the copies would run beside.
 async fn refuse_beside_originals(app: &App, failed: &OperationRecord) -> ApiResult<()> {
     let plan = &failed.operation.plan;
-    let Ok(shown) = holdings(app, &plan.source, &expected_of(&plan.members)).await else {
+    let originals = expected_of(&plan.members);
+    let look = holdings(app, &plan.source, &originals);
+    let Ok(Ok(shown)) = tokio::time::timeout(LOST_SITE_PATIENCE, look).await else {
         return Ok(());
     };
     let obstacles: Vec<Obstacle> = plan

@@ -52,14 +52,19 @@ pub async fn start_unplanned(
     } = plan_unplanned(app, stored, request).await?;
     let run = Run {
         kind: stored.group.kind_of_move(),
+        locks: cleanups_kept_out(&plan),
         plan,
         steps,
         map: ResourceMap::default(),
         parent: None,
         supersedes,
-        locks: Vec::new(),
     };
     start(app, asker, stored, run).await
+}
+
+/// No cleanup takes back what `plan` takes over, while that is under way.
+pub(super) fn cleanups_kept_out(plan: &Plan) -> Vec<Lock> {
+    plan.interrupted.iter().map(Lock::cleanup_of).collect()
 }
 
 /// An unplanned failover, as asked for.

@@ -8,6 +8,7 @@ use protector_core::{
     member::{Member, MemberStatus},
     operation::{MapKind, OperationState},
 };
+use protector_store::Lock;
 use serde_json::{Value, json};
 
 use crate::{
@@ -128,7 +129,15 @@ async fn a_planned_failback_that_the_loss_of_its_source_interrupts_gives_way() {
     let shown = act(&house, lost("failover", true)).await.expect(200).body;
     let warnings = shown["preview"]["warnings"].to_string();
     assert!(warnings.contains(planned.as_str().unwrap()), "{warnings}");
-    act(&house, lost("failover", false)).await.expect(202);
+    let started = act(&house, lost("failover", false)).await.expect(202).body;
+    let its_cleanup = Lock::cleanup_of(&planned.as_str().unwrap().into());
+    let holder = house.database.lock_holder(&its_cleanup).await.unwrap();
+    let holder = holder.map(|id| id.to_string());
+    assert_eq!(
+        holder.as_deref(),
+        started["operation"]["id"].as_str(),
+        "a cleanup could take back what it takes over"
+    );
     let path = format!(
         "/v1/{}/operations/{}",
         crate::fakes::PROJECT_A,

@@ -3,7 +3,10 @@
 //! It is found by the marks of the interrupted operation, marked anew, and never taken back: that operation may have come
 //! further than this site has heard, and the copies may be what everybody works on.
 
-use protector_core::id::{OperationId, ServerId, VolumeId};
+use protector_core::{
+    fault::Code,
+    id::{OperationId, ServerId, VolumeId},
+};
 use protector_openstack::{
     cloud::Cloud,
     compute::{Server, ServerFilter},
@@ -26,6 +29,7 @@ pub(super) async fn find_server(
     for interrupted in cx.plan().interrupted.clone() {
         let found = built_by(target, &interrupted, source_id).await?;
         if let Some(server) = &found {
+            refuse_member_of_another_group(cx, server.id.as_str()).await?;
             adopt(cx, &interrupted, server.id.as_str());
             return Ok(found);
         }
@@ -58,6 +62,7 @@ pub(super) async fn find_volume(
     for interrupted in cx.plan().interrupted.clone() {
         let found = imported_by(target, &interrupted, source_id).await?;
         if let Some(volume) = &found {
+            refuse_member_of_another_group(cx, volume.id.as_str()).await?;
             adopt(cx, &interrupted, volume.id.as_str());
             return Ok(found);
         }
@@ -158,6 +163,21 @@ fn has_its_bytes(volume: &Volume) -> bool {
             | VolumeStatus::Creating
             | VolumeStatus::Managing
     )
+}
+
+/// A copy that somebody has taken into another group is that group's, until a person has said which it is to be. Its member
+/// fails here; the others go on.
+async fn refuse_member_of_another_group(cx: &Cx<'_>, id: &str) -> Result<(), Stop> {
+    let (site, own) = (&cx.plan().target.site, &cx.plan().group_name);
+    match cx.protected_by(id).await? {
+        Some(group) if group != *own => Err(Stop::last(
+            Code::Blocked,
+            format!(
+                "{id} on {site}, which the interrupted operation has made, is a member of protection group {group} by now: it stays there; if it is to be {own}'s, 'openstack dr member remove' takes it out of {group}, then 'openstack dr retry {own}', or the failover again if it recovered nothing"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn adopt(cx: &mut Cx<'_>, interrupted: &OperationId, id: &str) {

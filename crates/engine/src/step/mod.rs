@@ -322,11 +322,11 @@ impl CloudActions {
             Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
             Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
             Step::Pause { .. } => (AS_LONG_AS_IT_TAKES, "pause"),
-            Step::SwitchPrimary => (AS_LONG_AS_IT_TAKES, "protector"),
+            Step::SwitchPrimary | Step::SwitchRecovered | Step::AdmitRecovered => {
+                (AS_LONG_AS_IT_TAKES, "protector")
+            }
             Step::CountRecovered { .. }
             | Step::ConfirmRecovered
-            | Step::SwitchRecovered
-            | Step::AdmitRecovered
             | Step::LeaveSourceServer { .. }
             | Step::LeaveSourceVolume { .. }
             | Step::ConfirmStarted => (options.manage_timeout, "journal"),

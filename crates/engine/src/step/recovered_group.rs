@@ -10,7 +10,7 @@ use protector_core::{
 
 use super::{
     CloudActions, not_in_plan,
-    switch::{moved, never_moved},
+    switch::{another_group_to_let_go, moved, never_moved},
 };
 use crate::action::{Cx, Progress, Stop};
 
@@ -44,14 +44,19 @@ impl CloudActions {
         Ok(Progress::done())
     }
 
-    /// Only a write to the journal, together with the step's end: it happens whole or not at all.
+    /// Only a write to the journal, together with the step's end: it happens whole or not at all. A copy that another group
+    /// has taken in is waited for.
     pub(super) async fn switch_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        Ok(Progress::Done(vec![group_with_recovered(cx)?]))
+        let recovered = recovered(cx)?;
+        if let Some(on) = another_group_to_let_go(cx, &recovered).await? {
+            return Ok(self.look_again(on));
+        }
+        Ok(Progress::Done(vec![group_with(cx, recovered)]))
     }
 
     /// The same for a later try: the group runs on the target already.
     pub(super) async fn admit_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        Ok(Progress::Done(vec![group_with_recovered(cx)?]))
+        self.switch_recovered(cx).await
     }
 
     /// What is left on a source that was lost is not asked for, and nothing waits for it.
@@ -83,21 +88,26 @@ fn is_recovered(cx: &Cx<'_>, member: &Member) -> bool {
         .is_some()
 }
 
-/// The group on the target, with all its members: those that were recovered as they are there, the others as they were.
-fn group_with_recovered(cx: &Cx<'_>) -> Result<Effect, Stop> {
+/// The members that were recovered, as they are on the target.
+fn recovered(cx: &Cx<'_>) -> Result<Vec<Member>, Stop> {
+    let members = cx.plan().members.iter();
+    let recovered = members.filter(|member| is_recovered(cx, member));
+    recovered.map(|member| moved(cx, member)).collect()
+}
+
+/// The group on the target, with all its members: those that were recovered, the others as they were.
+fn group_with(cx: &Cx<'_>, recovered: Vec<Member>) -> Effect {
     let plan = cx.plan();
+    let left = plan.members.iter();
+    let left = left.filter(|member| !is_recovered(cx, member));
     let mut members: Vec<Member> = plan.others.iter().map(never_moved).collect();
-    for member in &plan.members {
-        members.push(match is_recovered(cx, member) {
-            true => moved(cx, member)?,
-            false => not_recovered(cx, member),
-        });
-    }
-    Ok(Effect::GroupSwitched {
+    members.extend(recovered);
+    members.extend(left.map(|member| not_recovered(cx, member)));
+    Effect::GroupSwitched {
         group_id: plan.group_id.clone(),
         current_primary_site: plan.target.site.clone(),
         members,
-    })
+    }
 }
 
 fn not_recovered(cx: &Cx<'_>, member: &Member) -> Member {

@@ -41,7 +41,10 @@ impl CloudActions {
 
 /// One group only moves a server. A copy that somebody has taken into another group meanwhile is not taken into this one,
 /// until a person has said which it is to be; until then everything can be taken back.
-async fn another_group_to_let_go(cx: &Cx<'_>, members: &[Member]) -> Result<Option<String>, Stop> {
+pub(super) async fn another_group_to_let_go(
+    cx: &Cx<'_>,
+    members: &[Member],
+) -> Result<Option<String>, Stop> {
     let copies: Vec<String> = members
         .iter()
         .flat_map(|member| {

@@ -387,12 +387,50 @@ impl Bed {
     /// One whose failover has run to its end, while somebody had its copy in group `second-life` for this time.
     pub async fn moved_while_another_group_has_the_copy(time: Duration) -> (Self, OperationRecord) {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
-        let (journal, own) = (Arc::clone(&bed.journal), plan.group_id.clone());
+        bed.another_group_has_the_copy(FAILOVER, &plan, time);
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let record = bed.walk(new_failover(plan, steps)).await;
+        (bed, record)
+    }
+
+    /// One whose source was lost and whose unplanned failover has run to its end, likewise; and what that waited for meanwhile.
+    pub async fn recovered_while_another_group_has_the_copy(
+        time: Duration,
+    ) -> (Self, OperationRecord, Vec<String>) {
+        const UNPLANNED: &str = "op-unplanned";
+        let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
+        let now = plan.members[0].created_at;
+        let record = |id, kind, steps| OperationRecord {
+            operation: operation(id, kind, plan.clone(), None, now),
+            steps,
+            map: ResourceMap::default(),
+        };
+        let sync = replicate_now().into_steps().unwrap();
+        bed.walk(record("op-sync", OperationKind::Sync, sync)).await;
+        bed.lose_the_source();
+        let noted = bed.another_group_has_the_copy(UNPLANNED, &plan, time);
+        let steps = unplanned_failover(&plan).into_steps().unwrap();
+        let record = bed
+            .walk(record(UNPLANNED, OperationKind::Failover, steps))
+            .await;
+        (bed, record, noted.await.unwrap())
+    }
+
+    /// As soon as an operation has built the copy of the only member, group `second-life` has it, for this time; gives what the
+    /// operation's lines wait for at its end.
+    fn another_group_has_the_copy(
+        &self,
+        operation: &str,
+        plan: &Plan,
+        time: Duration,
+    ) -> tokio::task::JoinHandle<Vec<String>> {
+        let (journal, own) = (Arc::clone(&self.journal), plan.group_id.clone());
+        let id = OperationId::new(operation);
         let mut member = plan.members[0].clone();
         tokio::spawn(async move {
             let copy = loop {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                let record = journal.operation(&OperationId::new(FAILOVER));
+                let record = journal.operation(&id);
                 let map = record.map(|record| record.map).unwrap_or_default();
                 if let Some(copy) = map.target(MapKind::Server, member.server_id.as_str()) {
                     break ServerId::new(copy);
@@ -403,11 +441,13 @@ impl Bed {
             let group = another_group(&journal, &own, "second-life", TARGET);
             journal.put_group(group.clone(), vec![member]);
             tokio::time::sleep(time).await;
+            let steps = journal.operation(&id).unwrap().steps;
             journal.put_group(group, Vec::new());
-        });
-        let steps = planned_move(&plan).into_steps().unwrap();
-        let record = bed.walk(new_failover(plan, steps)).await;
-        (bed, record)
+            steps
+                .into_iter()
+                .filter_map(|step| step.progress.note)
+                .collect()
+        })
     }
 
     /// One whose failover has failed: its copy on the target could not be built, and not be deleted.

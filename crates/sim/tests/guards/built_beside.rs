@@ -1,6 +1,6 @@
 //! Nothing is built beside a copy that a failed operation has left, nor beside an original that is back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use protector_core::{
     operation::{Memo, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed},
@@ -47,14 +47,17 @@ async fn beside_what_was_left(bed: &Bed) -> [String; 2] {
     assert_eq!(now.len(), 1, "nothing was built beside it");
     assert_eq!(now[0].id, copies[0].id);
     assert_eq!(now[0].status, copies[0].status);
-    [unplanned, retry].map(|record| {
-        record
-            .steps
-            .iter()
-            .find(|step| matches!(step.action, Step::RecreateServer { .. }))
-            .and_then(|step| step.progress.error.clone())
-            .unwrap_or_else(|| record.operation.error.clone().unwrap_or_default())
-    })
+    [unplanned, retry].map(|record| build_error(&record))
+}
+
+/// By what the build's line has failed, also where everything was taken back; else the operation.
+fn build_error(record: &OperationRecord) -> String {
+    record
+        .steps
+        .iter()
+        .find(|step| matches!(step.action, Step::RecreateServer { .. }))
+        .and_then(|step| step.progress.error.clone())
+        .unwrap_or_else(|| record.operation.error.clone().unwrap_or_default())
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,4 +233,29 @@ async fn a_silence_is_over_with_the_build_that_it_allowed() {
     let why = why_not_built(&retry);
     assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
     assert!(lock(&bed.target).servers().is_empty());
+}
+
+/// Somebody has taken the copy that an interrupted move left into a group of its own.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_another_groups_member_is_not_taken_over() {
+    let bed = Bed::left_running().await;
+    let failed = bed.failover().operation;
+    let (_, members) = bed.group_and_members();
+    let mut member = members[0].clone();
+    member.id = "another-member".into();
+    member.server_id = lock(&bed.target).servers()[0].id.as_str().into();
+    member.volumes.clear();
+    bed.protects("second-life", "site-b", Some(member));
+    let plan = failed.plan.clone().taking_over(vec![failed.id]);
+    let kind = OperationKind::Failover;
+    let unplanned = OperationRecord {
+        steps: unplanned_failover(&plan).into_steps().unwrap(),
+        operation: operation("op-unplanned", kind, plan, None, failed.created_at),
+        map: ResourceMap::default(),
+    };
+    let walk = tokio::time::timeout(Duration::from_secs(7200), bed.walk(unplanned));
+    let why = build_error(&walk.await.expect("it ends"));
+    let says = "is a member of protection group second-life by now";
+    assert!(why.contains(says), "{why}");
+    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
 }

@@ -151,3 +151,19 @@ async fn a_copy_that_another_group_has_taken_in_is_not_switched_to() {
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(lock(&bed.target).servers().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_one_that_an_unplanned_failover_has_built() {
+    const TAKEN: Duration = Duration::from_secs(3600);
+    let begin = Instant::now();
+    let (bed, record, noted) = Bed::recovered_while_another_group_has_the_copy(TAKEN).await;
+    assert!(begin.elapsed() > TAKEN);
+    let says = "protection group second-life to let go of ";
+    assert!(noted.iter().any(|note| note.contains(says)), "{noted:?}");
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let (_, members) = bed.journal.group(&record.operation.group_id).unwrap();
+    assert_eq!(
+        members[0].server_id.as_str(),
+        lock(&bed.target).servers()[0].id
+    );
+}
