@@ -2,6 +2,8 @@
 //!
 //! An original carries no mark. The copy of it does, and is the server that the group moves now.
 
+use std::collections::BTreeMap;
+
 use protector_core::{fault::Code, id::ServerId, operation::OperationKind, runbook::Verb};
 use protector_openstack::cloud::Cloud;
 
@@ -51,15 +53,35 @@ impl CloudActions {
             .plan()
             .member_of_server(id.as_str())
             .ok_or_else(|| not_in_plan("server", id.as_str()))?;
-        let marks = match is_planned_move(cx) {
-            true => {
-                let source = self.source(cx).await?;
-                let server = reading::server(&source, id).await?;
-                server.map(|server| mark::seen(&server.metadata))
-            }
+        let server = match is_planned_move(cx) {
+            true => reading::server(&self.source(cx).await?, id).await?,
             false => None,
         };
-        let marks = marks.unwrap_or_else(|| mark::seen(&member.server.metadata));
-        Ok(marks.source.map(ServerId::new))
+        let metadata =
+            server.map_or_else(|| member.server.metadata.clone(), |server| server.metadata);
+        Ok(moved_from(&metadata))
+    }
+}
+
+/// What a server was made from by a move. A test's copy is no other life of its original, which goes on in production.
+fn moved_from(metadata: &BTreeMap<String, String>) -> Option<ServerId> {
+    if mark::is_of_a_test(metadata) {
+        return None;
+    }
+    mark::seen(metadata).source.map(ServerId::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tests_copy_was_made_from_nothing_that_may_not_run() {
+        let marks = [(mark::SOURCE, "original"), (mark::OPERATION, "op-1")];
+        let marks = marks.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut metadata = BTreeMap::from(marks);
+        assert_eq!(moved_from(&metadata), Some(ServerId::new("original")));
+        metadata.insert(protector_core::mark::TEST.to_owned(), "op-1".to_owned());
+        assert_eq!(moved_from(&metadata), None);
     }
 }

@@ -516,7 +516,7 @@ fn deletion_is_lost(cx: &mut Cx<'_>) -> bool {
 
 /// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works on,
 /// and two would write with one name (I16).
-async fn refuse_beside_another_copy(
+pub(super) async fn refuse_beside_another_copy(
     target: &Cloud,
     cx: &Cx<'_>,
     source_id: &ServerId,

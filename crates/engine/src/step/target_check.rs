@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
     fault::{Code, Fault},
     id::{FlavorId, NetworkId},
@@ -12,11 +13,14 @@ use protector_core::{
 };
 use protector_openstack::{cloud::Cloud, id::VolumeTypeId, volume::Pool};
 
-use super::{CloudActions, storage_stop};
+use super::{CloudActions, recovered_server::refuse_beside_another_copy, storage_stop};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::{found, stop},
 };
+
+/// How many members are looked at side by side.
+const SIDE_BY_SIDE: usize = 8;
 
 /// The key under which the target's import host is kept in the operation's map.
 pub(super) const TARGET: &str = "target";
@@ -28,10 +32,33 @@ impl CloudActions {
         let answer = self.arrays.check(source_array).await;
         answer.map_err(storage_stop)?;
         let target = self.target(cx).await?;
-        match lacking(&target, cx.plan()).await?.into_iter().next() {
-            Some(lack) => Err(lack.stop()),
-            None => self.check_storage_of_target(cx).await,
+        if let Some(lack) = lacking(&target, cx.plan()).await?.into_iter().next() {
+            return Err(lack.stop());
         }
+        self.refuse_beside_other_lives(&target, cx).await?;
+        self.check_storage_of_target(cx).await
+    }
+
+    /// What no copy will be built beside is better found now than when everything was stopped for it; each build looks again.
+    async fn refuse_beside_other_lives(&self, target: &Cloud, cx: &Cx<'_>) -> Result<(), Stop> {
+        let looks: Vec<_> = cx
+            .plan()
+            .members
+            .iter()
+            .map(|member| {
+                let id = &member.server_id;
+                async move {
+                    self.refuse_beside_its_original(target, cx, id).await?;
+                    refuse_beside_another_copy(target, cx, id).await
+                }
+                .boxed()
+            })
+            .collect();
+        stream::iter(looks)
+            .buffered(SIDE_BY_SIDE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(())
     }
 
     /// Without a word from the source or its array, for the members that find what they need: the others fail by

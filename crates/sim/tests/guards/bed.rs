@@ -861,6 +861,14 @@ impl Bed {
         another_group(&self.journal, &own, name, site)
     }
 
+    /// Whether a cloud was asked to do something with a server: to stop it, say.
+    pub fn was_acted_on(&self, cloud: &SharedCloud, server: &str) -> bool {
+        let ending = format!("/servers/{server}/action");
+        let cloud = lock(cloud);
+        let mut calls = cloud.call_log().iter();
+        calls.any(|call| call.method == "POST" && call.path.ends_with(&ending))
+    }
+
     /// Until the source has been asked for this.
     pub async fn until_asked(&self, method: &str, ending: &str) {
         until_asked(&self.source, 0, method, ending).await;

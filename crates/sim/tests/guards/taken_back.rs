@@ -308,6 +308,10 @@ async fn nothing_is_built_beside_another_copy_of_the_same_server() {
     assert_eq!(lock(&bed.target).servers().len(), 1);
     assert!(somebodys_server_is_there(&bed));
     assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert!(
+        !bed.was_acted_on(&bed.source, &bed.server),
+        "it was stopped"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,7 +136,9 @@ async fn no_failback_builds_beside_an_original_that_runs() {
     let copy = bed.copy_of(MapKind::Server, &bed.server);
     let servers = lock(&bed.target).servers();
     let copy = servers.into_iter().find(|server| server.id == copy);
-    assert_eq!(copy.unwrap().status, "ACTIVE", "it is started again");
+    let copy = copy.unwrap();
+    assert_eq!(copy.status, "ACTIVE");
+    assert!(!bed.was_acted_on(&bed.target, &copy.id), "it was stopped");
     assert_eq!(bed.group().status, GroupStatus::FailedOver);
 }
 
