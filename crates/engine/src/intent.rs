@@ -108,8 +108,13 @@ impl WritePermit for Opening {
                 why: why.to_owned(),
             })
         };
-        if self.at.elapsed() > SENT_WITHIN {
-            return not_sent("what it rests on was read too long ago");
+        let read_since = self.at.elapsed();
+        if read_since > SENT_WITHIN {
+            return not_sent(&format!(
+                "what it rests on was read too long ago: that took {} s, and {} s may pass; it is read anew, and a cleanup tries again",
+                read_since.as_secs(),
+                SENT_WITHIN.as_secs()
+            ));
         }
         if self.intent.lease.left() < longest {
             return not_sent(TOO_LATE);

@@ -41,14 +41,20 @@ pub(super) async fn believe_absence(
     network: Option<&NetworkId>,
 ) -> Result<(), Stop> {
     let token_project = cloud.session().project_id().await.map_err(stop)?;
-    let network_is_known = match network {
-        Some(network) => found(cloud.network().network(network).await)?.is_some(),
-        None => false,
+    let network_is_known = async {
+        match network {
+            Some(network) => Ok(found(cloud.network().network(network).await)?.is_some()),
+            None => Ok(false),
+        }
     };
+    let answers = answers_for(cloud, absent, project);
+    let (network_is_known, service_answers): (Result<bool, Stop>, _) =
+        tokio::join!(network_is_known, answers);
+    let (network_is_known, service_answers) = (network_is_known?, service_answers?);
     let scope = Scope {
         recorded_project: (eyes == Eyes::Tenant).then_some(project.as_str()),
         token_project: token_project.as_str(),
-        service_answers: answers_for(cloud, absent, project).await?,
+        service_answers,
         network: network.map(|network| (network.as_str(), network_is_known)),
     };
     match absence_proves_nothing(&scope) {

@@ -89,7 +89,7 @@ impl CloudActions {
         Ok(self.look_again("Cinder to delete it"))
     }
 
-    /// Reads everything that the guards want to know, the twin last: its health must be as fresh as can be.
+    /// Reads everything that the guards want to know.
     async fn judge_source_volume(
         &self,
         cx: &mut Cx<'_>,
@@ -100,9 +100,15 @@ impl CloudActions {
         let id = &volume.id;
         let server_id = server_of(cx, id)?;
         let admin = self.source_admin(cx).await?;
-        let seen = reading::seen_volume_with_its_ties(source, &admin, volume).await?;
-        let server = self.own_server(cx, source, &server_id, id).await?;
-        let object = self.identity(&plan.source_array, id).await?;
+        // Side by side: on a cloud that answers slowly one after the other would take longer than they are good for.
+        let view = &*cx;
+        let (seen, server, object, twin) = tokio::join!(
+            reading::seen_volume_with_its_ties(source, &admin, volume),
+            self.own_server(view, source, &server_id, id),
+            self.identity(&plan.source_array, id),
+            self.twin(view, id, &server_id),
+        );
+        let (seen, server, object, twin) = (seen?, server?, object?, twin?);
         let protected_by = cx.protected_by(id.as_str()).await?;
         let known = SourceVolume {
             id: id.as_str(),
@@ -113,7 +119,6 @@ impl CloudActions {
             replication_type: plan.replication_type,
             protected_by: protected_by.as_deref(),
         };
-        let twin = self.twin(cx, id, &server_id).await?;
         let verdict = verdict_source_volume(&known, &seen, &twin);
         if matches!(verdict, Verdict::Delete | Verdict::Unmanage { .. }) {
             note_what_made_it_safe(cx, volume, &server, object.as_ref(), &twin);
@@ -150,10 +155,12 @@ impl CloudActions {
             let runs = may_run(&server) && !reading::is_being_deleted(&server);
             return Ok(OwnServer::There { uses_it, runs });
         }
-        self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
-            .await?;
-        let host = self.state_of_last_host(cx, id).await?;
-        Ok(OwnServer::Gone { host })
+        let (gone, host) = tokio::join!(
+            self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str()),
+            self.state_of_last_host(cx, id),
+        );
+        gone?;
+        Ok(OwnServer::Gone { host: host? })
     }
 
     async fn identity(&self, array: &str, id: &VolumeId) -> Result<Option<BackendObject>, Stop> {
@@ -164,18 +171,26 @@ impl CloudActions {
         let heirs = self.heirs(cx, server).await?;
         let copy = heirs.volume_of(cx, id);
         let copy_server = heirs.server_of(cx, server);
-        let object = match &copy {
-            Some(copy) => self.identity(&heirs.array, copy).await?,
-            None => None,
+        let object = async {
+            match &copy {
+                Some(copy) => self.identity(&heirs.array, copy).await,
+                None => Ok(None),
+            }
         };
-        let volume = match &copy {
-            Some(copy) => reading::volume(&heirs.cloud, copy).await?,
-            None => None,
+        let volume = async {
+            match &copy {
+                Some(copy) => reading::volume(&heirs.cloud, copy).await,
+                None => Ok(None),
+            }
         };
-        let seen_server = match &copy_server {
-            Some(server) => reading::server(&heirs.cloud, server).await?,
-            None => None,
+        let seen_server = async {
+            match &copy_server {
+                Some(server) => reading::server(&heirs.cloud, server).await,
+                None => Ok(None),
+            }
         };
+        let (object, volume, seen_server) = tokio::join!(object, volume, seen_server);
+        let (object, volume, seen_server) = (object?, volume?, seen_server?);
         Ok(Twin {
             id: copy.map(|id| id.to_string()).unwrap_or_default(),
             meant: copy_is_meant(cx, server),

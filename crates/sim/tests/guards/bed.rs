@@ -869,6 +869,25 @@ impl Bed {
         calls.any(|call| call.method == "POST" && call.path.ends_with(&ending))
     }
 
+    /// Every read of either cloud is answered so much later.
+    pub fn every_answer_takes(&self, seconds: f64) {
+        for cloud in [&self.source, &self.target] {
+            for path in ["/v2.1/*", "/v2.0/*", "/v3/*"] {
+                lock(cloud).add_fault(FaultRule {
+                    id: String::new(),
+                    matches: Match {
+                        method: Some("GET".to_owned()),
+                        path: Some(path.to_owned()),
+                        ..Match::default()
+                    },
+                    times: None,
+                    effect: Effect::Call(CallEffect::Delay { seconds }),
+                    seen: 0,
+                });
+            }
+        }
+    }
+
     /// Until the source has been asked for this.
     pub async fn until_asked(&self, method: &str, ending: &str) {
         until_asked(&self.source, 0, method, ending).await;

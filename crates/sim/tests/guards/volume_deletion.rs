@@ -71,3 +71,13 @@ async fn a_status_that_is_not_known_is_kept() {
     lock(&bed.source).set_status_of_volume(&bed.data, "available");
     bed.cleanup_leaves_nothing().await;
 }
+
+/// What a deletion rests on is read side by side, so that it is still fresh when it is sent.
+#[tokio::test(start_paused = true)]
+async fn everything_goes_on_clouds_that_take_two_seconds_for_an_answer() {
+    let mut bed = Bed::switched().await;
+    bed.every_answer_takes(2.0);
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert!(!bed.has_server() && !bed.has_volume(&bed.boot) && !bed.has_volume(&bed.data));
+}
