@@ -1,14 +1,24 @@
-//! Before a cleanup by hand discards a copy: the array is asked what was written to it.
+//! Before a cleanup by hand discards a copy, and before a volume of the source is deleted: the array is asked what was
+//! written to it.
 
 use protector_core::{
     fault::Code,
-    guard::{Asked, WrittenCopy, its_newer_bytes_are_nowhere_else},
+    guard::{
+        Asked, Left, Verdict, WrittenCopy, WrittenOriginal, its_newer_bytes_are_nowhere_else,
+        written_after_its_replication,
+    },
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
     storage::{Replication, Written},
 };
 
-use super::{CloudActions, adopted::is_imported_by, mark, source_server::who_asked, storage_stop};
+use super::{
+    CloudActions,
+    adopted::is_imported_by,
+    mark,
+    source_server::{how_it_was_left, who_asked},
+    storage_stop,
+};
 use crate::action::{Cx, Stop};
 
 impl CloudActions {
@@ -37,6 +47,39 @@ impl CloudActions {
             Some((member, volume)) => self.refuse_to_discard_writes(cx, member, volume).await,
             None => Ok(()),
         }
+    }
+
+    /// The verdict on a volume of the source that may be deleted but for what its array says.
+    pub(super) async fn unless_written_since(
+        &self,
+        cx: &mut Cx<'_>,
+        server: &ServerId,
+        volume: &VolumeId,
+    ) -> Result<Verdict, Stop> {
+        let left = how_it_was_left(cx);
+        if left == Left::Untouched {
+            return Ok(Verdict::Delete);
+        }
+        let replication = Replication::of(cx.plan());
+        let maker = mark::maker(cx.operation);
+        let asking = self
+            .arrays
+            .original_written_since(&replication, volume, maker);
+        let written = asking.await.map_err(storage_stop)?;
+        if let Written::Unknown { why } = &written {
+            cx.fact(format!(
+                "its array cannot tell what was written to it since its last replication ({why})"
+            ));
+        }
+        let original = WrittenOriginal {
+            id: volume.as_str(),
+            site: cx.plan().source.site.as_str(),
+            asked: who_asked(cx, server),
+            left,
+            written: &written,
+        };
+        Ok(written_after_its_replication(&original)
+            .map_or(Verdict::Delete, |why| Verdict::Keep { why }))
     }
 
     async fn refuse_to_discard_writes(

@@ -508,6 +508,19 @@ impl StorageDriver for FaultyStorage {
             .await
     }
 
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        self.call(
+            self.inner
+                .original_written_since(replication, volume, operation),
+        )
+        .await
+    }
+
     async fn discard_promoted(
         &self,
         replication: &Replication,

@@ -39,6 +39,7 @@ use protector_core::{
         unplanned_failover::unplanned_failover,
     },
     site::SiteScope,
+    storage::{Replication, StorageDriver},
 };
 use protector_engine::{
     clouds::Clouds,
@@ -573,6 +574,21 @@ impl Bed {
         let objects = self.source_objects.lock().unwrap();
         let found = objects.get(&format!("volume-{volume}"));
         found.map(|object| object.bytes.clone())
+    }
+
+    /// What is on the source's array.
+    pub fn source_objects(&self) -> MemObjects {
+        Arc::clone(&self.source_objects)
+    }
+
+    /// How many recovery points of the group the target's array keeps.
+    pub async fn recovery_points(&self) -> usize {
+        let replication = Replication::of(&self.failover().operation.plan);
+        self.arrays
+            .recovery_points(&replication)
+            .await
+            .unwrap()
+            .len()
     }
 
     /// The arrays keep no recovery point any more.

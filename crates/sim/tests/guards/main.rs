@@ -29,3 +29,4 @@ mod volume_deletion;
 mod volume_ties;
 mod way_back;
 mod written_since;
+mod written_to_the_source;
