@@ -205,8 +205,8 @@ EDITS: dict[str, Edit] = {
     ),
     "what Nova's server has is not read": Edit(
         STEPS / "source_volume.rs",
-        "            return Ok(OwnServer::There { uses_it });",
-        "            return Ok(OwnServer::There { uses_it: uses_it && false });",
+        "            return Ok(OwnServer::There { uses_it, runs });",
+        "            return Ok(OwnServer::There { uses_it: uses_it && false, runs });",
         ("volume_attachment::freed_in_cinder_alone_it_is_still_a_disk_of_its_server",),
     ),
     "a copy's absence is believed unproved": Edit(
@@ -296,8 +296,8 @@ EDITS: dict[str, Edit] = {
     ),
     "the other copies are not looked for again before a build": Edit(
         STEPS / "recovered_server.rs",
-        "        if let Err(refused) = refuse_beside_another_copy(&target, cx, source_id).await {\n",
-        "        if let Err(refused) = Ok::<(), Stop>(()) {\n",
+        "            .transpose()\n        {\n            cx.memo.unanswered_at = unanswered_before;\n",
+        "            .transpose()\n            .filter(|_| false)\n        {\n            cx.memo.unanswered_at = unanswered_before;\n",
         ("after_the_intent::nothing_is_built_beside_a_copy_that_is_there_by_then",),
     ),
     "the source is not looked at before a build": Edit(
@@ -320,6 +320,36 @@ EDITS: dict[str, Edit] = {
         "        if let Some(copy) = copy {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
         "        let _ = copy;\n",
         ("aborted::a_server_is_not_started_beside_a_copy_that_is_seen",),
+    ),
+    "marked copies are not searched for before a cleanup's start": Edit(
+        STEPS / "source_server.rs",
+        "            None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {\n",
+        "            None if false && cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {\n",
+        ("adoption::a_cleanup_starts_no_original_beside_a_copy_of_another_operation",),
+    ),
+    "a server is stopped for a move that was given up": Edit(
+        STEPS / "source_server.rs",
+        "        if let Some(why) = cx.given_up_there().await {\n            return Err(",
+        "        if let (Some(why), true) = (None::<String>, true) {\n            return Err(",
+        ("returned_home::a_move_that_the_other_site_has_given_up_ends_without_it",),
+    ),
+    "a server that was started again is stopped a second time": Edit(
+        STEPS / "source_server.rs",
+        "        match asked.first().filter(|newest| newest.action == \"start\") {\n",
+        "        match asked.first().filter(|newest| false && newest.action == \"start\") {\n",
+        ("returned_home::a_server_that_was_started_again_meanwhile_is_not_stopped_a_second_time",),
+    ),
+    "a server is started for a move that was given up": Edit(
+        STEPS / "source_server.rs",
+        "                if let Some(why) = cx.given_up_there().await {\n                    cx.fact(",
+        "                if let (Some(why), true) = (None::<String>, true) {\n                    cx.fact(",
+        ("returned_home::a_server_that_is_not_its_own_any_more_is_not_started",),
+    ),
+    "a site that has retired this one is not asked before a deletion there": Edit(
+        Path("crates/engine/src/action.rs"),
+        "        self.hold_still().await?;\n        self.still_paired().await?;\n",
+        "        self.hold_still().await?;\n",
+        ("other_site::a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without_it",),
     ),
     "an empty list is believed unproved": Edit(
         STEPS / "started_again.rs",
