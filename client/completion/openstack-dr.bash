@@ -181,6 +181,7 @@ declare -gA _openstack_dr_values=(
   ['site retire #1']='@sites'
   ['site set #1']='@sites'
   ['site set --auth-url']=''
+  ['site retire --give-up']=''
   ['site set --username']=''
   ['site set --password']=''
   ['site set --user-domain-name']=''
