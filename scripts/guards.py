@@ -341,6 +341,36 @@ EDITS: dict[str, Edit] = {
         "        if let Some(copy) = copy.filter(|_| !OUT) {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
         ("aborted::a_server_is_not_started_beside_a_copy_that_is_seen",),
     ),
+    "marked copies are not searched for before a cleanup's start": Edit(
+        STEPS / "source_server.rs",
+        "            None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {\n",
+        "            None if !OUT && cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {\n",
+        ("adoption::a_cleanup_starts_no_original_beside_a_copy_of_another_operation",),
+    ),
+    "a server is stopped for a move that was given up": Edit(
+        STEPS / "source_server.rs",
+        "        if let Some(why) = cx.given_up_there().await {\n            return Err(",
+        "        if let Some(why) = cx.given_up_there().await.filter(|_| !OUT) {\n            return Err(",
+        ("returned_home::a_move_that_the_other_site_has_given_up_ends_without_it",),
+    ),
+    "a server that was started again is stopped a second time": Edit(
+        STEPS / "source_server.rs",
+        "        match asked.first().filter(|newest| newest.action == \"start\") {\n",
+        "        match asked.first().filter(|newest| !OUT && newest.action == \"start\") {\n",
+        ("returned_home::a_server_that_was_started_again_meanwhile_is_not_stopped_a_second_time",),
+    ),
+    "a server is started for a move that was given up": Edit(
+        STEPS / "source_server.rs",
+        "                if let Some(why) = cx.given_up_there().await {\n                    cx.fact(",
+        "                if let Some(why) = cx.given_up_there().await.filter(|_| !OUT) {\n                    cx.fact(",
+        ("returned_home::a_server_that_is_not_its_own_any_more_is_not_started",),
+    ),
+    "a site that has retired this one is not asked before a deletion there": Edit(
+        Path("crates/engine/src/action.rs"),
+        "        self.hold_still().await?;\n        self.still_paired().await?;\n",
+        "        self.hold_still().await?;\n        if !OUT {\n            self.still_paired().await?;\n        }\n",
+        ("other_site::a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without_it",),
+    ),
     "an empty list is believed unproved": Edit(
         STEPS / "started_again.rs",
         "            answer => answer.map(|()| None),\n",

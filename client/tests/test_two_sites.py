@@ -292,6 +292,29 @@ def test_adopt_goes_to_the_home_of_the_failed_operation(clouds, run, word):
     assert clouds.bodies("POST", url) == [{"adopt": {}}]
 
 
+def test_adopt_when_the_source_is_lost_goes_to_the_site_that_is_left(clouds, run):
+    clouds.dead("b")
+    url = clouds.url(f"operations/{ID}/adopt")
+    clouds.mock.post(url, status_code=202, json={"operation": operation(status="running")})
+    result = run("dr", "operation", "adopt", ID, "--source-is-lost", both=True)
+    assert result.code == 0, result.err
+    assert clouds.bodies("POST", url) == [{"adopt": {"source_is_lost": True}}]
+
+
+def test_adopt_maps_by_id_and_only_without_the_source(clouds, run):
+    clouds.dead("b")
+    url = clouds.url(f"operations/{ID}/adopt")
+    clouds.mock.post(url, status_code=202, json={"operation": operation(status="running")})
+    here, there = (f"{letter * 8}-0000-4000-8000-000000000001" for letter in "ab")
+    words = ["dr", "operation", "adopt", ID, "--network-mapping"]
+    result = run(*words, f"{here}={there}", "--source-is-lost", both=True)
+    assert result.code == 0, result.err
+    mapped = {"source_is_lost": True, "network_mapping": {here: there}}
+    assert clouds.bodies("POST", url) == [{"adopt": mapped}]
+    assert "are for --source-is-lost" in run(*words, f"{here}={there}").err
+    assert "Give IDs" in run(*words, "web=db", "--source-is-lost").err
+
+
 def test_adopt_of_what_stands_in_the_way(clouds, run):
     has(clouds, "a", status="failed")
     text = "Protection group prod-web-app cannot go forward with what operation has made"

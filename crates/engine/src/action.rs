@@ -194,10 +194,11 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend`], and that somebody protects it.
+    /// As [`Cx::intend`], that somebody protects it, and that the site that it is on has retired this one.
     pub async fn intend_to_delete(&mut self, id: &str) -> Result<Intent, Stop> {
         self.may_try()?;
         self.hold_still().await?;
+        self.still_paired().await?;
         self.memo.intents += 1;
         self.written_down(Direction::Forward, Some(id)).await
     }
@@ -224,6 +225,9 @@ impl Cx<'_> {
         self.may_try()?;
         self.hold_still_to_undo().await?;
         self.still_needs_its_server().await?;
+        if self.operation.kind == OperationKind::Cleanup {
+            self.still_paired().await?;
+        }
         self.memo.undo_intents += 1;
         self.written_down(Direction::Back, Some(id)).await
     }

@@ -351,6 +351,9 @@ pub struct OperationView {
     pub protection_group: String,
     /// The operation whose leftovers this one removes.
     pub parent_operation_id: Option<String>,
+    /// The failed operation whose copies this one makes the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopts_operation_id: Option<String>,
     /// The phase under way; `queued` before an engine begins, `paused` while it waits for a person, `rolling_back` while
     /// everything is taken back, `awaiting_cleanup` while the copies of a test failover are up.
     pub phase: Option<String>,
@@ -493,6 +496,7 @@ impl OperationView {
             protection_group_id: operation.group_id.to_string(),
             protection_group: operation.plan.group_name.clone(),
             parent_operation_id: operation.parent_id.as_ref().map(ToString::to_string),
+            adopts_operation_id: operation.plan.adopts.as_ref().map(ToString::to_string),
             phase: match paused_at {
                 Some(_) => Some("paused".to_owned()),
                 None if is_to_be_taken_back(record) => Some("rolling_back".to_owned()),

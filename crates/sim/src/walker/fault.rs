@@ -600,6 +600,10 @@ impl OtherSite for FaultyOtherSite {
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
         self.ask(self.inner.still_leaves(operation)).await
     }
+
+    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.ask(self.inner.still_paired(operation)).await
+    }
 }
 
 impl FaultyOtherSite {

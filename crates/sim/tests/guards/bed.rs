@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -135,6 +138,7 @@ impl Clouds for ServiceUser {
 /// The other site's protector, which holds the group still until it is told to say something else.
 pub struct OtherSiteSays {
     pub answer: Mutex<Answer>,
+    pub has_retired_this_one: AtomicBool,
     journal: Arc<MemoryJournal>,
 }
 
@@ -155,6 +159,13 @@ impl OtherSite for OtherSiteSays {
 
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
         self.hold_still(operation).await
+    }
+
+    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+        match self.has_retired_this_one.load(Ordering::SeqCst) {
+            true => Err(HoldError::MovedOn("it has retired this site".to_owned())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -279,6 +290,13 @@ impl Bed {
         change_plan: impl FnOnce(&mut Plan),
     ) -> Self {
         let (mut bed, plan) = Self::ready(change_source, change_plan).await;
+        bed.switch(plan).await;
+        bed
+    }
+
+    /// The usual one, run by the engines of the site that the group has gone to.
+    pub async fn switched_by_the_target() -> Self {
+        let (mut bed, plan) = Self::ready_at(TARGET, |_| {}, |_| {}).await;
         bed.switch(plan).await;
         bed
     }
@@ -517,7 +535,7 @@ impl Bed {
     }
 
     /// The source answers nothing any more.
-    fn lose_the_source(&self) {
+    pub fn lose_the_source(&self) {
         lock(&self.source).add_fault(FaultRule {
             id: "lost".to_owned(),
             matches: Match::default(),
@@ -654,6 +672,21 @@ impl Bed {
         self.adopt_while(|_, _| {}).await
     }
 
+    /// `openstack dr operation adopt --source-is-lost` of its failed failover.
+    pub async fn adopt_without_source(&self) -> OperationRecord {
+        let failed = self.failover().operation;
+        let plan = failed.plan.taking_over(vec![failed.id]);
+        let id = "op-7a3f2c11-0006-4b22-a918-000000000001";
+        let steps = unplanned_failover(&plan).into_steps().unwrap();
+        self.set_group_status(GroupStatus::FailingOver);
+        self.walk(OperationRecord {
+            operation: operation(id, OperationKind::Failover, plan, None, failed.created_at),
+            steps,
+            map: ResourceMap::default(),
+        })
+        .await
+    }
+
     /// One whose failover has run to its end, after `prepare`, while `meddle` was called many times a second.
     pub async fn moved_among(
         prepare: impl FnOnce(&Self),
@@ -750,6 +783,7 @@ impl Bed {
         });
         let other = Arc::new(OtherSiteSays {
             answer: Mutex::new(Box::new(|_| Ok(()))),
+            has_retired_this_one: AtomicBool::new(false),
             journal: Arc::clone(&journal),
         });
         let actions = CloudActions::new(clouds, arrays.clone(), options.clone())
@@ -861,10 +895,19 @@ impl Bed {
 
     async fn cleanup_where(&mut self, chosen: impl Fn(&StepRecord) -> bool) -> Ended {
         let parent = self.failover();
+        self.cleanup_after(&parent, chosen).await
+    }
+
+    /// `openstack dr operation cleanup` of `parent`, of those of its lines.
+    pub async fn cleanup_after(
+        &mut self,
+        parent: &OperationRecord,
+        chosen: impl Fn(&StepRecord) -> bool,
+    ) -> Ended {
         let chosen = parent.steps.iter().filter(|step| chosen(step));
         let chosen = chosen.map(|step| step.position).collect();
         self.cleanups += 1;
-        let mut map = map_as_of_now(&parent, &[]);
+        let mut map = map_as_of_now(parent, &[]);
         for server in &self.delete_running {
             map.insert(MapKind::DeleteRunning, server.as_str(), "demo");
         }
@@ -876,7 +919,7 @@ impl Bed {
                 Some(parent.operation.id.clone()),
                 parent.operation.created_at,
             ),
-            steps: cleanup_of_chosen(&parent, &chosen).unwrap(),
+            steps: cleanup_of_chosen(parent, &chosen).unwrap(),
             map,
         };
         assert!(!record.steps.is_empty(), "there is nothing to clean up");

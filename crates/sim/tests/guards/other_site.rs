@@ -1,7 +1,7 @@
 //! The other site's protector, which does not answer, or has moved the group itself.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -150,4 +150,22 @@ async fn a_copy_that_another_group_has_taken_in_is_not_switched_to() {
     assert!(begin.elapsed() > TAKEN);
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(lock(&bed.target).servers().len(), 1);
+}
+
+/// The site that the group went to was lost, and retired by the one that it had left; now it is back.
+#[tokio::test(start_paused = true)]
+async fn a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without_it() {
+    let mut bed = Bed::switched_by_the_target().await;
+    bed.other.has_retired_this_one.store(true, Ordering::SeqCst);
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed().len(), 3);
+    for (key, why) in ended.failed() {
+        assert!(why.contains("has retired this site"), "{key}: {why}");
+    }
+    assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+    bed.other
+        .has_retired_this_one
+        .store(false, Ordering::SeqCst);
+    bed.cleanup_leaves_nothing().await;
 }
