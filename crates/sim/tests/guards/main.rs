@@ -10,6 +10,7 @@
 mod aborted;
 mod adoption;
 mod after_the_intent;
+mod asked_again;
 mod bed;
 mod built_beside;
 mod changed_meanwhile;
