@@ -328,12 +328,40 @@ EDITS: dict[str, Edit] = {
     ),
     "the source is not looked at before the switch": Edit(
         STEPS / "switch.rs",
-        "        if let Some(not_yet) = self.any_may_write(cx).await? {\n",
-        "        if let Some(not_yet) = self.any_may_write(cx).await?.filter(|_| !OUT) {\n",
+        "        let resting = match self.see_all_at_rest(cx).await? {\n",
+        "        let resting = match if OUT { Ok(Vec::new()) } else { self.see_all_at_rest(cx).await? } {\n",
         (
             "source_at_rest::a_server_started_while_its_copy_is_confirmed_takes_the_move_back",
             "source_at_rest::a_switch_waits_while_the_compute_host_of_a_source_server_is_down",
         ),
+    ),
+    "readings are not confirmed however late they came": Edit(
+        STEPS / "at_one_moment.rs",
+        "        if asked_at.elapsed() <= FRESH {\n",
+        "        if OUT || asked_at.elapsed() <= FRESH {\n",
+        ("one_moment::a_source_that_is_always_too_slow_is_waited_for_and_can_be_given_up",),
+    ),
+    "a server that has changed since it was seen is as it was seen": Edit(
+        STEPS / "at_one_moment.rs",
+        "    unchanged && matches!",
+        "    (unchanged || OUT) && matches!",
+        (
+            "one_moment::a_server_started_while_the_answer_that_it_rests_was_on_its_way_takes_the_move_back",
+        ),
+    ),
+    "a switch is written down however long ago the servers were seen": Edit(
+        Path("crates/engine/src/walk.rs"),
+        "            not_after: left.map(|left| self.scribe.now() + delta(left)),\n",
+        "            not_after: left.map(|left| self.scribe.now() + delta(left)).filter(|_| !OUT),\n",
+        (
+            "one_moment::a_server_started_while_the_switch_waits_for_the_database_takes_the_move_back",
+        ),
+    ),
+    "a cloud that does not let the service user in is waited for": Edit(
+        Path("crates/engine/src/flight.rs"),
+        "            && now - since >= LOCKED_OUT_AFTER\n",
+        "            && now - since >= if OUT { LOCKED_OUT_AFTER * 60 } else { LOCKED_OUT_AFTER }\n",
+        ("taken_back::a_move_that_is_locked_out_of_its_target_is_taken_back_after_a_minute",),
     ),
     "a server is started beside a copy that is seen": Edit(
         STEPS / "started_again.rs",
@@ -413,8 +441,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a call is sent however long ago it was opened": Edit(
         Path("crates/engine/src/intent.rs"),
-        "        if self.at.elapsed() > SENT_WITHIN {\n",
-        "        if !OUT && self.at.elapsed() > SENT_WITHIN {\n",
+        "        if self.at.elapsed() > READINGS_HOLD_FOR {\n",
+        "        if !OUT && self.at.elapsed() > READINGS_HOLD_FOR {\n",
         ("intent::tests::a_call_that_had_to_wait_for_a_login_is_not_sent",),
         ENGINE,
     ),

@@ -189,6 +189,29 @@ def test_what_an_unplanned_failover_lost_is_shown(clouds, run):
     )
 
 
+DOWN = {"outage_started_at": "2025-11-03T14:00:07Z", "outage_seconds": 723}
+
+
+def test_what_a_failed_move_cost_is_shown(clouds, run):
+    has(clouds, "a", status="failed", error="no host", **DOWN)
+    shown = rows(run("dr", "operation", "show", ID).out)
+    assert list(shown)[-2:] == ["error", "outage_seconds"]
+    assert shown["outage_seconds"] == "723 (12 min 3 s)"
+
+
+def test_since_when_a_failed_move_has_left_a_server_down_is_shown(clouds, run):
+    has(clouds, "a", status="failed", error="no host", outage_started_at="2025-11-03T14:00:07Z")
+    shown = rows(run("dr", "operation", "show", ID).out)
+    assert shown["outage_started_at"] == "2025-11-03T14:00:07Z"
+
+
+def test_what_a_move_cost_is_a_detail_of_it(clouds, run):
+    has(clouds, "a", **DOWN)
+    assert len(show(run).json) == 10
+    shown = rows(run("dr", "operation", "show", ID, "--detail").out)
+    assert shown["outage_seconds"] == "723 (12 min 3 s)"
+
+
 def test_a_planned_failover_has_the_ten_rows_only(clouds, run):
     has(clouds, "a", recovery_point=LOST["recovery_point"], data_loss_seconds=None, paused_at=None)
     assert len(show(run).json) == 10

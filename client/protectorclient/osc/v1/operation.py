@@ -293,6 +293,7 @@ def _shown(operation: Operation) -> Shown:
     values = {**_rows(operation), **_loss(operation)}
     if operation["status"] == "failed":
         values["error"] = operation.get("error")
+        values.update(_outage(operation))
     return tuple(values), tuple(values.values())
 
 
@@ -307,6 +308,16 @@ def _loss(operation: Operation) -> Record:
     return rows
 
 
+def _outage(operation: Operation) -> Record:
+    """Return rows about how long servers were down; operations that stopped none have none."""
+    since, seconds = operation.get("outage_started_at"), operation.get("outage_seconds")
+    if since is None:
+        return {}
+    if seconds is None:
+        return {"outage_started_at": since}
+    return {"outage_seconds": columns.Seconds(seconds)}
+
+
 def _detailed(operation: Operation) -> Shown:
     """Return the rows that are always shown, then the rest of the record, then the steps."""
     values = _rows(operation)
@@ -314,5 +325,6 @@ def _detailed(operation: Operation) -> Shown:
         if name not in (*_ROWS, "steps"):
             values[name] = columns.formatted(value)
     values.update(_loss(operation))
+    values.update(_outage(operation))
     values["steps"] = step_lines.Steps(operation.get("steps") or [])
     return tuple(values), tuple(values.values())

@@ -314,6 +314,7 @@ async fn came_back(house: &House) {
     });
     let began = Entry {
         unprotected: Vec::new(),
+        not_after: None,
         operation: Some(OperationChange::Started { at: now }),
         steps: steps.collect(),
         effects: vec![Effect::GroupSwitched {

@@ -146,6 +146,7 @@ fn remembered(action: &Step, last: &OperationRecord) -> Memo {
     Memo {
         // Another day, another silence.
         silent_since: None,
+        locked_out_since: None,
         ..known.unwrap_or_default()
     }
 }

@@ -175,10 +175,14 @@ type When = Box<dyn Fn(&Entry) -> bool + Send>;
 /// What happens once, right before a write.
 type AtWrite = Arc<Mutex<Option<(When, Box<dyn FnOnce() + Send>)>>>;
 
+/// Which write takes how long, once.
+type SlowWrite = Arc<Mutex<Option<(When, Duration)>>>;
+
 /// A journal during whose writes something may happen.
 struct Watched {
     inner: Arc<MemoryJournal>,
     at_write: AtWrite,
+    slow_write: SlowWrite,
 }
 
 impl Watched {
@@ -187,6 +191,12 @@ impl Watched {
         if let Some((_, what)) = at_write.take_if(|(when, _)| when(entry)) {
             what();
         }
+    }
+
+    fn waits(&self, entry: &Entry) -> Duration {
+        let mut slow_write = self.slow_write.lock().unwrap();
+        let due = slow_write.take_if(|(when, _)| when(entry));
+        due.map_or(Duration::ZERO, |(_, time)| time)
     }
 }
 
@@ -231,6 +241,7 @@ impl Journal for Watched {
         entry: Entry,
     ) -> Result<(), JournalError> {
         self.see(&entry);
+        tokio::time::sleep(self.waits(&entry)).await;
         self.inner.record(claim, now, entry).await
     }
 
@@ -268,6 +279,7 @@ pub struct Bed {
     /// What it is all written down in.
     pub journal: Arc<MemoryJournal>,
     at_write: AtWrite,
+    slow_write: SlowWrite,
     engine: Arc<Engine>,
     arrays: Arc<SimArrays>,
     /// What is on the target's array.
@@ -313,7 +325,7 @@ impl Bed {
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+                effect: Effect::Call(CallEffect::Delay { seconds: 10.0 }),
                 seen: 0,
             });
         }
@@ -790,11 +802,13 @@ impl Bed {
             .beside(home.into(), other.clone());
         let actions = Arc::new(actions);
         let at_write = AtWrite::default();
+        let slow_write = SlowWrite::default();
         let engine = Engine::new(
             EngineId::new("engine-1"),
             Arc::new(Watched {
                 inner: Arc::clone(&journal),
                 at_write: Arc::clone(&at_write),
+                slow_write: Arc::clone(&slow_write),
             }),
             actions,
             clock,
@@ -811,6 +825,7 @@ impl Bed {
             other,
             journal,
             at_write,
+            slow_write,
             engine: Arc::new(engine),
             arrays,
             source_objects,
@@ -862,6 +877,11 @@ impl Bed {
         what: impl FnOnce() + Send + 'static,
     ) {
         *self.at_write.lock().unwrap() = Some((Box::new(when), Box::new(what)));
+    }
+
+    /// Has the first write that is `when` wait this long for the database.
+    pub fn slow_write(&self, when: impl Fn(&Entry) -> bool + Send + 'static, time: Duration) {
+        *self.slow_write.lock().unwrap() = Some((Box::new(when), time));
     }
 
     /// Another protection group, which protects nothing yet.

@@ -10,12 +10,14 @@
 mod aborted;
 mod adoption;
 mod after_the_intent;
+mod asked_again;
 mod bed;
 mod built_beside;
 mod changed_meanwhile;
 mod compute_host;
 mod deleted_source;
 mod fencing;
+mod one_moment;
 mod other_site;
 mod paused;
 mod record;
