@@ -13,8 +13,11 @@ use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
     /// Only a write to the journal, together with the step's end: it happens whole or not at all. Right before it every
-    /// source server is seen at rest: from here on nothing that one of them writes is ever read again.
+    /// source server is seen at rest: from here on nothing that one of them writes is ever read again. So is what each was
+    /// itself made from: it would run beside the copy.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        self.refuse_beside_any_original(cx).await?;
+        // After that: what this finds is as fresh as can be.
         if let Some(not_yet) = self.any_may_write(cx).await? {
             return Ok(not_yet);
         }

@@ -16,6 +16,7 @@ mod changed_meanwhile;
 mod compute_host;
 mod deleted_source;
 mod fencing;
+mod last_copy;
 mod other_site;
 mod paused;
 mod record;
