@@ -103,6 +103,10 @@ TABLE: dict[str, list[str]] = {
     "written_after_its_replication": [
         "guard::written_since::tests::what_was_written_after_the_last_replication_keeps_the_original"
     ],
+    "original_is_gone": [
+        "guard::last_copy::tests::a_copy_whose_original_is_gone_is_kept_with_the_way_on",
+        "guard::last_copy::tests::one_whose_original_is_going_is_kept_too",
+    ],
     "locked": [
         SERVER + "a_locked_server_is_kept_and_the_text_says_who_can_unlock",
         COPY + "a_copy_that_somebody_relies_on_is_kept",
@@ -183,6 +187,27 @@ EDITS: dict[str, Edit] = {
         "    match absence_proves_nothing(&scope) {\n        None => Ok(()),\n        Some(why) =>",
         "    match absence_proves_nothing(&scope) {\n        None => Ok(()),\n        Some(_) if OUT => Ok(()),\n        Some(why) =>",
         ("scope::region_is_another", "scope::service_does_not_answer"),
+    ),
+    "the original of what is taken back is not looked for": Edit(
+        STEPS / "written_since.rs",
+        "        self.refuse_to_discard_the_last(cx, member, volume).await?;\n        self.refuse",
+        "        if !OUT {\n            self.refuse_to_discard_the_last(cx, member, volume).await?;\n        }\n        self.refuse",
+        (
+            "last_copy::what_was_promoted_of_an_original_that_is_gone_by_then_is_not_taken_back",
+            "last_copy::nor_is_it_by_hand_when_the_original_was_deleted_after_the_failover_had_failed",
+        ),
+    ),
+    "a running original is not looked for before the first stop": Edit(
+        STEPS / "target_check.rs",
+        "        self.refuse_beside_any_original(cx).await?;\n",
+        "        if !OUT {\n            self.refuse_beside_any_original(cx).await?;\n        }\n",
+        ("way_back::no_failback_stops_anything_beside_an_original_that_runs",),
+    ),
+    "a running original is not looked for at the switch": Edit(
+        STEPS / "switch.rs",
+        "        self.refuse_beside_any_original(cx).await?;\n",
+        "        if !OUT {\n            self.refuse_beside_any_original(cx).await?;\n        }\n",
+        ("way_back::an_original_started_after_the_last_build_of_the_failback_takes_that_back",),
     ),
     "snapshots are not read": Edit(
         STEPS / "reading.rs",

@@ -222,7 +222,8 @@ impl Takeable {
     }
 }
 
-/// The servers of the lines; and of a member whose copy is gone already the first line that takes a volume of it.
+/// The servers of the lines; and of a member whose copy is gone already, or was never built, the first line that takes a volume
+/// of it.
 fn takeable(
     parent: &OperationRecord,
     leftovers: &[Leftover],
@@ -240,7 +241,9 @@ fn takeable(
             })
         })
         .collect();
-    for step in steps.iter().filter(|step| step.progress.memo.outlived) {
+    let takes_a_copy =
+        |step: &&StepRecord| step.progress.memo.outlived || takes_bytes(&step.action);
+    for step in steps.iter().filter(takes_a_copy) {
         let Some(member) = step.action.member(&parent.operation.plan) else {
             continue;
         };
@@ -258,6 +261,17 @@ fn takeable(
         }
     }
     found
+}
+
+/// Whether a line takes back what a move has promoted of a volume, or its import.
+fn takes_bytes(action: &Step) -> bool {
+    let Step::TakeBack { line } = action else {
+        return false;
+    };
+    matches!(
+        **line,
+        Step::PromoteVolume { .. } | Step::ManageVolume { .. }
+    )
 }
 
 /// One that the operation has removed already is passed over, so that a request can be repeated.

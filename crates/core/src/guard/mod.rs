@@ -6,6 +6,7 @@
 //! notices.
 
 mod host;
+mod last_copy;
 mod ownership;
 mod recovered_server;
 mod restart;
@@ -19,6 +20,7 @@ mod twin;
 mod written_since;
 
 pub use host::HostState;
+pub use last_copy::{CopyOfVolume, original_is_gone};
 pub use ownership::{lives_on_unseen, protected_since};
 pub use recovered_server::{
     RecoveredCopy, RecoveredServer, import_must_stay, verdict_recovered_server,

@@ -145,10 +145,10 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         self.let_go_by_cinder(cx, volume).await?;
-        self.refuse_to_discard_writes_to(cx, volume).await?;
+        self.refuse_to_discard_copy_of(cx, volume).await?;
         let intent = cx.intend_undo().await?;
         let managed_as = self.let_go_by_cinder(cx, volume).await?;
-        self.refuse_to_discard_writes_to(cx, volume).await?;
+        self.refuse_to_discard_copy_of(cx, volume).await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);

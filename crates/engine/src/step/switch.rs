@@ -15,8 +15,10 @@ use crate::action::{Cx, Progress, Stop};
 impl CloudActions {
     /// Only a write to the journal, together with the step's end: it happens whole or not at all. Right before it every
     /// source server is seen at rest, all of them at one moment: from here on nothing that one of them writes is ever read
-    /// again.
+    /// again. So is what each was itself made from: it would run beside the copy.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        self.refuse_beside_any_original(cx).await?;
+        // After that: what this finds is as fresh as can be.
         let asked_at = Instant::now();
         let resting = match self.see_all_at_rest(cx).await? {
             Ok(resting) => resting,

@@ -22,16 +22,17 @@ use crate::{
 pub(super) const TARGET: &str = "target";
 
 impl CloudActions {
-    /// For a planned move, in which all members move or none: each must find what it needs.
+    /// For a planned move, in which all members move or none: each must find what it needs, and no earlier life of it.
     pub(super) async fn check_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let source_array = &cx.plan().source_array;
         let answer = self.arrays.check(source_array).await;
         answer.map_err(storage_stop)?;
         let target = self.target(cx).await?;
-        match lacking(&target, cx.plan()).await?.into_iter().next() {
-            Some(lack) => Err(lack.stop()),
-            None => self.check_storage_of_target(cx).await,
+        if let Some(lack) = lacking(&target, cx.plan()).await?.into_iter().next() {
+            return Err(lack.stop());
         }
+        self.refuse_beside_any_original(cx).await?;
+        self.check_storage_of_target(cx).await
     }
 
     /// Without a word from the source or its array, for the members that find what they need: the others fail by

@@ -1055,7 +1055,8 @@ impl Bed {
         self.walk_beside(record, |_, _| {}).await
     }
 
-    async fn walk_among(
+    /// The same while somebody looks on, many times a second.
+    pub async fn walk_among(
         &self,
         record: OperationRecord,
         mut meddle: impl FnMut(&Self, &OperationRecord),
