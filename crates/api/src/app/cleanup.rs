@@ -12,7 +12,7 @@ use protector_core::{
     },
     present::map_as_of_now,
     runbook::{
-        Step,
+        Reported, Step,
         cleanup::{NEVER_LEAVES, cleanup_of_chosen},
         unplanned_failover::is_unplanned,
     },
@@ -355,6 +355,12 @@ fn chosen(
 }
 
 /// Whether the operation, or a cleanup of it, has deleted the resource `id`, or taken back that it made it.
+/// The lines that are about something that is left.
+fn resources(steps: &[StepRecord]) -> impl Iterator<Item = &StepRecord> {
+    let about_one = |step: &&StepRecord| step.reported != Reported::Never;
+    steps.iter().filter(about_one)
+}
+
 fn is_removed(parent: &OperationRecord, id: &str) -> bool {
     parent.steps.iter().any(|step| match step.progress.state {
         StepState::Done => step.action.deletes() && step.resource_id.as_deref() == Some(id),
@@ -454,7 +460,9 @@ fn view(parent: &OperationRecord, work: &Work) -> CleanupView {
             .filter(|left| left.reason == LeftReason::Retained)
             .map(|left| left.step.clone())
             .collect(),
-        steps: work.steps.iter().map(|step| step.key.clone()).collect(),
+        steps: resources(&work.steps)
+            .map(|step| step.key.clone())
+            .collect(),
         delete_running: work
             .though_they_run
             .iter()

@@ -3,7 +3,7 @@
 
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, status_while},
-    id::OperationId,
+    id::{OperationId, ServerId},
     member::Member,
     operation::{
         MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
@@ -367,8 +367,9 @@ pub async fn left_on_the_way_back(
         Some(KeptOperation::Here(record))
             if is_unplanned(&record) && record.operation.source_site == group.other().site =>
         {
-            let left = servers_left(&record).filter(|server| !stays(server.as_str()));
-            let left = left.count();
+            let left = servers_left(&record).map(ServerId::as_str);
+            let left: Vec<&str> = left.filter(|server| !stays(server)).collect();
+            let left = app.database.copied_among(&left).await?.len();
             (record.operation.id, left, "openstack".to_owned())
         }
         Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {

@@ -312,16 +312,23 @@ async fn came_back(house: &House) {
         };
         (step.position, progress)
     });
+    let copies = members.iter().map(|member| Effect::Mapped {
+        kind: MapKind::Server,
+        source: member.server_id.to_string(),
+        target: "its-copy".to_owned(),
+    });
+    let mut effects: Vec<Effect> = copies.collect();
+    effects.push(Effect::GroupSwitched {
+        group_id,
+        current_primary_site: "site-a".into(),
+        members,
+    });
     let began = Entry {
         unprotected: Vec::new(),
         not_after: None,
         operation: Some(OperationChange::Started { at: now }),
         steps: steps.collect(),
-        effects: vec![Effect::GroupSwitched {
-            group_id,
-            current_primary_site: "site-a".into(),
-            members,
-        }],
+        effects,
     };
     let ended = Entry {
         operation: Some(OperationChange::Settled {

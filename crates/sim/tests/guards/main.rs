@@ -19,6 +19,7 @@ mod deleted_source;
 mod fencing;
 mod last_copy;
 mod one_moment;
+mod only_copy;
 mod other_site;
 mod paused;
 mod record;

@@ -1,4 +1,4 @@
-//! Somebody deletes the original while its copy is already there: then the copy is all that there is.
+//! Somebody deletes the original while its copy already runs: what that has written is all that there is.
 
 use protector_core::{
     group::GroupStatus,
@@ -41,35 +41,27 @@ impl Bed {
         .await
     }
 
-    fn the_copy_is_there(&self) {
-        let servers = lock(&self.target).servers();
-        assert_eq!(servers.len(), 1);
-        assert_eq!(servers[0].status, "ACTIVE");
+    fn the_bytes_of_the_copy_are_there(&self) {
         let data = self.copy_of(MapKind::Volume, &self.data);
         assert_eq!(self.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
     }
 }
 
+/// The copy itself is taken back, as a failover leaves none running; all that it had written stays, and goes on from there.
 #[tokio::test(start_paused = true)]
-async fn a_copy_is_not_taken_back_when_what_it_was_made_of_was_deleted() {
+async fn what_the_copy_of_a_deleted_original_has_written_stays_and_is_adopted() {
     let (mut bed, record) = Bed::with_the_copy_alone().await;
     assert_eq!(record.operation.state, OperationState::Failed);
     assert_eq!(bed.group().status, GroupStatus::Error);
     assert!(!bed.has_volume(&bed.boot) && !bed.has_volume(&bed.data));
-    bed.the_copy_is_there();
+    bed.the_bytes_of_the_copy_are_there();
     let again = bed.cleanup().await;
-    let why = again.failure("undo:recreate_vms:vm-001");
-    for said in [
-        "somebody has deleted what the copy of vm-001 was made of on site-a",
-        "openstack dr operation adopt op-",
-        "--delete-running vm-001",
-    ] {
-        assert!(why.contains(said), "{said} is not in {why}");
-    }
-    bed.the_copy_is_there();
+    assert_ne!(again.failed(), vec![]);
+    bed.the_bytes_of_the_copy_are_there();
     let adopted = bed.adopt().await;
     assert_eq!(adopted.0.operation.error, None);
     assert_eq!(adopted.0.operation.state, OperationState::Completed);
     assert_eq!(bed.group().status, GroupStatus::FailedOver);
-    bed.the_copy_is_there();
+    bed.the_bytes_of_the_copy_are_there();
+    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
 }
