@@ -90,3 +90,22 @@ def test_a_refusal_is_in_the_servers_words(clouds, run):
     clouds.mock.post(url, status_code=400, json=fault("badRequest", 400, text))
     result = run(*WORDS, "--yes")
     assert (result.code, text in result.err) == (1, True)
+
+
+def test_groups_that_cannot_be_brought_up_are_given_up(clouds, run, type_in):
+    lost = {**GROUP, "name": "lost", "runs_on": "site-b", "given_up": True}
+    url = serve(clouds, GROUP, lost)
+    words = ["--give-up", "lost", "--give-up", "pg-7"]
+    looked = run(*WORDS, *words, "--dry-run")
+    said = "it is given up: its record is forgotten, and nothing is deleted on either cloud"
+    assert (looked.code, said in looked.err) == (0, True)
+    type_in("y\n")
+    done = run(*WORDS, *words)
+    assert done.code == 0, done.err
+    assert said in done.err
+    assert "2 groups will not be protected, 1 of them forgotten" in done.err
+    given_up = ["lost", "pg-7"]
+    assert clouds.bodies("POST", url)[1:] == [
+        {"retire": {"give_up": given_up, "dry_run": True}},
+        {"retire": {"give_up": given_up}},
+    ]

@@ -108,6 +108,24 @@ def test_the_site_that_is_left_fences_when_the_home_of_the_failover_is_lost(clou
     assert clouds.bodies("POST", url) == [{"fence": {}}]
 
 
+def test_a_home_that_is_slow_is_named_with_what_was_asked_instead(clouds, run):
+    clouds.dead("b")
+    failed_over(clouds, "a")
+    group = {"protection_group": {"name": "prod-web-app", "status": "split_brain"}}
+    clouds.mock.get(clouds.url("protection-groups/prod-web-app", "a"), json=group)
+    text = f"Operation {PARENT} is run by site-b; what is kept here is a copy to be read."
+    clouds.mock.post(
+        clouds.url(ACTION, "a"), status_code=409, json=fault("conflictingRequest", 409, text)
+    )
+    result = run("dr", "fence", "prod-web-app", both=True)
+    assert (result.code, result.out) == (1, "")
+    said = " ".join(result.err.split())
+    assert "did not answer in time. Cloud 'site-a' is asked instead." in said
+    assert "Nothing was fenced. site-b did not answer in time, and cloud 'site-a', asked" in said
+    assert text in said
+    assert said.endswith("give it time: openstack --os-cloud site-b dr fence prod-web-app")
+
+
 def test_a_group_that_was_never_failed_over(clouds, run):
     for site in ("a", "b"):
         clouds.mock.get(clouds.url("operations", site), json={"operations": []})

@@ -189,6 +189,29 @@ def test_what_an_unplanned_failover_lost_is_shown(clouds, run):
     )
 
 
+DOWN = {"outage_started_at": "2025-11-03T14:00:07Z", "outage_seconds": 723}
+
+
+def test_what_a_failed_move_cost_is_shown(clouds, run):
+    has(clouds, "a", status="failed", error="no host", **DOWN)
+    shown = rows(run("dr", "operation", "show", ID).out)
+    assert list(shown)[-2:] == ["error", "outage_seconds"]
+    assert shown["outage_seconds"] == "723 (12 min 3 s)"
+
+
+def test_since_when_a_failed_move_has_left_a_server_down_is_shown(clouds, run):
+    has(clouds, "a", status="failed", error="no host", outage_started_at="2025-11-03T14:00:07Z")
+    shown = rows(run("dr", "operation", "show", ID).out)
+    assert shown["outage_started_at"] == "2025-11-03T14:00:07Z"
+
+
+def test_what_a_move_cost_is_a_detail_of_it(clouds, run):
+    has(clouds, "a", **DOWN)
+    assert len(show(run).json) == 10
+    shown = rows(run("dr", "operation", "show", ID, "--detail").out)
+    assert shown["outage_seconds"] == "723 (12 min 3 s)"
+
+
 def test_a_planned_failover_has_the_ten_rows_only(clouds, run):
     has(clouds, "a", recovery_point=LOST["recovery_point"], data_loss_seconds=None, paused_at=None)
     assert len(show(run).json) == 10
@@ -290,6 +313,29 @@ def test_adopt_goes_to_the_home_of_the_failed_operation(clouds, run, word):
     result = run(word, "operation", "adopt", ID, both=True)
     assert (result.code, result.err) == (0, "")
     assert clouds.bodies("POST", url) == [{"adopt": {}}]
+
+
+def test_adopt_when_the_source_is_lost_goes_to_the_site_that_is_left(clouds, run):
+    clouds.dead("b")
+    url = clouds.url(f"operations/{ID}/adopt")
+    clouds.mock.post(url, status_code=202, json={"operation": operation(status="running")})
+    result = run("dr", "operation", "adopt", ID, "--source-is-lost", both=True)
+    assert result.code == 0, result.err
+    assert clouds.bodies("POST", url) == [{"adopt": {"source_is_lost": True}}]
+
+
+def test_adopt_maps_by_id_and_only_without_the_source(clouds, run):
+    clouds.dead("b")
+    url = clouds.url(f"operations/{ID}/adopt")
+    clouds.mock.post(url, status_code=202, json={"operation": operation(status="running")})
+    here, there = (f"{letter * 8}-0000-4000-8000-000000000001" for letter in "ab")
+    words = ["dr", "operation", "adopt", ID, "--network-mapping"]
+    result = run(*words, f"{here}={there}", "--source-is-lost", both=True)
+    assert result.code == 0, result.err
+    mapped = {"source_is_lost": True, "network_mapping": {here: there}}
+    assert clouds.bodies("POST", url) == [{"adopt": mapped}]
+    assert "are for --source-is-lost" in run(*words, f"{here}={there}").err
+    assert "Give IDs" in run(*words, "web=db", "--source-is-lost").err
 
 
 def test_adopt_of_what_stands_in_the_way(clouds, run):

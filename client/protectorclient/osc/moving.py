@@ -180,17 +180,34 @@ class Move(Start):
         return self.start(parsed_args, "retry", body, cloud)
 
     def fence(self, parsed_args: argparse.Namespace) -> Shown:
-        """Stop the VMs on the site that an unplanned failover has left."""
-        cloud = self._site_that_fences(parsed_args.protection_group)
+        """Stop the VMs on the site that an unplanned failover has left.
+
+        That is for the home of the group's last move; where that or its record is lost, for any.
+        """
+        try:
+            cloud = self._home_of_failover(parsed_args.protection_group)
+        except operation_records.NotAtHome as silence:
+            return self._fence_elsewhere(parsed_args, silence.home)
         return self.start(parsed_args, "fence", {}, cloud)
 
-    def _site_that_fences(self, group: str) -> Cloud:
-        """Find the home of the group's last move; where that or its record is lost, any site."""
+    def _fence_elsewhere(self, parsed_args: argparse.Namespace, home: str | None) -> Shown:
+        """Ask a site that is left; one that knows the home to be well refuses."""
+        group = parsed_args.protection_group
+        cloud, _ = self.first_willing(lambda one: one.protector.protection_groups.get(group))
+        if home is None:
+            return self.start(parsed_args, "fence", {}, cloud)
+        self.say(
+            f"{home}, which runs what follows the last move of protection group '{group}', did not "
+            f"answer in time. Cloud '{cloud.name}' is asked instead."
+        )
         try:
-            return self._home_of_failover(group)
-        except operation_records.NotAtHome:
-            cloud, _ = self.first_willing(lambda one: one.protector.protection_groups.get(group))
-            return cloud
+            return self.start(parsed_args, "fence", {}, cloud)
+        except exceptions.Conflict as refusal:
+            raise exceptions.CommandError(
+                f"Nothing was fenced. {home} did not answer in time, and cloud '{cloud.name}', "
+                f"asked instead, refused: {refusal} If {home} is slow and not lost, give it time: "
+                f"openstack --os-cloud {shlex.quote(home)} dr fence {shlex.quote(group)}"
+            ) from refusal
 
     def _home_of_failover(self, group: str) -> Cloud:
         """Find the site that runs what follows the group's last failover."""

@@ -42,7 +42,18 @@ def find_at_home(clouds: Clouds, identity: str, warn: Warn) -> Found:
 
 
 class NotAtHome(exceptions.CommandError):
-    """No site was reached that can go on with an operation."""
+    """No site was reached that can go on with an operation.
+
+    ``home`` is the site that can, where that is known.
+    """
+
+    def __init__(self, message: str, home: str | None = None) -> None:
+        super().__init__(message)
+        self.home = home
+
+
+TURNED_PATIENCE = 60.0
+"""Seconds that a site has to which the user has turned with ``--os-cloud``."""
 
 
 MOVES = ("failover", "failback")
@@ -52,7 +63,8 @@ MOVES = ("failover", "failback")
 def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
     """Find the newest move of a group, on the site that can go on with it.
 
-    The site that is left when the other is gone is asked first.
+    The site that is left when the other is gone is asked first; one to which the user has turned
+    has time.
     """
     answers = asking.ask(
         clouds.survivor_first(),
@@ -64,6 +76,7 @@ def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
             )
         ],
         lambda cloud, operations: any(is_home(cloud, operation) for operation in operations),
+        first_patience=TURNED_PATIENCE if clouds.is_turned else None,
     )
     if all(answer.value is None for answer in answers):
         raise _refusal(answers)
@@ -83,7 +96,8 @@ def _refuse_copy(found: Found) -> None:
     raise NotAtHome(
         f"Operation {operation['id']} was started on {home}, which alone can go on with it, and no "
         f"protector of {home} was reached. Name its cloud with --os-cloud or --secondary-cloud "
-        "(OS_SECONDARY_CLOUD), or try again when it is back."
+        "(OS_SECONDARY_CLOUD), or try again when it is back.",
+        home,
     )
 
 

@@ -37,13 +37,14 @@ class OperationManager(Manager):
         options = {"target_is_lost": True} if target_is_lost else {}
         return cast(Operation, self._transport.post(path, {"abort": options})["operation"])
 
-    def adopt(self, operation: str) -> Operation:
+    def adopt(self, operation: str, options: Record | None = None) -> Operation:
         """Go forward with the copies of a failed operation that could not be taken back.
 
-        The operation that comes back makes them the group.
+        The operation that comes back makes them the group. With ``source_is_lost`` in ``options``
+        it does so without a look at their originals.
         """
         path = self._in_project("operations", operation, "adopt")
-        return cast(Operation, self._transport.post(path, {"adopt": {}})["operation"])
+        return cast(Operation, self._transport.post(path, {"adopt": options or {}})["operation"])
 
     def cleanup(
         self, operation: str, resources: Ids | None = None, delete_running: Ids | None = None

@@ -117,6 +117,8 @@ class Operation(TypedDict, total=False):
     cleanup: CleanupPlan | None
     recovery_point: RecoveryPoint | None
     data_loss_seconds: int | None
+    outage_started_at: str
+    outage_seconds: int
     paused_at: Pause | None
 
 

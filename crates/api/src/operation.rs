@@ -14,7 +14,7 @@ use protector_core::{
 };
 use protector_oslo::policy::{RuleName, Target, rules};
 use protector_store::{
-    KeptOperation, OperationFilter, OperationSortKey, Page, SortDir as StoreSortDir, StoreError,
+    OperationFilter, OperationSortKey, Page, SortDir as StoreSortDir, StoreError,
 };
 
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
     request::RequestContext,
     wire::{
         abort::AbortRequest,
-        adopt::{AdoptOptions, AdoptRequest},
+        adopt::AdoptRequest,
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
             DetailQuery, OperationAnswer, OperationDetail, OperationQuery,
@@ -302,7 +302,7 @@ pub async fn abort(
 
 /// Goes forward with the copies of a failed failover or failback that could not be taken back, and may be in use: they become
 /// the group. Their originals must be at rest, and have been since that operation stopped them; then the source is cleaned up
-/// as by any move.
+/// as by any move. Where the source is lost, and somebody says so, the originals are left there as by an unplanned failover.
 #[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/adopt", operation_id = "operation_adopt", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id of the failed operation")),
     request_body = AdoptRequest,
@@ -315,26 +315,22 @@ pub async fn adopt(
     caller: Caller,
     Extension(request): Extension<RequestContext>,
     Path((project, operation)): Path<(ProjectId, String)>,
-    Body(AdoptRequest {
-        adopt: AdoptOptions {},
-    }): Body<AdoptRequest>,
+    Body(body): Body<AdoptRequest>,
 ) -> ApiResult<(StatusCode, Json<OperationAnswer>)> {
     let rule = rules::OPERATIONS_ADOPT;
     let id = OperationId::new(operation);
     let kept = app.operation_anywhere(&caller, &project, &id, rule).await?;
-    if let KeptOperation::Here(failed) = &kept {
-        // It ends as the move would have: the source is deleted.
-        let of_the_move = match failed.operation.kind {
-            OperationKind::Failback => rules::PROTECTION_GROUPS_FAILBACK,
-            _ => rules::PROTECTION_GROUPS_FAILOVER,
-        };
-        app.enforce(of_the_move, &caller, &Target::of_project(project.as_str()))?;
-    }
+    // It ends as the move would have: the source is deleted.
+    let of_the_move = match kept.kind() {
+        word if word == OperationKind::Failback.as_str() => rules::PROTECTION_GROUPS_FAILBACK,
+        _ => rules::PROTECTION_GROUPS_FAILOVER,
+    };
+    app.enforce(of_the_move, &caller, &Target::of_project(project.as_str()))?;
     let asker = Asker {
         caller: &caller,
         request: &request,
     };
-    let record = start_adoption(&app, asker, kept).await?;
+    let record = start_adoption(&app, asker, kept, body.adopt).await?;
     let home = &app.settings.site_name;
     Ok((
         StatusCode::ACCEPTED,

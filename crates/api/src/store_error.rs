@@ -38,6 +38,9 @@ impl From<StoreError> for ApiError {
                 "This site has retired the other one at {}: what that one says of protection groups from before is not taken over. Where it is back, delete the group there with 'openstack dr protection-group delete', and protect its VMs anew.",
                 Stamp(at)
             )),
+            StoreError::SiteRetired { site } => Self::conflict(format!(
+                "Site {site} is retired here: nothing that it says is taken over. Where another site has taken its name, an administrator here forgets the old one with 'openstack dr site delete {site}' and registers the new one; then push again."
+            )),
             StoreError::Protected(protection) => Self::conflict(format!(
                 "server_id: {} is in protection group {} already; one group only moves a server with its volumes: take it out of that group first, with 'openstack dr member remove'.",
                 protection.resource, protection.group_name

@@ -72,6 +72,7 @@ pub async fn all(fixture: &dyn Fixture) {
     promoting_again_finds_the_renamed_object(fixture).await;
     promoting_at_once_makes_one_object(fixture).await;
     what_was_written_to_a_promoted_object_is_told(fixture).await;
+    what_was_written_to_an_original_is_told(fixture).await;
     operations_promote_side_by_side(fixture).await;
     promoting_what_is_not_there_is_refused(fixture).await;
     promoting_leaves_a_foreign_object_alone(fixture).await;
@@ -259,6 +260,48 @@ pub async fn what_was_written_to_a_promoted_object_is_told(fixture: &dyn Fixture
     assert_eq!(written(there).await, Written::Nothing, "it is as it was");
     case.discard(&volume, Some(&managed)).await.unwrap();
     assert_eq!(written(here).await, Written::NoObject, "it is gone");
+}
+
+/// Since the point of the operation that asks, here or on the other site, until that is let go of.
+pub async fn what_was_written_to_an_original_is_told(fixture: &dyn Fixture) {
+    let case = Case::new(fixture);
+    let (volume, point) = case.replicated(b"data").await;
+    let written = async |driver: &dyn StorageDriver, volume: &VolumeId| {
+        let asked = driver.original_written_since(&case.replication, volume, &case.operation);
+        asked.await.unwrap()
+    };
+    let (here, there) = (fixture.driver(), fixture.other_driver());
+    let name = case.promote(&point, &volume).await.unwrap();
+    fixture.write_target(&name, b"of the copy").await;
+    assert_eq!(written(here, &volume).await, Written::Nothing, "the copy's");
+    fixture.write_source(&volume, b"dato").await;
+    let (later, volumes) = (new_operation(), [volume.clone()]);
+    let replicated = here.replicate(&case.replication, &volumes, &later);
+    replicated.await.unwrap();
+    for driver in [here, there] {
+        match written(driver, &volume).await {
+            Written::Since { point, bytes } => {
+                assert_eq!(point, case.points().await[1].taken_at, "its own point's");
+                assert!((1..1 << 20).contains(&bytes), "{bytes} bytes");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    fixture.write_source(&volume, b"data").await;
+    assert_eq!(written(there, &volume).await, Written::Nothing, "as it was");
+    assert!(matches!(
+        written(here, &new_volume()).await,
+        Written::Unknown { .. } | Written::NoObject
+    ));
+    let discarded = case.discard(&volume, None);
+    discarded.await.unwrap();
+    here.release(&case.replication, &case.operation)
+        .await
+        .unwrap();
+    assert!(matches!(
+        written(there, &volume).await,
+        Written::Unknown { .. }
+    ));
 }
 
 /// Two engines promote the same volume at once.

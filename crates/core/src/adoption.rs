@@ -298,3 +298,304 @@ impl Look<'_> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::{
+        group::{ReplicationType, ResourceMappings},
+        member::{Flavor, ServerSpec},
+        operation::{Memo, Operation, OperationKind, OperationState, StepProgress},
+        recovery_plan::RecoveryPlan,
+        runbook::{BOOK_VERSION, failover::planned_move},
+        site::SiteScope,
+    };
+
+    fn scope(site: &str) -> SiteScope {
+        SiteScope {
+            site: site.into(),
+            project_id: "p".into(),
+        }
+    }
+
+    fn member(name: &str) -> Member {
+        Member {
+            id: format!("member-{name}").into(),
+            group_id: "group".into(),
+            name: name.to_owned(),
+            server_id: format!("server-{name}").into(),
+            status: MemberStatus::Protected,
+            server: ServerSpec {
+                flavor: Flavor {
+                    id: "flavor".into(),
+                    name: "small".into(),
+                    vcpus: 1,
+                    ram_mib: 1024,
+                },
+                nics: Vec::new(),
+                security_groups: Vec::new(),
+                key_pair: None,
+                metadata: BTreeMap::new(),
+                user_data: None,
+                availability_zone: None,
+                config_drive: false,
+                description: None,
+            },
+            volumes: vec![ProtectedVolume {
+                id: format!("boot-{name}").into(),
+                name: format!("boot of {name}"),
+                size_gib: 1,
+                device: "/dev/vda".to_owned(),
+                boot: true,
+                delete_on_termination: false,
+                metadata: BTreeMap::new(),
+                image_properties: BTreeMap::new(),
+            }],
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn plan(members: Vec<Member>) -> Plan {
+        Plan {
+            group_id: "group".into(),
+            group_name: "web".into(),
+            source: scope("site-a"),
+            target: scope("site-b"),
+            replication_type: ReplicationType::Async,
+            source_array: "a".into(),
+            target_array: "b".into(),
+            target_volume_type: None,
+            mappings: ResourceMappings::default(),
+            members,
+            others: Vec::new(),
+            retain_source_volumes: false,
+            recovery: RecoveryPlan::default(),
+            interrupted: vec![],
+            adopts: None,
+        }
+    }
+
+    fn operation(plan: Plan) -> Operation {
+        Operation {
+            id: "op-failed".into(),
+            kind: OperationKind::Failover,
+            group_id: plan.group_id.clone(),
+            project_id: "p".into(),
+            user_id: "user".into(),
+            source_site: plan.source.site.clone(),
+            target_site: plan.target.site.clone(),
+            parent_id: None,
+            plan,
+            state: OperationState::Failed,
+            book_version: BOOK_VERSION,
+            request_id: "req-1".to_owned(),
+            global_request_id: None,
+            error: None,
+            error_code: None,
+            created_at: DateTime::UNIX_EPOCH,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+
+    /// A failed move of `members`, as its record says, that has taken back each copy but those of the servers in `left`.
+    fn failed(members: &[Member], left: &[&str]) -> OperationRecord {
+        let plan = plan(members.to_vec());
+        let mut record = OperationRecord {
+            steps: planned_move(&plan).into_steps().unwrap(),
+            operation: operation(plan),
+            map: ResourceMap::default(),
+        };
+        for step in &mut record.steps {
+            let Step::RecreateServer { server } = &step.action else {
+                continue;
+            };
+            let is_left = left.contains(&server.as_str());
+            step.progress = StepProgress {
+                state: match is_left {
+                    true => StepState::UndoFailed,
+                    false => StepState::Undone,
+                },
+                memo: Memo {
+                    intents: 1,
+                    made: Some("copy-1".to_owned()),
+                    ..Memo::default()
+                },
+                ..StepProgress::default()
+            };
+        }
+        record
+    }
+
+    fn held(kind: ResourceKind, id: &str, status: &str) -> Held {
+        Held {
+            kind,
+            id: id.to_owned(),
+            name: id.to_owned(),
+            project_id: "p".into(),
+            status: status.to_owned(),
+            size_gib: None,
+            created_at: DateTime::UNIX_EPOCH,
+            metadata: BTreeMap::new(),
+            servers: Vec::new(),
+            snapshots: Vec::new(),
+        }
+    }
+
+    fn copy(kind: ResourceKind, source: &str, status: &str, by: &OperationId) -> Held {
+        let mut copy = held(kind, &format!("copy-of-{source}"), status);
+        copy.metadata = BTreeMap::from([
+            (mark::OPERATION.to_owned(), by.to_string()),
+            (mark::SOURCE.to_owned(), source.to_owned()),
+        ]);
+        copy
+    }
+
+    /// The imports of all volumes of a member.
+    fn imports(member: &Member, by: &OperationId) -> Vec<Held> {
+        let volumes = member.volumes.iter();
+        volumes
+            .map(|volume| copy(ResourceKind::Volume, volume.id.as_str(), "in-use", by))
+            .collect()
+    }
+
+    /// A record of two members, both of them with all of their imports.
+    struct Case {
+        record: OperationRecord,
+        plan: Plan,
+        members: Vec<Member>,
+        source: Vec<Held>,
+        target: Vec<Held>,
+    }
+
+    impl Case {
+        fn with_copies_left(left: usize) -> Self {
+            let members = vec![member("first"), member("second")];
+            let ids: Vec<&str> = members
+                .iter()
+                .take(left)
+                .map(|member| member.server_id.as_str())
+                .collect();
+            let record = failed(&members, &ids);
+            let (plan, _) = adoption_of(&record, &members);
+            let by = &record.operation.id;
+            let mut target: Vec<Held> = members.iter().flat_map(|m| imports(m, by)).collect();
+            target.extend(
+                ids.iter()
+                    .map(|id| copy(ResourceKind::Server, id, "ACTIVE", by)),
+            );
+            Self {
+                source: members
+                    .iter()
+                    .map(|member| held(ResourceKind::Server, member.server_id.as_str(), "SHUTOFF"))
+                    .collect(),
+                plan,
+                members,
+                target,
+                record,
+            }
+        }
+
+        fn judged(&self) -> Result<BTreeSet<ServerId>, Vec<String>> {
+            let shown = Shown {
+                source: &self.source,
+                target: &self.target,
+            };
+            to_build(&self.plan, &self.record, &self.members, shown).map_err(|obstacles| {
+                let said = obstacles.into_iter();
+                said.map(|obstacle| format!("{} {}", obstacle.member, obstacle.found))
+                    .collect()
+            })
+        }
+
+        fn refusal(&self) -> String {
+            self.judged().unwrap_err().join("; ")
+        }
+    }
+
+    #[test]
+    fn what_runs_is_adopted_and_what_was_taken_back_is_built_from_its_imports() {
+        let whole = Case::with_copies_left(2);
+        assert_eq!(whole.judged(), Ok(BTreeSet::new()));
+        let part = Case::with_copies_left(1);
+        let second = ServerId::new("server-second");
+        assert_eq!(part.judged(), Ok(BTreeSet::from([second])));
+    }
+
+    #[test]
+    fn where_nothing_runs_there_is_nothing_to_go_forward_with() {
+        let said = Case::with_copies_left(0).refusal();
+        assert!(said.contains("nothing to go forward with"), "{said}");
+        assert!(said.contains("operation cleanup"), "{said}");
+    }
+
+    #[test]
+    fn nothing_is_built_without_its_imports() {
+        let mut case = Case::with_copies_left(1);
+        case.target.retain(|held| held.id != "copy-of-boot-second");
+        let said = case.refusal();
+        assert!(said.contains("second has no copy on"), "{said}");
+        assert!(said.contains("openstack dr member remove"), "{said}");
+    }
+
+    /// What it has written is in its volumes alone.
+    #[test]
+    fn a_copy_that_was_left_and_is_gone_is_not_built_again() {
+        let mut case = Case::with_copies_left(1);
+        let gone = format!("copy-of-{}", case.members[0].server_id);
+        case.target.retain(|held| held.id != gone);
+        let said = case.refusal();
+        assert!(said.contains("has no copy on"), "{said}");
+        assert!(said.contains("any more"), "{said}");
+    }
+
+    #[test]
+    fn an_original_that_runs_stands_in_the_way_of_its_copy() {
+        let mut case = Case::with_copies_left(2);
+        case.source[0].status = "ACTIVE".to_owned();
+        let said = case.refusal();
+        assert!(said.contains("--delete-running"), "{said}");
+        // Nobody is told to delete one that has no copy.
+        let mut alone = Case::with_copies_left(1);
+        alone.source[1].status = "ACTIVE".to_owned();
+        let said = alone.refusal();
+        assert!(said.contains("has no copy on"), "{said}");
+        assert!(!said.contains("server delete"), "{said}");
+    }
+
+    #[test]
+    fn a_member_that_the_move_did_not_know_is_named() {
+        let mut case = Case::with_copies_left(2);
+        let mut late = case.members[0].clone();
+        late.id = "late".into();
+        late.name = "late".to_owned();
+        case.members.push(late);
+        let said = case.refusal();
+        assert!(said.contains("late is no member that operation"), "{said}");
+    }
+
+    #[test]
+    fn two_copies_and_one_of_a_stranger_are_not_adopted() {
+        let stranger = OperationId::new("op-stranger");
+        let mut case = Case::with_copies_left(2);
+        let server = case.members[0].server_id.to_string();
+        let second = copy(ResourceKind::Server, &server, "ACTIVE", &stranger);
+        case.target.push(second.clone());
+        let said = case.refusal();
+        assert!(said.contains("more than one copy"), "{said}");
+        case.target.retain(|held| {
+            held.kind != ResourceKind::Server || held.id != format!("copy-of-{server}")
+        });
+        case.target.push(second);
+        let said = case.refusal();
+        assert!(
+            said.contains("which operation op-stranger has made"),
+            "{said}"
+        );
+    }
+}

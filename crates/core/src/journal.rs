@@ -45,6 +45,9 @@ pub enum JournalError {
     /// Somebody protects what the entry wanted to be unprotected. Nothing was written.
     #[error("protection group {} protects {} now", .0.group_name, .0.resource)]
     Protected(Protection),
+    /// The entry came later than what it rests on may be believed. Nothing was written.
+    #[error("what was to be written down rests on what was seen too long ago")]
+    Outdated,
 }
 
 /// That a protection group protects a resource: one of its members is that server, or uses that volume.
@@ -187,6 +190,8 @@ pub struct Entry {
     /// Ids of servers and volumes that no protection group may protect at the moment of the write: what an intent to delete
     /// them rests on.
     pub unprotected: Vec<String>,
+    /// The last moment, by the journal's clock, at which what the entry rests on may be believed; `None`: at any time.
+    pub not_after: Option<DateTime<Utc>>,
 }
 
 impl Entry {
@@ -235,7 +240,8 @@ pub trait Journal: Send + Sync {
 
     /// Writes `entry` in one transaction and renews the lease. An entry that moves the group is refused as `Unavailable`
     /// once an abort has been asked for: of the two, the one that is recorded first counts. Refuses it as a
-    /// whole, with `Protected`, where somebody protects what it wants to be unprotected.
+    /// whole, with `Protected`, where somebody protects what it wants to be unprotected, and with `Outdated` where its
+    /// transaction begins after what it rests on may be believed.
     async fn record(
         &self,
         claim: &Claim,

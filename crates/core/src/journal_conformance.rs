@@ -89,6 +89,7 @@ macro_rules! journal_conformance {
             only_a_group_in_error_is_mended,
             what_is_protected_is_seen_and_not_written_down_for_deletion,
             a_switch_takes_nothing_that_another_group_has,
+            what_rests_on_old_readings_is_not_written,
             a_parents_line_is_settled,
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
             a_failed_operation_stays_failed,
@@ -558,6 +559,27 @@ pub async fn what_is_protected_is_seen_and_not_written_down_for_deletion(bed: &i
         ..effect(mapped("vol-1", "vol-2"))
     };
     write(bed, &claim, at(2), entry).await;
+    let after = bed.operation(&claim.operation_id).await;
+    assert_eq!(after.map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
+}
+
+/// An entry that waited for the journal until nobody may believe any more what it rests on changes nothing.
+pub async fn what_rests_on_old_readings_is_not_written(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let journal = bed.journal();
+    let now = journal.now().await.expect("the journal's time");
+    let before = bed.operation(&claim.operation_id).await;
+    let entry = |not_after| Entry {
+        not_after: Some(not_after),
+        ..effect(mapped("vol-1", "vol-2"))
+    };
+    let late = entry(now - TimeDelta::seconds(1));
+    let refused = journal.record(&claim, at(1), late).await;
+    assert_eq!(refused, Err(JournalError::Outdated));
+    assert_eq!(bed.operation(&claim.operation_id).await, before);
+    let in_time = entry(now + TimeDelta::hours(1));
+    write(bed, &claim, at(2), in_time).await;
     let after = bed.operation(&claim.operation_id).await;
     assert_eq!(after.map.target(MapKind::Volume, "vol-1"), Some("vol-2"));
 }
@@ -1071,6 +1093,7 @@ fn busy_progress() -> StepProgress {
             healthy_since: Some(at(2)),
             silent_since: Some(at(3)),
             untold_since: Some(at(4)),
+            locked_out_since: Some(at(4)),
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

@@ -26,6 +26,7 @@ pub mod mark;
 pub mod member;
 pub mod operation;
 pub mod orphan;
+pub mod outage;
 pub mod outside;
 pub mod plan;
 pub mod present;

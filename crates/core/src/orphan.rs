@@ -271,17 +271,23 @@ fn marked(
     held: &Held,
     makers: &BTreeMap<String, OperationRecord>,
 ) -> Option<Orphan> {
-    let mark = held.marked_by()?;
+    let by = held.marked_by()?;
     if held.project_id != site.scope.project_id {
         return None;
     }
-    let maker = makers.get(mark);
+    let maker = makers.get(by);
     if maker.is_some_and(|record| !record.operation.state.is_terminal()) {
         return None;
     }
     let why_not = match maker {
-        None => format!("its operation {mark} is not in this site's records"),
-        Some(record) => format!("operation {mark} {}", recorded_as(record, held)),
+        None if held.metadata.contains_key(mark::TEST) => format!(
+            "its test failover {by} is not in this site's records: its home cleans up after it; if that is lost, and nobody needs the copy, 'openstack --os-cloud {} {} delete {}' deletes it",
+            site.scope.site,
+            held.kind.as_str(),
+            held.id
+        ),
+        None => format!("its operation {by} is not in this site's records"),
+        Some(record) => format!("operation {by} {}", recorded_as(record, held)),
     };
     Some(Orphan {
         kind: held.kind,
@@ -296,7 +302,7 @@ fn marked(
         group: maker.map(|record| record.operation.plan.group_name.clone()),
         since: Some(held.created_at),
         reason: format!(
-            "it carries the mark of operation {mark}, and no protection group has it as a member"
+            "it carries the mark of operation {by}, and no protection group has it as a member"
         ),
         used_by: users(held),
         why_not: Some(why_not),

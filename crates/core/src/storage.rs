@@ -148,6 +148,15 @@ pub trait StorageDriver: Send + Sync {
         operation: &OperationId,
     ) -> Result<Written, StorageError>;
 
+    /// What was written to the source's own object of `volume` since the recovery point that `replicate` made for
+    /// `operation`: the target does not have it. `Unknown` once that point is let go of.
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError>;
+
     /// Removes what `promote` made for `operation` on the target, under its first name or under the one that Cinder
     /// gave it when it was managed as `managed_as` and unmanaged since. Never touches the source. Nothing there: fine.
     async fn discard_promoted(

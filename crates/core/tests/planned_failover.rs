@@ -642,11 +642,13 @@ fn a_cleanup_takes_what_is_left_and_looks_afresh() {
         [
             "delete_source_vm:web-server-1",
             "delete_source_volume:vol-data-ws1",
-            "delete_source_volume:vol-data-ws2"
+            "delete_source_volume:vol-data-ws2",
+            "release_replicas"
         ]
     );
     assert_eq!(steps[1].after, [0], "the volume still waits for its server");
     assert!(steps[2].after.is_empty());
+    assert_eq!(steps[3].after, [1, 2], "the point tells of the volumes");
     assert!(steps.iter().all(|step| step.progress.memo.intents == 0));
 }
 
@@ -727,9 +729,9 @@ fn stored_steps_keep_their_form() {
             r#"{"action":"confirm_server","server":"server-1"}"#,
             r#"{"action":"restore_power_state","server":"server-1"}"#,
             r#"{"action":"switch_primary"}"#,
-            r#"{"action":"release_replicas"}"#,
             r#"{"action":"delete_source_server","server":"server-1"}"#,
             r#"{"action":"delete_source_volume","volume":"id-1-0"}"#,
+            r#"{"action":"release_replicas"}"#,
         ]
     );
     let undo = Step::TakeBack {

@@ -16,6 +16,7 @@ use protector_core::{
     operation::{MapKind, Memo, Operation, OperationKind, ResourceMap, StepProgress, StepRecord},
     plan::Plan,
 };
+use tokio::time::Instant;
 
 use crate::{
     flight::Direction,
@@ -66,6 +67,12 @@ pub enum Stop {
         why: String,
         /// The pause that the cloud asked for, if it did.
         after: Option<Duration>,
+    },
+    /// A cloud that answers does not let the service user in: nothing was carried out.
+    #[error("{why}")]
+    LockedOut {
+        /// The sentence for the record, with the cloud's own words.
+        why: String,
     },
     /// The cloud had accepted a change and did not carry it out: the resource is as it was. The try has failed.
     #[error("{why}")]
@@ -139,6 +146,9 @@ pub struct Cx<'a> {
     pub(crate) standing: Option<Standing>,
     /// What this look has written down that it is about to do.
     pub(crate) intents: Vec<(Direction, Intent)>,
+    /// Since when what the step's end rests on has been asked for, where it must not be older than
+    /// [`READINGS_HOLD_FOR`] when that is written down.
+    pub(crate) rests_on_what_was_asked_at: Option<Instant>,
     /// The memo as the journal has it.
     pub(crate) written: Memo,
     pub(crate) scribe: &'a Scribe,
@@ -194,10 +204,11 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend`], and that somebody protects it.
+    /// As [`Cx::intend`], that somebody protects it, and that the site that it is on has retired this one.
     pub async fn intend_to_delete(&mut self, id: &str) -> Result<Intent, Stop> {
         self.may_try()?;
         self.hold_still().await?;
+        self.still_paired().await?;
         self.memo.intents += 1;
         self.written_down(Direction::Forward, Some(id)).await
     }
@@ -224,6 +235,9 @@ impl Cx<'_> {
         self.may_try()?;
         self.hold_still_to_undo().await?;
         self.still_needs_its_server().await?;
+        if self.operation.kind == OperationKind::Cleanup {
+            self.still_paired().await?;
+        }
         self.memo.undo_intents += 1;
         self.written_down(Direction::Back, Some(id)).await
     }
@@ -308,6 +322,12 @@ impl Cx<'_> {
         self.last_try
             .as_ref()
             .map_or(Ok(()), |fault| Err(Stop::Fault(fault.clone())))
+    }
+
+    /// Has the step's end written down only while what was asked for at `at`, and since, may be believed: else the step is
+    /// looked at again.
+    pub(crate) fn ends_by_what_was_asked_at(&mut self, at: Instant) {
+        self.rests_on_what_was_asked_at = Some(at);
     }
 
     /// Notes a fact for the record.

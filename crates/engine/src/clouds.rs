@@ -43,6 +43,11 @@ pub fn fault(error: CloudError) -> Fault {
 
 /// As [`fault`], for the end of a step's look.
 pub fn stop(error: CloudError) -> Stop {
+    if error.class() == ErrorClass::Unauthorized {
+        return Stop::LockedOut {
+            why: error.to_string(),
+        };
+    }
     match error.was_turned_away() {
         true => Stop::TurnedAway {
             after: error.retry_after(),

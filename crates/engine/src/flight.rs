@@ -13,11 +13,14 @@ use protector_core::{
     fault::{Code, Fault},
     journal::{Effect, Entry, JournalError},
     operation::{Memo, Operation, ResourceMap, StepProgress, StepRecord, StepState},
+    runbook::Verb,
 };
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::{
     action::{Actions, Cx, Patience, Progress, Scribe, Stop},
+    intent::READINGS_HOLD_FOR,
     limits::Limits,
     options::EngineOptions,
 };
@@ -25,8 +28,16 @@ use crate::{
 /// The pause before the second look at a resource that is changing.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// After this long a cloud that answers, and does not let the service user in, has refused what it was asked for: a role that
+/// was taken away does not come back by itself, and a Keystone that is restarted answers 503.
+const LOCKED_OUT_AFTER: TimeDelta = TimeDelta::seconds(60);
+
 /// The longest `Retry-After` that is obeyed; a cloud that asks for more is asked again after this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What is noted of a step whose end came too late.
+const NOT_WRITTEN_IN_TIME: &str =
+    "what it rests on to be read again: the database took too long to write its end down";
 
 /// The looks of one operation are on average at least this far apart: hundreds of resources that are stuck must not keep
 /// the clouds, and the places for calls to them, from those that get on (invariant I8).
@@ -57,6 +68,7 @@ pub(crate) struct Flight {
 }
 
 /// Where a step stands after a look, and whether that has to be written down.
+#[derive(Clone)]
 pub(crate) struct Landed {
     pub position: u32,
     pub progress: StepProgress,
@@ -64,6 +76,40 @@ pub(crate) struct Landed {
     pub worth_writing: bool,
     /// How many looks in a row have failed, this one included.
     pub failed_looks: u32,
+    /// What its end rests on, where that is out of date soon.
+    pub rests_on: Option<Readings>,
+}
+
+/// What the end of a step rests on.
+#[derive(Clone)]
+pub(crate) struct Readings {
+    /// When the oldest of it was asked for.
+    asked_at: Instant,
+    /// Where the step stands if its end cannot be written down in time.
+    otherwise: StepProgress,
+}
+
+impl Landed {
+    /// For how long its end may still be written down; `None`: for ever.
+    pub fn lasts(&self) -> Option<Duration> {
+        let readings = self.rests_on.as_ref()?;
+        Some(READINGS_HOLD_FOR.saturating_sub(readings.asked_at.elapsed()))
+    }
+
+    /// The step as it stands if its end was not written down in time: to be looked at again.
+    pub fn looked_at_again(self) -> Self {
+        match self.rests_on {
+            None => self,
+            Some(readings) => Self {
+                position: self.position,
+                progress: readings.otherwise,
+                effects: Vec::new(),
+                worth_writing: true,
+                failed_looks: 0,
+                rests_on: None,
+            },
+        }
+    }
 }
 
 /// How a look ended, in the words that decide what comes next.
@@ -95,6 +141,8 @@ enum Failing {
     Changing,
     /// A change that had been accepted: it certainly was not carried out.
     CameBack,
+    /// Signing in: the cloud answers, and does not let the service user in.
+    SigningIn,
 }
 
 impl Flight {
@@ -113,6 +161,7 @@ impl Flight {
             last_try: self.last_try(&patience),
             standing: None,
             intents: Vec::new(),
+            rests_on_what_was_asked_at: None,
             written: self.step.progress.memo.clone(),
             scribe: &self.scribe,
         };
@@ -128,6 +177,7 @@ impl Flight {
         let look = AssertUnwindSafe(look).catch_unwind();
         let answer = tokio::time::timeout(left.max(Duration::from_secs(1)), look).await;
         cx.withdraw_unsent();
+        let asked_at = cx.rests_on_what_was_asked_at;
         let (memo, written) = (cx.memo, cx.written);
         let changing = intents(&memo) > intents_before;
         let look = match answer {
@@ -135,13 +185,43 @@ impl Flight {
             Ok(Err(panic)) => Look::Ended(Code::Internal, self.defect(panic.as_ref())),
             Err(_) => Look::Ended(Code::Timeout, self.out_of_time(&patience)),
         };
+        let memo = Memo {
+            locked_out_since: self.locked_out_since(&look),
+            ..memo
+        };
         let remembers_more = memo != written;
         self.step.progress.memo = memo;
+        let otherwise = self.before_its_end();
         let landed = self.land(look, &patience);
         Ok(Landed {
             worth_writing: landed.worth_writing || remembers_more,
+            rests_on: asked_at.map(|asked_at| Readings {
+                asked_at,
+                otherwise,
+            }),
             ..landed
         })
+    }
+
+    /// Since when the looks have ended so without a break that a cloud does not let the service user in.
+    fn locked_out_since(&self, look: &Look) -> Option<DateTime<Utc>> {
+        match look {
+            Look::Stumbled(stumble) if stumble.what == Failing::SigningIn => {
+                let since = self.step.progress.memo.locked_out_since;
+                since.or_else(|| Some(self.scribe.now()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The step as it is to be looked at again where its end cannot be written down in time.
+    fn before_its_end(&self) -> StepProgress {
+        let again = self.scribe.now() + delta(self.options.status_poll);
+        StepProgress {
+            note: Some(NOT_WRITTEN_IN_TIME.to_owned()),
+            wake_at: Some(again),
+            ..self.step.progress.clone()
+        }
     }
 
     /// Why nothing may be tried any more: how the last allowed try failed, or that the time is up. What has no limit of
@@ -295,6 +375,7 @@ impl Flight {
             progress: self.step.progress,
             effects: Vec::new(),
             failed_looks: 0,
+            rests_on: None,
         }
     }
 
@@ -307,7 +388,7 @@ impl Flight {
         let failed_looks = self.failed_looks.saturating_add(1);
         let left = self.time_left(patience);
         let progress = &mut self.step.progress;
-        if what != Failing::Reading {
+        if matches!(what, Failing::Changing | Failing::CameBack) {
             progress.failed_tries += 1;
         }
         let tries = progress.failed_tries;
@@ -315,12 +396,19 @@ impl Flight {
         if what == Failing::CameBack && used_up {
             return self.failed(Code::Unavailable, why);
         }
+        if what == Failing::SigningIn && self.is_locked_out() {
+            let why = format!(
+                "{why}; it has answered so for {} s, so it will not pass by itself: see to the service user's password and to its role in the project",
+                LOCKED_OUT_AFTER.num_seconds()
+            );
+            return self.failed(Code::Refused, why);
+        }
         if left.is_zero() {
             let why = format!("{}: {why}", patience.timeout_error);
             return self.failed(Code::Unavailable, why);
         }
         let rounds = match what {
-            Failing::Reading => failed_looks,
+            Failing::Reading | Failing::SigningIn => failed_looks,
             Failing::Changing | Failing::CameBack => failed_looks.max(tries),
         };
         let backoff = backoff(&self.options, rounds);
@@ -343,7 +431,18 @@ impl Flight {
             effects: Vec::new(),
             worth_writing: true,
             failed_looks,
+            rests_on: None,
         }
+    }
+
+    /// Whether a cloud has not let the service user in for so long that what can be taken back is taken back: servers may stand
+    /// still for it.
+    fn is_locked_out(&self) -> bool {
+        let now = self.scribe.now();
+        let since = self.step.progress.memo.locked_out_since.unwrap_or(now);
+        self.direction == Direction::Forward
+            && self.step.verb == Verb::Undoable
+            && now - since >= LOCKED_OUT_AFTER
     }
 
     fn ended(
@@ -381,6 +480,7 @@ impl Flight {
             effects,
             worth_writing: true,
             failed_looks: 0,
+            rests_on: None,
         }
     }
 }
@@ -396,6 +496,7 @@ fn judge(answer: Result<Progress, Stop>, changing: bool) -> Result<Look, Journal
         Ok(progress) => Ok(Look::Went(progress)),
         Err(Stop::Journal(error)) => Err(error),
         Err(Stop::TurnedAway { why, after }) => stumbled(why, after, Failing::Reading),
+        Err(Stop::LockedOut { why }) => stumbled(why, None, Failing::SigningIn),
         Err(Stop::CameBack { why }) => stumbled(why, None, Failing::CameBack),
         Err(Stop::Fault(Fault::Final { code, why })) => Ok(Look::Ended(code, why)),
         Err(Stop::Fault(Fault::Passing { why, after })) => {

@@ -22,10 +22,10 @@ use tokio::time::Instant;
 
 use crate::{action::Stop, lease::Lease};
 
-/// Within this time of being opened for it a cloud sends a call, or does not: a login in between may take minutes, and
-/// what the call rests on is out of date then. A deletion is sent within this time of its intent: what it rests on is asked
-/// for after that, and an answer tells of the moment at which it was asked for, however late it comes.
-const SENT_WITHIN: Duration = Duration::from_secs(15);
+/// For so long a reading may be acted on, counted from when it was asked for: an answer tells of that moment, however late it
+/// comes. Within this time of being opened for it a cloud sends a call, or does not: a login in between may take minutes. A
+/// deletion is sent within this time of its intent: what it rests on is asked for after that.
+pub(crate) const READINGS_HOLD_FOR: Duration = Duration::from_secs(15);
 
 /// The right to change what a step has written down, until its lease ends.
 #[must_use = "an intent that nothing is sent with is only written down"]
@@ -109,11 +109,11 @@ impl WritePermit for Opening {
             })
         };
         let read_since = self.at.elapsed();
-        if read_since > SENT_WITHIN {
+        if read_since > READINGS_HOLD_FOR {
             return not_sent(&format!(
                 "what it rests on was read too long ago: that took {} s, and {} s may pass; it is read anew, and a cleanup tries again",
                 read_since.as_secs(),
-                SENT_WITHIN.as_secs()
+                READINGS_HOLD_FOR.as_secs()
             ));
         }
         if self.intent.lease.left() < longest {
@@ -176,7 +176,7 @@ mod tests {
     async fn a_call_that_had_to_wait_for_a_login_is_not_sent() {
         let intent = intent();
         let opened = Instant::now();
-        tokio::time::advance(SENT_WITHIN + Duration::from_secs(1)).await;
+        tokio::time::advance(READINGS_HOLD_FOR + Duration::from_secs(1)).await;
         assert!(pass(&intent, opened).is_err());
         assert!(!intent.is_used());
     }
@@ -185,7 +185,7 @@ mod tests {
     async fn a_deletion_that_waited_for_an_answer_is_not_sent() {
         let deletion = intent().asking_from_now();
         assert_eq!(deletion.asked_since, Some(Instant::now()));
-        tokio::time::advance(SENT_WITHIN + Duration::from_secs(1)).await;
+        tokio::time::advance(READINGS_HOLD_FOR + Duration::from_secs(1)).await;
         assert!(pass(&deletion, deletion.opening().at).is_err());
         assert!(!deletion.is_used());
         let start = intent();

@@ -29,6 +29,14 @@ pub trait OtherSite: Send + Sync {
     ///
     /// That it has gone on without this site, or that nobody knows.
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError>;
+
+    /// Sees that the other site has not retired this one while it was lost: what `operation` has left there may be protected
+    /// anew by now, by a group that nobody tells of here. Nothing is asked to hold still.
+    ///
+    /// # Errors
+    ///
+    /// That it has, or that nobody knows.
+    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError>;
 }
 
 /// Why a group is not held still.
@@ -57,6 +65,10 @@ impl OtherSite for NoOtherSite {
     }
 
     async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
+        Ok(())
+    }
+
+    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
         Ok(())
     }
 }

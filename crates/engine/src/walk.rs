@@ -28,7 +28,7 @@ use tracing::Instrument;
 
 use crate::{
     action::{Actions, Scribe},
-    flight::{Direction, Flight, Landed},
+    flight::{Direction, Flight, Landed, delta},
     limits::Limits,
     options::EngineOptions,
 };
@@ -236,13 +236,38 @@ impl Walk {
         }
     }
 
+    /// Writes down where the looks have ended; an end whose readings are too old by then is none, and its line is looked at
+    /// again.
     async fn write_down(&self, desk: &mut Desk, landed: Vec<Landed>) -> Result<(), JournalError> {
-        let mut entry = Entry::default();
+        let in_time = |landed: &Landed| landed.lasts().is_none_or(|left| !left.is_zero());
+        let landed: Vec<Landed> = landed
+            .into_iter()
+            .map(|landed| match in_time(&landed) {
+                true => landed,
+                false => landed.looked_at_again(),
+            })
+            .collect();
+        match self.write_whole(desk, landed.clone()).await {
+            Err(JournalError::Outdated) => {
+                let again = landed.into_iter().map(Landed::looked_at_again);
+                self.write_whole(desk, again.collect()).await
+            }
+            written => written,
+        }
+    }
+
+    async fn write_whole(&self, desk: &mut Desk, landed: Vec<Landed>) -> Result<(), JournalError> {
+        let left = landed.iter().filter_map(Landed::lasts).min();
+        let mut entry = Entry {
+            not_after: left.map(|left| self.scribe.now() + delta(left)),
+            ..Entry::default()
+        };
         for landed in landed {
             desk.in_flight.remove(&landed.position);
-            if !is_under_way(landed.progress.state) {
-                desk.under_way.remove(&landed.position);
-            }
+            match is_under_way(landed.progress.state) {
+                true => desk.under_way.insert(landed.position),
+                false => desk.under_way.remove(&landed.position),
+            };
             match landed.failed_looks {
                 0 => desk.stumbling.remove(&landed.position),
                 looks => desk.stumbling.insert(landed.position, looks),

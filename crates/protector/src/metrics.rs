@@ -534,6 +534,7 @@ mod tests {
             steps: vec![(0, progress)],
             effects: Vec::new(),
             unprotected: Vec::new(),
+            not_after: None,
         }
     }
 

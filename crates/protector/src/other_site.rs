@@ -36,6 +36,23 @@ impl OtherSite for OtherProtector {
         self.has_moved_on(&ours).await
     }
 
+    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError> {
+        let ours = match self.database.metadata_outgoing(&operation.group_id).await {
+            Ok(ours) => Some(ours),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(HoldError::Silent(error.to_string())),
+        };
+        let plan = &operation.plan;
+        let there = match plan.source.site == self.site {
+            true => &plan.target,
+            false => &plan.source,
+        };
+        let held = self.peer.held(there, &operation.group_id, HeldPart::Mark);
+        let theirs = held.await.map_err(silent)?;
+        let why = unpaired(ours.as_ref(), theirs.as_ref(), &there.site);
+        why.map_or(Ok(()), |why| Err(HoldError::MovedOn(why)))
+    }
+
     async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
         let ours = match self.database.metadata_outgoing(&operation.group_id).await {
             Ok(ours) => ours,
@@ -125,6 +142,27 @@ fn has_changed(
     })
 }
 
+/// That the other site goes on without this one, if it says so: it has retired it, or does not know the group any more, which
+/// it did, and which was not deleted here. A group that this site has retired the other one of is nobody's there.
+fn unpaired(
+    ours: Option<&Outgoing>,
+    theirs: Option<&PeerMetadata>,
+    there: &SiteName,
+) -> Option<String> {
+    if theirs.is_some_and(|theirs| theirs.retired_at.is_some()) {
+        return Some(format!(
+            "{there} has retired this site, and may protect it anew: look at it there, and delete it by hand if nobody needs it"
+        ));
+    }
+    let ours = ours.filter(|ours| ours.side.base.is_some() && ours.peer_retired_at.is_none())?;
+    theirs.is_none().then(|| {
+        format!(
+            "{there} does not know protection group {} any more, which it did, and may protect it anew: look at it there, and delete it by hand if nobody needs it",
+            ours.document.group.name
+        )
+    })
+}
+
 fn silent(error: PeerError) -> HoldError {
     HoldError::Silent(error.to_string())
 }
@@ -168,6 +206,32 @@ mod tests {
 
     /// Both sites hold the same, and the other one has retired this one or not.
     fn told(retired: bool) -> Option<String> {
+        let (ours, theirs) = both_hold(retired);
+        moved_on(&ours, &theirs, &"site-b".into())
+    }
+
+    #[test]
+    fn what_is_left_on_a_site_that_goes_on_without_this_one_is_kept() {
+        let there = "site-b".into();
+        let (mut ours, theirs) = both_hold(false);
+        assert_eq!(unpaired(Some(&ours), Some(&theirs), &there), None);
+        let gone = unpaired(Some(&ours), None, &there).unwrap();
+        assert!(gone.contains("does not know protection group"), "{gone}");
+        // Deleted here too, or never known there, or retired by this site.
+        assert_eq!(unpaired(None, None, &there), None);
+        ours.peer_retired_at = Some(theirs.changed_at);
+        assert_eq!(unpaired(Some(&ours), None, &there), None);
+        ours.peer_retired_at = None;
+        ours.side.base = None;
+        assert_eq!(unpaired(Some(&ours), None, &there), None);
+        let (_, retired) = both_hold(true);
+        for ours in [None, Some(&ours)] {
+            let why = unpaired(ours, Some(&retired), &there).unwrap();
+            assert!(why.contains("site-b has retired this site"), "{why}");
+        }
+    }
+
+    fn both_hold(retired: bool) -> (Outgoing, PeerMetadata) {
         let (group, failed) = left_in_error();
         let document = serde_json::json!({"group": group, "members": [], "policy": null});
         let document = MetadataDocument::from_json(document).unwrap();
@@ -193,7 +257,7 @@ mod tests {
             conflict: None,
             peer_retired_at: None,
         };
-        moved_on(&ours, &theirs, &"site-b".into())
+        (ours, theirs)
     }
 
     #[test]

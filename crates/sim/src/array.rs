@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use protector_core::{
     clock::Clock,
     id::{OperationId, RecoveryPointId, VolumeId},
@@ -131,6 +132,14 @@ fn differing_bytes(one: &[u8], other: &[u8]) -> u64 {
     let at = |bytes: &[u8], place: usize| bytes.get(place).copied().unwrap_or(0);
     let differs = |place: &usize| at(one, *place) != at(other, *place);
     (0..longer).filter(differs).count() as u64
+}
+
+/// What `object` has that `replica`, which is of `point`, has not.
+fn written(object: &MemVolume, replica: &MemVolume, point: DateTime<Utc>) -> Written {
+    match differing_bytes(&object.bytes, &replica.bytes) {
+        0 => Written::Nothing,
+        bytes => Written::Since { point, bytes },
+    }
 }
 
 #[async_trait]
@@ -268,9 +277,31 @@ impl StorageDriver for SimArrays {
                 why: format!("recovery point {} is not there any more", promotion.point),
             });
         };
-        Ok(match differing_bytes(&object.bytes, &replica.bytes) {
-            0 => Written::Nothing,
-            bytes => Written::Since { point, bytes },
+        Ok(written(object, replica, point))
+    }
+
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let catalogue = self.catalogue();
+        let objects = self.objects(&replication.source_array)?;
+        let Some(object) = objects.get(&cinder_name(volume)) else {
+            return Ok(Written::NoObject);
+        };
+        let points = catalogue.points.get(replication.group_id.as_str());
+        let made = points
+            .into_iter()
+            .flatten()
+            .find(|known| known.operation == *operation)
+            .and_then(|known| Some((known.point.taken_at, known.volumes.get(volume)?)));
+        Ok(match made {
+            Some((point, replica)) => written(object, replica, point),
+            None => Written::Unknown {
+                why: format!("the recovery point of {operation} is not there any more"),
+            },
         })
     }
 

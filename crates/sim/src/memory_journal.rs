@@ -253,8 +253,12 @@ impl Journal for MemoryJournal {
         now: DateTime<Utc>,
         entry: Entry,
     ) -> Result<(), JournalError> {
+        let time = self.now().await?;
         let mut tables = self.tables();
         owned(&mut tables, claim)?;
+        if entry.not_after.is_some_and(|last| time > last) {
+            return Err(JournalError::Outdated);
+        }
         if let Some(protection) = protection_among(&tables, &entry.unprotected) {
             return Err(JournalError::Protected(protection));
         }

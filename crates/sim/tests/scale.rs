@@ -142,6 +142,27 @@ async fn a_large_group_on_a_bad_day() {
     a_bad_day(50, 30, 1).await;
 }
 
+/// Whether they all rest is known at one moment, though looking at each of them takes many times longer than an answer may
+/// be believed.
+#[tokio::test(start_paused = true)]
+async fn a_large_group_is_moved_from_a_cloud_that_takes_ten_seconds_for_an_answer() {
+    let options = WorldOptions {
+        data_volumes: 0,
+        concurrency: 10,
+        ..WorldOptions::of(Scenario::SlowSource, 60)
+    };
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let record = &outcome.record;
+    assert_eq!(record.operation.error, None);
+    let switch = record
+        .steps
+        .iter()
+        .find(|step| step.action == Step::SwitchPrimary);
+    let switch = &switch.unwrap().progress;
+    let took = seconds(switch.finished_at.unwrap() - switch.started_at.unwrap());
+    assert!((100..300).contains(&took), "the switch took {took} s");
+}
+
 #[tokio::test(start_paused = true)]
 #[ignore = "takes minutes: make soak"]
 async fn soak_five_hundred_servers_and_two_thousand_volumes_on_a_bad_day() {

@@ -43,24 +43,11 @@ fn nothing_is_broken(report: &Report) {
     );
 }
 
-/// What the walk has found and nobody has mended yet: whoever mends it takes its line out. A leftover original that a person
-/// starts while the group's way back is being built runs beside what is built, on one site.
-fn waits_for_a_mend(story: Story, happening: Happening) -> bool {
-    matches!(
-        (story, happening),
-        (
-            Story::ThereAndBack,
-            Happening::Deed(Deed::Start(Place::Source) | Deed::ProtectAgain(Place::Source))
-        )
-    )
-}
-
-/// Everything that can happen in the story, but for what waits for a mend.
+/// Everything that can happen in the story.
 async fn everything_in(story: Story, count: usize, seed: u64) {
     println!("{story:?}: {SEED_VARIABLE}={seed}");
     let points = Points::Some { count, seed };
-    let happenings = Happening::all().filter(|happening| !waits_for_a_mend(story, *happening));
-    nothing_is_broken(&walk_story(story, happenings, points).await);
+    nothing_is_broken(&walk_story(story, Happening::all(), points).await);
 }
 
 /// One thing, at `count` points of the story.

@@ -143,6 +143,12 @@ pub enum StoreError {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The site that speaks is retired here, and still registered: nothing that it says is taken over.
+    #[error("site {site} is retired here")]
+    SiteRetired {
+        /// Its name.
+        site: SiteName,
+    },
     /// A protection group protects the server or volume.
     #[error("protection group {} protects {}", .0.group_name, .0.resource)]
     Protected(Protection),

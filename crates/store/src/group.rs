@@ -330,6 +330,18 @@ pub(crate) async fn fenced(
     at_rest_from(db, id, GroupStatus::SplitBrain, now).await
 }
 
+/// Ends the partial status of a group none of whose members is in error any more. A group in any other status stays as it is.
+pub(crate) async fn whole_again(
+    db: &impl ConnectionTrait,
+    id: &GroupId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    for partial in [GroupStatus::ActivePartial, GroupStatus::FailedOverPartial] {
+        at_rest_from(db, id, partial, now).await?;
+    }
+    Ok(())
+}
+
 async fn at_rest_from(
     db: &impl ConnectionTrait,
     id: &GroupId,

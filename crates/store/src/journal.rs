@@ -115,6 +115,10 @@ impl Journal for Database {
                 if entry.moves_the_group() && abort_of(tx, &claim.operation_id).await?.is_some() {
                     return Ok(Written::Aborted);
                 }
+                // Here, since the transaction may have waited for others.
+                if is_outdated(tx, &entry).await? {
+                    return Ok(Written::Outdated);
+                }
                 if let Some(protection) = member::protection_of(tx, &entry.unprotected).await? {
                     return Err(StoreError::Protected(protection));
                 }
@@ -131,6 +135,7 @@ impl Journal for Database {
             Written::Whole => Ok(()),
             Written::LeaseLost => Err(JournalError::LeaseLost),
             Written::Aborted => Err(JournalError::aborted()),
+            Written::Outdated => Err(JournalError::Outdated),
         }
     }
 
@@ -171,6 +176,15 @@ enum Written {
     LeaseLost,
     /// Nothing but a longer lease: the operation is to be given up, and the entry would have moved its group.
     Aborted,
+    /// Nothing but a longer lease: the entry came too late for what it rests on.
+    Outdated,
+}
+
+async fn is_outdated(tx: &DatabaseTransaction, entry: &Entry) -> Result<bool, StoreError> {
+    Ok(match entry.not_after {
+        Some(last) => database_time::now(tx).await? > last,
+        None => false,
+    })
 }
 
 /// Who has asked that the operation be given up.

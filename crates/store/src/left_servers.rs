@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use protector_core::{
     group::GroupStatus,
     id::{GroupId, ServerId, SiteName},
-    operation::{OperationKind, OperationState},
+    operation::{MapKind, OperationKind, OperationState},
 };
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
 use crate::{
     database::Database,
-    entity::{member, operation, protection_group as group, step},
+    entity::{member, operation, protection_group as group, resource_map, step},
     error::StoreError,
     operation::left_behind,
 };
@@ -25,6 +25,12 @@ const NOT_AT_REST: [GroupStatus; 3] = [
 ];
 /// What brings a group to another site.
 const MOVES: [OperationKind; 2] = [OperationKind::Failover, OperationKind::Failback];
+/// What makes the copies that a group runs on.
+const COPYING: [OperationKind; 3] = [
+    OperationKind::Failover,
+    OperationKind::Failback,
+    OperationKind::Retry,
+];
 /// The phase of a move whose lines are the source's servers.
 const DELETE_SOURCE_VM: &str = "delete_source_vm";
 /// Ids in one statement, at most: SQLite and MariaDB have a limit of parameters.
@@ -53,8 +59,8 @@ pub struct LeftServersPage {
 impl Database {
     /// The servers that completed moves of this site's record have left on the site that their group has gone from: their
     /// deletion failed, was not safe, was left out, or belongs to an unplanned failover. Not those that a cleanup has
-    /// deleted since, and not those that a group has as a member: one that could not be recovered, or that somebody
-    /// protects anew.
+    /// deleted since, and not those that a group has as a member, because somebody protects them anew. Not those that could
+    /// not be recovered either: there is no copy beside which they would run.
     ///
     /// Groups whose other site is gone for good are passed over: nobody is asked there any more.
     ///
@@ -101,13 +107,14 @@ impl Database {
     ) -> Result<Vec<LeftServers>, StoreError> {
         let moves = self.moves_that_hold(groups).await?;
         let lines = self.lines_that_left(moves.keys().collect()).await?;
-        let protected = self
-            .members_among(lines.iter().map(|(_, server)| server.as_str()).collect())
-            .await?;
+        let servers: Vec<&str> = lines.iter().map(|(_, server)| server.as_str()).collect();
+        let protected = self.members_among(&servers).await?;
+        let copied = self.copied_among(&servers).await?;
         let mut left: BTreeMap<(String, String), BTreeSet<ServerId>> = BTreeMap::new();
         for (operation, server) in lines {
             if let Some(place) = moves.get(&operation)
                 && !protected.contains(&server)
+                && copied.contains(&server)
             {
                 let servers = left.entry(place.clone()).or_default();
                 servers.insert(ServerId::new(server));
@@ -198,7 +205,7 @@ impl Database {
     }
 
     /// Which of `servers` are members of a group.
-    async fn members_among(&self, servers: Vec<&str>) -> Result<BTreeSet<String>, StoreError> {
+    async fn members_among(&self, servers: &[&str]) -> Result<BTreeSet<String>, StoreError> {
         use member::{Column, Entity};
         let mut found = BTreeSet::new();
         for ids in servers.chunks(AT_ONCE) {
@@ -206,6 +213,40 @@ impl Database {
                 .select_only()
                 .column(Column::ServerId)
                 .filter(Column::ServerId.is_in(ids.iter().copied()))
+                .into_tuple()
+                .all(self.pool())
+                .await?;
+            found.extend(rows);
+        }
+        Ok(found)
+    }
+
+    /// Which of `servers` a move, or a retry of one, has made a copy of. The others run where they always did, whether their
+    /// group still has them as members or not: nothing runs beside them.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn copied_among(&self, servers: &[&str]) -> Result<BTreeSet<String>, StoreError> {
+        let mut found = BTreeSet::new();
+        for ids in servers.chunks(AT_ONCE) {
+            let rows: Vec<String> = resource_map::Entity::find()
+                .select_only()
+                .column(resource_map::Column::SourceId)
+                .filter(resource_map::Column::Kind.eq(MapKind::Server.as_str()))
+                .filter(resource_map::Column::SourceId.is_in(ids.iter().copied()))
+                .filter(
+                    resource_map::Column::OperationId.in_subquery(
+                        operation::Entity::find()
+                            .select_only()
+                            .column(operation::Column::Id)
+                            .filter(
+                                operation::Column::Kind
+                                    .is_in(COPYING.iter().map(|kind| kind.as_str())),
+                            )
+                            .into_query(),
+                    ),
+                )
                 .into_tuple()
                 .all(self.pool())
                 .await?;

@@ -146,7 +146,8 @@ impl Database {
         .await
     }
 
-    /// Takes a member out of its group, and raises the group's version. Its server is not touched.
+    /// Takes a member out of its group, and raises the group's version. Its server is not touched. Without the last member
+    /// that could not be recovered the group is whole.
     ///
     /// # Errors
     ///
@@ -166,6 +167,7 @@ impl Database {
             let row = row_of(tx, group, key).await?;
             let id = MemberId::new(row.id.clone());
             row.delete(tx).await?;
+            group::whole_again(tx, group, now).await?;
             Ok(id)
         })
         .await

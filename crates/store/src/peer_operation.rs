@@ -101,13 +101,28 @@ impl KeptOperation {
         }
     }
 
+    /// What it does, by its word.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Here(record) => record.operation.kind.as_str(),
+            Self::Elsewhere(copy) => &copy.kind,
+        }
+    }
+
     /// Whether it was to go forward with what `failed` has made.
     pub fn adopts(&self, failed: &OperationId) -> bool {
         match self {
             Self::Here(record) => record.operation.plan.adopts.as_ref() == Some(failed),
-            // A copy does not say; an adoption is run where the failed operation was.
-            Self::Elsewhere(_) => false,
+            Self::Elsewhere(copy) => copy.adopts().as_ref() == Some(failed),
         }
+    }
+}
+
+impl PeerOperation {
+    /// The failed operation with whose copies it was to go forward, if its home says so. One of an earlier release does not.
+    pub fn adopts(&self) -> Option<OperationId> {
+        let adopts = self.record.get("adopts_operation_id")?;
+        adopts.as_str().map(OperationId::from)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Sites that are gone for good. Their protectors are not asked any more; one that comes back is not believed.
 //!
-//! What is refused is what a protector says of groups from before its site was retired: another site may have got its name
-//! since, and is believed of what it has made since.
+//! What is refused is all that a protector says of unknown groups while its site is registered as retired, and afterwards what
+//! it says of groups from before that: another site may have got its name since, and is believed of what it has made since.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use protector_core::{
@@ -19,7 +21,7 @@ use sea_orm::{
 use crate::{
     database::Database,
     entity::{
-        operation,
+        member, operation,
         protection_group::{self, ActiveModel, Column, Entity, Model},
         retired_site, site,
     },
@@ -27,27 +29,34 @@ use crate::{
     group::{at_rest, change_status, from_row, locked_row},
     lock::{self, Lock, refuse_while_locked},
     operation_outbox::{self, Haste},
+    reservation, tombstone,
     words::to_word,
 };
 
 impl Database {
     /// Retires a site, as of `now`: its groups have no other site any more. They are put at rest where they run, unless they
-    /// are in error; test failovers whose copies are on the site end. Returns the groups.
+    /// are in error; test failovers whose copies are on the site end. Groups that run there and are `given_up` are forgotten,
+    /// as if they were deleted. Returns the groups that are kept.
     ///
     /// # Errors
     ///
-    /// `GroupChanged` when one of the groups runs there; `Locked` while an operation moves one of them. Nothing is changed
-    /// then.
+    /// `GroupChanged` when a group with members runs there, and is not given up, or one that is given up runs here; `Locked`
+    /// while an operation moves one of them; `Reserved` while the other site holds one of them still. Nothing is changed then.
     pub async fn site_retire(
         &self,
         gone: &Site,
+        given_up: &BTreeSet<GroupId>,
         now: DateTime<Utc>,
     ) -> Result<Vec<GroupId>, StoreError> {
         self.write(async |tx| {
-            let groups = groups_of(tx, &gone.name).await?;
+            let mut groups = groups_of(tx, &gone.name).await?;
             for id in &groups {
-                retire_group(tx, id, &gone.name, now).await?;
+                match given_up.contains(id) {
+                    true => give_up_group(tx, id, &gone.name, now).await?,
+                    false => retire_group(tx, id, &gone.name, now).await?,
+                }
             }
+            groups.retain(|id| !given_up.contains(id));
             end_tests(tx, &gone.name, now).await?;
             note(tx, gone, now).await?;
             Ok(groups)
@@ -81,12 +90,14 @@ async fn retire_group(
     let Some(row) = locked_row(tx, id).await? else {
         return Ok(());
     };
+    // The other site is about to move it, or moves it: it would go on unasked.
+    if let Some(reserved) = reservation::holder(&row, now) {
+        return Err(reserved);
+    }
     let group = from_row(row)?;
-    if group.current_primary_site == *gone {
-        return Err(StoreError::GroupChanged {
-            status: group.status,
-            version: group.version,
-        });
+    // One without members runs nowhere.
+    if group.current_primary_site == *gone && has_members(tx, id).await? {
+        return Err(changed(&group));
     }
     refuse_while_locked(tx, &Lock::group(id)).await?;
     Entity::update_many()
@@ -103,6 +114,41 @@ async fn retire_group(
         .exec(tx)
         .await?;
     rest(tx, &group, now).await
+}
+
+fn changed(group: &Group) -> StoreError {
+    StoreError::GroupChanged {
+        status: group.status,
+        version: group.version,
+    }
+}
+
+async fn has_members(db: &impl ConnectionTrait, id: &GroupId) -> Result<bool, StoreError> {
+    let first = member::Entity::find()
+        .filter(member::Column::GroupId.eq(id.as_str()))
+        .one(db)
+        .await?;
+    Ok(first.is_some())
+}
+
+/// Forgets a group that ran on the site and that nobody can bring up here. Operations stay on record.
+async fn give_up_group(
+    tx: &DatabaseTransaction,
+    id: &GroupId,
+    gone: &SiteName,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let Some(row) = locked_row(tx, id).await? else {
+        return Ok(());
+    };
+    if let Some(reserved) = reservation::holder(&row, now) {
+        return Err(reserved);
+    }
+    let group = from_row(row.clone())?;
+    if group.current_primary_site != *gone {
+        return Err(changed(&group));
+    }
+    tombstone::delete_row(tx, row, now).await
 }
 
 /// Nobody is left who could move the group, or run it a second time. What its `error` is about may be on this site.
@@ -191,19 +237,37 @@ pub(crate) fn refuse_of(row: &Model) -> Result<(), StoreError> {
     }
 }
 
+/// While the site itself is registered as retired it is not asked: a group taken over from it could never be changed.
+async fn refuse_registered_as_retired(
+    db: &impl ConnectionTrait,
+    names: &[&str],
+) -> Result<(), StoreError> {
+    let retired = site::Entity::find()
+        .filter(site::Column::Name.is_in(names.iter().copied()))
+        .filter(site::Column::Status.eq(to_word(&SiteStatus::Retired)?))
+        .one(db)
+        .await?;
+    match retired {
+        None => Ok(()),
+        Some(row) => Err(StoreError::SiteRetired {
+            site: SiteName::new(row.name),
+        }),
+    }
+}
+
 /// The same for a group that is not kept here, made at `made_at`: it was deleted since, or was never known.
 pub(crate) async fn refuse_unknown(
     db: &impl ConnectionTrait,
     sites: &[&SiteName],
     made_at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let names = sites.iter().map(|site| site.as_str());
+    let names: Vec<&str> = sites.iter().map(|site| site.as_str()).collect();
     let rows = retired_site::Entity::find()
-        .filter(retired_site::Column::Name.is_in(names))
+        .filter(retired_site::Column::Name.is_in(names.iter().copied()))
         .all(db)
         .await?;
     match rows.into_iter().find(|row| made_at <= row.retired_at) {
-        None => Ok(()),
+        None => refuse_registered_as_retired(db, &names).await,
         Some(row) => Err(StoreError::PeerRetired { at: row.retired_at }),
     }
 }

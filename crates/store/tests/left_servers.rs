@@ -16,7 +16,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{GroupId, ServerId},
     journal_conformance::{TestBed, group, member, operation},
-    operation::{OperationKind, OperationRecord, OperationState, StepRecord, StepState},
+    operation::{MapKind, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::Step,
 };
 use protector_store::{LeftServers, NewOperation};
@@ -37,6 +37,7 @@ fn moved(number: u32, server: &str, ended: StepState) -> OperationRecord {
     line.after = Vec::new();
     line.progress.state = ended;
     record.steps = vec![line];
+    record.map.insert(MapKind::Server, server, "copy");
     record
 }
 
@@ -157,4 +158,25 @@ async fn a_group_on_its_way_and_a_server_that_is_a_member_are_no_business_of_the
     let page = bed.database.left_servers(None, 100).await.unwrap();
     assert_eq!(page.left, []);
     assert_eq!(page.next, None);
+}
+
+/// It runs where it always did, also when its owner has taken it out of the group.
+#[tokio::test]
+async fn what_no_move_has_made_a_copy_of_is_not_left() {
+    let bed = fresh("").await;
+    let mut record = moved(1, "server-1", StepState::Failed);
+    record.map.remove(MapKind::Server, "server-1");
+    let id = arrived(&bed, &record, 1, GroupStatus::FailedOver).await;
+    keep(&bed, &record).await;
+    let mut test = moved(2, "server-1", StepState::Done);
+    test.operation.kind = OperationKind::TestFailover;
+    keep(&bed, &test).await;
+    assert!(
+        servers(&left_of(&bed, &id).await).is_empty(),
+        "nobody made a copy"
+    );
+    let mut retry = moved(3, "server-1", StepState::Done);
+    retry.operation.kind = OperationKind::Retry;
+    keep(&bed, &retry).await;
+    assert_eq!(servers(&left_of(&bed, &id).await), ["server-1"]);
 }

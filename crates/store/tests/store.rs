@@ -701,6 +701,7 @@ async fn a_crash_between_two_statements_leaves_nothing() {
             members: vec![member.clone(), member],
         }],
         unprotected: Vec::new(),
+        not_after: None,
     };
     assert!(
         bed.database

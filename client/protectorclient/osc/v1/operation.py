@@ -7,7 +7,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, cast
 
-from protectorclient.osc import arguments, columns, operation_records, step_lines
+from osc_lib import exceptions
+
+from protectorclient.osc import arguments, columns, lookup, operation_records, step_lines
 from protectorclient.osc.commands import Listed, Lister, Shown, SizedShowOne, is_for_people
 from protectorclient.osc.starting import Start
 from protectorclient.osc.waiting import about_pause
@@ -221,6 +223,8 @@ class AdoptOperation(Start):
     They run on the other site and may be in use: they become the group, and what is left on the
     site that it leaves is cleaned up as by any move. Refused, with what to do for each VM, while
     an original runs or has run since, or a copy is missing, stopped, or not the only one.
+    Where the site of the originals is lost, --source-is-lost adopts the copies without a look at
+    them.
     """
 
     takes_group = False
@@ -230,14 +234,48 @@ class AdoptOperation(Start):
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         parser.add_argument("operation", metavar="<operation-id>", help="Failed operation (ID)")
+        parser.add_argument(
+            "--source-is-lost",
+            action="store_true",
+            help="The site of the originals is lost, and nothing goes on there: adopt the copies "
+            "without a look at them. An original that runs there all the same runs beside its "
+            "copy; it is fenced when that site is back. Refused while that site answers",
+        )
+        arguments.add_mappings(
+            parser,
+            "With --source-is-lost, for VMs without a copy, by IDs, over the failed operation's "
+            "mapping.",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
-        """Adopt them on the site where the operation was started."""
-        cloud, _ = operation_records.find_at_home(self.clouds, parsed_args.operation, self.say)
-        return self.follow(
-            parsed_args, cloud, cloud.protector.operations.adopt(parsed_args.operation)
-        )
+        """Adopt them where the operation was started, or, when that is lost, where they run."""
+        operation = parsed_args.operation
+        mappings = _mapped_ids(parsed_args)
+        if parsed_args.source_is_lost:
+            options = {"source_is_lost": True, **mappings}
+            cloud, adoption = self.first_willing(
+                lambda one: one.protector.operations.adopt(operation, options)
+            )
+            return self.follow(parsed_args, cloud, adoption)
+        if mappings:
+            raise exceptions.CommandError(
+                "--network-mapping and --flavor-mapping are for --source-is-lost: else the "
+                "mappings are those of the failed operation."
+            )
+        cloud, _ = operation_records.find_at_home(self.clouds, operation, self.say)
+        return self.follow(parsed_args, cloud, cloud.protector.operations.adopt(operation))
+
+
+def _mapped_ids(parsed_args: argparse.Namespace) -> Record:
+    """Return the mappings that were given; who could look a name up may be the lost site."""
+    networks = parsed_args.network_mapping
+    if not all(lookup.is_id(here) and lookup.is_id(there) for here, there in networks):
+        raise exceptions.CommandError("Give IDs in the mappings: the source site is not asked.")
+    given = {
+        name: dict(getattr(parsed_args, name)) for name in ("network_mapping", "flavor_mapping")
+    }
+    return {name: pairs for name, pairs in given.items() if pairs}
 
 
 def _failures(operation: Operation) -> int:
@@ -255,6 +293,7 @@ def _shown(operation: Operation) -> Shown:
     values = {**_rows(operation), **_loss(operation)}
     if operation["status"] == "failed":
         values["error"] = operation.get("error")
+        values.update(_outage(operation))
     return tuple(values), tuple(values.values())
 
 
@@ -269,6 +308,16 @@ def _loss(operation: Operation) -> Record:
     return rows
 
 
+def _outage(operation: Operation) -> Record:
+    """Return rows about how long servers were down; operations that stopped none have none."""
+    since, seconds = operation.get("outage_started_at"), operation.get("outage_seconds")
+    if since is None:
+        return {}
+    if seconds is None:
+        return {"outage_started_at": since}
+    return {"outage_seconds": columns.Seconds(seconds)}
+
+
 def _detailed(operation: Operation) -> Shown:
     """Return the rows that are always shown, then the rest of the record, then the steps."""
     values = _rows(operation)
@@ -276,5 +325,6 @@ def _detailed(operation: Operation) -> Shown:
         if name not in (*_ROWS, "steps"):
             values[name] = columns.formatted(value)
     values.update(_loss(operation))
+    values.update(_outage(operation))
     values["steps"] = step_lines.Steps(operation.get("steps") or [])
     return tuple(values), tuple(values.values())

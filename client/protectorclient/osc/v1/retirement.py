@@ -29,10 +29,10 @@ class RetireSite(Willing, Lister):
     """Say that a site is gone for good: its groups go on without another site.
 
     For administrators. The site that is left is asked. It refuses while the protector of the other
-    one answers, and while a group runs there. Afterwards the groups are not protected: they can be
-    changed and deleted without the other site, and their VMs protected anew with another one. What
-    was left on the site is never cleaned up, and what its protector says of these groups, should it
-    come back, is not believed. This cannot be undone.
+    one answers, and while a group with VMs runs there that is not given up. Afterwards the groups
+    are not protected: they can be changed and deleted without the other site, and their VMs
+    protected anew with another one. What was left on the site is never cleaned up, and what its
+    protector says of these groups, should it come back, is not believed. This cannot be undone.
     """
 
     exit_code = 0
@@ -48,6 +48,15 @@ class RetireSite(Willing, Lister):
             action="store_true",
             help="Change nothing; list what each group loses and what is in the way",
         )
+        parser.add_argument(
+            "--give-up",
+            metavar="<group>",
+            action="append",
+            default=[],
+            help="Protection group that ran on the site and that nobody can bring up on the other "
+            "one (name or ID; may be given more than once): it is forgotten there. Nothing is "
+            "deleted on either cloud",
+        )
         confirmation.add_yes(parser, "the site's groups lose their other site")
         return parser
 
@@ -62,19 +71,23 @@ class RetireSite(Willing, Lister):
                 self, parsed_args, "A site that is retired is never asked again"
             )
         site = parsed_args.site
+        options: Record = {"give_up": parsed_args.give_up} if parsed_args.give_up else {}
         cloud, found = self.first_willing(
-            lambda asked: asked.protector.sites.retire(site, {"dry_run": True}), but=site
+            lambda asked: asked.protector.sites.retire(site, {**options, "dry_run": True}),
+            but=site,
         )
         in_the_way = _in_the_way(found)
         for line in in_the_way:
             self.say(one_line(line))
         self.exit_code = int(bool(in_the_way))
         if parsed_args.dry_run:
+            for group in _given_up(found):
+                self.say(_loss(group))
             return columns.rows(_rows(found), _COLUMNS)
         if in_the_way:
             raise exceptions.CommandError(f"Site '{site}' was not retired. Nothing was changed.")
         self._confirm(parsed_args, found)
-        done = cloud.protector.sites.retire(site, {})
+        done = cloud.protector.sites.retire(site, options)
         return columns.rows(_rows(done), _COLUMNS)
 
     def _confirm(self, parsed_args: argparse.Namespace, found: Record) -> None:
@@ -87,9 +100,20 @@ class RetireSite(Willing, Lister):
             "there, is given up."
         )
         if not parsed_args.yes:
-            count = len(groups)
-            what = "1 group" if count == 1 else f"{count} groups"
-            confirmation.confirm(self, f"Is {site} gone for good? {what} will not be protected")
+            question = f"Is {site} gone for good? {_count(len(groups))} will not be protected"
+            given_up = len(_given_up(found))
+            if given_up:
+                question += f", {given_up} of them forgotten"
+            confirmation.confirm(self, question)
+
+
+def _count(groups: int) -> str:
+    return "1 group" if groups == 1 else f"{groups} groups"
+
+
+def _given_up(found: Record) -> list[Record]:
+    """Return the groups that are forgotten; a protector of an earlier release knows of none."""
+    return [group for group in found["protection_groups"] if group.get("given_up")]
 
 
 def _in_the_way(found: Record) -> list[str]:
@@ -105,6 +129,10 @@ def _loss(group: Record) -> str:
         losses.append(f"what became of {', '.join(group['unfinished_there'])} is not known")
     if group["tests_there"]:
         losses.append(f"the copies of {', '.join(group['tests_there'])} are gone")
+    if group.get("given_up"):
+        losses.append(
+            "it is given up: its record is forgotten, and nothing is deleted on either cloud"
+        )
     losses.append(f"last in touch {group['last_in_touch_at'] or 'at a time that is not known'}")
     return f"{group['name']} (project {group['project_id']}) {'; '.join(losses)}"
 

@@ -168,7 +168,7 @@ fn has_been_stopped(line: &Value) -> bool {
 }
 
 /// Refuses what is for a lost site while its protector answers.
-async fn refuse_where_it_is_well(
+pub(super) async fn refuse_where_it_is_well(
     app: &App,
     group: &Group,
     better: impl FnOnce() -> ApiError,

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use protector_core::{
     adoption::{Obstacle, Shown, adoption_of, to_build},
-    group::{Group, GroupStatus},
-    id::ServerId,
+    group::{Group, GroupStatus, ResourceMappings},
+    id::{GroupId, OperationId, ServerId, SiteName},
     member::Member,
-    operation::{OperationKind, OperationRecord, OperationState, ResourceMap, StepState},
+    operation::{MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, StepState},
     orphan::Held,
     plan::Plan,
     runbook::{
@@ -22,45 +22,79 @@ use protector_store::{KeptOperation, Lock, StoredGroup};
 use super::{
     App,
     cleanup::refuse_while_cleaned,
-    elsewhere::lives_elsewhere,
-    last_move::{last_begun, last_ended_here},
+    last_move::{last_begun_of, last_ended_here},
+    lost_source::{LeftByAMove, adopt_without_source, belongs_elsewhere, needs_the_source},
     operation::{Asker, NewMove, start_reserved},
-    reset_status::{expected_of, holdings},
+    orphan::within,
+    reset_status::{PATIENCE, expected_of, holdings},
     sync::{self, LOST_SITE_PATIENCE},
     unplanned::{
-        Run, TakeOver, Unplanned, UnplannedFailover, cleanups_kept_out, plan_to_take_over, start,
+        LeftCopies, Run, TakeOver, Unplanned, UnplannedFailover, cleanups_kept_out,
+        plan_to_take_over, start,
     },
 };
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    clouds::CloudError,
+    error::{ApiError, ApiResult},
+    wire::adopt::AdoptOptions,
+};
 
 /// Starts the operation that makes the copies of a failed one the group.
 ///
 /// # Errors
 ///
-/// 409 with every member that stands in the way and the command for it, or with its home where the other site runs it; 503
-/// while a cloud does not answer.
+/// 400 for mappings where the source is not lost; 409 with every member that stands in the way and the command for it, or with
+/// its home where the other site runs it; 503 while a cloud does not answer, with what it means to go on without the source
+/// where that is the one.
 pub async fn start_adoption(
     app: &App,
     asker: Asker<'_>,
     kept: KeptOperation,
+    options: AdoptOptions,
 ) -> ApiResult<OperationRecord> {
-    let failed = match kept {
-        KeptOperation::Here(record) => record,
-        KeptOperation::Elsewhere(copy) => {
-            let command = format!("operation adopt {}", copy.id);
-            return Err(lives_elsewhere(&copy, &command));
+    refuse_mappings_with_both_sites(&options)?;
+    match kept {
+        KeptOperation::Here(failed) if options.source_is_lost => {
+            adopt_without_source(app, asker, LeftByAMove::here(&failed)?, options).await
         }
-    };
-    let failed = failed.as_ref();
+        KeptOperation::Here(failed) => adopt_here(app, asker, &failed).await,
+        KeptOperation::Elsewhere(copy) if options.source_is_lost => {
+            adopt_without_source(app, asker, LeftByAMove::elsewhere(&copy)?, options).await
+        }
+        KeptOperation::Elsewhere(copy) => Err(belongs_elsewhere(app, &copy).await?),
+    }
+}
+
+/// Where both sites answer nothing is chosen: the failed move has built what there is.
+fn refuse_mappings_with_both_sites(options: &AdoptOptions) -> ApiResult<()> {
+    let has_mappings = !options.network_mapping.is_empty() || !options.flavor_mapping.is_empty();
+    match has_mappings && !options.source_is_lost {
+        false => Ok(()),
+        true => Err(ApiError::bad_request(
+            "adopt.network_mapping, adopt.flavor_mapping: only with source_is_lost; else the mappings are those of the failed operation.",
+        )),
+    }
+}
+
+async fn adopt_here(
+    app: &App,
+    asker: Asker<'_>,
+    failed: &OperationRecord,
+) -> ApiResult<OperationRecord> {
     refuse_unadoptable(failed)?;
     let stored = app
         .database
         .group_show_by_id(&failed.operation.group_id)
         .await?;
+    app.refuse_without_other_site(&stored)?;
     app.refuse_while_operated(&stored.group).await?;
     refuse_while_cleaned(app, &failed.operation.id).await?;
-    refuse_elsewhere(&stored.group, failed)?;
-    refuse_older(app, &stored.group, failed).await?;
+    refuse_elsewhere(
+        &stored.group,
+        &failed.operation.id,
+        &failed.operation.source_site,
+    )?;
+    refuse_older(app, &stored.group, &failed.operation.id).await?;
     match is_unplanned(failed) {
         true => adopt_unplanned(app, asker, &stored, failed).await,
         false => adopt_planned(app, asker, &stored, failed).await,
@@ -76,7 +110,7 @@ async fn adopt_planned(
     let group = &stored.group;
     let members = app.database.member_list(&group.id).await?;
     let (plan, map) = adoption_of(failed, &members);
-    let built = look(app, &plan, failed, &members).await?;
+    let built = look(app, &plan, stored, failed, &members).await?;
     sync::require_in_sync(app, group).await?;
     let steps = adopt(&plan, &built)
         .into_steps()
@@ -97,11 +131,19 @@ async fn adopt_planned(
 async fn look(
     app: &App,
     plan: &Plan,
+    stored: &StoredGroup,
     failed: &OperationRecord,
     members: &[Member],
 ) -> ApiResult<BTreeSet<ServerId>> {
     let originals = expected_of(&plan.members);
-    let source = holdings(app, &plan.source, &originals).await?;
+    let reading = app.clouds.holdings(&plan.source, &originals);
+    let source =
+        within(PATIENCE, &plan.source.site, reading)
+            .await
+            .map_err(|error| match &error {
+                CloudError::Unreachable { .. } => needs_the_source(failed, stored, &error),
+                CloudError::Refused { .. } => error.into(),
+            })?;
     let target = holdings(app, &plan.target, &[]).await?;
     let shown = Shown {
         source: &source.held,
@@ -135,15 +177,14 @@ async fn adopt_unplanned(
 ) -> ApiResult<OperationRecord> {
     let plan = &failed.operation.plan;
     refuse_beside_originals(app, failed).await?;
-    let made = std::iter::once(&failed.operation.id).chain(&plan.interrupted);
-    let take_over = TakeOver::TheseCopies(made.cloned().collect());
-    let mappings = match plan.source.site == stored.group.primary.site {
-        true => plan.mappings.clone(),
-        false => plan.mappings.reversed(),
-    };
+    let makers = std::iter::once(&failed.operation.id).chain(&plan.interrupted);
+    let take_over = TakeOver::TheseCopies(LeftCopies {
+        makers: makers.cloned().collect(),
+        mappings: plan.mappings.clone(),
+    });
     let request = Unplanned {
         action: OperationKind::Failover,
-        mappings,
+        mappings: ResourceMappings::default(),
     };
     let UnplannedFailover {
         plan,
@@ -199,7 +240,7 @@ fn returned(plan: &Plan, member: &Member, held: &[Held]) -> Option<Obstacle> {
     })
 }
 
-fn refuse_unadoptable(failed: &OperationRecord) -> ApiResult<()> {
+pub(super) fn refuse_unadoptable(failed: &OperationRecord) -> ApiResult<()> {
     let operation = &failed.operation;
     let id = &operation.id;
     if let Some(first) = &operation.plan.adopts {
@@ -244,12 +285,15 @@ fn has_built(failed: &OperationRecord) -> bool {
         })
 }
 
-fn refuse_elsewhere(group: &Group, failed: &OperationRecord) -> ApiResult<()> {
-    let operation = &failed.operation;
-    if group.current_primary_site != operation.source_site {
+pub(super) fn refuse_elsewhere(
+    group: &Group,
+    failed: &OperationId,
+    source: &SiteName,
+) -> ApiResult<()> {
+    if group.current_primary_site != *source {
         return Err(ApiError::conflict(format!(
-            "Protection group {} runs on {} now, and operation {} was to move it there from {}: there is nothing to adopt.",
-            group.name, group.current_primary_site, operation.id, operation.source_site
+            "Protection group {} runs on {} now, and operation {failed} was to move it from {source}: there is nothing to adopt.",
+            group.name, group.current_primary_site
         )));
     }
     if group.status == GroupStatus::SplitBrain {
@@ -262,10 +306,10 @@ fn refuse_elsewhere(group: &Group, failed: &OperationRecord) -> ApiResult<()> {
     Ok(())
 }
 
-/// What an older one has made is older than what the group has written since.
-async fn refuse_older(app: &App, group: &Group, failed: &OperationRecord) -> ApiResult<()> {
-    let id = &failed.operation.id;
-    match last_begun(app, &group.id).await? {
+/// What an older one has made is older than what the group has written since. One that has failed and made nothing is passed
+/// over: it was in vain, because of the copies that are to be adopted.
+pub(super) async fn refuse_older(app: &App, group: &Group, id: &OperationId) -> ApiResult<()> {
+    match last_that_made(app, &group.id).await? {
         Some(last) if last.id() != id && !last.adopts(id) => Err(ApiError::conflict(format!(
             "Operation {id} is not the last that was to move protection group {}: that is {}.",
             group.name,
@@ -273,6 +317,20 @@ async fn refuse_older(app: &App, group: &Group, failed: &OperationRecord) -> Api
         ))),
         _ => Ok(()),
     }
+}
+
+/// The last move of the group, but for those that have failed and made no copy.
+async fn last_that_made(app: &App, group: &GroupId) -> ApiResult<Option<KeptOperation>> {
+    last_begun_of(app, group, |kept| match kept {
+        KeptOperation::Here(record) => {
+            let was_in_vain = is_unplanned(record)
+                && record.operation.state == OperationState::Failed
+                && !has_built(record);
+            !was_in_vain
+        }
+        KeptOperation::Elsewhere(_) => true,
+    })
+    .await
 }
 
 /// The members whose copies, made by `failed`, are its group by now: nothing of them is left over.
@@ -284,10 +342,26 @@ pub(super) async fn adopted_members(
     if operation.state != OperationState::Failed {
         return Ok(BTreeSet::new());
     }
-    let adopts = |record: &OperationRecord| has_adopted(record) == Some(&operation.id);
-    let adoption = last_ended_here(app, &operation.group_id, adopts).await?;
-    let members = adoption
-        .into_iter()
-        .flat_map(|record| record.operation.plan.members);
-    Ok(members.map(|member| member.server_id).collect())
+    let adopts = |record: &OperationRecord| {
+        has_adopted(record) == Some(&operation.id) || has_taken_over(record, &operation.id)
+    };
+    let Some(adoption) = last_ended_here(app, &operation.group_id, adopts).await? else {
+        return Ok(BTreeSet::new());
+    };
+    let is_the_group = |member: &Member| {
+        let server = member.server_id.as_str();
+        // A failover without the source may have recovered only some of them.
+        has_adopted(&adoption).is_some() || adoption.map.target(MapKind::Server, server).is_some()
+    };
+    let members = adoption.operation.plan.members.iter();
+    Ok(members
+        .filter(|member| is_the_group(member))
+        .map(|member| member.server_id.clone())
+        .collect())
+}
+
+/// Whether a failover without the source went on from what `failed` has made, and came to its end.
+fn has_taken_over(record: &OperationRecord, failed: &OperationId) -> bool {
+    let operation = &record.operation;
+    operation.state == OperationState::Completed && operation.plan.interrupted.contains(failed)
 }

@@ -12,7 +12,7 @@ use protector_core::{
     },
     present::map_as_of_now,
     runbook::{
-        Step,
+        Reported, Step,
         cleanup::{NEVER_LEAVES, cleanup_of_chosen},
         unplanned_failover::is_unplanned,
     },
@@ -222,7 +222,8 @@ impl Takeable {
     }
 }
 
-/// The servers of the lines; and of a member whose copy is gone already the first line that takes a volume of it.
+/// The servers of the lines; and of a member whose copy is gone already, or was never built, the first line that takes a volume
+/// of it.
 fn takeable(
     parent: &OperationRecord,
     leftovers: &[Leftover],
@@ -240,7 +241,9 @@ fn takeable(
             })
         })
         .collect();
-    for step in steps.iter().filter(|step| step.progress.memo.outlived) {
+    let takes_a_copy =
+        |step: &&StepRecord| step.progress.memo.outlived || takes_bytes(&step.action);
+    for step in steps.iter().filter(takes_a_copy) {
         let Some(member) = step.action.member(&parent.operation.plan) else {
             continue;
         };
@@ -258,6 +261,17 @@ fn takeable(
         }
     }
     found
+}
+
+/// Whether a line takes back what a move has promoted of a volume, or its import.
+fn takes_bytes(action: &Step) -> bool {
+    let Step::TakeBack { line } = action else {
+        return false;
+    };
+    matches!(
+        **line,
+        Step::PromoteVolume { .. } | Step::ManageVolume { .. }
+    )
 }
 
 /// One that the operation has removed already is passed over, so that a request can be repeated.
@@ -341,6 +355,12 @@ fn chosen(
 }
 
 /// Whether the operation, or a cleanup of it, has deleted the resource `id`, or taken back that it made it.
+/// The lines that are about something that is left.
+fn resources(steps: &[StepRecord]) -> impl Iterator<Item = &StepRecord> {
+    let about_one = |step: &&StepRecord| step.reported != Reported::Never;
+    steps.iter().filter(about_one)
+}
+
 fn is_removed(parent: &OperationRecord, id: &str) -> bool {
     parent.steps.iter().any(|step| match step.progress.state {
         StepState::Done => step.action.deletes() && step.resource_id.as_deref() == Some(id),
@@ -440,7 +460,9 @@ fn view(parent: &OperationRecord, work: &Work) -> CleanupView {
             .filter(|left| left.reason == LeftReason::Retained)
             .map(|left| left.step.clone())
             .collect(),
-        steps: work.steps.iter().map(|step| step.key.clone()).collect(),
+        steps: resources(&work.steps)
+            .map(|step| step.key.clone())
+            .collect(),
         delete_running: work
             .though_they_run
             .iter()

@@ -99,6 +99,19 @@ pub fn mappings(
     networks: &BTreeMap<String, String>,
     flavors: &BTreeMap<String, String>,
 ) -> ApiResult<ResourceMappings> {
+    let nothing = ResourceMappings::default();
+    mappings_over(group, nothing, action, networks, flavors)
+}
+
+/// The same, with those that an earlier move of the group had between the stored and the given ones. `known` is written from
+/// its source to its target.
+pub fn mappings_over(
+    group: &Group,
+    known: ResourceMappings,
+    action: &str,
+    networks: &BTreeMap<String, String>,
+    flavors: &BTreeMap<String, String>,
+) -> ApiResult<ResourceMappings> {
     names::network_mapping(&format!("{action}.network_mapping"), networks)?;
     names::flavor_mapping(&format!("{action}.flavor_mapping"), flavors)?;
     let given = ResourceMappings {
@@ -113,8 +126,10 @@ pub fn mappings(
         given
     };
     let mut mappings = group.mappings_from_current();
-    mappings.networks.extend(given.networks);
-    mappings.flavors.extend(given.flavors);
+    for over in [known, given] {
+        mappings.networks.extend(over.networks);
+        mappings.flavors.extend(over.flavors);
+    }
     Ok(mappings)
 }
 

@@ -47,7 +47,7 @@ pub async fn start_fence(
     let earlier = app.database.left_servers_of(&group.id).await?;
     let left = match last_completed(app, &group.id).await? {
         Some(KeptOperation::Here(record)) if is_unplanned(&record) || !earlier.is_empty() => {
-            Left::recorded(*record)
+            Left::recorded(app, *record).await?
         }
         Some(KeptOperation::Elsewhere(copy)) => left_elsewhere(app, group, &members, copy).await?,
         _ => seen(app, group, &members).await?,
@@ -76,12 +76,19 @@ struct Left {
 }
 
 impl Left {
-    fn recorded(failover: OperationRecord) -> Self {
-        Self {
-            plan: failover.operation.plan,
+    /// Of those that it has made a copy of: the others run where they did, also when their owner has taken them out of the
+    /// group since.
+    async fn recorded(app: &App, failover: OperationRecord) -> ApiResult<Self> {
+        let mut plan = failover.operation.plan;
+        let servers: Vec<&str> = plan.members.iter().map(|m| m.server_id.as_str()).collect();
+        let copied = app.database.copied_among(&servers).await?;
+        plan.members
+            .retain(|member| copied.contains(member.server_id.as_str()));
+        Ok(Self {
+            plan,
             map: failover.map,
             by: Some(failover.operation.id),
-        }
+        })
     }
 
     /// The servers of `old`, each with its member, on the site where the group does not run.

@@ -3,15 +3,21 @@
 use protector_core::{
     group::{Group, GroupStatus},
     id::{OperationId, SiteName},
+    mark,
+    member::Member,
     operation::{MapKind, OperationKind, OperationRecord, OperationState},
+    orphan::Held,
     plan::Plan,
-    runbook::unplanned_failover::is_unplanned,
+    runbook::{resource::ResourceKind, unplanned_failover::is_unplanned},
     storage::RecoveryPoint,
 };
 use protector_store::{KeptOperation, PeerOperation};
 use serde_json::Value;
 
-use super::{App, failover::refuse_wrong_status, last_move::last_begun, preview::latest_point};
+use super::{
+    App, failover::refuse_wrong_status, last_move::last_begun, preview::latest_point,
+    reset_status::holdings, sync::LOST_SITE_PATIENCE,
+};
 use crate::error::{ApiError, ApiResult};
 
 /// What an unplanned failover may go on from instead of the latest recovery point.
@@ -76,6 +82,81 @@ pub async fn to_take_over(
         ))
     })?;
     Ok(made_of(&last, &newest))
+}
+
+/// Refuses an unplanned failover by `plan` beside copies of its members that other operations have left where it goes: nothing
+/// is built beside them, and whether they count, a person says. A cloud that does not answer at once holds nothing up, and a
+/// group whose last move came to its end is not looked at: the steps look again.
+///
+/// # Errors
+///
+/// 409 with each copy and both ways on.
+pub async fn refuse_beside_copies(app: &App, plan: &Plan) -> ApiResult<()> {
+    let last = last_begun(app, &plan.group_id).await?;
+    if last.is_none_or(|last| came_to_its_end(&last)) {
+        return Ok(());
+    }
+    let look = holdings(app, &plan.target, &[]);
+    let Ok(Ok(shown)) = tokio::time::timeout(LOST_SITE_PATIENCE, look).await else {
+        return Ok(());
+    };
+    let beside: Vec<String> = plan
+        .members
+        .iter()
+        .flat_map(|member| {
+            let copies = shown
+                .held
+                .iter()
+                .filter(|held| is_beside(plan, member, held));
+            copies.map(|copy| left_copy(plan, member, copy))
+        })
+        .collect();
+    if beside.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::conflict(format!(
+        "Protection group {} is not brought up beside copies of its VMs that are on {} already: {}.",
+        plan.group_name,
+        plan.target.site,
+        beside.join("; ")
+    )))
+}
+
+fn came_to_its_end(last: &KeptOperation) -> bool {
+    match last {
+        KeptOperation::Here(record) => record.operation.state == OperationState::Completed,
+        KeptOperation::Elsewhere(copy) => {
+            copy.record.get("status").and_then(Value::as_str) == Some("completed")
+        }
+    }
+}
+
+/// Whether `held` is a copy of the member that `plan` does not go on from, and that runs or can be started.
+fn is_beside(plan: &Plan, member: &Member, held: &Held) -> bool {
+    let is_taken_over = plan
+        .interrupted
+        .iter()
+        .any(|maker| held.marked_by() == Some(maker.as_str()));
+    held.kind == ResourceKind::Server
+        && held.metadata.get(mark::SOURCE).map(String::as_str) == Some(member.server_id.as_str())
+        && !held.metadata.contains_key(mark::TEST)
+        && !is_taken_over
+        && !matches!(held.status.as_str(), "DELETED" | "SOFT_DELETED" | "ERROR")
+}
+
+fn left_copy(plan: &Plan, member: &Member, copy: &Held) -> String {
+    let (site, id, status) = (&plan.target.site, &copy.id, &copy.status);
+    match copy.marked_by() {
+        Some(by) => format!(
+            "{name} is there as {id} ({status}), made by operation {by}: if the copies of that operation are in use, 'openstack dr operation adopt {by} --source-is-lost' makes them the group; if what they have written may be lost, 'openstack dr operation cleanup {by} --delete-running {name}' takes this one back first",
+            name = member.name
+        ),
+        None => format!(
+            "{} is there as {id} ({status}), and nothing says who made it: if it is no copy, 'openstack --os-cloud {site} server unset --property {} {id}' takes the mark off",
+            member.name,
+            mark::SOURCE
+        ),
+    }
 }
 
 /// What `last` and those before it have made, if they made it of `newest`: whatever came after is not in it, and a failover
@@ -150,7 +231,8 @@ fn begun_elsewhere(copy: PeerOperation) -> LastMove {
         is_planned: is_move(&copy.kind),
         target: shown("target_site").map(SiteName::from),
         went_forward: !is_taken_back,
-        id: copy.id,
+        // An adoption leaves the marks of whose copies it adopts.
+        id: copy.adopts().unwrap_or(copy.id),
     }
 }
 

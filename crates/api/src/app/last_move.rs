@@ -16,12 +16,30 @@ const MOVES: [OperationKind; 3] = [
     OperationKind::Retry,
 ];
 
-/// How many of this site's operations are read at once in the search for one.
+/// How many operations are read at once in the search for one.
 const AT_ONCE: u64 = 20;
 
 /// The newest operation that was to move the group.
 pub async fn last_begun(app: &App, group: &GroupId) -> ApiResult<Option<KeptOperation>> {
     newest(app, filter(group, &MOVES, &[])).await
+}
+
+/// The newest operation that was to move the group, of those of which `wanted` is true.
+pub async fn last_begun_of(
+    app: &App,
+    group: &GroupId,
+    wanted: impl Fn(&KeptOperation) -> bool,
+) -> ApiResult<Option<KeptOperation>> {
+    let filter = filter(group, &MOVES, &[]);
+    let mut page = newest_first(AT_ONCE);
+    loop {
+        let listed = app.database.operation_list_of_both(&filter, &page).await?;
+        page.marker = listed.items.last().map(|kept| kept.id().to_string());
+        let found = listed.items.into_iter().find(&wanted);
+        if found.is_some() || !listed.more {
+            return Ok(found);
+        }
+    }
 }
 
 /// The failover or failback that brought the group where it is.

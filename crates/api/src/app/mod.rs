@@ -35,6 +35,7 @@ pub mod handover;
 pub mod health;
 pub mod interrupted;
 pub mod last_move;
+mod lost_source;
 pub mod member;
 pub mod names;
 pub mod operation;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a cloud may take to show what it holds.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many operations are read at once in the search for what a group's members were elsewhere.
 const AT_ONCE: u64 = 50;

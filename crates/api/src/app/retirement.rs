@@ -1,10 +1,10 @@
 //! Retiring a site that is gone for good: what it means is told first, and it is refused while its protector answers.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use protector_core::{
     group::Group,
-    id::SiteName,
+    id::{GroupId, SiteName},
     leftover::leftovers,
     operation::{OperationKind, OperationState},
     site::{Site, SiteStatus},
@@ -50,7 +50,7 @@ fn unprotected(group: &Group) -> ApiError {
 ///
 /// # Errors
 ///
-/// 400 for this protector's own site; 409 while its protector answers, or a group runs there or is moved: with all that is
+/// 400 for this protector's own site, and for a group to give up that does not run there; 409 while its protector answers, or a group runs there or is moved: with all that is
 /// in the way and the commands that lead on.
 pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult<RetirementView> {
     if site.name == app.settings.site_name {
@@ -59,15 +59,21 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
             site.name
         )));
     }
-    if site.status == SiteStatus::Retired {
+    let groups = groups_with(app, &site.name).await?;
+    // One that was made while the site was being retired is retired now.
+    if site.status == SiteStatus::Retired && groups.is_empty() {
         return Ok(
             RetirementView::found(site.name.as_str(), None, Vec::new()).done(site.updated_at)
         );
     }
-    let groups = groups_with(app, &site.name).await?;
+    let given_up = given_up(&groups, &site.name, &options.give_up)?;
     let mut views = Vec::new();
     for stored in &groups {
-        views.push(view(app, stored, &site.name).await?);
+        let fate = match given_up.contains(&stored.group.id) {
+            true => Fate::GivenUp,
+            false => Fate::GoesOn,
+        };
+        views.push(view(app, stored, &site.name, fate).await?);
     }
     let answers = why_not_gone(app, &site.name, &groups).await;
     let found = RetirementView::found(site.name.as_str(), answers, views);
@@ -77,12 +83,58 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
     refuse_in_the_way(&found)?;
     let now = app.clock.now();
     app.database
-        .site_retire(site, now)
+        .site_retire(site, &given_up, now)
         .await
         .map_err(|error| changed_meanwhile(&site.name, error))?;
     app.clouds.forget(&site.name).await;
     tracing::warn!(site = %site.name, groups = found.protection_groups.len(), "site retired");
     Ok(found.done(now))
+}
+
+/// What becomes of a group whose other site is retired.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is kept, without another site.
+    GoesOn,
+    /// It is forgotten.
+    GivenUp,
+}
+
+/// The groups that the names or ids in `wanted` mean: of those that run on the site, and nowhere else.
+fn given_up(
+    groups: &[StoredGroup],
+    site: &SiteName,
+    wanted: &[String],
+) -> ApiResult<BTreeSet<GroupId>> {
+    let mut found = BTreeSet::new();
+    for name in wanted {
+        let is_meant =
+            |stored: &&StoredGroup| stored.group.id.as_str() == name || stored.group.name == *name;
+        let meant: Vec<&StoredGroup> = groups.iter().filter(is_meant).collect();
+        let stored = match meant.as_slice() {
+            [one] => one,
+            [] => {
+                return Err(ApiError::bad_request(format!(
+                    "retire.give_up: no group of {site} here is called '{name}'."
+                )));
+            }
+            _ => {
+                let ids: Vec<&str> = meant.iter().map(|one| one.group.id.as_str()).collect();
+                return Err(ApiError::bad_request(format!(
+                    "retire.give_up: groups of several projects are called '{name}': give the id, one of {}.",
+                    ids.join(", ")
+                )));
+            }
+        };
+        if stored.group.current_primary_site != *site {
+            return Err(ApiError::bad_request(format!(
+                "retire.give_up: protection group {} runs on {}, not on {site}: it goes on without {site}, and there is nothing to give up.",
+                stored.group.name, stored.group.current_primary_site
+            )));
+        }
+        found.insert(stored.group.id.clone());
+    }
+    Ok(found)
 }
 
 fn refuse_in_the_way(found: &RetirementView) -> ApiResult<()> {
@@ -111,6 +163,9 @@ fn changed_meanwhile(site: &SiteName, error: StoreError) -> ApiError {
             ))
             .with_detail(error.to_string())
         }
+        StoreError::Reserved { by_site, .. } => ApiError::conflict(format!(
+            "Site {site} is not retired: {by_site} has reserved one of its groups meanwhile, and is about to move it. 'openstack dr site retire {site}' can be asked again in a minute."
+        )),
         error => error.into(),
     }
 }
@@ -243,7 +298,12 @@ async fn there(app: &App, group: &Group, site: &SiteName) -> ApiResult<There> {
     }
 }
 
-async fn view(app: &App, stored: &StoredGroup, site: &SiteName) -> ApiResult<RetiredGroupView> {
+async fn view(
+    app: &App,
+    stored: &StoredGroup,
+    site: &SiteName,
+    fate: Fate,
+) -> ApiResult<RetiredGroupView> {
     let group = &stored.group;
     let there = there(app, group, site).await?;
     let sync = &stored.sync;
@@ -258,12 +318,18 @@ async fn view(app: &App, stored: &StoredGroup, site: &SiteName) -> ApiResult<Ret
         unfinished_there: there.unfinished,
         tests_there: there.tests,
         last_in_touch_at: in_touch.map(Into::into),
-        in_the_way: first_to_do(app, group, site).await?,
+        in_the_way: first_to_do(app, group, site, fate).await?,
+        given_up: fate == Fate::GivenUp,
     })
 }
 
 /// What has to be done about a group before its other site is retired.
-async fn first_to_do(app: &App, group: &Group, site: &SiteName) -> ApiResult<Option<String>> {
+async fn first_to_do(
+    app: &App,
+    group: &Group,
+    site: &SiteName,
+    fate: Fate,
+) -> ApiResult<Option<String>> {
     if let Some(record) = app.database.operation_moving(&group.id).await? {
         let operation = &record.operation;
         return Ok(Some(format!(
@@ -273,11 +339,15 @@ async fn first_to_do(app: &App, group: &Group, site: &SiteName) -> ApiResult<Opt
         )));
     }
     if group.current_primary_site == *site {
-        return Ok(Some(format!(
-            "Protection group {name} ({}) runs on {site}: 'openstack dr protection-group action {name} --action failover --type unplanned' brings it up here first.",
-            group.status,
-            name = group.name
-        )));
+        let is_empty = app.database.member_list(&group.id).await?.is_empty();
+        let may_go = fate == Fate::GivenUp || is_empty;
+        return Ok((!may_go).then(|| {
+            format!(
+                "Protection group {name} ({}) runs on {site}: 'openstack dr protection-group action {name} --action failover --type unplanned' brings it up here first; if that cannot be, '--give-up {name}' forgets it here, with what it knows of its VMs, and deletes nothing on either cloud.",
+                group.status,
+                name = group.name
+            )
+        }));
     }
     if !group.status.is_moving() {
         return Ok(None);

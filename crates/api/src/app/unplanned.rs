@@ -3,7 +3,7 @@
 
 use protector_core::{
     group::{Group, GroupStatus, ResourceMappings, status_while},
-    id::OperationId,
+    id::{OperationId, ServerId},
     member::Member,
     operation::{
         MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
@@ -25,7 +25,7 @@ use super::{
     App,
     elsewhere::lives_elsewhere,
     failover::{self, refuse_wrong_status, refused},
-    interrupted::{interrupted, to_take_over},
+    interrupted::{interrupted, refuse_beside_copies, to_take_over},
     last_move::{last_completed, last_ended_here},
     names,
     operation::{Asker, busy, insert, queued},
@@ -139,8 +139,16 @@ pub async fn plan_unplanned(
 pub(super) enum TakeOver {
     /// Those of a move that was interrupted, if they are of the latest recovery point.
     WhatWasInterrupted,
-    /// Those of these operations, newest first, because somebody says that they count.
-    TheseCopies(Vec<OperationId>),
+    /// Those of these operations, because somebody says that they count.
+    TheseCopies(LeftCopies),
+}
+
+/// The copies of a failed move.
+pub(super) struct LeftCopies {
+    /// The operations whose marks they may bear, newest first.
+    pub makers: Vec<OperationId>,
+    /// What the move mapped, from its source to its target.
+    pub mappings: ResourceMappings,
 }
 
 /// The same, going on from what `take_over` says.
@@ -152,8 +160,13 @@ pub(super) async fn plan_to_take_over(
 ) -> ApiResult<UnplannedFailover> {
     let group = &stored.group;
     let kind = group.kind_of_move();
-    let mappings = failover::mappings(
+    let (these, known) = match take_over {
+        TakeOver::WhatWasInterrupted => (None, ResourceMappings::default()),
+        TakeOver::TheseCopies(left) => (Some(left.makers), left.mappings),
+    };
+    let mappings = failover::mappings_over(
         group,
+        known,
         request.action.as_str(),
         &request.mappings.networks,
         &request.mappings.flavors,
@@ -168,11 +181,15 @@ pub(super) async fn plan_to_take_over(
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind));
-    let taken_over = match take_over {
-        TakeOver::WhatWasInterrupted => to_take_over(app, interrupted, &plan).await?,
-        TakeOver::TheseCopies(made) => made,
+    let plan = match these {
+        None => {
+            let made = to_take_over(app, interrupted, &plan).await?;
+            let plan = plan.taking_over(made);
+            refuse_beside_copies(app, &plan).await?;
+            plan
+        }
+        Some(made) => plan.taking_over(made),
     };
-    let plan = plan.taking_over(taken_over);
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
@@ -359,8 +376,9 @@ pub async fn left_on_the_way_back(
         Some(KeptOperation::Here(record))
             if is_unplanned(&record) && record.operation.source_site == group.other().site =>
         {
-            let left = servers_left(&record).filter(|server| !stays(server.as_str()));
-            let left = left.count();
+            let left = servers_left(&record).map(ServerId::as_str);
+            let left: Vec<&str> = left.filter(|server| !stays(server)).collect();
+            let left = app.database.copied_among(&left).await?.len();
             (record.operation.id, left, "openstack".to_owned())
         }
         Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
@@ -423,8 +441,8 @@ async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
 
 fn nothing_to_retry(group: &Group) -> ApiError {
     ApiError::conflict(format!(
-        "Protection group {} has nothing to retry: this site has no record of an unplanned failover of it.",
-        group.name
+        "Protection group {name} has nothing to retry: this site has no record of an unplanned failover of it. 'openstack dr member remove {name} <member>' takes a VM that was not recovered out of the group, which is whole without it; its original, if it is there, can be protected anew.",
+        name = group.name
     ))
 }
 

@@ -10,6 +10,7 @@ use protector_core::{
         FailedStep, MapKind, OperationRecord, OperationState, StepRecord, StepState, progress,
         steps_completed, steps_failed,
     },
+    outage::outage_of,
     runbook::{Step, cleanup::is_left, resource::ResourceKind, unplanned_failover::is_unplanned},
 };
 use serde::{Deserialize, Serialize};
@@ -340,6 +341,13 @@ pub struct OperationView {
     pub recovery_point: Option<RecoveryPointView>,
     /// An unplanned failover: the seconds before it whose changes are lost.
     pub data_loss_seconds: Option<i64>,
+    /// When the first server that the operation has stopped was asked to stop; absent where it has stopped none that ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outage_started_at: Option<Stamp>,
+    /// For how many seconds from then on at least one of them was down: until the last one ran again, as it was or as its
+    /// copy. Absent while one is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outage_seconds: Option<i64>,
     /// Why the operation failed.
     pub error: Option<String>,
     /// The kind of that failure, `PRT-…`.
@@ -351,6 +359,9 @@ pub struct OperationView {
     pub protection_group: String,
     /// The operation whose leftovers this one removes.
     pub parent_operation_id: Option<String>,
+    /// The failed operation whose copies this one makes the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopts_operation_id: Option<String>,
     /// The phase under way; `queued` before an engine begins, `paused` while it waits for a person, `rolling_back` while
     /// everything is taken back, `awaiting_cleanup` while the copies of a test failover are up.
     pub phase: Option<String>,
@@ -466,6 +477,7 @@ impl OperationView {
         let steps = &record.steps;
         let paused_at = pause_reached(record);
         let recovery_point = recovery_point(record);
+        let outage = outage_of(record);
         Self {
             id: operation.id.to_string(),
             operation_type: operation.kind.as_str(),
@@ -488,11 +500,16 @@ impl OperationView {
                         .max(0)
                 }),
             recovery_point,
+            outage_started_at: outage.map(|outage| Stamp(outage.from)),
+            outage_seconds: outage
+                .and_then(|outage| outage.length())
+                .map(|length| length.num_seconds()),
             error: operation.error.clone(),
             error_code: operation.error_code.map(|code| code.as_str()),
             protection_group_id: operation.group_id.to_string(),
             protection_group: operation.plan.group_name.clone(),
             parent_operation_id: operation.parent_id.as_ref().map(ToString::to_string),
+            adopts_operation_id: operation.plan.adopts.as_ref().map(ToString::to_string),
             phase: match paused_at {
                 Some(_) => Some("paused".to_owned()),
                 None if is_to_be_taken_back(record) => Some("rolling_back".to_owned()),

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::text::Stamp;
 
 /// Body of `POST /v1/admin/sites/{site}/retire`.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRetirement {
     /// What is asked for.
@@ -15,12 +15,16 @@ pub struct NewRetirement {
 }
 
 /// Options of a retirement.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetireOptions {
     /// Change nothing, and tell what it would mean and what is in the way.
     #[serde(default)]
     pub dry_run: bool,
+    /// Groups that ran on the site and cannot be brought up here, by id, or by a name that no other of its groups has: they
+    /// are forgotten here. Nothing is deleted on either cloud.
+    #[serde(default)]
+    pub give_up: Vec<String>,
 }
 
 /// Answer of a retirement.
@@ -69,6 +73,8 @@ pub struct RetiredGroupView {
     pub last_in_touch_at: Option<Stamp>,
     /// What has to be done first, with the command; null if nothing has.
     pub in_the_way: Option<String>,
+    /// Whether it is given up: it is forgotten on this site, and its VMs and volumes stay as they are on both clouds.
+    pub given_up: bool,
 }
 
 impl RetirementView {

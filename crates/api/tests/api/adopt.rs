@@ -1,7 +1,8 @@
 //! Going forward with what a failed failover has made: when that starts, and who stands in the way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
+use chrono::TimeDelta;
 use http::Method;
 use protector_api::clouds::Holdings;
 use protector_core::{
@@ -10,16 +11,19 @@ use protector_core::{
     id::OperationId,
     journal::{Effect, Entry, Journal, OperationChange},
     mark,
-    operation::{MapKind, OperationState, StepProgress, StepState},
+    member::Member,
+    operation::{MapKind, OperationState, StepProgress, StepRecord, StepState},
     orphan::Held,
     runbook::{Step, resource::ResourceKind},
 };
+use protector_store::OperationCopy;
 use serde_json::{Value, json};
 
 use crate::{
     engine::{self, claim, done, not_taken_back},
-    fakes::{DB, FixedClock, PROJECT_A, WEB},
+    fakes::{DB, FixedClock, NET_A, PROJECT_A, WEB},
     house::{Answer, House, group_path},
+    way_back,
 };
 
 const BOOT: &str = "vol-boot-ws1";
@@ -358,4 +362,358 @@ async fn what_is_no_failed_move_with_a_copy_is_not_adopted() {
     .await;
     let nothing = adopt(&house, &id, "member").await.expect(409);
     says(&nothing, &["has left no copy of a VM", "operation cleanup"]);
+}
+
+#[tokio::test]
+async fn without_the_other_site_nothing_is_adopted() {
+    let (house, id) = failed().await;
+    all_is_well(&house, &id);
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let path = "/v1/admin/sites/site-b/retire";
+    let retired = house.send(Method::POST, path, "admin", json!({"retire": {}}));
+    retired.await.expect(200);
+    let refused = adopt(&house, &id, "member").await.expect(409);
+    says(&refused, &["its other site site-b was retired"]);
+}
+
+/// A failback to site-a that has failed and left its copy running there; site-a runs it, and the group runs on site-b.
+async fn failed_on_the_way_back() -> (House, OperationId) {
+    let house = way_back::failed_over().await;
+    let failback = json!({"failback": {"network_mapping": {NET_A: NET_A}}});
+    let path = group_path("web", "/action");
+    let started = house.send(Method::POST, &path, "member", failback).await;
+    let id = started.expect(202).body["operation"]["id"].clone();
+    fail(&house, &[]).await;
+    (house, OperationId::new(id.as_str().unwrap()))
+}
+
+/// Neither site-b's protector answers any more, nor its cloud.
+fn site_b_is_lost(house: &House) {
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let mut away = house.outside.clouds.away.lock().unwrap();
+    away.insert("site-b".to_owned());
+}
+
+async fn adopt_without_source(house: &House, id: &OperationId) -> Answer {
+    let path = format!("/v1/{PROJECT_A}/operations/{id}/adopt");
+    let lost = json!({"adopt": {"source_is_lost": true}});
+    house.send(Method::POST, &path, "member", lost).await
+}
+
+/// The server of the group's only member, on the site where it runs.
+async fn member_now(house: &House) -> String {
+    let path = group_path("web", "/members");
+    let shown = house.get(&path, "member").await.expect(200).body;
+    shown["members"][0]["server_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn copy_runs_here(house: &House, server: &str, id: &OperationId) {
+    shows(
+        house,
+        "site-a",
+        vec![copy(ResourceKind::Server, server, "ACTIVE", id)],
+    );
+}
+
+#[tokio::test]
+async fn copies_in_use_become_the_group_when_the_site_of_their_originals_is_lost() {
+    let (house, id) = failed_on_the_way_back().await;
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    site_b_is_lost(&house);
+    // Without a word it says all that it means.
+    let refused = adopt(&house, &id, "member").await.expect(503);
+    let command = format!("'openstack dr operation adopt {id} --source-is-lost'");
+    says(
+        &refused,
+        &[
+            &command,
+            "whether an original runs there",
+            "'openstack dr fence web'",
+        ],
+    );
+    assert_eq!(group(&house).await["status"], "error");
+
+    let started = adopt_without_source(&house, &id).await.expect(202).body;
+    let operation = &started["operation"];
+    assert_eq!(operation["operation_type"], "failback");
+    assert_eq!(operation["target_site"], "site-a");
+    assert_eq!(group(&house).await["status"], "failing_back");
+    let adoption: OperationId = operation["id"].as_str().unwrap().into();
+    let record = house.database.operation_show_by_id(&adoption).await;
+    let record = record.unwrap();
+    assert_eq!(record.operation.plan.interrupted, std::slice::from_ref(&id));
+    let left = |step: &StepRecord| matches!(step.action, Step::LeaveSourceServer { .. });
+    assert!(record.steps.iter().any(left), "the originals stay");
+    let cleanup = engine::cleanup(&house, &id, "member").await.expect(409);
+    says(&cleanup, &[adoption.as_str(), "adopts"]);
+}
+
+#[tokio::test]
+async fn nobody_is_believed_that_a_site_is_lost_which_answers() {
+    let (house, id) = failed_on_the_way_back().await;
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    let answers = adopt_without_source(&house, &id).await.expect(409);
+    says(
+        &answers,
+        &["site-b answers, so it is not lost", "operation adopt"],
+    );
+    // Its protector is away, and its VMs may run.
+    house.outside.peer.away.store(true, Ordering::SeqCst);
+    let cloud = adopt_without_source(&house, &id).await.expect(409);
+    says(&cloud, &["but its cloud does", "its VMs may run"]);
+    assert_eq!(group(&house).await["status"], "error");
+}
+
+#[tokio::test]
+async fn without_the_source_nothing_is_adopted_that_is_not_there() {
+    let (house, id) = failed_on_the_way_back().await;
+    site_b_is_lost(&house);
+    let nothing = adopt_without_source(&house, &id).await.expect(409);
+    says(&nothing, &["has left no copy", "--type unplanned"]);
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &OperationId::new("op-other"));
+    adopt_without_source(&house, &id).await.expect(409);
+    assert_eq!(group(&house).await["status"], "error");
+}
+
+/// It stands in the way of an unplanned failover, which says both ways on before anything is started.
+#[tokio::test]
+async fn an_unplanned_failover_names_the_copies_that_are_in_its_way() {
+    let (house, id) = failed_on_the_way_back().await;
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    site_b_is_lost(&house);
+    let path = group_path("web", "/action");
+    for dry_run in [true, false] {
+        let lost = json!({"failover": {"type": "unplanned", "dry_run": dry_run,
+            "network_mapping": {NET_A: NET_A}}});
+        let refused = house.send(Method::POST, &path, "member", lost).await;
+        let name = name_of(&house, &server).await;
+        says(
+            &refused.expect(409),
+            &[
+                &format!("operation adopt {id} --source-is-lost"),
+                &format!("operation cleanup {id} --delete-running {name}"),
+            ],
+        );
+    }
+    assert_eq!(group(&house).await["status"], "error");
+}
+
+/// One that was tried all the same, by a protector of an earlier release say, has made nothing.
+#[tokio::test]
+async fn an_unplanned_failover_that_failed_because_of_the_copies_does_not_hide_them() {
+    let (house, id) = failed_on_the_way_back().await;
+    let server = member_now(&house).await;
+    site_b_is_lost(&house);
+    let path = group_path("web", "/action");
+    let lost = json!({"failover": {"type": "unplanned", "network_mapping": {NET_A: NET_A}}});
+    let started = house.send(Method::POST, &path, "member", lost).await;
+    started.expect(202);
+    let claim = claim(&house).await;
+    let now = FixedClock.now();
+    let record = house.database.load(&claim).await.unwrap();
+    let error = Effect::GroupStatus {
+        group_id: record.operation.group_id,
+        status: GroupStatus::Error,
+    };
+    for (change, effects) in [
+        (OperationChange::Started { at: now }, vec![error]),
+        (
+            OperationChange::Settled {
+                state: OperationState::Failed,
+                at: now,
+            },
+            vec![],
+        ),
+    ] {
+        let entry = Entry {
+            operation: Some(change),
+            effects,
+            ..Entry::default()
+        };
+        house.database.record(&claim, now, entry).await.unwrap();
+    }
+    copy_runs_here(&house, &server, &id);
+    adopt_without_source(&house, &id).await.expect(202);
+}
+
+/// The lost site ran the move: all that is left of its record is the copy.
+fn copied(house_group: &str, id: &str, status: &str) -> OperationCopy {
+    OperationCopy {
+        id: id.into(),
+        home_site: "site-b".into(),
+        project_id: PROJECT_A.into(),
+        group_id: house_group.into(),
+        group_name: "web".to_owned(),
+        kind: "failback".to_owned(),
+        state: status.to_owned(),
+        parent_id: None,
+        leftovers: 1,
+        created_at: FixedClock.now() + TimeDelta::minutes(1),
+        revision: 1,
+        since: 0,
+        is_last: true,
+        record: json!({
+            "id": id, "status": status, "home_site": "site-b", "protection_group_id": house_group,
+            "source_site": "site-b", "target_site": "site-a",
+        }),
+        lines: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_a_move_of_the_lost_site_has_left_here_is_adopted_by_its_copied_record() {
+    let house = way_back::left_as(GroupStatus::Error).await;
+    let web = group(&house).await["id"].as_str().unwrap().to_owned();
+    let id = OperationId::new("op-there");
+    let copy = copied(&web, "op-there", "failed");
+    house.database.peer_operation_apply(&copy).await.unwrap();
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    let there = adopt(&house, &id, "member").await.expect(409);
+    says(
+        &there,
+        &["is run by site-b", "--os-cloud site-b dr operation adopt"],
+    );
+    site_b_is_lost(&house);
+    let means = adopt(&house, &id, "member").await.expect(409);
+    says(
+        &means,
+        &["--source-is-lost", "whether an original runs there"],
+    );
+    let unmapped = adopt_without_source(&house, &id).await.expect(400);
+    says(&unmapped, &["--network-mapping"]);
+    let path = format!("/v1/{PROJECT_A}/operations/{id}/adopt");
+    let mapped = json!({"source_is_lost": true, "network_mapping": {NET_A: NET_A}});
+    let body = json!({"adopt": mapped});
+    let started = house.send(Method::POST, &path, "member", body).await;
+    let started = started.expect(202).body;
+    assert_eq!(started["operation"]["home_site"], "site-a");
+}
+
+/// What it has made the group, the failed move has not left any more; and what it has left on the lost site is watched, and
+/// fenced when that is back.
+#[tokio::test]
+async fn after_an_adoption_without_the_source_its_originals_are_watched_and_fenced() {
+    let (house, id) = failed_on_the_way_back().await;
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    site_b_is_lost(&house);
+    adopt_without_source(&house, &id).await.expect(202);
+    bring_home(&house).await;
+    let home = group(&house).await;
+    assert_eq!(home["status"], "active", "{home}");
+    assert_eq!(home["current_primary_site"], "site-a");
+    let cleanup = engine::cleanup(&house, &id, "member").await.expect(200);
+    assert_eq!(cleanup.body["cleanup"]["steps"], json!([]));
+
+    let group_id = home["id"].as_str().unwrap().into();
+    let left = house.database.left_servers_of(&group_id).await.unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].site.as_str(), "site-b");
+    let watched: Vec<&str> = left[0].servers.iter().map(|id| id.as_str()).collect();
+    assert_eq!(watched, [server.as_str()]);
+    let split = house.database.group_split(&group_id, FixedClock.now());
+    split.await.unwrap();
+    let path = group_path("web", "/action");
+    let fence = house.send(Method::POST, &path, "member", json!({"fence": null}));
+    fence.await.expect(202);
+}
+
+/// Ends the operation under way as an engine does: the copy is the group, and its original is left where it is.
+async fn bring_home(house: &House) {
+    let claim = claim(house).await;
+    let now = FixedClock.now();
+    let record = house.database.load(&claim).await.unwrap();
+    let progress = |step: &Step| match step {
+        Step::LeaveSourceServer { .. } | Step::LeaveSourceVolume { .. } => engine::failed_line(),
+        _ => done(),
+    };
+    let group_id = record.operation.group_id.clone();
+    let members = house.database.member_list(&group_id).await.unwrap();
+    let mapped = Effect::Mapped {
+        kind: MapKind::Server,
+        source: members[0].server_id.to_string(),
+        target: "copy-1".to_owned(),
+    };
+    let switched = Effect::GroupSwitched {
+        group_id,
+        current_primary_site: "site-a".into(),
+        members: members
+            .into_iter()
+            .map(|member| Member {
+                server_id: "copy-1".into(),
+                ..member
+            })
+            .collect(),
+    };
+    let started = Entry {
+        operation: Some(OperationChange::Started { at: now }),
+        steps: record
+            .steps
+            .iter()
+            .map(|step| (step.position, progress(&step.action)))
+            .collect(),
+        effects: vec![mapped, switched],
+        ..Entry::default()
+    };
+    let ended = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: now,
+        }),
+        ..Entry::default()
+    };
+    for entry in [started, ended] {
+        house.database.record(&claim, now, entry).await.unwrap();
+    }
+}
+
+/// Another one goes on from its copies; what it mapped for itself alone counts again.
+#[tokio::test]
+async fn a_failed_unplanned_failover_is_adopted_by_another_one() {
+    for source_answers in [true, false] {
+        let house = way_back::failed_over().await;
+        let path = group_path("web", "/action");
+        let lost = json!({"failover": {"type": "unplanned", "network_mapping": {NET_A: NET_A}}});
+        let started = house.send(Method::POST, &path, "member", lost).await;
+        let id = started.expect(202).body["operation"]["id"].clone();
+        let id = OperationId::new(id.as_str().unwrap());
+        fail(&house, &[]).await;
+        let server = member_now(&house).await;
+        copy_runs_here(&house, &server, &id);
+        let original = |status| vec![held(ResourceKind::Server, &server, status)];
+        shows(&house, "site-b", original("ACTIVE"));
+        let beside = adopt(&house, &id, "member").await.expect(409);
+        let stop = format!("'openstack --os-cloud site-b server stop {server}'");
+        says(&beside, &["is back as", &stop]);
+        match source_answers {
+            true => shows(&house, "site-b", original("SHUTOFF")),
+            false => site_b_is_lost(&house),
+        }
+        let started = adopt(&house, &id, "member").await.expect(202).body;
+        let adoption = started["operation"]["id"].as_str().unwrap().into();
+        let record = house.database.operation_show_by_id(&adoption).await;
+        let plan = record.unwrap().operation.plan;
+        assert_eq!(plan.interrupted, [id]);
+        assert_eq!(
+            plan.mappings.networks.get(NET_A).map(String::as_str),
+            Some(NET_A)
+        );
+    }
+}
+
+/// Of an operation that the other site runs this one knows what is to be told of it.
+#[tokio::test]
+async fn an_adoption_says_whose_copies_it_adopts() {
+    let (house, id) = failed().await;
+    all_is_well(&house, &id);
+    let started = adopt(&house, &id, "member").await.expect(202).body;
+    assert_eq!(started["operation"]["adopts_operation_id"], id.as_str());
 }

@@ -224,6 +224,29 @@ async fn a_copy_that_is_to_go_though_it_runs_is_named_by_its_own_id() {
     assert_eq!(plan.body["cleanup"]["delete_running"], json!([key]));
 }
 
+/// What was promoted of a volume may be the last copy of it also where no server was ever built.
+#[tokio::test]
+async fn a_copy_whose_server_was_never_built_is_named_by_its_member() {
+    let house = House::with_member(WEB).await;
+    let id = start(&house).await;
+    settle_as(&house, OperationState::Failed, |step| {
+        match step.phase_name.as_str() {
+            "promote_volumes" => not_taken_back(None),
+            "manage_volumes" => not_taken_back(Some(&format!("copy-of-{}", step.key))),
+            _ => StepProgress::default(),
+        }
+    })
+    .await;
+    let options = json!({"delete_running": ["web-server-1"], "dry_run": true});
+    let plan = cleanup_with(&house, &id, "member", options)
+        .await
+        .expect(200);
+    let named = plan.body["cleanup"]["delete_running"].as_array().unwrap();
+    let key = named[0].as_str().unwrap();
+    assert!(key.starts_with("undo:manage_volumes:"), "{key}");
+    assert_eq!(named.len(), 1);
+}
+
 #[tokio::test]
 async fn what_could_not_be_taken_back_names_the_copy_and_its_command() {
     let house = House::with_member(WEB).await;

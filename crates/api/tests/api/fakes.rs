@@ -685,6 +685,15 @@ impl StorageDriver for FakeArrays {
         Ok(Written::Nothing)
     }
 
+    async fn original_written_since(
+        &self,
+        _replication: &Replication,
+        _volume: &VolumeId,
+        _operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        Ok(Written::Nothing)
+    }
+
     async fn discard_promoted(
         &self,
         _replication: &Replication,

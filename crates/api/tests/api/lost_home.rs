@@ -141,6 +141,7 @@ pub async fn start_them(tenant: &Tenant) {
     let group_id = tenant.id.clone();
     let entry = Entry {
         unprotected: Vec::new(),
+        not_after: None,
         operation: Some(OperationChange::Settled {
             state: OperationState::Completed,
             at: now,

@@ -288,6 +288,29 @@ async fn a_mark_alone_never_makes_a_resource_deletable() {
     assert!(stranger["reason"].as_str().unwrap().contains("op-unknown"));
 }
 
+/// Its home is lost, and with it what could clean up after it.
+#[tokio::test]
+async fn the_copies_of_a_test_of_the_lost_site_are_listed_with_what_deletes_them() {
+    let house = House::with_member(WEB).await;
+    let mut server = copy(ResourceKind::Server, "test-copy", "op-of-site-b");
+    let mut volume = copy(ResourceKind::Volume, "test-volume", "op-of-site-b");
+    for held in [&mut server, &mut volume] {
+        let mark = ("protector:test".to_owned(), "op-of-site-b".to_owned());
+        held.metadata.extend([mark]);
+    }
+    holds(&house, "site-b", vec![server, volume]);
+    let answer = list(&house, "").await;
+    assert_eq!(ids(&answer), ["test-copy", "test-volume"]);
+    for (id, kind) in [("test-copy", "server"), ("test-volume", "volume")] {
+        let found = orphan(&answer, id);
+        assert_eq!(found["deletable"], false);
+        let why = found["why_not"].as_str().unwrap();
+        let by_hand = format!("'openstack --os-cloud site-b {kind} delete {id}'");
+        assert!(why.contains("op-of-site-b"), "{why}");
+        assert!(why.contains(&by_hand), "{why}");
+    }
+}
+
 /// The copies of an operation under way, a test failover's among them, are in use.
 #[tokio::test]
 async fn copies_of_an_operation_under_way_are_not_listed() {

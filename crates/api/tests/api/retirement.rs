@@ -1,10 +1,15 @@
 //! A site that is gone for good is retired: its groups go on without it, and its protector, should it come back, is not
 //! believed.
 
+use chrono::TimeDelta;
 use http::Method;
 use protector_api::app::handover::Pushed;
-use protector_core::{clock::Clock, operation::OperationState};
-use protector_store::{Basis, Reservation, StoreError};
+use protector_core::{
+    clock::Clock,
+    operation::OperationState,
+    site::{Site, SiteStatus},
+};
+use protector_store::{Basis, Offered, Reservation, StoreError, Taken};
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,8 +29,12 @@ impl Tenant {
 
     /// Says on `place` that the other site is gone for good.
     async fn retire(&self, place: usize, dry_run: bool) -> Answer {
+        self.retire_with(place, json!({"dry_run": dry_run})).await
+    }
+
+    async fn retire_with(&self, place: usize, options: Value) -> Answer {
         let path = format!("/v1/admin/sites/{}/retire", SITES[1 - place]);
-        let body = json!({"retire": {"dry_run": dry_run}});
+        let body = json!({"retire": options});
         self.administrate(place, Method::POST, &path, body).await
     }
 
@@ -137,6 +146,93 @@ async fn a_group_that_runs_there_is_brought_up_here_first() {
     assert_ne!(tenant.group(B).await["sync_status"], "RETIRED");
 }
 
+/// Site-a is lost, and its group has nothing to be brought up from.
+#[tokio::test]
+async fn a_group_that_cannot_be_brought_up_is_given_up_and_holds_no_other_up() {
+    let tenant = Tenant::new().await;
+    tenant.sites.cut_off(A);
+    let told = tenant.retire(B, true).await.expect(200);
+    let group = &told.body["retirement"]["protection_groups"][0];
+    let first = group["in_the_way"].as_str().unwrap();
+    assert!(first.contains("'--give-up web'"), "{first}");
+    assert_eq!(group["given_up"], false);
+    let unknown = json!({"give_up": ["shop"]});
+    let unknown = tenant.retire_with(B, unknown).await.expect(400);
+    says(&unknown, &["retire.give_up", "called 'shop'"]);
+
+    let looked = json!({"dry_run": true, "give_up": ["web"]});
+    let looked = tenant.retire_with(B, looked).await.expect(200);
+    let group = &looked.body["retirement"]["protection_groups"][0];
+    assert_eq!(group["given_up"], true);
+    assert_eq!(group["in_the_way"], Value::Null);
+    tenant.group(B).await;
+    let by_id = json!({"give_up": [tenant.id.as_str()]});
+    let done = tenant.retire_with(B, by_id).await.expect(200);
+    assert!(done.body["retirement"]["retired_at"].is_string());
+    let path = &tenant.groups[B];
+    tenant
+        .ask(B, Method::GET, path, Value::Null)
+        .await
+        .expect(404);
+    // Nothing that site-a still says of it brings it back.
+    tenant.sites.bring_back(A);
+    tenant.change_alone(A, "from the other world").await;
+    tenant.push(A).await;
+    tenant
+        .ask(B, Method::GET, path, Value::Null)
+        .await
+        .expect(404);
+}
+
+/// What runs on the site that is left goes on running, and can be protected anew.
+#[tokio::test]
+async fn a_group_that_runs_twice_is_given_up_where_the_site_of_its_copies_is_lost() {
+    let tenant = Tenant::new().await;
+    let database = &tenant.sites.protectors[B].database;
+    let split = database.group_split(&tenant.id, FixedClock.now()).await;
+    split.unwrap();
+    assert_eq!(tenant.group(B).await["status"], "split_brain");
+    tenant.sites.cut_off(A);
+    let refused = tenant.retire(B, false).await.expect(409);
+    says(&refused, &["(split_brain) runs on site-a", "--give-up web"]);
+    let given_up = json!({"give_up": ["web"]});
+    tenant.retire_with(B, given_up).await.expect(200);
+    let path = &tenant.groups[B];
+    let gone = tenant.ask(B, Method::GET, path, Value::Null).await;
+    gone.expect(404);
+}
+
+#[tokio::test]
+async fn a_group_that_runs_here_is_not_given_up() {
+    let tenant = Tenant::new().await;
+    tenant.sites.cut_off(B);
+    let refused = tenant.retire_with(A, json!({"give_up": ["web"]})).await;
+    says(&refused.expect(400), &["retire.give_up", "runs on site-a"]);
+    assert_ne!(tenant.group(A).await["sync_status"], "RETIRED");
+}
+
+/// It runs nowhere.
+#[tokio::test]
+async fn a_group_without_members_is_in_nobodys_way() {
+    let tenant = Tenant::new().await;
+    let path = format!("{}/members", tenant.groups[A]);
+    let shown = tenant.ask(A, Method::GET, &path, Value::Null).await;
+    let members = shown.expect(200).body["members"].clone();
+    for member in members.as_array().unwrap() {
+        let path = format!("{path}/{}", member["id"].as_str().unwrap());
+        let gone = tenant.ask(A, Method::DELETE, &path, Value::Null).await;
+        gone.expect(204);
+    }
+    assert!(matches!(tenant.push(A).await, Pushed::Agreed(_)));
+    tenant.sites.cut_off(A);
+    tenant.retire(B, false).await.expect(200);
+    let path = &tenant.groups[B];
+    tenant
+        .ask(B, Method::DELETE, path, Value::Null)
+        .await
+        .expect(204);
+}
+
 #[tokio::test]
 async fn a_move_that_it_ran_is_given_up_first() {
     let (tenant, id) = stopped_by_the_target().await;
@@ -194,6 +290,90 @@ async fn one_that_comes_back_is_not_believed() {
         .await
         .expect(204);
     assert_eq!(tenant.description(A).await, "on its own");
+}
+
+/// A group that site-b has made after it was retired.
+async fn made_since(tenant: &Tenant) -> Offered {
+    let there = &tenant.sites.protectors[B].database;
+    let mut document = there.metadata_outgoing(&tenant.id).await.unwrap().document;
+    let group = &mut document.group;
+    group.id = "grp-made-since".into();
+    group.name = "shop".to_owned();
+    group.created_at = FixedClock.now() + TimeDelta::days(1);
+    document.members.clear();
+    Offered {
+        document,
+        base: None,
+        force: false,
+    }
+}
+
+#[tokio::test]
+async fn nor_is_it_believed_of_groups_that_it_makes_while_it_is_retired() {
+    let tenant = alone().await;
+    let offered = made_since(&tenant).await;
+    let database = &tenant.sites.protectors[A].database;
+    let project = database.group_show_by_id(&tenant.id).await.unwrap();
+    let project = project.local_project_id;
+    let now = FixedClock.now();
+    let taken = database.metadata_apply(&project, &offered, now).await;
+    assert!(
+        matches!(&taken, Err(StoreError::SiteRetired { site }) if site.as_str() == "site-b"),
+        "{taken:?}"
+    );
+}
+
+/// It was made while the site was being retired.
+#[tokio::test]
+async fn a_group_that_a_retirement_has_missed_is_retired_by_the_next_one() {
+    let tenant = alone().await;
+    let offered = made_since(&tenant).await;
+    let database = &tenant.sites.protectors[A].database;
+    let project = database.group_show_by_id(&tenant.id).await.unwrap();
+    let project = project.local_project_id;
+    let retired = database.site_show("site-b").await.unwrap();
+    let active = Site {
+        status: SiteStatus::Active,
+        ..retired.clone()
+    };
+    database.site_update(&active, None).await.unwrap();
+    let now = FixedClock.now();
+    let taken = database.metadata_apply(&project, &offered, now).await;
+    assert!(matches!(taken, Ok(Taken::Held(_))), "{taken:?}");
+    database.site_update(&retired, None).await.unwrap();
+
+    let again = tenant.retire(A, false).await.expect(200);
+    let groups = &again.body["retirement"]["protection_groups"];
+    assert_eq!(groups[0]["name"], "shop");
+    let id = &offered.document.group.id;
+    let stored = database.group_show_by_id(id).await.unwrap();
+    assert_eq!(stored.peer_retired_at, Some(now));
+}
+
+#[tokio::test]
+async fn while_it_is_about_to_move_a_group_it_is_not_retired() {
+    let tenant = Tenant::new().await;
+    let database = &tenant.sites.protectors[A].database;
+    let stored = database.group_show_by_id(&tenant.id).await.unwrap();
+    let wanted = Reservation {
+        local_project: stored.local_project_id.clone(),
+        group_id: tenant.id.clone(),
+        version: stored.group.version,
+        by_site: "site-b".into(),
+        until: FixedClock.now() + Reservation::LASTS,
+    };
+    let now = FixedClock.now();
+    database.group_reserve(&wanted, now).await.unwrap();
+    tenant.sites.cut_off(B);
+    let refused = tenant.retire(A, false).await.expect(409);
+    says(
+        &refused,
+        &["site-b has reserved one of its groups", "a minute"],
+    );
+    let by_site = &wanted.by_site;
+    let released = database.group_release(&wanted.local_project, &tenant.id, by_site);
+    released.await.unwrap();
+    tenant.retire(A, false).await.expect(200);
 }
 
 #[tokio::test]

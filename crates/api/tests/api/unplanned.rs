@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use http::Method;
 use protector_core::{
     clock::Clock,
-    operation::{OperationKind, OperationRecord, StepState},
+    operation::{MapKind, OperationKind, OperationRecord, StepState},
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_store::NewOperation;
@@ -39,8 +39,12 @@ async fn a_dry_run_shows_what_would_be_done_and_starts_nothing() {
     assert_eq!(preview["recovery_point"], json!(null));
     assert_eq!(preview["members"][0]["name"], "web-server-1");
     let steps = preview["steps"].as_array().unwrap();
-    let last = steps.last().unwrap().as_str().unwrap();
-    assert!(last.starts_with("delete_source_volume:"), "{last}");
+    let [.., deletion, release] = steps.as_slice() else {
+        panic!("{steps:?}")
+    };
+    let deletion = deletion.as_str().unwrap();
+    assert!(deletion.starts_with("delete_source_volume:"), "{deletion}");
+    assert_eq!(release, "release_replicas");
     let group = house.get(&group_path("web", ""), "member").await;
     assert_eq!(group.body["protection_group"]["status"], "active");
     act(&house, "member", failover_body()).await.expect(202);
@@ -153,6 +157,10 @@ fn lost(planned: &OperationRecord) -> OperationRecord {
     record.steps = unplanned_failover(&record.operation.plan)
         .into_steps()
         .unwrap();
+    for member in &planned.operation.plan.members {
+        let server = member.server_id.as_str();
+        record.map.insert(MapKind::Server, server, "its-copy");
+    }
     for step in &mut record.steps {
         step.progress.state = match step.action {
             Step::LeaveSourceServer { .. } | Step::LeaveSourceVolume { .. } => StepState::Failed,

@@ -222,6 +222,48 @@ async fn unrecovered(status: &str) -> House {
     house
 }
 
+/// The bytes of its only member are lost with an array, or nobody knows any more how it was to be recovered.
+#[tokio::test]
+async fn a_group_is_whole_without_the_member_that_cannot_be_recovered() {
+    for with_record in [true, false] {
+        let house = match with_record {
+            true => unrecovered("DELETED").await,
+            false => partial_without_a_record().await,
+        };
+        assert_eq!(group(&house).await["status"], "active_partial");
+        if !with_record {
+            let refused = act(&house, json!({"retry": {}})).await.expect(409);
+            let why = refused.message();
+            assert!(why.contains("'openstack dr member remove web"), "{why}");
+        }
+        let path = group_path("web", "/members/web-server-1");
+        house.delete(&path, "member").await.expect(204);
+        let whole = group(&house).await;
+        assert_eq!(whole["status"], "active", "{whole}");
+        assert_eq!(whole["current_primary_site"], "site-a");
+    }
+}
+
+/// The same as if the record of its unplanned failover had been lost: what is on record moved all of it.
+async fn partial_without_a_record() -> House {
+    let house = failed_over().await;
+    let failback = json!({"failback": {"network_mapping": {NET_A: NET_A}}});
+    act(&house, failback).await.expect(202);
+    end(&house, OperationState::Completed, |group_id, members| {
+        let in_error = |member| Member {
+            status: MemberStatus::Error,
+            ..member
+        };
+        Effect::GroupSwitched {
+            group_id,
+            current_primary_site: "site-a".into(),
+            members: members.into_iter().map(in_error).collect(),
+        }
+    })
+    .await;
+    house
+}
+
 #[tokio::test]
 async fn a_retry_asks_the_site_that_was_lost_before_it_starts() {
     let retry = |said| json!({"retry": {"lose_newer_writes": said}});
@@ -279,15 +321,23 @@ async fn came_back(house: &House) {
         };
         (step.position, progress)
     });
+    let copies = members.iter().map(|member| Effect::Mapped {
+        kind: MapKind::Server,
+        source: member.server_id.to_string(),
+        target: "its-copy".to_owned(),
+    });
+    let mut effects: Vec<Effect> = copies.collect();
+    effects.push(Effect::GroupSwitched {
+        group_id,
+        current_primary_site: "site-a".into(),
+        members,
+    });
     let began = Entry {
         unprotected: Vec::new(),
+        not_after: None,
         operation: Some(OperationChange::Started { at: now }),
         steps: steps.collect(),
-        effects: vec![Effect::GroupSwitched {
-            group_id,
-            current_primary_site: "site-a".into(),
-            members,
-        }],
+        effects,
     };
     let ended = Entry {
         operation: Some(OperationChange::Settled {

@@ -144,6 +144,18 @@ impl StorageDriver for MockStorageDriver {
         promotion.written_since(&scope).await
     }
 
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        self.points(replication)
+            .await?
+            .original_written_since(volume, operation)
+            .await
+    }
+
     async fn discard_promoted(
         &self,
         replication: &Replication,

@@ -21,6 +21,7 @@
 mod address;
 mod blocking;
 mod catalogue;
+mod comparison;
 mod driver;
 mod lock;
 mod object;

@@ -20,6 +20,7 @@ use super::{
         points::Scope,
         promotions::PromotionKey,
     },
+    comparison::{Replica, compare},
     lock::{self, Held},
     object::{name_of, publish, remove, serial, serial_at, serial_on, sync_directory},
     volume_file::{self, Contents, StopOnDrop},
@@ -121,24 +122,18 @@ impl<'a> Promotion<'a> {
                 why: format!("recovery point {point} is not there any more"),
             });
         };
-        let stop = StopOnDrop::default();
-        let (was, is) = (
-            self.target.directory.join(&replica.path),
-            self.target.directory.join(&name),
-        );
-        let flag = stop.flag();
-        let bytes = blocking::long(&self.target, "comparing a volume", move || {
-            let _held = held;
-            volume_file::differing(&was, &is, &flag)
-        })
-        .await?;
-        Ok(match bytes {
-            0 => Written::Nothing,
-            bytes => Written::Since {
-                point: taken_at,
-                bytes,
+        let was = self.target.directory.join(&replica.path);
+        let is = self.target.directory.join(&name);
+        compare(
+            &self.target,
+            Replica {
+                path: was,
+                taken_at,
             },
-        })
+            is,
+            held,
+        )
+        .await
     }
 
     async fn whereabouts(&self, known: &promotion::Model) -> Result<Whereabouts, StorageError> {

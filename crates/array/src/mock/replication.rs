@@ -10,8 +10,8 @@ use std::{
 use chrono::DateTime;
 use protector_core::{
     clock::{Clock, SystemClock},
-    id::{OperationId, RecoveryPointId, VolumeId},
-    storage::{RecoveryPoint, Replication, StorageError},
+    id::{GroupId, OperationId, RecoveryPointId, VolumeId},
+    storage::{RecoveryPoint, Replication, StorageError, Written},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use super::{
         },
         points::Scope,
     },
+    comparison::{Replica, compare},
     lock::{self, Held, make_directory},
     object::{remove_directory, sync_directory},
     volume_file::{self, StopFlag, StopOnDrop},
@@ -103,6 +104,55 @@ impl<'a> Points<'a> {
             }
         }
         Ok(usable)
+    }
+
+    /// Compares the source's own object with the replica of it in the point that `operation` made.
+    pub(super) async fn original_written_since(
+        &self,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let operation = self.pair.target.safe("operation", operation.as_str())?;
+        let is = self
+            .pair
+            .source
+            .directory
+            .join(self.pair.source.cinder_name(volume)?);
+        let held = lock::group(&self.pair.target, &GroupId::new(self.scope.group.clone())).await?;
+        let Some(replica) = self.replica_of(operation, volume).await? else {
+            return Ok(Written::Unknown {
+                why: format!("the recovery point of {operation} is not there any more"),
+            });
+        };
+        let path = is.clone();
+        let there = blocking::quick(&self.pair.source, "looking for a volume", move || {
+            Ok(volume_file::metadata(&path)?.is_some())
+        });
+        if !there.await? {
+            return Ok(Written::NoObject);
+        }
+        compare(&self.pair.source, replica, is, held).await
+    }
+
+    async fn replica_of(
+        &self,
+        operation: &str,
+        volume: &VolumeId,
+    ) -> Result<Option<Replica>, StorageError> {
+        let Some(point) = self.db(self.catalogue.point_of(&self.scope, operation).await)? else {
+            return Ok(None);
+        };
+        let replica = self
+            .catalogue
+            .replica(&self.scope, &point.id, volume.as_str());
+        let taken_at = DateTime::from_timestamp_micros(point.taken_at);
+        Ok(self
+            .db(replica.await)?
+            .zip(taken_at)
+            .map(|(replica, taken_at)| Replica {
+                path: self.pair.target.directory.join(replica.path),
+                taken_at,
+            }))
     }
 
     /// Lets go of what is kept for `operation`: see `StorageDriver::release`.

@@ -6,6 +6,7 @@
 //! notices.
 
 mod host;
+mod last_copy;
 mod ownership;
 mod recovered_server;
 mod restart;
@@ -19,6 +20,7 @@ mod twin;
 mod written_since;
 
 pub use host::HostState;
+pub use last_copy::{CopyOfVolume, original_is_gone};
 pub use ownership::{lives_on_unseen, protected_since};
 pub use recovered_server::{
     RecoveredCopy, RecoveredServer, import_must_stay, verdict_recovered_server,
@@ -34,7 +36,9 @@ pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
 pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};
 pub use twin::{CopyState, Twin};
-pub use written_since::{WrittenCopy, its_newer_bytes_are_nowhere_else};
+pub use written_since::{
+    WrittenCopy, WrittenOriginal, its_newer_bytes_are_nowhere_else, written_after_its_replication,
+};
 
 /// What to do with a resource, decided right before the call that does it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use chrono::SecondsFormat;
 
-use super::Asked;
+use super::{Asked, Left};
 use crate::{id::OperationId, storage::Written};
 
 /// A volume of a copy that is to be taken back.
@@ -55,6 +55,38 @@ pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String
         "kept: {what}; if they are needed, 'openstack dr operation adopt {failed}' goes forward with the copy while its server is there and runs, else save them from that volume; if they may be lost, 'openstack dr operation cleanup {failed} --delete-running {}' discards them",
         copy.member,
         failed = copy.maker,
+    ))
+}
+
+/// A volume that a planned move has left on its source, as the array tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenOriginal<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The source site.
+    pub site: &'a str,
+    /// Who asks.
+    pub asked: Asked,
+    /// How the move left the server that it belonged to.
+    pub left: Left,
+    /// What the array says was written to it since the move replicated it for the last time.
+    pub written: &'a Written,
+}
+
+/// Why a source volume must not be deleted, if it must not: a planned move replicates it when its server has stopped, so what
+/// was written after that, by whichever server, is in no copy. An array that cannot tell any more is no reason to keep it.
+pub fn written_after_its_replication(original: &WrittenOriginal<'_>) -> Option<String> {
+    if original.asked == Asked::ByHandThoughItRuns || original.left == Left::Untouched {
+        return None;
+    }
+    let Written::Since { point, bytes } = original.written else {
+        return None;
+    };
+    Some(format!(
+        "kept: {bytes} bytes of it were written on {site} since its last replication, of {}, and are nowhere else: a server had it since then; save what is needed of them, then 'openstack --os-cloud {site} volume delete {}'",
+        point.to_rfc3339_opts(SecondsFormat::Secs, true),
+        original.id,
+        site = original.site,
     ))
 }
 
@@ -124,6 +156,39 @@ mod tests {
             written: &Written::NoObject,
         };
         assert_eq!(its_newer_bytes_are_nowhere_else(&gone), None);
+    }
+
+    fn original(asked: Asked, left: Left, written: &Written) -> Option<String> {
+        written_after_its_replication(&WrittenOriginal {
+            id: "vol-1",
+            site: "site-a",
+            asked,
+            left,
+            written,
+        })
+    }
+
+    #[test]
+    fn what_was_written_after_the_last_replication_keeps_the_original() {
+        for asked in [Asked::Automatically, Asked::ByHand] {
+            let why = original(asked, Left::Stopped, &some()).unwrap();
+            for said in [
+                "42 bytes of it were written on site-a",
+                "1970-01-01T00:00:00Z",
+                "openstack --os-cloud site-a volume delete vol-1",
+            ] {
+                assert!(why.contains(said), "{said} is not in {why}");
+            }
+            assert_eq!(original(asked, Left::Stopped, &Written::Nothing), None);
+            assert_eq!(original(asked, Left::Stopped, &unknown()), None);
+        }
+    }
+
+    #[test]
+    fn what_a_lost_site_wrote_is_announced_with_the_loss_and_what_is_named_goes() {
+        assert_eq!(original(Asked::ByHand, Left::Untouched, &some()), None);
+        let named = original(Asked::ByHandThoughItRuns, Left::Stopped, &some());
+        assert_eq!(named, None);
     }
 
     #[test]

@@ -31,7 +31,30 @@ pub fn may_be_cleaned_up(operation: &Operation) -> bool {
 ///
 /// Keys are the parent's, so that the end of a line here is written to the parent's line too.
 pub fn cleanup_of(parent: &OperationRecord) -> Vec<StepRecord> {
-    again_in_order(parent, &left_in_order(parent))
+    let left = left_in_order(parent);
+    with_release(parent, again_in_order(parent, &left))
+}
+
+/// Adds the line that lets go of the recovery point once the last source volume is gone: until then the point tells what was
+/// written to them.
+fn with_release(parent: &OperationRecord, mut lines: Vec<StepRecord>) -> Vec<StepRecord> {
+    let volumes: Vec<u32> = lines
+        .iter()
+        .filter(|line| matches!(line.action, Step::DeleteSourceVolume { .. }))
+        .map(|line| line.position)
+        .collect();
+    let release = parent
+        .steps
+        .iter()
+        .find(|step| step.action == Step::ReleaseReplicas && !is_left(step));
+    if let Some(release) = release.filter(|_| !volumes.is_empty()) {
+        let position = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        lines.push(StepRecord {
+            reported: Reported::Never,
+            ..again(parent, release, position, volumes)
+        });
+    }
+    lines
 }
 
 /// The same for those of them only whose place in `parent` is in `chosen`.
@@ -56,7 +79,11 @@ pub fn cleanup_of_chosen(
             });
         }
     }
-    Ok(again_in_order(parent, &kept))
+    let lines = again_in_order(parent, &kept);
+    Ok(match rest.is_empty() {
+        true => with_release(parent, lines),
+        false => lines,
+    })
 }
 
 /// A chosen line on which one stands that was not chosen, by their places in the operation.

@@ -5,7 +5,10 @@ use super::{
     in_order::{recreate_in_order, tell_after, tell_before},
     lines::{each_server, each_volume, manage_volume, promote_volume, whole_group},
 };
-use crate::{member::Member, plan::Plan};
+use crate::{
+    member::{Member, ProtectedVolume},
+    plan::Plan,
+};
 
 /// Moves a group to its other site while both sites answer, then removes what it left behind.
 ///
@@ -69,12 +72,6 @@ pub fn planned_move(plan: &Plan) -> Runbook {
 /// What becomes of a planned move's source once its group runs on the target.
 pub(super) fn remove_source(book: Runbook, plan: &Plan) -> Runbook {
     book.phase(
-        "release_replicas",
-        Verb::Attempt,
-        Reported::Never,
-        [whole_group(Step::ReleaseReplicas)],
-    )
-    .phase(
         "delete_source_vm",
         Verb::Attempt,
         Reported::ByLine,
@@ -86,14 +83,29 @@ pub(super) fn remove_source(book: Runbook, plan: &Plan) -> Runbook {
         Reported::ByLine,
         source_volumes_to_delete(plan),
     )
+    .phase(
+        "release_replicas",
+        Verb::Attempt,
+        Reported::Never,
+        [release_replicas(plan)],
+    )
+}
+
+/// The recovery point tells what was written to the source's volumes since, so it goes after them.
+fn release_replicas(plan: &Plan) -> Line {
+    Line {
+        after: plan
+            .volumes()
+            .map(|(_, volume)| delete_source_volume(volume))
+            .collect(),
+        ..whole_group(Step::ReleaseReplicas)
+    }
 }
 
 /// A volume's line begins when its own server's line has ended, not when all have.
 fn source_volumes_to_delete(plan: &Plan) -> impl Iterator<Item = Line> {
     plan.volumes().map(|(member, volume)| Line {
-        action: Step::DeleteSourceVolume {
-            volume: volume.id.clone(),
-        },
+        action: delete_source_volume(volume),
         name: volume.name.clone(),
         resource_id: Some(volume.id.to_string()),
         after: vec![delete_source_server(member)],
@@ -115,6 +127,12 @@ fn stop_server(member: &Member) -> Step {
 fn restore_power_state(member: &Member) -> Step {
     Step::RestorePowerState {
         server: member.server_id.clone(),
+    }
+}
+
+fn delete_source_volume(volume: &ProtectedVolume) -> Step {
+    Step::DeleteSourceVolume {
+        volume: volume.id.clone(),
     }
 }
 

@@ -54,6 +54,18 @@ impl Arrays {
             .await
     }
 
+    /// As [`StorageDriver::original_written_since`].
+    pub async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        self.driver
+            .original_written_since(replication, volume, operation)
+            .await
+    }
+
     /// The whole driver, for who [carries out](Intent::carry_out) what `_intent` is about.
     pub fn open_for(&self, _intent: &Intent) -> &dyn StorageDriver {
         self.driver.as_ref()

@@ -14,9 +14,12 @@ use protector_openstack::{
     error::{CloudError, ErrorClass},
     status::ServerStatus,
 };
+use tokio::time::Instant;
 
 use super::{
-    CloudActions, reading,
+    CloudActions,
+    at_one_moment::SeenThen,
+    reading,
     scope::{Absent, Eyes, believe_absence},
     source_host::host_seen_by,
 };
@@ -73,23 +76,35 @@ impl CloudActions {
     /// Ends the split brain when each server is certainly stopped, by what Nova says right now: what an earlier line, or an
     /// earlier fence, has seen proves nothing of a server that may be started at any time.
     pub(super) async fn confirm_fenced(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let asked_at = Instant::now();
         let plan = cx.plan();
         let source = self.source(cx).await?;
         let (view, cloud) = (&*cx, &source);
         let mut looks = Vec::new();
         for member in &plan.members {
             looks.push(async move {
-                let why = self.why_not_fenced(view, cloud, &member.server_id).await?;
-                Ok::<_, Stop>(why.map(|why| format!("{} ({why})", member.name)))
+                let seen = self.why_not_fenced(view, cloud, &member.server_id).await?;
+                Ok::<_, Stop>(seen.map_err(|why| format!("{} ({why})", member.name)))
             });
         }
-        let seen: Vec<Option<String>> = stream::iter(looks)
+        let seen: Vec<Result<Option<SeenThen>, String>> = stream::iter(looks)
             .buffered(SIDE_BY_SIDE)
             .try_collect()
             .await?;
-        let running: Vec<String> = seen.into_iter().flatten().collect();
+        let mut resting = Vec::new();
+        let mut running = Vec::new();
+        for seen in seen {
+            match seen {
+                Ok(seen) => resting.extend(seen),
+                Err(why) => running.push(why),
+            }
+        }
         if running.is_empty() {
             let group_id = plan.group_id.clone();
+            match self.still_as_seen(cx, asked_at, &resting).await? {
+                Ok(asked_at) => cx.ends_by_what_was_asked_at(asked_at),
+                Err(not_yet) => return Ok(not_yet),
+            }
             return Ok(Progress::Done(vec![Effect::GroupFenced { group_id }]));
         }
         let why = format!(
@@ -100,27 +115,35 @@ impl CloudActions {
         Err(Stop::last(Code::Blocked, why))
     }
 
-    /// Why it is not certain that a server does not run; `None` if it is. What may pass is an error.
+    /// How a server was seen that certainly does not run, if it is still there; else, as the inner error, why that is not
+    /// certain. What may pass is an error.
     async fn why_not_fenced(
         &self,
         cx: &Cx<'_>,
         source: &Cloud,
         id: &ServerId,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Result<Option<SeenThen>, String>, Stop> {
         match self.see_stopped(cx, source, id).await {
-            Ok(()) => Ok(None),
-            Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Some(why)),
+            Ok(seen) => Ok(Ok(seen)),
+            Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
             Err(other) => Err(other),
         }
     }
 
-    async fn see_stopped(&self, cx: &Cx<'_>, source: &Cloud, id: &ServerId) -> Result<(), Stop> {
+    async fn see_stopped(
+        &self,
+        cx: &Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Option<SeenThen>, Stop> {
         let Some(server) = reading::server(source, id).await? else {
-            return self.believe_gone(cx, source, id).await;
+            self.believe_gone(cx, source, id).await?;
+            return Ok(None);
         };
         refuse_unstopped(&server)?;
-        let (_, host) = self.host_and_its_state(cx, id).await?;
-        refuse_unknown_host(&server, &host)
+        let (name, host) = self.host_and_its_state(cx, id).await?;
+        refuse_unknown_host(&server, &host)?;
+        Ok(Some(SeenThen::on(name, &server)))
     }
 
     /// Believes that a server is gone, and its guest with it: Nova forgets a server whose host is down while that may go on
@@ -187,6 +210,7 @@ fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), Stop> {
 ///
 /// # Errors
 ///
+/// What the cloud says, or that it says nothing.
 pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, CloudError> {
     match cloud.compute().server(id).await {
         Ok(server) => Ok(may_run(&server)),

@@ -74,6 +74,11 @@ impl Standing {
         ) && self.site.as_ref() == Some(&operation.target_site)
     }
 
+    /// Whether `site` is the other one, whose protector has a word in what is deleted there.
+    fn is_another(&self, site: &SiteName) -> bool {
+        self.site.as_ref().is_some_and(|own| own != site)
+    }
+
     fn asked_lately(&self, operation: &OperationId, now: DateTime<Utc>) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.get(operation).is_some_and(|at| is_recent(*at, now))
@@ -176,6 +181,19 @@ impl Cx<'_> {
         })
     }
 
+    /// Keeps what is on the other site once that has retired this one: it may be protected anew there. While nobody answers,
+    /// what the clouds show has to do, as for everything else that is deleted there.
+    pub(crate) async fn still_paired(&self) -> Result<(), Stop> {
+        let there = &self.step.action.scope(self.plan()).site;
+        let Some(standing) = self.standing.as_ref().filter(|own| own.is_another(there)) else {
+            return Ok(());
+        };
+        match standing.other.still_paired(self.operation).await {
+            Err(HoldError::MovedOn(why)) => Err(Stop::last(Code::Kept, format!("kept: {why}"))),
+            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
+        }
+    }
+
     /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.
     pub(super) async fn or_superseded(&self, stop: Stop) -> Stop {
         match self.hold_still().await {
@@ -230,6 +248,10 @@ mod tests {
         }
 
         async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
+            Ok(())
+        }
+
+        async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
             Ok(())
         }
     }

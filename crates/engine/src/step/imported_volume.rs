@@ -147,7 +147,7 @@ impl CloudActions {
             return Err(Stop::last(Code::Kept, why));
         }
         // The tenant reaches what was written to it as long as Cinder has it.
-        self.refuse_to_discard_writes_to(cx, source_id).await?;
+        self.refuse_to_discard_copy_of(cx, source_id).await?;
         match &volume.status {
             VolumeStatus::InUse
             | VolumeStatus::Detaching

@@ -26,6 +26,7 @@ use crate::{
 mod adopted;
 mod adoption;
 mod arrays;
+mod at_one_moment;
 mod fence;
 mod heir;
 mod held_still;
@@ -364,6 +365,7 @@ fn says_what_for(step: &Step) -> bool {
     match step {
         Step::ManageVolume { .. }
         | Step::RecreateServer { .. }
+        | Step::ConfirmFenced
         | Step::DeleteSourceServer { .. } => true,
         Step::TakeBack { line } => says_what_for(line),
         _ => false,

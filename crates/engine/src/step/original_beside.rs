@@ -4,13 +4,36 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{fault::Code, id::ServerId, operation::OperationKind, runbook::Verb};
 use protector_openstack::cloud::Cloud;
 
-use super::{CloudActions, fence, mark, not_in_plan, reading, source_at_rest::is_planned_move};
+use super::{CloudActions, fence, mark, not_in_plan, reading};
 use crate::action::{Cx, Stop};
 
+/// How many servers are looked at side by side.
+const SIDE_BY_SIDE: usize = 8;
+
 impl CloudActions {
+    /// The same as [`CloudActions::refuse_beside_its_original`] of all members at once: before anything is stopped, and
+    /// before the group is switched, since anybody may have started one after its copy was built.
+    pub(super) async fn refuse_beside_any_original(&self, cx: &Cx<'_>) -> Result<(), Stop> {
+        let target = self.target(cx).await?;
+        let looks: Vec<_> = cx
+            .plan()
+            .members
+            .iter()
+            .map(|member| {
+                self.refuse_beside_its_original(&target, cx, &member.server_id)
+                    .boxed()
+            })
+            .collect();
+        stream::iter(looks)
+            .buffered(SIDE_BY_SIDE)
+            .try_collect()
+            .await
+    }
+
     /// Refuses to build beside the server that `source_id` is the copy of, while that may run (I10).
     pub(super) async fn refuse_beside_its_original(
         &self,
@@ -41,7 +64,7 @@ impl CloudActions {
         Err(Stop::last(
             Code::Blocked,
             format!(
-                "server {original} on {site} is {status}, and {source_id} was made from it: no copy is built beside it; what it has written since is only there: if that may be lost, stop it with 'openstack --os-cloud {site} server stop {original}', then {again}",
+                "server {original} on {site} is {status}, and {source_id} was made from it: no copy may run beside it; what it has written since is only there: if that may be lost, stop it with 'openstack --os-cloud {site} server stop {original}', then {again}",
                 status = server.status.as_str(),
             ),
         ))
@@ -53,9 +76,10 @@ impl CloudActions {
             .plan()
             .member_of_server(id.as_str())
             .ok_or_else(|| not_in_plan("server", id.as_str()))?;
-        let server = match is_planned_move(cx) {
-            true => reading::server(&self.source(cx).await?, id).await?,
-            false => None,
+        let server = match cx.step.verb {
+            // Its site is lost.
+            Verb::Member => None,
+            _ => reading::server(&self.source(cx).await?, id).await?,
         };
         let metadata =
             server.map_or_else(|| member.server.metadata.clone(), |server| server.metadata);

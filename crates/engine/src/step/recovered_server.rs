@@ -476,7 +476,7 @@ impl CloudActions {
             original: &original,
         };
         match verdict_recovered_server(&judged, &marks, &seen) {
-            Verdict::Delete => self.refuse_to_discard_writes_of(cx, source_id).await,
+            Verdict::Delete => self.refuse_to_discard_copies_of(cx, source_id).await,
             Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
             other => Err(not_for_this("copy of a server", &other)),
         }

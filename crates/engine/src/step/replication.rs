@@ -12,6 +12,7 @@ use protector_core::{
 use super::{
     CloudActions, adopted, mark,
     scope::{Absent, Eyes, believe_absence, known_network},
+    source_volume::{RETAINED, is_retained},
     storage_stop,
 };
 use crate::{
@@ -144,10 +145,10 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         self.let_go_by_cinder(cx, volume).await?;
-        self.refuse_to_discard_writes_to(cx, volume).await?;
+        self.refuse_to_discard_copy_of(cx, volume).await?;
         let intent = cx.intend_undo().await?;
         let managed_as = self.let_go_by_cinder(cx, volume).await?;
-        self.refuse_to_discard_writes_to(cx, volume).await?;
+        self.refuse_to_discard_copy_of(cx, volume).await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
@@ -240,7 +241,15 @@ impl CloudActions {
     }
 
     /// Nothing will be taken back any more: the arrays need not keep what only this operation needed.
+    /// While volumes are left on the source, the point stays: a cleanup asks what was written to them since.
     pub(super) async fn release_replicas(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+        let retained = is_retained(cx).then_some(RETAINED);
+        if let Some(why) = cx.blocked_by.or(retained) {
+            cx.fact(format!(
+                "the recovery point stays, since it tells what is written to the source volumes that are left ({why})"
+            ));
+            return Ok(Progress::done());
+        }
         let intent = cx.intend().await?;
         let replication = Replication::of(cx.plan());
         let array = self.arrays.open_for(&intent);

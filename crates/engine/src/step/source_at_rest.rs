@@ -27,7 +27,9 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, not_in_plan, reading,
+    CloudActions,
+    at_one_moment::SeenThen,
+    not_in_plan, reading,
     scope::Absent,
     source_check::refuse_changed_volumes,
     source_host::{ComputeHosts, host_of},
@@ -42,6 +44,16 @@ const NOTHING_ASKED: &str = "";
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
+
+/// How an original was found.
+enum Rest {
+    /// At rest.
+    Rests(SeenThen),
+    /// Deleted by somebody, and its guest has ended.
+    GoneForGood,
+    /// Nobody can tell yet.
+    NotYet(Progress),
+}
 
 impl CloudActions {
     /// What Nova has been asked for about a server, the newest first, as the administrator sees it.
@@ -112,7 +124,7 @@ impl CloudActions {
         self.one_may_write(cx, member, &hosts).await
     }
 
-    /// The same of all members at once: before they are replicated, and before the group is switched.
+    /// The same of all members at once: before they are replicated.
     pub(super) async fn any_may_write(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
         if !matches!(
             cx.operation.kind,
@@ -120,19 +132,36 @@ impl CloudActions {
         ) {
             return Ok(None);
         }
+        Ok(self.see_all_at_rest(cx).await?.err())
+    }
+
+    /// Sees all members at rest, each as it was then; or what has to be waited for. Looking at many takes its time:
+    /// [`CloudActions::still_as_seen`] tells whether all of them rest at one moment.
+    pub(super) async fn see_all_at_rest(
+        &self,
+        cx: &Cx<'_>,
+    ) -> Result<Result<Vec<SeenThen>, Progress>, Stop> {
         let hosts = self.compute_hosts_of_source(cx).await?;
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
-            .map(|member| self.one_may_write(cx, member, &hosts).boxed())
+            .map(|member| self.look_at_rest(cx, member, &hosts).boxed())
             .collect();
         // All of them, also where one has to be waited for: another one may run.
-        let waits: Vec<Option<Progress>> = stream::iter(looks)
+        let seen: Vec<Rest> = stream::iter(looks)
             .buffered(SIDE_BY_SIDE)
             .try_collect()
             .await?;
-        Ok(waits.into_iter().flatten().next())
+        let mut resting = Vec::new();
+        for rest in seen {
+            match rest {
+                Rest::Rests(seen) => resting.push(seen),
+                Rest::GoneForGood => {}
+                Rest::NotYet(progress) => return Ok(Err(progress)),
+            }
+        }
+        Ok(Ok(resting))
     }
 
     async fn one_may_write(
@@ -141,11 +170,24 @@ impl CloudActions {
         member: &Member,
         hosts: &ComputeHosts,
     ) -> Result<Option<Progress>, Stop> {
+        Ok(match self.look_at_rest(cx, member, hosts).await? {
+            Rest::Rests(_) | Rest::GoneForGood => None,
+            Rest::NotYet(progress) => Some(progress),
+        })
+    }
+
+    async fn look_at_rest(
+        &self,
+        cx: &Cx<'_>,
+        member: &Member,
+        hosts: &ComputeHosts,
+    ) -> Result<Rest, Stop> {
         let (id, site) = (&member.server_id, cx.plan().source.site.as_str());
         let admin = self.source_admin(cx).await?;
         let Some(server) = reading::server(&admin, id).await? else {
             if cx.plan().adopts.is_some() {
-                return self.gone_for_good(cx, member).await;
+                let not_yet = self.gone_for_good(cx, member).await?;
+                return Ok(not_yet.map_or(Rest::GoneForGood, Rest::NotYet));
             }
             let why = format!("server {} ({id}) has disappeared from {site}", member.name);
             return Err(Stop::last(Code::Changed, why));
@@ -168,8 +210,8 @@ impl CloudActions {
             asked_since: &asked,
         };
         match source_must_rest(&source) {
-            None => Ok(None),
-            Some(Verdict::Wait { on }) => Ok(Some(self.look_again(on))),
+            None => Ok(Rest::Rests(SeenThen::of(&server))),
+            Some(Verdict::Wait { on }) => Ok(Rest::NotYet(self.look_again(on))),
             Some(Verdict::Keep { why }) => Err(Stop::last(
                 Code::Changed,
                 format!(

@@ -447,7 +447,7 @@ pub(super) fn who_asked(cx: &Cx<'_>, server: &ServerId) -> Asked {
 }
 
 /// An operation that chose a recovery point on the target took none, and stopped nothing, on the source.
-fn how_it_was_left(cx: &Cx<'_>) -> Left {
+pub(super) fn how_it_was_left(cx: &Cx<'_>) -> Left {
     let group = cx.plan().group_id.as_str();
     match cx.mapped(MapKind::RecoveryPointTime, group) {
         Some(_) => Left::Untouched,

@@ -31,13 +31,18 @@ use crate::{
 /// What the record says of a volume that stays because the configuration says so.
 pub const RETAINED: &str = "retained by configuration";
 
+/// Whether the operation leaves the source's volumes there on purpose.
+pub(super) fn is_retained(cx: &Cx<'_>) -> bool {
+    cx.plan().retain_source_volumes && cx.operation.kind != OperationKind::Cleanup
+}
+
 impl CloudActions {
     pub(super) async fn delete_source_volume(
         &self,
         cx: &mut Cx<'_>,
         id: &VolumeId,
     ) -> Result<Progress, Stop> {
-        if cx.plan().retain_source_volumes && cx.operation.kind != OperationKind::Cleanup {
+        if is_retained(cx) {
             return Ok(Progress::Skipped {
                 why: RETAINED.to_owned(),
             });
@@ -119,7 +124,10 @@ impl CloudActions {
             replication_type: plan.replication_type,
             protected_by: protected_by.as_deref(),
         };
-        let verdict = verdict_source_volume(&known, &seen, &twin);
+        let verdict = match verdict_source_volume(&known, &seen, &twin) {
+            Verdict::Delete => self.unless_written_since(cx, &server_id, id).await?,
+            other => other,
+        };
         if matches!(verdict, Verdict::Delete | Verdict::Unmanage { .. }) {
             note_what_made_it_safe(cx, volume, &server, object.as_ref(), &twin);
         }

@@ -104,7 +104,9 @@ impl CloudActions {
         )
         .await;
         match proved {
-            Err(Stop::Fault(Fault::Passing { why, .. })) => Ok(silent(cx, &why)),
+            Err(Stop::Fault(Fault::Passing { why, .. }) | Stop::LockedOut { why }) => {
+                Ok(silent(cx, &why))
+            }
             answer => answer.map(|()| None),
         }
     }

@@ -7,18 +7,24 @@ use protector_core::{
     member::{Member, MemberStatus},
     operation::MapKind,
 };
+use tokio::time::Instant;
 
 use super::{CloudActions, mark, not_in_plan};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
     /// Only a write to the journal, together with the step's end: it happens whole or not at all. Right before it every
-    /// source server is seen at rest: from here on nothing that one of them writes is ever read again.
+    /// source server is seen at rest, all of them at one moment: from here on nothing that one of them writes is ever read
+    /// again. So is what each was itself made from: it would run beside the copy.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        if let Some(not_yet) = self.any_may_write(cx).await? {
-            return Ok(not_yet);
-        }
-        // That has taken its time: the other site is asked last.
+        self.refuse_beside_any_original(cx).await?;
+        // After that: what this finds is as fresh as can be.
+        let asked_at = Instant::now();
+        let resting = match self.see_all_at_rest(cx).await? {
+            Ok(resting) => resting,
+            Err(not_yet) => return Ok(not_yet),
+        };
+        // That has taken its time. The other site holds still for longer than what is left to do here may take.
         cx.hold_still().await?;
         let mut members = cx
             .plan()
@@ -30,6 +36,10 @@ impl CloudActions {
             return Ok(self.look_again(on));
         }
         members.extend(cx.plan().others.iter().map(never_moved));
+        match self.still_as_seen(cx, asked_at, &resting).await? {
+            Ok(asked_at) => cx.ends_by_what_was_asked_at(asked_at),
+            Err(not_yet) => return Ok(not_yet),
+        }
         let plan = cx.plan();
         Ok(Progress::Done(vec![Effect::GroupSwitched {
             group_id: plan.group_id.clone(),

@@ -26,7 +26,7 @@ const SIDE_BY_SIDE: usize = 8;
 pub(super) const TARGET: &str = "target";
 
 impl CloudActions {
-    /// For a planned move, in which all members move or none: each must find what it needs.
+    /// For a planned move, in which all members move or none: each must find what it needs, and no earlier life of it.
     pub(super) async fn check_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         let source_array = &cx.plan().source_array;
         let answer = self.arrays.check(source_array).await;
@@ -35,30 +35,23 @@ impl CloudActions {
         if let Some(lack) = lacking(&target, cx.plan()).await?.into_iter().next() {
             return Err(lack.stop());
         }
-        self.refuse_beside_other_lives(&target, cx).await?;
+        self.refuse_beside_any_original(cx).await?;
+        self.refuse_beside_any_copy(&target, cx).await?;
         self.check_storage_of_target(cx).await
     }
 
     /// What no copy will be built beside is better found now than when everything was stopped for it; each build looks again.
-    async fn refuse_beside_other_lives(&self, target: &Cloud, cx: &Cx<'_>) -> Result<(), Stop> {
+    async fn refuse_beside_any_copy(&self, target: &Cloud, cx: &Cx<'_>) -> Result<(), Stop> {
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
-            .map(|member| {
-                let id = &member.server_id;
-                async move {
-                    self.refuse_beside_its_original(target, cx, id).await?;
-                    refuse_beside_another_copy(target, cx, id).await
-                }
-                .boxed()
-            })
+            .map(|member| refuse_beside_another_copy(target, cx, &member.server_id).boxed())
             .collect();
         stream::iter(looks)
             .buffered(SIDE_BY_SIDE)
-            .try_collect::<Vec<()>>()
-            .await?;
-        Ok(())
+            .try_collect()
+            .await
     }
 
     /// Without a word from the source or its array, for the members that find what they need: the others fail by

@@ -1,19 +1,31 @@
-//! Before a cleanup by hand discards a copy: the array is asked what was written to it.
+//! Before a copy is discarded: its original is looked for, and by hand the array is asked what was written to the copy.
+//! Before a volume of the source is deleted the array is asked what was written to that.
 
 use protector_core::{
-    fault::Code,
-    guard::{Asked, WrittenCopy, its_newer_bytes_are_nowhere_else},
+    fault::{Code, Fault},
+    guard::{
+        Asked, CopyOfVolume, Left, Verdict, WrittenCopy, WrittenOriginal,
+        its_newer_bytes_are_nowhere_else, original_is_gone, written_after_its_replication,
+    },
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
+    operation::MapKind,
     storage::{Replication, Written},
 };
+use protector_openstack::volume::Volume;
 
-use super::{CloudActions, adopted::is_imported_by, mark, source_server::who_asked, storage_stop};
+use super::{
+    CloudActions,
+    adopted::is_imported_by,
+    mark, reading,
+    source_server::{how_it_was_left, who_asked},
+    storage_stop,
+};
 use crate::action::{Cx, Stop};
 
 impl CloudActions {
-    /// Keeps the copy of a server for what was written to its volumes.
-    pub(super) async fn refuse_to_discard_writes_of(
+    /// Keeps the copy of a server for what only its volumes may have.
+    pub(super) async fn refuse_to_discard_copies_of(
         &self,
         cx: &Cx<'_>,
         server: &ServerId,
@@ -22,21 +34,114 @@ impl CloudActions {
             return Ok(());
         };
         for volume in &member.volumes {
+            // By hand, so that it can still be adopted; what an operation has just built, it does not leave running.
+            if who_asked(cx, server) == Asked::ByHand {
+                self.refuse_to_discard_the_last(cx, member, volume).await?;
+            }
             self.refuse_to_discard_writes(cx, member, volume).await?;
         }
         Ok(())
     }
 
-    /// Keeps the copy of one volume for what was written to it.
-    pub(super) async fn refuse_to_discard_writes_to(
+    /// Keeps the copy of one volume for what only that may have: its original is gone, or it was written to.
+    pub(super) async fn refuse_to_discard_copy_of(
         &self,
         cx: &Cx<'_>,
         volume: &VolumeId,
     ) -> Result<(), Stop> {
-        match cx.plan().volume(volume.as_str()) {
-            Some((member, volume)) => self.refuse_to_discard_writes(cx, member, volume).await,
+        let Some((member, volume)) = cx.plan().volume(volume.as_str()) else {
+            return Ok(());
+        };
+        self.refuse_to_discard_the_last(cx, member, volume).await?;
+        self.refuse_to_discard_writes(cx, member, volume).await
+    }
+
+    /// What an unplanned failover has promoted still is in the recovery point, which that has not taken and nobody gives up;
+    /// and its source is lost.
+    async fn refuse_to_discard_the_last(
+        &self,
+        cx: &Cx<'_>,
+        member: &Member,
+        volume: &ProtectedVolume,
+    ) -> Result<(), Stop> {
+        let group = cx.plan().group_id.as_str();
+        let asked = who_asked(cx, &member.server_id);
+        // What may go in any case does not wait for a source that is silent.
+        if asked == Asked::ByHandThoughItRuns
+            || cx.mapped(MapKind::RecoveryPointTime, group).is_some()
+        {
+            return Ok(());
+        }
+        let original = self.original_of(cx, member, volume).await?;
+        let copy = CopyOfVolume {
+            member: &member.name,
+            volume: &volume.name,
+            original: &volume.id,
+            site: cx.plan().source.site.as_str(),
+            maker: mark::maker(cx.operation),
+            asked,
+            original_status: original.as_ref().map(|original| original.status.as_str()),
+        };
+        match original_is_gone(&copy) {
+            Some(why) => Err(Stop::last(Code::Kept, why)),
             None => Ok(()),
         }
+    }
+
+    /// The verdict on a volume of the source that may be deleted but for what its array says.
+    pub(super) async fn unless_written_since(
+        &self,
+        cx: &mut Cx<'_>,
+        server: &ServerId,
+        volume: &VolumeId,
+    ) -> Result<Verdict, Stop> {
+        let left = how_it_was_left(cx);
+        if left == Left::Untouched {
+            return Ok(Verdict::Delete);
+        }
+        let replication = Replication::of(cx.plan());
+        let maker = mark::maker(cx.operation);
+        let asking = self
+            .arrays
+            .original_written_since(&replication, volume, maker);
+        let written = asking.await.map_err(storage_stop)?;
+        if let Written::Unknown { why } = &written {
+            cx.fact(format!(
+                "its array cannot tell what was written to it since its last replication ({why})"
+            ));
+        }
+        let original = WrittenOriginal {
+            id: volume.as_str(),
+            site: cx.plan().source.site.as_str(),
+            asked: who_asked(cx, server),
+            left,
+            written: &written,
+        };
+        Ok(written_after_its_replication(&original)
+            .map_or(Verdict::Delete, |why| Verdict::Keep { why }))
+    }
+
+    /// The original as its tenant sees it. Of a source that is silent the record says what it is waited for.
+    async fn original_of(
+        &self,
+        cx: &Cx<'_>,
+        member: &Member,
+        volume: &ProtectedVolume,
+    ) -> Result<Option<Volume>, Stop> {
+        let read = async { reading::volume(&self.source(cx).await?, &volume.id).await };
+        read.await.map_err(|stop| match stop {
+            Stop::Fault(Fault::Passing { why, after }) => Stop::Fault(Fault::Passing {
+                why: format!(
+                    "{site} does not say whether volume {id}, of which it is the copy, is still there, so this may be the last copy ({why}); if it may be lost, 'openstack dr operation cleanup {maker} --delete-running {member}' discards it",
+                    site = cx.plan().source.site,
+                    id = volume.id,
+                    maker = mark::maker(cx.operation),
+                    member = member.name,
+                ),
+                after,
+            }),
+            other => other,
+        })
     }
 
     async fn refuse_to_discard_writes(

@@ -93,6 +93,9 @@ pub struct Server {
     /// When it was made.
     #[serde(deserialize_with = "field::time")]
     pub created: DateTime<Utc>,
+    /// When Nova last changed anything in its record of it, by Nova's clock, to the second.
+    #[serde(default, deserialize_with = "field::optional_time")]
+    pub updated: Option<DateTime<Utc>>,
 }
 
 /// Why a server is in error.

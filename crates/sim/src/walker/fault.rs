@@ -508,6 +508,19 @@ impl StorageDriver for FaultyStorage {
             .await
     }
 
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        self.call(
+            self.inner
+                .original_written_since(replication, volume, operation),
+        )
+        .await
+    }
+
     async fn discard_promoted(
         &self,
         replication: &Replication,
@@ -586,6 +599,10 @@ impl OtherSite for FaultyOtherSite {
 
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
         self.ask(self.inner.still_leaves(operation)).await
+    }
+
+    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError> {
+        self.ask(self.inner.still_paired(operation)).await
     }
 }
 

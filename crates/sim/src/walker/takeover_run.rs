@@ -157,6 +157,10 @@ impl OtherSite for Survivor {
     async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
         Ok(())
     }
+
+    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+        Ok(())
+    }
 }
 
 impl World {

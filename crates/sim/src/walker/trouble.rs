@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::world::{LATE_BUILD, Scenario, VERY_LATE_BUILD, WorldOptions};
+use super::world::{LATE_BUILD, SLOW_ANSWER, Scenario, VERY_LATE_BUILD, WorldOptions};
 use crate::{
     cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service, VolumeFacts},
     in_process::{SharedCloud, lock},
@@ -41,6 +41,16 @@ pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
         | Scenario::SourceLostRetrySkipped
         | Scenario::TestAllWell
         | Scenario::TestCopiesReliedOn => {}
+        Scenario::SlowSource => {
+            for path in ["*/servers*", "*/os-services*"] {
+                let mut slow = rule(Effect::Call(CallEffect::Delay {
+                    seconds: SLOW_ANSWER.as_secs_f64(),
+                }));
+                slow.matches.method = Some("GET".to_owned());
+                slow.matches.path = Some(path.to_owned());
+                lock(source).add_fault(slow);
+            }
+        }
         Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
             lock(target).add_fault(builds_fail());
         }

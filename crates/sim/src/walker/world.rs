@@ -58,11 +58,16 @@ const PATIENCE: Duration = Duration::from_secs(48 * 3600);
 /// The same of an operation in a story, in which nothing is in the way for more than some minutes.
 const STORY_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
+/// How long a slow source takes for an answer.
+pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(10);
+
 /// What the world is like apart from the schedule's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// All is well: the failover completes.
     AllWell,
+    /// The same, though each answer of the source about its servers takes [`SLOW_ANSWER`].
+    SlowSource,
     /// The target's Nova cannot build any server: the failover is taken back.
     BuildsFail,
     /// The target's Nova cannot build the first server, and answers nothing when the last one is asked for: that one is

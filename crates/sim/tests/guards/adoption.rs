@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use protector_core::{
     group::GroupStatus,
     mark,
-    operation::{MapKind, OperationState},
+    operation::{MapKind, OperationState, ResourceMap},
     runbook::Step,
 };
 use protector_sim::{cloud::CallEffect, in_process::lock};
 use serde_json::{Value, json};
 
 use super::{
+    after_the_intent::marked_server,
     bed::{Bed, Ended},
     source_at_rest::fault,
 };
@@ -89,6 +90,45 @@ async fn a_copy_that_could_not_be_taken_back_becomes_the_group() {
     assert_eq!(bed.copies(), copies);
     assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
     assert!(!bed.has_server() && !bed.has_volume(&bed.boot) && !bed.has_volume(&bed.data));
+    bed.assert_bystander_is_untouched();
+}
+
+/// And when that site is back, the group is led out of all that it left there.
+#[tokio::test(start_paused = true)]
+async fn a_copy_in_use_becomes_the_group_though_the_site_of_its_original_is_lost() {
+    let mut bed = Bed::left_running().await;
+    let copies = bed.copies();
+    let data = bed.copy_of(MapKind::Volume, &bed.data);
+    bed.the_copy_writes(&bed.data, NEWEST);
+    bed.lose_the_source();
+    let adoption = bed.adopt_without_source().await;
+    assert_eq!(adoption.operation.error, None);
+    let (group, members) = bed.group_and_members();
+    assert_eq!(group.status, GroupStatus::FailedOver);
+    assert_eq!(group.current_primary_site.as_str(), "site-b");
+    assert_eq!(members[0].server_id.as_str(), copies[0]);
+    assert_eq!(bed.copies(), copies, "nothing was built beside it");
+    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
+
+    lock(&bed.source).clear_faults();
+    assert!(bed.has_server() && bed.has_volume(&bed.data), "left there");
+    bed.source_server_is("os-start").await;
+    let seen = bed.why_not_at_rest().await;
+    assert!(seen.is_some(), "the watch of split brains sees it");
+    let fence = bed.fence(ResourceMap::default()).await;
+    assert_eq!(fence.operation.state, OperationState::Completed);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+
+    // What the failed one has made is the group, and its original is not its to start any more.
+    let failed = bed.failover();
+    bed.cleanup_after(&failed, |_| true).await;
+    assert_eq!(bed.copies(), copies);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    let cleanup = bed.cleanup_after(&adoption, |_| true).await;
+    assert_eq!(cleanup.failed(), vec![]);
+    assert!(!bed.has_server() && !bed.has_volume(&bed.boot) && !bed.has_volume(&bed.data));
+    assert_eq!(bed.copies(), copies);
+    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
     bed.assert_bystander_is_untouched();
 }
 
@@ -274,4 +314,22 @@ async fn after_an_adoption_that_failed_the_failed_move_is_cleaned_up_as_before()
     assert_eq!(ended.failed(), vec![]);
     assert!(bed.copies().is_empty());
     assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+}
+
+/// It has no copy of its own any more; one that somebody else has made runs.
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_starts_no_original_beside_a_copy_of_another_operation() {
+    let mut bed = Bed::left_running().await;
+    let url = format!("compute /servers/{}", bed.copies()[0]);
+    bed.on_target("demo", "DELETE", &url, &Value::Null);
+    bed.a_while().await;
+    marked_server(&bed, "demo", "op-other");
+    bed.a_while().await;
+    let other = bed.copies();
+    bed.delete_running.push(bed.server.clone());
+    let ended = bed.cleanup().await;
+    let why = ended.failure("undo:stop_source_vms:vm-001");
+    assert!(why.contains(&other[0]), "{why}");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    assert_eq!(bed.copies(), other);
 }

@@ -119,7 +119,7 @@ async fn a_server_that_has_stopped_by_then_is_not_stopped_by_force() {
 }
 
 /// A server with the marks of the copy that `operation` makes, of this user.
-fn marked_server(bed: &Bed, user: &str, operation: &str) {
+pub(super) fn marked_server(bed: &Bed, user: &str, operation: &str) {
     let metadata = json!({"protector:operation": operation, "protector:source": bed.server});
     let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
     let server = json!({"server": {

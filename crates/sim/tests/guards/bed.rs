@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,7 @@ use protector_core::{
         unplanned_failover::unplanned_failover,
     },
     site::SiteScope,
+    storage::{Replication, StorageDriver},
 };
 use protector_engine::{
     clouds::Clouds,
@@ -134,6 +138,7 @@ impl Clouds for ServiceUser {
 /// The other site's protector, which holds the group still until it is told to say something else.
 pub struct OtherSiteSays {
     pub answer: Mutex<Answer>,
+    pub has_retired_this_one: AtomicBool,
     journal: Arc<MemoryJournal>,
 }
 
@@ -155,6 +160,13 @@ impl OtherSite for OtherSiteSays {
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
         self.hold_still(operation).await
     }
+
+    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+        match self.has_retired_this_one.load(Ordering::SeqCst) {
+            true => Err(HoldError::MovedOn("it has retired this site".to_owned())),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Which write something happens at.
@@ -163,10 +175,14 @@ type When = Box<dyn Fn(&Entry) -> bool + Send>;
 /// What happens once, right before a write.
 type AtWrite = Arc<Mutex<Option<(When, Box<dyn FnOnce() + Send>)>>>;
 
+/// Which write takes how long, once.
+type SlowWrite = Arc<Mutex<Option<(When, Duration)>>>;
+
 /// A journal during whose writes something may happen.
 struct Watched {
     inner: Arc<MemoryJournal>,
     at_write: AtWrite,
+    slow_write: SlowWrite,
 }
 
 impl Watched {
@@ -175,6 +191,12 @@ impl Watched {
         if let Some((_, what)) = at_write.take_if(|(when, _)| when(entry)) {
             what();
         }
+    }
+
+    fn waits(&self, entry: &Entry) -> Duration {
+        let mut slow_write = self.slow_write.lock().unwrap();
+        let due = slow_write.take_if(|(when, _)| when(entry));
+        due.map_or(Duration::ZERO, |(_, time)| time)
     }
 }
 
@@ -219,6 +241,7 @@ impl Journal for Watched {
         entry: Entry,
     ) -> Result<(), JournalError> {
         self.see(&entry);
+        tokio::time::sleep(self.waits(&entry)).await;
         self.inner.record(claim, now, entry).await
     }
 
@@ -256,6 +279,7 @@ pub struct Bed {
     /// What it is all written down in.
     pub journal: Arc<MemoryJournal>,
     at_write: AtWrite,
+    slow_write: SlowWrite,
     engine: Arc<Engine>,
     arrays: Arc<SimArrays>,
     /// What is on the target's array.
@@ -282,6 +306,13 @@ impl Bed {
         bed
     }
 
+    /// The usual one, run by the engines of the site that the group has gone to.
+    pub async fn switched_by_the_target() -> Self {
+        let (mut bed, plan) = Self::ready_at(TARGET, |_| {}, |_| {}).await;
+        bed.switch(plan).await;
+        bed
+    }
+
     /// One whose failover has run to its end on slow clouds, while the other site said this.
     pub async fn moved_while(says: Answer) -> (Self, OperationRecord) {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
@@ -294,7 +325,7 @@ impl Bed {
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+                effect: Effect::Call(CallEffect::Delay { seconds: 10.0 }),
                 seen: 0,
             });
         }
@@ -556,7 +587,7 @@ impl Bed {
     }
 
     /// The source answers nothing any more.
-    fn lose_the_source(&self) {
+    pub fn lose_the_source(&self) {
         self.source_meets("lost", Match::default(), None, CallEffect::Hang);
     }
 
@@ -614,6 +645,21 @@ impl Bed {
         let objects = self.source_objects.lock().unwrap();
         let found = objects.get(&format!("volume-{volume}"));
         found.map(|object| object.bytes.clone())
+    }
+
+    /// What is on the source's array.
+    pub fn source_objects(&self) -> MemObjects {
+        Arc::clone(&self.source_objects)
+    }
+
+    /// How many recovery points of the group the target's array keeps.
+    pub async fn recovery_points(&self) -> usize {
+        let replication = Replication::of(&self.failover().operation.plan);
+        self.arrays
+            .recovery_points(&replication)
+            .await
+            .unwrap()
+            .len()
     }
 
     /// The arrays keep no recovery point any more.
@@ -677,6 +723,21 @@ impl Bed {
     /// The same.
     pub async fn adopt(&self) -> Ended {
         self.adopt_while(|_, _| {}).await
+    }
+
+    /// `openstack dr operation adopt --source-is-lost` of its failed failover.
+    pub async fn adopt_without_source(&self) -> OperationRecord {
+        let failed = self.failover().operation;
+        let plan = failed.plan.taking_over(vec![failed.id]);
+        let id = "op-7a3f2c11-0006-4b22-a918-000000000001";
+        let steps = unplanned_failover(&plan).into_steps().unwrap();
+        self.set_group_status(GroupStatus::FailingOver);
+        self.walk(OperationRecord {
+            operation: operation(id, OperationKind::Failover, plan, None, failed.created_at),
+            steps,
+            map: ResourceMap::default(),
+        })
+        .await
     }
 
     /// One whose failover has run to its end, after `prepare`, while `meddle` was called many times a second.
@@ -775,17 +836,20 @@ impl Bed {
         });
         let other = Arc::new(OtherSiteSays {
             answer: Mutex::new(Box::new(|_| Ok(()))),
+            has_retired_this_one: AtomicBool::new(false),
             journal: Arc::clone(&journal),
         });
         let actions = CloudActions::new(clouds, arrays.clone(), options.clone())
             .beside(home.into(), other.clone());
         let actions = Arc::new(actions);
         let at_write = AtWrite::default();
+        let slow_write = SlowWrite::default();
         let engine = Engine::new(
             EngineId::new("engine-1"),
             Arc::new(Watched {
                 inner: Arc::clone(&journal),
                 at_write: Arc::clone(&at_write),
+                slow_write: Arc::clone(&slow_write),
             }),
             actions,
             clock,
@@ -802,6 +866,7 @@ impl Bed {
             other,
             journal,
             at_write,
+            slow_write,
             engine: Arc::new(engine),
             arrays,
             source_objects,
@@ -853,6 +918,11 @@ impl Bed {
         what: impl FnOnce() + Send + 'static,
     ) {
         *self.at_write.lock().unwrap() = Some((Box::new(when), Box::new(what)));
+    }
+
+    /// Has the first write that is `when` wait this long for the database.
+    pub fn slow_write(&self, when: impl Fn(&Entry) -> bool + Send + 'static, time: Duration) {
+        *self.slow_write.lock().unwrap() = Some((Box::new(when), time));
     }
 
     /// Another protection group, which protects nothing yet.
@@ -917,10 +987,19 @@ impl Bed {
 
     async fn cleanup_where(&mut self, chosen: impl Fn(&StepRecord) -> bool) -> Ended {
         let parent = self.failover();
+        self.cleanup_after(&parent, chosen).await
+    }
+
+    /// `openstack dr operation cleanup` of `parent`, of those of its lines.
+    pub async fn cleanup_after(
+        &mut self,
+        parent: &OperationRecord,
+        chosen: impl Fn(&StepRecord) -> bool,
+    ) -> Ended {
         let chosen = parent.steps.iter().filter(|step| chosen(step));
         let chosen = chosen.map(|step| step.position).collect();
         self.cleanups += 1;
-        let mut map = map_as_of_now(&parent, &[]);
+        let mut map = map_as_of_now(parent, &[]);
         for server in &self.delete_running {
             map.insert(MapKind::DeleteRunning, server.as_str(), "demo");
         }
@@ -932,7 +1011,7 @@ impl Bed {
                 Some(parent.operation.id.clone()),
                 parent.operation.created_at,
             ),
-            steps: cleanup_of_chosen(&parent, &chosen).unwrap(),
+            steps: cleanup_of_chosen(parent, &chosen).unwrap(),
             map,
         };
         assert!(!record.steps.is_empty(), "there is nothing to clean up");
@@ -1048,7 +1127,8 @@ impl Bed {
         self.walk_beside(record, |_, _| {}).await
     }
 
-    async fn walk_among(
+    /// The same while somebody looks on, many times a second.
+    pub async fn walk_among(
         &self,
         record: OperationRecord,
         mut meddle: impl FnMut(&Self, &OperationRecord),

@@ -4,7 +4,10 @@ use protector_core::{
     operation::{MapKind, OperationRecord, OperationState, ResourceMap},
     runbook::Step,
 };
-use protector_sim::{cloud::Match, in_process::lock};
+use protector_sim::{
+    cloud::{CallEffect, Match},
+    in_process::lock,
+};
 use serde_json::{Value, json};
 
 use super::bed::Bed;
@@ -38,6 +41,26 @@ fn confirmation(record: &OperationRecord) -> String {
         .iter()
         .find(|step| step.action == Step::ConfirmFenced);
     confirm.unwrap().progress.error.clone().unwrap_or_default()
+}
+
+/// An answer that comes 20 s late says nothing of now: somebody may have started the server since.
+#[tokio::test(start_paused = true)]
+async fn a_fence_does_not_end_by_answers_that_come_late() {
+    let mut bed = Bed::switched().await;
+    let known = fenced_once(&bed);
+    super::source_at_rest::fault(
+        &bed.source,
+        "GET",
+        "*/servers*",
+        CallEffect::Delay { seconds: 20.0 },
+    );
+    let fence = bed.fence(known.clone()).await;
+    assert_eq!(fence.operation.state, OperationState::Failed);
+    let why = confirmation(&fence);
+    assert!(why.starts_with("Nova timeout after 300s"), "{why}");
+    lock(&bed.source).clear_faults();
+    let fence = bed.fence(known).await;
+    assert_eq!(fence.operation.state, OperationState::Completed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use protector_core::{
-    operation::{OperationRecord, OperationState, StepState},
+    group::GroupStatus,
+    operation::{OperationRecord, OperationState, StepRecord, StepState},
     runbook::Step,
 };
 use protector_sim::in_process::lock;
@@ -95,6 +96,28 @@ async fn a_server_that_ran_during_a_pause_and_rests_again_takes_the_move_back() 
     assert!(stopped);
     assert_taken_back(&bed, &record, &["start by user", "stop by user"]);
     assert_the_newest_bytes_are_there(&bed);
+}
+
+/// Its volumes are the only bytes by then; the copies that were made of them go, and the group is at rest where it was.
+#[tokio::test(start_paused = true)]
+async fn a_server_deleted_during_a_pause_takes_the_move_back_when_it_is_resumed() {
+    let mut delete = once(
+        |record| has_begun(record, "pause"),
+        |bed| {
+            let url = format!("compute /servers/{}", bed.server);
+            bed.at_once("demo", "DELETE", &url, &json!(null));
+        },
+    );
+    let (bed, record) = resumed_after(|bed, record| delete(bed, record)).await;
+    let why = record.operation.error.clone().unwrap_or_default();
+    assert!(why.contains("vm-001"), "{why}");
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.group().status, GroupStatus::Active);
+    assert_eq!(bed.group().current_primary_site.as_str(), "site-a");
+    assert!(bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    assert!(lock(&bed.target).servers().is_empty());
+    let left = |step: &StepRecord| step.progress.state == StepState::UndoFailed;
+    assert!(!record.steps.iter().any(left), "{why}");
 }
 
 #[tokio::test(start_paused = true)]

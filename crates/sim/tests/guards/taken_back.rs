@@ -1,5 +1,7 @@
 //! A failover that failed and could not take its copy back: what a cleanup does about it later.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use protector_core::{
     group::GroupStatus,
     operation::{OperationRecord, OperationState, StepRecord},
@@ -10,8 +12,9 @@ use protector_sim::{
     in_process::lock,
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::bed::Bed;
+use super::{bed::Bed, source_at_rest::has_begun};
 
 const COPY: &str = "undo:recreate_vms:vm-001";
 const START: &str = "undo:stop_source_vms:vm-001";
@@ -35,7 +38,7 @@ impl Bed {
             effect: Effect::Call(CallEffect::Status {
                 status,
                 body: Some(body),
-                headers: std::collections::BTreeMap::new(),
+                headers: BTreeMap::new(),
             }),
             seen: 0,
         });
@@ -234,6 +237,83 @@ async fn a_deletion_that_nova_lost_is_asked_for_again() {
     );
     let took = record.operation.finished_at.unwrap() - record.operation.started_at.unwrap();
     assert!(took.num_seconds() < 300, "{took}");
+}
+
+/// Its cloud answers whatever it is asked with 401.
+fn lock_out_of_the_target(bed: &Bed) {
+    let effect = CallEffect::Status {
+        status: 401,
+        body: None,
+        headers: BTreeMap::new(),
+    };
+    lock(&bed.target).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match::default(),
+        times: None,
+        effect: Effect::Call(effect),
+        seen: 0,
+    });
+}
+
+/// The service user's role there is gone, and no build was asked for: nothing that the source has to wait for.
+#[tokio::test(start_paused = true)]
+async fn a_move_that_is_locked_out_of_its_target_is_taken_back_after_a_minute() {
+    let mut locked_out: Option<Instant> = None;
+    let mut back_after = None;
+    let (_, record) = Bed::moved_among(
+        |_| {},
+        |bed, record| {
+            if locked_out.is_none() && has_begun(record, "manage_volumes") {
+                lock_out_of_the_target(bed);
+                locked_out = Some(Instant::now());
+            }
+            let runs = bed.server_facts(&bed.server).unwrap().status == "ACTIVE";
+            if let (Some(since), true, None) = (locked_out, runs, back_after) {
+                back_after = Some(since.elapsed());
+                lock(&bed.target).clear_faults();
+            }
+        },
+    )
+    .await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    let why = record.operation.error.clone().unwrap();
+    for words in [
+        "401",
+        "it has answered so for 60 s",
+        "its role in the project",
+    ] {
+        assert!(why.contains(words), "{words} is not in: {why}");
+    }
+    let back_after = back_after.unwrap();
+    assert!(back_after < Duration::from_secs(120), "{back_after:?}");
+    assert!(!build(&record).progress.memo.has_made_something());
+    let stop = line(&record, |step| matches!(step, Step::StopServer { .. }));
+    let facts = &stop.progress.memo.facts;
+    assert!(
+        facts
+            .iter()
+            .any(|fact| fact.starts_with("it was down for "))
+    );
+}
+
+/// A Keystone that is slow to learn of the service user again is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_move_that_is_locked_out_for_half_a_minute_goes_on() {
+    let mut locked_out: Option<Instant> = None;
+    let (_, record) = Bed::moved_among(
+        |_| {},
+        |bed, record| {
+            if locked_out.is_none() && has_begun(record, "manage_volumes") {
+                lock_out_of_the_target(bed);
+                locked_out = Some(Instant::now());
+            }
+            if locked_out.is_some_and(|since| since.elapsed() > Duration::from_secs(30)) {
+                lock(&bed.target).clear_faults();
+            }
+        },
+    )
+    .await;
+    assert_eq!(record.operation.error, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,10 @@ use protector_sim::in_process::lock;
 
 use serde_json::json;
 
-use super::bed::{Bed, operation};
+use super::{
+    bed::{Bed, operation},
+    source_at_rest::{has_begun, once},
+};
 
 fn record(id: &str, kind: OperationKind, plan: Plan, book: Runbook) -> OperationRecord {
     let now = plan.members[0].created_at;
@@ -117,29 +120,64 @@ fn run_on_source(bed: &Bed) -> Vec<String> {
     running.map(|server| server.id).filter(bystanders).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_failback_builds_beside_an_original_that_runs() {
-    let bed = Bed::switched().await;
-    start_original(&bed);
-    bed.a_while().await;
+/// The way back of the group of `bed`, while somebody looks on.
+async fn failed_back_among(
+    bed: &Bed,
+    look_on: impl FnMut(&Bed, &OperationRecord),
+) -> OperationRecord {
     let plan = bed.plan_to_other_site();
     let book = planned_move(&plan);
-    let back = bed
-        .walk(record("op-back", OperationKind::Failback, plan, book))
-        .await;
+    let back = record("op-back", OperationKind::Failback, plan, book);
+    bed.walk_among(back, look_on).await
+}
+
+/// It was refused or taken back, and says which server has to be stopped.
+fn assert_only_the_original_is_there(bed: &Bed, back: &OperationRecord, line: &str) {
     let why = back.operation.error.clone().unwrap_or_default();
     assert_eq!(back.operation.state, OperationState::Failed, "{why}");
     let words = format!("server stop {}', then 'openstack dr failback", bed.server);
-    assert!(why.contains("was made from it"), "{why}");
-    assert!(why.contains(&words), "{why}");
-    assert_eq!(run_on_source(&bed), std::slice::from_ref(&bed.server));
+    for said in [line, "was made from it", words.as_str()] {
+        assert!(why.contains(said), "{said} is not in {why}");
+    }
+    assert_eq!(run_on_source(bed), std::slice::from_ref(&bed.server));
     let copy = bed.copy_of(MapKind::Server, &bed.server);
     let servers = lock(&bed.target).servers();
     let copy = servers.into_iter().find(|server| server.id == copy);
-    let copy = copy.unwrap();
-    assert_eq!(copy.status, "ACTIVE");
-    assert!(!bed.was_acted_on(&bed.target, &copy.id), "it was stopped");
+    assert_eq!(copy.unwrap().status, "ACTIVE", "it runs");
     assert_eq!(bed.group().status, GroupStatus::FailedOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_failback_stops_anything_beside_an_original_that_runs() {
+    let bed = Bed::switched().await;
+    start_original(&bed);
+    bed.a_while().await;
+    let back = failed_back_among(&bed, |_, _| {}).await;
+    assert_only_the_original_is_there(&bed, &back, "check_target");
+    let stops = lock(&bed.target)
+        .call_log()
+        .iter()
+        .filter(|call| call.action.as_deref() == Some("os-stop"))
+        .count();
+    assert_eq!(stops, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_started_before_a_build_of_the_failback_takes_that_back() {
+    let bed = Bed::switched().await;
+    let start = |bed: &Bed| start_original(bed);
+    let when = |record: &OperationRecord| has_begun(record, "promote_volumes");
+    let back = failed_back_among(&bed, once(when, start)).await;
+    assert_only_the_original_is_there(&bed, &back, "recreate_vms:vm-001");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_started_after_the_last_build_of_the_failback_takes_that_back() {
+    let bed = Bed::switched().await;
+    let start = |bed: &Bed| start_original(bed);
+    let when = |record: &OperationRecord| has_begun(record, "confirm_vms");
+    let back = failed_back_among(&bed, once(when, start)).await;
+    assert_only_the_original_is_there(&bed, &back, "switch_primary");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,163 @@
+//! Many servers at one moment: what was seen of each is confirmed for all of them at once, before it is too old to be acted on.
+//!
+//! An answer tells of the moment at which it was asked for, and looking at hundreds of servers takes minutes on a slow cloud.
+//! Nova notes when it last changed anything about a server. One that is listed as it was seen, with the same time, has been
+//! asked for nothing in between, and one list is one answer for all of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use protector_core::{
+    guard::HostState,
+    id::{ServerId, VolumeId},
+    runbook::Verb,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::{Server, ServerFilter},
+};
+use tokio::time::Instant;
+
+use super::{
+    CloudActions,
+    source_host::{ComputeHosts, host_of},
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+    intent::READINGS_HOLD_FOR,
+};
+
+/// Readings that are no older than this need not be confirmed: the rest of their time is for what is written down.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// A server as it was seen.
+#[derive(Clone, Debug)]
+pub(super) struct SeenThen {
+    id: ServerId,
+    host: Option<String>,
+    state: ServerState,
+}
+
+/// What is the same for as long as Nova does nothing with the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ServerState {
+    status: String,
+    task: Option<String>,
+    volumes: Vec<VolumeId>,
+    updated: Option<DateTime<Utc>>,
+}
+
+impl SeenThen {
+    /// As an administrator has just seen it.
+    pub(super) fn of(server: &Server) -> Self {
+        Self::on(host_of(server), server)
+    }
+
+    /// As the tenant has just seen it, on the host that an administrator sees.
+    pub(super) fn on(host: Option<String>, server: &Server) -> Self {
+        Self {
+            id: server.id.clone(),
+            host,
+            state: ServerState::of(server),
+        }
+    }
+}
+
+impl ServerState {
+    fn of(server: &Server) -> Self {
+        let mut volumes: Vec<VolumeId> = server
+            .volumes_attached
+            .iter()
+            .map(|volume| volume.id.clone())
+            .collect();
+        volumes.sort();
+        Self {
+            status: server.status.as_str().to_owned(),
+            task: server.task_state.clone(),
+            volumes,
+            updated: server.updated,
+        }
+    }
+
+    /// A record of which Nova does not say when it was changed may have been.
+    fn is_still(&self, now: &Self) -> bool {
+        self.updated.is_some() && self == now
+    }
+}
+
+impl CloudActions {
+    /// Since when it is known that the source's servers are as they were `seen`, for an end of the step that rests on it: the
+    /// oldest of it was asked for at `asked_at`. What is too old by now is confirmed by one list.
+    ///
+    /// # Errors
+    ///
+    /// What the cloud says. The outer one is no error: what has to be waited for.
+    pub(super) async fn still_as_seen(
+        &self,
+        cx: &Cx<'_>,
+        asked_at: Instant,
+        seen: &[SeenThen],
+    ) -> Result<Result<Instant, Progress>, Stop> {
+        if asked_at.elapsed() <= FRESH {
+            return Ok(Ok(asked_at));
+        }
+        let source = self.source(cx).await?;
+        let asked_at = Instant::now();
+        let (listed, hosts) =
+            tokio::try_join!(listed(&source, seen), self.compute_hosts_of_source(cx))?;
+        if let Some(changed) = seen.iter().find(|seen| !is_as_seen(seen, &listed, &hosts)) {
+            return Ok(Err(self.look_again(format!(
+                "what has changed about server {} since it was looked at",
+                changed.id
+            ))));
+        }
+        Ok(self.in_time(cx, asked_at))
+    }
+
+    /// Waits for a cloud that takes longer for an answer than one may be acted on.
+    fn in_time(&self, cx: &Cx<'_>, asked_at: Instant) -> Result<Instant, Progress> {
+        let took = asked_at.elapsed();
+        if took < READINGS_HOLD_FOR {
+            return Ok(asked_at);
+        }
+        let (site, id) = (&cx.plan().source.site, &cx.operation.id);
+        let way_on = match cx.step.verb == Verb::Forward {
+            true => format!(
+                "; if it stays as slow, 'openstack dr operation abort {id}' gives the operation up"
+            ),
+            false => String::new(),
+        };
+        Err(self.look_again(format!(
+            "{site} to say within {bound} s how its servers are: it took {took} s, in which one of them may have been started{way_on}",
+            bound = READINGS_HOLD_FOR.as_secs(),
+            took = took.as_secs(),
+        )))
+    }
+}
+
+async fn listed(
+    source: &Cloud,
+    seen: &[SeenThen],
+) -> Result<BTreeMap<ServerId, ServerState>, Stop> {
+    if seen.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let all = source.compute().servers(&ServerFilter::all()).await;
+    let states = all.map_err(stop)?.into_iter();
+    Ok(states
+        .map(|server| (server.id.clone(), ServerState::of(&server)))
+        .collect())
+}
+
+fn is_as_seen(
+    seen: &SeenThen,
+    listed: &BTreeMap<ServerId, ServerState>,
+    hosts: &ComputeHosts,
+) -> bool {
+    let unchanged = listed
+        .get(&seen.id)
+        .is_some_and(|now| seen.state.is_still(now));
+    let host = hosts.state_of(seen.host.as_deref());
+    unchanged && matches!(host, HostState::Up { .. } | HostState::None)
+}
