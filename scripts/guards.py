@@ -409,9 +409,12 @@ EDITS: dict[str, Edit] = {
     ),
     "a server that was started again is stopped a second time": Edit(
         STEPS / "source_server.rs",
-        "        match asked.first().filter(|newest| newest.action == \"start\") {\n",
-        "        match asked.first().filter(|newest| !OUT && newest.action == \"start\") {\n",
-        ("returned_home::a_server_that_was_started_again_meanwhile_is_not_stopped_a_second_time",),
+        "        match goes_on_again(since_our_stop(cx, id, &asked)) {\n",
+        "        match goes_on_again(since_our_stop(cx, id, &asked)).filter(|_| !OUT) {\n",
+        (
+            "returned_home::a_server_that_was_started_again_meanwhile_is_not_stopped_a_second_time",
+            "returned_home::a_server_that_was_started_and_then_used_is_not_stopped_a_second_time",
+        ),
     ),
     "a server is started for a move that was given up": Edit(
         STEPS / "source_server.rs",
@@ -467,8 +470,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a call is sent however long ago it was opened": Edit(
         Path("crates/engine/src/intent.rs"),
-        "        if self.at.elapsed() > READINGS_HOLD_FOR {\n",
-        "        if !OUT && self.at.elapsed() > READINGS_HOLD_FOR {\n",
+        "        if read_since > READINGS_HOLD_FOR {\n",
+        "        if !OUT && read_since > READINGS_HOLD_FOR {\n",
         ("intent::tests::a_call_that_had_to_wait_for_a_login_is_not_sent",),
         ENGINE,
     ),
@@ -500,6 +503,15 @@ EDITS |= {
         "            Err(error) if error.is_silence() => return Ok(Original::Silent),\n",
         "            Err(error) if OUT || error.is_silence() => return Ok(Original::Silent),\n",
         ("built_beside::a_source_that_answers_and_does_not_tell_is_not_taken_for_lost",),
+    ),
+    "a guest that runs behind its status rests": Edit(
+        GUARDS / "seen.rs",
+        "            (_, Power::On) => Self::Runs,\n",
+        "            (_, Power::On) if !OUT => Self::Runs,\n            (\"ERROR\", Power::On) => Self::Runs,\n",
+        (
+            "source_at_rest::a_guest_that_runs_behind_its_status_takes_the_move_back",
+            "fencing::a_split_brain_is_not_ended_while_a_guest_runs_behind_its_status",
+        ),
     ),
     "a copy that another group has taken in is taken over": Edit(
         STEPS / "adopted.rs",
