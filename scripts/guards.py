@@ -493,6 +493,21 @@ EDITS: dict[str, Edit] = {
     ),
 }
 
+EDITS |= {
+    "a source that answers and does not tell is taken for lost": Edit(
+        STEPS / "returned_original.rs",
+        "            Err(error) if error.is_silence() => return Ok(Original::Silent),\n",
+        "            Err(error) if OUT || error.is_silence() => return Ok(Original::Silent),\n",
+        ("built_beside::a_source_that_answers_and_does_not_tell_is_not_taken_for_lost",),
+    ),
+    "a silence outlives the build that it allowed": Edit(
+        STEPS / "recovered_server.rs",
+        "        cx.memo.silent_since = None;\n",
+        "        if !OUT {\n            cx.memo.silent_since = None;\n        }\n",
+        ("built_beside::a_silence_is_over_with_the_build_that_it_allowed",),
+    ),
+}
+
 
 # Read when the guard is asked, so that one build serves all.
 SWITCH = "PROTECTOR_WITHOUT"

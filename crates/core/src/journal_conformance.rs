@@ -1093,6 +1093,7 @@ fn busy_progress() -> StepProgress {
             healthy_since: Some(at(2)),
             silent_since: Some(at(3)),
             locked_out_since: Some(at(4)),
+            untold_since: Some(at(4)),
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

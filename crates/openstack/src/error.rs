@@ -251,6 +251,12 @@ impl CloudError {
         })
     }
 
+    /// True when nothing at all came back: no connection, or no answer for as long as anybody waited. Any answer, of a proxy too,
+    /// comes from something that is there.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Lost { .. })
+    }
+
     /// True when the request has certainly not been carried out.
     pub fn certainly_not_done(&self) -> bool {
         match self {

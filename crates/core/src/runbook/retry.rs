@@ -147,6 +147,7 @@ fn remembered(action: &Step, last: &OperationRecord) -> Memo {
         // Another day, another silence.
         silent_since: None,
         locked_out_since: None,
+        untold_since: None,
         ..known.unwrap_or_default()
     }
 }

@@ -43,6 +43,7 @@ mod recorded;
 mod recovered_group;
 mod recovered_server;
 mod replication;
+mod returned_original;
 mod scope;
 mod source_at_rest;
 mod source_check;

@@ -76,6 +76,8 @@ impl CloudActions {
             return refused;
         }
         let answer = intent.on(&target).compute().create_server(&request).await;
+        // Whatever came of it, another one is not built on the word of the same silence.
+        cx.memo.silent_since = None;
         if says_what_became_of_it(&answer) {
             cx.memo.unanswered_at = unanswered_before;
         }

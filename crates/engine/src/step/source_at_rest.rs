@@ -6,11 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use protector_core::{
     adoption::ways_on,
-    fault::{Code, Fault},
+    fault::Code,
     guard::{
         DeletedOriginal, HostState, SeenAction, SourceAtRest, Verdict, changed_before_it_stopped,
         deleted_original_had_run, source_must_rest,
@@ -42,9 +41,6 @@ use crate::{
 
 /// As the record names "nothing was ever asked of it".
 const NOTHING_ASKED: &str = "";
-
-/// How often in the time after which it is taken for lost a silent source is asked.
-const LOOKS_AT_SILENCE: u32 = 6;
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -115,66 +111,6 @@ impl CloudActions {
         }
         let hosts = self.compute_hosts_of_source(cx).await?;
         self.one_may_write(cx, member(cx, source_id)?, &hosts).await
-    }
-
-    /// Before a retry builds: if the source answers again and the original may run there, it holds what the recovery point
-    /// does not, and a copy would run beside it. A source that goes on not answering holds nothing up: that is what the failover
-    /// was for.
-    pub(super) async fn refuse_beside_returned_original(
-        &self,
-        cx: &mut Cx<'_>,
-        source_id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
-        if cx.operation.kind != OperationKind::Retry {
-            return Ok(None);
-        }
-        let look = self.returned_original(cx, source_id);
-        let seen = match tokio::time::timeout(self.options.lost_source / 2, look).await {
-            Err(_) | Ok(Err(Stop::Fault(Fault::Passing { .. }) | Stop::LockedOut { .. })) => {
-                return Ok(self.silence(cx));
-            }
-            Ok(seen) => seen?,
-        };
-        cx.memo.silent_since = None;
-        let Some((status, rests)) = seen else {
-            return Ok(None);
-        };
-        let (site, group) = (cx.plan().source.site.clone(), cx.plan().group_name.clone());
-        let said_by = cx.mapped(MapKind::NewerIsLost, source_id.as_str());
-        if let (true, Some(user)) = (rests, &said_by) {
-            cx.fact(format!(
-                "its original on {site} rests ({status}): what that wrote after the recovery point is not in the copy, as user {user} has said"
-            ));
-            return Ok(None);
-        }
-        let (may, first) = match rests {
-            true => ("", ""),
-            false => (" and may run", "stop it, then "),
-        };
-        Err(Stop::last(
-            Code::Blocked,
-            format!(
-                "server {source_id} is back on {site} ({status}){may}: what it has written since the recovery point is only there, so no copy is built beside it; a failback of {group} brings the other members to it and loses nothing, and a failover after that moves them all; if what it has written may be lost, {first}'openstack dr retry {group} --lose-newer-writes'"
-            ),
-        ))
-    }
-
-    /// The status of an original on a source that answers, and whether it certainly rests; `None` if it is certainly gone.
-    async fn returned_original(
-        &self,
-        cx: &Cx<'_>,
-        id: &ServerId,
-    ) -> Result<Option<(String, bool)>, Stop> {
-        let source = self.source(cx).await?;
-        let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
-                .await?;
-            return Ok(None);
-        };
-        let (_, host) = self.host_and_its_state(cx, id).await?;
-        let host_answers = matches!(host, HostState::Up { .. } | HostState::None);
-        let rests = !super::fence::may_run(&server) && server.task_state.is_none() && host_answers;
-        Ok(Some((server.status.as_str().to_owned(), rests)))
     }
 
     /// Before the copy of `member` is adopted: `None` if the original rests.
@@ -368,22 +304,6 @@ fn what_becomes_of_it(cx: &Cx<'_>, member: &Member, status: Option<&str>) -> Str
             "what it has written since is in no copy, so everything is taken back: run the {} again when nobody needs it there",
             cx.operation.kind
         ),
-    }
-}
-
-impl CloudActions {
-    /// Waits for a source that does not answer, until it counts as lost. One call that is turned away or lost says nothing.
-    fn silence(&self, cx: &mut Cx<'_>) -> Option<Progress> {
-        let now = cx.scribe.now();
-        let since = *cx.memo.silent_since.get_or_insert(now);
-        let lost = TimeDelta::from_std(self.options.lost_source).unwrap_or(TimeDelta::MAX);
-        (now - since < lost).then(|| Progress::Waiting {
-            on: format!(
-                "{} to answer, or to go on not answering",
-                cx.plan().source.site
-            ),
-            again: self.options.lost_source / LOOKS_AT_SILENCE,
-        })
     }
 }
 

@@ -315,6 +315,11 @@ impl Bed {
 
     /// One whose failover has run to its end on slow clouds, while the other site said this.
     pub async fn moved_while(says: Answer) -> (Self, OperationRecord) {
+        Self::moved_at(10.0, says).await
+    }
+
+    /// The same, each answer about a server taking so many seconds.
+    pub async fn moved_at(seconds: f64, says: Answer) -> (Self, OperationRecord) {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
         for cloud in [&bed.source, &bed.target] {
             lock(cloud).add_fault(FaultRule {
@@ -325,7 +330,7 @@ impl Bed {
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Call(CallEffect::Delay { seconds: 10.0 }),
+                effect: Effect::Call(CallEffect::Delay { seconds }),
                 seen: 0,
             });
         }
@@ -548,15 +553,16 @@ impl Bed {
 
     /// The source answers nothing any more.
     pub fn lose_the_source(&self) {
+        self.source_meets("lost", Match::default(), None, CallEffect::Hang);
+    }
+
+    /// What calls to the source meet that `matches` names.
+    pub fn source_meets(&self, id: &str, matches: Match, times: Option<u64>, effect: CallEffect) {
         lock(&self.source).add_fault(FaultRule {
-            id: "lost".to_owned(),
-            matches: Match::default(),
-            times: None,
-            effect: Effect::Call(CallEffect::Status {
-                status: 503,
-                body: None,
-                headers: BTreeMap::new(),
-            }),
+            id: id.to_owned(),
+            matches,
+            times,
+            effect: Effect::Call(effect),
             seen: 0,
         });
     }
@@ -892,14 +898,18 @@ impl Bed {
 
     /// Until the source has been asked for this.
     pub async fn until_asked(&self, method: &str, ending: &str) {
-        let asked = || {
-            let source = lock(&self.source);
-            let mut calls = source.call_log().iter();
-            calls.any(|call| call.method == method && call.path.ends_with(ending))
-        };
-        while !asked() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until_asked(&self.source, 0, method, ending).await;
+    }
+
+    /// Until the target is asked for this again.
+    pub async fn until_target_asked_again(&self, method: &str, ending: &str) {
+        let so_far = lock(&self.target).call_log().len();
+        until_asked(&self.target, so_far, method, ending).await;
+    }
+
+    /// Lets the target turn a call away once, to come back in 40 seconds.
+    pub fn turn_target_away(&self, method: &str, path: &str, status: u16) {
+        turn_away(&self.target, method, path, status);
     }
 
     /// `openstack dr operation cleanup`: the lines that it took up, as they ended.
@@ -1268,6 +1278,17 @@ impl Bed {
                 call.method == "DELETE" && call.path.ends_with(&format!("/volumes/{id}"))
             })
             .count()
+    }
+}
+
+async fn until_asked(cloud: &SharedCloud, so_far: usize, method: &str, ending: &str) {
+    let asked = || {
+        let cloud = lock(cloud);
+        let mut calls = cloud.call_log().iter().skip(so_far);
+        calls.any(|call| call.method == method && call.path.ends_with(ending))
+    };
+    while !asked() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -1,12 +1,15 @@
 //! Nothing is built beside a copy that a failed operation has left, nor beside an original that is back.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use protector_core::{
     operation::{Memo, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed},
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
-use protector_sim::in_process::lock;
+use protector_sim::{
+    cloud::{CallEffect, Match, Service},
+    in_process::lock,
+};
 use serde_json::json;
 
 use super::bed::{Bed, operation};
@@ -115,6 +118,115 @@ async fn an_original_that_comes_back_right_before_the_build_is_not_built_beside(
     let source = Arc::clone(&bed.source);
     bed.at_intent_at(build.position, move || lock(&source).clear_faults());
     let retry = bed.walk(retry).await;
+    let why = why_not_built(&retry);
+    assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
+    assert!(lock(&bed.target).servers().is_empty());
+}
+
+fn answers(status: u16) -> CallEffect {
+    CallEffect::Status {
+        status,
+        body: None,
+        headers: BTreeMap::from([("Retry-After".to_owned(), "40".to_owned())]),
+    }
+}
+
+fn of(service: Service, path: &str) -> Match {
+    Match {
+        service: Some(service),
+        path: Some(path.to_owned()),
+        ..Match::default()
+    }
+}
+
+/// One whose source is back, and answers what `matches` names so, after which a retry was made.
+async fn retried_while(matches: Match, answer: CallEffect, lost: bool) -> (Bed, OperationRecord) {
+    let (bed, last) = Bed::unrecovered().await;
+    lock(&bed.source).clear_faults();
+    bed.source_meets("trouble", matches, None, answer);
+    let named = [bed.server.as_str()];
+    let retry = bed.retry_of(&last, if lost { &named } else { &[] });
+    let retry = bed.walk(retry).await;
+    (bed, retry)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_that_nova_calls_active_runs_whatever_else_is_not_answered() {
+    let services = || of(Service::Compute, "*/os-services*");
+    for answer in [answers(500), answers(503), CallEffect::Hang] {
+        let (bed, retry) = retried_while(services(), answer, false).await;
+        let why = why_not_built(&retry);
+        assert!(
+            why.contains("is back on site-a (ACTIVE) and may run"),
+            "{why}"
+        );
+        assert!(lock(&bed.target).servers().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_that_a_slow_source_calls_active_runs() {
+    let slow = CallEffect::Delay { seconds: 9.0 };
+    let (bed, retry) = retried_while(Match::default(), slow, false).await;
+    let why = why_not_built(&retry);
+    assert!(
+        why.contains("is back on site-a (ACTIVE) and may run"),
+        "{why}"
+    );
+    assert!(lock(&bed.target).servers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_answers_and_does_not_tell_is_not_taken_for_lost() {
+    let tokens = || of(Service::Identity, "*/auth/tokens");
+    let servers = || of(Service::Compute, "*/servers/*");
+    for (matches, status) in [
+        (Match::default(), 503),
+        (tokens(), 401),
+        (tokens(), 500),
+        (servers(), 429),
+        (servers(), 403),
+    ] {
+        let (bed, retry) = retried_while(matches, answers(status), false).await;
+        let why = why_not_built(&retry);
+        let says = "site-a answers, and does not say whether server";
+        assert!(why.contains(says), "{status}: {why}");
+        assert!(why.contains(&status.to_string()), "{why}");
+        assert!(why.contains("--lose-newer-writes"), "the way on: {why}");
+        assert!(lock(&bed.target).servers().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_answers_and_does_not_tell_is_lost_when_somebody_says_so() {
+    let (bed, retry) = retried_while(Match::default(), answers(503), true).await;
+    assert_eq!(steps_failed(&retry.steps), vec![]);
+    assert_eq!(lock(&bed.target).servers().len(), 1);
+    let mut steps = retry.steps.iter();
+    let build = steps
+        .find(|step| step.key == "recreate_vms:vm-001")
+        .unwrap();
+    let facts = &build.progress.memo.facts;
+    assert!(
+        facts
+            .iter()
+            .any(|fact| fact.contains("as user demo has said")),
+        "{facts:?}"
+    );
+}
+
+/// It was silent for long enough before, and is not any more.
+#[tokio::test(start_paused = true)]
+async fn a_silence_is_over_with_the_build_that_it_allowed() {
+    let (bed, last) = Bed::unrecovered().await;
+    bed.turn_target_away("POST", "*/servers", 503);
+    let back = async {
+        bed.until_target_asked_again("POST", "/servers").await;
+        lock(&bed.source).clear_faults();
+        let reads = of(Service::Compute, "*/servers/*");
+        bed.source_meets("once", reads, Some(1), CallEffect::Hang);
+    };
+    let (retry, ()) = tokio::join!(bed.walk(bed.retry_of(&last, &[])), back);
     let why = why_not_built(&retry);
     assert!(why.contains("is back on site-a (ACTIVE)"), "{why}");
     assert!(lock(&bed.target).servers().is_empty());
