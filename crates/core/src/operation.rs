@@ -272,12 +272,12 @@ pub struct Memo {
     /// Since when a site that the step asks has not answered, without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_since: Option<DateTime<Utc>>,
-    /// Since when such a site has answered, and has not said what it was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untold_since: Option<DateTime<Utc>>,
     /// Since when a cloud that answers does not let the service user in, without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_out_since: Option<DateTime<Utc>>,
+    /// Since when such a site has answered, and has not said what it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold_since: Option<DateTime<Utc>>,
     /// Facts that made the step safe, or that explain its end, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<String>,

@@ -146,8 +146,8 @@ fn remembered(action: &Step, last: &OperationRecord) -> Memo {
     Memo {
         // Another day, another silence.
         silent_since: None,
-        untold_since: None,
         locked_out_since: None,
+        untold_since: None,
         ..known.unwrap_or_default()
     }
 }

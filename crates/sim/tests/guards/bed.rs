@@ -315,6 +315,11 @@ impl Bed {
 
     /// One whose failover has run to its end on slow clouds, while the other site said this.
     pub async fn moved_while(says: Answer) -> (Self, OperationRecord) {
+        Self::moved_at(10.0, says).await
+    }
+
+    /// The same, each answer about a server taking so many seconds.
+    pub async fn moved_at(seconds: f64, says: Answer) -> (Self, OperationRecord) {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
         for cloud in [&bed.source, &bed.target] {
             lock(cloud).add_fault(FaultRule {
@@ -325,7 +330,7 @@ impl Bed {
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Call(CallEffect::Delay { seconds: 10.0 }),
+                effect: Effect::Call(CallEffect::Delay { seconds }),
                 seen: 0,
             });
         }
