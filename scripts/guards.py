@@ -108,7 +108,10 @@ TABLE: dict[str, list[str]] = {
     "power_is_not_known": [SERVER + "a_server_in_error_of_which_nobody_knows_whether_it_runs_is_kept"],
     "comes_back_from_its_stack": [SERVER + "a_server_of_a_stack_goes_only_by_hand"],
     "busy_with_a_task": [SERVER + "a_server_that_nova_is_busy_with_is_waited_for"],
-    "volumes_would_go_with_it": [SERVER + "volumes_that_would_go_with_the_server_are_saved_first"],
+    "volumes_would_go_with_it": [
+        SERVER + "volumes_that_would_go_with_the_server_are_saved_first",
+        COPY + "disks_that_would_go_with_a_copy_are_saved_first",
+    ],
     "attached_to_a_foreign_server": [VOLUME + "a_volume_attached_elsewhere_is_kept"],
     "offered_to_another_project": [VOLUME + "a_volume_that_is_offered_to_another_project_is_kept"],
     "being_migrated": [VOLUME + "a_volume_in_migration_is_kept"],
@@ -217,8 +220,9 @@ EDITS: dict[str, Edit] = {
     ),
     "a copy that somebody relies on is taken back": Edit(
         STEPS / "recovered_server.rs",
-        "            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
-        "            Verdict::Keep { .. } => Ok(()),\n            other => Err(not_for_this(\"copy of a server\"",
+        "            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),\n            other => return Err(not_for_this(\"copy of a server\"",
+        "            Verdict::Keep { .. } if OUT => Vec::new(),\n            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),\n"
+        "            other => return Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_runs_is_taken_back_only_when_it_is_named",),
     ),
     "who protects it is not read in the transaction of the intent": Edit(
@@ -277,9 +281,15 @@ EDITS: dict[str, Edit] = {
     ),
     "a surplus copy is deleted without another look": Edit(
         STEPS / "recovered_server.rs",
-        "            if !runs || !self.is_as_judged(target, cx, source_id, &server).await? {\n",
-        "            if !runs && false {\n",
+        "            if !runs || !as_judged {\n",
+        "            if !OUT && (!runs || !as_judged) {\n",
         ("after_the_intent::a_surplus_copy_stays_when_the_other_one_does_not_run_by_then",),
+    ),
+    "what goes with a copy is not read again after the intent": Edit(
+        STEPS / "recovered_server.rs",
+        "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it)",
+        "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it || OUT)",
+        ("disk_on_a_copy::a_disk_that_would_go_with_the_copy_by_then_does_not",),
     ),
     "copied metadata makes a surplus copy": Edit(
         STEPS / "mark.rs",

@@ -3,7 +3,7 @@
 use super::{
     Asked, SeenMarks, SeenServer, Verdict, keep,
     ownership::{owned_by_another_project, protected_again, taken_over},
-    source_server::{how_it_runs, locked},
+    source_server::{how_it_runs, locked, volumes_would_go_with_it},
 };
 use crate::id::OperationId;
 
@@ -45,6 +45,7 @@ pub fn verdict_recovered_server(
         .or_else(|| protected_again(copy.protected_by))
         .or_else(|| locked(seen))
         .or_else(|| its_writes_are_nowhere_else(server, seen))
+        .or_else(|| volumes_would_go_with_it(seen))
         .unwrap_or(Verdict::Delete)
 }
 
@@ -75,7 +76,10 @@ pub fn import_must_stay(copy: &RecoveredCopy<'_>, marks: &SeenMarks) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::test_facts::{kept, server};
+    use crate::guard::{
+        Cure,
+        test_facts::{kept, server},
+    };
 
     fn judged(
         project_id: &str,
@@ -158,6 +162,18 @@ mod tests {
         };
         assert!(kept(Some(judged("p", None, "op-1", &locked))).contains("locked"));
         kept(Some(judged("q", None, "op-1", &seen)));
+    }
+
+    #[test]
+    fn disks_that_would_go_with_a_copy_are_saved_first() {
+        let seen = SeenServer {
+            volumes_that_go_with_it: vec!["disk-9".to_owned()],
+            ..server("SHUTOFF")
+        };
+        let cure = Cure::KeepVolumesOfServer {
+            volumes: vec!["disk-9".to_owned()],
+        };
+        assert_eq!(judged("p", None, "op-1", &seen), Verdict::First(cure));
     }
 
     #[test]

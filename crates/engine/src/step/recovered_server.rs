@@ -5,7 +5,9 @@ use std::{net::IpAddr, time::Duration};
 use chrono::TimeDelta;
 use protector_core::{
     fault::{Code, Fault},
-    guard::{Asked, HostState, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server},
+    guard::{
+        Asked, Cure, HostState, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server,
+    },
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
@@ -324,8 +326,7 @@ impl CloudActions {
             cx.fact(format!("server {} has come up since", server.id));
             return Ok(Progress::done());
         }
-        self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
-            .await?;
+        let with_it = self.judge_recovered(cx, source_id, &server).await?;
         match host_state {
             HostState::Up { .. } | HostState::None => {}
             HostState::Down { host } => {
@@ -343,8 +344,16 @@ impl CloudActions {
             }
         }
         let intent = cx.intend_undo_of(server.id.as_str()).await?;
-        if !self.is_as_judged(&target, cx, source_id, &server).await? {
+        if !self
+            .is_as_judged(&target, cx, source_id, &server, &with_it)
+            .await?
+        {
             return Ok(self.changed_meanwhile(cx));
+        }
+        if !with_it.is_empty() {
+            return self
+                .keep_volumes_of(cx, &target, &intent, &server.id, with_it)
+                .await;
         }
         cx.memo.undo_asked_at = Some(cx.scribe.now());
         let intent = match lost {
@@ -392,24 +401,23 @@ impl CloudActions {
             power_state: server.power_state,
             ..again
         };
-        self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
-            .await?;
-        Ok(again.task_state.is_none().then_some(intent))
+        let with_it = self.judge_recovered(cx, source_id, &again).await?;
+        let may_go = again.task_state.is_none() && with_it.is_empty();
+        Ok(may_go.then_some(intent))
     }
 
-    /// Whether a copy is still what was judged when it was written down that it goes.
+    /// Whether a copy is still what was judged when it was written down that it goes, and would take the same volumes along.
     async fn is_as_judged(
         &self,
         target: &Cloud,
         cx: &Cx<'_>,
         source_id: &ServerId,
         server: &Server,
+        with_it: &[String],
     ) -> Result<bool, Stop> {
         match reading::server(target, &server.id).await? {
             Some(again) if again.status == server.status => {
-                self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
-                    .await?;
-                Ok(true)
+                Ok(self.judge_recovered(cx, source_id, &again).await? == with_it)
             }
             _ => Ok(false),
         }
@@ -431,15 +439,21 @@ impl CloudActions {
             if server.id == keep.id || reading::is_being_deleted(&server) {
                 continue;
             }
-            self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
-                .await?;
+            let with_it = self.judge_recovered(cx, source_id, &server).await?;
             let intent = cx.intend_undo_of(server.id.as_str()).await?;
             let kept = reading::server(target, &keep.id).await?;
             let runs = kept.is_some_and(|kept| {
                 kept.status == ServerStatus::Active && !reading::is_being_deleted(&kept)
             });
-            if !runs || !self.is_as_judged(target, cx, source_id, &server).await? {
+            let as_judged = self
+                .is_as_judged(target, cx, source_id, &server, &with_it)
+                .await?;
+            if !runs || !as_judged {
                 return Ok(Some(self.changed_meanwhile(cx)));
+            }
+            if !with_it.is_empty() {
+                let kept = self.keep_volumes_of(cx, target, &intent, &server.id, with_it);
+                return kept.await.map(Some);
             }
             cx.fact(format!("server {} was built twice; deleted", server.id));
             let open = intent.on(target);
@@ -448,13 +462,14 @@ impl CloudActions {
         Ok(None)
     }
 
-    /// Whether a copy may go, by its marks and what is known of it.
-    async fn refuse_to_delete_what_is_relied_on(
+    /// Judges whether a copy may go, by its marks and what is known of it: an error if not. Gives the volumes that Nova would
+    /// delete with it, which have to be kept from that first.
+    async fn judge_recovered(
         &self,
         cx: &Cx<'_>,
         source_id: &ServerId,
         server: &Server,
-    ) -> Result<(), Stop> {
+    ) -> Result<Vec<String>, Stop> {
         let protected_by = cx.protected_by(server.id.as_str()).await?;
         let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
         let asked = who_asked(cx, source_id);
@@ -473,11 +488,14 @@ impl CloudActions {
             made_at: &at(server),
             original: &original,
         };
-        match verdict_recovered_server(&judged, &marks, &seen) {
-            Verdict::Delete => self.refuse_to_discard_writes_of(cx, source_id).await,
-            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
-            other => Err(not_for_this("copy of a server", &other)),
-        }
+        let with_it = match verdict_recovered_server(&judged, &marks, &seen) {
+            Verdict::Delete => Vec::new(),
+            Verdict::First(Cure::KeepVolumesOfServer { volumes }) => volumes,
+            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            other => return Err(not_for_this("copy of a server", &other)),
+        };
+        self.refuse_to_discard_writes_of(cx, source_id).await?;
+        Ok(with_it)
     }
 
     /// What a person has to know of the original before its copy is discarded.

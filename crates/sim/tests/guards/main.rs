@@ -15,6 +15,7 @@ mod built_beside;
 mod changed_meanwhile;
 mod compute_host;
 mod deleted_source;
+mod disk_on_a_copy;
 mod fencing;
 mod other_site;
 mod paused;

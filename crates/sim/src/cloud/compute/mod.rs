@@ -204,6 +204,17 @@ impl SimCloud {
         found.is_some()
     }
 
+    /// From now on a volume goes with the server that it is attached to.
+    pub fn set_delete_on_termination(&mut self, volume: &str) {
+        let Some(volume) = super::call::uuid_of(volume) else {
+            return;
+        };
+        let servers = self.compute.servers.iter_mut();
+        for disk in servers.flat_map(|server| &mut server.disks) {
+            disk.delete_on_termination |= disk.volume == volume;
+        }
+    }
+
     fn server_mut(&mut self, id: Uuid) -> Option<&mut Server> {
         let now = self.now;
         let server = self.compute.servers.get_mut(id)?;
