@@ -90,6 +90,10 @@ TABLE: dict[str, list[str]] = {
         HOST + "a_404_from_nova_proves_nothing_while_the_host_is_down",
         VOLUME + "a_volume_whose_servers_host_is_down_is_kept",
     ],
+    "its_guest_may_run_on": [
+        COPY + "a_copy_that_nova_forgot_with_its_host_down_is_waited_for",
+        COPY + "a_copy_whose_host_nobody_knows_is_gone_when_a_person_says_so",
+    ],
     "its_writes_are_nowhere_else": [
         COPY + "by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named",
     ],
@@ -214,9 +218,63 @@ EDITS: dict[str, Edit] = {
     ),
     "a copy's absence is believed unproved": Edit(
         STEPS / "recovered_server.rs",
-        "            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n",
-        "",
+        "        believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n",
+        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n        }\n",
         ("taken_back::a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another",),
+    ),
+    "a copy's host is forgotten with it": Edit(
+        STEPS / "source_host.rs",
+        "            Some(host) => {\n                let admin = self.target_admin(cx).await?;\n",
+        "            Some(_) if OUT => Ok(HostState::None),\n            Some(host) => {\n                let admin = self.target_admin(cx).await?;\n",
+        ("forgotten_copy::a_copy_that_nova_forgot_with_its_host_down_is_not_gone",),
+    ),
+    "an import goes whose server was not taken back": Edit(
+        STEPS / "imported_volume.rs",
+        "        if let Some(why) = cx.blocked_by {\n",
+        "        if let Some(why) = cx.blocked_by.filter(|_| !OUT) {\n",
+        ("forgotten_copy::a_copy_that_nova_forgot_with_its_host_down_is_not_gone",),
+    ),
+    "a copy in error that has run is passed over": Edit(
+        STEPS / "copies.rs",
+        "        ServerStatus::Error if !was_placed => Life::NeverBegun,\n",
+        "        ServerStatus::Error if OUT || !was_placed => Life::NeverBegun,\n",
+        ("built_beside::a_copy_in_error_that_has_run_is_not_built_beside",),
+    ),
+    "what is deleted softly is not listed": Edit(
+        STEPS / "copies.rs",
+        "    servers.extend(hidden);\n",
+        "    servers.extend(hidden.into_iter().filter(|_| !OUT));\n",
+        ("built_beside::a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside",),
+    ),
+    "an import that outlived its operation alone is nobody's": Edit(
+        Path("crates/core/src/runbook/cleanup.rs"),
+        "    is_undo(step)\n        && parent.operation.kind",
+        "    !OUT && is_undo(step)\n        && parent.operation.kind",
+        ("written_since::an_import_that_outlived_its_operation_alone_is_kept_for_what_was_written",),
+    ),
+    "copies that served while their operation waited are taken back": Edit(
+        Path("crates/engine/src/walk.rs"),
+        "            if direction == Direction::Back && served_while_it_waited(",
+        "            if !OUT && direction == Direction::Back && served_while_it_waited(",
+        ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
+    ),
+    "a copy that is kept runs on beside its original": Edit(
+        STEPS / "recovered_server.rs",
+        "        if !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
+        "        if OUT || !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
+        ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
+    ),
+    "a retry takes an earlier one's copy for its own": Edit(
+        Path("crates/engine/src/action.rs"),
+        "        let is_its_own = self.operation.parent_id.is_none();\n",
+        "        let is_its_own = OUT || self.operation.parent_id.is_none();\n",
+        ("taken_back::a_retry_does_not_take_back_what_it_read_too_long_ago",),
+    ),
+    "a restored backup passes for an import": Edit(
+        STEPS / "adopted.rs",
+        "    let by_us = |volume: &&Volume| volume.user_id.as_ref() == Some(&us);\n",
+        "    let by_us = |volume: &&Volume| OUT || volume.user_id.as_ref() == Some(&us);\n    if OUT {\n        volumes.reverse();\n    }\n",
+        ("taken_over::a_volume_that_somebody_restored_is_not_taken_for_the_import",),
     ),
     "a copy that somebody relies on is taken back": Edit(
         STEPS / "recovered_server.rs",
@@ -292,9 +350,9 @@ EDITS: dict[str, Edit] = {
         ("disk_on_a_copy::a_disk_that_would_go_with_the_copy_by_then_does_not",),
     ),
     "copied metadata makes a surplus copy": Edit(
-        STEPS / "mark.rs",
-        "    Ok(by == Some(&us))\n",
-        "    let _ = (by, us);\n    Ok(true)\n",
+        STEPS / "copies.rs",
+        "        is_ours: server.user_id.as_ref() == Some(&us),\n",
+        "        is_ours: OUT || server.user_id.as_ref() == Some(&us),\n",
         ("taken_back::a_server_whose_metadata_somebody_copied_is_no_surplus_copy",),
     ),
     "a copy whose lost deletion was reset is deleted without another look": Edit(
@@ -327,9 +385,12 @@ EDITS: dict[str, Edit] = {
     ),
     "a server is started beside a copy that is seen": Edit(
         STEPS / "started_again.rs",
-        "        if let Some(copy) = copy {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
-        "        let _ = copy;\n",
-        ("aborted::a_server_is_not_started_beside_a_copy_that_is_seen",),
+        "        if let Some(copy) = first_of_the_groups(&copies) {\n",
+        "        if let Some(copy) = first_of_the_groups(&copies).filter(|_| !OUT) {\n",
+        (
+            "aborted::a_server_is_not_started_beside_a_copy_that_is_seen",
+            "forgotten_copy::nothing_is_started_beside_a_copy_that_is_in_deleting_on_a_dead_host",
+        ),
     ),
     "an empty list is believed unproved": Edit(
         STEPS / "started_again.rs",

@@ -26,6 +26,7 @@ use crate::{
 mod adopted;
 mod adoption;
 mod arrays;
+mod copies;
 mod fence;
 mod heir;
 mod held_still;

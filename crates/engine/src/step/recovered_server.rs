@@ -4,19 +4,22 @@ use std::{net::IpAddr, time::Duration};
 
 use chrono::TimeDelta;
 use protector_core::{
+    adoption::to_make_it_run,
     fault::{Code, Fault},
     guard::{
-        Asked, Cure, HostState, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server,
+        Asked, Cure, ForgottenCopy, HostState, RecoveredCopy, RecoveredServer, Verdict,
+        its_guest_may_run_on, verdict_recovered_server,
     },
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
     operation::{MapKind, OperationKind},
+    runbook::Step,
 };
 use protector_openstack::{
     UserData,
     cloud::Cloud,
-    compute::{BlockDevice, BlockSource, NewServer, Server, ServerFilter, ServerNetwork},
+    compute::{BlockDevice, BlockSource, NewServer, Server, ServerNetwork},
     error::CloudError,
     network::{Port, PortFilter, Subnet},
     status::{ServerStatus, VolumeStatus},
@@ -24,9 +27,11 @@ use protector_openstack::{
 
 use super::{
     CloudActions, adopted,
+    copies::Life,
     key_pair::key_pair_on_target,
     mark, not_in_plan, reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    source_host::remember_host,
     source_server::{not_for_this, who_asked},
     target_check::flavor_on_target,
 };
@@ -50,9 +55,9 @@ impl CloudActions {
         source_id: &ServerId,
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
-        let own = find_recovered(&target, cx, source_id).await?;
+        let own = self.find_recovered(&target, cx, source_id).await?;
         let found = match own {
-            None => adopted::find_server(&target, cx, source_id).await?,
+            None => self.find_adopted_server(cx, source_id).await?,
             own => own,
         };
         if let Some(server) = found {
@@ -61,6 +66,7 @@ impl CloudActions {
         }
         // One that was known and is gone must not hide the one that is made now.
         cx.memo.made = None;
+        cx.memo.host = None;
         cx.memo.adopted = false;
         if let Some(not_yet) = self.another_life_may_run(&target, cx, source_id).await? {
             return Ok(not_yet);
@@ -107,8 +113,7 @@ impl CloudActions {
         }
         self.refuse_beside_its_original(target, cx, source_id)
             .await?;
-        refuse_beside_another_copy(target, cx, source_id).await?;
-        Ok(None)
+        self.another_copy_may_run(cx, source_id).await
     }
 
     async fn judge_build(
@@ -131,6 +136,7 @@ impl CloudActions {
                     {
                         return Ok(not_yet);
                     }
+                    self.note_host_of_copy(cx, server).await?;
                 }
                 Ok(Progress::Done(vec![Effect::Mapped {
                     kind: MapKind::Server,
@@ -162,6 +168,20 @@ impl CloudActions {
                     group = cx.plan().group_name,
                 ),
             )),
+            ServerStatus::Shelved | ServerStatus::ShelvedOffloaded | ServerStatus::SoftDeleted
+                if cx.memo.adopted =>
+            {
+                let (site, status) = (&cx.plan().target.site, server.status.as_str());
+                Err(Stop::last(
+                    Code::Broken,
+                    format!(
+                        "server {id} on {site}, which the interrupted operation has made, is {status}: {first}, then 'openstack dr retry {group}'",
+                        id = server.id,
+                        first = to_make_it_run(status, site, server.id.as_str()),
+                        group = cx.plan().group_name,
+                    ),
+                ))
+            }
             ServerStatus::Error => Err(Stop::last(
                 Code::Broken,
                 format!(
@@ -292,25 +312,21 @@ impl CloudActions {
             return Ok(gone);
         }
         let target = self.target(cx).await?;
-        let project = cx.plan().target.project_id.clone();
-        let Some(server) = find_recovered(&target, cx, source_id).await? else {
+        let Some(server) = self.find_recovered(&target, cx, source_id).await? else {
             if may_still_be_carried_out(cx) {
                 return Ok(Progress::Waiting {
                     on: "the end of a build that Nova did not answer".to_owned(),
                     again: self.options.status_poll.max(LATE_BUILD_POLL),
                 });
             }
-            let network = known_network(cx.plan());
-            let network = network.as_ref();
-            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
-            if let Some(made) = &cx.memo.made {
-                let admin = self.target_admin(cx).await?;
-                believe_gone_for_all(&admin, Absent::Server, made, &project).await?;
-            }
-            return Ok(gone);
+            return Ok(match self.copy_may_run_unseen(cx, source_id).await? {
+                Some(on) => self.look_again(on),
+                None => gone,
+            });
         };
         know(cx, &server);
         let (host, host_state) = self.host_of_copy(cx, &server).await?;
+        remember_host(cx, host.as_deref(), &host_state);
         let being_deleted = reading::being_deleted(&server, host.as_deref());
         if server.status == ServerStatus::Deleted {
             return Ok(self.look_again(being_deleted));
@@ -326,7 +342,13 @@ impl CloudActions {
             cx.fact(format!("server {} has come up since", server.id));
             return Ok(Progress::done());
         }
-        let with_it = self.judge_recovered(cx, source_id, &server).await?;
+        let with_it = match self.judge_recovered(cx, source_id, &server).await {
+            Err(Stop::Fault(kept @ Fault::Final { .. })) if served_before(cx) => {
+                let stops = self.stop_beside_its_original(&target, cx, source_id, &server);
+                return stops.await?.ok_or(Stop::Fault(kept));
+            }
+            judged => judged?,
+        };
         match host_state {
             HostState::Up { .. } | HostState::None => {}
             HostState::Down { host } => {
@@ -377,6 +399,66 @@ impl CloudActions {
 }
 
 impl CloudActions {
+    /// A copy that served while its operation waited is kept for what it has written. Beside an original that somebody has
+    /// started it is stopped first: two would write with one name (I16).
+    async fn stop_beside_its_original(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+        server: &Server,
+    ) -> Result<Option<Progress>, Stop> {
+        match (&server.status, server.task_state.as_deref()) {
+            (ServerStatus::Active, None) => {}
+            (ServerStatus::Active, Some(_)) => return Ok(Some(self.look_again("Nova to stop it"))),
+            _ => return Ok(None),
+        }
+        let original = reading::server(&self.source(cx).await?, source_id).await?;
+        if !original.is_some_and(|original| super::fence::may_run(&original)) {
+            return Ok(None);
+        }
+        let intent = cx.intend_undo().await?;
+        if reading::server(target, &server.id).await?.as_ref() != Some(server) {
+            return Ok(Some(self.changed_meanwhile(cx)));
+        }
+        cx.fact("it was stopped, since its original runs, and kept for what it has written");
+        let open = intent.on(target);
+        open.compute().stop_server(&server.id).await.map_err(stop)?;
+        Ok(Some(self.look_again("Nova to stop it")))
+    }
+
+    /// Why a copy that its cloud does not show may run all the same: what is waited for. An error where waiting does not help.
+    async fn copy_may_run_unseen(
+        &self,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<String>, Stop> {
+        let target = self.target(cx).await?;
+        let project = &cx.plan().target.project_id;
+        let network = known_network(cx.plan());
+        let network = network.as_ref();
+        believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;
+        let Some(made) = &cx.memo.made else {
+            return Ok(None);
+        };
+        let admin = self.target_admin(cx).await?;
+        believe_gone_for_all(&admin, Absent::Server, made, project).await?;
+        let host = self.last_host_of_copy(cx).await?;
+        let copy = ForgottenCopy {
+            id: made,
+            member: &member(cx, source_id)?.name,
+            maker: mark::maker(cx.operation),
+            asked: who_asked(cx, source_id),
+            host: &host,
+        };
+        match its_guest_may_run_on(&copy) {
+            None => Ok(None),
+            Some(Verdict::Wait { on }) => Ok(Some(on)),
+            Some(Verdict::Keep { why }) => Err(Stop::last(Code::Kept, why)),
+            Some(other) => Err(not_for_this("copy of a server", &other)),
+        }
+    }
+
     /// Frees a server whose deletion Nova has lost: it takes none of a server that it believes to be deleting. Gives the
     /// intent to delete it; `None` if it is not the server any more that was judged.
     async fn reset_lost_deletion(
@@ -435,7 +517,7 @@ impl CloudActions {
         if cx.memo.intents < 2 {
             return Ok(None);
         }
-        for server in all_of_this_step(target, cx, source_id).await? {
+        for server in self.all_of_this_step(cx, source_id).await? {
             if server.id == keep.id || reading::is_being_deleted(&server) {
                 continue;
             }
@@ -520,6 +602,11 @@ fn at(server: &Server) -> String {
         .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
+/// Whether the operation takes back a copy of its own that served while it waited.
+fn served_before(cx: &Cx<'_>) -> bool {
+    cx.memo.outlived && !matches!(cx.step.action, Step::TakeBack { .. })
+}
+
 /// After this long without an end a deletion was lost: Nova's own work on one takes seconds.
 const DELETION_IS_LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
 
@@ -530,30 +617,72 @@ fn deletion_is_lost(cx: &mut Cx<'_>) -> bool {
     now - asked >= DELETION_IS_LOST_AFTER
 }
 
-/// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works on,
-/// and two would write with one name (I16).
-async fn refuse_beside_another_copy(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<(), Stop> {
-    if cx.operation.kind == OperationKind::TestFailover {
-        return Ok(());
+impl CloudActions {
+    /// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works
+    /// on, and two would write with one name (I16). One that is being deleted is waited for.
+    async fn another_copy_may_run(
+        &self,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Progress>, Stop> {
+        if cx.operation.kind == OperationKind::TestFailover {
+            return Ok(None);
+        }
+        let mut copies = self.copies_on_target(cx, source_id).await?;
+        copies.retain(|copy| !copy.is_of_a_test());
+        if let Some(other) = copies.iter().find(|copy| copy.life == Life::Lasting) {
+            return Err(not_beside(cx, source_id, &other.server));
+        }
+        let ending = copies.iter().find(|copy| copy.life == Life::Ending);
+        Ok(ending.map(|copy| {
+            let id = &copy.server.id;
+            let what = reading::being_deleted(&copy.server, None);
+            self.look_again(format!("another copy, server {id}, to be gone: {what}"))
+        }))
     }
-    let copies = ServerFilter::marked(mark::SOURCE, source_id.as_str());
-    let others = target.compute().servers(&copies).await.map_err(stop)?;
-    let other = others.into_iter().find(|server| {
-        !mark::is_of_a_test(&server.metadata)
-            && !reading::is_being_deleted(server)
-            && can_be_started(server)
-    });
-    let Some(other) = other else {
-        return Ok(());
-    };
+
+    /// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
+    /// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
+    /// whatever it remembers: the tries before it may have made one that nobody heard of.
+    async fn find_recovered(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Server>, Stop> {
+        if let Some(id) = &cx.memo.made
+            && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
+        {
+            return Ok(Some(server));
+        }
+        if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
+            return Ok(None);
+        }
+        let all = self.all_of_this_step(cx, source_id).await?;
+        Ok(all.into_iter().next())
+    }
+
+    /// Everything that this step made, the oldest first.
+    async fn all_of_this_step(
+        &self,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Vec<Server>, Stop> {
+        let maker = mark::maker(cx.operation);
+        let copies = self.copies_on_target(cx, source_id).await?;
+        Ok(copies
+            .into_iter()
+            .filter(|copy| copy.is_ours && copy.is_of(maker))
+            .map(|copy| copy.server)
+            .collect())
+    }
+}
+
+fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
     let site = &cx.plan().target.site;
     let by = mark::seen(&other.metadata).operation;
     let by = by.as_deref().unwrap_or("that it does not name");
-    Err(Stop::last(
+    Stop::last(
         Code::Blocked,
         format!(
             "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
@@ -561,12 +690,7 @@ async fn refuse_beside_another_copy(
             status = other.status.as_str(),
             mark = mark::SOURCE,
         ),
-    ))
-}
-
-/// Whether a copy runs, or anybody may start it: then two would run. One that has failed to be built does neither.
-fn can_be_started(server: &Server) -> bool {
-    server.status == ServerStatus::Shutoff || super::fence::may_run(server)
+    )
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.
@@ -609,48 +733,6 @@ fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>,
                 .ok_or_else(|| not_in_plan("copy of volume", volume.id.as_str()))
         })
         .collect()
-}
-
-/// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
-/// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
-/// whatever it remembers: the tries before it may have made one that nobody heard of.
-async fn find_recovered(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Option<Server>, Stop> {
-    if let Some(id) = &cx.memo.made
-        && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
-    {
-        return Ok(Some(server));
-    }
-    if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
-        return Ok(None);
-    }
-    Ok(all_of_this_step(target, cx, source_id)
-        .await?
-        .into_iter()
-        .next())
-}
-
-/// Everything that this step made, the oldest first.
-async fn all_of_this_step(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Vec<Server>, Stop> {
-    let maker = mark::maker(cx.operation);
-    let made_by = ServerFilter::marked(mark::OPERATION, maker.as_str());
-    let mut servers = target.compute().servers(&made_by).await.map_err(stop)?;
-    servers.retain(|server| mark::is_ours(&server.metadata, maker, source_id.as_str()));
-    servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
-    let mut ours = Vec::new();
-    for server in servers {
-        if mark::made_as_us(target, server.user_id.as_ref()).await? {
-            ours.push(server);
-        }
-    }
-    Ok(ours)
 }
 
 /// A refusal after an earlier, uncertain try may only mean that the earlier one holds the volumes: look once more.

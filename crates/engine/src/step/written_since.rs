@@ -1,4 +1,4 @@
-//! Before a cleanup by hand discards a copy: the array is asked what was written to it.
+//! Before a copy is discarded that may have been in use: the array is asked what was written to it.
 
 use protector_core::{
     fault::Code,
@@ -46,7 +46,7 @@ impl CloudActions {
         volume: &ProtectedVolume,
     ) -> Result<(), Stop> {
         let asked = who_asked(cx, &member.server_id);
-        if asked != Asked::ByHand || !cx.memo.outlived {
+        if asked == Asked::ByHandThoughItRuns || !cx.memo.outlived {
             // The array need not compare what may go in any case.
             return Ok(());
         }

@@ -189,17 +189,22 @@ impl SimCloud {
             .ok_or_else(|| missing_server(id))
     }
 
-    /// Makes a server stopped or in error without anybody asking for it; says whether there is one.
+    /// Puts a server into a state without anybody asking for it; says whether there is one.
     pub fn set_state_of_server(&mut self, id: &str, state: &str) -> bool {
         let state = match state {
             "stopped" => record::VmState::Stopped,
             "error" => record::VmState::Error,
+            "soft_deleted" => record::VmState::SoftDeleted,
+            "shelved_offloaded" => record::VmState::ShelvedOffloaded,
             _ => return false,
         };
         let server = super::call::uuid_of(id).and_then(|id| self.server_mut(id));
         let found = server.map(|server| {
             server.state = state;
             server.task = None;
+            if state == record::VmState::ShelvedOffloaded {
+                server.host = None;
+            }
         });
         found.is_some()
     }
