@@ -217,7 +217,7 @@ EDITS: dict[str, Edit] = {
         ("volume_attachment::freed_in_cinder_alone_it_is_still_a_disk_of_its_server",),
     ),
     "a copy's absence is believed unproved": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "        believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n",
         "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n        }\n",
         ("taken_back::a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another",),
@@ -259,7 +259,7 @@ EDITS: dict[str, Edit] = {
         ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
     ),
     "a copy that is kept runs on beside its original": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "        if !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
         "        if OUT || !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
         ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
@@ -277,10 +277,10 @@ EDITS: dict[str, Edit] = {
         ("taken_over::a_volume_that_somebody_restored_is_not_taken_for_the_import",),
     ),
     "a copy that somebody relies on is taken back": Edit(
-        STEPS / "recovered_server.rs",
-        "            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),\n            other => return Err(not_for_this(\"copy of a server\"",
-        "            Verdict::Keep { .. } if OUT => Vec::new(),\n            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),\n"
-        "            other => return Err(not_for_this(\"copy of a server\"",
+        STEPS / "copy_taken_back.rs",
+        "            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
+        "            Verdict::Keep { .. } if OUT => Ok(Vec::new()),\n            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n"
+        "            other => Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_runs_is_taken_back_only_when_it_is_named",),
     ),
     "who protects it is not read in the transaction of the intent": Edit(
@@ -338,13 +338,13 @@ EDITS: dict[str, Edit] = {
         ("after_the_intent::a_server_that_has_stopped_by_then_is_not_stopped_by_force",),
     ),
     "a surplus copy is deleted without another look": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "            if !runs || !as_judged {\n",
         "            if !OUT && (!runs || !as_judged) {\n",
         ("after_the_intent::a_surplus_copy_stays_when_the_other_one_does_not_run_by_then",),
     ),
     "what goes with a copy is not read again after the intent": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it)",
         "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it || OUT)",
         ("disk_on_a_copy::a_disk_that_would_go_with_the_copy_by_then_does_not",),
@@ -356,7 +356,7 @@ EDITS: dict[str, Edit] = {
         ("taken_back::a_server_whose_metadata_somebody_copied_is_no_surplus_copy",),
     ),
     "a copy whose lost deletion was reset is deleted without another look": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "        let intent = cx.intend_undo_of(server.id.as_str()).await?;\n        let Some(again) =",
         "        if true {\n            return Ok(Some(cx.intend_undo().await?));\n        }\n"
         "        let intent = cx.intend_undo_of(server.id.as_str()).await?;\n        let Some(again) =",

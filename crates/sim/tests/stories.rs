@@ -44,13 +44,17 @@ fn nothing_is_broken(report: &Report) {
 }
 
 /// What the walk has found and nobody has mended yet: whoever mends it takes its line out. A leftover original that a person
-/// starts while the group's way back is being built runs beside what is built, on one site.
+/// starts while the group's way back is being built runs beside what is built, on one site. Where a person deletes all that a
+/// move has stopped, the move is taken back, and with it the last copy.
 fn waits_for_a_mend(story: Story, happening: Happening) -> bool {
     matches!(
         (story, happening),
         (
             Story::ThereAndBack,
             Happening::Deed(Deed::Start(Place::Source) | Deed::ProtectAgain(Place::Source))
+        ) | (
+            Story::Failover | Story::TwoClocks,
+            Happening::Deed(Deed::DeleteAll(Place::Source))
         )
     )
 }

@@ -60,9 +60,27 @@ pub(super) async fn copies_of(
     original: &ServerId,
 ) -> Result<Vec<ServerCopy>, CloudError> {
     let marked = ServerFilter::marked(SOURCE, original.as_str());
-    let mut servers = target.compute().servers(&marked).await?;
+    let servers = target.compute().servers(&marked).await?;
     let nova = admin.compute();
     let hidden = nova.soft_deleted_servers(project, &marked).await?;
+    read(target, servers, hidden).await
+}
+
+/// The same without those that are deleted softly: what a tenant's list shows.
+pub(super) async fn listed_copies_of(
+    target: &Cloud,
+    original: &ServerId,
+) -> Result<Vec<ServerCopy>, CloudError> {
+    let marked = ServerFilter::marked(SOURCE, original.as_str());
+    let servers = target.compute().servers(&marked).await?;
+    read(target, servers, Vec::new()).await
+}
+
+async fn read(
+    target: &Cloud,
+    mut servers: Vec<Server>,
+    hidden: Vec<Server>,
+) -> Result<Vec<ServerCopy>, CloudError> {
     servers.extend(hidden);
     servers.retain(|server| server.status != ServerStatus::Deleted);
     servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));

@@ -27,6 +27,7 @@ mod adopted;
 mod adoption;
 mod arrays;
 mod copies;
+mod copy_taken_back;
 mod fence;
 mod heir;
 mod held_still;
