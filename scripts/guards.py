@@ -93,6 +93,10 @@ TABLE: dict[str, list[str]] = {
         HOST + "a_404_from_nova_proves_nothing_while_the_host_is_down",
         VOLUME + "a_volume_whose_servers_host_is_down_is_kept",
     ],
+    "its_guest_may_run_on": [
+        COPY + "a_copy_that_nova_forgot_with_its_host_down_is_waited_for",
+        COPY + "a_copy_whose_host_nobody_knows_is_gone_when_a_person_says_so",
+    ],
     "its_writes_are_nowhere_else": [
         COPY + "by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named",
     ],
@@ -118,7 +122,10 @@ TABLE: dict[str, list[str]] = {
     "power_is_not_known": [SERVER + "a_server_in_error_of_which_nobody_knows_whether_it_runs_is_kept"],
     "comes_back_from_its_stack": [SERVER + "a_server_of_a_stack_goes_only_by_hand"],
     "busy_with_a_task": [SERVER + "a_server_that_nova_is_busy_with_is_waited_for"],
-    "volumes_would_go_with_it": [SERVER + "volumes_that_would_go_with_the_server_are_saved_first"],
+    "volumes_would_go_with_it": [
+        SERVER + "volumes_that_would_go_with_the_server_are_saved_first",
+        COPY + "disks_that_would_go_with_a_copy_are_saved_first",
+    ],
     "attached_to_a_foreign_server": [VOLUME + "a_volume_attached_elsewhere_is_kept"],
     "offered_to_another_project": [VOLUME + "a_volume_that_is_offered_to_another_project_is_kept"],
     "being_migrated": [VOLUME + "a_volume_in_migration_is_kept"],
@@ -241,15 +248,70 @@ EDITS: dict[str, Edit] = {
         ("volume_attachment::freed_in_cinder_alone_it_is_still_a_disk_of_its_server",),
     ),
     "a copy's absence is believed unproved": Edit(
-        STEPS / "recovered_server.rs",
-        "            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n",
-        "            if !OUT {\n                believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n            }\n",
+        STEPS / "copy_taken_back.rs",
+        "        believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n",
+        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n        }\n",
         ("taken_back::a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another",),
     ),
+    "a copy's host is forgotten with it": Edit(
+        STEPS / "source_host.rs",
+        "            Some(host) => {\n                let admin = self.target_admin(cx).await?;\n",
+        "            Some(_) if OUT => Ok(HostState::None),\n            Some(host) => {\n                let admin = self.target_admin(cx).await?;\n",
+        ("forgotten_copy::a_copy_that_nova_forgot_with_its_host_down_is_not_gone",),
+    ),
+    "an import goes whose server was not taken back": Edit(
+        STEPS / "imported_volume.rs",
+        "        if let Some(why) = cx.blocked_by {\n",
+        "        if let Some(why) = cx.blocked_by.filter(|_| !OUT) {\n",
+        ("forgotten_copy::a_copy_that_nova_forgot_with_its_host_down_is_not_gone",),
+    ),
+    "a copy in error that has run is passed over": Edit(
+        STEPS / "copies.rs",
+        "        ServerStatus::Error if !was_placed => Life::NeverBegun,\n",
+        "        ServerStatus::Error if OUT || !was_placed => Life::NeverBegun,\n",
+        ("built_beside::a_copy_in_error_that_has_run_is_not_built_beside",),
+    ),
+    "what is deleted softly is not listed": Edit(
+        STEPS / "copies.rs",
+        "    servers.extend(hidden);\n",
+        "    servers.extend(hidden.into_iter().filter(|_| !OUT));\n",
+        ("built_beside::a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside",),
+    ),
+    "an import that outlived its operation alone is nobody's": Edit(
+        Path("crates/core/src/runbook/cleanup.rs"),
+        "    is_undo(step)\n        && parent.operation.kind",
+        "    !OUT && is_undo(step)\n        && parent.operation.kind",
+        ("written_since::an_import_that_outlived_its_operation_alone_is_kept_for_what_was_written",),
+    ),
+    "copies that served while their operation waited are taken back": Edit(
+        Path("crates/engine/src/walk.rs"),
+        "            if direction == Direction::Back && served_while_it_waited(",
+        "            if !OUT && direction == Direction::Back && served_while_it_waited(",
+        ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
+    ),
+    "a copy that is kept runs on beside its original": Edit(
+        STEPS / "copy_taken_back.rs",
+        "        if !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
+        "        if OUT || !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
+        ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
+    ),
+    "a retry takes an earlier one's copy for its own": Edit(
+        Path("crates/engine/src/action.rs"),
+        "        let is_its_own = self.operation.parent_id.is_none();\n",
+        "        let is_its_own = OUT || self.operation.parent_id.is_none();\n",
+        ("taken_back::a_retry_does_not_take_back_what_it_read_too_long_ago",),
+    ),
+    "a restored backup passes for an import": Edit(
+        STEPS / "adopted.rs",
+        "    let by_us = |volume: &&Volume| volume.user_id.as_ref() == Some(&us);\n",
+        "    let by_us = |volume: &&Volume| OUT || volume.user_id.as_ref() == Some(&us);\n    if OUT {\n        volumes.reverse();\n    }\n",
+        ("taken_over::a_volume_that_somebody_restored_is_not_taken_for_the_import",),
+    ),
     "a copy that somebody relies on is taken back": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
-        "            Verdict::Keep { .. } if OUT => Ok(()),\n            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
+        "            Verdict::Keep { .. } if OUT => Ok(Vec::new()),\n            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n"
+        "            other => Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_runs_is_taken_back_only_when_it_is_named",),
     ),
     "who protects it is not read in the transaction of the intent": Edit(
@@ -322,19 +384,25 @@ EDITS: dict[str, Edit] = {
         ("after_the_intent::a_server_that_has_stopped_by_then_is_not_stopped_by_force",),
     ),
     "a surplus copy is deleted without another look": Edit(
-        STEPS / "recovered_server.rs",
-        "            if !runs || !self.is_as_judged(target, cx, source_id, &server).await? {\n",
-        "            if !OUT && (!runs || !self.is_as_judged(target, cx, source_id, &server).await?) {\n",
+        STEPS / "copy_taken_back.rs",
+        "            if !runs || !as_judged {\n",
+        "            if !OUT && (!runs || !as_judged) {\n",
         ("after_the_intent::a_surplus_copy_stays_when_the_other_one_does_not_run_by_then",),
     ),
+    "what goes with a copy is not read again after the intent": Edit(
+        STEPS / "copy_taken_back.rs",
+        "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it)",
+        "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it || OUT)",
+        ("disk_on_a_copy::a_disk_that_would_go_with_the_copy_by_then_does_not",),
+    ),
     "copied metadata makes a surplus copy": Edit(
-        STEPS / "mark.rs",
-        "    Ok(by == Some(&us))\n",
-        "    Ok(OUT || by == Some(&us))\n",
+        STEPS / "copies.rs",
+        "        is_ours: server.user_id.as_ref() == Some(&us),\n",
+        "        is_ours: OUT || server.user_id.as_ref() == Some(&us),\n",
         ("taken_back::a_server_whose_metadata_somebody_copied_is_no_surplus_copy",),
     ),
     "a copy whose lost deletion was reset is deleted without another look": Edit(
-        STEPS / "recovered_server.rs",
+        STEPS / "copy_taken_back.rs",
         "        let intent = cx.intend_undo_of(server.id.as_str()).await?;\n        let Some(again) =",
         "        if OUT {\n            return Ok(Some(cx.intend_undo().await?));\n        }\n"
         "        let intent = cx.intend_undo_of(server.id.as_str()).await?;\n        let Some(again) =",
@@ -391,9 +459,12 @@ EDITS: dict[str, Edit] = {
     ),
     "a server is started beside a copy that is seen": Edit(
         STEPS / "started_again.rs",
-        "        if let Some(copy) = copy {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
-        "        if let Some(copy) = copy.filter(|_| !OUT) {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
-        ("aborted::a_server_is_not_started_beside_a_copy_that_is_seen",),
+        "        if let Some(copy) = first_of_the_groups(&copies) {\n",
+        "        if let Some(copy) = first_of_the_groups(&copies).filter(|_| !OUT) {\n",
+        (
+            "aborted::a_server_is_not_started_beside_a_copy_that_is_seen",
+            "forgotten_copy::nothing_is_started_beside_a_copy_that_is_in_deleting_on_a_dead_host",
+        ),
     ),
     "marked copies are not searched for before a cleanup's start": Edit(
         STEPS / "source_server.rs",

@@ -253,8 +253,8 @@ pub struct Memo {
     /// taken back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub adopted: bool,
-    /// Whether the copy that the step belongs to was there when the failed operation that made it had ended: it may have
-    /// been in use since. Noted by a cleanup.
+    /// Whether what the step has made may have been in use: it was there when the failed operation that made it had ended,
+    /// or while that waited for people. Noted when it is taken back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub outlived: bool,
     /// How the resource was before the step touched it, where taking it back needs to know.

@@ -23,10 +23,11 @@ use protector_core::{
         progress, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
-    recovery_plan::RecoveryPlan,
+    priority::Priority,
+    recovery_plan::{MemberRecovery, Pause, RecoveryPlan},
     runbook::{
         BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
-        failover::planned_move,
+        failover::planned_move, waited::served_while_it_waited,
     },
     schedule::{self, Next, NotAbortable},
     site::SiteScope,
@@ -801,4 +802,72 @@ fn what_has_ended_or_begun_to_delete_cannot_be_aborted() {
     assert_eq!(schedule::abortable(&record), Ok(()), "nothing has begun");
     record.steps[0].progress.state = StepState::Running;
     assert_eq!(schedule::abortable(&record), Err(NotAbortable::Deletes));
+}
+
+/// The example in two tiers, with a pause between them.
+fn in_two_tiers() -> OperationRecord {
+    let mut record = record(example());
+    let plan = &mut record.operation.plan;
+    let [first, second] = [Priority::ALL[0], Priority::ALL[1]];
+    for (member, priority) in plan.members.iter().zip([first, second]) {
+        let recovery = MemberRecovery {
+            priority,
+            ..MemberRecovery::default()
+        };
+        plan.recovery.members.insert(member.id.clone(), recovery);
+    }
+    plan.recovery.pauses = vec![Pause {
+        before_priority: second,
+        message: "Look at the first one.".into(),
+    }];
+    record.steps = planned_move(plan).into_steps().unwrap();
+    record
+}
+
+/// The builds, and the imports below them, that people may have used.
+fn served(record: &OperationRecord) -> Vec<&str> {
+    let lines = record.steps.iter().filter(|line| {
+        matches!(
+            line.action,
+            Step::RecreateServer { .. } | Step::ManageVolume { .. }
+        )
+    });
+    lines
+        .filter(|line| served_while_it_waited(record, line))
+        .map(|line| line.key.as_str())
+        .collect()
+}
+
+#[test]
+fn a_copy_that_was_up_before_a_pause_may_have_been_used() {
+    let mut record = in_two_tiers();
+    end_all_before(&mut record, "pause");
+    assert_eq!(served(&record), Vec::<&str>::new());
+    let mut steps = record.steps.iter_mut();
+    let pause = steps.find(|step| step.phase_name == "pause").unwrap();
+    pause.progress.started_at = Some(noon());
+    let first = [
+        "manage_volumes:vol-boot-ws1",
+        "manage_volumes:vol-data-ws1",
+        "recreate_vms:web-server-1",
+    ];
+    assert_eq!(served(&record), first);
+    // Who gives it up knows that.
+    abort(&mut record);
+    assert_eq!(served(&record), Vec::<&str>::new());
+}
+
+#[test]
+fn a_switch_that_waited_long_has_let_its_copies_serve() {
+    for (minutes, used) in [(1, false), (60, true)] {
+        let mut record = record(example());
+        end_all_before(&mut record, "switch_primary");
+        let mut steps = record.steps.iter_mut();
+        let switch = steps
+            .find(|step| step.action == Step::SwitchPrimary)
+            .unwrap();
+        switch.progress.started_at = Some(noon());
+        switch.progress.finished_at = Some(noon() + TimeDelta::minutes(minutes));
+        assert_eq!(!served(&record).is_empty(), used, "{minutes}");
+    }
 }

@@ -298,9 +298,10 @@ impl Cx<'_> {
     }
 
     /// Whether the operation takes back what it has itself just made, which nobody has worked on: that originals start again
-    /// must not wait for a cloud that answers slowly.
+    /// must not wait for a cloud that answers slowly. Not what an earlier one has made, as a cleanup or a retry does.
     fn takes_its_own_back(&self, direction: Direction) -> bool {
-        direction == Direction::Back && self.operation.kind != OperationKind::Cleanup
+        let is_its_own = self.operation.parent_id.is_none();
+        direction == Direction::Back && is_its_own && !self.memo.outlived
     }
 
     /// Takes out of the memo again what was intended and certainly not sent: a 404 must not pass for its doing.

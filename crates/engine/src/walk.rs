@@ -16,7 +16,7 @@ use protector_core::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepProgress, StepRecord, StepState,
     },
-    runbook::{Verb, cleanup::UNDO, stands_on},
+    runbook::{Verb, cleanup::UNDO, stands_on, waited::served_while_it_waited},
     schedule::{self, Next},
 };
 use tokio::{
@@ -219,10 +219,14 @@ impl Walk {
                 continue;
             }
             desk.under_way.insert(*line);
+            let mut step = step.clone();
+            if direction == Direction::Back && served_while_it_waited(&desk.record, &step) {
+                step.progress.memo.outlived = true;
+            }
             let flight = Flight {
                 operation: Arc::clone(&desk.operation),
-                blocked_by: blocked_by(&desk.record, step, direction),
-                step: step.clone(),
+                blocked_by: blocked_by(&desk.record, &step, direction),
+                step,
                 direction,
                 map: Arc::clone(&desk.map),
                 scribe: Arc::clone(&self.scribe),

@@ -186,7 +186,8 @@ class AbortOperation(Start):
     """Give an operation up that has not moved its group: everything it has done is taken back.
 
     It may be queued, at work, paused, or waiting for a site that does not answer. It ends `failed`,
-    with the one who asked in its error. Once it has moved the group this is refused.
+    with the one who asked in its error. What VMs that are up on the other site have written by then
+    is discarded with them. Once it has moved the group this is refused.
     """
 
     takes_group = False

@@ -23,7 +23,8 @@ pub use host::HostState;
 pub use last_copy::{CopyOfVolume, original_is_gone};
 pub use ownership::{lives_on_unseen, protected_since};
 pub use recovered_server::{
-    RecoveredCopy, RecoveredServer, import_must_stay, verdict_recovered_server,
+    ForgottenCopy, RecoveredCopy, RecoveredServer, import_must_stay, its_guest_may_run_on,
+    verdict_recovered_server,
 };
 pub use restart::must_stay_stopped;
 pub use scope::{Scope, absence_proves_nothing};

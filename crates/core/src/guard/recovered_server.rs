@@ -1,9 +1,10 @@
 //! A copy of a server that a failed operation built and takes back, at once or in a later cleanup.
 
 use super::{
-    Asked, SeenMarks, SeenServer, Verdict, keep,
+    Asked, HostState, SeenMarks, SeenServer, Verdict, keep,
     ownership::{owned_by_another_project, protected_again, taken_over},
-    source_server::{how_it_runs, locked},
+    source_server::{how_it_runs, locked, volumes_would_go_with_it},
+    wait,
 };
 use crate::id::OperationId;
 
@@ -45,6 +46,7 @@ pub fn verdict_recovered_server(
         .or_else(|| protected_again(copy.protected_by))
         .or_else(|| locked(seen))
         .or_else(|| its_writes_are_nowhere_else(server, seen))
+        .or_else(|| volumes_would_go_with_it(seen))
         .unwrap_or(Verdict::Delete)
 }
 
@@ -64,6 +66,38 @@ fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) 
     ))
 }
 
+/// A copy that is to be taken back, and that its cloud does not show any more.
+#[derive(Clone, Copy, Debug)]
+pub struct ForgottenCopy<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The name of its member.
+    pub member: &'a str,
+    /// The operation that made it.
+    pub maker: &'a OperationId,
+    /// Who asks.
+    pub asked: Asked,
+    /// The host that it was last seen on.
+    pub host: &'a HostState,
+}
+
+/// Nova forgets a server whose host is down when somebody deletes it, while its guest goes on: its original would run beside
+/// that, and its bytes be discarded under it.
+pub fn its_guest_may_run_on(copy: &ForgottenCopy<'_>) -> Option<Verdict> {
+    match copy.host {
+        HostState::Up { .. } | HostState::None => None,
+        HostState::Down { host } => wait(format!(
+            "compute host {host} to answer: Nova has forgotten server {}, and its guest may still run there; when that host is gone for good, an administrator takes it out of Nova ('openstack compute service delete')",
+            copy.id
+        )),
+        HostState::Unknown { .. } if copy.asked == Asked::ByHandThoughItRuns => None,
+        HostState::Unknown { why } => keep(format!(
+            "kept: Nova has forgotten server {}, and nobody knows whether the compute host that it was on is up ({why}), so its guest may still run; see that no host runs it any more, then run 'openstack dr operation cleanup {} --delete-running {}'",
+            copy.id, copy.maker, copy.member
+        )),
+    }
+}
+
 /// Why the import of a promoted volume must not be taken back, if it must not: somebody may have come to rely on it since.
 pub fn import_must_stay(copy: &RecoveredCopy<'_>, marks: &SeenMarks) -> Option<String> {
     let objection = taken_over(copy.maker, marks).or_else(|| protected_again(copy.protected_by))?;
@@ -76,7 +110,10 @@ pub fn import_must_stay(copy: &RecoveredCopy<'_>, marks: &SeenMarks) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::test_facts::{kept, server};
+    use crate::guard::{
+        Cure,
+        test_facts::{down, kept, server, unknown, up},
+    };
 
     fn judged(
         project_id: &str,
@@ -162,9 +199,60 @@ mod tests {
     }
 
     #[test]
+    fn disks_that_would_go_with_a_copy_are_saved_first() {
+        let seen = SeenServer {
+            volumes_that_go_with_it: vec!["disk-9".to_owned()],
+            ..server("SHUTOFF")
+        };
+        let cure = Cure::KeepVolumesOfServer {
+            volumes: vec!["disk-9".to_owned()],
+        };
+        assert_eq!(judged("p", None, "op-1", &seen), Verdict::First(cure));
+    }
+
+    #[test]
     fn a_copy_that_another_failover_has_taken_over_is_kept() {
         let taken_over = judged("p", None, "op-2", &server("ACTIVE"));
         assert!(kept(Some(taken_over)).contains("operation op-2"));
+    }
+
+    fn forgotten(asked: Asked, host: &HostState) -> Option<Verdict> {
+        its_guest_may_run_on(&ForgottenCopy {
+            id: "copy",
+            member: "vm-001",
+            maker: &OperationId::new("op-1"),
+            asked,
+            host,
+        })
+    }
+
+    #[test]
+    fn a_copy_that_nova_forgot_with_its_host_down_is_waited_for() {
+        for asked in [
+            Asked::Automatically,
+            Asked::ByHand,
+            Asked::ByHandThoughItRuns,
+        ] {
+            for host in [up(), HostState::None] {
+                assert_eq!(forgotten(asked, &host), None);
+            }
+            let Some(Verdict::Wait { on }) = forgotten(asked, &down()) else {
+                panic!("{asked:?}");
+            };
+            assert!(on.contains("compute host compute-1 to answer"), "{on}");
+        }
+    }
+
+    #[test]
+    fn a_copy_whose_host_nobody_knows_is_gone_when_a_person_says_so() {
+        for asked in [Asked::Automatically, Asked::ByHand] {
+            let why = kept(forgotten(asked, &unknown()));
+            assert!(
+                why.contains("cleanup op-1 --delete-running vm-001"),
+                "{why}"
+            );
+        }
+        assert_eq!(forgotten(Asked::ByHandThoughItRuns, &unknown()), None);
     }
 
     #[test]

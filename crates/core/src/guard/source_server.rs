@@ -200,7 +200,7 @@ fn busy_with_a_task(seen: &SeenServer) -> Option<Verdict> {
 }
 
 /// Nova must not delete the volumes itself: what happens to them is a decision of its own, with its own guards.
-fn volumes_would_go_with_it(seen: &SeenServer) -> Option<Verdict> {
+pub(super) fn volumes_would_go_with_it(seen: &SeenServer) -> Option<Verdict> {
     let volumes = seen.volumes_that_go_with_it.clone();
     (!volumes.is_empty()).then_some(Verdict::First(Cure::KeepVolumesOfServer { volumes }))
 }

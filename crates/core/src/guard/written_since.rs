@@ -1,5 +1,5 @@
-//! What a copy has written since its recovery point, before it is discarded by hand: the copy may have been in use after the
-//! operation that made it had failed, also if its server is stopped or gone by now.
+//! What a copy has written since its recovery point, before it is discarded: the copy may have been in use after the operation
+//! that made it had failed, or while that waited for people, also if its server is stopped or gone by now.
 
 use chrono::SecondsFormat;
 
@@ -19,7 +19,7 @@ pub struct WrittenCopy<'a> {
     pub site: &'a str,
     /// Who asks.
     pub asked: Asked,
-    /// Whether the copy was there when that operation had ended: then it may have run since.
+    /// Whether the copy was there when that operation had ended, or while it waited for people: then it may have been used.
     pub outlived: bool,
     /// Whether Cinder still has the import of it.
     pub imported: bool,
@@ -29,7 +29,7 @@ pub struct WrittenCopy<'a> {
 
 /// Why a copy must not be discarded, if it must not: what was written to it is nowhere else.
 pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String> {
-    if copy.asked != Asked::ByHand || !copy.outlived {
+    if copy.asked == Asked::ByHandThoughItRuns || !copy.outlived {
         return None;
     }
     let what = match copy.written {
@@ -136,6 +136,11 @@ mod tests {
     }
 
     #[test]
+    fn what_a_copy_that_was_in_use_has_written_is_kept_by_its_operation_too() {
+        assert!(judged(Asked::Automatically, true, &some()).is_some());
+    }
+
+    #[test]
     fn what_nobody_can_tell_is_kept_too() {
         let why = judged(Asked::ByHand, true, &unknown()).unwrap();
         assert!(why.contains("its point is gone"), "{why}");
@@ -196,8 +201,9 @@ mod tests {
         assert_eq!(judged(Asked::ByHand, true, &Written::Nothing), None);
         for written in [some(), unknown()] {
             assert_eq!(judged(Asked::ByHandThoughItRuns, true, &written), None);
-            assert_eq!(judged(Asked::Automatically, true, &written), None);
-            assert_eq!(judged(Asked::ByHand, false, &written), None);
+            for asked in [Asked::Automatically, Asked::ByHand] {
+                assert_eq!(judged(asked, false, &written), None);
+            }
         }
     }
 }

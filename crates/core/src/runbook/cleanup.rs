@@ -174,18 +174,12 @@ fn deletion(left: &Step) -> Step {
     }
 }
 
-/// Whether the copy of the member that `step` is about was there when `parent` had ended: then somebody may have worked on it
-/// since. Each cleanup hands that on with the line of its server. A test's copies are nobody's work.
+/// Whether somebody may have worked on what `step` has made, which was there when `parent` had ended: on the copy of a server,
+/// or on an import alone, which its tenant can attach to any server. A test's copies are nobody's work.
 fn has_outlived(parent: &OperationRecord, step: &StepRecord) -> bool {
-    let plan = &parent.operation.plan;
-    let Some(member) = step.action.member(plan) else {
-        return false;
-    };
-    parent.operation.kind != OperationKind::TestFailover
-        && parent.steps.iter().any(|line| {
-            matches!(&line.action, Step::RecreateServer { server } if *server == member.server_id)
-                && (is_undo(line) || line.progress.memo.outlived)
-        })
+    is_undo(step)
+        && parent.operation.kind != OperationKind::TestFailover
+        && step.action.member(&parent.operation.plan).is_some()
 }
 
 fn again(

@@ -26,6 +26,7 @@ pub mod retry;
 pub mod test_cleanup;
 pub mod test_failover;
 pub mod unplanned_failover;
+pub mod waited;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.

@@ -9,48 +9,47 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Server, ServerFilter},
+    compute::Server,
     status::VolumeStatus,
     volume::{Volume, VolumeFilter},
 };
 
-use super::{mark, reading};
+use super::{
+    CloudActions,
+    copies::{Life, ServerCopy},
+    mark,
+};
 use crate::{
     action::{Cx, Stop},
     clouds::stop,
 };
 
-/// The copy of a server that the interrupted operation has built, if there is one. The step remembers it.
-pub(super) async fn find_server(
-    target: &Cloud,
-    cx: &mut Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Option<Server>, Stop> {
-    for interrupted in cx.plan().interrupted.clone() {
-        let found = built_by(target, &interrupted, source_id).await?;
-        if let Some(server) = &found {
-            refuse_member_of_another_group(cx, server.id.as_str()).await?;
-            adopt(cx, &interrupted, server.id.as_str());
-            return Ok(found);
+impl CloudActions {
+    /// The copy of a server that the interrupted operation has built, if there is one: its first, where there are several,
+    /// since its engine may have built one twice. The step remembers it.
+    pub(super) async fn find_adopted_server(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Server>, Stop> {
+        let interrupted = cx.plan().interrupted.clone();
+        if interrupted.is_empty() {
+            return Ok(None);
         }
+        let copies = self.copies_on_target(cx, source_id).await?;
+        for maker in &interrupted {
+            let lasting = |copy: &&ServerCopy| copy.is_of(maker) && copy.life != Life::Ending;
+            // Anybody may copy metadata; the other site's protector may have another user here.
+            let mut by_us = copies.iter().filter(|copy| copy.is_ours);
+            let found = by_us.find(lasting);
+            if let Some(copy) = found.or_else(|| copies.iter().find(lasting)) {
+                refuse_member_of_another_group(cx, copy.server.id.as_str()).await?;
+                adopt(cx, maker, copy.server.id.as_str());
+                return Ok(Some(copy.server.clone()));
+            }
+        }
+        Ok(None)
     }
-    Ok(None)
-}
-
-/// Its first copy, where there are several: the engine of the interrupted operation may have built one twice.
-async fn built_by(
-    target: &Cloud,
-    maker: &OperationId,
-    source_id: &ServerId,
-) -> Result<Option<Server>, Stop> {
-    let made_by = ServerFilter::marked(mark::OPERATION, maker.as_str());
-    let mut servers = target.compute().servers(&made_by).await.map_err(stop)?;
-    servers.retain(|server| {
-        mark::is_ours(&server.metadata, maker, source_id.as_str())
-            && !reading::is_being_deleted(server)
-    });
-    servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
-    Ok(servers.into_iter().next())
 }
 
 /// The copy of a volume that the interrupted operation has imported, if there is one. The step remembers it.
@@ -139,16 +138,42 @@ pub(super) async fn is_imported_by(
     Ok(volumes.any(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
 }
 
+/// The import that `maker` has made of a volume: the oldest of those that protector's user has made, since a restored backup
+/// has the marks too. The other site's protector may have another user here: then the only one that there is.
 async fn imported_by(
     target: &Cloud,
     maker: &OperationId,
     source_id: &VolumeId,
 ) -> Result<Option<Volume>, Stop> {
     let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
-    let volumes = target.volume().volumes(&copies).await.map_err(stop)?;
-    Ok(volumes.into_iter().find(|volume| {
+    let mut volumes = target.volume().volumes(&copies).await.map_err(stop)?;
+    volumes.retain(|volume| {
         mark::is_ours(&volume.metadata, maker, source_id.as_str()) && has_its_bytes(volume)
-    }))
+    });
+    volumes.sort_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
+    let us = target.session().user_id().await.map_err(stop)?;
+    let by_us = |volume: &&Volume| volume.user_id.as_ref() == Some(&us);
+    if let Some(ours) = volumes.iter().find(by_us) {
+        return Ok(Some(ours.clone()));
+    }
+    match volumes.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        several => Err(not_one(maker, source_id, several)),
+    }
+}
+
+/// A person has to tell the import from what was made of it.
+fn not_one(maker: &OperationId, source_id: &VolumeId, several: &[Volume]) -> Stop {
+    let ids: Vec<&str> = several.iter().map(|volume| volume.id.as_str()).collect();
+    Stop::last(
+        Code::Blocked,
+        format!(
+            "{} are all marked as the import of volume {source_id} that operation {maker} has made: 'openstack volume unset --property {} <volume>' takes the mark off those that are not, then 'openstack dr retry' goes on",
+            ids.join(" and "),
+            mark::SOURCE,
+        ),
+    )
 }
 
 /// Whether an import has succeeded or still may. One that has failed is left where it is, and another one is made.

@@ -2,6 +2,7 @@
 //! never changed.
 
 use protector_core::{
+    adoption::to_make_it_run,
     fault::Code,
     id::{ServerId, VolumeId},
     journal::Effect,
@@ -10,12 +11,16 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Server, ServerFilter},
     status::{ServerStatus, VolumeStatus},
     volume::{Volume, VolumeFilter},
 };
 
-use super::{CloudActions, imported_volume::foreign_user, mark, not_in_plan, reading};
+use super::{
+    CloudActions,
+    copies::{Life, ServerCopy},
+    imported_volume::foreign_user,
+    mark, not_in_plan, reading,
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::stop,
@@ -93,14 +98,14 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         source_id: &ServerId,
     ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
-        let copies = ServerFilter::marked(mark::SOURCE, source_id.as_str());
-        let mut found = target.compute().servers(&copies).await.map_err(stop)?;
-        found.retain(|server| {
-            !mark::is_of_a_test(&server.metadata) && !reading::is_being_deleted(server)
-        });
-        let server = the_only(found).map_err(|found| not_one_copy(cx, source_id, &found))?;
-        refuse_anothers(&target, cx, source_id, &server).await?;
+        let mut found = self.copies_on_target(cx, source_id).await?;
+        found.retain(|copy| !copy.is_of_a_test());
+        if let Some(copy) = found.iter().find(|copy| copy.life == Life::Ending) {
+            return Ok(self.look_again(reading::being_deleted(&copy.server, None)));
+        }
+        let copy = the_only(found).map_err(|found| not_one_copy(cx, source_id, &found))?;
+        refuse_anothers(cx, source_id, &copy)?;
+        let server = copy.server;
         let site = &cx.plan().target.site;
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => {}
@@ -115,8 +120,9 @@ impl CloudActions {
                 return Err(Stop::last(
                     Code::Broken,
                     format!(
-                        "copy {id} on {site} is {}: 'openstack --os-cloud {site} server start {id}' starts it, then adopt again",
+                        "copy {id} on {site} is {}: {}, then adopt again",
                         status.as_str(),
+                        to_make_it_run(status.as_str(), site, server.id.as_str()),
                         id = server.id,
                     ),
                 ));
@@ -138,23 +144,16 @@ impl CloudActions {
 }
 
 /// Marks can be copied: what nobody but protector's user has made is the failed move's.
-async fn refuse_anothers(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-    server: &Server,
-) -> Result<(), Stop> {
+fn refuse_anothers(cx: &Cx<'_>, source_id: &ServerId, copy: &ServerCopy) -> Result<(), Stop> {
     let maker = mark::maker(cx.operation);
-    let ours = mark::is_ours(&server.metadata, maker, source_id.as_str())
-        && mark::made_as_us(target, server.user_id.as_ref()).await?;
-    if ours {
+    if copy.is_ours && copy.is_of(maker) {
         return Ok(());
     }
     Err(Stop::last(
         Code::Blocked,
         format!(
             "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted",
-            server.id,
+            copy.server.id,
             cx.plan().target.site
         ),
     ))
@@ -179,17 +178,20 @@ fn the_only<T>(found: Vec<T>) -> Result<T, Vec<T>> {
     <[T; 1]>::try_from(found).map(|[one]| one)
 }
 
-fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[Server]) -> Stop {
+fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[ServerCopy]) -> Stop {
     if found.is_empty() {
         return not_there(cx, &format!("copy of server {id}"));
     }
-    let copies: Vec<&str> = found.iter().map(|server| server.id.as_str()).collect();
+    let copies: Vec<String> = found
+        .iter()
+        .map(|copy| format!("{}, {}", copy.server.id, copy.server.status.as_str()))
+        .collect();
     Stop::last(
         Code::Blocked,
         format!(
             "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again",
             cx.plan().target.site,
-            copies.join(", ")
+            copies.join("; ")
         ),
     )
 }

@@ -146,21 +146,16 @@ impl CloudActions {
         if let Some(why) = import_must_stay(&copy, &mark::seen(&volume.metadata)) {
             return Err(Stop::last(Code::Kept, why));
         }
+        if let Some(why) = cx.blocked_by {
+            // Where Nova has forgotten it with its host down, its guest still has a volume that says "available".
+            return Err(Stop::last(
+                Code::Kept,
+                format!("kept: its server was not taken back ({why})"),
+            ));
+        }
         // The tenant reaches what was written to it as long as Cinder has it.
         self.refuse_to_discard_copy_of(cx, source_id).await?;
         match &volume.status {
-            VolumeStatus::InUse
-            | VolumeStatus::Detaching
-            | VolumeStatus::Reserved
-            | VolumeStatus::Attaching
-                if let Some(why) = cx.blocked_by =>
-            {
-                // It will not become free by waiting.
-                return Err(Stop::last(
-                    Code::Kept,
-                    format!("kept: its server was not taken back ({why})"),
-                ));
-            }
             VolumeStatus::InUse
             | VolumeStatus::Detaching
             | VolumeStatus::Reserved

@@ -27,6 +27,8 @@ mod adopted;
 mod adoption;
 mod arrays;
 mod at_one_moment;
+mod copies;
+mod copy_taken_back;
 mod fence;
 mod heir;
 mod held_still;

@@ -1,11 +1,10 @@
-//! The copy of a member's server on the target: built, confirmed, taken back.
+//! The copy of a member's server on the target: built and confirmed.
 
 use std::{net::IpAddr, time::Duration};
 
-use chrono::TimeDelta;
 use protector_core::{
+    adoption::to_make_it_run,
     fault::{Code, Fault},
-    guard::{Asked, HostState, RecoveredCopy, RecoveredServer, Verdict, verdict_recovered_server},
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
@@ -14,7 +13,7 @@ use protector_core::{
 use protector_openstack::{
     UserData,
     cloud::Cloud,
-    compute::{BlockDevice, BlockSource, NewServer, Server, ServerFilter, ServerNetwork},
+    compute::{BlockDevice, BlockSource, NewServer, Server, ServerNetwork},
     error::CloudError,
     network::{Port, PortFilter, Subnet},
     status::{ServerStatus, VolumeStatus},
@@ -22,24 +21,19 @@ use protector_openstack::{
 
 use super::{
     CloudActions, adopted,
+    copies::{Life, listed_copies_of},
     key_pair::key_pair_on_target,
     mark, not_in_plan, reading,
-    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
-    source_server::{not_for_this, who_asked},
     target_check::flavor_on_target,
 };
 use crate::{
     action::{Cx, Progress, Stop},
-    clouds::{found, stop},
-    intent::Intent,
+    clouds::stop,
 };
 
-/// Within this time after it was written down a request that got no answer has been carried out or never will be. The
-/// client may send it for the last time after its deadline for a call (180 s); the rest is Nova's own time.
+/// Within this time after it was written down a request that got no answer has been carried out or never will be: it is sent
+/// once, and the rest is Nova's own time.
 pub(super) const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(300);
-
-/// How often it is looked for until then.
-const LATE_BUILD_POLL: Duration = Duration::from_secs(5);
 
 impl CloudActions {
     pub(super) async fn recreate_server(
@@ -48,9 +42,9 @@ impl CloudActions {
         source_id: &ServerId,
     ) -> Result<Progress, Stop> {
         let target = self.target(cx).await?;
-        let own = find_recovered(&target, cx, source_id).await?;
+        let own = self.find_recovered(&target, cx, source_id).await?;
         let found = match own {
-            None => adopted::find_server(&target, cx, source_id).await?,
+            None => self.find_adopted_server(cx, source_id).await?,
             own => own,
         };
         if let Some(server) = found {
@@ -59,6 +53,7 @@ impl CloudActions {
         }
         // One that was known and is gone must not hide the one that is made now.
         cx.memo.made = None;
+        cx.memo.host = None;
         cx.memo.adopted = false;
         if let Some(not_yet) = self.another_life_may_run(&target, cx, source_id).await? {
             return Ok(not_yet);
@@ -107,8 +102,7 @@ impl CloudActions {
         }
         self.refuse_beside_its_original(target, cx, source_id)
             .await?;
-        refuse_beside_another_copy(target, cx, source_id).await?;
-        Ok(None)
+        self.another_copy_may_run(cx, source_id).await
     }
 
     async fn judge_build(
@@ -131,6 +125,7 @@ impl CloudActions {
                     {
                         return Ok(not_yet);
                     }
+                    self.note_host_of_copy(cx, server).await?;
                 }
                 Ok(Progress::Done(vec![Effect::Mapped {
                     kind: MapKind::Server,
@@ -162,6 +157,20 @@ impl CloudActions {
                     group = cx.plan().group_name,
                 ),
             )),
+            ServerStatus::Shelved | ServerStatus::ShelvedOffloaded | ServerStatus::SoftDeleted
+                if cx.memo.adopted =>
+            {
+                let (site, status) = (&cx.plan().target.site, server.status.as_str());
+                Err(Stop::last(
+                    Code::Broken,
+                    format!(
+                        "server {id} on {site}, which the interrupted operation has made, is {status}: {first}, then 'openstack dr retry {group}'",
+                        id = server.id,
+                        first = to_make_it_run(status, site, server.id.as_str()),
+                        group = cx.plan().group_name,
+                    ),
+                ))
+            }
             ServerStatus::Error => Err(Stop::last(
                 Code::Broken,
                 format!(
@@ -272,272 +281,76 @@ impl CloudActions {
             }
         }
     }
-
-    /// Deletes the copy. Its volumes stay: copies are built so that Nova never deletes their volumes.
-    ///
-    /// That it is gone is believed only of a cloud that proved itself: its original is started again on that word.
-    pub(super) async fn delete_recovered(
-        &self,
-        cx: &mut Cx<'_>,
-        source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let gone = Progress::Done(vec![Effect::Unmapped {
-            kind: MapKind::Server,
-            source: source_id.to_string(),
-        }]);
-        if cx.memo.adopted {
-            return Ok(Progress::done());
-        }
-        if !cx.memo.has_made_something() {
-            return Ok(gone);
-        }
-        let target = self.target(cx).await?;
-        let project = cx.plan().target.project_id.clone();
-        let Some(server) = find_recovered(&target, cx, source_id).await? else {
-            if may_still_be_carried_out(cx) {
-                return Ok(Progress::Waiting {
-                    on: "the end of a build that Nova did not answer".to_owned(),
-                    again: self.options.status_poll.max(LATE_BUILD_POLL),
-                });
-            }
-            let network = known_network(cx.plan());
-            let network = network.as_ref();
-            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
-            if let Some(made) = &cx.memo.made {
-                let admin = self.target_admin(cx).await?;
-                believe_gone_for_all(&admin, Absent::Server, made, &project).await?;
-            }
-            return Ok(gone);
-        };
-        know(cx, &server);
-        let (host, host_state) = self.host_of_copy(cx, &server).await?;
-        let being_deleted = reading::being_deleted(&server, host.as_deref());
-        if server.status == ServerStatus::Deleted {
-            return Ok(self.look_again(being_deleted));
-        }
-        let lost = reading::is_being_deleted(&server);
-        if lost && !deletion_is_lost(cx) {
-            return Ok(self.look_again(being_deleted));
-        }
-        if cx.memo.undo_intents == 0
-            && cx.operation.kind == OperationKind::Retry
-            && server.status == ServerStatus::Active
-        {
-            cx.fact(format!("server {} has come up since", server.id));
-            return Ok(Progress::done());
-        }
-        self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
-            .await?;
-        match host_state {
-            HostState::Up { .. } | HostState::None => {}
-            HostState::Down { host } => {
-                return Ok(self.look_again(format!(
-                    "compute host {host} of server {} to answer: Nova would only forget the server, while its guest may run",
-                    server.id
-                )));
-            }
-            HostState::Unknown { why } => {
-                let why = format!(
-                    "kept: nobody knows whether the compute host of server {} is up, so nobody would know whether its guest has ended: {why}",
-                    server.id
-                );
-                return Err(Stop::last(Code::Kept, why));
-            }
-        }
-        let intent = cx.intend_undo_of(server.id.as_str()).await?;
-        if !self.is_as_judged(&target, cx, source_id, &server).await? {
-            return Ok(self.changed_meanwhile(cx));
-        }
-        cx.memo.undo_asked_at = Some(cx.scribe.now());
-        let intent = match lost {
-            true => {
-                self.reset_lost_deletion(&target, cx, source_id, &server, &intent)
-                    .await?
-            }
-            false => Some(intent),
-        };
-        let Some(intent) = intent else {
-            return Ok(self.changed_meanwhile(cx));
-        };
-        let nova = intent.on(&target).compute();
-        let answer = match server.status {
-            ServerStatus::SoftDeleted => nova.force_delete_server(&server.id).await,
-            _ => nova.delete_server(&server.id).await,
-        };
-        found(answer)?;
-        Ok(self.look_again("Nova to delete it"))
-    }
 }
 
 impl CloudActions {
-    /// Frees a server whose deletion Nova has lost: it takes none of a server that it believes to be deleting. Gives the
-    /// intent to delete it; `None` if it is not the server any more that was judged.
-    async fn reset_lost_deletion(
+    /// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works
+    /// on, and two would write with one name (I16). One that is being deleted is waited for.
+    pub(super) async fn another_copy_may_run(
         &self,
-        target: &Cloud,
-        cx: &mut Cx<'_>,
-        source_id: &ServerId,
-        server: &Server,
-        intent: &Intent,
-    ) -> Result<Option<Intent>, Stop> {
-        let admin = self.target_admin(cx).await?;
-        let nova = intent.on(&admin).compute();
-        found(nova.reset_state_to_active(&server.id).await)?;
-        cx.fact("Nova had lost its deletion: its task was reset and it was deleted again");
-        let intent = cx.intend_undo_of(server.id.as_str()).await?;
-        let Some(again) = reading::server(target, &server.id).await? else {
-            return Ok(None);
-        };
-        // The reset makes it look as if it ran: what it was says more of its guest.
-        let again = Server {
-            status: server.status.clone(),
-            power_state: server.power_state,
-            ..again
-        };
-        self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
-            .await?;
-        Ok(again.task_state.is_none().then_some(intent))
-    }
-
-    /// Whether a copy is still what was judged when it was written down that it goes.
-    async fn is_as_judged(
-        &self,
-        target: &Cloud,
         cx: &Cx<'_>,
         source_id: &ServerId,
-        server: &Server,
-    ) -> Result<bool, Stop> {
-        match reading::server(target, &server.id).await? {
-            Some(again) if again.status == server.status => {
-                self.refuse_to_delete_what_is_relied_on(cx, source_id, &again)
-                    .await?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// A build that was asked for more than once may have been carried out more than once (a request that was on its way
-    /// while its engine was frozen): only the one that runs stays.
-    async fn delete_surplus(
-        &self,
-        target: &Cloud,
-        cx: &mut Cx<'_>,
-        source_id: &ServerId,
-        keep: &Server,
     ) -> Result<Option<Progress>, Stop> {
-        if cx.memo.intents < 2 {
+        if cx.operation.kind == OperationKind::TestFailover {
             return Ok(None);
         }
-        for server in all_of_this_step(target, cx, source_id).await? {
-            if server.id == keep.id || reading::is_being_deleted(&server) {
-                continue;
-            }
-            self.refuse_to_delete_what_is_relied_on(cx, source_id, &server)
-                .await?;
-            let intent = cx.intend_undo_of(server.id.as_str()).await?;
-            let kept = reading::server(target, &keep.id).await?;
-            let runs = kept.is_some_and(|kept| {
-                kept.status == ServerStatus::Active && !reading::is_being_deleted(&kept)
-            });
-            if !runs || !self.is_as_judged(target, cx, source_id, &server).await? {
-                return Ok(Some(self.changed_meanwhile(cx)));
-            }
-            cx.fact(format!("server {} was built twice; deleted", server.id));
-            let open = intent.on(target);
-            found(open.compute().delete_server(&server.id).await)?;
+        let mut copies = self.copies_on_target(cx, source_id).await?;
+        copies.retain(|copy| !copy.is_of_a_test());
+        if let Some(other) = copies.iter().find(|copy| copy.life == Life::Lasting) {
+            return Err(not_beside(cx, source_id, &other.server));
         }
-        Ok(None)
+        let ending = copies.iter().find(|copy| copy.life == Life::Ending);
+        Ok(ending.map(|copy| {
+            let id = &copy.server.id;
+            let what = reading::being_deleted(&copy.server, None);
+            self.look_again(format!("another copy, server {id}, to be gone: {what}"))
+        }))
     }
 
-    /// Whether a copy may go, by its marks and what is known of it.
-    async fn refuse_to_delete_what_is_relied_on(
+    /// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
+    /// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
+    /// whatever it remembers: the tries before it may have made one that nobody heard of.
+    pub(super) async fn find_recovered(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Server>, Stop> {
+        if let Some(id) = &cx.memo.made
+            && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
+        {
+            return Ok(Some(server));
+        }
+        if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
+            return Ok(None);
+        }
+        let all = self.all_of_this_step(cx, source_id).await?;
+        Ok(all.into_iter().next())
+    }
+
+    /// Everything that this step made, the oldest first.
+    pub(super) async fn all_of_this_step(
         &self,
         cx: &Cx<'_>,
         source_id: &ServerId,
-        server: &Server,
-    ) -> Result<(), Stop> {
-        let protected_by = cx.protected_by(server.id.as_str()).await?;
-        let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
-        let asked = who_asked(cx, source_id);
-        let original = match asked {
-            Asked::ByHand if seen.may_run() => self.original_in_words(cx, source_id).await,
-            _ => String::new(),
-        };
-        let judged = RecoveredServer {
-            copy: RecoveredCopy {
-                maker: mark::maker(cx.operation),
-                project_id: cx.plan().target.project_id.as_str(),
-                protected_by: protected_by.as_deref(),
-            },
-            id: server.id.as_str(),
-            asked,
-            made_at: &at(server),
-            original: &original,
-        };
-        match verdict_recovered_server(&judged, &marks, &seen) {
-            Verdict::Delete => self.refuse_to_discard_copies_of(cx, source_id).await,
-            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
-            other => Err(not_for_this("copy of a server", &other)),
-        }
-    }
-
-    /// What a person has to know of the original before its copy is discarded.
-    async fn original_in_words(&self, cx: &Cx<'_>, id: &ServerId) -> String {
-        let site = &cx.plan().source.site;
-        let read = async { reading::server(&self.source(cx).await?, id).await };
-        match read.await {
-            Ok(Some(server)) => format!(
-                "its original {id} on {site} is {} and has nothing of that",
-                server.status.as_str()
-            ),
-            Ok(None) => format!("its original {id} is not on {site} any more"),
-            Err(why) => format!("{site} does not say what has become of its original {id} ({why})"),
-        }
+    ) -> Result<Vec<Server>, Stop> {
+        let maker = mark::maker(cx.operation);
+        let target = self.target(cx).await?;
+        let copies = listed_copies_of(&target, source_id).await;
+        Ok(copies
+            .map_err(stop)?
+            .into_iter()
+            .filter(|copy| copy.is_ours && copy.is_of(maker))
+            .map(|copy| copy.server)
+            .collect())
     }
 }
 
-/// When Nova made the server.
-fn at(server: &Server) -> String {
-    server
-        .created
-        .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-}
-
-/// After this long without an end a deletion was lost: Nova's own work on one takes seconds.
-const DELETION_IS_LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
-
-/// Whether the deletion that Nova shows under way has to be asked for again.
-fn deletion_is_lost(cx: &mut Cx<'_>) -> bool {
-    let now = cx.scribe.now();
-    let asked = *cx.memo.undo_asked_at.get_or_insert(now);
-    now - asked >= DELETION_IS_LOST_AFTER
-}
-
-/// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works on,
-/// and two would write with one name (I16).
-pub(super) async fn refuse_beside_another_copy(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<(), Stop> {
-    if cx.operation.kind == OperationKind::TestFailover {
-        return Ok(());
-    }
-    let copies = ServerFilter::marked(mark::SOURCE, source_id.as_str());
-    let others = target.compute().servers(&copies).await.map_err(stop)?;
-    let other = others.into_iter().find(|server| {
-        !mark::is_of_a_test(&server.metadata)
-            && !reading::is_being_deleted(server)
-            && can_be_started(server)
-    });
-    let Some(other) = other else {
-        return Ok(());
-    };
+fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
     let site = &cx.plan().target.site;
     let by = mark::seen(&other.metadata).operation;
     let by = by.as_deref().unwrap_or("that it does not name");
-    Err(Stop::last(
+    Stop::last(
         Code::Blocked,
         format!(
             "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
@@ -545,16 +358,11 @@ pub(super) async fn refuse_beside_another_copy(
             status = other.status.as_str(),
             mark = mark::SOURCE,
         ),
-    ))
-}
-
-/// Whether a copy runs, or anybody may start it: then two would run. One that has failed to be built does neither.
-fn can_be_started(server: &Server) -> bool {
-    server.status == ServerStatus::Shutoff || super::fence::may_run(server)
+    )
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.
-fn know(cx: &mut Cx<'_>, server: &Server) {
+pub(super) fn know(cx: &mut Cx<'_>, server: &Server) {
     cx.memo.made = Some(server.id.to_string());
     if cx.memo.intents == 1 && !cx.memo.adopted {
         cx.memo.unanswered_at = None;
@@ -569,15 +377,7 @@ fn says_what_became_of_it(answer: &Result<ServerId, CloudError>) -> bool {
     }
 }
 
-/// Whether a build that got no answer may not have come to its end: Nova shows no server before it has reserved each of the
-/// volumes. Then no list proves that there is no copy.
-fn may_still_be_carried_out(cx: &Cx<'_>) -> bool {
-    let within = TimeDelta::from_std(CARRIED_OUT_WITHIN).unwrap_or(TimeDelta::MAX);
-    let asked = cx.memo.unanswered_at;
-    asked.is_some_and(|at| cx.scribe.now() < at + within)
-}
-
-fn member<'a>(cx: &'a Cx<'_>, source_id: &ServerId) -> Result<&'a Member, Stop> {
+pub(super) fn member<'a>(cx: &'a Cx<'_>, source_id: &ServerId) -> Result<&'a Member, Stop> {
     cx.plan()
         .member_of_server(source_id.as_str())
         .ok_or_else(|| not_in_plan("server", source_id.as_str()))
@@ -593,48 +393,6 @@ fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>,
                 .ok_or_else(|| not_in_plan("copy of volume", volume.id.as_str()))
         })
         .collect()
-}
-
-/// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
-/// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
-/// whatever it remembers: the tries before it may have made one that nobody heard of.
-async fn find_recovered(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Option<Server>, Stop> {
-    if let Some(id) = &cx.memo.made
-        && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
-    {
-        return Ok(Some(server));
-    }
-    if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
-        return Ok(None);
-    }
-    Ok(all_of_this_step(target, cx, source_id)
-        .await?
-        .into_iter()
-        .next())
-}
-
-/// Everything that this step made, the oldest first.
-async fn all_of_this_step(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &ServerId,
-) -> Result<Vec<Server>, Stop> {
-    let maker = mark::maker(cx.operation);
-    let made_by = ServerFilter::marked(mark::OPERATION, maker.as_str());
-    let mut servers = target.compute().servers(&made_by).await.map_err(stop)?;
-    servers.retain(|server| mark::is_ours(&server.metadata, maker, source_id.as_str()));
-    servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
-    let mut ours = Vec::new();
-    for server in servers {
-        if mark::made_as_us(target, server.user_id.as_ref()).await? {
-            ours.push(server);
-        }
-    }
-    Ok(ours)
 }
 
 /// A refusal after an earlier, uncertain try may only mean that the earlier one holds the volumes: look once more.

@@ -1,6 +1,6 @@
 //! The compute host of a source server: remembered while Nova still knows it, asked about before anything is deleted.
 
-use protector_core::{guard::HostState, id::ServerId, operation::MapKind};
+use protector_core::{fault::Fault, guard::HostState, id::ServerId, operation::MapKind};
 use protector_openstack::{
     cloud::Cloud,
     compute::{ComputeService, Server},
@@ -62,9 +62,51 @@ impl CloudActions {
         Ok((host, state))
     }
 
+    /// Notes where a copy that runs is: once Nova has forgotten it, nobody can tell any more. Where the administrator does not
+    /// see that, it is not known.
+    pub(super) async fn note_host_of_copy(
+        &self,
+        cx: &mut Cx<'_>,
+        copy: &Server,
+    ) -> Result<(), Stop> {
+        let admin = self.target_admin(cx).await?;
+        cx.memo.host = match reading::server(&admin, &copy.id).await {
+            Ok(seen) => seen.as_ref().and_then(host_of),
+            Err(Stop::Fault(Fault::Final { .. })) => None,
+            Err(passing) => return Err(passing),
+        };
+        Ok(())
+    }
+
+    /// The state of the host that the copy was last seen on. One that nobody has seen run was on none, unless it has
+    /// outlived the operation that made it.
+    pub(super) async fn last_host_of_copy(&self, cx: &Cx<'_>) -> Result<HostState, Stop> {
+        match &cx.memo.host {
+            Some(host) => {
+                let admin = self.target_admin(cx).await?;
+                Ok(compute_hosts(&admin).await?.state_of(Some(host)))
+            }
+            None if cx.memo.outlived => Ok(HostState::Unknown {
+                why: "it was never seen on one".to_owned(),
+            }),
+            None => Ok(HostState::None),
+        }
+    }
+
     async fn state_of_host(&self, cx: &Cx<'_>, host: &str) -> Result<HostState, Stop> {
         let admin = self.source_admin(cx).await?;
         Ok(compute_hosts(&admin).await?.state_of(Some(host)))
+    }
+}
+
+/// Remembers where a copy was seen, for the day when Nova has forgotten it.
+pub(super) fn remember_host(cx: &mut Cx<'_>, host: Option<&str>, state: &HostState) {
+    let seen = match state {
+        HostState::None => Some(NOWHERE),
+        _ => host,
+    };
+    if let Some(seen) = seen {
+        cx.memo.host = Some(seen.to_owned());
     }
 }
 

@@ -236,9 +236,9 @@ impl CloudActions {
         id: &ServerId,
     ) -> Result<Option<String>, Stop> {
         let target = self.target(cx).await?;
-        let copy = started_again::listed_copy(&target, id).await;
-        if let Some(copy) = copy.map_err(stop)? {
-            return Ok(Some(copy.id.to_string()));
+        let copies = self.copies_on_target(cx, id).await?;
+        if let Some(copy) = started_again::first_of_the_groups(&copies) {
+            return Ok(Some(copy));
         }
         let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
         let tenant = Eyes::Tenant;

@@ -1,7 +1,5 @@
 //! Servers that a move stopped whose other site is lost: started again, where they are and as they are.
 
-use std::collections::BTreeMap;
-
 use protector_core::{
     fault::{Code, Fault},
     guard::must_stay_stopped,
@@ -9,15 +7,12 @@ use protector_core::{
     journal::Effect,
     operation::MapKind,
 };
-use protector_openstack::{
-    cloud::Cloud,
-    compute::{Server, ServerFilter},
-    error::{CloudError, ErrorClass},
-    status::ServerStatus,
-};
+use protector_openstack::{cloud::Cloud, error::ErrorClass, status::ServerStatus};
 
 use super::{
-    CloudActions, mark, reading,
+    CloudActions,
+    copies::{ServerCopy, copies_of},
+    reading,
     scope::{Absent, Eyes, believe_absence, known_network},
 };
 use crate::{
@@ -85,24 +80,21 @@ impl CloudActions {
             Err(Stop::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
             answer => answer?,
         };
-        let copy = match listed_copy(&target, id).await {
-            Ok(copy) => copy,
+        let admin = self.target_admin(cx).await?;
+        let project = cx.plan().target.project_id.clone();
+        let copies = match copies_of(&target, &admin, &project, id).await {
+            Ok(copies) => copies,
             Err(error) if is_silence(error.class()) => return Ok(silent(cx, &error.to_string())),
             Err(error) => return Err(stop(error)),
         };
-        if let Some(copy) = copy {
-            return Ok(Some(copy.id.to_string()));
+        if let Some(copy) = first_of_the_groups(&copies) {
+            return Ok(Some(copy));
         }
         // That none is listed counts as little as a 404: where it answers, it must be the right cloud.
-        let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
-        let proved = believe_absence(
-            &target,
-            Absent::Server,
-            Eyes::Tenant,
-            project,
-            network.as_ref(),
-        )
-        .await;
+        let network = known_network(cx.plan());
+        let network = network.as_ref();
+        let proved =
+            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await;
         match proved {
             Err(Stop::Fault(Fault::Passing { why, .. }) | Stop::LockedOut { why }) => {
                 Ok(silent(cx, &why))
@@ -160,24 +152,10 @@ impl CloudActions {
     }
 }
 
-/// A copy of the server `id` that `target` lists, whichever operation made it. That none is listed proves nothing yet.
-pub(super) async fn listed_copy(
-    target: &Cloud,
-    id: &ServerId,
-) -> Result<Option<Server>, CloudError> {
-    let copies = ServerFilter::marked(mark::SOURCE, id.as_str());
-    let found = target.compute().servers(&copies).await?;
-    Ok(found
-        .into_iter()
-        .find(|server| is_a_copy_of(id, &server.metadata) && !reading::is_being_deleted(server)))
-}
-
-/// Whether this is the metadata of a copy of `id`, whichever operation made it. A test's copies write nothing of the group's.
-fn is_a_copy_of(id: &ServerId, metadata: &BTreeMap<String, String>) -> bool {
-    let marks = mark::seen(metadata);
-    marks.operation.is_some()
-        && marks.source.as_deref() == Some(id.as_str())
-        && !mark::is_of_a_test(metadata)
+/// The id of the first of `copies` that is no test's, whatever it is at: also one that Nova is deleting may run on.
+pub(super) fn first_of_the_groups(copies: &[ServerCopy]) -> Option<String> {
+    let mut copies = copies.iter().filter(|copy| !copy.is_of_a_test());
+    copies.next().map(|copy| copy.server.id.to_string())
 }
 
 fn is_silence(class: ErrorClass) -> bool {

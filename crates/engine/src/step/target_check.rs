@@ -13,7 +13,7 @@ use protector_core::{
 };
 use protector_openstack::{cloud::Cloud, id::VolumeTypeId, volume::Pool};
 
-use super::{CloudActions, recovered_server::refuse_beside_another_copy, storage_stop};
+use super::{CloudActions, storage_stop};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::{found, stop},
@@ -36,22 +36,25 @@ impl CloudActions {
             return Err(lack.stop());
         }
         self.refuse_beside_any_original(cx).await?;
-        self.refuse_beside_any_copy(&target, cx).await?;
+        if let Some(not_yet) = self.any_copy_may_run(cx).await? {
+            return Ok(not_yet);
+        }
         self.check_storage_of_target(cx).await
     }
 
     /// What no copy will be built beside is better found now than when everything was stopped for it; each build looks again.
-    async fn refuse_beside_any_copy(&self, target: &Cloud, cx: &Cx<'_>) -> Result<(), Stop> {
+    async fn any_copy_may_run(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
-            .map(|member| refuse_beside_another_copy(target, cx, &member.server_id).boxed())
+            .map(|member| self.another_copy_may_run(cx, &member.server_id).boxed())
             .collect();
-        stream::iter(looks)
+        let seen: Vec<Option<Progress>> = stream::iter(looks)
             .buffered(SIDE_BY_SIDE)
             .try_collect()
-            .await
+            .await?;
+        Ok(seen.into_iter().flatten().next())
     }
 
     /// Without a word from the source or its array, for the members that find what they need: the others fail by

@@ -151,7 +151,7 @@ impl CloudActions {
         volume: &ProtectedVolume,
     ) -> Result<(), Stop> {
         let asked = who_asked(cx, &member.server_id);
-        if asked != Asked::ByHand || !cx.memo.outlived {
+        if asked == Asked::ByHandThoughItRuns || !cx.memo.outlived {
             // The array need not compare what may go in any case.
             return Ok(());
         }

@@ -31,6 +31,7 @@ use crate::{
     quota_set::{self, QuotaUsage},
     service::Service,
     session::Session,
+    status::ServerStatus,
 };
 
 /// Nova of one cloud in one project. Needs Nova 2.87 (Victoria) or later.
@@ -72,6 +73,28 @@ impl Compute {
         Ok(found
             .into_iter()
             .filter(|server| filter.fits(server))
+            .collect())
+    }
+
+    /// `GET /servers/detail?soft_deleted=true` (2.73): the servers of `project` that are deleted softly, which somebody may
+    /// restore, and which no other list has. Role: administrator.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn soft_deleted_servers(
+        &self,
+        project: &ProjectId,
+        filter: &ServerFilter,
+    ) -> Result<Vec<Server>, CloudError> {
+        let ask = Ask::get(NOVA, &["servers", "detail"])
+            .query("all_tenants", "true")
+            .query("project_id", project.as_str())
+            .query("soft_deleted", "true")
+            .needs(2, 73);
+        let found: Vec<Server> = self.session.pages(ask, "servers").await?;
+        Ok(found
+            .into_iter()
+            .filter(|server| server.status == ServerStatus::SoftDeleted && filter.fits(server))
             .collect())
     }
 

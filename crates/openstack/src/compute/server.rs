@@ -44,6 +44,16 @@ pub struct Server {
     /// The name of its host, where policy shows it.
     #[serde(rename = "OS-EXT-SRV-ATTR:host", default)]
     pub host: Option<String>,
+    /// What stands for its host with users who may not see that; empty while it is on none.
+    #[serde(rename = "hostId", default)]
+    pub host_id: String,
+    /// When its guest was first started, if it ever was.
+    #[serde(
+        rename = "OS-SRV-USG:launched_at",
+        default,
+        deserialize_with = "field::optional_time"
+    )]
+    pub launched_at: Option<DateTime<Utc>>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its addresses by network name.

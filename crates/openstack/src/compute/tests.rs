@@ -107,6 +107,27 @@ async fn servers_are_found_by_exact_name_and_by_mark() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_deleted_softly_is_listed_for_the_administrator_alone() {
+    let mut runs = row("s2", "web");
+    runs["status"] = json!("ACTIVE");
+    let page = ok(json!({"servers": [row("s1", "web"), runs]}));
+    let (cloud, script) = scripted([page, ok(json!({"servers": []}))]);
+    let marked = ServerFilter::marked("protector:source", "s0");
+    let compute = cloud.compute();
+    let project = "p1".into();
+    let found = compute
+        .soft_deleted_servers(&project, &marked)
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].id.as_str(), "s1");
+    assert_eq!(
+        script.lines()[0],
+        "GET /v2.1/servers/detail?all_tenants=true&project_id=p1&soft_deleted=true&limit=2"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_server_is_asked_for_with_its_disks_and_networks() {
     let created = answer(
         202,

@@ -132,6 +132,23 @@ async fn a_copy_in_use_becomes_the_group_though_the_site_of_its_original_is_lost
     bed.assert_bystander_is_untouched();
 }
 
+/// What it lacks is said with the command that Nova takes.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_does_not_run_is_not_adopted_and_the_way_to_make_it_run_is_said() {
+    for (state, command) in [
+        ("stopped", "server start"),
+        ("shelved_offloaded", "server unshelve"),
+        ("soft_deleted", "server restore"),
+        ("error", "server reboot --hard"),
+    ] {
+        let bed = Bed::left_running().await;
+        let copy = bed.copies()[0].clone();
+        assert!(lock(&bed.target).set_state_of_server(&copy, state));
+        let said = why(&bed.adopt().await);
+        assert!(said.contains(&format!("{command} {copy}")), "{said}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_original_was_started_meanwhile_is_not_adopted() {
     let bed = Bed::left_running().await;

@@ -31,7 +31,7 @@ use protector_core::{
     present::map_as_of_now,
     recovery_plan::RecoveryPlan,
     runbook::{
-        BOOK_VERSION, Verb,
+        BOOK_VERSION, Step, Verb,
         abort::abort,
         adopt::adopt,
         cleanup::{cleanup_of, cleanup_of_chosen},
@@ -559,6 +559,42 @@ impl Bed {
         bed
     }
 
+    /// One whose failover has been given up and could take back all but its imports.
+    pub async fn left_imported() -> Self {
+        let mut given_up = false;
+        let (bed, record) = Self::moved_among(
+            |bed| {
+                lock(&bed.target).add_fault(FaultRule {
+                    id: String::new(),
+                    matches: Match {
+                        method: Some("POST".to_owned()),
+                        path: Some("*/volumes/*/action".to_owned()),
+                        ..Match::default()
+                    },
+                    times: None,
+                    effect: Effect::Call(CallEffect::Status {
+                        status: 403,
+                        body: None,
+                        headers: BTreeMap::new(),
+                    }),
+                    seen: 0,
+                });
+            },
+            |bed, record| {
+                if !given_up && record.map.target(MapKind::Server, &bed.server).is_some() {
+                    let asked = bed.journal.abort(&record.operation.id, "user-1");
+                    given_up = asked == Ok(());
+                }
+            },
+        )
+        .await;
+        assert_eq!(record.operation.state, OperationState::Failed);
+        lock(&bed.target).clear_faults();
+        assert!(lock(&bed.target).servers().is_empty());
+        assert_eq!(lock(&bed.target).volumes().len(), 2);
+        bed
+    }
+
     /// One whose source is lost, and whose unplanned failover could build nothing.
     pub async fn unrecovered() -> (Self, OperationRecord) {
         let (bed, plan) = Self::ready(|_| {}, |_| {}).await;
@@ -689,6 +725,40 @@ impl Bed {
                     let asked = bed.journal.abort(&record.operation.id, "user-1");
                     assert_eq!(asked, Ok(()));
                     given_up = true;
+                }
+            },
+        )
+        .await
+    }
+
+    /// One whose switch waited for the other site for an hour, while its copy wrote this to the data volume, and whose original
+    /// was started again then.
+    pub async fn taken_back_after_waiting(text: &str) -> (Self, OperationRecord) {
+        let begin = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let (mut written, mut started) = (false, false);
+        let silent_for_an_hour = move |record: &OperationRecord| {
+            let mut steps = record.steps.iter();
+            let switches = steps.any(|step| {
+                step.action == Step::SwitchPrimary && step.progress.state == StepState::Running
+            });
+            match switches && begin.elapsed() < hour {
+                true => Err(HoldError::Silent("connection refused".to_owned())),
+                false => Ok(()),
+            }
+        };
+        Self::moved_among(
+            |bed| *bed.other.answer.lock().unwrap() = Box::new(silent_for_an_hour),
+            |bed, record| {
+                let runs = record.map.target(MapKind::Server, &bed.server).is_some();
+                if runs && !written {
+                    bed.the_copy_writes(&bed.data, text);
+                    written = true;
+                }
+                if !started && begin.elapsed() > hour.saturating_sub(A_WHILE) {
+                    let url = format!("compute /servers/{}/action", bed.server);
+                    bed.at_once("demo", "POST", &url, &json!({"os-start": null}));
+                    started = true;
                 }
             },
         )

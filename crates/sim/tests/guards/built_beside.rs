@@ -79,6 +79,39 @@ async fn a_copy_that_was_left_is_not_built_beside_whether_or_not_it_runs() {
     }
 }
 
+/// Whatever it is at, somebody can bring it to run again.
+#[tokio::test(start_paused = true)]
+async fn a_copy_in_error_that_has_run_is_not_built_beside() {
+    let bed = Bed::left_running().await;
+    let copy = lock(&bed.target).servers()[0].id.clone();
+    let url = format!("compute /servers/{copy}/action");
+    bed.on_target("demo", "POST", &url, &json!({"os-stop": null}));
+    bed.a_while().await;
+    bed.on_target(
+        "admin",
+        "POST",
+        &url,
+        &json!({"os-resetState": {"state": "error"}}),
+    );
+    for why in beside_what_was_left(&bed).await {
+        assert!(why.contains("no other one is built beside it"), "{why}");
+    }
+}
+
+/// Anybody may unshelve the one and restore the other, which no list of a tenant's shows.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside() {
+    for state in ["shelved_offloaded", "soft_deleted"] {
+        let bed = Bed::left_running().await;
+        let copy = lock(&bed.target).servers()[0].id.clone();
+        assert!(lock(&bed.target).set_state_of_server(&copy, state));
+        for why in beside_what_was_left(&bed).await {
+            assert!(why.contains("no other one is built beside it"), "{why}");
+            assert!(why.contains(&state.to_uppercase()), "{why}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_retry_uses_no_older_point_while_the_original_is_back_unless_somebody_says_so() {
     let (bed, last) = Bed::unrecovered().await;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::{
     group::GroupStatus,
-    operation::{OperationRecord, OperationState, StepRecord},
-    runbook::Step,
+    operation::{OperationRecord, OperationState, StepRecord, StepState},
+    runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_sim::{
     cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts},
@@ -424,6 +424,44 @@ async fn an_import_is_not_believed_gone_by_a_cloud_that_may_be_another() {
 
     lock(&bed.target).clear_faults();
     bed.cleanup_takes_everything_back().await;
+}
+
+/// The copy as the failed member of an unplanned failover has left it, in the record that a retry begins with.
+fn left_by_a_failed_member(bed: &Bed) -> OperationRecord {
+    let mut last = bed.failover();
+    let mut steps = unplanned_failover(&last.operation.plan)
+        .into_steps()
+        .unwrap();
+    let is_build = |step: &&mut StepRecord| matches!(step.action, Step::RecreateServer { .. });
+    let build = steps.iter_mut().find(is_build).unwrap();
+    build.progress.state = StepState::Failed;
+    build.progress.memo.intents = 1;
+    build.progress.memo.made = Some(bed.copy());
+    last.steps = steps;
+    last
+}
+
+/// What another operation has made is deleted on what was read just now, or not at all.
+#[tokio::test(start_paused = true)]
+async fn a_retry_does_not_take_back_what_it_read_too_long_ago() {
+    let bed = Bed::stuck().await;
+    let last = left_by_a_failed_member(&bed);
+    lock(&bed.target).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            method: Some("GET".to_owned()),
+            path: Some("*/servers/*".to_owned()),
+            ..Match::default()
+        },
+        times: None,
+        effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+        seen: 0,
+    });
+    let retry = bed.walk(bed.retry_of(&last, &[&bed.server])).await;
+    let back = line(&retry, |step| matches!(step, Step::TakeBack { .. }));
+    let why = back.progress.error.clone().unwrap_or_default();
+    assert!(why.contains("was read too long ago"), "{why}");
+    assert_eq!(lock(&bed.target).servers().len(), 1);
 }
 
 /// What an adoption that failed has built, or any other operation, is in that one's record only.

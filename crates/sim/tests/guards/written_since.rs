@@ -118,6 +118,33 @@ async fn a_stopped_copy_whose_object_the_array_does_not_know_is_kept() {
     bed.everything_is_discarded_when_it_is_named().await;
 }
 
+/// Its server could be taken back and the import not: whoever attaches that to a server of his own works on it.
+#[tokio::test(start_paused = true)]
+async fn an_import_that_outlived_its_operation_alone_is_kept_for_what_was_written() {
+    let mut bed = Bed::left_imported().await;
+    let data = bed.copy_of(MapKind::Volume, &bed.data);
+    bed.the_copy_writes(&bed.data, NEWEST);
+    let ended = bed.cleanup().await;
+    names_the_ways_on(&ended, DATA);
+    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
+    bed.everything_is_discarded_when_it_is_named().await;
+}
+
+/// The switch has waited for hours for the other site's protector, while the copy ran and was used; then somebody starts
+/// the original.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself() {
+    let (bed, record) = Bed::taken_back_after_waiting(NEWEST).await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    let ended = Ended(record);
+    names_the_ways_on(&ended, "undo:recreate_vms:vm-001");
+    let data = bed.copy_of(MapKind::Volume, &bed.data);
+    assert_eq!(bed.on_the_target_array(&data).unwrap(), NEWEST.as_bytes());
+    // Two would write with one name.
+    assert_eq!(lock(&bed.target).servers()[0].status, "SHUTOFF");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+}
+
 /// The failover itself takes back what it has just made, whatever the guest has written while it booted.
 #[tokio::test(start_paused = true)]
 async fn a_failover_takes_its_own_copy_back_though_that_has_written() {

@@ -189,17 +189,22 @@ impl SimCloud {
             .ok_or_else(|| missing_server(id))
     }
 
-    /// Makes a server stopped or in error without anybody asking for it; says whether there is one.
+    /// Puts a server into a state without anybody asking for it; says whether there is one.
     pub fn set_state_of_server(&mut self, id: &str, state: &str) -> bool {
         let state = match state {
             "stopped" => record::VmState::Stopped,
             "error" => record::VmState::Error,
+            "soft_deleted" => record::VmState::SoftDeleted,
+            "shelved_offloaded" => record::VmState::ShelvedOffloaded,
             _ => return false,
         };
         let server = super::call::uuid_of(id).and_then(|id| self.server_mut(id));
         let found = server.map(|server| {
             server.state = state;
             server.task = None;
+            if state == record::VmState::ShelvedOffloaded {
+                server.host = None;
+            }
         });
         found.is_some()
     }
@@ -208,6 +213,17 @@ impl SimCloud {
     pub fn start_guest_beside_nova(&mut self, id: &str) {
         if let Some(server) = uuid_of(id).and_then(|id| self.server_mut(id)) {
             server.started_beside_nova = true;
+        }
+    }
+
+    /// From now on a volume goes with the server that it is attached to.
+    pub fn set_delete_on_termination(&mut self, volume: &str) {
+        let Some(volume) = super::call::uuid_of(volume) else {
+            return;
+        };
+        let servers = self.compute.servers.iter_mut();
+        for disk in servers.flat_map(|server| &mut server.disks) {
+            disk.delete_on_termination |= disk.volume == volume;
         }
     }
 

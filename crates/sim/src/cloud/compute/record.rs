@@ -20,6 +20,7 @@ pub(crate) enum VmState {
     Suspended,
     Error,
     SoftDeleted,
+    ShelvedOffloaded,
     Deleted,
 }
 
@@ -33,6 +34,7 @@ impl VmState {
             Self::Suspended => "suspended",
             Self::Error => "error",
             Self::SoftDeleted => "soft-delete",
+            Self::ShelvedOffloaded => "shelved_offloaded",
             Self::Deleted => "deleted",
         }
     }
@@ -184,6 +186,7 @@ impl Server {
             (VmState::Suspended, _) => "SUSPENDED",
             (VmState::Error, _) => "ERROR",
             (VmState::SoftDeleted, _) => "SOFT_DELETED",
+            (VmState::ShelvedOffloaded, _) => "SHELVED_OFFLOADED",
             (VmState::Deleted, _) => "DELETED",
         }
     }
@@ -194,7 +197,10 @@ impl Server {
             VmState::Building | VmState::Error if self.launched.is_none() => 0,
             VmState::Stopped if self.started_beside_nova => 1,
             VmState::Error if self.off_in_error => 4,
-            VmState::Stopped | VmState::SoftDeleted | VmState::Suspended => 4,
+            VmState::Stopped
+            | VmState::SoftDeleted
+            | VmState::ShelvedOffloaded
+            | VmState::Suspended => 4,
             VmState::Paused => 3,
             _ => 1,
         }

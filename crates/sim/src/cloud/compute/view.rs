@@ -55,7 +55,10 @@ impl SimCloud {
                     .is_none_or(|tags| tags.split(',').all(|tag| row.tags.contains(tag)))
             })
             // Nova hides soft-deleted servers from lists unless they are asked for.
-            .filter(|row| row.state != VmState::SoftDeleted || call.query("status").is_some())
+            .filter(|row| {
+                let asked_for = all && call.flag("soft_deleted");
+                row.state != VmState::SoftDeleted || asked_for || call.query("status").is_some()
+            })
             .collect();
         let page = paginate(call, rows, 1000, |row| row.id.to_string())?;
         let list: Vec<Value> = page
