@@ -25,7 +25,7 @@ pub use ownership::{lives_on_unseen, protected_since};
 pub use recovered_server::{
     RecoveredCopy, RecoveredServer, import_must_stay, verdict_recovered_server,
 };
-pub use restart::must_stay_stopped;
+pub use restart::{SeenCopy, must_stay_stopped};
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{Power, SeenAttachment, SeenServer, SeenVolume};
 pub use source_at_rest::{

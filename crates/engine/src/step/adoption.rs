@@ -153,9 +153,10 @@ async fn refuse_anothers(
     Err(Stop::last(
         Code::Blocked,
         format!(
-            "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted",
+            "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted; {}",
             server.id,
-            cx.plan().target.site
+            cx.plan().target.site,
+            mark::take_off(cx.plan().target.site.as_str(), server.id.as_str())
         ),
     ))
 }
@@ -187,9 +188,10 @@ fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[Server]) -> Stop {
     Stop::last(
         Code::Blocked,
         format!(
-            "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again",
+            "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again; of each of them: {}",
             cx.plan().target.site,
-            copies.join(", ")
+            copies.join(", "),
+            mark::take_off(cx.plan().target.site.as_str(), "<id>")
         ),
     )
 }
