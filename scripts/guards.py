@@ -390,8 +390,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a server is started beside a copy that is seen": Edit(
         STEPS / "started_again.rs",
-        "        if let Some(copy) = copy {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
-        "        if let Some(copy) = copy.filter(|_| !OUT) {\n            return Ok(Some(copy.id.to_string()));\n        }\n",
+        "        if let Some(copy) = copy {\n            return Ok(Some(SeenCopy::Marked(copy.id.to_string())));\n        }\n",
+        "        if let Some(copy) = copy.filter(|_| !OUT) {\n            return Ok(Some(SeenCopy::Marked(copy.id.to_string())));\n        }\n",
         ("aborted::a_server_is_not_started_beside_a_copy_that_is_seen",),
     ),
     "marked copies are not searched for before a cleanup's start": Edit(
