@@ -219,9 +219,10 @@ impl Look<'_> {
         let failed = &self.failed.operation.id;
         match copies.as_slice() {
             [copy] if copy.marked_by() != Some(failed.as_str()) => Err(format!(
-                "has {} on {site}, which operation {} has made and not {failed}: adopt that one, or delete the server if it is no copy",
+                "has {} on {site}, which operation {} has made and not {failed}: adopt that one; {}",
                 copy.id,
-                copy.marked_by().unwrap_or("that it does not name")
+                copy.marked_by().unwrap_or("that it does not name"),
+                mark::take_off(site.as_str(), &copy.id)
             )),
             [copy] if matches!(copy.status.as_str(), "ACTIVE" | "BUILD") => self
                 .missing_imports(member)
@@ -240,12 +241,13 @@ impl Look<'_> {
             )),
             [] => self.to_be_built(member),
             several => Err(format!(
-                "has more than one copy on {site} ({}): delete those that nobody needs, then adopt again",
+                "has more than one copy on {site} ({}): delete those that nobody needs, then adopt again; of each of them: {}",
                 several
                     .iter()
                     .map(|copy| copy.id.as_str())
                     .collect::<Vec<_>>()
-                    .join(", ")
+                    .join(", "),
+                mark::take_off(site.as_str(), "<id>")
             )),
         }
     }
@@ -605,6 +607,7 @@ mod tests {
         case.target.push(second.clone());
         let said = case.refusal();
         assert!(said.contains("more than one copy"), "{said}");
+        assert!(said.contains("server unset --property"), "{said}");
         case.target.retain(|held| {
             held.kind != ResourceKind::Server || held.id != format!("copy-of-{server}")
         });
@@ -614,5 +617,8 @@ mod tests {
             said.contains("which operation op-stranger has made"),
             "{said}"
         );
+        // It may be a server that has nothing to do with the group.
+        assert!(said.contains("server unset --property"), "{said}");
+        assert!(!said.contains("delete"), "{said}");
     }
 }

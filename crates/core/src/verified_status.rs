@@ -100,7 +100,7 @@ fn of_server(evidence: &Evidence<'_>, member: &Member, here: Option<&Held>) -> F
             twin.held.id,
             twin.held.status,
             place.there(),
-            place.stop(twin.held)
+            place.stop(twin)
         )),
         (_, Some(twin), _) => place.in_the_way(format!(
             "does not run on {}, and {} is {} on {}: if that one is to count, delete the group and protect it there; else {}",
@@ -108,24 +108,26 @@ fn of_server(evidence: &Evidence<'_>, member: &Member, here: Option<&Held>) -> F
             twin.held.id,
             twin.held.status,
             place.there(),
-            place.stop(twin.held)
+            place.stop(twin)
         )),
         (Some(here), None, Some(twin)) if !may_run(&here.status) => place.in_the_way(format!(
-            "is {} on {}, as {} is on {}, and nobody knows which of them is the newer one: start the one of this group with 'openstack --os-cloud {} server start {}' if it is",
+            "is {} on {}, as {} is on {}, and nobody knows which of them is the newer one: start the one of this group with 'openstack --os-cloud {} server start {}' if it is{}",
             here.status,
             place.here(),
             twin.held.id,
             place.there(),
             place.here(),
-            here.id
+            here.id,
+            place.unmark(twin)
         )),
         (None, None, Some(twin)) => place.in_the_way(format!(
-            "is gone from {}, and {} is left of it on {}: save it, then 'openstack dr member remove {} {}'",
+            "is gone from {}, and {} is left of it on {}: save it, then 'openstack dr member remove {} {}'{}",
             place.here(),
             twin.held.id,
             place.there(),
             evidence.group.name,
-            member.name
+            member.name,
+            place.unmark(twin)
         )),
         (None, None, None) => place.note(format!(
             "is gone from {}: 'openstack dr member remove {} {}' takes it out of the group",
@@ -162,6 +164,8 @@ struct Twin<'e> {
     held: &'e Held,
     /// Whether a mark or a record says so; else its name does.
     is_certain: bool,
+    /// Whether its own mark does, which somebody may have copied.
+    is_marked: bool,
 }
 
 fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> Vec<Twin<'e>> {
@@ -170,8 +174,11 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
     };
     let origin = here.and_then(|here| here.metadata.get(mark::SOURCE));
     let recorded = evidence.recorded.get(&member.server_id);
-    let is_certain = |held: &Held| {
+    let is_marked = |held: &Held| {
         held.metadata.get(mark::SOURCE).map(String::as_str) == Some(member.server_id.as_str())
+    };
+    let is_certain = |held: &Held| {
+        is_marked(held)
             || origin == Some(&held.id)
             || recorded.is_some_and(|ids| ids.contains(&held.id))
     };
@@ -185,6 +192,7 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
         .map(|held| Twin {
             held,
             is_certain: is_certain(held),
+            is_marked: is_marked(held),
         })
         .filter(|twin| twin.is_certain || twin.held.name == member.name)
         .collect();
@@ -225,12 +233,21 @@ impl<'e> Places<'e> {
         self.there.site.as_str()
     }
 
-    fn stop(&self, twin: &Held) -> String {
+    fn stop(&self, twin: &Twin<'_>) -> String {
         format!(
-            "stop it with 'openstack --os-cloud {} server stop {}'",
+            "stop it with 'openstack --os-cloud {} server stop {}'{}",
             self.there(),
-            twin.id
+            twin.held.id,
+            self.unmark(twin)
         )
+    }
+
+    /// The other way on, for behind a sentence, where nothing but its mark says that it is a copy.
+    fn unmark(&self, twin: &Twin<'_>) -> String {
+        match twin.is_marked {
+            true => format!("; {}", mark::take_off(self.there(), &twin.held.id)),
+            false => String::new(),
+        }
     }
 
     fn in_the_way(&self, found: String) -> Finding {
@@ -374,6 +391,24 @@ mod tests {
         for status in ["ACTIVE", "ERROR", "PAUSED", "UNHEARD_OF"] {
             let said = Scene::new().copy_is(status).in_the_way();
             assert!(said.contains("server stop copy"), "{said}");
+        }
+    }
+
+    /// Metadata can be copied: nobody is left with stopping or saving what is a stranger's.
+    #[test]
+    fn what_nothing_but_its_mark_makes_a_copy_can_be_unmarked() {
+        let scenes = [
+            Scene::new().copy_is("ACTIVE"),
+            Scene::new().here_is("SHUTOFF").copy_is("ACTIVE"),
+            Scene::new().here_is("SHUTOFF").copy_is("SHUTOFF"),
+            Scene::new().gone_here().copy_is("SHUTOFF"),
+        ];
+        let cure = "openstack --os-cloud site-b server unset --property protector:source copy";
+        for mut scene in scenes {
+            let said = scene.in_the_way();
+            assert!(said.contains(cure), "{said}");
+            scene.there[0].metadata.clear();
+            scene.is_well();
         }
     }
 

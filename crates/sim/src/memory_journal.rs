@@ -102,6 +102,11 @@ impl MemoryJournal {
             .insert(group.id.clone(), (group, members));
     }
 
+    /// Deletes a group with its members, as the API does.
+    pub fn remove_group(&self, id: &GroupId) {
+        self.tables().groups.remove(id);
+    }
+
     /// A group and its members as they stand.
     pub fn group(&self, id: &GroupId) -> Option<(Group, Vec<Member>)> {
         self.tables().groups.get(id).cloned()
@@ -110,6 +115,16 @@ impl MemoryJournal {
     /// All groups and their members as they stand.
     pub fn groups(&self) -> Vec<(Group, Vec<Member>)> {
         self.tables().groups.values().cloned().collect()
+    }
+
+    /// All operations, in the order of their ids.
+    pub fn operations(&self) -> Vec<OperationRecord> {
+        let tables = self.tables();
+        tables
+            .operations
+            .values()
+            .map(|row| row.record.clone())
+            .collect()
     }
 
     /// An operation as it stands.

@@ -108,6 +108,20 @@ async fn no_change_is_repeated_after_its_copy_is_gone() {
     }
 }
 
+/// A stranger's server with a copy's marks keeps the original stopped: protector says how they come off, and then it starts.
+#[tokio::test(start_paused = true)]
+async fn a_group_beside_copied_marks_has_a_way_out() {
+    let happening = Happening::Deed(Deed::CopyMarks);
+    everywhere_in(Story::NotTakenBack, happening, MANY).await;
+}
+
+/// Whoever protects a copy anew relies on it: it goes when that group has gone.
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_copy_is_protected_anew_has_a_way_out() {
+    let happening = Happening::Deed(Deed::ProtectAgain(Place::Target));
+    everywhere_in(Story::NotTakenBack, happening, MANY).await;
+}
+
 /// One long test a story: alone it takes minutes.
 macro_rules! soak {
     ($($name:ident: $story:ident),+ $(,)?) => {$(

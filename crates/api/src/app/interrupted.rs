@@ -148,13 +148,14 @@ fn left_copy(plan: &Plan, member: &Member, copy: &Held) -> String {
     let (site, id, status) = (&plan.target.site, &copy.id, &copy.status);
     match copy.marked_by() {
         Some(by) => format!(
-            "{name} is there as {id} ({status}), made by operation {by}: if the copies of that operation are in use, 'openstack dr operation adopt {by} --source-is-lost' makes them the group; if what they have written may be lost, 'openstack dr operation cleanup {by} --delete-running {name}' takes this one back first",
-            name = member.name
+            "{name} is there as {id} ({status}), made by operation {by}: if the copies of that operation are in use, 'openstack dr operation adopt {by} --source-is-lost' makes them the group; if what they have written may be lost, 'openstack dr operation cleanup {by} --delete-running {name}' takes this one back first; {take_off}",
+            name = member.name,
+            take_off = mark::take_off(site.as_str(), id)
         ),
         None => format!(
-            "{} is there as {id} ({status}), and nothing says who made it: if it is no copy, 'openstack --os-cloud {site} server unset --property {} {id}' takes the mark off",
+            "{} is there as {id} ({status}), and nothing says who made it: {}",
             member.name,
-            mark::SOURCE
+            mark::take_off(site.as_str(), id)
         ),
     }
 }

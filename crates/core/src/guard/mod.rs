@@ -26,7 +26,7 @@ pub use recovered_server::{
     ForgottenCopy, RecoveredCopy, RecoveredServer, import_must_stay, its_guest_may_run_on,
     verdict_recovered_server,
 };
-pub use restart::must_stay_stopped;
+pub use restart::{SeenCopy, must_stay_stopped};
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{Life, Power, SeenAttachment, SeenServer, SeenVolume, status_in_words};
 pub use source_at_rest::{

@@ -152,9 +152,10 @@ fn refuse_anothers(cx: &Cx<'_>, source_id: &ServerId, copy: &ServerCopy) -> Resu
     Err(Stop::last(
         Code::Blocked,
         format!(
-            "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted",
+            "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted; {}",
             copy.server.id,
-            cx.plan().target.site
+            cx.plan().target.site,
+            mark::take_off(cx.plan().target.site.as_str(), copy.server.id.as_str())
         ),
     ))
 }
@@ -189,9 +190,10 @@ fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[ServerCopy]) -> Stop {
     Stop::last(
         Code::Blocked,
         format!(
-            "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again",
+            "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again; of each of them: {}",
             cx.plan().target.site,
-            copies.join("; ")
+            copies.join("; "),
+            mark::take_off(cx.plan().target.site.as_str(), "<id>")
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub(super) use protector_core::mark::{OPERATION, SOURCE};
+pub(super) use protector_core::mark::{OPERATION, SOURCE, take_off};
 use protector_core::{
     guard::SeenMarks,
     id::{OperationId, UserId},

@@ -353,10 +353,10 @@ fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
     Stop::last(
         Code::Blocked,
         format!(
-            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
+            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; {take_off}",
             id = other.id,
             status = other.status.as_str(),
-            mark = mark::SOURCE,
+            take_off = mark::take_off(site.as_str(), other.id.as_str()),
         ),
     )
 }

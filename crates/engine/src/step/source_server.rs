@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use protector_core::{
     fault::Code,
     guard::{
-        Asked, Cure, HostState, Left, SeenAction, SourceServer, Verdict, goes_on_again,
+        Asked, Cure, HostState, Left, SeenAction, SeenCopy, SourceServer, Verdict, goes_on_again,
         must_stay_stopped, verdict_source_server,
     },
     id::{ServerId, VolumeId},
@@ -211,7 +211,7 @@ impl CloudActions {
             recorded => recorded,
         };
         let target = cx.plan().target.site.as_str();
-        match must_stay_stopped(target, copy.as_deref(), cx.blocked_by) {
+        match must_stay_stopped(target, copy.as_ref(), cx.blocked_by) {
             Some(why) => Err(Stop::last(Code::Kept, why)),
             None => Ok(()),
         }
@@ -219,13 +219,17 @@ impl CloudActions {
 
     /// The recorded copy of a server, if the target still has it. What the record says alone is not enough: a cleanup
     /// that took the copy back leaves it in the record of the operation that made it.
-    async fn copy_that_is_there(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Option<String>, Stop> {
+    async fn copy_that_is_there(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<SeenCopy>, Stop> {
         let Some(copy) = cx.mapped(MapKind::Server, id.as_str()) else {
             return Ok(None);
         };
         let target = self.target(cx).await?;
         let there = reading::server(&target, &ServerId::new(copy.clone())).await?;
-        Ok(there.map(|_| copy))
+        Ok(there.map(|_| SeenCopy::Recorded(copy)))
     }
 
     /// A copy that another operation has made since the one that is cleaned up ended: an adoption that failed, say. A target
@@ -234,11 +238,11 @@ impl CloudActions {
         &self,
         cx: &Cx<'_>,
         id: &ServerId,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<SeenCopy>, Stop> {
         let target = self.target(cx).await?;
         let copies = self.copies_on_target(cx, id).await?;
         if let Some(copy) = started_again::first_of_the_groups(&copies) {
-            return Ok(Some(copy));
+            return Ok(Some(SeenCopy::Marked(copy)));
         }
         let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
         let tenant = Eyes::Tenant;

@@ -2,7 +2,7 @@
 
 use protector_core::{
     fault::{Code, Fault},
-    guard::must_stay_stopped,
+    guard::{SeenCopy, must_stay_stopped},
     id::ServerId,
     journal::Effect,
     operation::MapKind,
@@ -68,14 +68,14 @@ impl CloudActions {
     async fn refuse_beside_a_copy(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<(), Stop> {
         let copy = self.copy_seen(cx, id).await?;
         let target = cx.plan().target.site.as_str();
-        match must_stay_stopped(target, copy.as_deref(), None) {
+        match must_stay_stopped(target, copy.as_ref(), None) {
             Some(why) => Err(Stop::last(Code::Kept, why)),
             None => Ok(()),
         }
     }
 
     /// A copy of the server that any operation has made on the other site, as its cloud shows it now.
-    async fn copy_seen(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<Option<String>, Stop> {
+    async fn copy_seen(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<Option<SeenCopy>, Stop> {
         let target = match self.target(cx).await {
             Err(Stop::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
             answer => answer?,
@@ -88,7 +88,7 @@ impl CloudActions {
             Err(error) => return Err(stop(error)),
         };
         if let Some(copy) = first_of_the_groups(&copies) {
-            return Ok(Some(copy));
+            return Ok(Some(SeenCopy::Marked(copy)));
         }
         // That none is listed counts as little as a 404: where it answers, it must be the right cloud.
         let network = known_network(cx.plan());
@@ -165,7 +165,7 @@ fn is_silence(class: ErrorClass) -> bool {
     )
 }
 
-fn silent(cx: &mut Cx<'_>, why: &str) -> Option<String> {
+fn silent(cx: &mut Cx<'_>, why: &str) -> Option<SeenCopy> {
     let target = cx.plan().target.site.clone();
     cx.fact(format!(
         "{target} does not answer ({why}); that it is lost was said by who asked"

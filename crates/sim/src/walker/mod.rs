@@ -34,6 +34,7 @@ mod test_invariant;
 mod test_run;
 mod trouble;
 mod watch;
+mod way_out;
 mod world;
 
 pub use deed::{Act, Deed, Place};

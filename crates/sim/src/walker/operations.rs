@@ -97,7 +97,8 @@ fn plan_of(group: &Group, members: &[Member]) -> Result<Plan, PlanRefusal> {
     Ok(plan.recovered_as(group.recovery_plan_from_current(OperationKind::Failover)))
 }
 
-fn first_of_its_kind(
+/// A new operation of its group.
+pub(super) fn first_of_its_kind(
     id: OperationId,
     kind: OperationKind,
     plan: Plan,

@@ -168,16 +168,20 @@ impl World {
             tokio::time::sleep(BETWEEN).await;
         }
         self.aftermath().await;
-        if let Some(engines) = engines {
-            engines.end().await;
-        }
-        living.abort();
+        self.all_is_well_again();
+        self.lead_out_gently(&mut told).await;
         let records: Vec<_> = told
             .iter()
             .filter_map(|id| self.journal.operation(id))
             .collect();
         let mut violations = life.judge(&records);
         violations.extend(check_story(&self, &life, &records));
+        // From here on a person answers for what is lost.
+        violations.extend(self.lead_out(&mut told).await);
+        if let Some(engines) = engines {
+            engines.end().await;
+        }
+        living.abort();
         Told {
             records,
             writes: self.injector.writes(),
@@ -227,7 +231,7 @@ impl World {
         None
     }
 
-    fn next_id(told: &[OperationId]) -> OperationId {
+    pub(super) fn next_id(told: &[OperationId]) -> OperationId {
         let number = told.len() + 1;
         OperationId::new(format!("op-7a3f2c11-0009-4b22-a918-{number:012}"))
     }
@@ -243,7 +247,7 @@ impl World {
     }
 
     /// All members of all groups.
-    fn members_now(&self) -> Vec<CurrentMember> {
+    pub(super) fn members_now(&self) -> Vec<CurrentMember> {
         let groups = self.journal.groups().into_iter();
         groups
             .flat_map(|(group, members)| current_members(&group, members))

@@ -780,7 +780,13 @@ impl Bed {
         let id = format!("op-7a3f2c11-0005-4b22-a918-{:012}", 1);
         self.journal
             .set_group_status(&group.id, GroupStatus::FailingOver);
-        let steps = adopt(&plan, &std::collections::BTreeSet::new());
+        let lacks_its_server = |member: &&Member| {
+            let server = member.server_id.as_str();
+            failed.map.target(MapKind::Server, server).is_none()
+        };
+        let to_build = members.iter().filter(lacks_its_server);
+        let to_build = to_build.map(|member| member.server_id.clone()).collect();
+        let steps = adopt(&plan, &to_build);
         let record = OperationRecord {
             steps: steps.into_steps().unwrap(),
             operation: operation(
