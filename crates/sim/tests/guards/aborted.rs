@@ -106,6 +106,68 @@ async fn a_queued_operation_that_is_given_up_ends_without_a_call() {
     assert_eq!(record.steps.iter().find(begun), None);
 }
 
+/// Long before the taking back of what is on the target runs out of time.
+const SOON: Duration = Duration::from_secs(180);
+
+fn assert_it_runs_again(bed: &Bed, record: &OperationRecord, after: Duration) {
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(bed.group().status, GroupStatus::Active);
+    assert!(after < SOON, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_move_whose_target_is_lost_starts_its_servers_without_its_word() {
+    for phase in ["final_replication", "manage_volumes", "recreate_vms"] {
+        let (bed, record, after) = Bed::given_up_as_lost(
+            |_, _| {},
+            |record| has_begun(record, phase),
+            Bed::lose_the_target,
+        )
+        .await;
+        assert_it_runs_again(&bed, &record, after);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_move_whose_target_is_lost_starts_its_servers_without_its_word() {
+    let (bed, record, after) = Bed::given_up_as_lost(
+        |_, plan| with_a_pause(plan),
+        |record| has_begun(record, "pause"),
+        Bed::lose_the_target,
+    )
+    .await;
+    assert_it_runs_again(&bed, &record, after);
+}
+
+/// Its copy was asked for and is there: what the record says of it is all that anybody knows.
+#[tokio::test(start_paused = true)]
+async fn a_move_that_is_taken_back_does_not_wait_for_a_lost_target() {
+    let (bed, record, after) = Bed::given_up_as_lost(
+        |bed, _| bed.no_copy_can_be_built(),
+        |record| record.operation.state == OperationState::Unwinding,
+        Bed::lose_the_target,
+    )
+    .await;
+    assert_it_runs_again(&bed, &record, after);
+    let left = record.steps.iter().find(|step| {
+        step.phase_name == "recreate_vms" && step.progress.state == StepState::UndoFailed
+    });
+    let why = left.unwrap().progress.error.clone().unwrap();
+    assert!(
+        why.contains("left on site-b, which is lost") && why.contains("operation cleanup"),
+        "{why}"
+    );
+    let stopped = record.steps.iter().find(|step| {
+        matches!(step.action, Step::StopServer { .. }) && step.progress.state == StepState::Undone
+    });
+    let facts = &stopped.unwrap().progress.memo.facts;
+    assert!(
+        facts.iter().any(|fact| fact.contains("said by who asked")),
+        "{facts:?}"
+    );
+}
+
 const START: &str = "start_source_vms:vm-001";
 
 /// Its copy is on the target, where somebody may be at work with it.
