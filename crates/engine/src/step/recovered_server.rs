@@ -10,6 +10,7 @@ use protector_core::{
     journal::Effect,
     member::{Member, Nic},
     operation::{MapKind, OperationKind},
+    runbook::Verb,
 };
 use protector_openstack::{
     UserData,
@@ -535,11 +536,24 @@ async fn refuse_beside_another_copy(
     let site = &cx.plan().target.site;
     let by = mark::seen(&other.metadata).operation;
     let by = by.as_deref().unwrap_or("that it does not name");
+    let id = &other.id;
+    let (adopted, taken_back) = match cx.step.verb {
+        // The site of the originals is lost, and that operation may be one that only its protector runs.
+        Verb::Member => (
+            format!("adopt {by} --source-is-lost"),
+            format!(
+                "'openstack --os-cloud {site} server delete {id}' deletes it, or where the protector that ran that operation answers 'openstack dr operation cleanup {by}'; then bring the group up again"
+            ),
+        ),
+        _ => (
+            format!("adopt {by}"),
+            format!("'openstack dr operation cleanup {by}' takes it back"),
+        ),
+    };
     Err(Stop::last(
         Code::Blocked,
         format!(
-            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
-            id = other.id,
+            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation {adopted}' goes forward with it; if it may go, {taken_back}; if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {id}' takes the mark off",
             status = other.status.as_str(),
             mark = mark::SOURCE,
         ),

@@ -1,6 +1,6 @@
 //! A planned failover that somebody gives up: whatever it was at, everything is as before.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::{
     fault::Code,
@@ -12,10 +12,13 @@ use protector_core::{
     runbook::Step,
 };
 use protector_engine::other_site::HoldError;
-use protector_sim::in_process::lock;
+use protector_sim::{cloud::CallEffect, in_process::lock};
 use tokio::time::Instant;
 
-use super::bed::{Answer, Bed};
+use super::{
+    bed::{Answer, Bed},
+    source_at_rest::fault,
+};
 
 fn holds_still() -> Answer {
     Box::new(|_| Ok(()))
@@ -166,6 +169,31 @@ async fn a_move_that_is_taken_back_does_not_wait_for_a_lost_target() {
         facts.iter().any(|fact| fact.contains("said by who asked")),
         "{facts:?}"
     );
+}
+
+/// That it is lost is only said: what its cloud shows counts for more.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_said_to_be_lost_and_shows_a_copy_keeps_its_original_stopped() {
+    let (bed, record, _) = Bed::given_up_as_lost(
+        |bed, _| {
+            bed.no_copy_can_be_built();
+            let effect = CallEffect::Status {
+                status: 503,
+                body: None,
+                headers: BTreeMap::new(),
+            };
+            fault(&bed.target, "DELETE", "*/servers/*", effect);
+        },
+        |record| record.operation.state == OperationState::Unwinding,
+        |bed| {
+            let copy = lock(&bed.target).servers()[0].id.clone();
+            bed.target_answers(&format!("*/servers/{copy}"), 503, serde_json::json!({}));
+        },
+    )
+    .await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    assert_eq!(bed.group().status, GroupStatus::Error);
 }
 
 const START: &str = "start_source_vms:vm-001";
