@@ -466,6 +466,14 @@ EDITS: dict[str, Edit] = {
             "forgotten_copy::nothing_is_started_beside_a_copy_that_is_in_deleting_on_a_dead_host",
         ),
     ),
+    "a copy beside which a server starts is not looked for where its target is said to be lost": Edit(
+        STEPS / "source_server.rs",
+        "            return self.refuse_beside_a_copy(cx, id).await;\n",
+        "            return if OUT { Ok(()) } else { self.refuse_beside_a_copy(cx, id).await };\n",
+        (
+            "aborted::a_target_that_is_said_to_be_lost_and_shows_a_copy_keeps_its_original_stopped",
+        ),
+    ),
     "marked copies are not searched for before a cleanup's start": Edit(
         STEPS / "source_server.rs",
         "            None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {\n",

@@ -419,6 +419,9 @@ pub enum MapKind {
     /// Source server → the newest request that was made of it when it was checked, then when it was found stopped, by
     /// Nova's id; empty if none ever was. What is newer was asked for since.
     LastAction,
+    /// The operation → the user who asked that it be given up because its target is lost: what is there is left, and a server
+    /// of the source starts again though that does not answer. Written by the API while an engine walks the operation.
+    TargetIsLost,
     /// Source server → the user who asked, with a retry, that what it has written since the recovery point be lost. Of the
     /// retry that was asked for alone.
     NewerIsLost,
@@ -446,7 +449,27 @@ impl MapKind {
             Self::ComputeHost => "compute_host",
             Self::DeleteRunning => "delete_running",
             Self::LastAction => "last_action",
+            Self::TargetIsLost => "target_is_lost",
             Self::NewerIsLost => "newer_is_lost",
+        }
+    }
+}
+
+/// Why a running operation is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It is not wanted any more: all that it has done is taken back.
+    Unwanted,
+    /// The site where it goes is lost, says who asked: what does not answer there is left.
+    TargetIsLost,
+}
+
+impl GivenUp {
+    /// What is noted of the operation, with the user who asked.
+    pub fn noted(self) -> &'static [MapKind] {
+        match self {
+            Self::Unwanted => &[MapKind::Aborted],
+            Self::TargetIsLost => &[MapKind::Aborted, MapKind::TargetIsLost],
         }
     }
 }

@@ -15,7 +15,7 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::Member,
-    operation::{MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
+    operation::{GivenUp, MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
     schedule::{self, NotAbortable, left_stopped},
 };
 use tokio::time::Instant;
@@ -154,10 +154,12 @@ impl MemoryJournal {
     /// # Errors
     ///
     /// Why it cannot be any more.
-    pub fn abort(&self, id: &OperationId, user: &str) -> Result<(), NotAbortable> {
+    pub fn abort(&self, id: &OperationId, user: &str, why: GivenUp) -> Result<(), NotAbortable> {
         if let Some(row) = self.tables().operations.get_mut(id) {
             schedule::abortable(&row.record)?;
-            row.record.map.insert(MapKind::Aborted, id.as_str(), user);
+            for kind in why.noted() {
+                row.record.map.insert(*kind, id.as_str(), user);
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use protector_core::{
     id::{GroupId, OperationId},
     journal_conformance::TestBed,
     member::Member,
-    operation::OperationRecord,
+    operation::{GivenUp, OperationRecord},
 };
 use protector_sim::memory_journal::MemoryJournal;
 
@@ -32,7 +32,7 @@ impl TestBed for Bed {
     }
 
     async fn abort(&self, id: &OperationId, user: &str) {
-        self.0.abort(id, user).unwrap();
+        self.0.abort(id, user, GivenUp::Unwanted).unwrap();
     }
 
     async fn put_group(&self, group: Group, members: Vec<Member>) {

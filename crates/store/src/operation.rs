@@ -7,7 +7,8 @@ use protector_core::{
     group::GroupStatus,
     id::{GroupId, OperationId, ProjectId, UserId},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+        GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepRecord,
     },
     runbook::cleanup::{LEFT, NEVER_LEAVES},
     schedule::{self, NotAbortable},
@@ -441,14 +442,16 @@ impl Database {
         &self,
         id: &OperationId,
         user: &UserId,
+        why: GivenUp,
         now: DateTime<Utc>,
     ) -> Result<Result<(), NotAbortable>, StoreError> {
-        let row = resource_map::ActiveModel {
+        let noted = |kind: &MapKind| resource_map::ActiveModel {
             operation_id: Set(id.to_string()),
-            kind: Set(MapKind::Aborted.as_str().to_owned()),
+            kind: Set(kind.as_str().to_owned()),
             source_id: Set(id.to_string()),
             target_id: Set(user.to_string()),
         };
+        let rows: Vec<_> = why.noted().iter().map(noted).collect();
         self.write(async |tx| {
             // The operation's own row first, as the engine does: of an abort and a move of the group one sees the other.
             Entity::update_many()
@@ -459,7 +462,7 @@ impl Database {
             if let Err(why) = schedule::abortable(&record_of(tx, id).await?) {
                 return Ok(Err(why));
             }
-            resource_map::Entity::insert(row.clone())
+            resource_map::Entity::insert_many(rows.clone())
                 .on_conflict_do_nothing()
                 .exec_without_returning(tx)
                 .await?;

@@ -8,7 +8,7 @@ use protector_core::{
     group::Group,
     id::{GroupId, OperationId, SiteName},
     operation::{
-        OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
+        GivenUp, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
     },
     plan::Plan,
     runbook::{Step, abort::abort, unplanned_failover::is_unplanned},
@@ -53,7 +53,12 @@ pub async fn give_up(
             refuse_where_it_is_well(app, &group.group, || taken_back_by_cleanup(&record)).await?;
             start_again(app, asker, &group, stopped).await
         }
-        KeptOperation::Here(record) => abort_here(app, asker.caller, *record).await,
+        KeptOperation::Here(record) if options.target_is_lost && !has_ended(&record) => {
+            give_up_for_the_lost_target(app, asker.caller, *record).await
+        }
+        KeptOperation::Here(record) => {
+            abort_here(app, asker.caller, *record, GivenUp::Unwanted).await
+        }
         KeptOperation::Elsewhere(copy) => {
             let stopped = stopped_there(app, &copy).await?;
             let group = app.database.group_show_by_id(&stopped.group).await?;
@@ -68,16 +73,54 @@ pub async fn give_up(
     }
 }
 
+/// Gives up a move that this site runs, and whose target is lost: what does not answer there is left, and the servers of this
+/// site are started again without its word.
+async fn give_up_for_the_lost_target(
+    app: &App,
+    caller: &Caller,
+    record: OperationRecord,
+) -> ApiResult<OperationRecord> {
+    let operation = &record.operation;
+    if !is_planned_move(&record) || operation.source_site != app.settings.site_name {
+        return Err(ApiError::conflict(format!(
+            "abort.target_is_lost: operation {id} ({}) has stopped no VM of {} for another site. 'openstack dr operation abort {id}' gives it up.",
+            operation.kind,
+            app.settings.site_name,
+            id = operation.id
+        )));
+    }
+    let group = app.database.group_show_by_id(&operation.group_id).await?;
+    let better = || taken_back_with_both_sites(&record);
+    refuse_where_it_is_well(app, &group.group, better).await?;
+    abort_here(app, caller, record, GivenUp::TargetIsLost).await
+}
+
+fn taken_back_with_both_sites(record: &OperationRecord) -> ApiError {
+    let operation = &record.operation;
+    ApiError::conflict(format!(
+        "{} answers, so it is not lost: 'openstack dr operation abort {}' takes back what was made there and starts the VMs again.",
+        operation.target_site, operation.id
+    ))
+}
+
+fn has_ended(record: &OperationRecord) -> bool {
+    matches!(
+        record.operation.state,
+        OperationState::Completed | OperationState::Failed
+    )
+}
+
 /// Asks that this site's operation be given up. It is taken back at its engine's next look, and ends `failed`. One that was
 /// given up before is answered as it is.
 async fn abort_here(
     app: &App,
     caller: &Caller,
     record: OperationRecord,
+    why: GivenUp,
 ) -> ApiResult<OperationRecord> {
     let operation = &record.operation;
     let (id, user) = (&operation.id, caller.user_id());
-    let asked = app.database.operation_abort(id, user, app.clock.now());
+    let asked = app.database.operation_abort(id, user, why, app.clock.now());
     match asked.await? {
         Ok(()) => tracing::info!(operation_id = %id, user_id = %user, "abort asked for"),
         Err(NotAbortable::Ended) if operation.error_code == Some(Code::Aborted) => {}
@@ -213,10 +256,10 @@ async fn start_again(
     let last = last_begun(app, &group.id).await?;
     if let Some(last) = last.filter(|last| last.id() != &stopped.by && !last.adopts(&stopped.by)) {
         return Err(ApiError::conflict(format!(
-            "Operation {} is not the last that was to move protection group {}: that is {}.",
+            "Operation {} is not the last that was to move protection group {}: that is {last}. Where that has stopped the VMs, 'openstack dr operation abort {last} --target-is-lost' starts them again.",
             stopped.by,
             group.name,
-            last.id()
+            last = last.id()
         )));
     }
     let members = app.database.member_list(&group.id).await?;

@@ -311,9 +311,9 @@ pub(super) fn refuse_elsewhere(
 pub(super) async fn refuse_older(app: &App, group: &Group, id: &OperationId) -> ApiResult<()> {
     match last_that_made(app, &group.id).await? {
         Some(last) if last.id() != id && !last.adopts(id) => Err(ApiError::conflict(format!(
-            "Operation {id} is not the last that was to move protection group {}: that is {}.",
+            "Operation {id} is not the last that was to move protection group {}: that is {last}. 'openstack dr operation show {last}' shows how that stands; if its copies are in use, 'openstack dr operation adopt {last}' goes forward with them.",
             group.name,
-            last.id()
+            last = last.id()
         ))),
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use protector_core::{
     clock::Clock,
     id::{EngineId, OperationId},
     journal::{Effect, Entry, Journal, OperationChange},
-    operation::{Memo, OperationState, StepProgress, StepState},
+    operation::{MapKind, Memo, OperationState, StepProgress, StepState},
     runbook::{BOOK_VERSION, Step},
 };
 use serde_json::{Value, json};
@@ -167,4 +167,40 @@ async fn where_the_group_does_not_run_the_way_out_is_an_unplanned_failover() {
     let lost = json!({"target_is_lost": true});
     let refused = tenant.abort(B, &id, lost).await.expect(409);
     says(&refused, &["runs on site-a", "--type unplanned"]);
+}
+
+#[tokio::test]
+async fn a_running_move_whose_target_is_lost_is_given_up_without_that_ones_word() {
+    let tenant = Tenant::new().await;
+    let started = tenant.fail_over(A).await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap().to_owned();
+    tenant.stop_servers(A).await;
+    let lost = json!({"target_is_lost": true});
+    let refused = tenant.abort(A, &id, lost.clone()).await.expect(409);
+    let command = format!("'openstack dr operation abort {id}'");
+    says(&refused, &["site-b answers, so it is not lost", &command]);
+    let is_said_to_be_lost = async || {
+        let database = &tenant.sites.protectors[A].database;
+        let id = OperationId::new(id.clone());
+        let record = database.operation_show_by_id(&id).await.unwrap();
+        let said = record.map.target(MapKind::TargetIsLost, id.as_str());
+        (said.is_some(), record.aborted_by().is_some())
+    };
+    assert_eq!(is_said_to_be_lost().await, (false, false));
+
+    // One who has given it up before, and waits for a site that turns out to be lost, says so afterwards.
+    tenant.abort(A, &id, json!({})).await.expect(202);
+    assert_eq!(is_said_to_be_lost().await, (false, true));
+    tenant.sites.cut_off(B);
+    tenant.abort(A, &id, lost).await.expect(202);
+    assert_eq!(is_said_to_be_lost().await, (true, true));
+}
+
+#[tokio::test]
+async fn the_site_where_a_move_goes_is_not_lost_when_it_runs_the_move() {
+    let (tenant, id) = stopped_by_the_target().await;
+    let lost = json!({"target_is_lost": true});
+    let refused = tenant.abort(B, &id, lost).await.expect(409);
+    let command = format!("'openstack dr operation abort {id}'");
+    says(&refused, &["has stopped no VM of site-b", &command]);
 }

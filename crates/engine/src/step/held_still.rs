@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     fault::{Code, Fault},
     id::{OperationId, SiteName},
-    operation::{Operation, OperationKind},
+    operation::{MapKind, Operation, OperationKind},
     runbook::{Step, Verb},
 };
 
@@ -192,6 +192,34 @@ impl Cx<'_> {
             Err(HoldError::MovedOn(why)) => Err(Stop::last(Code::Kept, format!("kept: {why}"))),
             Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
         }
+    }
+
+    /// Whether somebody has said, since this operation began or just now, that the site where it goes is lost.
+    pub(crate) async fn target_is_said_to_be_lost(&self) -> Result<bool, Stop> {
+        let id = self.operation.id.as_str();
+        let said = self.recorded_since(MapKind::TargetIsLost, id).await?;
+        Ok(said.is_some())
+    }
+
+    /// What ends the taking back of a line on a target that does not answer, where somebody has said that it is lost: what is
+    /// there is left, since nothing waits for it any more. Else what it has failed by.
+    pub(crate) async fn or_left_on_the_lost_target(&self, stop: Stop) -> Result<Stop, Stop> {
+        let is_of_the_source = matches!(self.step.action, Step::StopServer { .. });
+        let Stop::Fault(Fault::Passing { why: silence, .. }) = &stop else {
+            return Ok(stop);
+        };
+        if is_of_the_source || !self.target_is_said_to_be_lost().await? {
+            return Ok(stop);
+        }
+        Ok(Stop::last(
+            Code::Unavailable,
+            format!(
+                "what it made is left on {target}, which is lost, as who gave this {kind} up has said ({silence}); when {target} is back, 'openstack dr operation cleanup {id}' removes it",
+                target = self.plan().target.site,
+                kind = self.operation.kind,
+                id = self.operation.id
+            ),
+        ))
     }
 
     /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.

@@ -257,12 +257,17 @@ impl Actions for CloudActions {
 
     async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         cx.standing = Some(self.standing.clone());
-        cx.hold_still_to_undo().await?;
         let step = cx.step.action.clone();
         let log = RequestLog::default();
-        let outcome = self.reading_and_noting(&log).undo_step(&step, cx).await;
+        let outcome = match cx.hold_still_to_undo().await {
+            Ok(()) => self.reading_and_noting(&log).undo_step(&step, cx).await,
+            Err(stop) => Err(stop),
+        };
         recorded::note(&mut cx.memo, &log);
-        outcome
+        match outcome {
+            Err(stop) => Err(cx.or_left_on_the_lost_target(stop).await?),
+            outcome => outcome,
+        }
     }
 
     async fn keep_held(&self, operation: &Operation, now: DateTime<Utc>) {

@@ -9,6 +9,7 @@ use protector_core::{
     journal::Effect,
     member::{Member, Nic},
     operation::{MapKind, OperationKind},
+    runbook::Verb,
 };
 use protector_openstack::{
     UserData,
@@ -350,11 +351,24 @@ fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
     let site = &cx.plan().target.site;
     let by = mark::seen(&other.metadata).operation;
     let by = by.as_deref().unwrap_or("that it does not name");
+    let id = &other.id;
+    let (adopted, taken_back) = match cx.step.verb {
+        // The site of the originals is lost, and that operation may be one that only its protector runs.
+        Verb::Member => (
+            format!("adopt {by} --source-is-lost"),
+            format!(
+                "'openstack --os-cloud {site} server delete {id}' deletes it, or where the protector that ran that operation answers 'openstack dr operation cleanup {by}'; then bring the group up again"
+            ),
+        ),
+        _ => (
+            format!("adopt {by}"),
+            format!("'openstack dr operation cleanup {by}' takes it back"),
+        ),
+    };
     Stop::last(
         Code::Blocked,
         format!(
-            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation adopt {by}' goes forward with it; if it may go, 'openstack dr operation cleanup {by}' takes it back; {take_off}",
-            id = other.id,
+            "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation {adopted}' goes forward with it; if it may go, {taken_back}; {take_off}",
             status = other.status.as_str(),
             take_off = mark::take_off(site.as_str(), other.id.as_str()),
         ),

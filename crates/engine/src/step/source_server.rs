@@ -202,18 +202,37 @@ impl CloudActions {
         }
     }
 
-    async fn refuse_while_its_copy_may_run(&self, cx: &Cx<'_>, id: &ServerId) -> Result<(), Stop> {
-        let recorded = self.copy_that_is_there(cx, id).await?;
-        let copy = match recorded {
-            None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {
-                self.copy_of_any_operation(cx, id).await?
-            }
-            recorded => recorded,
+    /// That the target does not answer keeps nothing stopped where it is lost, as somebody has said. A copy that is seen does.
+    async fn refuse_while_its_copy_may_run(
+        &self,
+        cx: &mut Cx<'_>,
+        id: &ServerId,
+    ) -> Result<(), Stop> {
+        let copy = self.copy_that_may_run(cx, id).await;
+        let nobody_knows = match &copy {
+            Ok(copy) => copy.is_none() && cx.blocked_by.is_some(),
+            Err(_) => true,
         };
+        if nobody_knows && cx.target_is_said_to_be_lost().await? {
+            return self.refuse_beside_a_copy(cx, id).await;
+        }
         let target = cx.plan().target.site.as_str();
-        match must_stay_stopped(target, copy.as_ref(), cx.blocked_by) {
+        match must_stay_stopped(target, copy?.as_ref(), cx.blocked_by) {
             Some(why) => Err(Stop::last(Code::Kept, why)),
             None => Ok(()),
+        }
+    }
+
+    async fn copy_that_may_run(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<SeenCopy>, Stop> {
+        match self.copy_that_is_there(cx, id).await? {
+            None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {
+                self.copy_of_any_operation(cx, id).await
+            }
+            recorded => Ok(recorded),
         }
     }
 

@@ -65,7 +65,11 @@ impl CloudActions {
         Ok(self.look_again("Nova to start it"))
     }
 
-    async fn refuse_beside_a_copy(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<(), Stop> {
+    pub(super) async fn refuse_beside_a_copy(
+        &self,
+        cx: &mut Cx<'_>,
+        id: &ServerId,
+    ) -> Result<(), Stop> {
         let copy = self.copy_seen(cx, id).await?;
         let target = cx.plan().target.site.as_str();
         match must_stay_stopped(target, copy.as_ref(), None) {

@@ -13,7 +13,11 @@ use protector_core::{
 };
 use protector_openstack::{cloud::Cloud, id::VolumeTypeId, volume::Pool};
 
-use super::{CloudActions, storage_stop};
+use super::{
+    CloudActions, reading,
+    scope::{Absent, Eyes, believe_absence, known_network},
+    storage_stop,
+};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::{found, stop},
@@ -39,6 +43,7 @@ impl CloudActions {
         if let Some(not_yet) = self.any_copy_may_run(cx).await? {
             return Ok(not_yet);
         }
+        refuse_without_the_unrecovered(&target, cx).await?;
         self.check_storage_of_target(cx).await
     }
 
@@ -85,6 +90,34 @@ impl CloudActions {
             target: host,
         }]))
     }
+}
+
+/// Members that the last failover could not recover are where the group goes, and it is whole again there. Of one that is
+/// gone from there too, all that is left is on the site that the group would leave.
+async fn refuse_without_the_unrecovered(target: &Cloud, cx: &Cx<'_>) -> Result<(), Stop> {
+    let plan = cx.plan();
+    for member in &plan.others {
+        let there = reading::server(target, &member.server_id).await?;
+        if there.is_some_and(|server| !reading::is_being_deleted(&server)) {
+            continue;
+        }
+        let network = known_network(plan);
+        let project = &plan.target.project_id;
+        let (absent, eyes) = (Absent::Server, Eyes::Tenant);
+        believe_absence(target, absent, eyes, project, network.as_ref()).await?;
+        return Err(Stop::last(
+            Code::Missing,
+            format!(
+                "{name} was not recovered on {source}, and its original {id} is gone from {target}: what is left of it is on {source} alone, so the group does not leave there without it; 'openstack dr retry {group}' recovers it there first, 'openstack dr member remove {group} {name}' gives it up",
+                name = member.name,
+                source = plan.source.site,
+                target = plan.target.site,
+                id = member.server_id,
+                group = plan.group_name
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// A member that does not find on the target what it needs.

@@ -1,6 +1,6 @@
 //! A planned failover that somebody gives up: whatever it was at, everything is as before.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::{
     fault::Code,
@@ -12,10 +12,13 @@ use protector_core::{
     runbook::Step,
 };
 use protector_engine::other_site::HoldError;
-use protector_sim::in_process::lock;
+use protector_sim::{cloud::CallEffect, in_process::lock};
 use tokio::time::Instant;
 
-use super::bed::{Answer, Bed};
+use super::{
+    bed::{Answer, Bed},
+    source_at_rest::fault,
+};
 
 fn holds_still() -> Answer {
     Box::new(|_| Ok(()))
@@ -104,6 +107,93 @@ async fn a_queued_operation_that_is_given_up_ends_without_a_call() {
     let begun =
         |step: &&protector_core::operation::StepRecord| step.progress.state != StepState::Pending;
     assert_eq!(record.steps.iter().find(begun), None);
+}
+
+/// Long before the taking back of what is on the target runs out of time.
+const SOON: Duration = Duration::from_secs(180);
+
+fn assert_it_runs_again(bed: &Bed, record: &OperationRecord, after: Duration) {
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+    assert_eq!(bed.group().status, GroupStatus::Active);
+    assert!(after < SOON, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_move_whose_target_is_lost_starts_its_servers_without_its_word() {
+    for phase in ["final_replication", "manage_volumes", "recreate_vms"] {
+        let (bed, record, after) = Bed::given_up_as_lost(
+            |_, _| {},
+            |record| has_begun(record, phase),
+            Bed::lose_the_target,
+        )
+        .await;
+        assert_it_runs_again(&bed, &record, after);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_move_whose_target_is_lost_starts_its_servers_without_its_word() {
+    let (bed, record, after) = Bed::given_up_as_lost(
+        |_, plan| with_a_pause(plan),
+        |record| has_begun(record, "pause"),
+        Bed::lose_the_target,
+    )
+    .await;
+    assert_it_runs_again(&bed, &record, after);
+}
+
+/// Its copy was asked for and is there: what the record says of it is all that anybody knows.
+#[tokio::test(start_paused = true)]
+async fn a_move_that_is_taken_back_does_not_wait_for_a_lost_target() {
+    let (bed, record, after) = Bed::given_up_as_lost(
+        |bed, _| bed.no_copy_can_be_built(),
+        |record| record.operation.state == OperationState::Unwinding,
+        Bed::lose_the_target,
+    )
+    .await;
+    assert_it_runs_again(&bed, &record, after);
+    let left = record.steps.iter().find(|step| {
+        step.phase_name == "recreate_vms" && step.progress.state == StepState::UndoFailed
+    });
+    let why = left.unwrap().progress.error.clone().unwrap();
+    assert!(
+        why.contains("left on site-b, which is lost") && why.contains("operation cleanup"),
+        "{why}"
+    );
+    let stopped = record.steps.iter().find(|step| {
+        matches!(step.action, Step::StopServer { .. }) && step.progress.state == StepState::Undone
+    });
+    let facts = &stopped.unwrap().progress.memo.facts;
+    assert!(
+        facts.iter().any(|fact| fact.contains("said by who asked")),
+        "{facts:?}"
+    );
+}
+
+/// That it is lost is only said: what its cloud shows counts for more.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_said_to_be_lost_and_shows_a_copy_keeps_its_original_stopped() {
+    let (bed, record, _) = Bed::given_up_as_lost(
+        |bed, _| {
+            bed.no_copy_can_be_built();
+            let effect = CallEffect::Status {
+                status: 503,
+                body: None,
+                headers: BTreeMap::new(),
+            };
+            fault(&bed.target, "DELETE", "*/servers/*", effect);
+        },
+        |record| record.operation.state == OperationState::Unwinding,
+        |bed| {
+            let copy = lock(&bed.target).servers()[0].id.clone();
+            bed.target_answers(&format!("*/servers/{copy}"), 503, serde_json::json!({}));
+        },
+    )
+    .await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    assert_eq!(bed.group().status, GroupStatus::Error);
 }
 
 const START: &str = "start_source_vms:vm-001";

@@ -24,7 +24,7 @@ use protector_core::{
     journal::{Claim, Entry, Journal, JournalError, Protection},
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepRecord, StepState, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
@@ -354,12 +354,57 @@ impl Bed {
             .walk_beside(new_failover(plan, steps), |journal, record| {
                 if asked.is_none() && when(record) {
                     let id = &record.operation.id;
-                    asked = Some(journal.abort(id, "user-1"));
+                    asked = Some(journal.abort(id, "user-1", GivenUp::Unwanted));
                 }
             })
             .await;
         assert_eq!(asked, Some(Ok(())), "it was not given up");
         (bed, record)
+    }
+
+    /// One whose failover, to this plan and with these faults of the clouds, somebody gives up with `--target-is-lost` as soon
+    /// as `when` is true of its record: the other protector is silent from then on, and `lose` does what its cloud does. With
+    /// the time that it took from then on.
+    pub async fn given_up_as_lost(
+        prepare: impl FnOnce(&Bed, &mut Plan),
+        when: impl Fn(&OperationRecord) -> bool,
+        lose: impl Fn(&Bed),
+    ) -> (Self, OperationRecord, Duration) {
+        let (bed, mut plan) = Self::ready(|_| {}, |_| {}).await;
+        prepare(&bed, &mut plan);
+        let steps = planned_move(&plan).into_steps().unwrap();
+        let mut asked = None;
+        let record = bed
+            .walk_beside(new_failover(plan, steps), |journal, record| {
+                if asked.is_some() || !when(record) {
+                    return;
+                }
+                *bed.other.answer.lock().unwrap() =
+                    Box::new(|_| Err(HoldError::Silent("connection refused".to_owned())));
+                lose(&bed);
+                let id = &record.operation.id;
+                journal.abort(id, "user-1", GivenUp::TargetIsLost).unwrap();
+                asked = Some(Instant::now());
+            })
+            .await;
+        (bed, record, asked.unwrap().elapsed())
+    }
+
+    /// The target builds no copy.
+    pub fn no_copy_can_be_built(&self) {
+        let of_the_copy = Match {
+            resource: Some("vm-001".to_owned()),
+            ..Match::default()
+        };
+        lock(&self.target).add_fault(FaultRule {
+            id: String::new(),
+            matches: of_the_copy,
+            times: None,
+            effect: Effect::Job(JobEffect::ServerBuildError {
+                message: "No valid host was found.".to_owned(),
+            }),
+            seen: 0,
+        });
     }
 
     /// `openstack dr operation abort --target-is-lost` of its failover, which has left its server stopped.
@@ -498,14 +543,7 @@ impl Bed {
                 seen: 0,
             });
         };
-        let of_the_copy = Match {
-            resource: Some("vm-001".to_owned()),
-            ..Match::default()
-        };
-        let no_host = JobEffect::ServerBuildError {
-            message: "No valid host was found.".to_owned(),
-        };
-        fault(of_the_copy, Effect::Job(no_host));
+        bed.no_copy_can_be_built();
         let deletions = Match {
             method: Some("DELETE".to_owned()),
             path: Some("*/servers/*".to_owned()),
@@ -550,7 +588,7 @@ impl Bed {
         let record = bed
             .walk_beside(new_failover(plan, steps), |journal, record| {
                 if record.map.target(MapKind::Server, &server).is_some() {
-                    let _ = journal.abort(&record.operation.id, "user-1");
+                    let _ = journal.abort(&record.operation.id, "user-1", GivenUp::Unwanted);
                 }
             })
             .await;
@@ -582,7 +620,7 @@ impl Bed {
             },
             |bed, record| {
                 if !given_up && record.map.target(MapKind::Server, &bed.server).is_some() {
-                    let asked = bed.journal.abort(&record.operation.id, "user-1");
+                    let asked = bed.journal.abort(&record.operation.id, "user-1", GivenUp::Unwanted);
                     given_up = asked == Ok(());
                 }
             },
@@ -722,7 +760,9 @@ impl Bed {
                 let runs = record.map.target(MapKind::Server, &bed.server).is_some();
                 if runs && !given_up {
                     bed.the_copy_writes(&bed.data, text);
-                    let asked = bed.journal.abort(&record.operation.id, "user-1");
+                    let asked =
+                        bed.journal
+                            .abort(&record.operation.id, "user-1", GivenUp::Unwanted);
                     assert_eq!(asked, Ok(()));
                     given_up = true;
                 }

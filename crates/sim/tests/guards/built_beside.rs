@@ -22,24 +22,21 @@ fn why_not_built(record: &OperationRecord) -> String {
     build.unwrap_or_else(|| panic!("{failed:?}")).error.clone()
 }
 
+fn unplanned_after(bed: &Bed, id: &str) -> OperationRecord {
+    let failed = bed.failover().operation;
+    let (plan, kind) = (failed.plan, OperationKind::Failover);
+    OperationRecord {
+        steps: unplanned_failover(&plan).into_steps().unwrap(),
+        operation: operation(id, kind, plan, None, failed.created_at),
+        map: ResourceMap::default(),
+    }
+}
+
 /// What the unplanned failover of the failed one's group fails by, and a retry after that.
 async fn beside_what_was_left(bed: &Bed) -> [String; 2] {
     let copies = lock(&bed.target).servers();
     assert_eq!(copies.len(), 1);
-    let failed = bed.failover().operation;
-    let plan = failed.plan;
-    let unplanned = OperationRecord {
-        steps: unplanned_failover(&plan).into_steps().unwrap(),
-        operation: operation(
-            "op-unplanned",
-            OperationKind::Failover,
-            plan,
-            None,
-            failed.created_at,
-        ),
-        map: ResourceMap::default(),
-    };
-    let unplanned = bed.walk(unplanned).await;
+    let unplanned = bed.walk(unplanned_after(bed, "op-unplanned")).await;
     assert_eq!(unplanned.operation.state, OperationState::Failed);
     let retry = bed.retry_of(&unplanned, &[&bed.server]);
     let retry = bed.walk(retry).await;
@@ -110,6 +107,38 @@ async fn a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside() {
             assert!(why.contains(&state.to_uppercase()), "{why}");
         }
     }
+}
+
+/// The operation that made the copy may be one of the lost site, whose cleanup nobody here can start.
+#[tokio::test(start_paused = true)]
+async fn what_an_unplanned_failover_says_of_a_stopped_copy_in_its_way_leads_on() {
+    let bed = Bed::left_running().await;
+    let copy = lock(&bed.target).servers()[0].id.clone();
+    let url = format!("compute /servers/{copy}");
+    bed.on_target(
+        "demo",
+        "POST",
+        &format!("{url}/action"),
+        &json!({"os-stop": null}),
+    );
+    bed.a_while().await;
+    let failed = bed.walk(unplanned_after(&bed, "op-in-vain")).await;
+    let builds = |step: &&protector_core::operation::StepRecord| {
+        matches!(step.action, Step::RecreateServer { .. })
+    };
+    let why = failed.steps.iter().find(builds).unwrap();
+    let why = why.progress.error.clone().unwrap();
+    let adopt = format!("adopt {} --source-is-lost'", bed.failover().operation.id);
+    let delete = format!("'openstack --os-cloud site-b server delete {copy}'");
+    assert!(why.contains(&adopt) && why.contains(&delete), "{why}");
+
+    lock(&bed.target).clear_faults();
+    bed.on_target("demo", "DELETE", &url, &json!(null));
+    bed.a_while().await;
+    let done = bed.walk(unplanned_after(&bed, "op-unplanned")).await;
+    assert_eq!(done.operation.error, None);
+    assert_eq!(done.operation.state, OperationState::Completed);
+    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
 }
 
 #[tokio::test(start_paused = true)]

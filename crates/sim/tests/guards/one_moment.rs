@@ -10,7 +10,7 @@ use std::{
 
 use protector_core::{
     journal::Entry,
-    operation::{OperationRecord, OperationState},
+    operation::{GivenUp, OperationRecord, OperationState},
 };
 use protector_sim::{cloud::CallEffect, in_process::lock};
 use tokio::time::Instant;
@@ -82,7 +82,7 @@ async fn a_source_that_is_always_too_slow_is_waited_for_and_can_be_given_up() {
             }
             if begin.elapsed() > SLOW && !given_up {
                 let id = &record.operation.id;
-                assert_eq!(bed.journal.abort(id, "user-1"), Ok(()));
+                assert_eq!(bed.journal.abort(id, "user-1", GivenUp::Unwanted), Ok(()));
                 given_up = true;
             }
         },

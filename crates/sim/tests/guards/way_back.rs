@@ -2,6 +2,7 @@
 
 use protector_core::{
     group::GroupStatus,
+    member::MemberStatus,
     operation::{
         MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, steps_failed,
     },
@@ -204,4 +205,30 @@ async fn nothing_is_recovered_beside_an_original_that_runs() {
     assert!(why.contains("was made from it"), "{why}");
     assert!(why.contains("then 'openstack dr retry "), "{why}");
     assert_eq!(run_on_source(&bed), std::slice::from_ref(&bed.server));
+}
+
+/// What is left of it is on the site that the group would leave, and nobody would recover it from there any more.
+#[tokio::test(start_paused = true)]
+async fn a_group_does_not_leave_the_last_bytes_of_a_member_that_was_not_recovered() {
+    let with_one_that_is_gone = |plan: &mut Plan| {
+        let mut lost = plan.members[0].clone();
+        lost.id = "lost-member".into();
+        lost.name = "db".to_owned();
+        lost.server_id = "db-server".into();
+        lost.status = MemberStatus::Error;
+        lost.volumes.clear();
+        plan.others = vec![lost];
+    };
+    let (bed, record) = Bed::moved_as(with_one_that_is_gone, |_| {}, |_, _| {}).await;
+    let why = record.operation.error.clone().unwrap();
+    for word in [
+        "its original db-server is gone from site-b",
+        "'openstack dr retry ",
+        "'openstack dr member remove ",
+    ] {
+        assert!(why.contains(word), "{why}");
+    }
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.group().status, GroupStatus::Active);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
 }

@@ -11,7 +11,7 @@ use protector_core::{
     id::{GroupId, OperationId, ProjectId},
     journal_conformance::TestBed,
     member::Member,
-    operation::OperationRecord,
+    operation::{GivenUp, OperationRecord},
 };
 use protector_store::{
     Basis, Database, KeyRepository, Lock, MetadataDocument, NewOperation, Offered, PoolOptions,
@@ -133,7 +133,10 @@ impl TestBed for Bed {
 
     async fn abort(&self, id: &OperationId, user: &str) {
         let now = DateTime::UNIX_EPOCH;
-        let aborted = self.database.operation_abort(id, &user.into(), now).await;
+        let aborted = self
+            .database
+            .operation_abort(id, &user.into(), GivenUp::Unwanted, now)
+            .await;
         assert_eq!(aborted.unwrap(), Ok(()));
     }
 
