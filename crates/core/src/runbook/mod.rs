@@ -18,6 +18,7 @@ pub mod adopt;
 pub mod cleanup;
 pub mod failover;
 pub mod fence;
+pub mod given_up;
 mod in_order;
 mod lines;
 pub mod replicate;

@@ -17,6 +17,7 @@ mod changed_meanwhile;
 mod compute_host;
 mod deleted_source;
 mod fencing;
+mod given_up;
 mod last_copy;
 mod one_moment;
 mod only_copy;
