@@ -205,6 +205,14 @@ EDITS: dict[str, Edit] = {
             "last_copy::nor_is_it_by_hand_when_the_original_was_deleted_after_the_failover_had_failed",
         ),
     ),
+    "the point of a member that was given up is taken for its last copy": Edit(
+        STEPS / "written_since.rs",
+        "&& !takes_what_is_given_up(cx))",
+        "&& (OUT || !takes_what_is_given_up(cx)))",
+        (
+            "given_up::what_was_made_for_a_member_that_was_given_up_is_kept_when_its_original_is_gone",
+        ),
+    ),
     "a running original is not looked for before the first stop": Edit(
         STEPS / "target_check.rs",
         "        self.refuse_beside_any_original(cx).await?;\n",
@@ -600,8 +608,8 @@ EDITS |= {
     ),
     "a planned move looks for other copies only when everything is stopped": Edit(
         STEPS / "target_check.rs",
-        "        self.refuse_beside_any_copy(&target, cx).await?;\n",
-        "        if !OUT {\n            self.refuse_beside_any_copy(&target, cx).await?;\n        }\n",
+        "        if let Some(not_yet) = self.any_copy_may_run(cx).await? {\n",
+        "        if OUT {\n        } else if let Some(not_yet) = self.any_copy_may_run(cx).await? {\n",
         ("taken_back::nothing_is_built_beside_another_copy_of_the_same_server",),
     ),
     "a silence outlives the build that it allowed": Edit(

@@ -13,8 +13,8 @@ use crate::{
     leftover::{Leftover, Remedy, leftovers},
     mark,
     member::Member,
-    operation::{MapKind, OperationRecord, StepRecord, StepState},
-    runbook::resource::ResourceKind,
+    operation::{MapKind, OperationRecord, OperationState, StepRecord, StepState},
+    runbook::{resource::ResourceKind, unplanned_failover::is_unplanned},
     site::SiteScope,
 };
 
@@ -318,6 +318,12 @@ fn recorded_as(record: &OperationRecord, held: &Held) -> String {
     else {
         return "has no record of it".to_owned();
     };
+    if is_of_an_unrecovered_member(record, step) {
+        return format!(
+            "made it ({}) for a VM that it did not recover: a retry may need it; once that member has left the group, or the group has moved on, 'openstack dr operation cleanup {}' takes it",
+            step.key, record.operation.id
+        );
+    }
     match step.progress.state {
         StepState::Undone => format!("recorded it as taken back ({})", step.key),
         StepState::Done => format!(
@@ -326,6 +332,20 @@ fn recorded_as(record: &OperationRecord, held: &Held) -> String {
         ),
         state => format!("recorded it as {} ({})", state.as_str(), step.key),
     }
+}
+
+/// Whether a retry may take up, or a cleanup by hand take away, what `step` made.
+fn is_of_an_unrecovered_member(record: &OperationRecord, step: &StepRecord) -> bool {
+    let operation = &record.operation;
+    let member = step.action.member(&operation.plan);
+    let was_recovered = |member: &Member| {
+        let server = member.server_id.as_str();
+        record.map.target(MapKind::Recovered, server).is_some()
+    };
+    operation.state == OperationState::Completed
+        && is_unplanned(record)
+        && step.progress.state != StepState::Undone
+        && member.is_some_and(|member| !was_recovered(member))
 }
 
 fn is_about(record: &OperationRecord, step: &StepRecord, held: &Held) -> bool {

@@ -6,20 +6,29 @@
     reason = "tests may panic"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeZone, Utc};
 use protector_core::{
     group::{ReplicationType, ResourceMappings},
     id::{ProjectId, SiteName},
+    leftover::leftovers,
+    mark,
     member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
     operation::{
-        Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
-        StepState,
+        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepRecord, StepState,
     },
+    orphan::{Evidence, Held, SiteSeen, orphans},
     plan::Plan,
     recovery_plan::RecoveryPlan,
-    runbook::{BOOK_VERSION, Step, retry::retry, unplanned_failover::unplanned_failover},
+    runbook::{
+        BOOK_VERSION, Step,
+        given_up::{given_up_members, with_given_up},
+        resource::ResourceKind,
+        retry::retry,
+        unplanned_failover::unplanned_failover,
+    },
     site::SiteScope,
 };
 
@@ -292,4 +301,102 @@ fn every_chain(length: u32) -> Vec<Vec<(StepState, StepState)>> {
             })
             .collect()
     })
+}
+
+fn completed() -> OperationRecord {
+    let mut failover = failover();
+    failover.operation.state = OperationState::Completed;
+    end(&mut failover, &import(), StepState::Done, Some("import"));
+    end(&mut failover, &build(), StepState::Failed, Some("built"));
+    failover
+}
+
+#[test]
+fn a_member_is_given_up_when_no_retry_can_take_it_up_any_more() {
+    let failover = completed();
+    let unrecovered = plan().members;
+    let mut brought = unrecovered.clone();
+    brought[0].status = MemberStatus::Protected;
+    let given_up = |tries: &[OperationRecord], site: &str, members: &[Member]| {
+        let site = SiteName::new(site);
+        !given_up_members(&failover, tries, Some((&site, members))).is_empty()
+    };
+    assert!(!given_up(&[], "site-b", &unrecovered), "a retry needs it");
+    assert!(given_up(&[], "site-b", &[]), "it has left the group");
+    assert!(given_up(&[], "site-b", &brought), "another move brought it");
+    assert!(given_up(&[], "site-a", &unrecovered), "the group moved on");
+    assert!(!given_up_members(&failover, &[], None).is_empty());
+
+    let mut last = retry_after(&failover);
+    assert!(given_up(std::slice::from_ref(&last), "site-b", &[]));
+    last.operation.state = OperationState::Running;
+    assert!(
+        !given_up(std::slice::from_ref(&last), "site-b", &[]),
+        "a retry runs"
+    );
+    last.operation.state = OperationState::Completed;
+    last.map.insert(MapKind::Recovered, "server", "copy");
+    assert!(!given_up(&[last], "site-b", &[]), "it was recovered");
+
+    let mut taken_back = completed();
+    taken_back.operation.state = OperationState::Failed;
+    assert!(given_up_members(&taken_back, &[], None).is_empty());
+}
+
+#[test]
+fn an_orphan_of_an_unrecovered_member_names_the_cleanup_that_takes_it() {
+    let failover = completed();
+    let import = Held {
+        kind: ResourceKind::Volume,
+        id: "import".to_owned(),
+        name: String::new(),
+        project_id: plan().target.project_id,
+        status: "reserved".to_owned(),
+        size_gib: Some(1),
+        created_at: noon(),
+        metadata: BTreeMap::from([(mark::OPERATION.to_owned(), "op".to_owned())]),
+        servers: vec![],
+        snapshots: vec![],
+    };
+    let site = SiteSeen {
+        scope: plan().target,
+        held: Some(vec![import]),
+    };
+    let found = orphans(Evidence {
+        records: &[],
+        makers: &BTreeMap::from([("op".to_owned(), failover)]),
+        members: &[],
+        sites: &[site],
+    });
+    let why = found[0].why_not.clone().unwrap();
+    assert!(why.contains("a VM that it did not recover"), "{why}");
+    assert!(why.contains("'openstack dr operation cleanup op'"), "{why}");
+}
+
+#[test]
+fn what_all_tries_have_made_for_a_member_that_is_given_up_is_left() {
+    let failover = completed();
+    let mut last = retry_after(&failover);
+    end(&mut last, &build(), StepState::Failed, Some("built anew"));
+    let given_up = BTreeSet::from(["server".into()]);
+    let mut left = with_given_up(&failover, std::slice::from_ref(&last), &given_up);
+    assert_eq!(made(&left, &import()).as_deref(), Some("import"));
+    assert_eq!(made(&left, &build()).as_deref(), Some("built anew"));
+    let keys = |record: &OperationRecord| -> Vec<String> {
+        let left = leftovers(record).into_iter();
+        left.map(|left| left.step)
+            .filter(|step| step.starts_with("undo:"))
+            .collect()
+    };
+    let all = ["undo:recreate_vms:web", "undo:manage_volumes:volume"];
+    assert_eq!(keys(&left), all, "what was made last goes first");
+    assert_eq!(keys(&failover), Vec::<String>::new());
+    assert_eq!(
+        with_given_up(&failover, std::slice::from_ref(&last), &BTreeSet::new()),
+        failover
+    );
+
+    end(&mut left, &build(), StepState::Undone, None);
+    let again = with_given_up(&left, std::slice::from_ref(&last), &given_up);
+    assert_eq!(keys(&again), all[1..], "what a cleanup took is gone");
 }

@@ -6,13 +6,14 @@ use protector_core::{
     group::GroupStatus,
     journal::{Effect, Entry, Journal, OperationChange},
     member::{Member, MemberStatus},
-    operation::{MapKind, OperationState},
+    operation::{MapKind, OperationState, StepProgress, StepState},
+    runbook::Step,
 };
 use protector_store::Lock;
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{self, claim},
+    engine::{self, claim, cleanup, cleanup_with, not_taken_back, settle},
     fakes::{FixedClock, NET_A, WEB},
     house::{Answer, House, failover_body, group_path},
     reset_status::{server, shows},
@@ -64,9 +65,24 @@ async fn end(
     state: OperationState,
     effect: impl FnOnce(protector_core::id::GroupId, Vec<Member>) -> Effect,
 ) {
+    end_as(house, state, |_| None, effect).await;
+}
+
+/// The same, of an operation whose lines have ended as `progress` says.
+async fn end_as(
+    house: &House,
+    state: OperationState,
+    progress: impl Fn(&Step) -> Option<StepProgress>,
+    effect: impl FnOnce(protector_core::id::GroupId, Vec<Member>) -> Effect,
+) {
     let claim = claim(house).await;
     let now = FixedClock.now();
-    let operation = house.database.load(&claim).await.unwrap().operation;
+    let record = house.database.load(&claim).await.unwrap();
+    let lines = record.steps.iter();
+    let mut lines: Vec<(u32, StepProgress)> = lines
+        .filter_map(|step| Some((step.position, progress(&step.action)?)))
+        .collect();
+    let operation = record.operation;
     let members = house
         .database
         .member_list(&operation.group_id)
@@ -79,6 +95,7 @@ async fn end(
     ] {
         let entry = Entry {
             operation: Some(change),
+            steps: std::mem::take(&mut lines),
             effects,
             ..Entry::default()
         };
@@ -220,6 +237,54 @@ async fn unrecovered(status: &str) -> House {
     .await;
     shows(&house, "site-b", vec![server(WEB, status)]);
     house
+}
+
+/// What the failover has made for a member that it could not build is needed by a retry; nobody needs it when that is not in
+/// the group any more.
+#[tokio::test]
+async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
+    let house = failed_over().await;
+    let started = act(&house, lost("failover", false)).await.expect(202).body;
+    let id = started["operation"]["id"].as_str().unwrap().into();
+    let built = |action: &Step| match action {
+        Step::RecreateServer { .. } => Some(StepProgress {
+            state: StepState::Failed,
+            ..not_taken_back(Some("built-badly"))
+        }),
+        _ => None,
+    };
+    let unrecovered = |group_id, members: Vec<Member>| {
+        let in_error = |member| Member {
+            status: MemberStatus::Error,
+            ..member
+        };
+        Effect::GroupSwitched {
+            group_id,
+            current_primary_site: "site-a".into(),
+            members: members.into_iter().map(in_error).collect(),
+        }
+    };
+    end_as(&house, OperationState::Completed, built, unrecovered).await;
+    let taken = async || {
+        let shown = cleanup_with(&house, &id, "member", json!({"dry_run": true})).await;
+        let left = shown.expect(200).body["cleanup"]["leftovers"].take();
+        let left = left.as_array().unwrap().clone().into_iter();
+        let undone = left.filter(|left| left["step"].as_str().unwrap().starts_with("undo:"));
+        undone.collect::<Vec<Value>>()
+    };
+    assert_eq!(taken().await, Vec::<Value>::new(), "a retry needs it");
+
+    let path = group_path("web", "/members/web-server-1");
+    house.delete(&path, "member").await.expect(204);
+    let left = taken().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["step"], "undo:recreate_vms:web-server-1");
+    assert_eq!(left[0]["resource_id"], "built-badly");
+    assert_eq!(left[0]["site"], "site-a");
+    assert_eq!(left[0]["reason"], "not_taken_back");
+    cleanup(&house, &id, "member").await.expect(202);
+    settle(&house, &[]).await;
+    assert_eq!(taken().await, Vec::<Value>::new(), "it is gone");
 }
 
 /// The bytes of its only member are lost with an array, or nobody knows any more how it was to be recovered.

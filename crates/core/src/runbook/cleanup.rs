@@ -98,7 +98,8 @@ pub struct StandsOn {
 /// The lines of `parent` that left something behind, in the order in which a cleanup takes them up.
 pub fn left_in_order(parent: &OperationRecord) -> Vec<&StepRecord> {
     let mut left: Vec<&StepRecord> = parent.steps.iter().filter(|step| is_left(step)).collect();
-    // What was made last is taken back first. Taking back and deleting never meet: one is before the switch, one after.
+    // What was made last is taken back first. Of one member taking back and deleting meet only where it was given up, and its
+    // original is no more deleted for what is taken back.
     left.sort_by_key(|step| {
         (
             is_undo(step),

@@ -18,6 +18,7 @@ pub mod adopt;
 pub mod cleanup;
 pub mod failover;
 pub mod fence;
+pub mod given_up;
 mod in_order;
 mod lines;
 pub mod replicate;
@@ -30,7 +31,7 @@ pub mod waited;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.
-pub const BOOK_VERSION: u32 = 7;
+pub const BOOK_VERSION: u32 = 8;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

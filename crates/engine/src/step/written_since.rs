@@ -1,6 +1,8 @@
 //! Before a copy is discarded: its original is looked for, and by hand the array is asked what was written to the copy.
 //! Before a volume of the source is deleted the array is asked what was written to that.
 
+use std::sync::PoisonError;
+
 use protector_core::{
     fault::{Code, Fault},
     guard::{
@@ -9,7 +11,7 @@ use protector_core::{
     },
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
-    operation::MapKind,
+    operation::{MapKind, OperationKind},
     storage::{Replication, Written},
 };
 use protector_openstack::volume::Volume;
@@ -57,7 +59,7 @@ impl CloudActions {
     }
 
     /// What an unplanned failover has promoted still is in the recovery point, which that has not taken and nobody gives up;
-    /// and its source is lost.
+    /// and its source is lost. Of a member that was given up nobody vouches for the point any more.
     async fn refuse_to_discard_the_last(
         &self,
         cx: &Cx<'_>,
@@ -68,7 +70,8 @@ impl CloudActions {
         let asked = who_asked(cx, &member.server_id);
         // What may go in any case does not wait for a source that is silent.
         if asked == Asked::ByHandThoughItRuns
-            || cx.mapped(MapKind::RecoveryPointTime, group).is_some()
+            || (cx.mapped(MapKind::RecoveryPointTime, group).is_some()
+                && !takes_what_is_given_up(cx))
         {
             return Ok(());
         }
@@ -178,4 +181,11 @@ impl CloudActions {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a cleanup takes what an unplanned failover that recovered others has made for a member.
+fn takes_what_is_given_up(cx: &Cx<'_>) -> bool {
+    let map = cx.map.read().unwrap_or_else(PoisonError::into_inner);
+    cx.operation.kind == OperationKind::Cleanup
+        && map.iter().any(|(kind, _, _)| kind == MapKind::Recovered)
 }

@@ -5,11 +5,14 @@ use protector_core::{
     clock::Clock,
     group::GroupStatus,
     id::OperationId,
+    member::MemberStatus,
     operation::{OperationRecord, OperationState},
+    present::{CurrentMember, map_as_of_now},
+    runbook::given_up::{given_up_members, with_given_up},
 };
 
 use super::{
-    operations::{retry_id, retry_of},
+    operations::{cleanup_named, general_cleanup_id, retry_id, retry_of},
     trouble,
     world::{Outcome, Scenario, World},
 };
@@ -36,6 +39,71 @@ impl World {
             retry: retry.and_then(|id| self.journal.operation(&id)),
             calls_on_source,
             ..outcome
+        }
+    }
+
+    /// Runs the failover, and `retries` more tries that fail as it did; then both clouds are mended, what was not recovered
+    /// leaves the group, `meddle` happens, and the failover is cleaned up by hand.
+    pub async fn run_and_give_up(self, retries: u32, meddle: impl FnOnce(&Self)) -> Outcome {
+        self.take_recovery_point().await;
+        trouble::cut_off(&self.source.cloud);
+        let engines = self.start_engines();
+        self.settled(&self.operation).await;
+        let mut last = self.recovered_in_part();
+        for number in 1..=retries {
+            if let Some(before) = last {
+                last = self.retry(&before, number).await;
+            }
+        }
+        trouble::mend([&self.source.cloud, &self.target.cloud]);
+        meddle(&self);
+        let cleanup = self.give_up(retries);
+        if let Some(cleanup) = &cleanup {
+            self.settled(cleanup).await;
+        }
+        self.aftermath().await;
+        engines.end().await;
+        let cleanup = cleanup.and_then(|id| self.journal.operation(&id));
+        self.outcome(cleanup.into_iter().collect())
+    }
+
+    /// What the API makes of `openstack dr operation cleanup` of the failover once only recovered members are in the group.
+    fn give_up(&self, retries: u32) -> Option<OperationId> {
+        let failover = self.journal.operation(&self.operation)?;
+        let numbers = 1..=retries;
+        let tries: Vec<OperationRecord> = numbers
+            .filter_map(|number| self.journal.operation(&retry_id(number)))
+            .collect();
+        let (group, mut members) = self.journal.group(&self.group)?;
+        members.retain(|member| member.status != MemberStatus::Error);
+        let given_up = given_up_members(
+            &failover,
+            &tries,
+            Some((&group.current_primary_site, &members)),
+        );
+        let mut parent = with_given_up(&failover, &tries, &given_up);
+        let current: Vec<CurrentMember> = members
+            .into_iter()
+            .map(|member| CurrentMember {
+                site: group.current_primary_site.clone(),
+                member,
+            })
+            .collect();
+        parent.map = map_as_of_now(&parent, &current);
+        let id = general_cleanup_id();
+        self.journal
+            .insert(cleanup_named(id.clone(), &parent, self.clock.now()));
+        Some(id)
+    }
+
+    /// Somebody deletes the volumes of the last member on the source.
+    pub fn delete_the_last_original(&self) {
+        let Some(failover) = self.journal.operation(&self.operation) else {
+            return;
+        };
+        let lost = failover.operation.plan.members.last();
+        for volume in lost.into_iter().flat_map(|lost| &lost.volumes) {
+            lock(&self.source.cloud).set_status_of_volume(volume.id.as_str(), "deleting");
         }
     }
 

@@ -620,7 +620,9 @@ impl Bed {
             },
             |bed, record| {
                 if !given_up && record.map.target(MapKind::Server, &bed.server).is_some() {
-                    let asked = bed.journal.abort(&record.operation.id, "user-1", GivenUp::Unwanted);
+                    let asked =
+                        bed.journal
+                            .abort(&record.operation.id, "user-1", GivenUp::Unwanted);
                     given_up = asked == Ok(());
                 }
             },

@@ -19,6 +19,7 @@ mod deleted_source;
 mod disk_on_a_copy;
 mod fencing;
 mod forgotten_copy;
+mod given_up;
 mod last_copy;
 mod one_moment;
 mod only_copy;
