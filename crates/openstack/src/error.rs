@@ -251,10 +251,13 @@ impl CloudError {
         })
     }
 
-    /// True when nothing at all came back: no connection, or no answer for as long as anybody waited. Any answer, of a proxy too,
-    /// comes from something that is there.
+    /// True when nothing at all came back: no connection, or no answer for as long as anybody waited, be it to the login that
+    /// comes first. Any answer, of a proxy too, comes from something that is there.
     pub fn is_silence(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Lost { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::OutOfTime { .. }
+        )
     }
 
     /// True when the request has certainly not been carried out.

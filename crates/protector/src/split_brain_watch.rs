@@ -283,7 +283,7 @@ mod tests {
     use protector_core::{
         fault::Fault,
         journal_conformance::{group, member, operation},
-        operation::{OperationState, StepState},
+        operation::{MapKind, OperationState, StepState},
         runbook::{Step, Verb},
         site::SiteScope,
     };
@@ -421,6 +421,7 @@ mod tests {
                 left.after = Vec::new();
                 left.progress.state = StepState::Failed;
                 record.steps.push(left);
+                record.map.insert(MapKind::Server, *server, "its-copy");
             }
             let database = &self.watch.database;
             let new = NewOperation {

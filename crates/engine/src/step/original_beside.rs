@@ -5,7 +5,12 @@
 use std::collections::BTreeMap;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use protector_core::{fault::Code, id::ServerId, operation::OperationKind, runbook::Verb};
+use protector_core::{
+    fault::{Code, Fault},
+    id::ServerId,
+    operation::OperationKind,
+    runbook::Verb,
+};
 use protector_openstack::cloud::Cloud;
 
 use super::{CloudActions, fence, mark, not_in_plan, reading};
@@ -13,6 +18,8 @@ use crate::action::{Cx, Stop};
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
+/// How often each is asked for in one look at all, at most.
+const ASKED_FOR: usize = 4;
 
 impl CloudActions {
     /// The same as [`CloudActions::refuse_beside_its_original`] of all members at once: before anything is stopped, and
@@ -24,8 +31,8 @@ impl CloudActions {
             .members
             .iter()
             .map(|member| {
-                self.refuse_beside_its_original(&target, cx, &member.server_id)
-                    .boxed()
+                let look = || self.refuse_beside_its_original(&target, cx, &member.server_id);
+                asked_again(look).boxed()
             })
             .collect();
         stream::iter(looks)
@@ -85,6 +92,20 @@ impl CloudActions {
             server.map_or_else(|| member.server.metadata.clone(), |server| server.metadata);
         Ok(moved_from(&metadata))
     }
+}
+
+/// Asks again what could not be answered: of hundreds of looks one fails in every round on a bad day, and none would end.
+pub(super) async fn asked_again<T, F>(look: impl Fn() -> F) -> Result<T, Stop>
+where
+    F: Future<Output = Result<T, Stop>>,
+{
+    for _ in 1..ASKED_FOR {
+        match look().await {
+            Err(Stop::Fault(Fault::Passing { .. })) => {}
+            outcome => return outcome,
+        }
+    }
+    look().await
 }
 
 /// What a server was made from by a move. A test's copy is no other life of its original, which goes on in production.

@@ -14,7 +14,9 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, id::VolumeTypeId, volume::Pool};
 
 use super::{
-    CloudActions, reading,
+    CloudActions,
+    original_beside::asked_again,
+    reading,
     scope::{Absent, Eyes, believe_absence, known_network},
     storage_stop,
 };
@@ -53,7 +55,10 @@ impl CloudActions {
             .plan()
             .members
             .iter()
-            .map(|member| self.another_copy_may_run(cx, &member.server_id).boxed())
+            .map(|member| {
+                let look = || self.another_copy_may_run(cx, &member.server_id);
+                asked_again(look).boxed()
+            })
             .collect();
         let seen: Vec<Option<Progress>> = stream::iter(looks)
             .buffered(SIDE_BY_SIDE)
