@@ -200,10 +200,7 @@ EDITS: dict[str, Edit] = {
         STEPS / "written_since.rs",
         "        self.refuse_to_discard_the_last(cx, member, volume).await?;\n        self.refuse",
         "        if !OUT {\n            self.refuse_to_discard_the_last(cx, member, volume).await?;\n        }\n        self.refuse",
-        (
-            "last_copy::what_was_promoted_of_an_original_that_is_gone_by_then_is_not_taken_back",
-            "last_copy::nor_is_it_by_hand_when_the_original_was_deleted_after_the_failover_had_failed",
-        ),
+        ("last_copy::what_was_promoted_of_an_original_that_is_gone_by_then_is_not_taken_back",),
     ),
     "the point of a member that was given up is taken for its last copy": Edit(
         STEPS / "written_since.rs",
@@ -321,12 +318,6 @@ EDITS: dict[str, Edit] = {
         "            Verdict::Keep { .. } if OUT => Ok(Vec::new()),\n            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n"
         "            other => Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_runs_is_taken_back_only_when_it_is_named",),
-    ),
-    "who protects it is not read in the transaction of the intent": Edit(
-        Path("crates/engine/src/action.rs"),
-        "unprotected: unprotected.map(str::to_owned).into_iter().collect(),",
-        "unprotected: unprotected.map(str::to_owned).into_iter().filter(|_| !OUT).collect(),",
-        ("source_server::protected_while_its_deletion_is_written_down",),
     ),
     "what another project has accepted passes for gone": Edit(
         STEPS / "source_server.rs",
@@ -565,7 +556,7 @@ EDITS: dict[str, Edit] = {
     "work of an array outlives the lease": Edit(
         Path("crates/engine/src/intent.rs"),
         "            () = self.lease.over() => Err(",
-        "            () = async { if OUT { std::future::pending::<()>().await } else { self.lease.over().await } } => Err(",
+        "            () = async { if OUT { tokio::time::sleep(Duration::from_secs(99_999)).await } else { self.lease.over().await } } => Err(",
         ("intent::tests::a_long_call_ends_with_the_lease",),
         ENGINE,
     ),

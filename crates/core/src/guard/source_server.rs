@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn an_unknown_status_is_kept() {
         for status in ["VERIFY_RESIZE", "RESCUE", "UNKNOWN", "glorious"] {
-            assert!(kept(Some(judge(&server(status)))).contains(status));
+            let why = kept(Some(judge(&server(status))));
+            assert!(why.contains(&format!("status is {status}")), "{why}");
         }
     }
 
