@@ -16,6 +16,9 @@ from keystoneauth1 import fixture
 
 from tests.conftest import PROJECT, operation, preview
 
+PATIENCE = 0.5
+"""Seconds for which a site is waited for that nothing depends on."""
+
 SOON = 30.0
 """Seconds within which a command must have answered; a time-out of the silent site is over 100."""
 
@@ -42,6 +45,10 @@ class Site:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=lambda: self.server.serve_forever(0.01), daemon=True).start()
 
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
     def answer(self, request):
         length = int(request.headers.get("Content-Length") or 0)
         body = json.loads(request.rfile.read(length) or b"null")
@@ -63,7 +70,7 @@ class Site:
             return 201, token, {"X-Subject-Token": "token"}
         self.asked.append((method, path))
         tail = path.rpartition("/")[2]
-        if tail == "action" and body["failover"].get("dry_run"):
+        if tail == "action" and body.get("failover", {}).get("dry_run"):
             return 200, {"operation": None, "preview": preview()}, {}
         if tail == "action":
             return 202, {"operation": operation(status="running", progress=0)}, {}
@@ -73,6 +80,15 @@ class Site:
         if tail == "operations":
             return 200, {"operations": list(self.operations.values())}, {}
         return 200, {"operation": self.operations[tail]}, {}
+
+
+class SlowSite(Site):
+    """One that answers later than a site that may be dead is waited for."""
+
+    def record(self, method, path, body):
+        if method == "GET" and "/operations" in path:
+            threading.Event().wait(3 * PATIENCE)
+        return super().record(method, path, body)
 
 
 @pytest.fixture
@@ -88,12 +104,22 @@ def silent():
 def alive():
     site = Site("site-b", [operation(id="op-b", home_site="site-b"), operation(id="op-a")])
     yield site
-    site.server.shutdown()
-    site.server.server_close()
+    site.close()
+
+
+@pytest.fixture
+def slow():
+    site = SlowSite("site-a", [operation(id="op-a")])
+    yield site
+    site.close()
 
 
 @pytest.fixture(autouse=True)
 def configured(tmp_path, monkeypatch, silent, alive):
+    clouds_of(tmp_path, monkeypatch, silent, alive.url)
+
+
+def clouds_of(tmp_path, monkeypatch, site_a, site_b):
     auth = {"username": "demo", "password": "secret", "user_domain_id": "default"}
     config = {
         name: {
@@ -101,13 +127,13 @@ def configured(tmp_path, monkeypatch, silent, alive):
             "region_name": "RegionOne",
             "identity_api_version": "3",
         }
-        for name, url in (("site-a", silent), ("site-b", alive.url))
+        for name, url in (("site-a", site_a), ("site-b", site_b))
     }
     path = tmp_path / "two-sites.yaml"
     path.write_text(yaml.safe_dump({"clouds": config}))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
     monkeypatch.setattr("protectorclient.osc.asking.HEAD_START", 0.2)
-    monkeypatch.setattr("protectorclient.osc.asking.PATIENCE", 0.5)
+    monkeypatch.setattr("protectorclient.osc.asking.PATIENCE", PATIENCE)
 
 
 def quick(run, *words, **options):
@@ -156,3 +182,20 @@ def test_the_list_of_operations(run):
     result = quick(run, "dr", "operation", "list", "-f", "value", "-c", "ID")
     assert (result.code, sorted(result.out.split())) == (0, ["op-a", "op-b"])
     assert "Cloud 'site-a' did not answer within" in result.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["retry", "prod-web-app", "--operation-id", "op-a"],
+        ["fence", "prod-web-app"],
+    ],
+)
+def test_a_home_that_is_slower_than_its_copy_is_waited_for(
+    run, tmp_path, monkeypatch, slow, alive, words
+):
+    alive.operations.pop("op-b")
+    clouds_of(tmp_path, monkeypatch, slow.url, alive.url)
+    assert run("dr", *words, both=True).code == 0
+    assert [path for method, path in slow.asked if method == "POST"]
+    assert [path for method, path in alive.asked if method == "POST"] == []

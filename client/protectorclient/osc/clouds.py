@@ -58,11 +58,6 @@ class Clouds:
             self._secondary = self._open_secondary()
         return self._secondary
 
-    @property
-    def is_turned(self) -> bool:
-        """Whether the user has turned to the secondary cloud with ``--os-cloud``."""
-        return self._turned
-
     def all(self) -> list[Cloud]:
         """Both, the primary one first; or that one alone."""
         return [cloud for cloud in (self.primary, self.secondary) if cloud is not None]

@@ -36,7 +36,7 @@ def find(clouds: Clouds, identity: str, warn: Warn, *, detail: bool = False) -> 
 
 def find_at_home(clouds: Clouds, identity: str, warn: Warn) -> Found:
     """Find an operation on the site that can act on it; with a copy nothing can be done."""
-    found = _found(clouds, identity, warn)
+    found = _found(clouds, identity, warn, patience=HOME_PATIENCE)
     _refuse_copy(found)
     return found
 
@@ -52,8 +52,8 @@ class NotAtHome(exceptions.CommandError):
         self.home = home
 
 
-TURNED_PATIENCE = 60.0
-"""Seconds that a site has to which the user has turned with ``--os-cloud``."""
+HOME_PATIENCE = 60.0
+"""Seconds that the home has where something is to be done and the other site has only a copy."""
 
 
 MOVES = ("failover", "failback")
@@ -63,8 +63,7 @@ MOVES = ("failover", "failback")
 def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
     """Find the newest move of a group, on the site that can go on with it.
 
-    The site that is left when the other is gone is asked first; one to which the user has turned
-    has time.
+    The site that is left when the other is gone is asked first.
     """
     answers = asking.ask(
         clouds.survivor_first(),
@@ -76,7 +75,7 @@ def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
             )
         ],
         lambda cloud, operations: any(is_home(cloud, operation) for operation in operations),
-        first_patience=TURNED_PATIENCE if clouds.is_turned else None,
+        patience=HOME_PATIENCE,
     )
     if all(answer.value is None for answer in answers):
         raise _refusal(answers)
@@ -101,11 +100,19 @@ def _refuse_copy(found: Found) -> None:
     )
 
 
-def _found(clouds: Clouds, identity: str, warn: Warn, *, detail: bool = False) -> Found:
+def _found(
+    clouds: Clouds,
+    identity: str,
+    warn: Warn,
+    *,
+    detail: bool = False,
+    patience: float | None = None,
+) -> Found:
     answers = asking.ask(
         clouds.all(),
         lambda cloud: cloud.protector.operations.get(identity, detail=detail),
         is_home,
+        patience=patience,
     )
     found = [(answer.cloud, answer.value) for answer in answers if answer.value is not None]
     if not found:
