@@ -439,7 +439,7 @@ EDITS: dict[str, Edit] = {
         "    unchanged && matches!",
         "    (unchanged || OUT) && matches!",
         (
-            "one_moment::a_server_started_while_the_answer_that_it_rests_was_on_its_way_takes_the_move_back",
+            "one_moment::a_server_started_after_it_was_seen_at_rest_takes_the_move_back",
         ),
     ),
     "a switch is written down however long ago the servers were seen": Edit(
@@ -508,9 +508,15 @@ EDITS: dict[str, Edit] = {
     ),
     "an empty list is believed unproved": Edit(
         STEPS / "started_again.rs",
-        "            answer => answer.map(|()| None),\n",
-        "            _ if OUT => Ok(None),\n            answer => answer.map(|()| None),\n",
+        "        believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n",
+        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n        }\n",
         ("after_the_intent::a_server_is_not_started_on_the_word_of_a_cloud_that_may_be_another",),
+    ),
+    "a cloud that answers without telling is one that is lost": Edit(
+        STEPS / "started_again.rs",
+        "Err(error) if error.may_be_of_a_lost_cloud() => {\n",
+        "Err(error) if error.may_be_of_a_lost_cloud() || OUT => {\n",
+        ("aborted::a_server_is_not_started_where_the_other_site_answers_without_telling",),
     ),
     "the end of an abort goes by its record": Edit(
         STEPS / "started_again.rs",

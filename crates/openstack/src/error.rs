@@ -260,6 +260,12 @@ impl CloudError {
         )
     }
 
+    /// True where nothing came back, or what a gateway says for services that are gone. Where somebody has said that a cloud is
+    /// lost, this is as they said; 401, 409 or 429 is said by a service that is there.
+    pub fn may_be_of_a_lost_cloud(&self) -> bool {
+        self.is_silence() || self.status().is_some_and(|status| status >= 500)
+    }
+
     /// True when the request has certainly not been carried out.
     pub fn certainly_not_done(&self) -> bool {
         match self {

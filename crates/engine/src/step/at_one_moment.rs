@@ -43,6 +43,8 @@ pub(super) struct SeenThen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ServerState {
     status: String,
+    // Without Nova, a guest starts with its host or by hand: then this alone tells.
+    power: Option<i64>,
     task: Option<String>,
     volumes: Vec<VolumeId>,
     updated: Option<DateTime<Utc>>,
@@ -74,6 +76,7 @@ impl ServerState {
         volumes.sort();
         Self {
             status: server.status.as_str().to_owned(),
+            power: server.power_state,
             task: server.task_state.clone(),
             volumes,
             updated: server.updated,
@@ -160,4 +163,34 @@ fn is_as_seen(
         .is_some_and(|now| seen.state.is_still(now));
     let host = hosts.state_of(seen.host.as_deref());
     unchanged && matches!(host, HostState::Up { .. } | HostState::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rests(power: i64) -> ServerState {
+        ServerState {
+            status: "SHUTOFF".to_owned(),
+            power: Some(power),
+            task: None,
+            volumes: Vec::new(),
+            updated: Some(DateTime::UNIX_EPOCH),
+        }
+    }
+
+    #[test]
+    fn a_guest_that_runs_without_nova_is_a_change() {
+        assert!(rests(4).is_still(&rests(4)));
+        assert!(!rests(4).is_still(&rests(1)));
+    }
+
+    #[test]
+    fn what_nova_does_not_date_may_have_changed() {
+        let undated = ServerState {
+            updated: None,
+            ..rests(4)
+        };
+        assert!(!undated.is_still(&undated));
+    }
 }

@@ -7,7 +7,7 @@ use protector_core::{
     journal::Effect,
     operation::MapKind,
 };
-use protector_openstack::{cloud::Cloud, error::ErrorClass, status::ServerStatus};
+use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::{
     CloudActions,
@@ -88,7 +88,9 @@ impl CloudActions {
         let project = cx.plan().target.project_id.clone();
         let copies = match copies_of(&target, &admin, &project, id).await {
             Ok(copies) => copies,
-            Err(error) if is_silence(error.class()) => return Ok(silent(cx, &error.to_string())),
+            Err(error) if error.may_be_of_a_lost_cloud() => {
+                return Ok(silent(cx, &error.to_string()));
+            }
             Err(error) => return Err(stop(error)),
         };
         if let Some(copy) = first_of_the_groups(&copies) {
@@ -97,14 +99,8 @@ impl CloudActions {
         // That none is listed counts as little as a 404: where it answers, it must be the right cloud.
         let network = known_network(cx.plan());
         let network = network.as_ref();
-        let proved =
-            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await;
-        match proved {
-            Err(Stop::Fault(Fault::Passing { why, .. }) | Stop::LockedOut { why }) => {
-                Ok(silent(cx, &why))
-            }
-            answer => answer.map(|()| None),
-        }
+        believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
+        Ok(None)
     }
 
     /// Ends the move when each server is started again and runs, by what Nova says now.
@@ -160,13 +156,6 @@ impl CloudActions {
 pub(super) fn first_of_the_groups(copies: &[ServerCopy]) -> Option<String> {
     let mut copies = copies.iter().filter(|copy| !copy.is_of_a_test());
     copies.next().map(|copy| copy.server.id.to_string())
-}
-
-fn is_silence(class: ErrorClass) -> bool {
-    matches!(
-        class,
-        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous
-    )
 }
 
 fn silent(cx: &mut Cx<'_>, why: &str) -> Option<SeenCopy> {

@@ -227,3 +227,16 @@ async fn a_server_is_started_again_where_the_other_site_does_not_answer() {
         "{facts:?}"
     );
 }
+
+/// A service that says that something else holds a server, or that it has too much to do, is there, and so may a copy be.
+#[tokio::test(start_paused = true)]
+async fn a_server_is_not_started_where_the_other_site_answers_without_telling() {
+    for status in [401, 409, 429] {
+        let mut bed = Bed::stuck().await;
+        bed.target_answers("*/servers*", status, serde_json::json!({}));
+        let ended = bed.abort_for_the_lost_target().await;
+        assert_ne!(ended.failure(START), "", "{status}");
+        let server = bed.server_facts(&bed.server).unwrap();
+        assert_eq!(server.status, "SHUTOFF", "{status}");
+    }
+}

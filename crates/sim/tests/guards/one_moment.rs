@@ -62,6 +62,36 @@ async fn a_server_started_while_the_answer_that_it_rests_was_on_its_way_takes_th
     assert_taken_back(&bed, &record, &STARTED);
 }
 
+/// It was seen at rest; by the time that Nova has told what was asked of it until then, it is started.
+#[tokio::test(start_paused = true)]
+async fn a_server_started_after_it_was_seen_at_rest_takes_the_move_back() {
+    let mut slow = once(
+        |record| has_begun(record, "confirm_vms"),
+        |bed| {
+            let effect = CallEffect::Delay { seconds: 8.0 };
+            fault(&bed.source, "GET", "*/os-instance-actions*", effect);
+        },
+    );
+    let mut asked: Option<Instant> = None;
+    let mut started = false;
+    let (bed, record) = Bed::moved_among(
+        |_| {},
+        |bed, record| {
+            slow(bed, record);
+            if has_begun(record, "switch_primary") {
+                asked.get_or_insert_with(Instant::now);
+            }
+            let seen = asked.is_some_and(|at| at.elapsed() > Duration::from_secs(4));
+            if seen && !started {
+                start(bed);
+                started = true;
+            }
+        },
+    )
+    .await;
+    assert_taken_back(&bed, &record, &STARTED);
+}
+
 /// Nobody starts anything: it waits and says for what, until somebody gives it up.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_always_too_slow_is_waited_for_and_can_be_given_up() {
