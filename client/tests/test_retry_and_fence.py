@@ -56,6 +56,20 @@ def test_the_dead_site_is_not_asked(clouds, run, kind, words):
     assert [one for one in clouds.mock.request_history if "-a:" in one.url] == []
 
 
+def test_an_older_move_of_a_site_does_not_make_it_the_home_of_the_newest(clouds, run, monkeypatch):
+    monkeypatch.setenv("OS_CLOUD", "site-b")
+    newest = operation(id=PARENT, home_site="site-b", created_at="2026-03-17T12:00:00Z")
+    older = operation(operation_type="failback", created_at="2026-03-16T12:00:00Z")
+    for site in ("a", "b"):
+        url = clouds.url("operations", site)
+        clouds.mock.get(f"{url}?operation_type=failover", json={"operations": [newest]})
+        clouds.mock.get(f"{url}?operation_type=failback", json={"operations": [older]})
+    url = started(clouds, "fence")
+    result = run("--secondary-cloud", "site-a", "dr", "fence", "prod-web-app")
+    assert (result.code, result.err) == (0, "")
+    assert clouds.bodies("POST", url) == [{"fence": {}}]
+
+
 def test_with_one_cloud_that_one_is_asked(clouds, run):
     url = started(clouds, "retry", "a")
     assert run("dr", "retry", "prod-web-app").code == 0

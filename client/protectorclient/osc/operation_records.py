@@ -74,7 +74,7 @@ def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
                 1, protection_group=group, operation_type=kind
             )
         ],
-        lambda cloud, operations: any(is_home(cloud, operation) for operation in operations),
+        lambda cloud, operations: bool(operations) and is_home(cloud, max(operations, key=_age)),
         patience=HOME_PATIENCE,
     )
     if all(answer.value is None for answer in answers):
@@ -82,9 +82,13 @@ def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
     found = [(answer.cloud, operation) for answer in answers for operation in answer.value or []]
     if not found:
         return None
-    best = max(found, key=lambda one: (one[1].get("created_at") or "", _trust(one)))
+    best = max(found, key=lambda one: (_age(one[1]), _trust(one)))
     _refuse_copy(best)
     return best
+
+
+def _age(operation: Operation) -> str:
+    return operation.get("created_at") or ""
 
 
 def _refuse_copy(found: Found) -> None:
