@@ -417,10 +417,14 @@ impl Group {
 
     /// The mappings read from where the group runs now towards the other site.
     pub fn mappings_from_current(&self) -> ResourceMappings {
-        if self.current_primary_site == self.secondary.site {
-            self.mappings.reversed()
-        } else {
-            self.mappings.clone()
+        self.mappings_from(&self.current_primary_site)
+    }
+
+    /// The mappings read from `site` towards the group's other one.
+    pub fn mappings_from(&self, site: &SiteName) -> ResourceMappings {
+        match *site == self.secondary.site {
+            true => self.mappings.reversed(),
+            false => self.mappings.clone(),
         }
     }
 

@@ -139,6 +139,13 @@ impl ArrayPair {
 }
 
 impl Plan {
+    /// The plan for a cleanup of what this one's operation has left. A network of its time may be gone: the sites are known by
+    /// those that are mapped now, too.
+    pub fn known_by(mut self, mapped_now: ResourceMappings) -> Self {
+        self.mappings.networks.extend(mapped_now.networks);
+        self
+    }
+
     /// Plans the move of `group` from where it runs to its other site.
     ///
     /// `mappings` are read from source to target. Refuses what could not end well.

@@ -47,6 +47,7 @@ pub struct SimArrays {
     clock: Arc<dyn Clock>,
     catalogue: Mutex<Catalogue>,
     refusing: AtomicBool,
+    lost: AtomicBool,
     replication_takes: Mutex<Duration>,
 }
 
@@ -58,6 +59,7 @@ impl SimArrays {
             clock,
             catalogue: Mutex::default(),
             refusing: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             replication_takes: Mutex::default(),
         }
     }
@@ -65,6 +67,11 @@ impl SimArrays {
     /// Sets whether promotions are refused.
     pub fn set_refusing(&self, refusing: bool) {
         self.refusing.store(refusing, Ordering::SeqCst);
+    }
+
+    /// Sets whether no array answers anything.
+    pub fn set_lost(&self, lost: bool) {
+        self.lost.store(lost, Ordering::SeqCst);
     }
 
     /// Sets how long a replication takes.
@@ -91,10 +98,21 @@ impl SimArrays {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn answers(&self, array: &str) -> Result<(), StorageError> {
+        match self.lost.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(StorageError::Unavailable {
+                array: array.to_owned(),
+                message: "connection refused".to_owned(),
+            }),
+        }
+    }
+
     fn objects(
         &self,
         array: &str,
     ) -> Result<MutexGuard<'_, BTreeMap<String, MemVolume>>, StorageError> {
+        self.answers(array)?;
         let objects = self
             .arrays
             .get(array)
@@ -198,6 +216,7 @@ impl StorageDriver for SimArrays {
         &self,
         replication: &Replication,
     ) -> Result<Vec<RecoveryPoint>, StorageError> {
+        self.answers(&replication.target_array)?;
         let catalogue = self.catalogue();
         let points = catalogue.points.get(replication.group_id.as_str());
         Ok(points
@@ -313,6 +332,7 @@ impl StorageDriver for SimArrays {
         managed_as: Option<&VolumeId>,
     ) -> Result<(), StorageError> {
         let array = &replication.target_array;
+        self.answers(array)?;
         let mut catalogue = self.catalogue();
         let key = (operation.clone(), volume.clone());
         if !catalogue.promotions.contains_key(&key) {
@@ -357,6 +377,7 @@ impl StorageDriver for SimArrays {
         replication: &Replication,
         operation: &OperationId,
     ) -> Result<(), StorageError> {
+        self.answers(&replication.target_array)?;
         let mut catalogue = self.catalogue();
         let Catalogue { points, promotions } = &mut *catalogue;
         promotions.retain(|(by, _), _| by != operation);

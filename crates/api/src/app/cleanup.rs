@@ -10,6 +10,7 @@ use protector_core::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepRecord, StepState, steps_completed,
     },
+    plan::Plan,
     present::map_as_of_now,
     runbook::{
         Reported, Step,
@@ -86,7 +87,7 @@ pub async fn start_cleanup(
             asker,
             OperationKind::Cleanup,
             &operation.project_id,
-            operation.plan.clone(),
+            plan_as_mapped_now(app, operation).await?,
             Some(operation.id.clone()),
         ),
         steps: work.steps,
@@ -100,6 +101,18 @@ pub async fn start_cleanup(
         view,
         record: Some(record),
     })
+}
+
+async fn plan_as_mapped_now(app: &App, parent: &Operation) -> ApiResult<Plan> {
+    let plan = parent.plan.clone();
+    match app.database.group_show_by_id(&parent.group_id).await {
+        Ok(stored) => {
+            let mapped_now = stored.group.mappings_from(&plan.source.site);
+            Ok(plan.known_by(mapped_now))
+        }
+        Err(StoreError::NotFound { .. }) => Ok(plan),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether the other site of the group is gone for good: what is left on this one is cleaned up without it.

@@ -10,7 +10,8 @@ pub struct Scope<'a> {
     /// Whether the service that said 404 answered a question about that project (its quota): the path is right, and the
     /// token is good there.
     pub service_answers: bool,
-    /// A network that the plan names, and whether the region's Neutron knows it; `None` if the plan names none.
+    /// A network that the plan names, and whether the region's Neutron knows it, or any other that the plan names; `None` if the
+    /// plan names none.
     pub network: Option<(&'a str, bool)>,
 }
 
@@ -47,7 +48,7 @@ fn region_is_another(scope: &Scope<'_>) -> Option<String> {
     let (network, known) = scope.network?;
     (!known).then(|| {
         format!(
-            "kept: its cloud says 404, but also to network {network}, which the group uses there: the catalogue may lead to another region; see that the site's region is right, then run cleanup again"
+            "kept: its cloud says 404, but also to network {network}, which the group uses there: the catalogue may lead to another region; see that the site's region is right, then run cleanup again; if that network was deleted, first map another one with 'openstack dr protection-group set --network-mapping'"
         )
     })
 }

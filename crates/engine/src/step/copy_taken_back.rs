@@ -19,7 +19,7 @@ use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 use super::{
     CloudActions, mark, reading,
     recovered_server::{CARRIED_OUT_WITHIN, know, member},
-    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     source_host::remember_host,
     source_server::{not_for_this, who_asked},
 };
@@ -211,9 +211,8 @@ impl CloudActions {
     ) -> Result<Option<String>, Stop> {
         let target = self.target(cx).await?;
         let project = &cx.plan().target.project_id;
-        let network = known_network(cx.plan());
-        let network = network.as_ref();
-        believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;
+        let networks = target_networks(cx.plan());
+        believe_absence(&target, Absent::Server, Eyes::Tenant, project, &networks).await?;
         let Some(made) = &cx.memo.made else {
             return Ok(None);
         };

@@ -249,30 +249,17 @@ async fn see_at_rest(
     id: &ServerId,
 ) -> Result<(), Stop> {
     let Some(server) = reading::server(cloud, id).await? else {
-        return believe_absence_by_any(cloud, project, known).await;
+        if known.is_empty() {
+            return Err(Stop::last(
+                Code::Kept,
+                "its cloud says 404, and no network of the group is mapped by which to know that it is the right one",
+            ));
+        }
+        return believe_absence(cloud, Absent::Server, Eyes::Tenant, project, known).await;
     };
     refuse_unstopped(&server)?;
     let (_, host) = host_seen_by(admin, id).await?;
     refuse_unknown_host(&server, &host)
-}
-
-/// One of the networks is enough: the others may be gone, and no other region has any of them.
-async fn believe_absence_by_any(
-    cloud: &Cloud,
-    project: &ProjectId,
-    known: &[NetworkId],
-) -> Result<(), Stop> {
-    let mut refusal = Stop::last(
-        Code::Kept,
-        "its cloud says 404, and no network of the group is mapped by which to know that it is the right one",
-    );
-    for network in known {
-        match believe_absence(cloud, Absent::Server, Eyes::Tenant, project, Some(network)).await {
-            Err(why @ Stop::Fault(Fault::Final { .. })) => refusal = why,
-            believed_or_passing => return believed_or_passing,
-        }
-    }
-    Err(refusal)
 }
 
 /// Nova says for certain that the guest does not run, and is not about to change that.

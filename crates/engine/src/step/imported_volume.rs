@@ -19,7 +19,7 @@ use protector_openstack::{
 
 use super::{
     CloudActions, adopted, mark, not_in_plan, reading,
-    scope::{Absent, Eyes, believe_absence, known_network},
+    scope::{Absent, Eyes, believe_absence, target_networks},
     target_check::TARGET,
 };
 use crate::{
@@ -120,16 +120,9 @@ impl CloudActions {
         let target = self.target(cx).await?;
         let Some(volume) = find_imported(&target, cx, source_id).await? else {
             let plan = cx.plan();
-            let (network, project) = (known_network(plan), &plan.target.project_id);
+            let (networks, project) = (target_networks(plan), &plan.target.project_id);
             // Whoever discards the bytes next goes by this word.
-            believe_absence(
-                &target,
-                Absent::Volume,
-                Eyes::Tenant,
-                project,
-                network.as_ref(),
-            )
-            .await?;
+            believe_absence(&target, Absent::Volume, Eyes::Tenant, project, &networks).await?;
             return Ok(Progress::Done(was_imported_as(cx, source_id)));
         };
         cx.memo.made = Some(volume.id.to_string());

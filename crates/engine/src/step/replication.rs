@@ -11,7 +11,7 @@ use protector_core::{
 
 use super::{
     CloudActions, adopted, mark,
-    scope::{Absent, Eyes, believe_absence, known_network},
+    scope::{Absent, Eyes, believe_absence, target_networks},
     source_volume::{RETAINED, is_retained},
     storage_stop,
 };
@@ -124,15 +124,8 @@ impl CloudActions {
             let why = "the target's Cinder has it as a volume by now";
             return Err(Stop::last(Code::Kept, why));
         }
-        let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
-        believe_absence(
-            &target,
-            Absent::Volume,
-            Eyes::Tenant,
-            project,
-            network.as_ref(),
-        )
-        .await
+        let (networks, project) = (target_networks(cx.plan()), &cx.plan().target.project_id);
+        believe_absence(&target, Absent::Volume, Eyes::Tenant, project, &networks).await
     }
 
     /// Takes a promotion back. The source volume is not touched: promotion made a copy of its own.
@@ -289,16 +282,9 @@ impl CloudActions {
         match super::reading::volume(&target, id).await? {
             None => {
                 let plan = cx.plan();
-                let network = known_network(plan);
+                let networks = target_networks(plan);
                 let project = &plan.target.project_id;
-                believe_absence(
-                    &target,
-                    Absent::Volume,
-                    Eyes::Admin,
-                    project,
-                    network.as_ref(),
-                )
-                .await
+                believe_absence(&target, Absent::Volume, Eyes::Admin, project, &networks).await
             }
             Some(volume) => Err(Stop::last(
                 Code::Kept,

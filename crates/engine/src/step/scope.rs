@@ -31,31 +31,24 @@ pub(super) enum Eyes {
 }
 
 /// Ends the step's look unless a 404 of `cloud` can be believed. Three cheap reads: the token's own project, the
-/// project's quota in the service that said 404, and a network that the plan names. See
+/// project's quota in the service that said 404, and one of the networks that the plan names there. See
 /// [`absence_proves_nothing`] for why that is a proof.
 pub(super) async fn believe_absence(
     cloud: &Cloud,
     absent: Absent,
     eyes: Eyes,
     project: &ProjectId,
-    network: Option<&NetworkId>,
+    networks: &[NetworkId],
 ) -> Result<(), Stop> {
     let token_project = cloud.session().project_id().await.map_err(stop)?;
-    let network_is_known = async {
-        match network {
-            Some(network) => Ok(found(cloud.network().network(network).await)?.is_some()),
-            None => Ok(false),
-        }
-    };
     let answers = answers_for(cloud, absent, project);
-    let (network_is_known, service_answers): (Result<bool, Stop>, _) =
-        tokio::join!(network_is_known, answers);
-    let (network_is_known, service_answers) = (network_is_known?, service_answers?);
+    let (network, service_answers) = tokio::join!(one_that_is_known(cloud, networks), answers);
+    let (network, service_answers) = (network?, service_answers?);
     let scope = Scope {
         recorded_project: (eyes == Eyes::Tenant).then_some(project.as_str()),
         token_project: token_project.as_str(),
         service_answers,
-        network: network.map(|network| (network.as_str(), network_is_known)),
+        network,
     };
     match absence_proves_nothing(&scope) {
         None => Ok(()),
@@ -82,7 +75,20 @@ pub(super) async fn believe_gone_for_all(
     if let Some(why) = lives_on_unseen(project.as_str(), owner.as_ref().map(ProjectId::as_str)) {
         return Err(Stop::last(Code::Kept, why));
     }
-    believe_absence(admin, absent, Eyes::Admin, project, None).await
+    believe_absence(admin, absent, Eyes::Admin, project, &[]).await
+}
+
+/// The first of the networks that the region knows, or else one that it does not know; `None` if there are none to ask for.
+async fn one_that_is_known<'a>(
+    cloud: &Cloud,
+    networks: &'a [NetworkId],
+) -> Result<Option<(&'a str, bool)>, Stop> {
+    for network in networks {
+        if found(cloud.network().network(network).await)?.is_some() {
+            return Ok(Some((network.as_str(), true)));
+        }
+    }
+    Ok(networks.first().map(|unknown| (unknown.as_str(), false)))
 }
 
 async fn answers_for(cloud: &Cloud, absent: Absent, project: &ProjectId) -> Result<bool, Stop> {
@@ -93,12 +99,32 @@ async fn answers_for(cloud: &Cloud, absent: Absent, project: &ProjectId) -> Resu
     Ok(answer.is_some())
 }
 
-/// A network of the target that the plan names: one that its members are mapped to. The mapping may hold others, which
-/// nobody uses and which may be gone.
-pub(super) fn known_network(plan: &Plan) -> Option<NetworkId> {
-    plan.members
-        .iter()
-        .flat_map(|member| &member.server.nics)
-        .find_map(|nic| plan.mappings.networks.get(nic.network_id.as_str()))
-        .map(NetworkId::new)
+/// The networks of the target that the plan names: those that its members are mapped to, then the mapping's others. Each may
+/// be gone; one that is there is enough.
+pub(super) fn target_networks(plan: &Plan) -> Vec<NetworkId> {
+    let mapped = &plan.mappings.networks;
+    let used = networks_of_members(plan).filter_map(|network| mapped.get(network.as_str()));
+    let mapped = used.chain(mapped.values()).map(NetworkId::new);
+    each_once(mapped)
+}
+
+/// The networks of the source that the plan names, in the same order.
+pub(super) fn source_networks(plan: &Plan) -> Vec<NetworkId> {
+    let mapped = plan.mappings.networks.keys().map(NetworkId::new);
+    each_once(networks_of_members(plan).cloned().chain(mapped))
+}
+
+fn networks_of_members(plan: &Plan) -> impl Iterator<Item = &NetworkId> {
+    let nics = plan.members.iter().flat_map(|member| &member.server.nics);
+    nics.map(|nic| &nic.network_id)
+}
+
+fn each_once(networks: impl Iterator<Item = NetworkId>) -> Vec<NetworkId> {
+    let mut once: Vec<NetworkId> = Vec::new();
+    for network in networks {
+        if !once.contains(&network) {
+            once.push(network);
+        }
+    }
+    once
 }

@@ -23,7 +23,9 @@ use super::{
     CloudActions,
     heir::copy_is_meant,
     mark, reading,
-    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    scope::{
+        Absent, Eyes, believe_absence, believe_gone_for_all, source_networks, target_networks,
+    },
     source_at_rest::above,
     started_again,
 };
@@ -263,9 +265,9 @@ impl CloudActions {
         if let Some(copy) = started_again::first_of_the_groups(&copies) {
             return Ok(Some(SeenCopy::Marked(copy)));
         }
-        let (network, project) = (known_network(cx.plan()), &cx.plan().target.project_id);
+        let (networks, project) = (target_networks(cx.plan()), &cx.plan().target.project_id);
         let tenant = Eyes::Tenant;
-        believe_absence(&target, Absent::Server, tenant, project, network.as_ref()).await?;
+        believe_absence(&target, Absent::Server, tenant, project, &networks).await?;
         Ok(None)
     }
 
@@ -446,14 +448,8 @@ impl CloudActions {
         id: &str,
     ) -> Result<(), Stop> {
         let plan = cx.plan();
-        let network = plan
-            .members
-            .iter()
-            .flat_map(|member| &member.server.nics)
-            .map(|nic| &nic.network_id)
-            .next();
-        let project = &plan.source.project_id;
-        believe_absence(source, absent, Eyes::Tenant, project, network).await?;
+        let (networks, project) = (source_networks(plan), &plan.source.project_id);
+        believe_absence(source, absent, Eyes::Tenant, project, &networks).await?;
         let admin = self.source_admin(cx).await?;
         believe_gone_for_all(&admin, absent, id, project).await
     }

@@ -13,7 +13,7 @@ use super::{
     CloudActions,
     copies::{ServerCopy, copies_of},
     reading,
-    scope::{Absent, Eyes, believe_absence, known_network},
+    scope::{Absent, Eyes, believe_absence, target_networks},
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -97,9 +97,8 @@ impl CloudActions {
             return Ok(Some(SeenCopy::Marked(copy)));
         }
         // That none is listed counts as little as a 404: where it answers, it must be the right cloud.
-        let network = known_network(cx.plan());
-        let network = network.as_ref();
-        believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;
+        let networks = target_networks(cx.plan());
+        believe_absence(&target, Absent::Server, Eyes::Tenant, &project, &networks).await?;
         Ok(None)
     }
 

@@ -17,7 +17,7 @@ use super::{
     CloudActions,
     original_beside::asked_again,
     reading,
-    scope::{Absent, Eyes, believe_absence, known_network},
+    scope::{Absent, Eyes, believe_absence, target_networks},
     storage_stop,
 };
 use crate::{
@@ -106,10 +106,10 @@ async fn refuse_without_the_unrecovered(target: &Cloud, cx: &Cx<'_>) -> Result<(
         if there.is_some_and(|server| !reading::is_being_deleted(&server)) {
             continue;
         }
-        let network = known_network(plan);
+        let networks = target_networks(plan);
         let project = &plan.target.project_id;
         let (absent, eyes) = (Absent::Server, Eyes::Tenant);
-        believe_absence(target, absent, eyes, project, network.as_ref()).await?;
+        believe_absence(target, absent, eyes, project, &networks).await?;
         return Err(Stop::last(
             Code::Missing,
             format!(

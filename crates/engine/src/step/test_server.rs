@@ -10,7 +10,7 @@ use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
     CloudActions, mark, reading,
-    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     source_server::{accepted_in_this_try, not_for_this},
 };
 use crate::{
@@ -114,9 +114,9 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         if !accepted_in_this_try(cx) {
             let plan = cx.plan();
-            let network = known_network(plan);
+            let networks = target_networks(plan);
             let project = &plan.target.project_id;
-            believe_absence(target, absent, Eyes::Tenant, project, network.as_ref()).await?;
+            believe_absence(target, absent, Eyes::Tenant, project, &networks).await?;
             let admin = self.target_admin(cx).await?;
             believe_gone_for_all(&admin, absent, id, project).await?;
         }

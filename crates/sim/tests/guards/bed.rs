@@ -743,6 +743,16 @@ impl Bed {
             .len()
     }
 
+    /// No array answers any more.
+    pub fn lose_the_arrays(&self) {
+        self.arrays.set_lost(true);
+    }
+
+    /// They answer again.
+    pub fn regain_the_arrays(&self) {
+        self.arrays.set_lost(false);
+    }
+
     /// The arrays keep no recovery point any more.
     pub fn forget_the_recovery_points(&self) {
         self.arrays.forget_points();

@@ -32,6 +32,7 @@ mod source_at_rest;
 mod source_server;
 mod taken_back;
 mod taken_over;
+mod things_lost;
 mod volume_attachment;
 mod volume_deletion;
 mod volume_ties;
