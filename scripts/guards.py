@@ -97,6 +97,12 @@ TABLE: dict[str, list[str]] = {
         COPY + "a_copy_that_nova_forgot_with_its_host_down_is_waited_for",
         COPY + "a_copy_whose_host_nobody_knows_is_gone_when_a_person_says_so",
     ],
+    "its_original_is_lost": [
+        COPY + "a_copy_that_runs_while_its_original_is_lost_is_not_taken_back_by_itself",
+    ],
+    "lives_on_from_an_earlier_try": [
+        COPY + "a_retry_takes_no_copy_back_that_may_run",
+    ],
     "its_writes_are_nowhere_else": [
         COPY + "by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named",
     ],

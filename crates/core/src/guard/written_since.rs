@@ -17,6 +17,8 @@ pub struct WrittenCopy<'a> {
     pub maker: &'a OperationId,
     /// The site that has it.
     pub site: &'a str,
+    /// The name of its protection group.
+    pub group: &'a str,
     /// Who asks.
     pub asked: Asked,
     /// Whether the copy was there when that operation had ended, or while it waited for people: then it may have been used.
@@ -51,11 +53,21 @@ pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String
             copy.volume, copy.site
         ),
     };
-    Some(format!(
-        "kept: {what}; if they are needed, 'openstack dr operation adopt {failed}' goes forward with the copy while its server is there and runs, else save them from that volume; if they may be lost, 'openstack dr operation cleanup {failed} --delete-running {}' discards them",
-        copy.member,
-        failed = copy.maker,
-    ))
+    Some(format!("kept: {what}; {}", ways_on(copy)))
+}
+
+fn ways_on(copy: &WrittenCopy<'_>) -> String {
+    let (site, member, failed) = (copy.site, copy.member, copy.maker);
+    match copy.asked {
+        // What it recovers is what is there: its own way on loses nothing.
+        Asked::ByRetry => format!(
+            "if they are needed, 'openstack --os-cloud {site} server start' its server, and 'openstack dr retry {group}' takes that up as it is, or 'server delete' it there, and the retry builds another one from its volumes as they are; a volume that Cinder has in error an administrator sets to available first ('openstack --os-cloud {site} volume set --state available')",
+            group = copy.group,
+        ),
+        _ => format!(
+            "if they are needed, 'openstack dr operation adopt {failed}' goes forward with the copy while its server is there and runs, else save them from that volume; if they may be lost, 'openstack dr operation cleanup {failed} --delete-running {member}' discards them",
+        ),
+    }
 }
 
 /// A volume that a planned move has left on its source, as the array tells of it.
@@ -102,6 +114,7 @@ mod tests {
             volume: "vm-001-data",
             maker: &OperationId::new("op-1"),
             site: "site-b",
+            group: "prod",
             asked,
             outlived,
             imported: true,
@@ -141,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_discards_no_writes_and_says_how_it_goes_on_with_them() {
+        let why = judged(Asked::ByRetry, true, &some()).unwrap();
+        for said in ["42 bytes", "server start", "openstack dr retry prod"] {
+            assert!(why.contains(said), "{said} is not in {why}");
+        }
+        assert!(judged(Asked::ByRetry, true, &unknown()).is_some());
+        assert_eq!(judged(Asked::ByRetry, true, &Written::Nothing), None);
+    }
+
+    #[test]
     fn what_nobody_can_tell_is_kept_too() {
         let why = judged(Asked::ByHand, true, &unknown()).unwrap();
         assert!(why.contains("its point is gone"), "{why}");
@@ -155,6 +178,7 @@ mod tests {
             volume: "vm-001-data",
             maker: &OperationId::new("op-1"),
             site: "site-b",
+            group: "prod",
             asked: Asked::ByHand,
             outlived: true,
             imported: false,

@@ -171,6 +171,7 @@ impl CloudActions {
             volume: &volume.name,
             maker,
             site: cx.plan().target.site.as_str(),
+            group: &cx.plan().group_name,
             asked,
             outlived: cx.memo.outlived,
             imported,
