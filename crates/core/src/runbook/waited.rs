@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Step, unplanned_failover::is_unplanned};
 use crate::{
     id::ServerId,
-    operation::{OperationKind, OperationRecord, StepRecord},
+    member::Member,
+    operation::{MapKind, OperationKind, OperationRecord, StepRecord, StepState},
 };
 
 /// Copies that have been up for longer than this are taken to serve, whatever their operation was at.
@@ -53,6 +54,39 @@ pub fn served_while_it_waited(
         }
         _ => builds.into_iter().any(served),
     }
+}
+
+/// A copy of a member's server that an operation has made, or takes over, before it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyThere<'r> {
+    /// The member.
+    pub member: &'r Member,
+    /// The copy's id on the target.
+    pub server: &'r str,
+    /// Since when it is up; `None` where that has not been seen.
+    pub up_since: Option<DateTime<Utc>>,
+    /// Whether another operation has made it: then it is not taken back.
+    pub taken_over: bool,
+}
+
+/// The copies that `record` knows of, and has not taken back: what is discarded, or kept, when it is given up.
+pub fn copies_there(record: &OperationRecord) -> Vec<CopyThere<'_>> {
+    let members = record.operation.plan.members.iter();
+    let there = members.filter_map(|member| {
+        let build = builds_of(record, &member.server_id)
+            .find(|build| build.progress.state != StepState::Undone)?;
+        let progress = &build.progress;
+        let known = record
+            .map
+            .target(MapKind::Server, member.server_id.as_str());
+        Some(CopyThere {
+            member,
+            server: known.or(progress.memo.made.as_deref())?,
+            up_since: progress.finished_at.filter(|_| progress.error.is_none()),
+            taken_over: progress.memo.adopted,
+        })
+    });
+    there.collect()
 }
 
 fn builds_of<'r>(
