@@ -86,20 +86,24 @@ pub struct WrittenOriginal<'a> {
 }
 
 /// Why a source volume must not be deleted, if it must not: a planned move replicates it when its server has stopped, so what
-/// was written after that, by whichever server, is in no copy. An array that cannot tell any more is no reason to keep it.
+/// was written after that, by whichever server, is in no copy. The recovery point stays for as long as volumes are left, so
+/// an array that cannot tell has lost it: then nobody knows, and it is kept.
 pub fn written_after_its_replication(original: &WrittenOriginal<'_>) -> Option<String> {
     if original.asked == Asked::ByHandThoughItRuns || original.left == Left::Untouched {
         return None;
     }
-    let Written::Since { point, bytes } = original.written else {
-        return None;
-    };
-    Some(format!(
-        "kept: {bytes} bytes of it were written on {site} since its last replication, of {}, and are nowhere else: a server had it since then; save what is needed of them, then 'openstack --os-cloud {site} volume delete {}'",
-        point.to_rfc3339_opts(SecondsFormat::Secs, true),
-        original.id,
-        site = original.site,
-    ))
+    let (id, site) = (original.id, original.site);
+    match original.written {
+        // Whether it has an object at all is another guard's question.
+        Written::Nothing | Written::NoObject => None,
+        Written::Since { point, bytes } => Some(format!(
+            "kept: {bytes} bytes of it were written on {site} since its last replication, of {}, and are nowhere else: a server had it since then; save what is needed of them, then 'openstack --os-cloud {site} volume delete {id}'",
+            point.to_rfc3339_opts(SecondsFormat::Secs, true),
+        )),
+        Written::Unknown { why } => Some(format!(
+            "kept: nobody can tell what was written to it on {site} since its last replication ({why}); when nothing of it is needed, 'openstack --os-cloud {site} volume delete {id}'",
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +213,11 @@ mod tests {
                 assert!(why.contains(said), "{said} is not in {why}");
             }
             assert_eq!(original(asked, Left::Stopped, &Written::Nothing), None);
-            assert_eq!(original(asked, Left::Stopped, &unknown()), None);
+            let why = original(asked, Left::Stopped, &unknown()).unwrap();
+            assert!(why.contains("nobody can tell"), "{why}");
+            assert!(why.contains("volume delete vol-1"), "{why}");
+            assert_eq!(original(asked, Left::Untouched, &unknown()), None);
+            assert_eq!(original(asked, Left::Stopped, &Written::NoObject), None);
         }
     }
 
