@@ -97,6 +97,12 @@ TABLE: dict[str, list[str]] = {
         COPY + "a_copy_that_nova_forgot_with_its_host_down_is_waited_for",
         COPY + "a_copy_whose_host_nobody_knows_is_gone_when_a_person_says_so",
     ],
+    "its_original_is_lost": [
+        COPY + "a_copy_that_runs_while_its_original_is_lost_is_not_taken_back_by_itself",
+    ],
+    "lives_on_from_an_earlier_try": [
+        COPY + "a_retry_takes_no_copy_back_that_may_run",
+    ],
     "its_writes_are_nowhere_else": [
         COPY + "by_hand_a_copy_that_runs_is_taken_back_only_when_it_is_named",
     ],
@@ -418,6 +424,24 @@ EDITS: dict[str, Edit] = {
         "        if !is_planned_move(cx) {\n",
         "        if OUT || !is_planned_move(cx) {\n",
         ("source_at_rest::a_server_started_before_its_copy_is_built_takes_the_move_back",),
+    ),
+    "a retry is not asked what the copies of earlier tries have written": Edit(
+        STEPS / "source_server.rs",
+        "OperationKind::Retry if matches!(",
+        "OperationKind::Retry if !OUT && matches!(",
+        ("taken_back::a_retry_keeps_a_copy_that_was_used_since_and_says_how_it_goes_on",),
+    ),
+    "the sizes of a source server's volumes are not compared": Edit(
+        STEPS / "source_at_rest.rs",
+        "        (from != to).then(",
+        "        (!OUT && from != to).then(",
+        ("paused::a_volume_extended_during_a_pause_takes_the_move_back",),
+    ),
+    "the volumes of a member that was not recovered are not looked at": Edit(
+        STEPS / "target_check.rs",
+        "        if there.is_some_and(|volume| !is_going(&volume.status)) {\n",
+        "        if OUT || there.is_some_and(|volume| !is_going(&volume.status)) {\n",
+        ("way_back::nor_those_of_one_whose_original_has_lost_a_volume",),
     ),
     "the source is not looked at before the switch": Edit(
         STEPS / "switch.rs",

@@ -281,6 +281,23 @@ def test_abort_goes_to_the_home_of_the_operation(clouds, run, word):
     assert clouds.bodies("POST", url) == [{"abort": {}}]
 
 
+def test_abort_says_which_copies_are_discarded_with_what_they_have_written(clouds, run):
+    has(clouds, "a", **PAUSED)
+    copy = {"member": "web", "server_id": "c-1", "site": "site-b", "fate": "discarded"}
+    copies = [
+        {**copy, "up_since": "2026-01-01T10:00:00Z"},
+        {**copy, "server_id": "c-2", "fate": "kept", "up_since": None},
+    ]
+    answer = {"operation": operation(status="running", progress=40), "copies": copies}
+    clouds.mock.post(clouds.url(f"operations/{ID}/abort"), status_code=202, json=answer)
+    said = run("dr", "operation", "abort", ID).err
+    assert (
+        "The copy c-1 of web on site-b, up since 2026-01-01T10:00:00Z, is discarded, with all that "
+        "it has written.\n"
+    ) in said
+    assert "c-2 of web on site-b, not seen up yet, stays: an earlier operation has made it." in said
+
+
 def test_abort_when_the_target_is_lost_goes_to_the_site_that_is_left(clouds, run):
     clouds.dead("b")
     url = clouds.url(f"operations/{ID}/abort")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from protectorclient.v1.manager import Manager
@@ -28,14 +29,18 @@ class OperationManager(Manager):
         body = self._transport.post(self._in_project("operations", operation, "resume"), {})
         return cast(Operation, body["operation"])
 
-    def abort(self, operation: str, *, target_is_lost: bool = False) -> Operation:
+    def abort(
+        self, operation: str, *, target_is_lost: bool = False
+    ) -> tuple[Operation, Sequence[Record]]:
         """Give an operation up that has not moved its group.
 
         With ``target_is_lost`` the operation that comes back starts the VMs again that it stopped.
+        With it come the copies that it had made, and what becomes of each.
         """
         path = self._in_project("operations", operation, "abort")
         options = {"target_is_lost": True} if target_is_lost else {}
-        return cast(Operation, self._transport.post(path, {"abort": options})["operation"])
+        body = self._transport.post(path, {"abort": options})
+        return cast(Operation, body["operation"]), cast("Sequence[Record]", body.get("copies", []))
 
     def adopt(self, operation: str, options: Record | None = None) -> Operation:
         """Go forward with the copies of a failed operation that could not be taken back.

@@ -30,7 +30,7 @@ use crate::{
     extract::{Body, Path, Query},
     request::RequestContext,
     wire::{
-        abort::AbortRequest,
+        abort::{AbortAnswer, AbortRequest, AbortedCopyView},
         adopt::AdoptRequest,
         cleanup::{CleanupAnswer, CleanupRequest, CleanupView},
         operation::{
@@ -274,7 +274,7 @@ pub async fn resume(
 #[utoipa::path(post, path = "/v1/{project_id}/operations/{operation}/abort", operation_id = "operation_abort", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), ("operation" = String, Path, description = "Id")),
     request_body = AbortRequest,
-    responses((status = 202, body = OperationAnswer), (status = 404, description = "No such operation in the project"),
+    responses((status = 202, body = AbortAnswer), (status = 404, description = "No such operation in the project"),
         (status = 409, description = "It has ended, has moved the group, deletes what it left, or is run by the other site")))]
 pub async fn abort(
     State(app): State<Arc<App>>,
@@ -282,7 +282,7 @@ pub async fn abort(
     Extension(request): Extension<RequestContext>,
     Path((project, operation)): Path<(ProjectId, String)>,
     Body(body): Body<AbortRequest>,
-) -> ApiResult<(StatusCode, Json<OperationAnswer>)> {
+) -> ApiResult<(StatusCode, Json<AbortAnswer>)> {
     let rule = rules::OPERATIONS_ABORT;
     let id = OperationId::new(operation);
     let kept = app.operation_anywhere(&caller, &project, &id, rule).await?;
@@ -294,8 +294,9 @@ pub async fn abort(
     let home = &app.settings.site_name;
     Ok((
         StatusCode::ACCEPTED,
-        Json(OperationAnswer {
+        Json(AbortAnswer {
             operation: OperationView::of(home, &record, OperationDetail::Record),
+            copies: AbortedCopyView::all_of(&record),
         }),
     ))
 }

@@ -47,7 +47,10 @@ pub fn adoption_of(failed: &OperationRecord, members: &[Member]) -> (Plan, Resou
     plan.others.retain(is_member);
     let mut map = ResourceMap::default();
     for (kind, source, target) in failed.map.iter() {
-        if matches!(kind, MapKind::LastAction | MapKind::ComputeHost) {
+        if matches!(
+            kind,
+            MapKind::LastAction | MapKind::ComputeHost | MapKind::VolumeSize
+        ) {
             map.insert(kind, source, target);
         }
     }

@@ -422,6 +422,8 @@ pub enum MapKind {
     /// The operation → the user who asked that it be given up because its target is lost: what is there is left, and a server
     /// of the source starts again though that does not answer. Written by the API while an engine walks the operation.
     TargetIsLost,
+    /// Source volume → its size in GiB when its server was found stopped.
+    VolumeSize,
     /// Source server → the user who asked, with a retry, that what it has written since the recovery point be lost. Of the
     /// retry that was asked for alone.
     NewerIsLost,
@@ -450,6 +452,7 @@ impl MapKind {
             Self::DeleteRunning => "delete_running",
             Self::LastAction => "last_action",
             Self::TargetIsLost => "target_is_lost",
+            Self::VolumeSize => "volume_size",
             Self::NewerIsLost => "newer_is_lost",
         }
     }

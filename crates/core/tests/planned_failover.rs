@@ -19,15 +19,16 @@ use protector_core::{
     journal::Effect,
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
-        progress, steps_completed, steps_failed,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        StepRecord, StepState, progress, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
     priority::Priority,
     recovery_plan::{MemberRecovery, Pause, RecoveryPlan},
     runbook::{
         BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
-        failover::planned_move, waited::served_while_it_waited,
+        failover::planned_move, unplanned_failover::unplanned_failover,
+        waited::served_while_it_waited,
     },
     schedule::{self, Next, NotAbortable},
     site::SiteScope,
@@ -833,7 +834,7 @@ fn served(record: &OperationRecord) -> Vec<&str> {
         )
     });
     lines
-        .filter(|line| served_while_it_waited(record, line))
+        .filter(|line| served_while_it_waited(record, line, noon()))
         .map(|line| line.key.as_str())
         .collect()
 }
@@ -846,28 +847,51 @@ fn a_copy_that_was_up_before_a_pause_may_have_been_used() {
     let mut steps = record.steps.iter_mut();
     let pause = steps.find(|step| step.phase_name == "pause").unwrap();
     pause.progress.started_at = Some(noon());
-    let first = [
-        "manage_volumes:vol-boot-ws1",
-        "manage_volumes:vol-data-ws1",
-        "recreate_vms:web-server-1",
-    ];
-    assert_eq!(served(&record), first);
+    // Of the second one only the imports are there, which its tenant can attach to any server.
+    let there = served(&record);
+    let builds: Vec<&&str> = there
+        .iter()
+        .filter(|key| key.starts_with("recreate_vms"))
+        .collect();
+    assert_eq!(builds, [&"recreate_vms:web-server-1"]);
+    let imports = record.operation.plan.volumes().count();
+    assert_eq!(there.len(), builds.len() + imports, "{there:?}");
     // Who gives it up knows that.
     abort(&mut record);
     assert_eq!(served(&record), Vec::<&str>::new());
 }
 
+/// Whatever the operation was at: its confirmation, a slow build beside it, the switch.
 #[test]
-fn a_switch_that_waited_long_has_let_its_copies_serve() {
+fn a_copy_that_was_up_for_long_may_have_been_used() {
     for (minutes, used) in [(1, false), (60, true)] {
         let mut record = record(example());
-        end_all_before(&mut record, "switch_primary");
-        let mut steps = record.steps.iter_mut();
-        let switch = steps
-            .find(|step| step.action == Step::SwitchPrimary)
-            .unwrap();
-        switch.progress.started_at = Some(noon());
-        switch.progress.finished_at = Some(noon() + TimeDelta::minutes(minutes));
+        end_all_before(&mut record, "confirm_vms");
+        for step in &mut record.steps {
+            if step.progress.state == StepState::Done {
+                step.progress.finished_at = Some(noon() - TimeDelta::minutes(minutes));
+            }
+        }
         assert_eq!(!served(&record).is_empty(), used, "{minutes}");
+        // That taking back lasts is no reason to stop it.
+        let first = record.steps.first_mut().unwrap();
+        first.progress.undo_started_at = Some(noon() - TimeDelta::minutes(minutes));
+        assert_eq!(served(&record), Vec::<&str>::new());
     }
+}
+
+#[test]
+fn a_copy_whose_original_is_lost_may_be_in_use_as_soon_as_it_was_asked_for() {
+    let mut record = record(example());
+    record.steps = unplanned_failover(&record.operation.plan)
+        .into_steps()
+        .unwrap();
+    assert_eq!(served(&record), Vec::<&str>::new());
+    let is_build = |step: &&mut StepRecord| matches!(step.action, Step::RecreateServer { .. });
+    let build = record.steps.iter_mut().find(is_build).unwrap();
+    build.progress.memo.intents = 1;
+    let built = build.key.clone();
+    assert!(served(&record).contains(&built.as_str()));
+    abort(&mut record);
+    assert_eq!(served(&record), Vec::<&str>::new());
 }

@@ -220,7 +220,8 @@ impl Walk {
             }
             desk.under_way.insert(*line);
             let mut step = step.clone();
-            if direction == Direction::Back && served_while_it_waited(&desk.record, &step) {
+            let now = self.scribe.now();
+            if direction == Direction::Back && served_while_it_waited(&desk.record, &step, now) {
                 step.progress.memo.outlived = true;
             }
             let flight = Flight {

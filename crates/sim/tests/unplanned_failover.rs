@@ -9,6 +9,7 @@
 
 use protector_core::{
     group::GroupStatus,
+    mark::SOURCE,
     member::MemberStatus,
     operation::{FailedStep, MapKind, OperationState, steps_completed, steps_failed},
 };
@@ -74,6 +75,43 @@ async fn an_unplanned_failover_that_recovers_nobody_is_taken_back() {
     );
     assert_eq!(check(&outcome), Vec::<String>::new());
     assert_eq!(outcome.group.0.status, GroupStatus::Active);
+}
+
+/// Its source is lost, it runs, and people may be at work on it: that its probe finds nobody is no reason to delete it.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_runs_is_kept_though_no_member_answered_its_probe() {
+    let options = WorldOptions::of(Scenario::SourceLostProbeFails, 1);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let operation = &outcome.record.operation;
+    let error = operation.error.clone().unwrap_or_default();
+    assert!(
+        error.contains("none of the 1 members could be recovered"),
+        "{error}"
+    );
+    let member = &operation.plan.members[0];
+    let copies = outcome.target.servers.iter();
+    let copy = copies
+        .filter(|server| {
+            server.metadata.get(SOURCE).map(String::as_str) == Some(member.server_id.as_str())
+        })
+        .find(|server| server.running)
+        .map(|server| server.id.as_str())
+        .expect("the copy runs on");
+    let failed = steps_failed(&outcome.record.steps);
+    let key = format!("undo:recreate_vms:{}", member.name);
+    let kept = failed.iter().find(|step| step.step == key);
+    let why = &kept.unwrap_or_else(|| panic!("{failed:?}")).error;
+    for said in [
+        copy,
+        "is ACTIVE",
+        "site-a, which has its original, is lost",
+        "openstack dr operation adopt",
+        "openstack dr operation cleanup",
+    ] {
+        assert!(why.contains(said), "{said} is not in {why}");
+    }
+    let imports = outcome.target.volumes.len() - outcome.target_before.volumes.len();
+    assert_eq!(imports, member.volumes.len(), "what it runs on stays");
 }
 
 #[tokio::test(start_paused = true)]

@@ -210,12 +210,30 @@ class AbortOperation(Start):
         """Give it up where it was started, or, when that is lost, where its VMs are stopped."""
         operation = parsed_args.operation
         if parsed_args.target_is_lost:
-            cloud, aborted = self.first_willing(
+            cloud, (aborted, copies) = self.first_willing(
                 lambda one: one.protector.operations.abort(operation, target_is_lost=True)
             )
-            return self.follow(parsed_args, cloud, aborted)
-        cloud, _ = operation_records.find_at_home(self.clouds, operation, self.say)
-        return self.follow(parsed_args, cloud, cloud.protector.operations.abort(operation))
+        else:
+            cloud, _ = operation_records.find_at_home(self.clouds, operation, self.say)
+            aborted, copies = cloud.protector.operations.abort(operation)
+        for copy in copies:
+            self.say(_fate_of(copy))
+        return self.follow(parsed_args, cloud, aborted)
+
+
+_FATES = {
+    "discarded": "is discarded, with all that it has written",
+    "discarded_if_it_answers": "is discarded if its site answers, with all that it has written",
+    "kept": "stays: an earlier operation has made it",
+}
+
+
+def _fate_of(copy: Record) -> str:
+    """Say what becomes of a copy of an operation that is given up."""
+    since = copy["up_since"]
+    up = f"up since {since}" if since else "not seen up yet"
+    fate = _FATES.get(copy["fate"], copy["fate"])
+    return f"The copy {copy['server_id']} of {copy['member']} on {copy['site']}, {up}, {fate}."
 
 
 class AdoptOperation(Start):

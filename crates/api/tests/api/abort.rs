@@ -5,8 +5,8 @@ use protector_core::{
     clock::Clock,
     id::OperationId,
     journal::{Entry, Journal, OperationChange},
-    operation::{OperationState, StepProgress, StepState},
-    runbook::Verb,
+    operation::{OperationState, StepProgress, StepRecord, StepState},
+    runbook::{Step, Verb},
 };
 use serde_json::json;
 
@@ -75,6 +75,34 @@ async fn a_move_is_given_up_once_and_says_who_asked() {
         .await
         .unwrap();
     assert!(record.aborted_by().is_some());
+}
+
+/// Whoever gives a move up is told what goes with it.
+#[tokio::test]
+async fn the_answer_names_the_copies_that_are_discarded() {
+    let house = House::with_member(WEB).await;
+    let id = engine::start(&house).await;
+    walk_to(&house, "switch_primary").await;
+    let claim = engine::claim(&house).await;
+    let record = house.database.load(&claim).await.unwrap();
+    let is_build = |step: &&StepRecord| matches!(step.action, Step::RecreateServer { .. });
+    let build = record.steps.iter().find(is_build).unwrap();
+    let mut progress = engine::done();
+    progress.memo.made = Some("copy-1".to_owned());
+    let entry = Entry {
+        steps: vec![(build.position, progress)],
+        ..Entry::default()
+    };
+    let now = FixedClock.now();
+    house.database.record(&claim, now, entry).await.unwrap();
+    house.database.release(&claim).await.unwrap();
+    let asked = abort(&house, &id, "member").await.expect(202);
+    let copies = asked.body["copies"].as_array().unwrap();
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    assert_eq!(copies[0]["server_id"], "copy-1");
+    assert_eq!(copies[0]["fate"], "discarded");
+    assert_eq!(copies[0]["site"], "site-b");
+    assert!(copies[0]["up_since"].is_string(), "{copies:?}");
 }
 
 #[tokio::test]

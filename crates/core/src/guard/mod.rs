@@ -30,7 +30,7 @@ pub use restart::{SeenCopy, must_stay_stopped};
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{Life, Power, SeenAttachment, SeenServer, SeenVolume, status_in_words};
 pub use source_at_rest::{
-    DeletedOriginal, SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks,
+    DeletedOriginal, Resized, SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks,
     deleted_original_had_run, goes_on_again, source_must_rest,
 };
 pub use source_server::{Asked, Left, SourceServer, verdict_source_server};

@@ -6,7 +6,10 @@ use super::{
     source_server::{how_it_runs, locked, volumes_would_go_with_it},
     wait,
 };
-use crate::id::OperationId;
+use crate::{
+    adoption::to_make_it_run,
+    id::{OperationId, SiteName},
+};
 
 /// A copy of a server that is to be taken back, apart from its own reading.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,12 @@ pub struct RecoveredServer<'a> {
     pub made_at: &'a str,
     /// What has become of its original, in words.
     pub original: &'a str,
+    /// The site of its original, where the copy was brought up because that is lost.
+    pub lost_site: Option<&'a str>,
+    /// The site that has it.
+    pub site: &'a SiteName,
+    /// The name of its protection group.
+    pub group: &'a str,
 }
 
 /// A copy that is to be taken back.
@@ -45,7 +54,9 @@ pub fn verdict_recovered_server(
         .or_else(|| taken_over(copy.maker, marks))
         .or_else(|| protected_again(copy.protected_by))
         .or_else(|| locked(seen))
+        .or_else(|| its_original_is_lost(server, seen))
         .or_else(|| its_writes_are_nowhere_else(server, seen))
+        .or_else(|| lives_on_from_an_earlier_try(server, seen))
         .or_else(|| volumes_would_go_with_it(seen))
         .unwrap_or(Verdict::Delete)
 }
@@ -62,6 +73,42 @@ fn its_writes_are_nowhere_else(server: &RecoveredServer<'_>, seen: &SeenServer) 
         server.made_at,
         server.original,
         server.id,
+        failed = server.copy.maker,
+    ))
+}
+
+/// An earlier try has made it, maybe days ago, and one that somebody has paused or rescued since is somebody's. One that is
+/// `ACTIVE` is taken up before anybody asks this.
+fn lives_on_from_an_earlier_try(
+    server: &RecoveredServer<'_>,
+    seen: &SeenServer,
+) -> Option<Verdict> {
+    let never_ran = seen.status == "BUILD";
+    if server.asked != Asked::ByRetry || !seen.may_run() || never_ran {
+        return None;
+    }
+    let (id, site) = (server.id, server.site);
+    keep(format!(
+        "kept: server {id} on {site} is {}, made at {}, and a retry discards nothing that may run: {}, then 'openstack dr retry {group}' takes it up as it is; if it may be lost, 'openstack --os-cloud {site} server delete {id}' lets the retry build another one from its volumes",
+        how_it_runs(seen),
+        server.made_at,
+        to_make_it_run(&seen.status, site, id),
+        group = server.group,
+    ))
+}
+
+/// What runs while its original is lost is the only one there is, whatever it has not answered and whoever is at work on it.
+fn its_original_is_lost(server: &RecoveredServer<'_>, seen: &SeenServer) -> Option<Verdict> {
+    let site = server.lost_site?;
+    let never_ran = seen.status == "BUILD";
+    if server.asked != Asked::Automatically || !seen.may_run() || never_ran {
+        return None;
+    }
+    keep(format!(
+        "kept: server {id} is {}, made at {}, and {site}, which has its original, is lost: it may be in use; see why it did not count as recovered (where it did not answer its probe, look at that in the recovery plan), then 'openstack dr operation adopt {failed}' makes it the group's; if what it has written may be lost, 'openstack dr operation cleanup {failed} --delete-running {id}' takes it back",
+        how_it_runs(seen),
+        server.made_at,
+        id = server.id,
         failed = server.copy.maker,
     ))
 }
@@ -109,6 +156,8 @@ pub fn import_must_stay(copy: &RecoveredCopy<'_>, marks: &SeenMarks) -> Option<S
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::guard::{
         Cure,
@@ -131,12 +180,16 @@ mod tests {
     }
 
     fn server_of(copy: RecoveredCopy<'_>, asked: Asked) -> RecoveredServer<'_> {
+        static SITE: LazyLock<SiteName> = LazyLock::new(|| SiteName::new("site-b"));
         RecoveredServer {
             copy,
             id: "copy",
             asked,
             made_at: "2026-01-01T00:00:00Z",
             original: "its original s on site-a is SHUTOFF",
+            lost_site: None,
+            site: &SITE,
+            group: "prod",
         }
     }
 
@@ -182,6 +235,67 @@ mod tests {
         }
         for status in ["SHUTOFF", "ERROR"] {
             assert_eq!(judge(Asked::ByHand, status), Verdict::Delete);
+        }
+    }
+
+    #[test]
+    fn a_copy_that_runs_while_its_original_is_lost_is_not_taken_back_by_itself() {
+        let maker = OperationId::new("op-1");
+        let copy = RecoveredCopy {
+            maker: &maker,
+            project_id: "p",
+            protected_by: None,
+        };
+        let judge = |asked, status| {
+            let server_of = RecoveredServer {
+                lost_site: Some("site-a"),
+                ..server_of(copy, asked)
+            };
+            verdict_recovered_server(&server_of, &marked("op-1"), &server(status))
+        };
+        for status in ["ACTIVE", "PAUSED", "SUSPENDED", "RESCUE"] {
+            let why = kept(Some(judge(Asked::Automatically, status)));
+            for said in [
+                status,
+                "server copy",
+                "site-a, which has its original, is lost",
+                "openstack dr operation adopt op-1",
+                "cleanup op-1 --delete-running copy",
+            ] {
+                assert!(why.contains(said), "{said} is not in {why}");
+            }
+            assert_eq!(judge(Asked::ByHandThoughItRuns, status), Verdict::Delete);
+        }
+        for status in ["BUILD", "ERROR", "SHUTOFF"] {
+            assert_eq!(judge(Asked::Automatically, status), Verdict::Delete);
+        }
+    }
+
+    #[test]
+    fn a_retry_takes_no_copy_back_that_may_run() {
+        let maker = OperationId::new("op-1");
+        let copy = RecoveredCopy {
+            maker: &maker,
+            project_id: "p",
+            protected_by: None,
+        };
+        let judge = |status| {
+            let server_of = server_of(copy, Asked::ByRetry);
+            verdict_recovered_server(&server_of, &marked("op-1"), &server(status))
+        };
+        for (status, command) in [("PAUSED", "unpause"), ("SUSPENDED", "resume")] {
+            let why = kept(Some(judge(status)));
+            for said in [
+                format!("server copy on site-b is {status}"),
+                format!("openstack --os-cloud site-b server {command} copy"),
+                "openstack dr retry prod".to_owned(),
+                "openstack --os-cloud site-b server delete copy".to_owned(),
+            ] {
+                assert!(why.contains(&said), "{said} is not in {why}");
+            }
+        }
+        for status in ["BUILD", "ERROR", "SHUTOFF"] {
+            assert_eq!(judge(status), Verdict::Delete);
         }
     }
 

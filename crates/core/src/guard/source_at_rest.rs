@@ -20,6 +20,17 @@ pub struct SeenAction {
     pub at: DateTime<Utc>,
 }
 
+/// A volume of a source server whose size is not what it was when that was found stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resized {
+    /// Its id.
+    pub volume: String,
+    /// The size that was replicated, in GiB.
+    pub from: u64,
+    /// The size that it has.
+    pub to: u64,
+}
+
 /// A source server between its stop and the switch, as its cloud shows it right now.
 #[derive(Clone, Debug)]
 pub struct SourceAtRest<'a> {
@@ -39,6 +50,8 @@ pub struct SourceAtRest<'a> {
     pub planned: BTreeSet<&'a str>,
     /// The volumes that it has.
     pub attached: BTreeSet<&'a str>,
+    /// Those that have another size by now.
+    pub resized: &'a [Resized],
     /// What was asked of it since it was found stopped.
     pub asked_since: &'a [SeenAction],
 }
@@ -136,12 +149,25 @@ fn in_words(action: &SeenAction) -> String {
 
 /// A disk that nobody protects would stay behind without a word.
 fn disks_have_changed(source: &SourceAtRest<'_>) -> Option<Verdict> {
-    changed_disks(&source.planned, &source.attached).map(|what| Verdict::Keep {
-        why: format!(
-            "the volumes of server {} on {} are not those that were replicated: {what}",
-            source.name, source.site
-        ),
-    })
+    let resized = source.resized.iter().map(|volume| {
+        format!(
+            "{} had {} GiB and has {} now",
+            volume.volume, volume.from, volume.to
+        )
+    });
+    let what: Vec<String> = changed_disks(&source.planned, &source.attached)
+        .into_iter()
+        .chain(resized)
+        .collect();
+    if what.is_empty() {
+        return None;
+    }
+    keep(format!(
+        "the volumes of server {} on {} are not those that were replicated: {}",
+        source.name,
+        source.site,
+        what.join("; ")
+    ))
 }
 
 /// The difference between the disks that are planned for and those that are there, in words.
@@ -268,6 +294,7 @@ mod tests {
             host,
             planned: BTreeSet::from(["v1"]),
             attached: BTreeSet::from(["v1"]),
+            resized: &[],
             asked_since,
         }
     }
@@ -316,6 +343,22 @@ mod tests {
             why.contains("SHUTOFF and its guest runs on site-a"),
             "{why}"
         );
+    }
+
+    /// Cinder tells Nova of it, and that may get lost.
+    #[test]
+    fn a_volume_of_another_size_takes_everything_back() {
+        let host = up();
+        let extended = SourceAtRest {
+            resized: &[Resized {
+                volume: "v1".to_owned(),
+                from: 1,
+                to: 2,
+            }],
+            ..at_rest(&host, &[])
+        };
+        let why = taken_back(source_must_rest(&extended));
+        assert!(why.contains("v1 had 1 GiB and has 2 now"), "{why}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::id::OperationId;
 pub enum Asked {
     /// The operation itself, at its end.
     Automatically,
+    /// A retry, of what an earlier try has made.
+    ByRetry,
     /// A person, with `openstack dr operation cleanup`.
     ByHand,
     /// A person who named this very server with `--delete-running`: it goes though it runs.

@@ -17,6 +17,8 @@ pub struct WrittenCopy<'a> {
     pub maker: &'a OperationId,
     /// The site that has it.
     pub site: &'a str,
+    /// The name of its protection group.
+    pub group: &'a str,
     /// Who asks.
     pub asked: Asked,
     /// Whether the copy was there when that operation had ended, or while it waited for people: then it may have been used.
@@ -51,11 +53,21 @@ pub fn its_newer_bytes_are_nowhere_else(copy: &WrittenCopy<'_>) -> Option<String
             copy.volume, copy.site
         ),
     };
-    Some(format!(
-        "kept: {what}; if they are needed, 'openstack dr operation adopt {failed}' goes forward with the copy while its server is there and runs, else save them from that volume; if they may be lost, 'openstack dr operation cleanup {failed} --delete-running {}' discards them",
-        copy.member,
-        failed = copy.maker,
-    ))
+    Some(format!("kept: {what}; {}", ways_on(copy)))
+}
+
+fn ways_on(copy: &WrittenCopy<'_>) -> String {
+    let (site, member, failed) = (copy.site, copy.member, copy.maker);
+    match copy.asked {
+        // What it recovers is what is there: its own way on loses nothing.
+        Asked::ByRetry => format!(
+            "if they are needed, 'openstack --os-cloud {site} server start' its server, and 'openstack dr retry {group}' takes that up as it is, or 'server delete' it there, and the retry builds another one from its volumes as they are; a volume that Cinder has in error an administrator sets to available first ('openstack --os-cloud {site} volume set --state available')",
+            group = copy.group,
+        ),
+        _ => format!(
+            "if they are needed, 'openstack dr operation adopt {failed}' goes forward with the copy while its server is there and runs, else save them from that volume; if they may be lost, 'openstack dr operation cleanup {failed} --delete-running {member}' discards them",
+        ),
+    }
 }
 
 /// A volume that a planned move has left on its source, as the array tells of it.
@@ -74,20 +86,24 @@ pub struct WrittenOriginal<'a> {
 }
 
 /// Why a source volume must not be deleted, if it must not: a planned move replicates it when its server has stopped, so what
-/// was written after that, by whichever server, is in no copy. An array that cannot tell any more is no reason to keep it.
+/// was written after that, by whichever server, is in no copy. The recovery point stays for as long as volumes are left, so
+/// an array that cannot tell has lost it: then nobody knows, and it is kept.
 pub fn written_after_its_replication(original: &WrittenOriginal<'_>) -> Option<String> {
     if original.asked == Asked::ByHandThoughItRuns || original.left == Left::Untouched {
         return None;
     }
-    let Written::Since { point, bytes } = original.written else {
-        return None;
-    };
-    Some(format!(
-        "kept: {bytes} bytes of it were written on {site} since its last replication, of {}, and are nowhere else: a server had it since then; save what is needed of them, then 'openstack --os-cloud {site} volume delete {}'",
-        point.to_rfc3339_opts(SecondsFormat::Secs, true),
-        original.id,
-        site = original.site,
-    ))
+    let (id, site) = (original.id, original.site);
+    match original.written {
+        // Whether it has an object at all is another guard's question.
+        Written::Nothing | Written::NoObject => None,
+        Written::Since { point, bytes } => Some(format!(
+            "kept: {bytes} bytes of it were written on {site} since its last replication, of {}, and are nowhere else: a server had it since then; save what is needed of them, then 'openstack --os-cloud {site} volume delete {id}'",
+            point.to_rfc3339_opts(SecondsFormat::Secs, true),
+        )),
+        Written::Unknown { why } => Some(format!(
+            "kept: nobody can tell what was written to it on {site} since its last replication ({why}); when nothing of it is needed, 'openstack --os-cloud {site} volume delete {id}'",
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +118,7 @@ mod tests {
             volume: "vm-001-data",
             maker: &OperationId::new("op-1"),
             site: "site-b",
+            group: "prod",
             asked,
             outlived,
             imported: true,
@@ -141,6 +158,16 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_discards_no_writes_and_says_how_it_goes_on_with_them() {
+        let why = judged(Asked::ByRetry, true, &some()).unwrap();
+        for said in ["42 bytes", "server start", "openstack dr retry prod"] {
+            assert!(why.contains(said), "{said} is not in {why}");
+        }
+        assert!(judged(Asked::ByRetry, true, &unknown()).is_some());
+        assert_eq!(judged(Asked::ByRetry, true, &Written::Nothing), None);
+    }
+
+    #[test]
     fn what_nobody_can_tell_is_kept_too() {
         let why = judged(Asked::ByHand, true, &unknown()).unwrap();
         assert!(why.contains("its point is gone"), "{why}");
@@ -155,6 +182,7 @@ mod tests {
             volume: "vm-001-data",
             maker: &OperationId::new("op-1"),
             site: "site-b",
+            group: "prod",
             asked: Asked::ByHand,
             outlived: true,
             imported: false,
@@ -185,7 +213,11 @@ mod tests {
                 assert!(why.contains(said), "{said} is not in {why}");
             }
             assert_eq!(original(asked, Left::Stopped, &Written::Nothing), None);
-            assert_eq!(original(asked, Left::Stopped, &unknown()), None);
+            let why = original(asked, Left::Stopped, &unknown()).unwrap();
+            assert!(why.contains("nobody can tell"), "{why}");
+            assert!(why.contains("volume delete vol-1"), "{why}");
+            assert_eq!(original(asked, Left::Untouched, &unknown()), None);
+            assert_eq!(original(asked, Left::Stopped, &Written::NoObject), None);
         }
     }
 

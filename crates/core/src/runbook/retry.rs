@@ -144,6 +144,8 @@ fn remembered(action: &Step, last: &OperationRecord) -> Memo {
     };
     let known = known.map(|line| line.progress.memo.clone());
     Memo {
+        // An earlier try has made it, maybe days ago: somebody may have used it since.
+        outlived: matches!(action, Step::TakeBack { .. }),
         // Another day, another silence.
         silent_since: None,
         locked_out_since: None,

@@ -356,6 +356,9 @@ impl CloudActions {
             asked,
             made_at: &at(server),
             original: &original,
+            lost_site: lost_site(cx),
+            site: &cx.plan().target.site,
+            group: &cx.plan().group_name,
         };
         match verdict_recovered_server(&judged, &marks, &seen) {
             Verdict::Delete => Ok(Vec::new()),
@@ -385,6 +388,14 @@ fn at(server: &Server) -> String {
     server
         .created
         .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// The site that an unplanned failover has brought a copy up for, where nobody has given that up.
+fn lost_site<'a>(cx: &'a Cx<'_>) -> Option<&'a str> {
+    let group = cx.plan().group_id.as_str();
+    let is_unplanned = cx.mapped(MapKind::RecoveryPointTime, group).is_some();
+    let source = cx.plan().source.site.as_str();
+    (is_unplanned && cx.memo.outlived).then_some(source)
 }
 
 /// Whether the operation takes back a copy of its own that served while it waited.

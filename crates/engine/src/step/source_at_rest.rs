@@ -4,17 +4,17 @@
 //! followed by another stop: its newest entry is noted when the server is found stopped, and whatever is above it later has
 //! been asked for since. No clock is needed for that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use protector_core::{
     adoption::ways_on,
     fault::Code,
     guard::{
-        DeletedOriginal, HostState, Life, Power, SeenAction, SourceAtRest, Verdict,
+        DeletedOriginal, HostState, Life, Power, Resized, SeenAction, SourceAtRest, Verdict,
         changed_before_it_stopped, deleted_original_had_run, source_must_rest,
     },
-    id::ServerId,
+    id::{ServerId, VolumeId},
     journal::Effect,
     member::Member,
     operation::{MapKind, OperationKind},
@@ -24,6 +24,7 @@ use protector_openstack::{
     cloud::Cloud,
     compute::{InstanceAction, Server},
     status::ServerStatus,
+    volume::VolumeFilter,
 };
 
 use super::{
@@ -44,6 +45,9 @@ const NOTHING_ASKED: &str = "";
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
+
+/// Volumes of the source and their sizes in GiB.
+type Sizes = BTreeMap<VolumeId, u64>;
 
 /// How an original was found.
 enum Rest {
@@ -98,7 +102,14 @@ impl CloudActions {
             source: id.to_string(),
             target: host,
         });
-        Ok(Some([note(id, &asked)].into_iter().chain(host).collect()))
+        let sizes = self.sizes_of(cx, member).await?;
+        let sizes = sizes.into_iter().map(|(volume, size)| Effect::Mapped {
+            kind: MapKind::VolumeSize,
+            source: volume.to_string(),
+            target: size.to_string(),
+        });
+        let noted = [note(id, &asked)].into_iter().chain(host).chain(sizes);
+        Ok(Some(noted.collect()))
     }
 
     /// Before the copy of `source_id` is built by a planned move: `None` if the original rests.
@@ -142,11 +153,12 @@ impl CloudActions {
         cx: &Cx<'_>,
     ) -> Result<Result<Vec<SeenThen>, Progress>, Stop> {
         let hosts = self.compute_hosts_of_source(cx).await?;
+        let sizes = self.sizes_of_all(cx).await?;
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
-            .map(|member| self.look_at_rest(cx, member, &hosts).boxed())
+            .map(|member| self.look_at_rest(cx, member, &hosts, &sizes).boxed())
             .collect();
         // All of them, also where one has to be waited for: another one may run.
         let seen: Vec<Rest> = stream::iter(looks)
@@ -170,7 +182,8 @@ impl CloudActions {
         member: &Member,
         hosts: &ComputeHosts,
     ) -> Result<Option<Progress>, Stop> {
-        Ok(match self.look_at_rest(cx, member, hosts).await? {
+        let sizes = self.sizes_of(cx, member).await?;
+        Ok(match self.look_at_rest(cx, member, hosts, &sizes).await? {
             Rest::Rests(_) | Rest::GoneForGood => None,
             Rest::NotYet(progress) => Some(progress),
         })
@@ -181,6 +194,7 @@ impl CloudActions {
         cx: &Cx<'_>,
         member: &Member,
         hosts: &ComputeHosts,
+        sizes: &Sizes,
     ) -> Result<Rest, Stop> {
         let (id, site) = (&member.server_id, cx.plan().source.site.as_str());
         let admin = self.source_admin(cx).await?;
@@ -207,6 +221,7 @@ impl CloudActions {
             host: &host,
             planned: planned(member),
             attached: attached(&server),
+            resized: &resized(cx, member, sizes),
             asked_since: &asked,
         };
         match source_must_rest(&source) {
@@ -293,6 +308,43 @@ impl CloudActions {
             above(&asked, &noted).to_vec()
         }))
     }
+}
+
+impl CloudActions {
+    /// The sizes of a member's volumes, of those that are there. Cinder extends also a volume whose server is stopped.
+    async fn sizes_of(&self, cx: &Cx<'_>, member: &Member) -> Result<Sizes, Stop> {
+        let source = self.source(cx).await?;
+        let mut sizes = Sizes::new();
+        for volume in &member.volumes {
+            if let Some(seen) = reading::volume(&source, &volume.id).await? {
+                sizes.insert(seen.id, seen.size);
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// The same of all members, in one answer.
+    async fn sizes_of_all(&self, cx: &Cx<'_>) -> Result<Sizes, Stop> {
+        let source = self.source(cx).await?;
+        let volumes = source.volume().volumes(&VolumeFilter::all()).await;
+        let volumes = volumes.map_err(stop)?.into_iter();
+        Ok(volumes.map(|volume| (volume.id, volume.size)).collect())
+    }
+}
+
+/// Volumes whose size has changed since their server was found stopped; an engine before this one did not note that.
+fn resized(cx: &Cx<'_>, member: &Member, sizes: &Sizes) -> Vec<Resized> {
+    let changed = member.volumes.iter().filter_map(|volume| {
+        let id = volume.id.as_str();
+        let from = cx.mapped(MapKind::VolumeSize, id)?.parse().ok()?;
+        let to = *sizes.get(&volume.id)?;
+        (from != to).then(|| Resized {
+            volume: id.to_owned(),
+            from,
+            to,
+        })
+    });
+    changed.collect()
 }
 
 /// What a person has to know when a source server does not rest.

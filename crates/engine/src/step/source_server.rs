@@ -461,6 +461,7 @@ pub(super) fn who_asked(cx: &Cx<'_>, server: &ServerId) -> Asked {
     match cx.operation.kind {
         OperationKind::Cleanup if named => Asked::ByHandThoughItRuns,
         OperationKind::Cleanup => Asked::ByHand,
+        OperationKind::Retry if matches!(cx.step.action, Step::TakeBack { .. }) => Asked::ByRetry,
         _ => Asked::Automatically,
     }
 }

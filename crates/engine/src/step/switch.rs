@@ -9,7 +9,7 @@ use protector_core::{
 };
 use tokio::time::Instant;
 
-use super::{CloudActions, mark, not_in_plan};
+use super::{CloudActions, mark, not_in_plan, target_check::refuse_without_the_unrecovered};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -18,6 +18,8 @@ impl CloudActions {
     /// again. So is what each was itself made from: it would run beside the copy.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         self.refuse_beside_any_original(cx).await?;
+        // A group that waited long may have lost one meanwhile, and would call itself whole.
+        refuse_without_the_unrecovered(&self.target(cx).await?, cx).await?;
         // After that: what this finds is as fresh as can be.
         let asked_at = Instant::now();
         let resting = match self.see_all_at_rest(cx).await? {

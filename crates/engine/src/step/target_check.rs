@@ -11,7 +11,7 @@ use protector_core::{
     operation::MapKind,
     plan::Plan,
 };
-use protector_openstack::{cloud::Cloud, id::VolumeTypeId, volume::Pool};
+use protector_openstack::{cloud::Cloud, id::VolumeTypeId, status::VolumeStatus, volume::Pool};
 
 use super::{
     CloudActions,
@@ -99,30 +99,57 @@ impl CloudActions {
 
 /// Members that the last failover could not recover are where the group goes, and it is whole again there. Of one that is
 /// gone from there too, all that is left is on the site that the group would leave.
-async fn refuse_without_the_unrecovered(target: &Cloud, cx: &Cx<'_>) -> Result<(), Stop> {
+pub(super) async fn refuse_without_the_unrecovered(
+    target: &Cloud,
+    cx: &Cx<'_>,
+) -> Result<(), Stop> {
     let plan = cx.plan();
     for member in &plan.others {
-        let there = reading::server(target, &member.server_id).await?;
-        if there.is_some_and(|server| !reading::is_being_deleted(&server)) {
+        let Some(lost) = lost_of(target, plan, member).await? else {
             continue;
-        }
-        let networks = target_networks(plan);
-        let project = &plan.target.project_id;
-        let (absent, eyes) = (Absent::Server, Eyes::Tenant);
-        believe_absence(target, absent, eyes, project, &networks).await?;
+        };
         return Err(Stop::last(
             Code::Missing,
             format!(
-                "{name} was not recovered on {source}, and its original {id} is gone from {target}: what is left of it is on {source} alone, so the group does not leave there without it; 'openstack dr retry {group}' recovers it there first, 'openstack dr member remove {group} {name}' gives it up",
+                "{name} was not recovered on {source}, and {lost} is gone from {target}: what is left of it is on {source} alone, so the group does not leave there without it; 'openstack dr retry {group}' recovers it there first, 'openstack dr member remove {group} {name}' gives it up",
                 name = member.name,
                 source = plan.source.site,
                 target = plan.target.site,
-                id = member.server_id,
                 group = plan.group_name
             ),
         ));
     }
     Ok(())
+}
+
+/// What a member that was not recovered lacks of its original, if it lacks anything: a server whose volumes are gone has none of
+/// its bytes.
+async fn lost_of(target: &Cloud, plan: &Plan, member: &Member) -> Result<Option<String>, Stop> {
+    let networks = target_networks(plan);
+    let project = &plan.target.project_id;
+    let server = reading::server(target, &member.server_id).await?;
+    if server.is_none_or(|server| reading::is_being_deleted(&server)) {
+        let (absent, eyes) = (Absent::Server, Eyes::Tenant);
+        believe_absence(target, absent, eyes, project, &networks).await?;
+        return Ok(Some(format!("its original {}", member.server_id)));
+    }
+    for volume in &member.volumes {
+        let there = reading::volume(target, &volume.id).await?;
+        if there.is_some_and(|volume| !is_going(&volume.status)) {
+            continue;
+        }
+        let (absent, eyes) = (Absent::Volume, Eyes::Tenant);
+        believe_absence(target, absent, eyes, project, &networks).await?;
+        return Ok(Some(format!(
+            "volume {} of its original {}",
+            volume.id, member.server_id
+        )));
+    }
+    Ok(None)
+}
+
+fn is_going(status: &VolumeStatus) -> bool {
+    matches!(status, VolumeStatus::Deleting | VolumeStatus::ErrorDeleting)
 }
 
 /// A member that does not find on the target what it needs.

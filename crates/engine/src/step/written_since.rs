@@ -94,7 +94,7 @@ impl CloudActions {
     /// The verdict on a volume of the source that may be deleted but for what its array says.
     pub(super) async fn unless_written_since(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &Cx<'_>,
         server: &ServerId,
         volume: &VolumeId,
     ) -> Result<Verdict, Stop> {
@@ -108,11 +108,6 @@ impl CloudActions {
             .arrays
             .original_written_since(&replication, volume, maker);
         let written = asking.await.map_err(storage_stop)?;
-        if let Written::Unknown { why } = &written {
-            cx.fact(format!(
-                "its array cannot tell what was written to it since its last replication ({why})"
-            ));
-        }
         let original = WrittenOriginal {
             id: volume.as_str(),
             site: cx.plan().source.site.as_str(),
@@ -171,6 +166,7 @@ impl CloudActions {
             volume: &volume.name,
             maker,
             site: cx.plan().target.site.as_str(),
+            group: &cx.plan().group_name,
             asked,
             outlived: cx.memo.outlived,
             imported,

@@ -229,6 +229,12 @@ impl SimCloud {
             .and_then(|volume| volume.name.clone())
     }
 
+    /// Gives a volume another size, of which Nova is not told: the event of an `os-extend` that got lost.
+    pub fn extend_unnoticed(&mut self, id: &str, gib: u64) -> bool {
+        let volume = uuid_of(id).and_then(|id| self.volume_mut(id));
+        volume.map(|volume| volume.gib = gib).is_some()
+    }
+
     /// Sets a volume's status by hand, as `os-reset_status` does; says whether it could.
     pub fn set_status_of_volume(&mut self, id: &str, status: &str) -> bool {
         let Some(status) = super::volume::VolumeStatus::parse(status) else {

@@ -128,6 +128,29 @@ async fn a_disk_attached_during_a_pause_takes_the_move_back() {
     assert_the_newest_bytes_are_there(&bed);
 }
 
+/// The copy is as large as its original was when that was replicated; Nova is told of the extension, or not.
+#[tokio::test(start_paused = true)]
+async fn a_volume_extended_during_a_pause_takes_the_move_back() {
+    let mut told = once(
+        |record| has_begun(record, "pause"),
+        |bed| {
+            let url = format!("volumev3 /volumes/{}/action", bed.data);
+            bed.at_once("demo", "POST", &url, &json!({"os-extend": {"new_size": 9}}));
+        },
+    );
+    let (bed, record) = resumed_after(|bed, record| told(bed, record)).await;
+    assert_taken_back(&bed, &record, &["extend_volume by user"]);
+    assert_the_newest_bytes_are_there(&bed);
+
+    let mut lost = once(
+        |record| has_begun(record, "pause"),
+        |bed| assert!(lock(&bed.source).extend_unnoticed(&bed.data, 9)),
+    );
+    let (bed, record) = resumed_after(|bed, record| lost(bed, record)).await;
+    assert_taken_back(&bed, &record, &["GiB and has 9 now"]);
+    assert_the_newest_bytes_are_there(&bed);
+}
+
 /// The cleanup was put off; days later somebody has started the original, and works with it.
 #[tokio::test(start_paused = true)]
 async fn a_server_started_days_after_its_move_outlives_the_cleanup_that_was_put_off() {

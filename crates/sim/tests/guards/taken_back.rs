@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::{
     group::GroupStatus,
-    operation::{OperationRecord, OperationState, StepRecord, StepState},
+    operation::{MapKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_sim::{
@@ -462,6 +462,30 @@ async fn a_retry_does_not_take_back_what_it_read_too_long_ago() {
     let why = back.progress.error.clone().unwrap_or_default();
     assert!(why.contains("was read too long ago"), "{why}");
     assert_eq!(lock(&bed.target).servers().len(), 1);
+}
+
+/// Days later somebody has worked on it, and stopped or paused it: a retry is no word that this may be lost.
+#[tokio::test(start_paused = true)]
+async fn a_retry_keeps_a_copy_that_was_used_since_and_says_how_it_goes_on() {
+    for (action, status) in [("os-stop", "SHUTOFF"), ("pause", "PAUSED")] {
+        let bed = Bed::left_running().await;
+        let last = left_by_a_failed_member(&bed);
+        bed.the_copy_writes(&bed.data, "written since");
+        let url = format!("compute /servers/{}/action", bed.copy());
+        bed.on_target("demo", "POST", &url, &json!({ action: null }));
+        bed.a_while().await;
+        let retry = bed.walk(bed.retry_of(&last, &[&bed.server])).await;
+        let back = line(&retry, |step| matches!(step, Step::TakeBack { .. }));
+        let why = back.progress.error.clone().unwrap_or_default();
+        assert!(why.starts_with("kept: "), "{status}: {why}");
+        assert!(why.contains("'openstack dr retry "), "{status}: {why}");
+        let copies = lock(&bed.target).servers();
+        assert_eq!(copies.len(), 1, "{status}");
+        assert_eq!(copies[0].status, status);
+        let data = bed.copy_of(MapKind::Volume, &bed.data);
+        let bytes = bed.on_the_target_array(&data).unwrap();
+        assert_eq!(bytes, "written since".as_bytes());
+    }
 }
 
 /// What an adoption that failed has built, or any other operation, is in that one's record only.

@@ -232,3 +232,31 @@ async fn a_group_does_not_leave_the_last_bytes_of_a_member_that_was_not_recovere
     assert_eq!(bed.group().status, GroupStatus::Active);
     assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
 }
+
+/// A server without its volumes has none of its bytes.
+#[tokio::test(start_paused = true)]
+async fn nor_those_of_one_whose_original_has_lost_a_volume() {
+    let bed = Bed::switched().await;
+    let mut plan = bed.plan_to_other_site();
+    let mut lost = plan.members[0].clone();
+    lost.id = "lost-member".into();
+    lost.name = "db".to_owned();
+    lost.server_id = bed.bystander.as_str().into();
+    lost.status = MemberStatus::Error;
+    lost.volumes.truncate(1);
+    lost.volumes[0].id = "gone-volume".into();
+    plan.others = vec![lost];
+    let book = planned_move(&plan);
+    let back = bed
+        .walk(record("op-back", OperationKind::Failback, plan, book))
+        .await;
+    let why = back.operation.error.clone().unwrap();
+    for word in [
+        "volume gone-volume of its original",
+        "is gone from site-a",
+        "'openstack dr retry ",
+    ] {
+        assert!(why.contains(word), "{why}");
+    }
+    assert_eq!(back.operation.state, OperationState::Failed);
+}

@@ -28,6 +28,25 @@ impl SimCloud {
         }
     }
 
+    /// Remembers that a volume of the server was extended.
+    pub(in crate::cloud) fn remember_extension(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        server: Uuid,
+    ) {
+        let remembered = InstanceAction {
+            action: "extend_volume",
+            request: call.request_id.clone(),
+            user: caller.user,
+            project: caller.project,
+            at: self.now,
+        };
+        if let Some(server) = self.compute.servers.get_mut(server) {
+            server.actions.push(remembered);
+        }
+    }
+
     /// Keeps what was asked of a server that is deleted: Nova's list outlives it (2.21).
     pub(super) fn keep_actions_of_deleted(&mut self, server: &Server) {
         let kept = (server.project, server.actions.clone());

@@ -435,7 +435,7 @@ impl SimCloud {
                 )?;
                 empty(202)
             }
-            "os-extend" => self.volume_extend(caller, id, given),
+            "os-extend" => self.volume_extend(call, caller, id, given),
             "os-reserve" | "os-unreserve" | "os-attach" | "os-detach" | "os-begin_detaching" => {
                 self.volume_of(caller, id)?;
                 Err(policy("volume_extension:volume_actions:attach"))
@@ -444,7 +444,13 @@ impl SimCloud {
         }
     }
 
-    fn volume_extend(&mut self, caller: &Caller, id: &str, given: &Value) -> Answer {
+    fn volume_extend(
+        &mut self,
+        call: &Call<'_>,
+        caller: &Caller,
+        id: &str,
+        given: &Value,
+    ) -> Answer {
         let volume = self.volume_of(caller, id)?.clone();
         need_member(caller, "volume:extend")?;
         let size = integer(given, "new_size")
@@ -460,6 +466,10 @@ impl SimCloud {
         }
         if let Some(volume) = self.volume_mut(volume.id) {
             volume.gib = size;
+        }
+        // Cinder sends `volume-extended` to Nova, which notes it as asked of each server that has the volume.
+        for attachment in &volume.attachments {
+            self.remember_extension(call, caller, attachment.server);
         }
         empty(202)
     }
