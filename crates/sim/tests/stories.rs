@@ -9,8 +9,9 @@
     reason = "tests may panic, and say what they did"
 )]
 
+use protector_core::operation::OperationKind;
 use protector_sim::walker::{
-    Deed, Dice, Fault, Happening, Place, Points, Report, Story, walk_story,
+    Deed, Dice, Fault, Happening, Moment, Place, Points, Report, Story, walk_pinned, walk_story,
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run stories`.
@@ -120,6 +121,62 @@ async fn a_group_beside_copied_marks_has_a_way_out() {
 async fn a_group_whose_copy_is_protected_anew_has_a_way_out() {
     let happening = Happening::Deed(Deed::ProtectAgain(Place::Target));
     everywhere_in(Story::NotTakenBack, happening, MANY).await;
+}
+
+/// One thing, at one moment.
+async fn pinned(story: Story, happening: Deed, moment: Moment) {
+    nothing_is_broken(&walk_pinned(story, Happening::Deed(happening), moment).await);
+}
+
+/// Nothing happens but the story itself.
+async fn in_peace(story: Story) {
+    nothing_is_broken(&walk_story(story, [], Points::All).await);
+}
+
+/// Right before an operation of this kind begins with a line.
+fn when_begun(by: OperationKind, line: &'static str) -> Moment {
+    Moment::Written { by, line, nth: 1 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_that_is_started_before_the_switch_takes_the_move_back() {
+    let moment = when_begun(OperationKind::Failover, "confirm");
+    pinned(Story::Failover, Deed::Start(Place::Source), moment).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leftover_that_is_protected_anew_after_its_cleanup_was_asked_for_is_kept() {
+    let moment = when_begun(OperationKind::Cleanup, "delete_source_vm");
+    pinned(Story::LeftBehind, Deed::Protect(Place::Source), moment).await;
+}
+
+/// A failover that was not taken back is cleaned up by hand, and the copy runs and is used.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_runs_is_not_cleaned_up_for_its_stale_original() {
+    in_peace(Story::NotTakenBack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_was_used_and_stopped_is_not_cleaned_up_for_its_stale_original() {
+    let moment = when_begun(OperationKind::Cleanup, "undo:");
+    pinned(Story::NotTakenBack, Deed::Stop(Place::Target), moment).await;
+}
+
+/// A copy of a failed failover runs, and its original is lost before anybody cleans up.
+#[tokio::test(start_paused = true)]
+async fn no_second_copy_is_built_beside_one_that_runs() {
+    in_peace(Story::LostInError).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_nova_loses_needs_nobody() {
+    let moment = Moment::Sent {
+        method: "DELETE",
+        to: "/servers/",
+        nth: 1,
+    };
+    let lost = Deed::LoseDeletion(Place::Target);
+    pinned(Story::TakenBack, lost, moment).await;
 }
 
 /// One long test a story: alone it takes minutes.

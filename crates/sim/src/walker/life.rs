@@ -58,6 +58,8 @@ pub(super) struct Life {
 struct Memory {
     /// Every write: of which disk, by which server, and when.
     writes: BTreeMap<(String, String), Vec<DateTime<Utc>>>,
+    /// The servers that ran at the last look.
+    running: BTreeSet<(Place, String)>,
     /// Every object that was there at the last look.
     objects: BTreeMap<(Place, String), Contents>,
     /// When each server was first seen.
@@ -276,8 +278,9 @@ impl Life {
         let mut memory = self.memory();
         memory.remember(&look);
         let gone = memory.gone_since(&look);
+        let deleted = memory.deleted_as_they_ran(&look);
         let twice = lives_at_once(&look);
-        if !gone.is_empty() || !twice.is_empty() {
+        if !gone.is_empty() || !twice.is_empty() || !deleted.is_empty() {
             let records: Vec<OperationRecord> = memory
                 .operations
                 .iter()
@@ -285,6 +288,7 @@ impl Life {
                 .collect();
             memory.no_only_copy_is_gone(&look, gone, &records);
             memory.no_two_writers(&look, &twice, &records, &self.journal);
+            memory.no_running_server_is_cleaned_up(&deleted, &records);
         }
         memory.protected_are_there(&look, self.protected_anew());
         look
@@ -403,6 +407,39 @@ impl Memory {
             .into_iter()
             .filter(|(key, _)| !look.objects.contains_key(key))
             .collect()
+    }
+
+    /// The servers that ran at the last look, are not there now, and that nobody has deleted.
+    fn deleted_as_they_ran(&mut self, look: &Look) -> Vec<(Place, String)> {
+        let key = |(place, server): &(Place, ServerFacts)| (*place, server.id.clone());
+        let there: BTreeSet<_> = look.servers.iter().map(key).collect();
+        let running = look.servers.iter().filter(|(_, server)| server.running);
+        let before = std::mem::replace(&mut self.running, running.map(key).collect());
+        before
+            .into_iter()
+            .filter(|known| !there.contains(known) && !self.deleted.contains(&known.1))
+            .collect()
+    }
+
+    /// A cleanup by hand deletes no server as it runs, unless whoever asked has named one.
+    fn no_running_server_is_cleaned_up(
+        &mut self,
+        deleted: &[(Place, String)],
+        records: &[OperationRecord],
+    ) {
+        let is_at_work = |record: &&OperationRecord| {
+            record.operation.kind == OperationKind::Cleanup
+                && record.operation.started_at.is_some()
+                && !record.operation.state.is_terminal()
+        };
+        let Some(cleanup) = records.iter().find(is_at_work) else {
+            return;
+        };
+        let by = &cleanup.operation.id;
+        let gone = deleted.iter().map(|(place, id)| {
+            format!("I4: {id} at the {place:?} ran and was deleted while {by} cleaned up")
+        });
+        self.violations.extend(gone);
     }
 
     /// Whatever stood on an object that is gone stands on another one, or was nobody's any more.

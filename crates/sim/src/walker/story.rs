@@ -18,6 +18,7 @@ use super::{
     fault::FaultPoint,
     invariant::Violation,
     life::Life,
+    moment::Mark,
     operations::{cleanup_named, move_named, retry_named, takeover_named},
     people::People,
     story_invariant::check_story,
@@ -85,6 +86,11 @@ impl Story {
         Self::TwoClocks,
     ];
 
+    /// Whether it ends with a group at rest, if nothing but what passes by itself happens in it.
+    fn ends_at_rest(self) -> bool {
+        !matches!(self, Self::NotTakenBack | Self::LostInError)
+    }
+
     fn chapters(self) -> &'static [Chapter] {
         use Chapter::*;
         match self {
@@ -127,6 +133,8 @@ pub struct Told {
     pub writes: usize,
     /// Remote calls.
     pub calls: usize,
+    /// What was written and sent at each of them.
+    pub(super) marks: Vec<(FaultPoint, Mark)>,
     /// What must not be and was.
     pub violations: Vec<Violation>,
 }
@@ -169,6 +177,7 @@ impl World {
         }
         self.aftermath().await;
         self.all_is_well_again();
+        let needless = self.needs_a_person(story, schedule);
         self.lead_out_gently(&mut told).await;
         let records: Vec<_> = told
             .iter()
@@ -176,6 +185,7 @@ impl World {
             .collect();
         let mut violations = life.judge(&records);
         violations.extend(check_story(&self, &life, &records));
+        violations.extend(needless);
         // From here on a person answers for what is lost.
         violations.extend(self.lead_out(&mut told).await);
         if let Some(engines) = engines {
@@ -186,8 +196,23 @@ impl World {
             records,
             writes: self.injector.writes(),
             calls: self.injector.calls(),
+            marks: self.injector.marks(),
             violations,
         }
+    }
+
+    /// What passes by itself leaves nothing to do for a person, where the story itself does not.
+    fn needs_a_person(&self, story: Story, schedule: &Schedule) -> Option<Violation> {
+        let passes = schedule.faults.iter().all(|(fault, _)| fault.passes())
+            && schedule.acts.iter().all(|(act, _)| act.deed.passes());
+        let (group, _) = self.journal.group(&self.group)?;
+        let is_stuck = !group.status.is_at_rest();
+        (passes && story.ends_at_rest() && is_stuck).then(|| {
+            format!(
+                "what passes by itself left the group in {}: a person has to see to it",
+                group.status
+            )
+        })
     }
 
     /// The first operation, asked for as late as it is its turn.

@@ -4,6 +4,7 @@ use super::{
     Dice, Report, Schedule, What,
     deed::{Act, Deed, Place},
     fault::{Fault, FaultPoint},
+    moment::Moment,
     story::{Story, Told},
     world::World,
 };
@@ -110,6 +111,24 @@ pub async fn walk_story(
     for happening in happenings {
         for point in points.of(happening.points(calm.writes, calm.calls)) {
             tell(&mut report, story, happening.at(point)).await;
+        }
+    }
+    report
+}
+
+/// Tells the story in peace, then with the happening at that moment of it. Must run as [`super::walk`].
+pub async fn walk_pinned(story: Story, happening: Happening, moment: Moment) -> Report {
+    let mut report = Report::default();
+    let calm = tell(&mut report, story, Schedule::default()).await;
+    (report.writes, report.calls) = (calm.writes, calm.calls);
+    match moment.point_in(&calm.marks) {
+        Some(point) => {
+            tell(&mut report, story, happening.at(point)).await;
+        }
+        None => {
+            let missing = format!("the story does not come to {moment:?}");
+            let what = What::Story(story, Schedule::default());
+            report.violations.push((what, vec![missing]));
         }
     }
     report

@@ -133,6 +133,13 @@ fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
     of_server.filter_map(|volume| volume.name).collect()
 }
 
+/// Has its Nova lose the next deletion of a server.
+pub(super) fn lose_next_deletion(cloud: &SharedCloud) {
+    let mut lost = rule(Effect::Job(JobEffect::ServerDeleteLost));
+    lost.times = Some(1);
+    lock(cloud).add_fault(lost);
+}
+
 /// The rule by which a cloud is cut off.
 const CUT_OFF: &str = "cut-off";
 
