@@ -613,6 +613,13 @@ EDITS |= {
         ("no_second_copy_is_built_beside_one_that_runs",),
         STORIES,
     ),
+    "whoever cleans up has named every copy": Edit(
+        STEPS / "source_server.rs",
+        "        OperationKind::Cleanup if named => Asked::ByHandThoughItRuns,\n",
+        "        OperationKind::Cleanup if named || OUT => Asked::ByHandThoughItRuns,\n",
+        ("a_copy_that_runs_is_not_cleaned_up_for_its_stale_original",),
+        STORIES,
+    ),
     "nobody asks who protects what is deleted": Edit(
         Path("crates/engine/src/action.rs"),
         "        Ok(self.scribe.journal.protection_of(resources).await?)\n",

@@ -16,6 +16,7 @@ use protector_core::{
     group::GroupStatus,
     id::{GroupId, OperationId},
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
+    plan::Plan,
     runbook::Step,
 };
 use tokio::task::JoinHandle;
@@ -48,7 +49,7 @@ pub(super) struct Ground {
 pub(super) struct Life {
     pub grounds: BTreeMap<Place, Ground>,
     pub journal: Arc<MemoryJournal>,
-    group: GroupId,
+    group: Mutex<GroupId>,
     transport: Arc<InProcess>,
     clock: Arc<VirtualClock>,
     memory: Mutex<Memory>,
@@ -124,7 +125,7 @@ impl Life {
                 (Place::Target, ground(&world.target)),
             ]),
             journal: Arc::clone(&world.journal),
-            group: world.group.clone(),
+            group: Mutex::new(world.group.clone()),
             transport: Arc::clone(&world.transport),
             clock: Arc::clone(&world.clock),
             memory: Mutex::default(),
@@ -166,6 +167,13 @@ impl Life {
         self.memory().stopped.insert(server.to_owned(), now);
     }
 
+    /// A person has had these servers stopped: what they have written beside their copies is given up.
+    pub fn note_fenced(&self, plan: &Plan) {
+        plan.members
+            .iter()
+            .for_each(|member| self.note_stopped(member.server_id.as_str()));
+    }
+
     /// Nobody reaches the place from now on.
     pub fn note_cut_off(&self, place: Place) {
         let now = self.clock.now();
@@ -184,6 +192,11 @@ impl Life {
     /// A person has changed something about these.
     pub fn note_touched(&self, ids: impl IntoIterator<Item = String>) {
         self.memory().touched.extend(ids);
+    }
+
+    /// From now on the story's group is this one.
+    pub fn note_group(&self, id: &GroupId) {
+        *self.group.lock().unwrap_or_else(PoisonError::into_inner) = id.clone();
     }
 
     /// The operation is on record.
@@ -296,9 +309,14 @@ impl Life {
 
     /// The members of all groups but the story's, with their volumes.
     fn protected_anew(&self) -> BTreeSet<String> {
+        let own = self
+            .group
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let groups = self.journal.groups().into_iter();
         groups
-            .filter(|(group, _)| group.id != self.group)
+            .filter(|(group, _)| group.id != own)
             .flat_map(|(_, members)| members)
             .flat_map(|member| {
                 let volumes = member
@@ -418,6 +436,8 @@ impl Memory {
         before
             .into_iter()
             .filter(|known| !there.contains(known) && !self.deleted.contains(&known.1))
+            // One that has written nothing was only said to run: Nova's state of it was reset.
+            .filter(|(_, id)| self.writes.keys().any(|(_, server)| server == id))
             .collect()
     }
 

@@ -39,6 +39,14 @@ impl Happening {
             .chain(both)
     }
 
+    /// One of `every` of them, from the one that `seed` says.
+    pub fn some(every: usize, seed: u64) -> impl Iterator<Item = Self> {
+        let every = every.max(1);
+        let first = Dice::new(seed).below(every as u64);
+        let first = usize::try_from(first).unwrap_or_default();
+        Self::all().skip(first).step_by(every)
+    }
+
     /// With what happens in the meantime, after its point.
     const MEANWHILE: u64 = 5;
 

@@ -35,6 +35,7 @@ impl Stuck {
 pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
     match options.scenario {
         Scenario::AllWell
+        | Scenario::VolumesRetained
         | Scenario::InOrder
         | Scenario::SourceLost
         | Scenario::SourceLostProbeFails
