@@ -77,6 +77,8 @@ struct Memory {
     protected: BTreeSet<String>,
     /// What stood on disks that people have deleted, and when.
     lost_by_people: Vec<(DateTime<Utc>, Contents)>,
+    /// When people have had which server fenced last.
+    fenced: BTreeMap<String, DateTime<Utc>>,
     /// When people have stopped which server last.
     stopped: BTreeMap<String, DateTime<Utc>>,
     /// From when to when nobody reached the source because it was lost.
@@ -169,9 +171,12 @@ impl Life {
 
     /// A person has had these servers stopped: what they have written beside their copies is given up.
     pub fn note_fenced(&self, plan: &Plan) {
-        plan.members
+        let now = self.clock.now();
+        let servers = plan
+            .members
             .iter()
-            .for_each(|member| self.note_stopped(member.server_id.as_str()));
+            .map(|member| member.server_id.to_string());
+        self.memory().fenced.extend(servers.map(|id| (id, now)));
     }
 
     /// Nobody reaches the place from now on.
@@ -532,6 +537,14 @@ impl Memory {
         let Some(written) = self.written_at(disk, server, number) else {
             return false;
         };
+        // Known also where the records have been put back since.
+        if self
+            .fenced
+            .get(server)
+            .is_some_and(|fenced| written <= *fenced)
+        {
+            return true;
+        }
         let until = self.source_lost.map(|(_, until)| until);
         let was_lost = until.is_some_and(|until| until.is_none_or(|until| written <= until));
         let was_stopped = self
@@ -550,6 +563,12 @@ impl Memory {
             self.was_made_by(record, server)
                 && end.is_none_or(|end| written <= end + AT_THE_SAME_TIME)
         })
+    }
+
+    /// Whether the place was lost then.
+    fn was_lost(&self, place: Place, at: DateTime<Utc>) -> bool {
+        let lost = self.source_lost.filter(|_| place == Place::Source);
+        lost.is_some_and(|(from, until)| from <= at && until.is_none_or(|until| at <= until))
     }
 
     /// Whether nobody reached the place then.
@@ -607,7 +626,10 @@ impl Memory {
     ) -> bool {
         let by_a_person = lives
             .iter()
-            .filter_map(|(_, server)| self.started.get(&server.id))
+            .filter_map(|(place, server)| Some((place, self.started.get(&server.id)?)))
+            // On a site that is lost it is no news: what is built on the other one announces that both may run.
+            .filter(|(place, started)| !self.was_lost(**place, **started))
+            .map(|(_, started)| started)
             .max();
         if let Some(started) = by_a_person {
             return nobody_could_know(*started, look.now, records);
