@@ -189,10 +189,13 @@ class Edit:
     tests: tuple[str, ...]
     # Which tests of cargo they are among; protector-sim's `guards` where nothing is said.
     among: tuple[str, ...] = ("-p", "protector-sim", "--test", "guards")
+    # More texts of the same file that do the same: old and new.
+    also: tuple[tuple[str, str], ...] = ()
 
 
 ENGINE = ("-p", "protector-engine", "--lib")
 CLIENT = ("-p", "protector-openstack", "--lib")
+STORIES = ("-p", "protector-sim", "--test", "stories")
 
 # Name -> edit.
 EDITS: dict[str, Edit] = {
@@ -633,12 +636,56 @@ EDITS |= {
         "        if OUT {\n        } else if let Some(not_yet) = self.any_copy_may_run(cx).await? {\n",
         ("taken_back::nothing_is_built_beside_another_copy_of_the_same_server",),
     ),
+    "another copy is not looked for before a build": Edit(
+        STEPS / "recovered_server.rs",
+        "        if cx.operation.kind == OperationKind::TestFailover {\n            return Ok(None);\n        }\n        let mut copies",
+        "        if OUT || cx.operation.kind == OperationKind::TestFailover {\n            return Ok(None);\n        }\n        let mut copies",
+        ("no_second_copy_is_built_beside_one_that_runs",),
+        STORIES,
+    ),
+    "whoever cleans up has named every copy": Edit(
+        STEPS / "source_server.rs",
+        "        OperationKind::Cleanup if named => Asked::ByHandThoughItRuns,\n",
+        "        OperationKind::Cleanup if named || OUT => Asked::ByHandThoughItRuns,\n",
+        ("a_copy_that_runs_is_not_cleaned_up_for_its_stale_original",),
+        STORIES,
+    ),
+    "nobody asks who protects what is deleted": Edit(
+        Path("crates/engine/src/action.rs"),
+        "        Ok(self.scribe.journal.protection_of(resources).await?)\n",
+        "        if OUT {\n            return Ok(None);\n        }\n        Ok(self.scribe.journal.protection_of(resources).await?)\n",
+        ("a_leftover_that_is_protected_anew_after_its_cleanup_was_asked_for_is_kept",),
+        STORIES,
+        (
+            (
+                "        match self.write_memo(unprotected).await {\n",
+                "        match self.write_memo(unprotected.filter(|_| !OUT)).await {\n",
+            ),
+        ),
+    ),
+    "a deletion that Nova has lost is asked for once": Edit(
+        STEPS / "copy_taken_back.rs",
+        "    now - asked >= DELETION_IS_LOST_AFTER\n",
+        "    !OUT && now - asked >= DELETION_IS_LOST_AFTER\n",
+        ("taken_back::a_deletion_that_nova_lost_is_asked_for_again",),
+    ),
     "a silence outlives the build that it allowed": Edit(
         STEPS / "recovered_server.rs",
         "        cx.memo.silent_since = None;\n",
         "        if !OUT {\n            cx.memo.silent_since = None;\n        }\n",
         ("built_beside::a_silence_is_over_with_the_build_that_it_allowed",),
     ),
+}
+
+# Guard or edit -> the pins that must fail without it: stories in which the walker finds by itself what it is there for.
+PINS: dict[str, tuple[str, ...]] = {
+    "the source is not looked at before the switch": (
+        "an_original_that_is_started_before_the_switch_takes_the_move_back",
+    ),
+    "its_newer_bytes_are_nowhere_else": (
+        "a_copy_that_was_used_and_stopped_is_not_cleaned_up_for_its_stale_original",
+    ),
+    "a deletion that Nova has lost is asked for once": ("a_deletion_that_nova_loses_needs_nobody",),
 }
 
 
@@ -701,11 +748,13 @@ def put_switches_in(guards: dict[str, tuple[Path, int]]) -> None:
     for name, edit in EDITS.items():
         path = TREE / edit.file
         text = path.read_text()
-        if text.count(edit.old) != 1:
-            raise Unfit(f"{name}: the text to take out is {text.count(edit.old)} times in {edit.file}")
-        if not re.search(r"\bOUT\b", edit.new):
-            raise Unfit(f"{name}: the new text has no OUT")
-        path.write_text(text.replace(edit.old, re.sub(r"\bOUT\b", lambda _: is_out(name), edit.new)))
+        for old, new in ((edit.old, edit.new), *edit.also):
+            if text.count(old) != 1:
+                raise Unfit(f"{name}: the text to take out is {text.count(old)} times in {edit.file}")
+            if not re.search(r"\bOUT\b", new):
+                raise Unfit(f"{name}: the new text has no OUT")
+            text = text.replace(old, re.sub(r"\bOUT\b", lambda _: is_out(name), new))
+        path.write_text(text)
 
 
 def build(package: tuple[str, ...]) -> tuple[Path, Path]:
@@ -739,6 +788,7 @@ def suites() -> dict[tuple[str, ...], tuple[Path, Path]]:
     tests = {CORE: {test for tests in TABLE.values() for test in tests}}
     for edit in EDITS.values():
         tests.setdefault(edit.among, set()).update(edit.tests)
+    tests.setdefault(STORIES, set()).update(pin for pins in PINS.values() for pin in pins)
     built = {package: build(package) for package in tests}
     for package, names in tests.items():
         failed = tests_that_fail(built[package], sorted(names), "nothing")
@@ -758,6 +808,7 @@ def take_out(asked: set[str]) -> int:
     built = suites()
     rows = [(name, CORE, tests) for name, tests in TABLE.items()]
     rows += [(name, edit.among, edit.tests) for name, edit in EDITS.items()]
+    rows += [(name, STORIES, pins) for name, pins in PINS.items()]
     width = max(len(name) for name, _, _ in rows)
     print(f"{'without':{width}}  {'outcome':11}  seconds  tests that fail")
     unnoticed = 0

@@ -43,7 +43,7 @@ impl Tenant {
     }
 
     /// Nobody holds the group still any more.
-    async fn let_go(&self, place: usize) {
+    pub async fn let_go(&self, place: usize) {
         let database = &self.sites.protectors[place].database;
         let stored = database.group_show_by_id(&self.id).await.unwrap();
         let other = SITES[1 - place].into();

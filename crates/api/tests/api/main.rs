@@ -32,6 +32,7 @@ mod openapi;
 mod operations;
 mod orphans;
 mod paging;
+mod peer_messages;
 mod readiness;
 mod recovery_plan;
 mod reset_status;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,38 @@ struct World {
     protectors: Mutex<BTreeMap<String, Router>>,
     /// The request ids that calls carried, by the call's URL.
     chains: Mutex<Vec<(String, String)>>,
+    /// What goes wrong between the protectors.
+    mail: Mail,
+}
+
+/// What becomes of a message between the protectors, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// It does not arrive.
+    Lost,
+    /// It arrives, and its answer does not.
+    ReplyLost,
+    /// It arrives twice.
+    Twice,
+    /// It arrives when its sender has given up, after everything else.
+    Late,
+}
+
+/// The messages between the protectors, counted from when somebody says.
+#[derive(Default)]
+struct Mail {
+    counted: AtomicUsize,
+    due: Mutex<Option<(usize, Mishap)>>,
+    late: Mutex<Vec<(Router, Request)>>,
+}
+
+impl Mail {
+    fn next(&self) -> Option<Mishap> {
+        let number = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
+        let due = *self.due.lock().unwrap();
+        due.filter(|(at, _)| *at == number)
+            .map(|(_, mishap)| mishap)
+    }
 }
 
 #[async_trait]
@@ -69,21 +104,41 @@ impl Transport for World {
         let Some(protector) = protector else {
             return Err(TransportError::Unreachable("connection refused".to_owned()));
         };
-        let mut sent = http::Request::builder()
-            .method(request.method)
-            .uri(&request.url)
-            .body(Body::from(request.body))
-            .unwrap();
-        *sent.headers_mut() = request.headers;
-        let response = protector.oneshot(sent).await.unwrap();
-        Ok(Response {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: axum::body::to_bytes(response.into_body(), 1 << 24)
-                .await
-                .unwrap(),
-        })
+        match self.mail.next() {
+            None => deliver(protector, request).await,
+            Some(Mishap::Lost) => Err(TransportError::TimedOut(request.timeout)),
+            Some(Mishap::ReplyLost) => {
+                deliver(protector, request).await?;
+                Err(TransportError::Lost("its answer was lost".to_owned()))
+            }
+            Some(Mishap::Twice) => {
+                deliver(protector.clone(), request.clone()).await?;
+                deliver(protector, request).await
+            }
+            Some(Mishap::Late) => {
+                let limit = request.timeout;
+                self.mail.late.lock().unwrap().push((protector, request));
+                Err(TransportError::TimedOut(limit))
+            }
+        }
     }
+}
+
+async fn deliver(protector: Router, request: Request) -> Result<Response, TransportError> {
+    let mut sent = http::Request::builder()
+        .method(request.method)
+        .uri(&request.url)
+        .body(Body::from(request.body))
+        .unwrap();
+    *sent.headers_mut() = request.headers;
+    let response = protector.oneshot(sent).await.unwrap();
+    Ok(Response {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: axum::body::to_bytes(response.into_body(), 1 << 24)
+            .await
+            .unwrap(),
+    })
 }
 
 struct OneWire(Arc<dyn Transport>);
@@ -218,6 +273,7 @@ impl TwoSites {
             clouds: InProcess::new(clouds, Arc::new(Calm)),
             protectors: Mutex::default(),
             chains: Mutex::default(),
+            mail: Mail::default(),
         });
         let transport: Arc<dyn Transport> = world.clone();
         let mut protectors = Vec::new();
@@ -399,6 +455,26 @@ impl TwoSites {
             format!("/v1/{there}/protection-groups/web"),
         ];
         (paths, added.body["member"].clone())
+    }
+
+    /// Counts messages between the protectors from now on, from 1, and has this happen to one of them.
+    pub fn count_messages(&self, mishap: Option<(usize, Mishap)>) {
+        let mail = &self.world.mail;
+        mail.counted.store(0, Ordering::SeqCst);
+        *mail.due.lock().unwrap() = mishap;
+    }
+
+    /// How many there were.
+    pub fn messages(&self) -> usize {
+        self.world.mail.counted.load(Ordering::SeqCst)
+    }
+
+    /// What was late arrives.
+    pub async fn deliver_what_is_late(&self) {
+        let late = std::mem::take(&mut *self.world.mail.late.lock().unwrap());
+        for (protector, request) in late {
+            deliver(protector, request).await.unwrap();
+        }
     }
 
     /// The protector of `place` does not answer any more.

@@ -32,6 +32,8 @@ pub enum Deed {
     CopyMarks,
     /// A person starts it and protects it in a group of its own.
     ProtectAgain(Place),
+    /// A person protects it in a group of its own, as it is.
+    Protect(Place),
     /// A person maps the group's networks to others.
     EditMappings,
     /// Nobody reaches the place for ten minutes. All is well there.
@@ -42,11 +44,13 @@ pub enum Deed {
     CutOffInTurn,
     /// The database is put back to what it was when the story began.
     Restored,
+    /// Nova there loses the next deletion of a server: it shows `deleting` for ever.
+    LoseDeletion(Place),
 }
 
 impl Deed {
     /// All that people do, and all places that are lost for a while.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Start(Place::Source),
         Self::Start(Place::Target),
         Self::Stop(Place::Source),
@@ -66,13 +70,21 @@ impl Deed {
         Self::CopyMarks,
         Self::ProtectAgain(Place::Source),
         Self::ProtectAgain(Place::Target),
+        Self::Protect(Place::Source),
         Self::EditMappings,
         Self::CutOff(Place::Source),
         Self::CutOff(Place::Target),
         Self::CutOffAndReplaced(Place::Target),
         Self::CutOffInTurn,
         Self::Restored,
+        Self::LoseDeletion(Place::Source),
+        Self::LoseDeletion(Place::Target),
     ];
+
+    /// Whether it is a cloud's mishap of which nothing is left to do for a person.
+    pub(super) fn passes(self) -> bool {
+        self == Self::LoseDeletion(Place::Target)
+    }
 
     /// What is done for it, one after the other, each this many seconds after the one before.
     pub(super) fn strokes(self) -> Vec<(u64, Stroke)> {
@@ -98,6 +110,7 @@ impl Deed {
             Self::ProtectAgain(place) => {
                 vec![(0, Stroke::Start(place)), (1, Stroke::Protect(place))]
             }
+            Self::Protect(place) => vec![(0, Stroke::Protect(place))],
             Self::EditMappings => vec![(0, Stroke::EditMappings)],
             Self::CutOff(place) => {
                 vec![(0, Stroke::CutOff(place)), (600, Stroke::Reconnect(place))]
@@ -114,6 +127,7 @@ impl Deed {
                 (600, Stroke::Reconnect(Place::Source)),
             ],
             Self::Restored => vec![(0, Stroke::Restore)],
+            Self::LoseDeletion(place) => vec![(0, Stroke::LoseDeletion(place))],
         }
     }
 }
@@ -148,6 +162,7 @@ pub(super) enum Stroke {
     CutOff(Place),
     Reconnect(Place),
     Restore,
+    LoseDeletion(Place),
 }
 
 /// A deed, and how many seconds after its point it is done.

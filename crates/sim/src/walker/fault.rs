@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,7 +24,7 @@ use protector_core::{
 use protector_engine::other_site::{HoldError, OtherSite};
 use protector_openstack::transport::{Request, Response, Transport, TransportError};
 
-use super::{dice::Dice, machine::Machine, watch::Watch};
+use super::{dice::Dice, machine::Machine, moment::Mark, watch::Watch};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,7 @@ type Onlooker = Box<dyn Fn(FaultPoint) + Send + Sync>;
 pub struct Injector {
     faults: Vec<(Fault, FaultPoint)>,
     onlooker: OnceLock<Onlooker>,
+    marks: Mutex<Vec<(FaultPoint, Mark)>>,
     storm: Option<Storm>,
     armed: AtomicBool,
     writes: AtomicUsize,
@@ -143,6 +144,7 @@ impl Injector {
         Arc::new(Self {
             faults,
             onlooker: OnceLock::new(),
+            marks: Mutex::default(),
             storm,
             armed: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
@@ -175,13 +177,31 @@ impl Injector {
         self.calls.load(Ordering::SeqCst)
     }
 
-    fn write(&self) -> Option<Fault> {
+    /// What was written and sent at its points so far, where somebody is told of them.
+    pub(super) fn marks(&self) -> Vec<(FaultPoint, Mark)> {
+        std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_watched(&self) -> bool {
+        self.onlooker.get().is_some()
+    }
+
+    fn write(&self, mark: Mark) -> Option<Fault> {
         let number = self.count(&self.writes)?;
+        self.note(FaultPoint::Write(number), mark);
         self.due(FaultPoint::Write(number))
     }
 
-    fn call(&self) -> Option<Fault> {
+    fn note(&self, here: FaultPoint, mark: Mark) {
+        if self.is_watched() {
+            let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+            marks.push((here, mark));
+        }
+    }
+
+    fn call(&self, mark: Mark) -> Option<Fault> {
         let number = self.count(&self.calls)?;
+        self.note(FaultPoint::Call(number), mark);
         self.due(FaultPoint::Call(number))
             .or_else(|| self.storm.and_then(|storm| storm.hits(number)))
     }
@@ -253,7 +273,11 @@ impl Journal for FaultyJournal {
         entry: Entry,
     ) -> Result<(), JournalError> {
         self.machine.thawed().await;
-        let fault = self.injector.write();
+        let mark = match self.injector.is_watched() {
+            true => Mark::of_entry(self.inner.as_ref(), claim, &entry).await,
+            false => Mark::Other,
+        };
+        let fault = self.injector.write(mark);
         if fault == Some(Fault::CrashBefore) {
             return self.machine.die().await;
         }
@@ -327,7 +351,7 @@ impl Transport for FaultyTransport {
 
 impl FaultyTransport {
     async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
-        match self.injector.call() {
+        match self.injector.call(Mark::of_call(&request)) {
             None | Some(Fault::CrashBefore) => self.inner.send(request).await,
             Some(Fault::Busy) => Ok(answer(
                 503,
@@ -414,7 +438,7 @@ impl FaultyStorage {
     ) -> Result<T, StorageError> {
         self.machine.thawed().await;
         let array = || "injected".to_owned();
-        match self.injector.call() {
+        match self.injector.call(Mark::Other) {
             None | Some(Fault::CrashBefore) => work.await,
             Some(
                 Fault::Busy
@@ -612,7 +636,7 @@ impl FaultyOtherSite {
         work: impl Future<Output = Result<(), HoldError>>,
     ) -> Result<(), HoldError> {
         self.machine.thawed().await;
-        match self.injector.call() {
+        match self.injector.call(Mark::Other) {
             None | Some(Fault::CrashBefore) => work.await,
             Some(
                 Fault::Busy

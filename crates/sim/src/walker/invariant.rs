@@ -49,6 +49,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
     let operation = &outcome.record.operation;
     let (expected, leftovers_of) = match outcome.scenario {
         Scenario::AllWell
+        | Scenario::VolumesRetained
         | Scenario::SlowSource
         | Scenario::InOrder
         | Scenario::SourceLost

@@ -16,6 +16,7 @@ use protector_core::{
     group::GroupStatus,
     id::{GroupId, OperationId},
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
+    plan::Plan,
     runbook::Step,
 };
 use tokio::task::JoinHandle;
@@ -48,7 +49,7 @@ pub(super) struct Ground {
 pub(super) struct Life {
     pub grounds: BTreeMap<Place, Ground>,
     pub journal: Arc<MemoryJournal>,
-    group: GroupId,
+    group: Mutex<GroupId>,
     transport: Arc<InProcess>,
     clock: Arc<VirtualClock>,
     memory: Mutex<Memory>,
@@ -58,6 +59,8 @@ pub(super) struct Life {
 struct Memory {
     /// Every write: of which disk, by which server, and when.
     writes: BTreeMap<(String, String), Vec<DateTime<Utc>>>,
+    /// The servers that ran at the last look.
+    running: BTreeSet<(Place, String)>,
     /// Every object that was there at the last look.
     objects: BTreeMap<(Place, String), Contents>,
     /// When each server was first seen.
@@ -74,6 +77,8 @@ struct Memory {
     protected: BTreeSet<String>,
     /// What stood on disks that people have deleted, and when.
     lost_by_people: Vec<(DateTime<Utc>, Contents)>,
+    /// When people have had which server fenced last.
+    fenced: BTreeMap<String, DateTime<Utc>>,
     /// When people have stopped which server last.
     stopped: BTreeMap<String, DateTime<Utc>>,
     /// From when to when nobody reached the source because it was lost.
@@ -122,7 +127,7 @@ impl Life {
                 (Place::Target, ground(&world.target)),
             ]),
             journal: Arc::clone(&world.journal),
-            group: world.group.clone(),
+            group: Mutex::new(world.group.clone()),
             transport: Arc::clone(&world.transport),
             clock: Arc::clone(&world.clock),
             memory: Mutex::default(),
@@ -164,6 +169,16 @@ impl Life {
         self.memory().stopped.insert(server.to_owned(), now);
     }
 
+    /// A person has had these servers stopped: what they have written beside their copies is given up.
+    pub fn note_fenced(&self, plan: &Plan) {
+        let now = self.clock.now();
+        let servers = plan
+            .members
+            .iter()
+            .map(|member| member.server_id.to_string());
+        self.memory().fenced.extend(servers.map(|id| (id, now)));
+    }
+
     /// Nobody reaches the place from now on.
     pub fn note_cut_off(&self, place: Place) {
         let now = self.clock.now();
@@ -182,6 +197,11 @@ impl Life {
     /// A person has changed something about these.
     pub fn note_touched(&self, ids: impl IntoIterator<Item = String>) {
         self.memory().touched.extend(ids);
+    }
+
+    /// From now on the story's group is this one.
+    pub fn note_group(&self, id: &GroupId) {
+        *self.group.lock().unwrap_or_else(PoisonError::into_inner) = id.clone();
     }
 
     /// The operation is on record.
@@ -276,8 +296,9 @@ impl Life {
         let mut memory = self.memory();
         memory.remember(&look);
         let gone = memory.gone_since(&look);
+        let deleted = memory.deleted_as_they_ran(&look);
         let twice = lives_at_once(&look);
-        if !gone.is_empty() || !twice.is_empty() {
+        if !gone.is_empty() || !twice.is_empty() || !deleted.is_empty() {
             let records: Vec<OperationRecord> = memory
                 .operations
                 .iter()
@@ -285,6 +306,7 @@ impl Life {
                 .collect();
             memory.no_only_copy_is_gone(&look, gone, &records);
             memory.no_two_writers(&look, &twice, &records, &self.journal);
+            memory.no_running_server_is_cleaned_up(&deleted, &records);
         }
         memory.protected_are_there(&look, self.protected_anew());
         look
@@ -292,9 +314,14 @@ impl Life {
 
     /// The members of all groups but the story's, with their volumes.
     fn protected_anew(&self) -> BTreeSet<String> {
+        let own = self
+            .group
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let groups = self.journal.groups().into_iter();
         groups
-            .filter(|(group, _)| group.id != self.group)
+            .filter(|(group, _)| group.id != own)
             .flat_map(|(_, members)| members)
             .flat_map(|member| {
                 let volumes = member
@@ -405,6 +432,41 @@ impl Memory {
             .collect()
     }
 
+    /// The servers that ran at the last look, are not there now, and that nobody has deleted.
+    fn deleted_as_they_ran(&mut self, look: &Look) -> Vec<(Place, String)> {
+        let key = |(place, server): &(Place, ServerFacts)| (*place, server.id.clone());
+        let there: BTreeSet<_> = look.servers.iter().map(key).collect();
+        let running = look.servers.iter().filter(|(_, server)| server.running);
+        let before = std::mem::replace(&mut self.running, running.map(key).collect());
+        before
+            .into_iter()
+            .filter(|known| !there.contains(known) && !self.deleted.contains(&known.1))
+            // One that has written nothing was only said to run: Nova's state of it was reset.
+            .filter(|(_, id)| self.writes.keys().any(|(_, server)| server == id))
+            .collect()
+    }
+
+    /// A cleanup by hand deletes no server as it runs, unless whoever asked has named one.
+    fn no_running_server_is_cleaned_up(
+        &mut self,
+        deleted: &[(Place, String)],
+        records: &[OperationRecord],
+    ) {
+        let is_at_work = |record: &&OperationRecord| {
+            record.operation.kind == OperationKind::Cleanup
+                && record.operation.started_at.is_some()
+                && !record.operation.state.is_terminal()
+        };
+        let Some(cleanup) = records.iter().find(is_at_work) else {
+            return;
+        };
+        let by = &cleanup.operation.id;
+        let gone = deleted.iter().map(|(place, id)| {
+            format!("I4: {id} at the {place:?} ran and was deleted while {by} cleaned up")
+        });
+        self.violations.extend(gone);
+    }
+
     /// Whatever stood on an object that is gone stands on another one, or was nobody's any more.
     fn no_only_copy_is_gone(
         &mut self,
@@ -475,6 +537,14 @@ impl Memory {
         let Some(written) = self.written_at(disk, server, number) else {
             return false;
         };
+        // Known also where the records have been put back since.
+        if self
+            .fenced
+            .get(server)
+            .is_some_and(|fenced| written <= *fenced)
+        {
+            return true;
+        }
         let until = self.source_lost.map(|(_, until)| until);
         let was_lost = until.is_some_and(|until| until.is_none_or(|until| written <= until));
         let was_stopped = self
@@ -493,6 +563,12 @@ impl Memory {
             self.was_made_by(record, server)
                 && end.is_none_or(|end| written <= end + AT_THE_SAME_TIME)
         })
+    }
+
+    /// Whether the place was lost then.
+    fn was_lost(&self, place: Place, at: DateTime<Utc>) -> bool {
+        let lost = self.source_lost.filter(|_| place == Place::Source);
+        lost.is_some_and(|(from, until)| from <= at && until.is_none_or(|until| at <= until))
     }
 
     /// Whether nobody reached the place then.
@@ -550,7 +626,10 @@ impl Memory {
     ) -> bool {
         let by_a_person = lives
             .iter()
-            .filter_map(|(_, server)| self.started.get(&server.id))
+            .filter_map(|(place, server)| Some((place, self.started.get(&server.id)?)))
+            // On a site that is lost it is no news: what is built on the other one announces that both may run.
+            .filter(|(place, started)| !self.was_lost(**place, **started))
+            .map(|(_, started)| started)
             .max();
         if let Some(started) = by_a_person {
             return nobody_could_know(*started, look.now, records);

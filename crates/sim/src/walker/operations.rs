@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
-    id::{OperationId, UserId},
+    id::{OperationId, SiteName, UserId},
     member::Member,
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
@@ -21,7 +21,7 @@ use protector_core::{
     },
 };
 
-use super::world::Scenario;
+use super::world::{SOURCE, Scenario};
 
 /// The id of a test failover's cleanup.
 pub(super) fn test_cleanup_id() -> OperationId {
@@ -56,6 +56,10 @@ pub(super) fn operation_of(
         reason = "a world whose group cannot be planned is a mistake in its making"
     )]
     let plan = plan_of(group, members).expect("the group can be planned");
+    let plan = Plan {
+        retain_source_volumes: scenario == Scenario::VolumesRetained,
+        ..plan
+    };
     let book = match scenario {
         scenario if scenario.is_test() => test_failover(&plan),
         scenario if scenario.is_unplanned() => unplanned_failover(&plan),
@@ -83,9 +87,13 @@ pub(super) fn move_named(
 }
 
 fn plan_of(group: &Group, members: &[Member]) -> Result<Plan, PlanRefusal> {
+    let array_of = |site: &SiteName| match site.as_str() == SOURCE {
+        true => "mock://array-a".to_owned(),
+        false => "mock://array-b".to_owned(),
+    };
     let arrays = ArrayPair {
-        primary: "mock://array-a".into(),
-        secondary: "mock://array-b".into(),
+        primary: array_of(&group.primary.site),
+        secondary: array_of(&group.secondary.site),
     };
     let plan = Plan::move_to_other_site(
         group,
@@ -229,6 +237,15 @@ pub(super) fn fence_id() -> OperationId {
 
 /// What the API makes of `openstack dr fence`.
 pub(super) fn fence_of(failover: &OperationRecord, now: DateTime<Utc>) -> OperationRecord {
+    fence_named(fence_id(), failover, now)
+}
+
+/// The same, with an id of its own.
+pub(super) fn fence_named(
+    id: OperationId,
+    failover: &OperationRecord,
+    now: DateTime<Utc>,
+) -> OperationRecord {
     #[allow(
         clippy::expect_used,
         reason = "a runbook that breaks its own rules is a defect"
@@ -236,7 +253,7 @@ pub(super) fn fence_of(failover: &OperationRecord, now: DateTime<Utc>) -> Operat
     let steps = fence(&failover.operation.plan)
         .into_steps()
         .expect("the runbook keeps its rules");
-    following(failover, fence_id(), OperationKind::Fence, steps, now)
+    following(failover, id, OperationKind::Fence, steps, now)
 }
 
 /// What the API makes of `openstack dr operation cleanup`.

@@ -146,6 +146,7 @@ impl People {
                 self.life.note_reconnected(place);
             }
             Stroke::Restore => self.life.restore(&self.backup),
+            Stroke::LoseDeletion(place) => self.with_cloud(place, trouble::lose_next_deletion),
         }
         true
     }

@@ -16,9 +16,10 @@ pub(super) fn check_story(
     records: &[OperationRecord],
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
+    let deleted = recorded_as_deleted(records);
     for record in records {
         ended(world, record, &mut violations);
-        deletions_agree_with_the_record(world, life, record, &mut violations);
+        deletions_agree_with_the_record(world, life, record, &deleted, &mut violations);
     }
     for place in [Place::Source, Place::Target] {
         bystanders_untouched(world, life, place, &mut violations);
@@ -43,11 +44,25 @@ fn ended(world: &World, record: &OperationRecord, violations: &mut Vec<Violation
     }
 }
 
+/// The servers and volumes of which a record says that it has deleted them: an adoption deletes what the failed move was to.
+fn recorded_as_deleted(records: &[OperationRecord]) -> BTreeSet<&str> {
+    let steps = records.iter().flat_map(|record| &record.steps);
+    steps
+        .filter(|step| step.progress.state == StepState::Done)
+        .filter_map(|step| match &step.action {
+            Step::DeleteSourceServer { server } => Some(server.as_str()),
+            Step::DeleteSourceVolume { volume } => Some(volume.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
 /// I5: what is recorded as deleted is gone.
 fn deletions_agree_with_the_record(
     world: &World,
     life: &Life,
     record: &OperationRecord,
+    deleted: &BTreeSet<&str>,
     violations: &mut Vec<Violation>,
 ) {
     let home = match record.operation.source_site == world.source_site() {
@@ -71,7 +86,8 @@ fn deletions_agree_with_the_record(
             violations.push(format!("I5: {} is recorded as done and is there", step.key));
         }
         let untold = matches!(step.progress.state, StepState::Skipped | StepState::Pending);
-        if untold && !there && !life.is_peoples_work(id) && !life.is_forgetful() {
+        let by_nobody = !deleted.contains(id) && !life.is_peoples_work(id);
+        if untold && !there && by_nobody && !life.is_forgetful() {
             violations.push(format!("I5: {} was never begun and is gone", step.key));
         }
     }

@@ -23,7 +23,7 @@ use super::{
     machine::{Machines, Outage},
     operations::{cleanup_named, fence_id, fence_of, general_cleanup_id, takeover_id, takeover_of},
     trouble,
-    world::{CloudFacts, Protector, VirtualClock, World, settled_in},
+    world::{CloudFacts, Protector, SOURCE, VirtualClock, World, settled_in},
 };
 use crate::memory_journal::MemoryJournal;
 
@@ -312,7 +312,7 @@ impl World {
     }
 
     pub(super) fn source_site(&self) -> SiteName {
-        self.group_of(&self.journal).0.primary.site
+        SiteName::new(SOURCE)
     }
 
     #[allow(

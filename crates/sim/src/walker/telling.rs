@@ -4,6 +4,7 @@ use super::{
     Dice, Report, Schedule, What,
     deed::{Act, Deed, Place},
     fault::{Fault, FaultPoint},
+    moment::Moment,
     story::{Story, Told},
     world::World,
 };
@@ -36,6 +37,14 @@ impl Happening {
             .map(Self::Fault)
             .chain(deeds.map(Self::Deed))
             .chain(both)
+    }
+
+    /// One of `every` of them, from the one that `seed` says.
+    pub fn some(every: usize, seed: u64) -> impl Iterator<Item = Self> {
+        let every = every.max(1);
+        let first = Dice::new(seed).below(every as u64);
+        let first = usize::try_from(first).unwrap_or_default();
+        Self::all().skip(first).step_by(every)
     }
 
     /// With what happens in the meantime, after its point.
@@ -110,6 +119,24 @@ pub async fn walk_story(
     for happening in happenings {
         for point in points.of(happening.points(calm.writes, calm.calls)) {
             tell(&mut report, story, happening.at(point)).await;
+        }
+    }
+    report
+}
+
+/// Tells the story in peace, then with the happening at that moment of it. Must run as [`super::walk`].
+pub async fn walk_pinned(story: Story, happening: Happening, moment: Moment) -> Report {
+    let mut report = Report::default();
+    let calm = tell(&mut report, story, Schedule::default()).await;
+    (report.writes, report.calls) = (calm.writes, calm.calls);
+    match moment.point_in(&calm.marks) {
+        Some(point) => {
+            tell(&mut report, story, happening.at(point)).await;
+        }
+        None => {
+            let missing = format!("the story does not come to {moment:?}");
+            let what = What::Story(story, Schedule::default());
+            report.violations.push((what, vec![missing]));
         }
     }
     report

@@ -35,6 +35,7 @@ impl Stuck {
 pub(super) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
     match options.scenario {
         Scenario::AllWell
+        | Scenario::VolumesRetained
         | Scenario::InOrder
         | Scenario::SourceLost
         | Scenario::SourceLostProbeFails
@@ -131,6 +132,13 @@ fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
         .into_iter()
         .filter(|volume| server.volumes.contains(&volume.id));
     of_server.filter_map(|volume| volume.name).collect()
+}
+
+/// Has its Nova lose the next deletion of a server.
+pub(super) fn lose_next_deletion(cloud: &SharedCloud) {
+    let mut lost = rule(Effect::Job(JobEffect::ServerDeleteLost));
+    lost.times = Some(1);
+    lock(cloud).add_fault(lost);
 }
 
 /// The rule by which a cloud is cut off.

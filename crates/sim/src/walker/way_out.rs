@@ -48,6 +48,8 @@ enum Way {
     CleanupOfAll,
     /// `dr protection-group reset-status`.
     ResetStatus,
+    /// `dr fence` of what runs beside the group.
+    Fence,
 }
 
 impl World {
@@ -59,6 +61,9 @@ impl World {
 
     /// Leads the group out of where it is by what loses nothing. Appends the operations to `told`.
     pub(super) async fn lead_out_gently(&self, told: &mut Vec<OperationId>) {
+        if self.status() == Some(GroupStatus::SplitBrain) {
+            self.try_way(Way::Fence, told).await;
+        }
         for way in [Way::Cleanup, Way::TakeMarksOff, Way::Adopt] {
             if self.status() == Some(GroupStatus::Error) {
                 self.try_way(way, told).await;
@@ -120,6 +125,11 @@ impl World {
                 }
             }
             Way::ResetStatus => self.reset_status(),
+            Way::Fence => {
+                if let Some(fence) = self.fence(told) {
+                    self.carry_out(fence, told).await;
+                }
+            }
         }
     }
 
@@ -198,7 +208,7 @@ impl World {
     }
 
     /// The adoption of the newest failed move's copies, if the API would start it.
-    fn adoption(&self, told: &[OperationId]) -> Option<OperationRecord> {
+    pub(super) fn adoption(&self, told: &[OperationId]) -> Option<OperationRecord> {
         let records = told
             .iter()
             .rev()

@@ -66,6 +66,8 @@ pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(10);
 pub enum Scenario {
     /// All is well: the failover completes.
     AllWell,
+    /// The same, and the source's volumes are retained.
+    VolumesRetained,
     /// The same, though each answer of the source about its servers takes [`SLOW_ANSWER`].
     SlowSource,
     /// The target's Nova cannot build any server: the failover is taken back.
