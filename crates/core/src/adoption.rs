@@ -396,6 +396,7 @@ mod tests {
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            left_on_target: vec![],
         }
     }
 
