@@ -33,6 +33,7 @@ mod fence;
 mod heir;
 mod held_still;
 mod hook;
+mod import_holder;
 mod imported_volume;
 mod key_pair;
 mod mark;
