@@ -56,6 +56,9 @@ TABLE: dict[str, list[str]] = {
         COPY + "a_copy_that_somebody_relies_on_is_kept",
         COPY + "an_import_that_somebody_relies_on_stays",
     ],
+    "a_member_is_not_fenced": [
+        "guard::ownership::tests::what_a_group_has_as_a_member_is_not_fenced"
+    ],
     "lives_on_unseen": ["guard::ownership::tests::what_the_administrator_still_sees_is_not_gone"],
     "taken_over": [
         "guard::ownership::tests::what_another_operation_has_taken_over_is_kept",

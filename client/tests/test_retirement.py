@@ -32,6 +32,7 @@ def serve(clouds, *groups, in_the_way=None):
             "retirement": {
                 "site": "site-b",
                 "retired_at": None if dry else "2025-11-03T15:00:00Z",
+                "asked": "its protector was asked up to 3 times within 30 s, and does not answer",
                 "in_the_way": in_the_way,
                 "protection_groups": list(groups),
             }
@@ -52,6 +53,7 @@ def test_what_it_means_is_said_before_it_is_done(clouds, run, type_in):
         "shop (project p1) is active on site-a; 2 leftovers are never cleaned up; what became of "
         "op-9 is not known; last in touch 2025-11-03T14:00:00Z\n"
     ) in result.err
+    assert "site-b: its protector was asked up to 3 times within 30 s" in result.err
     assert "not believed when it comes back" in result.err
     assert "Is site-b gone for good? 1 group will not be protected [y/N]" in result.err
     assert clouds.bodies("POST", url) == [{"retire": {"dry_run": True}}, {"retire": {}}]

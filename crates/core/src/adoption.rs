@@ -399,6 +399,7 @@ mod tests {
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            left_on_target: vec![],
         }
     }
 

@@ -993,6 +993,7 @@ fn plan(group_id: &GroupId) -> Plan {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        left_on_target: vec![],
     }
 }
 

@@ -181,6 +181,7 @@ fn remedy(step: &StepRecord) -> Remedy {
         | Step::LeaveSourceServer { .. }
         | Step::LeaveSourceVolume { .. }
         | Step::FenceServer { .. }
+        | Step::FenceServerOnTarget { .. }
         | Step::ConfirmFenced
         | Step::StartSourceServer { .. }
         | Step::CheckAtRest { .. }
@@ -227,6 +228,7 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::CountRecovered { server }
         | Step::LeaveSourceServer { server }
         | Step::FenceServer { server }
+        | Step::FenceServerOnTarget { server }
         | Step::StartSourceServer { server }
         | Step::CheckAtRest { server }
         | Step::AdoptServer { server }

@@ -22,6 +22,7 @@ pub mod journal;
 #[cfg(feature = "conformance")]
 pub mod journal_conformance;
 pub mod leftover;
+pub mod lives;
 pub mod mark;
 pub mod member;
 pub mod operation;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     group::{Group, ReplicationType, ResourceMappings},
-    id::{GroupId, OperationId, VolumeId},
+    id::{GroupId, OperationId, ServerId, VolumeId},
     member::{Member, MemberStatus, ProtectedVolume},
     recovery_plan::RecoveryPlan,
     site::SiteScope,
@@ -57,6 +57,10 @@ pub struct Plan {
     /// leftovers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopts: Option<OperationId>,
+    /// Of a fence alone: the servers that moves have left on the target, where the group runs. They are other lives of its
+    /// members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_on_target: Vec<ServerId>,
 }
 
 /// Plans of book version 4 and before name one operation, without a list.
@@ -204,6 +208,7 @@ impl Plan {
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            left_on_target: vec![],
         })
     }
 

@@ -91,6 +91,7 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        left_on_target: vec![],
     };
     let mut map = ResourceMap::default();
     for (kind, source, copy) in [

@@ -93,6 +93,7 @@ fn plan() -> Plan {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        left_on_target: vec![],
     }
 }
 

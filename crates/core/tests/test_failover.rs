@@ -105,6 +105,7 @@ fn test_record() -> OperationRecord {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        left_on_target: vec![],
     };
     let steps = test_failover(&plan).into_steps().unwrap();
     let mut map = ResourceMap::default();

@@ -13,8 +13,11 @@ use protector_core::{
     guard::protected_since,
     id::SiteName,
     journal::{Claim, Effect, Entry, Journal, JournalError, Protection},
-    operation::{MapKind, Memo, Operation, OperationKind, ResourceMap, StepProgress, StepRecord},
+    operation::{
+        MapKind, Memo, Operation, OperationKind, ResourceMap, StepProgress, StepRecord, StepState,
+    },
     plan::Plan,
+    runbook::{Step, Verb},
 };
 use tokio::time::Instant;
 
@@ -183,6 +186,39 @@ impl Cx<'_> {
         Ok(record.map.target(kind, source).map(str::to_owned))
     }
 
+    /// What the first line of a member has failed by, with the line.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn first_member_that_failed(&self) -> Result<Option<String>, Stop> {
+        let record = self.scribe.journal.load(&self.scribe.claim).await?;
+        let failed = record
+            .steps
+            .iter()
+            .find(|step| step.verb == Verb::Member && step.progress.state == StepState::Failed);
+        Ok(failed.and_then(|step| {
+            let error = step.progress.error.as_ref()?;
+            Some(format!("{}: {error}", step.key))
+        }))
+    }
+
+    /// Whether the operation has asked for what the line `action`, or taking it back, is about.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn has_asked_for(&self, action: &Step) -> Result<bool, Stop> {
+        let record = self.scribe.journal.load(&self.scribe.claim).await?;
+        Ok(record.steps.iter().any(|step| {
+            let line = match &step.action {
+                Step::TakeBack { line } => line,
+                line => line,
+            };
+            line == action && step.progress.memo.has_made_something()
+        }))
+    }
+
     /// Writes down that the step is about to change the world, and gives the right to do so. To be called right before each
     /// such call, so that after a crash everybody knows that it may have happened (invariant I5). What a deletion or a
     /// start rests on is read again after it (I17).
@@ -209,6 +245,18 @@ impl Cx<'_> {
         self.may_try()?;
         self.hold_still().await?;
         self.still_paired().await?;
+        self.memo.intents += 1;
+        self.written_down(Direction::Forward, Some(id)).await
+    }
+
+    /// The same, before the call that stops the server `id`, which the group has left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend`], and that somebody protects it.
+    pub async fn intend_to_fence(&mut self, id: &str) -> Result<Intent, Stop> {
+        self.may_try()?;
+        self.hold_still().await?;
         self.memo.intents += 1;
         self.written_down(Direction::Forward, Some(id)).await
     }

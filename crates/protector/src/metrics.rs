@@ -399,6 +399,7 @@ mod tests {
             recovery: protector_core::recovery_plan::RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            left_on_target: vec![],
         };
         let step = StepRecord {
             position: 0,

@@ -2,7 +2,7 @@
 //! has stopped it.
 //!
 //! Takes no input: which groups are looked after follows from the records, which hold what was left, by planned and unplanned
-//! moves alike. A site from which nothing comes back tells nothing, and nothing changes. What one group's look meets there beside
+//! moves alike, whatever became of them, on either site. A site from which nothing comes back tells nothing, and nothing changes. What one group's look meets there beside
 //! that, a role that was taken away, say, is about that group alone.
 
 use std::{
@@ -16,6 +16,7 @@ use protector_core::{
     clock::Clock,
     group::{Group, GroupStatus},
     id::{GroupId, NetworkId, ProjectId, ServerId, SiteName},
+    site::SiteScope,
 };
 use protector_engine::{
     clouds::Clouds,
@@ -87,7 +88,10 @@ impl SplitBrainWatch {
                 .iter()
                 .map(|left| left.servers.len())
                 .sum::<usize>();
-            stream::iter(&page.left)
+            let groups = page
+                .left
+                .chunk_by(|one, next| one.group_id == next.group_id);
+            stream::iter(groups)
                 .for_each_concurrent(SIDE_BY_SIDE, |left| self.look_after(left, &silent))
                 .await;
             after = page.next;
@@ -97,54 +101,107 @@ impl SplitBrainWatch {
         }
     }
 
-    async fn look_after(&self, left: &LeftServers, silent: &Silent) {
-        let group_id = &left.group_id;
-        if is_silent(silent, &left.site) {
+    /// Looks after one group, by what was left of it on each site.
+    async fn look_after(&self, left: &[LeftServers], silent: &Silent) {
+        let Some(LeftServers { group_id, .. }) = left.first() else {
             return;
-        }
+        };
         let group = match self.database.group_show_by_id(group_id).await {
             Ok(stored) => stored.group,
             Err(StoreError::NotFound { .. }) => return,
             Err(error) => return warn!(%group_id, %error, "cannot be read"),
         };
-        let finding = match self.look(&group, left).await {
-            Ok(finding) => finding,
-            Err(Blind::SiteIsSilent) => return note_silence(silent, &left.site),
-            Err(Blind::Untold(why)) => {
-                let (site, group) = (&left.site, &group.name);
-                return warn!(%group_id, group, %site, why, "nobody knows whether what the group has left there runs");
-            }
-        };
+        let finding = self.look(&group, left, silent).await;
         if let Err(error) = self.note(&group, finding).await {
             warn!(%group_id, %error, "cannot note whether the group runs on both sites");
         }
     }
 
-    /// What the group has to say. One server that may run is enough for a split brain; only the proof that none does ends
-    /// it, and is asked for then alone.
-    async fn look(&self, group: &Group, left: &LeftServers) -> Result<Finding, Blind> {
-        let scope = [&group.primary, &group.secondary]
-            .into_iter()
-            .find(|scope| scope.site == left.site)
-            .ok_or_else(|| Blind::untold("the group has left it for good"))?;
-        let cloud = self.clouds.tenant(scope, None).await;
-        let cloud = cloud.map_err(Blind::untold)?.with_deadline(PATIENCE);
-        let running = running(&cloud, left).await?;
-        let is_split = group.status == GroupStatus::SplitBrain;
-        match (is_split, running.is_empty()) {
-            (false, true) | (true, false) => Ok(Finding::Nothing),
-            (false, false) => Ok(Finding::RunsTwice(running.join(", "))),
-            (true, true) => {
-                let admin = self.clouds.admin(&left.site, None).await;
-                let there = There {
-                    cloud,
-                    admin: admin.map_err(Blind::untold)?.with_deadline(PATIENCE),
-                    project: scope.project_id.clone(),
-                    networks: networks_on(group, &left.site),
-                };
-                there.proof(left).await
+    /// What the group has to say. One server that may run is enough for a split brain; only the proof that none does, on any
+    /// site, ends it, and is asked for then alone.
+    async fn look(&self, group: &Group, left: &[LeftServers], silent: &Silent) -> Finding {
+        let mut running = Vec::new();
+        let mut all_told = true;
+        for there in left {
+            match self.running_on(group, there, silent).await {
+                Ok(found) => running.extend(found),
+                Err(blind) => {
+                    all_told = false;
+                    say_blind(group, &there.site, blind, silent);
+                }
             }
         }
+        let is_split = group.status == GroupStatus::SplitBrain;
+        match (is_split, running.is_empty()) {
+            (false, true) | (true, false) => Finding::Nothing,
+            (false, false) => self.still_left(&group.id, running).await,
+            (true, true) if all_told => self.proof(group, left, silent).await,
+            (true, true) => Finding::Nothing,
+        }
+    }
+
+    async fn running_on(
+        &self,
+        group: &Group,
+        left: &LeftServers,
+        silent: &Silent,
+    ) -> Result<Vec<ServerId>, Blind> {
+        if is_silent(silent, &left.site) {
+            return Err(Blind::SiteIsSilent);
+        }
+        let scope = scope_on(group, &left.site)?;
+        let cloud = self.clouds.tenant(scope, None).await;
+        let cloud = cloud.map_err(Blind::untold)?.with_deadline(PATIENCE);
+        running(&cloud, left).await
+    }
+
+    /// Of what is seen running that which the group has left still: a move may have made it the group meanwhile.
+    async fn still_left(&self, group: &GroupId, running: Vec<ServerId>) -> Finding {
+        let left = match self.database.left_servers_of(group).await {
+            Ok(left) => left,
+            Err(error) => {
+                warn!(group_id = %group, %error, "cannot look once more for what moves have left");
+                return Finding::Nothing;
+            }
+        };
+        let is_left = |id: &ServerId| left.iter().any(|left| left.servers.contains(id));
+        let servers: Vec<String> = running
+            .into_iter()
+            .filter(is_left)
+            .map(|id| id.to_string())
+            .collect();
+        match servers.is_empty() {
+            true => Finding::Nothing,
+            false => Finding::RunsTwice(servers.join(", ")),
+        }
+    }
+
+    async fn proof(&self, group: &Group, left: &[LeftServers], silent: &Silent) -> Finding {
+        for left in left {
+            match self.proof_on(group, left).await {
+                Ok(None) => {}
+                Ok(Some(why)) => return Finding::Unproven(why),
+                Err(blind) => {
+                    say_blind(group, &left.site, blind, silent);
+                    return Finding::Nothing;
+                }
+            }
+        }
+        Finding::RunsOnce
+    }
+
+    /// Why it is not certain that nothing of what was left on a site runs.
+    async fn proof_on(&self, group: &Group, left: &LeftServers) -> Result<Option<String>, Blind> {
+        let scope = scope_on(group, &left.site)?;
+        let cloud = self.clouds.tenant(scope, None).await;
+        let admin = self.clouds.admin(&left.site, None).await;
+        let there = There {
+            cloud: cloud.map_err(Blind::untold)?.with_deadline(PATIENCE),
+            admin: admin.map_err(Blind::untold)?.with_deadline(PATIENCE),
+            project: scope.project_id.clone(),
+            networks: networks_on(group, &left.site),
+        };
+        there.why_not_at_rest(left).await
     }
 
     async fn note(&self, group: &Group, finding: Finding) -> Result<(), StoreError> {
@@ -152,11 +209,11 @@ impl SplitBrainWatch {
         match finding {
             Finding::Nothing => Ok(()),
             Finding::RunsTwice(servers) => {
-                warn!(%group_id, group = group.name, servers, "runs on both sites: split brain");
+                warn!(%group_id, group = group.name, servers, "runs twice: split brain");
                 self.database.group_split(group_id, now).await
             }
             Finding::RunsOnce => {
-                info!(%group_id, group = group.name, "runs on one site again");
+                info!(%group_id, group = group.name, "runs once again");
                 self.database.group_fenced(group_id, now).await
             }
             Finding::Unproven(why) => {
@@ -167,17 +224,24 @@ impl SplitBrainWatch {
     }
 }
 
+fn scope_on<'g>(group: &'g Group, site: &SiteName) -> Result<&'g SiteScope, Blind> {
+    [&group.primary, &group.secondary]
+        .into_iter()
+        .find(|scope| scope.site == *site)
+        .ok_or_else(|| Blind::untold("the group has left it for good"))
+}
+
 /// The servers that may run. One that is seen running is enough, whatever the site says of the others.
-async fn running(cloud: &Cloud, left: &LeftServers) -> Result<Vec<String>, Blind> {
+async fn running(cloud: &Cloud, left: &LeftServers) -> Result<Vec<ServerId>, Blind> {
     let looks = left
         .servers
         .iter()
         .map(|id| async move { (id, may_run_there(cloud, id).await) });
     let seen: Vec<_> = stream::iter(looks).buffered(SIDE_BY_SIDE).collect().await;
-    let running: Vec<String> = seen
+    let running: Vec<ServerId> = seen
         .iter()
         .filter(|(_, seen)| matches!(seen, Ok(true)))
-        .map(|(id, _)| id.to_string())
+        .map(|(id, _)| (*id).clone())
         .collect();
     match blindness(&seen) {
         Some(blind) if running.is_empty() => Err(blind),
@@ -197,7 +261,7 @@ fn blindness(seen: &[(&ServerId, Result<bool, CloudError>)]) -> Option<Blind> {
     }
 }
 
-/// A site that a group has gone from.
+/// A site on which something was left.
 struct There {
     cloud: Cloud,
     admin: Cloud,
@@ -206,7 +270,7 @@ struct There {
 }
 
 impl There {
-    async fn proof(&self, left: &LeftServers) -> Result<Finding, Blind> {
+    async fn why_not_at_rest(&self, left: &LeftServers) -> Result<Option<String>, Blind> {
         let looks = left.servers.iter().map(|id| async move {
             let look = why_not_at_rest(&self.cloud, &self.admin, &self.project, &self.networks, id);
             let why = look.await.map_err(Blind::untold)?;
@@ -215,10 +279,17 @@ impl There {
         let seen: Vec<Result<_, Blind>> =
             stream::iter(looks).buffered(SIDE_BY_SIDE).collect().await;
         let seen: Vec<Option<String>> = seen.into_iter().collect::<Result<_, _>>()?;
-        Ok(match seen.into_iter().flatten().next() {
-            None => Finding::RunsOnce,
-            Some(why) => Finding::Unproven(why),
-        })
+        Ok(seen.into_iter().flatten().next())
+    }
+}
+
+fn say_blind(group: &Group, site: &SiteName, blind: Blind, silent: &Silent) {
+    match blind {
+        Blind::SiteIsSilent => note_silence(silent, site),
+        Blind::Untold(why) => {
+            let (group_id, group) = (&group.id, &group.name);
+            warn!(%group_id, group, %site, why, "nobody knows whether what the group has left there runs");
+        }
     }
 }
 
@@ -268,11 +339,11 @@ impl Blind {
 enum Finding {
     /// What it says already.
     Nothing,
-    /// It runs on both sites; these servers, of the site that it has gone from.
+    /// It runs twice: these servers, which moves have left, run beside it.
     RunsTwice(String),
-    /// It said that it runs on both sites, and it certainly does not any more.
+    /// It said that it runs twice, and it certainly does not any more.
     RunsOnce,
-    /// It says that it runs on both sites, and for this reason nobody knows better.
+    /// It says that it runs twice, and for this reason nobody knows better.
     Unproven(String),
 }
 
@@ -285,7 +356,6 @@ mod tests {
         journal_conformance::{group, member, operation},
         operation::{MapKind, OperationState, StepState},
         runbook::{Step, Verb},
-        site::SiteScope,
     };
     use protector_openstack::{
         catalog::Interface,
@@ -449,6 +519,44 @@ mod tests {
             group.id
         }
 
+        /// A group that runs on this cloud, and of which a move that failed has left these copies here, for want of a second
+        /// cloud.
+        async fn left_by_a_failed_move(&self, number: u32, copies: &[&str]) -> GroupId {
+            let mut record = operation(number);
+            record.operation.state = OperationState::Failed;
+            record.operation.plan.source.project_id = self.project.as_str().into();
+            record.operation.plan.target.project_id = self.project.as_str().into();
+            record.steps.clear();
+            for (member, copy) in copies.iter().enumerate() {
+                let original = format!("original-{member}");
+                record.map.insert(MapKind::Server, original, *copy);
+            }
+            let database = &self.watch.database;
+            let new = NewOperation {
+                operation: &record.operation,
+                steps: &record.steps,
+                map: &record.map,
+                locks: &[],
+                group: None,
+            };
+            let now = self.watch.clock.now();
+            database.operation_insert(&new, now).await.unwrap();
+            let group = Group {
+                status: GroupStatus::Active,
+                version: 1,
+                name: format!("group-{number}"),
+                current_primary_site: "site-a".into(),
+                ..group(&record)
+            };
+            let owner = group.primary.project_id.clone();
+            database.group_insert(&owner, &group).await.unwrap();
+            let mut original = member(&record, "web");
+            original.server_id = "original-0".into();
+            let added = database.member_insert(&original, Basis::Any, now).await;
+            added.unwrap();
+            group.id
+        }
+
         fn meets(&self, resource: Option<&str>, effect: CallEffect) {
             lock(&self.cloud).add_fault(FaultRule {
                 id: String::new(),
@@ -507,6 +615,25 @@ mod tests {
             post.status_after_a_round(&group).await,
             GroupStatus::SplitBrain
         );
+    }
+
+    /// It was locked when the move was taken back, and somebody has started it since; that of a member that has left the group
+    /// since is nobody's business.
+    #[tokio::test]
+    async fn a_copy_that_a_failed_move_has_left_is_a_split_brain_while_it_runs() {
+        let post = Post::new().await;
+        let (copy, of_another) = (post.servers[0].as_str(), post.servers[1].as_str());
+        let group = post.left_by_a_failed_move(1, &[copy, of_another]).await;
+        assert_eq!(
+            post.status_after_a_round(&group).await,
+            GroupStatus::SplitBrain
+        );
+        assert_eq!(
+            post.status_after_a_round(&group).await,
+            GroupStatus::SplitBrain
+        );
+        lock(&post.cloud).set_state_of_server(copy, "stopped");
+        assert_eq!(post.status_after_a_round(&group).await, GroupStatus::Active);
     }
 
     #[tokio::test]

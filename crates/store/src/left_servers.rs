@@ -1,14 +1,17 @@
-//! Servers that moves have left behind: what may run again, on the site from which its group has gone, without anybody
-//! asking protector.
+//! Servers that moves have left behind: what may run beside its group, on either site, without anybody asking protector.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
     group::GroupStatus,
     id::{GroupId, ServerId, SiteName},
-    operation::{MapKind, OperationKind, OperationState},
+    lives::Lives,
+    member::MemberStatus,
+    operation::{MapKind, OperationKind, OperationState, StepState},
 };
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{
+    ColumnTrait, EntityTrait, JsonValue, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 
 use crate::{
     database::Database,
@@ -23,8 +26,6 @@ const NOT_AT_REST: [GroupStatus; 3] = [
     GroupStatus::FailingBack,
     GroupStatus::Error,
 ];
-/// What brings a group to another site.
-const MOVES: [OperationKind; 2] = [OperationKind::Failover, OperationKind::Failback];
 /// What makes the copies that a group runs on.
 const COPYING: [OperationKind; 3] = [
     OperationKind::Failover,
@@ -33,6 +34,8 @@ const COPYING: [OperationKind; 3] = [
 ];
 /// The phase of a move whose lines are the source's servers.
 const DELETE_SOURCE_VM: &str = "delete_source_vm";
+/// The phase whose lines build the copies.
+const RECREATE_VMS: &str = "recreate_vms";
 /// Ids in one statement, at most: SQLite and MariaDB have a limit of parameters.
 const AT_ONCE: usize = 500;
 
@@ -41,7 +44,7 @@ const AT_ONCE: usize = 500;
 pub struct LeftServers {
     /// The group.
     pub group_id: GroupId,
-    /// The site that it has gone from.
+    /// The site that they are on: the one that the group has gone from, or the one where it runs.
     pub site: SiteName,
     /// The servers, each once.
     pub servers: BTreeSet<ServerId>,
@@ -57,16 +60,22 @@ pub struct LeftServersPage {
 }
 
 impl Database {
-    /// The servers that completed moves of this site's record have left on the site that their group has gone from: their
-    /// deletion failed, was not safe, was left out, or belongs to an unplanned failover. Not those that a cleanup has
-    /// deleted since, and not those that a group has as a member, because somebody protects them anew. Not those that could
-    /// not be recovered either: there is no copy beside which they would run.
+    /// The servers that the moves of this site's record have left, on either site:
+    ///
+    /// - What completed moves have left on the site that their group has gone from: the deletion failed, was not safe, was left
+    ///   out, or belongs to an unplanned failover. Not those that could not be recovered: there is no copy beside which they
+    ///   would run.
+    /// - Every other life of a machine that the group runs: a copy that a move has made and could not take back, whatever
+    ///   became of that move, and an original that an earlier move has left on the site to which the group has returned since.
+    ///
+    /// Not those that were deleted or taken back since, and not those that a group has as a member, because somebody protects
+    /// them anew.
     ///
     /// Groups whose other site is gone for good are passed over: nobody is asked there any more.
     ///
     /// Looks at the next `limit` groups after `after`, in the order of their ids, so that one who asks again and again sees
-    /// all of them equally often. Reads a few columns by indexes: the groups of the page, their moves, and the lines of these
-    /// that left something; no record, plan or line that ended well.
+    /// all of them equally often. Reads a few columns by indexes, in proportion to what was moved: the groups of the page with
+    /// their members' ids, their moves, which server became which, and the lines about servers that were left or made; no plan.
     ///
     /// # Errors
     ///
@@ -105,19 +114,20 @@ impl Database {
         &self,
         groups: BTreeMap<String, String>,
     ) -> Result<Vec<LeftServers>, StoreError> {
-        let moves = self.moves_that_hold(groups).await?;
-        let lines = self.lines_that_left(moves.keys().collect()).await?;
-        let servers: Vec<&str> = lines.iter().map(|(_, server)| server.as_str()).collect();
+        let moves = self.moves_of(&groups).await?;
+        let made = self.made_by(&moves).await?;
+        let mut found = self.originals_left(&groups, &moves).await?;
+        found.extend(self.copies_left(&moves, &made).await?);
+        let servers: BTreeSet<&str> = found.iter().map(|found| found.server.as_str()).collect();
+        let servers: Vec<&str> = servers.into_iter().collect();
         let protected = self.members_among(&servers).await?;
-        let copied = self.copied_among(&servers).await?;
-        let mut left: BTreeMap<(String, String), BTreeSet<ServerId>> = BTreeMap::new();
-        for (operation, server) in lines {
-            if let Some(place) = moves.get(&operation)
-                && !protected.contains(&server)
-                && copied.contains(&server)
-            {
-                let servers = left.entry(place.clone()).or_default();
-                servers.insert(ServerId::new(server));
+        let lives = self.lives_of(&groups, &made).await?;
+        let mut left: BTreeMap<(&str, &str), BTreeSet<ServerId>> = BTreeMap::new();
+        for found in &found {
+            let is_the_groups = found.is_the_groups || lives.are_one(found.group, &found.server);
+            if is_the_groups && !protected.contains(&found.server) {
+                let servers = left.entry((found.group, found.site)).or_default();
+                servers.insert(ServerId::new(found.server.as_str()));
             }
         }
         let left = left.into_iter();
@@ -128,6 +138,81 @@ impl Database {
                 servers,
             })
             .collect())
+    }
+
+    /// The originals that completed moves have left on the site that they went from.
+    async fn originals_left<'m>(
+        &self,
+        groups: &BTreeMap<String, String>,
+        moves: &'m BTreeMap<String, Moved>,
+    ) -> Result<Vec<Found<'m>>, StoreError> {
+        let completed = moves
+            .iter()
+            .filter(|(_, moved)| moved.is_completed && moved.kind != OperationKind::Retry.as_str())
+            .map(|(id, _)| id);
+        let lines = self.lines_that_left(completed.collect()).await?;
+        let servers: Vec<&str> = lines.iter().map(|(_, server)| server.as_str()).collect();
+        let copied = self.copied_among(&servers).await?;
+        let found = lines.into_iter().filter_map(|(operation, server)| {
+            let moved = moves.get(&operation)?;
+            copied.contains(&server).then(|| Found {
+                group: &moved.group,
+                site: &moved.source_site,
+                is_the_groups: groups.get(&moved.group) == Some(&moved.target_site),
+                server,
+            })
+        });
+        Ok(found.collect())
+    }
+
+    /// The copies that moves have made where they went, but for those that are known to be gone.
+    async fn copies_left<'m>(
+        &self,
+        moves: &'m BTreeMap<String, Moved>,
+        made: &[Made],
+    ) -> Result<Vec<Found<'m>>, StoreError> {
+        let deleted = self.deleted_by(moves.keys().collect()).await?;
+        let left = made
+            .iter()
+            .filter(|made| !made.is_undone && !deleted.contains(&made.copy));
+        let found = left.filter_map(|made| {
+            let moved = moves.get(&made.operation)?;
+            Some(Found {
+                group: &moved.group,
+                site: &moved.target_site,
+                server: made.copy.clone(),
+                is_the_groups: false,
+            })
+        });
+        Ok(found.collect())
+    }
+
+    /// What is one machine with which member, by what became what. Beside a member that could not be recovered nothing runs.
+    async fn lives_of(
+        &self,
+        groups: &BTreeMap<String, String>,
+        made: &[Made],
+    ) -> Result<Lives, StoreError> {
+        use member::{Column, Entity};
+        let mut lives = Lives::default();
+        for made in made {
+            lives.became(&made.original, &made.copy);
+        }
+        let ids: Vec<&String> = groups.keys().collect();
+        for ids in ids.chunks(AT_ONCE) {
+            let rows: Vec<(String, String)> = Entity::find()
+                .select_only()
+                .columns([Column::GroupId, Column::ServerId])
+                .filter(Column::GroupId.is_in(ids.iter().copied()))
+                .filter(Column::Status.eq(MemberStatus::Protected.as_str()))
+                .into_tuple()
+                .all(self.pool())
+                .await?;
+            for (group, server) in rows {
+                lives.runs(&group, &server);
+            }
+        }
+        Ok(lives)
     }
 
     /// Ids, and where each group runs.
@@ -150,35 +235,139 @@ impl Database {
         Ok(groups.into_tuple().all(self.pool()).await?)
     }
 
-    /// The completed moves that brought one of `groups` to where it runs, with the group and the site that they left.
-    async fn moves_that_hold(
+    /// What has made copies of servers of `groups`.
+    async fn moves_of(
         &self,
-        groups: BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, (String, String)>, StoreError> {
+        groups: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, Moved>, StoreError> {
         use operation::{Column, Entity};
         let mut moves = BTreeMap::new();
         let ids: Vec<&String> = groups.keys().collect();
         for ids in ids.chunks(AT_ONCE) {
-            let rows: Vec<(String, String, String, String)> = Entity::find()
+            let rows: Vec<(String, String, String, String, String, String)> = Entity::find()
                 .select_only()
                 .columns([
                     Column::Id,
                     Column::GroupId,
+                    Column::Kind,
+                    Column::State,
                     Column::SourceSite,
                     Column::TargetSite,
                 ])
                 .filter(Column::GroupId.is_in(ids.iter().copied()))
-                .filter(Column::Kind.is_in(MOVES.iter().map(|kind| kind.as_str())))
-                .filter(Column::State.eq(OperationState::Completed.as_str()))
+                .filter(Column::Kind.is_in(COPYING.iter().map(|kind| kind.as_str())))
                 .into_tuple()
                 .all(self.pool())
                 .await?;
-            let hold = rows
-                .into_iter()
-                .filter(|(_, group, _, target)| groups.get(group) == Some(target));
-            moves.extend(hold.map(|(id, group, source, _)| (id, (group, source))));
+            moves.extend(rows.into_iter().map(
+                |(id, group, kind, state, source_site, target_site)| {
+                    let moved = Moved {
+                        group,
+                        kind,
+                        is_completed: state == OperationState::Completed.as_str(),
+                        source_site,
+                        target_site,
+                    };
+                    (id, moved)
+                },
+            ));
         }
         Ok(moves)
+    }
+
+    /// All copies that `moves` have made, as far as their records know.
+    async fn made_by(&self, moves: &BTreeMap<String, Moved>) -> Result<Vec<Made>, StoreError> {
+        let unfinished = moves.iter().filter(|(_, moved)| !moved.is_completed);
+        let builds = self.builds(unfinished.map(|(id, _)| id).collect()).await?;
+        let undone: BTreeSet<(&str, &str)> = builds
+            .iter()
+            .filter(|build| build.is_undone)
+            .map(|build| (build.operation.as_str(), build.original.as_str()))
+            .collect();
+        let mut made = self.became(moves.keys().collect()).await?;
+        for made in &mut made {
+            let build = (made.operation.as_str(), made.original.as_str());
+            made.is_undone = undone.contains(&build);
+        }
+        // What came of a build that had not ended well when it was taken back is in no map.
+        made.extend(builds.iter().filter_map(Build::made));
+        Ok(made)
+    }
+
+    /// Which server became which by one of `operations`.
+    async fn became(&self, operations: Vec<&String>) -> Result<Vec<Made>, StoreError> {
+        use resource_map::{Column, Entity};
+        let mut found = Vec::new();
+        for ids in operations.chunks(AT_ONCE) {
+            let rows: Vec<(String, String, String)> = Entity::find()
+                .select_only()
+                .columns([Column::OperationId, Column::SourceId, Column::TargetId])
+                .filter(Column::OperationId.is_in(ids.iter().copied()))
+                .filter(Column::Kind.eq(MapKind::Server.as_str()))
+                .into_tuple()
+                .all(self.pool())
+                .await?;
+            let rows = rows.into_iter();
+            found.extend(rows.map(|(operation, original, copy)| Made {
+                operation,
+                original,
+                copy,
+                is_undone: false,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// The lines of `operations` that were to build copies and were begun.
+    async fn builds(&self, operations: Vec<&String>) -> Result<Vec<Build>, StoreError> {
+        use step::{Column, Entity};
+        let mut found = Vec::new();
+        for ids in operations.chunks(AT_ONCE) {
+            let rows: Vec<(String, Option<String>, String, JsonValue)> = Entity::find()
+                .select_only()
+                .columns([
+                    Column::OperationId,
+                    Column::ResourceId,
+                    Column::State,
+                    Column::Memo,
+                ])
+                .filter(Column::OperationId.is_in(ids.iter().copied()))
+                .filter(Column::PhaseName.eq(RECREATE_VMS))
+                .filter(Column::State.ne(StepState::Pending.as_str()))
+                .into_tuple()
+                .all(self.pool())
+                .await?;
+            let rows = rows.into_iter();
+            found.extend(rows.filter_map(|(operation, original, state, memo)| {
+                let made = memo.get("made").and_then(JsonValue::as_str);
+                Some(Build {
+                    operation,
+                    original: original?,
+                    made: made.map(str::to_owned),
+                    is_undone: state == StepState::Undone.as_str(),
+                })
+            }));
+        }
+        Ok(found)
+    }
+
+    /// The servers that one of `operations`, or a cleanup after it, has deleted on the site that it went from.
+    async fn deleted_by(&self, operations: Vec<&String>) -> Result<BTreeSet<String>, StoreError> {
+        use step::{Column, Entity};
+        let mut deleted = BTreeSet::new();
+        for ids in operations.chunks(AT_ONCE) {
+            let rows: Vec<Option<String>> = Entity::find()
+                .select_only()
+                .column(Column::ResourceId)
+                .filter(Column::OperationId.is_in(ids.iter().copied()))
+                .filter(Column::PhaseName.eq(DELETE_SOURCE_VM))
+                .filter(Column::State.eq(StepState::Done.as_str()))
+                .into_tuple()
+                .all(self.pool())
+                .await?;
+            deleted.extend(rows.into_iter().flatten());
+        }
+        Ok(deleted)
     }
 
     /// Operation and server of each line that left a server.
@@ -254,4 +443,50 @@ impl Database {
         }
         Ok(found)
     }
+}
+
+/// A move, or a retry of one, of a group.
+struct Moved {
+    group: String,
+    kind: String,
+    is_completed: bool,
+    source_site: String,
+    target_site: String,
+}
+
+/// A server that a move has left.
+struct Found<'m> {
+    group: &'m str,
+    site: &'m str,
+    server: String,
+    /// Whether it counts whatever became of its member: the group has gone from its site and not come back.
+    is_the_groups: bool,
+}
+
+/// A line that was to build a copy.
+struct Build {
+    operation: String,
+    original: String,
+    made: Option<String>,
+    is_undone: bool,
+}
+
+impl Build {
+    fn made(&self) -> Option<Made> {
+        Some(Made {
+            operation: self.operation.clone(),
+            original: self.original.clone(),
+            copy: self.made.clone()?,
+            is_undone: self.is_undone,
+        })
+    }
+}
+
+/// A copy that a move has made.
+struct Made {
+    operation: String,
+    original: String,
+    copy: String,
+    /// Whether it was taken back: it is gone.
+    is_undone: bool,
 }

@@ -16,6 +16,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{GroupId, ServerId},
     journal_conformance::{TestBed, group, member, operation},
+    member::{Member, MemberStatus},
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::Step,
 };
@@ -143,6 +144,7 @@ async fn earlier_moves_the_same_way_count_and_moves_the_other_way_do_not() {
     failed.operation.group_id = id.clone();
     failed.operation.state = OperationState::Failed;
     keep(&bed, &failed).await;
+    // The group runs no other life of what is on site-b.
     assert_eq!(servers(&left_of(&bed, &id).await), ["first", "second"]);
 }
 
@@ -156,7 +158,8 @@ async fn a_group_on_its_way_and_a_server_that_is_a_member_are_no_business_of_the
     arrived(&bed, &on_its_way, 2, GroupStatus::Error).await;
     keep(&bed, &on_its_way).await;
     let page = bed.database.left_servers(None, 100).await.unwrap();
-    assert_eq!(page.left, []);
+    let left = servers(&page.left);
+    assert_eq!(left, ["copy"], "beside the member that is its original");
     assert_eq!(page.next, None);
 }
 
@@ -179,4 +182,117 @@ async fn what_no_move_has_made_a_copy_of_is_not_left() {
     retry.operation.kind = OperationKind::Retry;
     keep(&bed, &retry).await;
     assert_eq!(servers(&left_of(&bed, &id).await), ["server-1"]);
+}
+
+/// Of group `number`, which runs `server` on `site`.
+async fn runs_on(bed: &Bed, record: &OperationRecord, site: &str, member_now: Member) -> GroupId {
+    let group = Group {
+        status: GroupStatus::Active,
+        version: 1,
+        current_primary_site: site.into(),
+        ..group(record)
+    };
+    let id = group.id.clone();
+    bed.put_group(group, vec![member_now]).await;
+    id
+}
+
+fn runs(record: &OperationRecord, server: &str, status: MemberStatus) -> Member {
+    Member {
+        server_id: server.into(),
+        status,
+        ..member(record, "web")
+    }
+}
+
+/// A move of `server` to site-b that has failed and could not take back what it had built.
+fn failed(number: u32, server: &str, undone: StepState) -> OperationRecord {
+    let mut record = moved(number, server, undone);
+    record.operation.state = OperationState::Failed;
+    let build = &mut record.steps[0];
+    build.phase_name = "recreate_vms".to_owned();
+    build.key = format!("recreate_vms:{server}");
+    build.action = Step::RecreateServer {
+        server: ServerId::new(server),
+    };
+    build.verb = protector_core::runbook::Verb::Undoable;
+    record
+}
+
+/// Its original is the group: whoever starts the copy has two.
+#[tokio::test]
+async fn a_copy_that_a_failed_move_could_not_take_back_is_left() {
+    for (undone, expected) in [
+        (StepState::UndoFailed, &["copy"][..]),
+        (StepState::Failed, &["copy"]),
+        (StepState::Undone, &[]),
+    ] {
+        let bed = fresh("").await;
+        let record = failed(1, "server", undone);
+        let now = runs(&record, "server", MemberStatus::Protected);
+        let id = runs_on(&bed, &record, "site-a", now).await;
+        keep(&bed, &record).await;
+        let left = left_of(&bed, &id).await;
+        assert_eq!(servers(&left), expected, "{undone:?}");
+        assert!(left.iter().all(|left| left.site.as_str() == "site-b"));
+    }
+}
+
+/// It was asked for, and the move was given up before it had seen it run.
+#[tokio::test]
+async fn a_copy_that_is_in_no_map_is_left_as_well() {
+    let bed = fresh("").await;
+    let mut record = failed(1, "server", StepState::UndoFailed);
+    record.map.remove(MapKind::Server, "server");
+    record.steps[0].progress.memo.made = Some("half-built".to_owned());
+    let now = runs(&record, "server", MemberStatus::Protected);
+    let id = runs_on(&bed, &record, "site-a", now).await;
+    keep(&bed, &record).await;
+    assert_eq!(servers(&left_of(&bed, &id).await), ["half-built"]);
+}
+
+/// What could not be recovered has no other life that runs; and one whose original has left the group is nobody's here.
+#[tokio::test]
+async fn a_copy_beside_which_the_group_runs_nothing_is_not_left() {
+    for now in [
+        runs(&operation(1), "server", MemberStatus::Error),
+        runs(&operation(1), "another", MemberStatus::Protected),
+        runs(&operation(1), "copy", MemberStatus::Protected),
+    ] {
+        let bed = fresh("").await;
+        let record = failed(1, "server", StepState::UndoFailed);
+        let id = runs_on(&bed, &record, "site-a", now.clone()).await;
+        keep(&bed, &record).await;
+        assert_eq!(servers(&left_of(&bed, &id).await), [""; 0], "{now:?}");
+    }
+}
+
+/// There, back, and there again: a life of the machine is left on each site.
+#[tokio::test]
+async fn lives_of_generations_ago_are_left_on_either_site() {
+    let bed = fresh("").await;
+    let mut third = moved(3, "a-2", StepState::Done);
+    third.map.insert(MapKind::Server, "a-2", "b-3");
+    let now = runs(&third, "b-3", MemberStatus::Protected);
+    let id = runs_on(&bed, &third, "site-b", now).await;
+    let mut first = moved(1, "a-0", StepState::Failed);
+    first.map.insert(MapKind::Server, "a-0", "b-1");
+    let mut second = moved(2, "b-1", StepState::Skipped);
+    second.operation.kind = OperationKind::Failback;
+    (second.operation.source_site, second.operation.target_site) =
+        ("site-b".into(), "site-a".into());
+    second.map.insert(MapKind::Server, "b-1", "a-2");
+    for mut record in [first, second, third] {
+        record.operation.group_id = id.clone();
+        keep(&bed, &record).await;
+    }
+    let left = left_of(&bed, &id).await;
+    let places: Vec<(&str, Vec<&str>)> = left
+        .iter()
+        .map(|left| {
+            let servers = left.servers.iter().map(ServerId::as_str);
+            (left.site.as_str(), servers.collect())
+        })
+        .collect();
+    assert_eq!(places, [("site-a", vec!["a-0"]), ("site-b", vec!["b-1"])]);
 }

@@ -80,6 +80,8 @@ class RetireSite(Willing, Lister):
         for line in in_the_way:
             self.say(one_line(line))
         self.exit_code = int(bool(in_the_way))
+        if asked := found.get("asked"):  # A protector of an earlier release does not say.
+            self.say(f"{found['site']}: {asked}.")
         if parsed_args.dry_run:
             for group in _given_up(found):
                 self.say(_loss(group))

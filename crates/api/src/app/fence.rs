@@ -1,7 +1,8 @@
-//! Fencing: the old servers of a group that may run beside it are stopped, on the site that it does not run on.
+//! Fencing: what moves have left of a group, and may run beside it, is stopped, on either site.
 //!
-//! Which they are is told by the record of the unplanned failover that left them, by the copy of that record where its home
-//! is lost, and else by the marks of the copies that run: a database may have been restored from before it all.
+//! Which servers that are is told by this site's records: what completed moves left, and the copies of those that failed. What a
+//! move of the other site left is told by the copy of its record where that site is lost, and else by the marks of the copies
+//! that run: a database may have been restored from before it all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +33,8 @@ use crate::{
     peer::other_scope,
 };
 
-/// Starts the fencing of what the moves that brought the group to where it runs have left on the site that it came from:
-/// everything that an unplanned failover left there, and what a planned move could not or was not to delete.
+/// Starts the fencing of what moves have left: everything that an unplanned failover left on the site that the group came from,
+/// what a planned move could not or was not to delete, and every copy that was made and is not the group's, on either site.
 pub async fn start_fence(
     app: &App,
     asker: Asker<'_>,
@@ -49,11 +50,22 @@ pub async fn start_fence(
         Some(KeptOperation::Here(record)) if is_unplanned(&record) || !earlier.is_empty() => {
             Left::recorded(app, *record).await?
         }
-        Some(KeptOperation::Elsewhere(copy)) => left_elsewhere(app, group, &members, copy).await?,
+        Some(KeptOperation::Elsewhere(copy)) if earlier.is_empty() => {
+            left_elsewhere(app, group, &members, copy).await?
+        }
+        Some(KeptOperation::Elsewhere(copy)) => {
+            let lines = app.database.peer_operation_lines(&copy.id).await?;
+            Left::of(group, &members, in_copy(&members, &lines))?
+        }
+        _ if !earlier.is_empty() => Left::of(group, &members, Vec::new())?,
         _ => seen(app, group, &members).await?,
     };
     let plan = without_unmoved(left.plan, &members);
-    let plan = with_earlier_left(plan, earlier);
+    let plan = with_what_records_tell(plan, group, &members, earlier);
+    let is_empty = plan.members.is_empty() && plan.left_on_target.is_empty();
+    if is_empty && left.by.is_none() {
+        return Err(nothing_to_fence(group));
+    }
     let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
     let run = Run {
         kind: OperationKind::Fence,
@@ -92,10 +104,7 @@ impl Left {
     }
 
     /// The servers of `old`, each with its member, on the site where the group does not run.
-    fn of(group: &Group, old: Vec<Member>) -> ApiResult<Self> {
-        if old.is_empty() {
-            return Err(nothing_to_fence(group));
-        }
+    fn of(group: &Group, members: &[Member], old: Vec<Member>) -> ApiResult<Self> {
         // A fence asks no array.
         let arrays = ArrayPair {
             primary: String::new(),
@@ -103,12 +112,14 @@ impl Left {
         };
         let networks = group.mappings_from_current().networks;
         let old = old.into_iter().map(|member| as_it_was(member, &networks));
-        let plan = Plan::replicate_to_other_site(group, old.collect(), Some(&arrays))
+        let plan = Plan::replicate_to_other_site(group, members.to_vec(), Some(&arrays))
             .map_err(|refusal| refused(group, &refusal))?;
         // A fence acts where the failover came from: on the other site, not on the one where the group runs.
         let plan = Plan {
             source: group.other().clone(),
             target: group.current().clone(),
+            mappings: plan.mappings.reversed(),
+            members: old.collect(),
             ..plan
         };
         Ok(Self {
@@ -145,11 +156,18 @@ async fn left_elsewhere(
         return seen(app, group, members).await;
     }
     let lines = app.database.peer_operation_lines(&copy.id).await?;
-    let old = left_servers_in_copy(&lines)
+    match in_copy(members, &lines) {
+        old if old.is_empty() => Err(nothing_to_fence(group)),
+        old => Left::of(group, members, old),
+    }
+}
+
+/// The old servers that the copied lines of a move name.
+fn in_copy(members: &[Member], lines: &[Value]) -> Vec<Member> {
+    left_servers_in_copy(lines)
         .enumerate()
         .filter_map(|(place, line)| of_line(members, place, line))
-        .collect();
-    Left::of(group, old)
+        .collect()
 }
 
 /// The old server of a copied line, as a member. Of the member itself no more is known than its name.
@@ -193,7 +211,7 @@ async fn seen(app: &App, group: &Group, members: &[Member]) -> ApiResult<Left> {
         }
     }
     if unknown.is_empty() && !old.is_empty() {
-        return Left::of(group, old);
+        return Left::of(group, members, old);
     }
     Err(ApiError::conflict(format!(
         "Protection group {name} is split_brain, no site has a record of what left its old VMs on {there}, and nothing on {here} tells which they are of {}: stop them with 'openstack --os-cloud {there} server stop <server>', then 'openstack dr protection-group reset-status {name}' looks at both sites and ends it.",
@@ -214,26 +232,31 @@ fn without_unmoved(mut plan: Plan, members: &[Member]) -> Plan {
     plan
 }
 
-/// Earlier moves may have left servers too; of these no more is known than the id.
-fn with_earlier_left(mut plan: Plan, left: Vec<LeftServers>) -> Plan {
-    let Some(pattern) = plan.members.first().cloned() else {
-        return plan;
-    };
+/// What the records tell of both sites beside it; of these servers no more is known than the id.
+fn with_what_records_tell(
+    mut plan: Plan,
+    group: &Group,
+    members: &[Member],
+    left: Vec<LeftServers>,
+) -> Plan {
+    let networks = group.mappings_from_current().networks;
     let known: BTreeSet<ServerId> = plan.members.iter().map(|m| m.server_id.clone()).collect();
-    let there = left
-        .into_iter()
-        .filter(|left| left.site == plan.source.site);
-    let earlier: Vec<Member> = there
-        .flat_map(|left| left.servers)
-        .filter(|server| !known.contains(server))
-        .map(|server| Member {
+    let pattern = members.iter().find(|m| m.status == MemberStatus::Protected);
+    let pattern = pattern.map(|member| as_it_was(member.clone(), &networks));
+    for there in left {
+        if there.site == plan.target.site {
+            plan.left_on_target.extend(there.servers);
+            continue;
+        }
+        let Some(pattern) = &pattern else { continue };
+        let unknown = there.servers.into_iter().filter(|id| !known.contains(id));
+        plan.members.extend(unknown.map(|server| Member {
             name: server.to_string(),
             server_id: server,
             volumes: Vec::new(),
             ..pattern.clone()
-        })
-        .collect();
-    plan.members.extend(earlier);
+        }));
+    }
     plan
 }
 

@@ -11,7 +11,7 @@ use protector_core::{
     runbook::{resource::ResourceKind, unplanned_failover::is_unplanned},
     storage::RecoveryPoint,
 };
-use protector_store::{KeptOperation, PeerOperation};
+use protector_store::{KeptOperation, PeerOperation, StoreError};
 use serde_json::Value;
 
 use super::{
@@ -100,17 +100,17 @@ pub async fn refuse_beside_copies(app: &App, plan: &Plan) -> ApiResult<()> {
     let Ok(Ok(shown)) = tokio::time::timeout(LOST_SITE_PATIENCE, look).await else {
         return Ok(());
     };
-    let beside: Vec<String> = plan
-        .members
-        .iter()
-        .flat_map(|member| {
-            let copies = shown
-                .held
-                .iter()
-                .filter(|held| is_beside(plan, member, held));
-            copies.map(|copy| left_copy(plan, member, copy))
-        })
-        .collect();
+    let mut beside = Vec::new();
+    for member in &plan.members {
+        for copy in shown
+            .held
+            .iter()
+            .filter(|held| is_beside(plan, member, held))
+        {
+            let maker = maker_of(app, copy).await?;
+            beside.push(left_copy(plan, member, copy, &maker));
+        }
+    }
     if beside.is_empty() {
         return Ok(());
     }
@@ -144,15 +144,42 @@ fn is_beside(plan: &Plan, member: &Member, held: &Held) -> bool {
         && !matches!(held.status.as_str(), "DELETED" | "SOFT_DELETED" | "ERROR")
 }
 
-fn left_copy(plan: &Plan, member: &Member, copy: &Held) -> String {
+/// Who has made a copy, by its mark.
+enum Maker<'h> {
+    /// An operation of this site, which can clean up after it.
+    Here(&'h str),
+    /// One that only the other site's protector can clean up after.
+    Elsewhere(&'h str),
+    /// It names none.
+    Unnamed,
+}
+
+async fn maker_of<'h>(app: &App, copy: &'h Held) -> ApiResult<Maker<'h>> {
+    let Some(by) = copy.marked_by() else {
+        return Ok(Maker::Unnamed);
+    };
+    match app.database.operation_show_by_id(&by.into()).await {
+        Ok(_) => Ok(Maker::Here(by)),
+        Err(StoreError::NotFound { .. }) => Ok(Maker::Elsewhere(by)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn left_copy(plan: &Plan, member: &Member, copy: &Held, maker: &Maker<'_>) -> String {
     let (site, id, status) = (&plan.target.site, &copy.id, &copy.status);
-    match copy.marked_by() {
-        Some(by) => format!(
+    match maker {
+        Maker::Elsewhere(by) => format!(
+            "{name} is there as {id} ({status}), made by operation {by} of {there}: if the copies of that operation are in use, 'openstack dr operation adopt {by} --source-is-lost' makes them the group; if what it has written may be lost, 'openstack --os-cloud {site} server delete {id}' takes it out of the way, since only the protector of {there} can clean up after {by}; its volumes stay; {take_off}",
+            name = member.name,
+            there = plan.source.site,
+            take_off = mark::take_off(site.as_str(), id)
+        ),
+        Maker::Here(by) => format!(
             "{name} is there as {id} ({status}), made by operation {by}: if the copies of that operation are in use, 'openstack dr operation adopt {by} --source-is-lost' makes them the group; if what they have written may be lost, 'openstack dr operation cleanup {by} --delete-running {name}' takes this one back first; {take_off}",
             name = member.name,
             take_off = mark::take_off(site.as_str(), id)
         ),
-        None => format!(
+        Maker::Unnamed => format!(
             "{} is there as {id} ({status}), and nothing says who made it: {}",
             member.name,
             mark::take_off(site.as_str(), id)

@@ -9,7 +9,7 @@ use protector_core::{
     orphan::Held,
     runbook::resource::ResourceKind,
 };
-use protector_store::{Lock, PeerOperation, StoredGroup};
+use protector_store::{PeerOperation, StoredGroup};
 use serde_json::Value;
 
 use super::{
@@ -22,7 +22,8 @@ use super::{
     orphan::within,
     reset_status::{PATIENCE, holdings},
     unplanned::{
-        LeftCopies, Run, TakeOver, Unplanned, UnplannedFailover, plan_to_take_over, start,
+        LeftCopies, Run, TakeOver, Unplanned, UnplannedFailover, cleanups_kept_out,
+        plan_to_take_over, start,
     },
 };
 use crate::{
@@ -170,13 +171,13 @@ pub(super) async fn adopt_without_source(
     } = plan_to_take_over(app, &stored, &request, copies).await?;
     let run = Run {
         kind: group.kind_of_move(),
+        // Its own and those of the ones that it was itself to take over: no cleanup takes their copies back meanwhile.
+        locks: cleanups_kept_out(&plan),
         plan,
         steps,
         map: ResourceMap::default(),
         parent: None,
         supersedes,
-        // No cleanup takes its copies back meanwhile.
-        locks: vec![Lock::cleanup_of(&left.id)],
     };
     tracing::warn!(operation_id = %left.id, site = %left.source, "adopted because its source is said to be lost");
     start(app, asker, &stored, run).await

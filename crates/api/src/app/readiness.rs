@@ -4,12 +4,14 @@
 use futures_util::{StreamExt as _, stream};
 use protector_core::{
     group::{Group, ResourceMappings},
-    id::{GroupId, VolumeId},
+    id::{GroupId, SiteName, VolumeId},
     leftover::leftover_count,
     member::Member,
     operation::{OperationKind, OperationState},
+    orphan::Held,
     plan::ArrayPair,
     readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
+    runbook::resource::ResourceKind,
     storage::{StorageDriver, StorageError},
 };
 use protector_store::{
@@ -52,6 +54,9 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
     let moving = app.database.operation_moving(&group.id).await?;
     let earlier = earlier(app, &group.id).await?;
     let no_way_back = no_way_back(app, group, &members).await?;
+    let beside = runs_beside(app, group).await?;
+    let in_the_way: Vec<String> = no_way_back.into_iter().chain(beside).collect();
+    let no_way_back = (!in_the_way.is_empty()).then(|| in_the_way.join(" "));
     let refused = refused(app, stored).await?;
     let arrays = policy.as_ref().map(|policy| policy.arrays());
     let arrays = async {
@@ -149,6 +154,47 @@ async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<
         .collect();
     let refused = unplanned::left_on_the_way_back(app, group, &stay).await?;
     Ok(refused.map(|refusal| refusal.message().to_owned()))
+}
+
+/// What moves have left of the group and is seen running, on either site: each with whoever made it. A site that does not answer
+/// tells nothing; the watch of split brains asks it again.
+async fn runs_beside(app: &App, group: &Group) -> ApiResult<Option<String>> {
+    let mut running = Vec::new();
+    for left in app.database.left_servers_of(&group.id).await? {
+        let scopes = [&group.primary, &group.secondary];
+        let Some(scope) = scopes.into_iter().find(|scope| scope.site == left.site) else {
+            continue;
+        };
+        let Ok(Ok(shown)) = timeout(PATIENCE, app.clouds.holdings(scope, &[])).await else {
+            continue;
+        };
+        let servers = shown.held.iter().filter(|held| {
+            held.kind == ResourceKind::Server
+                && left.servers.iter().any(|id| id.as_str() == held.id)
+                && !matches!(
+                    held.status.as_str(),
+                    "SHUTOFF" | "SHELVED" | "SHELVED_OFFLOADED" | "SOFT_DELETED" | "DELETED"
+                )
+        });
+        running.extend(servers.map(|held| running_copy(&left.site, held)));
+    }
+    Ok((!running.is_empty()).then(|| {
+        format!(
+            "Beside protection group {name} runs what moves have left of it: {}. 'openstack dr fence {name}' stops that.",
+            running.join("; "),
+            name = group.name
+        )
+    }))
+}
+
+fn running_copy(site: &SiteName, held: &Held) -> String {
+    let (id, name, status) = (&held.id, &held.name, &held.status);
+    match held.marked_by() {
+        Some(by) => format!(
+            "server {id} ({name}) is {status} on {site}, made by operation {by}, whose cleanup takes it back"
+        ),
+        None => format!("server {id} ({name}) is {status} on {site}"),
+    }
 }
 
 /// By what a planned start without mappings of its own would be refused now, as far as this site's records tell.

@@ -14,7 +14,7 @@ use protector_store::{
     PeerOperation, SortDir, StoreError, StoredGroup,
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{App, last_move::last_begun, operation::busy};
 use crate::{
@@ -23,8 +23,10 @@ use crate::{
     wire::retirement::{RetireOptions, RetiredGroupView, RetirementView},
 };
 
-/// How long a site that may be gone is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a site that may be gone is waited for, however often it is asked.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked, at most: one question may be lost on its way.
+const QUESTIONS: u32 = 3;
 /// How many groups or operations are read at once.
 const PAGE: u64 = 100;
 
@@ -62,9 +64,13 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
     let groups = groups_with(app, &site.name).await?;
     // One that was made while the site was being retired is retired now.
     if site.status == SiteStatus::Retired && groups.is_empty() {
-        return Ok(
-            RetirementView::found(site.name.as_str(), None, Vec::new()).done(site.updated_at)
-        );
+        return Ok(RetirementView::found(
+            site.name.as_str(),
+            "it is retired, and is not asked any more".to_owned(),
+            None,
+            Vec::new(),
+        )
+        .done(site.updated_at));
     }
     let given_up = given_up(&groups, &site.name, &options.give_up)?;
     let mut views = Vec::new();
@@ -75,8 +81,13 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
         };
         views.push(view(app, stored, &site.name, fate).await?);
     }
-    let answers = why_not_gone(app, &site.name, &groups).await;
-    let found = RetirementView::found(site.name.as_str(), answers, views);
+    let answer = ask(|| app.peer.reach(&site.name)).await;
+    let in_the_way = match answer {
+        Ok(()) => why_not_gone(app, &site.name, &groups).await,
+        Err(_) => None,
+    };
+    let asked = in_words(&answer);
+    let found = RetirementView::found(site.name.as_str(), asked, in_the_way, views);
     if options.dry_run {
         return Ok(found);
     }
@@ -170,12 +181,9 @@ fn changed_meanwhile(site: &SiteName, error: StoreError) -> ApiError {
     }
 }
 
-/// Why the site is not taken for gone, if it is not. A protector that answers for the site and knows none of its groups is
+/// Why the site, whose protector answers, is not taken for gone, if it is not. A protector that answers for the site and knows none of its groups is
 /// another one, which has not been paired yet.
 async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Option<String> {
-    if !answers(app, site).await {
-        return None;
-    }
     let known = groups
         .iter()
         .filter(|stored| stored.sync.pushed_version > 0);
@@ -204,8 +212,31 @@ async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Opt
     })
 }
 
-async fn answers(app: &App, site: &SiteName) -> bool {
-    matches!(timeout(PATIENCE, app.peer.reach(site)).await, Ok(Ok(())))
+/// Asks the protector of a site whether it is there; how it has not answered, if it has not. A slow one is not gone.
+async fn ask<F>(reach: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), PeerError>>,
+{
+    let end = Instant::now() + PATIENCE;
+    let mut silence = String::new();
+    for _ in 0..QUESTIONS {
+        silence = match timeout_at(end, reach()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(PeerError::Refused(why) | PeerError::Unreachable(why))) => why,
+            Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+    }
+    Err(silence)
+}
+
+fn in_words(answer: &Result<(), String>) -> String {
+    let bound = PATIENCE.as_secs();
+    match answer {
+        Ok(()) => format!("its protector was asked for up to {bound} s, and answers"),
+        Err(silence) => format!(
+            "its protector was asked up to {QUESTIONS} times within {bound} s, and does not answer: {silence}"
+        ),
+    }
 }
 
 /// The groups that have `site` as one of theirs, by name.
@@ -358,5 +389,43 @@ async fn first_to_do(
             group.name, group.status, copy.id, copy.id
         ))),
         Some(KeptOperation::Here(_)) | None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_protector_that_answers_slowly_is_not_gone() {
+        for (seconds, answers) in [(6, true), (29, true), (31, false)] {
+            let answer = ask(|| async {
+                sleep(Duration::from_secs(seconds)).await;
+                Ok(())
+            });
+            assert_eq!(answer.await.is_ok(), answers, "{seconds} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_question_that_is_lost_is_asked_again() {
+        let asked = AtomicU32::new(0);
+        let answer = ask(|| async {
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(PeerError::Unreachable("connection reset".to_owned())),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(answer.await, Ok(()));
+        let silence = ask(|| async { Err(PeerError::Unreachable("no route".to_owned())) }).await;
+        let said = in_words(&silence);
+        assert!(
+            said.contains("within 30 s") && said.contains("no route"),
+            "{said}"
+        );
     }
 }

@@ -42,6 +42,8 @@ pub struct RetirementView {
     /// Since when it is retired; null after a dry run.
     #[schema(value_type = Option<String>)]
     pub retired_at: Option<Stamp>,
+    /// How its protector was asked whether it is there, and what came of it.
+    pub asked: String,
     /// What keeps it from being retired at all, whatever its groups are; null if nothing does.
     pub in_the_way: Option<String>,
     /// The groups that lose their other site.
@@ -81,12 +83,14 @@ impl RetirementView {
     /// What was found of `site`.
     pub fn found(
         site: &str,
+        asked: String,
         in_the_way: Option<String>,
         protection_groups: Vec<RetiredGroupView>,
     ) -> Self {
         Self {
             site: site.to_owned(),
             retired_at: None,
+            asked,
             in_the_way,
             protection_groups,
         }

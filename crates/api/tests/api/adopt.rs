@@ -16,7 +16,7 @@ use protector_core::{
     orphan::Held,
     runbook::{Step, resource::ResourceKind},
 };
-use protector_store::OperationCopy;
+use protector_store::{Lock, OperationCopy};
 use serde_json::{Value, json};
 
 use crate::{
@@ -505,6 +505,32 @@ async fn an_unplanned_failover_names_the_copies_that_are_in_its_way() {
     assert_eq!(group(&house).await["status"], "error");
 }
 
+/// Only the protector of the lost site could clean up after the move that made it.
+#[tokio::test]
+async fn a_copy_that_the_lost_site_has_made_is_taken_out_of_the_way_without_that() {
+    let house = way_back::left_as(GroupStatus::FailedOver).await;
+    let web = group(&house).await["id"].as_str().unwrap().to_owned();
+    let id = OperationId::new("op-there");
+    let copy = copied(&web, "op-there", "failed");
+    house.database.peer_operation_apply(&copy).await.unwrap();
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    site_b_is_lost(&house);
+    let path = group_path("web", "/action");
+    let lost = json!({"failover": {"type": "unplanned", "network_mapping": {NET_A: NET_A}}});
+    let refused = house.send(Method::POST, &path, "member", lost).await;
+    let refused = refused.expect(409);
+    says(
+        &refused,
+        &[
+            "operation adopt op-there --source-is-lost",
+            &format!("'openstack --os-cloud site-a server delete copy-of-{server}'"),
+            "only the protector of site-b can clean up",
+        ],
+    );
+    assert!(!refused.message().contains("operation cleanup op-there"));
+}
+
 /// One that was tried all the same, by a protector of an earlier release say, has made nothing.
 #[tokio::test]
 async fn an_unplanned_failover_that_failed_because_of_the_copies_does_not_hide_them() {
@@ -624,6 +650,79 @@ async fn after_an_adoption_without_the_source_its_originals_are_watched_and_fenc
     let path = group_path("web", "/action");
     let fence = house.send(Method::POST, &path, "member", json!({"fence": null}));
     fence.await.expect(202);
+}
+
+/// The copies may bear the marks of either, and a cleanup of either would take them back.
+#[tokio::test]
+async fn no_cleanup_takes_back_what_an_adoption_without_the_source_goes_on_from() {
+    let (house, [interrupted, failed]) = way_back::taken_over_in_vain().await;
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &interrupted);
+    site_b_is_lost(&house);
+    let path = format!("/v1/{PROJECT_A}/operations/{failed}/adopt");
+    let body = json!({"adopt": {"source_is_lost": true, "network_mapping": {NET_A: NET_A}}});
+    let started = house.send(Method::POST, &path, "member", body).await;
+    let started = started.expect(202).body;
+    for id in [&failed, &interrupted] {
+        let holder = house.database.lock_holder(&Lock::cleanup_of(id)).await;
+        let holder = holder.unwrap().map(|holder| holder.to_string());
+        assert_eq!(
+            holder.as_deref(),
+            started["operation"]["id"].as_str(),
+            "{id}"
+        );
+    }
+}
+
+/// The worst that the check says of what earlier operations have left.
+async fn left_over(house: &House) -> Value {
+    let shown = house.get(&group_path("web", "/check"), "member").await;
+    let shown = shown.expect(200).body;
+    let mut findings = shown["check"]["findings"].as_array().unwrap().iter();
+    let found = findings.find(|finding| finding["check"] == "leftovers");
+    found.unwrap().clone()
+}
+
+/// The group was put at rest beside the stopped copy, and somebody has started that.
+#[tokio::test]
+async fn a_copy_that_a_failed_failover_has_left_is_watched_and_fenced() {
+    let (house, _) = failed().await;
+    let shown = group(&house).await;
+    let (id, version) = (shown["id"].as_str().unwrap().into(), &shown["version"]);
+    let now = FixedClock.now();
+    let version = version.as_u64().unwrap();
+    let at_rest = house.database.group_put_at_rest(&id, version, now).await;
+    assert!(at_rest.unwrap());
+    let left = house.database.left_servers_of(&id).await.unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].site.as_str(), "site-b");
+    let watched: Vec<&str> = left[0].servers.iter().map(|id| id.as_str()).collect();
+    assert_eq!(watched, ["copy-1"]);
+
+    let shown = vec![held(ResourceKind::Server, "copy-1", "SHUTOFF")];
+    shows(&house, "site-b", shown);
+    assert_eq!(left_over(&house).await["status"], "warning");
+    let shown = vec![held(ResourceKind::Server, "copy-1", "ACTIVE")];
+    shows(&house, "site-b", shown);
+    let runs = left_over(&house).await;
+    assert_eq!(runs["status"], "error", "{runs}");
+    for word in ["copy-1", "ACTIVE on site-b", "openstack dr fence web"] {
+        assert!(runs["message"].to_string().contains(word), "{runs}");
+    }
+
+    house.database.group_split(&id, now).await.unwrap();
+    let path = group_path("web", "/action");
+    let fence = house.send(Method::POST, &path, "member", json!({"fence": null}));
+    let fence = fence.await.expect(202).body;
+    assert_eq!(fence["operation"]["source_site"], "site-b");
+    let path = format!(
+        "/v1/{PROJECT_A}/operations/{}?detail=true",
+        fence["operation"]["id"].as_str().unwrap()
+    );
+    let shown = house.get(&path, "member").await.expect(200).body;
+    let steps = shown["operation"]["steps"].as_array().unwrap().iter();
+    let keys: Vec<&str> = steps.map(|step| step["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["fence_source_vm:copy-1", "confirm_fenced"]);
 }
 
 /// Ends the operation under way as an engine does: the copy is the group, and its original is left where it is.

@@ -72,6 +72,8 @@ async fn a_site_is_retired_when_it_is_known_what_that_means() {
     assert_eq!(told["site"], "site-b");
     assert_eq!(told["retired_at"], Value::Null);
     assert_eq!(told["in_the_way"], Value::Null);
+    let asked = told["asked"].as_str().unwrap();
+    assert!(asked.contains("does not answer"), "{asked}");
     let group = &told["protection_groups"][0];
     assert_eq!(group["name"], "web");
     assert_eq!(group["runs_on"], "site-a");

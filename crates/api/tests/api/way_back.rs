@@ -4,6 +4,7 @@ use http::Method;
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
+    id::OperationId,
     journal::{Effect, Entry, Journal, OperationChange},
     member::{Member, MemberStatus},
     operation::{MapKind, OperationState, StepProgress, StepState},
@@ -57,6 +58,23 @@ pub async fn left_as(status: GroupStatus) -> House {
     })
     .await;
     house
+}
+
+/// A failback that was interrupted by the loss of its source, and the unplanned one that was to go on from it and failed.
+pub async fn taken_over_in_vain() -> (House, [OperationId; 2]) {
+    let house = failed_over().await;
+    let failback = json!({"failback": {"network_mapping": {NET_A: NET_A}}});
+    let mut ids = Vec::new();
+    for action in [failback, lost("failover", false)] {
+        let started = act(&house, action).await.expect(202).body;
+        ids.push(started["operation"]["id"].as_str().unwrap().into());
+    }
+    end(&house, OperationState::Failed, |group_id, _| {
+        let status = GroupStatus::Error;
+        Effect::GroupStatus { group_id, status }
+    })
+    .await;
+    (house, ids.try_into().unwrap())
 }
 
 /// Ends the operation under way with one effect on its group and members.

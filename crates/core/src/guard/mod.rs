@@ -21,7 +21,7 @@ mod written_since;
 
 pub use host::HostState;
 pub use last_copy::{CopyOfVolume, original_is_gone};
-pub use ownership::{lives_on_unseen, protected_since};
+pub use ownership::{a_member_is_not_fenced, lives_on_unseen, protected_since};
 pub use recovered_server::{
     ForgottenCopy, RecoveredCopy, RecoveredServer, import_must_stay, its_guest_may_run_on,
     verdict_recovered_server,

@@ -28,6 +28,15 @@ pub fn protected_since(group: &str) -> String {
     )
 }
 
+/// Why a server that a move has left is not stopped by a fence, if it is not: a group has it as a member by now, and it is
+/// what people work on.
+pub fn a_member_is_not_fenced(protected_by: Option<&str>) -> Option<String> {
+    let group = protected_by?;
+    Some(format!(
+        "not stopped: protection group {group} protects it now, so no move has left it; fence again"
+    ))
+}
+
 /// Why a 404 to its former owner does not mean that a server or volume is gone, if it does not: `owner` is the project that
 /// the administrator sees it in. What another project has accepted lives on there.
 pub fn lives_on_unseen(recorded: &str, owner: Option<&str>) -> Option<String> {
@@ -83,6 +92,13 @@ mod tests {
     fn what_a_group_protects_again_is_kept() {
         assert_eq!(protected_again(None), None);
         assert!(kept(protected_again(Some("second-life"))).contains("group second-life"));
+    }
+
+    #[test]
+    fn what_a_group_has_as_a_member_is_not_fenced() {
+        assert_eq!(a_member_is_not_fenced(None), None);
+        let why = a_member_is_not_fenced(Some("second-life")).unwrap();
+        assert!(why.contains("group second-life"), "{why}");
     }
 
     #[test]

@@ -200,6 +200,7 @@ mod tests {
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            left_on_target: vec![],
         }
     }
 

@@ -1,13 +1,13 @@
-//! The runbook that ends a split brain: what an unplanned failover left on the site that was lost must not run.
+//! The runbook that ends a split brain: what moves have left must not run beside the group.
 
 use super::{
-    Reported, Runbook, Step, Verb,
+    Line, Reported, Runbook, Step, Verb,
     lines::{each_server, whole_group},
 };
-use crate::{member::Member, plan::Plan};
+use crate::{id::ServerId, member::Member, plan::Plan};
 
-/// Stops the servers that the failover of `plan` left on its source. Each is tried, whatever becomes of the others; the
-/// operation fails when one is not certainly stopped.
+/// Stops the servers that moves have left on the source of `plan`, and those beside the group on its target. Each is tried,
+/// whatever becomes of the others; the operation fails when one is not certainly stopped.
 pub fn fence(plan: &Plan) -> Runbook {
     Runbook::default()
         .phase(
@@ -15,6 +15,12 @@ pub fn fence(plan: &Plan) -> Runbook {
             Verb::Notice,
             Reported::ByLine,
             each_server(plan, fence_server),
+        )
+        .phase(
+            "fence_target_vm",
+            Verb::Notice,
+            Reported::ByLine,
+            plan.left_on_target.iter().map(fence_on_target),
         )
         .phase(
             "confirm_fenced",
@@ -27,5 +33,14 @@ pub fn fence(plan: &Plan) -> Runbook {
 fn fence_server(member: &Member) -> Step {
     Step::FenceServer {
         server: member.server_id.clone(),
+    }
+}
+
+fn fence_on_target(server: &ServerId) -> Line {
+    Line {
+        resource_id: Some(server.to_string()),
+        ..whole_group(Step::FenceServerOnTarget {
+            server: server.clone(),
+        })
     }
 }

@@ -31,7 +31,7 @@ pub mod waited;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.
-pub const BOOK_VERSION: u32 = 8;
+pub const BOOK_VERSION: u32 = 9;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,9 +185,14 @@ pub enum Step {
         /// The volume on the source.
         volume: VolumeId,
     },
-    /// Stop a server that an unplanned failover left on the source.
+    /// Stop a server that a move left on the source.
     FenceServer {
         /// The server on the source.
+        server: ServerId,
+    },
+    /// Stop a server that a move left on the target, beside the group that runs there.
+    FenceServerOnTarget {
+        /// The server on the target.
         server: ServerId,
     },
     /// See that each such server is stopped.

@@ -48,6 +48,7 @@ impl Step {
             | Self::CountRecovered { .. }
             | Self::LeaveSourceServer { .. }
             | Self::FenceServer { .. }
+            | Self::FenceServerOnTarget { .. }
             | Self::StartSourceServer { .. }
             | Self::CheckAtRest { .. }
             | Self::AdoptServer { .. }
@@ -139,6 +140,7 @@ impl Step {
             | Self::CloneVolume { .. }
             | Self::AdoptVolume { .. }
             | Self::AdoptServer { .. }
+            | Self::FenceServerOnTarget { .. }
             | Self::ReleaseReplicas
             | Self::DeleteTestServer { .. }
             | Self::DeleteTestVolume { .. } => &plan.target,

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 use protector_core::{
     guard::HostState,
-    id::{ServerId, VolumeId},
+    id::{ServerId, SiteName, VolumeId},
     runbook::Verb,
 };
 use protector_openstack::{
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::{
     CloudActions,
-    source_host::{ComputeHosts, host_of},
+    source_host::{ComputeHosts, compute_hosts, host_of},
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Readings that are no older than this need not be confirmed: the rest of their time is for what is written down.
-const FRESH: Duration = Duration::from_secs(5);
+pub(super) const FRESH: Duration = Duration::from_secs(5);
 
 /// A server as it was seen.
 #[derive(Clone, Debug)]
@@ -105,26 +105,42 @@ impl CloudActions {
         if asked_at.elapsed() <= FRESH {
             return Ok(Ok(asked_at));
         }
-        let source = self.source(cx).await?;
+        let (source, admin) = (self.source(cx).await?, self.source_admin(cx).await?);
+        let site = &cx.plan().source.site;
+        self.still_as_seen_on(cx, (site, &source, &admin), seen)
+            .await
+    }
+
+    /// The same on any site, however fresh it is: with its tenant's eyes and its administrator's.
+    pub(super) async fn still_as_seen_on(
+        &self,
+        cx: &Cx<'_>,
+        (site, cloud, admin): (&SiteName, &Cloud, &Cloud),
+        seen: &[SeenThen],
+    ) -> Result<Result<Instant, Progress>, Stop> {
         let asked_at = Instant::now();
-        let (listed, hosts) =
-            tokio::try_join!(listed(&source, seen), self.compute_hosts_of_source(cx))?;
+        let (listed, hosts) = tokio::try_join!(listed(cloud, seen), compute_hosts(admin))?;
         if let Some(changed) = seen.iter().find(|seen| !is_as_seen(seen, &listed, &hosts)) {
             return Ok(Err(self.look_again(format!(
                 "what has changed about server {} since it was looked at",
                 changed.id
             ))));
         }
-        Ok(self.in_time(cx, asked_at))
+        Ok(self.in_time(cx, site, asked_at))
     }
 
     /// Waits for a cloud that takes longer for an answer than one may be acted on.
-    fn in_time(&self, cx: &Cx<'_>, asked_at: Instant) -> Result<Instant, Progress> {
+    fn in_time(
+        &self,
+        cx: &Cx<'_>,
+        site: &SiteName,
+        asked_at: Instant,
+    ) -> Result<Instant, Progress> {
         let took = asked_at.elapsed();
         if took < READINGS_HOLD_FOR {
             return Ok(asked_at);
         }
-        let (site, id) = (&cx.plan().source.site, &cx.operation.id);
+        let id = &cx.operation.id;
         let way_on = match cx.step.verb == Verb::Forward {
             true => format!(
                 "; if it stays as slow, 'openstack dr operation abort {id}' gives the operation up"
@@ -139,14 +155,11 @@ impl CloudActions {
     }
 }
 
-async fn listed(
-    source: &Cloud,
-    seen: &[SeenThen],
-) -> Result<BTreeMap<ServerId, ServerState>, Stop> {
+async fn listed(cloud: &Cloud, seen: &[SeenThen]) -> Result<BTreeMap<ServerId, ServerState>, Stop> {
     if seen.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let all = source.compute().servers(&ServerFilter::all()).await;
+    let all = cloud.compute().servers(&ServerFilter::all()).await;
     let states = all.map_err(stop)?.into_iter();
     Ok(states
         .map(|server| (server.id.clone(), ServerState::of(&server)))

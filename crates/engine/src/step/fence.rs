@@ -3,10 +3,11 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
     fault::{Code, Fault},
-    guard::{HostState, Life, Power, status_in_words},
+    guard::{HostState, Life, Power, a_member_is_not_fenced, status_in_words},
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
     operation::MapKind,
+    site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -18,10 +19,10 @@ use tokio::time::Instant;
 
 use super::{
     CloudActions,
-    at_one_moment::SeenThen,
+    at_one_moment::{FRESH, SeenThen},
     reading,
-    scope::{Absent, Eyes, believe_absence},
-    source_host::host_seen_by,
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    source_host::{compute_hosts, host_seen_by},
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -31,34 +32,82 @@ use crate::{
 /// How many servers are read side by side.
 const SIDE_BY_SIDE: usize = 8;
 
+/// The site of a plan on which moves have left servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The one that the group has gone from.
+    Source,
+    /// The one where it runs.
+    Target,
+}
+
+/// That site, as the tenant and an administrator see it.
+struct Place {
+    side: Side,
+    scope: SiteScope,
+    cloud: Cloud,
+    admin: Cloud,
+}
+
+/// What was seen on one site: since when all of its servers rest, or those of which that is not certain, with the reason.
+type Rest = Result<Instant, Vec<String>>;
+
 impl CloudActions {
-    /// Stops a server, or sees that it does not run. What cannot be told is not fenced.
+    async fn place(&self, cx: &Cx<'_>, side: Side) -> Result<Place, Stop> {
+        let plan = cx.plan();
+        let (scope, cloud, admin) = match side {
+            Side::Source => (
+                &plan.source,
+                self.source(cx).await?,
+                self.source_admin(cx).await?,
+            ),
+            Side::Target => (
+                &plan.target,
+                self.target(cx).await?,
+                self.target_admin(cx).await?,
+            ),
+        };
+        Ok(Place {
+            side,
+            scope: scope.clone(),
+            cloud,
+            admin,
+        })
+    }
+
+    /// Stops a server, or sees that it does not run. What cannot be told is not fenced, and what a group protects is not
+    /// stopped.
     pub(super) async fn fence_server(
         &self,
         cx: &mut Cx<'_>,
+        side: Side,
         id: &ServerId,
     ) -> Result<Progress, Stop> {
-        let source = self.source(cx).await?;
-        let Some(server) = reading::server(&source, id).await? else {
-            self.believe_gone(cx, &source, id).await?;
+        let place = self.place(cx, side).await?;
+        let Some(server) = reading::server(&place.cloud, id).await? else {
+            self.believe_gone(cx, &place, id).await?;
             return Ok(fenced(id, "gone", None));
         };
         cx.memo.observed = Some(server.status.as_str().to_owned());
+        let protected_by = cx.protected_by(id.as_str()).await?;
+        if let Some(why) = a_member_is_not_fenced(protected_by.as_deref()) {
+            return Err(Stop::last(Code::Kept, why));
+        }
         if let Some(task) = &server.task_state {
             return Ok(
                 self.look_again(format!("server status {} ({task})", server.status.as_str()))
             );
         }
-        let (on_host, host) = self.host_and_its_state(cx, id).await?;
+        let (on_host, host) = host_seen_by(&place.admin, id).await?;
         refuse_unknown_host(&server, &host)?;
         match &server.status {
             ServerStatus::Active => {
-                let intent = cx.intend().await?;
-                let again = reading::server(&source, id).await?;
+                let intent = cx.intend_to_fence(id.as_str()).await?;
+                let again = reading::server(&place.cloud, id).await?;
                 if again.is_none_or(|again| again.status != ServerStatus::Active) {
                     return Ok(self.changed_meanwhile(cx));
                 }
-                let open = intent.on(&source);
+                let open = intent.on(&place.cloud);
                 open.compute().stop_server(id).await.map_err(stop)?;
                 Ok(self.look_again("Nova to stop it"))
             }
@@ -76,15 +125,59 @@ impl CloudActions {
     /// Ends the split brain when each server is certainly stopped, by what Nova says right now: what an earlier line, or an
     /// earlier fence, has seen proves nothing of a server that may be started at any time.
     pub(super) async fn confirm_fenced(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        let asked_at = Instant::now();
         let plan = cx.plan();
-        let source = self.source(cx).await?;
-        let (view, cloud) = (&*cx, &source);
+        let on_source = plan.members.iter();
+        let on_source: Vec<_> = on_source
+            .map(|member| (member.name.as_str(), &member.server_id))
+            .collect();
+        let on_target = plan.left_on_target.iter();
+        let on_target: Vec<_> = on_target.map(|id| (id.as_str(), id)).collect();
+        let view = &*cx;
+        let (source, target) = tokio::try_join!(
+            self.all_rest(view, Side::Source, &on_source),
+            self.all_rest(view, Side::Target, &on_target),
+        )?;
+        let (source, target) = match (source, target) {
+            (Ok(source), Ok(target)) => (source, target),
+            (Err(not_yet), _) | (_, Err(not_yet)) => return Ok(not_yet),
+        };
+        let group_id = plan.group_id.clone();
+        let mut running = Vec::new();
+        for (rest, scope) in [(&source, &plan.source), (&target, &plan.target)] {
+            if let Err(names) = rest {
+                running.push(format!("on {}: {}", scope.site, names.join(", ")));
+            }
+        }
+        match (source, target) {
+            (Ok(source), Ok(target)) => {
+                cx.ends_by_what_was_asked_at(source.min(target));
+                Ok(Progress::Done(vec![Effect::GroupFenced { group_id }]))
+            }
+            _ => Err(Stop::last(
+                Code::Blocked,
+                format!("not certainly stopped {}; fence again", running.join("; ")),
+            )),
+        }
+    }
+
+    /// Since when each of the servers, with their names, certainly rests. The outer error may pass, the next one is what has to
+    /// be waited for.
+    async fn all_rest(
+        &self,
+        cx: &Cx<'_>,
+        side: Side,
+        servers: &[(&str, &ServerId)],
+    ) -> Result<Result<Rest, Progress>, Stop> {
+        let asked_at = Instant::now();
+        if servers.is_empty() {
+            return Ok(Ok(Ok(asked_at)));
+        }
+        let place = &self.place(cx, side).await?;
         let mut looks = Vec::new();
-        for member in &plan.members {
+        for (name, id) in servers {
             looks.push(async move {
-                let seen = self.why_not_fenced(view, cloud, &member.server_id).await?;
-                Ok::<_, Stop>(seen.map_err(|why| format!("{} ({why})", member.name)))
+                let seen = self.why_not_fenced(cx, place, id).await?;
+                Ok::<_, Stop>(seen.map_err(|why| format!("{name} ({why})")))
             });
         }
         let seen: Vec<Result<Option<SeenThen>, String>> = stream::iter(looks)
@@ -99,20 +192,14 @@ impl CloudActions {
                 Err(why) => running.push(why),
             }
         }
-        if running.is_empty() {
-            let group_id = plan.group_id.clone();
-            match self.still_as_seen(cx, asked_at, &resting).await? {
-                Ok(asked_at) => cx.ends_by_what_was_asked_at(asked_at),
-                Err(not_yet) => return Ok(not_yet),
-            }
-            return Ok(Progress::Done(vec![Effect::GroupFenced { group_id }]));
+        if !running.is_empty() {
+            return Ok(Ok(Err(running)));
         }
-        let why = format!(
-            "not certainly stopped on {}: {}; fence again",
-            plan.source.site,
-            running.join(", ")
-        );
-        Err(Stop::last(Code::Blocked, why))
+        if asked_at.elapsed() <= FRESH {
+            return Ok(Ok(Ok(asked_at)));
+        }
+        let eyes = (&place.scope.site, &place.cloud, &place.admin);
+        Ok(self.still_as_seen_on(cx, eyes, &resting).await?.map(Ok))
     }
 
     /// How a server was seen that certainly does not run, if it is still there; else, as the inner error, why that is not
@@ -120,10 +207,10 @@ impl CloudActions {
     async fn why_not_fenced(
         &self,
         cx: &Cx<'_>,
-        source: &Cloud,
+        place: &Place,
         id: &ServerId,
     ) -> Result<Result<Option<SeenThen>, String>, Stop> {
-        match self.see_stopped(cx, source, id).await {
+        match self.see_stopped(cx, place, id).await {
             Ok(seen) => Ok(Ok(seen)),
             Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
             Err(other) => Err(other),
@@ -133,25 +220,40 @@ impl CloudActions {
     async fn see_stopped(
         &self,
         cx: &Cx<'_>,
-        source: &Cloud,
+        place: &Place,
         id: &ServerId,
     ) -> Result<Option<SeenThen>, Stop> {
-        let Some(server) = reading::server(source, id).await? else {
-            self.believe_gone(cx, source, id).await?;
+        let Some(server) = reading::server(&place.cloud, id).await? else {
+            self.believe_gone(cx, place, id).await?;
             return Ok(None);
         };
         refuse_unstopped(&server)?;
-        let (name, host) = self.host_and_its_state(cx, id).await?;
+        let (name, host) = host_seen_by(&place.admin, id).await?;
         refuse_unknown_host(&server, &host)?;
         Ok(Some(SeenThen::on(name, &server)))
     }
 
     /// Believes that a server is gone, and its guest with it: Nova forgets a server whose host is down while that may go on
     /// running it. A server that was never seen on a host is as gone as the cloud says.
-    async fn believe_gone(&self, cx: &Cx<'_>, source: &Cloud, id: &ServerId) -> Result<(), Stop> {
-        self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
-            .await?;
-        match self.state_of_last_host(cx, id).await? {
+    async fn believe_gone(&self, cx: &Cx<'_>, place: &Place, id: &ServerId) -> Result<(), Stop> {
+        let absent = Absent::Server;
+        match place.side {
+            Side::Source => {
+                self.believe_that_source_lacks(cx, &place.cloud, absent, id.as_str())
+                    .await?;
+            }
+            Side::Target => {
+                let (project, network) = (&place.scope.project_id, known_network(cx.plan()));
+                let tenant = Eyes::Tenant;
+                believe_absence(&place.cloud, absent, tenant, project, network.as_ref()).await?;
+                believe_gone_for_all(&place.admin, absent, id.as_str(), project).await?;
+            }
+        }
+        let Some(last_host) = cx.mapped(MapKind::ComputeHost, id.as_str()) else {
+            return Ok(());
+        };
+        let hosts = compute_hosts(&place.admin).await?;
+        match hosts.state_of(Some(&last_host)) {
             HostState::Down { host } => Err(Stop::last(
                 Code::Blocked,
                 format!(

@@ -33,6 +33,7 @@ mod fence;
 mod heir;
 mod held_still;
 mod hook;
+mod import_holder;
 mod imported_volume;
 mod key_pair;
 mod mark;
@@ -60,6 +61,8 @@ mod test_volume;
 mod written_since;
 
 pub use fence::{may_run_there, why_not_at_rest};
+
+use fence::Side;
 
 pub(crate) use held_still::Standing;
 
@@ -175,7 +178,10 @@ impl CloudActions {
             Step::LeaveSourceVolume { volume } => {
                 self.leave_source_volume(cx, volume.as_str()).await
             }
-            Step::FenceServer { server } => self.fence_server(cx, server).await,
+            Step::FenceServer { server } => self.fence_server(cx, Side::Source, server).await,
+            Step::FenceServerOnTarget { server } => {
+                self.fence_server(cx, Side::Target, server).await
+            }
             Step::ConfirmFenced => self.confirm_fenced(cx).await,
             Step::StartSourceServer { server } => self.start_source_server(cx, server).await,
             Step::CheckAtRest { server } => self.check_at_rest(cx, server).await,
@@ -220,6 +226,7 @@ impl CloudActions {
             | Step::LeaveSourceServer { .. }
             | Step::LeaveSourceVolume { .. }
             | Step::FenceServer { .. }
+            | Step::FenceServerOnTarget { .. }
             | Step::ConfirmFenced
             | Step::StartSourceServer { .. }
             | Step::CheckAtRest { .. }
@@ -318,6 +325,7 @@ impl CloudActions {
             // Once for the graceful stop, once for the hard one.
             Step::StopServer { .. }
             | Step::FenceServer { .. }
+            | Step::FenceServerOnTarget { .. }
             | Step::StartSourceServer { .. }
             | Step::RestorePowerState { .. } => (options.stop_timeout * 2, "Nova"),
             Step::ReplicateGroup
@@ -417,6 +425,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::RestorePowerState { .. }
         | Step::ProbeServer { .. }
         | Step::AdoptServer { .. }
+        | Step::FenceServerOnTarget { .. }
         | Step::DeleteTestServer { .. } => Draws::Compute(target()),
         Step::ManageVolume { .. } | Step::AdoptVolume { .. } | Step::DeleteTestVolume { .. } => {
             Draws::Volume(target())

@@ -37,7 +37,9 @@ impl CloudActions {
         let (recovered, all) = (recovered.count(), members.len());
         if recovered == 0 {
             let site = &cx.plan().target.site;
-            let why = format!("none of the {all} members could be recovered on {site}");
+            let first = cx.first_member_that_failed().await?;
+            let first = first.map(|why| format!("; {why}")).unwrap_or_default();
+            let why = format!("none of the {all} members could be recovered on {site}{first}");
             return Err(Stop::last(Code::Broken, why));
         }
         cx.fact(format!("{recovered} of {all} members were recovered"));

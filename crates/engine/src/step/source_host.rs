@@ -144,7 +144,7 @@ impl ComputeHosts {
 }
 
 /// The compute services of the cloud that `admin` sees.
-async fn compute_hosts(admin: &Cloud) -> Result<ComputeHosts, Stop> {
+pub(super) async fn compute_hosts(admin: &Cloud) -> Result<ComputeHosts, Stop> {
     match admin.compute().services(Some(NOVA_COMPUTE)).await {
         Ok(services) => Ok(ComputeHosts(Ok(services))),
         Err(error) if matches!(error.status(), Some(403 | 404)) => {

@@ -221,7 +221,7 @@ impl CloudActions {
         let target = cx.plan().target.site.as_str();
         match must_stay_stopped(target, copy?.as_ref(), cx.blocked_by) {
             Some(why) => Err(Stop::last(Code::Kept, why)),
-            None => Ok(()),
+            None => self.refuse_beside_a_holder(cx, id).await,
         }
     }
 

@@ -1153,8 +1153,20 @@ impl Bed {
 
     /// `openstack dr fence`, whose record begins with what is known of an earlier one.
     pub async fn fence(&mut self, known: ResourceMap) -> OperationRecord {
+        self.fence_beside(known, vec![]).await
+    }
+
+    /// The same, of what is left on the target too.
+    pub async fn fence_beside(
+        &mut self,
+        known: ResourceMap,
+        left_on_target: Vec<ServerId>,
+    ) -> OperationRecord {
         let parent = self.failover();
-        let plan = parent.operation.plan.clone();
+        let plan = Plan {
+            left_on_target,
+            ..parent.operation.plan.clone()
+        };
         self.cleanups += 1;
         let steps = fence(&plan).into_steps().unwrap();
         let record = OperationRecord {

@@ -1,6 +1,7 @@
 //! What a move left behind is fenced by what is seen, not by what was seen once.
 
 use protector_core::{
+    id::ServerId,
     operation::{MapKind, OperationRecord, OperationState, ResourceMap},
     runbook::Step,
 };
@@ -147,4 +148,62 @@ async fn a_split_brain_is_not_ended_while_a_guest_runs_behind_its_status() {
     assert!(why.contains("SHUTOFF and its guest runs"), "{why}");
     let record = bed.fence(ResourceMap::default()).await;
     assert_eq!(record.operation.state, OperationState::Failed);
+}
+
+/// A life of the machine that a move of long ago has left where the group runs by now.
+fn left_on_target(bed: &Bed) -> ServerId {
+    let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+    let server = json!({"server": {
+        "name": "vm-001-of-old",
+        "flavorRef": flavors["flavors"][0]["id"],
+        "networks": [{"uuid": lock(&bed.target).network_id("demo-net").unwrap()}],
+        "block_device_mapping_v2": [{
+            "source_type": "blank", "destination_type": "volume",
+            "volume_size": 1, "boot_index": 0,
+        }],
+    }});
+    let made = bed.on_target("demo", "POST", "compute /servers", &server);
+    ServerId::new(made["server"]["id"].as_str().unwrap())
+}
+
+fn status_on_target(bed: &Bed, id: &ServerId) -> String {
+    let servers = lock(&bed.target).servers();
+    let server = servers.into_iter().find(|server| server.id == id.as_str());
+    server.unwrap().status
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_where_the_group_runs_is_fenced_and_the_group_is_not() {
+    let mut bed = Bed::switched().await;
+    let (_, members) = bed.group_and_members();
+    let left = left_on_target(&bed);
+    bed.a_while().await;
+    assert_eq!(status_on_target(&bed, &left), "ACTIVE");
+    let fence = bed
+        .fence_beside(ResourceMap::default(), vec![left.clone()])
+        .await;
+    assert_eq!(fence.operation.error, None);
+    assert_eq!(fence.operation.state, OperationState::Completed);
+    assert_eq!(status_on_target(&bed, &left), "SHUTOFF");
+    assert_eq!(status_on_target(&bed, &members[0].server_id), "ACTIVE");
+}
+
+/// It was left when the fence was asked for, and a group has taken it up since.
+#[tokio::test(start_paused = true)]
+async fn a_member_is_not_fenced_whatever_the_plan_says() {
+    let mut bed = Bed::switched().await;
+    let (group, members) = bed.group_and_members();
+    let member = members[0].server_id.clone();
+    let fence = bed
+        .fence_beside(ResourceMap::default(), vec![member.clone()])
+        .await;
+    assert_eq!(fence.operation.state, OperationState::Failed);
+    assert_eq!(status_on_target(&bed, &member), "ACTIVE");
+    let line = fence
+        .steps
+        .iter()
+        .find(|step| matches!(step.action, Step::FenceServerOnTarget { .. }));
+    let why = line.unwrap().progress.error.clone().unwrap();
+    let expected = format!("protection group {} protects it now", group.name);
+    assert!(why.contains(&expected), "{why}");
 }

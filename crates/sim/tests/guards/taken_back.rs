@@ -8,7 +8,7 @@ use protector_core::{
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_sim::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts},
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -526,4 +526,80 @@ async fn nothing_is_started_beside_a_copy_of_another_operation() {
         1,
         "the test's copy stays"
     );
+}
+
+/// Builds a server of somebody's own from what the failover has imported, once that is free.
+fn rebuild_from_imports(bed: &Bed) -> Option<String> {
+    let imports = lock(&bed.target).volumes();
+    let imports: Vec<_> = imports
+        .iter()
+        .filter(|volume| volume.metadata.contains_key("protector:source"))
+        .collect();
+    let boot = imports
+        .iter()
+        .find(|volume| volume.metadata["protector:source"] == bed.boot)?;
+    if imports.iter().any(|volume| volume.status != "available") {
+        return None;
+    }
+    let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+    let server = json!({"server": {
+        "name": "rebuilt",
+        "flavorRef": flavors["flavors"][0]["id"],
+        "networks": [{"uuid": lock(&bed.target).network_id("demo-net").unwrap()}],
+        "block_device_mapping_v2": [{
+            "source_type": "volume", "destination_type": "volume",
+            "uuid": boot.id, "boot_index": 0,
+        }],
+    }});
+    let made = bed.on_target("demo", "POST", "compute /servers", &server);
+    Some(made["server"]["id"].as_str().unwrap().to_owned())
+}
+
+fn nova_is_slow_for_us(bed: &Bed) {
+    lock(&bed.target).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            service: Some(Service::Compute),
+            user: Some("protector".to_owned()),
+            ..Match::default()
+        },
+        times: Some(3),
+        effect: Effect::Call(CallEffect::Delay { seconds: 8.0 }),
+        seen: 0,
+    });
+}
+
+/// The copy is deleted by somebody who has another use for its volumes.
+#[tokio::test(start_paused = true)]
+async fn an_original_is_not_started_beside_whoever_holds_its_imports() {
+    let (mut is_deleted, mut rebuilt) = (false, None);
+    let (bed, record) = Bed::moved_among(
+        |_| {},
+        |bed, record| {
+            if build(record).progress.state != StepState::Done && !is_deleted {
+                return;
+            }
+            if !is_deleted {
+                let copy = build(record).progress.memo.made.clone().unwrap();
+                let url = format!("compute /servers/{copy}");
+                bed.on_target("demo", "DELETE", &url, &Value::Null);
+                nova_is_slow_for_us(bed);
+                is_deleted = true;
+            }
+            if rebuilt.is_none() {
+                rebuilt = rebuild_from_imports(bed);
+            }
+        },
+    )
+    .await;
+    let rebuilt = rebuilt.expect("it was never free");
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    let stop = record
+        .steps
+        .iter()
+        .find(|step| matches!(step.action, Step::StopServer { .. }));
+    let why = stop.unwrap().progress.error.clone().unwrap_or_default();
+    let expected = format!("not started: server {rebuilt} (ACTIVE) on site-b holds ");
+    assert!(why.starts_with(&expected), "{why}");
 }

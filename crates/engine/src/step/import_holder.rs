@@ -1,0 +1,127 @@
+//! Who holds what a move has imported, beside the copies that it has built: somebody may have built another server from the
+//! volumes, which carries no mark.
+
+use protector_core::{
+    fault::{Code, Fault},
+    id::ServerId,
+    mark::SOURCE,
+    operation::MapKind,
+    runbook::Step,
+};
+use protector_openstack::{
+    cloud::Cloud,
+    status::VolumeStatus,
+    volume::{Volume, VolumeFilter},
+};
+
+use super::{CloudActions, mark, reading};
+use crate::{
+    action::{Cx, Stop},
+    clouds::stop,
+};
+
+/// A server on the target, and the import that it holds.
+struct Holder {
+    server: ServerId,
+    status: String,
+    volume: String,
+}
+
+impl CloudActions {
+    /// Refuses to start the server `id` beside one that holds an import of its volumes on the target, whoever has built it
+    /// (I10). Where no copy was ever asked for, a target that does not tell keeps nothing stopped.
+    pub(super) async fn refuse_beside_a_holder(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<(), Stop> {
+        let holder = match self.holder_of_its_imports(cx, id).await {
+            Err(
+                Stop::Fault(Fault::Passing { .. })
+                | Stop::LockedOut { .. }
+                | Stop::TurnedAway { .. },
+            ) if !cx
+                .has_asked_for(&Step::RecreateServer { server: id.clone() })
+                .await? =>
+            {
+                None
+            }
+            answer => answer?,
+        };
+        let Some(Holder {
+            server,
+            status,
+            volume,
+        }) = holder
+        else {
+            return Ok(());
+        };
+        let (site, operation) = (&cx.plan().target.site, mark::cleaned_up(cx.operation));
+        Err(Stop::last(
+            Code::Kept,
+            format!(
+                "not started: server {server} ({status}) on {site} holds {volume}, a copy of its volume, and may run as it: delete that server, or detach the volume from it, then 'openstack dr operation cleanup {operation}'"
+            ),
+        ))
+    }
+
+    async fn holder_of_its_imports(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<Option<Holder>, Stop> {
+        let Some(member) = cx.plan().member_of_server(id.as_str()) else {
+            return Ok(None);
+        };
+        let mut target = None;
+        for volume in &member.volumes {
+            // Nothing was imported before it was promoted.
+            if cx.mapped(MapKind::Promoted, volume.id.as_str()).is_none() {
+                continue;
+            }
+            let target = match &target {
+                Some(target) => target,
+                None => target.insert(self.target(cx).await?),
+            };
+            for import in imports_of(target, volume.id.as_str()).await? {
+                if let Some(holder) = holder_of(target, &import).await? {
+                    return Ok(Some(holder));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What we have imported of a volume: a restored backup has the marks too, and is somebody else's.
+async fn imports_of(target: &Cloud, volume: &str) -> Result<Vec<Volume>, Stop> {
+    let marked = VolumeFilter::marked(SOURCE, volume);
+    let mut ours = Vec::new();
+    for import in target.volume().volumes(&marked).await.map_err(stop)? {
+        if mark::made_as_us(target, import.user_id.as_ref()).await? {
+            ours.push(import);
+        }
+    }
+    Ok(ours)
+}
+
+/// The first server that an import is kept for and that is there: Cinder may know an attachment longer than Nova its server,
+/// and lists one under way with the attachments alone. A test's copy holds volumes of its own.
+async fn holder_of(target: &Cloud, import: &Volume) -> Result<Option<Holder>, Stop> {
+    if mark::is_of_a_test(&import.metadata) || import.status == VolumeStatus::Available {
+        return Ok(None);
+    }
+    let attachments = target.volume().attachments(&import.id).await;
+    let servers = attachments.map_err(stop)?.into_iter();
+    for id in servers.filter_map(|attachment| attachment.instance) {
+        let Some(server) = reading::server(target, &id).await? else {
+            continue;
+        };
+        return Ok(Some(Holder {
+            status: server.status.as_str().to_owned(),
+            server: server.id,
+            volume: import.id.to_string(),
+        }));
+    }
+    Ok(None)
+}
