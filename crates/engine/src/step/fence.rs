@@ -21,7 +21,7 @@ use super::{
     CloudActions,
     at_one_moment::{FRESH, SeenThen},
     reading,
-    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, known_network},
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     source_host::{compute_hosts, host_seen_by},
 };
 use crate::{
@@ -243,9 +243,9 @@ impl CloudActions {
                     .await?;
             }
             Side::Target => {
-                let (project, network) = (&place.scope.project_id, known_network(cx.plan()));
+                let (project, networks) = (&place.scope.project_id, target_networks(cx.plan()));
                 let tenant = Eyes::Tenant;
-                believe_absence(&place.cloud, absent, tenant, project, network.as_ref()).await?;
+                believe_absence(&place.cloud, absent, tenant, project, &networks).await?;
                 believe_gone_for_all(&place.admin, absent, id.as_str(), project).await?;
             }
         }
