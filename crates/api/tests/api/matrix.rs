@@ -98,7 +98,7 @@ POST   /v1/{project_id}/protection-groups/{group}/action test_failover          
 POST   /v1/{project_id}/protection-groups/{group}/action test_cleanup               401    403     403    400    400   403     403       404  404
 POST   /v1/{project_id}/protection-groups/{group}/action sync                       401    403     403    202    202   403     403       404  404
 POST   /v1/{project_id}/protection-groups/{group}/action retry                      401    403     403    409    409   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action fence                      401    403     403    409    409   403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action fence                      401    403     403    202    202   403     403       404  404
 GET    /v1/{project_id}/operations                                                  401    200     200    200    200   200     200       404  -
 GET    /v1/{project_id}/operations/{operation}                                      401    200     200    200    200   200     200       404  404
 POST   /v1/{project_id}/operations/{operation}/cleanup                              401    403     403    202    202   403     403       404  404

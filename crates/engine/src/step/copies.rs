@@ -102,6 +102,11 @@ fn life_of(server: &Server) -> Life {
     }
 }
 
+/// Whether Nova has given up building it: the time of its launch is noted when its guest was spawned, and none has written.
+pub(super) fn was_never_launched(server: &Server) -> bool {
+    server.status == ServerStatus::Error && server.launched_at.is_none()
+}
+
 impl CloudActions {
     /// All copies of a server that the target shows.
     pub(super) async fn copies_on_target(

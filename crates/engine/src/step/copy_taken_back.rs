@@ -17,7 +17,9 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
-    CloudActions, mark, reading,
+    CloudActions,
+    copies::was_never_launched,
+    mark, reading,
     recovered_server::{CARRIED_OUT_WITHIN, know, member},
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     source_host::remember_host,
@@ -328,7 +330,9 @@ impl CloudActions {
         server: &Server,
     ) -> Result<Vec<String>, Stop> {
         let with_it = self.judge_by_its_marks(cx, source_id, server).await?;
-        self.refuse_to_discard_copies_of(cx, source_id).await?;
+        if !was_never_launched(server) {
+            self.refuse_to_discard_copies_of(cx, source_id).await?;
+        }
         Ok(with_it)
     }
 
