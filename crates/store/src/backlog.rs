@@ -58,10 +58,12 @@ impl Database {
     }
 
     /// How many things ended operations have left behind and nobody has cleaned up, on all sites together: the sum of
-    /// [`leftover_count`](protector_core::leftover::leftover_count) over this site's operations.
+    /// [`leftover_count`](protector_core::leftover::leftover_count) over this site's operations, each taken as [`Database::operation_as_left`]
+    /// shows it.
     ///
     /// Costs one entry of the index `steps_by_state` and one operation by its id for each line that failed, could not be
-    /// taken back, or was skipped, however many lines there are that ended well.
+    /// taken back, or was skipped, however many lines there are that ended well; and each unplanned failover, whole, that
+    /// left members unrecovered.
     ///
     /// # Errors
     ///
@@ -80,6 +82,6 @@ impl Database {
             .filter(Expr::exists(ended))
             .count(self.pool())
             .await?;
-        Ok(count)
+        Ok(count + self.left_for_given_up().await?)
     }
 }

@@ -28,7 +28,7 @@ use crate::{
         protection_group, resource_map,
     },
     error::StoreError,
-    group, lock, member,
+    given_up, group, lock, member,
     operation::record_of,
     operation_outbox::{self, Haste},
     step,
@@ -444,7 +444,8 @@ async fn apply(
                 ..status_row(GroupStatus::at_rest(place, Recovered::of(members)))
             };
             change_group(tx, group_id, now, change).await?;
-            member::replace(tx, group_id, members).await
+            member::replace(tx, group_id, members).await?;
+            given_up::shown_anew(tx, group_id, now).await
         }
         Effect::GroupReplicated { group_id, at } => {
             let change = protection_group::ActiveModel {

@@ -22,6 +22,7 @@ mod digest;
 pub mod engine;
 mod entity;
 pub mod error;
+pub mod given_up;
 pub mod group;
 pub mod journal;
 pub mod left_servers;

@@ -24,6 +24,7 @@ use crate::{
         operation, peer_operation, peer_operation_line, protection_group, resource_map, step,
     },
     error::{Noun, StoreError},
+    given_up,
     group::{self, bump},
     lock::{Lock, refuse_while_locked},
     words::{from_json, from_word, to_json},
@@ -167,6 +168,7 @@ impl Database {
             let row = row_of(tx, group, key).await?;
             let id = MemberId::new(row.id.clone());
             row.delete(tx).await?;
+            given_up::shown_anew(tx, group, now).await?;
             group::whole_again(tx, group, now).await?;
             Ok(id)
         })

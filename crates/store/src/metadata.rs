@@ -23,6 +23,7 @@ use crate::{
     digest,
     entity::protection_group::{self, Model},
     error::{Noun, StoreError},
+    given_up,
     group::{self, from_row, locked_row, to_row},
     lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage},
     lock::{self, Lock, refuse_while_locked},
@@ -291,10 +292,10 @@ impl Database {
         }
         if offered.force {
             refuse_unseen(&ours, offered)?;
-            return self.take(tx, &ours, offered, theirs).await;
+            return self.take(tx, &ours, offered, theirs, now).await;
         }
         match lineage(&ours.side, &side) {
-            Lineage::TheirsIsNewer => self.take(tx, &ours, offered, theirs).await,
+            Lineage::TheirsIsNewer => self.take(tx, &ours, offered, theirs, now).await,
             Lineage::Same | Lineage::OursIsNewer => Ok(Taken::Held(ours.side.now)),
             Lineage::Conflict => {
                 let id = &ours.document.group.id;
@@ -312,6 +313,7 @@ impl Database {
         ours: &Outgoing,
         offered: &Offered,
         theirs: &Held,
+        now: DateTime<Utc>,
     ) -> Result<Taken, StoreError> {
         let document = &offered.document;
         let id = &document.group.id;
@@ -332,6 +334,7 @@ impl Database {
             .await
             .map_err(|error| StoreError::unless_duplicate(error, Noun::Group, "name", name))?;
         self.parts_apply(tx, document).await?;
+        given_up::shown_anew(tx, id, now).await?;
         Ok(Taken::Held(Mark {
             version,
             digest: theirs.mark.digest.clone(),

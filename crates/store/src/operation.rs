@@ -8,9 +8,12 @@ use protector_core::{
     id::{GroupId, OperationId, ProjectId, UserId},
     operation::{
         GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
-        StepRecord,
+        StepRecord, StepState,
     },
-    runbook::cleanup::{LEFT, NEVER_LEAVES},
+    runbook::{
+        Verb,
+        cleanup::{LEFT, NEVER_LEAVES},
+    },
     schedule::{self, NotAbortable},
 };
 use sea_orm::{
@@ -28,7 +31,7 @@ use crate::{
     group::locked_row,
     lock::{self, Lock},
     operation_outbox::{self, Haste},
-    page::{After, Listed, Page, paged},
+    page::{After, Filling, Listed, Page, paged},
     reservation, step, supersede,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
 };
@@ -77,7 +80,8 @@ pub struct OperationFilter {
     /// Made for this operation.
     pub parent_id: Option<OperationId>,
     /// Only those that a cleanup has something to do for: those of which
-    /// [`leftover_count`](protector_core::leftover::leftover_count) is not 0.
+    /// [`leftover_count`](protector_core::leftover::leftover_count) is not 0, taken as
+    /// [`Database::operation_as_left`] shows them.
     pub with_leftovers: bool,
 }
 
@@ -148,6 +152,32 @@ impl Database {
     ///
     /// `MarkerNotFound`.
     pub async fn operation_list(
+        &self,
+        filter: &OperationFilter,
+        page: &Page<OperationSortKey>,
+    ) -> Result<Listed<OperationRecord>, StoreError> {
+        if !filter.with_leftovers {
+            return self.operation_page(filter, page).await;
+        }
+        let mut next = Page {
+            limit: Ord::max(page.limit, 1),
+            ..page.clone()
+        };
+        let mut filling = Filling::of(page.limit);
+        while filling.wants_more() {
+            let mut listed = self.operation_page(filter, &next).await?;
+            next.marker = listed
+                .items
+                .last()
+                .map(|record| record.operation.id.to_string());
+            listed.items = self.with_something_left(listed.items).await?;
+            filling.add(listed);
+        }
+        Ok(filling.into_listed())
+    }
+
+    /// A page of those that may be what `filter` asks for.
+    async fn operation_page(
         &self,
         filter: &OperationFilter,
         page: &Page<OperationSortKey>,
@@ -519,13 +549,13 @@ fn condition(filter: &OperationFilter) -> Condition {
 }
 
 /// [`may_be_cleaned_up`](protector_core::runbook::cleanup::may_be_cleaned_up) and a line in one of the states of
-/// [`LEFT`], in SQL.
+/// [`LEFT`], or one that may be of a member that was given up: each of these is judged once more.
 fn with_leftovers() -> Condition {
     let lines = step_table::Entity::find()
         .select_only()
         .column(step_table::Column::Position)
         .filter(line_of_operation())
-        .filter(left_behind())
+        .filter(Condition::any().add(left_behind()).add(not_recovered()))
         .into_query();
     may_be_cleaned_up().add(Expr::exists(lines))
 }
@@ -552,6 +582,16 @@ pub(crate) fn left_behind() -> Condition {
                 .add_option(verb.map(|verb| Line::Verb.eq(verb.as_str()))),
         )
     })
+}
+
+/// Of a line: one that a failover did not do for a member. A member that was not recovered has one.
+pub(crate) fn not_recovered() -> Condition {
+    use step_table::Column as Line;
+
+    let states = [StepState::Failed, StepState::Skipped].map(StepState::as_str);
+    Condition::all()
+        .add(Line::State.is_in(states))
+        .add(Line::Verb.eq(Verb::Member.as_str()))
 }
 
 /// Joins a line with its operation, of which one is looked for inside a look for the other.

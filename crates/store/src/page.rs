@@ -46,6 +46,40 @@ impl<T> Listed<T> {
     }
 }
 
+/// A page of what a query cannot tell alone: it is filled from several pages of what may belong to it.
+pub(crate) struct Filling<T> {
+    limit: u64,
+    items: Vec<T>,
+    has_read_all: bool,
+}
+
+impl<T> Filling<T> {
+    /// A page of at most `limit` items.
+    pub(crate) fn of(limit: u64) -> Self {
+        Self {
+            limit,
+            items: Vec::new(),
+            has_read_all: false,
+        }
+    }
+
+    /// Whether the next page has to be read: also to learn whether another page follows a full one.
+    pub(crate) fn wants_more(&self) -> bool {
+        !self.has_read_all && self.items.len() as u64 <= self.limit
+    }
+
+    /// Adds what belongs to it of a page that was read.
+    pub(crate) fn add(&mut self, read: Listed<T>) {
+        self.items.extend(read.items);
+        self.has_read_all = !read.more;
+    }
+
+    /// The page.
+    pub(crate) fn into_listed(self) -> Listed<T> {
+        Listed::of(self.items, self.limit)
+    }
+}
+
 /// The values of a marker's row in the sorted column and in the id column.
 #[derive(Clone)]
 pub(crate) struct After {

@@ -25,7 +25,7 @@ use crate::{
     },
     error::{Noun, StoreError},
     operation::{OperationFilter, OperationSortKey, marker_here, records, rows_after},
-    page::{After, Listed, Page, SortDir, paged},
+    page::{After, Filling, Listed, Page, SortDir, paged},
     retirement,
     words::{from_json, to_count, to_signed, to_small},
 };
@@ -214,6 +214,29 @@ impl Database {
     ///
     /// `MarkerNotFound`.
     pub async fn operation_list_of_both(
+        &self,
+        filter: &OperationFilter,
+        page: &Page<OperationSortKey>,
+    ) -> Result<Listed<KeptOperation>, StoreError> {
+        if !filter.with_leftovers {
+            return self.page_of_both(filter, page).await;
+        }
+        let mut next = Page {
+            limit: Ord::max(page.limit, 1),
+            ..page.clone()
+        };
+        let mut filling = Filling::of(page.limit);
+        while filling.wants_more() {
+            let mut listed = self.page_of_both(filter, &next).await?;
+            next.marker = listed.items.last().map(|kept| kept.id().to_string());
+            listed.items = self.kept_with_something_left(listed.items).await?;
+            filling.add(listed);
+        }
+        Ok(filling.into_listed())
+    }
+
+    /// A page of those that may be what `filter` asks for.
+    async fn page_of_both(
         &self,
         filter: &OperationFilter,
         page: &Page<OperationSortKey>,

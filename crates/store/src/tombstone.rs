@@ -12,6 +12,7 @@ use crate::{
         protection_group::{self, Model},
     },
     error::StoreError,
+    given_up,
     group::locked_row,
     lineage::Mark,
     lock::{Lock, refuse_while_locked},
@@ -65,6 +66,7 @@ pub(crate) async fn delete_row(
     protection_group::Entity::delete_by_id(id.as_str())
         .exec(db)
         .await?;
+    given_up::shown_anew(db, &id, now).await?;
     bury(db, &id, &row.local_project_id, now).await
 }
 

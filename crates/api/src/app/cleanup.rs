@@ -15,7 +15,6 @@ use protector_core::{
     runbook::{
         Reported, Step,
         cleanup::{NEVER_LEAVES, cleanup_of_chosen},
-        given_up::{given_up_members, with_given_up},
         unplanned_failover::is_unplanned,
     },
 };
@@ -61,7 +60,7 @@ pub async fn start_cleanup(
 ) -> ApiResult<Cleanup> {
     refuse_uncleanable(&parent.operation)?;
     refuse_while_cleaned(app, &parent.operation.id).await?;
-    let parent = &as_given_up(app, parent).await?;
+    let parent = &app.database.operation_as_left(parent).await?;
     let work = work(app, parent, options).await?;
     let view = view(parent, &work);
     if work.steps.is_empty() {
@@ -155,36 +154,8 @@ pub async fn preview_cleanup(
     options: &CleanupOptions,
 ) -> ApiResult<CleanupView> {
     refuse_uncleanable(&parent.operation)?;
-    let parent = &as_given_up(app, parent).await?;
+    let parent = &app.database.operation_as_left(parent).await?;
     Ok(view(parent, &work(app, parent, options).await?))
-}
-
-/// `parent` with what it and its retries have made for members that no retry can take up any more, as leftovers. A retry
-/// needs it until then.
-async fn as_given_up(app: &App, parent: &OperationRecord) -> ApiResult<OperationRecord> {
-    if !is_unplanned(parent) {
-        return Ok(parent.clone());
-    }
-    let children = app
-        .database
-        .operation_children(&parent.operation.id)
-        .await?;
-    let is_retry = |record: &OperationRecord| record.operation.kind == OperationKind::Retry;
-    let tries: Vec<OperationRecord> = children.into_iter().filter(is_retry).collect();
-    let group = &parent.operation.group_id;
-    let given_up = match app.database.group_show_by_id(group).await {
-        Ok(stored) => {
-            let members = app.database.member_list(group).await?;
-            given_up_members(
-                parent,
-                &tries,
-                Some((&stored.group.current_primary_site, &members)),
-            )
-        }
-        Err(StoreError::NotFound { .. }) => given_up_members(parent, &tries, None),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(with_given_up(parent, &tries, &given_up))
 }
 
 async fn work(app: &App, parent: &OperationRecord, options: &CleanupOptions) -> ApiResult<Work> {

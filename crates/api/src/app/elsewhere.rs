@@ -2,6 +2,7 @@
 
 use protector_core::{
     id::{OperationId, ProjectId},
+    leftover::leftover_count,
     operation::OperationRecord,
 };
 use protector_oslo::policy::{RuleName, Target};
@@ -65,7 +66,11 @@ impl App {
     ) -> ApiResult<ShownOperation> {
         match kept {
             KeptOperation::Here(record) => {
-                let view = OperationView::of(&self.settings.site_name, &record, detail);
+                let as_left = self.database.operation_as_left(&record).await?;
+                let view = OperationView {
+                    leftovers: leftover_count(&as_left),
+                    ..OperationView::of(&self.settings.site_name, &record, detail)
+                };
                 Ok(ShownOperation::Here(Box::new(view)))
             }
             KeptOperation::Elsewhere(mut copy) => {

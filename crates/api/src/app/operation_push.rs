@@ -58,7 +58,7 @@ pub async fn send_copy(
     push: OperationPush,
 ) -> Result<u64, CopyError> {
     let id = &push.record.operation.id;
-    let held = send_parts(peer, site, &push).await?;
+    let held = send_parts(database, peer, site, &push).await?;
     if held >= push.revision {
         database.operation_pushed(id, push.revision).await?;
         return Ok(push.revision);
@@ -66,7 +66,7 @@ pub async fn send_copy(
     // It has less than was thought: once again, from there.
     database.operation_push_from(id, held).await?;
     let push = database.operation_push(id).await?;
-    let held = send_parts(peer, site, &push).await?;
+    let held = send_parts(database, peer, site, &push).await?;
     if held >= push.revision {
         database
             .operation_pushed(&push.record.operation.id, push.revision)
@@ -98,13 +98,16 @@ pub async fn send_copies_of(
 }
 
 async fn send_parts(
+    database: &Database,
     peer: &dyn Peer,
     site: &SiteName,
     push: &OperationPush,
 ) -> Result<u64, CopyError> {
     let scope = there(&push.record, site);
+    let as_left = database.operation_as_left(&push.record).await?;
+    let left = leftover_count(&as_left);
     let mut held = 0;
-    for part in parts(push, site)? {
+    for part in parts(push, site, left)? {
         held = peer.copy(scope, &push.record.operation.id, &part).await?;
         // A part before the last leaves the revision as it is.
         if !part.is_last && held != part.since {
@@ -124,7 +127,12 @@ pub fn there<'r>(record: &'r OperationRecord, site: &SiteName) -> &'r SiteScope 
     }
 }
 
-fn parts(push: &OperationPush, site: &SiteName) -> Result<Vec<NewOperationCopy>, StoreError> {
+/// `left` is how many leftovers the operation has.
+fn parts(
+    push: &OperationPush,
+    site: &SiteName,
+    left: usize,
+) -> Result<Vec<NewOperationCopy>, StoreError> {
     let record = &push.record;
     let mut parts = vec![Vec::new()];
     let mut bytes = 0;
@@ -150,7 +158,7 @@ fn parts(push: &OperationPush, site: &SiteName) -> Result<Vec<NewOperationCopy>,
         }
     }
     let last = parts.len();
-    let head = head(push, site)?;
+    let head = head(push, site, left)?;
     Ok(parts
         .into_iter()
         .enumerate()
@@ -171,10 +179,17 @@ fn parts(push: &OperationPush, site: &SiteName) -> Result<Vec<NewOperationCopy>,
         .collect())
 }
 
-fn head(push: &OperationPush, site: &SiteName) -> Result<NewOperationCopy, StoreError> {
+fn head(
+    push: &OperationPush,
+    site: &SiteName,
+    left: usize,
+) -> Result<NewOperationCopy, StoreError> {
     let record = &push.record;
     let operation = &record.operation;
-    let view = OperationView::of(site, record, OperationDetail::Record);
+    let view = OperationView {
+        leftovers: left,
+        ..OperationView::of(site, record, OperationDetail::Record)
+    };
     Ok(NewOperationCopy {
         home_site: site.to_string(),
         revision: push.revision,
@@ -185,7 +200,7 @@ fn head(push: &OperationPush, site: &SiteName) -> Result<NewOperationCopy, Store
         kind: operation.kind.as_str().to_owned(),
         state: operation.state.as_str().to_owned(),
         parent_id: operation.parent_id.as_ref().map(ToString::to_string),
-        leftovers: u32::try_from(leftover_count(record)).unwrap_or(u32::MAX),
+        leftovers: u32::try_from(left).unwrap_or(u32::MAX),
         created_at: operation.created_at,
         record: shortened(json_of(&view)?),
         lines: vec![],

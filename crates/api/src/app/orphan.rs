@@ -117,7 +117,9 @@ async fn records(app: &App, project: &ProjectId) -> ApiResult<Vec<OperationRecor
             sort_dir: SortDir::Desc,
         };
         let listed = app.database.operation_list(&filter, &page).await?;
-        all.extend(listed.items);
+        for record in listed.items {
+            all.push(app.database.operation_as_left(&record).await?);
+        }
         if !listed.more {
             return Ok(all);
         }

@@ -15,7 +15,7 @@ use protector_core::{
     storage::{StorageDriver, StorageError},
 };
 use protector_store::{
-    KeptOperation, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
+    KeptOperation, OperationFilter, OperationSortKey, Page, PeerOperation, SortDir, StoredGroup,
 };
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -118,32 +118,36 @@ pub(super) async fn earlier(app: &App, group: &GroupId) -> ApiResult<Vec<Earlier
     let mut found = Vec::new();
     for filter in [with_leftovers, up] {
         let listed = app.database.operation_list_of_both(&filter, &page).await?;
-        found.extend(listed.items.into_iter().filter_map(not_done_with));
+        for kept in listed.items {
+            found.extend(not_done_with(app, kept).await?);
+        }
     }
     Ok(found)
 }
 
 /// An earlier operation as the check names it; `None` for a copy of a kind that this release does not know.
-fn not_done_with(kept: KeptOperation) -> Option<Earlier> {
+async fn not_done_with(app: &App, kept: KeptOperation) -> ApiResult<Option<Earlier>> {
     match kept {
-        KeptOperation::Here(record) => Some(Earlier {
-            left: leftover_count(&record),
+        KeptOperation::Here(record) => Ok(Some(Earlier {
+            left: leftover_count(&app.database.operation_as_left(&record).await?),
             id: record.operation.id,
             kind: record.operation.kind,
             source_site: record.operation.source_site,
             elsewhere: None,
-        }),
-        KeptOperation::Elsewhere(copy) => {
-            let left = copy.record.get("leftovers").and_then(Value::as_u64);
-            Some(Earlier {
-                kind: serde_json::from_value(Value::String(copy.kind)).ok()?,
-                source_site: copy.record.get("source_site")?.as_str()?.into(),
-                left: usize::try_from(left.unwrap_or(0)).unwrap_or(usize::MAX),
-                id: copy.id,
-                elsewhere: Some(copy.home_site),
-            })
-        }
+        })),
+        KeptOperation::Elsewhere(copy) => Ok(copy_not_done_with(copy)),
     }
+}
+
+fn copy_not_done_with(copy: PeerOperation) -> Option<Earlier> {
+    let left = copy.record.get("leftovers").and_then(Value::as_u64);
+    Some(Earlier {
+        kind: serde_json::from_value(Value::String(copy.kind)).ok()?,
+        source_site: copy.record.get("source_site")?.as_str()?.into(),
+        left: usize::try_from(left.unwrap_or(0)).unwrap_or(usize::MAX),
+        id: copy.id,
+        elsewhere: Some(copy.home_site),
+    })
 }
 
 /// By what the start of a planned move is refused while leftovers are in its way: the start's own words.

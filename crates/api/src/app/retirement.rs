@@ -305,6 +305,17 @@ fn has_ended(copy: &PeerOperation) -> bool {
     matches!(status, Some("completed" | "failed"))
 }
 
+/// An operation of this site as a cleanup takes it up.
+async fn as_left(app: &App, kept: KeptOperation) -> ApiResult<KeptOperation> {
+    Ok(match kept {
+        KeptOperation::Here(record) => {
+            let record = app.database.operation_as_left(&record).await?;
+            KeptOperation::Here(Box::new(record))
+        }
+        elsewhere @ KeptOperation::Elsewhere(_) => elsewhere,
+    })
+}
+
 async fn there(app: &App, group: &Group, site: &SiteName) -> ApiResult<There> {
     let filter = OperationFilter {
         groups: vec![group.id.clone()],
@@ -321,7 +332,7 @@ async fn there(app: &App, group: &Group, site: &SiteName) -> ApiResult<There> {
         let listed = app.database.operation_list_of_both(&filter, &page).await?;
         page.marker = listed.items.last().map(|kept| kept.id().to_string());
         for kept in listed.items {
-            there.note(site, kept);
+            there.note(site, as_left(app, kept).await?);
         }
         if !listed.more {
             return Ok(there);

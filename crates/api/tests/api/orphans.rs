@@ -47,7 +47,7 @@ fn copy(kind: ResourceKind, id: &str, operation: &str) -> Held {
     copy
 }
 
-fn holds(house: &House, site: &str, held: Vec<Held>) {
+pub fn holds(house: &House, site: &str, held: Vec<Held>) {
     let share = QuotaShare { used: 7, limit: 10 };
     let quota = ProjectQuota {
         instances: share,

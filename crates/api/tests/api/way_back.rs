@@ -1,22 +1,27 @@
 //! The second disaster: a group has failed over, and the site that it runs on is lost too.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
     id::OperationId,
     journal::{Effect, Entry, Journal, OperationChange},
+    mark,
     member::{Member, MemberStatus},
     operation::{MapKind, OperationState, StepProgress, StepState},
-    runbook::Step,
+    orphan::Held,
+    runbook::{Step, resource::ResourceKind},
 };
 use protector_store::Lock;
 use serde_json::{Value, json};
 
 use crate::{
     engine::{self, claim, cleanup, cleanup_with, not_taken_back, settle},
-    fakes::{FixedClock, NET_A, WEB},
+    fakes::{FixedClock, NET_A, PROJECT_A, WEB},
     house::{Answer, House, failover_body, group_path},
+    orphans::holds,
     reset_status::{server, shows},
     site_failover::arrive,
 };
@@ -257,10 +262,8 @@ async fn unrecovered(status: &str) -> House {
     house
 }
 
-/// What the failover has made for a member that it could not build is needed by a retry; nobody needs it when that is not in
-/// the group any more.
-#[tokio::test]
-async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
+/// A group that is back on site-a but for its only member, for which the failover has built what is no good.
+async fn built_badly() -> (House, OperationId) {
     let house = failed_over().await;
     let started = act(&house, lost("failover", false)).await.expect(202).body;
     let id = started["operation"]["id"].as_str().unwrap().into();
@@ -283,6 +286,14 @@ async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
         }
     };
     end_as(&house, OperationState::Completed, built, unrecovered).await;
+    (house, id)
+}
+
+/// What the failover has made for a member that it could not build is needed by a retry; nobody needs it when that is not in
+/// the group any more.
+#[tokio::test]
+async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
+    let (house, id) = built_badly().await;
     let taken = async || {
         let shown = cleanup_with(&house, &id, "member", json!({"dry_run": true})).await;
         let left = shown.expect(200).body["cleanup"]["leftovers"].take();
@@ -303,6 +314,99 @@ async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
     cleanup(&house, &id, "member").await.expect(202);
     settle(&house, &[]).await;
     assert_eq!(taken().await, Vec::<Value>::new(), "it is gone");
+}
+
+/// Everything that tells of leftovers counts what the cleanup takes.
+#[tokio::test]
+async fn what_was_made_for_a_member_that_has_left_is_found_wherever_leftovers_are_told() {
+    let (house, id) = built_badly().await;
+    let built = Held {
+        kind: ResourceKind::Server,
+        id: "built-badly".to_owned(),
+        name: "web-server-1".to_owned(),
+        project_id: PROJECT_A.into(),
+        status: "ERROR".to_owned(),
+        size_gib: None,
+        created_at: FixedClock.now(),
+        metadata: BTreeMap::from([(mark::OPERATION.to_owned(), id.to_string())]),
+        servers: vec![],
+        snapshots: vec![],
+    };
+    holds(&house, "site-a", vec![built]);
+    holds(&house, "site-b", vec![]);
+    let push = house.database.operation_push(&id).await.unwrap();
+    let pushed = house.database.operation_pushed(&id, push.revision);
+    pushed.await.unwrap();
+    let told = async || {
+        let at = |path: &str| format!("/v1/{PROJECT_A}/{path}");
+        let get = async |path: &str| house.get(&at(path), "member").await.expect(200).body;
+        let listed = get("operations?leftovers=true&limit=1").await;
+        let listed = listed["operations"].as_array().unwrap().clone();
+        let shown = get(&format!("operations/{id}")).await;
+        let found = get("orphans").await;
+        let orphans = found["orphans"].as_array().unwrap().clone().into_iter();
+        let soon = FixedClock.now() + chrono::TimeDelta::minutes(1);
+        let check = get("protection-groups/web/check").await;
+        let findings = check["check"]["findings"].as_array().unwrap().clone();
+        Told {
+            listed: listed
+                .iter()
+                .map(|one| (one["id"].clone(), one["leftovers"].clone()))
+                .collect(),
+            shown: shown["operation"]["leftovers"].clone(),
+            deletable: orphans
+                .map(|orphan| (orphan["resource_id"].clone(), orphan["deletable"].clone()))
+                .collect(),
+            counted: house.database.left_count().await.unwrap(),
+            is_pushed_anew: house
+                .database
+                .operation_push_due(soon, 10)
+                .await
+                .unwrap()
+                .contains(&id),
+            is_checked: findings
+                .iter()
+                .any(|finding| finding.to_string().contains(id.as_str())),
+        }
+    };
+    let needed = Told {
+        listed: vec![],
+        shown: json!(0),
+        deletable: vec![(json!("built-badly"), json!(false))],
+        counted: 0,
+        is_pushed_anew: false,
+        is_checked: false,
+    };
+    assert_eq!(told().await, needed, "a retry needs it");
+
+    let path = group_path("web", "/members/web-server-1");
+    house.delete(&path, "member").await.expect(204);
+    let left = Told {
+        listed: vec![(json!(id.as_str()), json!(1))],
+        shown: json!(1),
+        deletable: vec![(json!("built-badly"), json!(true))],
+        counted: 1,
+        is_pushed_anew: true,
+        is_checked: true,
+    };
+    assert_eq!(told().await, left);
+
+    let of_it = json!({"resources": ["built-badly"]});
+    cleanup_with(&house, &id, "member", of_it).await.expect(202);
+    settle(&house, &[]).await;
+    let gone = told().await;
+    assert_eq!((gone.listed, gone.counted), (vec![], 0));
+}
+
+/// Where an operation's leftovers are told.
+#[derive(Debug, PartialEq)]
+struct Told {
+    listed: Vec<(Value, Value)>,
+    shown: Value,
+    deletable: Vec<(Value, Value)>,
+    counted: u64,
+    is_pushed_anew: bool,
+    is_checked: bool,
 }
 
 /// The bytes of its only member are lost with an array, or nobody knows any more how it was to be recovered.

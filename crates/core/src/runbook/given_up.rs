@@ -13,6 +13,19 @@ use crate::{
 const NOT_RECOVERED: &str =
     "it was made for a VM that was not recovered, and no retry takes that up any more";
 
+/// Whether `failover` itself left members unrecovered, so that [`given_up_members`] may name some. Tells without a look at
+/// its retries and its group.
+pub fn may_give_members_up(failover: &OperationRecord) -> bool {
+    let operation = &failover.operation;
+    let is_recovered = |member: &Member| {
+        let server = member.server_id.as_str();
+        failover.map.target(MapKind::Recovered, server).is_some()
+    };
+    is_unplanned(failover)
+        && operation.state == OperationState::Completed
+        && !operation.plan.members.iter().all(is_recovered)
+}
+
 /// The members of `failover`, by their servers on its source, that no try has recovered and no retry can take up any more:
 /// those that have left the group or were brought to where it runs by another move, all of them where the group runs
 /// elsewhere by now, or is gone.
@@ -26,8 +39,7 @@ pub fn given_up_members(
 ) -> BTreeSet<ServerId> {
     let operation = &failover.operation;
     let has_ended = |record: &OperationRecord| record.operation.state.is_terminal();
-    let recovered_some = is_unplanned(failover) && operation.state == OperationState::Completed;
-    if !recovered_some || !tries.iter().all(has_ended) {
+    if !may_give_members_up(failover) || !tries.iter().all(has_ended) {
         return BTreeSet::new();
     }
     let is_recovered = |member: &Member| {
