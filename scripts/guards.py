@@ -685,6 +685,9 @@ PINS: dict[str, tuple[str, ...]] = {
     "the source is not looked at before the switch": (
         "an_original_that_is_started_before_the_switch_takes_the_move_back",
     ),
+    "source_must_rest": (
+        "an_original_that_is_started_while_its_builds_wait_for_the_target_takes_the_move_back",
+    ),
     "its_newer_bytes_are_nowhere_else": (
         "a_copy_that_was_used_and_stopped_is_not_cleaned_up_for_its_stale_original",
     ),

@@ -184,6 +184,14 @@ async fn an_original_that_is_started_before_the_switch_takes_the_move_back() {
     pinned(Story::Failover, Deed::Start(Place::Source), moment).await;
 }
 
+/// The target is lost before the build, a person who sees it starts the original, and the target comes back.
+#[tokio::test(start_paused = true)]
+async fn an_original_that_is_started_while_its_builds_wait_for_the_target_takes_the_move_back() {
+    let moment = when_begun(OperationKind::Failover, "recreate_vms");
+    let replaced = Deed::CutOffAndReplaced(Place::Target);
+    pinned(Story::Failover, replaced, moment).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leftover_that_is_protected_anew_after_its_cleanup_was_asked_for_is_kept() {
     let moment = when_begun(OperationKind::Cleanup, "delete_source_vm");

@@ -16,7 +16,6 @@ use protector_core::{
     group::GroupStatus,
     id::{GroupId, OperationId},
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
-    plan::Plan,
     runbook::Step,
 };
 use tokio::task::JoinHandle;
@@ -77,8 +76,8 @@ struct Memory {
     protected: BTreeSet<String>,
     /// What stood on disks that people have deleted, and when.
     lost_by_people: Vec<(DateTime<Utc>, Contents)>,
-    /// When people have had which server fenced last.
-    fenced: BTreeMap<String, DateTime<Utc>>,
+    /// Of which servers people have given up, by a fence, what they had written from when to when.
+    given_up: BTreeMap<String, (DateTime<Utc>, DateTime<Utc>)>,
     /// When people have stopped which server last.
     stopped: BTreeMap<String, DateTime<Utc>>,
     /// From when to when nobody reached the source because it was lost.
@@ -169,14 +168,22 @@ impl Life {
         self.memory().stopped.insert(server.to_owned(), now);
     }
 
-    /// A person has had these servers stopped: what they have written beside their copies is given up.
-    pub fn note_fenced(&self, plan: &Plan) {
-        let now = self.clock.now();
-        let servers = plan
-            .members
-            .iter()
-            .map(|member| member.server_id.to_string());
-        self.memory().fenced.extend(servers.map(|id| (id, now)));
+    /// A fence has ended. What those servers that are stopped by then have written since the recovery point is given up.
+    pub fn note_fenced(&self, fence: &OperationRecord) {
+        let Some(point) = recovery_point_of(fence) else {
+            return;
+        };
+        let look = self.see();
+        let runs = |id: &str| {
+            let mut servers = look.servers.iter();
+            servers.any(|(_, server)| server.running && server.id == id)
+        };
+        let members = fence.operation.plan.members.iter();
+        let stopped = members
+            .map(|member| member.server_id.to_string())
+            .filter(|id| !runs(id));
+        let given_up = stopped.map(|id| (id, (point, look.now)));
+        self.memory().given_up.extend(given_up);
     }
 
     /// Nobody reaches the place from now on.
@@ -539,9 +546,9 @@ impl Memory {
         };
         // Known also where the records have been put back since.
         if self
-            .fenced
+            .given_up
             .get(server)
-            .is_some_and(|fenced| written <= *fenced)
+            .is_some_and(|(point, fenced)| *point < written && written <= *fenced)
         {
             return true;
         }
@@ -563,12 +570,6 @@ impl Memory {
             self.was_made_by(record, server)
                 && end.is_none_or(|end| written <= end + AT_THE_SAME_TIME)
         })
-    }
-
-    /// Whether the place was lost then.
-    fn was_lost(&self, place: Place, at: DateTime<Utc>) -> bool {
-        let lost = self.source_lost.filter(|_| place == Place::Source);
-        lost.is_some_and(|(from, until)| from <= at && until.is_none_or(|until| at <= until))
     }
 
     /// Whether nobody reached the place then.
@@ -627,8 +628,8 @@ impl Memory {
         let by_a_person = lives
             .iter()
             .filter_map(|(place, server)| Some((place, self.started.get(&server.id)?)))
-            // On a site that is lost it is no news: what is built on the other one announces that both may run.
-            .filter(|(place, started)| !self.was_lost(**place, **started))
+            // Where nobody reaches it, nobody could know: what is built without its source announces that both may run.
+            .filter(|(place, started)| !self.was_cut_off(**place, **started))
             .map(|(_, started)| started)
             .max();
         if let Some(started) = by_a_person {
@@ -679,6 +680,10 @@ impl Memory {
     fn disks_came_along(&self, look: &Look, records: &[OperationRecord]) -> Vec<Violation> {
         let mut violations = Vec::new();
         for record in records {
+            // What comes from a recovery point has the disks that it had then.
+            if goes_without_its_source(record) {
+                continue;
+            }
             let Some(switched) = switched_at(record) else {
                 continue;
             };
@@ -731,12 +736,10 @@ impl Memory {
     }
 }
 
-/// When the group was switched by this operation.
+/// When the group was switched by this operation, planned or not.
 fn switched_at(record: &OperationRecord) -> Option<DateTime<Utc>> {
-    let switch = record
-        .steps
-        .iter()
-        .find(|step| step.action == Step::SwitchPrimary)?;
+    let is_switch = |step: &Step| matches!(step, Step::SwitchPrimary | Step::SwitchRecovered);
+    let switch = record.steps.iter().find(|step| is_switch(&step.action))?;
     (switch.progress.state == StepState::Done)
         .then_some(switch.progress.finished_at)
         .flatten()
@@ -761,40 +764,35 @@ fn goes_without_its_source(record: &OperationRecord) -> bool {
 
 /// As of when an unplanned failover that has switched its group has recovered `server`, if that is of its members.
 fn recovered_without(record: &OperationRecord, server: &str) -> Option<DateTime<Utc>> {
-    let operation = &record.operation;
-    let group = operation.group_id.as_str();
-    let point = record.map.target(MapKind::RecoveryPointTime, group)?;
-    operation.plan.member_of_server(server)?;
-    record
-        .steps
-        .iter()
-        .any(|step| {
-            matches!(step.action, Step::SwitchRecovered | Step::SwitchPrimary)
-                && step.progress.state == StepState::Done
-        })
-        .then(|| point.parse().ok())?
+    record.operation.plan.member_of_server(server)?;
+    switched_at(record)?;
+    recovery_point_of(record)
 }
 
-/// Whether no operation has looked since a person has started a server, nor should have: none has switched its group since,
-/// and those that were under way may still take everything back.
+/// As of when the operation, or the one that it follows, has recovered its members from a recovery point.
+fn recovery_point_of(record: &OperationRecord) -> Option<DateTime<Utc>> {
+    let group = record.operation.group_id.as_str();
+    let point = record.map.target(MapKind::RecoveryPointTime, group)?;
+    point.parse().ok()
+}
+
+/// Whether no operation has looked since a person has started a server, nor should have: none that looks has switched its
+/// group since, and those that were under way may still take everything back.
 fn nobody_could_know(
     started: DateTime<Utc>,
     now: DateTime<Utc>,
     records: &[OperationRecord],
 ) -> bool {
-    let switches: Vec<_> = records.iter().filter_map(switched_at).collect();
-    if switches
-        .iter()
-        .any(|switched| *switched > started + AT_THE_SAME_TIME)
-    {
+    let was_before = |switched: DateTime<Utc>| switched <= started + AT_THE_SAME_TIME;
+    let looks = |record: &&OperationRecord| !goes_without_its_source(record);
+    let mut after_a_look = records.iter().filter(looks).filter_map(switched_at);
+    if after_a_look.any(|switched| !was_before(switched)) {
         return false;
     }
     let takes_back = |record: &OperationRecord| {
         !record.operation.state.is_terminal() || record.operation.state == OperationState::Failed
     };
-    switches
-        .iter()
-        .any(|switched| *switched <= started + AT_THE_SAME_TIME)
+    records.iter().filter_map(switched_at).any(was_before)
         || records.iter().any(takes_back)
         || now - started <= AT_THE_SAME_TIME
 }

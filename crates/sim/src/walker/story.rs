@@ -209,7 +209,7 @@ impl World {
                 life.note_operation(&id);
                 self.settled_soon(&id).await;
                 if let Some(fence) = self.journal.operation(&id).filter(is_fence) {
-                    life.note_fenced(&fence.operation.plan);
+                    life.note_fenced(&fence);
                 }
                 told.push(id);
             }

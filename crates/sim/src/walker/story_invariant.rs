@@ -16,10 +16,10 @@ pub(super) fn check_story(
     records: &[OperationRecord],
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let deleted = recorded_as_deleted(records);
+    let begun = recorded_as_begun(records);
     for record in records {
         ended(world, record, &mut violations);
-        deletions_agree_with_the_record(world, life, record, &deleted, &mut violations);
+        deletions_agree_with_the_record(world, life, record, &begun, &mut violations);
     }
     for place in [Place::Source, Place::Target] {
         bystanders_untouched(world, life, place, &mut violations);
@@ -44,11 +44,12 @@ fn ended(world: &World, record: &OperationRecord, violations: &mut Vec<Violation
     }
 }
 
-/// The servers and volumes of which a record says that it has deleted them: an adoption deletes what the failed move was to.
-fn recorded_as_deleted(records: &[OperationRecord]) -> BTreeSet<&str> {
+/// The servers and volumes whose deletion a record says was begun, whatever has become of it: an adoption deletes what the
+/// failed move was to, and a deletion whose site is lost meanwhile is carried out without its answer.
+fn recorded_as_begun(records: &[OperationRecord]) -> BTreeSet<&str> {
     let steps = records.iter().flat_map(|record| &record.steps);
     steps
-        .filter(|step| step.progress.state == StepState::Done)
+        .filter(|step| !is_untold(step.progress.state))
         .filter_map(|step| match &step.action {
             Step::DeleteSourceServer { server } => Some(server.as_str()),
             Step::DeleteSourceVolume { volume } => Some(volume.as_str()),
@@ -57,12 +58,16 @@ fn recorded_as_deleted(records: &[OperationRecord]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// I5: what is recorded as deleted is gone.
+fn is_untold(state: StepState) -> bool {
+    matches!(state, StepState::Skipped | StepState::Pending)
+}
+
+/// I5: what is recorded as deleted is gone, and nothing is whose deletion was never begun.
 fn deletions_agree_with_the_record(
     world: &World,
     life: &Life,
     record: &OperationRecord,
-    deleted: &BTreeSet<&str>,
+    begun: &BTreeSet<&str>,
     violations: &mut Vec<Violation>,
 ) {
     let home = match record.operation.source_site == world.source_site() {
@@ -85,8 +90,8 @@ fn deletions_agree_with_the_record(
         if step.progress.state == StepState::Done && there {
             violations.push(format!("I5: {} is recorded as done and is there", step.key));
         }
-        let untold = matches!(step.progress.state, StepState::Skipped | StepState::Pending);
-        let by_nobody = !deleted.contains(id) && !life.is_peoples_work(id);
+        let untold = is_untold(step.progress.state);
+        let by_nobody = !begun.contains(id) && !life.is_peoples_work(id);
         if untold && !there && by_nobody && !life.is_forgetful() {
             violations.push(format!("I5: {} was never begun and is gone", step.key));
         }
