@@ -432,6 +432,10 @@ def test_member_list_show_remove(clouds, run):
     assert shown == MEMBER
     assert "10.0.0.5" in run("dr", "member", "show", "prod-web-app", "web-server-1").out
     assert run("dr", "member", "remove", "prod-web-app", "web-server-1").code == 0
+    assert clouds.mock.last_request.qs == {}
+    words = ["prod-web-app", "web-server-1", "--give-up"]
+    assert run("dr", "member", "remove", *words).code == 0
+    assert clouds.mock.last_request.qs == {"give_up": ["true"]}
 
 
 POLICY = {

@@ -27,6 +27,9 @@ class MemberManager(Manager):
         """One member, by name, id or server id."""
         return cast(Record, self._transport.get(self._path(group, member))["member"])
 
-    def delete(self, group: str, member: str) -> None:
-        """Protect a server no more; the server is not touched."""
-        self._transport.delete(self._path(group, member))
+    def delete(self, group: str, member: str, *, give_up: bool = False) -> None:
+        """Protect a server no more; the server is not touched.
+
+        One that was not recovered is removed with ``give_up`` alone.
+        """
+        self._transport.delete(self._path(group, member), give_up="true" if give_up else None)

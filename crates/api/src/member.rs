@@ -14,7 +14,10 @@ use crate::{
     etag::{IfMatch, Tagged},
     extract::{Body, Path, Query},
     wire::{
-        member::{AddMember, MemberAnswer, MemberQuery, MemberSortKey, MemberView, MembersAnswer},
+        member::{
+            AddMember, MemberAnswer, MemberQuery, MemberSortKey, MemberView, MembersAnswer,
+            RemoveMember,
+        },
         page,
     },
 };
@@ -110,20 +113,25 @@ pub async fn show(
 #[utoipa::path(delete, path = "/v1/{project_id}/protection-groups/{group}/members/{member}", operation_id = "member_delete", tag = "members",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
         ("member" = String, Path, description = "Id, server id or name"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the answer that the request rests on")),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the answer that the request rests on"), RemoveMember),
     responses((status = 204, description = "Removed"), (status = 404, description = "No such member"),
-        (status = 409, description = "The group is busy, or the other site is unreachable"),
+        (status = 409, description = "The group is busy, the other site is unreachable, or the member was not recovered and `give_up` is not given"),
         (status = 412, description = "The group is not at the version of If-Match any more")))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     if_match: IfMatch,
     Path((project, group, member)): Path<(ProjectId, String, String)>,
+    Query(options): Query<RemoveMember>,
 ) -> ApiResult<StatusCode> {
     let rule = rules::MEMBERS_DELETE;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     let basis = if_match.basis(&stored.group)?;
     app_group::refuse_while_moving(&stored.group)?;
+    if !options.give_up {
+        let known = app.database.member_show(&stored.group.id, &member).await?;
+        app_member::refuse_unrecovered(&stored.group, &known)?;
+    }
     app.require_peer_of(&stored.group).await?;
     let removed = app
         .database

@@ -50,6 +50,17 @@ pub struct Member {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Member {
+    /// The command that takes it out of its group. One that was not recovered is given up by that, and the command says so.
+    pub fn removal(&self, group: &str) -> String {
+        let given_up = match self.status {
+            MemberStatus::Protected => "",
+            MemberStatus::Error => " --give-up",
+        };
+        format!("openstack dr member remove {group} {}{given_up}", self.name)
+    }
+}
+
 /// All of a server that its copy must have too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSpec {

@@ -121,19 +121,17 @@ fn of_server(evidence: &Evidence<'_>, member: &Member, here: Option<&Held>) -> F
             place.unmark(twin)
         )),
         (None, None, Some(twin)) => place.in_the_way(format!(
-            "is gone from {}, and {} is left of it on {}: save it, then 'openstack dr member remove {} {}'{}",
+            "is gone from {}, and {} is left of it on {}: save it, then '{}'{}",
             place.here(),
             twin.held.id,
             place.there(),
-            evidence.group.name,
-            member.name,
+            member.removal(&evidence.group.name),
             place.unmark(twin)
         )),
         (None, None, None) => place.note(format!(
-            "is gone from {}: 'openstack dr member remove {} {}' takes it out of the group",
+            "is gone from {}: '{}' takes it out of the group",
             place.here(),
-            evidence.group.name,
-            member.name
+            member.removal(&evidence.group.name)
         )),
         (Some(here), None, _) => place.note(format!("is {} on {}", here.status, place.here())),
     }

@@ -68,6 +68,12 @@ class RemoveMember(Command):
         parser.add_argument(
             "member", metavar="<member>", nargs="+", help="Member(s) (name, ID or server ID)"
         )
+        parser.add_argument(
+            "--give-up",
+            action="store_true",
+            help="Also remove members that were not recovered: an import or a recovery point may "
+            "be all that is left of one, and only a retry brings that up",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -75,7 +81,9 @@ class RemoveMember(Command):
         each(
             self,
             parsed_args.member,
-            lambda member: self.protector.members.delete(parsed_args.protection_group, member),
+            lambda member: self.protector.members.delete(
+                parsed_args.protection_group, member, give_up=parsed_args.give_up
+            ),
             "remove",
         )
 

@@ -441,7 +441,7 @@ async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
 
 fn nothing_to_retry(group: &Group) -> ApiError {
     ApiError::conflict(format!(
-        "Protection group {name} has nothing to retry: this site has no record of an unplanned failover of it. 'openstack dr member remove {name} <member>' takes a VM that was not recovered out of the group, which is whole without it; its original, if it is there, can be protected anew.",
+        "Protection group {name} has nothing to retry: this site has no record of an unplanned failover of it. 'openstack dr member remove {name} <member> --give-up' takes a VM that was not recovered out of the group, which is whole without it; its original, if it is there, can be protected anew.",
         name = group.name
     ))
 }

@@ -57,6 +57,16 @@ pub struct MemberQuery {
     pub sort_dir: Option<SortDir>,
 }
 
+/// Query of the removal of a member.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveMember {
+    /// Also one that was not recovered: nothing brings up what is left of it once it has left the group.
+    #[serde(default)]
+    pub give_up: bool,
+}
+
 /// What members are ordered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

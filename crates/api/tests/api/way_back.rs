@@ -303,7 +303,7 @@ async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
     };
     assert_eq!(taken().await, Vec::<Value>::new(), "a retry needs it");
 
-    let path = group_path("web", "/members/web-server-1");
+    let path = group_path("web", "/members/web-server-1?give_up=true");
     house.delete(&path, "member").await.expect(204);
     let left = taken().await;
     assert_eq!(left.len(), 1, "{left:?}");
@@ -379,7 +379,7 @@ async fn what_was_made_for_a_member_that_has_left_is_found_wherever_leftovers_ar
     };
     assert_eq!(told().await, needed, "a retry needs it");
 
-    let path = group_path("web", "/members/web-server-1");
+    let path = group_path("web", "/members/web-server-1?give_up=true");
     house.delete(&path, "member").await.expect(204);
     let left = Told {
         listed: vec![(json!(id.as_str()), json!(1))],
@@ -424,6 +424,15 @@ async fn a_group_is_whole_without_the_member_that_cannot_be_recovered() {
             assert!(why.contains("'openstack dr member remove web"), "{why}");
         }
         let path = group_path("web", "/members/web-server-1");
+        let refused = house.delete(&path, "member").await.expect(409);
+        let why = refused.message();
+        for way_on in [
+            "'openstack dr retry web'",
+            "'openstack dr member remove web web-server-1 --give-up'",
+        ] {
+            assert!(why.contains(way_on), "{why}");
+        }
+        let path = format!("{path}?give_up=true");
         house.delete(&path, "member").await.expect(204);
         let whole = group(&house).await;
         assert_eq!(whole["status"], "active", "{whole}");

@@ -161,10 +161,7 @@ fn gone(facts: &Facts<'_>, member: &Member) -> Finding {
             member.server_id,
             facts.source_site()
         ),
-        format!(
-            "openstack dr member remove {} {}",
-            facts.group.name, member.name
-        ),
+        member.removal(&facts.group.name),
     )
     .about(&member.name)
 }

@@ -111,7 +111,7 @@ pub(super) async fn refuse_without_the_unrecovered(
         return Err(Stop::last(
             Code::Missing,
             format!(
-                "{name} was not recovered on {source}, and {lost} is gone from {target}: what is left of it is on {source} alone, so the group does not leave there without it; 'openstack dr retry {group}' recovers it there first, 'openstack dr member remove {group} {name}' gives it up",
+                "{name} was not recovered on {source}, and {lost} is gone from {target}: what is left of it is on {source} alone, so the group does not leave there without it; 'openstack dr retry {group}' recovers it there first, 'openstack dr member remove {group} {name} --give-up' gives it up",
                 name = member.name,
                 source = plan.source.site,
                 target = plan.target.site,
