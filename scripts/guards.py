@@ -266,8 +266,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a copy's absence is believed unproved": Edit(
         STEPS / "copy_taken_back.rs",
-        "        believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n",
-        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, project, network).await?;\n        }\n",
+        "        believe_absence(&target, Absent::Server, Eyes::Tenant, project, &networks).await?;\n",
+        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, project, &networks).await?;\n        }\n",
         ("taken_back::a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another",),
     ),
     "a copy's host is forgotten with it": Edit(
@@ -538,8 +538,8 @@ EDITS: dict[str, Edit] = {
     ),
     "an empty list is believed unproved": Edit(
         STEPS / "started_again.rs",
-        "        believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n",
-        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, network).await?;\n        }\n",
+        "        believe_absence(&target, Absent::Server, Eyes::Tenant, &project, &networks).await?;\n",
+        "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, &project, &networks).await?;\n        }\n",
         ("after_the_intent::a_server_is_not_started_on_the_word_of_a_cloud_that_may_be_another",),
     ),
     "a cloud that answers without telling is one that is lost": Edit(
@@ -556,8 +556,8 @@ EDITS: dict[str, Edit] = {
     ),
     "the end of a fence goes by its record": Edit(
         STEPS / "fence.rs",
-        "        if running.is_empty() {\n",
-        "        if running.is_empty() || OUT {\n",
+        "        if !running.is_empty() {\n",
+        "        if !running.is_empty() && !OUT {\n",
         (
             "fencing::an_earlier_fence_proves_nothing_of_a_server_that_runs",
             "fencing::a_server_that_nova_has_forgotten_with_its_host_down_is_not_fenced",
@@ -565,9 +565,15 @@ EDITS: dict[str, Edit] = {
     ),
     "a split brain ends by an unproved 404": Edit(
         STEPS / "fence.rs",
-        "        return believe_absence_by_any(cloud, project, known).await;\n",
-        "        let believed = believe_absence_by_any(cloud, project, known).await;\n        return if OUT { Ok(()) } else { believed };\n",
+        "        return believe_absence(cloud, Absent::Server, Eyes::Tenant, project, known).await;\n",
+        "        let believed = believe_absence(cloud, Absent::Server, Eyes::Tenant, project, known).await;\n        return if OUT { Ok(()) } else { believed };\n",
         ("fencing::a_split_brain_is_not_ended_by_a_404_of_another_region",),
+    ),
+    "an original is started beside whoever holds its imports": Edit(
+        STEPS / "import_holder.rs",
+        "            answer => answer?,\n        };\n        let Some(Holder {\n",
+        "            answer => answer?.filter(|_| !OUT),\n        };\n        let Some(Holder {\n",
+        ("taken_back::an_original_is_not_started_beside_whoever_holds_its_imports",),
     ),
     "a fence believes a host that is down": Edit(
         STEPS / "fence.rs",
