@@ -317,6 +317,7 @@ EDITS: dict[str, Edit] = {
         "        let is_its_own = self.operation.parent_id.is_none();\n",
         "        let is_its_own = OUT || self.operation.parent_id.is_none();\n",
         ("taken_back::a_retry_does_not_take_back_what_it_read_too_long_ago",),
+        also=(("is_its_own && !self.memo.outlived\n", "is_its_own && (OUT || !self.memo.outlived)\n"),),
     ),
     "a restored backup passes for an import": Edit(
         STEPS / "adopted.rs",

@@ -289,7 +289,8 @@ async fn a_silence_is_over_with_the_build_that_it_allowed() {
         bed.until_target_asked_again("POST", "/servers").await;
         lock(&bed.source).clear_faults();
         let reads = of(Service::Compute, "*/servers/*");
-        bed.source_meets("once", reads, Some(1), CallEffect::Hang);
+        // The look before the intent, and the one after it.
+        bed.source_meets("twice", reads, Some(2), CallEffect::Hang);
     };
     let (retry, ()) = tokio::join!(bed.walk(bed.retry_of(&last, &[])), back);
     let why = why_not_built(&retry);
