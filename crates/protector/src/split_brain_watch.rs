@@ -2,8 +2,8 @@
 //! has stopped it.
 //!
 //! Takes no input: which groups are looked after follows from the records, which hold what was left, by planned and unplanned
-//! moves alike, whatever became of them, on either site. A site from which nothing comes back tells nothing, and nothing changes. What one group's look meets there beside
-//! that, a role that was taken away, say, is about that group alone.
+//! moves alike, whatever became of them, on either site. A site from which nothing comes back tells nothing, and nothing changes.
+//! What one group's look meets there beside that, a role that was taken away, say, is about that group alone.
 
 use std::{
     collections::BTreeSet,
@@ -354,7 +354,7 @@ mod tests {
     use protector_core::{
         fault::Fault,
         journal_conformance::{group, member, operation},
-        operation::{MapKind, OperationState, StepState},
+        operation::{MapKind, OperationRecord, OperationState, StepState},
         runbook::{Step, Verb},
     };
     use protector_openstack::{
@@ -493,30 +493,9 @@ mod tests {
                 record.steps.push(left);
                 record.map.insert(MapKind::Server, *server, "its-copy");
             }
-            let database = &self.watch.database;
-            let new = NewOperation {
-                operation: &record.operation,
-                steps: &record.steps,
-                map: &record.map,
-                locks: &[],
-                group: None,
-            };
-            let now = self.watch.clock.now();
-            database.operation_insert(&new, now).await.unwrap();
-            let group = Group {
-                status: GroupStatus::FailedOver,
-                version: 1,
-                name: format!("group-{number}"),
-                current_primary_site: "site-b".into(),
-                ..group(&record)
-            };
-            let owner = group.primary.project_id.clone();
-            database.group_insert(&owner, &group).await.unwrap();
-            let mut copy = member(&record, "web");
-            copy.server_id = format!("copy-{number}").into();
-            let added = database.member_insert(&copy, Basis::Any, now).await;
-            added.unwrap();
-            group.id
+            let copy = format!("copy-{number}");
+            self.kept(&record, number, (GroupStatus::FailedOver, "site-b"), &copy)
+                .await
         }
 
         /// A group that runs on this cloud, and of which a move that failed has left these copies here, for want of a second
@@ -531,6 +510,23 @@ mod tests {
                 let original = format!("original-{member}");
                 record.map.insert(MapKind::Server, original, *copy);
             }
+            self.kept(
+                &record,
+                number,
+                (GroupStatus::Active, "site-a"),
+                "original-0",
+            )
+            .await
+        }
+
+        /// Group `number`, which is as `stands` says, runs `server` and has this record of a move.
+        async fn kept(
+            &self,
+            record: &OperationRecord,
+            number: u32,
+            stands: (GroupStatus, &str),
+            server: &str,
+        ) -> GroupId {
             let database = &self.watch.database;
             let new = NewOperation {
                 operation: &record.operation,
@@ -542,17 +538,17 @@ mod tests {
             let now = self.watch.clock.now();
             database.operation_insert(&new, now).await.unwrap();
             let group = Group {
-                status: GroupStatus::Active,
+                status: stands.0,
                 version: 1,
                 name: format!("group-{number}"),
-                current_primary_site: "site-a".into(),
-                ..group(&record)
+                current_primary_site: stands.1.into(),
+                ..group(record)
             };
             let owner = group.primary.project_id.clone();
             database.group_insert(&owner, &group).await.unwrap();
-            let mut original = member(&record, "web");
-            original.server_id = "original-0".into();
-            let added = database.member_insert(&original, Basis::Any, now).await;
+            let mut runs = member(record, "web");
+            runs.server_id = server.into();
+            let added = database.member_insert(&runs, Basis::Any, now).await;
             added.unwrap();
             group.id
         }

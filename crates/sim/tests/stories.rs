@@ -16,9 +16,9 @@ use protector_sim::walker::{
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run stories`.
 const SEED_VARIABLE: &str = "PROTECTOR_SEED";
-/// A short run: one of so many things that can happen, at one point of the story.
-const FEW: usize = 2;
-/// The same of a long story.
+/// A short run: everything that can happen, each at one point of the story.
+const FEW: usize = 1;
+/// The same of the stories that were told last: one of so many things.
 const FEWER: usize = 4;
 /// At how many points everything happens in a long run (`make soak`).
 const MANY: usize = 16;

@@ -58,8 +58,8 @@ impl Database {
     }
 
     /// How many things ended operations have left behind and nobody has cleaned up, on all sites together: the sum of
-    /// [`leftover_count`](protector_core::leftover::leftover_count) over this site's operations, each taken as [`Database::operation_as_left`]
-    /// shows it.
+    /// [`leftover_count`](protector_core::leftover::leftover_count) over this site's operations, each taken as
+    /// [`Database::operation_as_left`] shows it.
     ///
     /// Costs one entry of the index `steps_by_state` and one operation by its id for each line that failed, could not be
     /// taken back, or was skipped, however many lines there are that ended well; and each unplanned failover, whole, that

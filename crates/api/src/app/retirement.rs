@@ -181,8 +181,8 @@ fn changed_meanwhile(site: &SiteName, error: StoreError) -> ApiError {
     }
 }
 
-/// Why the site, whose protector answers, is not taken for gone, if it is not. A protector that answers for the site and knows none of its groups is
-/// another one, which has not been paired yet.
+/// Why the site, whose protector answers, is not taken for gone, if it is not. A protector that answers for the site and knows none
+/// of its groups is another one, which has not been paired yet.
 async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Option<String> {
     let known = groups
         .iter()

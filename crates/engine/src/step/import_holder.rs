@@ -14,7 +14,10 @@ use protector_openstack::{
     volume::{Volume, VolumeFilter},
 };
 
-use super::{CloudActions, mark, reading};
+use super::{
+    CloudActions, mark, reading,
+    scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
+};
 use crate::{
     action::{Cx, Stop},
     clouds::stop,
@@ -84,10 +87,42 @@ impl CloudActions {
                 None => target.insert(self.target(cx).await?),
             };
             for import in imports_of(target, volume.id.as_str()).await? {
-                if let Some(holder) = holder_of(target, &import).await? {
+                if let Some(holder) = self.holder_of(target, cx, &import).await? {
                     return Ok(Some(holder));
                 }
             }
+        }
+        Ok(None)
+    }
+
+    /// The first server that an import is kept for and that is there: Cinder may know an attachment longer than Nova its server,
+    /// and lists one under way with the attachments alone. That Nova does not know it must be proved (I13). A test's copy holds
+    /// volumes of its own.
+    async fn holder_of(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        import: &Volume,
+    ) -> Result<Option<Holder>, Stop> {
+        if mark::is_of_a_test(&import.metadata) || import.status == VolumeStatus::Available {
+            return Ok(None);
+        }
+        let attachments = target.volume().attachments(&import.id).await;
+        let servers = attachments.map_err(stop)?.into_iter();
+        for id in servers.filter_map(|attachment| attachment.instance) {
+            let Some(server) = reading::server(target, &id).await? else {
+                let (networks, project) =
+                    (target_networks(cx.plan()), &cx.plan().target.project_id);
+                believe_absence(target, Absent::Server, Eyes::Tenant, project, &networks).await?;
+                let admin = self.target_admin(cx).await?;
+                believe_gone_for_all(&admin, Absent::Server, id.as_str(), project).await?;
+                continue;
+            };
+            return Ok(Some(Holder {
+                status: server.status.as_str().to_owned(),
+                server: server.id,
+                volume: import.id.to_string(),
+            }));
         }
         Ok(None)
     }
@@ -103,25 +138,4 @@ async fn imports_of(target: &Cloud, volume: &str) -> Result<Vec<Volume>, Stop> {
         }
     }
     Ok(ours)
-}
-
-/// The first server that an import is kept for and that is there: Cinder may know an attachment longer than Nova its server,
-/// and lists one under way with the attachments alone. A test's copy holds volumes of its own.
-async fn holder_of(target: &Cloud, import: &Volume) -> Result<Option<Holder>, Stop> {
-    if mark::is_of_a_test(&import.metadata) || import.status == VolumeStatus::Available {
-        return Ok(None);
-    }
-    let attachments = target.volume().attachments(&import.id).await;
-    let servers = attachments.map_err(stop)?.into_iter();
-    for id in servers.filter_map(|attachment| attachment.instance) {
-        let Some(server) = reading::server(target, &id).await? else {
-            continue;
-        };
-        return Ok(Some(Holder {
-            status: server.status.as_str().to_owned(),
-            server: server.id,
-            volume: import.id.to_string(),
-        }));
-    }
-    Ok(None)
 }
