@@ -224,14 +224,14 @@ EDITS: dict[str, Edit] = {
     ),
     "a running original is not looked for before the first stop": Edit(
         STEPS / "target_check.rs",
-        "        self.refuse_beside_any_original(cx).await?;\n",
-        "        if !OUT {\n            self.refuse_beside_any_original(cx).await?;\n        }\n",
+        "        if let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
+        "        if !OUT && let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
         ("way_back::no_failback_stops_anything_beside_an_original_that_runs",),
     ),
     "a running original is not looked for at the switch": Edit(
         STEPS / "switch.rs",
-        "        self.refuse_beside_any_original(cx).await?;\n",
-        "        if !OUT {\n            self.refuse_beside_any_original(cx).await?;\n        }\n",
+        "        if let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
+        "        if !OUT && let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
         ("way_back::an_original_started_after_the_last_build_of_the_failback_takes_that_back",),
     ),
     "snapshots are not read": Edit(
@@ -496,6 +496,30 @@ EDITS: dict[str, Edit] = {
             "forgotten_copy::nothing_is_started_beside_a_copy_that_is_in_deleting_on_a_dead_host",
         ),
     ),
+    "who holds the imports of a move that is given up is not looked for": Edit(
+        STEPS / "started_again.rs",
+        "            None => self.refuse_beside_a_holder_that_is_seen(cx, id).await,\n",
+        "            None if OUT => Ok(()),\n            None => self.refuse_beside_a_holder_that_is_seen(cx, id).await,\n",
+        ("aborted::a_server_is_not_started_beside_whoever_holds_its_imports",),
+    ),
+    "only the life that a server was made from is looked for": Edit(
+        STEPS / "original_beside.rs",
+        "    let first = mark::origin(metadata).map(str::to_owned);\n",
+        "    let first = mark::origin(metadata).map(str::to_owned).filter(|_| !OUT);\n",
+        ("way_back::no_failback_stops_anything_beside_an_earlier_life_that_runs",),
+    ),
+    "what has the same first life is another machine": Edit(
+        STEPS / "original_beside.rs",
+        "    lives.extend(others);\n",
+        "    lives.extend(others.into_iter().filter(|_| !OUT));\n",
+        ("way_back::nor_beside_one_that_has_the_same_first_life",),
+    ),
+    "an original that is being deleted has stopped": Edit(
+        STEPS / "original_beside.rs",
+        "        Ok(ending.first().map(|server| {\n",
+        "        Ok(ending.first().filter(|_| !OUT).map(|server| {\n",
+        ("way_back::a_failback_waits_for_an_original_that_is_being_deleted",),
+    ),
     "a copy beside which a server starts is not looked for where its target is said to be lost": Edit(
         STEPS / "source_server.rs",
         "            return self.refuse_beside_a_copy(cx, id).await;\n",
@@ -572,8 +596,8 @@ EDITS: dict[str, Edit] = {
     ),
     "an original is started beside whoever holds its imports": Edit(
         STEPS / "import_holder.rs",
-        "            answer => answer?,\n        };\n        let Some(Holder {\n",
-        "            answer => answer?.filter(|_| !OUT),\n        };\n        let Some(Holder {\n",
+        "            answer => answer?,\n        };\n        refuse_beside(cx, holder)\n",
+        "            answer => answer?.filter(|_| !OUT),\n        };\n        refuse_beside(cx, holder)\n",
         ("taken_back::an_original_is_not_started_beside_whoever_holds_its_imports",),
     ),
     "a fence believes a host that is down": Edit(

@@ -162,22 +162,29 @@ struct Twin<'e> {
     held: &'e Held,
     /// Whether a mark or a record says so; else its name does.
     is_certain: bool,
-    /// Whether its own mark does, which somebody may have copied.
-    is_marked: bool,
+    /// The key of its own mark that does, which somebody may have copied.
+    marked: Option<&'static str>,
 }
 
 fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> Vec<Twin<'e>> {
     let Other::Shows(there) = evidence.other else {
         return Vec::new();
     };
-    let origin = here.and_then(|here| here.metadata.get(mark::SOURCE));
+    let made_from = here.and_then(|here| here.metadata.get(mark::SOURCE));
+    let first_life = here.and_then(|here| mark::origin(&here.metadata));
     let recorded = evidence.recorded.get(&member.server_id);
-    let is_marked = |held: &Held| {
-        held.metadata.get(mark::SOURCE).map(String::as_str) == Some(member.server_id.as_str())
+    let marked = |held: &Held| {
+        let names = |mark, id| held.metadata.get(mark).map(String::as_str) == id;
+        if names(mark::SOURCE, Some(member.server_id.as_str())) {
+            return Some(mark::SOURCE);
+        }
+        let is_the_same = first_life.is_some() && names(mark::ORIGIN, first_life);
+        is_the_same.then_some(mark::ORIGIN)
     };
     let is_certain = |held: &Held| {
-        is_marked(held)
-            || origin == Some(&held.id)
+        marked(held).is_some()
+            || made_from == Some(&held.id)
+            || first_life == Some(held.id.as_str())
             || recorded.is_some_and(|ids| ids.contains(&held.id))
     };
     let is_a_test = |held: &Held| {
@@ -190,7 +197,7 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
         .map(|held| Twin {
             held,
             is_certain: is_certain(held),
-            is_marked: is_marked(held),
+            marked: marked(held),
         })
         .filter(|twin| twin.is_certain || twin.held.name == member.name)
         .collect();
@@ -242,10 +249,10 @@ impl<'e> Places<'e> {
 
     /// The other way on, for behind a sentence, where nothing but its mark says that it is a copy.
     fn unmark(&self, twin: &Twin<'_>) -> String {
-        match twin.is_marked {
-            true => format!("; {}", mark::take_off(self.there(), &twin.held.id)),
-            false => String::new(),
-        }
+        let take_off = |mark| mark::take_off_that(mark, self.there(), &twin.held.id);
+        twin.marked
+            .map(|mark| format!("; {}", take_off(mark)))
+            .unwrap_or_default()
     }
 
     fn in_the_way(&self, found: String) -> Finding {
@@ -446,6 +453,20 @@ mod tests {
             .metadata
             .insert(mark::SOURCE.to_owned(), source);
         scene.in_the_way();
+
+        let mut scene = Scene::new();
+        scene.there.push(server("original", "another", "ACTIVE"));
+        let first = |id: &str| (mark::ORIGIN.to_owned(), id.to_owned());
+        scene.here[0].metadata.extend([first("original")]);
+        scene.in_the_way();
+        scene.there[0].id = "third".to_owned();
+        scene.is_well();
+        scene.there[0].metadata.extend([first("original")]);
+        let said = scene.in_the_way();
+        assert!(
+            said.contains("unset --property protector:origin third"),
+            "{said}"
+        );
 
         let mut scene = Scene::new();
         scene.there.push(server("original", "another", "ACTIVE"));

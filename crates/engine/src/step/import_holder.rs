@@ -3,9 +3,9 @@
 
 use protector_core::{
     fault::{Code, Fault},
-    id::ServerId,
+    id::{OperationId, ServerId},
     mark::SOURCE,
-    operation::MapKind,
+    operation::{MapKind, OperationKind},
     runbook::Step,
 };
 use protector_openstack::{
@@ -51,21 +51,20 @@ impl CloudActions {
             }
             answer => answer?,
         };
-        let Some(Holder {
-            server,
-            status,
-            volume,
-        }) = holder
-        else {
-            return Ok(());
-        };
-        let (site, operation) = (&cx.plan().target.site, mark::cleaned_up(cx.operation));
-        Err(Stop::last(
-            Code::Kept,
-            format!(
-                "not started: server {server} ({status}) on {site} holds {volume}, a copy of its volume, and may run as it: delete that server, or detach the volume from it, then 'openstack dr operation cleanup {operation}'"
-            ),
-        ))
+        refuse_beside(cx, holder)
+    }
+
+    /// The same where the target is lost, as somebody has said, and yet shows no copy: while it shows no holder either, nothing
+    /// keeps the server stopped.
+    pub(super) async fn refuse_beside_a_holder_that_is_seen(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<(), Stop> {
+        match self.holder_of_its_imports(cx, id).await {
+            Err(Stop::Fault(Fault::Passing { .. })) => Ok(()),
+            answer => refuse_beside(cx, answer?),
+        }
     }
 
     async fn holder_of_its_imports(
@@ -78,15 +77,14 @@ impl CloudActions {
         };
         let mut target = None;
         for volume in &member.volumes {
-            // Nothing was imported before it was promoted.
-            if cx.mapped(MapKind::Promoted, volume.id.as_str()).is_none() {
+            if !may_be_imported(cx, volume.id.as_str()) {
                 continue;
             }
             let target = match &target {
                 Some(target) => target,
                 None => target.insert(self.target(cx).await?),
             };
-            for import in imports_of(target, volume.id.as_str()).await? {
+            for import in imports_of(target, cx, volume.id.as_str()).await? {
                 if let Some(holder) = self.holder_of(target, cx, &import).await? {
                     return Ok(Some(holder));
                 }
@@ -128,14 +126,51 @@ impl CloudActions {
     }
 }
 
-/// What we have imported of a volume: a restored backup has the marks too, and is somebody else's.
-async fn imports_of(target: &Cloud, volume: &str) -> Result<Vec<Volume>, Stop> {
+/// Nothing is imported before it is promoted; what a move that is given up has promoted is not in this operation's map.
+fn may_be_imported(cx: &Cx<'_>, volume: &str) -> bool {
+    given_up(cx).is_some() || cx.mapped(MapKind::Promoted, volume).is_some()
+}
+
+fn refuse_beside(cx: &Cx<'_>, holder: Option<Holder>) -> Result<(), Stop> {
+    let Some(Holder {
+        server,
+        status,
+        volume,
+    }) = holder
+    else {
+        return Ok(());
+    };
+    let site = &cx.plan().target.site;
+    let again = match given_up(cx) {
+        Some(move_) => format!(
+            "abort {move_} --target-is-lost'; if {volume} is none, 'openstack --os-cloud {site} volume unset --property {SOURCE} {volume}' takes the mark off"
+        ),
+        None => format!("cleanup {}'", mark::cleaned_up(cx.operation)),
+    };
+    Err(Stop::last(
+        Code::Kept,
+        format!(
+            "not started: server {server} ({status}) on {site} holds {volume}, a copy of its volume, and may run as it: delete that server, or detach the volume from it, then 'openstack dr operation {again}"
+        ),
+    ))
+}
+
+/// The move that this operation gives up, which either site's protector may have run.
+fn given_up<'c>(cx: &'c Cx<'_>) -> Option<&'c OperationId> {
+    let interrupted = cx.plan().interrupted.first();
+    interrupted.filter(|_| cx.operation.kind == OperationKind::Abort)
+}
+
+/// What a move has imported of a volume. A restored backup has the marks too, and is somebody else's: what we have not made
+/// counts only where the move that is given up may have been the other site's.
+async fn imports_of(target: &Cloud, cx: &Cx<'_>, volume: &str) -> Result<Vec<Volume>, Stop> {
     let marked = VolumeFilter::marked(SOURCE, volume);
-    let mut ours = Vec::new();
+    let mut imports = Vec::new();
     for import in target.volume().volumes(&marked).await.map_err(stop)? {
-        if mark::made_as_us(target, import.user_id.as_ref()).await? {
-            ours.push(import);
+        let is_its = given_up(cx).is_some_and(|by| mark::is_ours(&import.metadata, by, volume));
+        if is_its || mark::made_as_us(target, import.user_id.as_ref()).await? {
+            imports.push(import);
         }
     }
-    Ok(ours)
+    Ok(imports)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub(super) use protector_core::mark::{OPERATION, SOURCE, take_off};
+pub(super) use protector_core::mark::{OPERATION, ORIGIN, SOURCE, origin, take_off, take_off_that};
 use protector_core::{
     guard::SeenMarks,
     id::{OperationId, UserId},
@@ -35,7 +35,8 @@ pub(super) fn is_ours(
         && metadata.get(SOURCE).map(String::as_str) == Some(source)
 }
 
-/// What the copy of a server is built with: its own metadata and the marks, and whether a test failover made it.
+/// What the copy of a server is built with: its own metadata and the marks, which first life it has, and whether a test
+/// failover made it.
 pub(super) fn for_copy(
     own: &BTreeMap<String, String>,
     operation: &Operation,
@@ -43,6 +44,7 @@ pub(super) fn for_copy(
 ) -> BTreeMap<String, String> {
     let maker = maker(operation);
     let mut marked = mark(own, maker, source);
+    marked.insert(ORIGIN.to_owned(), origin(own).unwrap_or(source).to_owned());
     marked.remove(TEST);
     if operation.kind == OperationKind::TestFailover {
         marked.insert(TEST.to_owned(), maker.to_string());

@@ -374,16 +374,15 @@ fn timed_out(what: &str, limit: Duration) -> String {
     format!("{what} timeout after {}s", limit.as_secs())
 }
 
-/// A volume that Cinder does not let go of says who holds it, a server that Nova does not get rid of what Nova is doing and
-/// where. What is recorded of a volume's deletion is in the contract.
+/// Whether what it waited for stands behind the words of a timeout. What is recorded of a volume's deletion is in the contract,
+/// and a probe that nobody answers has waited for nothing else.
 fn says_what_for(step: &Step) -> bool {
     match step {
-        Step::ManageVolume { .. }
-        | Step::RecreateServer { .. }
-        | Step::ConfirmFenced
-        | Step::DeleteSourceServer { .. } => true,
+        Step::DeleteSourceVolume { .. }
+        | Step::DeleteTestVolume { .. }
+        | Step::ProbeServer { .. } => false,
         Step::TakeBack { line } => says_what_for(line),
-        _ => false,
+        _ => true,
     }
 }
 

@@ -1,8 +1,9 @@
-//! What the server to be moved was itself made from: on a group's way back that may still be where its copy is to be built.
+//! What the server to be moved was itself made from, over all moves: on a group's way back each of these lives may still be
+//! where its copy is to be built.
 //!
 //! An original carries no mark. The copy of it does, and is the server that the group moves now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
@@ -11,10 +12,16 @@ use protector_core::{
     operation::OperationKind,
     runbook::Verb,
 };
-use protector_openstack::cloud::Cloud;
+use protector_openstack::{
+    cloud::Cloud,
+    compute::{Server, ServerFilter},
+};
 
 use super::{CloudActions, fence, mark, not_in_plan, reading};
-use crate::action::{Cx, Stop};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
 
 /// How many servers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -22,63 +29,60 @@ const SIDE_BY_SIDE: usize = 8;
 const ASKED_FOR: usize = 4;
 
 impl CloudActions {
-    /// The same as [`CloudActions::refuse_beside_its_original`] of all members at once: before anything is stopped, and
-    /// before the group is switched, since anybody may have started one after its copy was built.
-    pub(super) async fn refuse_beside_any_original(&self, cx: &Cx<'_>) -> Result<(), Stop> {
+    /// The same as [`CloudActions::its_original_may_run`] of all members at once: before anything is stopped, and before the
+    /// group is switched, since anybody may have started one after its copy was built.
+    pub(super) async fn any_original_may_run(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
         let target = self.target(cx).await?;
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
             .map(|member| {
-                let look = || self.refuse_beside_its_original(&target, cx, &member.server_id);
+                let look = || self.its_original_may_run(&target, cx, &member.server_id);
                 asked_again(look).boxed()
             })
             .collect();
-        stream::iter(looks)
+        let seen: Vec<Option<Progress>> = stream::iter(looks)
             .buffered(SIDE_BY_SIDE)
             .try_collect()
-            .await
+            .await?;
+        Ok(seen.into_iter().flatten().next())
     }
 
-    /// Refuses to build beside the server that `source_id` is the copy of, while that may run (I10).
-    pub(super) async fn refuse_beside_its_original(
+    /// Refuses to build beside an earlier life of `source_id` while that may run (I10), and waits for one that Nova is
+    /// deleting: on a dead host that does not end, and its guest goes on.
+    pub(super) async fn its_original_may_run(
         &self,
         target: &Cloud,
         cx: &Cx<'_>,
         source_id: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Progress>, Stop> {
         if cx.operation.kind == OperationKind::TestFailover {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(original) = self.made_from(cx, source_id).await? else {
-            return Ok(());
-        };
-        let there = reading::server(target, &original).await?;
-        let runs =
-            there.filter(|server| !reading::is_being_deleted(server) && fence::may_run(server));
-        let Some(server) = runs else {
-            return Ok(());
-        };
-        let (site, group) = (&cx.plan().target.site, &cx.plan().group_name);
-        let kind = cx.operation.kind;
-        let again = match cx.step.verb {
-            Verb::Member => {
-                format!("'openstack dr retry {group}', or the {kind} again if it recovered nothing")
-            }
-            _ => format!("'openstack dr {kind} {group}'"),
-        };
-        Err(Stop::last(
-            Code::Blocked,
-            format!(
-                "server {original} on {site} is {status}, and {source_id} was made from it: no copy may run beside it; what it has written since is only there: if that may be lost, stop it with 'openstack --os-cloud {site} server stop {original}', then {again}",
-                status = server.status.as_str(),
-            ),
-        ))
+        let metadata = self.metadata_of(cx, source_id).await?;
+        let mut earlier = earlier_lives(target, source_id, &metadata).await?;
+        earlier.retain(fence::may_run);
+        let (ending, lasting): (Vec<_>, Vec<_>) =
+            earlier.into_iter().partition(reading::is_being_deleted);
+        if let Some(server) = lasting.first() {
+            return Err(not_beside(cx, source_id, server));
+        }
+        Ok(ending.first().map(|server| {
+            let what = reading::being_deleted(server, None);
+            let id = &server.id;
+            self.look_again(format!(
+                "server {id}, an earlier life of it, to be gone: {what}"
+            ))
+        }))
     }
 
-    /// By the mark of the server itself where its site is asked, else by what was read of it when it was protected.
-    async fn made_from(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Option<ServerId>, Stop> {
+    /// That of the server itself where its site is asked, else what was read of it when it was protected.
+    async fn metadata_of(
+        &self,
+        cx: &Cx<'_>,
+        id: &ServerId,
+    ) -> Result<BTreeMap<String, String>, Stop> {
         let member = cx
             .plan()
             .member_of_server(id.as_str())
@@ -88,10 +92,63 @@ impl CloudActions {
             Verb::Member => None,
             _ => reading::server(&self.source(cx).await?, id).await?,
         };
-        let metadata =
-            server.map_or_else(|| member.server.metadata.clone(), |server| server.metadata);
-        Ok(moved_from(&metadata))
+        Ok(server.map_or_else(|| member.server.metadata.clone(), |server| server.metadata))
     }
+}
+
+fn not_beside(cx: &Cx<'_>, source_id: &ServerId, earlier: &Server) -> Stop {
+    let (site, group) = (&cx.plan().target.site, &cx.plan().group_name);
+    let kind = cx.operation.kind;
+    let again = match cx.step.verb {
+        Verb::Member => {
+            format!("'openstack dr retry {group}', or the {kind} again if it recovered nothing")
+        }
+        _ => format!("'openstack dr {kind} {group}'"),
+    };
+    // Anybody can copy metadata.
+    let unmark = match earlier.metadata.contains_key(mark::ORIGIN) {
+        true => format!(
+            "; {}",
+            mark::take_off_that(mark::ORIGIN, site.as_str(), earlier.id.as_str())
+        ),
+        false => String::new(),
+    };
+    Stop::last(
+        Code::Blocked,
+        format!(
+            "server {id} on {site} is {status}, and {source_id} was made from it: no copy may run beside it; what it has written since is only there: if that may be lost, stop it with 'openstack --os-cloud {site} server stop {id}', then {again}{unmark}",
+            id = earlier.id,
+            status = earlier.status.as_str(),
+        ),
+    )
+}
+
+/// The servers on the target that are the same machine as `source_id`, whose metadata is given: what it was made from, the
+/// first of all its lives, and what has the same first one. Not its own copies, which are looked for by themselves.
+async fn earlier_lives(
+    target: &Cloud,
+    source_id: &ServerId,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<Server>, Stop> {
+    let known = made_from(metadata);
+    let mut lives = Vec::new();
+    for id in &known {
+        lives.extend(reading::server(target, id).await?);
+    }
+    let Some(first) = mark::origin(metadata).filter(|_| !known.is_empty()) else {
+        return Ok(lives);
+    };
+    let same = ServerFilter::marked(mark::ORIGIN, first);
+    let mut others = target.compute().servers(&same).await.map_err(stop)?;
+    others.retain(|other| {
+        let is_its_copy = mark::seen(&other.metadata).source.as_deref() == Some(source_id.as_str());
+        other.id != *source_id
+            && !is_its_copy
+            && !mark::is_of_a_test(&other.metadata)
+            && !known.contains(&other.id)
+    });
+    lives.extend(others);
+    Ok(lives)
 }
 
 /// Asks again what could not be answered: of hundreds of looks one fails in every round on a bad day, and none would end.
@@ -108,25 +165,42 @@ where
     look().await
 }
 
-/// What a server was made from by a move. A test's copy is no other life of its original, which goes on in production.
-fn moved_from(metadata: &BTreeMap<String, String>) -> Option<ServerId> {
+/// What a server was made from by a move, and the first of its lives. A test's copy is no other life of its original, which
+/// goes on in production.
+fn made_from(metadata: &BTreeMap<String, String>) -> BTreeSet<ServerId> {
     if mark::is_of_a_test(metadata) {
-        return None;
+        return BTreeSet::new();
     }
-    mark::seen(metadata).source.map(ServerId::new)
+    let last = mark::seen(metadata).source;
+    let first = mark::origin(metadata).map(str::to_owned);
+    last.into_iter().chain(first).map(ServerId::new).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn metadata<const N: usize>(marks: [(&str, &str); N]) -> BTreeMap<String, String> {
+        let marks = marks.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        BTreeMap::from(marks)
+    }
+
+    fn servers<const N: usize>(ids: [&str; N]) -> BTreeSet<ServerId> {
+        ids.map(ServerId::new).into()
+    }
+
     #[test]
     fn a_tests_copy_was_made_from_nothing_that_may_not_run() {
-        let marks = [(mark::SOURCE, "original"), (mark::OPERATION, "op-1")];
-        let marks = marks.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut metadata = BTreeMap::from(marks);
-        assert_eq!(moved_from(&metadata), Some(ServerId::new("original")));
-        metadata.insert(protector_core::mark::TEST.to_owned(), "op-1".to_owned());
-        assert_eq!(moved_from(&metadata), None);
+        let mut copy = metadata([(mark::SOURCE, "original"), (mark::OPERATION, "op-1")]);
+        assert_eq!(made_from(&copy), servers(["original"]));
+        copy.insert(protector_core::mark::TEST.to_owned(), "op-1".to_owned());
+        assert_eq!(made_from(&copy), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_copy_of_a_copy_was_made_from_the_first_too() {
+        let copy = metadata([(mark::SOURCE, "second"), (mark::ORIGIN, "first")]);
+        assert_eq!(made_from(&copy), servers(["first", "second"]));
+        assert_eq!(made_from(&BTreeMap::new()), BTreeSet::new());
     }
 }

@@ -101,8 +101,9 @@ impl CloudActions {
         if let Some(not_yet) = self.refuse_beside_returned_original(cx, source_id).await? {
             return Ok(Some(not_yet));
         }
-        self.refuse_beside_its_original(target, cx, source_id)
-            .await?;
+        if let Some(not_yet) = self.its_original_may_run(target, cx, source_id).await? {
+            return Ok(Some(not_yet));
+        }
         self.another_copy_may_run(cx, source_id).await
     }
 

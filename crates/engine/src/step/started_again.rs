@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl CloudActions {
-    /// Starts a server, unless a copy of it is seen on the other site. Where that does not answer, it counts as lost: who
+    /// Starts a server, unless a copy of it is seen on the other site, or a server that holds what was imported of it. Where that does not answer, it counts as lost: who
     /// asked has said so.
     pub(super) async fn start_source_server(
         &self,
@@ -74,7 +74,7 @@ impl CloudActions {
         let target = cx.plan().target.site.as_str();
         match must_stay_stopped(target, copy.as_ref(), None) {
             Some(why) => Err(Stop::last(Code::Kept, why)),
-            None => Ok(()),
+            None => self.refuse_beside_a_holder_that_is_seen(cx, id).await,
         }
     }
 

@@ -17,7 +17,9 @@ impl CloudActions {
     /// source server is seen at rest, all of them at one moment: from here on nothing that one of them writes is ever read
     /// again. So is what each was itself made from: it would run beside the copy.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        self.refuse_beside_any_original(cx).await?;
+        if let Some(not_yet) = self.any_original_may_run(cx).await? {
+            return Ok(not_yet);
+        }
         // A group that waited long may have lost one meanwhile, and would call itself whole.
         refuse_without_the_unrecovered(&self.target(cx).await?, cx).await?;
         // After that: what this finds is as fresh as can be.

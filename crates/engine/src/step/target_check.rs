@@ -41,7 +41,9 @@ impl CloudActions {
         if let Some(lack) = lacking(&target, cx.plan()).await?.into_iter().next() {
             return Err(lack.stop());
         }
-        self.refuse_beside_any_original(cx).await?;
+        if let Some(not_yet) = self.any_original_may_run(cx).await? {
+            return Ok(not_yet);
+        }
         if let Some(not_yet) = self.any_copy_may_run(cx).await? {
             return Ok(not_yet);
         }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{
     bed::{Answer, Bed},
     source_at_rest::fault,
+    taken_back::rebuild_from_imports,
 };
 
 fn holds_still() -> Answer {
@@ -239,4 +240,25 @@ async fn a_server_is_not_started_where_the_other_site_answers_without_telling() 
         let server = bed.server_facts(&bed.server).unwrap();
         assert_eq!(server.status, "SHUTOFF", "{status}");
     }
+}
+
+/// Somebody has deleted the copy, and built a server of their own from what the move had imported.
+#[tokio::test(start_paused = true)]
+async fn a_server_is_not_started_beside_whoever_holds_its_imports() {
+    let mut bed = Bed::left_running().await;
+    bed.deletes_the_copy();
+    bed.a_while().await;
+    let rebuilt = rebuild_from_imports(&bed).expect("the imports are free");
+    bed.a_while().await;
+    let ended = bed.abort_for_the_lost_target().await;
+    let why = ended.failure(START);
+    let holder = format!("not started: server {rebuilt} (ACTIVE) on site-b holds ");
+    assert!(why.starts_with(&holder), "{why}");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    let url = format!("compute /servers/{rebuilt}");
+    bed.on_target("demo", "DELETE", &url, &serde_json::Value::Null);
+    bed.a_while().await;
+    let ended = bed.abort_for_the_lost_target().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
 }

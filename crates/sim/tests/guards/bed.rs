@@ -412,11 +412,15 @@ impl Bed {
         let parent = self.failover().operation;
         self.cleanups += 1;
         let id = format!("op-7a3f2c11-0003-4b22-a918-{:012}", self.cleanups);
-        let steps = abort(&parent.plan).into_steps().unwrap();
+        let plan = Plan {
+            interrupted: vec![parent.id.clone()],
+            ..parent.plan
+        };
+        let steps = abort(&plan).into_steps().unwrap();
         let parent_id = Some(parent.id);
         let kind = OperationKind::Abort;
         let record = OperationRecord {
-            operation: operation(&id, kind, parent.plan, parent_id, parent.created_at),
+            operation: operation(&id, kind, plan, parent_id, parent.created_at),
             steps,
             map: ResourceMap::default(),
         };

@@ -17,7 +17,7 @@ impl Bed {
         self.pass(std::time::Duration::from_secs(90)).await;
     }
 
-    fn deletes_the_copy(&self) {
+    pub fn deletes_the_copy(&self) {
         let url = format!("compute /servers/{}", self.copy());
         self.on_target("demo", "DELETE", &url, &Value::Null);
     }

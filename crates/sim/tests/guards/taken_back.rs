@@ -529,7 +529,7 @@ async fn nothing_is_started_beside_a_copy_of_another_operation() {
 }
 
 /// Builds a server of somebody's own from what the failover has imported, once that is free.
-fn rebuild_from_imports(bed: &Bed) -> Option<String> {
+pub fn rebuild_from_imports(bed: &Bed) -> Option<String> {
     let imports = lock(&bed.target).volumes();
     let imports: Vec<_> = imports
         .iter()

@@ -12,7 +12,7 @@ use protector_core::{
         unplanned_failover::unplanned_failover,
     },
 };
-use protector_sim::in_process::lock;
+use protector_sim::{cloud::Component, in_process::lock};
 
 use serde_json::json;
 
@@ -259,4 +259,72 @@ async fn nor_those_of_one_whose_original_has_lost_a_volume() {
         assert!(why.contains(word), "{why}");
     }
     assert_eq!(back.operation.state, OperationState::Failed);
+}
+
+/// Marks the server that the group runs as a later life: made from one that is gone, and `first` is its first one.
+fn as_a_later_life(bed: &Bed, first: &str) {
+    let copy = bed.copy_of(MapKind::Server, &bed.server);
+    let marks = json!({"metadata": {"protector:source": "gone-server", "protector:origin": first}});
+    let url = format!("compute /servers/{copy}/metadata");
+    bed.on_target("demo", "POST", &url, &marks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_knows_the_first_of_its_lives_over_all_moves() {
+    let bed = Bed::switched().await;
+    let origin = |cloud, id: &str| {
+        let servers = lock(cloud).servers();
+        let server = servers.into_iter().find(|server| server.id == id).unwrap();
+        server.metadata.get("protector:origin").cloned()
+    };
+    let copy = bed.copy_of(MapKind::Server, &bed.server);
+    assert_eq!(origin(&bed.target, &copy), Some(bed.server.clone()));
+    let back = failed_back_among(&bed, |_, _| {}).await;
+    assert_eq!(back.operation.error, None);
+    let again = back.map.target(MapKind::Server, &copy).unwrap();
+    assert_eq!(origin(&bed.source, again), Some(bed.server.clone()));
+}
+
+/// The one that the copy was made from is long gone; the first one was left by a move before.
+#[tokio::test(start_paused = true)]
+async fn no_failback_stops_anything_beside_an_earlier_life_that_runs() {
+    let bed = Bed::switched().await;
+    as_a_later_life(&bed, &bed.server);
+    start_original(&bed);
+    bed.a_while().await;
+    let back = failed_back_among(&bed, |_, _| {}).await;
+    assert_only_the_original_is_there(&bed, &back, "check_target");
+}
+
+/// What has the same first life is the same machine, whichever move has left it there.
+#[tokio::test(start_paused = true)]
+async fn nor_beside_one_that_has_the_same_first_life() {
+    let bed = Bed::switched().await;
+    as_a_later_life(&bed, "first-server");
+    let url = format!("compute /servers/{}/metadata", bed.server);
+    let same = json!({"metadata": {"protector:origin": "first-server"}});
+    bed.at_once("demo", "POST", &url, &same);
+    start_original(&bed);
+    bed.a_while().await;
+    let back = failed_back_among(&bed, |_, _| {}).await;
+    assert_only_the_original_is_there(&bed, &back, "check_target");
+    let why = back.operation.error.unwrap();
+    assert!(why.contains("unset --property protector:origin"), "{why}");
+}
+
+/// Nova cannot end it, and its guest may go on.
+#[tokio::test(start_paused = true)]
+async fn a_failback_waits_for_an_original_that_is_being_deleted() {
+    let bed = Bed::switched().await;
+    start_original(&bed);
+    bed.a_while().await;
+    lock(&bed.source).set_away(Component::NovaCompute, true);
+    let url = format!("compute /servers/{}", bed.server);
+    bed.at_once("demo", "DELETE", &url, &json!(null));
+    bed.compute_host(true).await;
+    let back = failed_back_among(&bed, |_, _| {}).await;
+    let why = back.operation.error.clone().unwrap_or_default();
+    assert!(why.contains("to be gone"), "{why}");
+    assert_eq!(back.operation.state, OperationState::Failed);
+    assert_eq!(bed.group().status, GroupStatus::FailedOver);
 }
