@@ -1,6 +1,8 @@
 //! What an operator can adjust about an engine (`[engine]` in `protector.conf`).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+use protector_core::id::UserId;
 
 /// The engine's adjustable values.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct EngineOptions {
     pub storage_concurrency: usize,
     /// How long calls in flight may take to end when the engine is told to stop.
     pub graceful_stop: Duration,
+    /// The users here as whom the other sites' protectors come, beside this one's own (`[DEFAULT] peer_user_ids`).
+    pub peer_users: BTreeSet<UserId>,
 }
 
 impl Default for EngineOptions {
@@ -67,6 +71,7 @@ impl Default for EngineOptions {
             volume_concurrency: 10,
             storage_concurrency: 4,
             graceful_stop: Duration::from_secs(20),
+            peer_users: BTreeSet::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use protector_api::{openstack_peer::OpenStackPeer, peer::Peer};
 use protector_core::{
     clock::{Clock, SystemClock},
-    id::{EngineId, SiteName},
+    id::{EngineId, SiteName, UserId},
     outside::AllowedOutside,
     runbook::BOOK_VERSION,
 };
@@ -228,6 +228,12 @@ fn engine_options(config: &Config) -> EngineOptions {
             .general
             .graceful_shutdown_timeout
             .unwrap_or(Duration::MAX / 4),
+        peer_users: config
+            .general
+            .peer_user_ids
+            .iter()
+            .map(UserId::new)
+            .collect(),
         ..EngineOptions::default()
     }
 }

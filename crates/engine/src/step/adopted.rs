@@ -5,7 +5,7 @@
 
 use protector_core::{
     fault::Code,
-    id::{OperationId, ServerId, VolumeId},
+    id::{OperationId, ServerId, UserId, VolumeId},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -17,7 +17,7 @@ use protector_openstack::{
 use super::{
     CloudActions,
     copies::{Life, ServerCopy},
-    mark,
+    mark::{self, SOURCE},
 };
 use crate::{
     action::{Cx, Stop},
@@ -38,11 +38,11 @@ impl CloudActions {
         }
         let copies = self.copies_on_target(cx, source_id).await?;
         for maker in &interrupted {
-            let lasting = |copy: &&ServerCopy| copy.is_of(maker) && copy.life != Life::Ending;
-            // Anybody may copy metadata; the other site's protector may have another user here.
-            let mut by_us = copies.iter().filter(|copy| copy.is_ours);
-            let found = by_us.find(lasting);
-            if let Some(copy) = found.or_else(|| copies.iter().find(lasting)) {
+            // Anybody may copy metadata: beside what nobody of ours has made, nothing is built.
+            let lasting = |copy: &&ServerCopy| {
+                copy.is_of(maker) && copy.life != Life::Ending && self.knows(copy)
+            };
+            if let Some(copy) = copies.iter().find(lasting) {
                 refuse_member_of_another_group(cx, copy.server.id.as_str()).await?;
                 adopt(cx, maker, copy.server.id.as_str());
                 return Ok(Some(copy.server.clone()));
@@ -50,38 +50,76 @@ impl CloudActions {
         }
         Ok(None)
     }
-}
 
-/// The copy of a volume that the interrupted operation has imported, if there is one. The step remembers it.
-pub(super) async fn find_volume(
-    target: &Cloud,
-    cx: &mut Cx<'_>,
-    source_id: &VolumeId,
-) -> Result<Option<Volume>, Stop> {
-    for interrupted in cx.plan().interrupted.clone() {
-        let found = imported_by(target, &interrupted, source_id).await?;
-        if let Some(volume) = &found {
-            refuse_member_of_another_group(cx, volume.id.as_str()).await?;
-            adopt(cx, &interrupted, volume.id.as_str());
-            return Ok(found);
+    fn knows(&self, copy: &ServerCopy) -> bool {
+        copy.is_ours || self.is_a_peer(copy.server.user_id.as_ref())
+    }
+
+    /// Whether `user` is that of another site's protector here.
+    fn is_a_peer(&self, user: Option<&UserId>) -> bool {
+        user.is_some_and(|user| self.options.peer_users.contains(user))
+    }
+
+    /// The copy of a volume that the interrupted operation has imported, if there is one. The step remembers it.
+    pub(super) async fn find_adopted_volume(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        source_id: &VolumeId,
+    ) -> Result<Option<Volume>, Stop> {
+        for interrupted in cx.plan().interrupted.clone() {
+            let found = self.imported_by(target, cx, &interrupted, source_id);
+            if let Some(volume) = found.await? {
+                refuse_member_of_another_group(cx, volume.id.as_str()).await?;
+                adopt(cx, &interrupted, volume.id.as_str());
+                return Ok(Some(volume));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the interrupted operation, or this one in its place, has imported a volume already: no promotion is needed.
+    pub(super) async fn is_imported(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &VolumeId,
+    ) -> Result<bool, Stop> {
+        let by_this = std::iter::once(mark::maker(cx.operation));
+        for maker in by_this.chain(&cx.plan().interrupted) {
+            let found = self.imported_by(target, cx, maker, source_id).await?;
+            if found.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The import that `maker` has made of a volume: the oldest of those that a protector has made. A restored backup has the
+    /// marks too, and is somebody else's; of what nobody of ours has made a person has to say what it is.
+    async fn imported_by(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        maker: &OperationId,
+        source_id: &VolumeId,
+    ) -> Result<Option<Volume>, Stop> {
+        let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
+        let mut volumes = target.volume().volumes(&copies).await.map_err(stop)?;
+        volumes.retain(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str()));
+        volumes.sort_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
+        let us = target.session().user_id().await.map_err(stop)?;
+        let is_a_protectors = |volume: &Volume| {
+            let by = volume.user_id.as_ref();
+            by == Some(&us) || self.is_a_peer(by)
+        };
+        let (made, others): (Vec<_>, Vec<_>) = volumes.into_iter().partition(is_a_protectors);
+        match (made.into_iter().find(has_its_bytes), others.first()) {
+            (Some(import), _) => Ok(Some(import)),
+            (None, Some(stranger)) => Err(not_known(cx, maker, source_id, stranger)),
+            (None, None) => Ok(None),
         }
     }
-    Ok(None)
-}
-
-/// Whether the interrupted operation, or this one in its place, has imported a volume already: no promotion is needed.
-pub(super) async fn is_imported(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    source_id: &VolumeId,
-) -> Result<bool, Stop> {
-    let by_this = std::iter::once(mark::maker(cx.operation));
-    for maker in by_this.chain(&cx.plan().interrupted) {
-        if imported_by(target, maker, source_id).await?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Marks an adopted resource as this operation's, so that its cleanup and its guards know it.
@@ -138,40 +176,18 @@ pub(super) async fn is_imported_by(
     Ok(volumes.any(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str())))
 }
 
-/// The import that `maker` has made of a volume: the oldest of those that protector's user has made, since a restored backup
-/// has the marks too. The other site's protector may have another user here: then the only one that there is.
-async fn imported_by(
-    target: &Cloud,
-    maker: &OperationId,
-    source_id: &VolumeId,
-) -> Result<Option<Volume>, Stop> {
-    let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
-    let mut volumes = target.volume().volumes(&copies).await.map_err(stop)?;
-    volumes.retain(|volume| {
-        mark::is_ours(&volume.metadata, maker, source_id.as_str()) && has_its_bytes(volume)
-    });
-    volumes.sort_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)));
-    let us = target.session().user_id().await.map_err(stop)?;
-    let by_us = |volume: &&Volume| volume.user_id.as_ref() == Some(&us);
-    if let Some(ours) = volumes.iter().find(by_us) {
-        return Ok(Some(ours.clone()));
-    }
-    match volumes.as_slice() {
-        [] => Ok(None),
-        [only] => Ok(Some(only.clone())),
-        several => Err(not_one(maker, source_id, several)),
-    }
-}
-
-/// A person has to tell the import from what was made of it.
-fn not_one(maker: &OperationId, source_id: &VolumeId, several: &[Volume]) -> Stop {
-    let ids: Vec<&str> = several.iter().map(|volume| volume.id.as_str()).collect();
+/// Nobody but a person can tell a restored backup from an import of the other site's protector whose user nobody knows here.
+fn not_known(cx: &Cx<'_>, maker: &OperationId, source_id: &VolumeId, stranger: &Volume) -> Stop {
+    let (site, group) = (&cx.plan().target.site, &cx.plan().group_name);
+    let by = match &stranger.user_id {
+        Some(user) => format!("user {user} has made it"),
+        None => "Cinder does not say who has made it".to_owned(),
+    };
     Stop::last(
         Code::Blocked,
         format!(
-            "{} are all marked as the import of volume {source_id} that operation {maker} has made: 'openstack volume unset --property {} <volume>' takes the mark off those that are not, then 'openstack dr retry' goes on",
-            ids.join(" and "),
-            mark::SOURCE,
+            "volume {id} on {site} is marked as the import of volume {source_id} that operation {maker} has made, but {by}: if it is a restored backup or the like, 'openstack --os-cloud {site} volume unset --property {SOURCE} {id}' takes the mark off; if that is the user of the other site's protector here, an administrator adds it to '[DEFAULT] peer_user_ids'; then 'openstack dr retry {group}', or the failover again if it recovered nothing",
+            id = stranger.id,
         ),
     )
 }

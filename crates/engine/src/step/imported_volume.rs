@@ -36,7 +36,7 @@ impl CloudActions {
         let target = self.target(cx).await?;
         let own = find_imported(&target, cx, source_id).await?;
         let found = match own {
-            None => adopted::find_volume(&target, cx, source_id).await?,
+            None => self.find_adopted_volume(&target, cx, source_id).await?,
             own => own,
         };
         if let Some(volume) = found {

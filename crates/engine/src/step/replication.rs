@@ -57,7 +57,7 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         if !cx.plan().interrupted.is_empty() {
             let target = self.target(cx).await?;
-            if adopted::is_imported(&target, cx, volume).await? {
+            if self.is_imported(&target, cx, volume).await? {
                 cx.fact("the interrupted operation has promoted and imported it");
                 return Ok(Progress::done());
             }

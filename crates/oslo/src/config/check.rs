@@ -129,6 +129,22 @@ fn items(value: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
+/// Ids of Keystone's users: a name would match nobody, without a word.
+pub(super) fn user_ids(value: &str) -> Result<(), String> {
+    items(value).try_for_each(|id| user_id(id).map(drop))
+}
+
+/// 32 hexadecimal digits, or 64 for a user of LDAP or another directory.
+pub(super) fn user_id(id: &str) -> Result<String, String> {
+    let is_id = matches!(id.len(), 32 | 64) && id.chars().all(|c| c.is_ascii_hexdigit());
+    match is_id {
+        true => Ok(id.to_owned()),
+        false => Err(format!(
+            "{id} is not the id of a user: 'openstack user show {id} -f value -c id' tells it"
+        )),
+    }
+}
+
 pub(super) fn log_levels(value: &str) -> Result<(), String> {
     value
         .split(',')
@@ -186,6 +202,17 @@ mod tests {
         for refused in ["", "/var/lib/db", "sqlite:///", "postgresql://db/x"] {
             assert!(sqlx_url(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn users_are_named_by_their_ids() {
+        let id = "f4b1e2a09c8d4b7a8e6d5c4b3a291807";
+        assert_eq!(user_ids(&format!("{id}, {id}{id}")), Ok(()));
+        let refused = user_ids("protector").unwrap_err();
+        assert!(
+            refused.contains("openstack user show protector"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -185,6 +185,11 @@ pub static OPTIONS: &[OptionDef] = &[
          finished then is taken up again by the next start; nothing is lost. 0 waits for as long as it \
          takes. Keep it below systemd's TimeoutStopSec.")
         .default("20"),
+    option("DEFAULT", "peer_user_ids", Kind::List,
+        "Ids, separated by commas, of the users on this site's cloud as whom the other sites' protectors come here, where \
+         that is not the user of [keystone_authtoken]. What they have made of a group is known as protector's; what \
+         anybody else has marked so is not. Set the same in all of the site's services.")
+        .check(check::user_ids),
     option("DEFAULT", "transport_url", Kind::Str,
         "Message bus, accepted so that a file shared with other services loads. This release does not \
          use a message bus: engines look for work in the database every poll_interval_seconds.")

@@ -34,6 +34,8 @@ pub struct General {
     pub default_log_levels: Vec<(String, LevelFilter)>,
     /// How long a stopping service waits; `None` for as long as it takes.
     pub graceful_shutdown_timeout: Option<Duration>,
+    /// The users here of the other sites' protectors, where they are not this service's own.
+    pub peer_user_ids: Vec<String>,
     /// Accepted and not used in this release.
     pub transport_url: Option<SecretString>,
 }
@@ -241,6 +243,7 @@ impl General {
             default_log_levels: section.list_of("default_log_levels", check::log_level),
             graceful_shutdown_timeout: Some(section.seconds("graceful_shutdown_timeout"))
                 .filter(|timeout| !timeout.is_zero()),
+            peer_user_ids: section.list_of("peer_user_ids", check::user_id),
             transport_url: section.optional_secret("transport_url"),
         }
     }

@@ -123,6 +123,13 @@ impl SimCloud {
             .map(|network| network.id.to_string())
     }
 
+    /// The id of the user of that name, 32 digits.
+    pub fn user_id(&self, name: &str) -> Option<String> {
+        self.identity
+            .user_named(name)
+            .map(|user| user.id.simple().to_string())
+    }
+
     /// The id of the volume type of that name.
     pub fn volume_type_id(&self, name: &str) -> Option<String> {
         self.volumes.kind_named(name).map(|id| id.to_string())

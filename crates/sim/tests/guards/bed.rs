@@ -135,6 +135,9 @@ impl Clouds for ServiceUser {
     }
 }
 
+/// As whom another site's protector comes to the target.
+pub const PEER: &str = "demo-manager";
+
 /// The other site's protector, which holds the group still until it is told to say something else.
 pub struct OtherSiteSays {
     pub answer: Mutex<Answer>,
@@ -967,7 +970,11 @@ impl Bed {
         let mut plan = plan_of(&group, &member);
         change_plan(&mut plan);
         journal.put_group(group, vec![member.clone()]);
-        let options = EngineOptions::default();
+        let peer = lock(&target).user_id(PEER).unwrap();
+        let options = EngineOptions {
+            peer_users: [peer.into()].into(),
+            ..EngineOptions::default()
+        };
         let clouds = Arc::new(ServiceUser {
             transport: transport.clone(),
         });
