@@ -60,6 +60,7 @@ pub use group::{GroupChange, GroupFilter, GroupSortKey, StoredGroup};
 pub use left_servers::{LeftServers, LeftServersPage};
 pub use lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage};
 pub use lock::{Lock, LockKind};
+pub use member::Removable;
 pub use metadata::{MetadataDocument, Offered, Outgoing, Taken};
 pub use operation::{GroupStart, NewOperation, OperationFilter, OperationSortKey};
 pub use operation_outbox::OperationPush;
