@@ -46,6 +46,7 @@ pub mod site;
 mod step;
 mod supersede;
 pub mod tenant_mapping;
+mod told_moves;
 mod tombstone;
 mod words;
 mod write_probe;
