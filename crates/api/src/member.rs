@@ -6,6 +6,7 @@ use axum::extract::{OriginalUri, State};
 use http::StatusCode;
 use protector_core::id::ProjectId;
 use protector_oslo::policy::rules;
+use protector_store::Removable;
 
 use crate::{
     app::{App, group as app_group, member as app_member},
@@ -128,14 +129,15 @@ pub async fn delete(
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     let basis = if_match.basis(&stored.group)?;
     app_group::refuse_while_moving(&stored.group)?;
-    if !options.give_up {
-        let known = app.database.member_show(&stored.group.id, &member).await?;
-        app_member::refuse_unrecovered(&stored.group, &known)?;
-    }
     app.require_peer_of(&stored.group).await?;
+    let which = match options.give_up {
+        true => Removable::GivenUp,
+        false => Removable::Recovered,
+    };
+    let now = app.clock.now();
     let removed = app
         .database
-        .member_delete(&stored.group.id, &member, basis, app.clock.now())
+        .member_delete(&stored.group.id, &member, which, basis, now)
         .await
         .map_err(|error| if_match.told(&stored.group, error))?;
     tracing::info!(group = %stored.group.id, member = %removed, "member removed");

@@ -41,6 +41,9 @@ impl From<StoreError> for ApiError {
             StoreError::SiteRetired { site } => Self::conflict(format!(
                 "Site {site} is retired here: nothing that it says is taken over. Where another site has taken its name, an administrator here forgets the old one with 'openstack dr site delete {site}' and registers the new one; then push again."
             )),
+            StoreError::Unrecovered { group, member } => Self::conflict(format!(
+                "Member {member} of protection group {group} was not recovered by the last move, and what is left of it may be an import or a recovery point alone, which nothing brings up once it has left the group: 'openstack dr retry {group}' recovers it; if it may be given up, 'openstack dr member remove {group} {member} --give-up' (give_up) takes it out and touches nothing."
+            )),
             StoreError::Protected(protection) => Self::conflict(format!(
                 "server_id: {} is in protection group {} already; one group only moves a server with its volumes: take it out of that group first, with 'openstack dr member remove'.",
                 protection.resource, protection.group_name

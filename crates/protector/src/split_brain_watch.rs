@@ -135,7 +135,7 @@ impl SplitBrainWatch {
         match (is_split, running.is_empty()) {
             (false, true) | (true, false) => Finding::Nothing,
             (false, false) => self.still_left(&group.id, running).await,
-            (true, true) if all_told => self.proof(group, left, silent).await,
+            (true, true) if all_told => self.proof(group, silent).await,
             (true, true) => Finding::Nothing,
         }
     }
@@ -176,8 +176,16 @@ impl SplitBrainWatch {
         }
     }
 
-    async fn proof(&self, group: &Group, left: &[LeftServers], silent: &Silent) -> Finding {
-        for left in left {
+    /// Whether nothing runs any more of all that moves have left, those of the other site too: it hears of the end.
+    async fn proof(&self, group: &Group, silent: &Silent) -> Finding {
+        let left = match self.database.left_servers_of_both(&group.id).await {
+            Ok(left) => left,
+            Err(error) => {
+                warn!(group_id = %group.id, %error, "cannot look for what moves have left");
+                return Finding::Nothing;
+            }
+        };
+        for left in &left {
             match self.proof_on(group, left).await {
                 Ok(None) => {}
                 Ok(Some(why)) => return Finding::Unproven(why),
@@ -369,8 +377,9 @@ mod tests {
         cloud::{CallEffect, CloudOptions, Effect, FaultRule, Match, RoleSeed, SimCloud},
         in_process::{Calm, InProcess, SharedCloud, lock},
     };
-    use protector_store::{Basis, KeyRepository, NewOperation, PoolOptions};
+    use protector_store::{Basis, KeyRepository, NewOperation, OperationCopy, PoolOptions};
     use secrecy::SecretString;
+    use serde_json::json;
 
     use super::*;
 
@@ -630,6 +639,47 @@ mod tests {
         );
         lock(&post.cloud).set_state_of_server(copy, "stopped");
         assert_eq!(post.status_after_a_round(&group).await, GroupStatus::Active);
+    }
+
+    /// This site's own rests, and the copy that a failback of the other one has left runs: that site would say so again.
+    #[tokio::test]
+    async fn a_split_brain_ends_when_what_both_sites_have_left_rests() {
+        let post = Post::new().await;
+        let (own, theirs) = (post.servers[0].as_str(), post.servers[1].as_str());
+        let group = post.left(1, &post.project, &[own]).await;
+        let database = &post.watch.database;
+        let stored = database.group_show_by_id(&group).await.unwrap();
+        let line = |phase: &str, server: &str, state: &str| json!({"key": format!("{phase}:web"), "phase": phase, "state": state, "resource_id": server});
+        let copy = OperationCopy {
+            id: "op-of-b".into(),
+            home_site: "site-b".into(),
+            project_id: stored.local_project_id,
+            group_id: group.clone(),
+            group_name: stored.group.name,
+            kind: "failback".to_owned(),
+            state: "failed".to_owned(),
+            parent_id: None,
+            leftovers: 1,
+            created_at: post.watch.clock.now(),
+            revision: 1,
+            since: 0,
+            is_last: true,
+            record: json!({"source_site": "site-b", "target_site": "site-a"}),
+            lines: vec![
+                (0, line("recreate_vms", theirs, "undo_failed")),
+                (1, line("delete_source_vm", "copy-1", "pending")),
+            ],
+        };
+        database.peer_operation_apply(&copy).await.unwrap();
+        for (stopped, then) in [
+            ("", GroupStatus::SplitBrain),
+            (own, GroupStatus::SplitBrain),
+            (theirs, GroupStatus::FailedOver),
+        ] {
+            lock(&post.cloud).set_state_of_server(stopped, "stopped");
+            let status = post.status_after_a_round(&group).await;
+            assert_eq!(status, then, "{stopped} was stopped");
+        }
     }
 
     #[tokio::test]

@@ -201,6 +201,11 @@ async fn handle(State(served): State<Served>, request: axum::extract::Request) -
         let now = served.now();
         lock(&served.cloud).exchange(now, &request)
     };
+    if let Some(rule) = &exchange.held_by {
+        while lock(&served.cloud).has_fault(rule) {
+            tokio::time::sleep(TICK).await;
+        }
+    }
     match exchange.delivery {
         Delivery::Dropped | Delivery::Lost => return broken(),
         Delivery::Hang => {

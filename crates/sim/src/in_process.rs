@@ -177,6 +177,17 @@ fn answer(status: u16, body: String) -> Response {
     }
 }
 
+/// Waits until the cloud has no such fault rule any more, which the caller does not do for longer than `timeout`.
+async fn let_go(cloud: &SharedCloud, rule: &str, timeout: Duration) -> Result<(), TransportError> {
+    let gone = async {
+        while lock(cloud).has_fault(rule) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(timeout, gone).await;
+    waited.map_err(|_| TransportError::TimedOut(timeout))
+}
+
 fn lost() -> TransportError {
     TransportError::Lost("connection closed before the answer".to_owned())
 }
@@ -215,6 +226,9 @@ impl Transport for InProcess {
                 return Err(TransportError::TimedOut(request.timeout));
             }
             Delivery::Answered => {}
+        }
+        if let Some(rule) = &exchange.held_by {
+            let_go(cloud, rule, request.timeout).await?;
         }
         let after = self.plan.after(&call, status).await;
         if exchange.delay >= request.timeout {

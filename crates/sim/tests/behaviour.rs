@@ -16,7 +16,7 @@ use bytes::Bytes;
 use client::World;
 use protector_sim::{
     backend::MemVolume,
-    cloud::{CallEffect, Component, Delivery, Effect, FaultRule, JobEffect, Latency, Match},
+    cloud::{CallEffect, Component, Delivery, Effect, FaultRule, JobEffect, Latency, Match, Work},
 };
 use serde_json::{Value, json};
 
@@ -260,6 +260,52 @@ fn a_lost_reply_is_carried_out_and_a_dropped_call_is_not() {
         let left = world.cloud.servers();
         let found = left.first().map_or("gone", |server| server.status.as_str());
         assert_eq!(found, wanted);
+    }
+}
+
+#[test]
+fn work_that_is_held_ends_when_it_is_let_go_and_other_work_goes_on() {
+    let mut world = with_server();
+    let (server, _, data) = fleet(&mut world);
+    let work = Work::ServerDelete;
+    let held = world
+        .cloud
+        .add_fault(job("vm-001", JobEffect::Held { work }, None));
+    let url = format!("compute /servers/{server}");
+    assert_eq!(world.call("member", "DELETE", &url, None).status, 204);
+    let body = json!({"volume": {"name": "other", "size": 1, "volume_type": "replicated"}});
+    let made = world.call("member", "POST", "volumev3 /volumes", Some(&body));
+    let other = made.body["volume"]["id"].as_str().unwrap().to_owned();
+    world.pass(3600 * SECOND);
+    let got = world.call("member", "GET", &url, None);
+    assert_eq!(got.body["server"]["OS-EXT-STS:task_state"], "deleting");
+    assert_eq!(status_of(&mut world, &data), "in-use");
+    assert_eq!(status_of(&mut world, &other), "available");
+    assert_eq!(world.cloud.next_due(), None);
+
+    assert!(world.cloud.remove_fault(&held));
+    assert_eq!(world.call("member", "GET", &url, None).status, 404);
+    assert_eq!(status_of(&mut world, &data), "available");
+}
+
+#[test]
+fn a_call_that_is_held_meets_something_or_is_carried_out_at_once() {
+    let refused = json!({"kind": "held", "meets": {"kind": "status", "status": 503}});
+    for (effect, status, left) in [(json!({"kind": "held"}), 204, 0), (refused, 503, 1)] {
+        let mut world = with_server();
+        let (server, ..) = fleet(&mut world);
+        let (token, _) = world.session("demo", "demo");
+        let matches: Match =
+            serde_json::from_value(json!({"method": "DELETE", "resource": "vm-001"})).unwrap();
+        let effect: CallEffect = serde_json::from_value(effect).unwrap();
+        let rule = world.cloud.add_fault(on_call(matches, effect));
+        let path = format!("/compute/v2.1/servers/{server}");
+        let asked = world.exchange("DELETE", &path, &[("x-auth-token", token)], None);
+        assert_eq!(asked.held_by.as_ref(), Some(&rule));
+        assert_eq!(asked.response.status(), status);
+        assert!(world.cloud.has_fault(&rule), "until it is taken away");
+        world.pass(SECOND);
+        assert_eq!(world.cloud.servers().len(), left);
     }
 }
 

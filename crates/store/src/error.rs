@@ -149,6 +149,14 @@ pub enum StoreError {
         /// Its name.
         site: SiteName,
     },
+    /// The last move did not recover the member: a retry needs it, unless somebody gives it up.
+    #[error("member {member} of protection group {group} was not recovered by the last move")]
+    Unrecovered {
+        /// The group's name.
+        group: String,
+        /// The member's name.
+        member: String,
+    },
     /// A protection group protects the server or volume.
     #[error("protection group {} protects {}", .0.group_name, .0.resource)]
     Protected(Protection),

@@ -18,6 +18,7 @@ use crate::{
     entity::{member, operation, protection_group as group, resource_map, step},
     error::StoreError,
     operation::left_behind,
+    told_moves::ToldMoves,
 };
 
 /// Groups that an operation moves, or has left half moved: it says itself how they stand afterwards.
@@ -27,17 +28,17 @@ const NOT_AT_REST: [GroupStatus; 3] = [
     GroupStatus::Error,
 ];
 /// What makes the copies that a group runs on.
-const COPYING: [OperationKind; 3] = [
+pub(crate) const COPYING: [OperationKind; 3] = [
     OperationKind::Failover,
     OperationKind::Failback,
     OperationKind::Retry,
 ];
 /// The phase of a move whose lines are the source's servers.
-const DELETE_SOURCE_VM: &str = "delete_source_vm";
+pub(crate) const DELETE_SOURCE_VM: &str = "delete_source_vm";
 /// The phase whose lines build the copies.
-const RECREATE_VMS: &str = "recreate_vms";
+pub(crate) const RECREATE_VMS: &str = "recreate_vms";
 /// Ids in one statement, at most: SQLite and MariaDB have a limit of parameters.
-const AT_ONCE: usize = 500;
+pub(crate) const AT_ONCE: usize = 500;
 
 /// What the moves of a group have left on one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,15 @@ pub struct LeftServers {
     pub site: SiteName,
     /// The servers, each once.
     pub servers: BTreeSet<ServerId>,
+}
+
+/// Whose records tell what moves have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Records {
+    /// This site's own: each site looks after what its own have left.
+    Own,
+    /// And the copies of the other site's.
+    OfBoth,
 }
 
 /// Some groups' servers, and where to go on.
@@ -89,7 +99,8 @@ impl Database {
         let next = (groups.len() as u64 == limit)
             .then(|| groups.last().map(|(id, _)| GroupId::new(id.as_str())))
             .flatten();
-        let left = self.left_of(groups.into_iter().collect()).await?;
+        let groups = groups.into_iter().collect();
+        let left = self.left_of(groups, Records::Own).await?;
         Ok(LeftServersPage { left, next })
     }
 
@@ -99,6 +110,23 @@ impl Database {
     ///
     /// What the database says.
     pub async fn left_servers_of(&self, id: &GroupId) -> Result<Vec<LeftServers>, StoreError> {
+        let group = self.where_it_runs(id).await?;
+        self.left_of(group, Records::Own).await
+    }
+
+    /// The same, together with what the moves of the other site have left, as far as that one has told of them: what has to
+    /// rest before anybody says that the group runs once.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn left_servers_of_both(&self, id: &GroupId) -> Result<Vec<LeftServers>, StoreError> {
+        let group = self.where_it_runs(id).await?;
+        self.left_of(group, Records::OfBoth).await
+    }
+
+    /// A group with the site on which it runs.
+    async fn where_it_runs(&self, id: &GroupId) -> Result<BTreeMap<String, String>, StoreError> {
         use group::{Column, Entity};
         let group: Option<(String, String)> = Entity::find_by_id(id.as_str())
             .select_only()
@@ -106,26 +134,38 @@ impl Database {
             .into_tuple()
             .one(self.pool())
             .await?;
-        self.left_of(group.into_iter().collect()).await
+        Ok(group.into_iter().collect())
     }
 
     /// Groups, each with the site on which it runs.
     async fn left_of(
         &self,
         groups: BTreeMap<String, String>,
+        records: Records,
     ) -> Result<Vec<LeftServers>, StoreError> {
         let moves = self.moves_of(&groups).await?;
         let made = self.made_by(&moves).await?;
-        let mut found = self.originals_left(&groups, &moves).await?;
-        found.extend(self.copies_left(&moves, &made).await?);
-        let servers: BTreeSet<&str> = found.iter().map(|found| found.server.as_str()).collect();
-        let servers: Vec<&str> = servers.into_iter().collect();
-        let protected = self.members_among(&servers).await?;
-        let lives = self.lives_of(&groups, &made).await?;
+        let lines = self.lines_that_left(completed(&moves)).await?;
+        let originals = self.with_a_copy(lines).await?;
+        let mut found = found(&groups, &moves, &made, &originals);
+        let mut deleted = self.deleted_by(moves.keys().collect()).await?;
+        self.keep_left(&mut found, &deleted).await?;
+        // What the other site has told is read only where it matters: each of its moves has many lines.
+        let told = match records == Records::Own && found.is_empty() {
+            true => ToldMoves::default(),
+            false => self.told_moves(&groups).await?,
+        };
+        if records == Records::OfBoth {
+            found.extend(self::found(&groups, &told.moves, &told.made, &told.left));
+        }
+        deleted.extend(told.deleted.clone());
+        self.keep_left(&mut found, &deleted).await?;
+        let all_made = made.iter().chain(&told.made);
+        let lives = self.lives_of(&groups, all_made).await?;
         let mut left: BTreeMap<(&str, &str), BTreeSet<ServerId>> = BTreeMap::new();
         for found in &found {
             let is_the_groups = found.is_the_groups || lives.are_one(found.group, &found.server);
-            if is_the_groups && !protected.contains(&found.server) {
+            if is_the_groups {
                 let servers = left.entry((found.group, found.site)).or_default();
                 servers.insert(ServerId::new(found.server.as_str()));
             }
@@ -140,58 +180,36 @@ impl Database {
             .collect())
     }
 
-    /// The originals that completed moves have left on the site that they went from.
-    async fn originals_left<'m>(
+    /// Of lines that left an original those of which a copy was made.
+    async fn with_a_copy(
         &self,
-        groups: &BTreeMap<String, String>,
-        moves: &'m BTreeMap<String, Moved>,
-    ) -> Result<Vec<Found<'m>>, StoreError> {
-        let completed = moves
-            .iter()
-            .filter(|(_, moved)| moved.is_completed && moved.kind != OperationKind::Retry.as_str())
-            .map(|(id, _)| id);
-        let lines = self.lines_that_left(completed.collect()).await?;
+        mut lines: Vec<(String, String)>,
+    ) -> Result<Vec<(String, String)>, StoreError> {
         let servers: Vec<&str> = lines.iter().map(|(_, server)| server.as_str()).collect();
         let copied = self.copied_among(&servers).await?;
-        let found = lines.into_iter().filter_map(|(operation, server)| {
-            let moved = moves.get(&operation)?;
-            copied.contains(&server).then(|| Found {
-                group: &moved.group,
-                site: &moved.source_site,
-                is_the_groups: groups.get(&moved.group) == Some(&moved.target_site),
-                server,
-            })
-        });
-        Ok(found.collect())
+        lines.retain(|(_, server)| copied.contains(server));
+        Ok(lines)
     }
 
-    /// The copies that moves have made where they went, but for those that are known to be gone.
-    async fn copies_left<'m>(
+    /// Of what was found that which is neither known to be gone nor a member of a group.
+    async fn keep_left(
         &self,
-        moves: &'m BTreeMap<String, Moved>,
-        made: &[Made],
-    ) -> Result<Vec<Found<'m>>, StoreError> {
-        let deleted = self.deleted_by(moves.keys().collect()).await?;
-        let left = made
-            .iter()
-            .filter(|made| !made.is_undone && !deleted.contains(&made.copy));
-        let found = left.filter_map(|made| {
-            let moved = moves.get(&made.operation)?;
-            Some(Found {
-                group: &moved.group,
-                site: &moved.target_site,
-                server: made.copy.clone(),
-                is_the_groups: false,
-            })
-        });
-        Ok(found.collect())
+        found: &mut Vec<Found<'_>>,
+        deleted: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        found.retain(|found| found.is_original || !deleted.contains(&found.server));
+        let servers: BTreeSet<&str> = found.iter().map(|found| found.server.as_str()).collect();
+        let servers: Vec<&str> = servers.into_iter().collect();
+        let protected = self.members_among(&servers).await?;
+        found.retain(|found| !protected.contains(&found.server));
+        Ok(())
     }
 
     /// What is one machine with which member, by what became what. Beside a member that could not be recovered nothing runs.
     async fn lives_of(
         &self,
         groups: &BTreeMap<String, String>,
-        made: &[Made],
+        made: impl Iterator<Item = &Made>,
     ) -> Result<Lives, StoreError> {
         use member::{Column, Entity};
         let mut lives = Lives::default();
@@ -445,13 +463,54 @@ impl Database {
     }
 }
 
+/// What `moves` have left: the `originals`, each with its move, on the site that they went from, and the copies that they
+/// have made where they went, but for those that are known to be gone.
+fn found<'m>(
+    groups: &BTreeMap<String, String>,
+    moves: &'m BTreeMap<String, Moved>,
+    made: &[Made],
+    originals: &[(String, String)],
+) -> Vec<Found<'m>> {
+    let originals = originals.iter().filter_map(|(operation, server)| {
+        let moved = moves.get(operation)?;
+        Some(Found {
+            group: &moved.group,
+            site: &moved.source_site,
+            server: server.clone(),
+            is_original: true,
+            is_the_groups: groups.get(&moved.group) == Some(&moved.target_site),
+        })
+    });
+    let copies = made.iter().filter(|made| !made.is_undone);
+    let copies = copies.filter_map(|made| {
+        let moved = moves.get(&made.operation)?;
+        Some(Found {
+            group: &moved.group,
+            site: &moved.target_site,
+            server: made.copy.clone(),
+            is_original: false,
+            is_the_groups: false,
+        })
+    });
+    originals.chain(copies).collect()
+}
+
+/// The moves that may have left originals.
+fn completed(moves: &BTreeMap<String, Moved>) -> Vec<&String> {
+    moves
+        .iter()
+        .filter(|(_, moved)| moved.is_completed && moved.kind != OperationKind::Retry.as_str())
+        .map(|(id, _)| id)
+        .collect()
+}
+
 /// A move, or a retry of one, of a group.
-struct Moved {
-    group: String,
-    kind: String,
-    is_completed: bool,
-    source_site: String,
-    target_site: String,
+pub(crate) struct Moved {
+    pub(crate) group: String,
+    pub(crate) kind: String,
+    pub(crate) is_completed: bool,
+    pub(crate) source_site: String,
+    pub(crate) target_site: String,
 }
 
 /// A server that a move has left.
@@ -459,6 +518,8 @@ struct Found<'m> {
     group: &'m str,
     site: &'m str,
     server: String,
+    /// Whether it is what a line says was left, and no copy.
+    is_original: bool,
     /// Whether it counts whatever became of its member: the group has gone from its site and not come back.
     is_the_groups: bool,
 }
@@ -483,10 +544,10 @@ impl Build {
 }
 
 /// A copy that a move has made.
-struct Made {
-    operation: String,
-    original: String,
-    copy: String,
+pub(crate) struct Made {
+    pub(crate) operation: String,
+    pub(crate) original: String,
+    pub(crate) copy: String,
     /// Whether it was taken back: it is gone.
-    is_undone: bool,
+    pub(crate) is_undone: bool,
 }

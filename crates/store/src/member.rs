@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     id::{GroupId, MemberId, OperationId, ProjectId},
     journal::Protection,
-    member::Member,
+    member::{Member, MemberStatus},
     operation::OperationState,
     present::CurrentMember,
 };
@@ -32,6 +32,15 @@ use crate::{
 
 /// Rows per statement: databases limit the values of one.
 const CHUNK: usize = 500;
+
+/// Which members somebody who takes one out means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removable {
+    /// One that runs where its group does.
+    Recovered,
+    /// Any: one that the last move did not recover is given up.
+    GivenUp,
+}
 
 impl Database {
     /// Adds a member, and raises its group's version, which it returns.
@@ -153,11 +162,13 @@ impl Database {
     /// # Errors
     ///
     /// `NotFound`, `Ambiguous`, `Locked` while an operation works on the group, `Unchangeable` while the other site moves
-    /// it, `Reserved` while that is about to, `GroupChanged` when it is not at the version of `basis`.
+    /// it, `Reserved` while that is about to, `GroupChanged` when it is not at the version of `basis`, `Unrecovered` for one
+    /// that is not `which`.
     pub async fn member_delete(
         &self,
         group: &GroupId,
         key: &str,
+        which: Removable,
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<MemberId, StoreError> {
@@ -166,6 +177,10 @@ impl Database {
             bump(tx, group, now).await?;
             refuse_while_locked(tx, &Lock::group(group)).await?;
             let row = row_of(tx, group, key).await?;
+            // Here, and not before: a move may have ended since somebody looked.
+            if which == Removable::Recovered {
+                refuse_unrecovered(tx, &row).await?;
+            }
             let id = MemberId::new(row.id.clone());
             row.delete(tx).await?;
             given_up::shown_anew(tx, group, now).await?;
@@ -174,6 +189,21 @@ impl Database {
         })
         .await
     }
+}
+
+async fn refuse_unrecovered(db: &impl ConnectionTrait, row: &Model) -> Result<(), StoreError> {
+    if from_word::<MemberStatus>("members.status", &row.status)? == MemberStatus::Protected {
+        return Ok(());
+    }
+    Err(StoreError::Unrecovered {
+        group: group_name(db, &row.group_id).await?,
+        member: row.name.clone(),
+    })
+}
+
+async fn group_name(db: &impl ConnectionTrait, id: &str) -> Result<String, StoreError> {
+    let found = protection_group::Entity::find_by_id(id).one(db).await?;
+    Ok(found.map_or_else(|| id.to_owned(), |group| group.name))
 }
 
 /// A server is moved by one group only, and so is a volume: two would each build a copy of it, and delete the original.
@@ -233,8 +263,7 @@ async fn protection_where(
         let member = from_row(row)?;
         // The text holds the id; whether as that of a volume the member itself says.
         if Protection::of_member("", &member, resources).is_some() {
-            let found = protection_group::Entity::find_by_id(group.as_str());
-            let name = found.one(db).await?.map_or(group, |group| group.name);
+            let name = group_name(db, &group).await?;
             return Ok(Protection::of_member(&name, &member, resources));
         }
     }

@@ -13,12 +13,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
     group::{Group, GroupStatus},
     journal_conformance::{TestBed, group, member, operation},
+    member::{Member, MemberStatus},
     priority::Priority,
     site::{Site, SiteStatus},
 };
 use protector_store::{
     Basis, Database, GroupChange, GroupFilter, GroupSortKey, KeyRepository, MetadataDocument, Page,
-    ReplicationPolicy, SortDir, StoreError,
+    Removable, ReplicationPolicy, SortDir, StoreError,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -83,7 +84,11 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     refused_at(db.policy_update(&policy(&group), old, at(2)).await, now);
     refused_at(db.policy_delete(&group.id, old, at(2)).await, now);
     let key = "web-server-1";
-    refused_at(db.member_delete(&group.id, key, old, at(2)).await, now);
+    refused_at(
+        db.member_delete(&group.id, key, Removable::Recovered, old, at(2))
+            .await,
+        now,
+    );
     refused_at(db.group_delete(&group.id, old, at(2)).await, now);
     assert_eq!(
         db.metadata_outgoing(&group.id).await.unwrap().document,
@@ -101,6 +106,36 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
         .group_delete(&group.id, Basis::Version(now + 1), at(5))
         .await;
     gone.unwrap();
+}
+
+/// Who asked saw a member that runs, and rests on no version: the last move has not recovered it, as this site hears meanwhile.
+#[tokio::test]
+async fn a_member_that_is_not_recovered_since_somebody_looked_is_given_up_by_word_only() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let group = protected(&bed, 1, 3).await;
+    let seen = db.member_show(&group.id, "web-server-1").await.unwrap();
+    assert_eq!(seen.status, MemberStatus::Protected);
+    let lost = Member {
+        status: MemberStatus::Error,
+        ..seen
+    };
+    db.member_update(&lost, at(1)).await.unwrap();
+    let before = db.metadata_outgoing(&group.id).await.unwrap().document;
+    let removed = async |which| {
+        let id = &group.id;
+        db.member_delete(id, "web-server-1", which, Basis::Any, at(2))
+            .await
+    };
+    let refused = removed(Removable::Recovered).await.unwrap_err();
+    let expected = StoreError::Unrecovered {
+        group: group.name.clone(),
+        member: "web-server-1".to_owned(),
+    };
+    assert_eq!(refused, expected);
+    let after = db.metadata_outgoing(&group.id).await.unwrap().document;
+    assert_eq!(after, before, "the refusal changes nothing");
+    removed(Removable::GivenUp).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use protector_core::{
     journal_conformance::operation,
     member::MemberStatus,
 };
-use protector_store::{Basis, Database, GroupChange, Reservation, StoreError};
+use protector_store::{Basis, Database, GroupChange, Removable, Reservation, StoreError};
 
 /// Whether b may be asked to hold the group still for anyone but a.
 async fn is_free(sites: &Sites) -> bool {
@@ -98,7 +98,9 @@ async fn tenant_writes(
         ("member_update", db.member_update(&member, now).await),
         (
             "member_delete",
-            db.member_delete(id, "another", any, now).await.map(drop),
+            db.member_delete(id, "another", Removable::Recovered, any, now)
+                .await
+                .map(drop),
         ),
         (
             "policy_update",

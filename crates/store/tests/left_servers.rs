@@ -20,7 +20,8 @@ use protector_core::{
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
     runbook::Step,
 };
-use protector_store::{LeftServers, NewOperation};
+use protector_store::{LeftServers, NewOperation, OperationCopy};
+use serde_json::json;
 
 /// A completed move of group `number` to site-b, one of whose lines is about `server` and ended so.
 fn moved(number: u32, server: &str, ended: StepState) -> OperationRecord {
@@ -295,4 +296,103 @@ async fn lives_of_generations_ago_are_left_on_either_site() {
         })
         .collect();
     assert_eq!(places, [("site-a", vec!["a-0"]), ("site-b", vec!["b-1"])]);
+}
+
+/// What site-b tells of a move of its own from `from` to `to`, with these lines: phase, id of its server, state.
+async fn told(
+    bed: &Bed,
+    id: &GroupId,
+    state: OperationState,
+    sites: [&str; 2],
+    lines: &[(&str, &str, &str)],
+) {
+    let stored = bed.database.group_show_by_id(id).await.unwrap();
+    let shown = lines.iter().map(|(phase, server, state)| {
+        json!({"key": format!("{phase}:web"), "phase": phase, "state": state, "resource_id": server})
+    });
+    let copy = OperationCopy {
+        id: "op-of-b".into(),
+        home_site: "site-b".into(),
+        project_id: stored.local_project_id,
+        group_id: id.clone(),
+        group_name: stored.group.name,
+        kind: "failback".to_owned(),
+        state: state.as_str().to_owned(),
+        parent_id: None,
+        leftovers: 1,
+        created_at: at(20),
+        revision: 1,
+        since: 0,
+        is_last: true,
+        record: json!({"source_site": sites[0], "target_site": sites[1]}),
+        lines: (0..).zip(shown).collect(),
+    };
+    bed.database.peer_operation_apply(&copy).await.unwrap();
+}
+
+async fn left_of_both(bed: &Bed, id: &GroupId) -> Vec<LeftServers> {
+    bed.database.left_servers_of_both(id).await.unwrap()
+}
+
+/// A move of site-a that has left its original, and the group on site-b since.
+async fn gone_to_b(bed: &Bed, site: &str, server: &str) -> GroupId {
+    let mut first = moved(1, "a-0", StepState::Failed);
+    first.map.insert(MapKind::Server, "a-0", "b-1");
+    let now = runs(&first, server, MemberStatus::Protected);
+    let id = runs_on(bed, &first, site, now).await;
+    keep(bed, &first).await;
+    id
+}
+
+/// Each site looks after what its own moves have left; whether the group runs once, what both have left tells.
+#[tokio::test]
+async fn what_both_sites_have_left_is_told_apart_and_together() {
+    for (undone, together) in [("undo_failed", &["a-0", "a-2"][..]), ("undone", &["a-0"])] {
+        let bed = fresh("").await;
+        let id = gone_to_b(&bed, "site-b", "b-1").await;
+        let lines = [
+            ("recreate_vms", "a-2", undone),
+            ("delete_source_vm", "b-1", "pending"),
+        ];
+        let back = ["site-b", "site-a"];
+        told(&bed, &id, OperationState::Failed, back, &lines).await;
+        assert_eq!(servers(&left_of(&bed, &id).await), ["a-0"]);
+        let both = left_of_both(&bed, &id).await;
+        assert_eq!(servers(&both), together, "{undone}");
+        assert!(both.iter().all(|left| left.site.as_str() == "site-a"));
+    }
+}
+
+/// An original that the other site could not delete counts as one's own does: only where there is a copy.
+#[tokio::test]
+async fn an_original_that_the_other_site_has_left_counts_where_it_was_recovered() {
+    for (built, copy, together) in [("done", "a-2", &["a-0", "b-1"][..]), ("failed", "b-1", &[])] {
+        let bed = fresh("").await;
+        let id = gone_to_b(&bed, "site-a", "a-2").await;
+        let lines = [
+            ("recreate_vms", copy, built),
+            ("delete_source_vm", "b-1", "failed"),
+        ];
+        let back = ["site-b", "site-a"];
+        told(&bed, &id, OperationState::Completed, back, &lines).await;
+        let both = left_of_both(&bed, &id).await;
+        assert_eq!(servers(&both), together, "{built}");
+    }
+}
+
+/// There by this site, back by the other one: only that one's record says that what runs now is a life of what was left.
+#[tokio::test]
+async fn a_life_between_which_and_the_group_a_move_of_the_other_site_stands_is_left() {
+    let bed = fresh("").await;
+    let id = gone_to_b(&bed, "site-a", "a-2").await;
+    assert!(servers(&left_of(&bed, &id).await).is_empty());
+    let lines = [
+        ("recreate_vms", "a-2", "done"),
+        ("delete_source_vm", "b-1", "done"),
+    ];
+    let back = ["site-b", "site-a"];
+    told(&bed, &id, OperationState::Completed, back, &lines).await;
+    let left = left_of(&bed, &id).await;
+    assert_eq!(servers(&left), ["a-0"], "b-1 was deleted there");
+    assert_eq!(left[0].site.as_str(), "site-a");
 }

@@ -24,8 +24,8 @@ use protector_core::{
 };
 use protector_store::{
     Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock,
-    LockKind, Noun, OperationCopy, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir,
-    StoreError,
+    LockKind, Noun, OperationCopy, OperationFilter, OperationSortKey, Page, PoolOptions, Removable,
+    SortDir, StoreError,
 };
 use sea_orm::ConnectionTrait as _;
 use secrecy::{ExposeSecret, SecretString};
@@ -369,9 +369,15 @@ async fn each_change_raises_the_version() {
         db.member_show(&group.id, "web-server-1").await.unwrap(),
         error
     );
-    db.member_delete(&group.id, "server-db", Basis::Any, at(9))
-        .await
-        .unwrap();
+    db.member_delete(
+        &group.id,
+        "server-db",
+        Removable::Recovered,
+        Basis::Any,
+        at(9),
+    )
+    .await
+    .unwrap();
     grown("member_delete").await;
     db.policy_insert(&policy(&group), at(9)).await.unwrap();
     grown("policy_insert").await;
@@ -469,9 +475,15 @@ async fn a_group_under_way_keeps_its_members() {
             .await
             .unwrap_err(),
         db.member_update(&member, at(2)).await.unwrap_err(),
-        db.member_delete(&group.id, "web-server-1", Basis::Any, at(2))
-            .await
-            .unwrap_err(),
+        db.member_delete(
+            &group.id,
+            "web-server-1",
+            Removable::Recovered,
+            Basis::Any,
+            at(2),
+        )
+        .await
+        .unwrap_err(),
         db.group_delete(&group.id, Basis::Any, at(2))
             .await
             .unwrap_err(),

@@ -1,8 +1,9 @@
 //! Fencing: what moves have left of a group, and may run beside it, is stopped, on either site.
 //!
-//! Which servers that are is told by this site's records: what completed moves left, and the copies of those that failed. What a
-//! move of the other site left is told by the copy of its record where that site is lost, and else by the marks of the copies
-//! that run: a database may have been restored from before it all.
+//! Which servers that are is told by this site's records: what completed moves left, and the copies of those that failed; and by
+//! the copies of the other site's records: of what both have left all is stopped, by whichever is asked, since its end says that
+//! the group runs once. What nobody has a record of is told by the marks of the copies that run: a database may have been
+//! restored from before it all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,7 @@ use super::{
     last_move::last_completed,
     operation::Asker,
     reset_status::{expected_of, holdings},
-    sync::refuse_while_moved_there,
+    sync::refuse_what_is_newer_there,
     unplanned::{Run, is_unplanned_copy, left_servers_in_copy, start},
 };
 use crate::{
@@ -43,25 +44,25 @@ pub async fn start_fence(
     let group = &stored.group;
     app.refuse_while_operated(group).await?;
     refuse_wrong_status(group, OperationKind::Fence)?;
-    refuse_while_moved_there(app, group).await?;
+    refuse_what_is_newer_there(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
-    let earlier = app.database.left_servers_of(&group.id).await?;
+    let own = app.database.left_servers_of(&group.id).await?;
+    let of_both = app.database.left_servers_of_both(&group.id).await?;
     let left = match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Here(record)) if is_unplanned(&record) || !earlier.is_empty() => {
+        Some(KeptOperation::Here(record)) if is_unplanned(&record) || !own.is_empty() => {
             Left::recorded(app, *record).await?
         }
-        Some(KeptOperation::Elsewhere(copy)) if earlier.is_empty() => {
-            left_elsewhere(app, group, &members, copy).await?
-        }
         Some(KeptOperation::Elsewhere(copy)) => {
-            let lines = app.database.peer_operation_lines(&copy.id).await?;
-            Left::of(group, &members, in_copy(&members, &lines))?
+            if own.is_empty() {
+                refuse_while_its_home_answers(app, group, &copy).await?;
+            }
+            left_elsewhere(app, group, &members, &copy, &of_both).await?
         }
-        _ if !earlier.is_empty() => Left::of(group, &members, Vec::new())?,
+        _ if !of_both.is_empty() => Left::of(group, &members, Vec::new())?,
         _ => seen(app, group, &members).await?,
     };
     let plan = without_unmoved(left.plan, &members);
-    let plan = with_what_records_tell(plan, group, &members, earlier);
+    let plan = with_what_records_tell(plan, group, &members, of_both);
     let is_empty = plan.members.is_empty() && plan.left_on_target.is_empty();
     if is_empty && left.by.is_none() {
         return Err(nothing_to_fence(group));
@@ -141,24 +142,35 @@ fn as_it_was(mut member: Member, networks: &BTreeMap<String, String>) -> Member 
     member
 }
 
-/// What the copy of a move tells that the other site has run. While that site answers, it is the one to do it.
+/// What a move of the other site has left, and nothing of this one's: that site is the one to fence it, while it answers.
+async fn refuse_while_its_home_answers(
+    app: &App,
+    group: &Group,
+    copy: &PeerOperation,
+) -> ApiResult<()> {
+    let there = &other_scope(group, &app.settings.site_name).site;
+    match app.peer.reach(there).await {
+        Ok(()) => Err(lives_elsewhere(copy, &format!("fence {}", group.name))),
+        Err(_) => Ok(()),
+    }
+}
+
+/// What the copies of moves tell that the other site has run; where they tell nothing, what is seen.
 async fn left_elsewhere(
     app: &App,
     group: &Group,
     members: &[Member],
-    copy: PeerOperation,
+    copy: &PeerOperation,
+    of_both: &[LeftServers],
 ) -> ApiResult<Left> {
-    let there = &other_scope(group, &app.settings.site_name).site;
-    if app.peer.reach(there).await.is_ok() {
-        return Err(lives_elsewhere(&copy, &format!("fence {}", group.name)));
-    }
-    if !is_unplanned_copy(&copy) {
-        return seen(app, group, members).await;
-    }
     let lines = app.database.peer_operation_lines(&copy.id).await?;
-    match in_copy(members, &lines) {
-        old if old.is_empty() => Err(nothing_to_fence(group)),
-        old => Left::of(group, members, old),
+    let old = in_copy(members, &lines);
+    if !old.is_empty() || !of_both.is_empty() {
+        return Left::of(group, members, old);
+    }
+    match is_unplanned_copy(copy) {
+        true => Err(nothing_to_fence(group)),
+        false => seen(app, group, members).await,
     }
 }
 

@@ -22,24 +22,6 @@ use crate::{
 /// How often a member is stored anew for a group that others change at the same time.
 const TRIES: u32 = 16;
 
-/// Refuses to let a member go whose copy the last move could not build, unless somebody gives it up: an import or a recovery point
-/// may be all that is left of it, and only a retry, or the way back, brings that up.
-///
-/// # Errors
-///
-/// 409 with both ways on.
-pub fn refuse_unrecovered(group: &Group, member: &Member) -> ApiResult<()> {
-    if member.status == MemberStatus::Protected {
-        return Ok(());
-    }
-    Err(ApiError::conflict(format!(
-        "Member {member} of protection group {group} was not recovered by the last move, and what is left of it may be an import or a recovery point alone, which nothing brings up once it has left the group: 'openstack dr retry {group}' recovers it; if it may be given up, '{removal}' (give_up) takes it out and touches nothing.",
-        member = member.name,
-        group = group.name,
-        removal = member.removal(&group.name),
-    )))
-}
-
 /// A member as it was read, and what that rests on beside where its group runs.
 pub struct Captured {
     /// The member.

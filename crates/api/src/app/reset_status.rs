@@ -57,7 +57,7 @@ pub async fn reset(app: &App, stored: &StoredGroup, request: &ResetStatus) -> Ap
         sync::refuse_in_conflict(app, &group.id).await?;
     } else {
         sync::require_changeable(app, group).await?;
-        sync::refuse_while_moved_there(app, group).await?;
+        sync::refuse_what_is_newer_there(app, group).await?;
     }
     let members = app.database.member_list(&group.id).await?;
     let findings = look(app, group, &members, request).await?;

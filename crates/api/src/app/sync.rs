@@ -324,16 +324,20 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     })
 }
 
-/// Refuses an operation on a group that the other site moves at this moment. What does not answer is no reason: this is for
-/// operations that follow the loss of that site.
-pub async fn refuse_while_moved_there(app: &App, group: &Group) -> ApiResult<()> {
+/// Refuses an operation on a group that the other site moves at this moment, or of which it holds what this one does not know:
+/// what is left over here may be the group there. What does not answer is no reason: this is for operations that follow the
+/// loss of that site.
+pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<()> {
     let ours = app.database.metadata_outgoing(&group.id).await?;
+    if ours.peer_retired_at.is_some() {
+        return Ok(());
+    }
     let asked = theirs(app, &ours, HeldPart::Mark);
     let Ok(Ok(Some(known))) = tokio::time::timeout(LOST_SITE_PATIENCE, asked).await else {
         return Ok(());
     };
-    match known.moved_by {
-        None => Ok(()),
+    match &known.moved_by {
+        None => refuse_what_they_changed(app, &ours, &known).await,
         Some(operation) => Err(ApiError::conflict(format!(
             "{} moves protection group {} at this moment, with operation {operation}; look at it there, and try again when it has ended.",
             other_site(app, &ours),

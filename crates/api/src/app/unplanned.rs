@@ -30,7 +30,7 @@ use super::{
     names,
     operation::{Asker, busy, insert, queued},
     reset_status::{expected_of, holdings},
-    sync::{LOST_SITE_PATIENCE, refuse_while_moved_there},
+    sync::{LOST_SITE_PATIENCE, refuse_what_is_newer_there},
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -245,7 +245,7 @@ pub async fn start_retry(
     names::flavor_mapping("retry.flavor_mapping", &request.flavor_mapping)?;
     app.refuse_while_operated(group).await?;
     refuse_wrong_status(group, kind)?;
-    refuse_while_moved_there(app, group).await?;
+    refuse_what_is_newer_there(app, group).await?;
     let last = last_try(app, group).await?;
     let failover = root(&last).clone();
     refuse_another(request, &failover, group)?;

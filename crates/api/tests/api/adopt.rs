@@ -632,7 +632,7 @@ async fn after_an_adoption_without_the_source_its_originals_are_watched_and_fenc
     copy_runs_here(&house, &server, &id);
     site_b_is_lost(&house);
     adopt_without_source(&house, &id).await.expect(202);
-    bring_home(&house).await;
+    bring_to(&house, "site-a").await;
     let home = group(&house).await;
     assert_eq!(home["status"], "active", "{home}");
     assert_eq!(home["current_primary_site"], "site-a");
@@ -726,12 +726,15 @@ async fn a_copy_that_a_failed_failover_has_left_is_watched_and_fenced() {
 }
 
 /// Ends the operation under way as an engine does: the copy is the group, and its original is left where it is.
-async fn bring_home(house: &House) {
+async fn bring_to(house: &House, site: &str) {
     let claim = claim(house).await;
     let now = FixedClock.now();
     let record = house.database.load(&claim).await.unwrap();
     let progress = |step: &Step| match step {
-        Step::LeaveSourceServer { .. } | Step::LeaveSourceVolume { .. } => engine::failed_line(),
+        Step::LeaveSourceServer { .. }
+        | Step::LeaveSourceVolume { .. }
+        | Step::DeleteSourceServer { .. }
+        | Step::DeleteSourceVolume { .. } => engine::failed_line(),
         _ => done(),
     };
     let group_id = record.operation.group_id.clone();
@@ -743,7 +746,7 @@ async fn bring_home(house: &House) {
     };
     let switched = Effect::GroupSwitched {
         group_id,
-        current_primary_site: "site-a".into(),
+        current_primary_site: site.into(),
         members: members
             .into_iter()
             .map(|member| Member {
@@ -815,4 +818,55 @@ async fn an_adoption_says_whose_copies_it_adopts() {
     all_is_well(&house, &id);
     let started = adopt(&house, &id, "member").await.expect(202).body;
     assert_eq!(started["operation"]["adopts_operation_id"], id.as_str());
+}
+
+/// What a failed failback of the other site has made here, as its copied record tells.
+fn failed_there(house_group: &str, server: &str) -> OperationCopy {
+    let line = |phase: &str, resource: &str, state: &str| {
+        json!({"key": format!("{phase}:web-server-1"), "phase": phase, "state": state,
+            "site": "site-a", "resource_type": "server", "resource_id": resource})
+    };
+    OperationCopy {
+        lines: vec![
+            (0, line("recreate_vms", "copy-of-b", "undo_failed")),
+            (1, line("delete_source_vm", server, "pending")),
+        ],
+        ..copied(house_group, "op-there", "failed")
+    }
+}
+
+/// This site's failover could not delete the original, and the other site's failback could not take back its copy: the group
+/// runs once when neither does, whichever of the two sites is asked.
+#[tokio::test]
+async fn a_fence_stops_what_the_moves_of_both_sites_have_left() {
+    let house = House::with_member(WEB).await;
+    engine::start(&house).await;
+    bring_to(&house, "site-b").await;
+    let web = group(&house).await["id"].as_str().unwrap().to_owned();
+    let server = member_now(&house).await;
+    let copy = failed_there(&web, &server);
+    house.database.peer_operation_apply(&copy).await.unwrap();
+    let web = web.as_str().into();
+    house
+        .database
+        .group_split(&web, FixedClock.now())
+        .await
+        .unwrap();
+    let path = group_path("web", "/action");
+    let fence = house.send(Method::POST, &path, "member", json!({"fence": null}));
+    let fence = fence.await.expect(202).body;
+    let path = format!(
+        "/v1/{PROJECT_A}/operations/{}?detail=true",
+        fence["operation"]["id"].as_str().unwrap()
+    );
+    let shown = house.get(&path, "member").await.expect(200).body;
+    let steps = shown["operation"]["steps"].as_array().unwrap().iter();
+    let lines: Vec<(&str, &str)> = steps
+        .filter_map(|step| Some((step["resource_id"].as_str()?, step["site"].as_str()?)))
+        .collect();
+    assert_eq!(
+        lines,
+        [(WEB, "site-a"), ("copy-of-b", "site-a")],
+        "{shown:#}"
+    );
 }

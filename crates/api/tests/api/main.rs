@@ -37,6 +37,7 @@ mod readiness;
 mod recovery_plan;
 mod reset_status;
 mod retirement;
+mod returned;
 mod site_failover;
 mod sites;
 mod sync;

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::json;
 
 use protector_core::clock::Clock as _;
-use protector_store::Basis;
+use protector_store::{Basis, Removable};
 
 use crate::{
     engine,
@@ -120,6 +120,7 @@ async fn what_a_running_cleanup_is_to_delete_is_not_taken_in() {
         .member_delete(
             &group.id,
             members[0].id.as_str(),
+            Removable::Recovered,
             Basis::Any,
             FixedClock.now(),
         )

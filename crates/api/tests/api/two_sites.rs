@@ -22,10 +22,16 @@ use protector_api::{
     router,
     site_sessions::{SiteSessions, Wires},
 };
-use protector_core::site::Site;
-use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
+use protector_core::{
+    id::{OperationId, ServerId},
+    mark,
+    outside::AllowedOutside,
+    runbook::test_cleanup::TestCopies,
+    site::Site,
+};
 use protector_openstack::{
     cloud::Cloud,
+    compute::ServerFilter,
     error::CloudError,
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},
@@ -33,8 +39,8 @@ use protector_openstack::{
 use protector_oslo::policy::Enforcer;
 use protector_sim::{
     backend::MemBackend,
-    cloud::{CloudOptions, ServiceSeed, SimCloud},
-    in_process::{Calm, InProcess},
+    cloud::{CloudOptions, Component, ServiceSeed, SimCloud},
+    in_process::{Calm, InProcess, lock},
 };
 use protector_store::{Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
@@ -482,8 +488,46 @@ impl TwoSites {
         self.world.protectors.lock().unwrap().remove(SITES[place]);
     }
 
+    /// Neither does its cloud.
+    pub fn lose(&self, place: usize) {
+        self.cut_off(place);
+        self.set_cloud_away(place, true);
+    }
+
+    fn set_cloud_away(&self, place: usize, away: bool) {
+        let clouds = self.world.clouds.advance();
+        let mut cloud = lock(&clouds[place]);
+        for component in [
+            Component::Keystone,
+            Component::NovaApi,
+            Component::CinderApi,
+            Component::Neutron,
+            Component::Glance,
+        ] {
+            cloud.set_away(component, away);
+        }
+    }
+
+    /// Makes a server of `place` one that `maker` has built; its id.
+    pub async fn mark_a_server(&self, place: usize, maker: &OperationId) -> ServerId {
+        let site = SITES[place];
+        let project = self.project(site).await;
+        let sessions = &self.protectors[place].sessions;
+        let tenant = sessions
+            .tenant(&site.into(), &project.as_str().into())
+            .await;
+        let tenant = tenant.unwrap();
+        let compute = tenant.compute();
+        let servers = compute.servers(&ServerFilter::all()).await.unwrap();
+        let id = servers[0].id.clone();
+        let marks = BTreeMap::from([(mark::OPERATION.to_owned(), maker.to_string())]);
+        compute.set_server_metadata(&id, &marks).await.unwrap();
+        id
+    }
+
     /// It answers again.
     pub fn bring_back(&self, place: usize) {
+        self.set_cloud_away(place, false);
         let router = self.protectors[place].router.clone();
         let mut known = self.world.protectors.lock().unwrap();
         known.insert(SITES[place].to_owned(), router);

@@ -46,11 +46,7 @@ async fn a_volume_that_cinder_cannot_delete_is_recorded_and_cleaned_up_later() {
     tenant.must_have_moved(&group, &[&stuck]).await;
 
     house.a.cloud.mend().await;
-    house
-        .a
-        .cloud
-        .set_latency(json!({"volume_delete": 1.5}))
-        .await;
+    house.a.cloud.hold("volume_delete").await;
     let (one, other) = tokio::join!(
         tenant.ask_for_cleanup(&failover),
         tenant.ask_for_cleanup(&failover)
@@ -70,6 +66,7 @@ async fn a_volume_that_cinder_cannot_delete_is_recorded_and_cleaned_up_later() {
         refused.text().contains(&mended),
         "it names the other one: {refused:?}"
     );
+    house.a.cloud.let_go("volume_delete").await;
     let ended = tenant.ended(&mended).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");
     assert!(failed_steps(&ended).is_empty(), "{ended:#}");

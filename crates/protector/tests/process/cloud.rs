@@ -173,6 +173,29 @@ impl Cloud {
         self.admin(Method::DELETE, "faults", None).await;
     }
 
+    /// Work of this kind, such as `server_build`, is accepted and does not end until it is let go, or until everything is
+    /// mended.
+    pub async fn hold(&self, work: &str) {
+        self.hold_rule(work, json!({})).await;
+    }
+
+    /// The same of the resource of that name alone.
+    pub async fn hold_of(&self, resource: &str, work: &str) {
+        self.hold_rule(work, json!({"resource": resource})).await;
+    }
+
+    async fn hold_rule(&self, work: &str, matches: Value) {
+        let held = json!({"job": {"kind": "held", "work": work}});
+        let rule = json!({"id": format!("held-{work}"), "match": matches, "effect": held});
+        self.break_it(rule).await;
+    }
+
+    /// What was held of this kind ends.
+    pub async fn let_go(&self, work: &str) {
+        self.admin(Method::DELETE, &format!("faults/held-{work}"), None)
+            .await;
+    }
+
     /// Times in seconds; those left out are short.
     pub async fn set_latency(&self, latency: Value) {
         self.admin(Method::PUT, "latency", Some(latency)).await;

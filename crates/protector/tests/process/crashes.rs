@@ -26,12 +26,6 @@ async fn slow_down(house: &House) {
     }
 }
 
-async fn speed_up(house: &House) {
-    for site in [&house.a, &house.b] {
-        site.cloud.set_latency(json!({"preset": "quick"})).await;
-    }
-}
-
 fn seed() -> u64 {
     let seed = std::env::var("PROTECTOR_TEST_SEED")
         .ok()
@@ -158,11 +152,7 @@ async fn sigterm_gives_the_operation_back_and_the_next_engine_goes_on() {
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
     forget_calls(&house).await;
-    house
-        .b
-        .cloud
-        .set_latency(json!({"server_build": 4.0}))
-        .await;
+    house.b.cloud.hold("server_build").await;
     let operation = tenant.start_failover(&group).await;
     until(
         "the servers to be built",
@@ -184,7 +174,7 @@ async fn sigterm_gives_the_operation_back_and_the_next_engine_goes_on() {
     };
     let left = tenant.operation(&operation).await;
     assert!(!has_ended(&left), "{left:#}");
-    speed_up(&house).await;
+    house.b.cloud.let_go("server_build").await;
     let (at_a, at_b) = (tenant.at_a, tenant.at_b);
     // Under another name, so that only what the first one gave back can be taken up before its lease is over.
     let restarted = Instant::now();

@@ -52,11 +52,7 @@ async fn the_same_failover_twice_is_refused() {
     let house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    house
-        .b
-        .cloud
-        .set_latency(json!({"server_build": 2.0}))
-        .await;
+    house.b.cloud.hold("server_build").await;
 
     let (one, other) = tokio::join!(
         tenant.ask_for_failover(&group),
@@ -84,6 +80,7 @@ async fn the_same_failover_twice_is_refused() {
         "it names the operation: {third:?}"
     );
 
+    house.b.cloud.let_go("server_build").await;
     let ended = tenant.ended(&operation).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");
     tenant.must_have_moved(&group, &[]).await;

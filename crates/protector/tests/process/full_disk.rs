@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{house::House, ports::free_port, tenant::Tenant, waiting::until};
 
@@ -48,11 +48,7 @@ async fn a_disk_that_was_full_for_a_moment_stops_nothing_for_longer() {
     house.a.restart_on_small_disk(&http).await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    house
-        .b
-        .cloud
-        .set_latency(json!({"server_build": 2.0}))
-        .await;
+    house.b.cloud.hold("server_build").await;
     let operation = tenant.start_failover(&group).await;
     until("a build", PATIENCE, async || {
         let calls = house.b.cloud.calls().await;
@@ -61,6 +57,7 @@ async fn a_disk_that_was_full_for_a_moment_stops_nothing_for_longer() {
     .await;
 
     house.a.fill_disk();
+    house.b.cloud.let_go("server_build").await;
     let api = house.a.url("/healthcheck");
     let engine = format!("http://127.0.0.1:{port}/healthcheck");
     for url in [&api, &engine] {

@@ -17,12 +17,6 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Long enough for something else to happen while a failover builds its servers.
-async fn slow_down(house: &House, build_seconds: f64) {
-    let latency = json!({"server_build": build_seconds});
-    house.b.cloud.set_latency(latency).await;
-}
-
 async fn on_b(tenant: &Tenant<'_>, path: &str) -> Value {
     tenant.on_b(Method::GET, path, None).await.good()
 }
@@ -84,8 +78,7 @@ async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
     let mut house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
-    let slow = json!({"server_delete": 3.0});
-    house.a.cloud.set_latency(slow).await;
+    house.a.cloud.hold("server_delete").await;
     let operation = tenant.start_failover(&group).await;
     // Until the switch the failover needs site-b's protector, which holds the group still; after it, it does not.
     until("the old VMs to be deleted", PATIENCE, async || {
@@ -95,6 +88,7 @@ async fn what_happened_while_the_other_protector_was_away_reaches_it_later() {
     .await;
     let (at_a, at_b) = (tenant.at_a, tenant.at_b);
     assert!(house.b.terminate_api().await.success());
+    house.a.cloud.let_go("server_delete").await;
     let tenant = Tenant {
         house: &house,
         at_a,
@@ -226,7 +220,7 @@ async fn an_operation_of_a_site_that_died_is_read_on_the_other_one_and_left_alon
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_two_servers("web").await;
     // A record is copied some seconds after it has changed.
-    slow_down(&house, 15.0).await;
+    house.b.cloud.hold("server_build").await;
     let operation = tenant.start_failover(&group).await;
     let record = format!("/operations/{operation}?detail=true");
     let under_way = async || {
@@ -262,6 +256,7 @@ async fn an_operation_of_a_site_that_died_is_read_on_the_other_one_and_left_alon
     assert_eq!(made, group.servers.len(), "{calls:#?}");
 
     let (at_a, at_b) = (tenant.at_a, tenant.at_b);
+    house.b.cloud.let_go("server_build").await;
     house.a.start_api();
     house.a.start_engine();
     house.a.must_answer(&house.http).await;

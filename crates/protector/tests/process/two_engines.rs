@@ -61,23 +61,25 @@ async fn an_engine_that_stood_still_deletes_nothing_that_its_successor_has_kept(
     let group = tenant.protect("web", vec![server]).await;
     let volumes = group.servers[0].volumes.clone();
     for (volume, pause) in volumes.iter().zip(["1", "8"]) {
-        let headers = json!({"Retry-After": pause});
+        let refusal = json!({"kind": "status", "status": 503, "headers": {"Retry-After": pause}});
         let turned_away = json!({"times": 1,
             "match": {"service": "volume", "method": "DELETE", "resource": volume},
-            "effect": {"call": {"kind": "status", "status": 503, "headers": headers}}});
+            "effect": {"call": {"kind": "held", "meets": refusal}}});
         house.a.cloud.break_it(turned_away).await;
     }
     let failover = tenant.start_failover(&group).await;
-    until("the deletions to be turned away", PATIENCE, async || {
+    until("the deletions to be asked for", PATIENCE, async || {
         (deletions(&house, &volumes).await == 2).then_some(())
     })
     .await;
     let copy = copy_of(&house, &group.servers[0].id).await;
     house.b.cloud.forget_calls().await;
-    let slow = json!({"match": {"service": "compute", "method": "GET", "resource": copy},
-        "effect": {"call": {"kind": "delay", "seconds": 1.5}}});
-    house.b.cloud.break_it(slow).await;
     // The first look is before the intent, the second one behind it.
+    let look = json!({"method": "GET", "path": format!("*/servers/{copy}"), "nth": 2});
+    let unanswered = json!({"match": look, "effect": {"call": {"kind": "held"}}});
+    house.b.cloud.break_it(unanswered).await;
+    // The deletions get their answer.
+    house.a.cloud.mend().await;
     until(
         "the look after the intent, or no look at all",
         PATIENCE,
@@ -137,11 +139,7 @@ async fn an_engine_of_the_same_hosts_name_does_not_take_the_others_operations() 
     let house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let (web, other) = tokio::join!(one_server(&tenant, "web"), one_server(&tenant, "other"));
-    house
-        .b
-        .cloud
-        .set_latency(json!({"server_build": 1.0}))
-        .await;
+    house.b.cloud.hold_of("web", "server_build").await;
     let failover = tenant.start_failover(&web).await;
     until("the copy to be built", PATIENCE, async || {
         let calls = house.b.cloud.calls().await;
@@ -160,6 +158,7 @@ async fn an_engine_of_the_same_hosts_name_does_not_take_the_others_operations() 
     assert!(!has_ended(&shown), "its engine lives: {shown:#}");
     assert_eq!(looks_at(&house, &copy).await, looked, "nobody walks it");
 
+    house.b.cloud.let_go("server_build").await;
     house.a.thaw_engine();
     let ended = tenant.ended(&failover).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");

@@ -338,7 +338,7 @@ async fn an_unplanned_failover_is_started_where_it_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planned_failover_whose_source_is_lost_while_vms_are_built_is_finished_on_the_target() {
-    let (mut house, group) = on_the_way(json!({"server_build": 4.0})).await;
+    let (mut house, group) = on_the_way("server_build").await;
     let interrupted = begin_and_lose_site_a(&mut house, &group, "servers", 2).await;
     let before = house.b.cloud.state().await;
     let failover = take_over(&house, &group).await;
@@ -355,7 +355,7 @@ async fn a_planned_failover_whose_source_is_lost_while_vms_are_built_is_finished
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planned_failover_whose_source_is_lost_during_the_imports_is_finished_on_the_target() {
-    let (mut house, group) = on_the_way(json!({"manage": 4.0})).await;
+    let (mut house, group) = on_the_way("manage").await;
     let interrupted = begin_and_lose_site_a(&mut house, &group, "volumes", 1).await;
     let failover = take_over(&house, &group).await;
     // The final replication came before the loss: nothing is missing.
@@ -365,7 +365,7 @@ async fn a_planned_failover_whose_source_is_lost_during_the_imports_is_finished_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unplanned_failover_in_place_of_a_planned_one_may_fail_and_be_tried_again() {
-    let (mut house, group) = on_the_way(json!({"manage": 4.0})).await;
+    let (mut house, group) = on_the_way("manage").await;
     let interrupted = begin_and_lose_site_a(&mut house, &group, "volumes", 1).await;
     let fault = json!({"match": {}, "effect": {"job": {"kind": "server_build_error", "message": "No valid host was found."}}});
     house.b.cloud.break_it(fault).await;
@@ -386,11 +386,7 @@ async fn a_planned_failover_that_waits_for_its_lost_source_makes_way() {
     let mut house = House::with(WATCHFUL).await;
     let group = protected_with_a_recovery_point(&house).await;
     let name = group.name.as_str();
-    house
-        .a
-        .cloud
-        .set_latency(json!({"server_stop": 600.0}))
-        .await;
+    house.a.cloud.hold("server_stop").await;
     let tenant = Tenant::of(&house).await;
     let planned = act(&tenant, name, json!({"failover": {"type": "planned"}})).await;
     let planned = operation_id(&planned.good());
@@ -418,8 +414,9 @@ async fn a_planned_failover_that_waits_for_its_lost_source_makes_way() {
     must_be_as_at_the_recovery_point(&house, &group).await;
 }
 
-/// A protected group of which site-b has no recovery point but the one of the failover itself, and a slow site-b.
-async fn on_the_way(latency: Value) -> (House, Group) {
+/// A protected group of which site-b has no recovery point but the one of the failover itself, and a site-b that ends no
+/// work of this kind.
+async fn on_the_way(work: &str) -> (House, Group) {
     let house = House::with(WATCHFUL).await;
     let tenant = Tenant::of(&house).await;
     let mut group = tenant.protect_two_servers("web").await;
@@ -427,11 +424,12 @@ async fn on_the_way(latency: Value) -> (House, Group) {
     let file = house.a.cloud.file_of(&first);
     scribble(&file, &mut StdRng::from_os_rng());
     group.bytes.insert(first, digest(&file));
-    house.b.cloud.set_latency(latency).await;
+    house.b.cloud.hold(work).await;
     (house, group)
 }
 
-/// Starts a planned failover on site-a, which is lost when `made` copies of `what` have been asked for.
+/// Starts a planned failover on site-a, which is lost when `made` copies of `what` have been asked for; the work on them
+/// ends after that.
 async fn begin_and_lose_site_a(
     house: &mut House,
     group: &Group,
@@ -451,6 +449,7 @@ async fn begin_and_lose_site_a(
     .await;
     house.a.kill_engine();
     assert!(house.a.terminate_api().await.success());
+    house.b.cloud.mend().await;
     failover
 }
 
@@ -493,7 +492,6 @@ async fn unplanned_once_free(tenant: &Tenant<'_>, group: &Group) -> (Value, bool
 /// The lost site comes back: its failover ends without touching anything, and the group goes home.
 async fn return_to_site_a(house: &mut House, group: &Group, interrupted: &str, failover: &str) {
     house.a.cloud.mend().await;
-    house.b.cloud.set_latency(json!({"preset": "quick"})).await;
     house.a.start_api();
     house.a.start_engine();
     house.a.must_answer(&house.http).await;

@@ -37,6 +37,8 @@ pub struct Exchange {
     pub delivery: Delivery,
     /// How long the cloud takes to answer.
     pub delay: Duration,
+    /// The fault rule that holds the answer as long as the cloud has it.
+    pub held_by: Option<String>,
 }
 
 impl SimCloud {
@@ -62,7 +64,11 @@ impl SimCloud {
         let mut record = self.record(&call, request.uri().query());
         let effect = self.call_fault(&call, &record);
         record.fault = effect.as_ref().map(|(rule, _)| rule.clone());
-        let effect = effect.map(|(_, effect)| effect);
+        let (effect, held_by) = match effect {
+            Some((rule, CallEffect::Held { meets })) => (meets.map(|meets| *meets), Some(rule)),
+            Some((_, effect)) => (Some(effect), None),
+            None => (None, None),
+        };
         let before = self.instead_of_effect(&call, effect.as_ref());
         let (mut reply, mut delivery) = match before {
             Some(outcome) => outcome,
@@ -89,6 +95,7 @@ impl SimCloud {
             response: self.finish(&call, reply),
             delivery,
             delay,
+            held_by,
         }
     }
 
@@ -201,7 +208,8 @@ impl SimCloud {
             CallEffect::Html => Some((html_page(), Delivery::Answered)),
             CallEffect::StatusAfterEffect { .. }
             | CallEffect::LoseReply
-            | CallEffect::Delay { .. } => None,
+            | CallEffect::Delay { .. }
+            | CallEffect::Held { .. } => None,
         }
     }
 
@@ -332,6 +340,7 @@ fn plain(reply: Reply) -> Exchange {
         response,
         delivery: Delivery::Answered,
         delay: Duration::ZERO,
+        held_by: None,
     }
 }
 

@@ -59,6 +59,12 @@ pub enum CallEffect {
     },
     /// Not carried out, never answered.
     Hang,
+    /// Answered when the rule is taken away, and not before.
+    Held {
+        /// What the call meets meanwhile; it is carried out at once when left out.
+        #[serde(default)]
+        meets: Option<Box<CallEffect>>,
+    },
     /// 502 with a page of HTML, as a proxy sends it; not carried out.
     Html,
 }
@@ -114,6 +120,37 @@ pub enum JobEffect {
     VolumeCreateError,
     /// A detach is given up: the volume stays `in-use`.
     DetachIgnored,
+    /// Jobs of this kind end when the rule is taken away, and not before.
+    Held {
+        /// The kind.
+        work: Work,
+    },
+}
+
+/// Kinds of accepted work, named after their times in [`Latency`](super::Latency).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// A build, once it has its host.
+    ServerBuild,
+    /// A server's deletion.
+    ServerDelete,
+    /// A stop.
+    ServerStop,
+    /// A start or a reboot.
+    ServerStart,
+    /// A volume's creation.
+    VolumeCreate,
+    /// A volume's deletion.
+    VolumeDelete,
+    /// Attaching a volume.
+    Attach,
+    /// Detaching a volume.
+    Detach,
+    /// Managing an object.
+    Manage,
+    /// Unmanaging a volume.
+    Unmanage,
 }
 
 /// One rule.
@@ -259,6 +296,15 @@ impl Faults {
             return Some(found);
         }
         None
+    }
+
+    /// Whether work of this kind on a resource with this id and name is held.
+    pub(crate) fn hold(&self, work: Work, id: &str, name: Option<&str>) -> bool {
+        self.rules.iter().any(|rule| {
+            let resource = rule.matches.resource.as_deref();
+            rule.effect == Effect::Job(JobEffect::Held { work })
+                && resource.is_none_or(|wanted| wanted == id || Some(wanted) == name)
+        })
     }
 
     pub(crate) fn set_away(&mut self, component: Component, since: Option<SimTime>) {

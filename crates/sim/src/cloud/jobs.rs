@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{SimCloud, SimTime, compute::Server};
+use super::{SimCloud, SimTime, compute::Server, faults::Work};
 
 /// A piece of accepted work. Each is one message to a worker in the real thing.
 #[derive(Clone, Debug)]
@@ -45,10 +45,39 @@ pub(crate) enum Job {
     },
 }
 
+impl Job {
+    /// What kind of work this is, and on what; nothing where it cannot be held.
+    fn work(&self) -> Option<(Work, Uuid)> {
+        Some(match self {
+            Self::ServerSpawned(id) => (Work::ServerBuild, *id),
+            Self::ServerDeleted(id) => (Work::ServerDelete, *id),
+            Self::ServerStopped(id) => (Work::ServerStop, *id),
+            Self::ServerStarted(id) | Self::ServerRebooted(id) => (Work::ServerStart, *id),
+            Self::VolumeCreated(id) => (Work::VolumeCreate, *id),
+            Self::VolumeDeleted(id) => (Work::VolumeDelete, *id),
+            Self::Attached(_, volume) => (Work::Attach, *volume),
+            Self::Detached(_, volume) => (Work::Detach, *volume),
+            Self::VolumeManaged(id, _) => (Work::Manage, *id),
+            Self::VolumeUnmanaged(id) => (Work::Unmanage, *id),
+            Self::ServerAccepted(_)
+            | Self::ServerScheduled(_)
+            | Self::ServerForgotten(_)
+            | Self::SnapshotCreated(_)
+            | Self::SnapshotDeleted(_)
+            | Self::GroupCreated(_)
+            | Self::GroupUpdated { .. }
+            | Self::GroupDeleted { .. } => return None,
+        })
+    }
+}
+
+/// Due time, and number in the order of acceptance.
+type Place = (SimTime, u64);
+
 /// Jobs by due time, then by order of acceptance.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobQueue {
-    jobs: BTreeMap<(SimTime, u64), Job>,
+    jobs: BTreeMap<Place, Job>,
     issued: u64,
 }
 
@@ -58,33 +87,45 @@ impl JobQueue {
         self.jobs.insert((due, self.issued), job);
     }
 
-    fn pop_due(&mut self, now: SimTime) -> Option<(SimTime, Job)> {
-        let entry = self.jobs.first_entry()?;
-        if entry.key().0 > now {
-            return None;
-        }
-        let ((due, _), job) = entry.remove_entry();
-        Some((due, job))
-    }
-
-    pub(crate) fn next_due(&self) -> Option<SimTime> {
-        self.jobs.first_key_value().map(|((due, _), _)| *due)
+    /// The place of the first one that is not held.
+    fn first(&self, is_held: impl Fn(&Job) -> bool) -> Option<Place> {
+        let mut jobs = self.jobs.iter();
+        jobs.find(|(_, job)| !is_held(job)).map(|(place, _)| *place)
     }
 }
 
 impl SimCloud {
     /// Runs what is due by `now`, in order, each at its own time.
     pub fn advance(&mut self, now: SimTime) {
-        while let Some((due, job)) = self.jobs.pop_due(now) {
+        while let Some((due, job)) = self.take_due(now) {
             self.now = self.now.max(due);
             self.run(job);
         }
         self.now = self.now.max(now);
     }
 
-    /// When the next job is due, if there is one.
+    /// When the next job is due that no fault holds, if there is one.
     pub fn next_due(&self) -> Option<SimTime> {
-        self.jobs.next_due()
+        let place = self.jobs.first(|job| self.is_held(job));
+        place.map(|(due, _)| due)
+    }
+
+    fn take_due(&mut self, now: SimTime) -> Option<(SimTime, Job)> {
+        let place = self.jobs.first(|job| self.is_held(job))?;
+        if place.0 > now {
+            return None;
+        }
+        self.jobs.jobs.remove(&place).map(|job| (place.0, job))
+    }
+
+    fn is_held(&self, job: &Job) -> bool {
+        let Some((work, id)) = job.work() else {
+            return false;
+        };
+        !self.faults.rules().is_empty()
+            && self
+                .faults
+                .hold(work, &id.to_string(), self.name_of(id).as_deref())
     }
 
     fn run(&mut self, job: Job) {

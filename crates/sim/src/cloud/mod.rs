@@ -28,7 +28,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::{
     call::Service,
     exchange::{Delivery, Exchange},
-    faults::{CallEffect, Component, Effect, FaultRule, JobEffect, Match},
+    faults::{CallEffect, Component, Effect, FaultRule, JobEffect, Match, Work},
     latency::Latency,
     log::CallRecord,
     options::{

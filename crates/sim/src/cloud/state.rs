@@ -169,6 +169,11 @@ impl SimCloud {
         self.faults.remove(id)
     }
 
+    /// Whether there is such a fault rule.
+    pub fn has_fault(&self, id: &str) -> bool {
+        self.faults.rules().iter().any(|rule| rule.id == id)
+    }
+
     /// Removes all fault rules and brings all services back.
     pub fn clear_faults(&mut self) {
         self.faults.clear();

@@ -207,3 +207,39 @@ async fn a_member_is_not_fenced_whatever_the_plan_says() {
     let expected = format!("protection group {} protects it now", group.name);
     assert!(why.contains(&expected), "{why}");
 }
+
+/// An original that one move has left on the source, and a copy that another has left on the target: one of the two rests, and
+/// nobody says of the other one that it does.
+#[tokio::test(start_paused = true)]
+async fn a_fence_ends_when_what_is_left_on_both_sites_rests() {
+    let mut bed = Bed::switched().await;
+    start_server(&bed).await;
+    let left = left_on_target(&bed);
+    bed.a_while().await;
+    let stops = Match {
+        method: Some("POST".to_owned()),
+        path: Some("*/servers/*/action".to_owned()),
+        ..Match::default()
+    };
+    let forbidden = json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it."}});
+    bed.refuse("stops", stops, 403, forbidden);
+    let fence = async |bed: &mut Bed| {
+        let known = ResourceMap::default();
+        bed.fence_beside(known, vec![left.clone()]).await
+    };
+    let first = fence(&mut bed).await;
+    assert_eq!(first.operation.state, OperationState::Failed);
+    assert_eq!(status_on_target(&bed, &left), "SHUTOFF", "each is tried");
+    assert_eq!(
+        confirmation(&first),
+        "not certainly stopped on site-a: vm-001 (it is ACTIVE); fence again"
+    );
+    lock(&bed.source).clear_faults();
+    lock(&bed.target).start_guest_beside_nova(left.as_str());
+    let second = fence(&mut bed).await;
+    assert_eq!(second.operation.state, OperationState::Failed);
+    let why = confirmation(&second);
+    let expected = format!("not certainly stopped on site-b: {left} (");
+    assert!(why.starts_with(&expected), "{why}");
+    assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+}

@@ -101,11 +101,7 @@ async fn a_second_one_at_the_same_time_is_told_who_is_at_it() {
     let tenant = Tenant::of(&house).await;
     let (group, operation, _) = partly_cleaned(&tenant).await;
     house.a.cloud.mend().await;
-    house
-        .a
-        .cloud
-        .set_latency(json!({"volume_delete": 20.0}))
-        .await;
+    house.a.cloud.hold("volume_delete").await;
     let first = operation_id(&tenant.ask_for_cleanup(&operation).await.good());
     let line = format!("openstack dr operation cleanup {operation}");
     let refused = tenant.types(&line).await.refused();
@@ -113,6 +109,7 @@ async fn a_second_one_at_the_same_time_is_told_who_is_at_it() {
         refused.contains(&format!("is being cleaned up by operation {first}")),
         "{refused}"
     );
+    house.a.cloud.let_go("volume_delete").await;
     tenant.ended(&first).await;
     tenant.must_have_moved(&group, &[]).await;
 }
@@ -123,11 +120,7 @@ async fn ctrl_c_leaves_the_work_running_and_says_so() {
     let tenant = Tenant::of(&house).await;
     let (group, operation, stuck) = partly_cleaned(&tenant).await;
     house.a.cloud.mend().await;
-    house
-        .a
-        .cloud
-        .set_latency(json!({"volume_delete": 20.0}))
-        .await;
+    house.a.cloud.hold("volume_delete").await;
     let log = house.logs.join("cleanup.log");
     let line = format!("openstack dr operation cleanup {operation}");
     let command = house.shell.begins(&line, &log);
@@ -146,6 +139,7 @@ async fn ctrl_c_leaves_the_work_running_and_says_so() {
     let (cleanup, told) = told.split_once(' ').unwrap();
     assert!(told.starts_with("goes on on the server"), "{said}");
 
+    house.a.cloud.let_go("volume_delete").await;
     let ended = tenant.ended(cleanup).await;
     assert_eq!(ended["status"], "completed", "{ended:#}");
     tenant.must_have_moved(&group, &[]).await;

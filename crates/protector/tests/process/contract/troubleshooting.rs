@@ -41,7 +41,7 @@ async fn clean_up(tenant: &Tenant<'_>, operation: &str) -> String {
 async fn failover_that_loses_a_volume(tenant: &Tenant<'_>, group: &Group) -> Value {
     let cloud = &tenant.house.a.cloud;
     let (server, lost) = (&group.servers[0], &group.servers[0].volumes[1]);
-    cloud.set_latency(json!({"server_delete": 1.5})).await;
+    cloud.hold("server_delete").await;
     let operation = tenant.start_failover(group).await;
     until("the server's deletion to begin", PATIENCE, async || {
         (tenant.deletions_of(&server.id).await > 0).then_some(())
@@ -50,6 +50,7 @@ async fn failover_that_loses_a_volume(tenant: &Tenant<'_>, group: &Group) -> Val
     let unknown = json!({"match": {"service": "volume", "resource": lost},
         "effect": {"call": {"kind": "status", "status": 404}}});
     cloud.break_it(unknown).await;
+    cloud.let_go("server_delete").await;
     tenant.ended(&operation).await
 }
 
@@ -156,11 +157,7 @@ async fn an_operation_that_is_not_in_completed_state_is_not_cleaned_up() {
     let house = House::new().await;
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_web_app(ONE_SERVER).await;
-    house
-        .b
-        .cloud
-        .set_latency(json!({"server_build": 3.0}))
-        .await;
+    house.b.cloud.hold("server_build").await;
     let operation = tenant.start_failover(&group).await;
     let line = format!("openstack dr operation cleanup {operation}");
     let refused = tenant.types(&line).await.refused();
@@ -173,6 +170,7 @@ async fn an_operation_that_is_not_in_completed_state_is_not_cleaned_up() {
     let watch = format!("openstack dr operation show {operation}");
     assert!(refused.contains(&watch), "{refused}");
 
+    house.b.cloud.let_go("server_build").await;
     tenant.ended(&operation).await;
     let shown = tenant
         .types(&format!("{watch} -f value -c status"))
@@ -217,16 +215,7 @@ async fn a_locked_source_vm_is_kept_until_it_is_force_deleted() {
     let tenant = Tenant::of(&house).await;
     let group = tenant.protect_web_app(ONE_SERVER).await;
     let server = &group.servers[0].id;
-    house
-        .a
-        .cloud
-        .set_latency(json!({"server_stop": 0.02}))
-        .await;
-    house
-        .b
-        .cloud
-        .set_latency(json!({"server_build": 3.0}))
-        .await;
+    house.b.cloud.hold("server_build").await;
     let operation = tenant.start_failover(&group).await;
     until("the source VM to be stopped", PATIENCE, async || {
         (tenant.at_a.server_status(server).await == "SHUTOFF").then_some(())
@@ -236,6 +225,7 @@ async fn a_locked_source_vm_is_kept_until_it_is_force_deleted() {
         .types(&format!("openstack server lock {server}"))
         .await
         .good();
+    house.b.cloud.let_go("server_build").await;
     let failover = tenant.ended(&operation).await;
     assert_eq!(failover["status"], "completed", "{failover:#}");
     let error = error_of(&failover, server);
