@@ -128,11 +128,11 @@ fn refused(array: &str, message: impl Into<String>) -> StorageError {
     }
 }
 
-fn cinder_name(volume: &VolumeId) -> String {
+pub(crate) fn cinder_name(volume: &VolumeId) -> String {
     format!("volume-{volume}")
 }
 
-fn promoted_name(operation: &OperationId, volume: &VolumeId) -> String {
+pub(crate) fn promoted_name(operation: &OperationId, volume: &VolumeId) -> String {
     format!("protector-{operation}-{volume}")
 }
 

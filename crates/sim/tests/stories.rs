@@ -227,6 +227,18 @@ async fn a_deletion_that_nova_loses_needs_nobody() {
     pinned(Story::TakenBack, lost, moment).await;
 }
 
+/// A call that is under way cannot be called back: what counts is that the copy was there when it was sent.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_arrives_late_is_judged_by_when_it_was_sent() {
+    let happening = Happening::Both(Fault::Late, Deed::DeleteAll(Place::Target));
+    let moment = Moment::Sent {
+        method: "DELETE",
+        to: "/volumes/",
+        nth: 1,
+    };
+    nothing_is_broken(&walk_pinned(Story::Retained, happening, moment).await);
+}
+
 /// One long test a story: alone it takes minutes.
 macro_rules! soak {
     ($($name:ident: $story:ident),+ $(,)?) => {$(

@@ -23,8 +23,10 @@ use protector_core::{
 };
 use protector_engine::other_site::{HoldError, OtherSite};
 use protector_openstack::transport::{Request, Response, Transport, TransportError};
+use tokio::time::Instant;
 
-use super::{dice::Dice, machine::Machine, moment::Mark, watch::Watch};
+use super::{deletions::Deletions, dice::Dice, machine::Machine, moment::Mark, watch::Watch};
+use crate::array::{cinder_name, promoted_name};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +138,8 @@ pub struct Injector {
     armed: AtomicBool,
     writes: AtomicUsize,
     calls: AtomicUsize,
+    /// The deletions that went through its ports.
+    pub(super) deletions: Deletions,
 }
 
 impl Injector {
@@ -149,6 +153,7 @@ impl Injector {
             armed: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
+            deletions: Deletions::default(),
         })
     }
 
@@ -352,7 +357,7 @@ impl Transport for FaultyTransport {
 impl FaultyTransport {
     async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
         match self.injector.call(Mark::of_call(&request)) {
-            None | Some(Fault::CrashBefore) => self.inner.send(request).await,
+            None | Some(Fault::CrashBefore) => self.carry_out(request).await,
             Some(Fault::Busy) => Ok(answer(
                 503,
                 r#"{"serviceUnavailable": {"code": 503, "message": "injected: busy"}}"#,
@@ -376,7 +381,7 @@ impl FaultyTransport {
                 r#"{"error": {"code": 401, "message": "injected: who are you?"}}"#,
             )),
             Some(Fault::Slow) => {
-                let answer = self.inner.send(request).await;
+                let answer = self.carry_out(request).await;
                 tokio::time::sleep(SLOW).await;
                 answer
             }
@@ -386,37 +391,62 @@ impl FaultyTransport {
                 r#"{"conflictingRequest": {"code": 409, "message": "injected: conflict"}}"#,
             )),
             Some(Fault::Broken) => {
-                let _ = self.inner.send(request).await;
+                let _ = self.carry_out(request).await;
                 Ok(answer(
                     500,
                     r#"{"computeFault": {"code": 500, "message": "injected: broken"}}"#,
                 ))
             }
             Some(Fault::LostReply) => {
-                let _ = self.inner.send(request).await;
+                let _ = self.carry_out(request).await;
                 Err(TransportError::Lost("injected: reply lost".into()))
             }
             Some(Fault::CrashAfter) => {
-                let _ = self.inner.send(request).await;
+                let _ = self.carry_out(request).await;
                 self.machine.die().await
             }
             Some(Fault::Freeze) => {
                 self.machine.freeze().await;
-                self.inner.send(request).await
+                self.carry_out(request).await
             }
         }
     }
 }
 
+/// Has the cloud carry out what was sent at `sent`.
+async fn deliver(
+    cloud: &dyn Transport,
+    deletions: &Deletions,
+    request: Request,
+    sent: Instant,
+) -> Result<Response, TransportError> {
+    let Some(object) = Deletions::object_of(&request) else {
+        return cloud.send(request).await;
+    };
+    // Said first: the object may be gone before its answer is there.
+    let before = deletions.carried_out(&object, sent);
+    let answer = cloud.send(request).await;
+    if answer.as_ref().is_ok_and(|answer| answer.status >= 400) {
+        deletions.refused(&object, before);
+    }
+    answer
+}
+
 impl FaultyTransport {
+    async fn carry_out(&self, request: Request) -> Result<Response, TransportError> {
+        let (cloud, deletions) = (self.inner.as_ref(), &self.injector.deletions);
+        deliver(cloud, deletions, request, Instant::now()).await
+    }
+
     /// A change is carried out after its caller has given up; what only reads is lost.
     async fn deliver_late(&self, request: Request) -> Result<Response, TransportError> {
         let limit = request.timeout;
         if request.method != Method::GET {
             let (inner, delay) = (Arc::clone(&self.inner), limit.max(LATE));
+            let (injector, sent) = (Arc::clone(&self.injector), Instant::now());
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
-                let _ = inner.send(request).await;
+                let _ = deliver(inner.as_ref(), &injector.deletions, request, sent).await;
             });
         }
         tokio::time::sleep(limit).await;
@@ -432,6 +462,20 @@ pub(super) struct FaultyStorage {
 }
 
 impl FaultyStorage {
+    /// What is discarded has one of two names.
+    fn note_discarded(
+        &self,
+        operation: &OperationId,
+        volume: &VolumeId,
+        managed_as: Option<&VolumeId>,
+    ) {
+        let deletions = &self.injector.deletions;
+        let names = managed_as.map(cinder_name).into_iter();
+        for name in names.chain([promoted_name(operation, volume)]) {
+            deletions.carried_out(&name, Instant::now());
+        }
+    }
+
     async fn call<T>(
         &self,
         work: impl Future<Output = Result<T, StorageError>> + Send,
@@ -552,11 +596,13 @@ impl StorageDriver for FaultyStorage {
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
     ) -> Result<(), StorageError> {
-        self.call(
+        let discard = async {
+            self.note_discarded(operation, volume, managed_as);
             self.inner
-                .discard_promoted(replication, volume, operation, managed_as),
-        )
-        .await
+                .discard_promoted(replication, volume, operation, managed_as)
+                .await
+        };
+        self.call(discard).await
     }
 
     async fn clone_point(
@@ -580,11 +626,13 @@ impl StorageDriver for FaultyStorage {
         operation: &OperationId,
         managed_as: Option<&VolumeId>,
     ) -> Result<(), StorageError> {
-        self.call(
+        let discard = async {
+            self.note_discarded(operation, volume, managed_as);
             self.inner
-                .discard_clone(replication, volume, operation, managed_as),
-        )
-        .await
+                .discard_clone(replication, volume, operation, managed_as)
+                .await
+        };
+        self.call(discard).await
     }
 
     async fn release(

@@ -18,11 +18,13 @@ use protector_core::{
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
     runbook::Step,
 };
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     deed::Place,
+    deletions::Deletions,
     disk::Contents,
+    fault::Injector,
     invariant::Violation,
     world::{SOURCE, VirtualClock, World},
 };
@@ -51,6 +53,7 @@ pub(super) struct Life {
     group: Mutex<GroupId>,
     transport: Arc<InProcess>,
     clock: Arc<VirtualClock>,
+    injector: Arc<Injector>,
     memory: Mutex<Memory>,
 }
 
@@ -74,8 +77,8 @@ struct Memory {
     touched: BTreeSet<String>,
     /// Servers and volumes that were there at the last look, and members of another group than the story's.
     protected: BTreeSet<String>,
-    /// What stood on disks that people have deleted, and when.
-    lost_by_people: Vec<(DateTime<Utc>, Contents)>,
+    /// What stood on disks that people have deleted, and when it was seen to be gone.
+    lost_by_people: Vec<(Instant, Contents)>,
     /// Of which servers people have given up, by a fence, what they had written from when to when.
     given_up: BTreeMap<String, (DateTime<Utc>, DateTime<Utc>)>,
     /// When people have stopped which server last.
@@ -129,6 +132,7 @@ impl Life {
             group: Mutex::new(world.group.clone()),
             transport: Arc::clone(&world.transport),
             clock: Arc::clone(&world.clock),
+            injector: Arc::clone(&world.injector),
             memory: Mutex::default(),
         });
         life.look();
@@ -311,7 +315,7 @@ impl Life {
                 .iter()
                 .filter_map(|id| self.journal.operation(id))
                 .collect();
-            memory.no_only_copy_is_gone(&look, gone, &records);
+            memory.no_only_copy_is_gone(&look, gone, &records, &self.injector.deletions);
             memory.no_two_writers(&look, &twice, &records, &self.journal);
             memory.no_running_server_is_cleaned_up(&deleted, &records);
         }
@@ -480,15 +484,23 @@ impl Memory {
         look: &Look,
         gone: Vec<((Place, String), Contents)>,
         records: &[OperationRecord],
+        deletions: &Deletions,
     ) {
+        let now = Instant::now();
         for ((place, name), contents) in gone {
             let id = name.strip_prefix("volume-").unwrap_or(&name);
             if self.deleted.contains(id) {
-                self.lost_by_people.push((look.now, contents));
+                self.lost_by_people.push((now, contents));
                 continue;
             }
             for (server, number) in &contents.writes {
-                if self.is_kept(look, &contents.disk, server, *number)
+                if Self::is_kept(look, &contents.disk, server, *number)
+                    || self.was_kept_when_sent(
+                        deletions.sent_of(&name),
+                        &contents.disk,
+                        server,
+                        *number,
+                    )
                     || self.may_be_lost(records, &contents.disk, server, *number)
                 {
                     continue;
@@ -518,17 +530,24 @@ impl Memory {
         writes.get(place).copied()
     }
 
-    /// Whether it stands elsewhere, or stood where a person has deleted it in this moment.
-    fn is_kept(&self, look: &Look, disk: &str, server: &str, number: u64) -> bool {
-        let lately = self
-            .lost_by_people
-            .iter()
-            .filter(|(at, _)| look.now - *at <= AT_THE_SAME_TIME)
-            .map(|(_, contents)| contents);
-        look.objects
-            .values()
-            .chain(lately)
-            .any(|other| other.has(disk, server, number))
+    /// Whether it stands elsewhere.
+    fn is_kept(look: &Look, disk: &str, server: &str, number: u64) -> bool {
+        let mut others = look.objects.values();
+        others.any(|other| other.has(disk, server, number))
+    }
+
+    /// Whether it stood elsewhere when the call was sent that took the object away, and people have deleted it since: a call
+    /// that is under way cannot be called back.
+    fn was_kept_when_sent(
+        &self,
+        sent: Option<Instant>,
+        disk: &str,
+        server: &str,
+        number: u64,
+    ) -> bool {
+        let lost = self.lost_by_people.iter();
+        let mut since = lost.filter(|(gone, _)| sent.is_some_and(|sent| *gone > sent));
+        since.any(|(_, other)| other.has(disk, server, number))
     }
 
     /// What a copy writes belongs to nobody before its operation has switched, or has ended without. What an original has

@@ -12,6 +12,7 @@
 mod cleanup;
 mod clouds;
 mod deed;
+mod deletions;
 mod dice;
 mod disk;
 mod fault;
