@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use protector_core::{
     group::ReplicationType,
-    id::{ProjectId, ServerId, SiteName, VolumeId},
+    id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic, UserData},
     orphan::Held,
     readiness::{Asked, Silence, SourceSeen, TargetSeen},
@@ -272,6 +272,10 @@ pub trait Clouds: Send + Sync {
 
     /// Whether the service user may manage volumes in a tenant's project. Changes nothing.
     async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError>;
+
+    /// The service user that a site is registered with: as whom both sites' protectors come to it, where an operator has
+    /// said nothing else.
+    async fn service_user(&self, site: &SiteName) -> Result<UserId, CloudError>;
 
     /// Whether a project exists.
     async fn project_exists(

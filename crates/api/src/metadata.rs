@@ -15,7 +15,7 @@ use protector_oslo::policy::{Target, rules};
 use protector_store::{Mark, MetadataDocument, Offered, Reservation, StoreError, Taken};
 
 use crate::{
-    app::{App, sync},
+    app::{App, names, sync},
     caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
@@ -28,7 +28,7 @@ use crate::{
 /// The largest metadata that is read: some 20,000 members.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// A caller who may push metadata. Settled before the body is read, which may be much larger than a tenant's.
+/// The other site's protector. Settled before the body is read, which may be much larger than a tenant's.
 pub struct PeerCaller;
 
 impl FromRequestParts<Arc<App>> for PeerCaller {
@@ -37,8 +37,26 @@ impl FromRequestParts<Arc<App>> for PeerCaller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, app).await?;
         app.enforce(rules::METADATA_PUSH, &caller, &Target::none())?;
+        refuse_stranger(app, &caller).await?;
         Ok(Self)
     }
+}
+
+/// A role tells what somebody may do on this cloud, not who they are: what the other site's protector says is taken from
+/// that one alone.
+async fn refuse_stranger(app: &App, caller: &Caller) -> ApiResult<()> {
+    let (user, here) = (caller.user_id(), &app.settings.site_name);
+    if app.settings.peer_users.contains(user) {
+        return Ok(());
+    }
+    let registered = app.clouds.service_user(here).await?;
+    if *user == registered {
+        return Ok(());
+    }
+    tracing::warn!(%user, "somebody spoke as the other site's protector, and is not its user here");
+    Err(ApiError::forbidden(format!(
+        "User {user} is not the other site's protector: that comes as the service user with which {here} is registered here, or as one that an operator of {here} names in '[DEFAULT] peer_user_ids'."
+    )))
 }
 
 /// Tells what is kept of a group here, for the other site to compare.
@@ -89,7 +107,8 @@ pub async fn receive(
 ) -> ApiResult<Json<MetadataAnswer>> {
     let pushed = body.metadata;
     let document = MetadataDocument::from_json(pushed.document)?;
-    refuse_mismatch(&app, &group, &pushed.origin_site, &document)?;
+    refuse_mismatch(&app, &project, &group, &pushed.origin_site, &document)?;
+    refuse_what_no_tenant_may_say(&document)?;
     refuse_misread(&document, pushed.version, &pushed.digest)?;
     let offered = Offered {
         document,
@@ -137,8 +156,26 @@ fn refuse_misread(document: &MetadataDocument, version: u64, digest: &str) -> Ap
     Ok(())
 }
 
+/// What a tenant could not have said here is not taken from the other site either.
+fn refuse_what_no_tenant_may_say(document: &MetadataDocument) -> ApiResult<()> {
+    let group = &document.group;
+    names::name("metadata.document.group.name", &group.name)?;
+    names::description(
+        "metadata.document.group.description",
+        group.description.as_deref(),
+    )?;
+    names::network_mapping("metadata.document.group.mappings", &group.mappings.networks)?;
+    names::flavor_mapping("metadata.document.group.mappings", &group.mappings.flavors)?;
+    let Some(policy) = document.policy() else {
+        return Ok(());
+    };
+    names::array_url("metadata.document.policy", &policy.primary_fa_url)?;
+    names::array_url("metadata.document.policy", &policy.secondary_fa_url)
+}
+
 fn refuse_mismatch(
     app: &App,
+    project: &ProjectId,
     group: &str,
     origin: &str,
     document: &MetadataDocument,
@@ -150,11 +187,22 @@ fn refuse_mismatch(
         )));
     }
     let local = app.settings.site_name.as_str();
+    let scopes = [&document.group.primary, &document.group.secondary];
+    let here = scopes.iter().find(|scope| scope.site.as_str() == local);
+    if here.is_some_and(|here| here.project_id != *project) {
+        return Err(ApiError::bad_request(format!(
+            "metadata.document: the group's project on {local} is another one than the path's, {project}."
+        )));
+    }
     let sites = [
         document.group.primary.site.as_str(),
         document.group.secondary.site.as_str(),
     ];
-    if origin == local || !sites.contains(&origin) || !sites.contains(&local) {
+    if sites[0] == sites[1]
+        || origin == local
+        || !sites.contains(&origin)
+        || !sites.contains(&local)
+    {
         return Err(ApiError::bad_request(format!(
             "metadata.origin_site: '{origin}' is not the other site of this group; this is {local}, the group's sites are {} and {}.",
             sites[0], sites[1]
@@ -206,6 +254,11 @@ pub async fn reserve(
     Path((project, group, site)): Path<(ProjectId, String, String)>,
     Body(body): Body<ReserveGroup>,
 ) -> ApiResult<Json<ReservationAnswer>> {
+    if site == app.settings.site_name.as_str() {
+        return Err(ApiError::bad_request(format!(
+            "site: {site} is this site; the other one asks in its own name."
+        )));
+    }
     let now = app.clock.now();
     let wanted = Reservation {
         local_project: project,

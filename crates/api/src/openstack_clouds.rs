@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use async_trait::async_trait;
 use protector_core::{
     group::ReplicationType,
-    id::{ProjectId, ServerId, SiteName, VolumeId},
+    id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic, UserData},
     readiness::{SourceSeen, TargetSeen},
     site::{Site, SiteScope},
@@ -219,6 +219,12 @@ impl Clouds for OpenStackClouds {
         let volumes = self.tenant(scope).await?.volume();
         let answer = volumes.may_manage().await;
         answer.map_err(|error| told(&scope.site, &error))
+    }
+
+    async fn service_user(&self, site: &SiteName) -> Result<UserId, CloudError> {
+        let cloud = self.sessions.admin(site).await?;
+        let user = cloud.session().user_id().await;
+        user.map_err(|error| told(site, &error))
     }
 
     async fn project_exists(

@@ -41,6 +41,18 @@ impl From<StoreError> for ApiError {
             StoreError::SiteRetired { site } => Self::conflict(format!(
                 "Site {site} is retired here: nothing that it says is taken over. Where another site has taken its name, an administrator here forgets the old one with 'openstack dr site delete {site}' and registers the new one; then push again."
             )),
+            StoreError::NotLinked { one, other } => Self::conflict(format!(
+                "Project {} on {} and project {} on {} are not linked on this site: an administrator links them, on both sites, with 'openstack dr tenant mapping create --primary-site {} --primary-project {} --secondary-site {} --secondary-project {}'.",
+                one.project_id,
+                one.site,
+                other.project_id,
+                other.site,
+                one.site,
+                one.project_id,
+                other.site,
+                other.project_id
+            )),
+            StoreError::NoSiteOfGroup { .. } => Self::bad_request(format!("site: {text}.")),
             StoreError::Unrecovered { group, member } => Self::conflict(format!(
                 "Member {member} of protection group {group} was not recovered by the last move, and what is left of it may be an import or a recovery point alone, which nothing brings up once it has left the group: 'openstack dr retry {group}' recovers it; if it may be given up, 'openstack dr member remove {group} {member} --give-up' (give_up) takes it out and touches nothing."
             )),

@@ -7,6 +7,7 @@ use protector_core::{
     group::GroupStatus,
     id::{OperationId, SiteName},
     journal::{JournalError, Protection},
+    site::SiteScope,
 };
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
@@ -146,6 +147,20 @@ pub enum StoreError {
     /// The site that speaks is retired here, and still registered: nothing that it says is taken over.
     #[error("site {site} is retired here")]
     SiteRetired {
+        /// Its name.
+        site: SiteName,
+    },
+    /// Another site speaks of a group that is not known here, in two projects that no administrator of this site has linked.
+    #[error("project {} on {} and project {} on {} are not linked here", .one.project_id, .one.site, .other.project_id, .other.site)]
+    NotLinked {
+        /// The one.
+        one: SiteScope,
+        /// The other.
+        other: SiteScope,
+    },
+    /// The site that speaks of the group is neither of its sites.
+    #[error("site {site} is neither of the protection group's")]
+    NoSiteOfGroup {
         /// Its name.
         site: SiteName,
     },

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     group::Group,
     id::{GroupId, ProjectId},
-    member::Member,
+    member::{Member, UserData},
+    site::SiteScope,
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
@@ -29,7 +30,7 @@ use crate::{
     lock::{self, Lock, refuse_while_locked},
     member, outbox,
     policy::{self, ReplicationPolicy},
-    retirement, tombstone,
+    retirement, tenant_mapping, tombstone,
     words::to_signed,
 };
 
@@ -101,9 +102,13 @@ impl MetadataDocument {
     ///
     /// `Unreadable`, which would be a defect.
     pub fn to_masked_json(&self) -> Result<JsonValue, StoreError> {
+        let mask = |secret: &mut Option<String>| *secret = secret.take().map(|_| MASK.to_owned());
         let mut masked = self.clone();
+        for member in &mut masked.members {
+            let user_data = &mut member.server.user_data;
+            *user_data = user_data.take().map(|_| UserData::new(MASK));
+        }
         if let Some(policy) = &mut masked.policy {
-            let mask = |token: &mut Option<String>| *token = token.take().map(|_| MASK.to_owned());
             mask(&mut policy.primary_fa_api_token);
             mask(&mut policy.secondary_fa_api_token);
         }
@@ -222,7 +227,7 @@ impl Database {
     /// # Errors
     ///
     /// `Locked` while an operation moves the group here; `Deleted` for a group that was deleted here, unless it is
-    /// forced; `PeerRetired` for a group from before the other site was retired; `SiteRetired` for one that is not known while that is so;
+    /// forced; `NotLinked` for one that is not known while no tenant mapping joins its two projects here; `PeerRetired` for a group from before the other site was retired; `SiteRetired` for one that is not known while that is so;
     /// `GroupDiffers` for a forced one when what it was to replace is not held any more; `Duplicate` when the
     /// project has another group of that name; `NotFound` when the group belongs to another project; `BadDocument`.
     pub async fn metadata_apply(
@@ -258,6 +263,7 @@ impl Database {
         let id = &group.id;
         let sites = [&group.primary.site, &group.secondary.site];
         retirement::refuse_unknown(tx, &sites, group.created_at).await?;
+        tenant_mapping::must_join(tx, &group.primary, &group.secondary).await?;
         match tombstone::deleted_at(tx, id).await? {
             Some(at) if !offered.force => return Err(StoreError::Deleted { at }),
             Some(_) => tombstone::lift(tx, id).await?,
@@ -279,6 +285,7 @@ impl Database {
     ) -> Result<Taken, StoreError> {
         retirement::refuse_of(&row)?;
         let ours = self.outgoing_of(tx, row).await?;
+        refuse_another_place(&ours.document.group, &offered.document.group)?;
         let side = Side {
             now: theirs.mark.clone(),
             base: offered.base.clone(),
@@ -485,6 +492,27 @@ fn check(local_project: &ProjectId, document: &MetadataDocument) -> Result<(), S
         Some(stranger) => bad(format!("members: {} is of another group", stranger.id)),
         None => Ok(()),
     }
+}
+
+/// Where a group lives is settled when it is made: nothing that another site says moves it into other projects.
+fn refuse_another_place(ours: &Group, theirs: &Group) -> Result<(), StoreError> {
+    let place = |group: &Group| {
+        let scope = |scope: &SiteScope| format!("project {} on {}", scope.project_id, scope.site);
+        format!(
+            "{} and {}, {}",
+            scope(&group.primary),
+            scope(&group.secondary),
+            group.replication_type.as_str()
+        )
+    };
+    if place(ours) == place(theirs) {
+        return Ok(());
+    }
+    Err(StoreError::BadDocument(format!(
+        "group: it is kept here for {}; the document says {}, and a group's sites, projects and replication type never change",
+        place(ours),
+        place(theirs)
+    )))
 }
 
 /// The group's row as it is held from now on. It may be at a higher `version` than the one that came.

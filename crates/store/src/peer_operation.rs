@@ -26,7 +26,7 @@ use crate::{
     error::{Noun, StoreError},
     operation::{OperationFilter, OperationSortKey, marker_here, records, rows_after},
     page::{After, Filling, Listed, Page, SortDir, paged},
-    retirement,
+    retirement, tenant_mapping,
     words::{from_json, to_count, to_signed, to_small},
 };
 
@@ -132,11 +132,12 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `OwnOperation`; `NotFound` when the operation or its group belongs to another project; `PeerRetired`.
+    /// `OwnOperation`; `NotFound` when the operation or its group belongs to another project, or the group is not known and no
+    /// tenant mapping joins the project to the other site; `NoSiteOfGroup`; `PeerRetired`.
     pub async fn peer_operation_apply(&self, copy: &OperationCopy) -> Result<u64, StoreError> {
         self.write(async |tx| {
             refuse_own(tx, copy).await?;
-            refuse_strange_group(tx, copy).await?;
+            let is_known = refuse_strange_group(tx, copy).await?;
             let (group, home) = (&copy.group_id, &copy.home_site);
             retirement::refuse_group_or_unknown(tx, group, home, copy.created_at).await?;
             let row = Entity::find_by_id(copy.id.as_str())
@@ -150,6 +151,9 @@ impl Database {
                 }
                 Some(_) => return Err(StoreError::not_found(Noun::Operation, &copy.id)),
             };
+            if !is_known && row.is_none() {
+                tenant_mapping::must_reach(tx, &copy.project_id, home).await?;
+            }
             if copy.revision < held || copy.since > held {
                 return Ok(held);
             }
@@ -345,22 +349,35 @@ async fn refuse_own(db: &impl ConnectionTrait, copy: &OperationCopy) -> Result<(
     }
 }
 
-/// A group that is known here says whose its operations are. One that was deleted does not any more.
+/// A group that is known here says whose its operations are, and which sites may run them. One that was deleted does not any
+/// more. Gives whether it is known.
 async fn refuse_strange_group(
     db: &impl ConnectionTrait,
     copy: &OperationCopy,
-) -> Result<(), StoreError> {
-    let owner: Option<String> = protection_group::Entity::find_by_id(copy.group_id.as_str())
-        .select_only()
-        .column(protection_group::Column::LocalProjectId)
-        .into_tuple()
-        .one(db)
-        .await?;
-    match owner {
-        Some(owner) if owner != copy.project_id.as_str() => {
-            Err(StoreError::not_found(Noun::Group, &copy.group_id))
-        }
-        _ => Ok(()),
+) -> Result<bool, StoreError> {
+    use protection_group::Column;
+    let known: Option<(String, String, String)> =
+        protection_group::Entity::find_by_id(copy.group_id.as_str())
+            .select_only()
+            .columns([
+                Column::LocalProjectId,
+                Column::PrimarySite,
+                Column::SecondarySite,
+            ])
+            .into_tuple()
+            .one(db)
+            .await?;
+    let Some((owner, primary, secondary)) = known else {
+        return Ok(false);
+    };
+    if owner != copy.project_id.as_str() {
+        return Err(StoreError::not_found(Noun::Group, &copy.group_id));
+    }
+    match [primary, secondary].contains(&copy.home_site.to_string()) {
+        true => Ok(true),
+        false => Err(StoreError::NoSiteOfGroup {
+            site: copy.home_site.clone(),
+        }),
     }
 }
 

@@ -84,7 +84,7 @@ impl Database {
     /// # Errors
     ///
     /// `NotFound`; `GroupChanged` when the group is not at that version; `Locked` while an operation moves it here;
-    /// `Reserved` while another site holds it; `PeerRetired`.
+    /// `Reserved` while another site holds it; `NoSiteOfGroup`; `PeerRetired`.
     pub async fn group_reserve(
         &self,
         wanted: &Reservation,
@@ -102,6 +102,7 @@ impl Database {
                 .filter(Column::Version.eq(to_signed(wanted.version)))
                 .filter(Column::PeerRetiredAt.is_null())
                 .filter(is_free(now).add(Column::ReservedBy.eq(wanted.by_site.as_str())))
+                .filter(is_one_of_its_sites(&wanted.by_site))
                 .exec(tx)
                 .await?;
             if reserved.rows_affected == 1 {
@@ -137,6 +138,12 @@ impl Database {
     }
 }
 
+fn is_one_of_its_sites(site: &SiteName) -> Condition {
+    Condition::any()
+        .add(Column::PrimarySite.eq(site.as_str()))
+        .add(Column::SecondarySite.eq(site.as_str()))
+}
+
 async fn why_not(
     db: &impl ConnectionTrait,
     wanted: &Reservation,
@@ -146,6 +153,11 @@ async fn why_not(
         .await?
         .filter(|row| row.local_project_id == wanted.local_project.as_str())
         .ok_or_else(|| StoreError::not_found(Noun::Group, &wanted.group_id))?;
+    if ![&row.primary_site, &row.secondary_site].contains(&&wanted.by_site.to_string()) {
+        return Ok(StoreError::NoSiteOfGroup {
+            site: wanted.by_site.clone(),
+        });
+    }
     retirement::refuse_of(&row)?;
     match holder(&row, now) {
         Some(reserved) => Ok(reserved),

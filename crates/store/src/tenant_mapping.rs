@@ -109,6 +109,53 @@ impl Database {
     }
 }
 
+/// Refuses what would tie two projects together that no administrator of this site has linked.
+///
+/// # Errors
+///
+/// `NotLinked`.
+pub(crate) async fn must_join(
+    db: &impl ConnectionTrait,
+    one: &SiteScope,
+    other: &SiteScope,
+) -> Result<(), StoreError> {
+    let mapping = find(db, one, &other.site).await?.map(from_row);
+    let joined = mapping.and_then(|mapping| mapping.project_on(&other.site).cloned());
+    match joined {
+        Some(project) if project == other.project_id => Ok(()),
+        _ => Err(StoreError::NotLinked {
+            one: one.clone(),
+            other: other.clone(),
+        }),
+    }
+}
+
+/// Refuses what another site says of a project of this one that no administrator has linked with one there.
+///
+/// # Errors
+///
+/// `NotFound`.
+pub(crate) async fn must_reach(
+    db: &impl ConnectionTrait,
+    project: &ProjectId,
+    site: &SiteName,
+) -> Result<(), StoreError> {
+    let there = Condition::all()
+        .add(Column::PrimaryProjectId.eq(project.as_str()))
+        .add(Column::SecondarySite.eq(site.as_str()));
+    let back = Condition::all()
+        .add(Column::SecondaryProjectId.eq(project.as_str()))
+        .add(Column::PrimarySite.eq(site.as_str()));
+    let linked = Entity::find()
+        .filter(Condition::any().add(there).add(back))
+        .one(db)
+        .await?;
+    match linked {
+        Some(_) => Ok(()),
+        None => Err(StoreError::not_found(Noun::TenantMapping, project)),
+    }
+}
+
 async fn refuse_second(
     db: &impl ConnectionTrait,
     scope: &SiteScope,

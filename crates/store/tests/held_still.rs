@@ -26,7 +26,7 @@ async fn is_free(sites: &Sites) -> bool {
         local_project: remote(),
         group_id: sites.group.clone(),
         version: mark(sites.b(), &sites.group).await.version,
-        by_site: "site-c".into(),
+        by_site: "site-b".into(),
         until: at(60),
     };
     match sites.b().group_reserve(&wanted, at(55)).await {

@@ -190,6 +190,7 @@ async fn operations_of_both_sites_are_listed_together_page_by_page() {
     for (number, place) in [(1, 0), (15, 2), (25, 4), (26, 5), (99, 8)] {
         let mut copy = copy(number, 1);
         copy.project_id = project();
+        copy.home_site = "site-b".into();
         apply(db, &copy).await;
         expected.insert(place, copy.id);
     }

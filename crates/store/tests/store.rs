@@ -114,6 +114,7 @@ async fn a_bad_connection_url_is_refused_without_repeating_it() {
 async fn a_site_keeps_its_password_to_itself() {
     let bed = bed::fresh("").await;
     let db = &bed.database;
+    db.tenant_mapping_delete(&bed::LINK.into()).await.unwrap();
     let site_a = site("site-a");
     let password = SecretString::from(PASSWORD);
     db.site_insert(&site_a, &password).await.unwrap();
@@ -223,6 +224,7 @@ async fn secrets_outlive_a_rotation_that_another_process_made() {
 async fn a_project_has_one_counterpart_on_a_site() {
     let bed = bed::fresh("").await;
     let db = &bed.database;
+    db.tenant_mapping_delete(&bed::LINK.into()).await.unwrap();
     let scope = |site: &str, project: &str| SiteScope {
         site: site.into(),
         project_id: project.into(),

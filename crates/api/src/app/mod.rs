@@ -1,9 +1,12 @@
 //! What the handlers stand on: the records, the policy, the clouds, the arrays, the clock.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use protector_core::{
-    clock::Clock, id::SiteName, outside::AllowedOutside, runbook::test_cleanup::TestCopies,
+    clock::Clock,
+    id::{SiteName, UserId},
+    outside::AllowedOutside,
+    runbook::test_cleanup::TestCopies,
     storage::StorageDriver,
 };
 use protector_oslo::{
@@ -96,6 +99,8 @@ pub struct Settings {
     pub test_copies: TestCopies,
     /// `[engine] hook_url_prefixes` and `probe_networks`.
     pub outside: AllowedOutside,
+    /// `[DEFAULT] peer_user_ids`.
+    pub peer_users: BTreeSet<UserId>,
 }
 
 impl Settings {
@@ -124,6 +129,12 @@ impl Settings {
                 config.engine.hook_url_prefixes.clone(),
                 config.engine.probe_networks.clone(),
             ),
+            peer_users: config
+                .general
+                .peer_user_ids
+                .iter()
+                .map(UserId::new)
+                .collect(),
         })
     }
 }

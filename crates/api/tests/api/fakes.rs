@@ -25,7 +25,7 @@ use protector_api::{
 use protector_core::{
     clock::Clock,
     group::ReplicationType,
-    id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, VolumeId},
+    id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
     readiness::{
         PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
@@ -47,6 +47,10 @@ pub const PROJECT_B: &str = "bbbbbbbb000040008000000000000001";
 pub const OTHER_PROJECT: &str = "cccccccc000040008000000000000001";
 pub const OTHER_PROJECT_B: &str = "eeeeeeee000040008000000000000001";
 pub const SERVICE_PROJECT: &str = "dddddddd000040008000000000000001";
+/// As whom the other site's protector comes too, as an operator has said.
+pub const NAMED_PEER: &str = "named-peer";
+/// As whom both sites' protectors come to this site.
+pub const SERVICE_USER: &str = "protector";
 
 pub const NET_A: &str = "7a3f2c11-0001-4b22-a918-00000000000a";
 pub const NET_B: &str = "7a3f2c11-0001-4b22-a918-00000000000b";
@@ -78,7 +82,7 @@ impl Ids for CountedIds {
 }
 
 /// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`; and any role in a project, `reader@own` or
-/// `reader@foreign`.
+/// `reader@foreign`. `service` and `peer@…` are the registered service user's, all others somebody else's.
 #[derive(Default)]
 pub struct FakeKeystone {
     pub away: AtomicBool,
@@ -93,18 +97,26 @@ impl TokenSource for FakeKeystone {
         let (project, role) = match token.expose_secret() {
             "admin" => (Some(SERVICE_PROJECT), "admin"),
             "service" => (Some(SERVICE_PROJECT), "admin"),
+            "named" => (Some(SERVICE_PROJECT), "service"),
             "member" => (Some(PROJECT_A), "member"),
             "reader" => (Some(PROJECT_A), "reader"),
             "other" => (Some(OTHER_PROJECT), "member"),
             "unscoped" => (None, "member"),
             token => match token.split_once('@') {
+                Some(("peer", "own")) => (Some(PROJECT_A), "service"),
+                Some(("peer", "foreign")) => (Some(OTHER_PROJECT), "service"),
                 Some((role, "own")) => (Some(PROJECT_A), role),
                 Some((role, "foreign")) => (Some(OTHER_PROJECT), role),
                 _ => return Err(TokenError::Invalid),
             },
         };
+        let user = match token.expose_secret() {
+            "service" | "peer@own" | "peer@foreign" => SERVICE_USER,
+            "named" => NAMED_PEER,
+            _ => "user-1",
+        };
         Ok(TokenFacts {
-            user_id: "user-1".into(),
+            user_id: user.into(),
             user_name: "alice".to_owned(),
             project_id: project.map(Into::into),
             project_name: project.map(str::to_owned),
@@ -423,6 +435,11 @@ impl Clouds for FakeClouds {
     async fn may_manage(&self, scope: &SiteScope) -> Result<bool, CloudError> {
         self.answer(&scope.site)?;
         Ok(!self.members_may_not_manage.load(Ordering::SeqCst))
+    }
+
+    async fn service_user(&self, site: &SiteName) -> Result<UserId, CloudError> {
+        self.answer(site)?;
+        Ok(UserId::new(SERVICE_USER))
     }
 
     async fn project_exists(

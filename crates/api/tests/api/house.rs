@@ -1,6 +1,6 @@
 //! A whole service with its database in a directory of its own, and a client that speaks to it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use crate::fakes::{CountedIds, FixedClock, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B};
+use crate::fakes::{
+    CountedIds, FixedClock, NAMED_PEER, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B,
+};
 
 pub const MAX_BODY: usize = 114_688;
 
@@ -97,6 +99,7 @@ fn app(
             cleanup_requires_peer: true,
             test_copies,
             outside: allowed_outside(),
+            peer_users: BTreeSet::from([NAMED_PEER.into()]),
         },
         cloud_requests: CloudRequests::default(),
     }

@@ -21,6 +21,7 @@ mod fakes;
 mod groups;
 mod health;
 mod held_still;
+mod hostile_peer;
 mod house;
 mod lost_home;
 mod lost_updates;

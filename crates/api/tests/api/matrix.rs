@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The roles, in the order of the columns; `nobody` has no token, `auditor` is a role that the policy does not name.
-const ROLES: [&str; 7] = [
+const ROLES: [&str; 8] = [
     "nobody",
     "auditor",
     "reader",
@@ -23,16 +23,18 @@ const ROLES: [&str; 7] = [
     "admin",
     "service",
     "dr_site_admin",
+    "peer",
 ];
 
 /// The roles with which another project's token tries.
-const STRANGERS: [&str; 6] = [
+const STRANGERS: [&str; 7] = [
     "auditor",
     "reader",
     "member",
     "admin",
     "service",
     "dr_site_admin",
+    "peer",
 ];
 
 /// What each call answers. First by role, with a token of the project that owns the thing. Then what a token of another
@@ -42,78 +44,78 @@ const STRANGERS: [&str; 6] = [
 ///
 /// 404 never says whether the thing exists. 409 is for who may, and cannot in the state of the group.
 const MATRIX: &str = "
-== versions                                                                         nobody auditor reader member admin service siteadm   path thing
-GET    /                                                                            300    300     300    300    300   300     300       =    -
-GET    /v1/                                                                         200    200     200    200    200   200     200       =    -
-GET    /v1/openapi.json                                                             200    200     200    200    200   200     200       =    -
-GET    /healthcheck                                                                 200    200     200    200    200   200     200       =    -
-GET    /v1/health                                                                   401    403     200    200    200   403     200       =    -
+== versions                                                                         nobody auditor reader member admin service siteadm peer   path thing
+GET    /                                                                            300    300     300    300    300   300     300     300       =    -
+GET    /v1/                                                                         200    200     200    200    200   200     200     200       =    -
+GET    /v1/openapi.json                                                             200    200     200    200    200   200     200     200       =    -
+GET    /healthcheck                                                                 200    200     200    200    200   200     200     200       =    -
+GET    /v1/health                                                                   401    403     200    200    200   403     200     403       =    -
 
 == sites
-GET    /v1/admin/sites                                                              401    403     200    200    200   403     200       =    -
-POST   /v1/admin/sites                                                              401    403     403    403    201   403     403       =    -
-GET    /v1/admin/sites/{site}                                                       401    403     200    200    200   403     200       =    -
-PUT    /v1/admin/sites/{site}                                                       401    403     403    403    200   403     403       =    -
-DELETE /v1/admin/sites/{site}                                                       401    403     403    403    204   403     403       =    -
-POST   /v1/admin/sites/{site}/retire                                                401    403     403    403    409   403     403       =    -
-POST   /v1/admin/sites/{site}/retire dry_run                                        401    403     403    403    200   403     403       =    -
-POST   /v1/admin/sites/{site}/validate                                              401    403     403    403    200   403     403       =    -
-GET    /v1/admin/sites/{site}/volume-types                                          401    403     403    403    200   403     403       =    -
-POST   /v1/admin/sites/{site}/failover                                              401    403     403    403    202   403     202       =    -
-POST   /v1/admin/sites/{site}/failover dry_run                                      401    403     403    403    200   403     200       =    -
-GET    /v1/admin/tenant-mappings                                                    401    403     403    403    200   403     403       =    -
-POST   /v1/admin/tenant-mappings                                                    401    403     403    403    201   403     403       =    -
-GET    /v1/admin/tenant-mappings/{mapping}                                          401    403     403    403    200   403     403       =    -
-DELETE /v1/admin/tenant-mappings/{mapping}                                          401    403     403    403    204   403     403       =    -
+GET    /v1/admin/sites                                                              401    403     200    200    200   403     200     403       =    -
+POST   /v1/admin/sites                                                              401    403     403    403    201   403     403     403       =    -
+GET    /v1/admin/sites/{site}                                                       401    403     200    200    200   403     200     403       =    -
+PUT    /v1/admin/sites/{site}                                                       401    403     403    403    200   403     403     403       =    -
+DELETE /v1/admin/sites/{site}                                                       401    403     403    403    204   403     403     403       =    -
+POST   /v1/admin/sites/{site}/retire                                                401    403     403    403    409   403     403     403       =    -
+POST   /v1/admin/sites/{site}/retire dry_run                                        401    403     403    403    200   403     403     403       =    -
+POST   /v1/admin/sites/{site}/validate                                              401    403     403    403    200   403     403     403       =    -
+GET    /v1/admin/sites/{site}/volume-types                                          401    403     403    403    200   403     403     403       =    -
+POST   /v1/admin/sites/{site}/failover                                              401    403     403    403    202   403     202     403       =    -
+POST   /v1/admin/sites/{site}/failover dry_run                                      401    403     403    403    200   403     200     403       =    -
+GET    /v1/admin/tenant-mappings                                                    401    403     403    403    200   403     403     403       =    -
+POST   /v1/admin/tenant-mappings                                                    401    403     403    403    201   403     403     403       =    -
+GET    /v1/admin/tenant-mappings/{mapping}                                          401    403     403    403    200   403     403     403       =    -
+DELETE /v1/admin/tenant-mappings/{mapping}                                          401    403     403    403    204   403     403     403       =    -
 
 == groups
-GET    /v1/{project_id}/protection-groups                                           401    200     200    200    200   200     200       404  -
-POST   /v1/{project_id}/protection-groups                                           401    403     403    201    201   403     403       404  -
-GET    /v1/{project_id}/protection-groups/{group}                                   401    200     200    200    200   200     200       404  404
-PUT    /v1/{project_id}/protection-groups/{group}                                   401    403     403    200    200   403     403       404  404
-DELETE /v1/{project_id}/protection-groups/{group}                                   401    403     403    204    204   403     403       404  404
-GET    /v1/{project_id}/protection-groups/{group}/resource-mappings                 401    200     200    200    200   200     200       404  404
-PUT    /v1/{project_id}/protection-groups/{group}/resource-mappings                 401    403     403    200    200   403     403       404  404
-GET    /v1/{project_id}/protection-groups/{group}/sync-status                       401    200     200    200    200   200     200       404  404
-POST   /v1/{project_id}/protection-groups/{group}/sync-force                        401    403     403    202    202   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/reset-status                      401    403     403    200    200   403     403       404  404
-GET    /v1/{project_id}/protection-groups/{group}/check                             401    200     200    200    200   200     200       404  404
-GET    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    200     200    200    200   200     200       404  404
-PUT    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    403     403    200    200   403     403       404  404
+GET    /v1/{project_id}/protection-groups                                           401    200     200    200    200   200     200     200       404  -
+POST   /v1/{project_id}/protection-groups                                           401    403     403    201    201   403     403     403       404  -
+GET    /v1/{project_id}/protection-groups/{group}                                   401    200     200    200    200   200     200     200       404  404
+PUT    /v1/{project_id}/protection-groups/{group}                                   401    403     403    200    200   403     403     403       404  404
+DELETE /v1/{project_id}/protection-groups/{group}                                   401    403     403    204    204   403     403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/resource-mappings                 401    200     200    200    200   200     200     200       404  404
+PUT    /v1/{project_id}/protection-groups/{group}/resource-mappings                 401    403     403    200    200   403     403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/sync-status                       401    200     200    200    200   200     200     200       404  404
+POST   /v1/{project_id}/protection-groups/{group}/sync-force                        401    403     403    202    202   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/reset-status                      401    403     403    200    200   403     403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/check                             401    200     200    200    200   200     200     200       404  404
+GET    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    200     200    200    200   200     200     200       404  404
+PUT    /v1/{project_id}/protection-groups/{group}/recovery-plan                     401    403     403    200    200   403     403     403       404  404
 
 == parts of groups
-GET    /v1/{project_id}/protection-groups/{group}/members                           401    200     200    200    200   200     200       404  404
-POST   /v1/{project_id}/protection-groups/{group}/members                           401    403     403    201    201   403     403       404  404
-GET    /v1/{project_id}/protection-groups/{group}/members/{member}                  401    200     200    200    200   200     200       404  404
-DELETE /v1/{project_id}/protection-groups/{group}/members/{member}                  401    403     403    204    204   403     403       404  404
-GET    /v1/{project_id}/protection-groups/{group}/policy                            401    200     200    200    200   200     200       404  404
-POST   /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    201    201   403     403       404  404
-PUT    /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    200    200   403     403       404  404
-DELETE /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    204    204   403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/members                           401    200     200    200    200   200     200     200       404  404
+POST   /v1/{project_id}/protection-groups/{group}/members                           401    403     403    201    201   403     403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/members/{member}                  401    200     200    200    200   200     200     200       404  404
+DELETE /v1/{project_id}/protection-groups/{group}/members/{member}                  401    403     403    204    204   403     403     403       404  404
+GET    /v1/{project_id}/protection-groups/{group}/policy                            401    200     200    200    200   200     200     200       404  404
+POST   /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    201    201   403     403     403       404  404
+PUT    /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    200    200   403     403     403       404  404
+DELETE /v1/{project_id}/protection-groups/{group}/policy                            401    403     403    204    204   403     403     403       404  404
 
 == operations
-POST   /v1/{project_id}/protection-groups/{group}/action failover                   401    403     403    202    202   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action failback                   401    403     403    409    409   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action test_failover              401    403     403    202    202   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action test_cleanup               401    403     403    400    400   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action sync                       401    403     403    202    202   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action retry                      401    403     403    409    409   403     403       404  404
-POST   /v1/{project_id}/protection-groups/{group}/action fence                      401    403     403    202    202   403     403       404  404
-GET    /v1/{project_id}/operations                                                  401    200     200    200    200   200     200       404  -
-GET    /v1/{project_id}/operations/{operation}                                      401    200     200    200    200   200     200       404  404
-POST   /v1/{project_id}/operations/{operation}/cleanup                              401    403     403    202    202   403     403       404  404
-POST   /v1/{project_id}/operations/{operation}/resume                               401    403     403    409    409   403     403       404  404
-POST   /v1/{project_id}/operations/{operation}/abort                                401    403     403    409    409   403     403       404  404
-POST   /v1/{project_id}/operations/{operation}/adopt                                401    403     403    409    409   403     403       404  404
-GET    /v1/{project_id}/orphans                                                     401    200     200    200    200   200     200       404  -
+POST   /v1/{project_id}/protection-groups/{group}/action failover                   401    403     403    202    202   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action failback                   401    403     403    409    409   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action test_failover              401    403     403    202    202   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action test_cleanup               401    403     403    400    400   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action sync                       401    403     403    202    202   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action retry                      401    403     403    409    409   403     403     403       404  404
+POST   /v1/{project_id}/protection-groups/{group}/action fence                      401    403     403    202    202   403     403     403       404  404
+GET    /v1/{project_id}/operations                                                  401    200     200    200    200   200     200     200       404  -
+GET    /v1/{project_id}/operations/{operation}                                      401    200     200    200    200   200     200     200       404  404
+POST   /v1/{project_id}/operations/{operation}/cleanup                              401    403     403    202    202   403     403     403       404  404
+POST   /v1/{project_id}/operations/{operation}/resume                               401    403     403    409    409   403     403     403       404  404
+POST   /v1/{project_id}/operations/{operation}/abort                                401    403     403    409    409   403     403     403       404  404
+POST   /v1/{project_id}/operations/{operation}/adopt                                401    403     403    409    409   403     403     403       404  404
+GET    /v1/{project_id}/orphans                                                     401    200     200    200    200   200     200     200       404  -
 
 == metadata: the other site's service user, for the tenant's project in the path
-GET    /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    200   200     403       =    404
-PUT    /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    200   200     403       =    400
-DELETE /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    204   204     403       =    -
-PUT    /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    200   200     403       =    404
-DELETE /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    204   204     403       =    -
-PUT    /v1/{project_id}/operations/{operation}/copy                                 401    403     403    403    400   400     403       =    -
+GET    /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    403   403     403     200       =    404
+PUT    /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    403   403     403     200       =    400
+DELETE /v1/{project_id}/protection-groups/{group}/metadata                          401    403     403    403    403   403     403     204       =    -
+PUT    /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    403   403     403     200       =    404
+DELETE /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    403   403     403     204       =    -
+PUT    /v1/{project_id}/operations/{operation}/copy                                 401    403     403    403    403   403     403     400       =    -
 ";
 
 /// What a cell says.
@@ -133,7 +135,7 @@ pub struct Row {
     pub template: &'static str,
     /// Tells the rows of one call apart.
     pub variant: Option<&'static str>,
-    by_role: [u16; 7],
+    by_role: [u16; 8],
     path: Cell,
     thing: Cell,
 }
@@ -152,8 +154,8 @@ fn rows() -> Vec<Row> {
 
 fn row(section: &'static str, line: &'static str) -> Row {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let (call, cells) = words.split_at(words.len() - 9);
-    let by_role: Vec<u16> = cells[..7]
+    let (call, cells) = words.split_at(words.len() - 10);
+    let by_role: Vec<u16> = cells[..8]
         .iter()
         .map(|cell| cell.parse().unwrap())
         .collect();
@@ -163,8 +165,8 @@ fn row(section: &'static str, line: &'static str) -> Row {
         template: call[1],
         variant: call.get(2).copied(),
         by_role: by_role.try_into().unwrap(),
-        path: cell(cells[7]),
-        thing: cell(cells[8]),
+        path: cell(cells[8]),
+        thing: cell(cells[9]),
     }
 }
 

@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// The group's metadata as it is here with `change` made to it, as if the other site had changed it to `version`.
-async fn changed(house: &House, version: u64, change: impl FnOnce(&mut Value)) -> (String, Value) {
+pub async fn changed(
+    house: &House,
+    version: u64,
+    change: impl FnOnce(&mut Value),
+) -> (String, Value) {
     let stored = house
         .database
         .group_show(&PROJECT_A.into(), "web")

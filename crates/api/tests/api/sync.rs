@@ -594,6 +594,14 @@ async fn a_copy_comes_from_a_service_and_of_another_site() {
         .ask(B, Method::PUT, &path, good.clone())
         .await
         .expect(403);
+    let admin = tenant.sites.token("site-b", "admin", "admin").await;
+    let refused = tenant
+        .sites
+        .send(B, Method::PUT, &path, &admin, good.clone())
+        .await
+        .expect(403);
+    let said = refused.message();
+    assert!(said.contains("is not the other site's protector"), "{said}");
     let service = tenant.sites.token("site-b", "protector", "service").await;
     for (bad, field) in [
         (

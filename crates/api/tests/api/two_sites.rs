@@ -1,7 +1,7 @@
 //! Two protectors on two simulated clouds, over the client's real calls: what the fakes of the other tests stand for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -252,6 +252,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             cleanup_requires_peer: true,
             test_copies: TestCopies::Delete,
             outside: AllowedOutside::default(),
+            peer_users: BTreeSet::new(),
         },
         cloud_requests,
     });

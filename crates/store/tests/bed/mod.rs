@@ -12,6 +12,7 @@ use protector_core::{
     journal_conformance::TestBed,
     member::Member,
     operation::{GivenUp, OperationRecord},
+    site::{SiteScope, TenantMapping},
 };
 use protector_store::{
     Basis, Database, KeyRepository, Lock, MetadataDocument, NewOperation, Offered, PoolOptions,
@@ -20,7 +21,10 @@ use secrecy::SecretString;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// A migrated database with keys, gone with its directory.
+/// The mapping that links the tenant's two projects.
+pub const LINK: &str = "tenants";
+
+/// A migrated database with keys, in which the tenant's two projects are linked, gone with its directory.
 pub struct Bed {
     pub database: Database,
     pub dir: TempDir,
@@ -101,6 +105,17 @@ async fn bed(dir: TempDir, url: &SecretString) -> Bed {
         .unwrap()
         .with_keys(KeyRepository::open(&keys).unwrap());
     database.migrate().await.unwrap();
+    let scope = |site: &str, project: &str| SiteScope {
+        site: site.into(),
+        project_id: project.into(),
+    };
+    let linked = TenantMapping {
+        id: LINK.into(),
+        primary: scope("site-a", "project-a"),
+        secondary: scope("site-b", "project-b"),
+        created_at: DateTime::default(),
+    };
+    database.tenant_mapping_insert(&linked).await.unwrap();
     Bed {
         database,
         dir,
