@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    id::{OperationId, ServerId, SiteName},
+    guard::to_make_it_run,
+    id::{OperationId, ServerId},
     mark,
     member::{Member, MemberStatus, ProtectedVolume},
     operation::{MapKind, OperationRecord, ResourceMap, StepState},
@@ -85,22 +86,6 @@ pub fn ways_on(plan: &Plan, failed: &OperationId, member: &Member, status: Optio
         name = member.name,
         volumes = volumes.join(" "),
     )
-}
-
-/// What makes a server in this status run.
-pub fn to_make_it_run(status: &str, site: &SiteName, id: &str) -> String {
-    let command = match status {
-        "SHUTOFF" => "start",
-        "PAUSED" => "unpause",
-        "SUSPENDED" => "resume",
-        "SHELVED" | "SHELVED_OFFLOADED" => "unshelve",
-        "SOFT_DELETED" => "restore",
-        "RESCUE" => "unrescue",
-        "VERIFY_RESIZE" => "resize confirm",
-        "ERROR" => "reboot --hard",
-        _ => return "wait until that has passed".to_owned(),
-    };
-    format!("'openstack --os-cloud {site} server {command} {id}' makes it run")
 }
 
 /// The members of `plan` for which a server has to be built, from the volumes that `failed` has imported.

@@ -14,7 +14,7 @@ use crate::{
     group::GroupStatus,
     id::{EngineId, GroupId, OperationId, SiteName, UserId},
     member::Member,
-    operation::{MapKind, OperationRecord, OperationState, StepProgress},
+    operation::{MapKind, OperationRecord, OperationState, StepProgress, StepRecord},
 };
 
 /// The right to write to one operation, until the lease ends or another engine takes it.
@@ -230,6 +230,21 @@ pub trait Journal: Send + Sync {
 
     /// Reads an operation whole.
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError>;
+
+    /// What stands in the operation's map now, of what somebody else than its engine may have written since it was read.
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError>;
+
+    /// The operation's lines about a server or volume, by position, as they stand now.
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError>;
 
     /// Who protects one of the servers and volumes with these ids now, by the groups on record here.
     async fn protection_of(&self, resources: &[String])

@@ -94,6 +94,8 @@ macro_rules! journal_conformance {
             what_awaits_its_cleanup_is_left_alone_until_that_completes_it,
             a_failed_operation_stays_failed,
             a_parent_knows_what_its_cleanup_learnt,
+            one_entry_of_the_map_is_read_as_it_stands,
+            the_lines_about_a_resource_are_read_as_they_stand,
             an_abort_is_heard_of_by_the_walk,
             an_abort_that_came_first_keeps_the_group_from_moving,
         );
@@ -755,6 +757,63 @@ pub async fn a_failed_operation_stays_failed(bed: &impl TestBed) {
     let after = bed.operation(&id(1)).await.operation;
     assert_eq!(after.state, OperationState::Failed);
     assert_eq!(after.finished_at, Some(at(5)));
+}
+
+/// What somebody else than the engine has written, and nothing to one that does not own the operation.
+pub async fn one_entry_of_the_map_is_read_as_it_stands(bed: &impl TestBed) {
+    bed.insert(operation(1)).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let aborted = async |claim: &Claim| {
+        let journal = bed.journal();
+        journal
+            .mapped(claim, MapKind::Aborted, id(1).as_str())
+            .await
+    };
+    assert_eq!(aborted(&claim).await, Ok(None));
+    bed.abort(&id(1), "user-b").await;
+    assert_eq!(aborted(&claim).await, Ok(Some("user-b".to_owned())));
+    let operation = id(1);
+    let other = bed.journal();
+    let other = other.mapped(&claim, MapKind::Server, operation.as_str());
+    assert_eq!(other.await, Ok(None), "of another kind");
+    let old = Claim {
+        fence: claim.fence - 1,
+        ..claim
+    };
+    assert_eq!(aborted(&old).await, Err(JournalError::LeaseLost));
+}
+
+/// And no others, nor to one that does not own the operation.
+pub async fn the_lines_about_a_resource_are_read_as_they_stand(bed: &impl TestBed) {
+    let mut inserted = operation(1);
+    inserted.steps[1].resource_id = Some("resource-2".to_owned());
+    bed.insert(inserted.clone()).await;
+    let claim = claim_one(bed, "a", at(0)).await;
+    let begun = StepProgress {
+        state: StepState::Running,
+        ..StepProgress::default()
+    };
+    let entry = Entry {
+        steps: vec![(1, begun)],
+        ..Entry::default()
+    };
+    write(bed, &claim, at(1), entry).await;
+    let record = bed.journal().load(&claim).await.expect("load");
+    let about =
+        async |claim: &Claim, resource: &str| bed.journal().lines_about(claim, resource).await;
+    for (position, resource) in ["resource-1", "resource-2"].into_iter().enumerate() {
+        let expected = vec![record.steps[position].clone()];
+        assert_eq!(about(&claim, resource).await, Ok(expected), "{resource}");
+    }
+    assert_eq!(about(&claim, "another").await, Ok(Vec::new()));
+    let old = Claim {
+        fence: claim.fence - 1,
+        ..claim
+    };
+    assert_eq!(
+        about(&old, "resource-2").await,
+        Err(JournalError::LeaseLost)
+    );
 }
 
 /// What somebody asks of a running operation is heard by the engine that walks it, and is in the record of the next one.

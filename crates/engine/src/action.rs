@@ -182,8 +182,8 @@ impl Cx<'_> {
         kind: MapKind,
         source: &str,
     ) -> Result<Option<String>, Stop> {
-        let record = self.scribe.journal.load(&self.scribe.claim).await?;
-        Ok(record.map.target(kind, source).map(str::to_owned))
+        let Scribe { journal, claim, .. } = self.scribe;
+        Ok(journal.mapped(claim, kind, source).await?)
     }
 
     /// What the first line of a member has failed by, with the line.
@@ -203,14 +203,15 @@ impl Cx<'_> {
         }))
     }
 
-    /// Whether the operation has asked for what the line `action`, or taking it back, is about.
+    /// Whether the operation has asked for what its line `action`, or taking that back, does with `resource`.
     ///
     /// # Errors
     ///
     /// What the journal says.
-    pub async fn has_asked_for(&self, action: &Step) -> Result<bool, Stop> {
-        let record = self.scribe.journal.load(&self.scribe.claim).await?;
-        Ok(record.steps.iter().any(|step| {
+    pub async fn has_asked_for(&self, action: &Step, resource: &str) -> Result<bool, Stop> {
+        let Scribe { journal, claim, .. } = self.scribe;
+        let lines = journal.lines_about(claim, resource).await?;
+        Ok(lines.iter().any(|step| {
             let line = match &step.action {
                 Step::TakeBack { line } => line,
                 line => line,

@@ -20,7 +20,7 @@ use protector_api::cloud_requests::CloudRequests;
 use protector_core::{
     id::{EngineId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError, OperationChange, Protection},
-    operation::{OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
+    operation::{MapKind, OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
     runbook::cleanup::UNDO,
 };
 
@@ -324,6 +324,23 @@ impl Journal for MeteredJournal {
         Ok(record)
     }
 
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError> {
+        self.journal.mapped(claim, kind, source).await
+    }
+
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError> {
+        self.journal.lines_about(claim, resource).await
+    }
+
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
         self.journal.aborted_by(claim).await
     }
@@ -483,6 +500,23 @@ mod tests {
 
         async fn load(&self, _claim: &Claim) -> Result<OperationRecord, JournalError> {
             Ok(record())
+        }
+
+        async fn mapped(
+            &self,
+            _claim: &Claim,
+            _kind: MapKind,
+            _source: &str,
+        ) -> Result<Option<String>, JournalError> {
+            Ok(None)
+        }
+
+        async fn lines_about(
+            &self,
+            _claim: &Claim,
+            _resource: &str,
+        ) -> Result<Vec<StepRecord>, JournalError> {
+            Ok(record().steps)
         }
 
         async fn aborted_by(&self, _claim: &Claim) -> Result<Option<UserId>, JournalError> {

@@ -4,7 +4,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -43,6 +46,7 @@ pub struct Backup(Tables);
 pub struct MemoryJournal {
     tables: Mutex<Tables>,
     begun: Instant,
+    loads: AtomicUsize,
 }
 
 impl Default for MemoryJournal {
@@ -60,7 +64,13 @@ impl MemoryJournal {
         Self {
             tables: Mutex::default(),
             begun: Instant::now(),
+            loads: AtomicUsize::new(0),
         }
+    }
+
+    /// How often engines have read an operation whole.
+    pub fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
     }
 
     /// Adds an operation and its locks, as the API does when it accepts one.
@@ -249,7 +259,29 @@ impl Journal for MemoryJournal {
         Ok(claims)
     }
 
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError> {
+        owned(&mut self.tables(), claim)
+            .map(|row| row.record.map.target(kind, source).map(str::to_owned))
+    }
+
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError> {
+        let mut tables = self.tables();
+        let steps = owned(&mut tables, claim)?.record.steps.iter();
+        let about = steps.filter(|step| step.resource_id.as_deref() == Some(resource));
+        Ok(about.cloned().collect())
+    }
+
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
         owned(&mut self.tables(), claim).map(|row| row.record.clone())
     }
 

@@ -17,7 +17,7 @@ use protector_core::{
     id::{EngineId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError, Protection},
     journal_conformance,
-    operation::{OperationRecord, OperationState, StepProgress, StepState},
+    operation::{MapKind, OperationRecord, OperationState, StepProgress, StepRecord, StepState},
     runbook::Verb,
 };
 use protector_sim::memory_journal::MemoryJournal;
@@ -262,6 +262,23 @@ impl Journal for Poisoned {
             return Err(self.error.clone());
         }
         self.inner.load(claim).await
+    }
+
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError> {
+        self.inner.mapped(claim, kind, source).await
+    }
+
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError> {
+        self.inner.lines_about(claim, resource).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

@@ -11,7 +11,7 @@ use protector_core::{
     group::{GroupStatus, Recovered},
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
-    operation::{MapKind, OperationRecord, OperationState},
+    operation::{MapKind, OperationRecord, OperationState, StepRecord},
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait,
@@ -69,22 +69,38 @@ impl Journal for Database {
     }
 
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
-        let held = self
-            .read(async |tx| {
-                let owner = Entity::find()
-                    .filter(held_by(claim))
-                    .select_only()
-                    .column(Column::Id)
-                    .into_tuple::<String>()
-                    .one(tx)
-                    .await?;
-                match owner {
-                    Some(_) => record_of(tx, &claim.operation_id).await.map(Some),
-                    None => Ok(None),
-                }
-            })
-            .await?;
-        held.ok_or(JournalError::LeaseLost)
+        let held = self.read(async |tx| match owns(tx, claim).await? {
+            true => record_of(tx, &claim.operation_id).await.map(Some),
+            false => Ok(None),
+        });
+        held.await?.ok_or(JournalError::LeaseLost)
+    }
+
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError> {
+        let id = &claim.operation_id;
+        let held = self.read(async |tx| match owns(tx, claim).await? {
+            true => mapped(tx, id, kind, source).await.map(Some),
+            false => Ok(None),
+        });
+        held.await?.ok_or(JournalError::LeaseLost)
+    }
+
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError> {
+        let id = &claim.operation_id;
+        let held = self.read(async |tx| match owns(tx, claim).await? {
+            true => step::about(tx, id, resource).await.map(Some),
+            false => Ok(None),
+        });
+        held.await?.ok_or(JournalError::LeaseLost)
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
@@ -192,14 +208,31 @@ pub(crate) async fn abort_of(
     db: &impl ConnectionTrait,
     id: &OperationId,
 ) -> Result<Option<UserId>, StoreError> {
-    let row = resource_map::Entity::find_by_id((
-        id.to_string(),
-        MapKind::Aborted.as_str().to_owned(),
-        id.to_string(),
-    ))
-    .one(db)
-    .await?;
-    Ok(row.map(|row| UserId::new(row.target_id)))
+    let user = mapped(db, id, MapKind::Aborted, id.as_str()).await?;
+    Ok(user.map(UserId::new))
+}
+
+/// Whether the operation is that of `claim` still.
+async fn owns(db: &impl ConnectionTrait, claim: &Claim) -> Result<bool, StoreError> {
+    let owner = Entity::find()
+        .filter(held_by(claim))
+        .select_only()
+        .column(Column::Id)
+        .into_tuple::<String>()
+        .one(db)
+        .await?;
+    Ok(owner.is_some())
+}
+
+async fn mapped(
+    db: &impl ConnectionTrait,
+    id: &OperationId,
+    kind: MapKind,
+    source: &str,
+) -> Result<Option<String>, StoreError> {
+    let key = (id.to_string(), kind.as_str().to_owned(), source.to_owned());
+    let row = resource_map::Entity::find_by_id(key).one(db).await?;
+    Ok(row.map(|row| row.target_id))
 }
 
 fn without_lease() -> ActiveModel {

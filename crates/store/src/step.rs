@@ -5,7 +5,7 @@ use protector_core::{
     operation::{StepProgress, StepRecord},
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Set,
     sea_query::Condition,
 };
 
@@ -32,6 +32,21 @@ pub(crate) async fn insert_all(
         Entity::insert_many(rows).exec_without_returning(db).await?;
     }
     Ok(())
+}
+
+/// The lines about a server or volume, by position.
+pub(crate) async fn about(
+    db: &impl ConnectionTrait,
+    operation: &OperationId,
+    resource_id: &str,
+) -> Result<Vec<StepRecord>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::OperationId.eq(operation.as_str()))
+        .filter(Column::ResourceId.eq(resource_id))
+        .order_by_asc(Column::Position)
+        .all(db)
+        .await?;
+    rows.into_iter().map(from_row).collect()
 }
 
 /// Writes how far a line is, found by its position.

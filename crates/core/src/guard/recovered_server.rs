@@ -4,12 +4,9 @@ use super::{
     Asked, HostState, SeenMarks, SeenServer, Verdict, keep,
     ownership::{owned_by_another_project, protected_again, taken_over},
     source_server::{how_it_runs, locked, volumes_would_go_with_it},
-    wait,
+    to_make_it_run, wait,
 };
-use crate::{
-    adoption::to_make_it_run,
-    id::{OperationId, SiteName},
-};
+use crate::id::{OperationId, SiteName};
 
 /// A copy of a server that is to be taken back, apart from its own reading.
 #[derive(Clone, Copy, Debug)]

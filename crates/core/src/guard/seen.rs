@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::id::SiteName;
+
 /// A volume as its cloud shows it right now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenVolume {
@@ -123,6 +125,22 @@ pub fn status_in_words(status: &str, power: Power) -> String {
         }
         _ => status.to_owned(),
     }
+}
+
+/// What makes a server in this status run.
+pub fn to_make_it_run(status: &str, site: &SiteName, id: &str) -> String {
+    let command = match status {
+        "SHUTOFF" => "start",
+        "PAUSED" => "unpause",
+        "SUSPENDED" => "resume",
+        "SHELVED" | "SHELVED_OFFLOADED" => "unshelve",
+        "SOFT_DELETED" => "restore",
+        "RESCUE" => "unrescue",
+        "VERIFY_RESIZE" => "resize confirm",
+        "ERROR" => "reboot --hard",
+        _ => return "wait until that has passed".to_owned(),
+    };
+    format!("'openstack --os-cloud {site} server {command} {id}' makes it run")
 }
 
 impl SeenServer {

@@ -2,8 +2,8 @@
 //! never changed.
 
 use protector_core::{
-    adoption::to_make_it_run,
     fault::Code,
+    guard::to_make_it_run,
     id::{ServerId, VolumeId},
     journal::Effect,
     member::Member,

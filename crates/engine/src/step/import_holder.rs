@@ -44,7 +44,7 @@ impl CloudActions {
                 | Stop::LockedOut { .. }
                 | Stop::TurnedAway { .. },
             ) if !cx
-                .has_asked_for(&Step::RecreateServer { server: id.clone() })
+                .has_asked_for(&Step::RecreateServer { server: id.clone() }, id.as_str())
                 .await? =>
             {
                 None

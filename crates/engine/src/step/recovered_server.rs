@@ -3,8 +3,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use protector_core::{
-    adoption::to_make_it_run,
     fault::{Code, Fault},
+    guard::to_make_it_run,
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use protector_core::{
     id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError, Protection},
-    operation::{Operation, OperationRecord},
+    operation::{MapKind, Operation, OperationRecord, StepRecord},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
         Written,
@@ -265,6 +265,23 @@ impl Journal for FaultyJournal {
 
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
         self.inner.load(claim).await
+    }
+
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError> {
+        self.inner.mapped(claim, kind, source).await
+    }
+
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError> {
+        self.inner.lines_about(claim, resource).await
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {

@@ -172,6 +172,19 @@ async fn a_move_that_is_taken_back_does_not_wait_for_a_lost_target() {
     );
 }
 
+/// A record has thousands of lines: what somebody else has written meanwhile, and what one line has asked for, is read by itself.
+#[tokio::test(start_paused = true)]
+async fn while_a_target_is_silent_no_look_reads_the_record_whole() {
+    let (bed, record, _) = Bed::given_up_as_lost(
+        |bed, _| bed.no_copy_can_be_built(),
+        |record| record.operation.state == OperationState::Unwinding,
+        Bed::lose_the_target,
+    )
+    .await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(bed.records_read_whole(), 1, "when it was claimed");
+}
+
 /// That it is lost is only said: what its cloud shows counts for more.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_said_to_be_lost_and_shows_a_copy_keeps_its_original_stopped() {

@@ -233,6 +233,23 @@ impl Journal for Watched {
         self.inner.load(claim).await
     }
 
+    async fn mapped(
+        &self,
+        claim: &Claim,
+        kind: MapKind,
+        source: &str,
+    ) -> Result<Option<String>, JournalError> {
+        self.inner.mapped(claim, kind, source).await
+    }
+
+    async fn lines_about(
+        &self,
+        claim: &Claim,
+        resource: &str,
+    ) -> Result<Vec<StepRecord>, JournalError> {
+        self.inner.lines_about(claim, resource).await
+    }
+
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
         self.inner.aborted_by(claim).await
     }
@@ -1318,6 +1335,11 @@ impl Bed {
         stop.cancel();
         running.await.unwrap();
         record
+    }
+
+    /// How often the engine has read an operation whole.
+    pub fn records_read_whole(&self) -> usize {
+        self.journal.loads()
     }
 
     /// Lets time pass on the clouds.
