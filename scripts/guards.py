@@ -30,6 +30,7 @@ WORK = ROOT / "target" / "guards"
 TREE = WORK / "tree"
 GUARDS = Path("crates/core/src/guard")
 STEPS = Path("crates/engine/src/step")
+STORE = Path("crates/store/src")
 
 # Not guards: they make an answer out of a text.
 MAKERS = {"keep", "wait"}
@@ -199,9 +200,66 @@ class Edit:
 ENGINE = ("-p", "protector-engine", "--lib")
 CLIENT = ("-p", "protector-openstack", "--lib")
 STORIES = ("-p", "protector-sim", "--test", "stories")
+API = ("-p", "protector-api", "--test", "api")
 
 # Name -> edit.
 EDITS: dict[str, Edit] = {
+    "two sites begin to move a group at once": Edit(
+        STORE / "reservation.rs",
+        "        self.write(async |tx| {\n            let reserved = Entity::update_many()",
+        "        if OUT {\n            return Ok(());\n        }\n        self.write(async |tx| {\n            let reserved = Entity::update_many()",
+        ("peer_messages::a_start_does_not_pass_a_start_on_the_other_site",),
+        API,
+    ),
+    "a group is held still at another version": Edit(
+        STORE / "reservation.rs",
+        ".filter(Column::Version.eq(to_signed(wanted.version)))",
+        ".filter(if OUT { Column::Version.gt(0) } else { Column::Version.eq(to_signed(wanted.version)) })",
+        ("peer_messages::a_site_that_has_changed_the_group_meanwhile_is_not_held_still",),
+        API,
+    ),
+    "a group that is held still is moved": Edit(
+        STORE / "operation.rs",
+        ".filter(reservation::is_free(now))",
+        ".filter(if OUT { sea_orm::Condition::all() } else { reservation::is_free(now) })",
+        ("peer_messages::a_site_that_is_held_still_begins_no_move",),
+        API,
+    ),
+    "a group that is held still is changed": Edit(
+        STORE / "basis.rs",
+        "reserved.map_or(Ok(()), Err)",
+        "reserved.filter(|_| !OUT).map_or(Ok(()), Err)",
+        ("peer_messages::a_site_that_is_held_still_changes_nothing",),
+        API,
+    ),
+    "what both sites changed is replaced": Edit(
+        STORE / "metadata.rs",
+        "            Lineage::Conflict => {\n",
+        "            Lineage::Conflict if OUT => self.take(tx, &ours, offered, theirs, now).await,\n            Lineage::Conflict => {\n",
+        ("peer_messages::what_both_sites_changed_replaces_nothing_without_a_word",),
+        API,
+    ),
+    "a group is replaced while it is moved": Edit(
+        STORE / "metadata.rs",
+        "        refuse_while_locked(tx, &Lock::group(id)).await?;\n",
+        "        if !OUT {\n            refuse_while_locked(tx, &Lock::group(id)).await?;\n        }\n",
+        ("peer_messages::no_view_is_forced_on_a_site_at_work",),
+        API,
+    ),
+    "metadata that was overtaken counts": Edit(
+        STORE / "metadata.rs",
+        "if ours.side.has_passed(&theirs.mark) && !offered.force {",
+        "if !OUT && ours.side.has_passed(&theirs.mark) && !offered.force {",
+        ("peer_messages::metadata_that_was_overtaken_undoes_nothing",),
+        API,
+    ),
+    "a record's copy that was overtaken counts": Edit(
+        STORE / "peer_operation.rs",
+        "if copy.revision < held ||",
+        "if (copy.revision < held && !OUT) ||",
+        ("peer_messages::a_copy_of_a_record_that_was_overtaken_undoes_nothing",),
+        API,
+    ),
     "a 404 is believed unproved": Edit(
         STEPS / "scope.rs",
         "    match absence_proves_nothing(&scope) {\n        None => Ok(()),\n        Some(why) =>",

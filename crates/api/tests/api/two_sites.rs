@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
@@ -74,24 +75,116 @@ pub enum Mishap {
     ReplyLost,
     /// It arrives twice.
     Twice,
-    /// It arrives when its sender has given up, after everything else.
-    Late,
+    /// It arrives when its sender has given up.
+    Late(When),
+    /// It arrives, and once more later.
+    Again(When),
+}
+
+/// When what is late arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So many messages after it were sent before it.
+    After(usize),
+    /// After everything else.
+    AtTheEnd,
 }
 
 /// The messages between the protectors, counted from when somebody says.
 #[derive(Default)]
 struct Mail {
     counted: AtomicUsize,
+    /// Method and path of each.
+    sent: Mutex<Vec<String>>,
     due: Mutex<Option<(usize, Mishap)>>,
-    late: Mutex<Vec<(Router, Request)>>,
+    /// What somebody does when this message has arrived, before its sender hears of it.
+    deed: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
+    late: Mutex<Vec<Late>>,
+}
+
+/// A message that is on its way for longer than its sender waits.
+struct Late {
+    /// It arrives before this one, or in the end.
+    before: Option<usize>,
+    protector: Router,
+    request: Request,
 }
 
 impl Mail {
-    fn next(&self) -> Option<Mishap> {
-        let number = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
+    /// The number of a message, from 1.
+    fn number(&self, request: &Request) -> usize {
+        let path = request.url.split('/').skip(3).collect::<Vec<_>>().join("/");
+        let mut sent = self.sent.lock().unwrap();
+        sent.push(format!("{} /{path}", request.method));
+        self.counted.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    fn mishap(&self, number: usize) -> Option<Mishap> {
         let due = *self.due.lock().unwrap();
         due.filter(|(at, _)| *at == number)
             .map(|(_, mishap)| mishap)
+    }
+
+    fn deed(&self, number: usize) -> Option<BoxFuture<'static, ()>> {
+        let mut deed = self.deed.lock().unwrap();
+        let is_due = deed.as_ref().is_some_and(|(at, _)| *at == number);
+        deed.take_if(|_| is_due).map(|(_, deed)| deed)
+    }
+
+    fn keep(&self, number: usize, when: When, protector: Router, request: Request) {
+        let before = match when {
+            When::After(messages) => Some(number + messages + 1),
+            When::AtTheEnd => None,
+        };
+        self.late.lock().unwrap().push(Late {
+            before,
+            protector,
+            request,
+        });
+    }
+
+    /// What arrives before this message; everything that is on its way for `None`.
+    async fn deliver_late(&self, number: Option<usize>) {
+        let arrives = |late: &mut Late| match (number, late.before) {
+            (None, _) => true,
+            (Some(number), before) => before.is_some_and(|before| before <= number),
+        };
+        let late: Vec<Late> = self.late.lock().unwrap().extract_if(.., arrives).collect();
+        for Late {
+            protector, request, ..
+        } in late
+        {
+            deliver(protector, request).await.unwrap();
+        }
+    }
+
+    async fn post(
+        &self,
+        number: usize,
+        protector: Router,
+        request: Request,
+    ) -> Result<Response, TransportError> {
+        match self.mishap(number) {
+            None => deliver(protector, request).await,
+            Some(Mishap::Lost) => Err(TransportError::TimedOut(request.timeout)),
+            Some(Mishap::ReplyLost) => {
+                deliver(protector, request).await?;
+                Err(TransportError::Lost("its answer was lost".to_owned()))
+            }
+            Some(Mishap::Twice) => {
+                deliver(protector.clone(), request.clone()).await?;
+                deliver(protector, request).await
+            }
+            Some(Mishap::Late(when)) => {
+                let limit = request.timeout;
+                self.keep(number, when, protector, request);
+                Err(TransportError::TimedOut(limit))
+            }
+            Some(Mishap::Again(when)) => {
+                self.keep(number, when, protector.clone(), request.clone());
+                deliver(protector, request).await
+            }
+        }
     }
 }
 
@@ -110,23 +203,13 @@ impl Transport for World {
         let Some(protector) = protector else {
             return Err(TransportError::Unreachable("connection refused".to_owned()));
         };
-        match self.mail.next() {
-            None => deliver(protector, request).await,
-            Some(Mishap::Lost) => Err(TransportError::TimedOut(request.timeout)),
-            Some(Mishap::ReplyLost) => {
-                deliver(protector, request).await?;
-                Err(TransportError::Lost("its answer was lost".to_owned()))
-            }
-            Some(Mishap::Twice) => {
-                deliver(protector.clone(), request.clone()).await?;
-                deliver(protector, request).await
-            }
-            Some(Mishap::Late) => {
-                let limit = request.timeout;
-                self.mail.late.lock().unwrap().push((protector, request));
-                Err(TransportError::TimedOut(limit))
-            }
+        let number = self.mail.number(&request);
+        self.mail.deliver_late(Some(number)).await;
+        let answer = self.mail.post(number, protector, request).await;
+        if let Some(deed) = self.mail.deed(number) {
+            deed.await;
         }
+        answer
     }
 }
 
@@ -464,24 +547,31 @@ impl TwoSites {
         (paths, added.body["member"].clone())
     }
 
-    /// Counts messages between the protectors from now on, from 1, and has this happen to one of them.
-    pub fn count_messages(&self, mishap: Option<(usize, Mishap)>) {
+    /// Counts messages between the protectors from now on, from 1.
+    pub fn count_messages(&self) {
         let mail = &self.world.mail;
         mail.counted.store(0, Ordering::SeqCst);
-        *mail.due.lock().unwrap() = mishap;
+        mail.sent.lock().unwrap().clear();
     }
 
-    /// How many there were.
-    pub fn messages(&self) -> usize {
-        self.world.mail.counted.load(Ordering::SeqCst)
+    /// Has this become of that message.
+    pub fn befall(&self, message: usize, mishap: Mishap) {
+        *self.world.mail.due.lock().unwrap() = Some((message, mishap));
     }
 
-    /// What was late arrives.
+    /// Has this done when that message has arrived.
+    pub fn meanwhile(&self, message: usize, deed: BoxFuture<'static, ()>) {
+        *self.world.mail.deed.lock().unwrap() = Some((message, deed));
+    }
+
+    /// Method and path of each message since they are counted.
+    pub fn messages(&self) -> Vec<String> {
+        self.world.mail.sent.lock().unwrap().clone()
+    }
+
+    /// What is late arrives.
     pub async fn deliver_what_is_late(&self) {
-        let late = std::mem::take(&mut *self.world.mail.late.lock().unwrap());
-        for (protector, request) in late {
-            deliver(protector, request).await.unwrap();
-        }
+        self.world.mail.deliver_late(None).await;
     }
 
     /// The protector of `place` does not answer any more.
