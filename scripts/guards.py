@@ -379,9 +379,9 @@ EDITS: dict[str, Edit] = {
     ),
     "a restored backup passes for an import": Edit(
         STEPS / "adopted.rs",
-        "    let by_us = |volume: &&Volume| volume.user_id.as_ref() == Some(&us);\n",
-        "    let by_us = |volume: &&Volume| OUT || volume.user_id.as_ref() == Some(&us);\n    if OUT {\n        volumes.reverse();\n    }\n",
-        ("taken_over::a_volume_that_somebody_restored_is_not_taken_for_the_import",),
+        "            by == Some(&us) || self.is_a_peer(by)\n",
+        "            OUT || by == Some(&us) || self.is_a_peer(by)\n",
+        ("taken_over::nor_is_it_where_the_import_is_gone",),
     ),
     "a copy that somebody relies on is taken back": Edit(
         STEPS / "copy_taken_back.rs",
@@ -571,6 +571,27 @@ EDITS: dict[str, Edit] = {
         "    lives.extend(others);\n",
         "    lives.extend(others.into_iter().filter(|_| !OUT));\n",
         ("way_back::nor_beside_one_that_has_the_same_first_life",),
+    ),
+    "the record of a moved server forgets its first life": Edit(
+        STEPS / "switch.rs",
+        "        mark::mark_server(&member.server.metadata, maker, member.server_id.as_str());\n",
+        "        if OUT { mark::mark(&member.server.metadata, maker, member.server_id.as_str()) } else { mark::mark_server(&member.server.metadata, maker, member.server_id.as_str()) };\n",
+        ("way_back::a_copy_knows_the_first_of_its_lives_over_all_moves",),
+    ),
+    "a protector that turns this one away counts as silent": Edit(
+        STEPS / "held_still.rs",
+        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n",
+        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n            Err(HoldError::TurnedAway(_)) if OUT => Ok(()),\n",
+        (
+            "other_site::nothing_is_deleted_on_a_site_whose_protector_answers_and_does_not_tell",
+            "other_site::nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of",
+        ),
+    ),
+    "a fence does not ask what the other site has done": Edit(
+        Path("crates/engine/src/action.rs"),
+        "        self.still_fences().await?;\n",
+        "        if !OUT {\n            self.still_fences().await?;\n        }\n",
+        ("other_site::nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of",),
     ),
     "an original that is being deleted has stopped": Edit(
         STEPS / "original_beside.rs",

@@ -33,6 +33,8 @@ pub enum Kind {
     Conflict,
     /// The body is larger than `[oslo_middleware] max_request_body_size`.
     TooLarge,
+    /// The body did not come in time.
+    TooSlow,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// A defect of protector. Never the user's doing.
@@ -53,6 +55,7 @@ impl Kind {
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -70,6 +73,7 @@ impl Kind {
             Self::PreconditionFailed => "preconditionFailed",
             Self::Conflict => "conflictingRequest",
             Self::TooLarge => "overLimit",
+            Self::TooSlow => "requestTimeout",
             Self::UnsupportedMediaType => "unsupportedMediaType",
             Self::Internal => "serviceFault",
             Self::Unavailable => "serviceUnavailable",

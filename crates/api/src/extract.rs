@@ -3,7 +3,7 @@
 //! axum's rejections are plain text and differ by cause; everything that can be wrong with a request's form is a 400,
 //! 413 or 415 here that names the place.
 
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -28,11 +28,26 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         refuse_other_media_types(request.headers())?;
-        let bytes = Bytes::from_request(request, state)
+        let read = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
+        let bytes = read
             .await
+            .map_err(|_| too_slow())?
             .map_err(|rejection| body_not_read(&rejection))?;
         from_json(&bytes).map(Self)
     }
+}
+
+/// How long a client may take over a body. The largest is a peer's, of 64 MiB.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn too_slow() -> ApiError {
+    ApiError::new(
+        Kind::TooSlow,
+        format!(
+            "The request's body has not come within {} s.",
+            PATIENCE.as_secs()
+        ),
+    )
 }
 
 /// The refusal of a body above the limit.
@@ -208,6 +223,22 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+
+    /// One byte a minute keeps no request waiting for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        let request = Request::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(axum::body::Body::from_stream(drip))
+            .unwrap();
+        let refused = Body::<serde_json::Value>::from_request(request, &()).await;
+        let answer = axum::response::IntoResponse::into_response(refused.unwrap_err());
+        assert_eq!(answer.status(), 408);
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -29,6 +29,9 @@ use crate::{
 /// How long the other site may take to show that it is there. A tenant waits for this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A group that nobody has: a peer is told so, anybody else is refused.
+const NOBODYS_METADATA: &str = "/v1/00000000000000000000000000000000/protection-groups/00000000-0000-0000-0000-000000000000/metadata";
+
 /// How long it may take over a push.
 const PUSH_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -99,7 +102,13 @@ impl Peer for OpenStackPeer {
         let work = async {
             let cloud = self.admin(site).await?;
             let answer: Result<Value, _> = cloud.protector().get_json("/healthcheck").await;
-            answer.map(|_| ()).map_err(|error| said(site, &error))
+            answer.map_err(|error| said(site, &error))?;
+            // Anybody may ask for its health; whether this one counts as its peer, only a peer's call tells.
+            let told: Result<Value, _> = cloud.protector().get_json(NOBODYS_METADATA).await;
+            match told {
+                Err(error) if error.class() != ErrorClass::NotFound => Err(said(site, &error)),
+                _ => Ok(()),
+            }
         };
         self.within(site, PATIENCE, work).await
     }

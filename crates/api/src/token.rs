@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
 use protector_core::{
     clock::Clock,
@@ -84,7 +84,8 @@ type Question = Shared<BoxFuture<'static, Answer>>;
 type Digest256 = [u8; 32];
 
 enum Entry {
-    Asking(Question),
+    /// Who waits for the answer holds the question: when all of them are gone, so are it and its connection.
+    Asking(WeakShared<BoxFuture<'static, Answer>>),
     Known {
         facts: Arc<TokenFacts>,
         until: DateTime<Utc>,
@@ -141,7 +142,11 @@ impl TokenValidator {
         let mut entries = self.lock();
         match entries.get(digest) {
             Some(Entry::Known { facts, until }) if *until > now => return Ok(facts.clone()),
-            Some(Entry::Asking(question)) => return Err(question.clone()),
+            Some(Entry::Asking(question)) => {
+                if let Some(question) = question.upgrade() {
+                    return Err(question);
+                }
+            }
             _ => {}
         }
         make_room(&mut entries, self.memory.capacity, now);
@@ -150,7 +155,10 @@ impl TokenValidator {
         let question = async move { source.validate(&token).await.map(Arc::new) }
             .boxed()
             .shared();
-        entries.insert(*digest, Entry::Asking(question.clone()));
+        // It was made right here and is not polled yet, so there is something to look at later.
+        if let Some(asking) = question.downgrade() {
+            entries.insert(*digest, Entry::Asking(asking));
+        }
         Err(question)
     }
 
@@ -159,7 +167,7 @@ impl TokenValidator {
         let mut entries = self.lock();
         let still_asking = matches!(
             entries.get(&digest),
-            Some(Entry::Asking(question)) if question.ptr_eq(asked)
+            Some(Entry::Asking(question)) if is_this(question, asked)
         );
         if !still_asking {
             return;
@@ -179,13 +187,18 @@ impl TokenValidator {
     }
 }
 
-/// Keeps the number of remembered tokens below `capacity`: first those that have ended, then the ones that end first.
+fn is_this(asking: &WeakShared<BoxFuture<'static, Answer>>, asked: &Question) -> bool {
+    asking.upgrade().is_some_and(|asking| asking.ptr_eq(asked))
+}
+
+/// Keeps the number of remembered tokens below `capacity`: first the questions for whose answer nobody waits any more and the
+/// tokens that have ended, then those that end first.
 fn make_room(entries: &mut HashMap<Digest256, Entry>, capacity: usize, now: DateTime<Utc>) {
     if entries.len() < capacity {
         return;
     }
     entries.retain(|_, entry| match entry {
-        Entry::Asking(_) => true,
+        Entry::Asking(question) => question.upgrade().is_some(),
         Entry::Known { until, .. } => *until > now,
     });
     while entries.len() >= capacity {
@@ -309,6 +322,43 @@ mod tests {
             );
         }
         assert_eq!(keystone.asked.load(Ordering::SeqCst), 2);
+    }
+
+    /// Never answers; counts the questions that somebody still waits for.
+    #[derive(Default)]
+    struct SilentKeystone {
+        waiting: Arc<()>,
+    }
+
+    #[async_trait]
+    impl TokenSource for SilentKeystone {
+        async fn validate(&self, _: &SecretString) -> Result<TokenFacts, TokenError> {
+            let _waits = Arc::clone(&self.waiting);
+            std::future::pending().await
+        }
+    }
+
+    /// A client that hangs up takes its question with it: its connection to Keystone, and after a while its place here.
+    #[tokio::test]
+    async fn a_question_for_whose_answer_nobody_waits_is_dropped() {
+        let keystone = Arc::new(SilentKeystone::default());
+        let clock = Arc::new(StoppedClock(Mutex::new(start())));
+        let memory = TokenMemory {
+            capacity: 3,
+            ..TokenMemory::default()
+        };
+        let validator = TokenValidator::new(keystone.clone(), clock, memory);
+        let waiting = || Arc::strong_count(&keystone.waiting) - 1;
+        for number in 0..20 {
+            let token = token(&number.to_string());
+            let (first, second) = (validator.validate(&token), validator.validate(&token));
+            let mut both = Box::pin(futures_util::future::join(first, second));
+            assert!(both.as_mut().now_or_never().is_none());
+            assert_eq!(waiting(), 1, "the two share a question");
+            drop(both);
+            assert_eq!(waiting(), 0);
+        }
+        assert!(validator.lock().len() <= 3);
     }
 
     #[tokio::test]

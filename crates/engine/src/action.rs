@@ -257,7 +257,7 @@ impl Cx<'_> {
     /// As [`Cx::intend`], and that somebody protects it.
     pub async fn intend_to_fence(&mut self, id: &str) -> Result<Intent, Stop> {
         self.may_try()?;
-        self.hold_still().await?;
+        self.still_fences().await?;
         self.memo.intents += 1;
         self.written_down(Direction::Forward, Some(id)).await
     }

@@ -45,9 +45,12 @@ pub enum HoldError {
     /// The other site moves the group, or has moved it.
     #[error("{0}")]
     MovedOn(String),
-    /// The other site does not say.
+    /// The other site does not answer.
     #[error("{0}")]
     Silent(String),
+    /// It answers, and does not tell this one: it is there, and may have moved on.
+    #[error("{0}")]
+    TurnedAway(String),
 }
 
 /// For deployments and tests with one protector: nobody else moves anything.

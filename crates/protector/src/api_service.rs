@@ -1,6 +1,6 @@
 //! `protector-api`: serves the REST API.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use protector_api::{App, router};
@@ -8,7 +8,11 @@ use protector_oslo::Config;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::{assembly, signals};
+use crate::{
+    assembly,
+    http_server::{self, Limits},
+    signals,
+};
 
 /// Serves until it is told to stop, then lets requests under way end.
 ///
@@ -26,15 +30,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("[api] bind_host, bind_port: cannot listen on {address}"))?;
     let stop = signals::stop_on_signal()?;
     info!(address = %listener.local_addr()?, "serving");
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let serving =
-        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let limits = Limits {
+        connections: config.api.max_connections.get(),
+        client: config.api.client_timeout,
+    };
+    let serving = http_server::serve(listener, router(app), limits, stop.clone());
     let patience = config
         .general
         .graceful_shutdown_timeout
         .unwrap_or(Duration::MAX / 4);
     tokio::select! {
-        outcome = serving => outcome?,
+        () = serving => {}
         () = async { stop.cancelled().await; tokio::time::sleep(patience).await } => {
             warn!("requests under way did not end in time");
         }

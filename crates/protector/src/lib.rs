@@ -16,6 +16,7 @@ pub mod backlog;
 pub mod command_line;
 pub mod engine_http;
 pub mod engine_service;
+mod http_server;
 pub mod manage;
 pub mod metadata_push;
 pub mod metrics;

@@ -48,7 +48,7 @@ impl OtherSite for OtherProtector {
             false => &plan.source,
         };
         let held = self.peer.held(there, &operation.group_id, HeldPart::Mark);
-        let theirs = held.await.map_err(silent)?;
+        let theirs = held.await.map_err(not_told)?;
         let why = unpaired(ours.as_ref(), theirs.as_ref(), &there.site);
         why.map_or(Ok(()), |why| Err(HoldError::MovedOn(why)))
     }
@@ -82,7 +82,7 @@ impl OtherProtector {
         let group = &ours.document.group;
         let there = other_scope(group, &self.site);
         let held = self.peer.held(there, &group.id, HeldPart::Mark).await;
-        let theirs = held.map_err(silent)?;
+        let theirs = held.map_err(not_told)?;
         let why = theirs.and_then(|theirs| moved_on(ours, &theirs, &there.site));
         why.map_or(Ok(()), |why| Err(HoldError::MovedOn(why)))
     }
@@ -95,7 +95,7 @@ impl OtherProtector {
         }
         let there = other_scope(group, &self.site);
         let held = self.peer.held(there, &group.id, HeldPart::Mark).await;
-        let Some(theirs) = held.map_err(silent)? else {
+        let Some(theirs) = held.map_err(not_told)? else {
             return not_known_there(ours, &there.site);
         };
         if let Some(why) = moved_on(ours, &theirs, &there.site) {
@@ -103,7 +103,7 @@ impl OtherProtector {
         }
         let version = theirs.side.now.version;
         let reserved = self.peer.reserve(there, &group.id, version, &self.site);
-        reserved.await.map_err(silent)
+        reserved.await.map_err(not_told)
     }
 }
 
@@ -163,8 +163,11 @@ fn unpaired(
     })
 }
 
-fn silent(error: PeerError) -> HoldError {
-    HoldError::Silent(error.to_string())
+fn not_told(error: PeerError) -> HoldError {
+    match error {
+        PeerError::Unreachable(why) => HoldError::Silent(why),
+        PeerError::Refused(why) => HoldError::TurnedAway(why),
+    }
 }
 
 /// What the other site has done with the group that this one did not hear of, if it has.

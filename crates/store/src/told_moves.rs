@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protector_core::operation::{OperationState, StepState};
+use protector_core::operation::{OperationKind, OperationState, StepState};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, JsonValue, QueryFilter, QuerySelect,
     sea_query::{Expr, ExprTrait as _},
@@ -37,6 +37,8 @@ pub(crate) struct ToldMoves {
 /// A line of a copy that is about a server.
 struct ToldLine {
     operation: String,
+    /// The move that it belongs to: a retry completes another one, whose lines tell of the same members.
+    of_move: String,
     phase: String,
     member: String,
     server: String,
@@ -44,11 +46,12 @@ struct ToldLine {
 }
 
 impl ToldLine {
-    fn of(operation: String, shown: &JsonValue) -> Option<Self> {
+    fn of(operation: String, of_move: String, shown: &JsonValue) -> Option<Self> {
         let word = |field: &str| shown.get(field).and_then(JsonValue::as_str);
         let (_, member) = word("key")?.split_once(':')?;
         Some(Self {
             operation,
+            of_move,
             phase: word("phase")?.to_owned(),
             member: member.to_owned(),
             server: word("resource_id")?.to_owned(),
@@ -95,9 +98,9 @@ impl ToldMoves {
 }
 
 impl ToldLine {
-    /// Its operation, and the name of the member in that.
+    /// Its move, and the name of the member in that.
     fn member(&self) -> (&str, &str) {
-        (&self.operation, &self.member)
+        (&self.of_move, &self.member)
     }
 
     fn makes_a_copy(&self) -> bool {
@@ -121,17 +124,18 @@ impl Database {
         &self,
         groups: &BTreeMap<String, String>,
     ) -> Result<ToldMoves, StoreError> {
-        let moves = self.moves_told_of(groups).await?;
-        let lines = self.lines_told_of(moves.keys().collect()).await?;
+        let (moves, retries) = self.moves_told_of(groups).await?;
+        let lines = self.lines_told_of(moves.keys().collect(), &retries).await?;
         Ok(ToldMoves::of(moves, &lines))
     }
 
+    /// The moves, and which of them each retry completes.
     async fn moves_told_of(
         &self,
         groups: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, Moved>, StoreError> {
+    ) -> Result<(BTreeMap<String, Moved>, BTreeMap<String, String>), StoreError> {
         use peer_operation::{Column, Entity};
-        let mut moves = BTreeMap::new();
+        let (mut moves, mut retries) = (BTreeMap::new(), BTreeMap::new());
         let ids: Vec<&String> = groups.keys().collect();
         for ids in ids.chunks(AT_ONCE) {
             let rows = Entity::find()
@@ -140,6 +144,11 @@ impl Database {
                 .filter(Column::Revision.gt(0))
                 .all(self.pool())
                 .await?;
+            retries.extend(
+                rows.iter()
+                    .filter(|row| row.kind == OperationKind::Retry.as_str())
+                    .filter_map(|row| Some((row.id.clone(), row.parent_id.clone()?))),
+            );
             moves.extend(rows.into_iter().filter_map(|row| {
                 let site = |field: &str| {
                     let shown = row.record.get(field).and_then(JsonValue::as_str);
@@ -155,11 +164,15 @@ impl Database {
                 Some((row.id, moved))
             }));
         }
-        Ok(moves)
+        Ok((moves, retries))
     }
 
     /// The lines of copies that build servers or delete them.
-    async fn lines_told_of(&self, moves: Vec<&String>) -> Result<Vec<ToldLine>, StoreError> {
+    async fn lines_told_of(
+        &self,
+        moves: Vec<&String>,
+        retries: &BTreeMap<String, String>,
+    ) -> Result<Vec<ToldLine>, StoreError> {
         use line::{Column, Entity};
         let mut lines = Vec::new();
         // The text may hold it elsewhere too; what a line is the line itself says.
@@ -182,7 +195,10 @@ impl Database {
                 .all(self.pool())
                 .await?;
             let rows = rows.into_iter();
-            lines.extend(rows.filter_map(|(operation, shown)| ToldLine::of(operation, &shown)));
+            lines.extend(rows.filter_map(|(operation, shown)| {
+                let of_move = retries.get(&operation).unwrap_or(&operation).clone();
+                ToldLine::of(operation, of_move, &shown)
+            }));
         }
         Ok(lines)
     }

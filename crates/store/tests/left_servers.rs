@@ -306,19 +306,31 @@ async fn told(
     sites: [&str; 2],
     lines: &[(&str, &str, &str)],
 ) {
+    told_as(bed, id, state, sites, lines, ["op-of-b", "failback"]).await;
+}
+
+/// The same of an operation of this id and kind; a retry is of `op-of-b`.
+async fn told_as(
+    bed: &Bed,
+    id: &GroupId,
+    state: OperationState,
+    sites: [&str; 2],
+    lines: &[(&str, &str, &str)],
+    [operation, kind]: [&str; 2],
+) {
     let stored = bed.database.group_show_by_id(id).await.unwrap();
     let shown = lines.iter().map(|(phase, server, state)| {
         json!({"key": format!("{phase}:web"), "phase": phase, "state": state, "resource_id": server})
     });
     let copy = OperationCopy {
-        id: "op-of-b".into(),
+        id: operation.into(),
         home_site: "site-b".into(),
         project_id: stored.local_project_id,
         group_id: id.clone(),
         group_name: stored.group.name,
-        kind: "failback".to_owned(),
+        kind: kind.to_owned(),
         state: state.as_str().to_owned(),
-        parent_id: None,
+        parent_id: (kind == "retry").then(|| "op-of-b".into()),
         leftovers: 1,
         created_at: at(20),
         revision: 1,
@@ -395,4 +407,22 @@ async fn a_life_between_which_and_the_group_a_move_of_the_other_site_stands_is_l
     let left = left_of(&bed, &id).await;
     assert_eq!(servers(&left), ["a-0"], "b-1 was deleted there");
     assert_eq!(left[0].site.as_str(), "site-a");
+}
+
+/// The other site has recovered it by a retry, which has no lines of what was left: its move has.
+#[tokio::test]
+async fn what_a_retry_of_the_other_site_has_built_is_a_life_of_what_its_move_has_left() {
+    let bed = fresh("").await;
+    let id = gone_to_b(&bed, "site-a", "a-2").await;
+    let back = ["site-b", "site-a"];
+    let failed = [
+        ("recreate_vms", "b-1", "failed"),
+        ("delete_source_vm", "b-1", "failed"),
+    ];
+    told(&bed, &id, OperationState::Completed, back, &failed).await;
+    assert!(servers(&left_of_both(&bed, &id).await).is_empty());
+    let built = [("recreate_vms", "a-2", "done")];
+    let retry = ["op-retry-of-b", "retry"];
+    told_as(&bed, &id, OperationState::Completed, back, &built, retry).await;
+    assert_eq!(servers(&left_of_both(&bed, &id).await), ["a-0", "b-1"]);
 }

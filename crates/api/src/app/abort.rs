@@ -1,7 +1,7 @@
 //! Giving an operation up: on its home, where its engine takes everything back; and on the site whose servers a move has
 //! stopped, when the other one is lost.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use protector_core::{
     fault::Code,
@@ -23,17 +23,15 @@ use super::{
     failover::{self, refuse_wrong_status},
     last_move::last_begun,
     operation::Asker,
+    sync::{self, LOST_SITE_PATIENCE},
     unplanned::{Run, is_unplanned_copy, start},
 };
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
-    peer::{HeldPart, other_scope},
+    peer::{HeldPart, PeerError, other_scope},
     wire::abort::AbortOptions,
 };
-
-/// How long a site that may be lost is waited for.
-const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gives an operation up. Answers with it, or with the operation that starts the servers again which it stopped.
 ///
@@ -135,6 +133,8 @@ struct Stopped {
     by: OperationId,
     /// The move, where this site has its record.
     parent: Option<OperationId>,
+    /// The failed move that it was to go forward with, whose marks the copies bear.
+    adopts: Option<OperationId>,
     group: GroupId,
     servers: BTreeSet<String>,
 }
@@ -169,6 +169,7 @@ fn stopped_here(record: &OperationRecord) -> Stopped {
     Stopped {
         by: id.clone(),
         parent: Some(id.clone()),
+        adopts: record.operation.plan.adopts.clone(),
         group: record.operation.group_id.clone(),
         servers: servers.collect(),
     }
@@ -194,6 +195,7 @@ async fn stopped_there(app: &App, copy: &PeerOperation) -> ApiResult<Stopped> {
     Ok(Stopped {
         by: copy.id.clone(),
         parent: None,
+        adopts: copy.adopts(),
         group: group.into(),
         servers: servers.map(str::to_owned).collect(),
     })
@@ -220,7 +222,8 @@ pub(super) async fn refuse_where_it_is_well(
     let asked = app.peer.held(other, &group.id, HeldPart::Mark);
     match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
         Ok(Ok(_)) => Err(better()),
-        Ok(Err(_)) | Err(_) => Ok(()),
+        Ok(Err(PeerError::Refused(why))) => Err(sync::turned_away(group, &other.site, &why)),
+        Ok(Err(PeerError::Unreachable(_))) | Err(_) => Ok(()),
     }
 }
 
@@ -269,7 +272,7 @@ async fn start_again(
         .map_err(|refusal| failover::refused(group, &refusal))?;
     plan.members
         .retain(|member| stopped.servers.contains(member.server_id.as_str()));
-    plan.interrupted = vec![stopped.by];
+    plan.interrupted = std::iter::once(stopped.by).chain(stopped.adopts).collect();
     let steps = abort(&plan).into_steps().map_err(ApiError::internal)?;
     let run = Run {
         kind,

@@ -26,7 +26,7 @@ use super::{
     last_move::last_completed,
     operation::Asker,
     reset_status::{expected_of, holdings},
-    sync::refuse_what_is_newer_there,
+    sync,
     unplanned::{Run, is_unplanned_copy, left_servers_in_copy, start},
 };
 use crate::{
@@ -44,7 +44,8 @@ pub async fn start_fence(
     let group = &stored.group;
     app.refuse_while_operated(group).await?;
     refuse_wrong_status(group, OperationKind::Fence)?;
-    refuse_what_is_newer_there(app, group).await?;
+    sync::refuse_in_conflict(app, &group.id).await?;
+    sync::refuse_what_is_newer_there(app, group).await?;
     let members = app.database.member_list(&group.id).await?;
     let own = app.database.left_servers_of(&group.id).await?;
     let of_both = app.database.left_servers_of_both(&group.id).await?;

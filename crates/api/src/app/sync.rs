@@ -324,17 +324,30 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     })
 }
 
+/// The refusal of what is for a lost site, whose protector is there and does not tell this one anything.
+pub(super) fn turned_away(group: &Group, there: &SiteName, why: &str) -> ApiError {
+    ApiError::conflict(format!(
+        "The protector of {there} answers, and does not tell this site what it holds of protection group {}: {why} It is not lost: have its administrator look at the service user with which this site comes there ('openstack dr site show {there}' here, '[DEFAULT] peer_user_ids' there), then try again.",
+        group.name
+    ))
+}
+
 /// Refuses an operation on a group that the other site moves at this moment, or of which it holds what this one does not know:
 /// what is left over here may be the group there. What does not answer is no reason: this is for operations that follow the
-/// loss of that site.
+/// loss of that site. What answers and refuses is there.
 pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<()> {
     let ours = app.database.metadata_outgoing(&group.id).await?;
     if ours.peer_retired_at.is_some() {
         return Ok(());
     }
     let asked = theirs(app, &ours, HeldPart::Mark);
-    let Ok(Ok(Some(known))) = tokio::time::timeout(LOST_SITE_PATIENCE, asked).await else {
-        return Ok(());
+    let known = match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
+        Ok(Ok(Some(known))) => known,
+        Ok(Err(PeerError::Refused(why))) => {
+            let there = &peer::other_scope(group, &app.settings.site_name).site;
+            return Err(turned_away(group, there, &why));
+        }
+        Ok(Ok(None) | Err(PeerError::Unreachable(_))) | Err(_) => return Ok(()),
     };
     match &known.moved_by {
         None => refuse_what_they_changed(app, &ours, &known).await,

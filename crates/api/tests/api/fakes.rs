@@ -491,6 +491,8 @@ impl Clouds for FakeClouds {
 #[derive(Default)]
 pub struct FakePeer {
     pub away: AtomicBool,
+    /// Whether it takes this site for a stranger.
+    pub turns_away: AtomicBool,
     /// How often it was asked whether it answers.
     pub reached: AtomicUsize,
     /// The versions that it holds; one that was not pushed to it was made there from what was.
@@ -532,6 +534,9 @@ impl FakePeer {
     fn answer(&self) -> Result<(), PeerError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(PeerError::Unreachable("connection refused".to_owned()));
+        }
+        if self.turns_away.load(Ordering::SeqCst) {
+            return Err(PeerError::Refused("HTTP 403: who are you?".to_owned()));
         }
         Ok(())
     }

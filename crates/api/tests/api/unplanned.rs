@@ -144,6 +144,14 @@ async fn a_fence_waits_for_a_move_of_the_other_site_and_not_for_one_that_is_sile
         text.contains("moves protection group web at this moment, with operation op-failback"),
         "{text}"
     );
+    peer.turns_away.store(true, Ordering::SeqCst);
+    let refused = act(&house, "member", json!({"fence": null})).await;
+    let refused = refused.expect(409);
+    let text = refused.message();
+    assert!(
+        text.contains("who are you?") && text.contains("peer_user_ids"),
+        "{text}"
+    );
     peer.away.store(true, Ordering::SeqCst);
     act(&house, "member", json!({"fence": null}))
         .await

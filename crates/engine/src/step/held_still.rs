@@ -134,7 +134,9 @@ impl Cx<'_> {
         };
         asked.map_err(|error| match error {
             HoldError::MovedOn(why) => superseded(self, &why),
-            HoldError::Silent(why) => Stop::passing(not_told(self, &why)),
+            HoldError::Silent(why) | HoldError::TurnedAway(why) => {
+                Stop::passing(not_told(self, &why))
+            }
         })
     }
 
@@ -160,7 +162,7 @@ impl Cx<'_> {
         }
         match standing.other.still_leaves(self.operation).await {
             Err(HoldError::MovedOn(why)) => Some(why),
-            Ok(()) | Err(HoldError::Silent(_)) => None,
+            Ok(()) | Err(HoldError::Silent(_) | HoldError::TurnedAway(_)) => None,
         }
     }
 
@@ -177,8 +179,34 @@ impl Cx<'_> {
         let answer = standing.other.still_stopped(self.operation).await;
         answer.map_err(|error| match error {
             HoldError::MovedOn(why) => Stop::last(Code::Kept, format!("kept stopped: {why}")),
-            HoldError::Silent(why) => Stop::passing(not_told(self, &why)),
+            HoldError::Silent(why) | HoldError::TurnedAway(why) => {
+                Stop::passing(not_told(self, &why))
+            }
         })
+    }
+
+    /// Keeps a fence from stopping what the group is by now at the other site, of which this one has not heard. While nobody
+    /// answers there, it rests on what is known here.
+    pub(crate) async fn still_fences(&self) -> Result<(), Stop> {
+        let Some(standing) = &self.standing else {
+            return Ok(());
+        };
+        let answer = standing.other.still_leaves(self.operation).await;
+        self.or_keeps(answer, "not stopped")
+    }
+
+    fn or_keeps(&self, answer: Result<(), HoldError>, kept: &str) -> Result<(), Stop> {
+        match answer {
+            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
+            Err(HoldError::MovedOn(why)) => Err(Stop::last(Code::Kept, format!("{kept}: {why}"))),
+            Err(HoldError::TurnedAway(why)) => Err(Stop::last(
+                Code::Kept,
+                format!(
+                    "{kept}: {why}; the other site's protector is there, and does not tell this one what it holds of protection group {}: an administrator there names this one's user in '[DEFAULT] peer_user_ids'",
+                    self.plan().group_name
+                ),
+            )),
+        }
     }
 
     /// Keeps what is on the other site once that has retired this one: it may be protected anew there. While nobody answers,
@@ -188,10 +216,8 @@ impl Cx<'_> {
         let Some(standing) = self.standing.as_ref().filter(|own| own.is_another(there)) else {
             return Ok(());
         };
-        match standing.other.still_paired(self.operation).await {
-            Err(HoldError::MovedOn(why)) => Err(Stop::last(Code::Kept, format!("kept: {why}"))),
-            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
-        }
+        let answer = standing.other.still_paired(self.operation).await;
+        self.or_keeps(answer, "kept")
     }
 
     /// Whether somebody has said, since this operation began or just now, that the site where it goes is lost.

@@ -157,8 +157,15 @@ fn refuse_beside(cx: &Cx<'_>, holder: Option<Holder>) -> Result<(), Stop> {
 
 /// The move that this operation gives up, which either site's protector may have run.
 fn given_up<'c>(cx: &'c Cx<'_>) -> Option<&'c OperationId> {
-    let interrupted = cx.plan().interrupted.first();
-    interrupted.filter(|_| cx.operation.kind == OperationKind::Abort)
+    moves_given_up(cx).first()
+}
+
+/// The same with the one that it was to go forward with.
+fn moves_given_up<'c>(cx: &'c Cx<'_>) -> &'c [OperationId] {
+    match cx.operation.kind {
+        OperationKind::Abort => &cx.plan().interrupted,
+        _ => &[],
+    }
 }
 
 /// What a move has imported of a volume. A restored backup has the marks too, and is somebody else's: what we have not made
@@ -167,7 +174,8 @@ async fn imports_of(target: &Cloud, cx: &Cx<'_>, volume: &str) -> Result<Vec<Vol
     let marked = VolumeFilter::marked(SOURCE, volume);
     let mut imports = Vec::new();
     for import in target.volume().volumes(&marked).await.map_err(stop)? {
-        let is_its = given_up(cx).is_some_and(|by| mark::is_ours(&import.metadata, by, volume));
+        let mut moves = moves_given_up(cx).iter();
+        let is_its = moves.any(|by| mark::is_ours(&import.metadata, by, volume));
         if is_its || mark::made_as_us(target, import.user_id.as_ref()).await? {
             imports.push(import);
         }

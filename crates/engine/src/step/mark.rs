@@ -25,6 +25,20 @@ pub(super) fn mark(
     marked
 }
 
+/// The same of a server, with the first of its lives. A test's copy is no other life of its original: one that is protected
+/// is a machine of its own.
+pub(super) fn mark_server(
+    own: &BTreeMap<String, String>,
+    operation: &OperationId,
+    source: &str,
+) -> BTreeMap<String, String> {
+    let known = origin(own).filter(|_| !is_of_a_test(own));
+    let mut marked = mark(own, operation, source);
+    marked.insert(ORIGIN.to_owned(), known.unwrap_or(source).to_owned());
+    marked.remove(TEST);
+    marked
+}
+
 /// Whether `metadata` says that `operation` made this as the copy of `source`.
 pub(super) fn is_ours(
     metadata: &BTreeMap<String, String>,
@@ -43,9 +57,7 @@ pub(super) fn for_copy(
     source: &str,
 ) -> BTreeMap<String, String> {
     let maker = maker(operation);
-    let mut marked = mark(own, maker, source);
-    marked.insert(ORIGIN.to_owned(), origin(own).unwrap_or(source).to_owned());
-    marked.remove(TEST);
+    let mut marked = mark_server(own, maker, source);
     if operation.kind == OperationKind::TestFailover {
         marked.insert(TEST.to_owned(), maker.to_string());
     }
@@ -87,4 +99,30 @@ pub(super) fn maker(operation: &Operation) -> &OperationId {
 /// The operation whose leftovers on the source a line is about: that of a cleanup, or the line's own.
 pub(super) fn cleaned_up(operation: &Operation) -> &OperationId {
     operation.parent_id.as_ref().unwrap_or(&operation.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_hands_its_first_life_on_and_a_tests_copy_is_the_first_of_its_own() {
+        let first = |own: &[(&str, &str)]| {
+            let own = own
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let marked = mark_server(&own.collect(), &"op-2".into(), "this");
+            marked[ORIGIN].clone()
+        };
+        assert_eq!(first(&[]), "this");
+        assert_eq!(first(&[(SOURCE, "before")]), "before");
+        assert_eq!(first(&[(SOURCE, "before"), (ORIGIN, "first")]), "first");
+        let test = [
+            (SOURCE, "in-production"),
+            (ORIGIN, "first"),
+            (OPERATION, "op-1"),
+            (TEST, "op-1"),
+        ];
+        assert_eq!(first(&test), "this");
+    }
 }

@@ -61,8 +61,12 @@ impl CloudActions {
             return Ok(None);
         }
         let metadata = self.metadata_of(cx, source_id).await?;
-        let mut earlier = earlier_lives(target, source_id, &metadata).await?;
-        earlier.retain(fence::may_run);
+        let mut earlier = Vec::new();
+        for life in earlier_lives(target, source_id, &metadata).await? {
+            if fence::may_run(&life) && !is_another_groups(cx, &life).await? {
+                earlier.push(life);
+            }
+        }
         let (ending, lasting): (Vec<_>, Vec<_>) =
             earlier.into_iter().partition(reading::is_being_deleted);
         if let Some(server) = lasting.first() {
@@ -94,6 +98,12 @@ impl CloudActions {
         };
         Ok(server.map_or_else(|| member.server.metadata.clone(), |server| server.metadata))
     }
+}
+
+/// A copy that somebody has taken into another group is a machine of its own by now.
+async fn is_another_groups(cx: &Cx<'_>, server: &Server) -> Result<bool, Stop> {
+    let group = cx.protected_by(server.id.as_str()).await?;
+    Ok(group.is_some_and(|group| group != cx.plan().group_name))
 }
 
 fn not_beside(cx: &Cx<'_>, source_id: &ServerId, earlier: &Server) -> Stop {
@@ -138,11 +148,12 @@ async fn earlier_lives(
     let Some(first) = mark::origin(metadata).filter(|_| !known.is_empty()) else {
         return Ok(lives);
     };
-    let same = ServerFilter::marked(mark::ORIGIN, first);
-    let mut others = target.compute().servers(&same).await.map_err(stop)?;
+    let all = target.compute().servers(&ServerFilter::all()).await;
+    let mut others = all.map_err(stop)?;
     others.retain(|other| {
         let is_its_copy = mark::seen(&other.metadata).source.as_deref() == Some(source_id.as_str());
-        other.id != *source_id
+        mark::origin(&other.metadata) == Some(first)
+            && other.id != *source_id
             && !is_its_copy
             && !mark::is_of_a_test(&other.metadata)
             && !known.contains(&other.id)

@@ -18,7 +18,7 @@ impl CloudActions {
     /// again. So is what each was itself made from: it would run beside the copy.
     pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
         if let Some(not_yet) = self.any_original_may_run(cx).await? {
-            return Ok(not_yet);
+            return self.waits_a_while(cx, not_yet);
         }
         // A group that waited long may have lost one meanwhile, and would call itself whole.
         refuse_without_the_unrecovered(&self.target(cx).await?, cx).await?;
@@ -75,6 +75,21 @@ pub(super) async fn another_group_to_let_go(
     }))
 }
 
+impl CloudActions {
+    /// People and the other site may take their time. What Nova is at on a dead host never ends: after as long as a build may
+    /// take, everything is taken back.
+    fn waits_a_while(&self, cx: &Cx<'_>, not_yet: Progress) -> Result<Progress, Stop> {
+        let begun = cx.step.progress.started_at;
+        let waited = begun.and_then(|at| (cx.scribe.now() - at).to_std().ok());
+        match &not_yet {
+            Progress::Waiting { on, .. } if waited > Some(self.options.build_timeout) => {
+                Err(Stop::last(Code::Blocked, format!("waited for {on}")))
+            }
+            _ => Ok(not_yet),
+        }
+    }
+}
+
 /// A member that the last failover could not recover is where the group comes back to, and never was elsewhere.
 pub(super) fn never_moved(member: &Member) -> Member {
     Member {
@@ -97,7 +112,8 @@ pub(super) fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
     moved.status = MemberStatus::Protected;
     // On the way back it tells what must not run there.
     let maker = mark::maker(cx.operation);
-    moved.server.metadata = mark::mark(&member.server.metadata, maker, member.server_id.as_str());
+    moved.server.metadata =
+        mark::mark_server(&member.server.metadata, maker, member.server_id.as_str());
     for volume in &mut moved.volumes {
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
         volume.delete_on_termination = false;

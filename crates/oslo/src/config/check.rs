@@ -138,7 +138,7 @@ pub(super) fn user_ids(value: &str) -> Result<(), String> {
 pub(super) fn user_id(id: &str) -> Result<String, String> {
     let is_id = matches!(id.len(), 32 | 64) && id.chars().all(|c| c.is_ascii_hexdigit());
     match is_id {
-        true => Ok(id.to_owned()),
+        true => Ok(id.to_ascii_lowercase()),
         false => Err(format!(
             "{id} is not the id of a user: 'openstack user show {id} -f value -c id' tells it"
         )),

@@ -187,7 +187,7 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("20"),
     option("DEFAULT", "peer_user_ids", Kind::List,
         "Ids, separated by commas, of the users on this site's cloud as whom the other sites' protectors come here, where \
-         that is not the user of [keystone_authtoken]. What they have made of a group is known as protector's; what \
+         that is not the service user with which the site itself is registered here. What they have made of a group is known as protector's; what \
          anybody else has marked so is not. Set the same in all of the site's services.")
         .check(check::user_ids),
     option("DEFAULT", "transport_url", Kind::Str,
@@ -209,6 +209,13 @@ pub static OPTIONS: &[OptionDef] = &[
     option("api", "max_limit", int(1),
         "Most items in one page of a list. A caller who asks for more gets this many and a link to the rest.")
         .default("1000"),
+    option("api", "max_connections", Kind::Int { min: Some(1), max: Some(1_000_000) },
+        "Most connections at once; whoever comes then waits until one ends. Keep it well below the process's limit of open \
+         files (systemd's LimitNOFILE), since each request may need connections to Keystone and the clouds too.")
+        .default("1000"),
+    option("api", "client_timeout_seconds", seconds(1),
+        "Seconds that a client may take for a request's header, and how long its connection may stay without a request.")
+        .default("30"),
     option("api", "metrics_enabled", Kind::Bool,
         "Serve counters for Prometheus at `/metrics`, without a token. They name no tenant. Set to false where the \
          API's port is open to the world.")

@@ -34,7 +34,7 @@ pub struct General {
     pub default_log_levels: Vec<(String, LevelFilter)>,
     /// How long a stopping service waits; `None` for as long as it takes.
     pub graceful_shutdown_timeout: Option<Duration>,
-    /// The users here of the other sites' protectors, where they are not this service's own.
+    /// The users here of the other sites' protectors, where they are not the one that the site is registered with.
     pub peer_user_ids: Vec<String>,
     /// Accepted and not used in this release.
     pub transport_url: Option<SecretString>,
@@ -51,6 +51,10 @@ pub struct Api {
     pub public_endpoint: Option<String>,
     /// Most items of one page.
     pub max_limit: usize,
+    /// Most connections at once.
+    pub max_connections: NonZeroUsize,
+    /// How long a client may take for a header, or stay without a request.
+    pub client_timeout: Duration,
     /// Whether `/metrics` is served.
     pub metrics_enabled: bool,
 }
@@ -266,6 +270,8 @@ impl Api {
             bind_port: section.number("bind_port"),
             public_endpoint: section.optional_text("public_endpoint"),
             max_limit: section.number("max_limit"),
+            max_connections: section.count("max_connections"),
+            client_timeout: section.seconds("client_timeout_seconds"),
             metrics_enabled: section.flag("metrics_enabled"),
         }
     }

@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -141,7 +138,8 @@ pub const PEER: &str = "demo-manager";
 /// The other site's protector, which holds the group still until it is told to say something else.
 pub struct OtherSiteSays {
     pub answer: Mutex<Answer>,
-    pub has_retired_this_one: AtomicBool,
+    /// Whether it goes on without this site.
+    pub paired: Mutex<fn() -> Result<(), HoldError>>,
     journal: Arc<MemoryJournal>,
 }
 
@@ -165,10 +163,8 @@ impl OtherSite for OtherSiteSays {
     }
 
     async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
-        match self.has_retired_this_one.load(Ordering::SeqCst) {
-            true => Err(HoldError::MovedOn("it has retired this site".to_owned())),
-            false => Ok(()),
-        }
+        let says = *self.paired.lock().unwrap();
+        says()
     }
 }
 
@@ -997,7 +993,7 @@ impl Bed {
         });
         let other = Arc::new(OtherSiteSays {
             answer: Mutex::new(Box::new(|_| Ok(()))),
-            has_retired_this_one: AtomicBool::new(false),
+            paired: Mutex::new(|| Ok(())),
             journal: Arc::clone(&journal),
         });
         let actions = CloudActions::new(clouds, arrays.clone(), options.clone())

@@ -1,17 +1,18 @@
 //! The other site's protector, which does not answer, or has moved the group itself.
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use protector_core::{
     fault::Code,
-    operation::{OperationRecord, OperationState, StepState},
+    operation::{OperationRecord, OperationState, ResourceMap, StepRecord, StepState},
     runbook::Step,
 };
 use protector_engine::other_site::HoldError;
 use protector_sim::in_process::lock;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::bed::{Answer, Bed};
@@ -174,7 +175,8 @@ async fn nor_is_one_that_an_unplanned_failover_has_built() {
 #[tokio::test(start_paused = true)]
 async fn a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without_it() {
     let mut bed = Bed::switched_by_the_target().await;
-    bed.other.has_retired_this_one.store(true, Ordering::SeqCst);
+    *bed.other.paired.lock().unwrap() =
+        || Err(HoldError::MovedOn("it has retired this site".to_owned()));
     let ended = bed.delete().await;
     assert_eq!(ended.failed().len(), 3);
     for (key, why) in ended.failed() {
@@ -182,8 +184,56 @@ async fn a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without
     }
     assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
     assert_eq!(bed.deletions_of(&bed.data), 0);
-    bed.other
-        .has_retired_this_one
-        .store(false, Ordering::SeqCst);
+    *bed.other.paired.lock().unwrap() = || Ok(());
     bed.cleanup_leaves_nothing().await;
+}
+
+/// A protector that turns this one away is there, and may have protected anew what is left: only one that is silent may be lost.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_on_a_site_whose_protector_answers_and_does_not_tell() {
+    let mut bed = Bed::switched_by_the_target().await;
+    *bed.other.paired.lock().unwrap() = || {
+        Err(HoldError::TurnedAway(
+            "403: User u is not the other site's protector".to_owned(),
+        ))
+    };
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed().len(), 3);
+    for (key, why) in ended.failed() {
+        for words in ["kept: 403", "peer_user_ids"] {
+            assert!(why.contains(words), "{key}: {why}");
+        }
+    }
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+    *bed.other.paired.lock().unwrap() = || silent();
+    bed.cleanup_leaves_nothing().await;
+}
+
+/// What is left here by what is known here may be the group by what is known there.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of() {
+    let turned_away = || Err(HoldError::TurnedAway("403: who are you?".to_owned()));
+    for (answer, word) in [
+        (moved_on as fn() -> _, "site-b has moved it"),
+        (turned_away, "403: who are you?"),
+    ] {
+        let mut bed = Bed::switched().await;
+        let url = format!("compute /servers/{}/action", bed.server);
+        bed.user("demo", "POST", &url, json!({"os-start": null}))
+            .await;
+        *bed.other.answer.lock().unwrap() = always(answer);
+        let fence = bed.fence(ResourceMap::default()).await;
+        let line = |step: &&StepRecord| matches!(step.action, Step::FenceServer { .. });
+        let line = fence.steps.iter().find(line).unwrap();
+        let why = line.progress.error.clone().unwrap_or_default();
+        assert!(
+            why.starts_with("not stopped: ") && why.contains(word),
+            "{why}"
+        );
+        assert_eq!(bed.server_facts(&bed.server).unwrap().status, "ACTIVE");
+        *bed.other.answer.lock().unwrap() = always(silent);
+        let fence = bed.fence(ResourceMap::default()).await;
+        assert_eq!(fence.operation.state, OperationState::Completed);
+        assert_eq!(bed.server_facts(&bed.server).unwrap().status, "SHUTOFF");
+    }
 }

@@ -269,6 +269,7 @@ fn as_a_later_life(bed: &Bed, first: &str) {
     bed.on_target("demo", "POST", &url, &marks);
 }
 
+/// Four moves, the last one when what the group runs on is lost: then only the record tells what it was made from.
 #[tokio::test(start_paused = true)]
 async fn a_copy_knows_the_first_of_its_lives_over_all_moves() {
     let bed = Bed::switched().await;
@@ -277,12 +278,57 @@ async fn a_copy_knows_the_first_of_its_lives_over_all_moves() {
         let server = servers.into_iter().find(|server| server.id == id).unwrap();
         server.metadata.get("protector:origin").cloned()
     };
-    let copy = bed.copy_of(MapKind::Server, &bed.server);
-    assert_eq!(origin(&bed.target, &copy), Some(bed.server.clone()));
+    let runs = || bed.group_and_members().1[0].server_id.to_string();
+    assert_eq!(origin(&bed.target, &runs()), Some(bed.server.clone()));
+    for (id, kind, cloud) in [
+        ("op-back", OperationKind::Failback, &bed.source),
+        ("op-there", OperationKind::Failover, &bed.target),
+    ] {
+        let plan = bed.plan_to_other_site();
+        let book = planned_move(&plan);
+        let moved = bed.walk(record(id, kind, plan, book)).await;
+        assert_eq!(moved.operation.error, None, "{id}");
+        assert_eq!(origin(cloud, &runs()), Some(bed.server.clone()), "{id}");
+    }
+    start_original(&bed);
+    bed.a_while().await;
+    let plan = bed.plan_to_other_site();
+    let book = replicate_now();
+    bed.walk(record("op-sync", OperationKind::Sync, plan.clone(), book))
+        .await;
+    bed.lose_target();
+    let book = unplanned_failover(&plan);
+    let last = record("op-last", OperationKind::Failback, plan, book);
+    let last = bed.walk(last).await;
+    let build = last
+        .steps
+        .iter()
+        .find(|step| step.key == "recreate_vms:vm-001");
+    let why = build.unwrap().progress.error.clone().unwrap_or_default();
+    let runs = format!("server {} on site-a is ACTIVE", bed.server);
+    assert!(
+        why.contains(&runs) && why.contains("was made from it"),
+        "{why}"
+    );
+}
+
+/// A tenant has protected the copy of a test anew: that is a machine of its own.
+#[tokio::test(start_paused = true)]
+async fn what_another_group_protects_is_in_nobodys_way() {
+    let bed = Bed::switched().await;
+    as_a_later_life(&bed, "first-server");
+    let url = format!("compute /servers/{}/metadata", bed.server);
+    let same = json!({"metadata": {"protector:origin": "first-server"}});
+    bed.at_once("demo", "POST", &url, &same);
+    start_original(&bed);
+    bed.a_while().await;
+    let mut member = bed.group_and_members().1[0].clone();
+    member.id = "of-another-group".into();
+    member.server_id = bed.server.as_str().into();
+    member.volumes.clear();
+    bed.protects("another", "site-a", Some(member));
     let back = failed_back_among(&bed, |_, _| {}).await;
     assert_eq!(back.operation.error, None);
-    let again = back.map.target(MapKind::Server, &copy).unwrap();
-    assert_eq!(origin(&bed.source, again), Some(bed.server.clone()));
 }
 
 /// The one that the copy was made from is long gone; the first one was left by a move before.
@@ -325,6 +371,33 @@ async fn a_failback_waits_for_an_original_that_is_being_deleted() {
     let back = failed_back_among(&bed, |_, _| {}).await;
     let why = back.operation.error.clone().unwrap_or_default();
     assert!(why.contains("to be gone"), "{why}");
+    assert_eq!(back.operation.state, OperationState::Failed);
+    assert_eq!(bed.group().status, GroupStatus::FailedOver);
+}
+
+/// Where everything is built it takes no longer than a build may.
+#[tokio::test(start_paused = true)]
+async fn a_switch_does_not_wait_for_ever_for_an_original_that_is_being_deleted() {
+    let bed = Bed::switched().await;
+    let mut is_deleted = false;
+    let back = failed_back_among(&bed, |bed, record| {
+        if record.operation.state == OperationState::Unwinding {
+            lock(&bed.source).set_away(Component::NovaCompute, false);
+        }
+        if is_deleted || !has_begun(record, "confirm_vms") {
+            return;
+        }
+        is_deleted = true;
+        let action = format!("compute /servers/{}/action", bed.server);
+        let runs = json!({"os-resetState": {"state": "active"}});
+        bed.at_once("admin", "POST", &action, &runs);
+        lock(&bed.source).set_away(Component::NovaCompute, true);
+        let url = format!("compute /servers/{}", bed.server);
+        bed.at_once("demo", "DELETE", &url, &json!(null));
+    })
+    .await;
+    let why = back.operation.error.clone().unwrap_or_default();
+    assert!(why.contains("waited for server"), "{why}");
     assert_eq!(back.operation.state, OperationState::Failed);
     assert_eq!(bed.group().status, GroupStatus::FailedOver);
 }

@@ -1,0 +1,183 @@
+//! Serves HTTP to whoever comes, and lets nobody keep what others need: each connection has its time, and there are only so many.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+/// How long nothing is accepted after the system could not: it lacks files or memory, and others have to end first.
+const REST: Duration = Duration::from_secs(1);
+
+/// What one server allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections at once. Whoever comes then waits in the system's queue.
+    pub connections: usize,
+    /// How long a client may take for a request's header, and its connection may stay without a request.
+    pub client: Duration,
+}
+
+/// Serves `router` at `listener` until `stop`, then lets requests under way end.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let under_way = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new());
+    http.header_read_timeout(limits.client);
+    loop {
+        let next = async {
+            let place = place_in(&places, limits.connections).await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = stop.cancelled() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(failure) => {
+                rest_after(&failure).await;
+                continue;
+            }
+        };
+        without_delay(&stream);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = under_way.watch(connection);
+        tokio::spawn(async move {
+            if let Err(failure) = connection.await {
+                debug!(error = %failure, "a connection broke off");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    under_way.shutdown().await;
+}
+
+/// A place for one more connection, once there is one.
+async fn place_in(
+    places: &Arc<Semaphore>,
+    most: usize,
+) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    if places.available_permits() == 0 {
+        warn!(
+            "{most} connections are open, as many as [api] max_connections allows: whoever comes waits"
+        );
+    }
+    Arc::clone(places).acquire_owned().await.ok()
+}
+
+/// A client that gave up before it was accepted is nobody's trouble; anything else is the system's, and passes.
+async fn rest_after(failure: &io::Error) {
+    let gave_up = matches!(
+        failure.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    );
+    if gave_up {
+        return;
+    }
+    error!(error = %failure, "no connection can be accepted: is the limit of open files too low?");
+    tokio::time::sleep(REST).await;
+}
+
+fn without_delay(stream: &TcpStream) {
+    if let Err(failure) = stream.set_nodelay(true) {
+        debug!(error = %failure, "small answers may wait for each other");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+
+    async fn served(
+        connections: usize,
+    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(async || "well"));
+        let limits = Limits {
+            connections,
+            client: Duration::from_millis(300),
+        };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        (address, stop, serving)
+    }
+
+    /// What comes on a connection until the server closes it.
+    async fn until_closed(stream: &mut TcpStream) -> String {
+        let mut said = Vec::new();
+        let reading = stream.read_to_end(&mut said);
+        let ended = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        let _ = ended.expect("the server keeps the connection");
+        String::from_utf8(said).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_or_half_is_let_go() {
+        let (address, ..) = served(10).await;
+        for half in [&b""[..], b"GET / HTTP/1.1\r\nhost:"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(half).await.unwrap();
+            let said = until_closed(&mut stream).await;
+            assert!(!said.contains("200 OK"), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_another_request_is_let_go() {
+        let (address, ..) = served(10).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        let said = until_closed(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_when_all_places_are_taken_waits_for_one() {
+        let (address, ..) = served(2).await;
+        let mut idle = Vec::new();
+        for _ in 0..2 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(REQUEST).await.unwrap();
+        let said = until_closed(&mut next).await;
+        assert!(
+            said.starts_with("HTTP/1.1 200 OK"),
+            "served when the idle were let go: {said}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_to_stop_lets_idle_clients_go() {
+        let (address, stop, serving) = served(10).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(20), serving).await;
+        ended.expect("it goes on").unwrap();
+    }
+}
