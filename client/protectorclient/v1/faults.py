@@ -23,6 +23,14 @@ class Changed(exceptions.ClientException):
     message = "Precondition failed"
 
 
+class Malformed(exceptions.CommandError):
+    """An answer that is not of the documented form: of a foreign service, or of a broken one."""
+
+
+class Redirected(exceptions.CommandError):
+    """An answer that sends the client somewhere else, where the token has no business."""
+
+
 class Unreachable(exceptions.CommandError):
     """No answer came: nothing listens there, the name is unknown, or the time is up.
 

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A protector, or something that stands in for one, that means ill or is broken."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from protectorclient.v1 import masking, records, transport
+from tests.conftest import GROUP_ID, PROTECTOR, operation, preview
+
+LIST = ["dr", "protection-group", "list"]
+GROUP = {"id": GROUP_ID, "name": "web", "status": "active"}
+EVIL = "http://evil.example.org"
+REQUEST_ID = {"X-OpenStack-Request-ID": "req-9"}
+
+
+def hosts(clouds):
+    return {request.hostname for request in clouds.mock.request_history}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 305, 307, 308])
+@pytest.mark.parametrize("location", [EVIL + "/x", PROTECTOR["a"] + "/elsewhere"])
+def test_a_redirect_is_not_followed_and_its_goal_is_told(clouds, run, status, location):
+    clouds.mock.get(location, json={"protection_groups": []})
+    clouds.mock.get(
+        clouds.url("protection-groups"),
+        status_code=status,
+        headers={"Location": location, **REQUEST_ID},
+    )
+    result = run(*LIST)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"protector at http://protector-a:8788 (cloud 'site-a') answered {status} and points to "
+        f"{location}. That is not followed: the token is for the endpoint in the catalogue. If it "
+        "has moved, correct it there: openstack endpoint list --service protector "
+        "(Request-ID: req-9)\n"
+    )
+    assert hosts(clouds) == {"keystone-a", "protector-a"}
+    assert clouds.mock.last_request.path == f"/v1/{clouds.url('').split('/')[4]}/protection-groups"
+
+
+def test_a_change_is_not_sent_on_either(clouds, run):
+    clouds.mock.delete(EVIL + "/x", status_code=204)
+    clouds.mock.delete(
+        clouds.url("protection-groups/web"), status_code=307, headers={"Location": EVIL + "/x"}
+    )
+    result = run("dr", "protection-group", "delete", "web")
+    assert result.code == 1
+    assert EVIL in result.err
+    assert "evil.example.org" not in hosts(clouds)
+
+
+def test_the_question_for_versions_is_not_sent_on(clouds, run):
+    clouds.mock.get(clouds.url("protection-groups"), status_code=406, json={})
+    clouds.mock.get(PROTECTOR["a"] + "/", status_code=302, headers={"Location": EVIL + "/v"})
+    clouds.mock.get(EVIL + "/v", json={"versions": [{"id": "v1", "version": "1.0"}]})
+    assert run(*LIST).code == 1
+    assert "evil.example.org" not in hosts(clouds)
+
+
+def page(*identities, key="protection_groups"):
+    entries = [{**GROUP, "id": identity} for identity in identities]
+    return {key: entries, f"{key}_links": [{"rel": "next", "href": "x"}]}
+
+
+@pytest.mark.parametrize(
+    "pages", [[page("a"), page("a")], [page("a"), page("b"), page("c"), page("a")]]
+)
+def test_a_list_that_comes_to_a_marker_again_is_given_up(clouds, run, pages):
+    clouds.mock.get(
+        clouds.url("protection-groups"), [{"json": one, "headers": REQUEST_ID} for one in pages]
+    )
+    result = run(*LIST)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "protector at http://protector-a:8788 (cloud 'site-a') (Request-ID: req-9) answered with "
+        "what cannot be used: the list protection_groups comes to its entry a again.\n"
+    )
+    asked = [one for one in clouds.mock.request_history if one.hostname == "protector-a"]
+    assert len(asked) == len(pages)
+
+
+def test_a_list_that_begins_with_the_marker_that_was_given(clouds, run):
+    clouds.mock.get(clouds.url("protection-groups"), json=page("a"))
+    result = run(*LIST, "--marker", "a")
+    assert (result.code, result.out) == (1, "")
+    assert "comes to its entry a again" in result.err
+
+
+def test_a_list_without_end_is_given_up(clouds, run, monkeypatch):
+    monkeypatch.setattr(transport, "MOST", 5)
+    numbers = iter(range(1000))
+    clouds.mock.get(
+        clouds.url("protection-groups"),
+        json=lambda *_: page(f"g{next(numbers)}", f"g{next(numbers)}"),
+    )
+    result = run(*LIST)
+    assert result.code == 1
+    assert "does not end after 6 entries: give --limit" in result.err
+
+
+BROKEN = [
+    (LIST, "protection-groups", {"protection_groups": [None]}, "protection_groups[0] is null"),
+    (LIST, "protection-groups", {"protection_groups": "x"}, "protection_groups is a text"),
+    (LIST, "protection-groups", {"protection_groups": None}, "protection_groups is null"),
+    (
+        LIST,
+        "protection-groups",
+        {"protection_groups": [GROUP], "protection_groups_links": ["next"]},
+        "protection_groups_links[0] is a text",
+    ),
+    (
+        LIST,
+        "protection-groups",
+        {"protection_groups": [{}], "protection_groups_links": [{"rel": "next"}]},
+        "has no id to go on from",
+    ),
+    (
+        ["dr", "protection-group", "show", "web"],
+        "protection-groups/web",
+        {"protection_group": "web"},
+        "protection_group is a text, not an object",
+    ),
+    (["dr", "protection-group", "show", "web"], "protection-groups/web", {}, "is missing"),
+    (
+        ["dr", "protection-group", "show", "web"],
+        "protection-groups/web",
+        {"protection_group": {"name": "web"}},
+        "'status' is missing",
+    ),
+    (
+        ["dr", "operation", "show", "op-1"],
+        "operations/op-1",
+        {"operation": operation(steps_failed=["x"])},
+        "operation.steps_failed[0] is a text, not an object",
+    ),
+    (
+        ["dr", "operation", "show", "op-1", "--detail"],
+        "operations/op-1",
+        {"operation": operation(steps=[{"key": "x", "state": None}])},
+        "operation.steps[0].state is null, not a text",
+    ),
+    (
+        ["dr", "operation", "show", "op-1", "--detail"],
+        "operations/op-1",
+        {
+            "operation": operation(
+                steps=[{"key": "x", "state": "done", "started_at": "a", "finished_at": "b"}]
+            )
+        },
+        "Invalid isoformat string",
+    ),
+    (
+        ["dr", "operation", "list"],
+        "operations",
+        {"operations": [operation(progress="half")]},
+        "operations[0].progress is a text, not a whole number",
+    ),
+    (
+        ["dr", "member", "list", "web"],
+        "protection-groups/web/members",
+        {"members": [{"id": "1", "flavor": "small", "volumes": ["x"]}]},
+        "str",
+    ),
+    (
+        ["dr", "recovery-plan", "show", "web"],
+        "protection-groups/web/recovery-plan",
+        {"recovery_plan": {"members": ["web"]}},
+        "list",
+    ),
+    (
+        ["dr", "orphan", "list"],
+        "orphans",
+        {"orphans": [{"site": "site-a"}], "sites": [{"site": 7}]},
+        "sites[0]",
+    ),
+    (
+        ["dr", "protection-group", "sync-status", "web"],
+        "protection-groups/web/sync-status",
+        {"sync_status": {"status": "IN SYNC", "sites": [None]}},
+        "NoneType",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "path", "body", "why"), BROKEN)
+@pytest.mark.parametrize("options", [[], ["-f", "json"]])
+def test_an_answer_of_the_wrong_form_is_one_line_with_the_request(
+    clouds, run, words, path, body, why, options
+):
+    clouds.mock.get(clouds.url(path), json=body, headers=REQUEST_ID)
+    if options and why in ("Invalid isoformat string", "list", "NoneType"):
+        pytest.skip("scripts get it as it is")
+    result = run(*words, *options)
+    assert result.code == 1
+    assert why in result.err
+    assert "(Request-ID: req-9)" in result.err
+    assert "protector at http://protector-a:8788 (cloud 'site-a')" in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '"x"', "null", "[1]", '{"a": ' + "9" * 5000 + "}"])
+def test_an_answer_that_is_no_object(clouds, run, text):
+    clouds.mock.get(clouds.url("protection-groups"), text=text, headers=REQUEST_ID)
+    result = run(*LIST)
+    assert (result.code, result.out, len(result.err.splitlines())) == (1, "", 1)
+    assert result.err.endswith("is it a protector endpoint? (Request-ID: req-9)\n")
+
+
+@pytest.mark.parametrize("version", [None, 7, "x.y", "", ["1.0"], {}])
+def test_a_version_that_is_none(clouds, run, version):
+    clouds.mock.get(clouds.url("protection-groups"), status_code=406, json={})
+    versions = {"versions": [{"id": "v1", "version": version}]}
+    clouds.mock.get(PROTECTOR["a"] + "/", json=versions)
+    result = run(*LIST)
+    assert (result.code, len(result.err.splitlines())) == (1, 1)
+    assert result.err.endswith("(HTTP 406)\n")
+
+
+def test_a_started_operation_of_the_wrong_form_is_not_followed(clouds, run):
+    clouds.mock.post(
+        clouds.url("protection-groups/web/action"), json={"operation": "op-1"}, headers=REQUEST_ID
+    )
+    result = run("dr", "failback", "web", "--wait")
+    assert (result.code, result.out) == (1, "")
+    assert "operation is a text, not an object" in result.err
+
+
+def test_a_preview_of_the_wrong_form_starts_nothing(clouds, run, type_in):
+    type_in("y\n")
+    action = clouds.url("protection-groups/web/action")
+    clouds.mock.post(action, json={"preview": preview(warnings=None)}, headers=REQUEST_ID)
+    result = run("dr", "failover", "web", "--unplanned")
+    assert result.code == 1
+    assert "preview.warnings is null, not a list" in result.err
+    assert len(clouds.bodies("POST", action)) == 1
+
+
+def test_a_broken_protector_does_not_stand_in_the_way_of_the_other(clouds, run):
+    clouds.mock.get(clouds.url("operations/op-1"), json={"operation": None})
+    clouds.mock.get(
+        clouds.url("operations/op-1", "b"), json={"operation": operation(id="op-1", home_site="b")}
+    )
+    result = run("dr", "operation", "show", "op-1", both=True)
+    assert result.code == 0
+    assert "operation is null, not an object" in result.err
+    assert "op-1" in result.out
+
+
+SECRETS = [
+    (
+        [
+            *("dr", "policy", "create", "web", "--rpo-minutes", "5"),
+            *("--primary-fa-url", "https://x", "--secondary-fa-url", "https://y"),
+            *("--primary-fa-api-token", "LEAK-1", "--secondary-fa-api-token=LEAK\"'2"),
+        ],
+        "protection-groups/web/policy",
+        {"policy": {"primary_fa_api_token": "LEAK-3", "rpo_minutes": 5}},
+    ),
+]
+
+
+def debugged(run, caplog, *words):
+    """What a debug log of all levels and loggers has."""
+    result = run("--debug", *words)
+    return result.code, result.err
+
+
+@pytest.mark.parametrize(("words", "path", "body"), SECRETS)
+def test_debug_prints_no_secret_of_a_policy(clouds, run, caplog, words, path, body):
+    clouds.mock.post(
+        clouds.url(path), json=body, headers={"Content-Type": "application/json", **REQUEST_ID}
+    )
+    code, log = debugged(run, caplog, *words)
+    assert code == 0
+    assert "REQ: curl" in log
+    assert "RESP BODY: " in log
+    assert '"primary_fa_api_token": "***"' in log
+    assert "LEAK" not in log
+
+
+def test_debug_prints_no_password_of_a_site(clouds, run, caplog):
+    clouds.mock.post(
+        clouds.admin("sites"), json={"site": {"name": "s", "id": "1", "password": "LEAK-2"}}
+    )
+    code, log = debugged(
+        run,
+        caplog,
+        *("dr", "site", "create", "s", "--auth-url", "https://x"),
+        *("--username", "u", "--password", "LEAK 1"),
+    )
+    assert code == 0
+    assert '"password": "***"' in log
+    assert "LEAK" not in log
+
+
+def test_debug_prints_no_user_data(clouds, run, caplog, tmp_path):
+    server = "4f0a9d57-2b1c-4f0a-9d57-3b8f3e1f7c10"
+    (tmp_path / "data").write_text("LEAK")
+    clouds.mock.post(
+        clouds.url("protection-groups/web/members"),
+        json={"member": {"id": "1", "name": "x", "user_data": "TEVBSw=="}},
+        headers={"Content-Type": "application/json"},
+    )
+    words = ("dr", "member", "add", "web", server, "--user-data", str(tmp_path / "data"))
+    code, log = debugged(run, caplog, *words)
+    assert code == 0
+    assert server in log
+    assert "TEVBSw" not in log
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ('{"a_token": "x\\"y", "b": "z"}', '{"a_token": "***", "b": "z"}'),
+        ("{'API_TOKEN': 'x', 'b': 'z'}", "{'API_TOKEN': '***', 'b': 'z'}"),
+        ("Namespace(password='x y', b='z')", "Namespace(password='***', b='z')"),
+        ("openstack --password x --b z", "openstack --password *** --b z"),
+        ("['--fa-api-token', 'x', '--b']", "['--fa-api-token', '***', '--b']"),
+        ("['--fa-api-token=x y', '--b']", "['--fa-api-token=*** y', '--b']"),
+        ('{"user_data": "x', '{"user_data": "***"'),
+        ('{"token": null, "password": 7}', '{"token": null, "password": 7}'),
+        (
+            '{"url": "https://u/p?key=x", "b": "z"}',
+            '{"url": "https://u/p?***", "b": "z"}',
+        ),
+    ],
+)
+def test_what_is_masked(text, safe):
+    record = logging.LogRecord("x", logging.DEBUG, "", 0, "%s", (text,), None)
+    masking.Masking().filter(record)
+    assert record.getMessage() == safe
+
+
+def test_a_masked_body_is_json_still():
+    body = {"policy": {"primary_fa_api_token": 'x"}{\\', "rpo_minutes": 5}}
+    masked = json.loads(masking.masked(json.dumps(body)))
+    assert masked == {"policy": {"primary_fa_api_token": "***", "rpo_minutes": 5}}
+
+
+VIEWS = {
+    "FailedStep": "FailedStepView",
+    "Step": "StepView",
+    "Leftover": "LeftoverView",
+    "CleanupPlan": "CleanupView",
+    "RecoveryPoint": "PreviewedPoint",
+    "Pause": "PausedAt",
+    "Operation": "OperationView",
+    "MemberVolume": "PreviewedVolume",
+    "MemberPreview": "PreviewedMember",
+    "Preview": "PreviewView",
+    "SiteGroup": "SiteGroupView",
+    "RefusedGroup": "RefusedGroupView",
+    "SiteFailover": "SiteFailoverAnswer",
+    "Finding": "FindingView",
+    "Readiness": "CheckView",
+    "SiteHealth": "SiteHealthView",
+    "ComponentHealth": "ComponentView",
+    "GroupHealth": "GroupHealthView",
+    "Health": "HealthView",
+    "Orphan": "OrphanView",
+    "QuotaShare": "QuotaShareView",
+    "OrphanSite": "OrphanSiteView",
+}
+"""The documented form of each type that answers are held against."""
+
+
+@pytest.mark.parametrize(("name", "view"), VIEWS.items())
+def test_what_is_held_against_answers_is_what_is_documented(name, view):
+    document = json.loads((Path(__file__).parents[2] / "docs/openapi.json").read_text())
+    form = document["components"]["schemas"][view]
+    record = getattr(records, name)
+    for field, annotation in record.__annotations__.items():
+        documented = form["properties"][field]
+        choices = documented.get("oneOf", [{"type": documented.get("type")}])
+        may_be_null = any("null" in (choice.get("type") or "") for choice in choices)
+        assert not may_be_null or annotation.__forward_arg__.endswith("| None"), field
+        needed = field in record.__required_keys__
+        assert not needed or may_be_null or field in form["required"], field
+
+
+def test_each_type_is_held_against_the_document():
+    named = {name for name, one in vars(records).items() if hasattr(one, "__required_keys__")}
+    assert {name for name in named if not name.startswith("_")} == set(VIEWS)
