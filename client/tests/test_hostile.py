@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+import protectorclient
+from protectorclient.osc import waiting
 from protectorclient.v1 import masking, records, transport
-from tests.conftest import GROUP_ID, PROTECTOR, operation, preview
+from tests.conftest import GROUP_ID, PROTECTOR, Typed, operation, preview
 
 LIST = ["dr", "protection-group", "list"]
 GROUP = {"id": GROUP_ID, "name": "web", "status": "active"}
@@ -340,6 +345,240 @@ def test_a_masked_body_is_json_still():
     body = {"policy": {"primary_fa_api_token": 'x"}{\\', "rpo_minutes": 5}}
     masked = json.loads(masking.masked(json.dumps(body)))
     assert masked == {"policy": {"primary_fa_api_token": "***", "rpo_minutes": 5}}
+
+
+EVIL_TEXTS = [
+    ("x\x1b[2Jy", "x\\x1b[2Jy"),
+    ("x\x1b]0;title\x07y", "x\\x1b]0;title\\x07y"),
+    ("x\x1b]8;;http://evil\x1b\\y", "x\\x1b]8;;http://evil\\x1b\\y"),
+    ("x\x9b2Jy", "x\\x9b2Jy"),
+    ("x\x08\x7fy", "x\\x08\\x7fy"),
+    ("x\u202ey", "x\\u202ey"),
+    ("x\u2066y", "x\\u2066y"),
+    ("x\u200by", "x\\u200by"),
+    ("x\ufeffy", "x\\ufeffy"),
+    ("x\U000e0041y", "x\\U000e0041y"),
+    ("x\u00ady", "x\\xady"),
+    ("x\u3164y", "x\\u3164y"),
+    ("x\ufe01y", "x\\ufe01y"),
+    ("x\u2028y", "x\\u2028y"),
+    ("x\ud800y", "x\\ud800y"),
+]
+"""What a name may have in it, and how it is shown."""
+
+
+@pytest.mark.parametrize(("name", "safe"), EVIL_TEXTS)
+@pytest.mark.parametrize("options", [[], ["--max-width", "60"]])
+def test_tables_show_what_steers_a_terminal(clouds, run, name, safe, options):
+    group = {**GROUP, "name": name, name: "a field", "map": {"k": name}, "list": [name]}
+    clouds.mock.get(clouds.url("protection-groups"), json={"protection_groups": [group]})
+    clouds.mock.get(clouds.url("protection-groups/web"), json={"protection_group": group})
+    for words in (LIST, ["dr", "protection-group", "show", "web"]):
+        result = run(*words, *options)
+        assert result.code == 0
+        assert options or safe in result.out
+        assert name not in result.out
+        assert result.out.replace("\n", "").isprintable()
+
+
+def test_a_name_makes_no_line_of_its_own_in_a_list(clouds, run):
+    name = "web |\n| 1234 | other"
+    groups = {"protection_groups": [{**GROUP, "name": name}]}
+    clouds.mock.get(clouds.url("protection-groups"), json=groups)
+    result = run(*LIST)
+    assert len(result.out.splitlines()) == 5
+    assert "web |\\n| 1234 | other" in result.out
+
+
+def csv_value(text):
+    _, row = csv.reader(text.split("\n")[:2], escapechar="\\")
+    return row[0]
+
+
+@pytest.mark.parametrize("script", ["value", "json", "yaml", "csv"])
+@pytest.mark.parametrize("name", [name for name, _ in EVIL_TEXTS if "\ud800" not in name])
+def test_scripts_get_names_as_they_are(clouds, run, script, name):
+    groups = {"protection_groups": [{**GROUP, "name": name}]}
+    clouds.mock.get(clouds.url("protection-groups"), json=groups)
+    result = run(*LIST, "-f", script, "-c", "Name")
+    read = {
+        "value": lambda: result.out[:-1],
+        "json": lambda: result.json[0]["Name"],
+        "yaml": lambda: yaml.safe_load(result.out)[0]["Name"],
+        "csv": lambda: csv_value(result.out),
+    }
+    assert read[script]() == name
+
+
+@pytest.mark.parametrize("script", ["value", "shell", "csv"])
+def test_on_a_terminal_the_forms_for_scripts_are_escaped_too(clouds, run, monkeypatch, script):
+    monkeypatch.setattr("_pytest.capture.CaptureIO.isatty", lambda _self: True, raising=False)
+    group = {**GROUP, "name": "x\x1b[2Jy"}
+    clouds.mock.get(clouds.url("protection-groups"), json={"protection_groups": [group]})
+    clouds.mock.get(clouds.url("protection-groups/web"), json={"protection_group": group})
+    words = ["dr", "protection-group", "show", "web"] if script == "shell" else LIST
+    result = run(*words, "-f", script)
+    assert result.code == 0
+    assert "x\\x1b[2Jy" in result.out.replace("\\\\", "\\")
+    assert "\x1b" not in result.out
+
+
+@pytest.mark.parametrize("script", ["value", "json", "yaml", "csv"])
+def test_half_a_character_is_no_traceback(clouds, run, script):
+    groups = {"protection_groups": [{**GROUP, "name": "x\ud800y"}]}
+    clouds.mock.get(clouds.url("protection-groups"), json=groups)
+    result = run(*LIST, "-f", script)
+    assert (result.code, result.err) == (0, "")
+    assert "\\ud800" in result.out.lower()
+
+
+@pytest.mark.parametrize(("text", "safe"), EVIL_TEXTS)
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_errors_of_a_server_do_not_steer_the_terminal(clouds, run, text, safe, debug):
+    clouds.mock.get(
+        clouds.url("protection-groups"),
+        status_code=409,
+        json={"conflictingRequest": {"code": 409, "message": text}},
+        headers={"X-OpenStack-Request-ID": "req-\x1b[1m"},
+    )
+    result = run(*debug, *LIST)
+    assert result.code == 1
+    if "\u2028" not in text:
+        assert f"{safe} (Request-ID: req-\\x1b[1m) (HTTP 409)" in result.err
+    assert result.err.replace("\n", "").isprintable()
+
+
+def test_what_debug_prints_of_an_answer_does_not_steer_the_terminal(clouds, run):
+    body = '{"protection_groups": [], "x": "\u202e\x1b[2J"}'
+    clouds.mock.get(
+        clouds.url("protection-groups"),
+        text=body,
+        headers={"Content-Type": "application/json", "X-Evil": "\x1b]0;x\x07"},
+    )
+    result = run("--debug", *LIST)
+    assert "RESP BODY: " in result.err
+    assert "X-Evil: \\x1b]0;x\\x07" in result.err
+    assert result.err.replace("\n", "").isprintable()
+
+
+def test_a_redirect_to_nowhere_is_one_line(clouds, run):
+    clouds.mock.get(
+        clouds.url("protection-groups"), status_code=302, headers={"Location": "http://[x"}
+    )
+    result = run(*LIST)
+    assert result.err == (
+        "protector at http://protector-a:8788 (cloud 'site-a') sent what is no answer: "
+        "Invalid IPv6 URL.\n"
+    )
+
+
+@pytest.mark.parametrize("token", [{"token": None}, {"token": "x"}, {"token": {"catalog": 7}}, [7]])
+def test_a_keystone_that_is_none(clouds, run, token):
+    clouds.mock.post("http://keystone-a:5000/v3/auth/tokens", json=token)
+    result = run(*LIST)
+    assert (result.code, result.out, len(result.err.splitlines())) == (1, "", 1)
+    assert "site-a" in result.err
+
+
+def test_an_error_of_a_server_is_one_line(clouds, run):
+    clouds.mock.get(
+        clouds.url("protection-groups"),
+        status_code=409,
+        json={"x": {"code": 409, "message": "no\r\nProtection group web was deleted."}},
+    )
+    assert len(run(*LIST).err.splitlines()) == 1
+
+
+def test_a_goal_of_a_redirect_does_not_steer_the_terminal(clouds, run):
+    clouds.mock.get(
+        clouds.url("protection-groups"), status_code=302, headers={"Location": "http://x/\x1b]0;x"}
+    )
+    result = run(*LIST)
+    assert "points to http://x/\\x1b]0;x" in result.err
+    assert "\x1b" not in result.err
+
+
+TRAP = "x\x1b[2Jy\u202ez"
+SEEN = "x\\x1b[2Jy\\u202ez"
+
+
+def printed(result):
+    text = result.out + result.err
+    assert text.replace("\n", "").isprintable()
+    return text
+
+
+def test_progress_does_not_steer_the_terminal(clouds, run):
+    started = operation(status="running", operation_type=TRAP, phase=TRAP)
+    clouds.mock.post(clouds.url("protection-groups/web/action"), json={"operation": started})
+    looks = [started, operation(status="failed", operation_type=TRAP, error=TRAP, leftovers=1)]
+    url = clouds.url(f"operations/{started['id']}")
+    clouds.mock.get(url, [{"json": {"operation": look}} for look in looks])
+    result = run("dr", "failback", "web", "--wait")
+    assert result.code == 1
+    assert f"{SEEN} op-7a3f2c11-0001-4b22-a918-000000000001 100 % {SEEN}" in printed(result)
+
+
+def test_a_bar_does_not_steer_the_terminal():
+    stream = Typed()
+    waiting.Progress(stream).update(operation(operation_type=TRAP, phase=TRAP, id=TRAP))
+    assert stream.getvalue().startswith(f"\r\x1b[K{SEEN} {SEEN} [")
+    assert stream.getvalue()[len("\r\x1b[K") :].isprintable()
+
+
+def test_a_preview_and_its_question_do_not_steer_the_terminal(clouds, run, type_in):
+    evil = preview(
+        target_site=TRAP,
+        recovery_point={"id": TRAP, "taken_at": TRAP, "age_seconds": 1},
+        warnings=[TRAP],
+        steps=[TRAP],
+    )
+    clouds.mock.post(clouds.url("protection-groups/web/action", "b"), json={"preview": evil})
+    words = ["dr", "failover", "web", "--unplanned"]
+    assert printed(run(*words, "--dry-run", both=True)).count(SEEN) == 4
+    type_in("n\n")
+    assert printed(run(*words, both=True)).count(SEEN) == 3
+
+
+def test_steps_and_health_and_plans_do_not_steer_the_terminal(clouds, run):
+    step = {"key": TRAP, "state": TRAP, "site": TRAP, "error": TRAP, "request_ids": [TRAP]}
+    evil = operation(
+        steps=[step],
+        steps_failed=[{"step": TRAP, "error": TRAP, "resource_id": TRAP}],
+        home_site=TRAP,
+    )
+    clouds.mock.get(clouds.url("operations/op-1"), json={"operation": evil})
+    assert SEEN in printed(run("dr", "operation", "show", "op-1", "--detail"))
+    report = {
+        "status": TRAP,
+        "site": TRAP,
+        "sites": [{"name": TRAP, "reachable": False, "error": TRAP, "services": {TRAP: TRAP}}],
+        "components": [{"name": TRAP, "status": TRAP, "detail": TRAP}],
+        "protection_groups": [{"name": TRAP, "status": "active", "failover_ready": False}],
+    }
+    clouds.mock.get(PROTECTOR["a"] + "/v1/health", json={"health": report})
+    assert printed(run("dr", "health", "show")).count(SEEN) >= 6
+    plan = {"members": {TRAP: {"depends_on": [TRAP]}}, "pauses": [{"message": TRAP}]}
+    url = clouds.url("protection-groups/web/recovery-plan")
+    clouds.mock.get(url, json={"recovery_plan": plan})
+    assert SEEN in printed(run("dr", "recovery-plan", "show", "web"))
+    status = {"status": TRAP, "sites": [{"site": TRAP, "version": 1}], "differs": [TRAP]}
+    clouds.mock.get(clouds.url("protection-groups/web/sync-status"), json={"sync_status": status})
+    assert printed(run("dr", "protection-group", "sync-status", "web")).count(SEEN) == 3
+
+
+def test_nothing_writes_to_a_terminal_but_through_the_one_place():
+    root = Path(protectorclient.__file__).parent
+    writers = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"(?<!terminal)\.write\(|\bprint\(|\.writelines\(", path.read_text())
+    }
+    # The second is a table, whose cells were escaped before it was laid out.
+    assert writers == {"osc/terminal.py", "osc/commands.py"}
+    text = (root / "osc/commands.py").read_text()
+    assert re.findall(r"(\w+)\.write\(", text).count("stdout") == 1
+    assert set(re.findall(r"(\w+)\.write\(", text)) == {"stdout", "terminal"}
 
 
 VIEWS = {

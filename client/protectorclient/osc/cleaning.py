@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TextIO
 
 from osc_lib import exceptions
 
-from protectorclient.osc import columns
+from protectorclient.osc import columns, terminal
 from protectorclient.osc.cleanup_report import CleanupReport, Outcome
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister, is_for_people
@@ -81,8 +81,7 @@ class Cleaning(Waiting, Lister):
 
     def tell(self, text: str) -> None:
         """Print a line for people."""
-        self.report_stream.write(text + "\n")
-        self.report_stream.flush()
+        terminal.write(self.report_stream, text + "\n")
 
     def outcomes(self) -> Listed:
         """Return what came of each resource."""

@@ -12,7 +12,7 @@ from cliff.formatters import table
 from osc_lib import exceptions
 from osc_lib.command import command
 
-from protectorclient.osc import logs
+from protectorclient.osc import logs, printable, terminal
 from protectorclient.osc.clouds import Cloud, Clouds
 from protectorclient.v1 import faults
 from protectorclient.v1.client import Client
@@ -72,16 +72,33 @@ class Command(command.Command):
 
     def say(self, text: str) -> None:
         """Write a line to stderr, where it does not disturb what scripts read."""
-        self.app.stderr.write(text + "\n")
-        self.app.stderr.flush()
+        terminal.write(self.app.stderr, text + "\n")
+
+    def put(self, text: str) -> None:
+        """Write lines for people to stdout, in place of a table."""
+        terminal.write(self.app.stdout, text + "\n")
 
 
 class ShowOne(Command, command.ShowOne):
     """A command that shows one thing."""
 
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; in a table nothing steers the terminal."""
+        names, values = printable.record(self.formatter, self.app.stdout, column_names, data)
+        return int(super().produce_output(parsed_args, names, values) or 0)
+
 
 class Lister(Command, command.Lister):
     """A command that lists."""
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; in a table nothing steers the terminal."""
+        rows = printable.rows(self.formatter, self.app.stdout, data)
+        return int(super().produce_output(parsed_args, column_names, rows) or 0)
 
 
 def is_for_people(

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from osc_lib import exceptions
 
+from protectorclient.osc import terminal
 from protectorclient.osc.commands import Command
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1 import faults
@@ -84,27 +85,26 @@ class Progress:
     def update(self, operation: Operation) -> None:
         """Show where it is."""
         percent = operation["progress"]
-        where = operation.get("phase") or operation["status"]
-        head = f"{operation['operation_type']} {operation['id']}"
+        where = one_line(operation.get("phase") or operation["status"])
+        kind = one_line(operation["operation_type"])
+        head = f"{kind} {one_line(operation['id'])}"
         if self._bar:
             tail = f"{percent:3d} % {where}"
             line = f"{head} {_bar(percent)} {tail}"
             columns = shutil.get_terminal_size().columns - 1
             if len(line) > columns:
-                line = f"{operation['operation_type']} {_bar(percent)} {tail}"[:columns]
-            self._stream.write(f"\r\033[K{line}")
+                line = f"{kind} {_bar(percent)} {tail}"[:columns]
+            terminal.overwrite_line(self._stream, line)
         else:
             line = f"{head} {percent} % {where}"
             if line != self._last:
-                self._stream.write(line + "\n")
+                terminal.write(self._stream, line + "\n")
         self._last = line
-        self._stream.flush()
 
     def close(self) -> None:
         """Leave the bar's line."""
         if self._bar and self._last:
-            self._stream.write("\n")
-            self._stream.flush()
+            terminal.write(self._stream, "\n")
 
 
 def _bar(percent: int) -> str:

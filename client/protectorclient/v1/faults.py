@@ -80,7 +80,7 @@ def _message(answer: requests.Response) -> str:
     if isinstance(body, dict):
         for fault in body.values():
             if isinstance(fault, dict) and isinstance(fault.get("message"), str):
-                return str(fault["message"])
+                return " ".join(fault["message"].splitlines())
     text = " ".join(answer.text.split())[:200]
     return text or answer.reason or "the server gave no reason"
 

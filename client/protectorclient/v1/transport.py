@@ -220,6 +220,9 @@ class Transport:
             raise
         except ksa.ClientException as error:
             raise exceptions.CommandError(f"Cloud '{self.cloud}': {error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # keystoneauth and requests read headers, tokens and catalogues as they come.
+            raise faults.Malformed(f"{self._place()} sent what is no answer: {error}.") from error
 
     def _place(self) -> str:
         if self._base is None:

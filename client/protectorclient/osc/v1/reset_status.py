@@ -72,7 +72,7 @@ class ResetStatus(ShowOne):
         """Print lines for people, and the formatter's form for scripts."""
         if not is_for_people(self, parsed_args):
             return int(super().produce_output(parsed_args, column_names, data) or 0)
-        self.app.stdout.write("\n".join(self._lines()) + "\n")
+        self.put("\n".join(self._lines()))
         return 0
 
     def _lines(self) -> list[str]:

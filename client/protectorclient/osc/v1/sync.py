@@ -41,7 +41,7 @@ class SyncStatus(ShowOne):
     ) -> int:
         """Print lines for people, and the formatter's form for scripts."""
         if is_for_people(self, parsed_args):
-            self.app.stdout.write("\n".join(_lines(self._found)) + "\n")
+            self.put("\n".join(_lines(self._found)))
             self._say_next(parsed_args.protection_group)
             return 0
         return int(super().produce_output(parsed_args, column_names, data) or 0)
