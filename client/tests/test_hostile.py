@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import logging
 import re
+import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -579,6 +582,154 @@ def test_nothing_writes_to_a_terminal_but_through_the_one_place():
     text = (root / "osc/commands.py").read_text()
     assert re.findall(r"(\w+)\.write\(", text).count("stdout") == 1
     assert set(re.findall(r"(\w+)\.write\(", text)) == {"stdout", "terminal"}
+
+
+NAMES = [
+    "web",
+    "my web",
+    "two  spaces",
+    "x; echo PWNED",
+    "x & echo PWNED",
+    "x | tee PWNED",
+    "$(echo PWNED)",
+    "`echo PWNED`",
+    "it's",
+    '"x"',
+    "#x",
+    "~",
+    "*",
+    "!x",
+    "a\\b",
+    "x > /dev/null",
+    "x\necho PWNED",
+    "x\x1b[2J'\\",
+    "x\u202ey",
+    "x\U000e0041y",
+    "-x",
+    "--yes",
+    "--os-cloud=evil",
+    "- x",
+    "h\u00fctte",
+]
+"""What a group may be called."""
+
+
+def words_of(command):
+    """What a shell makes of a command that was printed."""
+    script = f"openstack() {{ printf '%s\\0' \"$@\"; }}\n{command}\n"
+    shell = subprocess.run(
+        ["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}
+    )
+    assert shell.stderr == b""
+    return shell.stdout.decode().split("\0")[:-1]
+
+
+def command_in(text, begins="openstack "):
+    """The command that a line ends with."""
+    lines = [line for line in text.splitlines() if begins in line]
+    return begins + lines[-1].partition(begins)[2]
+
+
+def things(words, *command):
+    """What stands behind the words of the command, without the mark that ends options."""
+    assert tuple(words[: len(command)]) == command
+    return [word for word in words[len(command) :] if word != "--"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pasted_command_names_what_is_read(clouds, run, name):
+    group = {**GROUP, "name": name, "status": "split_brain"}
+    clouds.mock.get(clouds.url("protection-groups/web"), json={"protection_group": group})
+    result = run("dr", "protection-group", "show", "web")
+    command = command_in(result.err, "openstack dr fence")
+    assert command.isprintable()
+    assert things(words_of(command), "dr", "fence") == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pasted_command_is_for_the_group_and_for_nothing_else(clouds, run, name):
+    group = {**GROUP, "name": name, "status": "failed_over_partial"}
+    clouds.mock.get(clouds.url("protection-groups/web"), json={"protection_group": group})
+    result = run("dr", "protection-group", "show", "web")
+    action = clouds.mock.post(
+        clouds.url(f"protection-groups/{quote(name, safe='')}/action"),
+        json={"operation": operation(operation_type="retry")},
+    )
+    again = run(*words_of(command_in(result.err, "openstack dr retry")))
+    assert (again.code, action.call_count) == (0, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pasted_preview_is_the_same_move(clouds, run, name):
+    url = clouds.url(f"protection-groups/{quote(name, safe='')}/action", "b")
+    clouds.mock.post(url, json={"preview": preview()})
+    network = f"{GROUP_ID}={GROUP_ID}"
+    words = ["dr", "failover", "--unplanned", "--dry-run", "--network-mapping", network]
+    result = run(*words, "--", name, both=True)
+    given = things(words_of(command_in(result.out, "openstack dr failover")), "dr", "failover")
+    assert sorted(given) == sorted([name, "--unplanned", "--network-mapping", network])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_hint_is_quoted(clouds, run, name):
+    def last(text, *command):
+        return things(words_of(command_in(text, "openstack " + " ".join(command))), *command)
+
+    started = operation(status="running", protection_group=name, id="op-1")
+    clouds.mock.post(clouds.url("protection-groups/web/action"), json={"operation": started})
+    up = operation(status="running", phase="awaiting_cleanup", protection_group=name, id="op-1")
+    clouds.mock.get(clouds.url("operations/op-1"), json={"operation": up})
+    err = run("dr", "test-failover", "web", "--wait").err
+    assert sorted(last(err, "dr", "test-cleanup")) == sorted([name, "--test-operation-id", "op-1"])
+
+    health = {"status": "ok", "site": "a", "sites": [], "components": []}
+    group = {"name": name, "status": "active", "failover_ready": False}
+    report = {"health": {**health, "protection_groups": [group]}}
+    clouds.mock.get(PROTECTOR["a"] + "/v1/health", json=report)
+    assert last(run("dr", "health", "show").err, "dr", "protection-group", "check") == [name]
+
+    status = {"status": "x", "conflict": {"detected_at": "x", "local": {}, "remote": {}}}
+    side = {"version": 1, "changed_at": "x"}
+    status["conflict"].update(local=side, remote=side)
+    status["sites"] = [{"site": name}]
+    url = clouds.url("protection-groups/web/sync-status")
+    clouds.mock.get(url, json={"sync_status": status})
+    command = command_in(run("dr", "protection-group", "sync-status", "web").err, "openstack --os")
+    given, *rest = words_of(command)
+    cloud = given.partition("=")[2] if "=" in given else rest.pop(0)
+    assert (cloud, rest) == (name, ["dr", "protection-group", "sync-force", "web"])
+
+
+def test_a_fence_without_a_failover_names_no_cleanup(clouds, run):
+    started = operation(operation_type="fence", status="running", id="op-1")
+    clouds.mock.post(clouds.url("protection-groups/web/action"), json={"operation": started})
+    ended = {**started, "status": "completed"}
+    clouds.mock.get(clouds.url("operations/op-1"), json={"operation": ended})
+    result = run("dr", "fence", "web", "--wait")
+    assert result.code == 0
+    assert result.err.endswith("The VMs on site-a are stopped.\n")
+
+
+def test_no_command_is_put_together_without_quotes():
+    root = Path(protectorclient.__file__).parent
+    found = [
+        f"{path.name}: {ast.unparse(node)}"
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.JoinedStr) and is_unquoted_command(node.values)
+    ]
+    assert found == []
+
+
+def is_unquoted_command(parts):
+    """Whether a value comes after the beginning of a command."""
+    texts = [part.value if isinstance(part, ast.Constant) else None for part in parts]
+    begins = [
+        place
+        for place, text in enumerate(texts)
+        if text is not None and re.search(r"openstack (dr|protector|--)", text)
+    ]
+    return bool(begins) and None in texts[begins[0] :]
 
 
 VIEWS = {

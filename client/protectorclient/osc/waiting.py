@@ -12,6 +12,7 @@ from typing import TextIO
 from osc_lib import exceptions
 
 from protectorclient.osc import terminal
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import Command
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1 import faults
@@ -60,7 +61,7 @@ def goes_on(operation: str) -> str:
     """Say that a lost wait is not a lost operation."""
     return (
         f"Operation {operation} goes on on the server; watch it with: "
-        f"openstack dr operation show {operation}"
+        f"{openstack('dr operation show', operation)}"
     )
 
 
@@ -70,7 +71,7 @@ def about_pause(operation: Operation) -> str:
     message = one_line(pause["message"]) if pause else "no reason is given"
     return (
         f"The operation is paused: {message}. "
-        f"To let it go on: openstack dr operation resume {operation['id']}"
+        f"To let it go on: {openstack('dr operation resume', operation['id'])}"
     )
 
 
