@@ -277,7 +277,7 @@ def test_texts_of_clouds_do_not_steer_the_terminal(clouds, run):
         child(step(WS1, "failed", error="bad\nthing \x1b[2J"), status="completed"),
     )
     out = run("dr", "operation", "cleanup", partial()["id"]).out
-    assert "Deleting volume cinder-vol-data-ws1... failed: bad thing ?[2J\n" in out
+    assert "Deleting volume cinder-vol-data-ws1... failed: bad thing \\x1b[2J\n" in out
 
 
 def test_scripts_get_the_outcomes_and_the_report_goes_to_stderr(clouds, run):

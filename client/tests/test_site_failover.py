@@ -28,6 +28,16 @@ REFUSED = {
 }
 
 
+def whole_report(site, groups):
+    return {
+        "status": "ok",
+        "site": f"site-{site}",
+        "sites": [],
+        "components": [],
+        "protection_groups": groups,
+    }
+
+
 def serve(clouds, *groups, refused=(), site="b", lags=None):
     """The site's protector: what it would do, and that it does it."""
     kept = {one["protection_group_id"] for one in refused}
@@ -54,7 +64,7 @@ def serve(clouds, *groups, refused=(), site="b", lags=None):
     clouds.mock.get(f"{PROTECTOR[site]}/v1/health", status_code=503, json=fault("x", 503, "busy"))
     if lags is not None:
         report = [{"id": f"pg-{name}", "lag_seconds": lag} for name, lag in lags.items()]
-        health = {"health": {"protection_groups": report}}
+        health = {"health": whole_report(site, report)}
         clouds.mock.get(f"{PROTECTOR[site]}/v1/health", json=health)
     return url
 
@@ -190,9 +200,13 @@ def health(clouds, *looks, site="a"):
         {
             "json": {
                 "health": {
+                    "status": "ok",
+                    "site": f"site-{site}",
+                    "sites": [],
+                    "components": [],
                     "protection_groups": [
                         {"id": f"pg-{name}", "status": status} for name, status in look.items()
-                    ]
+                    ],
                 }
             }
         }

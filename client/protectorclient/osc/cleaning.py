@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TextIO
 
 from osc_lib import exceptions
 
-from protectorclient.osc import columns
+from protectorclient.osc import columns, terminal
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.cleanup_report import CleanupReport, Outcome
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister, is_for_people
@@ -81,8 +82,7 @@ class Cleaning(Waiting, Lister):
 
     def tell(self, text: str) -> None:
         """Print a line for people."""
-        self.report_stream.write(text + "\n")
-        self.report_stream.flush()
+        terminal.write(self.report_stream, text + "\n")
 
     def outcomes(self) -> Listed:
         """Return what came of each resource."""
@@ -139,7 +139,7 @@ class Cleaning(Waiting, Lister):
         if report.left or child["status"] == "failed":
             self.exit_code = 1
             self.say(
-                f"Something is left: openstack dr operation show {operation} lists it; "
+                f"Something is left: {openstack('dr operation show', operation)} lists it; "
                 "the cleanup can be repeated."
             )
 
@@ -150,10 +150,10 @@ def with_advice(error: exceptions.Conflict, operation: str, group: str) -> excep
     if "metadata sync required" in text:
         text += (
             "\nOnce the other site is back:"
-            f"\n  openstack protector protection-group sync-status {group}"
-            f"\n  openstack protector protection-group sync-force {group}"
-            f"\n  openstack dr operation cleanup {operation}"
+            f"\n  {openstack('protector protection-group sync-status', group)}"
+            f"\n  {openstack('protector protection-group sync-force', group)}"
+            f"\n  {openstack('dr operation cleanup', operation)}"
         )
     elif "Operation not in completed state" in text:
-        text += f"\nWatch it with: openstack dr operation show {operation}"
+        text += f"\nWatch it with: {openstack('dr operation show', operation)}"
     return exceptions.CommandError(text)

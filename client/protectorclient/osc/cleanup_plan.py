@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from protectorclient.osc import columns
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.cleanup_report import KEPT
 from protectorclient.osc.commands import Listed
-from protectorclient.osc.terminal import one_line
+from protectorclient.osc.terminal import in_one_line, one_line
 from protectorclient.v1.records import CleanupPlan, Leftover, Record
 
 _FIELDS = {
@@ -62,10 +63,8 @@ def lines(operation: str, plan: CleanupPlan) -> list[str]:
         text += _entry(entry)
         if entry in running:
             text.append(f"  {ALSO_RUNNING}")
-    options = "".join(
-        f" --delete-running {entry['resource_id'] or entry['name']}" for entry in running
-    )
-    return [*text, f"To clean up: openstack dr operation cleanup {operation}{options}"]
+    options = [("--delete-running", entry["resource_id"] or entry["name"]) for entry in running]
+    return [*text, f"To clean up: {openstack('dr operation cleanup', operation, options=options)}"]
 
 
 def _entry(entry: Leftover) -> list[str]:
@@ -73,7 +72,7 @@ def _entry(entry: Leftover) -> list[str]:
         one_line(entry["step"]),
         f"  {one_line(_what(entry))}",
         f"  why it is left: {one_line(_why(entry))}",
-        f"  by hand: {one_line(entry['command'])}",
+        f"  by hand: {in_one_line(entry['command'])}",
     ]
 
 

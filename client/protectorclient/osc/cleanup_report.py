@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TextIO
 
+from protectorclient.osc import terminal
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1.records import CleanupPlan, Leftover, Operation, Step, is_terminal
 
@@ -172,11 +173,11 @@ class CleanupReport:
         self._part(text + "\n")
 
     def _part(self, text: str) -> None:
+        text = terminal.shown(text)
         if not self._can_show(text):
             encoding = self._stream.encoding or "ascii"
             text = text.replace("—", "-").encode(encoding, "replace").decode(encoding)
-        self._stream.write(text)
-        self._stream.flush()
+        terminal.write(self._stream, text)
 
     def _can_show(self, text: str) -> bool:
         try:

@@ -62,6 +62,12 @@ class Clouds:
         """Both, the primary one first; or that one alone."""
         return [cloud for cloud in (self.primary, self.secondary) if cloud is not None]
 
+    def last_origins(self) -> list[str]:
+        """Say where the last answers of those that were asked came from."""
+        opened = [cloud for cloud in (self.primary, self._secondary) if cloud is not None]
+        origins = [cloud.protector.last_origin for cloud in opened]
+        return [origin for origin in origins if origin is not None]
+
     def exchanged(self) -> Clouds:
         """Both, with their parts exchanged, for a group whose primary site is the secondary cloud.
 

@@ -12,6 +12,7 @@ from cliff.formatters import table
 from osc_lib import exceptions
 from osc_lib.command import command
 
+from protectorclient.osc import logs, printable, terminal
 from protectorclient.osc.clouds import Cloud, Clouds
 from protectorclient.v1 import faults
 from protectorclient.v1.client import Client
@@ -23,23 +24,45 @@ Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 """Headings and rows of a command that lists."""
 
 
+_MISFITS = (LookupError, TypeError, AttributeError, ValueError, RecursionError)
+"""What comes of reading a thing that is not there, or is something else."""
+
+
 class Command(command.Command):
     """A command of this plugin."""
 
     auth_required = False
     """Signing in is left to the first call: when one site's Keystone is dead, ask the other."""
 
+    _opened: Clouds | None = None
+
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run; a site that does not answer is said together with what the user can do."""
+        logs.guard_handlers()
         try:
             return int(super().run(parsed_args) or 0)
         except faults.Unreachable as error:
             raise exceptions.CommandError(f"{error} {error.advice}") from error
+        except UnicodeError:
+            raise
+        except _MISFITS as error:
+            raise self._malformed(error) from error
+
+    def _malformed(self, error: Exception) -> Exception:
+        """Make the error for a part of an answer that is not what was counted on."""
+        origins = self._opened.last_origins() if self._opened is not None else []
+        if not origins:
+            return error
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        return faults.Malformed(
+            f"{' or '.join(origins)} answered with what cannot be used: {why}. --debug shows where."
+        )
 
     @property
     def clouds(self) -> Clouds:
         """The clouds that the user named."""
         clouds: Clouds = self.app.client_manager.protector  # type: ignore[attr-defined]
+        self._opened = clouds
         return clouds
 
     @property
@@ -49,16 +72,33 @@ class Command(command.Command):
 
     def say(self, text: str) -> None:
         """Write a line to stderr, where it does not disturb what scripts read."""
-        self.app.stderr.write(text + "\n")
-        self.app.stderr.flush()
+        terminal.write(self.app.stderr, text + "\n")
+
+    def put(self, text: str) -> None:
+        """Write lines for people to stdout, in place of a table."""
+        terminal.write(self.app.stdout, text + "\n")
 
 
 class ShowOne(Command, command.ShowOne):
     """A command that shows one thing."""
 
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; in a table nothing steers the terminal."""
+        names, values = printable.record(self.formatter, self.app.stdout, column_names, data)
+        return int(super().produce_output(parsed_args, names, values) or 0)
+
 
 class Lister(Command, command.Lister):
     """A command that lists."""
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; in a table nothing steers the terminal."""
+        rows = printable.rows(self.formatter, self.app.stdout, data)
+        return int(super().produce_output(parsed_args, column_names, rows) or 0)
 
 
 def is_for_people(

@@ -7,6 +7,7 @@ import argparse
 
 from osc_lib import exceptions
 
+from protectorclient.osc import terminal
 from protectorclient.osc.commands import Command
 
 
@@ -28,8 +29,7 @@ def require_answerable(command: Command, parsed_args: argparse.Namespace, why: s
 
 def confirm(command: Command, question: str) -> None:
     """Ask; anything but yes ends the command with nothing done."""
-    command.app.stderr.write(f"{question} [y/N] ")
-    command.app.stderr.flush()
+    terminal.write(command.app.stderr, f"{question} [y/N] ")
     try:
         answer = command.app.stdin.readline()
     except KeyboardInterrupt:

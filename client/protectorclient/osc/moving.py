@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, confirmation, lookup, operation_records
 from protectorclient.osc import preview as previews
+from protectorclient.osc.by_hand import Option, openstack
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Shown, is_for_people
 from protectorclient.osc.starting import Start
@@ -82,11 +82,11 @@ class Move(Start):
         try:
             return self._move(parsed_args, "failover", body)
         except faults.Unreachable as error:
+            unplanned = self._unplanned(parsed_args, "failover")
             raise faults.Unreachable(
                 str(error),
-                f"{error.advice} If the site is lost: openstack dr failover "
-                f"{shlex.quote(parsed_args.protection_group)} --unplanned; it shows first what "
-                "would be lost, and asks.",
+                f"{error.advice} If the site is lost: {unplanned}; it shows first what would be "
+                "lost, and asks.",
             ) from error
 
     def fail_back(self, parsed_args: argparse.Namespace) -> Shown:
@@ -125,7 +125,7 @@ class Move(Start):
             if preview["operation_type"] != verb and lookup.has_names(parsed_args):
                 raise exceptions.CommandError(
                     f"Protection group '{group}' goes back to its primary site: give IDs in its "
-                    f"mappings, or use openstack dr failback {shlex.quote(group)} --unplanned."
+                    f"mappings, or use {self._unplanned(parsed_args, 'failback')}."
                 )
             return full, preview
 
@@ -145,8 +145,14 @@ class Move(Start):
         shown = self.start(parsed_args, verb, full, cloud)
         if not parsed_args.wait:
             _, (operation_id, *_) = shown
-            self.say(f"Watch it with: openstack dr operation show {operation_id}")
+            self.say(f"Watch it with: {openstack('dr operation show', operation_id)}")
         return shown
+
+    @staticmethod
+    def _unplanned(parsed_args: argparse.Namespace, verb: str) -> str:
+        return openstack(
+            f"dr {verb}", parsed_args.protection_group, options=[("--unplanned", None)]
+        )
 
     def _previewed(self, parsed_args: argparse.Namespace, preview: Preview) -> Shown:
         self._preview = preview
@@ -161,7 +167,7 @@ class Move(Start):
             return int(super().produce_output(parsed_args, column_names, data) or 0)
         lines = previews.lines(self._preview, self._group)
         lines.append(f"To start it: {_without_dry_run(parsed_args, self._preview)}")
-        self.app.stdout.write("\n".join(lines) + "\n")
+        self.put("\n".join(lines))
         return 0
 
     def retry(self, parsed_args: argparse.Namespace) -> Shown:
@@ -206,7 +212,7 @@ class Move(Start):
             raise exceptions.CommandError(
                 f"Nothing was fenced. {home} did not answer in time, and cloud '{cloud.name}', "
                 f"asked instead, refused: {refusal} If {home} is slow and not lost, give it time: "
-                f"openstack --os-cloud {shlex.quote(home)} dr fence {shlex.quote(group)}"
+                f"{openstack('dr fence', group, cloud=home)}"
             ) from refusal
 
     def _home_of_failover(self, group: str) -> Cloud:
@@ -222,15 +228,16 @@ class Move(Start):
 
 
 def _without_dry_run(parsed_args: argparse.Namespace, preview: Preview) -> str:
-    words = ["openstack", "dr", preview["operation_type"], parsed_args.protection_group]
+    options: list[Option] = []
     if previews.is_unplanned(preview):
-        words.append("--unplanned")
+        options.append(("--unplanned", None))
     if getattr(parsed_args, "retain_source_volumes", False):
-        words.append("--retain-source-volumes")
-    for option in ("network_mapping", "flavor_mapping"):
-        for here, there in getattr(parsed_args, option):
-            words += [f"--{option.replace('_', '-')}", f"{here}={there}"]
-    return shlex.join(words)
+        options.append(("--retain-source-volumes", None))
+    for name in ("network_mapping", "flavor_mapping"):
+        for here, there in getattr(parsed_args, name):
+            options.append((f"--{name.replace('_', '-')}", f"{here}={there}"))
+    verb = f"dr {preview['operation_type']}"
+    return openstack(verb, parsed_args.protection_group, options=options)
 
 
 def add_retry(parser: argparse.ArgumentParser, which: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from osc_lib import exceptions, utils
 
-from protectorclient.osc import clouds
+from protectorclient.osc import clouds, logs
 
 DEFAULT_API_VERSION = "1"
 API_VERSION_OPTION = "os_protector_api_version"
@@ -23,7 +23,8 @@ def make_client(instance: Any) -> clouds.Clouds:
 
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the global options."""
+    """Add the global options; the first thing that is asked, before anything is logged."""
+    logs.guard_command_line()
     parser.add_argument(
         "--os-protector-api-version",
         metavar="<protector-api-version>",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cliff.formatters import table
 
-from protectorclient.osc import columns
+from protectorclient.osc import columns, printable
 from protectorclient.osc.commands import ShowOne, is_for_people
 from protectorclient.v1.records import Record
 
@@ -43,13 +43,14 @@ class Sectioned(ShowOne):
         """Print."""
         if not is_for_people(self, parsed_args):
             return int(super().produce_output(parsed_args, column_names, data) or 0)
-        stdout = self.app.stdout
-        stdout.write(self.head() + "\n")
+        stdout, formatter = self.app.stdout, table.TableFormatter()
+        self.put(self.head())
         for section in self.sections():
             if section.records:
-                stdout.write(f"\n{section.title}\n")
+                self.put(f"\n{section.title}")
                 headings, rows = columns.rows(list(section.records), section.fields)
-                table.TableFormatter().emit_list(headings, rows, stdout, parsed_args)
+                shown = printable.rows(formatter, stdout, rows)
+                formatter.emit_list(headings, shown, stdout, parsed_args)
         stdout.flush()
         for line in self.tail():
             self.say(line)

@@ -10,6 +10,7 @@ from typing import Any, Callable, TypeVar, cast
 from osc_lib import exceptions
 
 from protectorclient.osc import arguments, asking, columns, duration, operation_records
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.clouds import Cloud, nothing_found
 from protectorclient.osc.commands import Command, Shown, SizedShowOne
 from protectorclient.osc.waiting import Waiting
@@ -68,8 +69,8 @@ class Start(Willing, Waiting, SizedShowOne):
         except faults.TimedOut as error:
             raise faults.TimedOut(
                 str(error),
-                "It may have been started all the same. Look before you try again: openstack dr "
-                f"operation list --protection-group {group}",
+                "It may have been started all the same. Look before you try again: "
+                + openstack("dr operation list", options=[("--protection-group", group)]),
             ) from error
         return self.follow(parsed_args, asked, operation)
 
@@ -96,10 +97,12 @@ class Start(Willing, Waiting, SizedShowOne):
             self._say_loss(operation)
             self._say_missing(cloud, operation)
         if is_awaiting_cleanup(operation):
-            self.say(
-                "The test VMs are up. When you have looked at them: openstack dr test-cleanup "
-                f"{operation['protection_group']} --test-operation-id {operation['id']}"
+            cleanup = openstack(
+                "dr test-cleanup",
+                operation["protection_group"],
+                options=[("--test-operation-id", operation["id"])],
             )
+            self.say(f"The test VMs are up. When you have looked at them: {cleanup}")
         elif kind == "fence" and operation["status"] == "completed":
             self._say_fenced(operation)
         elif operation.get("leftovers"):
@@ -122,24 +125,26 @@ class Start(Willing, Waiting, SizedShowOne):
             self.exit_code = 1
             self.say(
                 "Not all VMs were recovered: steps_failed says why. When that is mended: "
-                f"openstack dr retry {group}"
+                f"{openstack('dr retry', group)}"
             )
 
     def _say_fenced(self, operation: Operation) -> None:
         parent = operation.get("parent_operation_id")
-        self.say(
-            f"The VMs on {operation['source_site']} are stopped. To delete what was left there: "
-            f"openstack dr operation cleanup {parent}"
-        )
+        stopped = f"The VMs on {operation['source_site']} are stopped."
+        if parent is None:
+            self.say(stopped)
+            return
+        cleanup = openstack("dr operation cleanup", parent)
+        self.say(f"{stopped} To delete what was left there: {cleanup}")
 
     def _say_leftovers(self, operation: Operation) -> None:
         count = operation["leftovers"]
-        cleanup = f"openstack dr operation cleanup {operation['id']}"
+        cleanup = openstack("dr operation cleanup", operation["id"])
         if operation.get("data_loss_seconds") is not None:
+            fence = openstack("dr fence", operation["protection_group"])
             self.say(
                 f"VMs and volumes on {operation['source_site']} were left as they are. When it is "
-                f"back, stop its VMs first: openstack dr fence {operation['protection_group']}; "
-                f"then: {cleanup}"
+                f"back, stop its VMs first: {fence}; then: {cleanup}"
             )
             return
         self.say(

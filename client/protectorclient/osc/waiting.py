@@ -11,6 +11,8 @@ from typing import TextIO
 
 from osc_lib import exceptions
 
+from protectorclient.osc import terminal
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import Command
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1 import faults
@@ -59,7 +61,7 @@ def goes_on(operation: str) -> str:
     """Say that a lost wait is not a lost operation."""
     return (
         f"Operation {operation} goes on on the server; watch it with: "
-        f"openstack dr operation show {operation}"
+        f"{openstack('dr operation show', operation)}"
     )
 
 
@@ -69,7 +71,7 @@ def about_pause(operation: Operation) -> str:
     message = one_line(pause["message"]) if pause else "no reason is given"
     return (
         f"The operation is paused: {message}. "
-        f"To let it go on: openstack dr operation resume {operation['id']}"
+        f"To let it go on: {openstack('dr operation resume', operation['id'])}"
     )
 
 
@@ -84,27 +86,26 @@ class Progress:
     def update(self, operation: Operation) -> None:
         """Show where it is."""
         percent = operation["progress"]
-        where = operation.get("phase") or operation["status"]
-        head = f"{operation['operation_type']} {operation['id']}"
+        where = one_line(operation.get("phase") or operation["status"])
+        kind = one_line(operation["operation_type"])
+        head = f"{kind} {one_line(operation['id'])}"
         if self._bar:
             tail = f"{percent:3d} % {where}"
             line = f"{head} {_bar(percent)} {tail}"
             columns = shutil.get_terminal_size().columns - 1
             if len(line) > columns:
-                line = f"{operation['operation_type']} {_bar(percent)} {tail}"[:columns]
-            self._stream.write(f"\r\033[K{line}")
+                line = f"{kind} {_bar(percent)} {tail}"[:columns]
+            terminal.overwrite_line(self._stream, line)
         else:
             line = f"{head} {percent} % {where}"
             if line != self._last:
-                self._stream.write(line + "\n")
+                terminal.write(self._stream, line + "\n")
         self._last = line
-        self._stream.flush()
 
     def close(self) -> None:
         """Leave the bar's line."""
         if self._bar and self._last:
-            self._stream.write("\n")
-            self._stream.flush()
+            terminal.write(self._stream, "\n")
 
 
 def _bar(percent: int) -> str:

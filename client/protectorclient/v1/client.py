@@ -30,6 +30,11 @@ class Client:
         self.health = HealthManager(transport)
 
     @property
+    def last_origin(self) -> str | None:
+        """Where the last answer came from, with its request id; None when there was none yet."""
+        return self._transport.last_origin
+
+    @property
     def project_id(self) -> str:
         """The project that is asked about: the token's."""
         return self._transport.project_id

@@ -23,6 +23,14 @@ class Changed(exceptions.ClientException):
     message = "Precondition failed"
 
 
+class Malformed(exceptions.CommandError):
+    """An answer that is not of the documented form: of a foreign service, or of a broken one."""
+
+
+class Redirected(exceptions.CommandError):
+    """An answer that sends the client somewhere else, where the token has no business."""
+
+
 class Unreachable(exceptions.CommandError):
     """No answer came: nothing listens there, the name is unknown, or the time is up.
 
@@ -72,7 +80,7 @@ def _message(answer: requests.Response) -> str:
     if isinstance(body, dict):
         for fault in body.values():
             if isinstance(fault, dict) and isinstance(fault.get("message"), str):
-                return str(fault["message"])
+                return " ".join(fault["message"].splitlines())
     text = " ".join(answer.text.split())[:200]
     return text or answer.reason or "the server gave no reason"
 

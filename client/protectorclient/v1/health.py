@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from protectorclient.v1.manager import Manager
 from protectorclient.v1.records import Health
 
@@ -14,5 +12,5 @@ class HealthManager(Manager):
 
     def get(self, *, all_projects: bool = False) -> Health:
         """Look at sites, services and the project's groups; administrators can see all groups."""
-        body = self._transport.get("/v1/health", all_projects="true" if all_projects else None)
-        return cast(Health, body["health"])
+        answer = self._transport.get("/v1/health", all_projects="true" if all_projects else None)
+        return answer.one("health", Health)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from protectorclient.v1.manager import Manager
 from protectorclient.v1.records import Record, Records
@@ -17,15 +17,15 @@ class MemberManager(Manager):
 
     def list(self, group: str, limit: int | None = None, **query: Any) -> Records:
         """Members of the group, or those that the query keeps."""
-        return self._transport.pages(self._path(group), "members", limit, **query)
+        return self._transport.pages(self._path(group), "members", limit, dict, **query)
 
     def create(self, group: str, fields: Record) -> Record:
         """Protect a server, by its id."""
-        return cast(Record, self._transport.post(self._path(group), {"member": fields})["member"])
+        return self._transport.post(self._path(group), {"member": fields}).one("member", dict)
 
     def get(self, group: str, member: str) -> Record:
         """One member, by name, id or server id."""
-        return cast(Record, self._transport.get(self._path(group, member))["member"])
+        return self._transport.get(self._path(group, member)).one("member", dict)
 
     def delete(self, group: str, member: str, *, give_up: bool = False) -> None:
         """Protect a server no more; the server is not touched.

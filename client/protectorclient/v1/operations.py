@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
+from protectorclient.v1.answers import Answer
 from protectorclient.v1.manager import Manager
 from protectorclient.v1.records import CleanupPlan, Ids, Operation, Operations, Record
 
@@ -15,19 +16,19 @@ class OperationManager(Manager):
 
     def list(self, limit: int | None = None, **query: Any) -> Operations:
         """Operations that this site recorded, newest first."""
-        found = self._transport.pages(self._in_project("operations"), "operations", limit, **query)
-        return cast(Operations, found)
+        path = self._in_project("operations")
+        return self._transport.pages(path, "operations", limit, Operation, **query)
 
     def get(self, operation: str, *, detail: bool = False) -> Operation:
         """One operation; with ``detail`` each of its steps."""
         path = self._in_project("operations", operation)
-        body = self._transport.get(path, detail="true" if detail else None)
-        return cast(Operation, body["operation"])
+        answer = self._transport.get(path, detail="true" if detail else None)
+        return answer.one("operation", Operation)
 
     def resume(self, operation: str) -> Operation:
         """Let a paused operation go on."""
-        body = self._transport.post(self._in_project("operations", operation, "resume"), {})
-        return cast(Operation, body["operation"])
+        answer = self._transport.post(self._in_project("operations", operation, "resume"), {})
+        return answer.one("operation", Operation)
 
     def abort(
         self, operation: str, *, target_is_lost: bool = False
@@ -39,8 +40,8 @@ class OperationManager(Manager):
         """
         path = self._in_project("operations", operation, "abort")
         options = {"target_is_lost": True} if target_is_lost else {}
-        body = self._transport.post(path, {"abort": options})
-        return cast(Operation, body["operation"]), cast("Sequence[Record]", body.get("copies", []))
+        answer = self._transport.post(path, {"abort": options})
+        return answer.one("operation", Operation), answer.many_if_any("copies", dict)
 
     def adopt(self, operation: str, options: Record | None = None) -> Operation:
         """Go forward with the copies of a failed operation that could not be taken back.
@@ -49,7 +50,7 @@ class OperationManager(Manager):
         it does so without a look at their originals.
         """
         path = self._in_project("operations", operation, "adopt")
-        return cast(Operation, self._transport.post(path, {"adopt": options or {}})["operation"])
+        return self._transport.post(path, {"adopt": options or {}}).one("operation", Operation)
 
     def cleanup(
         self, operation: str, resources: Ids | None = None, delete_running: Ids | None = None
@@ -60,15 +61,15 @@ class OperationManager(Manager):
         those that ``delete_running`` names by id or name.
         """
         options: Record = {} if resources is None else {"resources": resources}
-        body = self._cleanup(operation, {**options, **_also_running(delete_running)})
-        return cast("Operation | None", body["operation"]), cast(CleanupPlan, body["cleanup"])
+        answer = self._cleanup(operation, {**options, **_also_running(delete_running)})
+        return answer.one_or_none("operation", Operation), answer.one("cleanup", CleanupPlan)
 
     def cleanup_plan(self, operation: str, delete_running: Ids | None = None) -> CleanupPlan:
         """Look at what a cleanup would do; nothing is changed and no cloud is asked."""
         options: Record = {"dry_run": True, **_also_running(delete_running)}
-        return cast(CleanupPlan, self._cleanup(operation, options)["cleanup"])
+        return self._cleanup(operation, options).one("cleanup", CleanupPlan)
 
-    def _cleanup(self, operation: str, options: Record) -> Record:
+    def _cleanup(self, operation: str, options: Record) -> Answer:
         path = self._in_project("operations", operation, "cleanup")
         return self._transport.post(path, {"cleanup": options})
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from protectorclient.v1.manager import Manager
 from protectorclient.v1.records import Orphan, OrphanSite
@@ -22,7 +22,5 @@ class OrphanManager(Manager):
     def list(self, *, site: str | None = None, protection_group: str | None = None) -> Listing:
         """Orphans on both sites, or on one; of all groups, or of one by name or id."""
         path = self._in_project("orphans")
-        body = self._transport.get(path, site=site, protection_group=protection_group)
-        return Listing(
-            cast("list[Orphan]", body["orphans"]), cast("list[OrphanSite]", body["sites"])
-        )
+        answer = self._transport.get(path, site=site, protection_group=protection_group)
+        return Listing(answer.many("orphans", Orphan), answer.many("sites", OrphanSite))

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from protectorclient.v1.manager import Manager
 from protectorclient.v1.records import Record
 
@@ -17,15 +15,15 @@ class PolicyManager(Manager):
 
     def get(self, group: str) -> Record:
         """Look at the group's policy; its tokens are masked."""
-        return cast(Record, self._transport.get(self._path(group))["policy"])
+        return self._transport.get(self._path(group)).one("policy", dict)
 
     def create(self, group: str, fields: Record) -> Record:
         """Attach a policy."""
-        return cast(Record, self._transport.post(self._path(group), {"policy": fields})["policy"])
+        return self._transport.post(self._path(group), {"policy": fields}).one("policy", dict)
 
     def update(self, group: str, changes: Record) -> Record:
         """Change the policy; fields left out stay."""
-        return cast(Record, self._transport.put(self._path(group), {"policy": changes})["policy"])
+        return self._transport.put(self._path(group), {"policy": changes}).one("policy", dict)
 
     def delete(self, group: str) -> None:
         """Take the policy off."""

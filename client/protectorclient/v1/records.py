@@ -62,17 +62,22 @@ class Leftover(TypedDict):
     command: str
 
 
-class CleanupPlan(TypedDict):
-    """What a cleanup has to do.
-
-    Of its steps ``retained`` are those that configuration kept, and ``delete_running`` those whose
-    servers go though they run.
-    """
+class _CleanupPlan(TypedDict):
+    """What every plan of a cleanup has."""
 
     skipped: int
     retained: list[str]
     steps: list[str]
     leftovers: list[Leftover]
+
+
+class CleanupPlan(_CleanupPlan, total=False):
+    """What a cleanup has to do.
+
+    Of its steps ``retained`` are those that configuration kept, and ``delete_running`` those whose
+    servers go though they run; earlier protectors do not name these.
+    """
+
     delete_running: list[str]
 
 
@@ -90,13 +95,18 @@ class Pause(TypedDict):
     message: str
 
 
-class Operation(TypedDict, total=False):
-    """An operation's record; times are UTC, ``2025-11-03T14:00:00Z``; progress is percent."""
+class _Operation(TypedDict):
+    """What every record of an operation has."""
 
     id: str
     operation_type: str
     status: str
     progress: int
+
+
+class Operation(_Operation, total=False):
+    """An operation's record; times are UTC, ``2025-11-03T14:00:00Z``; progress is percent."""
+
     source_site: str
     target_site: str
     started_at: str | None
@@ -113,12 +123,12 @@ class Operation(TypedDict, total=False):
     request_id: str
     home_site: str
     leftovers: int
-    steps: list[Step]
+    steps: list[Step] | None
     cleanup: CleanupPlan | None
     recovery_point: RecoveryPoint | None
     data_loss_seconds: int | None
-    outage_started_at: str
-    outage_seconds: int
+    outage_started_at: str | None
+    outage_seconds: int | None
     paused_at: Pause | None
 
 
@@ -274,14 +284,19 @@ class QuotaShare(TypedDict):
     orphans: int
 
 
-class OrphanSite(TypedDict):
-    """A site on which orphans were looked for."""
+class _OrphanSite(TypedDict):
+    """What is known of every such site."""
 
     site: str
-    project_id: str
     status: str
     error: str | None
     quota: dict[str, QuotaShare] | None
+
+
+class OrphanSite(_OrphanSite, total=False):
+    """A site on which orphans were looked for; ``project_id`` is not known of a silent one."""
+
+    project_id: str | None
 
 
 TERMINAL = ("completed", "failed")

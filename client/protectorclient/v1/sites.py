@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from protectorclient.v1.manager import Manager, admin
 from protectorclient.v1.records import Record, Records, SiteFailover
@@ -14,19 +14,19 @@ class SiteManager(Manager):
 
     def list(self, limit: int | None = None, **query: Any) -> Records:
         """All sites, or those that the query keeps."""
-        return self._transport.pages(admin("sites"), "sites", limit, **query)
+        return self._transport.pages(admin("sites"), "sites", limit, dict, **query)
 
     def create(self, fields: Record) -> Record:
         """Register a site."""
-        return cast(Record, self._transport.post(admin("sites"), {"site": fields})["site"])
+        return self._transport.post(admin("sites"), {"site": fields}).one("site", dict)
 
     def get(self, site: str) -> Record:
         """One site, by name or id."""
-        return cast(Record, self._transport.get(admin("sites", site))["site"])
+        return self._transport.get(admin("sites", site)).one("site", dict)
 
     def update(self, site: str, changes: Record) -> Record:
         """Change a site's registration; fields left out stay."""
-        return cast(Record, self._transport.put(admin("sites", site), {"site": changes})["site"])
+        return self._transport.put(admin("sites", site), {"site": changes}).one("site", dict)
 
     def delete(self, site: str) -> None:
         """Forget a site."""
@@ -34,21 +34,20 @@ class SiteManager(Manager):
 
     def retire(self, site: str, options: Record) -> Record:
         """Say that a site is gone for good, or ask what that would mean."""
-        body = self._transport.post(admin("sites", site, "retire"), {"retire": options})
-        return cast(Record, body["retirement"])
+        answer = self._transport.post(admin("sites", site, "retire"), {"retire": options})
+        return answer.one("retirement", dict)
 
     def validate(self, site: str) -> Record:
         """Try the site's credentials and endpoints."""
-        return cast(
-            Record, self._transport.post(admin("sites", site, "validate"), {})["validation"]
-        )
+        answer = self._transport.post(admin("sites", site, "validate"), {})
+        return answer.one("validation", dict)
 
     def volume_types(self, site: str, limit: int | None = None, **query: Any) -> Records:
         """List the volume types of the site's cloud, and whether groups can use them."""
         path = admin("sites", site, "volume-types")
-        return self._transport.pages(path, "volume_types", limit, **query)
+        return self._transport.pages(path, "volume_types", limit, dict, **query)
 
     def failover(self, site: str, options: Record) -> SiteFailover:
         """Fail over all groups that run on the site."""
-        body = self._transport.post(admin("sites", site, "failover"), {"failover": options})
-        return cast(SiteFailover, body)
+        answer = self._transport.post(admin("sites", site, "failover"), {"failover": options})
+        return answer.whole(SiteFailover)

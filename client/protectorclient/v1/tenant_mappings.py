@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from protectorclient.v1.manager import Manager, admin
 from protectorclient.v1.records import Record, Records
@@ -14,17 +14,19 @@ class TenantMappingManager(Manager):
 
     def list(self, limit: int | None = None, **query: Any) -> Records:
         """All mappings, or those that the query keeps."""
-        return self._transport.pages(admin("tenant-mappings"), "tenant_mappings", limit, **query)
+        return self._transport.pages(
+            admin("tenant-mappings"), "tenant_mappings", limit, dict, **query
+        )
 
     def create(self, fields: Record) -> Record:
         """Link two projects and grant the service user its role on both."""
-        body = self._transport.post(admin("tenant-mappings"), {"tenant_mapping": fields})
-        return cast(Record, body["tenant_mapping"])
+        answer = self._transport.post(admin("tenant-mappings"), {"tenant_mapping": fields})
+        return answer.one("tenant_mapping", dict)
 
     def get(self, mapping: str) -> Record:
         """One mapping, by id."""
-        body = self._transport.get(admin("tenant-mappings", mapping))
-        return cast(Record, body["tenant_mapping"])
+        answer = self._transport.get(admin("tenant-mappings", mapping))
+        return answer.one("tenant_mapping", dict)
 
     def delete(self, mapping: str, *, revoke: bool = False) -> None:
         """Unlink the projects; with ``revoke`` the service user loses its role on both too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import requests
 from keystoneauth1 import adapter, session
@@ -13,7 +13,11 @@ from keystoneauth1 import exceptions as ksa
 from osc_lib import exceptions
 
 from protectorclient.v1 import faults
+from protectorclient.v1.answers import Answer
+from protectorclient.v1.masking import masking_logger
 from protectorclient.v1.records import Record
+
+T = TypeVar("T")
 
 NEWEST = "1.2"
 """The newest microversion that this client was written for."""
@@ -21,6 +25,9 @@ NEWEST = "1.2"
 TIMEOUT = (10.0, 120.0)
 """Seconds to wait for a connection, and for an answer: some calls make the service ask its clouds
 first, but a host that does not take the connection is gone."""
+
+MOST = 100_000
+"""Entries of a list after which its service is not believed to come to an end."""
 
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?(/[^/]*)?/*$")
 
@@ -57,7 +64,10 @@ class Transport:
             region_name=region_name,
             endpoint_override=endpoint_override,
             global_request_id=f"req-{uuid.uuid4()}",
+            logger=masking_logger(__name__),
         )
+        self.last_origin: str | None = None
+        """Where the last answer came from, and its request id; for errors about what is in it."""
 
     @property
     def project_id(self) -> str:
@@ -70,37 +80,49 @@ class Transport:
             )
         return str(project)
 
-    def get(self, path: str, **params: Any) -> Record:
+    def get(self, path: str, **params: Any) -> Answer:
         """GET; parameters that are None are left out."""
-        return self._json(self._send("GET", path, params=_given(params)))
+        return self._read(self._send("GET", path, params=_given(params)))
 
-    def post(self, path: str, body: Record | None = None) -> Record:
+    def post(self, path: str, body: Record | None = None) -> Answer:
         """POST a JSON object."""
-        return self._json(self._send("POST", path, json=body))
+        return self._read(self._send("POST", path, json=body))
 
-    def put(self, path: str, body: Record, *, version: int | None = None) -> Record:
+    def put(self, path: str, body: Record, *, version: int | None = None) -> Answer:
         """PUT a JSON object; with ``version`` only if what is changed still has it."""
         condition = {} if version is None else {"If-Match": f'"{version}"'}
-        return self._json(self._send("PUT", path, json=body, headers=condition))
+        return self._read(self._send("PUT", path, json=body, headers=condition))
 
     def delete(self, path: str, **params: Any) -> None:
         """DELETE; parameters that are None are left out."""
         self._send("DELETE", path, params=_given(params))
 
-    def pages(self, path: str, key: str, limit: int | None, **params: Any) -> list[Record]:
-        """GET a list, page after page; with ``limit`` no more than that many entries."""
-        found: list[Record] = []
+    def pages(
+        self, path: str, key: str, limit: int | None, form: type[T], **params: Any
+    ) -> list[T]:
+        """GET a list, page after page; with ``limit`` no more than that many entries.
+
+        A service that comes to a marker again, or to no end, is not asked for ever.
+        """
+        found: list[T] = []
         marker = params.pop("marker", None)
+        seen = {marker}
         while True:
             left = None if limit is None else limit - len(found)
-            body = self.get(path, limit=left, marker=marker, **params)
-            page = cast("list[Record]", body.get(key, []))
+            answer = self.get(path, limit=left, marker=marker, **params)
+            page = answer.many_if_any(key, form)
             found.extend(page)
-            links = body.get(f"{key}_links") or []
-            more = bool(page) and any(link.get("rel") == "next" for link in links)
+            more = bool(page) and _has_next(answer, key)
             if not more or (limit is not None and len(found) >= limit):
                 return found if limit is None else found[:limit]
-            marker = page[-1]["id"]
+            marker = _marker(answer, key, page[-1])
+            if marker in seen:
+                raise answer.malformed(f"the list {key} comes to its entry {marker} again")
+            if len(found) >= MOST:
+                raise answer.malformed(
+                    f"the list {key} does not end after {len(found)} entries: give --limit"
+                )
+            seen.add(marker)
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         answer = self._request(method, path, **options)
@@ -108,7 +130,19 @@ class Transport:
             answer = self._request(method, path, **options)
         if answer.status_code >= 400:
             raise faults.from_answer(answer)
+        if answer.status_code >= 300:
+            raise self._redirected(answer)
         return answer
+
+    def _redirected(self, answer: requests.Response) -> faults.Redirected:
+        """Make the error for an answer that sends the token somewhere else: it stays here."""
+        location = answer.headers.get("Location")
+        where = f" and points to {location[:200]}" if location else ""
+        return faults.Redirected(
+            f"{self._place()} answered {answer.status_code}{where}. That is not followed: the "
+            "token is for the endpoint in the catalogue. If it has moved, correct it there: "
+            f"openstack endpoint list --service protector{_request_id(answer)}"
+        )
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         url = self._root() + path
@@ -119,6 +153,7 @@ class Transport:
                 raise_exc=False,
                 microversion=self._version,
                 timeout=TIMEOUT,
+                redirect=False,
                 **options,
             )
         )
@@ -128,15 +163,15 @@ class Transport:
         """Take the newest version that both sides know; False when that is what was asked for."""
         answer = self._reached(
             lambda: self._adapter.request(
-                f"{self._root()}/", "GET", raise_exc=False, timeout=TIMEOUT
+                f"{self._root()}/", "GET", raise_exc=False, timeout=TIMEOUT, redirect=False
             )
         )
         try:
             versions = answer.json()["versions"]
             theirs = next(entry["version"] for entry in versions if entry["id"] == "v1")
-        except (ValueError, KeyError, TypeError, StopIteration):
+            common = min(theirs, NEWEST, key=_as_numbers)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StopIteration):
             return False
-        common = min(theirs, NEWEST, key=_as_numbers)
         changed = bool(common != self._version)
         self._version = common
         return changed
@@ -185,6 +220,9 @@ class Transport:
             raise
         except ksa.ClientException as error:
             raise exceptions.CommandError(f"Cloud '{self.cloud}': {error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # keystoneauth and requests read headers, tokens and catalogues as they come.
+            raise faults.Malformed(f"{self._place()} sent what is no answer: {error}.") from error
 
     def _place(self) -> str:
         if self._base is None:
@@ -197,20 +235,38 @@ class Transport:
             return f"Check auth_url of '{self.cloud}' in clouds.yaml. {other}"
         return f"Check that openstack-protector-api runs there. {other}"
 
-    @staticmethod
-    def _json(answer: requests.Response) -> Record:
+    def _read(self, answer: requests.Response) -> Answer:
+        origin = f"{self._place()}{_request_id(answer)}"
+        self.last_origin = origin
         if answer.status_code == 204 or not answer.content:
-            return {}
+            return Answer({}, origin)
         try:
             body = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
-            raise exceptions.CommandError(
+            raise faults.Malformed(
                 f"{answer.url} answered {answer.status_code} with something that is not a JSON "
-                "object: is it a protector endpoint?"
+                f"object: is it a protector endpoint?{_request_id(answer)}"
             )
-        return body
+        return Answer(body, origin)
+
+
+def _has_next(answer: Answer, key: str) -> bool:
+    links = answer.many_if_any(f"{key}_links", dict)
+    return any(link.get("rel") == "next" for link in links)
+
+
+def _marker(answer: Answer, key: str, last: Any) -> str:
+    marker = last.get("id")
+    if not isinstance(marker, str):
+        raise answer.malformed(f"the last entry of {key} has no id to go on from")
+    return marker
+
+
+def _request_id(answer: requests.Response) -> str:
+    identity = answer.headers.get("X-OpenStack-Request-ID")
+    return f" (Request-ID: {identity})" if identity else ""
 
 
 def _given(params: Record) -> Record:

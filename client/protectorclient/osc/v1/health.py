@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from protectorclient.osc import columns
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import Shown
 from protectorclient.osc.sections import Section, Sectioned
 from protectorclient.osc.terminal import one_line
@@ -90,12 +91,12 @@ class ShowHealth(Sectioned):
             if group.get("split_brain"):
                 yield (
                     f"VMs of '{group['name']}' run on both sites; to stop those on the site that "
-                    f"was left: openstack dr fence {group['name']}"
+                    f"was left: {openstack('dr fence', group['name'])}"
                 )
             elif not group.get("failover_ready") and group["status"] == "active":
                 yield (
                     f"'{group['name']}' is not ready to fail over; to see why: "
-                    f"openstack dr protection-group check {group['name']}"
+                    f"{openstack('dr protection-group check', group['name'])}"
                 )
 
 

@@ -158,7 +158,7 @@ class ShowOperation(SizedShowOne):
             return int(super().produce_output(parsed_args, column_names, data) or 0)
         *record, steps = data
         code = int(super().produce_output(parsed_args, column_names[:-1], record) or 0)
-        self.app.stdout.write(f"\n{steps.human_readable()}\n")
+        self.put(f"\n{steps.human_readable()}")
         return code
 
 

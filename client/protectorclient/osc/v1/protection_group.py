@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, lookup
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import (
     Command,
     Listed,
@@ -57,12 +57,16 @@ STATUSES = (
 
 
 _ADVICE = {
-    "active_partial": "Some VMs were not recovered; to try again: openstack dr retry ",
-    "failed_over_partial": "Some VMs were not recovered; to try again: openstack dr retry ",
-    "error": "Its last operation says why; when that is mended: openstack dr protection-group "
-    "reset-status ",
-    "split_brain": "VMs run on both sites; to stop those on the site that was left: "
-    "openstack dr fence ",
+    "active_partial": ("Some VMs were not recovered; to try again", "dr retry"),
+    "failed_over_partial": ("Some VMs were not recovered; to try again", "dr retry"),
+    "error": (
+        "Its last operation says why; when that is mended",
+        "dr protection-group reset-status",
+    ),
+    "split_brain": (
+        "VMs run on both sites; to stop those on the site that was left",
+        "dr fence",
+    ),
 }
 
 
@@ -193,7 +197,8 @@ class ShowProtectionGroup(ShowOne):
         code = int(super().produce_output(parsed_args, column_names, data) or 0)
         advice = _ADVICE.get(self._found["status"])
         if advice and is_for_people(self, parsed_args):
-            self.say(advice + self._found["name"])
+            why, command = advice
+            self.say(f"{why}: {openstack(command, self._found['name'])}")
         return code
 
 
@@ -231,8 +236,8 @@ class SetProtectionGroup(ShowOne):
         except faults.Changed as error:
             raise exceptions.CommandError(
                 f"Protection group '{name}' was changed by somebody else while its mapping was "
-                "looked up. Nothing was changed by this command: look at the group (openstack dr "
-                f"protection-group show {shlex.quote(name)}) and try again. {error}"
+                "looked up. Nothing was changed by this command: look at the group "
+                f"({openstack('dr protection-group show', name)}) and try again. {error}"
             ) from error
 
 

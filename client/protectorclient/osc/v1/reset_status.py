@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from protectorclient.osc import arguments, columns, confirmation
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import Shown, ShowOne, is_for_people
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1.records import Record
@@ -61,7 +62,7 @@ class ResetStatus(ShowOne):
         self.say(
             f"The other site of protection group '{group}' is not asked. If VMs of the group run "
             "there, they run twice, and both write. When it is back the group says split_brain: "
-            f"openstack dr fence {group}"
+            f"{openstack('dr fence', group)}"
         )
         if not parsed_args.yes:
             confirmation.confirm(self, "Is the other site lost?")
@@ -72,7 +73,7 @@ class ResetStatus(ShowOne):
         """Print lines for people, and the formatter's form for scripts."""
         if not is_for_people(self, parsed_args):
             return int(super().produce_output(parsed_args, column_names, data) or 0)
-        self.app.stdout.write("\n".join(self._lines()) + "\n")
+        self.put("\n".join(self._lines()))
         return 0
 
     def _lines(self) -> list[str]:

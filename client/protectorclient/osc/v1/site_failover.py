@@ -17,6 +17,7 @@ from protectorclient.osc import (
     moving,
     waiting,
 )
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister
 from protectorclient.osc.starting import Willing
@@ -166,10 +167,9 @@ class FailoverSite(Willing, Lister):
         for identity, status in ended.items():
             if status != MOVED:
                 self.exit_code = 1
-                self.say(
-                    f"'{groups[identity]}' is {status}: openstack dr operation list "
-                    f"--protection-group {groups[identity]}"
-                )
+                group = groups[identity]
+                look = openstack("dr operation list", options=[("--protection-group", group)])
+                self.say(f"'{group}' is {status}: {look}")
 
     def _watch(self, cloud: Cloud, groups: dict[str, str]) -> dict[str, str]:
         """Return the groups' statuses when none moves any more."""

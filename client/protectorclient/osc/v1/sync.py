@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from protectorclient.osc import arguments, columns
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import Shown, ShowOne, is_for_people
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1.records import Record
@@ -41,7 +42,7 @@ class SyncStatus(ShowOne):
     ) -> int:
         """Print lines for people, and the formatter's form for scripts."""
         if is_for_people(self, parsed_args):
-            self.app.stdout.write("\n".join(_lines(self._found)) + "\n")
+            self.put("\n".join(_lines(self._found)))
             self._say_next(parsed_args.protection_group)
             return 0
         return int(super().produce_output(parsed_args, column_names, data) or 0)
@@ -51,12 +52,11 @@ class SyncStatus(ShowOne):
         if self._found.get("conflict"):
             self.say("Nothing starts and nothing can be changed until one site's view counts.")
             for site in self._found.get("sites") or []:
-                self.say(
-                    f"To keep the one of {site['site']} and lose the other: openstack --os-cloud "
-                    f"{site['site']} dr protection-group sync-force {group}"
-                )
+                force = openstack("dr protection-group sync-force", group, cloud=site["site"])
+                self.say(f"To keep the one of {site['site']} and lose the other: {force}")
         elif self._found["status"] == "OUT OF SYNC":
-            self.say(f"To push this site's view: openstack dr protection-group sync-force {group}")
+            force = openstack("dr protection-group sync-force", group)
+            self.say(f"To push this site's view: {force}")
 
 
 class SyncForce(SyncStatus):

@@ -8,6 +8,7 @@ import argparse
 from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, lookup
+from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.commands import (
     Command,
     Listed,
@@ -63,7 +64,7 @@ class CreateTenantMapping(ShowOne):
                 raise exceptions.CommandError(
                     f"The mapping is made on cloud '{clouds.primary.name}' as {mapping['id']}, "
                     f"but not on cloud '{clouds.secondary.name}': {error}. "
-                    f"`openstack dr tenant mapping delete {mapping['id']}` takes it back."
+                    f"`{openstack('dr tenant mapping delete', mapping['id'])}` takes it back."
                 ) from error
         return columns.shown(mapping)
 
