@@ -236,6 +236,10 @@ def test_a_started_operation_of_the_wrong_form_is_not_followed(clouds, run):
     result = run("dr", "failback", "web", "--wait")
     assert (result.code, result.out) == (1, "")
     assert "operation is a text, not an object" in result.err
+    assert result.err.endswith(
+        "It may have been started all the same. Look before you try again: "
+        "openstack dr operation list --protection-group web\n"
+    )
 
 
 def test_a_preview_of_the_wrong_form_starts_nothing(clouds, run, type_in):

@@ -42,7 +42,7 @@ openstack() {
     *"operation list"*) printf '%s\\n' op-1 op-2 ;;
     *"member list"*"-- prod-web-app") printf '%s\\n' web-1 'web 2' db ;;
     *"member list"*"-- prod mail") printf '%s\\n' mail-1 ;;
-    *"site list"*) printf '%s\\n' site-a site-b ;;
+    *"site list"*) printf '%s\\n' site-a --yes '$(echo X)' site-b ;;
   esac
 }
 _openstack() { COMPREPLY=(of-openstack); }
@@ -93,7 +93,7 @@ def complete(tmp_path):
         (["openstack", "dr", "protection-group", "delete", "staging", "prod-"], ["prod-web-app"]),
         (["openstack", "dr", "operation", "show", ""], ["op-1", "op-2"]),
         (["openstack", "dr", "operation", "list", "--protection-group", "st"], ["staging"]),
-        (["openstack", "dr", "site", "failover", ""], ["site-a", "site-b"]),
+        (["openstack", "dr", "site", "failover", ""], ["site-a", "\\$\\(echo\\ X\\)", "site-b"]),
         (["openstack", "dr", "member", "remove", "st"], ["staging"]),
         (["openstack", "dr", "member", "show", "prod-web-app", "we"], ["web-1", "web\\ 2"]),
         (["openstack", "dr", "member", "show", "prod\\ mail", ""], ["mail-1"]),

@@ -77,7 +77,8 @@ _openstack_dr() {
     @*)
       mapfile -t COMPREPLY < <(
         _openstack_dr_names "$words" "$first" "${COMP_WORDS[@]:1:at-1}" | while IFS= read -r word; do
-          [[ $word == "$cur"* ]] && printf '%q\n' "$word"
+          # A name that begins with a dash would be taken for an option.
+          [[ $word == "$cur"* && $word != -* ]] && printf '%q\n' "$word"
         done
       )
       ;;

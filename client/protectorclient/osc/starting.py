@@ -67,11 +67,9 @@ class Start(Willing, Waiting, SizedShowOne):
         try:
             operation = asked.protector.protection_groups.action(group, verb, body)
         except faults.TimedOut as error:
-            raise faults.TimedOut(
-                str(error),
-                "It may have been started all the same. Look before you try again: "
-                + openstack("dr operation list", options=[("--protection-group", group)]),
-            ) from error
+            raise faults.TimedOut(str(error), _perhaps_started(group)) from error
+        except faults.Malformed as error:
+            raise faults.Malformed(f"{error} {_perhaps_started(group)}") from error
         return self.follow(parsed_args, asked, operation)
 
     def clean_up_test(self, parsed_args: argparse.Namespace) -> Shown:
@@ -151,6 +149,11 @@ class Start(Willing, Waiting, SizedShowOne):
             f"{count} {'resource is' if count == 1 else 'resources are'} left behind; to "
             f"remove {'it' if count == 1 else 'them'}: {cleanup}"
         )
+
+
+def _perhaps_started(group: str) -> str:
+    look = openstack("dr operation list", options=[("--protection-group", group)])
+    return f"It may have been started all the same. Look before you try again: {look}"
 
 
 def _unwilling(answers: Sequence[asking.Answer[Any]]) -> Exception:
