@@ -50,6 +50,9 @@ password = protector
 project_name = service
 interface = public
 
+[openstack]
+allow_http_sites = true
+
 [oslo_policy]
 policy_file = $dir/policy.yaml
 

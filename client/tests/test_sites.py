@@ -122,6 +122,15 @@ def test_set(clouds, run):
     assert "Nothing to change" in run("dr", "site", "set", "site-a").err
 
 
+def test_a_change_that_needs_the_password_says_how_to_give_it(clouds, run):
+    why = "site.password: is needed; give it anew, with 'openstack dr site set --password -'."
+    path = clouds.admin("sites/site-a")
+    clouds.mock.put(path, status_code=400, json=fault("badRequest", 400, why))
+    result = run("dr", "site", "set", "site-a", "--auth-url", "https://elsewhere")
+    assert result.code == 1
+    assert "with 'openstack dr site set --password -'" in result.err
+
+
 def test_half_a_change_of_a_registration_is_said(clouds, run):
     clouds.mock.put(clouds.admin("sites/site-a"), json={"site": SITE})
     clouds.mock.put(clouds.admin("sites/site-a", "b"), status_code=500, text="boom")

@@ -26,6 +26,9 @@ project_name = service
 region_name = $site
 interface = public
 
+[openstack]
+allow_http_sites = true
+
 [oslo_policy]
 policy_file = $dir/policy.yaml
 

@@ -91,11 +91,11 @@ pub async fn create(
     Body(body): Body<CreateSite>,
 ) -> ApiResult<(StatusCode, Json<SiteAnswer>)> {
     app.enforce(rules::SITES_CREATE, &caller, &Target::none())?;
-    app_site::check_new(&body.site)?;
+    app_site::check_new(&body.site, app.settings.site_urls)?;
     let (site, password) = app_site::registered(&app, body.site);
     app.database.site_insert(&site, &password).await?;
     app.clouds.forget(&site.name).await;
-    tracing::info!(site = %site.name, "site registered");
+    tracing::info!(site = %site.name, user_id = %caller.user_id(), "site registered");
     let site = view(&app, &site, SiteDetail::Registration);
     Ok((StatusCode::CREATED, Json(SiteAnswer { site })))
 }
@@ -115,11 +115,15 @@ pub async fn show(
     Ok(Json(SiteAnswer { site }))
 }
 
-/// Changes how the service reaches a site.
+/// Changes how the service reaches a site. Where `auth_url`, `username`, `user_domain_name`, `project_name`,
+/// `project_domain_name` or `cacert` changes, `password` must be given too: the stored one goes only to where it was
+/// entered for.
 #[utoipa::path(put, path = "/v1/admin/sites/{site}", operation_id = "site_update", tag = "sites",
     params(("site" = String, Path, description = "Name or id")),
     request_body = UpdateSite,
-    responses((status = 200, body = SiteAnswer), (status = 404, description = "No such site")))]
+    responses((status = 200, body = SiteAnswer),
+        (status = 400, description = "A field is wrong, or `password` is needed anew"),
+        (status = 404, description = "No such site")))]
 pub async fn update(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -127,12 +131,16 @@ pub async fn update(
     Body(body): Body<UpdateSite>,
 ) -> ApiResult<Json<SiteAnswer>> {
     app.enforce(rules::SITES_UPDATE, &caller, &Target::none())?;
-    app_site::check_changes(&body.site)?;
-    let site = app.database.site_show(&site).await?;
+    app_site::check_changes(&body.site, app.settings.site_urls)?;
+    let before = app.database.site_show(&site).await?;
     let password = body.site.password.clone().map(|password| password.0);
-    let site = app_site::changed(&site, body.site, app.clock.now());
+    let site = app_site::changed(&before, body.site, app.clock.now());
+    let mut fields = app_site::differences(&before, &site);
+    app_site::check_password_is_given_anew(&fields, password.as_ref())?;
     app.database.site_update(&site, password.as_ref()).await?;
     app.clouds.forget(&site.name).await;
+    fields.extend(password.map(|_| "password"));
+    tracing::info!(site = %site.name, user_id = %caller.user_id(), fields = %fields.join(", "), "site changed");
     let site = view(&app, &site, SiteDetail::Registration);
     Ok(Json(SiteAnswer { site }))
 }
@@ -151,7 +159,7 @@ pub async fn delete(
     let site = app.database.site_show(&site).await?;
     app.database.site_delete(site.id.as_str()).await?;
     app.clouds.forget(&site.name).await;
-    tracing::info!(site = %site.name, "site removed");
+    tracing::info!(site = %site.name, user_id = %caller.user_id(), "site removed");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -271,7 +271,11 @@ def _add_fields(parser: argparse.ArgumentParser, *, new: bool) -> None:
         "--password",
         metavar="<password>",
         help="Its password; "
-        + ("asked for when not given" if new else "- asks for it")
+        + (
+            "asked for when not given"
+            if new
+            else "- asks for it. Needed again where its URL, user, project, domains or CA change"
+        )
         + ". It is kept encrypted and never shown",
     )
     parser.add_argument(

@@ -25,6 +25,8 @@ use crate::{
     token::TokenValidator,
 };
 
+use self::site::SiteUrls;
+
 pub mod abort;
 pub mod adopt;
 mod at_rest;
@@ -99,6 +101,8 @@ pub struct Settings {
     pub test_copies: TestCopies,
     /// `[engine] hook_url_prefixes` and `probe_networks`.
     pub outside: AllowedOutside,
+    /// `[openstack] allow_http_sites`.
+    pub site_urls: SiteUrls,
     /// `[DEFAULT] peer_user_ids`.
     pub peer_users: BTreeSet<UserId>,
 }
@@ -129,6 +133,11 @@ impl Settings {
                 config.engine.hook_url_prefixes.clone(),
                 config.engine.probe_networks.clone(),
             ),
+            site_urls: if config.openstack.allow_http_sites {
+                SiteUrls::HttpToo
+            } else {
+                SiteUrls::Https
+            },
             peer_users: config
                 .general
                 .peer_user_ids

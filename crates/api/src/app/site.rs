@@ -5,15 +5,24 @@ use secrecy::SecretString;
 
 use super::{App, names};
 use crate::{
-    error::ApiResult,
+    error::{ApiError, ApiResult},
     wire::site::{NewSite, SiteChanges},
 };
 
+/// How a site's Keystone may be reached: its service user's password goes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteUrls {
+    /// Encrypted only.
+    Https,
+    /// In the clear too, as `[openstack] allow_http_sites` says.
+    HttpToo,
+}
+
 /// Checks all fields of a site to register.
-pub fn check_new(site: &NewSite) -> ApiResult<()> {
+pub fn check_new(site: &NewSite, urls: SiteUrls) -> ApiResult<()> {
     names::name("site.name", &site.name)?;
     names::description("site.description", site.description.as_deref())?;
-    names::http_url("site.auth_url", &site.auth_url)?;
+    auth_url(&site.auth_url, urls)?;
     names::present("site.username", &site.username)?;
     names::present("site.user_domain_name", &site.user_domain_name)?;
     names::present("site.project_name", &site.project_name)?;
@@ -24,12 +33,12 @@ pub fn check_new(site: &NewSite) -> ApiResult<()> {
 }
 
 /// Checks the fields that are to change.
-pub fn check_changes(changes: &SiteChanges) -> ApiResult<()> {
+pub fn check_changes(changes: &SiteChanges, urls: SiteUrls) -> ApiResult<()> {
     if let Some(description) = &changes.description {
         names::description("site.description", description.as_deref())?;
     }
     if let Some(url) = &changes.auth_url {
-        names::http_url("site.auth_url", url)?;
+        auth_url(url, urls)?;
     }
     optional("site.username", changes.username.as_deref())?;
     optional("site.user_domain_name", changes.user_domain_name.as_deref())?;
@@ -48,6 +57,19 @@ pub fn check_changes(changes: &SiteChanges) -> ApiResult<()> {
         Some(path) => ca_path("site.cacert", path.as_deref()),
         None => Ok(()),
     }
+}
+
+fn auth_url(url: &str, urls: SiteUrls) -> ApiResult<()> {
+    names::http_url("site.auth_url", url)?;
+    let in_clear = !url
+        .get(..8)
+        .is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+    if in_clear && urls == SiteUrls::Https {
+        return Err(ApiError::bad_request(
+            "site.auth_url: must begin with https://: the service user's password would go over the network in the clear; give an https:// URL, or let the operator of this protector set [openstack] allow_http_sites = true for a laboratory.",
+        ));
+    }
+    Ok(())
 }
 
 fn optional(field: &str, text: Option<&str>) -> ApiResult<()> {
@@ -85,6 +107,60 @@ pub fn changed(site: &Site, changes: SiteChanges, now: chrono::DateTime<chrono::
     }
     new.updated_at = now;
     new
+}
+
+/// The fields in which `after` differs from `before`, as they are called on the wire.
+pub fn differences(before: &Site, after: &Site) -> Vec<&'static str> {
+    [
+        ("description", before.description != after.description),
+        ("auth_url", before.auth_url != after.auth_url),
+        ("region_name", before.region_name != after.region_name),
+        ("interface", before.interface != after.interface),
+        ("username", before.username != after.username),
+        (
+            "user_domain_name",
+            before.user_domain_name != after.user_domain_name,
+        ),
+        ("project_name", before.project_name != after.project_name),
+        (
+            "project_domain_name",
+            before.project_domain_name != after.project_domain_name,
+        ),
+        ("cacert", before.cacert != after.cacert),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
+
+/// The fields that say to whom the password goes and for whom it speaks.
+const WHERE_THE_PASSWORD_GOES: [&str; 6] = [
+    "auth_url",
+    "username",
+    "user_domain_name",
+    "project_name",
+    "project_domain_name",
+    "cacert",
+];
+
+/// Refuses to send the stored password to where nobody has entered it for: whoever may change a site must not learn its
+/// password by naming a Keystone of their own. `changed` are the fields that change.
+pub fn check_password_is_given_anew(
+    changed: &[&'static str],
+    password: Option<&SecretString>,
+) -> ApiResult<()> {
+    let led: Vec<String> = changed
+        .iter()
+        .filter(|field| WHERE_THE_PASSWORD_GOES.contains(field))
+        .map(|field| format!("site.{field}"))
+        .collect();
+    if led.is_empty() || password.is_some() {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "site.password: is needed in the same request where {} changes, because the stored password would otherwise be sent to where nobody has entered it for; give it anew, with 'openstack dr site set --password -'.",
+        led.join(", ")
+    )))
 }
 
 /// A site to register, as the domain has it.

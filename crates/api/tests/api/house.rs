@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
 use protector_api::{
-    App, Ids, Settings, TokenMemory, TokenValidator, cloud_requests::CloudRequests, router,
+    App, Ids, Settings, TokenMemory, TokenValidator, app::site::SiteUrls,
+    cloud_requests::CloudRequests, router,
 };
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::policy::Enforcer;
@@ -99,6 +100,7 @@ fn app(
             cleanup_requires_peer: true,
             test_copies,
             outside: allowed_outside(),
+            site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::from([NAMED_PEER.into()]),
         },
         cloud_requests: CloudRequests::default(),
@@ -138,6 +140,17 @@ impl House {
     /// The same house after a restart with `[engine] cleanup_on_test_failover` set so.
     pub fn with_test_copies(self, copies: TestCopies) -> Self {
         let app = app(&self.dir, &self.database, &self.outside, &self.ids, copies);
+        Self {
+            router: router(app),
+            ..self
+        }
+    }
+
+    /// The same house after a restart with `[openstack] allow_http_sites = false`.
+    pub fn without_http_sites(self) -> Self {
+        let copies = TestCopies::Delete;
+        let mut app = app(&self.dir, &self.database, &self.outside, &self.ids, copies);
+        app.settings.site_urls = SiteUrls::Https;
         Self {
             router: router(app),
             ..self

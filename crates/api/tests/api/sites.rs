@@ -135,6 +135,89 @@ async fn a_site_changes_by_field_and_clears_by_null() {
         .expect(403);
 }
 
+/// Whoever may change a site must not learn its password by naming a Keystone of their own.
+#[tokio::test]
+async fn the_stored_password_is_not_sent_to_where_it_was_not_entered_for() {
+    let house = House::furnished().await;
+    let path = "/v1/admin/sites/site-b";
+    let before = house.get(path, "admin").await.expect(200).body;
+    for (field, value) in [
+        ("auth_url", json!("http://attacker.example.org:5000/v3")),
+        ("username", json!("somebody")),
+        ("user_domain_name", json!("elsewhere")),
+        ("project_name", json!("elsewhere")),
+        ("project_domain_name", json!("elsewhere")),
+        ("cacert", json!("/tmp/attacker.pem")),
+    ] {
+        let body = json!({"site": {field: value, "description": "not this either"}});
+        let refused = house.send(Method::PUT, path, "admin", body).await;
+        let refused = refused.expect(400);
+        let told = refused.message();
+        assert!(told.starts_with("site.password:"), "{told}");
+        assert!(told.contains(&format!("site.{field} changes")), "{told}");
+        assert!(told.contains("--password -"), "{told}");
+        let after = house.get(path, "admin").await.expect(200).body;
+        assert_eq!(after, before, "{field}");
+        // With it the change is made; and what stays as it is needs none.
+        let body = json!({"site": {field: value, "password": "entered anew"}});
+        let made = house.send(Method::PUT, path, "admin", body).await;
+        assert_eq!(made.expect(200).body["site"][field], value);
+        let body = json!({"site": {field: value}});
+        house
+            .send(Method::PUT, path, "admin", body)
+            .await
+            .expect(200);
+        let mut old = json!({"site": {field: before["site"][field]}});
+        let refused = house.send(Method::PUT, path, "admin", old.clone()).await;
+        refused.expect(400);
+        old["site"]["password"] = json!("hunter2");
+        house
+            .send(Method::PUT, path, "admin", old)
+            .await
+            .expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_site_in_the_clear_is_refused_unless_the_operator_allows_it() {
+    let house = House::furnished().await.without_http_sites();
+    let refused = house.send(
+        Method::POST,
+        "/v1/admin/sites",
+        "admin",
+        site_body("site-c"),
+    );
+    let refused = refused.await.expect(400);
+    let told = refused.message();
+    assert!(told.starts_with("site.auth_url:"), "{told}");
+    assert!(told.contains("[openstack] allow_http_sites"), "{told}");
+    house
+        .get("/v1/admin/sites/site-c", "admin")
+        .await
+        .expect(404);
+
+    let path = "/v1/admin/sites/site-b";
+    let to = |url: &str| json!({"site": {"auth_url": url, "password": "entered anew"}});
+    for url in ["http://elsewhere:5000/v3", "HTTP://elsewhere:5000/v3"] {
+        house
+            .send(Method::PUT, path, "admin", to(url))
+            .await
+            .expect(400);
+    }
+    // What is registered already stays in use and can be changed otherwise.
+    let body = json!({"site": {"description": "the other one"}});
+    house
+        .send(Method::PUT, path, "admin", body)
+        .await
+        .expect(200);
+    for url in ["https://elsewhere:5000/v3", "HTTPS://elsewhere:5000/v3"] {
+        house
+            .send(Method::PUT, path, "admin", to(url))
+            .await
+            .expect(200);
+    }
+}
+
 #[tokio::test]
 async fn a_site_in_use_stays() {
     let house = House::with_group().await;

@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
+    app::site::SiteUrls,
     cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
     openstack_clouds::OpenStackClouds,
@@ -335,6 +336,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             cleanup_requires_peer: true,
             test_copies: TestCopies::Delete,
             outside: AllowedOutside::default(),
+            site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::new(),
         },
         cloud_requests,

@@ -401,6 +401,11 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("4"),
     option("openstack", "cafile", Kind::Path,
         "PEM file of the authorities that signed the clouds' certificates. Without it the system's are used."),
+    option("openstack", "allow_http_sites", Kind::Bool,
+        "Accept sites whose auth_url begins with http://. For laboratories only: the password of the service \
+         user, who is an administrator of that cloud, goes over the network in the clear. A site that is \
+         registered already is used as it is.")
+        .default("false"),
 
     // [oslo_middleware]
     option("oslo_middleware", "max_request_body_size", Kind::Int { min: Some(1), max: None },

@@ -191,6 +191,8 @@ pub struct OpenStack {
     pub max_retries: u32,
     /// Authorities of the clouds' certificates.
     pub cafile: Option<PathBuf>,
+    /// Sites without TLS will do.
+    pub allow_http_sites: bool,
 }
 
 /// `[oslo_middleware]`.
@@ -358,6 +360,7 @@ impl OpenStack {
             connect_timeout: section.seconds("connect_timeout_seconds"),
             max_retries: section.saturated("max_retries"),
             cafile: section.optional_path("cafile"),
+            allow_http_sites: section.flag("allow_http_sites"),
         }
     }
 }

@@ -387,7 +387,7 @@ fn configuration(site: &Site, root: &Path, port: u16, password: &str, wishes: Wi
         "[DEFAULT]\nsite_name = {name}\nstate_path = {state}\ndebug = {debug}\n\
          [api]\nbind_host = 127.0.0.1\nbind_port = {port}\n\
          [engine]\npoll_interval_seconds = 0.05\nstatus_poll_seconds = 0.05\nhealth_check_seconds = 0\n{engine}\n\
-         [openstack]\nmax_retries = 1\n\
+         [openstack]\nmax_retries = 1\nallow_http_sites = true\n\
          [keystone_authtoken]\nauth_url = {keystone}\nusername = protector\npassword = {password}\n\
          project_name = service\ninterface = public\n\
          [oslo_policy]\npolicy_file = {state}/policy.yaml\n\
