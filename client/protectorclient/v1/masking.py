@@ -22,7 +22,8 @@ _SECRETS = (
     re.compile(rf"(\b{_NAME}\s*=\s*){_TEXT}", re.IGNORECASE),
     # An option of a command line, as a line and as a list.
     re.compile(rf"(['\"]--{_NAME}['\"]\s*,\s*){_TEXT}", re.IGNORECASE),
-    re.compile(rf"(--{_NAME}(?:=|\s+))[^\s'\",]+", re.IGNORECASE),
+    # A dash stands for standard input, and is no secret.
+    re.compile(rf"(--{_NAME}(?:=|\s+))(?!-(?:[\s'\",]|$))[^\s'\",]+", re.IGNORECASE),
 )
 
 # What stands behind a URL's question mark may be a password for the one who is called.

@@ -102,8 +102,14 @@ impl Peer for OpenStackPeer {
         let work = async {
             let cloud = self.admin(site).await?;
             let answer: Result<Value, _> = cloud.protector().get_json("/healthcheck").await;
-            answer.map_err(|error| said(site, &error))?;
-            // Anybody may ask for its health; whether this one counts as its peer, only a peer's call tells.
+            answer.map(|_| ()).map_err(|error| said(site, &error))
+        };
+        self.within(site, PATIENCE, work).await
+    }
+
+    async fn knows_us(&self, site: &SiteName) -> Result<(), PeerError> {
+        let work = async {
+            let cloud = self.admin(site).await?;
             let told: Result<Value, _> = cloud.protector().get_json(NOBODYS_METADATA).await;
             match told {
                 Err(error) if error.class() != ErrorClass::NotFound => Err(said(site, &error)),

@@ -93,6 +93,11 @@ pub trait Peer: Send + Sync {
     /// Sees that the protector of `site` answers.
     async fn reach(&self, site: &SiteName) -> Result<(), PeerError>;
 
+    /// The same, and that it takes this one for its peer: its health it tells anybody.
+    async fn knows_us(&self, site: &SiteName) -> Result<(), PeerError> {
+        self.reach(site).await
+    }
+
     /// What it holds of a group; `None` if it does not know the group. `scope` is the tenant's project there.
     async fn held(
         &self,
@@ -156,7 +161,7 @@ pub fn other_scope<'g>(group: &'g Group, local: &SiteName) -> &'g SiteScope {
 
 /// The block rule: refuses while the protector of `site` does not answer.
 pub async fn require(peer: &dyn Peer, site: &SiteName) -> ApiResult<()> {
-    peer.reach(site).await.map_err(|error| {
+    peer.knows_us(site).await.map_err(|error| {
         ApiError::conflict(REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
     })
 }

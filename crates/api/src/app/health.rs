@@ -168,7 +168,7 @@ async fn protector(app: &App, site: &SiteName) -> Asked<()> {
     if site == &app.settings.site_name {
         return Ok(());
     }
-    match timeout(PATIENCE, app.peer.reach(site)).await {
+    match timeout(PATIENCE, app.peer.knows_us(site)).await {
         Ok(answer) => answer.map_err(Silence::from),
         Err(_) => Err(late()),
     }

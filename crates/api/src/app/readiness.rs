@@ -221,7 +221,7 @@ async fn refused(app: &App, stored: &StoredGroup) -> ApiResult<Option<String>> {
 async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {
     let site = &other_scope(&stored.group, &app.settings.site_name).site;
     let (reached, compared) = tokio::join!(
-        timeout(PATIENCE, app.peer.reach(site)),
+        timeout(PATIENCE, app.peer.knows_us(site)),
         timeout(PATIENCE, sync::compare(app, stored)),
     );
     PeerSeen {

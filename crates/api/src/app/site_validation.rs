@@ -292,7 +292,7 @@ async fn manage(app: &App, tenant: Option<&SiteScope>) -> Check {
 
 async fn protector(app: &App, site: &Site) -> Check {
     let name = "protector";
-    match app.peer.reach(&site.name).await {
+    match app.peer.knows_us(&site.name).await {
         Ok(()) => passed(name, "the protector in the site's catalogue answers"),
         Err(error) => failed(
             name,

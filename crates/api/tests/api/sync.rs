@@ -1,18 +1,22 @@
 //! Two protectors that keep the same groups: who learns what, what is refused meanwhile, and the way out of a conflict.
 
 use http::Method;
-use protector_api::app::{
-    handover::{Handover, Pushed},
-    operation_push::send_copy,
+use protector_api::{
+    app::{
+        handover::{Handover, Pushed},
+        operation_push::send_copy,
+    },
+    peer::PeerError,
 };
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
-    id::{GroupId, OperationId},
+    id::{GroupId, OperationId, SiteName},
     operation::{OperationRecord, OperationState},
     runbook::failover::planned_move,
 };
 use protector_store::{GroupChange, NewOperation, Reservation};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::{
@@ -690,4 +694,28 @@ async fn the_record_of_a_large_operation_arrives_whole() {
     // The group's own status is not the copy's matter.
     let group = copies.group_show_by_id(&tenant.id).await.unwrap().group;
     assert_eq!(group.status, GroupStatus::Active);
+}
+
+/// Its health it tells anybody. That it takes this one for a stranger shows in the looks at the site, before anything is at stake.
+#[tokio::test]
+async fn a_protector_that_comes_as_somebody_else_hears_so_from_the_looks_at_the_site() {
+    let tenant = Tenant::new().await;
+    let protector = &tenant.sites.protectors[A];
+    let there = SiteName::new("site-b");
+    protector.peer.knows_us(&there).await.unwrap();
+    let mut site = protector.database.site_show("site-b").await.unwrap();
+    site.username = "admin".to_owned();
+    site.project_name = "admin".to_owned();
+    let password = SecretString::from("admin");
+    protector
+        .database
+        .site_update(&site, Some(&password))
+        .await
+        .unwrap();
+    protector.peer.reach(&there).await.unwrap();
+    let refused = protector.peer.knows_us(&there).await.unwrap_err();
+    let PeerError::Refused(why) = &refused else {
+        panic!("{refused}");
+    };
+    assert!(why.contains("is not the other site's protector"), "{why}");
 }
