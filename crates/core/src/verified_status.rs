@@ -170,8 +170,15 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
     let Other::Shows(there) = evidence.other else {
         return Vec::new();
     };
+    let is_a_test = |held: &Held| {
+        held.marked_by()
+            .is_some_and(|by| evidence.tests.contains(by))
+    };
     let made_from = here.and_then(|here| here.metadata.get(mark::SOURCE));
-    let first_life = here.and_then(|here| mark::origin(&here.metadata));
+    // The copy of a test that is protected is a machine of its own.
+    let first_life = here
+        .filter(|here| !is_a_test(here))
+        .and_then(|here| mark::origin(&here.metadata));
     let recorded = evidence.recorded.get(&member.server_id);
     let marked = |held: &Held| {
         let names = |mark, id| held.metadata.get(mark).map(String::as_str) == id;
@@ -186,10 +193,6 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
             || made_from == Some(&held.id)
             || first_life == Some(held.id.as_str())
             || recorded.is_some_and(|ids| ids.contains(&held.id))
-    };
-    let is_a_test = |held: &Held| {
-        held.marked_by()
-            .is_some_and(|by| evidence.tests.contains(by))
     };
     let mut twins: Vec<Twin<'e>> = there
         .iter()

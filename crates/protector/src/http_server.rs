@@ -35,9 +35,18 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());
     http.header_read_timeout(limits.client);
+    let mut was_full = false;
     loop {
+        let is_full = places.available_permits() == 0;
+        if is_full && !was_full {
+            warn!(
+                "{} connections are open, as many as [api] max_connections allows: whoever comes waits",
+                limits.connections
+            );
+        }
+        was_full = is_full;
         let next = async {
-            let place = place_in(&places, limits.connections).await;
+            let place = Arc::clone(&places).acquire_owned().await.ok();
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
@@ -64,19 +73,6 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     }
     drop(listener);
     under_way.shutdown().await;
-}
-
-/// A place for one more connection, once there is one.
-async fn place_in(
-    places: &Arc<Semaphore>,
-    most: usize,
-) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    if places.available_permits() == 0 {
-        warn!(
-            "{most} connections are open, as many as [api] max_connections allows: whoever comes waits"
-        );
-    }
-    Arc::clone(places).acquire_owned().await.ok()
 }
 
 /// A client that gave up before it was accepted is nobody's trouble; anything else is the system's, and passes.

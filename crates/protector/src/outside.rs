@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -156,10 +156,22 @@ fn is_of_hosts_only(address: IpAddr) -> bool {
     }
 }
 
-/// Whether `address` is one of this host's: only such can be bound.
+/// Whether `address` is one of this host's: only to such the host would speak from that same address. Nothing is sent. Whether
+/// it can be bound tells nothing where `ip_nonlocal_bind` is set, as on many controllers.
 fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+    let anywhere = match address {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let speaks_from = UdpSocket::bind((anywhere, 0)).and_then(|socket| {
+        socket.connect((address, NO_PORT_IN_PARTICULAR))?;
+        socket.local_addr()
+    });
+    speaks_from.is_ok_and(|own| own.ip() == address)
 }
+
+/// A route is asked for, which no port changes.
+const NO_PORT_IN_PARTICULAR: u16 = 9;
 
 /// The URL of a probe. Its parts are set one by one, so that nothing in the path leads to another host.
 fn probe_url(address: IpAddr, port: u16, path: &str) -> Option<Url> {

@@ -227,7 +227,8 @@ impl Database {
     /// # Errors
     ///
     /// `Locked` while an operation moves the group here; `Deleted` for a group that was deleted here, unless it is
-    /// forced; `NotLinked` for one that is not known while no tenant mapping joins its two projects here; `PeerRetired` for a group from before the other site was retired; `SiteRetired` for one that is not known while that is so;
+    /// forced; `NotLinked` for one that is not known while no tenant mapping joins its two projects here; `PeerRetired` for a
+    /// group from before the other site was retired; `SiteRetired` for one that is not known while that is so;
     /// `GroupDiffers` for a forced one when what it was to replace is not held any more; `Duplicate` when the
     /// project has another group of that name; `NotFound` when the group belongs to another project; `BadDocument`.
     pub async fn metadata_apply(

@@ -62,6 +62,25 @@ impl ToldLine {
     fn is(&self, state: StepState) -> bool {
         self.state == state.as_str()
     }
+
+    /// Its move, and the name of the member in that.
+    fn member(&self) -> (&str, &str) {
+        (&self.of_move, &self.member)
+    }
+
+    fn makes_a_copy(&self) -> bool {
+        [RECREATE_VMS, ADOPT_VMS].contains(&self.phase.as_str())
+    }
+
+    /// The copy of `original` that it tells of. Before there is one, it names the original.
+    fn made(&self, original: &str) -> Option<Made> {
+        (self.server != original).then(|| Made {
+            operation: self.operation.clone(),
+            original: original.to_owned(),
+            copy: self.server.clone(),
+            is_undone: self.is(StepState::Undone),
+        })
+    }
 }
 
 impl ToldMoves {
@@ -94,27 +113,6 @@ impl ToldMoves {
             left,
             deleted,
         }
-    }
-}
-
-impl ToldLine {
-    /// Its move, and the name of the member in that.
-    fn member(&self) -> (&str, &str) {
-        (&self.of_move, &self.member)
-    }
-
-    fn makes_a_copy(&self) -> bool {
-        [RECREATE_VMS, ADOPT_VMS].contains(&self.phase.as_str())
-    }
-
-    /// The copy of `original` that it tells of. Before there is one, it names the original.
-    fn made(&self, original: &str) -> Option<Made> {
-        (self.server != original).then(|| Made {
-            operation: self.operation.clone(),
-            original: original.to_owned(),
-            copy: self.server.clone(),
-            is_undone: self.is(StepState::Undone),
-        })
     }
 }
 

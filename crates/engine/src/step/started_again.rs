@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl CloudActions {
-    /// Starts a server, unless a copy of it is seen on the other site, or a server that holds what was imported of it. Where that does not answer, it counts as lost: who
-    /// asked has said so.
+    /// Starts a server, unless a copy of it is seen on the other site, or a server that holds what was imported of it. Where
+    /// that site does not answer, it counts as lost: who asked has said so.
     pub(super) async fn start_source_server(
         &self,
         cx: &mut Cx<'_>,

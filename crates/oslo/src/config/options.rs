@@ -187,8 +187,8 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("20"),
     option("DEFAULT", "peer_user_ids", Kind::List,
         "Ids, separated by commas, of the users on this site's cloud as whom the other sites' protectors come here, where \
-         that is not the service user with which the site itself is registered here. What they have made of a group is known as protector's; what \
-         anybody else has marked so is not. Set the same in all of the site's services.")
+         that is not the service user with which the site itself is registered here. What they have made of a group \
+         is known as protector's; what anybody else has marked so is not. Set the same in all of the site's services.")
         .check(check::user_ids),
     option("DEFAULT", "transport_url", Kind::Str,
         "Message bus, accepted so that a file shared with other services loads. This release does not \
