@@ -568,8 +568,8 @@ EDITS: dict[str, Edit] = {
     ),
     "what has the same first life is another machine": Edit(
         STEPS / "original_beside.rs",
-        "    lives.extend(others);\n",
-        "    lives.extend(others.into_iter().filter(|_| !OUT));\n",
+        "    lives.extend(shown.iter().filter(is_another_life).cloned());\n",
+        "    lives.extend(shown.iter().filter(is_another_life).filter(|_| !OUT).cloned());\n",
         ("way_back::nor_beside_one_that_has_the_same_first_life",),
     ),
     "the record of a moved server forgets its first life": Edit(

@@ -32,13 +32,23 @@ impl CloudActions {
     /// The same as [`CloudActions::its_original_may_run`] of all members at once: before anything is stopped, and before the
     /// group is switched, since anybody may have started one after its copy was built.
     pub(super) async fn any_original_may_run(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
+        if cx.operation.kind == OperationKind::TestFailover {
+            return Ok(None);
+        }
         let target = self.target(cx).await?;
+        // One list for all: it is as long as the project is large.
+        let shown = asked_again(|| shown(&target)).await?;
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
             .map(|member| {
-                let look = || self.its_original_may_run(&target, cx, &member.server_id);
+                let id = &member.server_id;
+                let look = || async {
+                    let metadata = self.metadata_of(cx, id).await?;
+                    self.a_life_may_run(&target, cx, id, &metadata, &shown)
+                        .await
+                };
                 asked_again(look).boxed()
             })
             .collect();
@@ -61,8 +71,25 @@ impl CloudActions {
             return Ok(None);
         }
         let metadata = self.metadata_of(cx, source_id).await?;
+        if made_from(&metadata).is_empty() {
+            return Ok(None);
+        }
+        let shown = shown(target).await?;
+        self.a_life_may_run(target, cx, source_id, &metadata, &shown)
+            .await
+    }
+
+    /// The same by the server's metadata, and by what its target has shown of the project.
+    async fn a_life_may_run(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        source_id: &ServerId,
+        metadata: &BTreeMap<String, String>,
+        shown: &[Server],
+    ) -> Result<Option<Progress>, Stop> {
         let mut earlier = Vec::new();
-        for life in earlier_lives(target, source_id, &metadata).await? {
+        for life in earlier_lives(target, source_id, metadata, shown).await? {
             if fence::may_run(&life) && !is_another_groups(cx, &life).await? {
                 earlier.push(life);
             }
@@ -139,6 +166,7 @@ async fn earlier_lives(
     target: &Cloud,
     source_id: &ServerId,
     metadata: &BTreeMap<String, String>,
+    shown: &[Server],
 ) -> Result<Vec<Server>, Stop> {
     let known = made_from(metadata);
     let mut lives = Vec::new();
@@ -148,18 +176,22 @@ async fn earlier_lives(
     let Some(first) = mark::origin(metadata).filter(|_| !known.is_empty()) else {
         return Ok(lives);
     };
-    let all = target.compute().servers(&ServerFilter::all()).await;
-    let mut others = all.map_err(stop)?;
-    others.retain(|other| {
+    let is_another_life = |other: &&Server| {
         let is_its_copy = mark::seen(&other.metadata).source.as_deref() == Some(source_id.as_str());
         mark::origin(&other.metadata) == Some(first)
             && other.id != *source_id
             && !is_its_copy
             && !mark::is_of_a_test(&other.metadata)
             && !known.contains(&other.id)
-    });
-    lives.extend(others);
+    };
+    lives.extend(shown.iter().filter(is_another_life).cloned());
     Ok(lives)
+}
+
+/// All servers of the tenant's project.
+async fn shown(target: &Cloud) -> Result<Vec<Server>, Stop> {
+    let all = target.compute().servers(&ServerFilter::all()).await;
+    all.map_err(stop)
 }
 
 /// Asks again what could not be answered: of hundreds of looks one fails in every round on a bad day, and none would end.
