@@ -587,6 +587,14 @@ EDITS: dict[str, Edit] = {
             "other_site::nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of",
         ),
     ),
+    "a protector that could not be asked counts as silent": Edit(
+        STEPS / "held_still.rs",
+        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n",
+        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n            Err(HoldError::NotTold(_)) if OUT => Ok(()),\n",
+        (
+            "other_site::nothing_is_deleted_while_the_other_sites_protector_cannot_be_asked",
+        ),
+    ),
     "a fence does not ask what the other site has done": Edit(
         Path("crates/engine/src/action.rs"),
         "        self.still_fences().await?;\n",

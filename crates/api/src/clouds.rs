@@ -38,12 +38,34 @@ pub enum CloudError {
         /// Its words.
         why: String,
     },
+    /// Nobody knows, and it is not silent either: this side cannot ask it, or it is there and has no time or no trust. So it is
+    /// not lost.
+    #[error("nobody knows what {site} says: {why}")]
+    NotTold {
+        /// Which site.
+        site: SiteName,
+        /// What is in the way, and what to do about it.
+        why: String,
+        /// Who ends that.
+        until: Until,
+    },
+}
+
+/// What ends a state in which a site cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// It passes by itself: a database that is busy, a cloud that has too much to do.
+    Later,
+    /// An operator: a key that is missing.
+    Operator,
 }
 
 impl From<CloudError> for ApiError {
     fn from(error: CloudError) -> Self {
         match &error {
-            CloudError::Unreachable { .. } => Self::unavailable(format!("{error}.")),
+            CloudError::Unreachable { .. } | CloudError::NotTold { .. } => {
+                Self::unavailable(format!("{error}."))
+            }
             CloudError::Refused { .. } => Self::conflict(format!("{error}.")),
         }
     }

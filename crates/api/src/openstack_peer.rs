@@ -74,6 +74,7 @@ fn heard(error: &CloudError) -> PeerError {
     match error {
         CloudError::Unreachable { .. } => PeerError::Unreachable(error.to_string()),
         CloudError::Refused { .. } => PeerError::Refused(error.to_string()),
+        CloudError::NotTold { .. } => PeerError::NotTold(error.to_string()),
     }
 }
 

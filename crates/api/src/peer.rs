@@ -33,6 +33,9 @@ pub enum PeerError {
     /// It refused.
     #[error("{0}")]
     Refused(String),
+    /// It could not be asked, or is there and did not tell. It is not lost.
+    #[error("{0}")]
+    NotTold(String),
 }
 
 /// How much of what it holds of a group the other site is asked for.
@@ -161,7 +164,17 @@ pub fn other_scope<'g>(group: &'g Group, local: &SiteName) -> &'g SiteScope {
 
 /// The block rule: refuses while the protector of `site` does not answer.
 pub async fn require(peer: &dyn Peer, site: &SiteName) -> ApiResult<()> {
-    peer.knows_us(site).await.map_err(|error| {
-        ApiError::conflict(REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
-    })
+    peer.knows_us(site)
+        .await
+        .map_err(|error| not_in_sync(site, &error))
+}
+
+/// The refusal of what needs a word of the protector of `site`, which has not given it.
+pub fn not_in_sync(site: &SiteName, error: &PeerError) -> ApiError {
+    match error {
+        PeerError::NotTold(why) => ApiError::unavailable(format!("{why}.")),
+        PeerError::Unreachable(_) | PeerError::Refused(_) => {
+            ApiError::conflict(REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
+        }
+    }
 }

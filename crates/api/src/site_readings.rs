@@ -34,6 +34,7 @@ impl From<CloudError> for Silence {
         match error {
             CloudError::Unreachable { why, .. } => Self::Unreachable(why),
             CloudError::Refused { why, .. } => Self::Refused(why),
+            CloudError::NotTold { why, .. } => Self::NotTold(why),
         }
     }
 }

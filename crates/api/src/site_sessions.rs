@@ -23,7 +23,11 @@ use protector_openstack::{
 use protector_store::{Database, StoreError};
 use secrecy::SecretString;
 
-use crate::{cloud_requests::CloudRequests, clouds::CloudError, request::chain_id};
+use crate::{
+    cloud_requests::CloudRequests,
+    clouds::{CloudError, Until},
+    request::chain_id,
+};
 
 /// Makes the wire to a cloud.
 pub trait Wires: Send + Sync {
@@ -191,16 +195,32 @@ impl SiteSessions {
                 site: name.clone(),
                 why: "the site is not registered with this protector".to_owned(),
             },
-            error => CloudError::Unreachable {
-                site: name.clone(),
-                why: error.to_string(),
-            },
+            error => cannot_be_asked(name, &error),
         })?;
         // Nobody is there: what may go on without that site does, as when it does not answer.
         read.ok_or_else(|| CloudError::Unreachable {
             site: name.clone(),
             why: "it was retired by an administrator".to_owned(),
         })
+    }
+}
+
+/// Why a site cannot be asked while this side's records cannot be read. Never that it does not answer: a site that was
+/// not asked is not lost.
+fn cannot_be_asked(site: &SiteName, error: &StoreError) -> CloudError {
+    let (until, why) = match error {
+        StoreError::Secret(secret) => (
+            Until::Operator,
+            format!(
+                "the password of its service user cannot be read here: {secret}. Put the key back into [secrets] key_repository of every host of this site, or enter the password anew with 'openstack dr site set {site} --password -'"
+            ),
+        ),
+        error => (Until::Later, error.to_string()),
+    };
+    CloudError::NotTold {
+        site: site.clone(),
+        why,
+        until,
     }
 }
 
@@ -253,8 +273,17 @@ pub(crate) fn told(site: &SiteName, error: &CallError) -> CloudError {
     let why = error.to_string();
     let site = site.clone();
     match error.class() {
-        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous
+            if error.may_be_of_a_lost_cloud() =>
+        {
             CloudError::Unreachable { site, why }
+        }
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
+            CloudError::NotTold {
+                site,
+                why,
+                until: Until::Later,
+            }
         }
         ErrorClass::Final
         | ErrorClass::NotFound
@@ -266,7 +295,43 @@ pub(crate) fn told(site: &SiteName, error: &CallError) -> CloudError {
 
 #[cfg(test)]
 mod tests {
+    use protector_openstack::{
+        error::{Call, Refusal},
+        service::Service,
+    };
+
     use super::*;
+
+    #[test]
+    fn who_answers_that_it_has_no_time_or_is_not_trusted_is_not_lost() {
+        let call = || Call {
+            service: Service::Compute,
+            method: http::Method::GET,
+            path: "/servers".to_owned(),
+            writes: false,
+        };
+        let said = |status| {
+            CallError::Refused(Box::new(Refusal {
+                call: call(),
+                status,
+                message: String::new(),
+                request_id: None,
+                retry_after: None,
+            }))
+        };
+        let silent = |error: &CallError| {
+            matches!(
+                told(&"site-b".into(), error),
+                CloudError::Unreachable { .. }
+            )
+        };
+        let untrusted = CallError::Untrusted {
+            call: Box::new(call()),
+            why: "certificate expired".to_owned(),
+        };
+        assert!(silent(&said(503)) && silent(&said(502)));
+        assert!(!silent(&said(429)) && !silent(&untrusted));
+    }
 
     #[test]
     fn each_form_of_the_endpoint_has_the_same_root() {

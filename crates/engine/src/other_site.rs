@@ -51,6 +51,9 @@ pub enum HoldError {
     /// It answers, and does not tell this one: it is there, and may have moved on.
     #[error("{0}")]
     TurnedAway(String),
+    /// This side cannot ask, or the other one is there and has no time: nobody knows, and it is not lost.
+    #[error("{0}")]
+    NotTold(String),
 }
 
 /// For deployments and tests with one protector: nobody else moves anything.

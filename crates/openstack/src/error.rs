@@ -95,6 +95,15 @@ pub enum CloudError {
         /// The transport's reason.
         why: String,
     },
+    /// Somebody answers at its address and is not trusted, so nothing was sent: a certificate that has run out, or of another
+    /// host, or of an authority that is not known here.
+    #[error("what answers {call} in the place of {} is not trusted: {why}; renew its certificate, or correct cacert of the site", call.service)]
+    Untrusted {
+        /// What was asked.
+        call: Box<Call>,
+        /// The transport's reason.
+        why: String,
+    },
     /// The request was sent and no answer came.
     #[error("{} did not answer {call}: {why}", call.service)]
     Lost {
@@ -188,7 +197,7 @@ impl CloudError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Refused(refusal) => refusal.class(),
-            Self::Unreachable { .. } => ErrorClass::Unreachable,
+            Self::Unreachable { .. } | Self::Untrusted { .. } => ErrorClass::Unreachable,
             Self::OutOfTime { .. } | Self::NotSent { .. } => ErrorClass::Passing,
             Self::Lost { call, .. } | Self::NotJson { call, .. } if !call.writes => {
                 ErrorClass::Passing
@@ -285,6 +294,7 @@ impl CloudError {
         let writes = match self {
             Self::Refused(refusal) => refusal.call.writes,
             Self::Unreachable { call, .. }
+            | Self::Untrusted { call, .. }
             | Self::OutOfTime { call }
             | Self::NotSent { call, .. } => call.writes,
             _ => false,

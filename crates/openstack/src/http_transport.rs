@@ -126,13 +126,31 @@ async fn read_body(
 
 /// Only what failed before anything was sent is `Unreachable`.
 fn failure(error: &reqwest::Error, timeout: Duration) -> TransportError {
-    if error.is_connect() || error.is_builder() {
+    if is_untrusted(error) {
+        TransportError::Untrusted(in_full(error))
+    } else if error.is_connect() || error.is_builder() {
         TransportError::Unreachable(in_full(error))
     } else if error.is_timeout() {
         TransportError::TimedOut(timeout)
     } else {
         TransportError::Lost(in_full(error))
     }
+}
+
+/// Whether the other end was there, and the handshake of TLS failed.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.is::<rustls::Error>() {
+            return true;
+        }
+        let wrapped = inner.downcast_ref::<std::io::Error>();
+        cause = match wrapped.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => inner.source(),
+        };
+    }
+    false
 }
 
 /// The causes of an error in one line. The URL is left out: it can hold a query.

@@ -531,6 +531,10 @@ impl Session {
                 call: Box::new(call.clone()),
                 why,
             }),
+            Err(TransportError::Untrusted(why)) => Err(CloudError::Untrusted {
+                call: Box::new(call.clone()),
+                why,
+            }),
             Err(lost) => Err(CloudError::Lost {
                 call: Box::new(call.clone()),
                 why: lost.to_string(),

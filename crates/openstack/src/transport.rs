@@ -41,6 +41,9 @@ pub enum TransportError {
     /// No connection was made, so the cloud has certainly not carried the request out.
     #[error("cannot connect: {0}")]
     Unreachable(String),
+    /// Somebody answers there, whose certificate is not trusted: nothing was sent.
+    #[error("not trusted: {0}")]
+    Untrusted(String),
     /// The request was sent and its answer was lost: it may or may not have been carried out.
     #[error("no answer: {0}")]
     Lost(String),

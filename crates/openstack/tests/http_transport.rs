@@ -37,10 +37,14 @@ async fn serve(reply: &'static str, hold: bool) -> SocketAddr {
 }
 
 async fn get(address: SocketAddr, timeout: Duration) -> Result<Response, TransportError> {
+    ask(format!("http://{address}/v3?secret=1"), timeout).await
+}
+
+async fn ask(url: String, timeout: Duration) -> Result<Response, TransportError> {
     let transport = HttpTransport::new(&HttpOptions::default()).unwrap();
     let request = Request {
         method: Method::GET,
-        url: format!("http://{address}/v3?secret=1"),
+        url,
         headers: HeaderMap::new(),
         body: Bytes::new(),
         timeout,
@@ -49,6 +53,16 @@ async fn get(address: SocketAddr, timeout: Duration) -> Result<Response, Transpo
 }
 
 const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn what_fails_in_the_handshake_of_tls_is_there() {
+    let address = serve("HTTP/1.1 400 Bad Request\r\n\r\n", false).await;
+    let answer = ask(format!("https://{address}/v3"), LONG).await;
+    assert!(
+        matches!(answer, Err(TransportError::Untrusted(_))),
+        "{answer:?}"
+    );
+}
 
 #[tokio::test]
 async fn an_answer_comes_back_whole_whatever_its_status() {

@@ -123,7 +123,10 @@ impl MetadataPush {
             Err(error) => error,
         };
         warn!(operation_id = %id, %error, tries, "operation not copied");
-        if matches!(error, CopyError::Peer(PeerError::Unreachable(_))) {
+        if matches!(
+            error,
+            CopyError::Peer(PeerError::Unreachable(_) | PeerError::NotTold(_))
+        ) {
             away.insert(there);
         }
         let next = self.clock.now() + pause;

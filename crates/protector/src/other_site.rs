@@ -26,13 +26,13 @@ pub struct OtherProtector {
 impl OtherSite for OtherProtector {
     async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
         let ours = self.database.metadata_outgoing(&operation.group_id).await;
-        let ours = ours.map_err(|error| HoldError::Silent(error.to_string()))?;
+        let ours = ours.map_err(|error| HoldError::NotTold(error.to_string()))?;
         self.hold(&ours).await
     }
 
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
         let ours = self.database.metadata_outgoing(&operation.group_id).await;
-        let ours = ours.map_err(|error| HoldError::Silent(error.to_string()))?;
+        let ours = ours.map_err(|error| HoldError::NotTold(error.to_string()))?;
         self.has_moved_on(&ours).await
     }
 
@@ -40,7 +40,7 @@ impl OtherSite for OtherProtector {
         let ours = match self.database.metadata_outgoing(&operation.group_id).await {
             Ok(ours) => Some(ours),
             Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(HoldError::Silent(error.to_string())),
+            Err(error) => return Err(HoldError::NotTold(error.to_string())),
         };
         let plan = &operation.plan;
         let there = match plan.source.site == self.site {
@@ -62,10 +62,10 @@ impl OtherSite for OtherProtector {
                     operation.plan.group_name, operation.id
                 )));
             }
-            Err(error) => return Err(HoldError::Silent(error.to_string())),
+            Err(error) => return Err(HoldError::NotTold(error.to_string())),
         };
         let moving = self.database.operation_moving(&operation.group_id).await;
-        let moving = moving.map_err(|error| HoldError::Silent(error.to_string()))?;
+        let moving = moving.map_err(|error| HoldError::NotTold(error.to_string()))?;
         if let Some(why) = has_changed(&ours.document.group, operation, moving.as_ref()) {
             return Err(HoldError::MovedOn(why));
         }
@@ -167,6 +167,7 @@ fn not_told(error: PeerError) -> HoldError {
     match error {
         PeerError::Unreachable(why) => HoldError::Silent(why),
         PeerError::Refused(why) => HoldError::TurnedAway(why),
+        PeerError::NotTold(why) => HoldError::NotTold(why),
     }
 }
 

@@ -44,9 +44,11 @@ pub enum SecretError {
     },
     /// A secret was encrypted with a key that is not there.
     #[error(
-        "key {number} is not in the key repository: copy it from the host that encrypted the secret"
+        "the stored secret of {place} needs key {number}, which is not in the key repository: copy it from the host that encrypted the secret"
     )]
     UnknownKey {
+        /// Table, row and column.
+        place: String,
         /// Its number.
         number: u32,
     },
@@ -194,7 +196,7 @@ impl KeyRepository {
     /// `Refused` for another place or a changed text, `UnknownKey`, `Format`.
     pub fn decrypt(&self, place: Place<'_>, stored: &str) -> Result<SecretString, SecretError> {
         let (number, blob) = parse(place, stored)?;
-        let key = self.numbered(number)?;
+        let key = self.numbered(place, number)?;
         let (nonce, sealed) = blob
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or_else(|| format_error(place))?;
@@ -223,7 +225,7 @@ impl KeyRepository {
             .ok_or_else(|| no_key(&self.dir))
     }
 
-    fn numbered(&self, number: u32) -> Result<Key, SecretError> {
+    fn numbered(&self, place: Place<'_>, number: u32) -> Result<Key, SecretError> {
         if let Some(key) = self.known().get(&number) {
             return Ok(key.clone());
         }
@@ -233,7 +235,10 @@ impl KeyRepository {
             .keys
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
-        key.ok_or(SecretError::UnknownKey { number })
+        key.ok_or_else(|| SecretError::UnknownKey {
+            place: place.to_string(),
+            number,
+        })
     }
 
     fn known(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Key>> {
@@ -447,7 +452,10 @@ mod tests {
         let unknown = stored.replace("v1:0:", "v1:7:");
         assert_eq!(
             keys.decrypt(PLACE, &unknown).unwrap_err(),
-            SecretError::UnknownKey { number: 7 }
+            SecretError::UnknownKey {
+                place: PLACE.to_string(),
+                number: 7
+            }
         );
     }
 

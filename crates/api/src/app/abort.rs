@@ -29,7 +29,7 @@ use super::{
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
-    peer::{HeldPart, PeerError, other_scope},
+    peer::{HeldPart, PeerError, not_in_sync, other_scope},
     wire::abort::AbortOptions,
 };
 
@@ -223,6 +223,7 @@ pub(super) async fn refuse_where_it_is_well(
     match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
         Ok(Ok(_)) => Err(better()),
         Ok(Err(PeerError::Refused(why))) => Err(sync::turned_away(group, &other.site, &why)),
+        Ok(Err(unknown @ PeerError::NotTold(_))) => Err(not_in_sync(&other.site, &unknown)),
         Ok(Err(PeerError::Unreachable(_))) | Err(_) => Ok(()),
     }
 }

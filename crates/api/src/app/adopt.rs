@@ -142,7 +142,7 @@ async fn look(
             .await
             .map_err(|error| match &error {
                 CloudError::Unreachable { .. } => needs_the_source(failed, stored, &error),
-                CloudError::Refused { .. } => error.into(),
+                CloudError::Refused { .. } | CloudError::NotTold { .. } => error.into(),
             })?;
     let target = holdings(app, &plan.target, &[]).await?;
     let shown = Shown {

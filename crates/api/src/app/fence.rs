@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, ApiResult},
-    peer::other_scope,
+    peer::{PeerError, not_in_sync, other_scope},
 };
 
 /// Starts the fencing of what moves have left: everything that an unplanned failover left on the site that the group came from,
@@ -152,7 +152,8 @@ async fn refuse_while_its_home_answers(
     let there = &other_scope(group, &app.settings.site_name).site;
     match app.peer.reach(there).await {
         Ok(()) => Err(lives_elsewhere(copy, &format!("fence {}", group.name))),
-        Err(_) => Ok(()),
+        Err(unknown @ PeerError::NotTold(_)) => Err(not_in_sync(there, &unknown)),
+        Err(PeerError::Unreachable(_) | PeerError::Refused(_)) => Ok(()),
     }
 }
 

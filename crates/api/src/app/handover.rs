@@ -84,7 +84,7 @@ impl Handover<'_> {
             Ok(kept) if kept.digest == sent.digest => return self.agreed(ours, &kept).await,
             Ok(kept) => format!("{} holds version {} already", scope.site, kept.version),
             Err(PeerError::Refused(why)) => why,
-            Err(PeerError::Unreachable(why)) => {
+            Err(PeerError::Unreachable(why) | PeerError::NotTold(why)) => {
                 self.failed(&group.id, &why, pause).await?;
                 return Ok(Pushed::Unreachable(why));
             }
@@ -180,7 +180,7 @@ impl Handover<'_> {
     ) -> Result<Result<Pushed, PeerError>, StoreError> {
         let group = &ours.document.group;
         if let Err(why) = self.tell_operations(&group.id).await? {
-            return Ok(Err(PeerError::Unreachable(why)));
+            return Ok(Err(PeerError::NotTold(why)));
         }
         let seen = Base::from(seen.now.clone());
         let metadata = self.metadata(ours, Some(seen.into()), true)?;
@@ -197,7 +197,9 @@ impl Handover<'_> {
         match send_copies_of(self.database, self.peer, self.site, group).await {
             Ok(()) => Ok(Ok(())),
             Err(CopyError::Store(error)) => Err(error),
-            Err(CopyError::Peer(PeerError::Unreachable(why))) => Ok(Err(why)),
+            Err(CopyError::Peer(PeerError::Unreachable(why) | PeerError::NotTold(why))) => {
+                Ok(Err(why))
+            }
             Err(error @ (CopyError::Peer(PeerError::Refused(_)) | CopyError::Gap { .. })) => {
                 tracing::warn!(group_id = %group, %error, "operations of the group not copied");
                 Ok(Ok(()))

@@ -208,6 +208,7 @@ fn reason(silence: &Silence, reasons: bool) -> String {
         (true, silence) => silence.to_string(),
         (false, Silence::Unreachable(_)) => "does not answer".to_owned(),
         (false, Silence::Refused(_)) => "refuses the service user".to_owned(),
+        (false, Silence::NotTold(_)) => "could not be asked".to_owned(),
     }
 }
 

@@ -209,6 +209,7 @@ async fn refuse_while_it_answers(
     let reading = app.clouds.holdings(stored.group.current(), &[]);
     let answer = match within(PATIENCE, source, reading).await {
         Err(CloudError::Unreachable { .. }) => return Ok(()),
+        Err(unknown @ CloudError::NotTold { .. }) => return Err(unknown.into()),
         Ok(_) => String::new(),
         Err(refused @ CloudError::Refused { .. }) => format!(" ({refused})"),
     };

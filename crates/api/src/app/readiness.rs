@@ -39,6 +39,7 @@ impl From<PeerError> for Silence {
         match error {
             PeerError::Unreachable(why) => Self::Unreachable(why),
             PeerError::Refused(why) => Self::Refused(why),
+            PeerError::NotTold(why) => Self::NotTold(why),
         }
     }
 }
@@ -233,7 +234,7 @@ async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {
         sync: match compared {
             Ok(Ok(view)) if view.conflict.is_some() => conflict(app, &stored.group).await,
             Ok(Ok(view)) => compared_as(view),
-            Ok(Err(error)) => Err(Silence::Unreachable(error.message().to_owned())),
+            Ok(Err(error)) => Err(Silence::NotTold(error.message().to_owned())),
             Err(_) => Err(late()),
         },
     }
@@ -241,7 +242,7 @@ async fn peer_seen(app: &App, stored: &StoredGroup) -> PeerSeen {
 
 /// The conflict that the comparison has put on record, in the words by which starts are refused.
 async fn conflict(app: &App, group: &Group) -> Asked<Sync> {
-    let unknown = |error: &dyn std::fmt::Display| Silence::Unreachable(error.to_string());
+    let unknown = |error: &dyn std::fmt::Display| Silence::NotTold(error.to_string());
     match app.database.metadata_outgoing(&group.id).await {
         Ok(ours) => ours
             .conflict

@@ -82,9 +82,10 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
         views.push(view(app, stored, &site.name, fate).await?);
     }
     let answer = ask(|| app.peer.reach(&site.name)).await;
-    let in_the_way = match answer {
-        Ok(()) => why_not_gone(app, &site.name, &groups).await,
-        Err(_) => None,
+    let in_the_way = match &answer {
+        Answer::Answers => why_not_gone(app, &site.name, &groups).await,
+        Answer::NotTold(why) => Some(format!("nobody knows whether it is gone: {why}.")),
+        Answer::Silent(_) => None,
     };
     let asked = in_words(&answer);
     let found = RetirementView::found(site.name.as_str(), asked, in_the_way, views);
@@ -200,7 +201,9 @@ async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Opt
                     group.name
                 ));
             }
-            Err(PeerError::Refused(why) | PeerError::Unreachable(why)) => {
+            Err(
+                PeerError::Refused(why) | PeerError::Unreachable(why) | PeerError::NotTold(why),
+            ) => {
                 return Some(format!(
                     "its protector answers, and does not say whether it is another one than before: {why}."
                 ));
@@ -212,28 +215,43 @@ async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Opt
     })
 }
 
-/// Asks the protector of a site whether it is there; how it has not answered, if it has not. A slow one is not gone.
-async fn ask<F>(reach: impl Fn() -> F) -> Result<(), String>
+/// What is known of whether the protector of a site is there.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// It is.
+    Answers,
+    /// It does not answer, in the words of whatever failed.
+    Silent(String),
+    /// It could not be asked, or has no time.
+    NotTold(String),
+}
+
+/// Asks the protector of a site whether it is there. A slow one is not gone, nor is one that could not be asked at one time.
+async fn ask<F>(reach: impl Fn() -> F) -> Answer
 where
     F: Future<Output = Result<(), PeerError>>,
 {
     let end = Instant::now() + PATIENCE;
-    let mut silence = String::new();
+    let mut said = Answer::Silent(String::new());
     for _ in 0..QUESTIONS {
-        silence = match timeout_at(end, reach()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(PeerError::Refused(why) | PeerError::Unreachable(why))) => why,
-            Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        said = match timeout_at(end, reach()).await {
+            Ok(Ok(())) => return Answer::Answers,
+            Ok(Err(PeerError::NotTold(why))) => return Answer::NotTold(why),
+            Ok(Err(PeerError::Refused(why) | PeerError::Unreachable(why))) => Answer::Silent(why),
+            Err(_) => {
+                return Answer::Silent(format!("no answer within {} s", PATIENCE.as_secs()));
+            }
         };
     }
-    Err(silence)
+    said
 }
 
-fn in_words(answer: &Result<(), String>) -> String {
+fn in_words(answer: &Answer) -> String {
     let bound = PATIENCE.as_secs();
     match answer {
-        Ok(()) => format!("its protector was asked for up to {bound} s, and answers"),
-        Err(silence) => format!(
+        Answer::Answers => format!("its protector was asked for up to {bound} s, and answers"),
+        Answer::NotTold(why) => format!("its protector could not be asked: {why}"),
+        Answer::Silent(silence) => format!(
             "its protector was asked up to {QUESTIONS} times within {bound} s, and does not answer: {silence}"
         ),
     }
@@ -418,7 +436,7 @@ mod tests {
                 sleep(Duration::from_secs(seconds)).await;
                 Ok(())
             });
-            assert_eq!(answer.await.is_ok(), answers, "{seconds} s");
+            assert_eq!(answer.await == Answer::Answers, answers, "{seconds} s");
         }
     }
 
@@ -431,7 +449,7 @@ mod tests {
                 _ => Ok(()),
             }
         });
-        assert_eq!(answer.await, Ok(()));
+        assert_eq!(answer.await, Answer::Answers);
         let silence = ask(|| async { Err(PeerError::Unreachable("no route".to_owned())) }).await;
         let said = in_words(&silence);
         assert!(

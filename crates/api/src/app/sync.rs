@@ -250,7 +250,7 @@ async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<b
             tracing::warn!(group_id = %group, over = there, "the conflict was ended in favour of this site");
             Ok(true)
         }
-        Err(PeerError::Unreachable(why)) => {
+        Err(PeerError::Unreachable(why) | PeerError::NotTold(why)) => {
             handover(app).failed(group, &why, PAUSE).await?;
             Ok(true)
         }
@@ -346,6 +346,10 @@ pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<(
         Ok(Err(PeerError::Refused(why))) => {
             let there = &peer::other_scope(group, &app.settings.site_name).site;
             return Err(turned_away(group, there, &why));
+        }
+        Ok(Err(unknown @ PeerError::NotTold(_))) => {
+            let there = &peer::other_scope(group, &app.settings.site_name).site;
+            return Err(peer::not_in_sync(there, &unknown));
         }
         Ok(Ok(None) | Err(PeerError::Unreachable(_))) | Err(_) => return Ok(()),
     };
@@ -473,8 +477,8 @@ pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
     let other = peer::other_scope(group, &app.settings.site_name);
     match app.peer.withdraw(other, &group.id, &ours.side.now).await {
         Ok(()) => Ok(()),
-        Err(PeerError::Unreachable(why)) => {
-            Err(ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(why))
+        Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
+            Err(peer::not_in_sync(&other.site, &silent))
         }
         Err(PeerError::Refused(why)) => Err(ApiError::conflict(format!(
             "{} refused to forget the group: {why}.",
@@ -503,8 +507,8 @@ pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {
     let local = &app.settings.site_name;
     match app.peer.reserve(other, &group.id, group.version, local).await {
         Ok(()) => Ok(()),
-        Err(PeerError::Unreachable(why)) => {
-            Err(ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(why))
+        Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
+            Err(peer::not_in_sync(&other.site, &silent))
         }
         Err(PeerError::Refused(why)) => Err(ApiError::conflict(format!(
             "Protection group {} is being changed or moved from {} at this moment; look at it there, and try again.",

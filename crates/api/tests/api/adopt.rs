@@ -470,6 +470,28 @@ async fn nobody_is_believed_that_a_site_is_lost_which_answers() {
 }
 
 #[tokio::test]
+async fn nobody_is_believed_that_a_site_is_lost_which_was_not_asked() {
+    let (house, id) = failed_on_the_way_back().await;
+    let server = member_now(&house).await;
+    copy_runs_here(&house, &server, &id);
+    let peer = &house.outside.peer;
+    peer.cannot_be_asked.store(true, Ordering::SeqCst);
+    let unknown = adopt_without_source(&house, &id).await.expect(503);
+    says(&unknown, &["the database is busy"]);
+    // Its protector is lost for certain, and of its cloud nobody knows.
+    peer.cannot_be_asked.store(false, Ordering::SeqCst);
+    peer.away.store(true, Ordering::SeqCst);
+    let of_cloud = || house.outside.clouds.cannot_be_asked.lock().unwrap();
+    of_cloud().insert("site-b".to_owned());
+    let unknown = adopt_without_source(&house, &id).await.expect(503);
+    says(&unknown, &["nobody knows what site-b says"]);
+    assert_eq!(group(&house).await["status"], "error");
+    of_cloud().clear();
+    site_b_is_lost(&house);
+    adopt_without_source(&house, &id).await.expect(202);
+}
+
+#[tokio::test]
 async fn without_the_source_nothing_is_adopted_that_is_not_there() {
     let (house, id) = failed_on_the_way_back().await;
     site_b_is_lost(&house);

@@ -16,7 +16,7 @@ use protector_api::{
     app::volume_type,
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection, SiteServices,
+        Holdings, ServiceFinding, SiteInspection, SiteServices, Until,
     },
     peer::{HeldPart, Peer, PeerError, PeerMetadata},
     token::{TokenError, TokenFacts, TokenSource},
@@ -145,6 +145,8 @@ pub struct FakeClouds {
     pub meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Why Neutron does not answer.
     pub silent_network: Mutex<Option<String>>,
+    /// The sites that nobody can ask just now.
+    pub cannot_be_asked: Mutex<BTreeSet<String>>,
     /// What somebody did on the other.
     pub target_change: Mutex<Option<fn(&mut TargetSeen)>>,
 }
@@ -158,6 +160,13 @@ impl FakeClouds {
     }
 
     fn answer(&self, site: &SiteName) -> Result<(), CloudError> {
+        if self.cannot_be_asked.lock().unwrap().contains(site.as_str()) {
+            return Err(CloudError::NotTold {
+                site: site.clone(),
+                why: "the database is busy".to_owned(),
+                until: Until::Later,
+            });
+        }
         if self.away.lock().unwrap().contains(site.as_str()) {
             return Err(CloudError::Unreachable {
                 site: site.clone(),
@@ -491,6 +500,8 @@ impl Clouds for FakeClouds {
 #[derive(Default)]
 pub struct FakePeer {
     pub away: AtomicBool,
+    /// Whether nobody can ask it just now.
+    pub cannot_be_asked: AtomicBool,
     /// Whether it takes this site for a stranger.
     pub turns_away: AtomicBool,
     /// How often it was asked whether it answers.
@@ -534,6 +545,9 @@ impl FakePeer {
     fn answer(&self) -> Result<(), PeerError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(PeerError::Unreachable("connection refused".to_owned()));
+        }
+        if self.cannot_be_asked.load(Ordering::SeqCst) {
+            return Err(PeerError::NotTold("the database is busy".to_owned()));
         }
         if self.turns_away.load(Ordering::SeqCst) {
             return Err(PeerError::Refused("HTTP 403: who are you?".to_owned()));

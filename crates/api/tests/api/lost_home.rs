@@ -9,7 +9,10 @@ use protector_core::{
     operation::{MapKind, Memo, OperationState, StepProgress, StepState},
     runbook::{BOOK_VERSION, Step},
 };
+use protector_store::KeyRepository;
+use secrecy::SecretString;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     engine,
@@ -128,6 +131,35 @@ async fn a_move_whose_home_is_lost_is_given_up_where_its_servers_are_stopped() {
     assert_eq!(group["status"], "active");
     assert_eq!(group["current_primary_site"], "site-a");
     tenant.describe(A, "mine again").await.expect(409);
+}
+
+/// The password with which site-a comes to site-b was encrypted with a key that is not on this host.
+pub async fn lose_the_key_to_site_b(tenant: &Tenant) {
+    let elsewhere = TempDir::new().unwrap();
+    KeyRepository::setup(elsewhere.path()).unwrap();
+    KeyRepository::rotate(elsewhere.path()).unwrap();
+    let keys = KeyRepository::open(elsewhere.path()).unwrap();
+    let database = &tenant.sites.protectors[A].database;
+    let site = database.site_show("site-b").await.unwrap();
+    let password = SecretString::from("protector");
+    let there = database.clone().with_keys(keys);
+    there.site_update(&site, Some(&password)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_site_whose_password_cannot_be_read_here_is_not_lost() {
+    let (tenant, id) = stopped_by_the_target().await;
+    lose_the_key_to_site_b(&tenant).await;
+    let lost = json!({"target_is_lost": true});
+    let refused = tenant.abort(A, &id, lost).await.expect(503);
+    says(
+        &refused,
+        &[
+            "needs key 1, which is not in the key repository",
+            "openstack dr site set site-b --password -",
+        ],
+    );
+    assert_eq!(tenant.group(A).await["status"], "failing_over");
 }
 
 /// What an engine writes at the end of the operation that starts the servers again.

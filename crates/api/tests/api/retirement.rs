@@ -16,7 +16,7 @@ use crate::{
     engine::{self, settle_as},
     fakes::{FixedClock, PROJECT_A, WEB},
     house::{Answer, House, group_path},
-    lost_home::{says, start_them, stopped_by_the_target},
+    lost_home::{lose_the_key_to_site_b, says, start_them, stopped_by_the_target},
     sync::{A, B, Tenant},
     two_sites::SITES,
 };
@@ -134,6 +134,16 @@ async fn while_its_protector_answers_it_is_not_gone() {
     says(&refused, &["its protector answers", "web", "site delete"]);
     assert_eq!(tenant.group(A).await["sync_status"], "IN SYNC");
     tenant.fail_over(A).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_site_that_cannot_be_asked_is_not_gone() {
+    let tenant = Tenant::new().await;
+    lose_the_key_to_site_b(&tenant).await;
+    tenant.sites.cut_off(B);
+    let refused = tenant.retire(A, false).await.expect(409);
+    let key = "needs key 1, which is not in the key repository";
+    says(&refused, &["nobody knows whether it is gone", key]);
 }
 
 #[tokio::test]

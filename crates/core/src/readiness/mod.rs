@@ -354,12 +354,22 @@ fn sites(facts: &Facts<'_>) -> Vec<Finding> {
     for (site, silences) in sides {
         let mut unreachable: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let mut forbidden: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut untold: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (what, silence) in silences {
             match silence {
                 Silence::Unreachable(why) => unreachable.entry(why).or_default().push(what),
                 Silence::Refused(why) => forbidden.entry(why).or_default().push(what),
+                Silence::NotTold(why) => untold.entry(why).or_default().push(what),
             }
         }
+        silent.extend(untold.into_iter().map(|(why, what)| {
+            Finding::error(
+                Check::SiteReachable,
+                format!("nobody knows the {} of {site}: {why}", what.join(", ")),
+                format!("an administrator sees to it, and asks 'openstack dr site validate {site}' until it passes"),
+            )
+            .about(site.as_str())
+        }));
         silent.extend(unreachable.into_iter().map(|(why, what)| {
             Finding::error(
                 Check::SiteReachable,

@@ -15,12 +15,14 @@ pub enum Silence {
     Unreachable(String),
     /// It answered with a refusal, in its own words.
     Refused(String),
+    /// It could not be asked, or is there and did not tell: it is not known to be silent.
+    NotTold(String),
 }
 
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) | Self::Refused(why) => f.write_str(why),
+            Self::Unreachable(why) | Self::Refused(why) | Self::NotTold(why) => f.write_str(why),
         }
     }
 }

@@ -134,7 +134,7 @@ impl Cx<'_> {
         };
         asked.map_err(|error| match error {
             HoldError::MovedOn(why) => superseded(self, &why),
-            HoldError::Silent(why) | HoldError::TurnedAway(why) => {
+            HoldError::Silent(why) | HoldError::TurnedAway(why) | HoldError::NotTold(why) => {
                 Stop::passing(not_told(self, &why))
             }
         })
@@ -162,7 +162,8 @@ impl Cx<'_> {
         }
         match standing.other.still_leaves(self.operation).await {
             Err(HoldError::MovedOn(why)) => Some(why),
-            Ok(()) | Err(HoldError::Silent(_) | HoldError::TurnedAway(_)) => None,
+            Ok(())
+            | Err(HoldError::Silent(_) | HoldError::TurnedAway(_) | HoldError::NotTold(_)) => None,
         }
     }
 
@@ -179,7 +180,7 @@ impl Cx<'_> {
         let answer = standing.other.still_stopped(self.operation).await;
         answer.map_err(|error| match error {
             HoldError::MovedOn(why) => Stop::last(Code::Kept, format!("kept stopped: {why}")),
-            HoldError::Silent(why) | HoldError::TurnedAway(why) => {
+            HoldError::Silent(why) | HoldError::TurnedAway(why) | HoldError::NotTold(why) => {
                 Stop::passing(not_told(self, &why))
             }
         })
@@ -199,6 +200,7 @@ impl Cx<'_> {
         match answer {
             Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
             Err(HoldError::MovedOn(why)) => Err(Stop::last(Code::Kept, format!("{kept}: {why}"))),
+            Err(HoldError::NotTold(why)) => Err(Stop::passing(format!("{kept}: {why}"))),
             Err(HoldError::TurnedAway(why)) => Err(Stop::last(
                 Code::Kept,
                 format!(

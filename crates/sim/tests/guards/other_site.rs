@@ -209,6 +209,22 @@ async fn nothing_is_deleted_on_a_site_whose_protector_answers_and_does_not_tell(
     bed.cleanup_leaves_nothing().await;
 }
 
+/// Who cannot ask knows no more than who is not told: a database that is busy here makes no site silent.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_while_the_other_sites_protector_cannot_be_asked() {
+    let mut bed = Bed::switched_by_the_target().await;
+    *bed.other.paired.lock().unwrap() =
+        || Err(HoldError::NotTold("the database is busy".to_owned()));
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed().len(), 3);
+    for (key, why) in ended.failed() {
+        assert!(why.contains("kept: the database is busy"), "{key}: {why}");
+    }
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+    *bed.other.paired.lock().unwrap() = || silent();
+    bed.cleanup_leaves_nothing().await;
+}
+
 /// What is left here by what is known here may be the group by what is known there.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of() {
