@@ -12,9 +12,10 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     group::GroupStatus,
-    id::{EngineId, GroupId, OperationId, SiteName, UserId},
+    id::{EngineId, GroupId, OperationId, ProjectId, SiteName, UserId},
     member::Member,
     operation::{MapKind, OperationRecord, OperationState, StepProgress, StepRecord},
+    queue::{Lane, Room},
 };
 
 /// The right to write to one operation, until the lease ends or another engine takes it.
@@ -26,6 +27,10 @@ pub struct Claim {
     pub engine_id: EngineId,
     /// Grows with each claim; a write with an old one is refused.
     pub fence: i64,
+    /// Where it has queued.
+    pub lane: Lane,
+    /// Whose it is on this site.
+    pub project_id: ProjectId,
     /// How long each write or renewal extends the lease.
     pub lease: Duration,
 }
@@ -217,15 +222,16 @@ pub trait Journal: Send + Sync {
     /// this: by their own clocks two engines would end each other's leases.
     async fn now(&self) -> Result<DateTime<Utc>, JournalError>;
 
-    /// Takes up to `limit` operations that nobody walks: queued, or running under a lease that has ended, and whose
-    /// book version is at most `book_version`. Each is claimed by compare-and-swap on its fence.
+    /// Takes operations that nobody walks: queued, or running under a lease that has ended, and whose book version is at
+    /// most `book_version`. Which of them `room` is for, and in which order, [`next`](crate::queue::next) says. Each is
+    /// claimed by compare-and-swap on its fence.
     async fn claim(
         &self,
         engine: &EngineId,
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError>;
 
     /// Reads an operation whole.

@@ -24,6 +24,7 @@ use crate::{
         StepProgress, StepRecord, StepState,
     },
     plan::Plan,
+    queue::{Lane, Room},
     recovery_plan::RecoveryPlan,
     runbook::{BOOK_VERSION, Reported, Step, Verb},
     site::SiteScope,
@@ -70,6 +71,7 @@ macro_rules! journal_conformance {
             of_two_claimers_one_wins,
             a_claim_takes_no_more_than_its_limit,
             the_oldest_is_claimed_first,
+            lanes_shares_and_what_has_begun_decide_what_is_claimed,
             a_lease_that_ended_is_taken_over_with_a_larger_fence,
             an_old_fence_is_refused,
             a_refused_record_changes_nothing,
@@ -850,6 +852,43 @@ pub async fn an_abort_that_came_first_keeps_the_group_from_moving(bed: &impl Tes
     write(bed, &claim, at(2), Entry::default()).await;
 }
 
+/// In the order that [`queue::next`](crate::queue::next) says, which has tests of its own.
+pub async fn lanes_shares_and_what_has_begun_decide_what_is_claimed(bed: &impl TestBed) {
+    for (number, project) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "a")] {
+        let mut queued = operation(number);
+        queued.operation.project_id = project.into();
+        if number == 5 {
+            queued.operation.kind = OperationKind::Fence;
+        }
+        bed.insert(queued).await;
+    }
+    let room = |free: usize| Room {
+        per_project: 2,
+        ..Room::for_any(free)
+    };
+    let claimed = async |name: &str, now, free| {
+        let room = room(free);
+        let claims = bed
+            .journal()
+            .claim(&engine(name), now, LEASE, BOOK_VERSION, &room)
+            .await
+            .expect("claim");
+        let ids: Vec<OperationId> = claims.iter().map(|one| one.operation_id.clone()).collect();
+        (ids, claims)
+    };
+    let (ids, claims) = claimed("x", at(0), 9).await;
+    assert_eq!(ids, [5, 1, 4, 2].map(id));
+    assert_eq!(claims[0].lane, Lane::Urgent);
+    assert_eq!(claims[2].project_id.as_str(), "b");
+    start(bed, &claims[3]).await;
+    for claim in &claims[1..] {
+        bed.journal().release(claim).await.expect("release");
+    }
+    // The second one has begun.
+    let (ids, _) = claimed("y", at(1), 3).await;
+    assert_eq!(ids, [2, 4, 1].map(id));
+}
+
 async fn claims(bed: &impl TestBed, name: &str, now: DateTime<Utc>) -> Vec<Claim> {
     claims_of(bed, name, now, BOOK_VERSION, 10).await
 }
@@ -862,7 +901,13 @@ async fn claims_of(
     limit: usize,
 ) -> Vec<Claim> {
     bed.journal()
-        .claim(&engine(name), now, LEASE, book_version, limit)
+        .claim(
+            &engine(name),
+            now,
+            LEASE,
+            book_version,
+            &Room::for_any(limit),
+        )
         .await
         .expect("claim")
 }

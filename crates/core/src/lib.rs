@@ -32,6 +32,7 @@ pub mod outside;
 pub mod plan;
 pub mod present;
 pub mod priority;
+pub mod queue;
 pub mod readiness;
 pub mod recovery_plan;
 pub mod runbook;

@@ -125,8 +125,8 @@ pub enum Draws {
     Compute(SiteName),
     /// One cloud's Cinder.
     Volume(SiteName),
-    /// The arrays.
-    Storage,
+    /// The arrays of one site.
+    Storage(SiteName),
     /// Nothing outside.
     Nothing,
 }

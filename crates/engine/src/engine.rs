@@ -10,6 +10,7 @@ use protector_core::{
     clock::Clock,
     id::EngineId,
     journal::{Claim, Journal, JournalError},
+    queue::Room,
     runbook::BOOK_VERSION,
 };
 use tokio::{
@@ -24,6 +25,7 @@ use crate::{
     lease::{JournalTime, Lease, Moment},
     limits::Limits,
     options::EngineOptions,
+    slots::Slots,
     walk::{Walk, WalkEnd},
 };
 
@@ -35,6 +37,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     options: Arc<EngineOptions>,
     limits: Arc<Limits>,
+    slots: Slots,
     predecessor: Option<EngineId>,
 }
 
@@ -63,6 +66,7 @@ impl Engine {
             actions,
             clock,
             limits: Arc::new(Limits::new(&options)),
+            slots: Slots::new(&options),
             options: Arc::new(options),
             predecessor: None,
         }
@@ -83,7 +87,7 @@ impl Engine {
         self.end_leases_of_predecessor().await;
         let mut walks = JoinSet::new();
         while !stop.is_cancelled() {
-            for (claim, since) in self.look_for_work(walks.len()).await {
+            for (claim, since) in self.look_for_work().await {
                 walks.spawn(self.walk(claim, since, stop.clone()));
             }
             tokio::select! {
@@ -106,24 +110,24 @@ impl Engine {
         }
     }
 
-    async fn look_for_work(&self, busy: usize) -> Vec<(Claim, Since)> {
-        let free = self.options.concurrent_operations.saturating_sub(busy);
-        if free == 0 {
+    async fn look_for_work(&self) -> Vec<(Claim, Since)> {
+        let room = self.slots.room();
+        if room.is_full() {
             return Vec::new();
         }
-        self.claim(free).await.unwrap_or_else(|error| {
+        self.claim(&room).await.unwrap_or_else(|error| {
             warn!(%error, "cannot look for work");
             Vec::new()
         })
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<(Claim, Since)>, JournalError> {
+    async fn claim(&self, room: &Room) -> Result<Vec<(Claim, Since)>, JournalError> {
         let asked_at = Moment::now(self.clock.as_ref());
         let now = self.journal.now().await?;
         let lease = self.options.lease;
         let claims = self
             .journal
-            .claim(&self.id, now, lease, BOOK_VERSION, limit)
+            .claim(&self.id, now, lease, BOOK_VERSION, room)
             .await?;
         let since = Since { asked_at, now };
         Ok(claims.into_iter().map(|claim| (claim, since)).collect())
@@ -136,6 +140,7 @@ impl Engine {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let span = info_span!("operation", operation_id = %claim.operation_id, fence = claim.fence);
+        let slot = self.slots.slot(claim.lane, &claim.project_id);
         let walk = Walk {
             scribe: Arc::new(Scribe {
                 journal: Arc::clone(&self.journal),
@@ -158,7 +163,7 @@ impl Engine {
         let pause = self.options.poll_interval;
         async move {
             info!("begins");
-            let end = walk.walk().await;
+            let end = walk.walk(slot).await;
             report(&end);
             // What another group has taken in since it was looked at, the next look of the switch names.
             if let Err(JournalError::Unavailable(_) | JournalError::Protected(_)) = end {

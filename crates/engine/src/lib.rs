@@ -19,5 +19,6 @@ pub mod limits;
 pub mod options;
 pub mod other_site;
 pub mod outside;
+mod slots;
 pub mod step;
-pub mod walk;
+mod walk;

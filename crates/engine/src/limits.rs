@@ -37,7 +37,7 @@ impl Limits {
         let size = match draws {
             Draws::Compute(_) => self.options.compute_concurrency,
             Draws::Volume(_) => self.options.volume_concurrency,
-            Draws::Storage => self.options.storage_concurrency,
+            Draws::Storage(_) => self.options.storage_concurrency,
             Draws::Nothing => return None,
         };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);

@@ -35,8 +35,10 @@ pub struct EngineOptions {
     pub poll_interval: Duration,
     /// How long an operation stays this engine's without a sign of life.
     pub lease: Duration,
-    /// How many operations are walked at the same time.
+    /// How many operations of each lane get on at the same time (`max_concurrent_operations`).
     pub concurrent_operations: usize,
+    /// How many of them may be one project's (`max_concurrent_operations_per_project`).
+    pub operations_per_project: usize,
     /// How many steps may call one cloud's Nova at the same time.
     pub compute_concurrency: usize,
     /// How many steps may call one cloud's Cinder at the same time.
@@ -67,6 +69,7 @@ impl Default for EngineOptions {
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(120),
             concurrent_operations: 20,
+            operations_per_project: 10,
             compute_concurrency: 10,
             volume_concurrency: 10,
             storage_concurrency: 4,

@@ -16,7 +16,7 @@ use protector_core::{
         MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepProgress, StepRecord, StepState,
     },
-    runbook::{Verb, cleanup::UNDO, stands_on, waited::served_while_it_waited},
+    runbook::{Step, Verb, cleanup::UNDO, stands_on, waited::served_while_it_waited},
     schedule::{self, Next},
 };
 use tokio::{
@@ -31,10 +31,14 @@ use crate::{
     flight::{Direction, Flight, Landed, delta},
     limits::Limits,
     options::EngineOptions,
+    slots::Slot,
 };
 
 /// How often it is seen to that the group is held still.
 const KEPT_UP_EVERY: Duration = Duration::from_secs(5);
+
+/// A line that has failed every look for this long waits: what passes by itself has passed by then.
+const WAITS_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +65,21 @@ struct Desk {
     in_flight: BTreeSet<u32>,
     /// Lines that have begun and not ended, forward or backward.
     under_way: BTreeSet<u32>,
-    /// Lines whose last looks failed, with how many in a row. Forgotten with the walk: the first pause is short again.
-    stumbling: BTreeMap<u32, u32>,
+    /// Lines whose last looks failed. How many did is forgotten with the walk: the first pause is short again.
+    stumbling: BTreeMap<u32, Stumbling>,
+    /// The right to get on.
+    slot: Slot,
     /// When it was last asked whether the operation is to be given up.
     asked_at: Option<DateTime<Utc>>,
+}
+
+/// A line whose last looks have failed.
+#[derive(Clone, Copy)]
+struct Stumbling {
+    /// How many in a row.
+    looks: u32,
+    /// Since the first of them.
+    since: DateTime<Utc>,
 }
 
 /// After this long it is asked again whether the operation is to be given up.
@@ -82,8 +97,8 @@ fn arrived(
 
 impl Walk {
     /// Walks the claimed operation. An error means that the journal refused or is away: drop the walk.
-    pub async fn walk(self) -> Result<WalkEnd, JournalError> {
-        let mut desk = self.open().await?;
+    pub async fn walk(self, slot: Slot) -> Result<WalkEnd, JournalError> {
+        let mut desk = self.open(slot).await?;
         // Tasks of their own: a look that waits for the database must go on while this loop waits for it too.
         let mut flights = JoinSet::new();
         let mut renewal = tokio::time::interval(self.scribe.claim.lease / 3);
@@ -98,7 +113,12 @@ impl Walk {
             }
             self.hear_of_an_abort(&mut desk).await?;
             let now = self.scribe.now();
-            match schedule::next(&desk.record, now) {
+            let next = schedule::next(&desk.record, now);
+            match desk.gets_on(&next, now) {
+                true => desk.slot.want(),
+                false => desk.slot.leave(),
+            }
+            match next {
                 Next::Run(lines) => {
                     self.take_off(&mut flights, &mut desk, &lines, Direction::Forward);
                 }
@@ -110,7 +130,7 @@ impl Walk {
                     continue;
                 }
                 Next::Settle(state) if desk.in_flight.is_empty() => {
-                    self.settle(&desk, state).await?;
+                    self.settle(&desk.record, state).await?;
                     return Ok(WalkEnd::Settled(state));
                 }
                 Next::Unwind { .. } | Next::Settle(_) => {}
@@ -129,6 +149,7 @@ impl Walk {
                 _ = renewal.tick() => {
                     self.scribe.renew().await?;
                 }
+                () = desk.slot.taken() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -155,7 +176,7 @@ impl Walk {
         }
     }
 
-    async fn open(&self) -> Result<Desk, JournalError> {
+    async fn open(&self, slot: Slot) -> Result<Desk, JournalError> {
         let mut record = self.scribe.journal.load(&self.scribe.claim).await?;
         if record.operation.state == OperationState::Queued {
             let at = self.scribe.now();
@@ -182,9 +203,10 @@ impl Walk {
                 .filter(|step| is_under_way(step.progress.state))
                 .map(|step| step.position)
                 .collect(),
+            stumbling: failing(&record),
             record,
             in_flight: BTreeSet::new(),
-            stumbling: BTreeMap::new(),
+            slot,
             asked_at: None,
         })
     }
@@ -211,7 +233,11 @@ impl Walk {
         lines: &[u32],
         direction: Direction,
     ) {
+        let now = self.scribe.now();
         for line in lines {
+            if !desk.slot.is_held() && !desk.waits(*line, now) {
+                continue;
+            }
             let Some(step) = desk.record.steps.get(*line as usize) else {
                 continue;
             };
@@ -220,7 +246,6 @@ impl Walk {
             }
             desk.under_way.insert(*line);
             let mut step = step.clone();
-            let now = self.scribe.now();
             if direction == Direction::Back && served_while_it_waited(&desk.record, &step, now) {
                 step.progress.memo.outlived = true;
             }
@@ -234,7 +259,7 @@ impl Walk {
                 actions: Arc::clone(&self.actions),
                 limits: Arc::clone(&self.limits),
                 options: Arc::clone(&self.options),
-                failed_looks: desk.stumbling.get(line).copied().unwrap_or(0),
+                failed_looks: desk.stumbling.get(line).map_or(0, |line| line.looks),
                 crowd: u32::try_from(desk.under_way.len()).unwrap_or(u32::MAX),
             };
             flights.spawn(flight.fly().in_current_span());
@@ -273,10 +298,7 @@ impl Walk {
                 true => desk.under_way.insert(landed.position),
                 false => desk.under_way.remove(&landed.position),
             };
-            match landed.failed_looks {
-                0 => desk.stumbling.remove(&landed.position),
-                looks => desk.stumbling.insert(landed.position, looks),
-            };
+            desk.note_failed_looks(landed.position, landed.failed_looks, self.scribe.now());
             if landed.worth_writing {
                 entry.steps.push((landed.position, landed.progress.clone()));
             }
@@ -313,9 +335,12 @@ impl Walk {
         Ok(())
     }
 
-    async fn settle(&self, desk: &Desk, state: OperationState) -> Result<(), JournalError> {
-        let operation = &desk.record.operation;
-        let effects = schedule::effect_at_end(operation, &desk.record.steps, state)
+    async fn settle(
+        &self,
+        record: &OperationRecord,
+        state: OperationState,
+    ) -> Result<(), JournalError> {
+        let effects = schedule::effect_at_end(&record.operation, &record.steps, state)
             .into_iter()
             .collect();
         self.scribe
@@ -361,6 +386,52 @@ impl Walk {
             .and_then(|at| (at - now).to_std().ok())
             .unwrap_or(self.scribe.claim.lease)
             .max(Duration::from_millis(1))
+    }
+}
+
+/// Lines of an operation that is taken up whose looks have failed before: they wait until one goes well, so that a hundred
+/// operations that a dead site holds up are taken up again without a slot for each.
+fn failing(record: &OperationRecord) -> BTreeMap<u32, Stumbling> {
+    let steps = record.steps.iter();
+    steps
+        .filter(|step| is_under_way(step.progress.state) && step.progress.error.is_some())
+        .map(|step| {
+            let since = step.progress.started_at.unwrap_or(DateTime::UNIX_EPOCH) - WAITS_AFTER;
+            (step.position, Stumbling { looks: 0, since })
+        })
+        .collect()
+}
+
+impl Desk {
+    /// Whether the operation gets on: a line is to begin, or one is under way that does not only wait.
+    fn gets_on(&self, next: &Next, now: DateTime<Utc>) -> bool {
+        let begins = match next {
+            Next::Run(lines) | Next::Undo(lines) => {
+                lines.iter().any(|line| !self.under_way.contains(line))
+            }
+            Next::Unwind { .. } | Next::Settle(_) => false,
+        };
+        begins || self.under_way.iter().any(|line| !self.waits(*line, now))
+    }
+
+    /// Whether a line that is under way waits for a person, or for something that has failed each look for a while.
+    fn waits(&self, line: u32, now: DateTime<Utc>) -> bool {
+        let step = self.record.steps.get(line as usize);
+        let is_paused = step.is_some_and(|step| {
+            matches!(step.action, Step::Pause { .. }) && is_under_way(step.progress.state)
+        });
+        let failing = self.stumbling.get(&line);
+        is_paused || failing.is_some_and(|failing| now - failing.since >= WAITS_AFTER)
+    }
+
+    fn note_failed_looks(&mut self, line: u32, looks: u32, now: DateTime<Utc>) {
+        if looks == 0 {
+            self.stumbling.remove(&line);
+            return;
+        }
+        let failing = Stumbling { looks, since: now };
+        let noted = self.stumbling.entry(line).or_insert(failing);
+        noted.looks = looks;
     }
 }
 

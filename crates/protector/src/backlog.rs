@@ -47,8 +47,8 @@ impl Backlog {
     async fn look(&self) -> Result<(), StoreError> {
         let mut known = self.unsent.lock().await;
         let now = self.clock.now();
-        let claimable = self.database.claimable_now(BOOK_VERSION).await?;
-        self.metrics.claimable.set(gauge(claimable));
+        let queue = self.database.queued_now(BOOK_VERSION).await?;
+        self.metrics.note_queue(&queue);
         let left = self.database.left_count().await?;
         self.metrics.leftovers.set(gauge(left));
         let age = known.oldest(self.database.unsent_groups().await?, now);

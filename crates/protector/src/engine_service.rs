@@ -221,6 +221,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         poll_interval: engine.poll_interval,
         lease: engine.lease,
         concurrent_operations: engine.max_concurrent_operations.get(),
+        operations_per_project: engine.max_concurrent_operations_per_project.get(),
         compute_concurrency: engine.compute_concurrency_per_cloud.get(),
         volume_concurrency: engine.volume_concurrency_per_cloud.get(),
         storage_concurrency: engine.storage_concurrency.get(),

@@ -21,8 +21,10 @@ use protector_core::{
     id::{EngineId, OperationId, UserId},
     journal::{Claim, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationKind, OperationRecord, StepProgress, StepRecord, StepState},
+    queue::{Lane, Room},
     runbook::cleanup::UNDO,
 };
+use protector_store::Queued;
 
 /// The upper bounds of the steps' histogram in seconds: from a look to a replication of hours.
 const SECONDS: [f64; 12] = [
@@ -46,6 +48,11 @@ struct Actions {
     action: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lanes {
+    lane: &'static str,
+}
+
 /// The counters of one engine process, and its gauges.
 pub struct EngineMetrics {
     registry: Registry,
@@ -55,8 +62,8 @@ pub struct EngineMetrics {
     leases_lost: Counter,
     claimed: Counter,
     looked_at: Gauge,
-    /// Operations that wait for an engine.
-    pub claimable: Gauge,
+    claimable: Gauge,
+    longest_wait: Family<Lanes, Gauge<f64, AtomicU64>>,
     /// The age in seconds of the oldest change of a group that the other site does not have; 0 when it has all.
     pub unpushed: Gauge<f64, AtomicU64>,
     /// What ended operations have left behind.
@@ -81,6 +88,7 @@ impl Default for EngineMetrics {
             claimed: Counter::default(),
             looked_at: Gauge::default(),
             claimable: Gauge::default(),
+            longest_wait: Family::default(),
             unpushed: Gauge::default(),
             leftovers: Gauge::default(),
             database_writable: Gauge::default(),
@@ -95,6 +103,20 @@ impl Default for EngineMetrics {
 }
 
 impl EngineMetrics {
+    /// Notes what waits for an engine: all that does.
+    pub fn note_queue(&self, queue: &[Queued]) {
+        self.claimable
+            .set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
+        for lane in Lane::ALL {
+            let waits = queue.iter().filter(|one| one.lane == lane);
+            let longest = waits.map(|one| one.wait).max().unwrap_or_default();
+            let lane = lane.as_str();
+            self.longest_wait
+                .get_or_create(&Lanes { lane })
+                .set(longest.as_secs_f64());
+        }
+    }
+
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(
@@ -142,6 +164,12 @@ impl EngineMetrics {
             "protector_operations_claimable",
             "Operations of this site that no engine works on and that one could take up",
             self.claimable.clone(),
+        );
+        registry.register_with_unit(
+            "protector_operation_longest_wait",
+            "For how long the operation that has waited longest for an engine waits, by lane; 0 when none does",
+            Unit::Seconds,
+            self.longest_wait.clone(),
         );
         registry.register_with_unit(
             "protector_metadata_unpushed",
@@ -305,11 +333,11 @@ impl Journal for MeteredJournal {
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError> {
         let claims = self
             .journal
-            .claim(engine, now, lease, book_version, limit)
+            .claim(engine, now, lease, book_version, room)
             .await?;
         self.metrics.looked_at.set(now.timestamp());
         let count = u64::try_from(claims.len()).unwrap_or(u64::MAX);
@@ -492,7 +520,7 @@ mod tests {
             _now: DateTime<Utc>,
             _lease: Duration,
             _book_version: u32,
-            _limit: usize,
+            _room: &Room,
         ) -> Result<Vec<Claim>, JournalError> {
             self.answer()?;
             Ok(vec![claim()])
@@ -550,6 +578,8 @@ mod tests {
             operation_id: "op-1".into(),
             engine_id: "engine".into(),
             fence: 1,
+            lane: Lane::Regular,
+            project_id: "p".into(),
             lease: Duration::from_secs(60),
         }
     }
@@ -579,7 +609,9 @@ mod tests {
         let journal = MeteredJournal::new(Arc::new(OneOperation { lost }), metrics.clone());
         let engine = EngineId::new("engine");
         let lease = Duration::from_secs(60);
-        let claimed = journal.claim(&engine, at(7), lease, BOOK_VERSION, 5).await;
+        let claimed = journal
+            .claim(&engine, at(7), lease, BOOK_VERSION, &Room::for_any(5))
+            .await;
         assert_eq!(claimed.is_err(), lost);
         journal.load(&claim()).await.unwrap();
         for _ in 0..2 {

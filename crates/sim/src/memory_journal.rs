@@ -19,6 +19,8 @@ use protector_core::{
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::Member,
     operation::{GivenUp, MapKind, OperationRecord, OperationState, ResourceMap, StepRecord},
+    priority::Priority,
+    queue::{self, Lane, Room, Waiting},
     schedule::{self, NotAbortable, left_stopped},
 };
 use tokio::time::Instant;
@@ -202,6 +204,19 @@ fn is_free(row: &Row, now: DateTime<Utc>, book_version: u32) -> bool {
         && row.owner.as_ref().is_none_or(|(_, until)| *until < now)
 }
 
+fn waiting(row: &Row, groups: &BTreeMap<GroupId, (Group, Vec<Member>)>) -> Waiting {
+    let operation = &row.record.operation;
+    let group = groups.get(&operation.group_id);
+    Waiting {
+        id: operation.id.clone(),
+        lane: Lane::of(operation, &row.record.steps),
+        project_id: operation.project_id.clone(),
+        has_begun: operation.started_at.is_some(),
+        priority: group.map_or(Priority::DEFAULT, |(group, _)| group.priority),
+        created_at: operation.created_at,
+    }
+}
+
 /// The row, if `claim` still owns it.
 fn owned<'a>(tables: &'a mut Tables, claim: &Claim) -> Result<&'a mut Row, JournalError> {
     let row = tables
@@ -233,29 +248,34 @@ impl Journal for MemoryJournal {
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError> {
         let mut tables = self.tables();
-        let mut free: Vec<(&OperationId, &mut Row)> = tables
+        let waiting: Vec<Waiting> = tables
             .operations
-            .iter_mut()
-            .filter(|(_, row)| is_free(row, now, book_version))
+            .values()
+            .filter(|row| is_free(row, now, book_version))
+            .map(|row| waiting(row, &tables.groups))
             .collect();
-        free.sort_by_key(|(_, row)| row.record.operation.created_at);
-        let claims = free
-            .into_iter()
-            .take(limit)
-            .map(|(id, row)| {
-                row.fence += 1;
-                row.owner = Some((engine.clone(), extend(lease, now)));
-                Claim {
-                    operation_id: id.clone(),
-                    engine_id: engine.clone(),
-                    fence: row.fence,
-                    lease,
-                }
-            })
-            .collect();
+        let mut claims = Vec::new();
+        for id in queue::next(&waiting, room) {
+            let (Some(row), Some(waiting)) = (
+                tables.operations.get_mut(&id),
+                waiting.iter().find(|one| one.id == id),
+            ) else {
+                continue;
+            };
+            row.fence += 1;
+            row.owner = Some((engine.clone(), extend(lease, now)));
+            claims.push(Claim {
+                operation_id: id,
+                engine_id: engine.clone(),
+                fence: row.fence,
+                lane: waiting.lane,
+                project_id: waiting.project_id.clone(),
+                lease,
+            });
+        }
         Ok(claims)
     }
 

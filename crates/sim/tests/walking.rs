@@ -18,6 +18,7 @@ use protector_core::{
     journal::{Claim, Entry, Journal, JournalError, Protection},
     journal_conformance,
     operation::{MapKind, OperationRecord, OperationState, StepProgress, StepRecord, StepState},
+    queue::Room,
     runbook::Verb,
 };
 use protector_sim::memory_journal::MemoryJournal;
@@ -249,10 +250,10 @@ impl Journal for Poisoned {
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError> {
         self.inner
-            .claim(engine, now, lease, book_version, limit)
+            .claim(engine, now, lease, book_version, room)
             .await
     }
 

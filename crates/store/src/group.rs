@@ -613,7 +613,7 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
     })
 }
 
-fn priority(stored: i32) -> Result<Priority, StoreError> {
+pub(crate) fn priority(stored: i32) -> Result<Priority, StoreError> {
     let number = to_u32("protection_groups.priority", stored)?;
     u8::try_from(number)
         .ok()

@@ -3,7 +3,7 @@
 //! A record writes the operation's own row first and always, under its fence and its owner. On a cluster that lets two
 //! nodes commit different rows at once, that row is what makes one of two writers lose.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,10 +12,12 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
+    priority::Priority,
+    queue::{self, Lane, Room, Waiting},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult,
+    JoinType, QueryFilter, QuerySelect, RelationTrait, Set,
     prelude::Expr,
     sea_query::{ExprTrait, OnConflict},
 };
@@ -24,7 +26,7 @@ use crate::{
     database::Database,
     database_time,
     entity::{
-        operation::{ActiveModel, Column, Entity},
+        operation::{ActiveModel, Column, Entity, Relation},
         protection_group, resource_map,
     },
     error::StoreError,
@@ -47,17 +49,24 @@ impl Journal for Database {
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError> {
+        let mut unowned = self.unowned(now, book_version).await?;
+        let waiting: Vec<Waiting> = unowned.values().map(|one| one.waiting.clone()).collect();
         let mut claims = Vec::new();
-        for row in self.unowned(now, book_version, limit).await? {
+        for id in queue::next(&waiting, room) {
+            let Some(Unowned { waiting, fence }) = unowned.remove(&id) else {
+                continue;
+            };
             let claim = Claim {
-                operation_id: OperationId::new(row.id),
+                operation_id: id,
                 engine_id: engine.clone(),
-                fence: row.fence + 1,
+                fence: fence + 1,
+                lane: waiting.lane,
+                project_id: waiting.project_id,
                 lease,
             };
-            match self.claimed(&claim, row.fence, now).await {
+            match self.claimed(&claim, fence, now).await {
                 Ok(true) => claims.push(claim),
                 Ok(false) => {}
                 // What has been claimed before is to be walked: nobody else can until the lease ends.
@@ -251,14 +260,14 @@ fn owned(written: bool) -> Result<(), JournalError> {
 }
 
 impl Database {
-    /// How many operations an engine could claim now, by the database's clock. For a queue-depth reading.
+    /// What waits for an engine now, by the database's clock: for readings of the queue.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub async fn claimable_now(&self, book_version: u32) -> Result<u64, StoreError> {
+    pub async fn queued_now(&self, book_version: u32) -> Result<Vec<Queued>, StoreError> {
         let now = database_time::now(self.pool()).await?;
-        self.claimable_count(now, book_version).await
+        self.queued_at(now, book_version).await
     }
 
     /// The same at a time.
@@ -266,42 +275,58 @@ impl Database {
     /// # Errors
     ///
     /// What the database says.
-    pub async fn claimable_count(
+    pub async fn queued_at(
         &self,
         now: DateTime<Utc>,
         book_version: u32,
-    ) -> Result<u64, StoreError> {
-        let count = Entity::find()
+    ) -> Result<Vec<Queued>, StoreError> {
+        let rows = Entity::find()
+            .select_only()
+            .columns([Column::Lane, Column::CreatedAt, Column::LeaseUntil])
             .filter(claimable(now))
             .filter(Column::BookVersion.lte(to_small(book_version)))
-            .count(self.pool())
+            .into_tuple::<(String, DateTime<Utc>, Option<DateTime<Utc>>)>()
+            .all(self.pool())
             .await?;
-        Ok(count)
+        let queued = rows.into_iter().map(|(lane, created_at, lease_until)| {
+            let since = lease_until.unwrap_or(created_at);
+            Ok(Queued {
+                lane: lane_of(&lane)?,
+                wait: (now - since).to_std().unwrap_or_default(),
+            })
+        });
+        queued.collect()
     }
 
-    /// Operations that can be claimed now, oldest first.
+    /// Operations that can be claimed now. Costs one query, and memory for each that waits.
     async fn unowned(
         &self,
         now: DateTime<Utc>,
         book_version: u32,
-        limit: usize,
-    ) -> Result<Vec<OperationFence>, StoreError> {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    ) -> Result<HashMap<OperationId, Unowned>, StoreError> {
         let rows = Entity::find()
-            .select_only()
-            .columns([Column::Id, Column::Fence])
+            .join(JoinType::LeftJoin, Relation::ProtectionGroup.def())
             .filter(claimable(now))
             .filter(Column::BookVersion.lte(to_small(book_version)))
-            .order_by_asc(Column::CreatedAt)
-            .order_by_asc(Column::Id)
-            .limit(limit)
-            .into_tuple::<(String, i64)>()
+            .select_only()
+            .columns([
+                Column::Id,
+                Column::Fence,
+                Column::Lane,
+                Column::ProjectId,
+                Column::CreatedAt,
+                Column::StartedAt,
+            ])
+            .column(protection_group::Column::Priority)
+            .into_model::<QueueRow>()
             .all(self.pool())
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, fence)| OperationFence { id, fence })
-            .collect())
+        let unowned = rows.into_iter().map(|row| {
+            let waiting = row.waiting()?;
+            let fence = row.fence;
+            Ok((waiting.id.clone(), Unowned { waiting, fence }))
+        });
+        unowned.collect()
     }
 
     async fn claimed(
@@ -339,9 +364,50 @@ fn held_by(claim: &Claim) -> Condition {
 }
 
 /// An operation that was seen without an owner, under this fence.
-struct OperationFence {
+struct Unowned {
+    waiting: Waiting,
+    fence: i64,
+}
+
+/// For how long an operation has waited for an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// In which lane.
+    pub lane: Lane,
+    /// Since it was asked for or, if it has begun, since its engine's lease ended.
+    pub wait: Duration,
+}
+
+#[derive(FromQueryResult)]
+struct QueueRow {
     id: String,
     fence: i64,
+    lane: String,
+    project_id: String,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    /// Of a group that is gone there is none.
+    priority: Option<i32>,
+}
+
+impl QueueRow {
+    fn waiting(&self) -> Result<Waiting, StoreError> {
+        Ok(Waiting {
+            id: OperationId::new(self.id.clone()),
+            lane: lane_of(&self.lane)?,
+            project_id: self.project_id.as_str().into(),
+            has_begun: self.started_at.is_some(),
+            priority: self
+                .priority
+                .map_or(Ok(Priority::DEFAULT), group::priority)?,
+            created_at: self.created_at,
+        })
+    }
+}
+
+fn lane_of(word: &str) -> Result<Lane, StoreError> {
+    Lane::from_word(word)
+        .ok_or_else(|| StoreError::Unreadable(format!("operations.lane holds '{word}'")))
 }
 
 fn claimable(now: DateTime<Utc>) -> Condition {

@@ -58,6 +58,7 @@ pub use database_failure::DatabaseFailure;
 pub use engine::EngineRow;
 pub use error::{Noun, StoreError};
 pub use group::{GroupChange, GroupFilter, GroupSortKey, StoredGroup};
+pub use journal::Queued;
 pub use left_servers::{LeftServers, LeftServersPage};
 pub use lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage};
 pub use lock::{Lock, LockKind};

@@ -10,6 +10,7 @@ use protector_core::{
         GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepRecord, StepState,
     },
+    queue::Lane,
     runbook::{
         Verb,
         cleanup::{LEFT, NEVER_LEAVES},
@@ -113,7 +114,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let id = &new.operation.id;
-        let row = to_row(new.operation)?;
+        let row = to_row(new)?;
         self.write_unreserved(&new.operation.group_id, now, async |tx| {
             // The group's row first: it makes a rival wait here, so that the locks it took are seen after it.
             let swapped = match &new.group {
@@ -635,10 +636,12 @@ pub(crate) async fn marker_here(
     }))
 }
 
-fn to_row(operation: &Operation) -> Result<Model, StoreError> {
+fn to_row(new: &NewOperation<'_>) -> Result<Model, StoreError> {
+    let operation = new.operation;
     Ok(Model {
         id: operation.id.to_string(),
         kind: operation.kind.as_str().to_owned(),
+        lane: Lane::of(operation, new.steps).as_str().to_owned(),
         group_id: operation.group_id.to_string(),
         project_id: operation.project_id.to_string(),
         user_id: operation.user_id.to_string(),

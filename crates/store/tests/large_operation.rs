@@ -17,6 +17,7 @@ use protector_core::{
     journal_conformance::{TestBed, member, operation},
     member::Member,
     operation::{OperationRecord, StepProgress, StepState},
+    queue::Room,
     runbook::{BOOK_VERSION, failover::planned_move},
 };
 
@@ -92,7 +93,7 @@ async fn soak_an_operation_of_five_hundred_servers() {
             now,
             Duration::from_secs(60),
             BOOK_VERSION,
-            1,
+            &Room::for_any(1),
         )
         .await
         .unwrap();

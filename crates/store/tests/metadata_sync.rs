@@ -20,6 +20,7 @@ use protector_core::{
     id::{EngineId, GroupId},
     journal::{Effect, Entry, Journal, Protection},
     journal_conformance::operation,
+    queue::Room,
     runbook::BOOK_VERSION,
 };
 use protector_store::{
@@ -339,7 +340,13 @@ async fn the_time_of_the_last_replication_is_the_latest_of_both() {
     begin(a, &record, &group).await.unwrap();
     let lease = std::time::Duration::from_secs(60);
     let claims = a
-        .claim(&EngineId::new("engine-1"), at(10), lease, BOOK_VERSION, 5)
+        .claim(
+            &EngineId::new("engine-1"),
+            at(10),
+            lease,
+            BOOK_VERSION,
+            &Room::for_any(5),
+        )
         .await
         .unwrap();
     let entry = Entry {

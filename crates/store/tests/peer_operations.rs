@@ -15,6 +15,7 @@ use protector_core::{
     id::{EngineId, OperationId, ProjectId},
     journal::{Effect, Entry, Journal, OperationChange},
     operation::{MapKind, OperationKind, OperationState, StepRecord, StepState},
+    queue::Room,
     runbook::BOOK_VERSION,
 };
 use protector_store::{
@@ -329,9 +330,11 @@ async fn an_engine_finds_no_copy_and_no_copy_holds_a_lock() {
     }
     let engine = EngineId::new("engine-1");
     let lease = Duration::from_secs(60);
-    let claims = db.claim(&engine, at(99), lease, BOOK_VERSION, 10).await;
+    let claims = db
+        .claim(&engine, at(99), lease, BOOK_VERSION, &Room::for_any(10))
+        .await;
     assert_eq!(claims.unwrap(), vec![]);
-    assert_eq!(db.claimable_count(at(99), BOOK_VERSION).await.unwrap(), 0);
+    assert_eq!(db.queued_at(at(99), BOOK_VERSION).await.unwrap(), []);
     assert!(db.operation_push_due(at(99), 10).await.unwrap().is_empty());
     assert_eq!(list(db, &OperationFilter::default()).await.len(), 3);
     let own = Page {
@@ -356,7 +359,9 @@ async fn lines_about_a_resource_have_changed_when_its_copy_is_known() {
 
     let lease = Duration::from_secs(600);
     let engine = EngineId::new("engine-1");
-    let claims = db.claim(&engine, at(100), lease, BOOK_VERSION, 5).await;
+    let claims = db
+        .claim(&engine, at(100), lease, BOOK_VERSION, &Room::for_any(5))
+        .await;
     let claim = claims.unwrap().remove(0);
     let named = |step: &StepRecord| step.resource_id.clone();
     let server = record.steps.iter().find_map(named).unwrap();
@@ -405,7 +410,9 @@ async fn only_what_has_changed_is_due() {
 
     let lease = Duration::from_secs(600);
     let engine = EngineId::new("engine-1");
-    let claims = db.claim(&engine, at(100), lease, BOOK_VERSION, 5).await;
+    let claims = db
+        .claim(&engine, at(100), lease, BOOK_VERSION, &Room::for_any(5))
+        .await;
     let claim = claims.unwrap().remove(0);
     // A longer lease is nothing to tell.
     db.renew(&claim, at(101)).await.unwrap();

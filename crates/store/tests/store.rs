@@ -19,6 +19,7 @@ use protector_core::{
     leftover::leftover_count,
     member::Member,
     operation::{MapKind, OperationKind, OperationState, StepProgress, StepState},
+    queue::Room,
     runbook::{BOOK_VERSION, Verb},
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
@@ -674,11 +675,21 @@ async fn claim_all(database: Database, engine: EngineId) -> Vec<OperationId> {
     let mut claimed = Vec::new();
     loop {
         let claims = database
-            .claim(&engine, at(0), Duration::from_secs(60), BOOK_VERSION, 16)
+            .claim(
+                &engine,
+                at(0),
+                Duration::from_secs(60),
+                BOOK_VERSION,
+                &Room::for_any(16),
+            )
             .await
             .unwrap();
-        let lost_all =
-            claims.is_empty() && database.claimable_count(at(0), BOOK_VERSION).await.unwrap() == 0;
+        let lost_all = claims.is_empty()
+            && database
+                .queued_at(at(0), BOOK_VERSION)
+                .await
+                .unwrap()
+                .is_empty();
         claimed.extend(claims.into_iter().map(|claim| claim.operation_id));
         if lost_all {
             return claimed;
@@ -771,7 +782,7 @@ async fn claim(database: &Database) -> Claim {
     let engine = EngineId::new("engine-1");
     let lease = Duration::from_secs(60);
     let mut claims = database
-        .claim(&engine, at(0), lease, BOOK_VERSION, 1)
+        .claim(&engine, at(0), lease, BOOK_VERSION, &Room::for_any(1))
         .await
         .unwrap();
     claims.remove(0)

@@ -7,6 +7,7 @@ use protector_core::{
     id::EngineId,
     journal::{Entry, Journal, OperationChange},
     operation::OperationState,
+    queue::Room,
     runbook::BOOK_VERSION,
 };
 use serde_json::Value;
@@ -29,7 +30,13 @@ impl Tenant {
         let database = &self.sites.protectors[place].database;
         let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
         let claims = database
-            .claim(&EngineId::new("e"), now, lease, BOOK_VERSION, 1)
+            .claim(
+                &EngineId::new("e"),
+                now,
+                lease,
+                BOOK_VERSION,
+                &Room::for_any(1),
+            )
             .await
             .unwrap();
         let entry = Entry {

@@ -8,6 +8,7 @@ use protector_core::{
     id::{EngineId, OperationId},
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{Memo, Operation, OperationState, StepProgress, StepRecord, StepState},
+    queue::Room,
     runbook::{BOOK_VERSION, cleanup::UNDO},
 };
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ pub async fn claim(house: &House) -> Claim {
             FixedClock.now(),
             lease,
             BOOK_VERSION,
-            1,
+            &Room::for_any(1),
         )
         .await
         .unwrap();

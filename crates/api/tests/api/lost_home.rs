@@ -7,6 +7,7 @@ use protector_core::{
     id::{EngineId, OperationId},
     journal::{Effect, Entry, Journal, OperationChange},
     operation::{MapKind, Memo, OperationState, StepProgress, StepState},
+    queue::Room,
     runbook::{BOOK_VERSION, Step},
 };
 use protector_store::KeyRepository;
@@ -27,7 +28,13 @@ impl Tenant {
         let database = &self.sites.protectors[place].database;
         let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
         let claims = database
-            .claim(&EngineId::new("e"), now, lease, BOOK_VERSION, 1)
+            .claim(
+                &EngineId::new("e"),
+                now,
+                lease,
+                BOOK_VERSION,
+                &Room::for_any(1),
+            )
             .await
             .unwrap();
         let record = database.load(&claims[0]).await.unwrap();
@@ -167,7 +174,13 @@ pub async fn start_them(tenant: &Tenant) {
     let database = &tenant.sites.protectors[A].database;
     let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
     let claims = database
-        .claim(&EngineId::new("e"), now, lease, BOOK_VERSION, 1)
+        .claim(
+            &EngineId::new("e"),
+            now,
+            lease,
+            BOOK_VERSION,
+            &Room::for_any(1),
+        )
         .await
         .unwrap();
     let group_id = tenant.id.clone();

@@ -14,6 +14,7 @@ use protector_core::{
     id::EngineId,
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{OperationKind, OperationState},
+    queue::Room,
     runbook::BOOK_VERSION,
 };
 use protector_store::{Database, GroupChange, Reservation};
@@ -340,7 +341,9 @@ impl Story {
         let database = self.database(place);
         let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
         let engine = EngineId::new("e");
-        let claims = database.claim(&engine, now, lease, BOOK_VERSION, 9).await;
+        let claims = database
+            .claim(&engine, now, lease, BOOK_VERSION, &Room::for_any(9))
+            .await;
         let claims = claims.unwrap().into_iter().map(|claim| (place, claim));
         self.memory.lock().unwrap().claimed.extend(claims);
         let known = self.memory.lock().unwrap().claimed.clone();

@@ -10,6 +10,7 @@ use protector_core::{
     journal::{Effect, Entry, Journal, OperationChange},
     member::Member,
     operation::{MapKind, OperationRecord, OperationState, StepProgress, StepState},
+    queue::Room,
     runbook::{BOOK_VERSION, Step},
 };
 use serde_json::{Value, json};
@@ -34,7 +35,13 @@ async fn end(
     let database = &tenant.sites.protectors[place].database;
     let (now, lease) = (FixedClock.now(), std::time::Duration::from_secs(60));
     let claims = database
-        .claim(&EngineId::new("e"), now, lease, BOOK_VERSION, 1)
+        .claim(
+            &EngineId::new("e"),
+            now,
+            lease,
+            BOOK_VERSION,
+            &Room::for_any(1),
+        )
         .await
         .unwrap();
     let record = database.load(&claims[0]).await.unwrap();

@@ -9,6 +9,7 @@ use protector_core::{
     id::{EngineId, OperationId},
     journal::{Claim, Effect, Entry, Journal, OperationChange},
     operation::{MapKind, OperationState, StepProgress, StepState},
+    queue::Room,
     runbook::{BOOK_VERSION, test_cleanup::TestCopies},
     schedule,
 };
@@ -49,7 +50,7 @@ async fn claim(house: &House) -> Claim {
             FixedClock.now(),
             lease,
             BOOK_VERSION,
-            1,
+            &Room::for_any(1),
         )
         .await
         .unwrap();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     id::ServerId,
     member::{Member, ProtectedVolume},
-    operation::{OperationKind, OperationRecord},
+    operation::{OperationKind, OperationRecord, StepRecord},
     plan::Plan,
 };
 
@@ -101,8 +101,12 @@ pub fn is_unplanned(operation: &OperationRecord) -> bool {
     matches!(
         operation.operation.kind,
         OperationKind::Failover | OperationKind::Failback
-    ) && operation
-        .steps
+    ) && switches_recovered(&operation.steps)
+}
+
+/// Whether lines move a group as far as it was recovered: those of an unplanned failover.
+pub fn switches_recovered(steps: &[StepRecord]) -> bool {
+    steps
         .iter()
         .any(|step| step.action == Step::SwitchRecovered)
 }

@@ -430,11 +430,11 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
             Draws::Volume(target())
         }
         Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
-        Step::ReplicateGroup
-        | Step::PromoteVolume { .. }
-        | Step::ChooseRecoveryPoint
-        | Step::CloneVolume { .. }
-        | Step::ReleaseReplicas => Draws::Storage,
+        // They ask the array that the group leaves, which may hang: not in the way of those that a failover needs.
+        Step::ReplicateGroup | Step::ReleaseReplicas => Draws::Storage(source()),
+        Step::PromoteVolume { .. } | Step::ChooseRecoveryPoint | Step::CloneVolume { .. } => {
+            Draws::Storage(target())
+        }
         Step::CountRecovered { .. }
         | Step::ConfirmRecovered
         | Step::SwitchPrimary

@@ -284,8 +284,15 @@ pub static OPTIONS: &[OptionDef] = &[
          Leases go by the database's clock; the clocks of a site's engines need not agree.")
         .default("120"),
     option("engine", "max_concurrent_operations", int(1),
-        "Operations that one engine runs at a time. More wait their turn.")
+        "Operations of each lane that get on at a time in one engine. What follows a disaster (unplanned failovers, \
+         retries, fences, aborts for a lost site) has a lane of its own and never waits for anything planned. One that \
+         is paused, or that a site holds up which does not answer, takes no place. More wait: projects take turns, \
+         in a project the groups of the highest priority go first.")
         .default("20"),
+    option("engine", "max_concurrent_operations_per_project", int(1),
+        "How many of them may be one project's, so that a tenant with many groups leaves room for others. A cloud with \
+         one tenant sets it as high as max_concurrent_operations.")
+        .default("10"),
     option("engine", "compute_concurrency_per_cloud", int(1),
         "Nova steps that run at a time on one cloud, over all operations. Raise it when Nova has room and \
          failovers of many VMs take too long.")

@@ -106,6 +106,8 @@ pub struct Engine {
     pub lease: Duration,
     /// Operations at a time.
     pub max_concurrent_operations: NonZeroUsize,
+    /// One project's operations at a time.
+    pub max_concurrent_operations_per_project: NonZeroUsize,
     /// Nova steps at a time, per cloud.
     pub compute_concurrency_per_cloud: NonZeroUsize,
     /// Cinder steps at a time, per cloud.
@@ -304,6 +306,8 @@ impl Engine {
             status_poll: section.seconds("status_poll_seconds"),
             lease: section.seconds("lease_seconds"),
             max_concurrent_operations: section.count("max_concurrent_operations"),
+            max_concurrent_operations_per_project: section
+                .count("max_concurrent_operations_per_project"),
             compute_concurrency_per_cloud: section.count("compute_concurrency_per_cloud"),
             volume_concurrency_per_cloud: section.count("volume_concurrency_per_cloud"),
             storage_concurrency: section.count("storage_concurrency"),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     house::{House, Wishes, operation_id},
     http::Answer,
-    tenant::{Group, Tenant, failed_steps, find, has_ended},
+    tenant::{Group, Tenant, failed_steps, find, has_ended, planned},
     volume_file::{digest, scribble},
     waiting::until,
 };
@@ -148,6 +148,28 @@ async fn must_be_as_at_the_recovery_point(house: &House, group: &Group) {
     for server in &group.servers {
         assert_eq!(copy_of(&b["servers"], &server.id)["status"], "ACTIVE");
     }
+}
+
+/// All places for planned operations are taken, by one that a dead site holds up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planned_failover_that_waits_for_the_lost_site_is_in_nobodys_way() {
+    let house = House::with(Wishes {
+        engine: "max_concurrent_operations = 1",
+        ..WATCHFUL
+    })
+    .await;
+    protected_with_a_recovery_point(&house).await;
+    let tenant = Tenant::of(&house).await;
+    let server = tenant.make_server("db-1").await;
+    let db = tenant.protect("db", vec![server]).await;
+    take_recovery_point(&tenant, &db).await;
+    let waits = operation_id(&act(&tenant, "web", planned()).await.good());
+    cut_off(&house).await;
+    let brought_up = done(&tenant, "db", json!({"failover": {"type": "unplanned"}})).await;
+    assert_eq!(brought_up["target_site"], "site-b", "{brought_up:#}");
+    let path = format!("/operations/{waits}");
+    let waiting = tenant.on_b(Method::GET, &path, None).await.good();
+    assert_eq!(waiting["operation"]["status"], "running", "{waiting:#}");
 }
 
 /// Until it is fenced, the group says that it runs twice, and nothing else is possible.

@@ -16,6 +16,7 @@ use protector_core::{
     id::{EngineId, OperationId, RecoveryPointId, UserId, VolumeId},
     journal::{Claim, Entry, Journal, JournalError, Protection},
     operation::{MapKind, Operation, OperationRecord, StepRecord},
+    queue::Room,
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
         Written,
@@ -255,11 +256,11 @@ impl Journal for FaultyJournal {
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError> {
         self.machine.thawed().await;
         self.inner
-            .claim(engine, now, lease, book_version, limit)
+            .claim(engine, now, lease, book_version, room)
             .await
     }
 

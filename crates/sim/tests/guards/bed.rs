@@ -26,6 +26,7 @@ use protector_core::{
     },
     plan::{ArrayPair, Plan},
     present::map_as_of_now,
+    queue::Room,
     recovery_plan::RecoveryPlan,
     runbook::{
         BOOK_VERSION, Step, Verb,
@@ -218,10 +219,10 @@ impl Journal for Watched {
         now: DateTime<Utc>,
         lease: Duration,
         book_version: u32,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Claim>, JournalError> {
         self.inner
-            .claim(engine, now, lease, book_version, limit)
+            .claim(engine, now, lease, book_version, room)
             .await
     }
 

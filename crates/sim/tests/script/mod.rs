@@ -59,6 +59,8 @@ pub type Play = dyn Fn(&str, u32) -> Look + Send + Sync;
 pub struct Script {
     play: Box<Play>,
     retries: Option<u32>,
+    /// How long each line is given.
+    pub limit: Duration,
     call_time: Duration,
     looks: Mutex<BTreeMap<String, u32>>,
     calls: AtomicUsize,
@@ -82,6 +84,7 @@ impl Script {
         Self {
             play: Box::new(play),
             retries,
+            limit: Duration::from_secs(300),
             call_time: Duration::ZERO,
             looks: Mutex::default(),
             calls: AtomicUsize::new(0),
@@ -143,7 +146,7 @@ impl Actions for Script {
 
     fn patience(&self, _operation: &Operation, _step: &StepRecord) -> Patience {
         Patience {
-            limit: Duration::from_secs(300),
+            limit: self.limit,
             retries: self.retries,
             timeout_error: "Cinder timeout after 300s".to_owned(),
             says_what_for: false,

@@ -8,6 +8,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
     pub kind: String,
+    pub lane: String,
     pub group_id: String,
     pub project_id: String,
     pub user_id: String,
@@ -36,6 +37,13 @@ pub struct Model {
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    #[sea_orm(
+        belongs_to = "super::protection_group::Entity",
+        from = "Column::GroupId",
+        to = "super::protection_group::Column::Id"
+    )]
+    ProtectionGroup,
+}
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -5,6 +5,7 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, ProjectId},
     journal::{Effect, Entry, Journal, OperationChange},
     operation::OperationState,
+    queue::Room,
     runbook::BOOK_VERSION,
 };
 use protector_store::{
@@ -139,7 +140,7 @@ pub async fn settle_with(database: &Database, effects: Vec<Effect>) -> Operation
     let lease = std::time::Duration::from_secs(60);
     let engine = EngineId::new("engine-1");
     let mut claims = database
-        .claim(&engine, at(10), lease, BOOK_VERSION, 5)
+        .claim(&engine, at(10), lease, BOOK_VERSION, &Room::for_any(5))
         .await
         .unwrap();
     let claim = claims.remove(0);
