@@ -81,6 +81,7 @@ pub async fn update(
     let basis = Basis::Version(stored.group.version);
     let now = app.clock.now();
     let held = app_policy::of(&app, &stored.group).await?;
+    app_policy::check_tokens_are_given_anew(&held, &body.policy)?;
     let policy = app_policy::changed(held, body.policy, now);
     app_policy::check(&app, &stored.group, &policy).await?;
     app_group::refuse_while_moving(&stored.group)?;

@@ -137,7 +137,9 @@ pub async fn update(
     let site = app_site::changed(&before, body.site, app.clock.now());
     let mut fields = app_site::differences(&before, &site);
     app_site::check_password_is_given_anew(&fields, password.as_ref())?;
-    app.database.site_update(&site, password.as_ref()).await?;
+    app.database
+        .site_update(&before, &site, password.as_ref())
+        .await?;
     app.clouds.forget(&site.name).await;
     fields.extend(password.map(|_| "password"));
     tracing::info!(site = %site.name, user_id = %caller.user_id(), fields = %fields.join(", "), "site changed");
@@ -201,23 +203,17 @@ pub async fn validate(
         .checks
         .iter()
         .any(|check| check.name == "keystone" && check.ok);
-    note_status(&app, site, reached).await?;
+    note_reached(&app, &site, reached).await?;
     Ok(Json(ValidationAnswer { validation }))
 }
 
-/// A site that an administrator has taken out of use, or retired, stays so.
-async fn note_status(app: &App, site: Site, reached: bool) -> ApiResult<()> {
-    let status = match (site.status, reached) {
-        (SiteStatus::Disabled | SiteStatus::Retired, _) => site.status,
-        (_, true) => SiteStatus::Active,
-        (_, false) => SiteStatus::Unreachable,
+async fn note_reached(app: &App, site: &Site, reached: bool) -> ApiResult<()> {
+    let status = match reached {
+        true => SiteStatus::Active,
+        false => SiteStatus::Unreachable,
     };
-    if status == site.status {
-        return Ok(());
-    }
-    let changed = Site { status, ..site };
     app.database
-        .site_update(&changed, None)
+        .site_note_reached(&site.id, status)
         .await
         .map_err(ApiError::from)
 }

@@ -19,6 +19,9 @@ impl From<StoreError> for ApiError {
             StoreError::InUse { what, name, by } => {
                 Self::conflict(format!("{} {name} is in use by {by}.", noun(what)))
             }
+            StoreError::SiteChanged { site } => Self::conflict(format!(
+                "Site {site} was changed by another request: look at it with 'openstack dr site show {site}', and try again."
+            )),
             StoreError::Locked {
                 kind,
                 resource_id,

@@ -86,6 +86,12 @@ pub enum StoreError {
         /// What refers to it.
         by: String,
     },
+    /// Where a site's password goes was changed by another request.
+    #[error("site {site} was changed by another request")]
+    SiteChanged {
+        /// The site.
+        site: SiteName,
+    },
     /// An operation that has not ended holds a lock on the resource.
     #[error("{kind} {resource_id} is locked by operation {by_operation}")]
     Locked {

@@ -1,6 +1,9 @@
 //! Sites. The password goes in and comes out apart from the site, and is kept encrypted.
 
-use protector_core::{id::SiteName, site::Site};
+use protector_core::{
+    id::{SiteId, SiteName},
+    site::{Site, SiteStatus},
+};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
     ModelTrait, NotSet, PaginatorTrait, QueryFilter, QueryOrder, Set,
@@ -64,14 +67,16 @@ impl Database {
         from_row(row_of(self.pool(), name_or_id).await?)
     }
 
-    /// Changes a site, found by its id; its password too if one is given.
+    /// Changes a site that was `seen` to `site`; its password too if one is given. The status is left as it is unless it is
+    /// to change, since a look at the site may have noted another one meanwhile.
     ///
     /// # Errors
     ///
     /// `NotFound`, `Duplicate` for a name that is taken, `InUse` for a new name while groups or tenant mappings refer
-    /// to the old one.
+    /// to the old one, `SiteChanged` where the password goes somewhere else by now than where it was seen to go.
     pub async fn site_update(
         &self,
+        seen: &Site,
         site: &Site,
         password: Option<&SecretString>,
     ) -> Result<(), StoreError> {
@@ -88,14 +93,49 @@ impl Database {
             change.id = NotSet;
             change.created_at = NotSet;
             change.password = password.clone().map_or(NotSet, Set);
-            site::Entity::update_many()
+            if seen.status == site.status {
+                change.status = NotSet;
+            }
+            let written = site::Entity::update_many()
                 .set(change)
-                .filter(site::Column::Id.eq(site.id.as_str()))
+                .filter(goes_where(seen))
                 .exec(tx)
                 .await
                 .map_err(|error| {
                     StoreError::unless_duplicate(error, Noun::Site, "name", &site.name)
                 })?;
+            match written.rows_affected {
+                0 => Err(StoreError::SiteChanged {
+                    site: seen.name.clone(),
+                }),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Notes whether a site was reached, and nothing else. One that an administrator has taken out of use, or retired, stays so.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn site_note_reached(
+        &self,
+        id: &SiteId,
+        status: SiteStatus,
+    ) -> Result<(), StoreError> {
+        let word = to_word(&status)?;
+        let noted = [
+            to_word(&SiteStatus::Active)?,
+            to_word(&SiteStatus::Unreachable)?,
+        ];
+        self.write(async |tx| {
+            site::Entity::update_many()
+                .col_expr(site::Column::Status, word.clone().into())
+                .filter(site::Column::Id.eq(id.as_str()))
+                .filter(site::Column::Status.is_in(noted.clone()))
+                .exec(tx)
+                .await?;
             Ok(())
         })
         .await
@@ -137,6 +177,24 @@ pub(crate) fn password_of(id: &str) -> Place<'_> {
         row: id,
         column: "password",
     }
+}
+
+/// The site `seen`, if its password goes still where it was seen to go.
+fn goes_where(seen: &Site) -> Condition {
+    use site::Column;
+
+    let cacert = match &seen.cacert {
+        Some(path) => Column::Cacert.eq(path.as_str()),
+        None => Column::Cacert.is_null(),
+    };
+    Condition::all()
+        .add(Column::Id.eq(seen.id.as_str()))
+        .add(Column::AuthUrl.eq(seen.auth_url.as_str()))
+        .add(Column::Username.eq(seen.username.as_str()))
+        .add(Column::UserDomainName.eq(seen.user_domain_name.as_str()))
+        .add(Column::ProjectName.eq(seen.project_name.as_str()))
+        .add(Column::ProjectDomainName.eq(seen.project_domain_name.as_str()))
+        .add(cacert)
 }
 
 async fn row_of(db: &impl ConnectionTrait, name_or_id: &str) -> Result<site::Model, StoreError> {

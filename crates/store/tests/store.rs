@@ -130,7 +130,7 @@ async fn a_site_keeps_its_password_to_itself() {
         name: "site-1".into(),
         ..site_a.clone()
     };
-    db.site_update(&changed, None).await.unwrap();
+    db.site_update(&site_a, &changed, None).await.unwrap();
     assert_eq!(db.site_list().await.unwrap(), vec![changed]);
     let kept = db.site_password(&"site-1".into()).await.unwrap();
     assert_eq!(kept.expose_secret(), PASSWORD);
@@ -150,6 +150,51 @@ async fn a_site_keeps_its_password_to_itself() {
     ));
 }
 
+/// Of two who change a site at once, the second has not seen where the first one's password goes.
+#[tokio::test]
+async fn a_password_never_goes_where_it_was_not_entered_for() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let password = SecretString::from(PASSWORD);
+    let seen = site("site-a");
+    db.site_insert(&seen, &password).await.unwrap();
+    let moved = Site {
+        auth_url: "https://new.example.org/v3".to_owned(),
+        ..seen.clone()
+    };
+    let new = SecretString::from("new");
+    db.site_update(&seen, &moved, Some(&new)).await.unwrap();
+
+    let described = Site {
+        description: Some("by somebody else".to_owned()),
+        ..seen.clone()
+    };
+    let refused = db.site_update(&seen, &described, None).await;
+    assert!(
+        matches!(refused, Err(StoreError::SiteChanged { .. })),
+        "{refused:?}"
+    );
+    // A look at the site that began before notes what it saw, and nothing else.
+    let silent = SiteStatus::Unreachable;
+    db.site_note_reached(&seen.id, silent).await.unwrap();
+    let kept = db.site_show("site-a").await.unwrap();
+    assert_eq!(
+        (kept.auth_url, kept.status),
+        (moved.auth_url.clone(), silent)
+    );
+
+    // Nor does a look that ended before undo what an administrator says.
+    let retired = Site {
+        status: SiteStatus::Retired,
+        ..moved.clone()
+    };
+    db.site_update(&moved, &retired, None).await.unwrap();
+    let active = SiteStatus::Active;
+    db.site_note_reached(&seen.id, active).await.unwrap();
+    let kept = db.site_show("site-a").await.unwrap();
+    assert_eq!(kept.status, SiteStatus::Retired);
+}
+
 #[tokio::test]
 async fn a_site_in_use_is_neither_deleted_nor_renamed() {
     let bed = bed::fresh("").await;
@@ -164,7 +209,7 @@ async fn a_site_in_use_is_neither_deleted_nor_renamed() {
         ..site("site-a")
     };
     assert!(matches!(
-        db.site_update(&renamed, None).await,
+        db.site_update(&site("site-a"), &renamed, None).await,
         Err(StoreError::InUse { .. })
     ));
 }

@@ -40,6 +40,41 @@ pub fn made(group: &Group, new: NewPolicy, now: DateTime<Utc>) -> ReplicationPol
     }
 }
 
+/// Refuses to send a stored token to an array for which nobody has entered it: whoever may change a policy must not learn
+/// its tokens by naming an array of their own.
+///
+/// # Errors
+///
+/// 400 that names the token that is needed anew.
+pub fn check_tokens_are_given_anew(
+    policy: &ReplicationPolicy,
+    changes: &PolicyChanges,
+) -> ApiResult<()> {
+    let leads_away =
+        |url: &Option<String>, held: &String| url.as_ref().is_some_and(|url| url != held);
+    for (side, led, is_stored, is_given) in [
+        (
+            "primary",
+            leads_away(&changes.primary_fa_url, &policy.primary_fa_url),
+            policy.primary_fa_api_token.is_some(),
+            changes.primary_fa_api_token.is_some(),
+        ),
+        (
+            "secondary",
+            leads_away(&changes.secondary_fa_url, &policy.secondary_fa_url),
+            policy.secondary_fa_api_token.is_some(),
+            changes.secondary_fa_api_token.is_some(),
+        ),
+    ] {
+        if led && is_stored && !is_given {
+            return Err(ApiError::bad_request(format!(
+                "policy.{side}_fa_api_token: is needed in the same request where policy.{side}_fa_url changes, because the stored token would otherwise be sent to an array for which nobody has entered it; give it anew, or null for an array that needs none."
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The policy that `changes` make of `policy`.
 pub fn changed(
     mut policy: ReplicationPolicy,

@@ -290,6 +290,33 @@ async fn a_policy_hides_its_tokens_and_knows_its_arrays() {
 }
 
 #[tokio::test]
+async fn a_stored_token_goes_only_to_the_array_that_it_was_entered_for() {
+    let house = House::with_group().await;
+    let path = group_path("web", "/policy");
+    let change = async |policy: Value| {
+        let body = json!({"policy": policy});
+        house.send(Method::PUT, &path, "member", body).await
+    };
+    let elsewhere = json!({"primary_fa_url": "https://attacker.example.org"});
+    let refused = change(elsewhere).await.expect(400);
+    let message = refused.message();
+    assert!(
+        message.starts_with("policy.primary_fa_api_token: is needed"),
+        "{message}"
+    );
+    let shown = house.get(&path, "reader").await.expect(200);
+    assert_eq!(shown.body["policy"]["primary_fa_url"], "mock://array-a");
+    // The same array, and one without a token, need none.
+    change(json!({"primary_fa_url": "mock://array-a", "rpo_minutes": 7}))
+        .await
+        .expect(200);
+    let entered = json!({"primary_fa_url": "mock://array-x", "primary_fa_api_token": "new"});
+    let unknown = change(entered).await.expect(400);
+    let message = unknown.message();
+    assert!(message.starts_with("policy.primary_fa_url"), "{message}");
+}
+
+#[tokio::test]
 async fn mappings_are_replaced_by_field() {
     let house = House::with_group().await;
     let path = group_path("web", "/resource-mappings");

@@ -150,7 +150,10 @@ pub async fn lose_the_key_to_site_b(tenant: &Tenant) {
     let site = database.site_show("site-b").await.unwrap();
     let password = SecretString::from("protector");
     let there = database.clone().with_keys(keys);
-    there.site_update(&site, Some(&password)).await.unwrap();
+    there
+        .site_update(&site, &site, Some(&password))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

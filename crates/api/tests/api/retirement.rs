@@ -348,11 +348,11 @@ async fn a_group_that_a_retirement_has_missed_is_retired_by_the_next_one() {
         status: SiteStatus::Active,
         ..retired.clone()
     };
-    database.site_update(&active, None).await.unwrap();
+    database.site_update(&retired, &active, None).await.unwrap();
     let now = FixedClock.now();
     let taken = database.metadata_apply(&project, &offered, now).await;
     assert!(matches!(taken, Ok(Taken::Held(_))), "{taken:?}");
-    database.site_update(&retired, None).await.unwrap();
+    database.site_update(&active, &retired, None).await.unwrap();
 
     let again = tenant.retire(A, false).await.expect(200);
     let groups = &again.body["retirement"]["protection_groups"];

@@ -703,13 +703,14 @@ async fn a_protector_that_comes_as_somebody_else_hears_so_from_the_looks_at_the_
     let protector = &tenant.sites.protectors[A];
     let there = SiteName::new("site-b");
     protector.peer.knows_us(&there).await.unwrap();
-    let mut site = protector.database.site_show("site-b").await.unwrap();
+    let seen = protector.database.site_show("site-b").await.unwrap();
+    let mut site = seen.clone();
     site.username = "admin".to_owned();
     site.project_name = "admin".to_owned();
     let password = SecretString::from("admin");
     protector
         .database
-        .site_update(&site, Some(&password))
+        .site_update(&seen, &site, Some(&password))
         .await
         .unwrap();
     protector.peer.reach(&there).await.unwrap();
