@@ -23,7 +23,11 @@ use protector_openstack::{
 use protector_store::{Database, StoreError};
 use secrecy::SecretString;
 
-use crate::{cloud_requests::CloudRequests, clouds::CloudError, request::chain_id};
+use crate::{
+    cloud_requests::CloudRequests,
+    clouds::CloudError,
+    request::{allowance, chain_id},
+};
 
 /// Makes the wire to a cloud.
 pub trait Wires: Send + Sync {
@@ -204,10 +208,15 @@ impl SiteSessions {
     }
 }
 
-/// The cloud whose logs will name the request that is being answered here.
+/// The cloud whose logs will name the request that is being answered here, and whose answers count against what that
+/// request may make clouds send.
 fn in_this_request(cloud: Cloud) -> Cloud {
-    match chain_id() {
+    let cloud = match chain_id() {
         Some(id) => cloud.with_request_id(&id),
+        None => cloud,
+    };
+    match allowance() {
+        Some(allowance) => cloud.with_allowance(allowance),
         None => cloud,
     }
 }

@@ -44,6 +44,7 @@ async fn get(address: SocketAddr, timeout: Duration) -> Result<Response, Transpo
         headers: HeaderMap::new(),
         body: Bytes::new(),
         timeout,
+        largest_body: 1 << 20,
     };
     transport.send(request).await
 }
