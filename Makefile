@@ -52,6 +52,7 @@ check: tools ## Format, lints, dependency and licence rules, crate boundaries
 	@if timeout 20 git ls-remote -q $(ADVISORY_DB) HEAD >/dev/null 2>&1; then $(CARGO) deny check advisories; \
 	 else echo "advisories: the database cannot be reached from here, not checked"; fi
 	bash scripts/check-crate-boundaries.sh
+	$(PYTHON) scripts/check-systemd-units.py
 
 .PHONY: test
 test: tools test-services test-client ## All tests

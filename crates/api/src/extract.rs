@@ -37,7 +37,7 @@ where
     }
 }
 
-/// How long a client may take over a body. The largest is a peer's, of 64 MiB.
+/// How long a client may take over a body. The largest is a peer's, of 32 MiB.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn too_slow() -> ApiError {

@@ -11,6 +11,7 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 use protector_core::id::{GroupId, ProjectId, SiteName};
+use protector_openstack::bounds::LARGEST_DOCUMENT;
 use protector_oslo::policy::{Target, rules};
 use protector_store::{Mark, MetadataDocument, Offered, Reservation, StoreError, Taken};
 
@@ -25,8 +26,8 @@ use crate::{
     },
 };
 
-/// The largest metadata that is read: some 20,000 members.
-pub const MAX_BODY_BYTES: usize = 64 << 20;
+/// The largest metadata that is read: some 10,000 members. No more than is read of the other site's answers.
+pub const MAX_BODY_BYTES: usize = LARGEST_DOCUMENT;
 
 /// The other site's protector. Settled before the body is read, which may be much larger than a tenant's.
 pub struct PeerCaller;

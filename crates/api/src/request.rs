@@ -14,6 +14,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use protector_core::id::ProjectId;
+use protector_openstack::bounds::Allowance;
 use protector_oslo::{GlobalRequestId, RequestId};
 use tracing::Instrument as _;
 
@@ -57,6 +58,17 @@ impl RequestContext {
 tokio::task_local! {
     /// The id under which the clouds should know the request that this task answers.
     static CHAIN: String;
+    /// What the request that this task answers may still make the clouds send here.
+    static ALLOWANCE: Allowance;
+}
+
+/// The most bytes that one request may make all clouds and the other site send: twice what a tenant with 10,000 servers and
+/// 10,000 volumes on both needs for the longest list.
+const MOST_OF_CLOUDS: usize = 256 << 20;
+
+/// What the request that is being answered may still make the clouds send; `None` outside of a request.
+pub fn allowance() -> Option<Allowance> {
+    ALLOWANCE.try_with(Clone::clone).ok()
 }
 
 /// The id to send on to the clouds: the caller's own, or the one that this service gave; `None` outside of a request.
@@ -69,10 +81,10 @@ pub fn chain_id() -> Option<String> {
 pub fn lasting<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
-    let chain = chain_id();
+    let request = chain_id().zip(allowance());
     let work = async move {
-        match chain {
-            Some(chain) => CHAIN.scope(chain, work).await,
+        match request {
+            Some((chain, allowance)) => ALLOWANCE.scope(allowance, CHAIN.scope(chain, work)).await,
             None => work.await,
         }
     };
@@ -95,7 +107,9 @@ pub async fn accompany(State(app): State<Arc<App>>, mut request: Request, next: 
         .global
         .map_or_else(|| context.local.to_string(), |id| id.to_string());
     async move {
-        let mut response = CHAIN.scope(chain, next.run(request)).await;
+        let answering = CHAIN.scope(chain, next.run(request));
+        let allowance = Allowance::new(MOST_OF_CLOUDS);
+        let mut response = ALLOWANCE.scope(allowance, answering).await;
         if let Ok(value) = HeaderValue::from_str(&context.local.to_string()) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }

@@ -26,7 +26,7 @@ use secrecy::SecretString;
 use crate::{
     cloud_requests::CloudRequests,
     clouds::{CloudError, Until},
-    request::chain_id,
+    request::{allowance, chain_id},
 };
 
 /// Makes the wire to a cloud.
@@ -224,10 +224,15 @@ fn cannot_be_asked(site: &SiteName, error: &StoreError) -> CloudError {
     }
 }
 
-/// The cloud whose logs will name the request that is being answered here.
+/// The cloud whose logs will name the request that is being answered here, and whose answers count against what that
+/// request may make clouds send.
 fn in_this_request(cloud: Cloud) -> Cloud {
-    match chain_id() {
+    let cloud = match chain_id() {
         Some(id) => cloud.with_request_id(&id),
+        None => cloud,
+    };
+    match allowance() {
+        Some(allowance) => cloud.with_allowance(allowance),
         None => cloud,
     }
 }

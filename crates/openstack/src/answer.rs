@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::{
     ask::{Ask, Base},
+    bounds::{Unreadable, most_values, weigh},
     error::{Call, CloudError, request_id},
     error_body::message_of,
     microversion::Microversion,
@@ -13,8 +14,9 @@ use crate::{
     transport::Response,
 };
 
-/// Turns an error status into an error, and refuses a success that is not the JSON it should be.
-pub(crate) fn judge(ask: &Ask, response: Response) -> Result<Response, CloudError> {
+/// Turns an error status into an error, and refuses a success that is not the JSON it should be, or that would take too much
+/// memory to read.
+pub(crate) fn judge(ask: &Ask, url: &str, response: Response) -> Result<Response, CloudError> {
     // A version document that leaves a choice comes with 300.
     let chosen = response.status == 300 && ask.base == Base::VersionRoot;
     if !(200..300).contains(&response.status) && !chosen {
@@ -23,19 +25,20 @@ pub(crate) fn judge(ask: &Ask, response: Response) -> Result<Response, CloudErro
     if !ask.wants_json {
         return Ok(response);
     }
-    match serde_json::from_slice::<serde::de::IgnoredAny>(&response.body) {
-        Ok(_) => Ok(response),
-        Err(error) => {
+    match weigh(&response.body, most_values(ask.call.service)) {
+        Ok(()) => Ok(response),
+        Err(Unreadable::TooMuch(why)) => Err(CloudError::too_much(&ask.call, url, why)),
+        Err(Unreadable::NotJson(error)) => {
             // Only markup is quoted: other text may be half of an answer that holds secrets.
             let markup = response.body.trim_ascii_start().starts_with(b"<");
-            let said = if markup {
+            let markup_says = if markup {
                 format!(": {}", message_of(&response.body))
             } else {
                 String::new()
             };
             Err(CloudError::NotJson {
                 call: Box::new(ask.call.clone()),
-                why: format!("{error}{said}"),
+                why: format!("{error}{markup_says}"),
             })
         }
     }

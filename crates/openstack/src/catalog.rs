@@ -2,9 +2,18 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 
-use crate::{error::CloudError, service::Service};
+use crate::{error::CloudError, error_body::tidy, service::Service};
+
+/// The most endpoints of the services that are used: three interfaces of six services in more regions than any cloud has.
+const MOST_ENDPOINTS: usize = 2_000;
+
+/// The longest text of an endpoint.
+const LONGEST_TEXT: usize = 2_048;
+
+/// How many endpoints an error offers.
+const OFFERED: usize = 20;
 
 /// Which of a service's endpoints are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,7 +104,21 @@ impl<'de> Deserialize<'de> for Catalog {
             #[serde(default)]
             endpoints: Vec<RawEndpoint>,
         }
-        let entries = Vec::<RawEntry>::deserialize(deserializer)?;
+        let mut entries = Vec::<RawEntry>::deserialize(deserializer)?;
+        // A session keeps its catalogue, and there are many sessions: only what may be asked for is kept.
+        entries.retain(|entry| is_used(&entry.service_type));
+        check(
+            entries
+                .iter()
+                .flat_map(|entry| &entry.endpoints)
+                .map(|raw| {
+                    [raw.interface.as_str(), raw.url.as_str()]
+                        .into_iter()
+                        .chain(raw.region_id.as_deref())
+                        .chain(raw.region.as_deref())
+                }),
+        )
+        .map_err(D::Error::custom)?;
         let endpoint = |raw: RawEndpoint| Endpoint {
             interface: raw.interface,
             region_id: raw.region_id.or(raw.region),
@@ -111,6 +134,29 @@ impl<'de> Deserialize<'de> for Catalog {
                 .collect(),
         ))
     }
+}
+
+fn is_used(service_type: &str) -> bool {
+    Service::ALL
+        .iter()
+        .any(|service| service.types().contains(&service_type))
+}
+
+/// Refuses a catalogue that no Keystone has: each of these is kept as long as a session.
+fn check<'a>(endpoints: impl Iterator<Item = impl Iterator<Item = &'a str>>) -> Result<(), String> {
+    for (number, mut texts) in endpoints.enumerate() {
+        if number >= MOST_ENDPOINTS {
+            return Err(format!(
+                "the catalogue has more than {MOST_ENDPOINTS} endpoints of the services that are used"
+            ));
+        }
+        if texts.any(|text| text.len() > LONGEST_TEXT) {
+            return Err(format!(
+                "the catalogue has an endpoint whose URL, region or interface is longer than {LONGEST_TEXT} bytes"
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Catalog {
@@ -175,10 +221,16 @@ fn offer<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> String {
             )
         })
         .collect();
-    if pairs.is_empty() {
-        "none at all".to_owned()
-    } else {
-        pairs.into_iter().collect::<Vec<_>>().join(", ")
+    let more = pairs.len().saturating_sub(OFFERED);
+    let some = pairs
+        .into_iter()
+        .take(OFFERED)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match more {
+        _ if some.is_empty() => "none at all".to_owned(),
+        0 => tidy(&some),
+        more => format!("{} and {more} more", tidy(&some)),
     }
 }
 
@@ -242,6 +294,36 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(wrong.contains("it offers public in north"), "{wrong}");
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_kept_and_a_catalogue_without_an_end_is_refused() {
+        let endpoint = |region: String| json!({"interface": "public", "region": region, "url": "https://n/v2.1"});
+        let entry = |kind: &str, regions: usize| {
+            let endpoints: Vec<_> = (0..regions)
+                .map(|number| endpoint(number.to_string()))
+                .collect();
+            json!({"type": kind, "endpoints": endpoints})
+        };
+        let read = |value| serde_json::from_value::<Catalog>(value);
+        let kept = read(json!([entry("telemetry", 9_000), entry("compute", 2_000)])).unwrap();
+        assert_eq!(kept.0.len(), 1);
+        let error = kept
+            .endpoint(Service::Compute, Interface::Internal, None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("and 1980 more") && error.len() < 1000,
+            "{error}"
+        );
+        let error = read(json!([entry("compute", 1_000), entry("image", 1_001)])).unwrap_err();
+        assert!(
+            error.to_string().contains("more than 2000 endpoints"),
+            "{error}"
+        );
+        let long = json!([{"type": "compute", "endpoints": [endpoint("r".repeat(2_049))]}]);
+        let error = read(long).unwrap_err().to_string();
+        assert!(error.contains("longer than 2048 bytes"), "{error}");
     }
 
     #[test]

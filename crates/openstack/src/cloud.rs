@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    bounds::Allowance,
     catalog::Interface,
     compute::Compute,
     credentials::{Credentials, ProjectScope},
@@ -69,6 +70,12 @@ impl Cloud {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self::new(self.session.with_deadline(deadline))
+    }
+
+    /// The same cloud, whose answers count against `allowance`. See [`Session::with_allowance`].
+    #[must_use]
+    pub fn with_allowance(&self, allowance: Allowance) -> Self {
+        Self::new(self.session.with_allowance(allowance))
     }
 
     /// Keystone.

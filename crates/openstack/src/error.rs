@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use http::{HeaderMap, Method};
 
 use crate::{
-    error_body::message_of, microversion::Microversion, service::Service, transport::Response,
+    error_body::{message_of, tidy},
+    microversion::Microversion,
+    service::Service,
+    transport::Response,
 };
 
 /// What a caller may conclude from an error.
@@ -142,6 +145,16 @@ pub enum CloudError {
         /// The field and what is wrong with it.
         why: String,
     },
+    /// The answer is larger than anybody honest sends: a cloud is broken, or somebody answers in its place.
+    #[error("{} answered {call} with more than is taken: {why}. It was asked at {url}", call.service)]
+    TooMuch {
+        /// What was asked.
+        call: Box<Call>,
+        /// Where, without query and without a user's name and password.
+        url: String,
+        /// The limit.
+        why: String,
+    },
     /// The catalogue has no endpoint of the service for the region and interface asked for.
     #[error(
         "the catalogue has no {service} endpoint {wanted}; it offers {offered}. Register the endpoint, or correct region_name and interface of the site"
@@ -193,6 +206,14 @@ impl CloudError {
         }))
     }
 
+    pub(crate) fn too_much(call: &Call, url: &str, why: impl Into<String>) -> Self {
+        Self::TooMuch {
+            call: Box::new(call.clone()),
+            url: place_of(url),
+            why: why.into(),
+        }
+    }
+
     /// What a caller may conclude.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -203,8 +224,11 @@ impl CloudError {
                 ErrorClass::Passing
             }
             Self::Lost { .. } | Self::NotJson { .. } => ErrorClass::Ambiguous,
-            Self::Unexpected { call, .. } if call.writes => ErrorClass::Ambiguous,
+            Self::Unexpected { call, .. } | Self::TooMuch { call, .. } if call.writes => {
+                ErrorClass::Ambiguous
+            }
             Self::Unexpected { .. }
+            | Self::TooMuch { .. }
             | Self::NoEndpoint { .. }
             | Self::TooOld { .. }
             | Self::Several { .. }
@@ -283,7 +307,10 @@ impl CloudError {
                 503 => refusal.retry_after.is_some(),
                 status => (400..500).contains(&status) && status != 408,
             },
-            Self::Lost { .. } | Self::NotJson { .. } | Self::Unexpected { .. } => false,
+            Self::Lost { .. }
+            | Self::NotJson { .. }
+            | Self::Unexpected { .. }
+            | Self::TooMuch { .. } => false,
             _ => true,
         }
     }
@@ -346,6 +373,17 @@ impl Refusal {
             _ => false,
         }
     }
+}
+
+/// A URL without its query and without a user's name and password.
+fn place_of(url: &str) -> String {
+    let (place, _) = url.split_once(['?', '#']).unwrap_or((url, ""));
+    let plain = place.split_once("://").and_then(|(scheme, rest)| {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (_, host) = authority.rsplit_once('@')?;
+        Some(format!("{scheme}://{host}/{path}"))
+    });
+    tidy(&plain.unwrap_or_else(|| place.to_owned()))
 }
 
 /// The cloud's id of a request: Nova sends both headers, the others the first.

@@ -2,18 +2,23 @@
 
 use serde_json::Value;
 
+use crate::bounds::{LARGEST_ERROR_BODY, MOST_VALUES_OF_AN_ERROR, weigh};
+
 /// The longest text that is kept of an answer, in characters.
 const LONGEST: usize = 600;
 
 /// The cloud's own words in an error body: JSON of any known form, HTML, or plain text. One line without control
 /// characters, at most 600 characters, without Python tracebacks.
 pub(crate) fn message_of(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let message = match serde_json::from_str::<Value>(&text) {
-        Ok(value) => in_json(&value).unwrap_or_else(|| text.to_string()),
-        Err(_) => text.to_string(),
-    };
-    tidy(&message)
+    let body = body.get(..LARGEST_ERROR_BODY).unwrap_or(body);
+    let sentence = weigh(body, MOST_VALUES_OF_AN_ERROR)
+        .ok()
+        .and_then(|()| serde_json::from_slice::<Value>(body).ok())
+        .and_then(|value| in_json(&value));
+    match sentence {
+        Some(sentence) => tidy(&sentence),
+        None => tidy(&String::from_utf8_lossy(body)),
+    }
 }
 
 /// `{"message"}`, `{"badRequest": {"message"}}`, `{"NeutronError": {"message"}}` or `{"NeutronError": "text"}`,
@@ -37,8 +42,10 @@ fn in_json(value: &Value) -> Option<String> {
     only.as_str().map(str::to_owned).or_else(|| in_json(only))
 }
 
-/// Takes out tags, tracebacks and control characters, joins lines and cuts the rest.
-fn tidy(text: &str) -> String {
+/// Takes out tags, tracebacks, control characters and what changes the direction of a text or is not seen, joins lines and cuts
+/// the rest. For every text of a cloud's that gets into an error.
+pub(crate) fn tidy(text: &str) -> String {
+    let text = start_of(text);
     let without_trace = text
         .split("\nTraceback (most recent call last)")
         .next()
@@ -48,7 +55,8 @@ fn tidy(text: &str) -> String {
     } else {
         without_trace.to_owned()
     };
-    let words: Vec<&str> = plain
+    let seen: String = plain.chars().filter(|c| !is_unseen(*c)).collect();
+    let words: Vec<&str> = seen
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|w| !w.is_empty())
         .collect();
@@ -57,6 +65,21 @@ fn tidy(text: &str) -> String {
         Some((cut, _)) => format!("{}…", &line[..cut]),
         None => line,
     }
+}
+
+/// As much as is looked at. A value of the wrong form can bring a text of many MiB along.
+fn start_of(text: &str) -> &str {
+    let cut = (0..=LARGEST_ERROR_BODY.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    cut.and_then(|cut| text.get(..cut)).unwrap_or_default()
+}
+
+/// Characters of Unicode's class Cf that reorder a text or hide in it.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Only markup that servers and proxies really send: Nova's `<class 'nova.exception…'>` is part of its message.

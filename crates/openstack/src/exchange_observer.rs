@@ -24,6 +24,7 @@ impl ExchangeOutcome {
     fn of(answer: &Result<Response, TransportError>) -> Self {
         match answer {
             Ok(response) => Self::Answered(response.status),
+            Err(TransportError::TooLarge(status)) => Self::Answered(*status),
             Err(TransportError::Unreachable(_) | TransportError::Untrusted(_)) => Self::Unreachable,
             Err(_) => Self::Lost,
         }

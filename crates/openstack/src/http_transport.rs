@@ -6,12 +6,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
+    bounds::LARGEST_ERROR_BODY,
     error::CloudError,
     transport::{Request, Response, Transport, TransportError},
 };
-
-/// The most that is read of one answer.
-const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
 /// How connections are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +82,7 @@ fn install_tls_provider() {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let timeout = request.timeout;
+        let (timeout, largest) = (request.timeout, request.largest_body);
         let told = |error: reqwest::Error| failure(&error, timeout);
         let sending = self
             .client
@@ -95,7 +93,10 @@ impl Transport for HttpTransport {
         let response = sending.send().await.map_err(told)?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = read_body(response, timeout).await?;
+        let body = match is_whole(status) {
+            true => whole_body(response, timeout, largest).await?,
+            false => start_of_body(response, timeout).await?,
+        };
         Ok(Response {
             status,
             headers,
@@ -104,24 +105,56 @@ impl Transport for HttpTransport {
     }
 }
 
-async fn read_body(
+/// Whether all of an answer counts: a success, or a version document that leaves a choice (300).
+fn is_whole(status: u16) -> bool {
+    (200..=300).contains(&status)
+}
+
+/// The body, counted while it comes, whatever its headers say of its length.
+async fn whole_body(
     mut response: reqwest::Response,
     timeout: Duration,
+    largest: usize,
 ) -> Result<Bytes, TransportError> {
+    let too_large = TransportError::TooLarge(response.status().as_u16());
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |announced| announced > largest) {
+        return Err(too_large);
+    }
     let mut body = BytesMut::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| failure(&error, timeout))?
-    {
-        if body.len() + chunk.len() > LARGEST_BODY {
-            return Err(TransportError::Lost(format!(
-                "the answer is larger than {LARGEST_BODY} bytes"
-            )));
+    while let Some(chunk) = next_chunk(&mut response, timeout).await? {
+        if body.len() + chunk.len() > largest {
+            return Err(too_large);
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// The start of an error's body. What comes after is of no use, so it is not waited for.
+async fn start_of_body(
+    mut response: reqwest::Response,
+    timeout: Duration,
+) -> Result<Bytes, TransportError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = next_chunk(&mut response, timeout).await? {
+        let wanted = chunk.len().min(LARGEST_ERROR_BODY - body.len());
+        body.extend_from_slice(&chunk.slice(..wanted));
+        if body.len() == LARGEST_ERROR_BODY {
+            break;
+        }
+    }
+    Ok(body.freeze())
+}
+
+async fn next_chunk(
+    response: &mut reqwest::Response,
+    timeout: Duration,
+) -> Result<Option<Bytes>, TransportError> {
+    response
+        .chunk()
+        .await
+        .map_err(|error| failure(&error, timeout))
 }
 
 /// Only what failed before anything was sent is `Unreachable`.

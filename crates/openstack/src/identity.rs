@@ -3,7 +3,7 @@
 use http::Method;
 use protector_core::id::{ProjectId, UserId};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     ask::Ask,
@@ -59,13 +59,9 @@ impl Identity {
     /// # Errors
     /// As any call.
     pub async fn validate_token(&self, subject: &SecretString) -> Result<TokenInfo, CloudError> {
-        let mut ask = Ask::get(KEYSTONE, &["auth", "tokens"]).about_token(subject);
-        ask.wants_json = true;
-        let call = ask.call.clone();
-        let answer = self.session.send(&ask).await?;
-        serde_json::from_slice::<TokenAnswer>(&answer.body)
-            .map(|answer| answer.token)
-            .map_err(|error| crate::listing::unexpected(&call, error))
+        let ask = Ask::get(KEYSTONE, &["auth", "tokens"]).about_token(subject);
+        let answer: TokenAnswer = self.session.typed(ask).await?;
+        Ok(answer.token)
     }
 
     /// `GET /v3/`: whether Keystone answers. Role: any.
@@ -73,10 +69,8 @@ impl Identity {
     /// # Errors
     /// As any call; logs in first if needed.
     pub async fn ping(&self) -> Result<(), CloudError> {
-        self.session
-            .value(Ask::get(KEYSTONE, &[]))
-            .await
-            .map(|_| ())
+        let root = Ask::get(KEYSTONE, &[]);
+        self.session.typed::<IgnoredAny>(root).await.map(|_| ())
     }
 
     /// `GET /v3/projects/{id}`. Role: reader of the project or its domain, or admin.

@@ -45,10 +45,9 @@ impl Images {
     /// # Errors
     /// As any call.
     pub async fn image(&self, id: &ImageId) -> Result<Image, CloudError> {
-        let ask = Ask::get(GLANCE, &["images", id.as_str()]);
-        let call = ask.call.clone();
-        let value = self.session.value(ask).await?;
-        serde_json::from_value(value).map_err(|error| crate::listing::unexpected(&call, error))
+        self.session
+            .typed(Ask::get(GLANCE, &["images", id.as_str()]))
+            .await
     }
 
     /// `GET /v2/images`, by exact name where given, to the last page. Role: reader of the project.

@@ -34,6 +34,7 @@
 
 mod answer;
 mod ask;
+pub mod bounds;
 pub mod catalog;
 pub mod cloud;
 pub mod compute;

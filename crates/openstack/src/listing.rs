@@ -1,13 +1,19 @@
 //! Answers as typed values, and lists read to their last page.
+//!
+//! Nothing of an answer becomes a value that is not asked for: elements are read one by one from the bytes of their page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use bytes::Bytes;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::{
     ask::Ask,
+    bounds::{self, LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES},
     error::{Call, CloudError},
+    error_body::tidy,
     session::Session,
 };
 
@@ -20,35 +26,43 @@ impl Session {
         self.send(&ask).await.map(|_| ())
     }
 
-    /// Sends and gives the whole JSON answer.
-    pub(crate) async fn value(&self, mut ask: Ask) -> Result<Value, CloudError> {
+    /// Sends and reads the whole answer.
+    pub(crate) async fn typed<T: DeserializeOwned>(&self, mut ask: Ask) -> Result<T, CloudError> {
         ask.wants_json = true;
         let answer = self.send(&ask).await?;
-        serde_json::from_slice(&answer.body).map_err(|error| unexpected(&ask.call, error))
+        serde_json::from_slice(&answer.body).map_err(|error| unexpected(&ask.call, said(&error)))
     }
 
     /// Sends and reads the value below the answer's key `key`.
     pub(crate) async fn object<T: DeserializeOwned>(
         &self,
-        ask: Ask,
+        mut ask: Ask,
         key: &str,
     ) -> Result<T, CloudError> {
-        let call = ask.call.clone();
-        let mut answer = self.value(ask).await?;
-        let inner = answer.get_mut(key).map(Value::take);
-        let inner = inner.ok_or_else(|| unexpected(&call, format!("missing field `{key}`")))?;
-        serde_json::from_value(inner).map_err(|error| unexpected(&call, error))
+        ask.wants_json = true;
+        let answer = self.send(&ask).await?;
+        let inner = members(&answer.body)
+            .remove(key)
+            .ok_or_else(|| unexpected(&ask.call, format!("missing field `{key}`")))?;
+        serde_json::from_str(inner.get()).map_err(|error| unexpected(&ask.call, said(&error)))
     }
 
     /// Reads a list that comes in one piece.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,
-        ask: Ask,
+        mut ask: Ask,
         key: &str,
     ) -> Result<Vec<T>, CloudError> {
-        let call = ask.call.clone();
-        let rows: Vec<Value> = self.object(ask, key).await?;
-        rows.into_iter().map(|row| element(&call, row)).collect()
+        ask.wants_json = true;
+        let answer = self.send(&ask).await?;
+        let page = Page::of(&answer.body, key).map_err(|why| unexpected(&ask.call, why))?;
+        if page.rows.len() > MOST_ELEMENTS {
+            return Err(self.too_many(&ask, most_elements()).await);
+        }
+        page.rows
+            .into_iter()
+            .map(|row| element(&ask.call, row))
+            .collect()
     }
 
     /// Reads a list to its last page, with `limit` and `marker`. An element that is missing in the result was not
@@ -58,66 +72,163 @@ impl Session {
         ask: Ask,
         key: &str,
     ) -> Result<Vec<T>, CloudError> {
+        self.pages_where(ask, key, |_| true).await
+    }
+
+    /// As [`Session::pages`]; only the elements that `keep` wants are held.
+    pub(crate) async fn pages_where<T: DeserializeOwned>(
+        &self,
+        mut ask: Ask,
+        key: &str,
+        keep: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, CloudError> {
+        ask.wants_json = true;
+        let list = List {
+            ask: &ask,
+            key,
+            until: self.end_of_a_list(),
+        };
+        let mut spent = Spent::default();
         let mut restarts = 0;
         loop {
-            match self.pages_once(&ask, key).await {
+            match self.pages_once(&list, &keep, &mut spent).await {
                 Err(PageError::MarkerGone(_)) if restarts < RESTARTS => restarts += 1,
                 Err(PageError::MarkerGone(error) | PageError::Other(error)) => return Err(error),
-                Ok(rows) => {
-                    return rows
-                        .into_iter()
-                        .map(|row| element(&ask.call, row))
-                        .collect();
-                }
+                Ok(rows) => return Ok(rows),
             }
         }
     }
 
-    async fn pages_once(&self, ask: &Ask, key: &str) -> Result<Vec<Value>, PageError> {
-        let mut rows: Vec<Value> = Vec::new();
+    async fn pages_once<T: DeserializeOwned>(
+        &self,
+        list: &List<'_>,
+        keep: &impl Fn(&T) -> bool,
+        spent: &mut Spent,
+    ) -> Result<Vec<T>, PageError> {
+        let ask = list.ask;
+        let other = |why: String| PageError::Other(unexpected(&ask.call, why));
+        let mut kept = Vec::new();
         let mut seen = BTreeSet::new();
         let mut marker: Option<String> = None;
         loop {
-            let page = ask
-                .clone()
-                .query("limit", self.page_size().to_string())
-                .query_if("marker", marker.as_deref());
-            let mut answer = self
-                .value(page)
-                .await
-                .map_err(|error| PageError::of(error, marker.is_some()))?;
-            let Some(Value::Array(found)) = answer.get_mut(key).map(Value::take) else {
-                return Err(PageError::Other(unexpected(
-                    &ask.call,
-                    format!("missing list `{key}`"),
-                )));
-            };
-            let linked = says_there_is_more(&answer, key);
-            let more = linked || found.len() >= self.page_size();
-            let (known_before, empty) = (seen.len(), found.is_empty());
-            for row in found {
-                let id = row.get("id").and_then(Value::as_str).map(str::to_owned);
-                let id = id.ok_or_else(|| {
-                    PageError::Other(unexpected(&ask.call, "an element without an id"))
-                })?;
+            let (body, limit) = self.page(list, marker.as_deref(), spent).await?;
+            if let Some(why) = spent.too_much() {
+                return Err(PageError::Other(self.too_many(ask, why).await));
+            }
+            let page = Page::of(&body, list.key).map_err(other)?;
+            let more = page.linked || page.rows.len() >= limit;
+            let (known_before, empty) = (seen.len(), page.rows.is_empty());
+            for row in page.rows {
+                let id = id_of(row).ok_or_else(|| other("an element without an id".to_owned()))?;
                 marker = Some(id.clone());
-                if seen.insert(id) {
-                    rows.push(row);
+                if !seen.insert(id) {
+                    continue;
+                }
+                if seen.len() > MOST_ELEMENTS {
+                    return Err(PageError::Other(self.too_many(ask, most_elements()).await));
+                }
+                let row = element(&ask.call, row).map_err(PageError::Other)?;
+                if keep(&row) {
+                    kept.push(row);
                 }
             }
             let stuck = seen.len() == known_before;
             // A link to more that leads back would go on for ever, and what is missing would look absent.
-            if linked && stuck && !empty {
-                return Err(PageError::Other(unexpected(
-                    &ask.call,
-                    "the list's next page repeats what was read",
-                )));
+            if page.linked && stuck && !empty {
+                return Err(other(
+                    "the list's next page repeats what was read".to_owned(),
+                ));
             }
             if !more || stuck {
-                return Ok(rows);
+                return Ok(kept);
             }
         }
     }
+
+    /// The page after `marker`, and how many elements were asked for. One that is too large to be taken is asked for in
+    /// smaller pieces.
+    async fn page(
+        &self,
+        list: &List<'_>,
+        marker: Option<&str>,
+        spent: &mut Spent,
+    ) -> Result<(Bytes, usize), PageError> {
+        loop {
+            let limit = spent.limit(self.page_size());
+            let ask = list
+                .ask
+                .clone()
+                .query("limit", limit.to_string())
+                .query_if("marker", marker);
+            match self
+                .send_until(&ask, list.until.min(self.end_of_a_call()))
+                .await
+            {
+                Ok(answer) => {
+                    spent.page(answer.body.len());
+                    return Ok((answer.body, limit));
+                }
+                Err(error @ CloudError::TooMuch { .. }) if limit > 1 => {
+                    spent.refused();
+                    if spent.too_much().is_some() {
+                        return Err(PageError::Other(error));
+                    }
+                }
+                Err(error) => return Err(PageError::of(error, marker.is_some())),
+            }
+        }
+    }
+
+    async fn too_many(&self, ask: &Ask, why: String) -> CloudError {
+        let base = self.endpoint(ask.call.service).await.unwrap_or_default();
+        CloudError::too_much(&ask.call, &ask.url(&base), why)
+    }
+}
+
+/// Which list is read, and until when.
+struct List<'a> {
+    ask: &'a Ask,
+    key: &'a str,
+    until: Instant,
+}
+
+/// What a list has cost so far, restarts included.
+#[derive(Default)]
+struct Spent {
+    bytes: usize,
+    pages: usize,
+    halvings: u32,
+}
+
+impl Spent {
+    fn page(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.pages += 1;
+    }
+
+    /// A page was too large; nobody knows by how much.
+    fn refused(&mut self) {
+        self.page(LARGEST_BODY);
+        self.halvings += 1;
+    }
+
+    fn limit(&self, page_size: usize) -> usize {
+        page_size.checked_shr(self.halvings).unwrap_or(0).max(1)
+    }
+
+    fn too_much(&self) -> Option<String> {
+        if self.bytes > LARGEST_LIST {
+            return Some(format!(
+                "the list is larger than {}",
+                bounds::Bytes(LARGEST_LIST)
+            ));
+        }
+        (self.pages > MOST_PAGES).then(|| format!("the list has more than {MOST_PAGES} pages"))
+    }
+}
+
+fn most_elements() -> String {
+    format!("the list has more than {MOST_ELEMENTS} elements")
 }
 
 enum PageError {
@@ -140,30 +251,86 @@ impl PageError {
     }
 }
 
+/// One page of a list.
+struct Page<'a> {
+    rows: Vec<&'a RawValue>,
+    /// Whether it says that there is another. Where its link leads is of no matter: the next page is asked for by marker.
+    linked: bool,
+}
+
+impl<'a> Page<'a> {
+    fn of(body: &'a [u8], key: &str) -> Result<Self, String> {
+        let members = members(body);
+        let rows = members
+            .get(key)
+            .and_then(|rows| serde_json::from_str(rows.get()).ok())
+            .ok_or_else(|| format!("missing list `{key}`"))?;
+        Ok(Self {
+            rows,
+            linked: says_there_is_more(&members, key),
+        })
+    }
+}
+
+/// The members of a body that is an object; none of another one.
+fn members(body: &[u8]) -> BTreeMap<String, &RawValue> {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
 /// `servers_links: [{"rel": "next"}]` (Nova, Cinder, Neutron), `next` (Glance), `links.next` (Keystone).
-fn says_there_is_more(answer: &Value, key: &str) -> bool {
-    let links = answer.get(format!("{key}_links")).and_then(Value::as_array);
-    let by_link = links.is_some_and(|links| {
-        links
-            .iter()
-            .any(|link| link.get("rel").is_some_and(|rel| rel == "next"))
-    });
-    let by_path = |value: Option<&Value>| value.is_some_and(Value::is_string);
-    by_link || by_path(answer.get("next")) || by_path(answer.pointer("/links/next"))
+fn says_there_is_more(members: &BTreeMap<String, &RawValue>, key: &str) -> bool {
+    let is_next = |link: &&RawValue| {
+        let link = inner(link);
+        link.get("rel").is_some_and(|rel| rel.get() == r#""next""#)
+    };
+    let links = members.get(&format!("{key}_links"));
+    let links = links.and_then(|links| serde_json::from_str::<Vec<&RawValue>>(links.get()).ok());
+    let is_path =
+        |value: Option<&&RawValue>| value.is_some_and(|value| value.get().starts_with('"'));
+    links.is_some_and(|links| links.iter().any(is_next))
+        || is_path(members.get("next"))
+        || is_path(
+            members
+                .get("links")
+                .map(|links| inner(links))
+                .unwrap_or_default()
+                .get("next"),
+        )
+}
+
+fn inner(value: &RawValue) -> BTreeMap<String, &RawValue> {
+    members(value.get().as_bytes())
+}
+
+fn id_of(row: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Marked {
+        id: String,
+    }
+    serde_json::from_str::<Marked>(row.get())
+        .ok()
+        .map(|marked| marked.id)
 }
 
 /// One element of a list; an error names it.
-fn element<T: DeserializeOwned>(call: &Call, row: Value) -> Result<T, CloudError> {
-    let id = row.get("id").and_then(Value::as_str).map(str::to_owned);
-    serde_json::from_value(row).map_err(|error| match id {
-        Some(id) => unexpected(call, format!("element {id}: {error}")),
-        None => unexpected(call, error),
+fn element<T: DeserializeOwned>(call: &Call, row: &RawValue) -> Result<T, CloudError> {
+    serde_json::from_str(row.get()).map_err(|error| match id_of(row) {
+        Some(id) => unexpected(call, format!("element {}: {}", tidy(&id), said(&error))),
+        None => unexpected(call, said(&error)),
     })
 }
 
-pub(crate) fn unexpected(call: &Call, why: impl ToString) -> CloudError {
+/// What is wrong with a value, without the place in a body that nobody sees.
+pub(crate) fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+}
+
+/// An answer in another form than is read. `why` may hold texts of the cloud's, of any length.
+pub(crate) fn unexpected(call: &Call, why: impl AsRef<str>) -> CloudError {
     CloudError::Unexpected {
         call: Box::new(call.clone()),
-        why: why.to_string(),
+        why: tidy(why.as_ref()),
     }
 }

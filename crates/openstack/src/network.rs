@@ -291,8 +291,8 @@ impl Network {
                 "project_id",
                 filter.project_id.as_ref().map(ProjectId::as_str),
             );
-        let found: Vec<Port> = self.session.pages(ask, "ports").await?;
-        Ok(found.into_iter().filter(|port| filter.fits(port)).collect())
+        let fits = |port: &Port| filter.fits(port);
+        self.session.pages_where(ask, "ports", fits).await
     }
 
     /// `GET /v2.0/ports/{id}`. Role: reader of the project.

@@ -12,6 +12,8 @@ pub struct ClientOptions {
     pub exchange_timeout: Duration,
     /// The longest that one call may take with its repeats, pauses and logins.
     pub deadline: Duration,
+    /// The longest that all pages of one list may take.
+    pub list_deadline: Duration,
     /// When a call is repeated.
     pub retry: RetryPolicy,
     /// Endpoints to use instead of the catalogue's. `%(project_id)s` stands for the project's id.
@@ -27,6 +29,7 @@ impl Default for ClientOptions {
         Self {
             exchange_timeout: Duration::from_secs(60),
             deadline: Duration::from_secs(180),
+            list_deadline: Duration::from_secs(600),
             retry: RetryPolicy::default(),
             endpoint_overrides: BTreeMap::new(),
             page_size: 1000,

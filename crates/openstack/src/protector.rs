@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::{
     ask::Ask,
     error::{CloudError, ErrorClass},
-    listing::unexpected,
     service::Service,
     session::Session,
 };
@@ -103,14 +102,12 @@ impl Peer {
     }
 
     async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CloudError> {
-        let call = ask.call.clone();
-        let value = match self.session.value(ask.clone()).await {
+        match self.session.typed(ask.clone()).await {
             Err(error) if error.class() == ErrorClass::Unauthorized => {
-                self.session.value(ask).await?
+                self.session.typed(ask).await
             }
-            answer => answer?,
-        };
-        serde_json::from_value(value).map_err(|error| unexpected(&call, error))
+            answer => answer,
+        }
     }
 }
 

@@ -23,6 +23,16 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Identity,
+        Self::Compute,
+        Self::Volume,
+        Self::Network,
+        Self::Image,
+        Self::DisasterRecovery,
+    ];
+
     /// The name that operators use and that errors start with.
     pub fn name(self) -> &'static str {
         match self {

@@ -23,11 +23,13 @@ use tokio::{
 use crate::{
     answer::{add_microversion, judge, log},
     ask::{Ask, Base, secret_header},
+    bounds::{self, Allowance},
     catalog::{Catalog, Interface},
     credentials::{CallerToken, Credentials},
     endpoint,
     error::{Call, CloudError, ErrorClass, request_id},
     exchange_observer::{Exchange, ExchangeObserver},
+    listing::{said, unexpected},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
     permit::WritePermit,
@@ -52,7 +54,9 @@ pub struct Session {
     request_log: Option<RequestLog>,
     observer: Option<Arc<dyn ExchangeObserver>>,
     permit: Option<Arc<dyn WritePermit>>,
+    allowance: Option<Allowance>,
     deadline: Duration,
+    list_deadline: Duration,
 }
 
 struct Shared {
@@ -82,6 +86,10 @@ struct Login {
     /// Why the last login failed: the answer for everyone who waited for it.
     failure: Option<CloudError>,
 }
+
+/// The longest token that is taken. It is sent in the header of every call; Keystone's own are some hundred bytes long, and web
+/// servers take 8 KiB by default.
+const LONGEST_TOKEN: usize = 16 << 10;
 
 /// The body of Keystone's answers about tokens.
 #[derive(Deserialize)]
@@ -145,7 +153,9 @@ impl Session {
             request_log: None,
             observer: None,
             permit: None,
+            allowance: None,
             deadline: options.deadline,
+            list_deadline: options.list_deadline,
             shared: Arc::new(Shared {
                 transport,
                 auth,
@@ -192,7 +202,9 @@ impl Session {
             request_log: self.request_log.clone(),
             observer: self.observer.clone(),
             permit: self.permit.clone(),
+            allowance: self.allowance.clone(),
             deadline: self.deadline,
+            list_deadline: self.list_deadline,
             ..session
         })
     }
@@ -243,11 +255,22 @@ impl Session {
         }
     }
 
-    /// The same session whose calls end within `deadline`, repeats and logins included.
+    /// The same session, whose answers count against `allowance`. When it is used up, reads fail as
+    /// [`CloudError::TooMuch`]; what changes something is sent all the same, since its answers are small.
+    #[must_use]
+    pub fn with_allowance(&self, allowance: Allowance) -> Self {
+        Self {
+            allowance: Some(allowance),
+            ..self.clone()
+        }
+    }
+
+    /// The same session whose calls end within `deadline`, repeats and logins included; a list with all its pages is one.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self {
             deadline,
+            list_deadline: deadline,
             ..self.clone()
         }
     }
@@ -312,14 +335,28 @@ impl Session {
 
     /// Every call of every service ends here. Gives the answer of a 2xx.
     pub(crate) async fn send(&self, ask: &Ask) -> Result<Response, CloudError> {
-        self.send_until(ask, Instant::now() + self.deadline).await
+        self.send_until(ask, self.end_of_a_call()).await
     }
 
     pub(crate) fn page_size(&self) -> usize {
         self.shared.options.page_size
     }
 
-    async fn send_until(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
+    /// When a call that begins now must have ended.
+    pub(crate) fn end_of_a_call(&self) -> Instant {
+        Instant::now() + self.deadline
+    }
+
+    /// When a list that begins now must have been read.
+    pub(crate) fn end_of_a_list(&self) -> Instant {
+        Instant::now() + self.list_deadline
+    }
+
+    pub(crate) async fn send_until(
+        &self,
+        ask: &Ask,
+        until: Instant,
+    ) -> Result<Response, CloudError> {
         ask.check()?;
         match ask.call.writes {
             true => self.change(ask, until).await,
@@ -478,10 +515,7 @@ impl Session {
             ask.wants_json = true;
             ask.call.path = "/".to_owned();
             let answer = self.send_until(&ask, until).await?;
-            newest_in_document(&answer.body, wanted.major).map_err(|why| CloudError::Unexpected {
-                call: Box::new(ask.call.clone()),
-                why,
-            })
+            newest_in_document(&answer.body, wanted.major).map_err(|why| unexpected(&ask.call, why))
         });
         match timeout_at(until, asking).await {
             Ok(newest) => newest.copied(),
@@ -507,12 +541,17 @@ impl Session {
             .body
             .as_ref()
             .map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let largest_body = self.largest_body(call);
+        if largest_body == 0 {
+            return Err(self.too_large(call, &url, largest_body));
+        }
         let request = Request {
             method: call.method.clone(),
-            url,
+            url: url.clone(),
             headers,
             body,
             timeout: allowed,
+            largest_body,
         };
         if let Some(permit) = self.permit.as_ref().filter(|_| call.writes) {
             permit.pass(call, allowed)?;
@@ -526,7 +565,14 @@ impl Session {
         };
         let took = exchange.end(&answer);
         let outcome = match answer {
-            Ok(response) => judge(ask, response),
+            Ok(response) if is_too_large(&response, largest_body) => {
+                Err(self.too_large(call, &url, largest_body))
+            }
+            Ok(response) => {
+                self.spend(response.body.len());
+                judge(ask, &url, response)
+            }
+            Err(TransportError::TooLarge(_)) => Err(self.too_large(call, &url, largest_body)),
             Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable {
                 call: Box::new(call.clone()),
                 why,
@@ -542,6 +588,33 @@ impl Session {
         };
         log(call, &outcome, took);
         outcome
+    }
+
+    /// The most bytes of the answer to `call` that are taken.
+    fn largest_body(&self, call: &Call) -> usize {
+        let largest = bounds::largest_body(call.service);
+        match &self.allowance {
+            Some(allowance) if !call.writes => largest.min(allowance.left()),
+            _ => largest,
+        }
+    }
+
+    fn spend(&self, bytes: usize) {
+        if let Some(allowance) = &self.allowance {
+            allowance.spend(bytes);
+        }
+    }
+
+    fn too_large(&self, call: &Call, url: &str, taken: usize) -> CloudError {
+        let largest = bounds::largest_body(call.service);
+        let why = match &self.allowance {
+            Some(allowance) if taken < largest => {
+                format!("all answers to one request together are larger than {allowance}")
+            }
+            _ => format!("its body is larger than {}", bounds::Bytes(largest)),
+        };
+        self.spend(taken);
+        CloudError::too_much(call, url, why)
     }
 
     /// A token to use now: the cached one, or one from a login that all callers share.
@@ -617,18 +690,16 @@ impl Session {
                 }
             }
         };
-        let unexpected = |why: String| CloudError::Unexpected {
-            call: Box::new(ask.call.clone()),
-            why,
-        };
+        let unexpected = |why: &str| unexpected(&ask.call, why);
         let header = answer.headers.get("x-subject-token");
         let header = header
             .and_then(|value| value.to_str().ok())
+            .filter(|token| token.len() <= LONGEST_TOKEN)
             .and_then(secret_header);
-        let header =
-            header.ok_or_else(|| unexpected("the X-Subject-Token header is missing".to_owned()))?;
+        let header = header
+            .ok_or_else(|| unexpected("the X-Subject-Token header is missing or no token"))?;
         let info = serde_json::from_slice::<TokenAnswer>(&answer.body)
-            .map_err(|e| unexpected(e.to_string()))?
+            .map_err(|error| unexpected(&said(&error)))?
             .token;
         Ok(Arc::new(Token {
             header,
@@ -650,6 +721,11 @@ impl fmt::Debug for Session {
             .field("request_id", &self.request_id)
             .finish_non_exhaustive()
     }
+}
+
+/// For transports that do not count.
+fn is_too_large(response: &Response, largest: usize) -> bool {
+    (200..=300).contains(&response.status) && response.body.len() > largest
 }
 
 fn out_of_time(call: &Call) -> CloudError {

@@ -22,6 +22,9 @@ pub struct Request {
     pub body: Bytes,
     /// The longest that this single exchange may take, from connecting to the last byte.
     pub timeout: Duration,
+    /// The most bytes of a body with a success status that are taken. Of one with an error status,
+    /// [`LARGEST_ERROR_BODY`](crate::bounds::LARGEST_ERROR_BODY) are read and the rest is left.
+    pub largest_body: usize,
 }
 
 /// What came back.
@@ -31,7 +34,7 @@ pub struct Response {
     pub status: u16,
     /// Response headers.
     pub headers: HeaderMap,
-    /// The body, whole. At most 64 MiB are read.
+    /// The body, whole; of an error its start. As it was sent: nothing is unpacked.
     pub body: Bytes,
 }
 
@@ -50,6 +53,9 @@ pub enum TransportError {
     /// As `Lost`, because `Request::timeout` passed.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// An answer came with this status, and its body is larger than is taken: `Request::largest_body`.
+    #[error("the answer with status {0} is too large")]
+    TooLarge(u16),
 }
 
 /// Sends one request and reads its answer whole. No retries, no interpretation.

@@ -48,6 +48,7 @@ async fn ask(url: String, timeout: Duration) -> Result<Response, TransportError>
         headers: HeaderMap::new(),
         body: Bytes::new(),
         timeout,
+        largest_body: 1 << 20,
     };
     transport.send(request).await
 }

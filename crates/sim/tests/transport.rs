@@ -42,6 +42,7 @@ fn login(site: &str, timeout: Duration) -> Request {
         headers: HeaderMap::new(),
         body: Bytes::from(body),
         timeout,
+        largest_body: 1 << 20,
     }
 }
 

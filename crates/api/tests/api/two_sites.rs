@@ -32,6 +32,7 @@ use protector_core::{
     site::Site,
 };
 use protector_openstack::{
+    bounds::LARGEST_BODY,
     cloud::Cloud,
     compute::ServerFilter,
     error::CloudError,
@@ -395,6 +396,7 @@ impl TwoSites {
                 headers,
                 body: body.to_string().into(),
                 timeout: Duration::from_secs(10),
+                largest_body: LARGEST_BODY,
             })
             .await
             .unwrap();

@@ -69,11 +69,8 @@ impl Compute {
         let ask = Ask::get(NOVA, &["servers", "detail"])
             .query_if("name", filter.name_to_send())
             .needs(2, 73);
-        let found: Vec<Server> = self.session.pages(ask, "servers").await?;
-        Ok(found
-            .into_iter()
-            .filter(|server| filter.fits(server))
-            .collect())
+        let fits = |server: &Server| filter.fits(server);
+        self.session.pages_where(ask, "servers", fits).await
     }
 
     /// `GET /servers/detail?soft_deleted=true` (2.73): the servers of `project` that are deleted softly, which somebody may
@@ -91,11 +88,9 @@ impl Compute {
             .query("project_id", project.as_str())
             .query("soft_deleted", "true")
             .needs(2, 73);
-        let found: Vec<Server> = self.session.pages(ask, "servers").await?;
-        Ok(found
-            .into_iter()
-            .filter(|server| server.status == ServerStatus::SoftDeleted && filter.fits(server))
-            .collect())
+        let fits =
+            |server: &Server| server.status == ServerStatus::SoftDeleted && filter.fits(server);
+        self.session.pages_where(ask, "servers", fits).await
     }
 
     /// `POST /servers` (2.57), the new server's id. Role: member of the project. The server is then `BUILD`; read

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
+    bounds::Allowance,
     cloud::{Cloud, Clouds},
     compute::ServerFilter,
     exchange_observer::ExchangeOutcome,
@@ -59,6 +60,96 @@ async fn a_read_gives_up_after_its_tries_and_keeps_the_clouds_words() {
          <class 'oslo_db.exception.DBConnectionError'>"
     );
     assert_eq!(script.calls().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_ends_within_one_time_however_many_pages_it_has() {
+    let flavor = |number: usize| {
+        let page: Vec<Value> = (2 * number..2 * number + 2)
+            .map(|id| json!({"id": id.to_string(), "name": "f", "vcpus": 1, "ram": 1, "disk": 1}))
+            .collect();
+        ok(json!({"flavors": page}))
+    };
+    let slow = (0..40).flat_map(|number| [with_header(503, "retry-after", "60"), flavor(number)]);
+    let (cloud, _) = scripted(slow);
+    let started = Instant::now();
+    ask_flavors(&cloud).await.unwrap_err();
+    assert!(
+        started.elapsed() <= options().list_deadline,
+        "{:?}",
+        started.elapsed()
+    );
+
+    let slow = (0..40).flat_map(|number| [with_header(503, "retry-after", "60"), flavor(number)]);
+    let (cloud, _) = scripted(slow);
+    let started = Instant::now();
+    let hasty = cloud.with_deadline(Duration::from_secs(90));
+    ask_flavors(&hasty).await.unwrap_err();
+    assert!(
+        started.elapsed() <= Duration::from_secs(90),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_page_that_leads_back_is_no_end_of_the_list() {
+    let page = |ids: [&str; 2]| {
+        let rows = ids.map(|id| json!({"id": id, "name": "f", "vcpus": 1, "ram": 1, "disk": 1}));
+        let next = [
+            json!({"rel": "bookmark"}),
+            json!({"rel": "next", "href": "http://elsewhere.test/"}),
+            json!(7),
+        ];
+        ok(json!({"flavors": rows, "flavors_links": next}))
+    };
+    let (cloud, script) = scripted([page(["a", "b"]), page(["a", "b"])]);
+    let error = ask_flavors(&cloud).await.unwrap_err();
+    assert!(
+        error.to_string().contains("repeats what was read"),
+        "{error}"
+    );
+    assert!(
+        script
+            .calls()
+            .iter()
+            .all(|call| call.url.starts_with("http://nova.test/"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allowance_counts_over_all_calls_and_stops_reads_only() {
+    let large = || {
+        answer(
+            200,
+            format!(r#"{{"flavors": [], "filler": "{}"}}"#, "x".repeat(600_000)),
+        )
+    };
+    let (cloud, script) = scripted([large(), large(), answer(202, "")]);
+    let cloud = cloud.with_allowance(Allowance::new(1 << 20));
+    ask_flavors(&cloud).await.unwrap();
+    let error = ask_flavors(&cloud).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Nova answered GET /flavors/detail with more than is taken: all answers to one request together are larger \
+         than 1 MiB. It was asked at http://nova.test/v2.1/flavors/detail"
+    );
+    assert_eq!(error.class(), ErrorClass::Final);
+    assert!(
+        !error.is_silence() && !error.may_be_of_a_lost_cloud(),
+        "it is there"
+    );
+    stop(&cloud).await.unwrap();
+    assert_eq!(script.calls().last().unwrap().method, Method::POST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_change_that_is_too_large_says_nothing_of_what_was_done() {
+    let (cloud, _) = scripted([answer(202, "x".repeat(17 << 20))]);
+    let error = stop(&cloud).await.unwrap_err();
+    assert!(error.to_string().contains("larger than 16 MiB"), "{error}");
+    assert_eq!(error.class(), ErrorClass::Ambiguous);
+    assert!(!error.certainly_not_done());
 }
 
 #[tokio::test(start_paused = true)]

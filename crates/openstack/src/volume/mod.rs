@@ -70,11 +70,8 @@ impl BlockStorage {
         let ask = Ask::get(CINDER, &["volumes", "detail"])
             .query_if("metadata", filter.metadata_to_send().as_deref())
             .needs(3, 48);
-        let found: Vec<Volume> = self.session.pages(ask, "volumes").await?;
-        Ok(found
-            .into_iter()
-            .filter(|volume| filter.fits(volume))
-            .collect())
+        let fits = |volume: &Volume| filter.fits(volume);
+        self.session.pages_where(ask, "volumes", fits).await
     }
 
     /// `POST /volumes` (3.13): a new volume, `creating` until it is `available`. Role: member of the project.
@@ -241,11 +238,8 @@ impl BlockStorage {
         let ask = Ask::get(CINDER, &["attachments", "detail"])
             .query("volume_id", volume.as_str())
             .needs(3, 27);
-        let found: Vec<Attachment> = self.session.pages(ask, "attachments").await?;
-        Ok(found
-            .into_iter()
-            .filter(|attachment| attachment.volume_id == *volume)
-            .collect())
+        let fits = |attachment: &Attachment| attachment.volume_id == *volume;
+        self.session.pages_where(ask, "attachments", fits).await
     }
 
     /// `GET /attachments/{id}` (3.27). Role: reader of the project.
@@ -277,11 +271,8 @@ impl BlockStorage {
     /// As any call.
     pub async fn snapshots(&self, volume: &VolumeId) -> Result<Vec<Snapshot>, CloudError> {
         let ask = Ask::get(CINDER, &["snapshots", "detail"]).query("volume_id", volume.as_str());
-        let found: Vec<Snapshot> = self.session.pages(ask, "snapshots").await?;
-        Ok(found
-            .into_iter()
-            .filter(|snapshot| snapshot.volume_id == *volume)
-            .collect())
+        let fits = |snapshot: &Snapshot| snapshot.volume_id == *volume;
+        self.session.pages_where(ask, "snapshots", fits).await
     }
 
     /// `GET /snapshots/detail` of the project, to the last page. Role: reader of the project.

@@ -61,6 +61,7 @@ mod tests {
             headers: http::HeaderMap::new(),
             body: bytes::Bytes::new(),
             timeout: Duration::from_secs(60),
+            largest_body: 1 << 20,
         }
     }
 
