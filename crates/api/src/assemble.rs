@@ -24,6 +24,7 @@ use crate::{
     app::{App, RandomIds, Settings},
     cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
+    metrics::ApiMetrics,
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
     site_sessions::{HttpWires, SiteSessions},
@@ -107,7 +108,7 @@ impl App {
             clock,
             ids: Arc::new(RandomIds),
             settings,
-            cloud_requests,
+            metrics: Arc::new(ApiMetrics::new(&cloud_requests)),
         })
     }
 }

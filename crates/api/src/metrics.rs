@@ -1,4 +1,5 @@
-//! What the API counts of itself, for Prometheus at `/metrics`.
+//! What the API counts of itself, for Prometheus at `/metrics` of a listener of its own: whoever reaches the API does not
+//! reach that.
 //!
 //! Labels are route templates, methods and statuses: nothing that a caller chooses, so that their number is bounded and
 //! no id or name of a tenant is told.
@@ -6,9 +7,11 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{
+    Router,
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use http::{Method, header};
 use prometheus_client::{
@@ -126,7 +129,13 @@ pub fn exposition(registry: &Registry) -> Result<Response, std::fmt::Error> {
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }
 
-/// `GET /metrics`. No token is needed.
-pub async fn show(State(metrics): State<Arc<ApiMetrics>>) -> Result<Response, ApiError> {
+/// What is served beside the API: `GET /metrics`. No token is needed.
+pub fn router(metrics: Arc<ApiMetrics>) -> Router {
+    Router::new()
+        .route("/metrics", get(show))
+        .with_state(metrics)
+}
+
+async fn show(State(metrics): State<Arc<ApiMetrics>>) -> Result<Response, ApiError> {
     exposition(&metrics.registry).map_err(ApiError::internal)
 }

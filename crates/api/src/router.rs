@@ -19,10 +19,9 @@ use crate::{
     action,
     app::App,
     error::{ApiError, Kind},
-    group, health, member, metadata,
-    metrics::{self, ApiMetrics},
-    openapi, operation, operation_copy, orphan, policy, readiness, recovery_plan, request,
-    reset_status, resource_mapping, site, site_failover, sync, tenant_mapping, version,
+    group, health, member, metadata, metrics, openapi, operation, operation_copy, orphan, policy,
+    readiness, recovery_plan, request, reset_status, resource_mapping, site, site_failover, sync,
+    tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -79,14 +78,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// The service: serve it with `axum::serve`.
 pub fn router(app: App) -> Router {
     let limit = app.settings.max_body_bytes;
-    let shown = app.settings.metrics_enabled;
     let app = Arc::new(app);
-    let counts = Arc::new(ApiMetrics::new(&app.cloud_requests));
-    let (mut routes, _) = routes().split_for_parts();
-    if shown {
-        let show = get(metrics::show).with_state(counts.clone());
-        routes = routes.route_service("/metrics", show);
-    }
+    let counts = Arc::clone(&app.metrics);
+    let (routes, _) = routes().split_for_parts();
     routes
         .route("/v1", get(version::version_without_slash))
         .fallback(no_such_path)

@@ -1,15 +1,15 @@
 //! `protector-api`: serves the REST API.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use protector_api::{App, router};
+use protector_api::{App, metrics, router};
 use protector_oslo::Config;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::{
-    assembly,
+    assembly, beside_listener,
     http_server::{self, Limits},
     signals,
 };
@@ -32,9 +32,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
     let limits = Limits {
         connections: config.api.max_connections.get(),
+        set_by: "[api] max_connections",
         client: config.api.client_timeout,
     };
-    let serving = http_server::serve(listener, router(app), limits, stop.clone());
+    let watched = metrics::router(Arc::clone(&app.metrics));
+    let serving = async {
+        tokio::join!(
+            http_server::serve(listener, router(app), limits, stop.clone()),
+            beside_listener::serve(&config.api.metrics, watched, limits.client, stop.clone()),
+        );
+    };
     let patience = config
         .general
         .graceful_shutdown_timeout

@@ -13,11 +13,10 @@ use axum::{
 use protector_api::{health::HealthAnswer, metrics::exposition};
 use protector_oslo::Config;
 use protector_store::Database;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::{backlog::Backlog, metrics::EngineMetrics};
+use crate::{backlog::Backlog, beside_listener, metrics::EngineMetrics};
 
 /// What the listener answers from.
 #[derive(Clone)]
@@ -31,27 +30,10 @@ pub struct EngineHttp {
 }
 
 impl EngineHttp {
-    /// Answers until `stop`. A port that is taken is told and costs the engine nothing: a failover matters more than its
-    /// measurement.
+    /// Answers until `stop`.
     pub async fn run(self, config: &Config, stop: CancellationToken) {
-        let (host, port) = (&config.engine.metrics_bind_host, config.engine.metrics_port);
-        if port == 0 {
-            return;
-        }
-        let address = format!("{host}:{port}");
-        let listener = match TcpListener::bind(&address).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                warn!(%error, address, "[engine] metrics_bind_host, metrics_port: cannot listen; the engine works without");
-                return;
-            }
-        };
-        info!(address, "metrics served");
-        let serving =
-            axum::serve(listener, self.router()).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = serving.await {
-            warn!(%error, "the engine's listener ended");
-        }
+        let place = &config.engine.metrics;
+        beside_listener::serve(place, self.router(), config.api.client_timeout, stop).await;
     }
 
     fn router(self) -> Router {

@@ -24,6 +24,8 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Most connections at once. Whoever comes then waits in the system's queue.
     pub connections: usize,
+    /// What an operator changes to have more of them.
+    pub set_by: &'static str,
     /// How long a client may take for a request's header, and its connection may stay without a request.
     pub client: Duration,
 }
@@ -40,8 +42,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         let is_full = places.available_permits() == 0;
         if is_full && !was_full {
             warn!(
-                "{} connections are open, as many as [api] max_connections allows: whoever comes waits",
-                limits.connections
+                "{} connections are open, as many as {} allows: whoever comes waits",
+                limits.connections, limits.set_by
             );
         }
         was_full = is_full;
@@ -115,6 +117,7 @@ mod tests {
         let router = Router::new().route("/", get(async || "well"));
         let limits = Limits {
             connections,
+            set_by: "the test",
             client: Duration::from_millis(300),
         };
         let stop = CancellationToken::new();

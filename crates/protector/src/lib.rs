@@ -13,6 +13,7 @@
 pub mod api_service;
 pub mod assembly;
 pub mod backlog;
+mod beside_listener;
 pub mod command_line;
 pub mod engine_http;
 pub mod engine_service;

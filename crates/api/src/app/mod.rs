@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     caller::Caller,
-    cloud_requests::CloudRequests,
     clouds::Clouds,
     error::{ApiError, ApiResult},
+    metrics::ApiMetrics,
     peer::Peer,
     token::TokenValidator,
 };
@@ -91,8 +91,6 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// `[keystone_authtoken] www_authenticate_uri`, or its `auth_url`.
     pub www_authenticate_uri: String,
-    /// `[api] metrics_enabled`.
-    pub metrics_enabled: bool,
     /// `[engine] retain_source_volumes_on_failover`.
     pub retain_source_volumes: bool,
     /// `[engine] cleanup_requires_peer`.
@@ -121,7 +119,6 @@ impl Settings {
                 .www_authenticate_uri
                 .clone()
                 .unwrap_or(essentials.auth_url),
-            metrics_enabled: config.api.metrics_enabled,
             retain_source_volumes: config.engine.retain_source_volumes_on_failover,
             cleanup_requires_peer: config.engine.cleanup_requires_peer,
             test_copies: if config.engine.cleanup_on_test_failover {
@@ -168,8 +165,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// The configuration's part.
     pub settings: Settings,
-    /// What is counted of the calls to the clouds, told at `/metrics`.
-    pub cloud_requests: CloudRequests,
+    /// What is counted of requests and of the calls to the clouds.
+    pub metrics: Arc<ApiMetrics>,
 }
 
 impl App {

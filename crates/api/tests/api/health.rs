@@ -233,7 +233,7 @@ async fn the_counters_know_routes_and_not_who_asked() {
         .await
         .expect(404);
     house.get("/v1/no/such/path/at/all", "member").await;
-    let text = house.text("/metrics").await;
+    let text = house.counted().await;
     for line in [
         "protector_api_requests_total{route=\"/v1/{project_id}/protection-groups/{group}\",method=\"GET\",status=\"200\"} 1",
         "protector_api_requests_total{route=\"/v1/{project_id}/protection-groups/{group}\",method=\"GET\",status=\"404\"} 1",
@@ -244,5 +244,13 @@ async fn the_counters_know_routes_and_not_who_asked() {
     }
     for told in [PROJECT_A, "nobody", "no/such"] {
         assert!(!text.contains(told), "{told} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_counters_are_not_on_the_listener_of_the_api() {
+    let house = House::new().await;
+    for token in ["", "member", "admin"] {
+        house.get("/metrics", token).await.expect(404);
     }
 }

@@ -5,8 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
 use protector_api::{
-    App, Ids, Settings, TokenMemory, TokenValidator, app::site::SiteUrls,
-    cloud_requests::CloudRequests, router,
+    App, Ids, Settings, TokenMemory, TokenValidator,
+    app::site::SiteUrls,
+    cloud_requests::CloudRequests,
+    metrics::{self, ApiMetrics},
+    router,
 };
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::policy::Enforcer;
@@ -27,6 +30,7 @@ pub struct House {
     pub outside: Outside,
     router: Router,
     ids: Arc<CountedIds>,
+    metrics: Arc<ApiMetrics>,
     dir: TempDir,
 }
 
@@ -74,6 +78,7 @@ fn app(
     database: &Database,
     outside: &Outside,
     ids: &Arc<CountedIds>,
+    metrics: &Arc<ApiMetrics>,
     test_copies: TestCopies,
 ) -> App {
     App {
@@ -95,7 +100,6 @@ fn app(
             max_limit: 1000,
             max_body_bytes: MAX_BODY,
             www_authenticate_uri: "http://keystone:5000".to_owned(),
-            metrics_enabled: true,
             retain_source_volumes: false,
             cleanup_requires_peer: true,
             test_copies,
@@ -103,7 +107,7 @@ fn app(
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::from([NAMED_PEER.into()]),
         },
-        cloud_requests: CloudRequests::default(),
+        metrics: Arc::clone(metrics),
     }
 }
 
@@ -127,30 +131,40 @@ impl House {
         database.migrate().await.unwrap();
         let outside = Outside::default();
         let ids = Arc::new(CountedIds::default());
+        let metrics = Arc::new(ApiMetrics::new(&CloudRequests::default()));
         let copies = TestCopies::Delete;
         Self {
-            router: router(app(&dir, &database, &outside, &ids, copies)),
+            router: router(app(&dir, &database, &outside, &ids, &metrics, copies)),
             database,
             outside,
             ids,
+            metrics,
             dir,
         }
     }
 
     /// The same house after a restart with `[engine] cleanup_on_test_failover` set so.
     pub fn with_test_copies(self, copies: TestCopies) -> Self {
-        let app = app(&self.dir, &self.database, &self.outside, &self.ids, copies);
-        Self {
-            router: router(app),
-            ..self
-        }
+        self.restarted(|_| {}, copies)
     }
 
     /// The same house after a restart with `[openstack] allow_http_sites = false`.
     pub fn without_http_sites(self) -> Self {
-        let copies = TestCopies::Delete;
-        let mut app = app(&self.dir, &self.database, &self.outside, &self.ids, copies);
-        app.settings.site_urls = SiteUrls::Https;
+        let https = |app: &mut App| app.settings.site_urls = SiteUrls::Https;
+        self.restarted(https, TestCopies::Delete)
+    }
+
+    fn restarted(self, change: impl FnOnce(&mut App), copies: TestCopies) -> Self {
+        let Self {
+            dir,
+            database,
+            outside,
+            ids,
+            metrics,
+            ..
+        } = &self;
+        let mut app = app(dir, database, outside, ids, metrics, copies);
+        change(&mut app);
         Self {
             router: router(app),
             ..self
@@ -219,10 +233,11 @@ impl House {
             .await
     }
 
-    /// What `path` gives as plain text, without a token.
-    pub async fn text(&self, path: &str) -> String {
-        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+    /// What Prometheus reads.
+    pub async fn counted(&self) -> String {
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let watched = metrics::router(Arc::clone(&self.metrics));
+        let response = watched.oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await;
         String::from_utf8(bytes.unwrap().to_vec()).unwrap()

@@ -18,6 +18,7 @@ use protector_api::{
     app::site::SiteUrls,
     cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
+    metrics::{self, ApiMetrics},
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
     peer::Peer,
@@ -242,6 +243,7 @@ impl Wires for OneWire {
 
 pub struct Protector {
     router: Router,
+    metrics: Arc<ApiMetrics>,
     pub database: Database,
     pub peer: Arc<dyn Peer>,
     pub sessions: Arc<SiteSessions>,
@@ -313,6 +315,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
     let password = SecretString::from("protector");
     let keystone = sessions.cloud_of(&site(name), &password, None).unwrap();
     let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions.clone()));
+    let metrics = Arc::new(ApiMetrics::new(&cloud_requests));
     let router = router(App {
         database: database.clone(),
         rules: Enforcer::open(dir.path().join("policy.yaml")).unwrap(),
@@ -332,7 +335,6 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             max_limit: 1000,
             max_body_bytes: 114_688,
             www_authenticate_uri: "http://keystone".to_owned(),
-            metrics_enabled: true,
             retain_source_volumes: false,
             cleanup_requires_peer: true,
             test_copies: TestCopies::Delete,
@@ -340,10 +342,11 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::new(),
         },
-        cloud_requests,
+        metrics: Arc::clone(&metrics),
     });
     Protector {
         router,
+        metrics,
         database,
         peer,
         sessions,
@@ -422,8 +425,8 @@ impl TwoSites {
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
-        let router = self.protectors[place].router.clone();
-        let response = router.oneshot(request).await.unwrap();
+        let watched = metrics::router(Arc::clone(&self.protectors[place].metrics));
+        let response = watched.oneshot(request).await.unwrap();
         let status = response.status();
         let headers = response.headers().clone();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)

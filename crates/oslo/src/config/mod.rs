@@ -26,8 +26,8 @@ pub use kind::Kind;
 pub use options::{Check, OPTIONS, OptionDef, SECTIONS};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use sections::{
-    Api, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack, OsloMiddleware,
-    OsloPolicy, Secrets, Storage, StorageDriverName,
+    Api, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
+    OsloMiddleware, OsloPolicy, Secrets, Storage, StorageDriverName,
 };
 
 use reader::Reader;

@@ -216,10 +216,14 @@ pub static OPTIONS: &[OptionDef] = &[
     option("api", "client_timeout_seconds", seconds(1),
         "Seconds that a client may take for a request's header, and how long its connection may stay without a request.")
         .default("30"),
-    option("api", "metrics_enabled", Kind::Bool,
-        "Serve counters for Prometheus at `/metrics`, without a token. They name no tenant. Set to false where the \
-         API's port is open to the world.")
-        .default("true"),
+    option("api", "metrics_bind_host", Kind::Str,
+        "Address on which counters for Prometheus are served at `/metrics`, without a token. They name no tenant. It \
+         is another listener than the API's own, which has no such path.")
+        .default("127.0.0.1"),
+    option("api", "metrics_port", Kind::Port,
+        "Port of the same. 0 switches it off. Give each service of a host its own; one that finds it taken says so and \
+         works without.")
+        .default("9789"),
 
     // [database]
     option("database", "connection", Kind::Str,

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use url::Url;
 
 use super::check::{self, MockArray};
-use super::reader::Reader;
+use super::reader::{Reader, Section};
 
 /// `[DEFAULT]`: the service as a whole.
 #[derive(Debug, Clone)]
@@ -40,6 +40,27 @@ pub struct General {
     pub transport_url: Option<SecretString>,
 }
 
+/// A small listener of a service, for those who watch it.
+#[derive(Debug, Clone)]
+pub struct BesideListener {
+    /// The section whose `metrics_bind_host` and `metrics_port` these are.
+    pub section: &'static str,
+    /// Address to listen on.
+    pub host: String,
+    /// Port to listen on; 0 for none.
+    pub port: u16,
+}
+
+impl BesideListener {
+    fn read(section: &mut Section<'_, '_>, name: &'static str) -> Self {
+        Self {
+            section: name,
+            host: section.text("metrics_bind_host"),
+            port: section.number("metrics_port"),
+        }
+    }
+}
+
 /// `[api]`: the REST service.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -55,8 +76,8 @@ pub struct Api {
     pub max_connections: NonZeroUsize,
     /// How long a client may take for a header, or stay without a request.
     pub client_timeout: Duration,
-    /// Whether `/metrics` is served.
-    pub metrics_enabled: bool,
+    /// Where `/metrics` is served.
+    pub metrics: BesideListener,
 }
 
 /// `[database]`.
@@ -134,10 +155,8 @@ pub struct Engine {
     pub probe_networks: Vec<IpNet>,
     /// With what the URLs of hooks begin.
     pub hook_url_prefixes: Vec<Url>,
-    /// Address of the engine's own listener.
-    pub metrics_bind_host: String,
-    /// Port of the same; 0 for none.
-    pub metrics_port: u16,
+    /// Where `/metrics` and `/healthcheck` are served.
+    pub metrics: BesideListener,
 }
 
 /// Which of a service's endpoints is called.
@@ -276,7 +295,7 @@ impl Api {
             max_limit: section.number("max_limit"),
             max_connections: section.count("max_connections"),
             client_timeout: section.seconds("client_timeout_seconds"),
-            metrics_enabled: section.flag("metrics_enabled"),
+            metrics: BesideListener::read(&mut section, "api"),
         }
     }
 }
@@ -321,8 +340,7 @@ impl Engine {
             probe_timeout: section.seconds("probe_timeout_seconds"),
             probe_networks: section.list_of("probe_networks", check::network),
             hook_url_prefixes: section.list_of("hook_url_prefixes", check::hook_url_prefix),
-            metrics_bind_host: section.text("metrics_bind_host"),
-            metrics_port: section.number("metrics_port"),
+            metrics: BesideListener::read(&mut section, "engine"),
         }
     }
 }

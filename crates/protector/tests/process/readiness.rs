@@ -158,10 +158,12 @@ fn value(text: &str, line: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_services_count_their_work_and_name_nobody() {
     let mut house = House::new().await;
-    let port = free_port();
-    let configuration = fs::read_to_string(&house.a.configuration).unwrap();
-    let listening = format!("[engine]\nmetrics_port = {port}\n");
-    let configuration = configuration.replace("[engine]\n", &listening);
+    let (port, api_port) = (free_port(), free_port());
+    let mut configuration = fs::read_to_string(&house.a.configuration).unwrap();
+    for (section, port) in [("[engine]\n", port), ("[api]\n", api_port)] {
+        let listening = format!("{section}metrics_port = {port}\n");
+        configuration = configuration.replace(section, &listening);
+    }
     fs::write(&house.a.configuration, configuration).unwrap();
     house.restart_a().await;
     let tenant = Tenant::of(&house).await;
@@ -181,7 +183,9 @@ async fn both_services_count_their_work_and_name_nobody() {
         "{\"status\":\"ok\"}"
     );
     let engine = text(format!("{base}/metrics")).await;
-    let api = text(house.a.url("/metrics")).await;
+    let api = text(format!("http://127.0.0.1:{api_port}/metrics")).await;
+    let public = house.http.try_get(&house.a.url("/metrics")).await;
+    assert_eq!(public, Some(404), "not for whoever reaches the API");
     let route = "/v1/{project_id}/protection-groups/{group}/action";
     let line =
         format!("protector_api_requests_total{{route=\"{route}\",method=\"POST\",status=\"202\"}}");
