@@ -425,8 +425,8 @@ impl TwoSites {
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
-        let watched = metrics::router(Arc::clone(&self.protectors[place].metrics));
-        let response = watched.oneshot(request).await.unwrap();
+        let router = self.protectors[place].router.clone();
+        let response = router.oneshot(request).await.unwrap();
         let status = response.status();
         let headers = response.headers().clone();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)
@@ -442,8 +442,8 @@ impl TwoSites {
     /// What Prometheus reads of the protector of `place`.
     async fn metrics(&self, place: usize) -> String {
         let request = http::Request::get("/metrics").body(Body::empty()).unwrap();
-        let router = self.protectors[place].router.clone();
-        let response = router.oneshot(request).await.unwrap();
+        let watched = metrics::router(Arc::clone(&self.protectors[place].metrics));
+        let response = watched.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await;
         String::from_utf8(bytes.unwrap().to_vec()).unwrap()
