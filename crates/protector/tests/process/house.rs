@@ -15,7 +15,7 @@ use crate::{
     http::{Http, Memory},
     openstack_command::Shell,
     ports::free_port,
-    program::{API, ENGINE, MANAGE, Program, SIMCLOUD, run_to_end, said},
+    program::{API, ENGINE, Held, MANAGE, Program, SIMCLOUD, run_to_end, said},
     waiting::until,
 };
 
@@ -273,6 +273,11 @@ impl Site {
     /// The URL of a path of its API.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.api_url)
+    }
+
+    /// What its API holds of the machine now.
+    pub fn held_by_api(&self) -> Held {
+        self.api.as_ref().expect("no API runs").held()
     }
 
     pub async fn must_answer(&self, http: &Http) {

@@ -17,6 +17,7 @@ mod failback;
 mod failovers;
 mod failures;
 mod full_disk;
+mod hostile;
 mod house;
 mod http;
 mod keys;

@@ -1,7 +1,8 @@
 //! A program that runs as a child, with its output in a file.
 
 use std::{
-    fs::OpenOptions,
+    fmt,
+    fs::{self, OpenOptions},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -13,6 +14,22 @@ pub const API: &str = env!("CARGO_BIN_EXE_protector-api");
 pub const ENGINE: &str = env!("CARGO_BIN_EXE_protector-engine");
 pub const MANAGE: &str = env!("CARGO_BIN_EXE_protector-manage");
 pub const SIMCLOUD: &str = env!("CARGO_BIN_EXE_protector-simcloud");
+
+/// What a process holds of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Open file descriptors, connections among them.
+    pub descriptors: usize,
+    /// Resident memory, in KiB.
+    pub memory: u64,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory = self.memory / 1024;
+        write!(f, "{} descriptors and {memory} MiB", self.descriptors)
+    }
+}
 
 /// A child, killed when it goes out of scope.
 pub struct Program {
@@ -54,6 +71,18 @@ impl Program {
         let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
         command.args(["-c", script, binary]).args(arguments);
         Self::spawn(command, log)
+    }
+
+    /// What it holds now.
+    pub fn held(&self) -> Held {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let status = fs::read_to_string(process.join("status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let memory = resident.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        Held {
+            descriptors: fs::read_dir(process.join("fd")).unwrap().count(),
+            memory: memory.unwrap(),
+        }
     }
 
     /// From now on no file that it writes takes a byte, as on a disk that is full.
@@ -98,7 +127,7 @@ impl Program {
     /// How many parts of files it has locked for writing, as SQLite does for a transaction.
     fn locks_of_files(&self) -> usize {
         let pid = self.child.id().to_string();
-        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let locks = fs::read_to_string("/proc/locks").unwrap();
         let of_it = |line: &&str| {
             let words: Vec<&str> = line.split_whitespace().collect();
             words.contains(&"POSIX") && words.contains(&"WRITE") && words.contains(&pid.as_str())
