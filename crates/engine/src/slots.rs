@@ -1,6 +1,6 @@
 //! How many operations get on at the same time, and whose.
 //!
-//! A slot is held by an operation that gets on, not by one that only waits: for a person, or for a cloud that has failed every look
+//! A slot is the right to begin lines. It is held by an operation that gets on, not by one that only waits: for a person, or for a cloud that has failed every look
 //! for a while. Those keep their lease, and the group held still on the other site, and cost a look now and then. So neither a
 //! disaster's dead site nor a tenant's pause stands in anybody's way.
 

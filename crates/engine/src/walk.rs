@@ -67,7 +67,7 @@ struct Desk {
     under_way: BTreeSet<u32>,
     /// Lines whose last looks failed. How many did is forgotten with the walk: the first pause is short again.
     stumbling: BTreeMap<u32, Stumbling>,
-    /// The right to get on.
+    /// The right to begin lines.
     slot: Slot,
     /// When it was last asked whether the operation is to be given up.
     asked_at: Option<DateTime<Utc>>,
@@ -233,9 +233,9 @@ impl Walk {
         lines: &[u32],
         direction: Direction,
     ) {
-        let now = self.scribe.now();
         for line in lines {
-            if !desk.slot.is_held() && !desk.waits(*line, now) {
+            // What has begun is looked at all the same: its time runs.
+            if !desk.slot.is_held() && !desk.under_way.contains(line) {
                 continue;
             }
             let Some(step) = desk.record.steps.get(*line as usize) else {
@@ -246,6 +246,7 @@ impl Walk {
             }
             desk.under_way.insert(*line);
             let mut step = step.clone();
+            let now = self.scribe.now();
             if direction == Direction::Back && served_while_it_waited(&desk.record, &step, now) {
                 step.progress.memo.outlived = true;
             }
