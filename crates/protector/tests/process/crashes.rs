@@ -15,7 +15,8 @@ use crate::{
     waiting::until,
 };
 
-const ROUNDS: usize = 20;
+/// How often an engine is killed in the tests that always run.
+const ROUNDS: usize = 6;
 
 /// Slow enough that a kill meets work under way, in every phase.
 async fn slow_down(house: &House) {
@@ -101,11 +102,21 @@ async fn undisturbed(tenant: &Tenant<'_>) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_engine_finishes_the_failover_after_restart() {
+    kill_and_start_again(ROUNDS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: make soak"]
+async fn soak_an_engine_that_is_killed_forty_times_finishes_each_failover() {
+    kill_and_start_again(40).await;
+}
+
+async fn kill_and_start_again(rounds: usize) {
     let mut random = StdRng::seed_from_u64(seed());
     let mut house = House::new().await;
     let mut groups = Vec::new();
     let tenant = Tenant::of(&house).await;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         groups.push(tenant.protect_two_servers(&format!("web-{round}")).await);
     }
     let whole = undisturbed(&tenant).await;
