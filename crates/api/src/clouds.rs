@@ -46,18 +46,7 @@ pub enum CloudError {
         site: SiteName,
         /// What is in the way, and what to do about it.
         why: String,
-        /// Who ends that.
-        until: Until,
     },
-}
-
-/// What ends a state in which a site cannot be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// It passes by itself: a database that is busy, a cloud that has too much to do.
-    Later,
-    /// An operator: a key that is missing.
-    Operator,
 }
 
 impl From<CloudError> for ApiError {

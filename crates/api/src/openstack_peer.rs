@@ -53,6 +53,7 @@ impl OpenStackPeer {
         patience: Duration,
         work: impl Future<Output = Result<T, PeerError>>,
     ) -> Result<T, PeerError> {
+        self.can_be_asked(site).await?;
         match tokio::time::timeout(patience, work).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::Unreachable(format!(
@@ -99,6 +100,11 @@ fn copy_path(scope: &SiteScope, operation: &OperationId) -> String {
 
 #[async_trait]
 impl Peer for OpenStackPeer {
+    async fn can_be_asked(&self, site: &SiteName) -> Result<(), PeerError> {
+        let able = self.sessions.can_be_asked(site).await;
+        able.map_err(|error| heard(&error))
+    }
+
     async fn reach(&self, site: &SiteName) -> Result<(), PeerError> {
         let work = async {
             let cloud = self.admin(site).await?;

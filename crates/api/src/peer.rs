@@ -93,6 +93,12 @@ impl From<HeldMetadata> for PeerMetadata {
 /// The protector of another site.
 #[async_trait]
 pub trait Peer: Send + Sync {
+    /// Sees that this side can ask the protector of `site` at all. Whoever gives that one a time in which to answer asks this
+    /// first: how long one's own records take says nothing of it.
+    async fn can_be_asked(&self, _site: &SiteName) -> Result<(), PeerError> {
+        Ok(())
+    }
+
     /// Sees that the protector of `site` answers.
     async fn reach(&self, site: &SiteName) -> Result<(), PeerError>;
 

@@ -63,8 +63,13 @@ fn late() -> Silence {
 pub(crate) fn silence(error: &CallError) -> Silence {
     let why = error.to_string();
     match error.class() {
-        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous
+            if error.may_be_of_a_lost_cloud() =>
+        {
             Silence::Unreachable(why)
+        }
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
+            Silence::NotTold(why)
         }
         ErrorClass::Final
         | ErrorClass::NotFound

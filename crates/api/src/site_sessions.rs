@@ -9,7 +9,7 @@ use std::{
 
 use protector_core::{
     id::{ProjectId, SiteName},
-    site::{Site, SiteStatus},
+    site::Site,
 };
 use protector_openstack::{
     cloud::{Cloud, Clouds},
@@ -25,7 +25,7 @@ use secrecy::SecretString;
 
 use crate::{
     cloud_requests::CloudRequests,
-    clouds::{CloudError, Until},
+    clouds::CloudError,
     request::{allowance, chain_id},
 };
 
@@ -112,6 +112,12 @@ impl SiteSessions {
         self.cloud_of(&site, &password, Some(project))
     }
 
+    /// Sees that this side has what it takes to ask a site, before a time is set in which the site has to answer: that one's own
+    /// database is slow says nothing of it.
+    pub async fn can_be_asked(&self, site: &SiteName) -> Result<(), CloudError> {
+        self.registration(site).await.map(|_| ())
+    }
+
     /// The name of the service user on a site.
     pub async fn username(&self, site: &SiteName) -> Result<String, CloudError> {
         Ok(self.registration(site).await?.0.username)
@@ -182,15 +188,8 @@ impl SiteSessions {
     }
 
     async fn registration(&self, name: &SiteName) -> Result<(Site, SecretString), CloudError> {
-        let read = async {
-            let site = self.database.site_show(name.as_str()).await?;
-            if site.status == SiteStatus::Retired {
-                return Ok(None);
-            }
-            let password = self.database.site_password(&site.name).await?;
-            Ok(Some((site, password)))
-        };
-        let read = read.await.map_err(|error: StoreError| match error {
+        let read = self.database.site_registration(name).await;
+        let (site, password) = read.map_err(|error| match error {
             StoreError::NotFound { .. } => CloudError::Refused {
                 site: name.clone(),
                 why: "the site is not registered with this protector".to_owned(),
@@ -198,29 +197,26 @@ impl SiteSessions {
             error => cannot_be_asked(name, &error),
         })?;
         // Nobody is there: what may go on without that site does, as when it does not answer.
-        read.ok_or_else(|| CloudError::Unreachable {
+        let password = password.ok_or_else(|| CloudError::Unreachable {
             site: name.clone(),
             why: "it was retired by an administrator".to_owned(),
-        })
+        })?;
+        Ok((site, password))
     }
 }
 
 /// Why a site cannot be asked while this side's records cannot be read. Never that it does not answer: a site that was
 /// not asked is not lost.
 fn cannot_be_asked(site: &SiteName, error: &StoreError) -> CloudError {
-    let (until, why) = match error {
-        StoreError::Secret(secret) => (
-            Until::Operator,
-            format!(
-                "the password of its service user cannot be read here: {secret}. Put the key back into [secrets] key_repository of every host of this site, or enter the password anew with 'openstack dr site set {site} --password -'"
-            ),
+    let why = match error {
+        StoreError::Secret(secret) => format!(
+            "the password of its service user cannot be read here: {secret}. Put the key back into [secrets] key_repository of every host of this site, or enter the password anew with 'openstack dr site set {site} --password -'"
         ),
-        error => (Until::Later, error.to_string()),
+        error => error.to_string(),
     };
     CloudError::NotTold {
         site: site.clone(),
         why,
-        until,
     }
 }
 
@@ -273,22 +269,27 @@ fn root(endpoint: &str) -> &str {
     cut.unwrap_or(base)
 }
 
+/// Whether an error may come from a site that is gone. What a protector says itself, under a request id, does not: a database of
+/// its own that is busy, or full, is no lost site.
+fn may_be_of_a_lost_site(error: &CallError) -> bool {
+    let of_protector = error.refusal().is_some_and(|refusal| {
+        refusal.call.service == Service::DisasterRecovery && refusal.request_id.is_some()
+    });
+    error.may_be_of_a_lost_cloud() && !of_protector
+}
+
 /// What a failed call says of a site.
 pub(crate) fn told(site: &SiteName, error: &CallError) -> CloudError {
     let why = error.to_string();
     let site = site.clone();
     match error.class() {
         ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous
-            if error.may_be_of_a_lost_cloud() =>
+            if may_be_of_a_lost_site(error) =>
         {
             CloudError::Unreachable { site, why }
         }
         ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous => {
-            CloudError::NotTold {
-                site,
-                why,
-                until: Until::Later,
-            }
+            CloudError::NotTold { site, why }
         }
         ErrorClass::Final
         | ErrorClass::NotFound
@@ -330,7 +331,7 @@ mod tests {
                 CloudError::Unreachable { .. }
             )
         };
-        let untrusted = CallError::Untrusted {
+        let untrusted = CallError::NotAsked {
             call: Box::new(call()),
             why: "certificate expired".to_owned(),
         };

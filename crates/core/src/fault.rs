@@ -71,6 +71,15 @@ pub enum Fault {
         /// The pause that the other side asked for, if it did.
         after: Option<Duration>,
     },
+    /// Worth trying again too, and no silence: it is there and has no time or no trust, or this side could not ask. Nothing may
+    /// be taken for lost because of it.
+    #[error("{why}")]
+    NotTold {
+        /// The sentence for the record, with the cloud's own words.
+        why: String,
+        /// The pause that the other side asked for, if it did.
+        after: Option<Duration>,
+    },
     /// No repetition will help.
     #[error("{why}")]
     Final {

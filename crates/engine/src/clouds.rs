@@ -28,10 +28,18 @@ pub trait Clouds: Send + Sync {
 /// What a cloud's error means for a step: whether a repetition can help.
 pub fn fault(error: CloudError) -> Fault {
     match error.class() {
+        ErrorClass::Passing | ErrorClass::Unreachable | ErrorClass::Ambiguous
+            if error.may_be_of_a_lost_cloud() =>
+        {
+            Fault::Passing {
+                after: error.retry_after(),
+                why: error.to_string(),
+            }
+        }
         ErrorClass::Passing
         | ErrorClass::Unreachable
         | ErrorClass::Ambiguous
-        | ErrorClass::Unauthorized => Fault::Passing {
+        | ErrorClass::Unauthorized => Fault::NotTold {
             after: error.retry_after(),
             why: error.to_string(),
         },

@@ -499,7 +499,7 @@ fn judge(answer: Result<Progress, Stop>, changing: bool) -> Result<Look, Journal
         Err(Stop::LockedOut { why }) => stumbled(why, None, Failing::SigningIn),
         Err(Stop::CameBack { why }) => stumbled(why, None, Failing::CameBack),
         Err(Stop::Fault(Fault::Final { code, why })) => Ok(Look::Ended(code, why)),
-        Err(Stop::Fault(Fault::Passing { why, after })) => {
+        Err(Stop::Fault(Fault::Passing { why, after } | Fault::NotTold { why, after })) => {
             let what = match changing {
                 true => Failing::Changing,
                 false => Failing::Reading,

@@ -1,8 +1,10 @@
 //! How many operations get on at the same time, and whose.
 //!
-//! A slot is the right to begin lines. It is held by an operation that gets on, not by one that only waits: for a person, or for a cloud that has failed every look
-//! for a while. Those keep their lease, and the group held still on the other site, and cost a look now and then. So neither a
-//! disaster's dead site nor a tenant's pause stands in anybody's way.
+//! A slot is the right to begin lines. It is held by an operation that gets on, not by one that only waits: for a person,
+//! or for a cloud that has failed every look for a while. Those keep their lease, and the group held still on the other
+//! site. So neither a disaster's dead site nor a tenant's pause stands in anybody's way. Not all of those whose servers
+//! stand still because something fails may leave theirs: else the next ones would stop their servers too, and meet the
+//! same.
 
 use std::{
     collections::HashMap,
@@ -22,6 +24,8 @@ use crate::options::EngineOptions;
 pub(crate) struct Slots {
     per_project: usize,
     lanes: [(Lane, Arc<Semaphore>); Lane::ALL.len()],
+    /// How many may leave theirs with servers that stand still.
+    stalled: Arc<Semaphore>,
     projects: Mutex<HashMap<(Lane, ProjectId), Arc<Semaphore>>>,
 }
 
@@ -32,6 +36,7 @@ impl Slots {
         Self {
             per_project: options.operations_per_project.min(per_lane),
             lanes: Lane::ALL.map(|lane| (lane, Arc::new(Semaphore::new(per_lane)))),
+            stalled: Arc::new(Semaphore::new(per_lane)),
             projects: Mutex::default(),
         }
     }
@@ -65,7 +70,8 @@ impl Slots {
             .clone();
         let mut slot = Slot {
             wanted: [of_project, self.of_lane(lane)],
-            state: State::Left,
+            stalled: Arc::clone(&self.stalled),
+            state: State::Left { _stalled: None },
         };
         slot.want();
         slot
@@ -91,6 +97,7 @@ type Permits = [OwnedSemaphorePermit; 2];
 /// The slot of one operation. Dropping it gives it back.
 pub(crate) struct Slot {
     wanted: [Arc<Semaphore>; 2],
+    stalled: Arc<Semaphore>,
     state: State,
 }
 
@@ -100,7 +107,9 @@ enum State {
     },
     /// In the queue; its place there is kept for as long as this is.
     Wanted(BoxFuture<'static, Option<Permits>>),
-    Left,
+    Left {
+        _stalled: Option<OwnedSemaphorePermit>,
+    },
 }
 
 impl Slot {
@@ -109,14 +118,31 @@ impl Slot {
         matches!(self.state, State::Held { .. })
     }
 
+    /// Whether it is waited for.
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.state, State::Wanted(_))
+    }
+
     /// Gives it back: the operation only waits.
     pub fn leave(&mut self) {
-        self.state = State::Left;
+        self.state = State::Left { _stalled: None };
+    }
+
+    /// The same for one whose servers stand still because something fails: only if not too many have.
+    pub fn leave_if_few_do(&mut self) {
+        if matches!(self.state, State::Left { .. }) {
+            return;
+        }
+        if let Ok(stalled) = Arc::clone(&self.stalled).try_acquire_owned() {
+            self.state = State::Left {
+                _stalled: Some(stalled),
+            };
+        }
     }
 
     /// Takes it if one is free, and queues for one if none is.
     pub fn want(&mut self) {
-        if !matches!(self.state, State::Left) {
+        if !matches!(self.state, State::Left { .. }) {
             return;
         }
         let mut taking = take(self.wanted.clone()).boxed();
@@ -138,7 +164,8 @@ impl Slot {
 
 /// A semaphore here is never closed; were it, nobody would wait for it.
 fn held(permits: Option<Permits>) -> State {
-    permits.map_or(State::Left, |permits| State::Held { _permits: permits })
+    let left = State::Left { _stalled: None };
+    permits.map_or(left, |permits| State::Held { _permits: permits })
 }
 
 async fn take([of_project, of_lane]: [Arc<Semaphore>; 2]) -> Option<Permits> {
@@ -175,6 +202,25 @@ mod tests {
         drop(second);
         first.taken().await;
         assert!(first.is_held());
+    }
+
+    #[tokio::test]
+    async fn no_more_leave_theirs_with_servers_down_than_have_one() {
+        let slots = slots(2, 2);
+        let a = ProjectId::new("a");
+        let mut left = Vec::new();
+        for _ in 0..2 {
+            let mut stalled = slots.slot(Lane::Regular, &a);
+            stalled.leave_if_few_do();
+            assert!(!stalled.is_held());
+            left.push(stalled);
+        }
+        let mut third = slots.slot(Lane::Regular, &a);
+        third.leave_if_few_do();
+        assert!(third.is_held());
+        left.pop();
+        third.leave_if_few_do();
+        assert!(!third.is_held());
     }
 
     #[tokio::test]

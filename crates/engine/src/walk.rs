@@ -40,6 +40,9 @@ const KEPT_UP_EVERY: Duration = Duration::from_secs(5);
 /// A line that has failed every look for this long waits: what passes by itself has passed by then.
 const WAITS_AFTER: TimeDelta = TimeDelta::seconds(30);
 
+/// How often one that waits for a slot hears whether it is to be given up.
+const WITHOUT_A_SLOT: Duration = Duration::from_secs(1);
+
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkEnd {
@@ -71,6 +74,17 @@ struct Desk {
     slot: Slot,
     /// When it was last asked whether the operation is to be given up.
     asked_at: Option<DateTime<Utc>>,
+}
+
+/// Why an operation that only waits has servers that stand still.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Down {
+    /// It has none.
+    None,
+    /// A person has planned a pause, and lets it go on.
+    ByChoice,
+    /// Something fails.
+    ByFailure,
 }
 
 /// A line whose last looks have failed.
@@ -114,9 +128,10 @@ impl Walk {
             self.hear_of_an_abort(&mut desk).await?;
             let now = self.scribe.now();
             let next = schedule::next(&desk.record, now);
-            match desk.gets_on(&next, now) {
-                true => desk.slot.want(),
-                false => desk.slot.leave(),
+            match (desk.gets_on(&next, now), desk.has_servers_down()) {
+                (true, _) => desk.slot.want(),
+                (false, Down::ByFailure) => desk.slot.leave_if_few_do(),
+                (false, Down::None | Down::ByChoice) => desk.slot.leave(),
             }
             match next {
                 Next::Run(lines) => {
@@ -135,7 +150,11 @@ impl Walk {
                 }
                 Next::Unwind { .. } | Next::Settle(_) => {}
             }
-            let pause = self.pause(&desk, now);
+            let pause = match desk.slot.is_wanted() {
+                // There may be nothing else to wake it when somebody gives it up.
+                true => self.pause(&desk, now).min(WITHOUT_A_SLOT),
+                false => self.pause(&desk, now),
+            };
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {}
@@ -234,8 +253,7 @@ impl Walk {
         direction: Direction,
     ) {
         for line in lines {
-            // What has begun is looked at all the same: its time runs.
-            if !desk.slot.is_held() && !desk.under_way.contains(line) {
+            if !desk.may_begin(*line, direction) {
                 continue;
             }
             let Some(step) = desk.record.steps.get(*line as usize) else {
@@ -417,12 +435,44 @@ impl Desk {
 
     /// Whether a line that is under way waits for a person, or for something that has failed each look for a while.
     fn waits(&self, line: u32, now: DateTime<Utc>) -> bool {
-        let step = self.record.steps.get(line as usize);
-        let is_paused = step.is_some_and(|step| {
-            matches!(step.action, Step::Pause { .. }) && is_under_way(step.progress.state)
-        });
         let failing = self.stumbling.get(&line);
-        is_paused || failing.is_some_and(|failing| now - failing.since >= WAITS_AFTER)
+        self.is_paused(line) || failing.is_some_and(|failing| now - failing.since >= WAITS_AFTER)
+    }
+
+    fn is_paused(&self, line: u32) -> bool {
+        let step = self.record.steps.get(line as usize);
+        step.is_some_and(|step| {
+            matches!(step.action, Step::Pause { .. }) && is_under_way(step.progress.state)
+        })
+    }
+
+    /// Whether a line may be looked at. What has begun is, since its time runs; and nobody's servers stand still for want of
+    /// a slot, be it that they are to be started again or to come up elsewhere.
+    fn may_begin(&self, line: u32, direction: Direction) -> bool {
+        self.slot.is_held()
+            || direction == Direction::Back
+            || self.under_way.contains(&line)
+            || self.has_servers_down() != Down::None
+    }
+
+    /// Whether the operation has stopped servers whose copies do not run yet, and why they stand still if it only waits.
+    fn has_servers_down(&self) -> Down {
+        let steps = &self.record.steps;
+        let has_ended = |step: &&StepRecord| step.progress.state == StepState::Done;
+        let is_stopped = |step: &&StepRecord| {
+            let untouched = [StepState::Pending, StepState::Skipped, StepState::Undone];
+            matches!(step.action, Step::StopServer { .. })
+                && !untouched.contains(&step.progress.state)
+        };
+        let is_switched = |step: &StepRecord| step.action == Step::SwitchPrimary;
+        let switched = steps.iter().filter(has_ended).any(is_switched);
+        if switched || !steps.iter().any(|step| is_stopped(&step)) {
+            return Down::None;
+        }
+        match self.under_way.iter().any(|line| self.is_paused(*line)) {
+            true => Down::ByChoice,
+            false => Down::ByFailure,
+        }
     }
 
     fn note_failed_looks(&mut self, line: u32, looks: u32, now: DateTime<Utc>) {

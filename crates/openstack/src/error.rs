@@ -98,10 +98,10 @@ pub enum CloudError {
         /// The transport's reason.
         why: String,
     },
-    /// Somebody answers at its address and is not trusted, so nothing was sent: a certificate that has run out, or of another
-    /// host, or of an authority that is not known here.
-    #[error("what answers {call} in the place of {} is not trusted: {why}; renew its certificate, or correct cacert of the site", call.service)]
-    Untrusted {
+    /// Nothing was sent, and it is not silent: somebody answers at its address who is not trusted, or this host has no more
+    /// connections to give.
+    #[error("{} was not asked for {call}: {why}", call.service)]
+    NotAsked {
         /// What was asked.
         call: Box<Call>,
         /// The transport's reason.
@@ -218,7 +218,7 @@ impl CloudError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Refused(refusal) => refusal.class(),
-            Self::Unreachable { .. } | Self::Untrusted { .. } => ErrorClass::Unreachable,
+            Self::Unreachable { .. } | Self::NotAsked { .. } => ErrorClass::Unreachable,
             Self::OutOfTime { .. } | Self::NotSent { .. } => ErrorClass::Passing,
             Self::Lost { call, .. } | Self::NotJson { call, .. } if !call.writes => {
                 ErrorClass::Passing
@@ -294,9 +294,11 @@ impl CloudError {
     }
 
     /// True where nothing came back, or what a gateway says for services that are gone. Where somebody has said that a cloud is
-    /// lost, this is as they said; 401, 409 or 429 is said by a service that is there.
+    /// lost, this is as they said; 401, 409 or 429 is said by a service that is there. What is not JSON a proxy has said.
     pub fn may_be_of_a_lost_cloud(&self) -> bool {
-        self.is_silence() || self.status().is_some_and(|status| status >= 500)
+        self.is_silence()
+            || matches!(self, Self::NotJson { .. })
+            || self.status().is_some_and(|status| status >= 500)
     }
 
     /// True when the request has certainly not been carried out.
@@ -321,7 +323,7 @@ impl CloudError {
         let writes = match self {
             Self::Refused(refusal) => refusal.call.writes,
             Self::Unreachable { call, .. }
-            | Self::Untrusted { call, .. }
+            | Self::NotAsked { call, .. }
             | Self::OutOfTime { call }
             | Self::NotSent { call, .. } => call.writes,
             _ => false,

@@ -157,33 +157,60 @@ async fn next_chunk(
         .map_err(|error| failure(&error, timeout))
 }
 
-/// Only what failed before anything was sent is `Unreachable`.
+/// Only what failed before anything was sent is `Unreachable` or `NotAsked`.
 fn failure(error: &reqwest::Error, timeout: Duration) -> TransportError {
-    if is_untrusted(error) {
-        TransportError::Untrusted(in_full(error))
-    } else if error.is_connect() || error.is_builder() {
-        TransportError::Unreachable(in_full(error))
+    let why = in_full(error);
+    if error.is_connect() {
+        return match not_asked_because(error) {
+            Some(cure) => TransportError::NotAsked(format!("{why}; {cure}")),
+            None => TransportError::Unreachable(why),
+        };
+    }
+    if error.is_builder() {
+        TransportError::Unreachable(why)
     } else if error.is_timeout() {
         TransportError::TimedOut(timeout)
     } else {
-        TransportError::Lost(in_full(error))
+        TransportError::Lost(why)
     }
 }
 
-/// Whether the other end was there, and the handshake of TLS failed.
-fn is_untrusted(error: &reqwest::Error) -> bool {
+/// What to do where a connection failed although nobody can say that the other end is silent.
+fn not_asked_because(error: &reqwest::Error) -> Option<&'static str> {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if inner.is::<rustls::Error>() {
-            return true;
+            return Some(UNTRUSTED);
         }
-        let wrapped = inner.downcast_ref::<std::io::Error>();
-        cause = match wrapped.and_then(std::io::Error::get_ref) {
+        let of_system = inner.downcast_ref::<std::io::Error>();
+        if of_system.is_some_and(is_own_lack) {
+            return Some(OUT_OF_CONNECTIONS);
+        }
+        cause = match of_system.and_then(std::io::Error::get_ref) {
             Some(wrapped) => Some(wrapped),
             None => inner.source(),
         };
     }
-    false
+    None
+}
+
+const UNTRUSTED: &str = "somebody answers there who is not trusted: renew the certificate, or correct cacert of the site; if the site is lost and something else has its address, have an administrator give its registration an auth_url where nobody answers";
+const OUT_OF_CONNECTIONS: &str =
+    "this host has no more connections to give: raise LimitNOFILE, or see what holds so many";
+
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: this side's doing.
+fn is_own_lack(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let own = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    own.iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// The causes of an error in one line. The URL is left out: it can hold a query.

@@ -577,7 +577,7 @@ impl Session {
                 call: Box::new(call.clone()),
                 why,
             }),
-            Err(TransportError::Untrusted(why)) => Err(CloudError::Untrusted {
+            Err(TransportError::NotAsked(why)) => Err(CloudError::NotAsked {
                 call: Box::new(call.clone()),
                 why,
             }),

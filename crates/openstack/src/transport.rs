@@ -44,9 +44,10 @@ pub enum TransportError {
     /// No connection was made, so the cloud has certainly not carried the request out.
     #[error("cannot connect: {0}")]
     Unreachable(String),
-    /// Somebody answers there, whose certificate is not trusted: nothing was sent.
-    #[error("not trusted: {0}")]
-    Untrusted(String),
+    /// Nothing was sent, and that does not mean that nobody is there: whoever answers is not trusted, or this host has run out of
+    /// something.
+    #[error("not asked: {0}")]
+    NotAsked(String),
     /// The request was sent and its answer was lost: it may or may not have been carried out.
     #[error("no answer: {0}")]
     Lost(String),

@@ -60,7 +60,7 @@ async fn what_fails_in_the_handshake_of_tls_is_there() {
     let address = serve("HTTP/1.1 400 Bad Request\r\n\r\n", false).await;
     let answer = ask(format!("https://{address}/v3"), LONG).await;
     assert!(
-        matches!(answer, Err(TransportError::Untrusted(_))),
+        matches!(answer, Err(TransportError::NotAsked(_))),
         "{answer:?}"
     );
 }

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use protector_api::{
-    clouds::{CloudError, Until},
-    site_sessions::SiteSessions,
-};
+use protector_api::{clouds::CloudError, site_sessions::SiteSessions};
 use protector_core::{
     fault::{Code, Fault},
     id::SiteName,
@@ -29,15 +26,11 @@ impl SiteClouds {
 
 fn fault(error: CloudError) -> Fault {
     match error {
-        CloudError::Unreachable { .. }
-        | CloudError::NotTold {
-            until: Until::Later,
-            ..
-        } => Fault::passing(error),
-        CloudError::NotTold {
-            until: Until::Operator,
-            ..
-        } => Fault::last(Code::Blocked, error),
+        CloudError::Unreachable { .. } => Fault::passing(error),
+        CloudError::NotTold { .. } => Fault::NotTold {
+            why: error.to_string(),
+            after: None,
+        },
         CloudError::Refused { .. } => Fault::last(Code::Refused, error),
     }
 }

@@ -67,6 +67,25 @@ impl Database {
         from_row(row_of(self.pool(), name_or_id).await?)
     }
 
+    /// A site and the password of its service user, read at one moment: it goes only to where it was entered for. Of a
+    /// retired site there is none to tell.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Secret` when it cannot be decrypted.
+    pub async fn site_registration(
+        &self,
+        name: &SiteName,
+    ) -> Result<(Site, Option<SecretString>), StoreError> {
+        let row = row_of(self.pool(), name.as_str()).await?;
+        let site = from_row(row.clone())?;
+        if site.status == SiteStatus::Retired {
+            return Ok((site, None));
+        }
+        let password = self.keys()?.decrypt(password_of(&row.id), &row.password)?;
+        Ok((site, Some(password)))
+    }
+
     /// Changes a site that was `seen` to `site`; its password too if one is given. The status is left as it is unless it is
     /// to change, since a look at the site may have noted another one meanwhile.
     ///

@@ -219,6 +219,10 @@ pub(super) async fn refuse_where_it_is_well(
     better: impl FnOnce() -> ApiError,
 ) -> ApiResult<()> {
     let other = other_scope(group, &app.settings.site_name);
+    let able = app.peer.can_be_asked(&other.site).await;
+    if let Err(unknown @ PeerError::NotTold(_)) = able {
+        return Err(not_in_sync(&other.site, &unknown));
+    }
     let asked = app.peer.held(other, &group.id, HeldPart::Mark);
     match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
         Ok(Ok(_)) => Err(better()),

@@ -81,7 +81,10 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
         };
         views.push(view(app, stored, &site.name, fate).await?);
     }
-    let answer = ask(|| app.peer.reach(&site.name)).await;
+    let answer = match app.peer.can_be_asked(&site.name).await {
+        Err(PeerError::NotTold(why)) => Answer::NotTold(why),
+        _ => ask(|| app.peer.reach(&site.name)).await,
+    };
     let in_the_way = match &answer {
         Answer::Answers => why_not_gone(app, &site.name, &groups).await,
         Answer::NotTold(why) => Some(format!("nobody knows whether it is gone: {why}.")),

@@ -340,15 +340,15 @@ pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<(
     if ours.peer_retired_at.is_some() {
         return Ok(());
     }
+    let there = &peer::other_scope(group, &app.settings.site_name).site;
+    if let Err(unknown @ PeerError::NotTold(_)) = app.peer.can_be_asked(there).await {
+        return Err(peer::not_in_sync(there, &unknown));
+    }
     let asked = theirs(app, &ours, HeldPart::Mark);
     let known = match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
         Ok(Ok(Some(known))) => known,
-        Ok(Err(PeerError::Refused(why))) => {
-            let there = &peer::other_scope(group, &app.settings.site_name).site;
-            return Err(turned_away(group, there, &why));
-        }
+        Ok(Err(PeerError::Refused(why))) => return Err(turned_away(group, there, &why)),
         Ok(Err(unknown @ PeerError::NotTold(_))) => {
-            let there = &peer::other_scope(group, &app.settings.site_name).site;
             return Err(peer::not_in_sync(there, &unknown));
         }
         Ok(Ok(None) | Err(PeerError::Unreachable(_))) | Err(_) => return Ok(()),

@@ -16,7 +16,7 @@ use protector_api::{
     app::volume_type,
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection, SiteServices, Until,
+        Holdings, ServiceFinding, SiteInspection, SiteServices,
     },
     peer::{HeldPart, Peer, PeerError, PeerMetadata},
     token::{TokenError, TokenFacts, TokenSource},
@@ -164,7 +164,6 @@ impl FakeClouds {
             return Err(CloudError::NotTold {
                 site: site.clone(),
                 why: "the database is busy".to_owned(),
-                until: Until::Later,
             });
         }
         if self.away.lock().unwrap().contains(site.as_str()) {

@@ -35,7 +35,26 @@ pub(crate) struct Standing {
     /// This site; `None` where there is one protector only.
     site: Option<SiteName>,
     other: Arc<dyn OtherSite>,
-    asked: Arc<Mutex<BTreeMap<OperationId, DateTime<Utc>>>>,
+    asked: Moments,
+    /// When nobody answered who was asked beside all looks.
+    failed: Moments,
+}
+
+/// When something was last so, by operation; what is long ago is forgotten.
+#[derive(Clone, Default)]
+struct Moments(Arc<Mutex<BTreeMap<OperationId, DateTime<Utc>>>>);
+
+impl Moments {
+    fn is_recent(&self, operation: &OperationId, now: DateTime<Utc>) -> bool {
+        let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moments.get(operation).is_some_and(|at| is_recent(*at, now))
+    }
+
+    fn note(&self, operation: &OperationId, at: DateTime<Utc>) {
+        let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moments.retain(|_, earlier| is_recent(*earlier, at));
+        moments.insert(operation.clone(), at);
+    }
 }
 
 impl Standing {
@@ -54,7 +73,8 @@ impl Standing {
         Self {
             site: None,
             other,
-            asked: Arc::default(),
+            asked: Moments::default(),
+            failed: Moments::default(),
         }
     }
 
@@ -79,27 +99,21 @@ impl Standing {
         self.site.as_ref().is_some_and(|own| own != site)
     }
 
-    fn asked_lately(&self, operation: &OperationId, now: DateTime<Utc>) -> bool {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.get(operation).is_some_and(|at| is_recent(*at, now))
-    }
-
-    fn note(&self, operation: &OperationId, at: DateTime<Utc>) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|_, earlier| is_recent(*earlier, at));
-        asked.insert(operation.clone(), at);
-    }
-
     async fn ask(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {
-        if self.asked_lately(&operation.id, now) {
+        if self.asked.is_recent(&operation.id, now) {
             return Ok(());
         }
         self.ask_anew(operation, now).await
     }
 
-    /// Takes the hold again if it is time. That nobody answers, or that the other site has moved on, the next look finds out.
+    /// Takes the hold again if it is time. That nobody answers, or that the other site has moved on, the next look finds out;
+    /// it is not asked for more often while nobody does.
     pub(super) async fn keep(&self, operation: &Operation, now: DateTime<Utc>) {
+        if self.failed.is_recent(&operation.id, now) {
+            return;
+        }
         if let Err(error) = self.ask(operation, now).await {
+            self.failed.note(&operation.id, now);
             tracing::warn!(operation_id = %operation.id, %error, "the other site does not hold the group still");
         }
     }
@@ -109,7 +123,7 @@ impl Standing {
             return Ok(());
         }
         self.other.hold_still(operation).await?;
-        self.note(&operation.id, now);
+        self.asked.note(&operation.id, now);
         Ok(())
     }
 }
@@ -144,7 +158,7 @@ impl Cx<'_> {
     /// destroys nothing, and should it run twice, the other site says so.
     pub(crate) async fn hold_still_to_undo(&self) -> Result<(), Stop> {
         match self.hold_still().await {
-            Err(Stop::Fault(Fault::Passing { .. }))
+            Err(Stop::Fault(Fault::Passing { .. } | Fault::NotTold { .. }))
                 if matches!(self.step.action, Step::StopServer { .. }) =>
             {
                 Ok(())

@@ -40,7 +40,7 @@ impl CloudActions {
     ) -> Result<(), Stop> {
         let holder = match self.holder_of_its_imports(cx, id).await {
             Err(
-                Stop::Fault(Fault::Passing { .. })
+                Stop::Fault(Fault::Passing { .. } | Fault::NotTold { .. })
                 | Stop::LockedOut { .. }
                 | Stop::TurnedAway { .. },
             ) if !cx

@@ -201,7 +201,7 @@ where
 {
     for _ in 1..ASKED_FOR {
         match look().await {
-            Err(Stop::Fault(Fault::Passing { .. })) => {}
+            Err(Stop::Fault(Fault::Passing { .. } | Fault::NotTold { .. })) => {}
             outcome => return outcome,
         }
     }

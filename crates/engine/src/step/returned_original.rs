@@ -173,9 +173,10 @@ fn there(server: &Server, rests: bool) -> Original {
 /// What is asked after the first answer fails on a site that answers.
 fn untold_if_passing(look: Result<Original, Stop>) -> Result<Original, Stop> {
     match look {
-        Err(Stop::Fault(Fault::Passing { why, .. }) | Stop::LockedOut { why }) => {
-            Ok(Original::Untold(why))
-        }
+        Err(
+            Stop::Fault(Fault::Passing { why, .. } | Fault::NotTold { why, .. })
+            | Stop::LockedOut { why },
+        ) => Ok(Original::Untold(why)),
         look => look,
     }
 }

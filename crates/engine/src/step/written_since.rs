@@ -127,15 +127,22 @@ impl CloudActions {
         volume: &ProtectedVolume,
     ) -> Result<Option<Volume>, Stop> {
         let read = async { reading::volume(&self.source(cx).await?, &volume.id).await };
+        let words = |why| {
+            format!(
+                "{site} does not say whether volume {id}, of which it is the copy, is still there, so this may be the last copy ({why}); if it may be lost, 'openstack dr operation cleanup {maker} --delete-running {member}' discards it",
+                site = cx.plan().source.site,
+                id = volume.id,
+                maker = mark::maker(cx.operation),
+                member = member.name,
+            )
+        };
         read.await.map_err(|stop| match stop {
             Stop::Fault(Fault::Passing { why, after }) => Stop::Fault(Fault::Passing {
-                why: format!(
-                    "{site} does not say whether volume {id}, of which it is the copy, is still there, so this may be the last copy ({why}); if it may be lost, 'openstack dr operation cleanup {maker} --delete-running {member}' discards it",
-                    site = cx.plan().source.site,
-                    id = volume.id,
-                    maker = mark::maker(cx.operation),
-                    member = member.name,
-                ),
+                why: words(why),
+                after,
+            }),
+            Stop::Fault(Fault::NotTold { why, after }) => Stop::Fault(Fault::NotTold {
+                why: words(why),
                 after,
             }),
             other => other,

@@ -292,11 +292,11 @@ pub static OPTIONS: &[OptionDef] = &[
          retries, fences, aborts for a lost site) has a lane of its own and never waits for anything planned. One that \
          is paused, or that a site holds up which does not answer, takes no place. More wait: projects take turns, \
          in a project the groups of the highest priority go first.")
-        .default("20"),
+        .default("40"),
     option("engine", "max_concurrent_operations_per_project", int(1),
         "How many of them may be one project's, so that a tenant with many groups leaves room for others. A cloud with \
-         one tenant sets it as high as max_concurrent_operations.")
-        .default("10"),
+         one tenant may set it as high as max_concurrent_operations.")
+        .default("20"),
     option("engine", "compute_concurrency_per_cloud", int(1),
         "Nova steps that run at a time on one cloud, over all operations. Raise it when Nova has room and \
          failovers of many VMs take too long.")
@@ -305,7 +305,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "Cinder steps that run at a time on one cloud, over all operations.")
         .default("10"),
     option("engine", "storage_concurrency", int(1),
-        "Array steps (replication, promotion) that run at a time.")
+        "Array steps (replication, promotion) that run at a time on the arrays of one site.")
         .default("4"),
     option("engine", "stop_timeout_seconds", seconds(0),
         "Seconds a source VM gets to shut down in order before it is powered off. 0 powers off at once.")

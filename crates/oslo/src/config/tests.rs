@@ -315,6 +315,6 @@ fn the_sample_with_its_defaults_switched_on_is_a_valid_file() {
         })
         .collect();
     let config = Config::from_str_for_tests(&switched_on).unwrap();
-    assert_eq!(config.engine.max_concurrent_operations.get(), 20);
+    assert_eq!(config.engine.max_concurrent_operations.get(), 40);
     assert!(switched_on.contains("\ncleanup_timeout_seconds = 300\n"));
 }
