@@ -25,7 +25,7 @@ impl ExchangeOutcome {
         match answer {
             Ok(response) => Self::Answered(response.status),
             Err(TransportError::TooLarge(status)) => Self::Answered(*status),
-            Err(TransportError::Unreachable(_)) => Self::Unreachable,
+            Err(TransportError::Unreachable(_) | TransportError::NotSent(_)) => Self::Unreachable,
             Err(_) => Self::Lost,
         }
     }

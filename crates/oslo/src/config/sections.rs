@@ -255,13 +255,16 @@ impl General {
     }
 }
 
-/// What `gethostname(2)` says, from where Linux shows it.
+/// What `gethostname(2)` says. Not from `/proc`, which a hardened service may not see.
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    match name.is_empty() {
+        true => "localhost".to_owned(),
+        false => name,
+    }
 }
 
 impl Api {
