@@ -69,6 +69,11 @@ schemathesis: build $(VENV)/.installed ## Requests made up from the OpenAPI docu
 soak: tools ## The long tests: many pairs of faults, 500 VMs with 2,000 volumes on a bad day, a large operation in the database
 	$(CARGO) nextest run --workspace --locked --run-ignored only --success-output final -E 'test(/(^|::)soak_/)'
 
+.PHONY: fuzz
+fuzz: tools ## Feed what reads other people's bytes with broken ones: SECONDS=60 for each reader, SEED=7 for the same again
+	PROTECTOR_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),PROTECTOR_SEED=$(SEED)) \
+	  $(CARGO) nextest run --workspace --locked --success-output final -E 'test(/(^|::)fuzz_/)'
+
 .PHONY: guards
 guards: prerequisites ## Take each guard of the deletions out in turn and show the test that notices
 	$(PYTHON) scripts/guards.py

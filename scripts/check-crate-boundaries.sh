@@ -19,10 +19,12 @@ allowed() { # allowed CRATE DEPENDENCY...: fail when CRATE depends on another of
 }
 
 allowed core
-allowed oslo
-allowed openstack core
+allowed file
+allowed fuzz
+allowed oslo file
+allowed openstack core file
 allowed array core
-allowed store core
+allowed store core file
 allowed engine core openstack
 allowed api core oslo store openstack
 allowed sim core engine openstack

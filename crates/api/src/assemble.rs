@@ -1,6 +1,6 @@
 //! The service as a configuration describes it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use protector_core::{clock::SystemClock, storage::StorageDriver};
 use protector_openstack::{
@@ -8,7 +8,7 @@ use protector_openstack::{
     cloud::Cloud,
     credentials::{Credentials, ProjectScope},
     error::CloudError,
-    http_transport::{HttpOptions, HttpTransport},
+    http_transport::{CaFile, HttpOptions, HttpTransport},
     options::ClientOptions,
     retry::RetryPolicy,
     session::Session,
@@ -61,9 +61,13 @@ pub fn client_options(config: &Config) -> ClientOptions {
 pub fn http_options(config: &Config) -> HttpOptions {
     HttpOptions {
         connect_timeout: config.openstack.connect_timeout,
-        cacert: config.openstack.cafile.clone(),
+        cacert: ca_file(config.openstack.cafile.as_ref(), "[openstack] cafile"),
         insecure: false,
     }
+}
+
+fn ca_file(path: Option<&PathBuf>, named_by: &'static str) -> Option<CaFile> {
+    path.cloned().map(|path| CaFile { path, named_by })
 }
 
 impl App {
@@ -120,7 +124,7 @@ fn local_keystone(config: &Config) -> Result<Cloud, AssembleError> {
     let keystone = &config.keystone_authtoken;
     let transport = HttpTransport::new(&HttpOptions {
         connect_timeout: keystone.http_connect_timeout,
-        cacert: keystone.cafile.clone(),
+        cacert: ca_file(keystone.cafile.as_ref(), "[keystone_authtoken] cafile"),
         insecure: keystone.insecure,
     })?;
     let options = ClientOptions {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use protector_openstack::{
     cloud::{Cloud, Clouds},
     credentials::{Credentials, ProjectScope},
     error::{CloudError as CallError, ErrorClass},
-    http_transport::{HttpOptions, HttpTransport},
+    http_transport::{CaFile, HttpOptions, HttpTransport},
     options::ClientOptions,
     service::Service,
     transport::Transport,
@@ -32,14 +32,14 @@ use crate::{
 /// Makes the wire to a cloud.
 pub trait Wires: Send + Sync {
     /// The wire to a cloud whose certificate is signed by an authority in `cacert`, or by one of the system's. The
-    /// same one each time, since sessions are kept by their wire.
-    fn wire(&self, cacert: Option<&Path>) -> Result<Arc<dyn Transport>, CallError>;
+    /// same one each time, since sessions are kept by their wire. The file is read when the wire is used.
+    fn wire(&self, cacert: Option<&Path>) -> Arc<dyn Transport>;
 }
 
 /// Wires over TCP, one for each CA file.
 pub struct HttpWires {
     options: HttpOptions,
-    made: Mutex<HashMap<Option<PathBuf>, Arc<dyn Transport>>>,
+    made: Mutex<HashMap<Option<CaFile>, Arc<dyn Transport>>>,
 }
 
 impl HttpWires {
@@ -53,21 +53,19 @@ impl HttpWires {
 }
 
 impl Wires for HttpWires {
-    fn wire(&self, cacert: Option<&Path>) -> Result<Arc<dyn Transport>, CallError> {
-        let cacert = cacert
-            .map(Path::to_owned)
-            .or_else(|| self.options.cacert.clone());
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wire) = made.get(&cacert) {
-            return Ok(wire.clone());
-        }
+    fn wire(&self, cacert: Option<&Path>) -> Arc<dyn Transport> {
+        let of_site = cacert.map(|path| CaFile {
+            path: path.to_owned(),
+            named_by: "cacert of the site",
+        });
         let options = HttpOptions {
-            cacert: cacert.clone(),
+            cacert: of_site.or_else(|| self.options.cacert.clone()),
             ..self.options.clone()
         };
-        let wire: Arc<dyn Transport> = Arc::new(HttpTransport::new(&options)?);
-        made.insert(cacert, wire.clone());
-        Ok(wire)
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(options.cacert.clone())
+            .or_insert_with(|| Arc::new(HttpTransport::reading_later(&options)))
+            .clone()
     }
 }
 
@@ -130,7 +128,7 @@ impl SiteSessions {
         password: &SecretString,
         project: Option<&ProjectId>,
     ) -> Result<Cloud, CloudError> {
-        let wire = self.wire_of(site)?;
+        let wire = self.wire_of(site);
         let credentials = credentials(site, password, project)?;
         let cloud = self.clouds.cloud(&wire, credentials);
         Ok(in_this_request(self.counted(site, &cloud)))
@@ -150,7 +148,7 @@ impl SiteSessions {
             .endpoint(Service::DisasterRecovery)
             .await
             .map_err(|error| told(&site.name, &error))?;
-        let wire = self.wire_of(&site)?;
+        let wire = self.wire_of(&site);
         let credentials = credentials(&site, &password, project)?;
         let protectors = self.protectors_at(root(&endpoint));
         let cloud = protectors.cloud(&wire, credentials);
@@ -181,10 +179,8 @@ impl SiteSessions {
             .clone()
     }
 
-    fn wire_of(&self, site: &Site) -> Result<Arc<dyn Transport>, CloudError> {
-        self.wires
-            .wire(site.cacert.as_deref().map(Path::new))
-            .map_err(|error| told(&site.name, &error))
+    fn wire_of(&self, site: &Site) -> Arc<dyn Transport> {
+        self.wires.wire(site.cacert.as_deref().map(Path::new))
     }
 
     async fn registration(&self, name: &SiteName) -> Result<(Site, SecretString), CloudError> {

@@ -25,7 +25,11 @@ impl ExchangeOutcome {
         match answer {
             Ok(response) => Self::Answered(response.status),
             Err(TransportError::TooLarge(status)) => Self::Answered(*status),
-            Err(TransportError::Unreachable(_) | TransportError::NotAsked(_)) => Self::Unreachable,
+            Err(
+                TransportError::Unreachable(_)
+                | TransportError::NotAsked(_)
+                | TransportError::NotSent(_),
+            ) => Self::Unreachable,
             Err(_) => Self::Lost,
         }
     }

@@ -1,9 +1,17 @@
 //! The real wire: HTTP/1.1 with TLS.
 
-use std::{error::Error as _, path::PathBuf, time::Duration};
+use std::{
+    error::Error as _,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use protector_file::Stamp;
+use tokio::sync::Semaphore;
 
 use crate::{
     bounds::LARGEST_ERROR_BODY,
@@ -11,13 +19,50 @@ use crate::{
     transport::{Request, Response, Transport, TransportError},
 };
 
+/// The largest file of authorities that is read. A system's whole bundle has a quarter of a MiB.
+const LARGEST_CA_FILE: usize = 4 << 20;
+
+/// How long a look at the file of authorities may take. Its file system can hang.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
+/// A PEM bundle of certificate authorities. It is read again when it has changed; as long as what it then holds cannot be used,
+/// those before it stay.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CaFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it is named, for errors: `[openstack] cafile`.
+    pub named_by: &'static str,
+}
+
+impl CaFile {
+    fn told(&self, why: impl fmt::Display) -> String {
+        format!(
+            "cannot use the CA file {} ({}): {why}",
+            self.path.display(),
+            self.named_by
+        )
+    }
+
+    fn read(&self) -> Result<(Vec<reqwest::Certificate>, Stamp), String> {
+        let (pem, stamp) = protector_file::read_with_stamp(&self.path, LARGEST_CA_FILE)
+            .map_err(|error| self.told(error))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|error| self.told(in_full(&error)))?;
+        match certificates.is_empty() {
+            true => Err(self.told("it holds no PEM certificate")),
+            false => Ok((certificates, stamp)),
+        }
+    }
+}
+
 /// How connections are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
     /// The longest that connecting, TLS included, may take.
     pub connect_timeout: Duration,
-    /// A PEM bundle of further certificate authorities, beside the system's.
-    pub cacert: Option<PathBuf>,
+    /// Further certificate authorities, beside the system's.
+    pub cacert: Option<CaFile>,
     /// Accept any certificate. For test clouds only.
     pub insecure: bool,
 }
@@ -32,42 +77,118 @@ impl Default for HttpOptions {
     }
 }
 
-/// Sends requests over TCP. Proxies of the environment are not used, and redirects are not followed: a token
-/// must not go where nobody sent it.
-#[derive(Clone, Debug)]
-pub struct HttpTransport {
-    client: reqwest::Client,
-}
-
-impl HttpTransport {
-    /// Makes a transport with its own pool of connections. Reads the CA file.
-    ///
-    /// # Errors
-    /// [`CloudError::Setup`] when the CA file cannot be read or holds no certificate.
-    pub fn new(options: &HttpOptions) -> Result<Self, CloudError> {
+impl HttpOptions {
+    fn client(&self) -> Result<Made, String> {
         install_tls_provider();
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(options.connect_timeout)
+            .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(Duration::from_secs(15))
-            .tls_danger_accept_invalid_certs(options.insecure);
-        if let Some(path) = &options.cacert {
-            let told = |why: String| {
-                CloudError::Setup(format!("cannot use the CA file {}: {why}", path.display()))
-            };
-            let pem = std::fs::read(path).map_err(|error| told(error.to_string()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|error| told(in_full(&error)))?;
-            if certificates.is_empty() {
-                return Err(told("it holds no PEM certificate".to_owned()));
-            }
+            .tls_danger_accept_invalid_certs(self.insecure);
+        let mut stamp = None;
+        if let Some(file) = &self.cacert {
+            let (certificates, read) = file.read()?;
             builder = builder.tls_certs_merge(certificates);
+            stamp = Some(read);
         }
-        let client = builder.build().map_err(|error| {
-            CloudError::Setup(format!("cannot set up TLS: {}", in_full(&error)))
-        })?;
-        Ok(Self { client })
+        let client = builder
+            .build()
+            .map_err(|error| format!("cannot set up TLS: {}", in_full(&error)))?;
+        Ok(Made { client, stamp })
+    }
+}
+
+/// Sends requests over TCP. Proxies of the environment are not used, and redirects are not followed: a token
+/// must not go where nobody sent it.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: HttpOptions,
+    made: Mutex<Option<Made>>,
+    /// One look at the CA file at a time, so that a file system that hangs holds one thread.
+    looks: Arc<Semaphore>,
+}
+
+/// A pool of connections, and the CA file that it was made with.
+#[derive(Clone, Debug)]
+struct Made {
+    client: reqwest::Client,
+    stamp: Option<Stamp>,
+}
+
+impl HttpTransport {
+    /// A transport with its own pool of connections. Reads the CA file now, and waits for it: for the start of a program.
+    ///
+    /// # Errors
+    /// [`CloudError::Setup`] when the CA file cannot be read or holds no certificate.
+    pub fn new(options: &HttpOptions) -> Result<Self, CloudError> {
+        let transport = Self::reading_later(options);
+        transport.shared.now().map_err(CloudError::Setup)?;
+        Ok(transport)
+    }
+
+    /// As [`HttpTransport::new`], but nothing is read before the first exchange, which fails as [`TransportError::NotSent`]
+    /// when the CA file cannot be used.
+    pub fn reading_later(options: &HttpOptions) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                options: options.clone(),
+                made: Mutex::default(),
+                looks: Arc::new(Semaphore::new(1)),
+            }),
+        }
+    }
+
+    /// The connections to use now. Looks at the CA file away from the runtime.
+    async fn client(&self) -> Result<reqwest::Client, TransportError> {
+        let Some(file) = &self.shared.options.cacert else {
+            return self.shared.now().map_err(TransportError::NotSent);
+        };
+        let shared = self.shared.clone();
+        let looking = async move {
+            let look = shared.looks.clone().acquire_owned().await;
+            let looked = tokio::task::spawn_blocking(move || {
+                let _look = look;
+                shared.now()
+            });
+            looked.await.unwrap_or_else(|error| Err(error.to_string()))
+        };
+        let seconds = LONGEST_LOOK.as_secs();
+        tokio::time::timeout(LONGEST_LOOK, looking)
+            .await
+            .unwrap_or_else(|_| Err(file.told(format!("it was not read within {seconds} s"))))
+            .map_err(TransportError::NotSent)
+    }
+}
+
+impl Shared {
+    /// The connections that were made, or new ones when the CA file has changed since.
+    fn now(&self) -> Result<reqwest::Client, String> {
+        let file = self.options.cacert.as_ref();
+        let stamp = file.and_then(|file| Stamp::of(&file.path).ok());
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = made.as_ref().filter(|made| made.stamp == stamp) {
+            return Ok(made.client.clone());
+        }
+        match (self.options.client(), made.as_mut()) {
+            (Ok(new), before) => {
+                if before.is_some() {
+                    tracing::info!(file = ?file, "CA file read again");
+                }
+                Ok(made.insert(new).client.clone())
+            }
+            (Err(why), None) => Err(why),
+            (Err(why), Some(before)) => {
+                tracing::error!("{why}; the authorities before it stay");
+                before.stamp = stamp;
+                Ok(before.client.clone())
+            }
+        }
     }
 }
 
@@ -85,7 +206,8 @@ impl Transport for HttpTransport {
         let (timeout, largest) = (request.timeout, request.largest_body);
         let told = |error: reqwest::Error| failure(&error, timeout);
         let sending = self
-            .client
+            .client()
+            .await?
             .request(request.method, request.url)
             .headers(request.headers)
             .timeout(timeout)

@@ -44,6 +44,8 @@ pub mod error;
 mod error_body;
 pub mod exchange_observer;
 mod field;
+#[cfg(test)]
+mod fuzz;
 pub mod http_transport;
 pub mod id;
 pub mod identity;

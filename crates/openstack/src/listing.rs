@@ -252,14 +252,14 @@ impl PageError {
 }
 
 /// One page of a list.
-struct Page<'a> {
-    rows: Vec<&'a RawValue>,
+pub(crate) struct Page<'a> {
+    pub(crate) rows: Vec<&'a RawValue>,
     /// Whether it says that there is another. Where its link leads is of no matter: the next page is asked for by marker.
     linked: bool,
 }
 
 impl<'a> Page<'a> {
-    fn of(body: &'a [u8], key: &str) -> Result<Self, String> {
+    pub(crate) fn of(body: &'a [u8], key: &str) -> Result<Self, String> {
         let members = members(body);
         let rows = members
             .get(key)
@@ -313,7 +313,7 @@ fn id_of(row: &RawValue) -> Option<String> {
 }
 
 /// One element of a list; an error names it.
-fn element<T: DeserializeOwned>(call: &Call, row: &RawValue) -> Result<T, CloudError> {
+pub(crate) fn element<T: DeserializeOwned>(call: &Call, row: &RawValue) -> Result<T, CloudError> {
     serde_json::from_str(row.get()).map_err(|error| match id_of(row) {
         Some(id) => unexpected(call, format!("element {}: {}", tidy(&id), said(&error))),
         None => unexpected(call, said(&error)),

@@ -572,6 +572,7 @@ impl Session {
                 self.spend(response.body.len());
                 judge(ask, &url, response)
             }
+            Err(TransportError::NotSent(why)) => Err(CloudError::Setup(why)),
             Err(TransportError::TooLarge(_)) => Err(self.too_large(call, &url, largest_body)),
             Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable {
                 call: Box::new(call.clone()),

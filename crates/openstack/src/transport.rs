@@ -41,6 +41,9 @@ pub struct Response {
 /// Why no answer came back. The difference decides what a caller may conclude.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TransportError {
+    /// Nothing was tried, because of something on this side: a CA file that cannot be used.
+    #[error("{0}")]
+    NotSent(String),
     /// No connection was made, so the cloud has certainly not carried the request out.
     #[error("cannot connect: {0}")]
     Unreachable(String),

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use protector_openstack::{
-    http_transport::{HttpOptions, HttpTransport},
+    http_transport::{CaFile, HttpOptions, HttpTransport},
     transport::{Request, Response, Transport, TransportError},
 };
 use tokio::{
@@ -132,12 +132,15 @@ async fn a_redirect_is_not_followed() {
 #[test]
 fn a_ca_file_that_cannot_be_used_is_named() {
     let options = HttpOptions {
-        cacert: Some("/nowhere/ca.pem".into()),
+        cacert: Some(CaFile {
+            path: "/nowhere/ca.pem".into(),
+            named_by: "[openstack] cafile",
+        }),
         ..HttpOptions::default()
     };
     let error = HttpTransport::new(&options).unwrap_err().to_string();
     assert!(
-        error.starts_with("cannot use the CA file /nowhere/ca.pem"),
+        error.starts_with("cannot use the CA file /nowhere/ca.pem ([openstack] cafile): "),
         "{error}"
     );
 }

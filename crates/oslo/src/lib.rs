@@ -16,6 +16,8 @@
 )]
 
 pub mod config;
+#[cfg(test)]
+mod fuzz;
 pub mod log;
 mod nearest;
 pub mod policy;

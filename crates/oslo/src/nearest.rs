@@ -9,6 +9,11 @@ pub(crate) fn nearest<'a>(
     // Jaro-Winkler favours a common beginning, as in `cleanup_timeout` for
     // `cleanup_timeout_seconds`; below 0.85 the guesses stop being helpful.
     const CLOSE_ENOUGH: f64 = 0.85;
+    // Comparing takes as long as both lengths multiplied. No name of ours is half as long.
+    const LONGEST: usize = 128;
+    if unknown.len() > LONGEST {
+        return None;
+    }
     candidates
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(unknown, candidate), candidate))
@@ -29,5 +34,6 @@ mod tests {
             Some("cleanup_timeout_seconds")
         );
         assert_eq!(nearest("workers", known), None);
+        assert_eq!(nearest(&"cleanup_timeout_seconds".repeat(10), known), None);
     }
 }

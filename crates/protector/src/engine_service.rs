@@ -1,8 +1,9 @@
 //! `protector-engine`: carries operations out and tells the other site of each change.
 
 use std::{
-    fs::File,
+    fs::{DirBuilder, File},
     io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -170,7 +171,10 @@ struct Seat {
 
 impl Seat {
     fn taken(state_path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(state_path)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(state_path)
             .with_context(|| format!("[DEFAULT] state_path {}", state_path.display()))?;
         Self::on(&state_path.join("engine.lock"))
     }
@@ -181,6 +185,7 @@ impl Seat {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o640)
             .open(path)
             .with_context(|| path.display().to_string())?;
         lock.try_lock().map_err(|_| {

@@ -1,6 +1,6 @@
 //! The connection, the transactions, and the one place where a transaction that lost against another is run again.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sea_orm::{
@@ -57,6 +57,17 @@ pub struct Database {
     keys: Option<Arc<KeyRepository>>,
 }
 
+/// Makes the file of a new database so that nobody but its owner and group can read it, whatever the umask: SQLite makes one
+/// that everybody can, and gives its log and its journal the mode of the file. One that is there stays as it is. What goes
+/// wrong here goes wrong again when the database is opened, and is told then.
+async fn made_private(path: &Path) {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o640);
+    if let Err(error) = options.open(path).await {
+        tracing::debug!(path = %path.display(), %error, "the database's file is not made here");
+    }
+}
+
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
@@ -107,7 +118,11 @@ impl Database {
         let url = sqlx_sqlite_url(url);
         let in_memory = url.contains(":memory:") || url.contains("mode=memory");
         let sqlite = SqliteConnectOptions::from_str(&url)
-            .map_err(|error| StoreError::BadConnection(error.to_string()))?
+            .map_err(|error| StoreError::BadConnection(error.to_string()))?;
+        if !in_memory {
+            made_private(sqlite.get_filename()).await;
+        }
+        let sqlite = sqlite
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -297,6 +312,38 @@ mod tests {
 
     use super::*;
     use crate::{EngineRow, Noun};
+
+    #[tokio::test]
+    async fn a_new_database_is_not_for_everybody_and_an_old_one_stays_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let url = |name: &str| {
+            SecretString::from(format!("sqlite://{}", dir.path().join(name).display()))
+        };
+        let database = Database::connect(&url("new.sqlite"), PoolOptions::default())
+            .await
+            .unwrap();
+        database
+            .pool
+            .execute_unprepared("CREATE TABLE t (a INTEGER)")
+            .await
+            .unwrap();
+        for name in ["new.sqlite", "new.sqlite-wal", "new.sqlite-shm"] {
+            let mode = std::fs::metadata(dir.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o027, 0, "{name} {mode:o}");
+        }
+        let old = dir.path().join("old.sqlite");
+        std::fs::write(&old, "").unwrap();
+        std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o664)).unwrap();
+        Database::connect(&url("old.sqlite"), PoolOptions::default())
+            .await
+            .unwrap();
+        let mode = std::fs::metadata(&old).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o664, "{mode:o}");
+    }
 
     /// A database of two processes that share its file: the first has one connection.
     struct Shared {

@@ -134,6 +134,48 @@ mod tests {
         digest(&document)
     }
 
+    /// As the other site's protector sends it, whoever that is.
+    #[test]
+    fn fuzz_metadata_documents() {
+        let scope =
+            |site: &str| json!({"site": site, "project_id": "0123456789abcdef0123456789abcdef"});
+        let group = json!({
+            "id": "b7a1c2d3-0001-4000-8000-000000000001", "name": "web", "description": null, "primary": scope("site-a"),
+            "secondary": scope("site-b"), "current_primary_site": "site-a", "status": "active",
+            "replication_type": "async", "volume_type_id": "t1", "secondary_volume_type_id": "t2",
+            "mappings": {"networks": {"n1": "n2"}, "flavors": {}}, "version": 3, "last_replication_at": null,
+            "created_at": "2025-11-03T14:00:00Z", "updated_at": "2025-11-03T14:00:00Z",
+        });
+        let policy = json!({
+            "primary_fa_url": "https://fa1", "secondary_fa_url": "https://fa2", "primary_fa_api_token": "hunter2",
+            "secondary_fa_api_token": null, "rpo_minutes": 15, "created_at": "2025-11-03T14:00:00Z",
+            "updated_at": "2025-11-03T14:00:00.123456789Z",
+        });
+        let whole = json!({"group": group, "members": [], "policy": policy}).to_string();
+        crate::MetadataDocument::from_json(serde_json::from_str(&whole).unwrap()).unwrap();
+        let loose = document().to_string();
+        protector_fuzz::feed(
+            "metadata documents",
+            &[whole.as_bytes(), loose.as_bytes()],
+            |body| {
+                let Ok(json) = serde_json::from_slice::<JsonValue>(body) else {
+                    return;
+                };
+                assert_eq!(digest(&json).len(), 64);
+                let Ok(document) = crate::MetadataDocument::from_json(json) else {
+                    return;
+                };
+                // What was taken is given back as it was, and said to nobody with its secrets.
+                let given = document.to_json().unwrap();
+                let again = crate::MetadataDocument::from_json(given).unwrap();
+                assert_eq!(again.digest().unwrap(), document.digest().unwrap());
+                let shown = document.to_masked_json().unwrap();
+                let secret = shown.pointer("/policy/primary_fa_api_token");
+                assert!(secret.is_none_or(|secret| secret.is_null() || secret == "***"));
+            },
+        );
+    }
+
     #[test]
     fn what_nobody_changed_does_not_count() {
         let same = digest(&document());

@@ -285,8 +285,11 @@ fn read_keys(dir: &Path) -> Result<BTreeMap<u32, Key>, SecretError> {
     Ok(keys)
 }
 
+/// The largest file of a key that is read. A key has 44 characters.
+const LARGEST_KEY_FILE: usize = 4 << 10;
+
 fn read_key(path: &Path) -> Result<Key, SecretError> {
-    let text = fs::read(path)
+    let text = protector_file::read(path, LARGEST_KEY_FILE)
         .map(Zeroizing::new)
         .map_err(|error| repository(path, &error))?;
     let bytes = STANDARD
@@ -394,6 +397,22 @@ mod tests {
         KeyRepository::setup(dir.path()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), key);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_no_file_holds_nobody_up() {
+        let (dir, _) = repository();
+        let pipe = dir.path().join("7");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        let (done, answer) = std::sync::mpsc::channel();
+        let place = dir.path().to_owned();
+        std::thread::spawn(move || done.send(KeyRepository::open(&place).err()));
+        let error = answer
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .expect("nobody waits for who writes to the pipe");
+        let error = error.unwrap().to_string();
+        assert!(error.contains(&pipe.display().to_string()), "{error}");
+        assert!(error.contains("must be a regular file"), "{error}");
     }
 
     #[test]

@@ -36,7 +36,6 @@ use protector_openstack::{
     bounds::LARGEST_BODY,
     cloud::Cloud,
     compute::ServerFilter,
-    error::CloudError,
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},
 };
@@ -236,8 +235,8 @@ async fn deliver(protector: Router, request: Request) -> Result<Response, Transp
 struct OneWire(Arc<dyn Transport>);
 
 impl Wires for OneWire {
-    fn wire(&self, _cacert: Option<&std::path::Path>) -> Result<Arc<dyn Transport>, CloudError> {
-        Ok(self.0.clone())
+    fn wire(&self, _cacert: Option<&std::path::Path>) -> Arc<dyn Transport> {
+        self.0.clone()
     }
 }
 

@@ -329,6 +329,9 @@ fn subject(option: &OptionDef, text: &str) -> String {
     format!("[{}] {} = {shown}", option.section, option.name)
 }
 
+/// The largest configuration file that is read.
+const LARGEST_FILE: usize = 16 << 20;
+
 /// Reads one file, or says why it cannot be.
 pub(super) fn read_source(path: &Path) -> Result<Source, Problem> {
     let problem = |message: String| Problem {
@@ -336,7 +339,8 @@ pub(super) fn read_source(path: &Path) -> Result<Source, Problem> {
         subject: String::new(),
         message,
     };
-    let bytes = std::fs::read(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let bytes = protector_file::read_any(path, LARGEST_FILE)
+        .map_err(|error| problem(format!("cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
             .iter()

@@ -11,6 +11,7 @@ mod tests;
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -69,6 +70,8 @@ fn open(path: PathBuf) -> Result<File, LogError> {
     OpenOptions::new()
         .create(true)
         .append(true)
+        // Whatever the umask: it holds tenants' names and addresses.
+        .mode(0o640)
         .open(&path)
         .map_err(|source| LogError::File { path, source })
 }

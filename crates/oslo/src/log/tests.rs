@@ -146,3 +146,12 @@ fn the_log_file_is_found_as_oslo_finds_it() {
         Some("/tmp/p.log")
     );
 }
+
+#[test]
+fn a_new_log_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("protector-api.log");
+    let mode = open(path).unwrap().metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o027, 0, "{mode:o}");
+}

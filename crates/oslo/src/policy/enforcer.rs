@@ -1,22 +1,22 @@
 //! The policy file kept in force while it changes.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+
+use protector_file::Stamp;
 
 use super::evaluate::{Credentials, Target};
 use super::problem::{PolicyErrors, Problem};
 use super::rule_set::{Decision, Rules};
 use super::rules::RuleName;
 
-/// What tells one state of the file from another.
-type Stamp = Option<(SystemTime, u64)>;
+/// The largest policy file that is read.
+const LARGEST_FILE: usize = 1 << 20;
 
 struct Loaded {
     rules: Arc<Rules>,
-    stamp: Stamp,
+    stamp: Option<Stamp>,
 }
 
 /// Decides by the policy file, reading it again when it has changed.
@@ -32,7 +32,7 @@ impl Enforcer {
     /// All mistakes of the file. A service must not start with a policy it cannot read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, PolicyErrors> {
         let path = path.into();
-        let stamp = stamp(&path);
+        let stamp = Stamp::of(&path).ok();
         let rules = match read(&path)? {
             Some(rules) => rules,
             None => Rules::defaults(),
@@ -60,7 +60,7 @@ impl Enforcer {
     /// The rules in force. A file that has become wrong or has gone is reported once, and the rules
     /// before it stay: falling back to the defaults could open what the operator had closed.
     fn rules(&self) -> Arc<Rules> {
-        let now = stamp(&self.path);
+        let now = Stamp::of(&self.path).ok();
         {
             let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
             if loaded.stamp == now {
@@ -94,24 +94,25 @@ impl Enforcer {
     }
 }
 
-fn stamp(path: &Path) -> Stamp {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
 /// `None` when there is no such file.
 fn read(path: &Path) -> Result<Option<Rules>, PolicyErrors> {
     let errors = |problems| PolicyErrors {
         path: path.to_owned(),
         problems,
     };
-    match fs::read_to_string(path) {
-        Ok(text) => Rules::with_overrides(&text).map(Some).map_err(errors),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(errors(vec![Problem {
+    let unreadable = |why: String| {
+        errors(vec![Problem {
             line: None,
             rule: String::new(),
-            message: format!("cannot be read: {error}"),
-        }])),
+            message: format!("cannot be read: {why}"),
+        }])
+    };
+    match protector_file::read(path, LARGEST_FILE) {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
+            Rules::with_overrides(&text).map(Some).map_err(errors)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(error.to_string())),
     }
 }

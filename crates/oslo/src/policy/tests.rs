@@ -222,3 +222,26 @@ fn a_service_does_not_start_with_a_broken_policy() {
         "{errors}"
     );
 }
+
+#[test]
+fn a_policy_that_is_no_file_holds_nobody_up_and_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.yaml");
+    fs::write(&path, "\"protector:sites:index\": \"!\"").unwrap();
+    let enforcer = Enforcer::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+    let (done, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let member = caller("p1", &["member"]);
+        let decision = enforcer.enforce(SITES_INDEX, &member, &Target::none());
+        let opened = Enforcer::open(&path).err().map(|errors| errors.to_string());
+        done.send((decision.is_allowed(), opened))
+    });
+    let (allowed, opened) = answer
+        .recv_timeout(std::time::Duration::from_secs(20))
+        .expect("nobody waits for who writes to the pipe");
+    assert!(!allowed, "the rules before it stay");
+    let opened = opened.unwrap();
+    assert!(opened.contains("must be a regular file"), "{opened}");
+}
