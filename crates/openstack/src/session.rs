@@ -28,6 +28,7 @@ use crate::{
     endpoint,
     error::{Call, CloudError, ErrorClass, request_id},
     exchange_observer::{Exchange, ExchangeObserver},
+    message_signer::{MessageSigner, UnsignedMessage},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
     permit::WritePermit,
@@ -52,6 +53,7 @@ pub struct Session {
     request_log: Option<RequestLog>,
     observer: Option<Arc<dyn ExchangeObserver>>,
     permit: Option<Arc<dyn WritePermit>>,
+    signer: Option<Arc<dyn MessageSigner>>,
     deadline: Duration,
 }
 
@@ -145,6 +147,7 @@ impl Session {
             request_log: None,
             observer: None,
             permit: None,
+            signer: None,
             deadline: options.deadline,
             shared: Arc::new(Shared {
                 transport,
@@ -192,6 +195,7 @@ impl Session {
             request_log: self.request_log.clone(),
             observer: self.observer.clone(),
             permit: self.permit.clone(),
+            signer: self.signer.clone(),
             deadline: self.deadline,
             ..session
         })
@@ -239,6 +243,15 @@ impl Session {
     pub fn with_permit(&self, permit: Arc<dyn WritePermit>) -> Self {
         Self {
             permit: Some(permit),
+            ..self.clone()
+        }
+    }
+
+    /// The same session, which signs its calls to a protector with `signer`. No other service gets a signature.
+    #[must_use]
+    pub fn with_signer(&self, signer: Arc<dyn MessageSigner>) -> Self {
+        Self {
+            signer: Some(signer),
             ..self.clone()
         }
     }
@@ -507,6 +520,7 @@ impl Session {
             .body
             .as_ref()
             .map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let headers = self.signed(ask, headers, &body)?;
         let request = Request {
             method: call.method.clone(),
             url,
@@ -538,6 +552,28 @@ impl Session {
         };
         log(call, &outcome, took);
         outcome
+    }
+
+    /// The headers of a complete request, with its signature where it is for a protector.
+    fn signed(
+        &self,
+        ask: &Ask,
+        mut headers: HeaderMap,
+        body: &[u8],
+    ) -> Result<HeaderMap, CloudError> {
+        let is_for_a_protector = ask.call.service == Service::DisasterRecovery;
+        let Some(signer) = self.signer.as_ref().filter(|_| is_for_a_protector) else {
+            return Ok(headers);
+        };
+        let message = UnsignedMessage {
+            method: &ask.call.method,
+            target: &ask.url(""),
+            headers: &headers,
+            body,
+        };
+        let signature = signer.sign(&message).map_err(CloudError::Setup)?;
+        headers.extend(signature);
+        Ok(headers)
     }
 
     /// A token to use now: the cached one, or one from a login that all callers share.

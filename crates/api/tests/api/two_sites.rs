@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
+use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
@@ -22,6 +23,7 @@ use protector_api::{
     openstack_peer::OpenStackPeer,
     peer::Peer,
     router,
+    site_identity::SiteIdentity,
     site_sessions::{SiteSessions, Wires},
 };
 use protector_core::{
@@ -35,6 +37,7 @@ use protector_openstack::{
     cloud::Cloud,
     compute::ServerFilter,
     error::CloudError,
+    message_signer::UnsignedMessage,
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},
 };
@@ -231,6 +234,13 @@ async fn deliver(protector: Router, request: Request) -> Result<Response, Transp
     })
 }
 
+pub fn headers_with(token: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-auth-token", token.parse().unwrap());
+    headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+    headers
+}
+
 struct OneWire(Arc<dyn Transport>);
 
 impl Wires for OneWire {
@@ -243,6 +253,7 @@ pub struct Protector {
     router: Router,
     pub database: Database,
     pub peer: Arc<dyn Peer>,
+    pub identity: SiteIdentity,
     pub sessions: Arc<SiteSessions>,
     _dir: TempDir,
 }
@@ -311,7 +322,13 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
     ));
     let password = SecretString::from("protector");
     let keystone = sessions.cloud_of(&site(name), &password, None).unwrap();
-    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions.clone()));
+    let identity = SiteIdentity {
+        database: database.clone(),
+        site: name.into(),
+        clock: Arc::new(FixedClock),
+        ids: Arc::new(CountedIds::default()),
+    };
+    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions.clone(), identity.clone()));
     let router = router(App {
         database: database.clone(),
         rules: Enforcer::open(dir.path().join("policy.yaml")).unwrap(),
@@ -338,6 +355,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             outside: AllowedOutside::default(),
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::new(),
+            peer_signature_window: TimeDelta::seconds(300),
         },
         cloud_requests,
     });
@@ -345,6 +363,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
         router,
         database,
         peer,
+        identity,
         sessions,
         _dir: dir,
     }
@@ -413,13 +432,48 @@ impl TwoSites {
         token: &str,
         body: Value,
     ) -> Answer {
-        let request = http::Request::builder()
+        let headers = headers_with(token);
+        self.deliver(place, method, path, headers, body).await
+    }
+
+    /// Says something to the protector of `place` as the other one, whose key signs it.
+    pub async fn say(
+        &self,
+        place: usize,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> Answer {
+        let other = &self.protectors[1 - place].identity;
+        let signer = other.signer(&SITES[place].into()).await.unwrap();
+        let mut headers = headers_with(token);
+        let text = body.to_string();
+        let message = UnsignedMessage {
+            method: &method,
+            target: path,
+            headers: &headers,
+            body: text.as_bytes(),
+        };
+        let signature = signer.sign(&message).unwrap();
+        headers.extend(signature);
+        self.deliver(place, method, path, headers, body).await
+    }
+
+    pub async fn deliver(
+        &self,
+        place: usize,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Value,
+    ) -> Answer {
+        let mut request = http::Request::builder()
             .method(method)
             .uri(path)
-            .header("x-auth-token", token)
-            .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
+        *request.headers_mut() = headers;
         let router = self.protectors[place].router.clone();
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
@@ -855,7 +909,7 @@ async fn a_group_that_the_other_site_is_about_to_move_stays() {
     let wanted = |version: u64| json!({"reservation": {"version": version}});
     let version = group["version"].as_u64().unwrap();
     let other = sites
-        .send(1, Method::PUT, &reservation, &service, wanted(version + 1))
+        .say(1, Method::PUT, &reservation, &service, wanted(version + 1))
         .await
         .expect(409);
     assert!(
@@ -869,7 +923,7 @@ async fn a_group_that_the_other_site_is_about_to_move_stays() {
         .expect(403);
     for _ in 0..2 {
         sites
-            .send(1, Method::PUT, &reservation, &service, wanted(version))
+            .say(1, Method::PUT, &reservation, &service, wanted(version))
             .await
             .expect(200);
     }
@@ -887,7 +941,7 @@ async fn a_group_that_the_other_site_is_about_to_move_stays() {
     );
     for _ in 0..2 {
         sites
-            .send(1, Method::DELETE, &reservation, &service, Value::Null)
+            .say(1, Method::DELETE, &reservation, &service, Value::Null)
             .await
             .expect(204);
     }

@@ -55,6 +55,8 @@ pub struct Api {
     pub max_connections: NonZeroUsize,
     /// How long a client may take for a header, or stay without a request.
     pub client_timeout: Duration,
+    /// By how much the clocks of two sites' protectors may differ.
+    pub peer_signature_window: Duration,
     /// Whether `/metrics` is served.
     pub metrics_enabled: bool,
 }
@@ -274,6 +276,7 @@ impl Api {
             max_limit: section.number("max_limit"),
             max_connections: section.count("max_connections"),
             client_timeout: section.seconds("client_timeout_seconds"),
+            peer_signature_window: section.seconds("peer_signature_window_seconds"),
             metrics_enabled: section.flag("metrics_enabled"),
         }
     }
