@@ -193,6 +193,7 @@ declare -gA _openstack_dr_values=(
   ['site set --interface']='public internal admin'
   ['site set --cacert']=''
   ['site set --description']=''
+  ['site set --peer-key']=''
   ['site show #1']='@sites'
   ['site validate #1']='@sites'
   ['tenant mapping create --primary-site']='@sites'

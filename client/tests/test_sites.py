@@ -15,6 +15,7 @@ SITE = {
     "username": "protector",
     "status": "active",
     "local": True,
+    "key_fingerprint": "SHA256:S7Bvjk46dxXSAdVz0KpCN2LlXavWGiwCJ4+lbMbSlOA",
 }
 
 CREATE = [
@@ -51,7 +52,7 @@ def test_create_on_both_protectors_under_one_id(clouds, run):
 def test_create_without_another_cloud(clouds, run):
     clouds.mock.post(clouds.admin("sites"), status_code=201, json={"site": SITE})
     out = run(*CREATE, "--password", "pw").out
-    assert "| name        | site-a " in out
+    assert "| name            | site-a " in out
     assert "pw" not in out
 
 
@@ -109,6 +110,8 @@ def test_list_as_one_who_is_no_administrator(clouds, run):
 def test_show(clouds, run):
     clouds.mock.get(clouds.admin("sites/site-a"), json={"site": SITE})
     assert run("dr", "site", "show", "site-a", "-f", "json").json == SITE
+    table = run("dr", "site", "show", "site-a").out
+    assert f"| key_fingerprint | {SITE['key_fingerprint']} |" in table
 
 
 def test_set(clouds, run):
@@ -120,6 +123,22 @@ def test_set(clouds, run):
         sent = clouds.bodies("PUT", clouds.admin("sites/site-a", site))
         assert sent == [{"site": {"description": "north"}}]
     assert "Nothing to change" in run("dr", "site", "set", "site-a").err
+
+
+def test_the_key_of_a_site_is_pinned_where_it_is_asked_for(clouds, run):
+    clouds.mock.put(clouds.admin("sites/site-a"), json={"site": SITE})
+    key = SITE["key_fingerprint"]
+    words = ["dr", "site", "set", "site-a"]
+    assert run(*words, "--peer-key", key, both=True).code == 0
+    assert run(*words, "--forget-peer-key", both=True).code == 0
+    assert clouds.bodies("PUT", clouds.admin("sites/site-a")) == [
+        {"site": {"peer_key": key}},
+        {"site": {"peer_key": None}},
+    ]
+    assert clouds.bodies("PUT", clouds.admin("sites/site-a", "b")) == []
+    refused = run(*words, "--peer-key", key, "--description", "north")
+    assert "go alone" in refused.err
+    assert run(*words, "--peer-key", key, "--forget-peer-key").code == 2
 
 
 def test_a_change_that_needs_the_password_says_how_to_give_it(clouds, run):

@@ -21,12 +21,13 @@ use protector_oslo::{
 use protector_store::Database;
 
 use crate::{
-    app::{App, RandomIds, Settings},
+    app::{App, Ids, RandomIds, Settings},
     cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
     metrics::ApiMetrics,
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
+    site_identity::SiteIdentity,
     site_sessions::{HttpWires, SiteSessions},
     token::{TokenMemory, TokenValidator},
 };
@@ -102,15 +103,22 @@ impl App {
         let keystone = Arc::new(KeystoneTokens::new(
             local_keystone(config)?.with_observer(cloud_requests.of(&settings.site_name)),
         ));
+        let ids: Arc<dyn Ids> = Arc::new(RandomIds);
+        let identity = SiteIdentity {
+            database: database.clone(),
+            site: settings.site_name.clone(),
+            clock: clock.clone(),
+            ids: Arc::clone(&ids),
+        };
         Ok(Self {
             database,
             rules: Enforcer::open(&config.oslo_policy.policy_file)?,
             tokens: TokenValidator::new(keystone, clock.clone(), memory),
             clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
-            peer: Arc::new(OpenStackPeer::new(sessions)),
+            peer: Arc::new(OpenStackPeer::new(sessions, identity)),
             storage,
             clock,
-            ids: Arc::new(RandomIds),
+            ids,
             settings,
             metrics: Arc::new(ApiMetrics::new(&cloud_requests)),
         })

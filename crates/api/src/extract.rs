@@ -13,9 +13,12 @@ use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    message_signature::BodyDigest,
+};
 
-/// A JSON body, checked field by field.
+/// A JSON body, checked field by field. Where a signature has told its digest, it must have that.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<T>(pub T);
 
@@ -28,11 +31,15 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         refuse_other_media_types(request.headers())?;
+        let signed = request.extensions().get::<BodyDigest>().copied();
         let read = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
         let bytes = read
             .await
             .map_err(|_| too_slow())?
             .map_err(|rejection| body_not_read(&rejection))?;
+        if signed.is_some_and(|digest| !digest.fits(&bytes)) {
+            return Err(changed_on_its_way());
+        }
         from_json(&bytes).map(Self)
     }
 }
@@ -47,6 +54,13 @@ fn too_slow() -> ApiError {
             "The request's body has not come within {} s.",
             PATIENCE.as_secs()
         ),
+    )
+}
+
+/// The refusal of a body that is not the one that the other site's protector has signed.
+fn changed_on_its_way() -> ApiError {
+    ApiError::forbidden(
+        "The body of this call is not the one that was signed: it was changed on its way.",
     )
 }
 

@@ -5,21 +5,19 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{FromRequestParts, State},
-};
-use http::{StatusCode, request::Parts};
+use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
 use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_openstack::bounds::LARGEST_DOCUMENT;
-use protector_oslo::policy::{Target, rules};
 use protector_store::{Mark, MetadataDocument, Offered, Reservation, StoreError, Taken};
 
 use crate::{
     app::{App, names, sync},
-    caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
+    peer::other_scope,
+    peer_caller::PeerCaller,
     wire::metadata::{
         HeldAnswer, HeldMetadata, HeldQuery, MetadataAnswer, PushMetadata, ReservationAnswer,
         ReservationView, ReserveGroup, WithdrawQuery,
@@ -29,44 +27,13 @@ use crate::{
 /// The largest metadata that is read: some 10,000 members. No more than is read of the other site's answers.
 pub const MAX_BODY_BYTES: usize = LARGEST_DOCUMENT;
 
-/// The other site's protector. Settled before the body is read, which may be much larger than a tenant's.
-pub struct PeerCaller;
-
-impl FromRequestParts<Arc<App>> for PeerCaller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let caller = Caller::from_request_parts(parts, app).await?;
-        app.enforce(rules::METADATA_PUSH, &caller, &Target::none())?;
-        refuse_stranger(app, &caller).await?;
-        Ok(Self)
-    }
-}
-
-/// A role tells what somebody may do on this cloud, not who they are: what the other site's protector says is taken from
-/// that one alone.
-async fn refuse_stranger(app: &App, caller: &Caller) -> ApiResult<()> {
-    let (user, here) = (caller.user_id(), &app.settings.site_name);
-    if app.settings.peer_users.contains(user) {
-        return Ok(());
-    }
-    let registered = app.clouds.service_user(here).await?;
-    if *user == registered {
-        return Ok(());
-    }
-    tracing::warn!(%user, "somebody spoke as the other site's protector, and is not its user here");
-    Err(ApiError::forbidden(format!(
-        "User {user} is not the other site's protector: that comes as the service user with which {here} is registered here, or as one that an operator of {here} names in '[DEFAULT] peer_user_ids'."
-    )))
-}
-
 /// Tells what is kept of a group here, for the other site to compare.
 #[utoipa::path(get, path = "/v1/{project_id}/protection-groups/{group}/metadata", operation_id = "metadata_show", tag = "metadata",
     params(("project_id" = String, Path, description = "The tenant's project on this cloud"), ("group" = String, Path, description = "Id"), HeldQuery),
     responses((status = 200, body = HeldAnswer), (status = 404, description = "The group is not known here")))]
 pub async fn show(
     State(app): State<Arc<App>>,
-    _: PeerCaller,
+    caller: PeerCaller,
     Path((project, group)): Path<(ProjectId, String)>,
     Query(query): Query<HeldQuery>,
 ) -> ApiResult<Json<HeldAnswer>> {
@@ -75,6 +42,8 @@ pub async fn show(
     if ours.local_project_id != project {
         return Err(ApiError::not_found("Protection group", id.as_str()));
     }
+    let other = other_scope(&ours.document.group, &app.settings.site_name);
+    caller.speaks_for(&app, &other.site).await?;
     let moving = app.database.operation_moving(&id).await?;
     let document = query
         .document
@@ -102,29 +71,32 @@ pub async fn show(
         (status = 409, description = "The group was changed here too, is moved by an operation here, or was deleted here")))]
 pub async fn receive(
     State(app): State<Arc<App>>,
-    _: PeerCaller,
+    caller: PeerCaller,
     Path((project, group)): Path<(ProjectId, String)>,
     Body(body): Body<PushMetadata>,
 ) -> ApiResult<Json<MetadataAnswer>> {
     let pushed = body.metadata;
     let document = MetadataDocument::from_json(pushed.document)?;
     refuse_mismatch(&app, &project, &group, &pushed.origin_site, &document)?;
+    let origin = SiteName::new(pushed.origin_site.clone());
+    caller.speaks_for(&app, &origin).await?;
     refuse_what_no_tenant_may_say(&document)?;
     refuse_misread(&document, pushed.version, &pushed.digest)?;
     let offered = Offered {
         document,
         base: pushed.base.map(Into::into),
-        force: pushed.force,
+        // What was forced, and undone since, is not forced again by who says it again.
+        force: pushed.force && caller.is_first(&app).await?,
     };
     let now = app.clock.now();
     match app.database.metadata_apply(&project, &offered, now).await? {
         Taken::Held(mark) => {
-            let (offered, kept) = (pushed.version, mark.version);
+            let kept = mark.version;
             tracing::info!(
                 group,
-                offered,
+                offered = pushed.version,
                 kept,
-                forced = pushed.force,
+                forced = offered.force,
                 origin_site = pushed.origin_site,
                 "metadata offered"
             );
@@ -220,17 +192,22 @@ fn refuse_mismatch(
         (status = 409, description = "Something else is kept here, an operation moves the group, or the copies of a test failover of it are up")))]
 pub async fn withdraw(
     State(app): State<Arc<App>>,
-    _: PeerCaller,
+    caller: PeerCaller,
     Path((project, group)): Path<(ProjectId, String)>,
     Query(query): Query<WithdrawQuery>,
 ) -> ApiResult<StatusCode> {
     let id = GroupId::new(group);
     match app.database.group_show_by_id(&id).await {
         Ok(stored) if stored.local_project_id == project => {
+            let other = other_scope(&stored.group, &app.settings.site_name);
+            caller.speaks_for(&app, &other.site).await?;
             app.refuse_while_tested(&stored.group).await?;
         }
-        Ok(_) | Err(StoreError::NotFound { .. }) => {}
+        Ok(_) | Err(StoreError::NotFound { .. }) => caller.speaks_for_somebody(&app).await?,
         Err(error) => return Err(error.into()),
+    }
+    if !caller.is_first(&app).await? {
+        return Ok(StatusCode::NO_CONTENT);
     }
     let known = Mark {
         version: query.version,
@@ -251,7 +228,7 @@ pub async fn withdraw(
     responses((status = 200, body = ReservationAnswer), (status = 409, description = "Another version is kept here, or an operation moves the group, or is about to")))]
 pub async fn reserve(
     State(app): State<Arc<App>>,
-    _: PeerCaller,
+    caller: PeerCaller,
     Path((project, group, site)): Path<(ProjectId, String, String)>,
     Body(body): Body<ReserveGroup>,
 ) -> ApiResult<Json<ReservationAnswer>> {
@@ -268,12 +245,34 @@ pub async fn reserve(
         by_site: SiteName::new(site),
         until: now + Reservation::LASTS,
     };
-    app.database.group_reserve(&wanted, now).await?;
+    caller.speaks_for(&app, &wanted.by_site).await?;
+    let until = match caller.is_first(&app).await? {
+        true => {
+            app.database.group_reserve(&wanted, now).await?;
+            wanted.until
+        }
+        false => still_reserved(&app, &wanted).await?,
+    };
     Ok(Json(ReservationAnswer {
         reservation: ReservationView {
-            until: wanted.until.into(),
+            until: until.into(),
         },
     }))
+}
+
+/// What becomes of a reservation that is asked for in the same words again: it lasts no longer by that, and one that was given
+/// back stays given back.
+async fn still_reserved(app: &App, asked: &Reservation) -> ApiResult<DateTime<Utc>> {
+    let (group, by_site) = (&asked.group_id, &asked.by_site);
+    let held = app
+        .database
+        .group_reserved_until(&asked.local_project, group, by_site, app.clock.now())
+        .await?;
+    held.ok_or_else(|| {
+        ApiError::conflict(format!(
+            "{by_site} has asked for this before, and does not hold protection group {group} any more: a message that is said again does nothing."
+        ))
+    })
 }
 
 /// Gives a reservation back. None there: fine.
@@ -282,11 +281,15 @@ pub async fn reserve(
     responses((status = 204, description = "That site holds no reservation any more")))]
 pub async fn release(
     State(app): State<Arc<App>>,
-    _: PeerCaller,
+    caller: PeerCaller,
     Path((project, group, site)): Path<(ProjectId, String, String)>,
 ) -> ApiResult<StatusCode> {
-    app.database
-        .group_release(&project, &GroupId::new(group), &SiteName::new(site))
-        .await?;
+    let by_site = SiteName::new(site);
+    caller.speaks_for(&app, &by_site).await?;
+    if caller.is_first(&app).await? {
+        app.database
+            .group_release(&project, &GroupId::new(group), &by_site)
+            .await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

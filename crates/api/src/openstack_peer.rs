@@ -11,18 +11,21 @@ use protector_openstack::{
     cloud::Cloud,
     error::{CloudError as CallError, ErrorClass},
 };
-use protector_store::Mark;
+use protector_store::{Mark, NotAPublicKey, PublicKey};
 use serde_json::Value;
 
 use crate::{
+    app::peer_key,
     clouds::CloudError,
     peer::{HeldPart, Peer, PeerError, PeerMetadata},
+    site_identity::SiteIdentity,
     site_sessions::{SiteSessions, told},
     wire::{
         metadata::{
             HeldAnswer, MetadataAnswer, NewMetadata, NewReservation, PushMetadata, ReserveGroup,
         },
         operation_copy::{NewOperationCopy, OperationCopyAnswer, PushOperationCopy},
+        signing_key::SigningKeyAnswer,
     },
 };
 
@@ -32,18 +35,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A group that nobody has: a peer is told so, anybody else is refused.
 const NOBODYS_METADATA: &str = "/v1/00000000000000000000000000000000/protection-groups/00000000-0000-0000-0000-000000000000/metadata";
 
+/// How long it may take to tell its key: somebody is answered meanwhile who waits for ten seconds.
+const KEY_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long it may take over a push.
 const PUSH_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The protectors of the registered sites.
 pub struct OpenStackPeer {
     sessions: Arc<SiteSessions>,
+    identity: SiteIdentity,
 }
 
 impl OpenStackPeer {
-    /// The protectors behind `sessions`.
-    pub fn new(sessions: Arc<SiteSessions>) -> Self {
-        Self { sessions }
+    /// The protectors behind `sessions`, to whom this site is `identity`.
+    pub fn new(sessions: Arc<SiteSessions>, identity: SiteIdentity) -> Self {
+        Self { sessions, identity }
     }
 
     /// The protector of a site within `patience`, from finding its endpoint on.
@@ -63,11 +70,99 @@ impl OpenStackPeer {
         }
     }
 
+    /// The protector of a site, told with signatures.
     async fn admin(&self, site: &SiteName) -> Result<Cloud, PeerError> {
+        let cloud = self.unsigned(site).await?;
+        let signer = self.identity.signer(site).await;
+        // That this site cannot sign does not make the other one lost.
+        let signer = signer.map_err(|error| PeerError::Refused(error.to_string()))?;
+        Ok(cloud.with_signer(signer))
+    }
+
+    async fn unsigned(&self, site: &SiteName) -> Result<Cloud, PeerError> {
         self.sessions
             .protector(site, None)
             .await
             .map_err(|error| heard(&error))
+    }
+
+    /// That the protector of a site believes what this one signs.
+    async fn believes_us(&self, site: &SiteName) -> Result<(), PeerError> {
+        let cloud = self.admin(site).await?;
+        let told: Result<Value, _> = cloud.protector().get_json(NOBODYS_METADATA).await;
+        match told {
+            Err(error) if error.class() != ErrorClass::NotFound => Err(said(site, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// That the protector of a site still signs with the key that is pinned here. One that is told for the first time is
+    /// pinned.
+    async fn is_the_same(&self, site: &SiteName) -> Result<(), PeerError> {
+        let here = &self.identity.site;
+        let (told, known) = tokio::join!(self.ask_for_key(site), self.known_key(site));
+        let (told, known) = (told?, known?);
+        match (known, told) {
+            (None, None) => Ok(()),
+            (None, Some(told)) => self.pin(site, &told).await,
+            (Some(known), Some(told)) if known == told => Ok(()),
+            (Some(_), Some(told)) if site == here => Err(PeerError::Refused(format!(
+                "the protector in the catalogue of {here} signs with {}, which is not the key in this one's database: all hosts of a site share one",
+                told.fingerprint()
+            ))),
+            (Some(known), Some(told)) => Err(PeerError::Refused(peer_key::has_changed(
+                here,
+                site,
+                &known.fingerprint(),
+                &told.fingerprint(),
+            ))),
+            (Some(known), None) => Err(PeerError::Refused(format!(
+                "the protector of {site} signs nothing any more, and its key {} is pinned on {here}: bring it to this release, or let an administrator of {here} forget the key with 'openstack dr site set {site} --forget-peer-key'",
+                known.fingerprint()
+            ))),
+        }
+    }
+
+    async fn ask_for_key(&self, site: &SiteName) -> Result<Option<PublicKey>, PeerError> {
+        let cloud = self.unsigned(site).await?;
+        let answer: Result<SigningKeyAnswer, _> =
+            cloud.protector().get_json("/v1/signing-key").await;
+        let told = match answer {
+            Ok(answer) => answer.signing_key,
+            Err(error) if error.class() == ErrorClass::NotFound => return Ok(None),
+            Err(error) => return Err(said(site, &error)),
+        };
+        if told.site != site.as_str() {
+            return Err(PeerError::Refused(format!(
+                "the protector in the catalogue of {site} is the one of {}: the site's name must be the same on both protectors, and the endpoint its own",
+                told.site
+            )));
+        }
+        let key = told.public_key.parse();
+        key.map(Some).map_err(|error: NotAPublicKey| {
+            PeerError::Refused(format!("the key that {site} tells: {error}"))
+        })
+    }
+
+    async fn known_key(&self, site: &SiteName) -> Result<Option<PublicKey>, PeerError> {
+        if *site == self.identity.site {
+            let kept = self.identity.kept_key().await;
+            return kept
+                .map(|kept| Some(kept.public))
+                .map_err(|error| PeerError::Refused(error.to_string()));
+        }
+        let pinned = self.identity.database.peer_key(site).await;
+        pinned
+            .map(|pinned| pinned.map(|pinned| pinned.key))
+            .map_err(|error| PeerError::Refused(error.to_string()))
+    }
+
+    async fn pin(&self, site: &SiteName, told: &PublicKey) -> Result<(), PeerError> {
+        let now = self.identity.clock.now();
+        let pinned = self.identity.database.peer_key_pin(site, told, now).await;
+        let pinned = pinned.map_err(|error| PeerError::Refused(error.to_string()))?;
+        tracing::info!(%site, fingerprint = pinned.fingerprint(), "key of another site's protector pinned");
+        Ok(())
     }
 }
 
@@ -116,14 +211,15 @@ impl Peer for OpenStackPeer {
 
     async fn knows_us(&self, site: &SiteName) -> Result<(), PeerError> {
         let work = async {
-            let cloud = self.admin(site).await?;
-            let told: Result<Value, _> = cloud.protector().get_json(NOBODYS_METADATA).await;
-            match told {
-                Err(error) if error.class() != ErrorClass::NotFound => Err(said(site, &error)),
-                _ => Ok(()),
-            }
+            let (believed, same) = tokio::join!(self.believes_us(site), self.is_the_same(site));
+            believed.and(same)
         };
         self.within(site, PATIENCE, work).await
+    }
+
+    async fn key_told(&self, site: &SiteName) -> Result<Option<PublicKey>, PeerError> {
+        self.within(site, KEY_PATIENCE, self.ask_for_key(site))
+            .await
     }
 
     async fn held(

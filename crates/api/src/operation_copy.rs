@@ -11,7 +11,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     extract::{Body, Path},
-    metadata::PeerCaller,
+    peer_caller::PeerCaller,
     wire::operation_copy::{
         KeptOperationCopy, NewOperationCopy, OperationCopyAnswer, PushOperationCopy,
     },
@@ -29,12 +29,14 @@ pub const MAX_BODY_BYTES: usize = 32 << 20;
         (status = 409, description = "The operation is this site's own")))]
 pub async fn receive(
     State(app): State<Arc<App>>,
-    _: PeerCaller,
+    caller: PeerCaller,
     Path((project, operation)): Path<(ProjectId, String)>,
     Body(body): Body<PushOperationCopy>,
 ) -> ApiResult<Json<OperationCopyAnswer>> {
     let new = body.operation_copy;
     refuse_mismatch(&app, &operation, &new)?;
+    let home = new.home_site.as_str().into();
+    caller.speaks_for(&app, &home).await?;
     let copy = OperationCopy {
         id: OperationId::new(operation),
         home_site: new.home_site.into(),

@@ -10,7 +10,7 @@ use protector_core::{
     id::{GroupId, OperationId, SiteName},
     site::SiteScope,
 };
-use protector_store::{Held, Mark, Side};
+use protector_store::{Held, Mark, PublicKey, Side};
 use serde_json::Value;
 
 use crate::{
@@ -102,10 +102,15 @@ pub trait Peer: Send + Sync {
     /// Sees that the protector of `site` answers.
     async fn reach(&self, site: &SiteName) -> Result<(), PeerError>;
 
-    /// The same, and that it takes this one for its peer: its health it tells anybody.
+    /// The same, that it takes this one for its peer (its health it tells anybody), and that it is still the one whose key is
+    /// pinned here.
     async fn knows_us(&self, site: &SiteName) -> Result<(), PeerError> {
         self.reach(site).await
     }
+
+    /// The key that it signs with, as it tells over the connection that is registered; `None` of a release that signs
+    /// nothing.
+    async fn key_told(&self, site: &SiteName) -> Result<Option<PublicKey>, PeerError>;
 
     /// What it holds of a group; `None` if it does not know the group. `scope` is the tenant's project there.
     async fn held(

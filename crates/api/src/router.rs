@@ -20,8 +20,8 @@ use crate::{
     app::App,
     error::{ApiError, Kind},
     group, health, member, metadata, metrics, openapi, operation, operation_copy, orphan, policy,
-    readiness, recovery_plan, request, reset_status, resource_mapping, site, site_failover, sync,
-    tenant_mapping, version,
+    readiness, recovery_plan, request, reset_status, resource_mapping, signing_key, site,
+    site_failover, sync, tenant_mapping, version,
 };
 
 /// The routes with their descriptions.
@@ -62,6 +62,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
                 .layer(DefaultBodyLimit::max(metadata::MAX_BODY_BYTES)),
         )
         .routes(routes!(metadata::reserve, metadata::release))
+        .routes(routes!(signing_key::show))
         .routes(routes!(operation::list))
         .routes(routes!(operation::show))
         .routes(routes!(operation::cleanup))

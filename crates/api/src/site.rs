@@ -12,7 +12,8 @@ use protector_oslo::policy::{Target, rules};
 
 use crate::{
     app::{
-        App, retirement, site as app_site, site_validation::validate as validate_site, volume_type,
+        App, peer_key, retirement, site as app_site, site_validation::validate as validate_site,
+        volume_type,
     },
     caller::Caller,
     error::{ApiError, ApiResult},
@@ -21,9 +22,9 @@ use crate::{
         page,
         retirement::{NewRetirement, RetirementAnswer},
         site::{
-            CreateSite, SiteAnswer, SiteDetail, SiteQuery, SiteSortKey, SiteView, SitesAnswer,
-            UpdateSite, ValidationAnswer, VolumeTypeQuery, VolumeTypeView, VolumeTypesAnswer,
-            status_word,
+            CreateSite, SiteAnswer, SiteDetail, SiteKeys, SiteQuery, SiteSortKey, SiteView,
+            SitesAnswer, UpdateSite, ValidationAnswer, VolumeTypeQuery, VolumeTypeView,
+            VolumeTypesAnswer, status_word,
         },
     },
 };
@@ -36,8 +37,29 @@ fn detail_for(app: &App, caller: &Caller) -> SiteDetail {
     }
 }
 
-fn view(app: &App, site: &Site, detail: SiteDetail) -> SiteView {
-    SiteView::of(site, site.name == app.settings.site_name, detail)
+fn view(app: &App, site: &Site, detail: SiteDetail, keys: &SiteKeys) -> SiteView {
+    let is_local = site.name == app.settings.site_name;
+    SiteView::of(site, is_local, detail, keys)
+}
+
+async fn view_with_key(app: &App, site: &Site, detail: SiteDetail) -> ApiResult<SiteView> {
+    let keys = keys_for(app, detail).await?;
+    Ok(view(app, site, detail, &keys))
+}
+
+/// The keys, for who may see them.
+async fn keys_for(app: &App, detail: SiteDetail) -> ApiResult<SiteKeys> {
+    if detail == SiteDetail::Outline {
+        return Ok(SiteKeys::default());
+    }
+    let own = match app.database.signing_key_public().await? {
+        Some(own) => own,
+        None => app.identity().kept_key().await?.public,
+    };
+    Ok(SiteKeys {
+        own: Some(own),
+        pinned: app.database.peer_keys().await?,
+    })
 }
 
 /// Lists the sites. Tenants see names and states only.
@@ -70,12 +92,13 @@ pub async fn list(
     });
     let limit = page::limit(query.limit, app.settings.max_limit)?;
     let marker = query.marker.as_deref();
+    let keys = keys_for(&app, detail).await?;
     let page = page::cut(sites, &uri, marker, limit, |site| site.id.as_str())?;
     Ok(Json(SitesAnswer {
         sites: page
             .items
             .iter()
-            .map(|site| view(&app, site, detail))
+            .map(|site| view(&app, site, detail, &keys))
             .collect(),
         sites_links: page.links,
     }))
@@ -96,7 +119,10 @@ pub async fn create(
     app.database.site_insert(&site, &password).await?;
     app.clouds.forget(&site.name).await;
     tracing::info!(site = %site.name, user_id = %caller.user_id(), "site registered");
-    let site = view(&app, &site, SiteDetail::Registration);
+    if site.name != app.settings.site_name {
+        peer_key::pinned_or_learned(&app, &site.name).await?;
+    }
+    let site = view_with_key(&app, &site, SiteDetail::Registration).await?;
     Ok((StatusCode::CREATED, Json(SiteAnswer { site })))
 }
 
@@ -111,7 +137,7 @@ pub async fn show(
 ) -> ApiResult<Json<SiteAnswer>> {
     app.enforce(rules::SITES_SHOW, &caller, &Target::none())?;
     let site = app.database.site_show(&site).await?;
-    let site = view(&app, &site, detail_for(&app, &caller));
+    let site = view_with_key(&app, &site, detail_for(&app, &caller)).await?;
     Ok(Json(SiteAnswer { site }))
 }
 
@@ -123,7 +149,9 @@ pub async fn show(
     request_body = UpdateSite,
     responses((status = 200, body = SiteAnswer),
         (status = 400, description = "A field is wrong, or `password` is needed anew"),
-        (status = 404, description = "No such site")))]
+        (status = 404, description = "No such site"),
+        (status = 409, description = "The site's protector tells another key than `peer_key`, or none"),
+        (status = 503, description = "The site's protector does not answer, which `peer_key` is asked of")))]
 pub async fn update(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -133,6 +161,12 @@ pub async fn update(
     app.enforce(rules::SITES_UPDATE, &caller, &Target::none())?;
     app_site::check_changes(&body.site, app.settings.site_urls)?;
     let before = app.database.site_show(&site).await?;
+    if let Some(change) = app_site::peer_key_change(&body.site)? {
+        let fingerprint = peer_key::change(&app, &before.name, &change).await?;
+        tracing::info!(site = %before.name, user_id = %caller.user_id(), ?fingerprint, "key of another site's protector changed");
+        let site = view_with_key(&app, &before, SiteDetail::Registration).await?;
+        return Ok(Json(SiteAnswer { site }));
+    }
     let password = body.site.password.clone().map(|password| password.0);
     let site = app_site::changed(&before, body.site, app.clock.now());
     let mut fields = app_site::differences(&before, &site);
@@ -143,7 +177,7 @@ pub async fn update(
     app.clouds.forget(&site.name).await;
     fields.extend(password.map(|_| "password"));
     tracing::info!(site = %site.name, user_id = %caller.user_id(), fields = %fields.join(", "), "site changed");
-    let site = view(&app, &site, SiteDetail::Registration);
+    let site = view_with_key(&app, &site, SiteDetail::Registration).await?;
     Ok(Json(SiteAnswer { site }))
 }
 

@@ -15,6 +15,7 @@ use crate::{
     exchange_observer::ExchangeObserver,
     identity::Identity,
     image::Images,
+    message_signer::MessageSigner,
     network::Network,
     options::ClientOptions,
     permit::WritePermit,
@@ -64,6 +65,12 @@ impl Cloud {
     #[must_use]
     pub fn with_permit(&self, permit: Arc<dyn WritePermit>) -> Self {
         Self::new(self.session.with_permit(permit))
+    }
+
+    /// The same cloud, whose protector is told with the signatures of `signer`. See [`Session::with_signer`].
+    #[must_use]
+    pub fn with_signer(&self, signer: Arc<dyn MessageSigner>) -> Self {
+        Self::new(self.session.with_signer(signer))
     }
 
     /// The same cloud whose calls end within `deadline` each.

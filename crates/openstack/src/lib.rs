@@ -51,6 +51,7 @@ pub mod id;
 pub mod identity;
 pub mod image;
 mod listing;
+pub mod message_signer;
 pub mod microversion;
 pub mod network;
 pub mod options;

@@ -30,6 +30,7 @@ use crate::{
     error::{Call, CloudError, ErrorClass, request_id},
     exchange_observer::{Exchange, ExchangeObserver},
     listing::{said, unexpected},
+    message_signer::{MessageSigner, UnsignedMessage},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,
     permit::WritePermit,
@@ -55,6 +56,7 @@ pub struct Session {
     observer: Option<Arc<dyn ExchangeObserver>>,
     permit: Option<Arc<dyn WritePermit>>,
     allowance: Option<Allowance>,
+    signer: Option<Arc<dyn MessageSigner>>,
     deadline: Duration,
     list_deadline: Duration,
 }
@@ -154,6 +156,7 @@ impl Session {
             observer: None,
             permit: None,
             allowance: None,
+            signer: None,
             deadline: options.deadline,
             list_deadline: options.list_deadline,
             shared: Arc::new(Shared {
@@ -203,6 +206,7 @@ impl Session {
             observer: self.observer.clone(),
             permit: self.permit.clone(),
             allowance: self.allowance.clone(),
+            signer: self.signer.clone(),
             deadline: self.deadline,
             list_deadline: self.list_deadline,
             ..session
@@ -261,6 +265,15 @@ impl Session {
     pub fn with_allowance(&self, allowance: Allowance) -> Self {
         Self {
             allowance: Some(allowance),
+            ..self.clone()
+        }
+    }
+
+    /// The same session, which signs its calls to a protector with `signer`. No other service gets a signature.
+    #[must_use]
+    pub fn with_signer(&self, signer: Arc<dyn MessageSigner>) -> Self {
+        Self {
+            signer: Some(signer),
             ..self.clone()
         }
     }
@@ -545,6 +558,7 @@ impl Session {
         if largest_body == 0 {
             return Err(self.too_large(call, &url, largest_body));
         }
+        let headers = self.signed(ask, headers, &body)?;
         let request = Request {
             method: call.method.clone(),
             url: url.clone(),
@@ -616,6 +630,28 @@ impl Session {
         };
         self.spend(taken);
         CloudError::too_much(call, url, why)
+    }
+
+    /// The headers of a complete request, with its signature where it is for a protector.
+    fn signed(
+        &self,
+        ask: &Ask,
+        mut headers: HeaderMap,
+        body: &[u8],
+    ) -> Result<HeaderMap, CloudError> {
+        let is_for_a_protector = ask.call.service == Service::DisasterRecovery;
+        let Some(signer) = self.signer.as_ref().filter(|_| is_for_a_protector) else {
+            return Ok(headers);
+        };
+        let message = UnsignedMessage {
+            method: &ask.call.method,
+            target: &ask.url(""),
+            headers: &headers,
+            body,
+        };
+        let signature = signer.sign(&message).map_err(CloudError::Setup)?;
+        headers.extend(signature);
+        Ok(headers)
     }
 
     /// A token to use now: the cached one, or one from a login that all callers share.

@@ -12,7 +12,9 @@ use std::{
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
-use protector_api::{openstack_peer::OpenStackPeer, peer::Peer};
+use protector_api::{
+    RandomIds, openstack_peer::OpenStackPeer, peer::Peer, site_identity::SiteIdentity,
+};
 use protector_core::{
     clock::{Clock, SystemClock},
     id::{EngineId, SiteName, UserId},
@@ -71,7 +73,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         period: config.engine.split_brain_check,
     };
     let site = SiteName::from(essentials.site_name);
-    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions));
+    let identity = SiteIdentity {
+        database: database.clone(),
+        site: site.clone(),
+        clock: Arc::clone(&clock),
+        ids: Arc::new(RandomIds),
+    };
+    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions, identity));
     let other = OtherProtector {
         database: database.clone(),
         peer: Arc::clone(&peer),

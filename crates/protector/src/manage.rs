@@ -1,9 +1,11 @@
 //! `protector-manage`: what an operator does on the host itself.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use protector_api::{RandomIds, site_identity::SiteIdentity};
+use protector_core::clock::SystemClock;
 use protector_oslo::policy::Enforcer;
 use protector_store::KeyRepository;
 
@@ -36,6 +38,9 @@ enum What {
     /// The secrets themselves
     #[command(subcommand)]
     Secrets(Secrets),
+    /// The key with which this site signs what it tells the protectors of other sites
+    #[command(subcommand)]
+    SigningKey(SigningKeyWhat),
     /// The services
     #[command(subcommand)]
     Service(Service),
@@ -82,7 +87,16 @@ enum Keys {
 
 #[derive(Subcommand)]
 enum Secrets {
-    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays
+    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays, the signing key
+    Rotate,
+}
+
+#[derive(Subcommand)]
+enum SigningKeyWhat {
+    /// Print the key's fingerprint, which the other sites know it by; the key is made if there is none
+    Show,
+    /// Make a new key, used at once by all services of this site. The other sites refuse what it signs until their
+    /// administrators have said that it is right
     Rotate,
 }
 
@@ -131,6 +145,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         What::Keys(Keys::Prune) => on_runtime(prune_keys(arguments, &mut out))?,
         What::Secrets(Secrets::Rotate) => on_runtime(rotate_secrets(arguments, &mut out))?,
+        What::SigningKey(what) => on_runtime(signing_key(arguments, what, &mut out))?,
         What::Db(what) => on_runtime(database(arguments, what, &mut out))?,
         What::Service(Service::List) => on_runtime(services(arguments, &mut out))?,
     }
@@ -165,6 +180,34 @@ async fn rotate_secrets(arguments: &Arguments, out: &mut impl Write) -> anyhow::
         "Secrets encrypted with key {}: {} anew, {} were already. 'protector-manage keys prune' removes keys that are not needed any more.",
         rekeyed.key, rekeyed.renewed, rekeyed.current
     )?;
+    Ok(())
+}
+
+async fn signing_key(
+    arguments: &Arguments,
+    what: &SigningKeyWhat,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    let identity = SiteIdentity {
+        database: assembly::database(&config).await?,
+        site: config.essentials()?.site_name.into(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+    };
+    let key = match what {
+        SigningKeyWhat::Show => identity.kept_key().await?,
+        SigningKeyWhat::Rotate => identity.new_key().await?,
+    };
+    let fingerprint = key.public.fingerprint();
+    match what {
+        SigningKeyWhat::Show => writeln!(out, "{fingerprint}")?,
+        SigningKeyWhat::Rotate => writeln!(
+            out,
+            "{site} signs with {fingerprint} from now on. On each other site an administrator runs 'openstack dr site set {site} --peer-key {fingerprint}': until then what this site tells it is refused.",
+            site = identity.site
+        )?,
+    }
     Ok(())
 }
 

@@ -6,10 +6,11 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, Set};
 
 use crate::{
     database::Database,
-    entity::{replication_policy, site},
+    entity::{replication_policy, signing_key, site},
     error::StoreError,
     policy::{PRIMARY_TOKEN, SECONDARY_TOKEN, token_of},
     secrets::{KeyRepository, Place, key_number},
+    signing_key::SIGNING_KEY,
     site::password_of,
 };
 
@@ -35,7 +36,7 @@ impl Rekeyed {
 }
 
 impl Database {
-    /// Encrypts all secrets with the newest key: passwords of sites, tokens of arrays. All or none; safe to repeat, and
+    /// Encrypts all secrets with the newest key: passwords of sites, tokens of arrays, this site's own signing key. All or none; safe to repeat, and
     /// to do while services run.
     ///
     /// # Errors
@@ -52,6 +53,7 @@ impl Database {
             };
             rekey_sites(tx, keys, &mut rekeyed).await?;
             rekey_policies(tx, keys, &mut rekeyed).await?;
+            rekey_signing_key(tx, keys, &mut rekeyed).await?;
             Ok(rekeyed)
         })
         .await
@@ -72,6 +74,9 @@ impl Database {
                 for (column, stored) in tokens(&row) {
                     numbers.insert(key_number(token_of(&row.group_id, column), stored)?);
                 }
+            }
+            for row in signing_key::Entity::find().all(tx).await? {
+                numbers.insert(key_number(SIGNING_KEY, &row.secret_key)?);
             }
             Ok(numbers)
         })
@@ -120,6 +125,28 @@ async fn rekey_policies(
                 .exec(tx)
                 .await?;
         }
+    }
+    Ok(())
+}
+
+async fn rekey_signing_key(
+    tx: &DatabaseTransaction,
+    keys: &KeyRepository,
+    rekeyed: &mut Rekeyed,
+) -> Result<(), StoreError> {
+    for row in signing_key::Entity::find().all(tx).await? {
+        let fresh = renewed(keys, SIGNING_KEY, &row.secret_key)?;
+        rekeyed.count(fresh.is_some());
+        let Some(fresh) = fresh else { continue };
+        signing_key::Entity::update_many()
+            .set(signing_key::ActiveModel {
+                secret_key: Set(fresh),
+                ..Default::default()
+            })
+            .filter(signing_key::Column::Id.eq(row.id))
+            .filter(signing_key::Column::SecretKey.eq(&row.secret_key))
+            .exec(tx)
+            .await?;
     }
     Ok(())
 }

@@ -113,6 +113,27 @@ impl Database {
         .await
     }
 
+    /// Until when a site holds a group, if it does.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn group_reserved_until(
+        &self,
+        local_project: &ProjectId,
+        group: &GroupId,
+        by_site: &SiteName,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let row = Entity::find_by_id(group.as_str())
+            .filter(Column::LocalProjectId.eq(local_project.as_str()))
+            .filter(Column::ReservedBy.eq(by_site.as_str()))
+            .filter(Column::ReservedUntil.gt(now))
+            .one(self.pool())
+            .await?;
+        Ok(row.and_then(|row| row.reserved_until))
+    }
+
     /// Gives a reservation back. One that is not there: fine.
     ///
     /// # Errors

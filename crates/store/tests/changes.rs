@@ -19,7 +19,7 @@ use protector_core::{
 };
 use protector_store::{
     Basis, Database, GroupChange, GroupFilter, GroupSortKey, KeyRepository, MetadataDocument, Page,
-    Removable, ReplicationPolicy, SortDir, StoreError,
+    PeerMessage, PublicKey, Removable, ReplicationPolicy, SortDir, StoreError, StoredSigningKey,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -320,4 +320,114 @@ async fn a_secret_whose_key_is_gone_leaves_all_as_they_were() {
     std::fs::rename(&hidden, keys.join("1")).unwrap();
     assert_eq!(database.secrets_rekey().await.unwrap().renewed, 5);
     secrets_are_readable(&database, &group).await;
+}
+
+fn signing_key(number: u8) -> StoredSigningKey {
+    StoredSigningKey {
+        public: [number; 32].into(),
+        secret: SecretString::from(format!("signing key {number}")),
+        created_at: at(i64::from(number)),
+    }
+}
+
+#[tokio::test]
+async fn of_two_signing_keys_that_are_made_at_once_one_counts_for_all() {
+    let bed = bed::fresh("").await;
+    assert!(bed.database.signing_key().await.unwrap().is_none());
+    let other = bed.another().await;
+    let made = [signing_key(1), signing_key(2)];
+    let (here, there) = tokio::join!(
+        bed.database.signing_key_begin(&made[0]),
+        other.signing_key_begin(&made[1])
+    );
+    let (here, there) = (here.unwrap(), there.unwrap());
+    assert_eq!(here.public, there.public);
+    assert_eq!(here.secret.expose_secret(), there.secret.expose_secret());
+    let made = signing_key(3);
+    other.signing_key_replace(&made).await.unwrap();
+    let kept = bed.database.signing_key().await.unwrap().unwrap();
+    assert_eq!(kept.public, made.public);
+    assert_eq!(kept.secret.expose_secret(), "signing key 3");
+    assert_eq!(kept.created_at, made.created_at);
+}
+
+#[tokio::test]
+async fn the_signing_key_moves_to_the_newest_key_too() {
+    let bed = bed::fresh("").await;
+    let begun = bed.database.signing_key_begin(&signing_key(1)).await;
+    begun.unwrap();
+    let keys = bed.dir.path().join("keys");
+    KeyRepository::rotate(&keys).unwrap();
+    let database = bed.another().await;
+    assert_eq!(database.keys_in_use().await.unwrap(), [0].into());
+    assert_eq!(database.secrets_rekey().await.unwrap().renewed, 1);
+    let in_use = database.keys_in_use().await.unwrap();
+    assert_eq!(in_use, [1].into());
+    assert_eq!(KeyRepository::prune(&keys, &in_use), Ok(vec![0]));
+    let kept = bed.another().await.signing_key().await.unwrap().unwrap();
+    assert_eq!(kept.secret.expose_secret(), "signing key 1");
+}
+
+#[tokio::test]
+async fn a_key_stays_pinned_until_somebody_says_otherwise() {
+    let (bed, _) = with_secrets().await;
+    let database = &bed.database;
+    let there = "site-b".into();
+    let keys: [PublicKey; 2] = [[1; 32].into(), [2; 32].into()];
+    assert_eq!(database.peer_key(&there).await.unwrap(), None);
+    for key in keys {
+        let kept = database.peer_key_pin(&there, &key, at(1)).await.unwrap();
+        assert_eq!(kept, keys[0]);
+    }
+    // A change of the registration is none of its key.
+    let changed = Site {
+        description: Some("moved".to_owned()),
+        ..site("site-b")
+    };
+    database.site_update(&changed, None).await.unwrap();
+    let pinned = database.peer_keys().await.unwrap();
+    assert_eq!(pinned.len(), 1);
+    assert_eq!(
+        (pinned[&there].key, pinned[&there].pinned_at),
+        (keys[0], at(1))
+    );
+    database
+        .peer_key_replace(&there, &keys[1], at(2))
+        .await
+        .unwrap();
+    let replaced = database.peer_key(&there).await.unwrap().unwrap();
+    assert_eq!((replaced.key, replaced.pinned_at), (keys[1], at(2)));
+    database.peer_key_forget(&there).await.unwrap();
+    assert_eq!(database.peer_key(&there).await.unwrap(), None);
+    let nobody = database
+        .peer_key_pin(&"site-x".into(), &keys[0], at(3))
+        .await;
+    assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_message_is_heard_once_as_long_as_it_could_be_said_again() {
+    let bed = bed::fresh("").await;
+    let other = bed.another().await;
+    let message = |nonce: &str| PeerMessage {
+        nonce: nonce.to_owned(),
+        forget_after: at(600),
+    };
+    let first = async |database: &Database, nonce: &str, now: i64| {
+        let message = message(nonce);
+        let heard = database.peer_message_is_first(&message, at(now)).await;
+        heard.unwrap()
+    };
+    assert!(first(&bed.database, "a", 0).await);
+    assert!(first(&bed.database, "A", 0).await);
+    assert!(!first(&other, "a", 1).await);
+    assert!(!first(&bed.database, "a", 600).await);
+    let (here, there) = tokio::join!(first(&bed.database, "b", 1), first(&other, "b", 1));
+    assert!(
+        here != there,
+        "heard by {}",
+        if here { "both" } else { "nobody" }
+    );
+    // It is forgotten when it is too old to be believed.
+    assert!(first(&bed.database, "a", 601).await);
 }

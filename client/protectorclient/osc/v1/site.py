@@ -129,7 +129,8 @@ class ShowSite(ShowOne):
 class SetSite(ShowOne):
     """Change a site's registration, and show it; options left out stay.
 
-    With --secondary-cloud it is changed on the protectors of both clouds.
+    With --secondary-cloud it is changed on the protectors of both clouds; the key that is pinned
+    for it, only on the one that is asked.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -137,11 +138,27 @@ class SetSite(ShowOne):
         parser = super().get_parser(prog_name)
         _add_site(parser)
         _add_fields(parser, new=False)
+        key = parser.add_mutually_exclusive_group()
+        key.add_argument(
+            "--peer-key",
+            metavar="<fingerprint>",
+            help="Fingerprint of the key with which the site's protector signs from now on, as "
+            "'protector-manage signing-key show' prints it there; believed if the protector tells "
+            "that key. No other option may be given with it",
+        )
+        key.add_argument(
+            "--forget-peer-key",
+            action="store_true",
+            help="Forget the key with which the site's protector signs; the next one that it tells "
+            "is believed. No other option may be given with it",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change what was given, here and then there."""
         changes = arguments.given(parsed_args, *_FIELDS)
+        if parsed_args.peer_key or parsed_args.forget_peer_key:
+            return self._peer_key(parsed_args, changes)
         if not changes:
             raise exceptions.CommandError("Nothing to change: give at least one option.")
         if "password" in changes:
@@ -158,6 +175,15 @@ class SetSite(ShowOne):
                     "Run the same command again when that is mended."
                 ) from error
         return columns.shown(site)
+
+    def _peer_key(self, parsed_args: argparse.Namespace, changes: Record) -> Shown:
+        """Pin a key for the site, or none, where it is asked for: the site itself pins none."""
+        if changes:
+            raise exceptions.CommandError(
+                "--peer-key and --forget-peer-key go alone: change the rest with another command."
+            )
+        sites = self.protector.sites
+        return columns.shown(sites.update(parsed_args.site, {"peer_key": parsed_args.peer_key}))
 
 
 class DeleteSite(Command):

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use chrono::TimeDelta;
 use protector_core::{
     clock::Clock,
     id::{SiteName, UserId},
@@ -22,6 +23,8 @@ use crate::{
     error::{ApiError, ApiResult},
     metrics::ApiMetrics,
     peer::Peer,
+    peer_caller,
+    site_identity::SiteIdentity,
     token::TokenValidator,
 };
 
@@ -46,6 +49,7 @@ pub mod names;
 pub mod operation;
 pub mod operation_push;
 pub mod orphan;
+pub mod peer_key;
 pub mod policy;
 pub mod preview;
 pub mod protect;
@@ -103,6 +107,8 @@ pub struct Settings {
     pub site_urls: SiteUrls,
     /// `[DEFAULT] peer_user_ids`.
     pub peer_users: BTreeSet<UserId>,
+    /// `[api] peer_signature_window_seconds`.
+    pub peer_signature_window: TimeDelta,
 }
 
 impl Settings {
@@ -141,6 +147,7 @@ impl Settings {
                 .iter()
                 .map(UserId::new)
                 .collect(),
+            peer_signature_window: peer_caller::window(config.api.peer_signature_window),
         })
     }
 }
@@ -170,6 +177,16 @@ pub struct App {
 }
 
 impl App {
+    /// Who this site is to the protectors of others.
+    pub fn identity(&self) -> SiteIdentity {
+        SiteIdentity {
+            database: self.database.clone(),
+            site: self.settings.site_name.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+        }
+    }
+
     /// Asks the policy whether `caller` may do what `rule` guards to `target`; 403 if not.
     ///
     /// On create the target is the new object, on show and delete the stored one, on update both are asked for.

@@ -3,7 +3,7 @@
 use protector_core::site::{Site, SiteStatus};
 use secrecy::SecretString;
 
-use super::{App, names};
+use super::{App, names, peer_key::PeerKeyChange};
 use crate::{
     error::{ApiError, ApiResult},
     wire::site::{NewSite, SiteChanges},
@@ -57,6 +57,32 @@ pub fn check_changes(changes: &SiteChanges, urls: SiteUrls) -> ApiResult<()> {
         Some(path) => ca_path("site.cacert", path.as_deref()),
         None => Ok(()),
     }
+}
+
+/// What is to become of the pinned key, if anything. Only that can be done in one request: it is asked of the site as it is
+/// registered.
+pub fn peer_key_change(changes: &SiteChanges) -> ApiResult<Option<PeerKeyChange>> {
+    let Some(wanted) = &changes.peer_key else {
+        return Ok(None);
+    };
+    if changes.change_the_registration() {
+        return Err(ApiError::bad_request(
+            "site.peer_key: must be the only field of its request; change the others first, in one of their own.",
+        ));
+    }
+    match wanted {
+        None => Ok(Some(PeerKeyChange::Forget)),
+        Some(text) if is_fingerprint(text) => Ok(Some(PeerKeyChange::Pin(text.clone()))),
+        Some(_) => Err(ApiError::bad_request(
+            "site.peer_key: must be a fingerprint, 'SHA256:' and 43 characters, as 'protector-manage signing-key show' prints it on that site.",
+        )),
+    }
+}
+
+fn is_fingerprint(text: &str) -> bool {
+    let digest = text.strip_prefix("SHA256:").unwrap_or_default();
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    digest.len() == 43 && digest.bytes().all(is_base64)
 }
 
 fn auth_url(url: &str, urls: SiteUrls) -> ApiResult<()> {

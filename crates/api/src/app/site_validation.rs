@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clouds::{CloudError, FoundVolumeType, ServiceFinding, SiteInspection},
     error::ApiResult,
+    peer::PeerError,
     wire::site::{Check, Validation},
 };
 
@@ -293,13 +294,40 @@ async fn manage(app: &App, tenant: Option<&SiteScope>) -> Check {
 async fn protector(app: &App, site: &Site) -> Check {
     let name = "protector";
     match app.peer.knows_us(&site.name).await {
-        Ok(()) => passed(name, "the protector in the site's catalogue answers"),
+        Ok(()) => match signs_with(app, site).await {
+            Some(fingerprint) => passed(
+                name,
+                format!(
+                    "the protector in the site's catalogue answers, and signs with {fingerprint}"
+                ),
+            ),
+            None => passed(
+                name,
+                "the protector in the site's catalogue answers; it is of a release that signs nothing: until it does, whoever has a token of its user is taken for it",
+            ),
+        },
+        Err(error @ PeerError::Refused(_)) => failed(
+            name,
+            error.to_string(),
+            "what the sentence says; if it names no command: see that 'openstack catalog show protector' on the site names the endpoint of its own protector, and that the service user may push metadata there",
+        ),
         Err(error) => failed(
             name,
             error.to_string(),
             "see that protector-api runs on the site, and that 'openstack catalog show protector' there names an endpoint that can be reached from the host of protector-api here",
         ),
     }
+}
+
+/// The fingerprint of the key with which a site's protector signs, as far as it is known here.
+async fn signs_with(app: &App, site: &Site) -> Option<String> {
+    let key = if site.name == app.settings.site_name {
+        app.database.signing_key_public().await.ok().flatten()
+    } else {
+        let pinned = app.database.peer_key(&site.name).await.ok().flatten();
+        pinned.map(|pinned| pinned.key)
+    };
+    key.map(|key| key.fingerprint())
 }
 
 /// An array, and why it cannot be used.

@@ -327,7 +327,7 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
 /// The refusal of what is for a lost site, whose protector is there and does not tell this one anything.
 pub(super) fn turned_away(group: &Group, there: &SiteName, why: &str) -> ApiError {
     ApiError::conflict(format!(
-        "The protector of {there} answers, and does not tell this site what it holds of protection group {}: {why} It is not lost: have its administrator look at the service user with which this site comes there ('openstack dr site show {there}' here, '[DEFAULT] peer_user_ids' there), then try again.",
+        "The protector of {there} answers, and does not tell this site what it holds of protection group {}: {why} It is not lost: do what this says; if it names no command, have its administrator look at the service user with which this site comes there ('openstack dr site show {there}' here, '[DEFAULT] peer_user_ids' there), then try again.",
         group.name
     ))
 }

@@ -20,6 +20,7 @@ pub mod readiness;
 pub mod recovery_plan;
 pub mod reset_status;
 pub mod retirement;
+pub mod signing_key;
 pub mod site;
 pub mod site_failover;
 pub mod tenant_mapping;

@@ -1,6 +1,12 @@
 //! Sites on the wire.
 
-use protector_core::site::{Site, SiteStatus};
+use std::collections::BTreeMap;
+
+use protector_core::{
+    id::SiteName,
+    site::{Site, SiteStatus},
+};
+use protector_store::{PinnedKey, PublicKey};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -125,6 +131,44 @@ pub struct SiteChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub cacert: Option<Option<String>>,
+    /// The fingerprint of the key with which the protector of this other site signs from now on, after it has been changed:
+    /// pinned if its protector tells that key. `null` forgets the pinned one, and the next that is told is pinned. In a
+    /// request of its own.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub peer_key: Option<Option<String>>,
+}
+
+impl SiteChanges {
+    /// Whether anything but the pinned key is to change.
+    pub fn change_the_registration(&self) -> bool {
+        let Self {
+            description,
+            auth_url,
+            region_name,
+            interface,
+            username,
+            password,
+            user_domain_name,
+            project_name,
+            project_domain_name,
+            cacert,
+            peer_key: _,
+        } = self;
+        let texts = [
+            auth_url,
+            username,
+            user_domain_name,
+            project_name,
+            project_domain_name,
+        ];
+        texts.iter().any(|text| text.is_some())
+            || [description, region_name, cacert]
+                .iter()
+                .any(|text| text.is_some())
+            || interface.is_some()
+            || password.is_some()
+    }
 }
 
 /// Answer with one site.
@@ -213,6 +257,9 @@ pub struct SiteRegistration {
     pub project_domain_name: String,
     /// Path of a CA bundle on the protector host.
     pub cacert: Option<String>,
+    /// The fingerprint of the key with which its protector signs: of the local site its own, of another the one that is
+    /// pinned here. Null: not known yet, and nothing of that site's protector needs a signature.
+    pub key_fingerprint: Option<String>,
     /// When it was registered.
     pub created_at: Stamp,
     /// When it was last changed.
@@ -228,16 +275,34 @@ pub enum SiteDetail {
     Registration,
 }
 
+/// The keys with which the sites' protectors sign.
+#[derive(Clone, Debug, Default)]
+pub struct SiteKeys {
+    /// This site's own, once it was made.
+    pub own: Option<PublicKey>,
+    /// Those that are pinned for other sites.
+    pub pinned: BTreeMap<SiteName, PinnedKey>,
+}
+
+impl SiteKeys {
+    fn fingerprint(&self, site: &SiteName, local: bool) -> Option<String> {
+        let pinned = || self.pinned.get(site).map(|pinned| pinned.key);
+        let key = if local { self.own } else { pinned() };
+        key.map(|key| key.fingerprint())
+    }
+}
+
 impl SiteView {
     /// Shows `site` to a caller who may see `detail` of it.
-    pub fn of(site: &Site, local: bool, detail: SiteDetail) -> Self {
+    pub fn of(site: &Site, local: bool, detail: SiteDetail, keys: &SiteKeys) -> Self {
         Self {
             id: site.id.to_string(),
             name: site.name.to_string(),
             description: site.description.clone(),
             status: status_word(site.status),
             local,
-            registration: (detail == SiteDetail::Registration).then(|| registration(site)),
+            registration: (detail == SiteDetail::Registration)
+                .then(|| registration(site, keys.fingerprint(&site.name, local))),
         }
     }
 }
@@ -252,7 +317,7 @@ pub fn status_word(status: SiteStatus) -> &'static str {
     }
 }
 
-fn registration(site: &Site) -> SiteRegistration {
+fn registration(site: &Site, key_fingerprint: Option<String>) -> SiteRegistration {
     SiteRegistration {
         auth_url: site.auth_url.clone(),
         region_name: site.region_name.clone(),
@@ -262,6 +327,7 @@ fn registration(site: &Site) -> SiteRegistration {
         project_name: site.project_name.clone(),
         project_domain_name: site.project_domain_name.clone(),
         cacert: site.cacert.clone(),
+        key_fingerprint,
         created_at: site.created_at.into(),
         updated_at: site.updated_at.into(),
     }

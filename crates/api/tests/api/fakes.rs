@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
 use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
 use protector_api::{
     Ids,
     app::volume_type,
@@ -18,6 +19,8 @@ use protector_api::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
         Holdings, ServiceFinding, SiteInspection, SiteServices,
     },
+    key_pair::SigningKey,
+    message_signature::{Parties, Stamp, sign},
     peer::{HeldPart, Peer, PeerError, PeerMetadata},
     token::{TokenError, TokenFacts, TokenSource},
     wire::{metadata::NewMetadata, operation_copy::NewOperationCopy},
@@ -36,7 +39,8 @@ use protector_core::{
         Written,
     },
 };
-use protector_store::{Mark, Side};
+use protector_openstack::message_signer::UnsignedMessage;
+use protector_store::{Mark, PublicKey, Side, StoredSigningKey};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Barrier;
 use uuid::Uuid;
@@ -82,7 +86,8 @@ impl Ids for CountedIds {
 }
 
 /// Tokens: `admin`, `member`, `reader`, `other`, `service`, `unscoped`; and any role in a project, `reader@own` or
-/// `reader@foreign`. `service` and `peer@…` are the registered service user's, all others somebody else's.
+/// `reader@foreign`. `service`, `peer@…` and `thief@own` are the registered service user's, all
+/// others somebody else's; the first two come with the signature of the other site's protector, the third was stolen.
 #[derive(Default)]
 pub struct FakeKeystone {
     pub away: AtomicBool,
@@ -103,6 +108,7 @@ impl TokenSource for FakeKeystone {
             "other" => (Some(OTHER_PROJECT), "member"),
             "unscoped" => (None, "member"),
             token => match token.split_once('@') {
+                Some(("thief", "own")) => (Some(PROJECT_A), "service"),
                 Some(("peer", "own")) => (Some(PROJECT_A), "service"),
                 Some(("peer", "foreign")) => (Some(OTHER_PROJECT), "service"),
                 Some((role, "own")) => (Some(PROJECT_A), role),
@@ -111,7 +117,7 @@ impl TokenSource for FakeKeystone {
             },
         };
         let user = match token.expose_secret() {
-            "service" | "peer@own" | "peer@foreign" => SERVICE_USER,
+            "service" | "peer@own" | "peer@foreign" | "thief@own" => SERVICE_USER,
             "named" => NAMED_PEER,
             _ => "user-1",
         };
@@ -496,8 +502,13 @@ impl Clouds for FakeClouds {
     async fn forget(&self, _site: &SiteName) {}
 }
 
-#[derive(Default)]
 pub struct FakePeer {
+    /// The key that it signs with.
+    pub key: Mutex<StoredSigningKey>,
+    /// Whether it is of a release that signs nothing.
+    pub signs_nothing: AtomicBool,
+    /// How many messages it has signed.
+    signed: AtomicUsize,
     pub away: AtomicBool,
     /// Whether nobody can ask it just now.
     pub cannot_be_asked: AtomicBool,
@@ -514,6 +525,28 @@ pub struct FakePeer {
     pub moving: Mutex<Option<OperationId>>,
     /// How often a reservation was given back.
     pub released: AtomicUsize,
+}
+
+impl Default for FakePeer {
+    fn default() -> Self {
+        Self {
+            key: Mutex::new(new_key()),
+            signs_nothing: AtomicBool::default(),
+            signed: AtomicUsize::default(),
+            away: AtomicBool::default(),
+            turns_away: AtomicBool::default(),
+            reached: AtomicUsize::default(),
+            pushed: Mutex::default(),
+            documents: Mutex::default(),
+            reserved: Mutex::default(),
+            moving: Mutex::default(),
+            released: AtomicUsize::default(),
+        }
+    }
+}
+
+pub fn new_key() -> StoredSigningKey {
+    SigningKey::generate(FixedClock.now()).unwrap()
 }
 
 fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
@@ -541,6 +574,45 @@ fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
 }
 
 impl FakePeer {
+    /// The headers with which it signs a message to site-a now.
+    pub fn signs(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> HeaderMap {
+        let parties = Parties {
+            sender: "site-b".into(),
+            receiver: "site-a".into(),
+        };
+        self.signs_as(
+            &parties,
+            FixedClock.now(),
+            &UnsignedMessage {
+                method,
+                target,
+                headers,
+                body,
+            },
+        )
+    }
+
+    pub fn signs_as(
+        &self,
+        parties: &Parties,
+        created: DateTime<Utc>,
+        message: &UnsignedMessage<'_>,
+    ) -> HeaderMap {
+        let number = self.signed.fetch_add(1, Ordering::SeqCst);
+        let stamp = Stamp {
+            created,
+            nonce: format!("message-{number}"),
+        };
+        let key = SigningKey::open(&self.key.lock().unwrap()).unwrap();
+        sign(message, parties, &stamp, &key).unwrap()
+    }
+
     fn answer(&self) -> Result<(), PeerError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(PeerError::Unreachable("connection refused".to_owned()));
@@ -560,6 +632,12 @@ impl Peer for FakePeer {
     async fn reach(&self, _site: &SiteName) -> Result<(), PeerError> {
         self.reached.fetch_add(1, Ordering::SeqCst);
         self.answer()
+    }
+
+    async fn key_told(&self, _site: &SiteName) -> Result<Option<PublicKey>, PeerError> {
+        self.answer()?;
+        let key = self.key.lock().unwrap().public;
+        Ok((!self.signs_nothing.load(Ordering::SeqCst)).then_some(key))
     }
 
     async fn held(

@@ -116,6 +116,7 @@ DELETE /v1/{project_id}/protection-groups/{group}/metadata                      
 PUT    /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    403   403     403     200       =    404
 DELETE /v1/{project_id}/protection-groups/{group}/metadata/reservations/{site}      401    403     403    403    403   403     403     204       =    -
 PUT    /v1/{project_id}/operations/{operation}/copy                                 401    403     403    403    403   403     403     400       =    -
+GET    /v1/signing-key                                                              401    403     403    403    403   403     403     200       =    -
 ";
 
 /// What a cell says.
@@ -199,6 +200,13 @@ struct Try<'r> {
     hidden: bool,
 }
 
+/// What who has stolen a token of the other site's protector, and not its key, gets: what that one gets, and nothing of what
+/// the two protectors tell each other, but the key that anybody may know.
+fn thiefs(row: &Row) -> u16 {
+    let is_a_message = row.section == SECTIONS[5] && row.template != "/v1/signing-key";
+    if is_a_message { 403 } else { row.by_role[7] }
+}
+
 fn tries<'r>(row: &'r Row) -> Vec<Try<'r>> {
     let with = |project, token, expected, hidden| Try {
         row,
@@ -212,6 +220,7 @@ fn tries<'r>(row: &'r Row) -> Vec<Try<'r>> {
         .zip(row.by_role)
         .map(|(role, expected)| with(PROJECT_A, token(role, "own"), expected, false))
         .collect();
+    tries.push(with(PROJECT_A, token("thief", "own"), thiefs(row), false));
     if !is_public(row) {
         tries.push(with(PROJECT_A, "unscoped".to_owned(), 403, false));
         tries.push(with(PROJECT_A, "nonsense".to_owned(), 401, false));

@@ -389,7 +389,7 @@ async fn a_deleted_group_stays_deleted_and_an_unseen_change_keeps_it() {
     let body = json!({"metadata": {"version": late.side.now.version, "digest": late.side.now.digest,
         "base": null, "origin_site": "site-a", "document": late.document.to_json().unwrap()}});
     let path = tenant.groups[B].replace("/web", &format!("/{}/metadata", tenant.id));
-    let refused = tenant.sites.send(B, Method::PUT, &path, &service, body);
+    let refused = tenant.sites.say(B, Method::PUT, &path, &service, body);
     let refused = refused.await.expect(409);
     assert!(
         refused.message().contains("was deleted here"),
@@ -410,14 +410,14 @@ async fn the_other_site_s_view_is_for_services_and_hides_its_secrets() {
     let sites = &tenant.sites;
     let whole = format!("{path}?document=true");
     let held = sites
-        .send(B, Method::GET, &whole, &service, Value::Null)
+        .say(B, Method::GET, &whole, &service, Value::Null)
         .await;
     let held = held.expect(200);
     let policy = &held.body["metadata"]["document"]["policy"];
     assert_eq!(policy["primary_fa_api_token"], "***");
     assert!(!held.body.to_string().contains("array-secret"));
     let held = sites
-        .send(B, Method::GET, &path, &service, Value::Null)
+        .say(B, Method::GET, &path, &service, Value::Null)
         .await;
     assert_eq!(held.expect(200).body["metadata"].get("document"), None);
     // A group of another project's is none.
@@ -431,7 +431,7 @@ async fn the_other_site_s_view_is_for_services_and_hides_its_secrets() {
         let path = format!("{elsewhere}{query}");
         let wanted = if method == Method::GET { 404 } else { 204 };
         sites
-            .send(B, method, &path, &service, Value::Null)
+            .say(B, method, &path, &service, Value::Null)
             .await
             .expect(wanted);
     }
@@ -449,7 +449,7 @@ async fn releases_that_read_metadata_differently_do_not_take_it_over() {
     let path = tenant.groups[B].replace("/web", &format!("/{}/metadata", tenant.id));
     let body = json!({"metadata": {"version": held.side.now.version, "digest": "of a later release",
         "base": null, "origin_site": "site-a", "document": held.document.to_json().unwrap()}});
-    let refused = tenant.sites.send(B, Method::PUT, &path, &service, body);
+    let refused = tenant.sites.say(B, Method::PUT, &path, &service, body);
     let refused = refused.await.expect(400);
     assert!(
         refused.message().contains("different releases"),
@@ -622,16 +622,13 @@ async fn a_copy_comes_from_a_service_and_of_another_site() {
             "lines",
         ),
     ] {
-        let refused = tenant
-            .sites
-            .send(B, Method::PUT, &path, &service, bad)
-            .await;
+        let refused = tenant.sites.say(B, Method::PUT, &path, &service, bad).await;
         let refused = refused.expect(400);
         assert!(refused.message().contains(field), "{}", refused.message());
     }
     let kept = tenant
         .sites
-        .send(B, Method::PUT, &path, &service, good)
+        .say(B, Method::PUT, &path, &service, good)
         .await;
     assert_eq!(kept.expect(200).body["operation_copy"]["revision"], 1);
 }
@@ -719,4 +716,88 @@ async fn a_protector_that_comes_as_somebody_else_hears_so_from_the_looks_at_the_
         panic!("{refused}");
     };
     assert!(why.contains("is not the other site's protector"), "{why}");
+}
+
+#[tokio::test]
+async fn the_protectors_learn_each_others_keys_by_themselves() {
+    let tenant = Tenant::new().await;
+    for (place, other) in [(A, B), (B, A)] {
+        let told = tenant.sites.protectors[other].database.signing_key_public();
+        let told = told.await.unwrap().unwrap();
+        let protector = &tenant.sites.protectors[place];
+        let known = protector.database.peer_key(&SITES[other].into()).await;
+        assert_eq!(known.unwrap().unwrap().key, told);
+        // Its own is not pinned, and is the one that it tells itself.
+        let own = SiteName::new(SITES[place]);
+        protector.peer.knows_us(&own).await.unwrap();
+        assert_eq!(protector.database.peer_key(&own).await.unwrap(), None);
+    }
+}
+
+fn refusal(answer: Result<(), PeerError>) -> String {
+    match answer {
+        Err(PeerError::Refused(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_changed_key_shows_on_both_sites_and_makes_neither_lost() {
+    let tenant = Tenant::new().await;
+    let [here, there] = tenant.sites.protectors.as_slice() else {
+        panic!("a site is missing");
+    };
+    let (site_a, site_b) = (SiteName::new("site-a"), SiteName::new("site-b"));
+    let old = there
+        .identity
+        .kept_key()
+        .await
+        .unwrap()
+        .public
+        .fingerprint();
+    let new = there.identity.new_key().await.unwrap().public.fingerprint();
+    let command = format!("openstack dr site set site-b --peer-key {new}");
+    // The one that looks, and the one that is looked at.
+    for why in [
+        refusal(here.peer.knows_us(&site_b).await),
+        refusal(there.peer.knows_us(&site_a).await),
+    ] {
+        for says in [&old, &new, &command] {
+            assert!(why.contains(says.as_str()), "{why}");
+        }
+    }
+    // Nothing is changed on one side alone.
+    tenant.describe(B, "alone").await.expect(409);
+    // The administrator of site-a says that it is right.
+    let admin = tenant.sites.token("site-a", "admin", "admin").await;
+    let body = json!({"site": {"peer_key": new}});
+    let path = "/v1/admin/sites/site-b";
+    let set = tenant.sites.send(A, Method::PUT, path, &admin, body).await;
+    assert_eq!(set.expect(200).body["site"]["key_fingerprint"], json!(new));
+    here.peer.knows_us(&site_b).await.unwrap();
+    there.peer.knows_us(&site_a).await.unwrap();
+    tenant.describe(B, "together").await.expect(200);
+}
+
+#[tokio::test]
+async fn two_sites_that_have_forgotten_each_other_find_their_keys_again() {
+    let tenant = Tenant::new().await;
+    for (place, other) in [(A, B), (B, A)] {
+        let protector = &tenant.sites.protectors[place];
+        protector.identity.new_key().await.unwrap();
+        let forgotten = protector
+            .database
+            .peer_key_forget(&SITES[other].into())
+            .await;
+        forgotten.unwrap();
+    }
+    tenant.describe(A, "again").await.expect(200);
+    assert!(matches!(tenant.push(A).await, Pushed::Agreed(_)));
+    tenant.describe(B, "and again").await.expect(200);
+    let keys = &tenant.sites.protectors[B]
+        .database
+        .peer_keys()
+        .await
+        .unwrap();
+    assert!(keys.contains_key(&SiteName::new("site-a")));
 }

@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
+use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
@@ -23,6 +24,7 @@ use protector_api::{
     openstack_peer::OpenStackPeer,
     peer::Peer,
     router,
+    site_identity::SiteIdentity,
     site_sessions::{SiteSessions, Wires},
 };
 use protector_core::{
@@ -36,6 +38,8 @@ use protector_openstack::{
     bounds::LARGEST_BODY,
     cloud::Cloud,
     compute::ServerFilter,
+    error::CloudError,
+    message_signer::UnsignedMessage,
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},
 };
@@ -232,6 +236,13 @@ async fn deliver(protector: Router, request: Request) -> Result<Response, Transp
     })
 }
 
+pub fn headers_with(token: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-auth-token", token.parse().unwrap());
+    headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+    headers
+}
+
 struct OneWire(Arc<dyn Transport>);
 
 impl Wires for OneWire {
@@ -245,6 +256,7 @@ pub struct Protector {
     metrics: Arc<ApiMetrics>,
     pub database: Database,
     pub peer: Arc<dyn Peer>,
+    pub identity: SiteIdentity,
     pub sessions: Arc<SiteSessions>,
     _dir: TempDir,
 }
@@ -313,7 +325,13 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
     ));
     let password = SecretString::from("protector");
     let keystone = sessions.cloud_of(&site(name), &password, None).unwrap();
-    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions.clone()));
+    let identity = SiteIdentity {
+        database: database.clone(),
+        site: name.into(),
+        clock: Arc::new(FixedClock),
+        ids: Arc::new(CountedIds::default()),
+    };
+    let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions.clone(), identity.clone()));
     let metrics = Arc::new(ApiMetrics::new(&cloud_requests));
     let router = router(App {
         database: database.clone(),
@@ -340,6 +358,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             outside: AllowedOutside::default(),
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::new(),
+            peer_signature_window: TimeDelta::seconds(300),
         },
         metrics: Arc::clone(&metrics),
     });
@@ -348,6 +367,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
         metrics,
         database,
         peer,
+        identity,
         sessions,
         _dir: dir,
     }
@@ -417,13 +437,48 @@ impl TwoSites {
         token: &str,
         body: Value,
     ) -> Answer {
-        let request = http::Request::builder()
+        let headers = headers_with(token);
+        self.deliver(place, method, path, headers, body).await
+    }
+
+    /// Says something to the protector of `place` as the other one, whose key signs it.
+    pub async fn say(
+        &self,
+        place: usize,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> Answer {
+        let other = &self.protectors[1 - place].identity;
+        let signer = other.signer(&SITES[place].into()).await.unwrap();
+        let mut headers = headers_with(token);
+        let text = body.to_string();
+        let message = UnsignedMessage {
+            method: &method,
+            target: path,
+            headers: &headers,
+            body: text.as_bytes(),
+        };
+        let signature = signer.sign(&message).unwrap();
+        headers.extend(signature);
+        self.deliver(place, method, path, headers, body).await
+    }
+
+    pub async fn deliver(
+        &self,
+        place: usize,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Value,
+    ) -> Answer {
+        let mut request = http::Request::builder()
             .method(method)
             .uri(path)
-            .header("x-auth-token", token)
-            .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
+        *request.headers_mut() = headers;
         let router = self.protectors[place].router.clone();
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
@@ -859,7 +914,7 @@ async fn a_group_that_the_other_site_is_about_to_move_stays() {
     let wanted = |version: u64| json!({"reservation": {"version": version}});
     let version = group["version"].as_u64().unwrap();
     let other = sites
-        .send(1, Method::PUT, &reservation, &service, wanted(version + 1))
+        .say(1, Method::PUT, &reservation, &service, wanted(version + 1))
         .await
         .expect(409);
     assert!(
@@ -873,7 +928,7 @@ async fn a_group_that_the_other_site_is_about_to_move_stays() {
         .expect(403);
     for _ in 0..2 {
         sites
-            .send(1, Method::PUT, &reservation, &service, wanted(version))
+            .say(1, Method::PUT, &reservation, &service, wanted(version))
             .await
             .expect(200);
     }
@@ -891,7 +946,7 @@ async fn a_group_that_the_other_site_is_about_to_move_stays() {
     );
     for _ in 0..2 {
         sites
-            .send(1, Method::DELETE, &reservation, &service, Value::Null)
+            .say(1, Method::DELETE, &reservation, &service, Value::Null)
             .await
             .expect(204);
     }

@@ -218,7 +218,7 @@ impl Cx<'_> {
             Err(HoldError::TurnedAway(why)) => Err(Stop::last(
                 Code::Kept,
                 format!(
-                    "{kept}: {why}; the other site's protector is there, and does not tell this one what it holds of protection group {}: an administrator there names this one's user in '[DEFAULT] peer_user_ids'",
+                    "{kept}: {why}; the other site's protector is there, and does not tell this one what it holds of protection group {}: do what this says; if it names no command, an administrator there names this one's user in '[DEFAULT] peer_user_ids'",
                     self.plan().group_name
                 ),
             )),

@@ -400,6 +400,71 @@ async fn what_is_told_to_the_other_protector_is_told_again_after_a_401() {
     assert_eq!(script.logins(), 3);
 }
 
+/// Signs with what it is shown, and with how often it has signed.
+#[derive(Default)]
+struct Numbered(std::sync::atomic::AtomicUsize);
+
+impl MessageSigner for Numbered {
+    fn sign(&self, message: &UnsignedMessage<'_>) -> Result<HeaderMap, String> {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        let token = message.headers["x-auth-token"].to_str().unwrap();
+        let body = String::from_utf8_lossy(message.body);
+        let text = format!(
+            "{number} {} {} {token} {body}",
+            message.method, message.target
+        );
+        Ok(HeaderMap::from_iter([(
+            http::HeaderName::from_static("signature"),
+            HeaderValue::from_str(&text).unwrap(),
+        )]))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_try_of_a_message_to_a_protector_is_signed_anew_and_nothing_else_is() {
+    let (cloud, script) = scripted([no_flavors(), answer(503, ""), ok(json!({})), ok(json!({}))]);
+    let cloud = cloud.with_signer(Arc::new(Numbered::default()));
+    ask_flavors(&cloud).await.unwrap();
+    let peer = cloud.protector();
+    let query = [("a", "b c")];
+    peer.get_json_where::<Value>("/v1/x", &query).await.unwrap();
+    script.revoke("token-1");
+    let body = json!({"y": 1});
+    peer.put_json::<Value>("/v1/x", &body).await.unwrap();
+    let signatures: Vec<Option<String>> = script
+        .calls()
+        .iter()
+        .map(|call| header(call, "signature").map(str::to_owned))
+        .collect();
+    let signed = [
+        None,
+        Some("0 GET /v1/x?a=b%20c token-1 "),
+        Some("1 GET /v1/x?a=b%20c token-1 "),
+        Some("2 PUT /v1/x token-1 {\"y\":1}"),
+        Some("3 PUT /v1/x token-2 {\"y\":1}"),
+    ];
+    assert_eq!(signatures, signed.map(|text| text.map(str::to_owned)));
+}
+
+/// Has no key.
+struct Keyless;
+
+impl MessageSigner for Keyless {
+    fn sign(&self, _: &UnsignedMessage<'_>) -> Result<HeaderMap, String> {
+        Err("no key".to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_signed_is_not_sent() {
+    let (cloud, script) = scripted([]);
+    let cloud = cloud.with_signer(Arc::new(Keyless));
+    let error = cloud.protector().delete("/v1/x").await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Final);
+    assert!(error.to_string().contains("no key"), "{error}");
+    assert_eq!(script.calls().len(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_is_replaced_before_it_ends() {
     let (cloud, script) = scripted((0..3).map(|_| no_flavors()));

@@ -216,6 +216,10 @@ pub static OPTIONS: &[OptionDef] = &[
     option("api", "client_timeout_seconds", seconds(1),
         "Seconds that a client may take for a request's header, and how long its connection may stay without a request.")
         .default("30"),
+    option("api", "peer_signature_window_seconds", seconds(10),
+        "Seconds by which the clocks of two sites' protectors may differ: what another site's protector has signed earlier or \
+         later than that is refused. Let all hosts take their time from NTP rather than raise it.")
+        .default("300"),
     option("api", "metrics_bind_host", Kind::Str,
         "Address on which counters for Prometheus are served at `/metrics`, without a token. They name no tenant. It \
          is another listener than the API's own, which has no such path.")

@@ -76,6 +76,8 @@ pub struct Api {
     pub max_connections: NonZeroUsize,
     /// How long a client may take for a header, or stay without a request.
     pub client_timeout: Duration,
+    /// By how much the clocks of two sites' protectors may differ.
+    pub peer_signature_window: Duration,
     /// Where `/metrics` is served.
     pub metrics: BesideListener,
 }
@@ -298,6 +300,7 @@ impl Api {
             max_limit: section.number("max_limit"),
             max_connections: section.count("max_connections"),
             client_timeout: section.seconds("client_timeout_seconds"),
+            peer_signature_window: section.seconds("peer_signature_window_seconds"),
             metrics: BesideListener::read(&mut section, "api"),
         }
     }

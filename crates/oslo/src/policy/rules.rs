@@ -203,6 +203,6 @@ rules! {
         ["GET" "/v1/health"];
 
     METADATA_PUSH "protector:metadata:push" "role:admin or role:service",
-        "Compare, receive or withdraw a protection group's metadata, and receive copies of operations, on behalf of the other site, whose service user calls this.",
-        ["GET" METADATA, "PUT" METADATA, "DELETE" METADATA, "PUT" OPERATION_COPY];
+        "Compare, receive or withdraw a protection group's metadata, receive copies of operations, and tell the key that this site signs with, on behalf of the other site, whose service user calls this.",
+        ["GET" METADATA, "PUT" METADATA, "DELETE" METADATA, "PUT" OPERATION_COPY, "GET" "/v1/signing-key"];
 }

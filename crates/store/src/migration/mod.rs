@@ -15,6 +15,7 @@ mod m0009_lines_by_phase;
 mod m0010_one_group_per_server;
 mod m0011_retired_sites;
 mod m0014_lanes;
+mod m0030_signing_keys;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_one_group_per_server::Migration),
             Box::new(m0011_retired_sites::Migration),
             Box::new(m0014_lanes::Migration),
+            Box::new(m0030_signing_keys::Migration),
         ]
     }
 }
