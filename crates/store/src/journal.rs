@@ -12,6 +12,7 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
+    text,
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait,
@@ -31,6 +32,7 @@ use crate::{
     given_up, group, lock, member,
     operation::record_of,
     operation_outbox::{self, Haste},
+    said::Said,
     step,
     words::{to_small, to_word},
 };
@@ -38,7 +40,7 @@ use crate::{
 #[async_trait]
 impl Journal for Database {
     async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
-        Ok(database_time::now(self.pool()).await?)
+        Ok(database_time::now(self.kept()).await?)
     }
 
     async fn claim(
@@ -69,7 +71,7 @@ impl Journal for Database {
     }
 
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
-        let held = self.read(async |tx| match owns(tx, claim).await? {
+        let held = self.read_kept(async |tx| match owns(tx, claim).await? {
             true => record_of(tx, &claim.operation_id).await.map(Some),
             false => Ok(None),
         });
@@ -83,7 +85,7 @@ impl Journal for Database {
         source: &str,
     ) -> Result<Option<String>, JournalError> {
         let id = &claim.operation_id;
-        let held = self.read(async |tx| match owns(tx, claim).await? {
+        let held = self.read_kept(async |tx| match owns(tx, claim).await? {
             true => mapped(tx, id, kind, source).await.map(Some),
             false => Ok(None),
         });
@@ -96,7 +98,7 @@ impl Journal for Database {
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
         let id = &claim.operation_id;
-        let held = self.read(async |tx| match owns(tx, claim).await? {
+        let held = self.read_kept(async |tx| match owns(tx, claim).await? {
             true => step::about(tx, id, resource).await.map(Some),
             false => Ok(None),
         });
@@ -104,14 +106,14 @@ impl Journal for Database {
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
-        Ok(abort_of(self.pool(), &claim.operation_id).await?)
+        Ok(abort_of(self.kept(), &claim.operation_id).await?)
     }
 
     async fn protection_of(
         &self,
         resources: &[String],
     ) -> Result<Option<Protection>, JournalError> {
-        let found = self.read(async |tx| member::protection_of(tx, resources).await);
+        let found = self.read_kept(async |tx| member::protection_of(tx, resources).await);
         Ok(found.await?)
     }
 
@@ -257,7 +259,7 @@ impl Database {
     ///
     /// What the database says.
     pub async fn claimable_now(&self, book_version: u32) -> Result<u64, StoreError> {
-        let now = database_time::now(self.pool()).await?;
+        let now = database_time::now(self.kept()).await?;
         self.claimable_count(now, book_version).await
     }
 
@@ -274,7 +276,7 @@ impl Database {
         let count = Entity::find()
             .filter(claimable(now))
             .filter(Column::BookVersion.lte(to_small(book_version)))
-            .count(self.pool())
+            .count(self.kept())
             .await?;
         Ok(count)
     }
@@ -296,7 +298,7 @@ impl Database {
             .order_by_asc(Column::Id)
             .limit(limit)
             .into_tuple::<(String, i64)>()
-            .all(self.pool())
+            .all(self.kept())
             .await?;
         Ok(rows
             .into_iter()
@@ -379,7 +381,7 @@ fn operation_row(
         }
         Some(OperationChange::Unwinding { error, code }) => {
             row.state = Set(OperationState::Unwinding.as_str().to_owned());
-            row.error = Set(Some(error.clone()));
+            row.error = Set(Some(Said::of(error)));
             row.error_code = Set(Some(to_word(code)?));
         }
         Some(OperationChange::Settled { state, at }) => {
@@ -588,7 +590,7 @@ async fn map(
         operation_id: Set(operation.to_string()),
         kind: Set(kind.as_str().to_owned()),
         source_id: Set(source.to_owned()),
-        target_id: Set(target.to_owned()),
+        target_id: Set(text::cut(target)),
     };
     resource_map::Entity::insert(row)
         .on_conflict(

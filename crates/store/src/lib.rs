@@ -18,6 +18,7 @@ pub mod basis;
 pub mod database;
 pub mod database_failure;
 mod database_time;
+mod deadline;
 mod digest;
 pub mod engine;
 mod entity;
@@ -40,6 +41,7 @@ pub mod policy;
 pub mod rekey;
 pub mod reservation;
 mod retirement;
+mod said;
 pub mod schema;
 pub mod secrets;
 pub mod site;
@@ -50,6 +52,9 @@ mod told_moves;
 mod tombstone;
 mod words;
 mod write_probe;
+
+#[cfg(test)]
+mod list_statements;
 
 pub use backlog::UnsentGroup;
 pub use basis::Basis;
