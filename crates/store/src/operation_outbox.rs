@@ -230,7 +230,7 @@ impl Database {
 }
 
 /// Groups whose other site is gone for good, as a subquery.
-fn without_other_site() -> sea_orm::sea_query::SelectStatement {
+pub(crate) fn without_other_site() -> sea_orm::sea_query::SelectStatement {
     Query::select()
         .column(protection_group::Column::Id)
         .from(protection_group::Entity)
