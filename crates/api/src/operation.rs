@@ -42,6 +42,10 @@ use crate::{
     },
 };
 
+/// How many operations are read at once. A record with its plan and its lines is far larger than what a list shows of it, so
+/// the records of a long page are not all kept at the same time.
+const AT_ONCE: usize = 50;
+
 /// Lists the project's operations, those that the other site runs too.
 #[utoipa::path(get, path = "/v1/{project_id}/operations", operation_id = "operation_list", tag = "operations",
     params(("project_id" = String, Path, description = "The token's project"), OperationQuery),
@@ -68,8 +72,9 @@ pub async fn list(
         parent_id: None,
         with_leftovers: query.leftovers,
     };
-    let page = Page {
-        limit: page::limit(query.limit, app.settings.max_limit)? as u64,
+    let limit = page::limit(query.limit, app.settings.max_limit)?;
+    let mut page = Page {
+        limit: 0,
         marker: query.marker,
         sort_key: match query.sort_key {
             SortKey::CreatedAt => OperationSortKey::CreatedAt,
@@ -80,17 +85,21 @@ pub async fn list(
             SortDir::Desc => StoreSortDir::Desc,
         },
     };
-    let listed = app.database.operation_list_of_both(&filter, &page).await?;
-    let last = listed.items.last().filter(|_| listed.more);
-    let operations_links = last.map(|kept| vec![next_link(&uri, kept.id().as_str())]);
-    let mut operations = Vec::with_capacity(listed.items.len());
-    for kept in listed.items {
-        operations.push(app.shown(kept, OperationDetail::Record).await?);
+    let mut operations = Vec::new();
+    loop {
+        page.limit = (limit - operations.len()).min(AT_ONCE) as u64;
+        let listed = app.database.operation_list_of_both(&filter, &page).await?;
+        page.marker = listed.items.last().map(|kept| kept.id().to_string());
+        operations.extend(app.listed(listed.items).await?);
+        if listed.more && operations.len() < limit {
+            continue;
+        }
+        let last = page.marker.filter(|_| listed.more);
+        return Ok(Json(OperationsAnswer {
+            operations,
+            operations_links: last.map(|id| vec![next_link(&uri, &id)]),
+        }));
     }
-    Ok(Json(OperationsAnswer {
-        operations,
-        operations_links,
-    }))
 }
 
 /// The groups that a query names: the project's group of that name or id, or, since operations outlive their groups,

@@ -1,6 +1,6 @@
 //! What the records say, as answers.
 
-use protector_store::{LockKind, Noun, StoreError};
+use protector_store::{DatabaseFailure, LockKind, Noun, StoreError};
 
 use crate::{error::ApiError, wire::text::Stamp};
 
@@ -75,6 +75,9 @@ impl From<StoreError> for ApiError {
             StoreError::Reserved { by_site, .. } => Self::conflict(format!(
                 "The protection group is being moved from {by_site} at this moment; 'openstack dr operation list' there shows by what. Try again in a minute."
             )),
+            StoreError::TooLong { column } => Self::bad_request(format!(
+                "{column}: the value is too long to be kept; send a shorter one."
+            )),
             StoreError::BadDocument(why) => Self::bad_request(format!("metadata.document: {why}.")),
             StoreError::MarkerNotFound(marker) => Self::bad_request(format!(
                 "marker: no entry of this list has the id {marker}."
@@ -83,6 +86,13 @@ impl From<StoreError> for ApiError {
                 Self::unavailable("The database of protector is temporarily unavailable.")
                     .with_detail(text)
             }
+            StoreError::Failing {
+                failure: DatabaseFailure::BrokenOff,
+                ..
+            } => Self::unavailable(
+                "The database of protector broke the request's query off, since it took too long or the database was stopped: try again later, and ask a list for less, with 'limit' or by a filter.",
+            )
+            .with_detail(text),
             StoreError::Failing { failure, .. } => Self::unavailable(format!(
                 "The database of protector cannot be used: {failure}; an operator of this site has to see to it."
             ))

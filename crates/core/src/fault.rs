@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 /// A stable code of a fault, shown beside its text and explained in `docs/errors.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,19 +93,19 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// A fault that may pass.
+    /// A fault that may pass. Of a long text the beginning is kept, as of everything that others say.
     pub fn passing(why: impl fmt::Display) -> Self {
         Self::Passing {
-            why: why.to_string(),
+            why: text::cut(why.to_string()),
             after: None,
         }
     }
 
-    /// A fault that will not pass.
+    /// A fault that will not pass. Of a long text the beginning is kept.
     pub fn last(code: Code, why: impl fmt::Display) -> Self {
         Self::Final {
             code,
-            why: why.to_string(),
+            why: text::cut(why.to_string()),
         }
     }
 }

@@ -39,4 +39,5 @@ pub mod runbook;
 pub mod schedule;
 pub mod site;
 pub mod storage;
+pub mod text;
 pub mod verified_status;

@@ -18,6 +18,7 @@ use protector_core::{
     },
     plan::Plan,
     runbook::{Step, Verb},
+    text,
 };
 use tokio::time::Instant;
 
@@ -382,7 +383,7 @@ impl Cx<'_> {
 
     /// Notes a fact for the record.
     pub fn fact(&mut self, fact: impl Into<String>) {
-        let fact = fact.into();
+        let fact = text::cut(fact);
         if !self.memo.facts.contains(&fact) {
             self.memo.facts.push(fact);
         }

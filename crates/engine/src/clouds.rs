@@ -5,6 +5,7 @@ use protector_core::{
     fault::{Code, Fault},
     id::SiteName,
     site::SiteScope,
+    text,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -41,7 +42,7 @@ pub fn fault(error: CloudError) -> Fault {
         | ErrorClass::Ambiguous
         | ErrorClass::Unauthorized => Fault::NotTold {
             after: error.retry_after(),
-            why: error.to_string(),
+            why: text::cut(error.to_string()),
         },
         ErrorClass::Conflict => Fault::passing(error),
         ErrorClass::NotFound => Fault::last(Code::Missing, error),
@@ -53,13 +54,13 @@ pub fn fault(error: CloudError) -> Fault {
 pub fn stop(error: CloudError) -> Stop {
     if error.class() == ErrorClass::Unauthorized {
         return Stop::LockedOut {
-            why: error.to_string(),
+            why: text::cut(error.to_string()),
         };
     }
     match error.was_turned_away() {
         true => Stop::TurnedAway {
             after: error.retry_after(),
-            why: error.to_string(),
+            why: text::cut(error.to_string()),
         },
         false => Stop::Fault(fault(error)),
     }

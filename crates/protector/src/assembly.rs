@@ -28,6 +28,7 @@ pub fn choose_tls_provider() {
 pub async fn connect(config: &Config) -> anyhow::Result<Database> {
     let pool = PoolOptions {
         max_connections: config.database.max_pool_size,
+        query_timeout: config.database.query_timeout,
         ..PoolOptions::default()
     };
     let mut tried = 0;

@@ -29,13 +29,18 @@ impl ConfigArgs {
 }
 
 /// Ends a program: 0, or 1 with the reason on stderr.
+pub fn exit(program: &str, outcome: anyhow::Result<()>) -> ExitCode {
+    exit_with(program, outcome.map(|()| ExitCode::SUCCESS))
+}
+
+/// Ends a program as it says, or with 1 and the reason on stderr.
 #[allow(
     clippy::print_stderr,
     reason = "the last word of a program that cannot go on, also when logging is not set up"
 )]
-pub fn exit(program: &str, outcome: anyhow::Result<()>) -> ExitCode {
+pub fn exit_with(program: &str, outcome: anyhow::Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{program}: {error:#}");
             ExitCode::FAILURE

@@ -23,6 +23,7 @@ pub mod metadata_push;
 pub mod metrics;
 mod other_site;
 mod outside;
+pub mod purge;
 pub mod signals;
 pub mod site_clouds;
 pub mod split_brain_watch;

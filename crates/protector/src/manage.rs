@@ -1,15 +1,22 @@
 //! `protector-manage`: what an operator does on the host itself.
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use protector_api::{RandomIds, site_identity::SiteIdentity};
-use protector_core::clock::SystemClock;
+use protector_core::clock::{Clock as _, SystemClock};
 use protector_oslo::policy::Enforcer;
 use protector_store::KeyRepository;
 
-use crate::{assembly, command_line::ConfigArgs};
+use crate::{
+    assembly,
+    command_line::ConfigArgs,
+    purge::{Purge, Purged},
+};
+
+/// How `db purge` ends where there is nothing, as that of Nova does.
+const NOTHING_TO_PURGE: u8 = 3;
 
 /// Administration of a protector installation
 #[derive(Parser)]
@@ -54,6 +61,9 @@ enum Db {
     Sync,
     /// Print the schema's version, and what is pending
     Version,
+    /// Remove old records that nothing rests on any more: operations that have ended and left nothing, copies of such
+    /// operations of other sites, engines that are gone. Moves of groups are kept. Ends with 3 where nothing may be removed
+    Purge(Purge),
 }
 
 #[derive(Subcommand)]
@@ -78,10 +88,10 @@ enum Policy {
 enum Keys {
     /// Make the key repository with its first key, if it is not there
     Setup,
-    /// Add a key that is used from now on; older ones still decrypt. Copy it to all hosts that use this database, and
-    /// restart the services afterwards
+    /// Add a key that is used from now on, also by services that run; older ones still decrypt. Copy it to all hosts that
+    /// use this database
     Rotate,
-    /// Remove the keys that no secret in the database needs any more, from this host
+    /// Remove the keys that no secret in the database needs any more, from this host. The newest two stay
     Prune,
 }
 
@@ -111,7 +121,7 @@ enum Service {
 /// # Errors
 ///
 /// What went wrong, for stderr.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match &arguments.what {
         What::Config(ConfigWhat::Sample) => write!(out, "{}", protector_oslo::config::sample())?,
@@ -140,19 +150,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let number = KeyRepository::rotate(&dir).with_context(|| dir.display().to_string())?;
             writeln!(
                 out,
-                "Key {number} is used from the next start of the services on. Afterwards 'protector-manage secrets rotate' encrypts with it what older keys encrypted."
+                "Key {number} is used from now on. Copy it to all hosts that use this database; then 'protector-manage secrets rotate' encrypts with it what older keys encrypted."
             )?;
         }
         What::Keys(Keys::Prune) => on_runtime(prune_keys(arguments, &mut out))?,
         What::Secrets(Secrets::Rotate) => on_runtime(rotate_secrets(arguments, &mut out))?,
         What::SigningKey(what) => on_runtime(signing_key(arguments, what, &mut out))?,
+        What::Db(Db::Purge(purge)) => {
+            return on_runtime(purged(arguments, purge, &mut out));
+        }
         What::Db(what) => on_runtime(database(arguments, what, &mut out))?,
         What::Service(Service::List) => on_runtime(services(arguments, &mut out))?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -170,6 +183,20 @@ async fn database(arguments: &Arguments, what: &Db, out: &mut impl Write) -> any
         writeln!(out, "pending: {pending}")?;
     }
     Ok(())
+}
+
+async fn purged(
+    arguments: &Arguments,
+    purge: &Purge,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let database = assembly::connect(&arguments.config.load()?).await?;
+    database.require_current_schema().await?;
+    let purged = purge.run(&database, SystemClock.now(), out).await?;
+    Ok(match purged {
+        Purged::Some => ExitCode::SUCCESS,
+        Purged::Nothing => ExitCode::from(NOTHING_TO_PURGE),
+    })
 }
 
 async fn rotate_secrets(arguments: &Arguments, out: &mut impl Write) -> anyhow::Result<()> {
@@ -218,7 +245,7 @@ async fn prune_keys(arguments: &Arguments, out: &mut impl Write) -> anyhow::Resu
     let removed = KeyRepository::prune(dir, &needed).with_context(|| dir.display().to_string())?;
     let numbers: Vec<String> = removed.iter().map(u32::to_string).collect();
     if numbers.is_empty() {
-        writeln!(out, "All keys are needed.")?;
+        writeln!(out, "All keys are needed; the newest two always are.")?;
     } else {
         writeln!(out, "Keys removed: {}.", numbers.join(", "))?;
     }

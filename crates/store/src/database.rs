@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::{
+    deadline,
     error::StoreError,
     secrets::{KeyRepository, SecretError},
     write_probe::LastWrite,
@@ -26,11 +27,17 @@ const TRIES: u32 = 8;
 /// The pause before the second run; doubled for each one after.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
+/// SQLite's connections that are kept: one that writes, and one beside it on which the journal reads.
+const KEPT_ON_SQLITE: u32 = 2;
+
 /// How many connections, and how patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolOptions {
-    /// At most this many connections (`[database] max_pool_size`).
+    /// At most this many connections (`[database] max_pool_size`). Half of them are kept for who writes, for the engine's
+    /// journal and for health. SQLite's are for reading, and two more are kept.
     pub max_connections: u32,
+    /// How long a statement of one who reads may take (`[database] query_timeout_seconds`).
+    pub query_timeout: Duration,
     /// How long a statement may wait for a connection (`[database] pool_timeout`).
     pub acquire_timeout: Duration,
     /// How long SQLite waits for another process's write.
@@ -41,6 +48,7 @@ impl Default for PoolOptions {
     fn default() -> Self {
         Self {
             max_connections: 5,
+            query_timeout: Duration::from_secs(10),
             acquire_timeout: Duration::from_secs(30),
             busy_timeout: Duration::from_secs(10),
         }
@@ -50,7 +58,10 @@ impl Default for PoolOptions {
 /// A connected database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    pool: DatabaseConnection,
+    /// For who reads: a statement ends at its deadline.
+    readers: DatabaseConnection,
+    /// For what must not wait for who reads: all writes, the engine's journal, health.
+    kept: DatabaseConnection,
     /// SQLite has one writer; the others of this process wait here, in order, rather than in SQLite's busy loop.
     gate: Option<Arc<Mutex<()>>>,
     last_write: Arc<LastWrite>,
@@ -71,7 +82,7 @@ async fn made_private(path: &Path) {
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
-            .field("backend", &self.pool.get_database_backend())
+            .field("backend", &self.kept.get_database_backend())
             .finish_non_exhaustive()
     }
 }
@@ -111,7 +122,8 @@ impl Database {
     ///
     /// What the database says while it closes.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.pool.close_by_ref().await.map_err(StoreError::from)
+        self.readers.close_by_ref().await?;
+        self.kept.close_by_ref().await.map_err(StoreError::from)
     }
 
     async fn connect_sqlite(url: &str, pool: PoolOptions) -> Result<Self, StoreError> {
@@ -129,23 +141,31 @@ impl Database {
             .busy_timeout(pool.busy_timeout)
             .foreign_keys(true)
             .disable_statement_logging();
-        let mut options = connect_options("sqlite::memory:", pool);
-        options.map_sqlx_sqlite_pool_opts(if in_memory {
-            // Closing its connection would lose it.
-            |pool| pool
-        } else {
-            only_ended
-        });
-        if in_memory {
-            // Each connection would be a database of its own, and gone when the pool drops it.
+        let options = |connections| {
+            let sqlite = sqlite.clone();
+            let mut options = connect_options("sqlite::memory:", pool, connections);
+            options.map_sqlx_sqlite_opts(move |_| sqlite.clone());
             options
-                .max_connections(1)
-                .min_connections(1)
-                .idle_timeout(None::<Duration>)
-                .max_lifetime(None::<Duration>);
+        };
+        if in_memory {
+            return Self::in_memory(options(1)).await;
         }
-        options.map_sqlx_sqlite_opts(move |_| sqlite.clone());
-        Self::open(options, Some(Arc::default())).await
+        let mut kept = options(KEPT_ON_SQLITE.min(pool.max_connections));
+        kept.map_sqlx_sqlite_pool_opts(only_ended);
+        let mut readers = options(pool.max_connections);
+        readers.map_sqlx_sqlite_pool_opts(move |sqlx| {
+            deadline::on_sqlite(only_ended(sqlx), pool.query_timeout)
+        });
+        Self::open(kept, readers, Some(Arc::default())).await
+    }
+
+    /// Each connection would be a database of its own, and gone when the pool drops it: there is one, for everything.
+    async fn in_memory(mut only: ConnectOptions) -> Result<Self, StoreError> {
+        only.min_connections(1)
+            .idle_timeout(None::<Duration>)
+            .max_lifetime(None::<Duration>);
+        let only = sea_orm::Database::connect(only).await?;
+        Ok(Self::of(only.clone(), only, Some(Arc::default())))
     }
 
     async fn connect_mysql(url: &str, pool: PoolOptions) -> Result<Self, StoreError> {
@@ -158,28 +178,65 @@ impl Database {
             })?
             .charset("utf8mb4")
             .disable_statement_logging();
-        let mut options = connect_options("mysql://localhost", pool);
-        options.map_sqlx_mysql_opts(move |_| mysql.clone());
-        options.map_sqlx_mysql_pool_opts(only_ended);
-        Self::open(options, None).await
+        let options = |connections| {
+            let mysql = mysql.clone();
+            let mut options = connect_options("mysql://localhost", pool, connections);
+            options.map_sqlx_mysql_opts(move |_| mysql.clone());
+            options
+        };
+        let kept_connections = pool.max_connections.div_ceil(2);
+        let mut kept = options(kept_connections);
+        kept.map_sqlx_mysql_pool_opts(only_ended);
+        let mut readers = options(pool.max_connections.saturating_sub(kept_connections));
+        readers.map_sqlx_mysql_pool_opts(move |sqlx| {
+            deadline::on_mysql(only_ended(sqlx), pool.query_timeout)
+        });
+        Self::open(kept, readers, None).await
     }
 
     async fn open(
-        options: ConnectOptions,
+        kept: ConnectOptions,
+        readers: ConnectOptions,
         gate: Option<Arc<Mutex<()>>>,
     ) -> Result<Self, StoreError> {
-        let pool = sea_orm::Database::connect(options).await?;
-        Ok(Self {
-            pool,
+        let kept = sea_orm::Database::connect(kept).await?;
+        let readers = sea_orm::Database::connect(readers).await?;
+        Ok(Self::of(kept, readers, gate))
+    }
+
+    fn of(
+        kept: DatabaseConnection,
+        readers: DatabaseConnection,
+        gate: Option<Arc<Mutex<()>>>,
+    ) -> Self {
+        Self {
+            readers,
+            kept,
             gate,
             last_write: Arc::default(),
             keys: None,
-        })
+        }
     }
 
-    /// The pool, for single statements that read.
+    /// The pool for single statements of who reads.
     pub(crate) fn pool(&self) -> &DatabaseConnection {
-        &self.pool
+        &self.readers
+    }
+
+    /// The pool for single statements that must not wait for who reads: of the engine's journal, and of migrations.
+    pub(crate) fn kept(&self) -> &DatabaseConnection {
+        &self.kept
+    }
+
+    /// The same database, whose statements `told` is told of.
+    #[cfg(test)]
+    pub(crate) fn watched(
+        mut self,
+        told: impl Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
+    ) -> Self {
+        self.readers.set_metric_callback(told.clone());
+        self.kept.set_metric_callback(told);
+        self
     }
 
     pub(crate) fn last_write(&self) -> &LastWrite {
@@ -195,10 +252,15 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let tx = self.pool.begin().await?;
-        let result = work(&tx).await;
-        tx.rollback().await?;
-        result
+        read_from(&self.readers, work).await
+    }
+
+    /// The same for what must not wait for who reads: the engine's journal.
+    pub(crate) async fn read_kept<T>(
+        &self,
+        work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        read_from(&self.kept, work).await
     }
 
     /// Runs `work` in one write transaction; again, after a pause, while another writer is in its way.
@@ -243,7 +305,7 @@ impl Database {
     }
 
     async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = match self.pool.get_database_backend() {
+        let options = match self.kept.get_database_backend() {
             // A deferred transaction that reads first cannot become a writer when another one was faster.
             DatabaseBackend::Sqlite => TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -255,15 +317,28 @@ impl Database {
                 ..TransactionOptions::default()
             },
         };
-        Ok(self.pool.begin_with_options(options).await?)
+        Ok(self.kept.begin_with_options(options).await?)
     }
 }
 
+async fn read_from<T>(
+    pool: &DatabaseConnection,
+    work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let tx = pool.begin().await?;
+    let result = work(&tx).await;
+    let ended = tx.rollback().await;
+    // What was broken off says why, and not that its transaction had ended with it.
+    let value = result?;
+    ended?;
+    Ok(value)
+}
+
 /// The URL given to the layer below is a stand-in: the real one holds a password and would be traced.
-fn connect_options(stand_in: &str, pool: PoolOptions) -> ConnectOptions {
+fn connect_options(stand_in: &str, pool: PoolOptions, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(stand_in);
     options
-        .max_connections(pool.max_connections.max(1))
+        .max_connections(connections.max(1))
         .acquire_timeout(pool.acquire_timeout)
         .record_stmt_in_spans(false);
     options
@@ -374,12 +449,12 @@ mod tests {
         /// From now on the file cannot grow, as on a disk that is full.
         async fn fill(&self) {
             let no_more = "PRAGMA max_page_count = 1";
-            self.one.pool.execute_unprepared(no_more).await.unwrap();
+            self.one.kept.execute_unprepared(no_more).await.unwrap();
         }
 
         async fn free(&self) {
             let room = "PRAGMA max_page_count = 1000000";
-            self.one.pool.execute_unprepared(room).await.unwrap();
+            self.one.kept.execute_unprepared(room).await.unwrap();
         }
     }
 
@@ -388,7 +463,7 @@ mod tests {
         let now = chrono::DateTime::UNIX_EPOCH;
         EngineRow {
             id: EngineId::new(id),
-            host: "h".repeat(20_000),
+            host: "h".repeat(200_000),
             version: "1".to_owned(),
             book_version: 1,
             started_at: now,
@@ -441,7 +516,7 @@ mod tests {
         let shared = shared().await;
         let may_write = async |no: u8| {
             let sql = format!("PRAGMA query_only = {no}");
-            shared.one.pool.execute_unprepared(&sql).await.unwrap();
+            shared.one.kept.execute_unprepared(&sql).await.unwrap();
         };
         may_write(1).await;
         for _ in 0..2 {

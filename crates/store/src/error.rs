@@ -236,6 +236,12 @@ pub enum StoreError {
         /// Its own words.
         says: String,
     },
+    /// A value is longer than its column.
+    #[error("a value is too long for column {column}")]
+    TooLong {
+        /// The column.
+        column: String,
+    },
     /// The database refused a statement: a defect of protector.
     #[error("database error: {0}")]
     Database(String),
@@ -299,11 +305,23 @@ fn from_sqlx(inner: &sqlx::Error, text: String) -> StoreError {
                 failure,
                 says: text,
             },
-            None => StoreError::Database(text),
+            None => match too_long_for(refusal.as_ref()) {
+                Some(column) => StoreError::TooLong { column },
+                None => StoreError::Database(text),
+            },
         },
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Unreadable(text),
         _ => StoreError::Unavailable(text),
     }
+}
+
+/// The column for which a value was too long. SQLite takes any.
+fn too_long_for(refusal: &dyn sqlx::error::DatabaseError) -> Option<String> {
+    /// MySQL's "Data too long for column 'name' at row 1".
+    const DATA_TOO_LONG: u16 = 1406;
+    let refusal = refusal.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    let says = refusal.message();
+    (refusal.number() == DATA_TOO_LONG).then(|| says.split('\'').nth(1).unwrap_or(says).to_owned())
 }
 
 impl From<StoreError> for JournalError {

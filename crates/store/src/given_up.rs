@@ -1,22 +1,27 @@
 //! What was made for members that an unplanned failover did not recover and that were given up since: no line's state tells
 //! of it, so that SQL only finds what may have some, and each such operation is judged whole.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use protector_core::{
-    id::{GroupId, OperationId},
+    id::{GroupId, OperationId, SiteName},
     leftover::leftover_count,
+    member::Member,
     operation::{OperationKind, OperationRecord, OperationState},
     runbook::given_up::{given_up_members, may_give_members_up, with_given_up},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, prelude::Expr,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, prelude::Expr,
 };
 
 use crate::{
     database::Database,
-    entity::{operation, step},
+    entity::{operation, protection_group, step},
     error::StoreError,
+    left_servers::AT_ONCE,
+    member,
     operation::{line_of_operation, not_recovered, records},
     operation_outbox::{self, Haste},
     peer_operation::KeptOperation,
@@ -38,62 +43,79 @@ impl Database {
         &self,
         record: &OperationRecord,
     ) -> Result<OperationRecord, StoreError> {
-        if !may_give_members_up(record) {
-            return Ok(record.clone());
-        }
-        let children = self.operation_children(&record.operation.id).await?;
-        let is_retry = |child: &OperationRecord| child.operation.kind == OperationKind::Retry;
-        let tries: Vec<OperationRecord> = children.into_iter().filter(is_retry).collect();
-        let group = &record.operation.group_id;
-        let given_up = match self.group_show_by_id(group).await {
-            Ok(stored) => {
-                let members = self.member_list(group).await?;
-                let runs_on = &stored.group.current_primary_site;
-                given_up_members(record, &tries, Some((runs_on, &members)))
-            }
-            Err(StoreError::NotFound { .. }) => given_up_members(record, &tries, None),
-            Err(error) => return Err(error),
-        };
-        Ok(with_given_up(record, &tries, &given_up))
+        let around = self.surroundings_of([record].into_iter()).await?;
+        Ok(around.as_left(record))
+    }
+
+    /// Each of `records` so.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn operations_as_left(
+        &self,
+        records: Vec<OperationRecord>,
+    ) -> Result<Vec<OperationRecord>, StoreError> {
+        let around = self.surroundings_of(records.iter()).await?;
+        let as_left = |record| around.as_left(record);
+        Ok(records.iter().map(as_left).collect())
+    }
+
+    /// [`leftover_count`] of each of `kept`, taken as [`Database::operation_as_left`] shows it, in the order of `kept`; 0 for a
+    /// copy, of which its home tells. Reads what it needs of all of them together.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn leftover_counts(&self, kept: &[KeptOperation]) -> Result<Vec<usize>, StoreError> {
+        let around = self.surroundings_of(kept.iter().filter_map(here)).await?;
+        let count = |kept| here(kept).map_or(0, |record| around.left_of(record));
+        Ok(kept.iter().map(count).collect())
     }
 
     /// Those of `records` that have left something.
     pub(crate) async fn with_something_left(
         &self,
-        records: Vec<OperationRecord>,
+        mut records: Vec<OperationRecord>,
     ) -> Result<Vec<OperationRecord>, StoreError> {
-        let mut left = Vec::new();
-        for record in records {
-            if self.has_left_something(&record).await? {
-                left.push(record);
-            }
-        }
-        Ok(left)
+        let around = self.surroundings_of(records.iter()).await?;
+        records.retain(|record| around.has_left_something(record));
+        Ok(records)
     }
 
     /// Those of `kept` that have left something. Of a copy its home has told.
     pub(crate) async fn kept_with_something_left(
         &self,
-        kept: Vec<KeptOperation>,
+        mut kept: Vec<KeptOperation>,
     ) -> Result<Vec<KeptOperation>, StoreError> {
-        let mut left = Vec::new();
-        for one in kept {
-            let has_some = match &one {
-                KeptOperation::Here(record) => self.has_left_something(record).await?,
-                KeptOperation::Elsewhere(_) => true,
-            };
-            if has_some {
-                left.push(one);
-            }
-        }
-        Ok(left)
+        let around = self.surroundings_of(kept.iter().filter_map(here)).await?;
+        kept.retain(|kept| here(kept).is_none_or(|record| around.has_left_something(record)));
+        Ok(kept)
     }
 
-    async fn has_left_something(&self, record: &OperationRecord) -> Result<bool, StoreError> {
-        Ok(
-            leftover_count(record) > 0
-                || leftover_count(&self.operation_as_left(record).await?) > 0,
-        )
+    /// What the members of those of `records` that may have given some up depend on: nothing is read for the others.
+    async fn surroundings_of(
+        &self,
+        records: impl Iterator<Item = &OperationRecord>,
+    ) -> Result<Surroundings, StoreError> {
+        let failovers: Vec<&OperationRecord> = records
+            .filter(|record| may_give_members_up(record))
+            .collect();
+        let mut around = Surroundings::default();
+        if failovers.is_empty() {
+            return Ok(around);
+        }
+        self.read(async |tx| {
+            for failovers in failovers.chunks(AT_ONCE) {
+                let ids = failovers.iter().map(|record| &record.operation.id);
+                around.read_tries(tx, ids).await?;
+                let groups = failovers.iter().map(|record| &record.operation.group_id);
+                around.read_groups(tx, groups).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(around)
     }
 
     /// How many leftovers there are that no line's state tells of.
@@ -102,9 +124,11 @@ impl Database {
         let mut last: Option<String> = None;
         loop {
             let page = self.unrecovered_after(last.as_deref()).await?;
+            let around = self.surroundings_of(page.iter()).await?;
             for record in &page {
-                let as_left = self.operation_as_left(record).await?;
-                let more = leftover_count(&as_left).saturating_sub(leftover_count(record));
+                let more = around
+                    .left_of(record)
+                    .saturating_sub(leftover_count(record));
                 count += more as u64;
             }
             let Some(newest) = page.last().filter(|_| page.len() as u64 == PAGE) else {
@@ -132,6 +156,90 @@ impl Database {
             records(tx, rows).await
         })
         .await
+    }
+}
+
+fn here(kept: &KeptOperation) -> Option<&OperationRecord> {
+    match kept {
+        KeptOperation::Here(record) => Some(record),
+        KeptOperation::Elsewhere(_) => None,
+    }
+}
+
+/// What it depends on which members of some failovers were given up.
+#[derive(Default)]
+struct Surroundings {
+    /// The retries of each, the oldest first.
+    tries: BTreeMap<OperationId, Vec<OperationRecord>>,
+    /// Where each group runs now, and its members. One that was deleted is not among them.
+    groups: BTreeMap<GroupId, (SiteName, Vec<Member>)>,
+}
+
+impl Surroundings {
+    async fn read_tries(
+        &mut self,
+        tx: &DatabaseTransaction,
+        failovers: impl Iterator<Item = &OperationId>,
+    ) -> Result<(), StoreError> {
+        use operation::{Column, Entity};
+        let rows = Entity::find()
+            .filter(Column::ParentId.is_in(failovers.map(OperationId::as_str)))
+            .filter(Column::Kind.eq(OperationKind::Retry.as_str()))
+            .order_by_asc(Column::CreatedAt)
+            .order_by_asc(Column::Id)
+            .all(tx)
+            .await?;
+        for record in records(tx, rows).await? {
+            if let Some(parent) = record.operation.parent_id.clone() {
+                self.tries.entry(parent).or_default().push(record);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_groups(
+        &mut self,
+        tx: &DatabaseTransaction,
+        ids: impl Iterator<Item = &GroupId> + Clone,
+    ) -> Result<(), StoreError> {
+        use protection_group::{Column, Entity};
+        let rows: Vec<(String, String)> = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::CurrentPrimarySite])
+            .filter(Column::Id.is_in(ids.clone().map(GroupId::as_str)))
+            .into_tuple()
+            .all(tx)
+            .await?;
+        let mut members = member::of_groups(tx, ids).await?;
+        for (id, site) in rows {
+            let id = GroupId::new(id);
+            let members = members.remove(&id).unwrap_or_default();
+            self.groups.insert(id, (site.into(), members));
+        }
+        Ok(())
+    }
+
+    fn as_left(&self, record: &OperationRecord) -> OperationRecord {
+        if !may_give_members_up(record) {
+            return record.clone();
+        }
+        let tries = self.tries.get(&record.operation.id);
+        let tries = tries.map(Vec::as_slice).unwrap_or_default();
+        let group = self.groups.get(&record.operation.group_id);
+        let group = group.map(|(runs_on, members)| (runs_on, members.as_slice()));
+        let given_up = given_up_members(record, tries, group);
+        with_given_up(record, tries, &given_up)
+    }
+
+    fn left_of(&self, record: &OperationRecord) -> usize {
+        match may_give_members_up(record) {
+            true => leftover_count(&self.as_left(record)),
+            false => leftover_count(record),
+        }
+    }
+
+    fn has_left_something(&self, record: &OperationRecord) -> bool {
+        leftover_count(record) > 0 || self.left_of(record) > 0
     }
 }
 

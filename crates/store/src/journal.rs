@@ -13,6 +13,7 @@ use protector_core::{
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
     queue::{self, Lane, Room, Waiting},
+    text,
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult,
@@ -32,6 +33,7 @@ use crate::{
     given_up, group, lock, member,
     operation::record_of,
     operation_outbox::{self, Haste},
+    said::Said,
     step,
     words::{to_small, to_word},
 };
@@ -39,7 +41,7 @@ use crate::{
 #[async_trait]
 impl Journal for Database {
     async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
-        Ok(database_time::now(self.pool()).await?)
+        Ok(database_time::now(self.kept()).await?)
     }
 
     async fn claim(
@@ -77,7 +79,7 @@ impl Journal for Database {
     }
 
     async fn load(&self, claim: &Claim) -> Result<OperationRecord, JournalError> {
-        let held = self.read(async |tx| match owns(tx, claim).await? {
+        let held = self.read_kept(async |tx| match owns(tx, claim).await? {
             true => record_of(tx, &claim.operation_id).await.map(Some),
             false => Ok(None),
         });
@@ -91,7 +93,7 @@ impl Journal for Database {
         source: &str,
     ) -> Result<Option<String>, JournalError> {
         let id = &claim.operation_id;
-        let held = self.read(async |tx| match owns(tx, claim).await? {
+        let held = self.read_kept(async |tx| match owns(tx, claim).await? {
             true => mapped(tx, id, kind, source).await.map(Some),
             false => Ok(None),
         });
@@ -104,7 +106,7 @@ impl Journal for Database {
         resource: &str,
     ) -> Result<Vec<StepRecord>, JournalError> {
         let id = &claim.operation_id;
-        let held = self.read(async |tx| match owns(tx, claim).await? {
+        let held = self.read_kept(async |tx| match owns(tx, claim).await? {
             true => step::about(tx, id, resource).await.map(Some),
             false => Ok(None),
         });
@@ -112,14 +114,14 @@ impl Journal for Database {
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
-        Ok(abort_of(self.pool(), &claim.operation_id).await?)
+        Ok(abort_of(self.kept(), &claim.operation_id).await?)
     }
 
     async fn protection_of(
         &self,
         resources: &[String],
     ) -> Result<Option<Protection>, JournalError> {
-        let found = self.read(async |tx| member::protection_of(tx, resources).await);
+        let found = self.read_kept(async |tx| member::protection_of(tx, resources).await);
         Ok(found.await?)
     }
 
@@ -265,7 +267,7 @@ impl Database {
     ///
     /// What the database says.
     pub async fn queued_now(&self, book_version: u32) -> Result<Vec<Queued>, StoreError> {
-        let now = database_time::now(self.pool()).await?;
+        let now = database_time::now(self.kept()).await?;
         self.queued_at(now, book_version).await
     }
 
@@ -285,7 +287,7 @@ impl Database {
             .filter(claimable(now))
             .filter(Column::BookVersion.lte(to_small(book_version)))
             .into_tuple::<(String, DateTime<Utc>, Option<DateTime<Utc>>)>()
-            .all(self.pool())
+            .all(self.kept())
             .await?;
         let queued = rows.into_iter().map(|(lane, created_at, lease_until)| {
             let since = lease_until.unwrap_or(created_at);
@@ -318,7 +320,7 @@ impl Database {
             ])
             .column(protection_group::Column::Priority)
             .into_model::<QueueRow>()
-            .all(self.pool())
+            .all(self.kept())
             .await?;
         let unowned = rows.into_iter().map(|row| {
             let (waiting, fence) = (row.waiting(), row.fence);
@@ -444,7 +446,7 @@ fn operation_row(
         }
         Some(OperationChange::Unwinding { error, code }) => {
             row.state = Set(OperationState::Unwinding.as_str().to_owned());
-            row.error = Set(Some(error.clone()));
+            row.error = Set(Some(Said::of(error)));
             row.error_code = Set(Some(to_word(code)?));
         }
         Some(OperationChange::Settled { state, at }) => {
@@ -653,7 +655,7 @@ async fn map(
         operation_id: Set(operation.to_string()),
         kind: Set(kind.as_str().to_owned()),
         source_id: Set(source.to_owned()),
-        target_id: Set(target.to_owned()),
+        target_id: Set(text::cut(target)),
     };
     resource_map::Entity::insert(row)
         .on_conflict(

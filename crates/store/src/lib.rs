@@ -18,6 +18,7 @@ pub mod basis;
 pub mod database;
 pub mod database_failure;
 mod database_time;
+mod deadline;
 mod digest;
 pub mod engine;
 mod entity;
@@ -39,9 +40,11 @@ pub mod peer_key;
 pub mod peer_message;
 pub mod peer_operation;
 pub mod policy;
+pub mod purge;
 pub mod rekey;
 pub mod reservation;
 mod retirement;
+mod said;
 pub mod schema;
 pub mod secrets;
 pub mod signing_key;
@@ -53,6 +56,9 @@ mod told_moves;
 mod tombstone;
 mod words;
 mod write_probe;
+
+#[cfg(test)]
+mod list_statements;
 
 pub use backlog::UnsentGroup;
 pub use basis::Basis;
@@ -75,6 +81,7 @@ pub use peer_key::{NotAPublicKey, PinnedKey, PublicKey};
 pub use peer_message::PeerMessage;
 pub use peer_operation::{KeptOperation, OperationCopy, PeerOperation};
 pub use policy::ReplicationPolicy;
+pub use purge::Purgeable;
 pub use rekey::Rekeyed;
 pub use reservation::Reservation;
 pub use schema::SchemaVersion;

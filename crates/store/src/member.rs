@@ -2,6 +2,8 @@
 //!
 //! They cannot change while an operation moves their group: its switch replaces them by its own plan's.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use protector_core::{
     id::{GroupId, MemberId, OperationId, ProjectId},
@@ -26,6 +28,7 @@ use crate::{
     error::{Noun, StoreError},
     given_up,
     group::{self, bump},
+    left_servers::AT_ONCE,
     lock::{Lock, refuse_while_locked},
     words::{from_json, from_word, to_json},
 };
@@ -85,6 +88,25 @@ impl Database {
         of_group(self.pool(), group).await
     }
 
+    /// The members of several groups, each group's by name. A group without any is left out.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn members_of(
+        &self,
+        groups: &[&GroupId],
+    ) -> Result<BTreeMap<GroupId, Vec<Member>>, StoreError> {
+        self.read(async |tx| {
+            let mut members = BTreeMap::new();
+            for groups in groups.chunks(AT_ONCE) {
+                members.extend(of_groups(tx, groups.iter().copied()).await?);
+            }
+            Ok(members)
+        })
+        .await
+    }
+
     /// The members of all groups of a project on this site, with the sites that they run on.
     ///
     /// # Errors
@@ -100,13 +122,17 @@ impl Database {
                 .all(tx)
                 .await?;
             let mut members = Vec::new();
-            for group in groups {
-                let group = group::from_row(group)?;
-                let of_group = of_group(tx, &group.id).await?;
-                members.extend(of_group.into_iter().map(|member| CurrentMember {
-                    site: group.site_of(&member).clone(),
-                    member,
-                }));
+            for groups in groups.chunks(AT_ONCE) {
+                let groups = groups.iter().cloned().map(group::from_row);
+                let groups = groups.collect::<Result<Vec<_>, _>>()?;
+                let mut by_group = of_groups(tx, groups.iter().map(|group| &group.id)).await?;
+                for group in &groups {
+                    let of_group = by_group.remove(&group.id).unwrap_or_default();
+                    members.extend(of_group.into_iter().map(|member| CurrentMember {
+                        site: group.site_of(&member).clone(),
+                        member,
+                    }));
+                }
             }
             Ok(members)
         })
@@ -299,13 +325,19 @@ async fn open_operation_about(
     db: &impl ConnectionTrait,
     resource: &str,
 ) -> Result<Option<OperationId>, StoreError> {
-    let ended = OperationState::ALL
+    // Only the lines of what has not ended are read: there are few of these, and an index finds them.
+    let open = OperationState::ALL
         .into_iter()
-        .filter(|state| state.is_terminal())
+        .filter(|state| !state.is_terminal())
         .map(OperationState::as_str);
+    let of_operation = |column: Expr| column.equals((operation::Entity, operation::Column::Id));
     let lines = Query::select()
-        .column(step::Column::OperationId)
+        .column(step::Column::Position)
         .from(step::Entity)
+        .and_where(of_operation(Expr::col((
+            step::Entity,
+            step::Column::OperationId,
+        ))))
         .cond_where(
             Condition::any()
                 .add(step::Column::ResourceId.eq(resource))
@@ -313,8 +345,12 @@ async fn open_operation_about(
         )
         .to_owned();
     let maps = Query::select()
-        .column(resource_map::Column::OperationId)
+        .column(resource_map::Column::SourceId)
         .from(resource_map::Entity)
+        .and_where(of_operation(Expr::col((
+            resource_map::Entity,
+            resource_map::Column::OperationId,
+        ))))
         .cond_where(
             Condition::any()
                 .add(resource_map::Column::SourceId.eq(resource))
@@ -324,11 +360,11 @@ async fn open_operation_about(
     let id = operation::Entity::find()
         .select_only()
         .column(operation::Column::Id)
-        .filter(operation::Column::State.is_not_in(ended))
+        .filter(operation::Column::State.is_in(open))
         .filter(
             Condition::any()
-                .add(operation::Column::Id.in_subquery(lines))
-                .add(operation::Column::Id.in_subquery(maps)),
+                .add(Expr::exists(lines))
+                .add(Expr::exists(maps)),
         )
         .into_tuple::<String>()
         .one(db)
@@ -348,8 +384,15 @@ async fn open_peer_operation_about(
         .filter(|state| state.is_terminal())
         .map(OperationState::as_str);
     let lines = Query::select()
-        .column(peer_operation_line::Column::OperationId)
+        .column(peer_operation_line::Column::Position)
         .from(peer_operation_line::Entity)
+        .and_where(
+            Expr::col((
+                peer_operation_line::Entity,
+                peer_operation_line::Column::OperationId,
+            ))
+            .equals((peer_operation::Entity, peer_operation::Column::Id)),
+        )
         .and_where(text_holds(
             Expr::col(peer_operation_line::Column::Line),
             resource,
@@ -365,7 +408,7 @@ async fn open_peer_operation_about(
         .column(peer_operation::Column::Id)
         .filter(peer_operation::Column::State.is_not_in(ended))
         .filter(peer_operation::Column::GroupId.in_subquery(paired))
-        .filter(peer_operation::Column::Id.in_subquery(lines))
+        .filter(Expr::exists(lines))
         .into_tuple::<String>()
         .one(db)
         .await?;
@@ -383,6 +426,25 @@ pub(crate) async fn of_group(
         .all(db)
         .await?;
     rows.into_iter().map(from_row).collect()
+}
+
+/// The members of `groups`, each group's by name. At most [`AT_ONCE`] groups.
+pub(crate) async fn of_groups(
+    db: &impl ConnectionTrait,
+    groups: impl Iterator<Item = &GroupId>,
+) -> Result<BTreeMap<GroupId, Vec<Member>>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::GroupId.is_in(groups.map(GroupId::as_str)))
+        .order_by_asc(Column::Name)
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await?;
+    let mut members: BTreeMap<GroupId, Vec<Member>> = BTreeMap::new();
+    for row in rows {
+        let group = GroupId::new(row.group_id.as_str());
+        members.entry(group).or_default().push(from_row(row)?);
+    }
+    Ok(members)
 }
 
 /// Makes `members` the members of `group`, all of them.

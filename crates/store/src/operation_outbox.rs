@@ -23,6 +23,7 @@ use crate::{
     },
     error::{Noun, StoreError},
     operation::record_of,
+    said::Said,
     words::{to_count, to_signed, to_u32},
 };
 
@@ -203,7 +204,7 @@ impl Database {
             id,
             ActiveModel {
                 push_failed_tries: Set(crate::words::to_small(failed_tries)),
-                push_error: Set(Some(error.to_owned())),
+                push_error: Set(Some(Said::of(error))),
                 push_due_at: Set(Some(next_try)),
                 ..ActiveModel::default()
             },
@@ -229,7 +230,7 @@ impl Database {
 }
 
 /// Groups whose other site is gone for good, as a subquery.
-fn without_other_site() -> sea_orm::sea_query::SelectStatement {
+pub(crate) fn without_other_site() -> sea_orm::sea_query::SelectStatement {
     Query::select()
         .column(protection_group::Column::Id)
         .from(protection_group::Entity)

@@ -20,6 +20,7 @@ use crate::{
     group::{from_row, locked_row},
     lineage::{Base, Conflict, Mark},
     lock::{self, Lock},
+    said::Said,
     words::{from_json, to_count, to_json, to_signed, to_u32},
 };
 
@@ -63,7 +64,7 @@ impl SyncState {
                 .transpose()?,
             failed_tries: to_u32("protection_groups.push_failed_tries", row.push_failed_tries)?,
             last_push_at: row.last_push_at,
-            error: row.push_error.clone(),
+            error: row.push_error.clone().map(Said::into_text),
             next_push_at: row.next_push_at,
             base_digest: row.base_digest.clone(),
             conflict: row
@@ -201,7 +202,7 @@ impl Database {
     ) -> Result<(), StoreError> {
         self.write(async |tx| {
             let change = ActiveModel {
-                push_error: Set(Some(error.to_owned())),
+                push_error: Set(Some(Said::of(error))),
                 last_push_at: Set(Some(now)),
                 next_push_at: Set(Some(next_try)),
                 ..ActiveModel::default()

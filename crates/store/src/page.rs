@@ -114,12 +114,14 @@ where
         .limit(limit.saturating_add(1))
 }
 
+/// The first part alone is a range of the index; of equal values the second one lets pass what comes behind the marker.
 fn beyond<C: ColumnTrait>(sort: C, id: C, dir: SortDir, after: After) -> Condition {
-    let (past, past_id) = match dir {
-        SortDir::Asc => (sort.gt(after.value.clone()), id.gt(after.id)),
-        SortDir::Desc => (sort.lt(after.value.clone()), id.lt(after.id)),
+    let value = after.value;
+    let (from, past, past_id) = match dir {
+        SortDir::Asc => (sort.gte(value.clone()), sort.gt(value), id.gt(after.id)),
+        SortDir::Desc => (sort.lte(value.clone()), sort.lt(value), id.lt(after.id)),
     };
-    Condition::any()
-        .add(past)
-        .add(Condition::all().add(sort.eq(after.value)).add(past_id))
+    Condition::all()
+        .add(from)
+        .add(Condition::any().add(past).add(past_id))
 }

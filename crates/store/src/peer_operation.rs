@@ -3,13 +3,12 @@
 //! They are in tables of their own, so that nothing that claims, locks, resumes or cleans up operations can find them. A
 //! copy holds the record as its home shows it, not the record itself: a home of another release needs no translation.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use protector_core::{
     id::{GroupId, OperationId, ProjectId, SiteName},
     operation::OperationRecord,
-    plan::Plan,
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, JsonValue,
@@ -24,10 +23,11 @@ use crate::{
         peer_operation_line as line, protection_group,
     },
     error::{Noun, StoreError},
+    left_servers::AT_ONCE,
     operation::{OperationFilter, OperationSortKey, marker_here, records, rows_after},
     page::{After, Filling, Listed, Page, SortDir, paged},
     retirement, tenant_mapping,
-    words::{from_json, to_count, to_signed, to_small},
+    words::{to_count, to_signed, to_small},
 };
 
 /// Rows per statement: databases limit the values of one.
@@ -271,69 +271,115 @@ impl Database {
         name_or_id: &str,
     ) -> Result<Vec<GroupId>, StoreError> {
         self.read(async |tx| {
-            let mut ids: Vec<String> = operation::Entity::find()
-                .select_only()
-                .column(operation::Column::GroupId)
-                .distinct()
-                .filter(operation::Column::ProjectId.eq(project.as_str()))
-                .into_tuple()
-                .all(tx)
-                .await?;
-            let elsewhere: Vec<String> = Entity::find()
-                .select_only()
-                .column(Column::GroupId)
-                .distinct()
-                .filter(Column::ProjectId.eq(project.as_str()))
-                .into_tuple()
-                .all(tx)
-                .await?;
-            ids.extend(elsewhere);
-            ids.sort_unstable();
-            ids.dedup();
-            if ids.iter().any(|id| id == name_or_id) {
+            if is_operated(tx, project, name_or_id).await? {
                 return Ok(vec![name_or_id.into()]);
             }
-            let mut called = Vec::new();
-            for id in ids {
-                if last_name(tx, project, &id).await?.as_deref() == Some(name_or_id) {
-                    called.push(id.into());
-                }
-            }
-            Ok(called)
+            let called = ever_called(tx, project, name_or_id).await?;
+            let newest = newest_names(tx, project, &called).await?;
+            let still = newest.into_iter().filter(|(_, name)| name == name_or_id);
+            Ok(still.map(|(group, _)| group.into()).collect())
         })
         .await
     }
 }
 
-/// The name of a group in its newest operation, whichever site runs it.
-async fn last_name(
+/// Whether an operation of `project` is about the group `id`.
+async fn is_operated(
     db: &impl ConnectionTrait,
     project: &ProjectId,
-    group: &str,
-) -> Result<Option<String>, StoreError> {
+    id: &str,
+) -> Result<bool, StoreError> {
     let here = operation::Entity::find()
+        .select_only()
+        .column(operation::Column::Id)
+        .filter(operation::Column::GroupId.eq(id))
         .filter(operation::Column::ProjectId.eq(project.as_str()))
-        .filter(operation::Column::GroupId.eq(group))
-        .order_by_desc(operation::Column::CreatedAt)
-        .order_by_desc(operation::Column::Id)
+        .into_tuple::<String>()
         .one(db)
         .await?;
+    if here.is_some() {
+        return Ok(true);
+    }
     let elsewhere = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::GroupId.eq(id))
         .filter(Column::ProjectId.eq(project.as_str()))
-        .filter(Column::GroupId.eq(group))
-        .order_by_desc(Column::CreatedAt)
-        .order_by_desc(Column::Id)
+        .into_tuple::<String>()
         .one(db)
         .await?;
-    let here = here
-        .map(|row| {
-            let plan = from_json::<Plan>("operations.plan", row.plan)?;
-            Ok::<_, StoreError>((row.created_at, plan.group_name))
-        })
-        .transpose()?;
-    let elsewhere = elsewhere.map(|row| (row.created_at, row.group_name));
-    let newest = here.into_iter().chain(elsewhere).max_by_key(|(at, _)| *at);
-    Ok(newest.map(|(_, name)| name))
+    Ok(elsewhere.is_some())
+}
+
+/// The groups that were called `name` when one of their operations was made.
+async fn ever_called(
+    db: &impl ConnectionTrait,
+    project: &ProjectId,
+    name: &str,
+) -> Result<Vec<String>, StoreError> {
+    let mut groups: Vec<String> = operation::Entity::find()
+        .select_only()
+        .column(operation::Column::GroupId)
+        .distinct()
+        .filter(operation::Column::ProjectId.eq(project.as_str()))
+        .filter(operation::Column::GroupName.eq(name))
+        .into_tuple()
+        .all(db)
+        .await?;
+    let elsewhere: Vec<String> = Entity::find()
+        .select_only()
+        .column(Column::GroupId)
+        .distinct()
+        .filter(Column::ProjectId.eq(project.as_str()))
+        .filter(Column::GroupName.eq(name))
+        .into_tuple()
+        .all(db)
+        .await?;
+    groups.extend(elsewhere);
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(groups)
+}
+
+/// What each of `groups` is called in its newest operation, whichever site runs it.
+async fn newest_names(
+    db: &impl ConnectionTrait,
+    project: &ProjectId,
+    groups: &[String],
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut newest: BTreeMap<String, (DateTime<Utc>, String)> = BTreeMap::new();
+    for ids in groups.chunks(AT_ONCE) {
+        let here: Vec<(String, String, DateTime<Utc>)> = operation::Entity::find()
+            .select_only()
+            .columns([operation::Column::GroupId, operation::Column::GroupName])
+            .column_as(operation::Column::CreatedAt.max(), "newest")
+            .filter(operation::Column::GroupId.is_in(ids))
+            .filter(operation::Column::ProjectId.eq(project.as_str()))
+            .group_by(operation::Column::GroupId)
+            .group_by(operation::Column::GroupName)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let elsewhere: Vec<(String, String, DateTime<Utc>)> = Entity::find()
+            .select_only()
+            .columns([Column::GroupId, Column::GroupName])
+            .column_as(Column::CreatedAt.max(), "newest")
+            .filter(Column::GroupId.is_in(ids))
+            .filter(Column::ProjectId.eq(project.as_str()))
+            .group_by(Column::GroupId)
+            .group_by(Column::GroupName)
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (group, name, at) in here.into_iter().chain(elsewhere) {
+            let known = newest.entry(group).or_insert_with(|| (at, name.clone()));
+            if at > known.0 {
+                *known = (at, name);
+            }
+        }
+    }
+    let names = newest.into_iter();
+    Ok(names.map(|(group, (_, name))| (group, name)).collect())
 }
 
 async fn refuse_own(db: &impl ConnectionTrait, copy: &OperationCopy) -> Result<(), StoreError> {

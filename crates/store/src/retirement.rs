@@ -29,7 +29,9 @@ use crate::{
     group::{at_rest, change_status, from_row, locked_row},
     lock::{self, Lock, refuse_while_locked},
     operation_outbox::{self, Haste},
-    reservation, tombstone,
+    reservation,
+    said::Said,
+    tombstone,
     words::to_word,
 };
 
@@ -187,9 +189,9 @@ async fn end_tests(
     for id in ids {
         let ended = ActiveModel {
             state: Set(OperationState::Failed.as_str().to_owned()),
-            error: Set(Some(format!(
+            error: Set(Some(Said::of(format!(
                 "{gone} was retired by an administrator: the copies of this test went with it"
-            ))),
+            )))),
             error_code: Set(Some(to_word(&Code::Superseded)?)),
             finished_at: Set(Some(now)),
             ..ActiveModel::default()

@@ -25,6 +25,8 @@ use zeroize::Zeroizing;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const FORMAT: &str = "v1";
+/// How many of the newest keys are never pruned.
+const KEPT: usize = 2;
 
 type Key = Zeroizing<[u8; KEY_BYTES]>;
 
@@ -131,18 +133,22 @@ impl KeyRepository {
         Ok(number)
     }
 
-    /// Removes the keys that are neither the newest nor one of `needed`, and returns their numbers.
+    /// Removes the keys that are neither among the newest two nor one of `needed`, and returns their numbers. With the one
+    /// before the newest something may have been encrypted that is about to be written.
     ///
     /// # Errors
     ///
     /// `Repository` when there is no key, or when one cannot be removed.
     pub fn prune(dir: &Path, needed: &BTreeSet<u32>) -> Result<Vec<u32>, SecretError> {
         let keys = read_keys(dir)?;
-        let newest = *keys.keys().next_back().ok_or_else(|| no_key(dir))?;
-        let unused = keys
-            .into_keys()
-            .filter(|number| *number != newest && !needed.contains(number));
+        if keys.is_empty() {
+            return Err(no_key(dir));
+        }
+        let older = keys.into_keys().rev().skip(KEPT);
+        let mut unused: Vec<u32> = older.filter(|number| !needed.contains(number)).collect();
+        unused.sort_unstable();
         unused
+            .into_iter()
             .map(|number| {
                 let path = dir.join(number.to_string());
                 fs::remove_file(&path).map_err(|error| repository(&path, &error))?;
@@ -167,11 +173,12 @@ impl KeyRepository {
         })
     }
 
-    /// Encrypts `secret` for `place` with the newest key.
+    /// Encrypts `secret` for `place` with the newest key that there is now: one that was added since the start counts, and one
+    /// that was removed is not used again.
     ///
     /// # Errors
     ///
-    /// `Randomness` when the operating system gives none.
+    /// `Repository` when the directory cannot be read, `Randomness` when the operating system gives no random bytes.
     pub fn encrypt(&self, place: Place<'_>, secret: &SecretString) -> Result<String, SecretError> {
         let (number, key) = self.newest()?;
         let mut nonce = [0_u8; NONCE_BYTES];
@@ -219,6 +226,7 @@ impl KeyRepository {
     }
 
     fn newest(&self) -> Result<(u32, Key), SecretError> {
+        self.read_again()?;
         self.known()
             .last_key_value()
             .map(|(number, key)| (*number, key.clone()))
@@ -229,16 +237,21 @@ impl KeyRepository {
         if let Some(key) = self.known().get(&number) {
             return Ok(key.clone());
         }
-        let fresh = read_keys(&self.dir)?;
-        let key = fresh.get(&number).cloned();
-        *self
-            .keys
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        self.read_again()?;
+        let key = self.known().get(&number).cloned();
         key.ok_or_else(|| SecretError::UnknownKey {
             place: place.to_string(),
             number,
         })
+    }
+
+    fn read_again(&self) -> Result<(), SecretError> {
+        let fresh = read_keys(&self.dir)?;
+        *self
+            .keys
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        Ok(())
     }
 
     fn known(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Key>> {
@@ -451,13 +464,44 @@ mod tests {
             assert_eq!(KeyRepository::rotate(dir.path()), Ok(number));
         }
         let pruned = KeyRepository::prune(dir.path(), &BTreeSet::from([1]));
-        assert_eq!(pruned, Ok(vec![0, 2]));
+        assert_eq!(pruned, Ok(vec![0]));
         let left = read_keys(dir.path()).unwrap();
-        assert_eq!(left.into_keys().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(
             KeyRepository::prune(dir.path(), &BTreeSet::new()),
             Ok(vec![1])
         );
+        let pruned = KeyRepository::prune(dir.path(), &BTreeSet::new());
+        assert_eq!(pruned, Ok(vec![]), "the newest two stay");
+    }
+
+    /// A service reads its keys when it starts, and goes on while an operator rotates and prunes.
+    #[test]
+    fn what_a_service_encrypts_after_keys_were_rotated_and_pruned_can_be_read() {
+        let (dir, service) = repository();
+        for number in 1..=3 {
+            assert_eq!(KeyRepository::rotate(dir.path()), Ok(number));
+        }
+        let pruned = KeyRepository::prune(dir.path(), &BTreeSet::new());
+        assert_eq!(pruned, Ok(vec![0, 1]));
+        let stored = service.encrypt(PLACE, &secret()).unwrap();
+        assert!(stored.starts_with("v1:3:"), "{stored}");
+        let another = KeyRepository::open(dir.path()).unwrap();
+        let back = another.decrypt(PLACE, &stored).unwrap();
+        assert_eq!(back.expose_secret(), "hunter2");
+    }
+
+    #[test]
+    fn what_was_encrypted_right_before_a_rotation_can_be_read_after_a_prune() {
+        let (dir, service) = repository();
+        let about_to_be_written = service.encrypt(PLACE, &secret()).unwrap();
+        assert_eq!(KeyRepository::rotate(dir.path()), Ok(1));
+        // Nothing on record needs the first key yet.
+        let pruned = KeyRepository::prune(dir.path(), &BTreeSet::new());
+        assert_eq!(pruned, Ok(vec![]));
+        let another = KeyRepository::open(dir.path()).unwrap();
+        let back = another.decrypt(PLACE, &about_to_be_written).unwrap();
+        assert_eq!(back.expose_secret(), "hunter2");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     entity::step::{ActiveModel, Column, Entity, Model},
     error::StoreError,
     operation_outbox,
+    said::Said,
     words::{from_json, from_word, to_json, to_small, to_u32, to_word},
 };
 
@@ -118,9 +119,9 @@ fn progress_row(progress: &StepProgress) -> Result<ActiveModel, StoreError> {
         state: Set(progress.state.as_str().to_owned()),
         failed_tries: Set(to_small(progress.failed_tries)),
         wake_at: Set(progress.wake_at),
-        note: Set(progress.note.clone()),
+        note: Set(progress.note.clone().map(Said::of)),
         memo: Set(to_json(&progress.memo)?),
-        error: Set(progress.error.clone()),
+        error: Set(progress.error.clone().map(Said::of)),
         error_code: Set(progress.error_code.as_ref().map(to_word).transpose()?),
         started_at: Set(progress.started_at),
         finished_at: Set(progress.finished_at),
@@ -145,9 +146,9 @@ fn to_row(operation: &OperationId, step: &StepRecord) -> Result<Model, StoreErro
         state: progress.state.as_str().to_owned(),
         failed_tries: to_small(progress.failed_tries),
         wake_at: progress.wake_at,
-        note: progress.note.clone(),
+        note: progress.note.clone().map(Said::of),
         memo: to_json(&progress.memo)?,
-        error: progress.error.clone(),
+        error: progress.error.clone().map(Said::of),
         error_code: progress.error_code.as_ref().map(to_word).transpose()?,
         started_at: progress.started_at,
         finished_at: progress.finished_at,
@@ -172,9 +173,9 @@ pub(crate) fn from_row(row: Model) -> Result<StepRecord, StoreError> {
             state: from_word("steps.state", &row.state)?,
             failed_tries: to_u32("steps.failed_tries", row.failed_tries)?,
             wake_at: row.wake_at,
-            note: row.note,
+            note: row.note.map(Said::into_text),
             memo: from_json("steps.memo", row.memo)?,
-            error: row.error,
+            error: row.error.map(Said::into_text),
             error_code: code
                 .map(|code| from_word("steps.error_code", code))
                 .transpose()?,

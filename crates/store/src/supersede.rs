@@ -12,6 +12,7 @@ use crate::{
     error::StoreError,
     lock,
     operation_outbox::{self, Haste},
+    said::Said,
     words::to_word,
 };
 
@@ -25,9 +26,9 @@ pub(crate) async fn end(
 ) -> Result<(), StoreError> {
     let ended = ActiveModel {
         state: Set(OperationState::Failed.as_str().to_owned()),
-        error: Set(Some(format!(
+        error: Set(Some(Said::of(format!(
             "operation {new} has taken its place: what it has made is used there, what it has stopped stays stopped"
-        ))),
+        )))),
         error_code: Set(Some(to_word(&Code::Superseded)?)),
         finished_at: Set(Some(now)),
         lease_owner: Set(None),

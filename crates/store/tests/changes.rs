@@ -293,7 +293,8 @@ async fn all_secrets_move_to_the_newest_key_and_older_ones_can_go() {
     assert_eq!(database.group_show_by_id(&group.id).await.unwrap(), version);
     let in_use = database.keys_in_use().await.unwrap();
     assert_eq!(in_use, [2].into());
-    assert_eq!(KeyRepository::prune(&keys, &in_use), Ok(vec![0, 1]));
+    // The one before the newest stays: something may be about to be written with it.
+    assert_eq!(KeyRepository::prune(&keys, &in_use), Ok(vec![0]));
 
     // A service that was started before the rotation reads them, and so does one that is started now.
     secrets_are_readable(&bed.database, &group).await;

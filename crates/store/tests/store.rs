@@ -562,6 +562,35 @@ async fn a_server_is_in_one_group_only() {
     assert!(members.iter().all(|kept| kept.id != again.id));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_eight_groups_that_ask_for_a_server_at_once_one_gets_it() {
+    const GROUPS: u32 = 8;
+    let bed = bed::fresh("").await;
+    let mut asking = Vec::new();
+    for number in 1..=GROUPS {
+        let (_, member, _) = protected(&bed, number).await;
+        let mut wanted = member.clone();
+        wanted.id = format!("wanted-{number}").into();
+        wanted.server_id = "wanted".into();
+        for volume in &mut wanted.volumes {
+            volume.id = format!("of-the-wanted-{number}").into();
+        }
+        let database = bed.another().await;
+        asking.push(tokio::spawn(async move {
+            database.member_insert(&wanted, Basis::Any, at(2)).await
+        }));
+    }
+    let mut taken = 0;
+    for asked in asking {
+        match asked.await.unwrap() {
+            Ok(_) => taken += 1,
+            Err(StoreError::Protected(_) | StoreError::Duplicate { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(taken, 1);
+}
+
 async fn list(database: &Database, filter: OperationFilter) -> Vec<OperationId> {
     let page = Page {
         limit: 100,

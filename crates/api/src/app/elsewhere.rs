@@ -67,11 +67,7 @@ impl App {
         match kept {
             KeptOperation::Here(record) => {
                 let as_left = self.database.operation_as_left(&record).await?;
-                let view = OperationView {
-                    leftovers: leftover_count(&as_left),
-                    ..OperationView::of(&self.settings.site_name, &record, detail)
-                };
-                Ok(ShownOperation::Here(Box::new(view)))
+                Ok(self.own(&record, detail, leftover_count(&as_left)))
             }
             KeptOperation::Elsewhere(mut copy) => {
                 if let (OperationDetail::Steps, Value::Object(record)) = (detail, &mut copy.record)
@@ -82,6 +78,32 @@ impl App {
                 Ok(ShownOperation::Elsewhere(copy.record))
             }
         }
+    }
+
+    /// Shows the operations of a list, without their lines.
+    pub async fn listed(&self, kept: Vec<KeptOperation>) -> ApiResult<Vec<ShownOperation>> {
+        let counts = self.database.leftover_counts(&kept).await?;
+        let each = kept.into_iter().zip(counts);
+        Ok(each
+            .map(|(kept, leftovers)| match kept {
+                KeptOperation::Here(record) => {
+                    self.own(&record, OperationDetail::Record, leftovers)
+                }
+                KeptOperation::Elsewhere(copy) => ShownOperation::Elsewhere(copy.record),
+            })
+            .collect())
+    }
+
+    fn own(
+        &self,
+        record: &OperationRecord,
+        detail: OperationDetail,
+        leftovers: usize,
+    ) -> ShownOperation {
+        ShownOperation::Here(Box::new(OperationView {
+            leftovers,
+            ..OperationView::of(&self.settings.site_name, record, detail)
+        }))
     }
 }
 

@@ -8,6 +8,7 @@ use protector_core::{
     leftover::leftover_count,
     operation::OperationRecord,
     site::SiteScope,
+    text,
 };
 use protector_store::{Database, OperationPush, StoreError};
 use serde_json::Value;
@@ -219,7 +220,7 @@ fn json_of(view: &impl serde::Serialize) -> Result<Value, StoreError> {
 
 fn shortened(value: Value) -> Value {
     match value {
-        Value::String(text) if text.len() > LONGEST_TEXT => Value::String(cut(&text)),
+        Value::String(long) => Value::String(text::cut_to(long, LONGEST_TEXT)),
         Value::Array(items) => items.into_iter().map(shortened).collect(),
         Value::Object(map) => map
             .into_iter()
@@ -227,14 +228,6 @@ fn shortened(value: Value) -> Value {
             .collect(),
         other => other,
     }
-}
-
-fn cut(text: &str) -> String {
-    let mut end = LONGEST_TEXT;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -247,9 +240,9 @@ mod tests {
     fn long_texts_are_cut_between_characters() {
         let long = "ü".repeat(LONGEST_TEXT);
         let cut = shortened(json!({"error": long, "note": ["short"]}));
-        let text = cut["error"].as_str().unwrap();
-        assert!(text.len() < LONGEST_TEXT + 8, "{}", text.len());
-        assert!(text.ends_with('…'));
+        let said = cut["error"].as_str().unwrap();
+        assert!(said.len() <= LONGEST_TEXT, "{}", said.len());
+        assert!(said.ends_with(text::CUT));
         assert_eq!(cut["note"][0], "short");
     }
 }

@@ -117,9 +117,7 @@ async fn records(app: &App, project: &ProjectId) -> ApiResult<Vec<OperationRecor
             sort_dir: SortDir::Desc,
         };
         let listed = app.database.operation_list(&filter, &page).await?;
-        for record in listed.items {
-            all.push(app.database.operation_as_left(&record).await?);
-        }
+        all.extend(app.database.operations_as_left(listed.items).await?);
         if !listed.more {
             return Ok(all);
         }
@@ -142,9 +140,11 @@ async fn members(app: &App, project: &ProjectId) -> ApiResult<Vec<(SiteName, Mem
             sort_dir: SortDir::Asc,
         };
         let listed = app.database.group_list(&filter, &page).await?;
+        let ids = listed.items.iter().map(|stored| &stored.group.id);
+        let mut by_group = app.database.members_of(&ids.collect::<Vec<_>>()).await?;
         for stored in &listed.items {
             let group = &stored.group;
-            let members = app.database.member_list(&group.id).await?;
+            let members = by_group.remove(&group.id).unwrap_or_default();
             let site = &group.current_primary_site;
             all.extend(members.into_iter().map(|member| (site.clone(), member)));
         }

@@ -534,6 +534,7 @@ impl Default for FakePeer {
             signs_nothing: AtomicBool::default(),
             signed: AtomicUsize::default(),
             away: AtomicBool::default(),
+            cannot_be_asked: AtomicBool::default(),
             turns_away: AtomicBool::default(),
             reached: AtomicUsize::default(),
             pushed: Mutex::default(),

@@ -38,7 +38,6 @@ use protector_openstack::{
     bounds::LARGEST_BODY,
     cloud::Cloud,
     compute::ServerFilter,
-    error::CloudError,
     message_signer::UnsignedMessage,
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use protector_core::{fault::Fault, id::SiteName, operation::Memo, site::SiteScope};
+use protector_core::{fault::Fault, id::SiteName, operation::Memo, site::SiteScope, text};
 use protector_openstack::{cloud::Cloud, permit::ReadsOnly, request_log::RequestLog};
 
 use super::CloudActions;
@@ -12,6 +12,8 @@ use crate::clouds::Clouds;
 
 /// As many request ids as a step keeps: the newest.
 const KEPT: usize = 20;
+/// The most bytes of one: OpenStack's are shorter.
+const LONGEST_ID: usize = 255;
 
 /// Clouds that are only read unless an intent opens them, and whose changing calls are noted in a log.
 struct RecordedClouds {
@@ -59,6 +61,7 @@ impl CloudActions {
 /// Moves what was noted during a look into the memo, each id once: Nova and Cinder may answer with the caller's own.
 pub(super) fn note(memo: &mut Memo, log: &RequestLog) {
     for id in log.drain() {
+        let id = text::cut_to(id, LONGEST_ID);
         if !memo.request_ids.contains(&id) {
             memo.request_ids.push(id);
         }

@@ -238,8 +238,13 @@ pub static OPTIONS: &[OptionDef] = &[
         .check(check::database_url),
     option("database", "max_pool_size", Kind::Int { min: Some(1), max: Some(1000) },
         "Most connections that one service holds. Raise it when requests wait for a connection and the \
-         database has room. SQLite writes through one connection whatever this says.")
+         database has room. Half of them are kept for writing, for the engine's journal and for health checks, so that \
+         nobody who reads much keeps these waiting. SQLite writes through one connection whatever this says.")
         .default("5"),
+    option("database", "query_timeout_seconds", seconds(1),
+        "Seconds that a query of one who reads may take before the database breaks it off and the request is answered with \
+         503. No query of protector's should come near it: a warning in the log names the request that did.")
+        .default("10"),
     option("database", "max_retries", Kind::Int { min: Some(-1), max: None },
         "How often a service that starts tries to reach the database. -1 never gives up.")
         .default("10"),

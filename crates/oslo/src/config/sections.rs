@@ -89,6 +89,8 @@ pub struct Database {
     pub connection: SecretString,
     /// Most connections of one service.
     pub max_pool_size: u32,
+    /// How long a statement of one who reads may take.
+    pub query_timeout: Duration,
     /// Tries to connect at the start; `None` without end.
     pub max_retries: Option<u32>,
     /// Pause between them.
@@ -312,6 +314,7 @@ impl Database {
         Self {
             connection: section.secret("connection"),
             max_pool_size: section.saturated("max_pool_size"),
+            query_timeout: section.seconds("query_timeout_seconds"),
             max_retries: section.saturated_unless_negative("max_retries"),
             retry_interval: section.seconds("retry_interval"),
         }

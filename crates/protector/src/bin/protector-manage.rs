@@ -8,5 +8,5 @@ use protector::{assembly, command_line, manage};
 fn main() -> ExitCode {
     let arguments = manage::Arguments::parse();
     assembly::choose_tls_provider();
-    command_line::exit("protector-manage", manage::run(&arguments))
+    command_line::exit_with("protector-manage", manage::run(&arguments))
 }

@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::said::Said;
+
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "operations")]
 pub struct Model {
@@ -24,7 +26,7 @@ pub struct Model {
     pub lease_until: Option<ChronoDateTimeUtc>,
     pub fence: i64,
     pub beat: i64,
-    pub error: Option<String>,
+    pub error: Option<Said>,
     pub error_code: Option<String>,
     pub created_at: ChronoDateTimeUtc,
     pub started_at: Option<ChronoDateTimeUtc>,
@@ -33,7 +35,9 @@ pub struct Model {
     pub pushed_revision: i64,
     pub push_due_at: Option<ChronoDateTimeUtc>,
     pub push_failed_tries: i32,
-    pub push_error: Option<String>,
+    pub push_error: Option<Said>,
+    /// What its plan says: operations outlive their groups, and are asked for by their names.
+    pub group_name: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

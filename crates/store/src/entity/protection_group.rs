@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::said::Said;
+
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "protection_groups")]
 pub struct Model {
@@ -31,7 +33,7 @@ pub struct Model {
     pub pushed_version: i64,
     pub peer_version: Option<i64>,
     pub push_failed_tries: i32,
-    pub push_error: Option<String>,
+    pub push_error: Option<Said>,
     pub last_push_at: Option<ChronoDateTimeUtc>,
     pub next_push_at: Option<ChronoDateTimeUtc>,
     pub reserved_by: Option<String>,

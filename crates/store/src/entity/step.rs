@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::said::Said;
+
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "steps")]
 pub struct Model {
@@ -20,9 +22,9 @@ pub struct Model {
     pub state: String,
     pub failed_tries: i32,
     pub wake_at: Option<ChronoDateTimeUtc>,
-    pub note: Option<String>,
+    pub note: Option<Said>,
     pub memo: Json,
-    pub error: Option<String>,
+    pub error: Option<Said>,
     pub error_code: Option<String>,
     pub started_at: Option<ChronoDateTimeUtc>,
     pub finished_at: Option<ChronoDateTimeUtc>,
