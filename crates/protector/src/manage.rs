@@ -4,8 +4,8 @@ use std::io::Write;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use protector_oslo::policy::Enforcer;
-use protector_store::KeyRepository;
+use protector_oslo::{Config, policy::Enforcer};
+use protector_store::{Database, KeyRepository};
 
 use crate::{assembly, command_line::ConfigArgs};
 
@@ -45,7 +45,7 @@ enum What {
 
 #[derive(Subcommand)]
 enum Db {
-    /// Bring the schema to this release's version
+    /// Bring the schema to this release's version, and encrypt the texts of tenants that an earlier release kept in clear
     Sync,
     /// Print the schema's version, and what is pending
     Version,
@@ -82,7 +82,8 @@ enum Keys {
 
 #[derive(Subcommand)]
 enum Secrets {
-    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays
+    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays, and what tenants entrust
+    /// to it (user data of servers, URLs of hooks, paths of probes)
     Rotate,
 }
 
@@ -145,14 +146,43 @@ fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 }
 
 async fn database(arguments: &Arguments, what: &Db, out: &mut impl Write) -> anyhow::Result<()> {
-    let database = assembly::connect(&arguments.config.load()?).await?;
+    let config = arguments.config.load()?;
+    let database = assembly::connect(&config).await?;
     if matches!(what, Db::Sync) {
         database.migrate().await?;
+        seal_texts(&config, &database, out).await?;
     }
     let version = database.schema_version().await?;
     writeln!(out, "{}", version.applied.as_deref().unwrap_or("none"))?;
     for pending in version.pending {
         writeln!(out, "pending: {pending}")?;
+    }
+    Ok(())
+}
+
+/// What is in clear stays so where there are no keys: the schema does not wait for them.
+async fn seal_texts(
+    config: &Config,
+    database: &Database,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let clear = database.texts_in_clear().await?;
+    if clear == 0 {
+        return Ok(());
+    }
+    match KeyRepository::open(&config.secrets.key_repository) {
+        Ok(keys) => {
+            let rekeyed = database.clone().with_keys(keys).secrets_rekey().await?;
+            writeln!(
+                out,
+                "Texts of tenants that were kept in clear: {clear}, encrypted with key {} now. Backups from before hold them still.",
+                rekeyed.key
+            )?;
+        }
+        Err(error) => writeln!(
+            out,
+            "Texts of tenants that are kept in clear: {clear}. They cannot be encrypted: {error}. 'protector-manage secrets rotate' does it later."
+        )?,
     }
     Ok(())
 }
@@ -165,6 +195,12 @@ async fn rotate_secrets(arguments: &Arguments, out: &mut impl Write) -> anyhow::
         "Secrets encrypted with key {}: {} anew, {} were already. 'protector-manage keys prune' removes keys that are not needed any more.",
         rekeyed.key, rekeyed.renewed, rekeyed.current
     )?;
+    anyhow::ensure!(
+        rekeyed.unread.is_empty(),
+        "{} texts of tenants stay as they are:\n{}",
+        rekeyed.unread.len(),
+        rekeyed.unread.join("\n")
+    );
     Ok(())
 }
 

@@ -73,7 +73,10 @@ impl Journal for Database {
             true => record_of(tx, &claim.operation_id).await.map(Some),
             false => Ok(None),
         });
-        held.await?.ok_or(JournalError::LeaseLost)
+        let mut record = held.await?.ok_or(JournalError::LeaseLost)?;
+        let operation = &mut record.operation;
+        operation.plan = self.opened(&operation.group_id, operation.plan.clone());
+        Ok(record)
     }
 
     async fn mapped(
@@ -143,7 +146,7 @@ impl Journal for Database {
                     None => Haste::Soon,
                 };
                 operation_outbox::changed(tx, &claim.operation_id, now, haste).await?;
-                write_entry(tx, claim, now, &entry).await?;
+                write_entry(self, tx, claim, now, &entry).await?;
                 Ok(Written::Whole)
             })
             .await?;
@@ -409,6 +412,7 @@ async fn owned_write(
 }
 
 async fn write_entry(
+    database: &Database,
     tx: &DatabaseTransaction,
     claim: &Claim,
     now: DateTime<Utc>,
@@ -419,7 +423,7 @@ async fn write_entry(
         step::progress_at(tx, id, *position, progress).await?;
     }
     for effect in &entry.effects {
-        apply(tx, id, now, effect).await?;
+        apply(database, tx, id, now, effect).await?;
     }
     if matches!(entry.operation, Some(OperationChange::Settled { .. })) {
         lock::release_all(tx, id).await?;
@@ -428,6 +432,7 @@ async fn write_entry(
 }
 
 async fn apply(
+    database: &Database,
     tx: &DatabaseTransaction,
     operation: &OperationId,
     now: DateTime<Utc>,
@@ -477,7 +482,8 @@ async fn apply(
                 ..status_row(GroupStatus::at_rest(place, Recovered::of(members)))
             };
             change_group(tx, group_id, now, change).await?;
-            member::replace(tx, group_id, members).await?;
+            let members = database.kept(group_id, members.clone())?;
+            member::replace(tx, group_id, &members).await?;
             given_up::shown_anew(tx, group_id, now).await
         }
         Effect::GroupReplicated { group_id, at } => {

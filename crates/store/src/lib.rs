@@ -41,6 +41,7 @@ pub mod rekey;
 pub mod reservation;
 mod retirement;
 pub mod schema;
+mod sealing;
 pub mod secrets;
 pub mod site;
 mod step;

@@ -27,6 +27,7 @@ use crate::{
     given_up,
     group::{self, bump},
     lock::{Lock, refuse_while_locked},
+    sealing::Kept,
     words::{from_json, from_word, to_json},
 };
 
@@ -57,7 +58,7 @@ impl Database {
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
-        let row = to_row(member)?;
+        let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
         self.write_unreserved(&member.group_id, now, async |tx| {
             basis.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
@@ -76,7 +77,7 @@ impl Database {
         .await
     }
 
-    /// The members of a group, by name.
+    /// The members of a group, by name. What is confidential in them is sealed: see [`Database::opened`].
     ///
     /// # Errors
     ///
@@ -133,7 +134,7 @@ impl Database {
         member: &Member,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let row = to_row(member)?;
+        let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
         self.write_unreserved(&member.group_id, now, async |tx| {
             Basis::Any.holds_for(tx, &member.group_id, now).await?;
             bump(tx, &member.group_id, now).await?;
@@ -389,7 +390,7 @@ pub(crate) async fn of_group(
 pub(crate) async fn replace(
     db: &impl ConnectionTrait,
     group: &GroupId,
-    members: &[Member],
+    members: &Kept<Vec<Member>>,
 ) -> Result<(), StoreError> {
     Entity::delete_many()
         .filter(Column::GroupId.eq(group.as_str()))
@@ -456,7 +457,7 @@ fn to_row(member: &Member) -> Result<Model, StoreError> {
     })
 }
 
-fn from_row(row: Model) -> Result<Member, StoreError> {
+pub(crate) fn from_row(row: Model) -> Result<Member, StoreError> {
     Ok(Member {
         id: row.id.into(),
         group_id: row.group_id.into(),

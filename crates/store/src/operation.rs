@@ -10,6 +10,7 @@ use protector_core::{
         GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepRecord, StepState,
     },
+    plan::Plan,
     runbook::{
         Verb,
         cleanup::{LEFT, NEVER_LEAVES},
@@ -32,7 +33,9 @@ use crate::{
     lock::{self, Lock},
     operation_outbox::{self, Haste},
     page::{After, Filling, Listed, Page, paged},
-    reservation, step, supersede,
+    reservation,
+    sealing::Kept,
+    step, supersede,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
 };
 
@@ -113,7 +116,8 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let id = &new.operation.id;
-        let row = to_row(new.operation)?;
+        let plan = self.kept(&new.operation.group_id, new.operation.plan.clone())?;
+        let row = to_row(new.operation, &plan)?;
         self.write_unreserved(&new.operation.group_id, now, async |tx| {
             // The group's row first: it makes a rival wait here, so that the locks it took are seen after it.
             let swapped = match &new.group {
@@ -201,7 +205,7 @@ impl Database {
         .await
     }
 
-    /// An operation of `project`, whole.
+    /// An operation of `project`, whole. What is confidential in its plan is sealed: see [`Database::opened`].
     ///
     /// # Errors
     ///
@@ -635,7 +639,7 @@ pub(crate) async fn marker_here(
     }))
 }
 
-fn to_row(operation: &Operation) -> Result<Model, StoreError> {
+fn to_row(operation: &Operation, plan: &Kept<Plan>) -> Result<Model, StoreError> {
     Ok(Model {
         id: operation.id.to_string(),
         kind: operation.kind.as_str().to_owned(),
@@ -645,7 +649,7 @@ fn to_row(operation: &Operation) -> Result<Model, StoreError> {
         source_site: operation.source_site.to_string(),
         target_site: operation.target_site.to_string(),
         parent_id: operation.parent_id.as_ref().map(ToString::to_string),
-        plan: to_json(&operation.plan)?,
+        plan: to_json(&**plan)?,
         state: operation.state.as_str().to_owned(),
         book_version: to_small(operation.book_version),
         request_id: operation.request_id.clone(),

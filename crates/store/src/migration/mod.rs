@@ -14,6 +14,7 @@ mod m0008_write_probe;
 mod m0009_lines_by_phase;
 mod m0010_one_group_per_server;
 mod m0011_retired_sites;
+mod m0020_sealed_texts;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_lines_by_phase::Migration),
             Box::new(m0010_one_group_per_server::Migration),
             Box::new(m0011_retired_sites::Migration),
+            Box::new(m0020_sealed_texts::Migration),
         ]
     }
 }
