@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use protector_core::{
+    confidential::Confidential,
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
-    member::{Flavor, KeyPair, Nic, UserData},
+    member::{Flavor, KeyPair, Nic},
     orphan::Held,
     readiness::{Asked, Silence, SourceSeen, TargetSeen},
     runbook::resource::ResourceKind,
@@ -88,7 +89,7 @@ pub struct FoundServer {
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its user data, where the cloud shows it.
-    pub user_data: Option<UserData>,
+    pub user_data: Option<Confidential>,
     /// Its availability zone.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.

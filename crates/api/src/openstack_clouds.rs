@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use protector_core::{
+    confidential::Confidential,
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
-    member::{Flavor, KeyPair, Nic, UserData},
+    member::{Flavor, KeyPair, Nic},
     readiness::{SourceSeen, TargetSeen},
     site::{Site, SiteScope},
 };
@@ -323,7 +324,9 @@ fn found_server(
         status: server.status.as_str().to_owned(),
         boots_from_image: server.image.is_some(),
         security_groups: each_once(server.security_groups),
-        user_data: server.user_data.map(|data| UserData::new(data.expose())),
+        user_data: server
+            .user_data
+            .map(|data| Confidential::new(data.expose())),
         availability_zone: server.availability_zone.filter(|zone| !zone.is_empty()),
         description: server.description.filter(|text| !text.is_empty()),
         flavor,

@@ -28,7 +28,7 @@ pub async fn show(
     let rule = rules::RECOVERY_PLANS_SHOW;
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     let members = app.database.member_list(&stored.group.id).await?;
-    Ok(answer(&stored.group, &members))
+    answer(&app, &stored.group, &members)
 }
 
 /// Replaces a group's recovery plan as a whole. An operation under way keeps the one that it began with.
@@ -64,14 +64,15 @@ pub async fn update(
         .group_update(&stored.group.id, &change, app.clock.now())
         .await
         .map_err(|error| if_match.told(&stored.group, error))?;
-    Ok(answer(&stored.group, &members))
+    answer(&app, &stored.group, &members)
 }
 
-fn answer(group: &Group, members: &[Member]) -> Tagged<RecoveryPlanDocument> {
-    Tagged {
+fn answer(app: &App, group: &Group, members: &[Member]) -> ApiResult<Tagged<RecoveryPlanDocument>> {
+    let plan = app.database.opened(&group.id, group.recovery_plan.clone());
+    Ok(Tagged {
         version: group.version,
         body: RecoveryPlanDocument {
-            recovery_plan: app_plan::view(&group.recovery_plan, members),
+            recovery_plan: app_plan::view(&plan, members)?,
         },
-    }
+    })
 }

@@ -97,6 +97,9 @@ impl From<StoreError> for ApiError {
                 "The database of protector cannot be used: {failure}; an operator of this site has to see to it."
             ))
             .with_detail(text),
+            StoreError::Sealed(_) => Self::unavailable(format!(
+                "What protector keeps encrypted cannot be read; an operator of this site has to see to it. {text}."
+            )),
             StoreError::SchemaBehind { .. }
             | StoreError::SchemaAhead(_)
             | StoreError::BadConnection(_)

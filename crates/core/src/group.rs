@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    confidential::{Confidential, Field, HoldsConfidential},
     id::{GroupId, ProjectId, SiteName},
     member::{Member, MemberStatus},
     operation::OperationKind,
@@ -356,6 +357,16 @@ pub struct Group {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl HoldsConfidential for Group {
+    fn confidential(&self) -> Vec<&Confidential> {
+        self.recovery_plan.confidential()
+    }
+
+    fn each_confidential(&mut self, visit: &mut dyn FnMut(Field<'_>, &mut Confidential)) {
+        self.recovery_plan.each_confidential(visit);
+    }
 }
 
 impl Group {

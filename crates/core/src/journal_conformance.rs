@@ -1120,7 +1120,9 @@ fn server_spec() -> ServerSpec {
             kind: "ssh".to_owned(),
         }),
         metadata: BTreeMap::from([("role".to_owned(), "wéb".to_owned())]),
-        user_data: Some(crate::member::UserData::new("I2Nsb3VkLWNvbmZpZwo=")),
+        user_data: Some(crate::confidential::Confidential::new(
+            "I2Nsb3VkLWNvbmZpZwo=",
+        )),
         availability_zone: Some("nova".to_owned()),
         config_drive: true,
         description: Some("front end".to_owned()),

@@ -14,6 +14,7 @@
 
 pub mod adoption;
 pub mod clock;
+pub mod confidential;
 pub mod fault;
 pub mod group;
 pub mod guard;

@@ -1,11 +1,14 @@
 //! A member of a protection group: one Nova server, its volumes, and all that is needed to build it again.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, VolumeId};
+use crate::{
+    confidential::{Confidential, Field, HoldsConfidential},
+    id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, VolumeId},
+};
 
 /// Whether a member can be recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,18 @@ impl Member {
     }
 }
 
+impl HoldsConfidential for Member {
+    fn confidential(&self) -> Vec<&Confidential> {
+        self.server.user_data.iter().collect()
+    }
+
+    fn each_confidential(&mut self, visit: &mut dyn FnMut(Field<'_>, &mut Confidential)) {
+        if let Some(user_data) = &mut self.server.user_data {
+            visit(Field::UserData { member: &self.id }, user_data);
+        }
+    }
+}
+
 /// All of a server that its copy must have too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSpec {
@@ -74,37 +89,14 @@ pub struct ServerSpec {
     pub key_pair: Option<KeyPair>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Its user data.
-    pub user_data: Option<UserData>,
+    /// Its user data, base64 as Nova keeps it. It often holds passwords.
+    pub user_data: Option<Confidential>,
     /// Its availability zone.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.
     pub config_drive: bool,
     /// Its description (Nova 2.19).
     pub description: Option<String>,
-}
-
-/// A server's user data, base64 as Nova keeps it. It often holds passwords, so `Debug` leaves it out.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UserData(String);
-
-impl UserData {
-    /// Takes base64 text.
-    pub fn new(base64: impl Into<String>) -> Self {
-        Self(base64.into())
-    }
-
-    /// The base64 text, to be stored or sent to Nova.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for UserData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UserData(***)")
-    }
 }
 
 /// A flavor, by id, with what makes it comparable on another cloud.

@@ -57,6 +57,14 @@ impl AllowedOutside {
     }
 }
 
+/// A hook's URL as records and logs show it: which host is told, and none of the path and the query, in which tokens are.
+pub fn shown(hook_url: &str) -> String {
+    Url::parse(hook_url).map_or_else(
+        |_| "a URL that is none".to_owned(),
+        |url| url.origin().ascii_serialization(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +100,13 @@ mod tests {
         ] {
             assert!(!allowed.allows_hook(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn of_a_hook_s_url_the_host_is_shown() {
+        let told = shown("https://hooks.example.org:8443/services/T0K3N?key=s3cr3t");
+        assert_eq!(told, "https://hooks.example.org:8443");
+        assert_eq!(shown("s3cr3t"), "a URL that is none");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
+    confidential::{Confidential, Field, HoldsConfidential},
     group::{Group, ReplicationType, ResourceMappings},
     id::{GroupId, OperationId, ServerId, VolumeId},
     member::{Member, MemberStatus, ProtectedVolume},
@@ -61,6 +62,21 @@ pub struct Plan {
     /// members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_on_target: Vec<ServerId>,
+}
+
+impl HoldsConfidential for Plan {
+    fn confidential(&self) -> Vec<&Confidential> {
+        let mut all = self.members.confidential();
+        all.extend(self.others.confidential());
+        all.extend(self.recovery.confidential());
+        all
+    }
+
+    fn each_confidential(&mut self, visit: &mut dyn FnMut(Field<'_>, &mut Confidential)) {
+        self.members.each_confidential(visit);
+        self.others.each_confidential(visit);
+        self.recovery.each_confidential(visit);
+    }
 }
 
 /// Plans of book version 4 and before name one operation, without a list.

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    confidential::{Confidential, Field, HoldsConfidential},
     id::{MemberId, ServerId},
     member::Member,
     operation::OperationKind,
@@ -71,15 +72,15 @@ pub enum Probe {
         port: u16,
         /// For this path.
         #[serde(default = "root")]
-        path: String,
+        path: Confidential,
         /// With this status.
         #[serde(default = "ok")]
         status: u16,
     },
 }
 
-fn root() -> String {
-    "/".to_owned()
+fn root() -> Confidential {
+    Confidential::new("/")
 }
 
 fn ok() -> u16 {
@@ -103,8 +104,8 @@ pub struct Hook {
     /// When.
     #[serde(flatten)]
     pub when: When,
-    /// Where to.
-    pub url: String,
+    /// Where to. It often holds a token.
+    pub url: Confidential,
     /// How long the answer may take, in seconds.
     #[serde(default = "hook_timeout")]
     pub timeout_seconds: u32,
@@ -198,6 +199,30 @@ pub struct Tier<'a> {
     pub priority: Priority,
     /// They, in the order of the group.
     pub members: Vec<&'a Member>,
+}
+
+impl HoldsConfidential for RecoveryPlan {
+    fn confidential(&self) -> Vec<&Confidential> {
+        let probes = self.members.values().map(|recovery| &recovery.probe);
+        let paths = probes.filter_map(|probe| match probe {
+            Some(Probe::Http { path, .. }) => Some(path),
+            _ => None,
+        });
+        paths
+            .chain(self.hooks.iter().map(|hook| &hook.url))
+            .collect()
+    }
+
+    fn each_confidential(&mut self, visit: &mut dyn FnMut(Field<'_>, &mut Confidential)) {
+        for (member, recovery) in &mut self.members {
+            if let Some(Probe::Http { path, .. }) = &mut recovery.probe {
+                visit(Field::ProbePath { member }, path);
+            }
+        }
+        for Hook { name, url, .. } in &mut self.hooks {
+            visit(Field::HookUrl { hook: name }, url);
+        }
+    }
 }
 
 impl RecoveryPlan {
@@ -307,7 +332,8 @@ fn check_member(
         }
     }
     if let Some(Probe::Http { path, status, .. }) = &recovery.probe {
-        if !path.starts_with('/') || path.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        // One that is kept was looked at when it came.
+        if path.expose().is_ok_and(|path| !is_a_path(path)) {
             return Err(fault(
                 field("probe.http.path"),
                 "must begin with '/' and hold no blanks",
@@ -330,6 +356,10 @@ fn check_member(
     )?;
     refuse_twice(&field("fixed_ips"), recovery.fixed_ips.values())?;
     refuse_twice(&field("security_groups"), recovery.security_groups.values())
+}
+
+fn is_a_path(path: &str) -> bool {
+    path.starts_with('/') && !path.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 fn refuse_seconds(field: &str, seconds: Option<u32>, most: u32) -> Result<(), PlanFault> {

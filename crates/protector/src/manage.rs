@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use protector_api::{RandomIds, site_identity::SiteIdentity};
 use protector_core::clock::{Clock as _, SystemClock};
-use protector_oslo::policy::Enforcer;
-use protector_store::KeyRepository;
+use protector_oslo::{Config, policy::Enforcer};
+use protector_store::{Database, KeyRepository};
 
 use crate::{
     assembly,
@@ -57,7 +57,7 @@ enum What {
 
 #[derive(Subcommand)]
 enum Db {
-    /// Bring the schema to this release's version
+    /// Bring the schema to this release's version, and encrypt the texts of tenants that an earlier release kept in clear
     Sync,
     /// Print the schema's version, and what is pending
     Version,
@@ -97,7 +97,8 @@ enum Keys {
 
 #[derive(Subcommand)]
 enum Secrets {
-    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays, the signing key
+    /// Encrypt all secrets in the database with the newest key: passwords of sites, tokens of arrays, the signing key, and
+    /// what tenants entrust to it (user data of servers, URLs of hooks, paths of probes)
     Rotate,
 }
 
@@ -173,9 +174,11 @@ fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 async fn database(arguments: &Arguments, what: &Db, out: &mut impl Write) -> anyhow::Result<()> {
-    let database = assembly::connect(&arguments.config.load()?).await?;
+    let config = arguments.config.load()?;
+    let database = assembly::connect(&config).await?;
     if matches!(what, Db::Sync) {
         database.migrate().await?;
+        seal_texts(&config, &database, out).await?;
     }
     let version = database.schema_version().await?;
     writeln!(out, "{}", version.applied.as_deref().unwrap_or("none"))?;
@@ -199,6 +202,33 @@ async fn purged(
     })
 }
 
+/// What is in clear stays so where there are no keys: the schema does not wait for them.
+async fn seal_texts(
+    config: &Config,
+    database: &Database,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let clear = database.texts_in_clear().await?;
+    if clear == 0 {
+        return Ok(());
+    }
+    match KeyRepository::open(&config.secrets.key_repository) {
+        Ok(keys) => {
+            let rekeyed = database.clone().with_keys(keys).secrets_rekey().await?;
+            writeln!(
+                out,
+                "Texts of tenants that were kept in clear: {clear}, encrypted with key {} now. Backups from before hold them still.",
+                rekeyed.key
+            )?;
+        }
+        Err(error) => writeln!(
+            out,
+            "Texts of tenants that are kept in clear: {clear}. They cannot be encrypted: {error}. 'protector-manage secrets rotate' does it later."
+        )?,
+    }
+    Ok(())
+}
+
 async fn rotate_secrets(arguments: &Arguments, out: &mut impl Write) -> anyhow::Result<()> {
     let database = assembly::database(&arguments.config.load()?).await?;
     let rekeyed = database.secrets_rekey().await?;
@@ -207,6 +237,12 @@ async fn rotate_secrets(arguments: &Arguments, out: &mut impl Write) -> anyhow::
         "Secrets encrypted with key {}: {} anew, {} were already. 'protector-manage keys prune' removes keys that are not needed any more.",
         rekeyed.key, rekeyed.renewed, rekeyed.current
     )?;
+    anyhow::ensure!(
+        rekeyed.unread.is_empty(),
+        "{} texts of tenants stay as they are:\n{}",
+        rekeyed.unread.len(),
+        rekeyed.unread.join("\n")
+    );
     Ok(())
 }
 

@@ -31,13 +31,13 @@ impl OtherSite for OtherProtector {
     }
 
     async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
-        let ours = self.database.metadata_outgoing(&operation.group_id).await;
+        let ours = self.database.metadata_to_compare(&operation.group_id).await;
         let ours = ours.map_err(|error| HoldError::NotTold(error.to_string()))?;
         self.has_moved_on(&ours).await
     }
 
     async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError> {
-        let ours = match self.database.metadata_outgoing(&operation.group_id).await {
+        let ours = match self.database.metadata_to_compare(&operation.group_id).await {
             Ok(ours) => Some(ours),
             Err(StoreError::NotFound { .. }) => None,
             Err(error) => return Err(HoldError::NotTold(error.to_string())),

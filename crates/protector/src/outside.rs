@@ -61,8 +61,11 @@ impl Outside for Network {
         match probe {
             Probe::Tcp { port } => connect(address, *port).await,
             Probe::Http { port, path, status } => {
+                let path = path.expose().map_err(|why| {
+                    OutsideError::Forbidden(format!("its path cannot be read: {why}"))
+                })?;
                 let url = probe_url(address, *port, path).ok_or_else(|| {
-                    OutsideError::Forbidden(format!("no URL can be made of the path {path}"))
+                    OutsideError::Forbidden("no URL can be made of its path".to_owned())
                 })?;
                 let call = self.http.get(url);
                 let answer = call.timeout(PROBE_LIMIT).send().await.map_err(silent)?;

@@ -224,7 +224,7 @@ impl Database {
     }
 
     /// The pool for single statements that must not wait for who reads: of the engine's journal, and of migrations.
-    pub(crate) fn kept(&self) -> &DatabaseConnection {
+    pub(crate) fn kept_pool(&self) -> &DatabaseConnection {
         &self.kept
     }
 
@@ -399,7 +399,7 @@ mod tests {
             .await
             .unwrap();
         database
-            .pool
+            .kept_pool()
             .execute_unprepared("CREATE TABLE t (a INTEGER)")
             .await
             .unwrap();

@@ -158,7 +158,7 @@ mod tests {
             if bed.readers == 4 {
                 database.check_writable().await.unwrap();
                 database.engine_heartbeat(&heart()).await.unwrap();
-                assert_eq!(database.claimable_now(1).await.unwrap(), 0);
+                assert_eq!(database.queued_now(1).await.unwrap(), []);
             }
         };
         let kept = tokio::time::timeout(Duration::from_secs(10), kept).await;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use protector_core::{
+    confidential::StillSealed,
     group::GroupStatus,
     id::{OperationId, SiteName},
     journal::{JournalError, Protection},
@@ -219,6 +220,9 @@ pub enum StoreError {
     /// A secret cannot be encrypted or read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// What was asked for needs a text that is sealed and cannot be opened.
+    #[error(transparent)]
+    Sealed(#[from] StillSealed),
     /// What is stored cannot be understood by this build.
     #[error("the database holds what this build cannot read: {0}")]
     Unreadable(String),

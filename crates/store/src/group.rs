@@ -29,6 +29,7 @@ use crate::{
     operation::record_of,
     outbox::SyncState,
     page::{After, Listed, Page, paged},
+    sealing::Kept,
     tombstone,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32},
 };
@@ -109,7 +110,7 @@ impl Database {
         local_project: &ProjectId,
         group: &Group,
     ) -> Result<(), StoreError> {
-        let row = to_row(local_project, group)?;
+        let row = to_row(local_project, &self.kept(&group.id, group.clone())?)?;
         self.write(async |tx| insert_row(tx, row.clone()).await)
             .await
     }
@@ -198,7 +199,9 @@ impl Database {
         change: &GroupChange,
         now: DateTime<Utc>,
     ) -> Result<StoredGroup, StoreError> {
-        let row = change_row(change)?;
+        let plan = change.recovery_plan.clone();
+        let plan = plan.map(|plan| self.kept(id, plan)).transpose()?;
+        let row = change_row(change, plan.as_ref())?;
         self.write_unreserved(id, now, async |tx| {
             change.basis.holds_for(tx, id, now).await?;
             changed(tx, id, row.clone(), now)
@@ -518,7 +521,10 @@ async fn after_marker(
     Ok(Some(After { value, id: row.id }))
 }
 
-fn change_row(change: &GroupChange) -> Result<ActiveModel, StoreError> {
+fn change_row(
+    change: &GroupChange,
+    plan: Option<&Kept<RecoveryPlan>>,
+) -> Result<ActiveModel, StoreError> {
     let mut row = ActiveModel::default();
     if let Some(name) = &change.name {
         row.name = Set(name.clone());
@@ -532,8 +538,8 @@ fn change_row(change: &GroupChange) -> Result<ActiveModel, StoreError> {
     if let Some(flavors) = &change.flavors {
         row.flavor_mapping = Set(to_json(flavors)?);
     }
-    if let Some(plan) = &change.recovery_plan {
-        row.recovery_plan = Set(Some(to_json(plan)?));
+    if let Some(plan) = plan {
+        row.recovery_plan = Set(Some(to_json(&**plan)?));
     }
     if let Some(priority) = change.priority {
         row.priority = Set(to_small(u32::from(priority.get())));
@@ -541,7 +547,7 @@ fn change_row(change: &GroupChange) -> Result<ActiveModel, StoreError> {
     Ok(row)
 }
 
-pub(crate) fn to_row(local_project: &ProjectId, group: &Group) -> Result<Model, StoreError> {
+pub(crate) fn to_row(local_project: &ProjectId, group: &Kept<Group>) -> Result<Model, StoreError> {
     Ok(Model {
         id: group.id.to_string(),
         local_project_id: local_project.to_string(),

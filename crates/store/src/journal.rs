@@ -41,7 +41,7 @@ use crate::{
 #[async_trait]
 impl Journal for Database {
     async fn now(&self) -> Result<DateTime<Utc>, JournalError> {
-        Ok(database_time::now(self.kept()).await?)
+        Ok(database_time::now(self.kept_pool()).await?)
     }
 
     async fn claim(
@@ -83,7 +83,10 @@ impl Journal for Database {
             true => record_of(tx, &claim.operation_id).await.map(Some),
             false => Ok(None),
         });
-        held.await?.ok_or(JournalError::LeaseLost)
+        let mut record = held.await?.ok_or(JournalError::LeaseLost)?;
+        let operation = &mut record.operation;
+        operation.plan = self.opened(&operation.group_id, operation.plan.clone());
+        Ok(record)
     }
 
     async fn mapped(
@@ -114,7 +117,7 @@ impl Journal for Database {
     }
 
     async fn aborted_by(&self, claim: &Claim) -> Result<Option<UserId>, JournalError> {
-        Ok(abort_of(self.kept(), &claim.operation_id).await?)
+        Ok(abort_of(self.kept_pool(), &claim.operation_id).await?)
     }
 
     async fn protection_of(
@@ -153,7 +156,7 @@ impl Journal for Database {
                     None => Haste::Soon,
                 };
                 operation_outbox::changed(tx, &claim.operation_id, now, haste).await?;
-                write_entry(tx, claim, now, &entry).await?;
+                write_entry(self, tx, claim, now, &entry).await?;
                 Ok(Written::Whole)
             })
             .await?;
@@ -267,7 +270,7 @@ impl Database {
     ///
     /// What the database says.
     pub async fn queued_now(&self, book_version: u32) -> Result<Vec<Queued>, StoreError> {
-        let now = database_time::now(self.kept()).await?;
+        let now = database_time::now(self.kept_pool()).await?;
         self.queued_at(now, book_version).await
     }
 
@@ -287,7 +290,7 @@ impl Database {
             .filter(claimable(now))
             .filter(Column::BookVersion.lte(to_small(book_version)))
             .into_tuple::<(String, DateTime<Utc>, Option<DateTime<Utc>>)>()
-            .all(self.kept())
+            .all(self.kept_pool())
             .await?;
         let queued = rows.into_iter().map(|(lane, created_at, lease_until)| {
             let since = lease_until.unwrap_or(created_at);
@@ -320,7 +323,7 @@ impl Database {
             ])
             .column(protection_group::Column::Priority)
             .into_model::<QueueRow>()
-            .all(self.kept())
+            .all(self.kept_pool())
             .await?;
         let unowned = rows.into_iter().map(|row| {
             let (waiting, fence) = (row.waiting(), row.fence);
@@ -476,6 +479,7 @@ async fn owned_write(
 }
 
 async fn write_entry(
+    database: &Database,
     tx: &DatabaseTransaction,
     claim: &Claim,
     now: DateTime<Utc>,
@@ -486,7 +490,7 @@ async fn write_entry(
         step::progress_at(tx, id, *position, progress).await?;
     }
     for effect in &entry.effects {
-        apply(tx, id, now, effect).await?;
+        apply(database, tx, id, now, effect).await?;
     }
     if matches!(entry.operation, Some(OperationChange::Settled { .. })) {
         lock::release_all(tx, id).await?;
@@ -495,6 +499,7 @@ async fn write_entry(
 }
 
 async fn apply(
+    database: &Database,
     tx: &DatabaseTransaction,
     operation: &OperationId,
     now: DateTime<Utc>,
@@ -544,7 +549,8 @@ async fn apply(
                 ..status_row(GroupStatus::at_rest(place, Recovered::of(members)))
             };
             change_group(tx, group_id, now, change).await?;
-            member::replace(tx, group_id, members).await?;
+            let members = database.kept(group_id, members.clone())?;
+            member::replace(tx, group_id, &members).await?;
             given_up::shown_anew(tx, group_id, now).await
         }
         Effect::GroupReplicated { group_id, at } => {

@@ -46,6 +46,7 @@ pub mod reservation;
 mod retirement;
 mod said;
 pub mod schema;
+mod sealing;
 pub mod secrets;
 pub mod signing_key;
 pub mod site;

@@ -30,6 +30,7 @@ use crate::{
     group::{self, bump},
     left_servers::AT_ONCE,
     lock::{Lock, refuse_while_locked},
+    sealing::Kept,
     words::{from_json, from_word, to_json},
 };
 
@@ -60,7 +61,7 @@ impl Database {
         basis: Basis,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
-        let row = to_row(member)?;
+        let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
         self.write_unreserved(&member.group_id, now, async |tx| {
             basis.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
@@ -79,7 +80,7 @@ impl Database {
         .await
     }
 
-    /// The members of a group, by name.
+    /// The members of a group, by name. What is confidential in them is sealed: see [`Database::opened`].
     ///
     /// # Errors
     ///
@@ -159,7 +160,7 @@ impl Database {
         member: &Member,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let row = to_row(member)?;
+        let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
         self.write_unreserved(&member.group_id, now, async |tx| {
             Basis::Any.holds_for(tx, &member.group_id, now).await?;
             bump(tx, &member.group_id, now).await?;
@@ -451,7 +452,7 @@ pub(crate) async fn of_groups(
 pub(crate) async fn replace(
     db: &impl ConnectionTrait,
     group: &GroupId,
-    members: &[Member],
+    members: &Kept<Vec<Member>>,
 ) -> Result<(), StoreError> {
     Entity::delete_many()
         .filter(Column::GroupId.eq(group.as_str()))
@@ -518,7 +519,7 @@ fn to_row(member: &Member) -> Result<Model, StoreError> {
     })
 }
 
-fn from_row(row: Model) -> Result<Member, StoreError> {
+pub(crate) fn from_row(row: Model) -> Result<Member, StoreError> {
     Ok(Member {
         id: row.id.into(),
         group_id: row.group_id.into(),

@@ -7,16 +7,16 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use protector_core::{
+    confidential::{Confidential, Field, HoldsConfidential, StillSealed},
     group::Group,
     id::{GroupId, ProjectId},
-    member::{Member, UserData},
+    member::Member,
     site::SiteScope,
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
     JsonValue, NotSet, QueryFilter, Set,
 };
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -30,7 +30,9 @@ use crate::{
     lock::{self, Lock, refuse_while_locked},
     member, outbox,
     policy::{self, ReplicationPolicy},
-    retirement, tenant_mapping, tombstone,
+    retirement,
+    sealing::Kept,
+    tenant_mapping, tombstone,
     words::to_signed,
 };
 
@@ -51,8 +53,8 @@ pub struct MetadataDocument {
 struct PolicyDocument {
     primary_fa_url: String,
     secondary_fa_url: String,
-    primary_fa_api_token: Option<String>,
-    secondary_fa_api_token: Option<String>,
+    primary_fa_api_token: Option<Confidential>,
+    secondary_fa_api_token: Option<Confidential>,
     rpo_minutes: u32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -74,25 +76,39 @@ impl MetadataDocument {
     ///
     /// `BadDocument`, which names the field.
     pub fn from_json(json: JsonValue) -> Result<Self, StoreError> {
-        serde_json::from_value(json).map_err(|error| StoreError::BadDocument(error.to_string()))
+        let document: Self = serde_json::from_value(json)
+            .map_err(|error| StoreError::BadDocument(error.to_string()))?;
+        let sealed = document.sealed_texts().chain(document.sealed_tokens());
+        match sealed.count() {
+            0 => Ok(document),
+            _ => Err(StoreError::BadDocument(
+                "a text in it is sealed: what is sealed is of one site's database alone".to_owned(),
+            )),
+        }
     }
 
     /// The document as it is sent. Not to be logged.
     ///
     /// # Errors
     ///
-    /// `Unreadable`, which would be a defect.
+    /// `Sealed` when a text in it could not be opened; `Unreadable`, which would be a defect.
     pub fn to_json(&self) -> Result<JsonValue, StoreError> {
-        crate::words::to_json(self)
+        match self.sealed_texts().chain(self.sealed_tokens()).next() {
+            None => crate::words::to_json(self),
+            Some(why) => Err(why.into()),
+        }
     }
 
     /// What the document says, in one word: the same on both sites while nobody has changed anything.
     ///
     /// # Errors
     ///
-    /// `Unreadable`, which would be a defect.
+    /// `Sealed` when a text that counts could not be opened; `Unreadable`, which would be a defect.
     pub fn digest(&self) -> Result<String, StoreError> {
-        Ok(digest::digest(&self.to_json()?))
+        match self.sealed_texts().next() {
+            None => Ok(digest::digest(&crate::words::to_json(self)?)),
+            Some(why) => Err(why.into()),
+        }
     }
 
     /// The document as it may be shown to the other site's protector for comparison: it says that there is a secret,
@@ -102,17 +118,30 @@ impl MetadataDocument {
     ///
     /// `Unreadable`, which would be a defect.
     pub fn to_masked_json(&self) -> Result<JsonValue, StoreError> {
-        let mask = |secret: &mut Option<String>| *secret = secret.take().map(|_| MASK.to_owned());
         let mut masked = self.clone();
-        for member in &mut masked.members {
-            let user_data = &mut member.server.user_data;
-            *user_data = user_data.take().map(|_| UserData::new(MASK));
-        }
-        if let Some(policy) = &mut masked.policy {
-            mask(&mut policy.primary_fa_api_token);
-            mask(&mut policy.secondary_fa_api_token);
+        let mask = &mut |_: Field<'_>, text: &mut Confidential| *text = Confidential::new(MASK);
+        masked.members.each_confidential(mask);
+        masked.group.each_confidential(mask);
+        for token in masked
+            .policy
+            .iter_mut()
+            .flat_map(PolicyDocument::tokens_mut)
+        {
+            *token = Confidential::new(MASK);
         }
         masked.to_json()
+    }
+
+    /// Why texts that the digest counts cannot be read.
+    fn sealed_texts(&self) -> impl Iterator<Item = StillSealed> {
+        let mut texts = self.members.confidential();
+        texts.extend(self.group.confidential());
+        texts.into_iter().filter_map(|text| text.expose().err())
+    }
+
+    fn sealed_tokens(&self) -> impl Iterator<Item = StillSealed> {
+        let tokens = self.policy.iter().flat_map(PolicyDocument::tokens);
+        tokens.filter_map(|token| token.expose().err())
     }
 
     fn held(&self) -> Result<Held, StoreError> {
@@ -128,13 +157,12 @@ impl MetadataDocument {
     /// The group's replication policy.
     pub fn policy(&self) -> Option<ReplicationPolicy> {
         let policy = self.policy.as_ref()?;
-        let secret = |token: &Option<String>| token.clone().map(SecretString::from);
         Some(ReplicationPolicy {
             group_id: self.group.id.clone(),
             primary_fa_url: policy.primary_fa_url.clone(),
             secondary_fa_url: policy.secondary_fa_url.clone(),
-            primary_fa_api_token: secret(&policy.primary_fa_api_token),
-            secondary_fa_api_token: secret(&policy.secondary_fa_api_token),
+            primary_fa_api_token: policy.primary_fa_api_token.clone(),
+            secondary_fa_api_token: policy.secondary_fa_api_token.clone(),
             rpo_minutes: policy.rpo_minutes,
             created_at: policy.created_at,
             updated_at: policy.updated_at,
@@ -143,19 +171,29 @@ impl MetadataDocument {
 }
 
 impl PolicyDocument {
-    fn of(policy: &ReplicationPolicy) -> Self {
-        let clear = |token: &Option<SecretString>| {
-            token.as_ref().map(|token| token.expose_secret().to_owned())
-        };
+    fn of(policy: ReplicationPolicy) -> Self {
         Self {
-            primary_fa_url: policy.primary_fa_url.clone(),
-            secondary_fa_url: policy.secondary_fa_url.clone(),
-            primary_fa_api_token: clear(&policy.primary_fa_api_token),
-            secondary_fa_api_token: clear(&policy.secondary_fa_api_token),
+            primary_fa_url: policy.primary_fa_url,
+            secondary_fa_url: policy.secondary_fa_url,
+            primary_fa_api_token: policy.primary_fa_api_token,
+            secondary_fa_api_token: policy.secondary_fa_api_token,
             rpo_minutes: policy.rpo_minutes,
             created_at: policy.created_at,
             updated_at: policy.updated_at,
         }
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Confidential> {
+        let tokens = [&self.primary_fa_api_token, &self.secondary_fa_api_token];
+        tokens.into_iter().flatten()
+    }
+
+    fn tokens_mut(&mut self) -> impl Iterator<Item = &mut Confidential> {
+        let tokens = [
+            &mut self.primary_fa_api_token,
+            &mut self.secondary_fa_api_token,
+        ];
+        tokens.into_iter().flatten()
     }
 }
 
@@ -209,14 +247,36 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Secret` when a token cannot be decrypted.
+    /// `NotFound`; `Sealed` when a text that the digest counts cannot be opened, and the digest is not known from the last
+    /// time that both sites agreed.
     pub async fn metadata_outgoing(&self, id: &GroupId) -> Result<Outgoing, StoreError> {
+        self.outgoing_with(id, digest_known_to_both).await
+    }
+
+    /// The same for who is to see whether the other site has gone on without this one. Where a text cannot be opened, the digest
+    /// is one that no state of the group has: what has changed since both agreed counts as changed here.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    pub async fn metadata_to_compare(&self, id: &GroupId) -> Result<Outgoing, StoreError> {
+        let unlike_any = |row: &Model, why| {
+            Ok(digest_known_to_both(row, why).unwrap_or_else(|_| "sealed".to_owned()))
+        };
+        self.outgoing_with(id, unlike_any).await
+    }
+
+    async fn outgoing_with(
+        &self,
+        id: &GroupId,
+        unread: impl Fn(&Model, StillSealed) -> Result<String, StoreError>,
+    ) -> Result<Outgoing, StoreError> {
         self.read(async |tx| {
             let row = protection_group::Entity::find_by_id(id.as_str())
                 .one(tx)
                 .await?
                 .ok_or_else(|| StoreError::not_found(Noun::Group, id))?;
-            self.outgoing_of(tx, row).await
+            self.outgoing_of(tx, row, &unread).await
         })
         .await
     }
@@ -270,7 +330,8 @@ impl Database {
             Some(_) => tombstone::lift(tx, id).await?,
             None => {}
         }
-        let row = row_from(local_project, document, &theirs.mark, theirs.mark.version)?;
+        let kept = self.kept(id, group.clone())?;
+        let row = row_from(local_project, &kept, &theirs.mark, theirs.mark.version)?;
         group::insert_row(tx, row).await?;
         self.parts_apply(tx, document).await?;
         Ok(Taken::Held(theirs.mark.clone()))
@@ -285,7 +346,7 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<Taken, StoreError> {
         retirement::refuse_of(&row)?;
-        let ours = self.outgoing_of(tx, row).await?;
+        let ours = self.outgoing_of(tx, row, digest_known_to_both).await?;
         refuse_another_place(&ours.document.group, &offered.document.group)?;
         let side = Side {
             now: theirs.mark.clone(),
@@ -327,7 +388,8 @@ impl Database {
         let id = &document.group.id;
         refuse_while_locked(tx, &Lock::group(id)).await?;
         let version = theirs.mark.version.max(ours.side.now.version + 1);
-        let row = row_from(&ours.local_project_id, document, &theirs.mark, version)?;
+        let kept = self.kept(id, document.group.clone())?;
+        let row = row_from(&ours.local_project_id, &kept, &theirs.mark, version)?;
         let name = row.name.clone();
         let mut row = row.into_active_model().reset_all();
         if document.group.status.is_moving() {
@@ -355,7 +417,8 @@ impl Database {
         document: &MetadataDocument,
     ) -> Result<(), StoreError> {
         let id = &document.group.id;
-        member::replace(tx, id, &document.members).await?;
+        let members = self.kept(id, document.members.clone())?;
+        member::replace(tx, id, &members).await?;
         let policy = document
             .policy()
             .map(|policy| self.policy_row(&policy))
@@ -367,14 +430,22 @@ impl Database {
         &self,
         tx: &DatabaseTransaction,
         row: Model,
+        unread: impl Fn(&Model, StillSealed) -> Result<String, StoreError>,
     ) -> Result<Outgoing, StoreError> {
         let sync = outbox::SyncState::of(&row)?;
         let local_project_id = ProjectId::new(row.local_project_id.clone());
         let peer_retired_at = row.peer_retired_at;
-        let document = self.document_of(tx, row).await?;
+        let document = self.document_of(tx, row.clone()).await?;
+        let digest = match document.digest() {
+            Err(StoreError::Sealed(why)) => unread(&row, why)?,
+            digest => digest?,
+        };
         Ok(Outgoing {
             side: Side {
-                now: document.held()?.mark,
+                now: Mark {
+                    version: document.group.version,
+                    digest,
+                },
                 base: sync.base(),
             },
             document,
@@ -390,7 +461,8 @@ impl Database {
         tx: &DatabaseTransaction,
         row: &Model,
     ) -> Result<Held, StoreError> {
-        self.document_of(tx, row.clone()).await?.held()
+        let outgoing = self.outgoing_of(tx, row.clone(), digest_known_to_both);
+        Ok(outgoing.await?.held())
     }
 
     async fn document_of(
@@ -399,12 +471,23 @@ impl Database {
         row: Model,
     ) -> Result<MetadataDocument, StoreError> {
         let group = from_row(row)?;
-        let policy = self.policy_of(tx, &group.id).await?;
+        let id = group.id.clone();
+        let policy = self.policy_of(tx, &id).await?;
+        let members = member::of_group(tx, &id).await?;
         Ok(MetadataDocument {
-            members: member::of_group(tx, &group.id).await?,
-            policy: policy.as_ref().map(PolicyDocument::of),
-            group,
+            members: self.opened(&id, members),
+            policy: policy.map(PolicyDocument::of),
+            group: self.opened(&id, group),
         })
+    }
+}
+
+/// The digest of a group of which a text cannot be opened: what both sites last agreed on is known, and the version tells that
+/// nothing has changed since.
+fn digest_known_to_both(row: &Model, why: StillSealed) -> Result<String, StoreError> {
+    match &row.base_digest {
+        Some(digest) if row.version == row.pushed_version => Ok(digest.clone()),
+        _ => Err(why.into()),
     }
 }
 
@@ -519,7 +602,7 @@ fn refuse_another_place(ours: &Group, theirs: &Group) -> Result<(), StoreError> 
 /// The group's row as it is held from now on. It may be at a higher `version` than the one that came.
 fn row_from(
     local_project: &ProjectId,
-    document: &MetadataDocument,
+    group: &Kept<Group>,
     came: &Mark,
     version: u64,
 ) -> Result<Model, StoreError> {
@@ -528,6 +611,6 @@ fn row_from(
         pushed_version: to_signed(came.version),
         peer_version: Some(to_signed(came.version)),
         base_digest: Some(came.digest.clone()),
-        ..to_row(local_project, &document.group)?
+        ..to_row(local_project, group)?
     })
 }

@@ -10,6 +10,7 @@ use protector_core::{
         GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
         StepRecord, StepState,
     },
+    plan::Plan,
     queue::Lane,
     runbook::{
         Verb,
@@ -36,6 +37,7 @@ use crate::{
     page::{After, Filling, Listed, Page, paged},
     reservation,
     said::Said,
+    sealing::Kept,
     step, supersede,
     words::{from_json, from_word, to_count, to_json, to_signed, to_small, to_u32, to_word},
 };
@@ -117,7 +119,8 @@ impl Database {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let id = &new.operation.id;
-        let row = to_row(new)?;
+        let plan = self.kept(&new.operation.group_id, new.operation.plan.clone())?;
+        let row = to_row(new, &plan)?;
         self.write_unreserved(&new.operation.group_id, now, async |tx| {
             // The group's row first: it makes a rival wait here, so that the locks it took are seen after it.
             let swapped = match &new.group {
@@ -205,7 +208,7 @@ impl Database {
         .await
     }
 
-    /// An operation of `project`, whole.
+    /// An operation of `project`, whole. What is confidential in its plan is sealed: see [`Database::opened`].
     ///
     /// # Errors
     ///
@@ -639,7 +642,7 @@ pub(crate) async fn marker_here(
     }))
 }
 
-fn to_row(new: &NewOperation<'_>) -> Result<Model, StoreError> {
+fn to_row(new: &NewOperation<'_>, plan: &Kept<Plan>) -> Result<Model, StoreError> {
     let operation = new.operation;
     Ok(Model {
         id: operation.id.to_string(),
@@ -651,7 +654,7 @@ fn to_row(new: &NewOperation<'_>) -> Result<Model, StoreError> {
         source_site: operation.source_site.to_string(),
         target_site: operation.target_site.to_string(),
         parent_id: operation.parent_id.as_ref().map(ToString::to_string),
-        plan: to_json(&operation.plan)?,
+        plan: to_json(&**plan)?,
         state: operation.state.as_str().to_owned(),
         book_version: to_small(operation.book_version),
         request_id: operation.request_id.clone(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use protector_core::{
+    confidential::Confidential,
     id::{GroupId, SiteName},
     plan::ArrayPair,
 };
@@ -11,7 +12,6 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, NotSet,
     QueryFilter,
 };
-use secrecy::SecretString;
 
 use crate::{
     basis::Basis,
@@ -23,6 +23,7 @@ use crate::{
     error::{Noun, StoreError},
     group::bump,
     lock::{Lock, refuse_while_locked},
+    sealing,
     secrets::Place,
     words::{to_small, to_u32},
 };
@@ -37,9 +38,9 @@ pub struct ReplicationPolicy {
     /// The array on its secondary site.
     pub secondary_fa_url: String,
     /// The token for the primary's array.
-    pub primary_fa_api_token: Option<SecretString>,
+    pub primary_fa_api_token: Option<Confidential>,
     /// The token for the secondary's array.
-    pub secondary_fa_api_token: Option<SecretString>,
+    pub secondary_fa_api_token: Option<Confidential>,
     /// The recovery point objective in minutes, at least 1.
     pub rpo_minutes: u32,
     /// When it was made.
@@ -80,22 +81,23 @@ impl Database {
         .await
     }
 
-    /// The policy of a group.
+    /// The policy of a group. A token that cannot be decrypted stays sealed and says why.
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Secret` when a token cannot be decrypted.
+    /// `NotFound`.
     pub async fn policy_show(&self, group: &GroupId) -> Result<ReplicationPolicy, StoreError> {
         self.policy_find(group)
             .await?
             .ok_or_else(|| StoreError::not_found(Noun::Policy, group))
     }
 
-    /// The policy of a group, if it has one.
+    /// The policy of a group, if it has one. A token that cannot be decrypted stays sealed and says why: the arrays are known
+    /// without it.
     ///
     /// # Errors
     ///
-    /// `Secret` when a token cannot be decrypted.
+    /// What the database says.
     pub async fn policy_find(
         &self,
         group: &GroupId,
@@ -191,15 +193,19 @@ impl Database {
         row.map(|row| self.policy_from(row)).transpose()
     }
 
+    fn token(&self, place: Place<'_>, token: &Confidential) -> Result<String, StoreError> {
+        if let Some(sealed) = token.seal() {
+            return Ok(sealed.to_owned());
+        }
+        let clear = token.expose()?;
+        Ok(self.keys()?.encrypt(place, &clear.into())?)
+    }
+
     pub(crate) fn policy_row(&self, policy: &ReplicationPolicy) -> Result<Model, StoreError> {
-        let seal = |column, token: &Option<SecretString>| {
-            token
-                .as_ref()
-                .map(|token| {
-                    let place = token_of(policy.group_id.as_str(), column);
-                    Ok::<_, StoreError>(self.keys()?.encrypt(place, token)?)
-                })
-                .transpose()
+        let seal = |column, token: &Option<Confidential>| {
+            let place = token_of(policy.group_id.as_str(), column);
+            let token = token.as_ref().map(|token| self.token(place, token));
+            token.transpose()
         };
         Ok(Model {
             group_id: policy.group_id.to_string(),
@@ -215,16 +221,12 @@ impl Database {
 
     fn policy_from(&self, row: Model) -> Result<ReplicationPolicy, StoreError> {
         let open = |column, stored: Option<String>| {
-            stored
-                .map(|stored| {
-                    let place = token_of(&row.group_id, column);
-                    Ok::<_, StoreError>(self.keys()?.decrypt(place, &stored)?)
-                })
-                .transpose()
+            let place = token_of(&row.group_id, column);
+            stored.map(|stored| sealing::open(self.keys(), &place, &stored))
         };
         Ok(ReplicationPolicy {
-            primary_fa_api_token: open(PRIMARY_TOKEN, row.primary_fa_api_token)?,
-            secondary_fa_api_token: open(SECONDARY_TOKEN, row.secondary_fa_api_token)?,
+            primary_fa_api_token: open(PRIMARY_TOKEN, row.primary_fa_api_token),
+            secondary_fa_api_token: open(SECONDARY_TOKEN, row.secondary_fa_api_token),
             group_id: row.group_id.into(),
             primary_fa_url: row.primary_fa_url,
             secondary_fa_url: row.secondary_fa_url,

@@ -23,7 +23,7 @@ impl Database {
     /// `SchemaAhead` when a newer build was here, or what the database says.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.schema_version().await?;
-        Migrator::up(self.kept(), None).await?;
+        Migrator::up(self.kept_pool(), None).await?;
         Ok(())
     }
 
@@ -80,13 +80,13 @@ impl Database {
         use sea_orm::{EntityTrait, QueryOrder};
         use sea_orm_migration::{SchemaManager, seaql_migrations};
 
-        let manager = SchemaManager::new(self.kept());
+        let manager = SchemaManager::new(self.kept_pool());
         if !manager.has_table("seaql_migrations").await? {
             return Ok(Vec::new());
         }
         let rows = seaql_migrations::Entity::find()
             .order_by_asc(seaql_migrations::Column::Version)
-            .all(self.kept())
+            .all(self.kept_pool())
             .await?;
         Ok(rows.into_iter().map(|row| row.version).collect())
     }

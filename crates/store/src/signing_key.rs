@@ -39,7 +39,7 @@ impl Database {
     /// `Secret` when it cannot be decrypted.
     pub async fn signing_key(&self) -> Result<Option<StoredSigningKey>, StoreError> {
         let row = row(self.pool()).await?;
-        row.map(|row| self.opened(&row)).transpose()
+        row.map(|row| self.signing_key_of(&row)).transpose()
     }
 
     /// The half that others know; `None` before the key was made. Needs no key repository.
@@ -74,7 +74,7 @@ impl Database {
             })
             .await?;
         match kept {
-            Some(row) => self.opened(&row),
+            Some(row) => self.signing_key_of(&row),
             None => Ok(made.clone()),
         }
     }
@@ -109,7 +109,7 @@ impl Database {
         })
     }
 
-    fn opened(&self, row: &Model) -> Result<StoredSigningKey, StoreError> {
+    fn signing_key_of(&self, row: &Model) -> Result<StoredSigningKey, StoreError> {
         Ok(StoredSigningKey {
             public: PublicKey::from_column(&row.public_key)?,
             secret: self.keys()?.decrypt(SIGNING_KEY, &row.secret_key)?,

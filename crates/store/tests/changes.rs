@@ -49,8 +49,8 @@ fn policy(group: &Group) -> ReplicationPolicy {
         group_id: group.id.clone(),
         primary_fa_url: "mock://array-a".to_owned(),
         secondary_fa_url: "mock://array-b".to_owned(),
-        primary_fa_api_token: Some(SecretString::from("token-a")),
-        secondary_fa_api_token: Some(SecretString::from("token-b")),
+        primary_fa_api_token: Some("token-a".into()),
+        secondary_fa_api_token: Some("token-b".into()),
         rpo_minutes: 15,
         created_at: at(0),
         updated_at: at(0),
@@ -249,7 +249,7 @@ fn site(name: &str) -> Site {
     }
 }
 
-/// Two sites and a policy, whose four secrets are encrypted with key 0.
+/// Two sites, a member with user data and a policy, whose five secrets are encrypted with key 0.
 async fn with_secrets() -> (Bed, Group) {
     let bed = bed::fresh("").await;
     let group = protected(&bed, 1, 3).await;
@@ -270,7 +270,7 @@ async fn secrets_are_readable(database: &Database, group: &Group) {
     }
     let kept = database.policy_show(&group.id).await.unwrap();
     let tokens = [kept.primary_fa_api_token, kept.secondary_fa_api_token];
-    let tokens = tokens.map(|token| token.unwrap().expose_secret().to_owned());
+    let tokens = tokens.map(|token| token.unwrap().expose().unwrap().to_owned());
     assert_eq!(tokens, ["token-a", "token-b"]);
 }
 
@@ -286,9 +286,9 @@ async fn all_secrets_move_to_the_newest_key_and_older_ones_can_go() {
 
     let version = database.group_show_by_id(&group.id).await.unwrap();
     let done = database.secrets_rekey().await.unwrap();
-    assert_eq!((done.key, done.renewed, done.current), (2, 4, 0));
+    assert_eq!((done.key, done.renewed, done.current), (2, 5, 0));
     let again = database.secrets_rekey().await.unwrap();
-    assert_eq!((again.key, again.renewed, again.current), (2, 0, 4));
+    assert_eq!((again.key, again.renewed, again.current), (2, 0, 5));
     // Nothing changed for anybody but the keys.
     assert_eq!(database.group_show_by_id(&group.id).await.unwrap(), version);
     let in_use = database.keys_in_use().await.unwrap();
@@ -319,7 +319,7 @@ async fn a_secret_whose_key_is_gone_leaves_all_as_they_were() {
     assert_eq!(database.keys_in_use().await.unwrap(), [0, 1].into());
 
     std::fs::rename(&hidden, keys.join("1")).unwrap();
-    assert_eq!(database.secrets_rekey().await.unwrap().renewed, 5);
+    assert_eq!(database.secrets_rekey().await.unwrap().renewed, 6);
     secrets_are_readable(&database, &group).await;
 }
 
@@ -381,11 +381,12 @@ async fn a_key_stays_pinned_until_somebody_says_otherwise() {
         assert_eq!(kept, keys[0]);
     }
     // A change of the registration is none of its key.
+    let seen = site("site-b");
     let changed = Site {
         description: Some("moved".to_owned()),
-        ..site("site-b")
+        ..seen.clone()
     };
-    database.site_update(&changed, None).await.unwrap();
+    database.site_update(&seen, &changed, None).await.unwrap();
     let pinned = database.peer_keys().await.unwrap();
     assert_eq!(pinned.len(), 1);
     assert_eq!(

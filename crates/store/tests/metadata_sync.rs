@@ -27,7 +27,6 @@ use protector_store::{
     Basis, Conflict, Database, GroupChange, Held, Mark, Offered, PushResult, StoreError, Taken,
     UnsentGroup,
 };
-use secrecy::ExposeSecret;
 
 #[tokio::test]
 async fn what_was_changed_is_due_until_it_was_pushed() {
@@ -88,9 +87,10 @@ async fn metadata_travels_to_the_other_site_and_back() {
     a.policy_insert(&policy(&group), at(1)).await.unwrap();
     sites.push().await.unwrap();
     let token = b.policy_show(&group.id).await.unwrap().primary_fa_api_token;
-    assert_eq!(token.unwrap().expose_secret(), TOKEN);
-    let members = a.member_list(&group.id).await.unwrap();
-    assert_eq!(b.member_list(&group.id).await.unwrap(), members);
+    assert_eq!(token.unwrap().expose(), Ok(TOKEN));
+    let members = a.opened(&group.id, a.member_list(&group.id).await.unwrap());
+    let there = b.member_list(&group.id).await.unwrap();
+    assert_eq!(b.opened(&group.id, there), members);
     sites.assert_agreed().await;
 
     a.policy_delete(&group.id, Basis::Any, at(2)).await.unwrap();

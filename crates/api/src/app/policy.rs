@@ -7,7 +7,10 @@ use protector_store::ReplicationPolicy;
 use super::{App, names, protect};
 use crate::{
     error::{ApiError, ApiResult, Kind},
-    wire::policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
+    wire::{
+        policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
+        text::WriteOnly,
+    },
 };
 
 /// The longest recovery point objective: a year.
@@ -32,8 +35,8 @@ pub fn made(group: &Group, new: NewPolicy, now: DateTime<Utc>) -> ReplicationPol
         group_id: group.id.clone(),
         primary_fa_url: new.primary_fa_url,
         secondary_fa_url: new.secondary_fa_url,
-        primary_fa_api_token: new.primary_fa_api_token.map(|token| token.0),
-        secondary_fa_api_token: new.secondary_fa_api_token.map(|token| token.0),
+        primary_fa_api_token: new.primary_fa_api_token.map(WriteOnly::into_confidential),
+        secondary_fa_api_token: new.secondary_fa_api_token.map(WriteOnly::into_confidential),
         rpo_minutes: new.rpo_minutes,
         created_at: now,
         updated_at: now,
@@ -88,10 +91,10 @@ pub fn changed(
         policy.secondary_fa_url = url;
     }
     if let Some(token) = changes.primary_fa_api_token {
-        policy.primary_fa_api_token = token.map(|token| token.0);
+        policy.primary_fa_api_token = token.map(WriteOnly::into_confidential);
     }
     if let Some(token) = changes.secondary_fa_api_token {
-        policy.secondary_fa_api_token = token.map(|token| token.0);
+        policy.secondary_fa_api_token = token.map(WriteOnly::into_confidential);
     }
     if let Some(minutes) = changes.rpo_minutes {
         policy.rpo_minutes = minutes;

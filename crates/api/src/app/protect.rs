@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use protector_core::{
+    confidential::Confidential,
     group::ReplicationType,
     id::{SiteName, VolumeId},
-    member::{KeyPair, ProtectedVolume, ServerSpec, UserData},
+    member::{KeyPair, ProtectedVolume, ServerSpec},
     site::SiteScope,
 };
 
@@ -161,7 +162,10 @@ pub fn server_spec(
         security_groups: server.security_groups.clone(),
         key_pair: key_pair.or_else(|| server.key_name.as_deref().map(name_without_key)),
         metadata: server.metadata.clone(),
-        user_data: server.user_data.clone().or(user_data.map(UserData::new)),
+        user_data: server
+            .user_data
+            .clone()
+            .or(user_data.map(Confidential::new)),
         availability_zone: server.availability_zone.clone(),
         config_drive: server.config_drive,
         description: server.description.clone(),

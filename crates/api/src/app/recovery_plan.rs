@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use protector_core::{
+    confidential::StillSealed,
     id::MemberId,
     member::Member,
     priority::Priority,
     recovery_plan::{MemberRecovery, Pause, RecoveryPlan, When},
 };
+
+use protector_store::StoreError;
 
 use super::Settings;
 use crate::{
@@ -16,7 +19,11 @@ use crate::{
 };
 
 /// The plan as it is shown. What it says of servers that are no members any more is left out.
-pub fn view(plan: &RecoveryPlan, members: &[Member]) -> RecoveryPlanView {
+///
+/// # Errors
+///
+/// 503 when the URL of a hook or the path of a probe cannot be read: its key is missing.
+pub fn view(plan: &RecoveryPlan, members: &[Member]) -> ApiResult<RecoveryPlanView> {
     let shown = |id: &MemberId| {
         let member = members.iter().find(|member| member.id == *id)?;
         let alone = members.iter().filter(|m| m.name == member.name).count() == 1;
@@ -26,18 +33,21 @@ pub fn view(plan: &RecoveryPlan, members: &[Member]) -> RecoveryPlanView {
             id.to_string()
         })
     };
-    RecoveryPlanView {
-        members: plan
-            .members
-            .iter()
-            .filter_map(|(id, recovery)| {
-                let depends_on = recovery.depends_on.iter().filter_map(shown).collect();
-                Some((shown(id)?, MemberRecoveryView::of(recovery, depends_on)))
-            })
-            .collect(),
+    let members = plan.members.iter().filter_map(|(id, recovery)| {
+        let depends_on = recovery.depends_on.iter().filter_map(shown).collect();
+        let (name, view) = (shown(id)?, MemberRecoveryView::of(recovery, depends_on));
+        Some(view.map(|view| (name, view)))
+    });
+    let hooks = plan.hooks.iter().map(HookView::of);
+    Ok(RecoveryPlanView {
+        members: members.collect::<Result<_, _>>().map_err(sealed)?,
         pauses: plan.pauses.iter().map(PauseView::from).collect(),
-        hooks: plan.hooks.iter().map(HookView::from).collect(),
-    }
+        hooks: hooks.collect::<Result<_, _>>().map_err(sealed)?,
+    })
+}
+
+fn sealed(why: StillSealed) -> ApiError {
+    StoreError::from(why).into()
 }
 
 /// The plan that `sent` means for `members`.

@@ -151,13 +151,22 @@ fn differing(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<Vec<
     let Some(document) = &known.document else {
         return Ok(vec![]);
     };
-    Ok(differs(
+    let found = differs(
         &ours.document.to_masked_json()?,
         document,
         app.settings.site_name.as_str(),
         other_site(app, ours).as_str(),
-    ))
+    );
+    let says_the_same = known.side.now.digest == ours.side.now.digest;
+    Ok(match found.is_empty() && !says_the_same {
+        true => vec![MASKED_DIFFERS.to_owned()],
+        false => found,
+    })
 }
+
+/// What differs where all that is shown to the other site is the same.
+const MASKED_DIFFERS: &str =
+    "what is not shown: user data of a member, the URL of a hook or the path of a probe";
 
 /// The conflict between what both sites hold now, put on record; one that is over is taken off it.
 async fn conflict_now(

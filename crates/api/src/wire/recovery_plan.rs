@@ -7,6 +7,7 @@ use std::{
 };
 
 use protector_core::{
+    confidential::{Confidential, StillSealed},
     priority::Priority,
     recovery_plan::{Hook, HookedOperation, MemberRecovery, OnFailure, Pause, Probe, When},
 };
@@ -190,28 +191,32 @@ pub enum HookOperation {
 
 impl MemberRecoveryView {
     /// The recovery as it is shown; `depends_on` in the words of `name`.
-    pub fn of(recovery: &MemberRecovery, depends_on: Vec<String>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// `StillSealed` when the probe's path cannot be read.
+    pub fn of(recovery: &MemberRecovery, depends_on: Vec<String>) -> Result<Self, StillSealed> {
+        Ok(Self {
             priority: recovery.priority.get(),
             depends_on,
-            probe: recovery.probe.as_ref().map(ProbeView::from),
+            probe: recovery.probe.as_ref().map(ProbeView::of).transpose()?,
             probe_timeout_seconds: recovery.probe_timeout_seconds,
             fixed_ips: recovery.fixed_ips.clone(),
             security_groups: recovery.security_groups.clone(),
-        }
+        })
     }
 }
 
-impl From<&Probe> for ProbeView {
-    fn from(probe: &Probe) -> Self {
-        match probe {
+impl ProbeView {
+    fn of(probe: &Probe) -> Result<Self, StillSealed> {
+        Ok(match probe {
             Probe::Tcp { port } => Self::Tcp(TcpProbe { port: *port }),
             Probe::Http { port, path, status } => Self::Http(HttpProbe {
                 port: *port,
-                path: path.clone(),
+                path: path.expose()?.to_owned(),
                 status: *status,
             }),
-        }
+        })
     }
 }
 
@@ -219,7 +224,11 @@ impl From<ProbeView> for Probe {
     fn from(probe: ProbeView) -> Self {
         match probe {
             ProbeView::Tcp(TcpProbe { port }) => Self::Tcp { port },
-            ProbeView::Http(HttpProbe { port, path, status }) => Self::Http { port, path, status },
+            ProbeView::Http(HttpProbe { port, path, status }) => Self::Http {
+                port,
+                path: Confidential::new(path),
+                status,
+            },
         }
     }
 }
@@ -233,24 +242,48 @@ impl From<&Pause> for PauseView {
     }
 }
 
-impl From<&Hook> for HookView {
-    fn from(hook: &Hook) -> Self {
+impl HookView {
+    /// The hook as it is shown.
+    ///
+    /// # Errors
+    ///
+    /// `StillSealed` when its URL cannot be read.
+    pub fn of(hook: &Hook) -> Result<Self, StillSealed> {
         let (when, priority) = match hook.when {
             When::Before => (HookTime::Before, None),
             When::BeforePriority { priority } => (HookTime::BeforePriority, Some(priority.get())),
             When::After => (HookTime::After, None),
         };
-        Self {
+        Ok(Self {
             name: hook.name.clone(),
             when,
             priority,
-            url: hook.url.clone(),
+            url: hook.url.expose()?.to_owned(),
             timeout_seconds: hook.timeout_seconds,
             on_failure: match hook.on_failure {
                 OnFailure::Fail => HookFailure::Fail,
                 OnFailure::Continue => HookFailure::Continue,
             },
             operations: hook.operations.iter().map(HookOperation::from).collect(),
+        })
+    }
+
+    /// The hook, its time being `when`.
+    pub fn into_hook(self, when: When) -> Hook {
+        Hook {
+            name: self.name,
+            when,
+            url: Confidential::new(self.url),
+            timeout_seconds: self.timeout_seconds,
+            on_failure: match self.on_failure {
+                HookFailure::Fail => OnFailure::Fail,
+                HookFailure::Continue => OnFailure::Continue,
+            },
+            operations: self
+                .operations
+                .into_iter()
+                .map(HookedOperation::from)
+                .collect::<BTreeSet<_>>(),
         }
     }
 }
@@ -271,27 +304,6 @@ impl From<HookOperation> for HookedOperation {
             HookOperation::Failover => Self::Failover,
             HookOperation::Failback => Self::Failback,
             HookOperation::TestFailover => Self::TestFailover,
-        }
-    }
-}
-
-impl HookView {
-    /// The hook, its time being `when`.
-    pub fn into_hook(self, when: When) -> Hook {
-        Hook {
-            name: self.name,
-            when,
-            url: self.url,
-            timeout_seconds: self.timeout_seconds,
-            on_failure: match self.on_failure {
-                HookFailure::Fail => OnFailure::Fail,
-                HookFailure::Continue => OnFailure::Continue,
-            },
-            operations: self
-                .operations
-                .into_iter()
-                .map(HookedOperation::from)
-                .collect::<BTreeSet<_>>(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use protector_core::confidential::Confidential;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -34,6 +35,13 @@ impl From<DateTime<Utc>> for Stamp {
 #[derive(Clone, Debug, ToSchema)]
 #[schema(value_type = String, format = Password)]
 pub struct WriteOnly(pub SecretString);
+
+impl WriteOnly {
+    /// The secret as a record takes it.
+    pub fn into_confidential(self) -> Confidential {
+        Confidential::new(self.0.expose_secret())
+    }
+}
 
 impl<'de> Deserialize<'de> for WriteOnly {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

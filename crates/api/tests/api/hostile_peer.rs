@@ -205,11 +205,13 @@ async fn records_of_operations_come_from_the_groups_other_site_for_linked_projec
 }
 
 #[tokio::test]
-async fn user_data_is_not_shown_to_the_other_site() {
+async fn user_data_and_urls_of_hooks_are_not_shown_to_the_other_site() {
     let (house, id) = with_web().await;
     let path = metadata_of(PROJECT_A, &id);
     offered(&house, &path, |document| {
         document["members"][0]["server"]["user_data"] = json!("cGFzc3dvcmQ=");
+        document["group"]["recovery_plan"]["hooks"] = json!([{"name": "tell", "when": "after",
+            "url": "https://hooks.example.org/dr/?key=cGFzc3dvcmQ="}]);
     })
     .await
     .expect(200);
@@ -217,6 +219,7 @@ async fn user_data_is_not_shown_to_the_other_site() {
     let text = shown.expect(200).body.to_string();
     assert!(!text.contains("cGFzc3dvcmQ="), "{text}");
     assert!(text.contains("\"user_data\":\"***\""), "{text}");
+    assert!(text.contains("\"url\":\"***\""), "{text}");
 }
 
 /// What a thief of the peer's token can say, and a body that would be taken.

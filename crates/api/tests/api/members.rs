@@ -157,13 +157,15 @@ async fn user_data_comes_from_the_request_where_the_cloud_hides_it() {
         .group_show(&crate::fakes::PROJECT_A.into(), "web")
         .await
         .unwrap();
-    let members = house.database.member_list(&stored.group.id).await.unwrap();
+    let group = &stored.group.id;
+    let members = house.database.member_list(group).await.unwrap();
+    let members = house.database.opened(group, members);
     assert_eq!(
         members[0]
             .server
             .user_data
             .as_ref()
             .map(|data| data.expose()),
-        Some("I2Nsb3Vk")
+        Some(Ok("I2Nsb3Vk"))
     );
 }

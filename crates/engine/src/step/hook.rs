@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protector_core::{fault::Code, recovery_plan::Hook};
+use protector_core::{fault::Code, outside::shown, recovery_plan::Hook};
 
 use super::CloudActions;
 use crate::{
@@ -24,17 +24,21 @@ impl CloudActions {
             return Err(Stop::last(Code::Internal, why));
         };
         let news = news(cx, &hook);
+        let url = hook.url.expose().map_err(|why| {
+            let why = format!("hook {name} cannot be called: {why}");
+            Stop::last(Code::Missing, why)
+        })?;
         let limit = Duration::from_secs(hook.timeout_seconds.into());
         let intent = cx.intend().await?;
-        let call = self.outside.call_hook(&hook.url, &news, limit);
+        let call = self.outside.call_hook(url, &news, limit);
         match intent.carry_out(call).await? {
             Ok(()) => {
-                cx.fact(format!("{} was told", hook.url));
+                cx.fact(format!("{} was told", shown(url)));
                 Ok(Progress::done())
             }
-            Err(OutsideError::Silent(why)) => Err(Stop::passing(format!("{}: {why}", hook.url))),
+            Err(OutsideError::Silent(why)) => Err(Stop::passing(format!("{}: {why}", shown(url)))),
             Err(OutsideError::Forbidden(why)) => {
-                Err(Stop::last(Code::Refused, format!("{}: {why}", hook.url)))
+                Err(Stop::last(Code::Refused, format!("{}: {why}", shown(url))))
             }
         }
     }

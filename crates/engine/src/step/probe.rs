@@ -61,9 +61,15 @@ fn question(probe: &Probe, address: IpAddr) -> String {
     match probe {
         Probe::Tcp { port } => format!("probe tcp {host}:{port}"),
         Probe::Http { port, path, status } => {
+            let path = path.expose().map_or("", without_query);
             format!("probe http://{host}:{port}{path} for {status}")
         }
     }
+}
+
+/// What tokens are in is for the server alone.
+fn without_query(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(path, _)| path)
 }
 
 /// IPv4 first, as a client would find it.

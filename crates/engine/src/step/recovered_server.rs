@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use protector_core::{
+    confidential::Confidential,
     fault::{Code, Fault},
     guard::to_make_it_run,
     id::{NetworkId, ProjectId, ServerId, VolumeId},
@@ -214,10 +215,9 @@ impl CloudActions {
             security_groups: cx.plan().security_groups_on_target(&member),
             key_name,
             metadata: mark::for_copy(&spec.metadata, cx.operation, source_id.as_str()),
-            user_data: spec
-                .user_data
-                .as_ref()
-                .map(|data| UserData::new(data.expose())),
+            user_data: user_data_of(&member)
+                .map_err(|why| Stop::last(Code::Missing, why))?
+                .map(UserData::new),
             availability_zone,
             config_drive: Some(spec.config_drive),
             description: spec.description.clone(),
@@ -283,6 +283,15 @@ impl CloudActions {
             }
         }
     }
+}
+
+/// The user data with which the copy is built. A copy without it would be another machine.
+/// Where it cannot be read, why.
+pub(super) fn user_data_of(member: &Member) -> Result<Option<&str>, String> {
+    let kept = member.server.user_data.as_ref();
+    kept.map(Confidential::expose)
+        .transpose()
+        .map_err(|why| format!("the user data of {} cannot be read: {why}", member.name))
 }
 
 impl CloudActions {

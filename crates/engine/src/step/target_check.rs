@@ -17,6 +17,7 @@ use super::{
     CloudActions,
     original_beside::asked_again,
     reading,
+    recovered_server::user_data_of,
     scope::{Absent, Eyes, believe_absence, target_networks},
     storage_stop,
 };
@@ -184,7 +185,11 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
             .into_iter()
             .find(|name| !groups.contains(name.as_str()))
             .map(|name| absent(plan, &format!("security group {name}")));
-        network.or(flavor).cloned().or(group)
+        network
+            .or(flavor)
+            .cloned()
+            .or(group)
+            .or_else(|| user_data_of(member).err())
     };
     Ok(plan
         .members

@@ -9,6 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use protector_core::{
+    confidential::Confidential,
     id::{MemberId, OperationId},
     member::Member,
     operation::StepState,
@@ -114,7 +115,7 @@ pub(super) fn recovery_plan(members: &[Member]) -> RecoveryPlan {
     let hook = |name: &str, when: When| Hook {
         name: name.to_owned(),
         when,
-        url: format!("https://hooks.example.org/{name}"),
+        url: Confidential::new(format!("https://hooks.example.org/{name}")),
         timeout_seconds: 30,
         on_failure: OnFailure::Fail,
         operations: [].into(),

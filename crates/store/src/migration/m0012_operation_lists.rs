@@ -198,7 +198,7 @@ mod tests {
         let now = record.operation.created_at;
         database.operation_insert(&new, now).await.unwrap();
 
-        let manager = SchemaManager::new(database.kept());
+        let manager = SchemaManager::new(database.kept_pool());
         Migration.down(&manager).await.unwrap();
         Migration.up(&manager).await.unwrap();
 

@@ -16,6 +16,7 @@ mod m0010_one_group_per_server;
 mod m0011_retired_sites;
 mod m0012_operation_lists;
 mod m0014_lanes;
+mod m0020_sealed_texts;
 mod m0030_signing_keys;
 
 /// All migrations, oldest first.
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_retired_sites::Migration),
             Box::new(m0012_operation_lists::Migration),
             Box::new(m0014_lanes::Migration),
+            Box::new(m0020_sealed_texts::Migration),
             Box::new(m0030_signing_keys::Migration),
         ]
     }

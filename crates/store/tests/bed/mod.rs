@@ -169,12 +169,19 @@ impl TestBed for Bed {
     }
 
     async fn operation(&self, id: &OperationId) -> OperationRecord {
-        self.database.operation_show_by_id(id).await.unwrap()
+        let mut record = self.database.operation_show_by_id(id).await.unwrap();
+        let operation = &mut record.operation;
+        operation.plan = self
+            .database
+            .opened(&operation.group_id, operation.plan.clone());
+        record
     }
 
     async fn group(&self, id: &GroupId) -> (Group, Vec<Member>) {
         let stored = self.database.group_show_by_id(id).await.unwrap();
-        (stored.group, self.database.member_list(id).await.unwrap())
+        let members = self.database.member_list(id).await.unwrap();
+        let group = self.database.opened(id, stored.group);
+        (group, self.database.opened(id, members))
     }
 
     async fn is_locked(&self, id: &OperationId) -> bool {

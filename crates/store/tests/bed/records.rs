@@ -9,7 +9,6 @@ use protector_core::{
     operation::OperationRecord,
 };
 use protector_store::{Database, GroupStart, Lock, NewOperation, ReplicationPolicy, StoreError};
-use secrecy::SecretString;
 
 use super::Bed;
 
@@ -24,7 +23,7 @@ pub fn policy(group: &Group) -> ReplicationPolicy {
         group_id: group.id.clone(),
         primary_fa_url: "mock://array-a".to_owned(),
         secondary_fa_url: "mock://array-b".to_owned(),
-        primary_fa_api_token: Some(SecretString::from(TOKEN)),
+        primary_fa_api_token: Some(TOKEN.into()),
         secondary_fa_api_token: None,
         rpo_minutes: 15,
         created_at: at(0),
