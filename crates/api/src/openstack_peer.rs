@@ -75,7 +75,7 @@ impl OpenStackPeer {
         let cloud = self.unsigned(site).await?;
         let signer = self.identity.signer(site).await;
         // That this site cannot sign does not make the other one lost.
-        let signer = signer.map_err(|error| PeerError::Refused(error.to_string()))?;
+        let signer = signer.map_err(|error| PeerError::NotTold(error.to_string()))?;
         Ok(cloud.with_signer(signer))
     }
 
@@ -149,18 +149,18 @@ impl OpenStackPeer {
             let kept = self.identity.kept_key().await;
             return kept
                 .map(|kept| Some(kept.public))
-                .map_err(|error| PeerError::Refused(error.to_string()));
+                .map_err(|error| PeerError::NotTold(error.to_string()));
         }
         let pinned = self.identity.database.peer_key(site).await;
         pinned
             .map(|pinned| pinned.map(|pinned| pinned.key))
-            .map_err(|error| PeerError::Refused(error.to_string()))
+            .map_err(|error| PeerError::NotTold(error.to_string()))
     }
 
     async fn pin(&self, site: &SiteName, told: &PublicKey) -> Result<(), PeerError> {
         let now = self.identity.clock.now();
         let pinned = self.identity.database.peer_key_pin(site, told, now).await;
-        let pinned = pinned.map_err(|error| PeerError::Refused(error.to_string()))?;
+        let pinned = pinned.map_err(|error| PeerError::NotTold(error.to_string()))?;
         tracing::info!(%site, fingerprint = pinned.fingerprint(), "key of another site's protector pinned");
         Ok(())
     }

@@ -246,7 +246,8 @@ async fn write_long_ones(bed: &Bed) -> Database {
     let id = &record.operation.id;
     let lease = std::time::Duration::from_secs(60);
     let engine = EngineId::new("engine-1");
-    let claims = database.claim(&engine, at(10), lease, BOOK_VERSION, &Room::for_any(5));
+    let room = Room::for_any(5);
+    let claims = database.claim(&engine, at(10), lease, BOOK_VERSION, &room);
     let claim = claims.await.unwrap().remove(0);
     let entry = Entry {
         operation: Some(OperationChange::Unwinding {
