@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::{
+    copy_quota::CopyQuota,
     error::StoreError,
     secrets::{KeyRepository, SecretError},
     write_probe::LastWrite,
@@ -55,6 +56,7 @@ pub struct Database {
     gate: Option<Arc<Mutex<()>>>,
     last_write: Arc<LastWrite>,
     keys: Option<Arc<KeyRepository>>,
+    copy_quota: CopyQuota,
 }
 
 impl fmt::Debug for Database {
@@ -92,6 +94,17 @@ impl Database {
     pub fn with_keys(mut self, keys: KeyRepository) -> Self {
         self.keys = Some(Arc::new(keys));
         self
+    }
+
+    /// The same database, which keeps so much of what other sites send; without this, all.
+    #[must_use]
+    pub fn with_copy_quota(mut self, copy_quota: CopyQuota) -> Self {
+        self.copy_quota = copy_quota;
+        self
+    }
+
+    pub(crate) fn copy_quota(&self) -> CopyQuota {
+        self.copy_quota
     }
 
     /// Waits until all connections are closed. For a graceful stop.
@@ -159,6 +172,7 @@ impl Database {
             gate,
             last_write: Arc::default(),
             keys: None,
+            copy_quota: CopyQuota::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use protector_api::{
 };
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::policy::Enforcer;
-use protector_store::{Database, KeyRepository, PoolOptions};
+use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -142,6 +142,18 @@ impl House {
         let app = app(&self.dir, &self.database, &self.outside, &self.ids, copies);
         Self {
             router: router(app),
+            ..self
+        }
+    }
+
+    /// The same house after a restart with another `[quota]`.
+    pub fn with_copy_quota(self, quota: CopyQuota) -> Self {
+        let database = self.database.clone().with_copy_quota(quota);
+        let copies = TestCopies::Delete;
+        let app = app(&self.dir, &database, &self.outside, &self.ids, copies);
+        Self {
+            router: router(app),
+            database,
             ..self
         }
     }
