@@ -55,6 +55,9 @@ impl From<StoreError> for ApiError {
                 other.site,
                 other.project_id
             )),
+            StoreError::QuotaExceeded { .. } => Self::forbidden(format!(
+                "{text}; an operator of this site may raise it."
+            )),
             StoreError::NoSiteOfGroup { .. } => Self::bad_request(format!("site: {text}.")),
             StoreError::Unrecovered { group, member } => Self::conflict(format!(
                 "Member {member} of protection group {group} was not recovered by the last move, and what is left of it may be an import or a recovery point alone, which nothing brings up once it has left the group: 'openstack dr retry {group}' recovers it; if it may be given up, 'openstack dr member remove {group} {member} --give-up' (give_up) takes it out and touches nothing."

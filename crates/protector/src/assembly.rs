@@ -12,7 +12,7 @@ use protector_array::MockStorageDriver;
 use protector_core::storage::StorageDriver;
 use protector_openstack::options::ClientOptions;
 use protector_oslo::{Config, config::StorageDriverName};
-use protector_store::{Database, KeyRepository, PoolOptions};
+use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions};
 
 /// Chooses *ring* for every TLS connection of the process. To be called once, first.
 pub fn choose_tls_provider() {
@@ -58,7 +58,14 @@ pub async fn database(config: &Config) -> anyhow::Result<Database> {
             config.secrets.key_repository.display()
         )
     })?;
-    let database = connect(config).await?.with_keys(keys);
+    let quota = CopyQuota {
+        groups: config.quota.peer_protection_groups,
+        operations: config.quota.peer_operations,
+    };
+    let database = connect(config)
+        .await?
+        .with_keys(keys)
+        .with_copy_quota(quota);
     database.require_current_schema().await?;
     Ok(database)
 }

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::{
+    copy_quota::CopyQuota,
     deadline,
     error::StoreError,
     secrets::{KeyRepository, SecretError},
@@ -66,6 +67,7 @@ pub struct Database {
     gate: Option<Arc<Mutex<()>>>,
     last_write: Arc<LastWrite>,
     keys: Option<Arc<KeyRepository>>,
+    copy_quota: CopyQuota,
 }
 
 /// Makes the file of a new database so that nobody but its owner and group can read it, whatever the umask: SQLite makes one
@@ -114,6 +116,17 @@ impl Database {
     pub fn with_keys(mut self, keys: KeyRepository) -> Self {
         self.keys = Some(Arc::new(keys));
         self
+    }
+
+    /// The same database, which keeps so much of what other sites send; without this, all.
+    #[must_use]
+    pub fn with_copy_quota(mut self, copy_quota: CopyQuota) -> Self {
+        self.copy_quota = copy_quota;
+        self
+    }
+
+    pub(crate) fn copy_quota(&self) -> CopyQuota {
+        self.copy_quota
     }
 
     /// Waits until all connections are closed. For a graceful stop.
@@ -215,6 +228,7 @@ impl Database {
             gate,
             last_write: Arc::default(),
             keys: None,
+            copy_quota: CopyQuota::default(),
         }
     }
 

@@ -171,6 +171,20 @@ pub enum StoreError {
         /// Its name.
         site: SiteName,
     },
+    /// As much as may be is kept of what another site sends.
+    #[error(
+        "Quota exceeded for {what} of {of}: {limit} are kept, and no more is taken ([quota] {option})"
+    )]
+    QuotaExceeded {
+        /// What is counted.
+        what: &'static str,
+        /// Whose it is.
+        of: String,
+        /// How many may be kept.
+        limit: u64,
+        /// The option that says so.
+        option: &'static str,
+    },
     /// The last move did not recover the member: a retry needs it, unless somebody gives it up.
     #[error("member {member} of protection group {group} was not recovered by the last move")]
     Unrecovered {

@@ -15,6 +15,7 @@
 mod at_rest;
 pub mod backlog;
 pub mod basis;
+mod copy_quota;
 pub mod database;
 pub mod database_failure;
 mod database_time;
@@ -63,6 +64,7 @@ mod list_statements;
 
 pub use backlog::UnsentGroup;
 pub use basis::Basis;
+pub use copy_quota::CopyQuota;
 pub use database::{Database, PoolOptions};
 pub use database_failure::DatabaseFailure;
 pub use engine::EngineRow;

@@ -31,7 +31,10 @@ async fn watched() -> Watched {
     let file = dir.path().join("protector.sqlite");
     let url = SecretString::from(format!("sqlite://{}", file.display()));
     let database = Database::connect(&url, PoolOptions::default());
+    let keys = dir.path().join("keys");
+    KeyRepository::setup(&keys).unwrap();
     let database = database.await.unwrap();
+    let database = database.with_keys(KeyRepository::open(&keys).unwrap());
     database.migrate().await.unwrap();
     let asked: Arc<Mutex<Vec<Statement>>> = Arc::default();
     let told = Arc::clone(&asked);

@@ -290,7 +290,7 @@ impl Database {
     /// forced; `NotLinked` for one that is not known while no tenant mapping joins its two projects here; `PeerRetired` for a
     /// group from before the other site was retired; `SiteRetired` for one that is not known while that is so;
     /// `GroupDiffers` for a forced one when what it was to replace is not held any more; `Duplicate` when the
-    /// project has another group of that name; `NotFound` when the group belongs to another project; `BadDocument`.
+    /// project has another group of that name; `QuotaExceeded` for one more group than is kept; `NotFound` when the group belongs to another project; `BadDocument`.
     pub async fn metadata_apply(
         &self,
         local_project: &ProjectId,
@@ -325,6 +325,11 @@ impl Database {
         let sites = [&group.primary.site, &group.secondary.site];
         retirement::refuse_unknown(tx, &sites, group.created_at).await?;
         tenant_mapping::must_join(tx, &group.primary, &group.secondary).await?;
+        let between = [&group.primary, &group.secondary];
+        let quota = self.copy_quota();
+        quota
+            .refuse_another_group(tx, local_project, between)
+            .await?;
         match tombstone::deleted_at(tx, id).await? {
             Some(at) if !offered.force => return Err(StoreError::Deleted { at }),
             Some(_) => tombstone::lift(tx, id).await?,

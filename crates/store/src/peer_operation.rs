@@ -133,7 +133,8 @@ impl Database {
     /// # Errors
     ///
     /// `OwnOperation`; `NotFound` when the operation or its group belongs to another project, or the group is not known and no
-    /// tenant mapping joins the project to the other site; `NoSiteOfGroup`; `PeerRetired`.
+    /// tenant mapping joins the project to the other site; `NoSiteOfGroup`; `PeerRetired`; `QuotaExceeded` for another record
+    /// where no old one can make room for it.
     pub async fn peer_operation_apply(&self, copy: &OperationCopy) -> Result<u64, StoreError> {
         self.write(async |tx| {
             refuse_own(tx, copy).await?;
@@ -158,6 +159,8 @@ impl Database {
                 return Ok(held);
             }
             if row.is_none() {
+                let group = is_known.then_some(&copy.group_id);
+                self.copy_quota().make_room(tx, copy, group).await?;
                 Entity::insert(to_row(copy, 0))
                     .exec_without_returning(tx)
                     .await?;

@@ -364,6 +364,8 @@ async fn the_signing_key_moves_to_the_newest_key_too() {
     assert_eq!(database.secrets_rekey().await.unwrap().renewed, 1);
     let in_use = database.keys_in_use().await.unwrap();
     assert_eq!(in_use, [1].into());
+    // The newest two stay.
+    KeyRepository::rotate(&keys).unwrap();
     assert_eq!(KeyRepository::prune(&keys, &in_use), Ok(vec![0]));
     let kept = bed.another().await.signing_key().await.unwrap().unwrap();
     assert_eq!(kept.secret.expose_secret(), "signing key 1");

@@ -19,8 +19,8 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    Database, KeptOperation, OperationCopy, OperationFilter, OperationSortKey, Page, SortDir,
-    StoreError,
+    CopyQuota, Database, KeptOperation, OperationCopy, OperationFilter, OperationSortKey, Page,
+    SortDir, StoreError,
 };
 use serde_json::{Value, json};
 
@@ -478,4 +478,119 @@ async fn a_copy_keeps_what_it_is() {
     };
     assert_eq!(kept.home_site.as_str(), "site-a");
     assert_eq!(kept.record, copy(1, 1).record);
+}
+
+/// A record of site-a's operation `number` on `group`, which has ended and left nothing.
+fn ended(number: u32, group: &str, kind: OperationKind) -> OperationCopy {
+    OperationCopy {
+        group_id: group.into(),
+        kind: kind.as_str().to_owned(),
+        state: OperationState::Completed.as_str().to_owned(),
+        ..copy(number, 1)
+    }
+}
+
+async fn kept_ids(database: &Database) -> Vec<String> {
+    let page = Page {
+        limit: 50,
+        marker: None,
+        sort_key: OperationSortKey::CreatedAt,
+        sort_dir: SortDir::Asc,
+    };
+    let all = OperationFilter {
+        project_id: Some(remote()),
+        ..OperationFilter::default()
+    };
+    let listed = database.operation_list_of_both(&all, &page).await.unwrap();
+    listed
+        .items
+        .iter()
+        .map(|kept| kept.id().to_string())
+        .collect()
+}
+
+#[tokio::test]
+async fn of_the_records_of_a_group_old_history_makes_room_and_what_is_needed_stays() {
+    let bed = bed::fresh("").await;
+    let quota = CopyQuota {
+        operations: Some(4),
+        groups: None,
+    };
+    let db = &bed.another().await.with_copy_quota(quota);
+    let keep = async |copy: &OperationCopy| db.peer_operation_apply(copy).await;
+    let id = |number: u32| format!("op-of-a-{number}");
+    // A move, a sync that left something, a test with a cleanup of its own: none of them goes.
+    let left = OperationCopy {
+        leftovers: 1,
+        ..ended(2, "gone", OperationKind::Sync)
+    };
+    let cleanup = OperationCopy {
+        parent_id: Some(id(3).into()),
+        ..ended(4, "gone", OperationKind::TestCleanup)
+    };
+    keep(&ended(1, "gone", OperationKind::Failover))
+        .await
+        .unwrap();
+    keep(&left).await.unwrap();
+    keep(&ended(3, "gone", OperationKind::TestFailover))
+        .await
+        .unwrap();
+    keep(&cleanup).await.unwrap();
+    keep(&ended(5, "gone", OperationKind::Sync)).await.unwrap();
+    assert_eq!(
+        kept_ids(db).await,
+        [1, 2, 3, 5].map(id),
+        "the cleanup of the test made room"
+    );
+    // Another group that nobody knows is no way round: they count together.
+    keep(&ended(6, "elsewhere", OperationKind::Failover))
+        .await
+        .unwrap();
+    assert_eq!(kept_ids(db).await, [1, 2, 5, 6].map(id));
+    keep(&ended(7, "elsewhere", OperationKind::Failback))
+        .await
+        .unwrap();
+    assert_eq!(kept_ids(db).await, [1, 2, 6, 7].map(id));
+    let refused = keep(&ended(8, "gone", OperationKind::Sync))
+        .await
+        .unwrap_err();
+    let said = refused.to_string();
+    assert!(
+        said.starts_with("Quota exceeded for records of operations"),
+        "{said}"
+    );
+    assert!(said.contains("[quota] peer_operations"), "{said}");
+    assert_eq!(kept_ids(db).await, [1, 2, 6, 7].map(id));
+    // What is kept is brought up to date all the same, and without a quota all is kept.
+    let newer = OperationCopy {
+        revision: 2,
+        ..ended(1, "gone", OperationKind::Failover)
+    };
+    assert_eq!(keep(&newer).await, Ok(2));
+    let all = &bed.database;
+    let eighth = ended(8, "gone", OperationKind::Sync);
+    all.peer_operation_apply(&eighth).await.unwrap();
+    assert_eq!(kept_ids(all).await.len(), 5);
+}
+
+#[tokio::test]
+async fn records_of_a_group_that_is_known_count_by_themselves() {
+    let bed = bed::fresh("").await;
+    let quota = CopyQuota {
+        operations: Some(1),
+        groups: None,
+    };
+    let db = &bed.another().await.with_copy_quota(quota);
+    let (group, ..) = protected(&bed, 1).await;
+    let of_group = |number: u32| OperationCopy {
+        home_site: "site-b".into(),
+        project_id: project(),
+        ..ended(number, group.id.as_str(), OperationKind::Failover)
+    };
+    db.peer_operation_apply(&of_group(1)).await.unwrap();
+    let stranger = ended(2, "unknown", OperationKind::Failover);
+    db.peer_operation_apply(&stranger).await.unwrap();
+    let refused = db.peer_operation_apply(&of_group(3)).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains(group.id.as_str()), "{said}");
 }

@@ -64,9 +64,13 @@ const COLUMNS: &[(&str, &[&str], Fate)] = &[
             "lease_owner",
             "error_code",
             "group_name",
+            "lane",
         ],
         Fate::Refused,
     ),
+    ("signing_keys", &["public_key", "secret_key"], Fate::Refused),
+    ("peer_keys", &["site_id", "public_key"], Fate::Refused),
+    ("peer_messages", &["nonce"], Fate::Refused),
     (
         "steps",
         &[
@@ -227,7 +231,8 @@ async fn every_column_of_text_is_known_with_what_becomes_of_a_long_one() {
         "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
             WHERE t.type = 'table' AND t.name <> 'seaql_migrations' AND t.name NOT LIKE 'sqlite_%'
               AND (c.type LIKE 'varchar%' OR lower(c.type) = 'text')
-              AND c.name NOT LIKE '%\\_at' ESCAPE '\\' AND c.name NOT LIKE '%\\_until' ESCAPE '\\'",
+              AND c.name NOT LIKE '%\\_at' ESCAPE '\\' AND c.name NOT LIKE '%\\_until' ESCAPE '\\'
+              AND c.name <> 'forget_after'",
     )
     .await;
     let found: BTreeSet<_> = found.into_iter().collect();

@@ -10,6 +10,8 @@ use protector_core::clock::Clock;
 use protector_openstack::message_signer::UnsignedMessage;
 use serde_json::{Value, json};
 
+use protector_store::CopyQuota;
+
 use crate::{
     fakes::{FixedClock, OTHER_PROJECT, OTHER_PROJECT_B, PROJECT_A, WEB, new_key},
     house::{Answer, House, group_path, site_body},
@@ -651,4 +653,45 @@ async fn a_changed_key_counts_when_an_administrator_says_so() {
         .send(Method::PUT, "/v1/admin/sites/site-a", "admin", body)
         .await;
     own.expect(400);
+}
+
+#[tokio::test]
+async fn no_more_is_kept_of_what_the_other_site_sends_than_the_quota_says() {
+    let (house, id) = with_web().await;
+    let house = house.with_copy_quota(CopyQuota {
+        groups: Some(1),
+        operations: Some(1),
+    });
+    let another = |document: &mut Value| {
+        document["group"]["id"] = json!(UNKNOWN);
+        document["group"]["name"] = json!("one-more");
+        document["members"] = json!([]);
+    };
+    let before = house.everything().await;
+    let path = metadata_of(PROJECT_A, UNKNOWN);
+    let said = offered(&house, &path, another).await.expect(403);
+    let said = said.message();
+    assert!(
+        said.starts_with("Quota exceeded for protection groups"),
+        "{said}"
+    );
+    assert!(said.contains("peer_protection_groups"), "{said}");
+    assert_eq!(house.everything().await, before);
+    // What is known is brought up to date.
+    let path = metadata_of(PROJECT_A, &id);
+    let change = |document: &mut Value| document["group"]["description"] = json!("newer");
+    offered(&house, &path, change).await.expect(200);
+
+    let path = |operation: &str| format!("/v1/{PROJECT_A}/operations/{operation}/copy");
+    let first = copy("site-b", &id);
+    let put = async |operation: &str, body: Value| {
+        let path = path(operation);
+        house.send(Method::PUT, &path, "service", body).await
+    };
+    put("op-1", first.clone()).await.expect(200);
+    let mut second = first;
+    second["operation_copy"]["record"]["id"] = json!("op-2");
+    let said = put("op-2", second).await.expect(403);
+    let said = said.message();
+    assert!(said.starts_with("Quota exceeded for records"), "{said}");
 }

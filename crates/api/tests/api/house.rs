@@ -14,7 +14,7 @@ use protector_api::{
 };
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::policy::Enforcer;
-use protector_store::{Database, KeyRepository, PoolOptions};
+use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -148,6 +148,18 @@ impl House {
     /// The same house after a restart with `[engine] cleanup_on_test_failover` set so.
     pub fn with_test_copies(self, copies: TestCopies) -> Self {
         self.restarted(|_| {}, copies)
+    }
+
+    /// The same house after a restart with another `[quota]`.
+    pub fn with_copy_quota(self, quota: CopyQuota) -> Self {
+        let database = self.database.clone().with_copy_quota(quota);
+        let copies = TestCopies::Delete;
+        let app = app(&self.dir, &database, &self.outside, &self.ids, copies);
+        Self {
+            router: router(app),
+            database,
+            ..self
+        }
     }
 
     /// The same house after a restart with `[openstack] allow_http_sites = false`.

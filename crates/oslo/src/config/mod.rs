@@ -27,7 +27,7 @@ pub use options::{Check, OPTIONS, OptionDef, SECTIONS};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use sections::{
     Api, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
-    OsloMiddleware, OsloPolicy, Secrets, Storage, StorageDriverName,
+    OsloMiddleware, OsloPolicy, Quota, Secrets, Storage, StorageDriverName,
 };
 
 use reader::Reader;
@@ -53,6 +53,8 @@ pub struct Config {
     pub oslo_middleware: OsloMiddleware,
     /// `[oslo_policy]`
     pub oslo_policy: OsloPolicy,
+    /// `[quota]`
+    pub quota: Quota,
     /// `[secrets]`
     pub secrets: Secrets,
     /// `[storage]`
@@ -147,6 +149,7 @@ impl Config {
             openstack: OpenStack::read(reader),
             oslo_middleware: OsloMiddleware::read(reader),
             oslo_policy: OsloPolicy::read(reader),
+            quota: Quota::read(reader),
             secrets: Secrets::read(reader),
             storage: Storage::read(reader),
             sources: sources.iter().map(|source| source.path.clone()).collect(),

@@ -142,9 +142,11 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "What is checked of every request before it is read.",
     ),
     ("oslo_policy", "Who may do what."),
+    ("quota", "How much is kept. -1: without a limit."),
     (
         "secrets",
-        "Credentials of sites and arrays, encrypted in the database.",
+        "Credentials of sites and arrays, and what tenants entrust to their groups (user data of VMs, URLs of hooks), \
+         encrypted in the database.",
     ),
     ("storage", "The storage arrays that replicate the volumes."),
 ];
@@ -438,9 +440,20 @@ pub static OPTIONS: &[OptionDef] = &[
          again by itself; one with errors is reported and the rules before it stay.")
         .default("/etc/protector/policy.yaml"),
 
+    // [quota]
+    option("quota", "peer_protection_groups", int(-1),
+        "How many protection groups of one project are shared with one other site before no more are taken from \
+         there. Those that this site made count too; what is kept already stays, and is brought up to date.")
+        .default("1000"),
+    option("quota", "peer_operations", int(-1),
+        "How many records of operations that the other site runs are kept for one protection group. The oldest \
+         that nothing needs make room for new ones: syncs and tests that have ended and left nothing. \
+         Records of groups that are not known here count together, per project and site.")
+        .default("1000"),
+
     // [secrets]
     option("secrets", "key_repository", Kind::Path,
-        "Directory of the numbered keys that encrypt stored credentials, as Keystone's fernet \
+        "Directory of the numbered keys that encrypt stored credentials and texts of tenants, as Keystone's fernet \
          repository. Readable by the service's user only, and the same on all hosts of a site.")
         .default("/etc/protector/keys"),
 

@@ -234,6 +234,15 @@ pub struct OsloPolicy {
     pub policy_file: PathBuf,
 }
 
+/// `[quota]`; `None`: without a limit.
+#[derive(Debug, Clone)]
+pub struct Quota {
+    /// Groups of one project that are shared with one other site.
+    pub peer_protection_groups: Option<u64>,
+    /// Records of the other site's operations on one group.
+    pub peer_operations: Option<u64>,
+}
+
 /// `[secrets]`.
 #[derive(Debug, Clone)]
 pub struct Secrets {
@@ -409,6 +418,17 @@ impl OsloPolicy {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             policy_file: reader.section("oslo_policy").path("policy_file"),
+        }
+    }
+}
+
+impl Quota {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("quota");
+        let mut limit = |name| u64::try_from(section.number::<i64>(name)).ok();
+        Self {
+            peer_protection_groups: limit("peer_protection_groups"),
+            peer_operations: limit("peer_operations"),
         }
     }
 }
