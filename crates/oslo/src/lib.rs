@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod audit;
 pub mod config;
 pub mod log;
 mod nearest;

@@ -11,12 +11,14 @@ use protector_core::{
 };
 use protector_oslo::{
     Config, ConfigErrors,
+    audit::AuditTrail,
     policy::{Enforcer, RuleName, Target},
 };
 use protector_store::Database;
 use uuid::Uuid;
 
 use crate::{
+    access::ProxyHeaders,
     caller::Caller,
     clouds::Clouds,
     error::{ApiError, ApiResult},
@@ -103,6 +105,8 @@ pub struct Settings {
     pub site_urls: SiteUrls,
     /// `[DEFAULT] peer_user_ids`.
     pub peer_users: BTreeSet<UserId>,
+    /// `[oslo_middleware] enable_proxy_headers_parsing`.
+    pub proxy_headers: ProxyHeaders,
 }
 
 impl Settings {
@@ -141,6 +145,11 @@ impl Settings {
                 .iter()
                 .map(UserId::new)
                 .collect(),
+            proxy_headers: if config.oslo_middleware.enable_proxy_headers_parsing {
+                ProxyHeaders::Believed
+            } else {
+                ProxyHeaders::Ignored
+            },
         })
     }
 }
@@ -165,6 +174,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// The configuration's part.
     pub settings: Settings,
+    /// Where it is kept who changed what.
+    pub audit: AuditTrail,
     /// What is counted of requests and of the calls to the clouds.
     pub metrics: Arc<ApiMetrics>,
 }

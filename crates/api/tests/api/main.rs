@@ -10,6 +10,7 @@
 )]
 
 mod abort;
+mod access_log;
 mod actions;
 mod adopt;
 mod at_rest;

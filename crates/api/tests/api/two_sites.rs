@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
+    access::ProxyHeaders,
     app::site::SiteUrls,
     cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
@@ -39,7 +40,7 @@ use protector_openstack::{
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},
 };
-use protector_oslo::policy::Enforcer;
+use protector_oslo::{audit::AuditTrail, policy::Enforcer};
 use protector_sim::{
     backend::MemBackend,
     cloud::{CloudOptions, Component, ServiceSeed, SimCloud},
@@ -340,7 +341,9 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             outside: AllowedOutside::default(),
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::new(),
+            proxy_headers: ProxyHeaders::Ignored,
         },
+        audit: AuditTrail::at(None, "protector-api", String::new()).unwrap(),
         metrics: Arc::clone(&metrics),
     });
     Protector {
@@ -423,8 +426,8 @@ impl TwoSites {
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
-        let watched = metrics::router(Arc::clone(&self.protectors[place].metrics));
-        let response = watched.oneshot(request).await.unwrap();
+        let router = self.protectors[place].router.clone();
+        let response = router.oneshot(request).await.unwrap();
         let status = response.status();
         let headers = response.headers().clone();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)
@@ -440,8 +443,8 @@ impl TwoSites {
     /// What Prometheus reads of the protector of `place`.
     async fn metrics(&self, place: usize) -> String {
         let request = http::Request::get("/metrics").body(Body::empty()).unwrap();
-        let router = self.protectors[place].router.clone();
-        let response = router.oneshot(request).await.unwrap();
+        let watched = metrics::router(Arc::clone(&self.protectors[place].metrics));
+        let response = watched.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await;
         String::from_utf8(bytes.unwrap().to_vec()).unwrap()
