@@ -46,4 +46,5 @@ mod sync;
 mod test_failover;
 mod two_sites;
 mod unplanned;
+mod unseen_names;
 mod way_back;
