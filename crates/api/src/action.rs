@@ -131,9 +131,9 @@ pub async fn act(
     Path((project, group)): Path<(ProjectId, String)>,
     Body(action): Body<Action>,
 ) -> ApiResult<Response> {
-    let stored = app
-        .group_for(&caller, &project, &group, rule(&action))
-        .await?;
+    let rule = rule(&action);
+    request.asks_for(rule.last_word());
+    let stored = app.group_for(&caller, &project, &group, rule).await?;
     if let Some(preview) = preview(&app, &stored, &action).await? {
         let answer = ActionAnswer {
             operation: None,

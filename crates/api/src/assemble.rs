@@ -15,7 +15,9 @@ use protector_openstack::{
 };
 use protector_oslo::{
     Config, ConfigErrors,
+    audit::AuditTrail,
     config::Interface as ConfiguredInterface,
+    log::LogError,
     policy::{Enforcer, PolicyErrors},
 };
 use protector_store::Database;
@@ -41,6 +43,9 @@ pub enum AssembleError {
     /// The policy file is wrong.
     #[error(transparent)]
     Policy(#[from] PolicyErrors),
+    /// The audit trail cannot be written.
+    #[error(transparent)]
+    Audit(#[from] LogError),
     /// A CA file cannot be used.
     #[error(transparent)]
     Cloud(#[from] CloudError),
@@ -120,6 +125,7 @@ impl App {
             clock,
             ids,
             settings,
+            audit: AuditTrail::open(config, "protector-api")?,
             metrics: Arc::new(ApiMetrics::new(&cloud_requests)),
         })
     }

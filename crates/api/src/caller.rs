@@ -112,14 +112,14 @@ impl FromRequestParts<Arc<App>> for Caller {
                     ApiError::unavailable(KEYSTONE_AWAY).with_detail(why)
                 }
             })?;
+        if let Some(context) = parts.extensions.get::<RequestContext>() {
+            context.belongs_to(&facts);
+        }
         let project_id = facts.project_id.clone().ok_or_else(|| {
             ApiError::forbidden(
                 "The token is not scoped to a project; ask Keystone for one that is.",
             )
         })?;
-        if let Some(context) = parts.extensions.get::<RequestContext>() {
-            context.belongs_to(&project_id);
-        }
         Ok(Self {
             facts,
             project_id,

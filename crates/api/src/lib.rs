@@ -13,9 +13,11 @@
     )
 )]
 
+pub mod access;
 pub mod action;
 pub mod app;
 pub mod assemble;
+mod audit;
 pub mod caller;
 pub mod cloud_requests;
 pub mod clouds;

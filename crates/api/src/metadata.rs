@@ -13,7 +13,7 @@ use protector_openstack::bounds::LARGEST_DOCUMENT;
 use protector_store::{Mark, MetadataDocument, Offered, Reservation, StoreError, Taken};
 
 use crate::{
-    app::{App, names, sync},
+    app::{App, names, recovery_plan, sync},
     error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
     peer::other_scope,
@@ -81,6 +81,7 @@ pub async fn receive(
     let origin = SiteName::new(pushed.origin_site.clone());
     caller.speaks_for(&app, &origin).await?;
     refuse_what_no_tenant_may_say(&document)?;
+    refuse_unseen_texts(&app, &document).await?;
     refuse_misread(&document, pushed.version, &pushed.digest)?;
     let offered = Offered {
         document,
@@ -132,11 +133,6 @@ fn refuse_misread(document: &MetadataDocument, version: u64, digest: &str) -> Ap
 /// What a tenant could not have said here is not taken from the other site either.
 fn refuse_what_no_tenant_may_say(document: &MetadataDocument) -> ApiResult<()> {
     let group = &document.group;
-    names::name("metadata.document.group.name", &group.name)?;
-    names::description(
-        "metadata.document.group.description",
-        group.description.as_deref(),
-    )?;
     names::network_mapping("metadata.document.group.mappings", &group.mappings.networks)?;
     names::flavor_mapping("metadata.document.group.mappings", &group.mappings.flavors)?;
     let Some(policy) = document.policy() else {
@@ -144,6 +140,30 @@ fn refuse_what_no_tenant_may_say(document: &MetadataDocument) -> ApiResult<()> {
     };
     names::array_url("metadata.document.policy", &policy.primary_fa_url)?;
     names::array_url("metadata.document.policy", &policy.secondary_fa_url)
+}
+
+/// Texts that no tenant could have given the group, unless they are those by which it is known here: however it came to
+/// them, a group must be recoverable.
+async fn refuse_unseen_texts(app: &App, document: &MetadataDocument) -> ApiResult<()> {
+    let group = &document.group;
+    let known = match app.database.group_show_by_id(&group.id).await {
+        Ok(stored) => Some(stored.group),
+        Err(StoreError::NotFound { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let known = known.as_ref();
+    if known.map(|known| &known.name) != Some(&group.name) {
+        names::name("metadata.document.group.name", &group.name)?;
+    }
+    if known.map(|known| &known.description) != Some(&group.description) {
+        let described = group.description.as_deref();
+        names::description("metadata.document.group.description", described)?;
+    }
+    if known.map(|known| &known.recovery_plan) != Some(&group.recovery_plan) {
+        let plan = &group.recovery_plan;
+        recovery_plan::refuse_unseen("metadata.document.group.recovery_plan", plan)?;
+    }
+    Ok(())
 }
 
 fn refuse_mismatch(

@@ -16,11 +16,11 @@ use axum::{
 use http::{Method, header};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::{cloud_requests::CloudRequests, error::ApiError};
+use crate::{access::CLIENT_GONE, cloud_requests::CloudRequests, error::ApiError};
 
 /// The media type of what [`exposition`] gives.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,8 +44,41 @@ struct Asked {
     method: &'static str,
 }
 
+/// What is counted of connections, which may end without a request.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    /// How many are open.
+    pub open: Gauge,
+    /// How often all places were taken, so that whoever came had to wait.
+    pub full: Counter,
+    /// How many were let go because no request came in time.
+    pub timed_out: Counter,
+}
+
+impl Connections {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "protector_api_connections",
+            "Connections that are open",
+            self.open.clone(),
+        );
+        registry.register(
+            "protector_api_connections_full",
+            "Times that as many connections were open as [api] max_connections allows",
+            self.full.clone(),
+        );
+        registry.register(
+            "protector_api_connections_timed_out",
+            "Connections let go because no request came within [api] client_timeout_seconds",
+            self.timed_out.clone(),
+        );
+    }
+}
+
 /// The counters of one API process.
 pub struct ApiMetrics {
+    /// What is counted of connections.
+    pub connections: Connections,
     registry: Registry,
     requests: Family<Answered, Counter>,
     durations: Family<Asked, Histogram, fn() -> Histogram>,
@@ -70,7 +103,10 @@ impl ApiMetrics {
             durations.clone(),
         );
         cloud_requests.register(&mut registry);
+        let connections = Connections::default();
+        connections.register(&mut registry);
         Self {
+            connections,
             registry,
             requests,
             durations,
@@ -98,25 +134,45 @@ pub async fn measure(
     request: Request,
     next: Next,
 ) -> Response {
-    let method = known(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let began = Instant::now();
-    let response = next.run(request).await;
-    let asked = Asked { route, method };
-    metrics
-        .durations
-        .get_or_create(&asked)
-        .observe(began.elapsed().as_secs_f64());
-    let answered = Answered {
-        route: asked.route,
-        method,
-        status: response.status().as_u16().into(),
+    let mut measured = Measured {
+        metrics,
+        asked: Asked {
+            route,
+            method: known(request.method()),
+        },
+        began: Instant::now(),
+        status: CLIENT_GONE,
     };
-    metrics.requests.get_or_create(&answered).inc();
+    let response = next.run(request).await;
+    measured.status = response.status().as_u16();
     response
+}
+
+/// A request that is being measured; counted when this goes out of scope, answered or not.
+struct Measured {
+    metrics: Arc<ApiMetrics>,
+    asked: Asked,
+    began: Instant,
+    status: u16,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let Asked { route, method } = self.asked.clone();
+        let took = self.began.elapsed().as_secs_f64();
+        let durations = &self.metrics.durations;
+        durations.get_or_create(&self.asked).observe(took);
+        let answered = Answered {
+            route,
+            method,
+            status: self.status.into(),
+        };
+        self.metrics.requests.get_or_create(&answered).inc();
+    }
 }
 
 /// Everything in `registry` as Prometheus reads it.

@@ -1,9 +1,8 @@
-//! Around every request: its ids, its span, and its line in the access log.
+//! Around every request: its ids, its span, and what is noted of it.
 
 use std::{
     any::Any,
     sync::{Arc, OnceLock},
-    time::Instant,
 };
 
 use axum::{
@@ -13,12 +12,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-use protector_core::id::ProjectId;
 use protector_openstack::bounds::Allowance;
 use protector_oslo::{GlobalRequestId, RequestId};
 use tracing::Instrument as _;
 
-use crate::{app::App, error::ApiError};
+use crate::{
+    access::{Entry, Origin},
+    app::App,
+    error::ApiError,
+    token::TokenFacts,
+};
 
 /// The header with a request's id.
 pub const REQUEST_ID_HEADER: HeaderName =
@@ -31,12 +34,19 @@ pub struct RequestContext {
     pub local: RequestId,
     /// The id that the caller gave it, when it has the right form; sent on to the clouds.
     pub global: Option<GlobalRequestId>,
-    /// Filled in when the token is validated; for the access log.
-    project: Arc<OnceLock<ProjectId>>,
+    origin: Arc<Origin>,
+    noted: Arc<Noted>,
+}
+
+/// What becomes known of a request while it is answered, for the access log and the audit trail.
+#[derive(Debug, Default)]
+struct Noted {
+    caller: OnceLock<Arc<TokenFacts>>,
+    act: OnceLock<String>,
 }
 
 impl RequestContext {
-    fn of(headers: &HeaderMap, local: RequestId) -> Self {
+    fn of(headers: &HeaderMap, local: RequestId, origin: Origin) -> Self {
         let global = headers
             .get(&REQUEST_ID_HEADER)
             .and_then(|value| value.to_str().ok())
@@ -44,14 +54,40 @@ impl RequestContext {
         Self {
             local,
             global,
-            project: Arc::new(OnceLock::new()),
+            origin: Arc::new(origin),
+            noted: Arc::default(),
         }
     }
 
-    /// Notes whose request it is.
-    pub fn belongs_to(&self, project: &ProjectId) {
-        // A request has one caller; a second note would say the same.
-        let _ = self.project.set(project.clone());
+    /// Notes whose request it is. A request has one caller; a second note would say the same.
+    pub(crate) fn belongs_to(&self, caller: &Arc<TokenFacts>) {
+        let _ = self.noted.caller.set(Arc::clone(caller));
+    }
+
+    /// Notes what it asks for, where its path does not say that.
+    pub(crate) fn asks_for(&self, act: &str) {
+        let _ = self.noted.act.set(act.to_owned());
+    }
+
+    /// From where it came.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn act(&self) -> Option<&str> {
+        self.noted.act.get().map(String::as_str)
+    }
+
+    pub(crate) fn user(&self) -> Option<String> {
+        Some(self.noted.caller.get()?.user_id.to_string())
+    }
+
+    pub(crate) fn user_name(&self) -> Option<String> {
+        Some(self.noted.caller.get()?.user_name.clone())
+    }
+
+    pub(crate) fn project(&self) -> Option<String> {
+        Some(self.noted.caller.get()?.project_id.as_ref()?.to_string())
     }
 }
 
@@ -91,38 +127,25 @@ pub fn lasting<T: Send + 'static>(
     tokio::spawn(work.in_current_span())
 }
 
-/// Gives a request its ids and its span, and writes its line in the access log.
-///
-/// The line holds the path without the query string, and no header: nothing that could be a secret.
+/// Gives a request its ids and its span, and begins its line in the access log.
 pub async fn accompany(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let context = RequestContext::of(request.headers(), RequestId::from_uuid(app.ids.uuid()));
-    let global = context.global.map(|id| id.to_string()).unwrap_or_default();
-    let span =
-        tracing::info_span!("request", request_id = %context.local, global_request_id = %global);
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    request.extensions_mut().insert(context.clone());
-    let began = Instant::now();
-    let chain = context
-        .global
-        .map_or_else(|| context.local.to_string(), |id| id.to_string());
+    let local = RequestId::from_uuid(app.ids.uuid());
+    let origin = Origin::of(&request, app.settings.proxy_headers);
+    let context = RequestContext::of(request.headers(), local, origin);
+    let global = context.global.map(|id| id.to_string());
+    let shown = global.clone().unwrap_or_default();
+    let span = tracing::info_span!("request", request_id = %local, global_request_id = %shown);
+    let entry = Entry::of(&request, context.clone(), span.clone());
+    request.extensions_mut().insert(context);
+    let chain = global.unwrap_or_else(|| local.to_string());
     async move {
         let answering = CHAIN.scope(chain, next.run(request));
         let allowance = Allowance::new(MOST_OF_CLOUDS);
         let mut response = ALLOWANCE.scope(allowance, answering).await;
-        if let Ok(value) = HeaderValue::from_str(&context.local.to_string()) {
+        if let Ok(value) = HeaderValue::from_str(&local.to_string()) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
-        tracing::info!(
-            target: "protector_api::access",
-            %method,
-            path,
-            status = response.status().as_u16(),
-            ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            project = context.project.get().map(ProjectId::as_str).unwrap_or("-"),
-            "answered"
-        );
-        response
+        entry.answered(response)
     }
     .instrument(span)
     .await
@@ -175,8 +198,16 @@ mod tests {
             REQUEST_ID_HEADER,
             HeaderValue::from_static("req-7a3f2c11-0001-4b22-a918-000000000001"),
         );
-        assert!(RequestContext::of(&headers, local).global.is_some());
+        assert!(
+            RequestContext::of(&headers, local, Origin::default())
+                .global
+                .is_some()
+        );
         headers.insert(REQUEST_ID_HEADER, HeaderValue::from_static("req-forged"));
-        assert!(RequestContext::of(&headers, local).global.is_none());
+        assert!(
+            RequestContext::of(&headers, local, Origin::default())
+                .global
+                .is_none()
+        );
     }
 }

@@ -18,6 +18,7 @@ use utoipa_axum::{
 use crate::{
     action,
     app::App,
+    audit,
     error::{ApiError, Kind},
     group, health, member, metadata, metrics, openapi, operation, operation_copy, orphan, policy,
     readiness, recovery_plan, request, reset_status, resource_mapping, signing_key, site,
@@ -91,6 +92,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn(version::negotiate))
         .layer(CatchPanicLayer::custom(request::answer_panic))
         .layer(middleware::from_fn_with_state(counts, metrics::measure))
+        .layer(middleware::from_fn_with_state(app.clone(), audit::witness))
         .layer(middleware::from_fn_with_state(
             app.clone(),
             request::accompany,

@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod audit;
 pub mod config;
 #[cfg(test)]
 mod fuzz;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use protector_api::{App, metrics, router};
-use protector_oslo::Config;
+use protector_oslo::{Config, log::LogFile};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -19,7 +19,7 @@ use crate::{
 /// # Errors
 ///
 /// What kept it from starting.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()> {
     config.essentials()?;
     let database = assembly::database(&config).await?;
     let storage = assembly::storage(&config).await?;
@@ -29,16 +29,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("[api] bind_host, bind_port: cannot listen on {address}"))?;
     let stop = signals::stop_on_signal()?;
+    signals::reopen_on_hangup(log.into_iter().chain(app.audit.file().cloned()))?;
     info!(address = %listener.local_addr()?, "serving");
     let limits = Limits {
         connections: config.api.max_connections.get(),
         set_by: "[api] max_connections",
         client: config.api.client_timeout,
     };
+    let counts = app.metrics.connections.clone();
     let watched = metrics::router(Arc::clone(&app.metrics));
     let serving = async {
         tokio::join!(
-            http_server::serve(listener, router(app), limits, stop.clone()),
+            http_server::serve(listener, router(app), limits, counts, stop.clone()),
             beside_listener::serve(&config.api.metrics, watched, limits.client, stop.clone()),
         );
     };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use protector_api::metrics::Connections;
 use protector_oslo::config::BesideListener;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,5 +45,5 @@ pub async fn serve(
         set_by: "the listener for metrics",
         client,
     };
-    http_server::serve(listener, router, limits, stop).await;
+    http_server::serve(listener, router, limits, Connections::default(), stop).await;
 }

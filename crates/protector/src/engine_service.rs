@@ -22,7 +22,7 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
-use protector_oslo::Config;
+use protector_oslo::{Config, log::LogFile};
 use protector_store::{Database, EngineRow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -49,13 +49,14 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// What kept it from starting.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()> {
     let essentials = config.essentials()?;
     let seat = Seat::taken(&config.general.state_path)?;
     let database = assembly::database(&config).await?;
     let storage = assembly::storage(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stop = signals::stop_on_signal()?;
+    signals::reopen_on_hangup(log)?;
     let id = EngineId::new(format!("{}@{}", config.general.host, essentials.site_name));
     let options = engine_options(&config);
     let metrics = Arc::new(EngineMetrics::default());

@@ -1,19 +1,21 @@
 //! Serves HTTP to whoever comes, and lets nobody keep what others need: each connection has its time, and there are only so many.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::ConnectInfo, http::Request, response::Response};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use protector_api::metrics::Connections;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt as _};
 use tracing::{debug, error, warn};
 
 /// How long nothing is accepted after the system could not: it lacks files or memory, and others have to end first.
@@ -31,7 +33,13 @@ pub struct Limits {
 }
 
 /// Serves `router` at `listener` until `stop`, then lets requests under way end.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    counts: Connections,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let under_way = GracefulShutdown::new();
     let mut http = http1::Builder::new();
@@ -41,6 +49,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     loop {
         let is_full = places.available_permits() == 0;
         if is_full && !was_full {
+            counts.full.inc();
             warn!(
                 "{} connections are open, as many as {} allows: whoever comes waits",
                 limits.connections, limits.set_by
@@ -55,26 +64,50 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
             Err(failure) => {
                 rest_after(&failure).await;
                 continue;
             }
         };
         without_delay(&stream);
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(from(remote, router.clone()));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = under_way.watch(connection);
+        let counts = counts.clone();
+        counts.open.inc();
         tokio::spawn(async move {
             if let Err(failure) = connection.await {
-                debug!(error = %failure, "a connection broke off");
+                note(&failure, &counts);
             }
+            counts.open.dec();
             drop(place);
         });
     }
     drop(listener);
     under_way.shutdown().await;
+}
+
+/// `router`, with who asks in each request.
+fn from(
+    remote: SocketAddr,
+    router: Router,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(remote));
+        request
+    })
+}
+
+fn note(failure: &hyper::Error, counts: &Connections) {
+    if failure.is_timeout() {
+        counts.timed_out.inc();
+    }
+    debug!(error = %failure, "a connection broke off");
 }
 
 /// A client that gave up before it was accepted is nobody's trouble; anything else is the system's, and passes.
@@ -100,8 +133,6 @@ fn without_delay(stream: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -121,7 +152,8 @@ mod tests {
             client: Duration::from_millis(300),
         };
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        let counts = Connections::default();
+        let serving = tokio::spawn(serve(listener, router, limits, counts, stop.clone()));
         (address, stop, serving)
     }
 

@@ -12,12 +12,14 @@ use protector_core::{
 };
 use protector_oslo::{
     Config, ConfigErrors,
+    audit::AuditTrail,
     policy::{Enforcer, RuleName, Target},
 };
 use protector_store::Database;
 use uuid::Uuid;
 
 use crate::{
+    access::ProxyHeaders,
     caller::Caller,
     clouds::Clouds,
     error::{ApiError, ApiResult},
@@ -109,6 +111,8 @@ pub struct Settings {
     pub peer_users: BTreeSet<UserId>,
     /// `[api] peer_signature_window_seconds`.
     pub peer_signature_window: TimeDelta,
+    /// `[oslo_middleware] enable_proxy_headers_parsing`.
+    pub proxy_headers: ProxyHeaders,
 }
 
 impl Settings {
@@ -148,6 +152,11 @@ impl Settings {
                 .map(UserId::new)
                 .collect(),
             peer_signature_window: peer_caller::window(config.api.peer_signature_window),
+            proxy_headers: if config.oslo_middleware.enable_proxy_headers_parsing {
+                ProxyHeaders::Believed
+            } else {
+                ProxyHeaders::Ignored
+            },
         })
     }
 }
@@ -172,6 +181,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// The configuration's part.
     pub settings: Settings,
+    /// Where it is kept who changed what.
+    pub audit: AuditTrail,
     /// What is counted of requests and of the calls to the clouds.
     pub metrics: Arc<ApiMetrics>,
 }

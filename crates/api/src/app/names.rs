@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult},
+    wire::text::unseen,
+};
 
 /// The longest name and description, in characters: what the database and the clouds' own names hold.
 const LONGEST: usize = 255;
@@ -22,9 +25,10 @@ pub fn name(field: &str, text: &str) -> ApiResult<()> {
     if text.chars().count() > LONGEST {
         return refuse("must be at most 255 characters long");
     }
-    if text.chars().any(char::is_control) || text.contains('/') {
-        return refuse("must not contain '/' or control characters");
+    if text.contains('/') {
+        return refuse("must not contain '/'");
     }
+    seen(field, text)?;
     if Uuid::try_parse(text).is_ok() {
         return refuse("must not be a UUID, since names and ids are used alike");
     }
@@ -34,25 +38,33 @@ pub fn name(field: &str, text: &str) -> ApiResult<()> {
 /// A description: anything printable, line breaks too.
 pub fn description(field: &str, text: Option<&str>) -> ApiResult<()> {
     let Some(text) = text else { return Ok(()) };
-    let bad = text
-        .chars()
-        .any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
-    if bad || text.chars().count() > LONGEST {
+    if text.chars().count() > LONGEST {
         return Err(ApiError::bad_request(format!(
-            "{field}: must be at most 255 printable characters."
+            "{field}: must be at most 255 characters long."
         )));
     }
-    Ok(())
+    seen(field, &text.replace(['\n', '\t'], " "))
+}
+
+/// A text that people read in lists and logs: of what it is made must be seen.
+pub fn seen(field: &str, text: &str) -> ApiResult<()> {
+    let Some(unseen) = unseen(text) else {
+        return Ok(());
+    };
+    Err(ApiError::bad_request(format!(
+        "{field}: must not contain the character U+{:04X}, which is not seen, or turns the text around it; write it without.",
+        u32::from(unseen)
+    )))
 }
 
 /// A piece of text that must be there: user, project, domain.
 pub fn present(field: &str, text: &str) -> ApiResult<()> {
-    if text.trim().is_empty() || text.chars().any(char::is_control) {
+    if text.trim().is_empty() {
         return Err(ApiError::bad_request(format!(
-            "{field}: must not be empty or contain control characters."
+            "{field}: must not be empty."
         )));
     }
-    Ok(())
+    seen(field, text)
 }
 
 /// A secret that must be there. Says nothing of it.
@@ -67,8 +79,8 @@ pub fn secret(field: &str, secret: &SecretString) -> ApiResult<()> {
 
 /// A path on the protector host.
 pub fn absolute_path(field: &str, text: &str) -> ApiResult<()> {
-    if text.starts_with('/') && !text.chars().any(char::is_control) {
-        return Ok(());
+    if text.starts_with('/') {
+        return seen(field, text);
     }
     Err(ApiError::bad_request(format!(
         "{field}: must be an absolute path on the protector host."

@@ -12,7 +12,7 @@ use protector_core::{
 
 use protector_store::StoreError;
 
-use super::Settings;
+use super::{Settings, names};
 use crate::{
     error::{ApiError, ApiResult},
     wire::recovery_plan::{HookTime, HookView, MemberRecoveryView, PauseView, RecoveryPlanView},
@@ -85,8 +85,17 @@ pub fn understood(
         plan.hooks.push(hook.into_hook(when));
     }
     plan.check(members).map_err(|fault| refused(&fault))?;
+    refuse_unseen("recovery_plan", &plan)?;
     refuse_unmade_probes(&plan, members, settings)?;
     Ok(plan)
+}
+
+/// Refuses what people are told to do in characters that they do not see.
+pub fn refuse_unseen(field: &str, plan: &RecoveryPlan) -> ApiResult<()> {
+    let mut pauses = plan.pauses.iter().enumerate();
+    pauses.try_for_each(|(number, pause)| {
+        names::seen(&format!("{field}.pauses[{number}].message"), &pause.message)
+    })
 }
 
 fn refused(why: &impl std::fmt::Display) -> ApiError {

@@ -4,24 +4,27 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, body::Body};
 use chrono::TimeDelta;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use protector_api::{
     App, Ids, Settings, TokenMemory, TokenValidator,
+    access::ProxyHeaders,
     app::site::SiteUrls,
     cloud_requests::CloudRequests,
     metrics::{self, ApiMetrics},
     router,
 };
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
-use protector_oslo::policy::Enforcer;
+use protector_oslo::{audit::AuditTrail, policy::Enforcer};
 use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use crate::fakes::{
-    CountedIds, FixedClock, NAMED_PEER, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B,
+use crate::{
+    access_log::from_here,
+    fakes::{CountedIds, FixedClock, NAMED_PEER, NET_A, NET_B, Outside, PROJECT_A, PROJECT_B},
 };
 
 pub const MAX_BODY: usize = 114_688;
@@ -108,7 +111,14 @@ fn app(
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::from([NAMED_PEER.into()]),
             peer_signature_window: TimeDelta::seconds(300),
+            proxy_headers: ProxyHeaders::Believed,
         },
+        audit: AuditTrail::at(
+            Some(dir.path().join("audit.log")),
+            "protector-api",
+            "controller".to_owned(),
+        )
+        .unwrap(),
         metrics: Arc::clone(metrics),
     }
 }
@@ -252,6 +262,22 @@ impl House {
             .await
     }
 
+    /// A request whose client goes away before it is answered.
+    pub async fn give_up(&self, method: Method, path: &str) {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("x-auth-token", "member");
+        let request = request.body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(from_here(request));
+        assert!(answer.now_or_never().is_none(), "it was answered at once");
+    }
+
+    /// The events of the audit trail.
+    pub fn audited(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("audit.log")).unwrap();
+        let events = text.lines().map(serde_json::from_str);
+        events.collect::<Result<_, _>>().unwrap()
+    }
+
     /// What Prometheus reads.
     pub async fn counted(&self) -> String {
         let request = Request::get("/metrics").body(Body::empty()).unwrap();
@@ -316,7 +342,12 @@ impl House {
             .body(body)
             .unwrap();
         *request.headers_mut() = headers;
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self
+            .router
+            .clone()
+            .oneshot(from_here(request))
+            .await
+            .unwrap();
         let status = response.status();
         let headers = response.headers().clone();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24)

@@ -10,6 +10,7 @@
 )]
 
 mod abort;
+mod access_log;
 mod actions;
 mod adopt;
 mod at_rest;
@@ -45,4 +46,5 @@ mod sync;
 mod test_failover;
 mod two_sites;
 mod unplanned;
+mod unseen_names;
 mod way_back;

@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
+    access::ProxyHeaders,
     app::site::SiteUrls,
     cloud_requests::CloudRequests,
     keystone_tokens::KeystoneTokens,
@@ -42,7 +43,7 @@ use protector_openstack::{
     options::ClientOptions,
     transport::{Request, Response, Transport, TransportError},
 };
-use protector_oslo::policy::Enforcer;
+use protector_oslo::{audit::AuditTrail, policy::Enforcer};
 use protector_sim::{
     backend::MemBackend,
     cloud::{CloudOptions, Component, ServiceSeed, SimCloud},
@@ -358,7 +359,9 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             site_urls: SiteUrls::HttpToo,
             peer_users: BTreeSet::new(),
             peer_signature_window: TimeDelta::seconds(300),
+            proxy_headers: ProxyHeaders::Ignored,
         },
+        audit: AuditTrail::at(None, "protector-api", String::new()).unwrap(),
         metrics: Arc::clone(&metrics),
     });
     Protector {

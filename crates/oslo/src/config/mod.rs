@@ -26,7 +26,7 @@ pub use kind::Kind;
 pub use options::{Check, OPTIONS, OptionDef, SECTIONS};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use sections::{
-    Api, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
+    Api, Audit, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
     OsloMiddleware, OsloPolicy, Quota, Secrets, Storage, StorageDriverName,
 };
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub general: General,
     /// `[api]`
     pub api: Api,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[database]`
     pub database: Database,
     /// `[engine]`
@@ -143,6 +145,7 @@ impl Config {
         Self {
             general: General::read(reader),
             api: Api::read(reader),
+            audit: Audit::read(reader),
             database: Database::read(reader),
             engine: Engine::read(reader),
             keystone_authtoken: KeystoneAuthtoken::read(reader),

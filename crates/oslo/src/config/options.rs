@@ -125,6 +125,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("api", "The REST service, protector-api."),
     (
+        "audit",
+        "The audit trail: who changed what, in CADF's form as keystonemiddleware's audit filter writes it.",
+    ),
+    (
         "database",
         "Where protection groups, operations and their steps are stored.",
     ),
@@ -230,6 +234,12 @@ pub static OPTIONS: &[OptionDef] = &[
         "Port of the same. 0 switches it off. Give each service of a host its own; one that finds it taken says so and \
          works without.")
         .default("9789"),
+
+    // [audit]
+    option("audit", "log_file", Kind::Path,
+        "File of the audit trail: one JSON object per line for each call that may change something, refused ones \
+         included. Taken relative to log_dir when both are set. Without it no audit trail is kept. SIGHUP opens it anew \
+         after a rotation."),
 
     // [database]
     option("database", "connection", Kind::Str,
@@ -433,6 +443,10 @@ pub static OPTIONS: &[OptionDef] = &[
     option("oslo_middleware", "max_request_body_size", Kind::Int { min: Some(1), max: None },
         "Largest request body in bytes. A larger one is answered with 413.")
         .default("114688"),
+    option("oslo_middleware", "enable_proxy_headers_parsing", Kind::Bool,
+        "Believe the headers `Forwarded` and `X-Forwarded-For`: the access log and the audit trail then name the client \
+         that the proxy in front of the service has named last. Set it only where nobody but that proxy reaches the port.")
+        .default("false"),
 
     // [oslo_policy]
     option("oslo_policy", "policy_file", Kind::Path,

@@ -1,7 +1,7 @@
 //! The configuration as the services use it: one struct per section, values typed.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -80,6 +80,27 @@ pub struct Api {
     pub peer_signature_window: Duration,
     /// Where `/metrics` is served.
     pub metrics: BesideListener,
+}
+
+/// `[audit]`: the audit trail.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// Its file; `None` for none.
+    pub log_file: Option<PathBuf>,
+}
+
+impl Audit {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            log_file: reader.section("audit").optional_path("log_file"),
+        }
+    }
+
+    /// The file's whole path.
+    pub fn path(&self, log_dir: Option<&Path>) -> Option<PathBuf> {
+        let file = self.log_file.as_ref()?;
+        Some(log_dir.map_or_else(|| file.clone(), |dir| dir.join(file)))
+    }
 }
 
 /// `[database]`.
@@ -225,6 +246,8 @@ pub struct OpenStack {
 pub struct OsloMiddleware {
     /// Largest body in bytes.
     pub max_request_body_size: usize,
+    /// Whether a proxy says for whom it asks.
+    pub enable_proxy_headers_parsing: bool,
 }
 
 /// `[oslo_policy]`.
@@ -410,6 +433,7 @@ impl OsloMiddleware {
         let mut section = reader.section("oslo_middleware");
         Self {
             max_request_body_size: section.number("max_request_body_size"),
+            enable_proxy_headers_parsing: section.flag("enable_proxy_headers_parsing"),
         }
     }
 }

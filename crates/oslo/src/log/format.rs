@@ -167,11 +167,16 @@ fn field_value(value: &Value) -> String {
     }
 }
 
+/// Turns the text around it, or ends the line, on a terminal that knows Unicode.
+fn is_turning(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A cloud's error text must not be able to forge a log line.
 fn on_one_line(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut line, c| {
-            if c.is_control() {
+            if c.is_control() || is_turning(c) {
                 line.extend(c.escape_default());
             } else {
                 line.push(c);

@@ -5,15 +5,14 @@
 //! secret are replaced by `***`, whatever they hold.
 
 mod context;
+mod file;
 mod format;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -25,16 +24,19 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::General;
 use context::SpanContext;
+pub use file::LogFile;
 use format::Format;
 
 /// Logs could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The log file cannot be written.
-    #[error("the log file {path} cannot be opened for writing: {source}; see [DEFAULT] log_dir")]
+    #[error("the log file {path} cannot be opened for writing: {source}; see {option}")]
     File {
         /// The file.
         path: PathBuf,
+        /// What names it.
+        option: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -43,17 +45,20 @@ pub enum LogError {
     Twice(#[from] TryInitError),
 }
 
-/// Sets up the process's logs: to `<log_dir>/<program>.log` (appended to) or standard error.
+/// Sets up the process's logs: to `<log_dir>/<program>.log` (appended to) or standard error. Returns the file, if it is
+/// one.
 ///
 /// # Errors
 /// The file cannot be opened, or logs are set up already.
-pub fn init(general: &General, program: &str) -> Result<(), LogError> {
-    let writer = match file_path(general, program) {
-        Some(path) => BoxMakeWriter::new(Mutex::new(open(path)?)),
+pub fn init(general: &General, program: &str) -> Result<Option<Arc<LogFile>>, LogError> {
+    let open = |path| LogFile::open(path, "[DEFAULT] log_dir").map(Arc::new);
+    let file = file_path(general, program).map(open).transpose()?;
+    let writer = match &file {
+        Some(file) => BoxMakeWriter::new(Arc::clone(file)),
         None => BoxMakeWriter::new(io::stderr),
     };
     subscriber(general, writer).try_init()?;
-    Ok(())
+    Ok(file)
 }
 
 /// The log file, after oslo.log: `log_file` within `log_dir`, else `<program>.log` there, else none.
@@ -64,16 +69,6 @@ fn file_path(general: &General, program: &str) -> Option<PathBuf> {
         (Some(dir), None) => Some(dir.join(Path::new(program)).with_extension("log")),
         (None, None) => None,
     }
-}
-
-fn open(path: PathBuf) -> Result<File, LogError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        // Whatever the umask: it holds tenants' names and addresses.
-        .mode(0o640)
-        .open(&path)
-        .map_err(|source| LogError::File { path, source })
 }
 
 /// The subscriber that [`init`] installs, with a writer of the caller's choice.

@@ -84,9 +84,11 @@ fn without_a_span_the_brackets_say_so_and_levels_have_pythons_names() {
 fn secrets_are_masked_and_a_text_cannot_forge_a_line() {
     for form in ["", "use_json = true\n"] {
         let lines = logged(form, || {
-            tracing::info!(admin_password = "hunter2", x_auth_token = ?"hunter2", "first\n2026-01-01 forged\u{1b}[2J");
+            tracing::info!(admin_password = "hunter2", x_auth_token = ?"hunter2", "first\n2026-01-01 forged\u{1b}[2J\u{202e}\u{2028}");
         });
         assert_eq!(lines.len(), 1, "{lines:?}");
+        let turning = lines[0].contains(['\u{202e}', '\u{2028}']);
+        assert!(!turning || form.contains("json"), "{lines:?}");
         assert!(
             !lines[0].contains("hunter2") && lines[0].contains("***"),
             "{lines:?}"
@@ -152,6 +154,7 @@ fn a_new_log_is_not_for_everybody() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("protector-api.log");
-    let mode = open(path).unwrap().metadata().unwrap().permissions().mode();
+    LogFile::open(path.clone(), "log_file").unwrap();
+    let mode = path.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o027, 0, "{mode:o}");
 }

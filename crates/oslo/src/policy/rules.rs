@@ -15,6 +15,13 @@ impl RuleName {
     }
 }
 
+impl RuleName {
+    /// What the rule is about, without the service and the noun: `failover`.
+    pub fn last_word(self) -> &'static str {
+        self.0.rsplit(':').next().unwrap_or(self.0)
+    }
+}
+
 impl fmt::Display for RuleName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
-    protector_oslo::log::init(&config.general, "protector-engine")?;
+    let log = protector_oslo::log::init(&config.general, "protector-engine")?;
     assembly::choose_tls_provider();
-    tokio::runtime::Runtime::new()?.block_on(engine_service::run(config))
+    tokio::runtime::Runtime::new()?.block_on(engine_service::run(config, log))
 }
