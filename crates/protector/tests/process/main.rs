@@ -22,6 +22,7 @@ mod house;
 mod http;
 mod keys;
 mod left_behind;
+mod log_files;
 mod openstack_command;
 mod ports;
 mod program;

@@ -135,6 +135,11 @@ impl Program {
         locks.lines().filter(of_it).count()
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.send("-HUP");
+    }
+
     /// SIGKILL, and its end waited for.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
