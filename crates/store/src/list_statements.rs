@@ -15,8 +15,8 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    Basis, Database, GroupFilter, GroupSortKey, KeptOperation, NewOperation, OperationCopy,
-    OperationFilter, OperationSortKey, Page, PoolOptions, SortDir,
+    Basis, Database, GroupFilter, GroupSortKey, KeptOperation, KeyRepository, NewOperation,
+    OperationCopy, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir,
 };
 
 /// A database that remembers what it was asked.

@@ -163,12 +163,10 @@ impl House {
     /// The same house after a restart with another `[quota]`.
     pub fn with_copy_quota(self, quota: CopyQuota) -> Self {
         let database = self.database.clone().with_copy_quota(quota);
-        let copies = TestCopies::Delete;
-        let app = app(&self.dir, &database, &self.outside, &self.ids, copies);
+        let kept = database.clone();
         Self {
-            router: router(app),
             database,
-            ..self
+            ..self.restarted(|app| app.database = kept, TestCopies::Delete)
         }
     }
 
