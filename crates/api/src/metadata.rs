@@ -134,7 +134,6 @@ fn refuse_misread(document: &MetadataDocument, version: u64, digest: &str) -> Ap
 fn refuse_what_no_tenant_may_say(document: &MetadataDocument) -> ApiResult<()> {
     let group = &document.group;
     names::network_mapping("metadata.document.group.mappings", &group.mappings.networks)?;
-    names::flavor_mapping("metadata.document.group.mappings", &group.mappings.flavors)?;
     let Some(policy) = document.policy() else {
         return Ok(());
     };
@@ -159,7 +158,11 @@ async fn refuse_unseen_texts(app: &App, document: &MetadataDocument) -> ApiResul
         let described = group.description.as_deref();
         names::description("metadata.document.group.description", described)?;
     }
-    if known.map(|known| &known.recovery_plan) != Some(&group.recovery_plan) {
+    if known.map(|known| &known.mappings.flavors) != Some(&group.mappings.flavors) {
+        names::flavor_mapping("metadata.document.group.mappings", &group.mappings.flavors)?;
+    }
+    // Not the whole plan: what is sealed of it here is never like what comes.
+    if known.map(|known| &known.recovery_plan.pauses) != Some(&group.recovery_plan.pauses) {
         let plan = &group.recovery_plan;
         recovery_plan::refuse_unseen("metadata.document.group.recovery_plan", plan)?;
     }

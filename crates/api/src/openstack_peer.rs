@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     app::peer_key,
     clouds::CloudError,
-    peer::{HeldPart, Peer, PeerError, PeerMetadata},
+    peer::{self, HeldPart, Peer, PeerError, PeerMetadata},
     site_identity::SiteIdentity,
     site_sessions::{SiteSessions, told},
     wire::{
@@ -60,14 +60,7 @@ impl OpenStackPeer {
         patience: Duration,
         work: impl Future<Output = Result<T, PeerError>>,
     ) -> Result<T, PeerError> {
-        self.can_be_asked(site).await?;
-        match tokio::time::timeout(patience, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(PeerError::Unreachable(format!(
-                "{site} did not answer within {} s",
-                patience.as_secs()
-            ))),
-        }
+        peer::within(self, site, patience, work).await
     }
 
     /// The protector of a site, told with signatures.
@@ -75,7 +68,11 @@ impl OpenStackPeer {
         let cloud = self.unsigned(site).await?;
         let signer = self.identity.signer(site).await;
         // That this site cannot sign does not make the other one lost.
-        let signer = signer.map_err(|error| PeerError::NotTold(error.to_string()))?;
+        let signer = signer.map_err(|error| {
+            PeerError::NotTold(format!(
+                "this site cannot sign: {error}; where its key is lost, 'protector-manage signing-key rotate' on one of its hosts makes a new one"
+            ))
+        })?;
         Ok(cloud.with_signer(signer))
     }
 

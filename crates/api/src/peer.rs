@@ -3,6 +3,8 @@
 //! The block rule stands on this: a group is changed only while its other site can hear of it, since two copies that
 //! were changed apart cannot be brought together again without losing one side's changes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
@@ -12,6 +14,7 @@ use protector_core::{
 };
 use protector_store::{Held, Mark, PublicKey, Side};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
     error::{ApiError, ApiResult},
@@ -170,6 +173,35 @@ pub fn other_scope<'g>(group: &'g Group, local: &SiteName) -> &'g SiteScope {
         &group.secondary
     } else {
         &group.primary
+    }
+}
+
+/// How long one's own records may take after a question has run out of time, before they are what it waited for.
+const OWN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A question to the protector of `site` with a time in which to answer it. What runs out of it is silent only if one's own
+/// records, which a question reads too, were there before and are there after it.
+pub async fn within<T>(
+    peer: &dyn Peer,
+    site: &SiteName,
+    patience: Duration,
+    question: impl Future<Output = Result<T, PeerError>>,
+) -> Result<T, PeerError> {
+    if let Err(unable @ PeerError::NotTold(_)) = peer.can_be_asked(site).await {
+        return Err(unable);
+    }
+    if let Ok(answer) = timeout(patience, question).await {
+        return answer;
+    }
+    match timeout(OWN_PATIENCE, peer.can_be_asked(site)).await {
+        Ok(Ok(())) => Err(PeerError::Unreachable(format!(
+            "{site} did not answer within {} s",
+            patience.as_secs()
+        ))),
+        Ok(Err(unable)) => Err(unable),
+        Err(_) => Err(PeerError::NotTold(format!(
+            "{site} was not asked in time: this site's own database is slow"
+        ))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What both services are made of: the database, the arrays, the ways into the clouds.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use protector_api::{
@@ -26,9 +26,25 @@ pub fn choose_tls_provider() {
 ///
 /// What is wrong with the connection.
 pub async fn connect(config: &Config) -> anyhow::Result<Database> {
+    connect_for(config, config.database.query_timeout).await
+}
+
+/// The same for what reads whole tables: an operator waits for it, and nobody else does.
+///
+/// # Errors
+///
+/// What is wrong with the connection.
+pub async fn connect_to_manage(config: &Config) -> anyhow::Result<Database> {
+    connect_for(config, WHOLE_TABLES).await
+}
+
+/// As long as reading all of a very large database may take.
+const WHOLE_TABLES: Duration = Duration::from_secs(6 * 3600);
+
+async fn connect_for(config: &Config, query_timeout: Duration) -> anyhow::Result<Database> {
     let pool = PoolOptions {
         max_connections: config.database.max_pool_size,
-        query_timeout: config.database.query_timeout,
+        query_timeout,
         ..PoolOptions::default()
     };
     let mut tried = 0;

@@ -175,7 +175,7 @@ fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 
 async fn database(arguments: &Arguments, what: &Db, out: &mut impl Write) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
-    let database = assembly::connect(&config).await?;
+    let database = assembly::connect_to_manage(&config).await?;
     if matches!(what, Db::Sync) {
         database.migrate().await?;
         seal_texts(&config, &database, out).await?;
@@ -193,7 +193,7 @@ async fn purged(
     purge: &Purge,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let database = assembly::connect(&arguments.config.load()?).await?;
+    let database = assembly::connect_to_manage(&arguments.config.load()?).await?;
     database.require_current_schema().await?;
     let purged = purge.run(&database, SystemClock.now(), out).await?;
     Ok(match purged {
@@ -289,7 +289,7 @@ async fn prune_keys(arguments: &Arguments, out: &mut impl Write) -> anyhow::Resu
 }
 
 async fn services(arguments: &Arguments, out: &mut impl Write) -> anyhow::Result<()> {
-    let database = assembly::connect(&arguments.config.load()?).await?;
+    let database = assembly::connect_to_manage(&arguments.config.load()?).await?;
     for engine in database.engine_list().await? {
         writeln!(
             out,

@@ -103,7 +103,15 @@ impl MetadataPush {
                 warn!(group_id = %id, why, tries, "metadata not pushed");
                 away.insert(there.clone());
             }
-            Err(error) => warn!(group_id = %id, %error, "cannot push metadata"),
+            Err(error) => {
+                self.failures.inc();
+                warn!(group_id = %id, %error, tries, "cannot push metadata");
+                // Else the same ones are due at each look, before all others.
+                let noted = handover.failed(id, &error.to_string(), pause).await;
+                if let Err(error) = noted {
+                    warn!(group_id = %id, %error, "cannot note how the push ended");
+                }
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use protector_core::{
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select, Set,
+    QueryOrder, QuerySelect, Select, Set, Statement,
 };
 
 use crate::{
@@ -86,9 +86,8 @@ impl Database {
         for table in Table::ALL {
             self.rekey_texts(table, keys, &mut rekeyed).await?;
         }
-        if rekeyed.sealed > 0 {
-            self.forget_what_was_overwritten().await?;
-        }
+        // Whatever was overwritten: an earlier run may have been broken off before this.
+        self.forget_what_was_overwritten().await?;
         Ok(rekeyed)
     }
 
@@ -182,10 +181,19 @@ impl Database {
         if self.pool().get_database_backend() != DatabaseBackend::Sqlite {
             return Ok(());
         }
-        self.pool().execute_unprepared("VACUUM").await?;
+        let database = self.kept_pool();
+        database.execute_unprepared("VACUUM").await?;
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        self.pool().execute_unprepared(checkpoint).await?;
-        Ok(())
+        let told = database
+            .query_one_raw(Statement::from_string(DatabaseBackend::Sqlite, checkpoint))
+            .await?;
+        let busy = told.map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
+        match busy {
+            Some(1) => Err(StoreError::Unavailable(
+                "everything is encrypted, and what was overwritten is still in the log beside the database's file, which somebody reads: do it again, or stop the services first".to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

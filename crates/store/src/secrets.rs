@@ -226,7 +226,9 @@ impl KeyRepository {
     }
 
     fn newest(&self) -> Result<(u32, Key), SecretError> {
-        self.read_again()?;
+        if let Err(error) = self.read_again() {
+            self.keep_what_is_there(error)?;
+        }
         self.known()
             .last_key_value()
             .map(|(number, key)| (*number, key.clone()))
@@ -243,6 +245,21 @@ impl KeyRepository {
             place: place.to_string(),
             number,
         })
+    }
+
+    /// One file that cannot be read, a key that root has made, keeps nothing from being encrypted while a key that is known is
+    /// still there. One that was pruned meanwhile is not used.
+    fn keep_what_is_there(&self, error: SecretError) -> Result<(), SecretError> {
+        let mut known = self
+            .keys
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.retain(|number, _| self.dir.join(number.to_string()).exists());
+        if known.is_empty() {
+            return Err(error);
+        }
+        tracing::error!(%error, "the keys cannot all be read: what is encrypted now is with an older one");
+        Ok(())
     }
 
     fn read_again(&self) -> Result<(), SecretError> {
@@ -426,6 +443,16 @@ mod tests {
         let error = error.unwrap().to_string();
         assert!(error.contains(&pipe.display().to_string()), "{error}");
         assert!(error.contains("must be a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_new_key_that_cannot_be_read_keeps_nothing_from_being_encrypted() {
+        let (dir, keys) = repository();
+        fs::write(dir.path().join("1"), "no key").unwrap();
+        let sealed = keys.encrypt(PLACE, &secret()).unwrap();
+        assert!(sealed.starts_with("v1:0:"), "{sealed}");
+        fs::remove_file(dir.path().join("0")).unwrap();
+        assert!(keys.encrypt(PLACE, &secret()).is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
-    peer::{HeldPart, PeerError, not_in_sync, other_scope},
+    peer::{HeldPart, PeerError, not_in_sync, other_scope, within},
     wire::abort::AbortOptions,
 };
 
@@ -219,16 +219,12 @@ pub(super) async fn refuse_where_it_is_well(
     better: impl FnOnce() -> ApiError,
 ) -> ApiResult<()> {
     let other = other_scope(group, &app.settings.site_name);
-    let able = app.peer.can_be_asked(&other.site).await;
-    if let Err(unknown @ PeerError::NotTold(_)) = able {
-        return Err(not_in_sync(&other.site, &unknown));
-    }
     let asked = app.peer.held(other, &group.id, HeldPart::Mark);
-    match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
-        Ok(Ok(_)) => Err(better()),
-        Ok(Err(PeerError::Refused(why))) => Err(sync::turned_away(group, &other.site, &why)),
-        Ok(Err(unknown @ PeerError::NotTold(_))) => Err(not_in_sync(&other.site, &unknown)),
-        Ok(Err(PeerError::Unreachable(_))) | Err(_) => Ok(()),
+    match within(&*app.peer, &other.site, LOST_SITE_PATIENCE, asked).await {
+        Ok(_) => Err(better()),
+        Err(PeerError::Refused(why)) => Err(sync::turned_away(group, &other.site, &why)),
+        Err(unknown @ PeerError::NotTold(_)) => Err(not_in_sync(&other.site, &unknown)),
+        Err(PeerError::Unreachable(_)) => Ok(()),
     }
 }
 

@@ -345,22 +345,17 @@ pub(super) fn turned_away(group: &Group, there: &SiteName, why: &str) -> ApiErro
 /// what is left over here may be the group there. What does not answer is no reason: this is for operations that follow the
 /// loss of that site. What answers and refuses is there.
 pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<()> {
-    let ours = app.database.metadata_outgoing(&group.id).await?;
+    let ours = app.database.metadata_to_compare(&group.id).await?;
     if ours.peer_retired_at.is_some() {
         return Ok(());
     }
     let there = &peer::other_scope(group, &app.settings.site_name).site;
-    if let Err(unknown @ PeerError::NotTold(_)) = app.peer.can_be_asked(there).await {
-        return Err(peer::not_in_sync(there, &unknown));
-    }
     let asked = theirs(app, &ours, HeldPart::Mark);
-    let known = match tokio::time::timeout(LOST_SITE_PATIENCE, asked).await {
-        Ok(Ok(Some(known))) => known,
-        Ok(Err(PeerError::Refused(why))) => return Err(turned_away(group, there, &why)),
-        Ok(Err(unknown @ PeerError::NotTold(_))) => {
-            return Err(peer::not_in_sync(there, &unknown));
-        }
-        Ok(Ok(None) | Err(PeerError::Unreachable(_))) | Err(_) => return Ok(()),
+    let known = match peer::within(&*app.peer, there, LOST_SITE_PATIENCE, asked).await {
+        Ok(Some(known)) => known,
+        Err(PeerError::Refused(why)) => return Err(turned_away(group, there, &why)),
+        Err(unknown @ PeerError::NotTold(_)) => return Err(peer::not_in_sync(there, &unknown)),
+        Ok(None) | Err(PeerError::Unreachable(_)) => return Ok(()),
     };
     match &known.moved_by {
         None => refuse_what_they_changed(app, &ours, &known).await,
@@ -409,7 +404,7 @@ async fn refuse_what_they_changed(
 /// Refuses the start of an operation on a group that was changed on both sites; one that was deleted is no matter. Asks
 /// nobody but the database.
 pub async fn refuse_in_conflict(app: &App, group: &GroupId) -> ApiResult<()> {
-    match app.database.metadata_outgoing(group).await {
+    match app.database.metadata_to_compare(group).await {
         Ok(ours) => refuse_known_conflict(app, &ours),
         Err(StoreError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
