@@ -1,5 +1,6 @@
 //! The schema's version, and the refusal to work on another one than this build's.
 
+use sea_orm::{DatabaseBackend, TransactionTrait as _};
 use sea_orm_migration::MigratorTrait;
 
 use crate::{database::Database, error::StoreError, migration::Migrator};
@@ -16,15 +17,22 @@ pub struct SchemaVersion {
 }
 
 impl Database {
-    /// Brings the schema up to this build's. Nothing to do is fine. `protector-manage db sync`.
+    /// Brings the schema up to this build's; in SQLite all of it or nothing. Nothing to do is fine. `protector-manage db sync`.
     ///
     /// # Errors
     ///
     /// `SchemaAhead` when a newer build was here, or what the database says.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.schema_version().await?;
-        Migrator::up(self.kept_pool(), None).await?;
-        Ok(())
+        let database = self.kept_pool();
+        if database.get_database_backend() != DatabaseBackend::Sqlite {
+            // There each change of the schema is a transaction of its own.
+            Migrator::up(database, None).await?;
+            return Ok(());
+        }
+        let all = database.begin().await?;
+        Migrator::up(&all, None).await?;
+        Ok(all.commit().await?)
     }
 
     /// How far the schema is. Writes nothing. `protector-manage db version`.
