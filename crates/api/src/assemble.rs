@@ -29,6 +29,7 @@ use crate::{
     metrics::ApiMetrics,
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
+    rate_limit::Shares,
     site_identity::SiteIdentity,
     site_sessions::{HttpWires, SiteSessions},
     token::{TokenMemory, TokenValidator},
@@ -125,6 +126,7 @@ impl App {
             clock,
             ids,
             settings,
+            shares: Shares::new((&config.rate_limit).into()),
             audit: AuditTrail::open(config, "protector-api")?,
             metrics: Arc::new(ApiMetrics::new(&cloud_requests)),
         })

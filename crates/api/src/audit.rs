@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use http::{Method, StatusCode, header};
-use protector_oslo::audit::{Event, Initiator, Outcome, Resource, UNKNOWN};
+use protector_oslo::audit::{Event, Initiator, Outcome, Reason, Resource, Tag, UNKNOWN};
 use serde_json::Value;
 
 use crate::{
@@ -119,6 +119,10 @@ impl Drop for Deed {
             Some(act) if self.action == "update/action" => format!("update/{act}"),
             _ => self.action.clone(),
         };
+        let status = self
+            .status
+            .map_or(access::CLIENT_GONE, |code| code.as_u16());
+        let operation = self.operation_id.take().into_iter();
         let event = Event {
             action,
             outcome: self.outcome(),
@@ -133,12 +137,8 @@ impl Drop for Deed {
             },
             target: self.target.clone(),
             path: Some(self.path.clone()),
-            reason: Some(
-                self.status
-                    .map_or(access::CLIENT_GONE, |status| status.as_u16())
-                    .to_string(),
-            ),
-            operation_id: self.operation_id.take(),
+            reason: Some(Reason::Http(status.to_string())),
+            tags: operation.map(|id| (Tag::Operation, id)).collect(),
         };
         let App {
             audit, ids, clock, ..
@@ -174,10 +174,8 @@ fn target(template: &str, path: &str) -> Resource {
             kind.push(word);
         }
     }
-    Resource {
-        kind: kind.join("/"),
-        id: id.unwrap_or_else(|| UNKNOWN.to_owned()),
-    }
+    let id = id.unwrap_or_else(|| UNKNOWN.to_owned());
+    Resource::of_protector(&kind.join("/"), id)
 }
 
 #[cfg(test)]
@@ -221,9 +219,10 @@ mod tests {
             (Method::POST, "", "/nowhere/at/all", ("update", "", UNKNOWN)),
         ] {
             let named = target(template, path);
-            let told = (action(&method, template), named.kind, named.id);
+            let told = (action(&method, template), named.type_uri, named.id);
             let (word, kind, id) = expected;
-            assert_eq!(told, (word.to_owned(), kind.to_owned(), id.to_owned()));
+            let kind = format!("service/protector/{kind}");
+            assert_eq!(told, (word.to_owned(), kind, id.to_owned()));
         }
     }
 }

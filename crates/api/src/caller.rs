@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::{HeaderName, request::Parts};
 use protector_core::id::{ProjectId, UserId};
 use protector_oslo::policy::{Credentials, Target};
@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use crate::{
     app::App,
     error::{ApiError, ApiResult, Kind},
+    rate_limit::Place,
     request::RequestContext,
     token::{TokenError, TokenFacts},
 };
@@ -29,6 +30,7 @@ pub struct Caller {
     facts: Arc<TokenFacts>,
     project_id: ProjectId,
     token: SecretString,
+    _place: Place,
 }
 
 impl Caller {
@@ -67,33 +69,12 @@ impl Caller {
         Target::of_project(self.project_id.as_str())
     }
 
-    /// The caller as the policy sees it.
-    pub fn credentials(&self) -> Credentials {
-        let facts = &self.facts;
-        let optional = [
-            ("project_name", &facts.project_name),
-            ("user_domain_id", &facts.user_domain_id),
-            ("project_domain_id", &facts.project_domain_id),
-        ];
-        let base = Credentials::new(
-            facts.user_id.as_str(),
-            self.project_id.as_str(),
-            facts.roles.iter().cloned(),
-        )
-        .with("user_name", facts.user_name.clone());
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.clone()?)))
-            .fold(base, |credentials, (name, value)| {
-                credentials.with(name, value)
-            })
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+    /// Who asks, whatever its project has asked already: for what the other site's protector asks.
+    ///
+    /// # Errors
+    ///
+    /// 401 for a token that is none, 403 for one without a project, 503 when Keystone cannot be asked.
+    pub(crate) async fn uncounted(parts: &Parts, app: &App) -> ApiResult<Self> {
         let refused = || ApiError::unauthorized(&app.settings.www_authenticate_uri);
         let token = parts
             .headers
@@ -124,6 +105,45 @@ impl FromRequestParts<Arc<App>> for Caller {
             facts,
             project_id,
             token,
+            _place: Place::default(),
+        })
+    }
+
+    /// The caller as the policy sees it.
+    pub fn credentials(&self) -> Credentials {
+        let facts = &self.facts;
+        let optional = [
+            ("project_name", &facts.project_name),
+            ("user_domain_id", &facts.user_domain_id),
+            ("project_domain_id", &facts.project_domain_id),
+        ];
+        let base = Credentials::new(
+            facts.user_id.as_str(),
+            self.project_id.as_str(),
+            facts.roles.iter().cloned(),
+        )
+        .with("user_name", facts.user_name.clone());
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
+            .fold(base, |credentials, (name, value)| {
+                credentials.with(name, value)
+            })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let caller = Self::uncounted(parts, app).await?;
+        let route = parts.extensions.get::<MatchedPath>();
+        let route = route.map_or("", MatchedPath::as_str);
+        let project = caller.project_id.clone();
+        let place = app.shares.admit(&project, &parts.method, route).await?;
+        Ok(Self {
+            _place: place,
+            ..caller
         })
     }
 }

@@ -134,6 +134,11 @@ fn common(path: &str, call: &Operation) -> Vec<(StatusCode, &'static str)> {
         ),
         (
             needs_token,
+            StatusCode::TOO_MANY_REQUESTS,
+            "The project asks more than its share ([rate_limit]); Retry-After says when it may again",
+        ),
+        (
+            needs_token,
             StatusCode::SERVICE_UNAVAILABLE,
             "Keystone, the database or a cloud does not answer",
         ),

@@ -3,7 +3,7 @@
 //! The public sentence names the field and the fix. The detail goes to the log, with the request's ids, and nowhere
 //! else. Bodies have Nova's form, `{"badRequest": {"code": 400, "message": "…"}}`; 401 has Keystone's.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::{
     Json,
@@ -33,6 +33,8 @@ pub enum Kind {
     Conflict,
     /// The body is larger than `[oslo_middleware] max_request_body_size`.
     TooLarge,
+    /// The project asks more than its share.
+    TooMany,
     /// The body did not come in time.
     TooSlow,
     /// The body is not JSON.
@@ -55,6 +57,7 @@ impl Kind {
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -72,7 +75,7 @@ impl Kind {
             Self::NotAcceptable => "notAcceptable",
             Self::PreconditionFailed => "preconditionFailed",
             Self::Conflict => "conflictingRequest",
-            Self::TooLarge => "overLimit",
+            Self::TooLarge | Self::TooMany => "overLimit",
             Self::TooSlow => "requestTimeout",
             Self::UnsupportedMediaType => "unsupportedMediaType",
             Self::Internal => "serviceFault",
@@ -149,6 +152,15 @@ impl ApiError {
                 Kind::Unauthorized,
                 "The request you have made requires authentication.",
             )
+        }
+    }
+
+    /// 429: the caller's project asks more than its share; `wait` until it may again.
+    pub fn too_many(message: impl Into<String>, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self {
+            header: Some((header::RETRY_AFTER, seconds.max(1).to_string())),
+            ..Self::new(Kind::TooMany, message)
         }
     }
 

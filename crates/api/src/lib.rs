@@ -43,6 +43,7 @@ pub mod orphan;
 pub mod peer;
 pub mod peer_caller;
 pub mod policy;
+pub mod rate_limit;
 pub mod readiness;
 pub mod recovery_plan;
 pub mod request;

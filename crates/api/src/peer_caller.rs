@@ -29,7 +29,7 @@ impl FromRequestParts<Arc<App>> for PeerUser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let caller = Caller::from_request_parts(parts, app).await?;
+        let caller = Caller::uncounted(parts, app).await?;
         app.enforce(rules::METADATA_PUSH, &caller, &Target::none())?;
         refuse_stranger(app, &caller).await?;
         Ok(Self)

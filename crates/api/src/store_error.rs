@@ -1,6 +1,6 @@
 //! What the records say, as answers.
 
-use protector_store::{DatabaseFailure, LockKind, Noun, StoreError};
+use protector_store::{DatabaseFailure, LockKind, Noun, QuotaOf, StoreError};
 
 use crate::{error::ApiError, wire::text::Stamp};
 
@@ -21,6 +21,10 @@ impl From<StoreError> for ApiError {
             }
             StoreError::SiteChanged { site } => Self::conflict(format!(
                 "Site {site} was changed by another request: look at it with 'openstack dr site show {site}', and try again."
+            )),
+            StoreError::OverQuota { of, limit, used } => Self::forbidden(format!(
+                "Quota exceeded for {of}: Requested 1, but already used {used} of {limit} {of}. {}, or ask an operator of this site for more ('[quota] {of}').",
+                instead(of)
             )),
             StoreError::Locked {
                 kind,
@@ -121,6 +125,21 @@ fn locked(kind: LockKind, resource: &str, operation: &str) -> String {
         LockKind::CleanupOf => format!(
             "Operation {resource} is being cleaned up by operation {operation}; watch it with 'openstack dr operation show {operation}'."
         ),
+    }
+}
+
+/// What a tenant can do about a quota.
+fn instead(of: QuotaOf) -> &'static str {
+    match of {
+        QuotaOf::ProtectionGroups => {
+            "Delete one that is not needed with 'openstack dr protection-group delete'"
+        }
+        QuotaOf::MembersPerGroup => {
+            "Protect the server in another group with 'openstack dr protection-group create'"
+        }
+        QuotaOf::OpenOperations => {
+            "Wait until one has ended ('openstack dr operation list --status running')"
+        }
     }
 }
 

@@ -103,6 +103,43 @@ pub fn leftover_count(parent: &OperationRecord) -> usize {
     parent.steps.iter().filter(|step| is_left(step)).count()
 }
 
+/// What a line removed, or was to remove and could not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// What it is; `None` for a promoted copy on an array, which no cloud knows.
+    pub kind: Option<ResourceKind>,
+    /// Its id.
+    pub resource_id: String,
+    /// The cloud and the project that have it, or had it.
+    pub scope: SiteScope,
+    /// How it is removed.
+    pub remedy: Remedy,
+}
+
+/// What `step`, which has just ended, removed or failed to remove; `None` for any other end. `record`'s map is as it was
+/// before.
+pub fn removal(record: &OperationRecord, step: &StepRecord) -> Option<Removal> {
+    let (action, by_cleanup) = inner(&step.action);
+    let remedy = match (step.progress.state, action) {
+        // Nothing is asked of a source that is lost.
+        (_, Step::LeaveSourceServer { .. } | Step::LeaveSourceVolume { .. }) => return None,
+        (StepState::Done | StepState::Failed, _) => remedy_of(action, by_cleanup),
+        (StepState::Undone | StepState::UndoFailed, _) => remedy_of(action, true),
+        _ => return None,
+    };
+    let kind = match remedy {
+        Remedy::DiscardPromoted => None,
+        Remedy::Delete | Remedy::Unmanage => action.resource_kind(),
+        Remedy::Start | Remedy::Nothing => return None,
+    };
+    Some(Removal {
+        kind,
+        resource_id: resource_id(record, step)?,
+        scope: action.scope(&record.operation.plan).clone(),
+        remedy,
+    })
+}
+
 fn leftover(parent: &OperationRecord, step: &StepRecord) -> Leftover {
     let plan = &parent.operation.plan;
     let progress = &step.progress;
@@ -148,14 +185,18 @@ fn inner(action: &Step) -> (&Step, bool) {
 
 fn remedy(step: &StepRecord) -> Remedy {
     let (action, taken_back) = inner(&step.action);
+    remedy_of(action, taken_back || is_undo(step))
+}
+
+fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
     match action {
         action if action.deletes() => Remedy::Delete,
-        Step::RecreateServer { .. } if taken_back || is_undo(step) => Remedy::Delete,
-        Step::ManageVolume { .. } if taken_back || is_undo(step) => Remedy::Unmanage,
-        Step::PromoteVolume { .. } | Step::CloneVolume { .. } if taken_back || is_undo(step) => {
+        Step::RecreateServer { .. } if taken_back => Remedy::Delete,
+        Step::ManageVolume { .. } if taken_back => Remedy::Unmanage,
+        Step::PromoteVolume { .. } | Step::CloneVolume { .. } if taken_back => {
             Remedy::DiscardPromoted
         }
-        Step::StopServer { .. } if taken_back || is_undo(step) => Remedy::Start,
+        Step::StopServer { .. } if taken_back => Remedy::Start,
         Step::RecreateServer { .. }
         | Step::ManageVolume { .. }
         | Step::PromoteVolume { .. }

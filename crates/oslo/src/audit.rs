@@ -67,10 +67,60 @@ pub struct Initiator {
 /// To what it was done.
 #[derive(Debug, Clone)]
 pub struct Resource {
-    /// The kind of thing below `service/protector`, `protection-groups/members` for example.
-    pub kind: String,
+    /// CADF's name of the kind of thing, `service/protector/protection-groups/members` for example.
+    pub type_uri: String,
     /// Its id, or the name by which it was called.
     pub id: String,
+}
+
+impl Resource {
+    /// Something that protector itself keeps, of a kind below `service/protector`.
+    pub fn of_protector(kind: &str, id: impl Into<String>) -> Self {
+        Self {
+            type_uri: format!("{SERVICE}/{kind}"),
+            id: id.into(),
+        }
+    }
+}
+
+/// Why a deed became what it did.
+#[derive(Debug, Clone)]
+pub enum Reason {
+    /// The HTTP status of the answer.
+    Http(String),
+    /// The code of an error, as operations record it.
+    Code(String),
+}
+
+impl Reason {
+    fn told(&self) -> Value {
+        let (kind, code) = match self {
+            Self::Http(status) => ("HTTP", status),
+            Self::Code(code) => ("protector", code),
+        };
+        json!({"reasonType": kind, "reasonCode": code})
+    }
+}
+
+/// What else is told of a deed, as pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    /// The operation that it began, or that did it.
+    Operation,
+    /// The site whose cloud it was done to.
+    Site,
+    /// The project there.
+    Project,
+}
+
+impl Tag {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Operation => "operation_id",
+            Self::Site => "site",
+            Self::Project => "project_id",
+        }
+    }
 }
 
 /// A deed.
@@ -86,10 +136,10 @@ pub struct Event {
     pub target: Resource,
     /// The path of the request.
     pub path: Option<String>,
-    /// The HTTP status, or the code of an error.
-    pub reason: Option<String>,
-    /// The operation that it began, or that did it.
-    pub operation_id: Option<String>,
+    /// Why it became that.
+    pub reason: Option<Reason>,
+    /// What else is known of it.
+    pub tags: Vec<(Tag, String)>,
 }
 
 /// Where events are written.
@@ -167,7 +217,7 @@ impl AuditTrail {
             "outcome": event.outcome.as_str(),
             "initiator": initiator(&event.initiator),
             "target": {
-                "typeURI": format!("{SERVICE}/{}", event.target.kind),
+                "typeURI": event.target.type_uri,
                 "id": cut(&event.target.id),
             },
             "observer": {"typeURI": SERVICE, "id": self.host, "name": self.program},
@@ -176,10 +226,12 @@ impl AuditTrail {
             line["requestPath"] = cut(path).into();
         }
         if let Some(reason) = &event.reason {
-            line["reason"] = json!({"reasonType": "HTTP", "reasonCode": reason});
+            line["reason"] = reason.told();
         }
-        if let Some(operation) = &event.operation_id {
-            line["tags"] = json!([format!("operation_id?value={operation}")]);
+        let tag = |(tag, value): &(Tag, String)| format!("{}?value={}", tag.as_str(), cut(value));
+        let tags: Vec<_> = event.tags.iter().map(tag).collect();
+        if !tags.is_empty() {
+            line["tags"] = json!(tags);
         }
         line
     }
@@ -239,13 +291,10 @@ mod tests {
                 request_id: Some("req-1".to_owned()),
                 ..Initiator::default()
             },
-            target: Resource {
-                kind: "protection-groups".to_owned(),
-                id: "web".to_owned(),
-            },
+            target: Resource::of_protector("protection-groups", "web"),
             path: Some("/v1/p-1/protection-groups/web/action".to_owned()),
-            reason: Some("202".to_owned()),
-            operation_id: Some("op-1".to_owned()),
+            reason: Some(Reason::Http("202".to_owned())),
+            tags: vec![(Tag::Operation, "op-1".to_owned())],
         };
         let at = Utc.with_ymd_and_hms(2025, 11, 3, 14, 0, 0).unwrap();
         trail.unwrap().record(Uuid::nil(), at, &event);

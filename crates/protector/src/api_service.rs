@@ -12,6 +12,7 @@ use crate::{
     assembly, beside_listener,
     http_server::{self, Limits},
     signals,
+    tls::Identity,
 };
 
 /// Serves until it is told to stop, then lets requests under way end.
@@ -21,6 +22,8 @@ use crate::{
 /// What kept it from starting.
 pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()> {
     config.essentials()?;
+    let identity = Identity::from_config(&config.ssl)?;
+    let tls = identity.as_ref().map(Identity::server_config).transpose()?;
     let database = assembly::database(&config).await?;
     let storage = assembly::storage(&config).await?;
     let app = App::from_config(&config, database.clone(), storage)?;
@@ -29,19 +32,31 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
         .await
         .with_context(|| format!("[api] bind_host, bind_port: cannot listen on {address}"))?;
     let stop = signals::stop_on_signal()?;
-    signals::reopen_on_hangup(log.into_iter().chain(app.audit.file().cloned()))?;
+    let files: Vec<_> = log.into_iter().chain(app.audit.file().cloned()).collect();
+    signals::on_hangup(move || {
+        signals::reopen(&files);
+        if let Some(identity) = &identity {
+            identity.reload();
+        }
+    })?;
     info!(address = %listener.local_addr()?, "serving");
     let limits = Limits {
         connections: config.api.max_connections.get(),
         set_by: "[api] max_connections",
         client: config.api.client_timeout,
+        tls,
     };
     let counts = app.metrics.connections.clone();
     let watched = metrics::router(Arc::clone(&app.metrics));
     let serving = async {
         tokio::join!(
             http_server::serve(listener, router(app), limits, counts, stop.clone()),
-            beside_listener::serve(&config.api.metrics, watched, limits.client, stop.clone()),
+            beside_listener::serve(
+                &config.api.metrics,
+                watched,
+                config.api.client_timeout,
+                stop.clone()
+            ),
         );
     };
     let patience = config

@@ -12,7 +12,7 @@ use protector_array::MockStorageDriver;
 use protector_core::storage::StorageDriver;
 use protector_openstack::options::ClientOptions;
 use protector_oslo::{Config, config::StorageDriverName};
-use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions};
+use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions, Quotas};
 
 /// Chooses *ring* for every TLS connection of the process. To be called once, first.
 pub fn choose_tls_provider() {
@@ -81,9 +81,19 @@ pub async fn database(config: &Config) -> anyhow::Result<Database> {
     let database = connect(config)
         .await?
         .with_keys(keys)
-        .with_copy_quota(quota);
+        .with_copy_quota(quota)
+        .with_quotas(quotas(config));
     database.require_current_schema().await?;
     Ok(database)
+}
+
+fn quotas(config: &Config) -> Quotas {
+    let quota = &config.quota;
+    Quotas {
+        protection_groups: quota.protection_groups,
+        members_per_group: quota.members_per_group,
+        open_operations: quota.open_operations,
+    }
 }
 
 /// The storage driver that the configuration names.

@@ -44,6 +44,7 @@ pub async fn serve(
         connections: CONNECTIONS,
         set_by: "the listener for metrics",
         client,
+        tls: None,
     };
     http_server::serve(listener, router, limits, Connections::default(), stop).await;
 }

@@ -22,23 +22,17 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
-use protector_oslo::{Config, log::LogFile};
+use protector_oslo::{Config, audit::AuditTrail, log::LogFile};
 use protector_store::{Database, EngineRow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
-    assembly,
-    backlog::Backlog,
-    engine_http::EngineHttp,
-    metadata_push::MetadataPush,
-    metrics::{EngineMetrics, MeteredJournal},
-    other_site::OtherProtector,
-    outside::Network,
-    signals,
-    site_clouds::SiteClouds,
-    split_brain_watch::SplitBrainWatch,
+    assembly, backlog::Backlog, engine_http::EngineHttp, metadata_push::MetadataPush,
+    metrics::EngineMetrics, other_site::OtherProtector, outside::Network,
+    removal_audit::RemovalAudit, signals, site_clouds::SiteClouds,
+    split_brain_watch::SplitBrainWatch, watched_journal::WatchedJournal,
 };
 
 /// How often an engine says that it is alive (`protector-manage service list`).
@@ -56,7 +50,9 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
     let storage = assembly::storage(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stop = signals::stop_on_signal()?;
-    signals::reopen_on_hangup(log)?;
+    let trail = Arc::new(AuditTrail::open(&config, "protector-engine")?);
+    let files: Vec<_> = log.into_iter().chain(trail.file().cloned()).collect();
+    signals::on_hangup(move || signals::reopen(&files))?;
     let id = EngineId::new(format!("{}@{}", config.general.host, essentials.site_name));
     let options = engine_options(&config);
     let metrics = Arc::new(EngineMetrics::default());
@@ -99,9 +95,10 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
     };
     let engine = Engine::new(
         seat.id.clone(),
-        Arc::new(MeteredJournal::new(
+        Arc::new(WatchedJournal::new(
             Arc::new(database.clone()),
             Arc::clone(&metrics),
+            RemovalAudit::new(&trail),
         )),
         actions,
         Arc::clone(&clock),

@@ -1,6 +1,6 @@
 //! Serves HTTP to whoever comes, and lets nobody keep what others need: each connection has its time, and there are only so many.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, http::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1};
@@ -10,10 +10,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use protector_api::metrics::Connections;
+use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 use tracing::{debug, error, warn};
@@ -21,15 +24,25 @@ use tracing::{debug, error, warn};
 /// How long nothing is accepted after the system could not: it lacks files or memory, and others have to end first.
 const REST: Duration = Duration::from_secs(1);
 
+/// A connection, secured or not.
+type Wire = Pin<Box<dyn Stream>>;
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
 /// What one server allows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Most connections at once. Whoever comes then waits in the system's queue.
     pub connections: usize,
     /// What an operator changes to have more of them.
     pub set_by: &'static str,
-    /// How long a client may take for a request's header, and its connection may stay without a request.
+    /// How long a client may take to agree on TLS, and then for a request's header, and its connection may stay without a
+    /// request.
     pub client: Duration,
+    /// With what connections are secured; `None` for plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Serves `router` at `listener` until `stop`, then lets requests under way end.
@@ -73,13 +86,15 @@ pub async fn serve(
         };
         without_delay(&stream);
         let service = TowerToHyperService::new(from(remote, router.clone()));
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = under_way.watch(connection);
+        let (http, limits, watcher) = (http.clone(), limits.clone(), under_way.watcher());
         let counts = counts.clone();
         counts.open.inc();
         tokio::spawn(async move {
-            if let Err(failure) = connection.await {
-                note(&failure, &counts);
+            if let Some(wire) = secured(stream, &limits, &counts).await {
+                let connection = http.serve_connection(TokioIo::new(wire), service);
+                if let Err(failure) = watcher.watch(connection).await {
+                    note(&failure, &counts);
+                }
             }
             counts.open.dec();
             drop(place);
@@ -87,6 +102,25 @@ pub async fn serve(
     }
     drop(listener);
     under_way.shutdown().await;
+}
+
+/// The connection as requests come on it; `None` when its client does not agree on TLS in time, or at all.
+async fn secured(stream: TcpStream, limits: &Limits, counts: &Connections) -> Option<Wire> {
+    let Some(tls) = &limits.tls else {
+        return Some(Box::pin(stream));
+    };
+    let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+    match tokio::time::timeout(limits.client, handshake).await {
+        Ok(Ok(stream)) => Some(Box::pin(stream)),
+        Ok(Err(failure)) => {
+            debug!(error = %failure, "a client did not agree on TLS");
+            None
+        }
+        Err(_) => {
+            counts.timed_out.inc();
+            None
+        }
+    }
 }
 
 /// `router`, with who asks in each request.
@@ -137,10 +171,18 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::tls::{self, Identity};
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
 
     async fn served(
+        connections: usize,
+    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        served_over(None, connections).await
+    }
+
+    async fn served_over(
+        tls: Option<Arc<ServerConfig>>,
         connections: usize,
     ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -150,6 +192,7 @@ mod tests {
             connections,
             set_by: "the test",
             client: Duration::from_millis(300),
+            tls,
         };
         let stop = CancellationToken::new();
         let counts = Connections::default();
@@ -163,7 +206,7 @@ mod tests {
         let reading = stream.read_to_end(&mut said);
         let ended = tokio::time::timeout(Duration::from_secs(20), reading).await;
         let _ = ended.expect("the server keeps the connection");
-        String::from_utf8(said).unwrap()
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     #[tokio::test]
@@ -210,5 +253,50 @@ mod tests {
         stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(20), serving).await;
         ended.expect("it goes on").unwrap();
+    }
+
+    /// A client that trusts `pem` alone, and reaches `localhost` at `address`.
+    fn trusting(pem: &str, address: SocketAddr) -> reqwest::Client {
+        crate::assembly::choose_tls_provider();
+        let trusted = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+        reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([trusted])
+            .resolve("localhost", address)
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn over_tls_who_says_nothing_is_let_go_and_a_new_certificate_is_taken_up() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (ssl, first) = tls::tests::issue(&dir);
+        let identity = Identity::from_config(&ssl).unwrap().unwrap();
+        let config = identity.server_config().unwrap();
+        let (address, ..) = served_over(Some(config), 2).await;
+        let url = format!("https://localhost:{}/", address.port());
+        let ask = async |pem: &str| {
+            let answer = trusting(pem, address).get(&url).send().await?;
+            answer.text().await
+        };
+        assert_eq!(ask(&first).await.unwrap(), "well");
+
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut plain = TcpStream::connect(address).await.unwrap();
+        plain.write_all(REQUEST).await.unwrap();
+        assert!(!until_closed(&mut plain).await.contains("200 OK"));
+        assert_eq!(until_closed(&mut silent).await, "");
+
+        let (_, second) = tls::tests::issue(&dir);
+        identity.reload();
+        assert_eq!(ask(&second).await.unwrap(), "well");
+        assert!(
+            ask(&first).await.is_err(),
+            "the old one is not shown any more"
+        );
+        std::fs::write(ssl.key_file.unwrap(), "broken").unwrap();
+        identity.reload();
+        assert_eq!(ask(&second).await.unwrap(), "well");
     }
 }

@@ -28,30 +28,32 @@ pub fn stop_on_signal() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Opens `files` anew at each SIGHUP, after a log rotation has moved them away.
+/// Does `act` at each SIGHUP: what an operator has changed is taken up.
 ///
 /// # Errors
 ///
 /// When the system does not let the signal be caught.
-pub fn reopen_on_hangup(files: impl IntoIterator<Item = Arc<LogFile>>) -> std::io::Result<()> {
-    let files: Vec<_> = files.into_iter().collect();
+pub fn on_hangup(act: impl Fn() + Send + Sync + 'static) -> std::io::Result<()> {
+    let act = Arc::new(act);
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            let files = files.clone();
-            let reopened = tokio::task::spawn_blocking(move || reopen(&files)).await;
-            if reopened.is_ok() {
-                info!(signal = "SIGHUP", "log files opened anew");
+            let act = Arc::clone(&act);
+            // Files are opened and read, which may take its time.
+            if let Err(failure) = tokio::task::spawn_blocking(move || act()).await {
+                error!(signal = "SIGHUP", error = %failure, "not all was taken up");
             }
         }
     });
     Ok(())
 }
 
-fn reopen(files: &[Arc<LogFile>]) {
+/// Opens `files` anew, after a log rotation has moved them away.
+pub fn reopen(files: &[Arc<LogFile>]) {
     for file in files {
         if let Err(failure) = file.reopen() {
             error!("{failure}; the old file is written on");
         }
     }
+    info!(signal = "SIGHUP", "log files opened anew");
 }

@@ -19,6 +19,7 @@ use crate::{
     copy_quota::CopyQuota,
     deadline,
     error::StoreError,
+    quota::Quotas,
     secrets::{KeyRepository, SecretError},
     write_probe::LastWrite,
 };
@@ -68,6 +69,7 @@ pub struct Database {
     last_write: Arc<LastWrite>,
     keys: Option<Arc<KeyRepository>>,
     copy_quota: CopyQuota,
+    quotas: Quotas,
 }
 
 /// Makes the file of a new database so that nobody but its owner and group can read it, whatever the umask: SQLite makes one
@@ -127,6 +129,16 @@ impl Database {
 
     pub(crate) fn copy_quota(&self) -> CopyQuota {
         self.copy_quota
+    }
+
+    /// The same database, which takes no more of a project than `quotas` say.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
+    pub(crate) fn quotas(&self) -> Quotas {
+        self.quotas
     }
 
     /// Waits until all connections are closed. For a graceful stop.
@@ -229,6 +241,7 @@ impl Database {
             last_write: Arc::default(),
             keys: None,
             copy_quota: CopyQuota::default(),
+            quotas: Quotas::default(),
         }
     }
 

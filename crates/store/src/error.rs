@@ -15,6 +15,7 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 use crate::{
     database_failure::{Ailment, DatabaseFailure},
     lock::LockKind,
+    quota::QuotaOf,
     secrets::SecretError,
 };
 
@@ -92,6 +93,16 @@ pub enum StoreError {
     SiteChanged {
         /// The site.
         site: SiteName,
+    },
+    /// The project has as much of it as it may have.
+    #[error("quota exceeded for {of}: {used} of {limit} are used")]
+    OverQuota {
+        /// Of what.
+        of: QuotaOf,
+        /// How many there may be.
+        limit: u64,
+        /// How many there are.
+        used: u64,
     },
     /// An operation that has not ended holds a lock on the resource.
     #[error("{kind} {resource_id} is locked by operation {by_operation}")]

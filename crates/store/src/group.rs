@@ -104,15 +104,18 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// `Duplicate` when the project has a group of that name.
+    /// `Duplicate` when the project has a group of that name, `OverQuota`.
     pub async fn group_insert(
         &self,
         local_project: &ProjectId,
         group: &Group,
     ) -> Result<(), StoreError> {
         let row = to_row(local_project, &self.kept(&group.id, group.clone())?)?;
-        self.write(async |tx| insert_row(tx, row.clone()).await)
-            .await
+        self.write(async |tx| {
+            self.quotas().allow_group(tx, local_project).await?;
+            insert_row(tx, row.clone()).await
+        })
+        .await
     }
 
     /// A page of groups.

@@ -54,7 +54,7 @@ impl Database {
     /// `NotFound` for the group, `Duplicate` when the server is a member of this group already, `Protected` when another
     /// group protects it or one of its volumes, `Named` while an operation has to do with one of them, `Locked` while
     /// an operation works on the group, `Unchangeable` while the other site moves it and `Reserved` while that is about to,
-    /// `GroupChanged` when it is not at the version of `basis`.
+    /// `GroupChanged` when it is not at the version of `basis`, `OverQuota`.
     pub async fn member_insert(
         &self,
         member: &Member,
@@ -66,6 +66,7 @@ impl Database {
             basis.holds_for(tx, &member.group_id, now).await?;
             let version = bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
+            self.quotas().allow_member(tx, &member.group_id).await?;
             refuse_in_another_group(tx, &member.group_id, std::slice::from_ref(member)).await?;
             refuse_named_by_an_operation(tx, member).await?;
             Entity::insert(row.clone().into_active_model())

@@ -140,6 +140,7 @@ impl Database {
             if let (false, Some(start)) = (swapped, &new.group) {
                 return Err(group_changed(tx, start, now).await);
             }
+            self.quotas().allow_operation(tx, new).await?;
             Entity::insert(row.clone().into_active_model())
                 .exec_without_returning(tx)
                 .await

@@ -71,6 +71,7 @@ const COLUMNS: &[(&str, &[&str], Fate)] = &[
     ("signing_keys", &["public_key", "secret_key"], Fate::Refused),
     ("peer_keys", &["site_id", "public_key"], Fate::Refused),
     ("peer_messages", &["nonce"], Fate::Refused),
+    ("quota_turns", &["project_id"], Fate::Refused),
     (
         "steps",
         &[

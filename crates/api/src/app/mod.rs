@@ -26,6 +26,7 @@ use crate::{
     metrics::ApiMetrics,
     peer::Peer,
     peer_caller,
+    rate_limit::Shares,
     site_identity::SiteIdentity,
     token::TokenValidator,
 };
@@ -181,6 +182,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// The configuration's part.
     pub settings: Settings,
+    /// Each project's share of this process.
+    pub shares: Shares,
     /// Where it is kept who changed what.
     pub audit: AuditTrail,
     /// What is counted of requests and of the calls to the clouds.

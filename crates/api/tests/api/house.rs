@@ -12,11 +12,12 @@ use protector_api::{
     app::site::SiteUrls,
     cloud_requests::CloudRequests,
     metrics::{self, ApiMetrics},
+    rate_limit::{Limits, Shares},
     router,
 };
 use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::{audit::AuditTrail, policy::Enforcer};
-use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions};
+use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions, Quotas};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -113,6 +114,7 @@ fn app(
             peer_signature_window: TimeDelta::seconds(300),
             proxy_headers: ProxyHeaders::Believed,
         },
+        shares: Shares::default(),
         audit: AuditTrail::at(
             Some(dir.path().join("audit.log")),
             "protector-api",
@@ -174,6 +176,18 @@ impl House {
     pub fn without_http_sites(self) -> Self {
         let https = |app: &mut App| app.settings.site_urls = SiteUrls::Https;
         self.restarted(https, TestCopies::Delete)
+    }
+
+    /// The same house after a restart with `[quota]` set so.
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        let limited = |app: &mut App| app.database = app.database.clone().with_quotas(quotas);
+        self.restarted(limited, TestCopies::Delete)
+    }
+
+    /// The same house after a restart with `[rate_limit]` set so.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        let limited = |app: &mut App| app.shares = Shares::new(limits);
+        self.restarted(limited, TestCopies::Delete)
     }
 
     fn restarted(self, change: impl FnOnce(&mut App), copies: TestCopies) -> Self {

@@ -40,6 +40,7 @@ mod recovery_plan;
 mod reset_status;
 mod retirement;
 mod returned;
+mod shares;
 mod site_failover;
 mod sites;
 mod sync;

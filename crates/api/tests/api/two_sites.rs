@@ -24,6 +24,7 @@ use protector_api::{
     openstack_clouds::OpenStackClouds,
     openstack_peer::OpenStackPeer,
     peer::Peer,
+    rate_limit::Shares,
     router,
     site_identity::SiteIdentity,
     site_sessions::{SiteSessions, Wires},
@@ -363,6 +364,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
             peer_signature_window: TimeDelta::seconds(300),
             proxy_headers: ProxyHeaders::Ignored,
         },
+        shares: Shares::default(),
         audit: AuditTrail::at(None, "protector-api", String::new()).unwrap(),
         metrics: Arc::clone(&metrics),
     });

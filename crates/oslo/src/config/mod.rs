@@ -27,7 +27,7 @@ pub use options::{Check, OPTIONS, OptionDef, SECTIONS};
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use sections::{
     Api, Audit, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
-    OsloMiddleware, OsloPolicy, Quota, Secrets, Storage, StorageDriverName,
+    OsloMiddleware, OsloPolicy, Quota, RateLimit, Secrets, Ssl, Storage, StorageDriverName,
 };
 
 use reader::Reader;
@@ -57,8 +57,12 @@ pub struct Config {
     pub oslo_policy: OsloPolicy,
     /// `[quota]`
     pub quota: Quota,
+    /// `[rate_limit]`
+    pub rate_limit: RateLimit,
     /// `[secrets]`
     pub secrets: Secrets,
+    /// `[ssl]`
+    pub ssl: Ssl,
     /// `[storage]`
     pub storage: Storage,
     /// The files that were read, in their order.
@@ -153,7 +157,9 @@ impl Config {
             oslo_middleware: OsloMiddleware::read(reader),
             oslo_policy: OsloPolicy::read(reader),
             quota: Quota::read(reader),
+            rate_limit: RateLimit::read(reader),
             secrets: Secrets::read(reader),
+            ssl: Ssl::read(reader),
             storage: Storage::read(reader),
             sources: sources.iter().map(|source| source.path.clone()).collect(),
         }

@@ -146,11 +146,24 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "What is checked of every request before it is read.",
     ),
     ("oslo_policy", "Who may do what."),
-    ("quota", "How much is kept. -1: without a limit."),
+    (
+        "quota",
+        "How much one project may have on this site, and how much is kept of what other sites send. -1: without a limit. \
+         What is there already stays when a quota is lowered.",
+    ),
+    (
+        "rate_limit",
+        "How much one project may ask of one protector-api process at a time, so that others get their turn.",
+    ),
     (
         "secrets",
         "Credentials of sites and arrays, and what tenants entrust to their groups (user data of VMs, URLs of hooks), \
          encrypted in the database.",
+    ),
+    (
+        "ssl",
+        "TLS at the API's own listener, with the names of oslo.service. Without it the API speaks plain HTTP, for a proxy \
+         in front of it that terminates TLS.",
     ),
     ("storage", "The storage arrays that replicate the volumes."),
 ];
@@ -238,8 +251,8 @@ pub static OPTIONS: &[OptionDef] = &[
     // [audit]
     option("audit", "log_file", Kind::Path,
         "File of the audit trail: one JSON object per line for each call that may change something, refused ones \
-         included. Taken relative to log_dir when both are set. Without it no audit trail is kept. SIGHUP opens it anew \
-         after a rotation."),
+         included, and for each server, volume and copy that the engine removes. Taken relative to log_dir when both \
+         are set. Without it no audit trail is kept. SIGHUP opens it anew after a rotation."),
 
     // [database]
     option("database", "connection", Kind::Str,
@@ -455,6 +468,17 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("/etc/protector/policy.yaml"),
 
     // [quota]
+    option("quota", "protection_groups", int(-1),
+        "Protection groups of a project. Those that the other site's protector has made here count, and are never \
+         refused.")
+        .default("100"),
+    option("quota", "members_per_group", int(-1),
+        "Members of one protection group. They are moved as a whole, so a large group is down for long.")
+        .default("500"),
+    option("quota", "open_operations", int(-1),
+        "Operations of a project that have not ended. Only planned moves, replications and test failovers are refused; \
+         what recovers, fences, aborts or cleans up never is.")
+        .default("100"),
     option("quota", "peer_protection_groups", int(-1),
         "How many protection groups of one project are shared with one other site before no more are taken from \
          there. Those that this site made count too; what is kept already stays, and is brought up to date.")
@@ -465,11 +489,31 @@ pub static OPTIONS: &[OptionDef] = &[
          Records of groups that are not known here count together, per project and site.")
         .default("1000"),
 
+    // [rate_limit]
+    option("rate_limit", "requests_per_second", Kind::Int { min: Some(0), max: Some(100_000) },
+        "Requests of a project that are answered each second on average; more are answered 429 with Retry-After. 0 is \
+         without limit. Calls that recover or clean up, and what the other site's protector asks, are not counted.")
+        .default("0"),
+    option("rate_limit", "burst", Kind::Int { min: Some(1), max: Some(1_000_000) },
+        "How many may come at once after a pause.")
+        .default("100"),
+    option("rate_limit", "concurrent_reads", Kind::Int { min: Some(0), max: Some(100_000) },
+        "Requests of a project that only read and are answered at a time. More wait for up to 30 seconds, then they are \
+         answered 429 with Retry-After. 0 is without limit.")
+        .default("10"),
+
     // [secrets]
     option("secrets", "key_repository", Kind::Path,
         "Directory of the numbered keys that encrypt stored credentials and texts of tenants, as Keystone's fernet \
          repository. Readable by the service's user only, and the same on all hosts of a site.")
         .default("/etc/protector/keys"),
+
+    // [ssl]
+    option("ssl", "cert_file", Kind::Path,
+        "PEM file of the API's certificate, followed by those between it and its authority. With it and key_file the API \
+         speaks HTTPS, TLS 1.2 or later. SIGHUP reads both again."),
+    option("ssl", "key_file", Kind::Path,
+        "PEM file of the certificate's private key, readable by the service's user only."),
 
     // [storage]
     option("storage", "driver", STORAGE_DRIVERS,

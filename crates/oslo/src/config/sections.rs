@@ -1,6 +1,6 @@
 //! The configuration as the services use it: one struct per section, values typed.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -260,10 +260,38 @@ pub struct OsloPolicy {
 /// `[quota]`; `None`: without a limit.
 #[derive(Debug, Clone)]
 pub struct Quota {
+    /// Groups of a project.
+    pub protection_groups: Option<u64>,
+    /// Members of a group.
+    pub members_per_group: Option<u64>,
+    /// Operations of a project that have not ended.
+    pub open_operations: Option<u64>,
     /// Groups of one project that are shared with one other site.
     pub peer_protection_groups: Option<u64>,
     /// Records of the other site's operations on one group.
     pub peer_operations: Option<u64>,
+}
+
+/// `[rate_limit]`; `None`: without a limit.
+#[derive(Debug, Clone)]
+pub struct RateLimit {
+    /// Requests of a project each second.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// How many of them at once.
+    pub burst: NonZeroU32,
+    /// Its reading requests at a time.
+    pub concurrent_reads: Option<NonZeroUsize>,
+}
+
+impl RateLimit {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("rate_limit");
+        Self {
+            requests_per_second: NonZeroU32::new(section.number("requests_per_second")),
+            burst: NonZeroU32::new(section.number("burst")).unwrap_or(NonZeroU32::MIN),
+            concurrent_reads: NonZeroUsize::new(section.number("concurrent_reads")),
+        }
+    }
 }
 
 /// `[secrets]`.
@@ -271,6 +299,25 @@ pub struct Quota {
 pub struct Secrets {
     /// Directory of the numbered keys.
     pub key_repository: PathBuf,
+}
+
+/// `[ssl]`: TLS at the API's listener.
+#[derive(Debug, Clone)]
+pub struct Ssl {
+    /// Its certificate.
+    pub cert_file: Option<PathBuf>,
+    /// The certificate's key.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Ssl {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("ssl");
+        Self {
+            cert_file: section.optional_path("cert_file"),
+            key_file: section.optional_path("key_file"),
+        }
+    }
 }
 
 /// A storage driver that this release has.
@@ -451,6 +498,9 @@ impl Quota {
         let mut section = reader.section("quota");
         let mut limit = |name| u64::try_from(section.number::<i64>(name)).ok();
         Self {
+            protection_groups: limit("protection_groups"),
+            members_per_group: limit("members_per_group"),
+            open_operations: limit("open_operations"),
             peer_protection_groups: limit("peer_protection_groups"),
             peer_operations: limit("peer_operations"),
         }

@@ -10,6 +10,7 @@ pub mod peer_message;
 pub mod peer_operation;
 pub mod peer_operation_line;
 pub mod protection_group;
+pub mod quota_turn;
 pub mod replication_policy;
 pub mod resource_map;
 pub mod retired_site;
