@@ -190,7 +190,7 @@ fn current(app: &App, headers: &HeaderMap) -> VersionView {
             .get(header::HOST)
             .and_then(|value| value.to_str().ok())
             .unwrap_or("localhost");
-        format!("http://{host}")
+        format!("{}://{host}", app.settings.scheme)
     });
     VersionView {
         id: "v1",

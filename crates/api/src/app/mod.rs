@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::TimeDelta;
+use http::uri::Scheme;
 use protector_core::{
     clock::Clock,
     id::{SiteName, UserId},
@@ -92,6 +93,8 @@ pub struct Settings {
     pub site_name: SiteName,
     /// `[api] public_endpoint`.
     pub public_endpoint: Option<String>,
+    /// How this service itself is spoken to: HTTPS where `[ssl]` says so.
+    pub scheme: Scheme,
     /// `[api] max_limit`.
     pub max_limit: usize,
     /// `[oslo_middleware] max_request_body_size`, in bytes.
@@ -123,6 +126,10 @@ impl Settings {
         Ok(Self {
             site_name: essentials.site_name.into(),
             public_endpoint: config.api.public_endpoint.clone(),
+            scheme: match config.ssl.cert_file {
+                Some(_) => Scheme::HTTPS,
+                None => Scheme::HTTP,
+            },
             max_limit: config.api.max_limit,
             max_body_bytes: config.oslo_middleware.max_request_body_size,
             www_authenticate_uri: config

@@ -29,6 +29,14 @@ async fn the_versions_are_shown_without_a_token() {
 }
 
 #[tokio::test]
+async fn a_service_that_speaks_https_names_itself_so() {
+    let house = House::new().await.over_tls();
+    let version = house.get("/v1/", "").await.expect(200);
+    let link = &version.body["version"]["links"][0];
+    assert_eq!(link["href"], "https://controller:8788/v1/");
+}
+
+#[tokio::test]
 async fn every_answer_names_its_version_and_its_request() {
     let house = House::new().await;
     let answer = house.get("/v1/admin/sites", "admin").await.expect(200);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::{Router, body::Body};
 use chrono::TimeDelta;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, uri::Scheme};
 use protector_api::{
     App, Ids, Settings, TokenMemory, TokenValidator,
     access::ProxyHeaders,
@@ -102,6 +102,7 @@ fn app(
         settings: Settings {
             site_name: "site-a".into(),
             public_endpoint: None,
+            scheme: Scheme::HTTP,
             max_limit: 1000,
             max_body_bytes: MAX_BODY,
             www_authenticate_uri: "http://keystone:5000".to_owned(),
@@ -188,6 +189,12 @@ impl House {
     pub fn with_limits(self, limits: Limits) -> Self {
         let limited = |app: &mut App| app.shares = Shares::new(limits);
         self.restarted(limited, TestCopies::Delete)
+    }
+
+    /// The same house after a restart with `[ssl]` set.
+    pub fn over_tls(self) -> Self {
+        let secured = |app: &mut App| app.settings.scheme = Scheme::HTTPS;
+        self.restarted(secured, TestCopies::Delete)
     }
 
     fn restarted(self, change: impl FnOnce(&mut App), copies: TestCopies) -> Self {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use axum::{Router, body::Body};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method, header::CONTENT_TYPE};
+use http::{HeaderMap, Method, header::CONTENT_TYPE, uri::Scheme};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
     access::ProxyHeaders,
@@ -352,6 +352,7 @@ async fn protector(name: &str, world: &Arc<dyn Transport>) -> Protector {
         settings: Settings {
             site_name: name.into(),
             public_endpoint: None,
+            scheme: Scheme::HTTP,
             max_limit: 1000,
             max_body_bytes: 114_688,
             www_authenticate_uri: "http://keystone".to_owned(),
