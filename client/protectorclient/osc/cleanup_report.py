@@ -173,18 +173,12 @@ class CleanupReport:
         self._part(text + "\n")
 
     def _part(self, text: str) -> None:
-        text = terminal.shown(text)
-        if not self._can_show(text):
-            encoding = self._stream.encoding or "ascii"
-            text = text.replace("—", "-").encode(encoding, "replace").decode(encoding)
+        if not self._can_show("—"):
+            text = text.replace("—", "-")
         terminal.write(self._stream, text)
 
     def _can_show(self, text: str) -> bool:
-        try:
-            text.encode(self._stream.encoding or "ascii")
-        except UnicodeEncodeError:
-            return False
-        return True
+        return terminal.encodable(self._stream, text) == text
 
 
 def _verb(key: str) -> str:

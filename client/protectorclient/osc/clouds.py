@@ -13,7 +13,7 @@ import openstack.connection
 from keystoneauth1 import exceptions as ksa
 from openstack import exceptions as sdk
 from openstack.config import cloud_region
-from osc_lib import exceptions
+from osc_lib import exceptions, shell
 
 from protectorclient.osc import asking
 from protectorclient.v1 import client, faults, transport
@@ -162,7 +162,7 @@ def from_client_manager(manager: Any) -> Clouds:
     named = region.config.get("secondary_cloud") or ""
     other = _other_name(region.name or "", named)
     return Clouds(
-        primary, (lambda: _open(other, version)) if other else None, turned=other != named
+        primary, (lambda: _open(other, version, region)) if other else None, turned=other != named
     )
 
 
@@ -185,12 +185,16 @@ def _other_name(own: str, named: str) -> str:
 def _prepare_sign_in(manager: Any) -> None:
     """Read the credentials without using them, so that a dead Keystone is met like a dead site."""
     manager._auth_required = True
+    name = manager._cli_options.name
     try:
         manager.setup_auth()
     except (ksa.MissingRequiredOptions, sdk.ConfigException) as error:
-        raise exceptions.CommandError(
-            f"No credentials: {error}. Name a cloud of clouds.yaml with --os-cloud (OS_CLOUD)."
-        ) from error
+        remedy = (
+            f"Complete cloud '{name}' in clouds.yaml"
+            if name
+            else "Name a cloud of clouds.yaml with --os-cloud (OS_CLOUD)"
+        )
+        raise exceptions.CommandError(f"No credentials: {error}. {remedy}.") from error
     if not manager._cli_options.config.get("debug"):
         # It warns of a Keystone that does not answer, which our own message says with the remedy.
         logging.getLogger("keystoneauth.identity").setLevel(logging.ERROR)
@@ -201,19 +205,58 @@ def _microversion(given: str) -> str | None:
     return given if "." in given else None
 
 
-def _open(name: str, version: str | None) -> Cloud:
+def _open(name: str, version: str | None, beside: cloud_region.CloudRegion) -> Cloud:
     try:
-        region = openstack.config.OpenStackConfig().get_one(cloud=name)
+        region = _region(name)
         session = region.get_session()
-    except sdk.ConfigException as error:
+    except (ksa.MissingRequiredOptions, sdk.ConfigException) as error:
         raise exceptions.CommandError(
             f"--secondary-cloud (OS_SECONDARY_CLOUD) '{name}': {error}"
         ) from error
+    _refuse_one_site(name, region, beside)
     return Cloud(
         name,
         _protector(region, session, version),
         lambda: openstack.connection.Connection(config=region),
     )
+
+
+def _region(name: str) -> cloud_region.CloudRegion:
+    config = openstack.config.OpenStackConfig()
+    region = config.get_one(cloud=name)
+    auth_type = str(region.config.get("auth_type") or "password")
+    if auth_type.endswith("password") and not region.get_auth_args().get("password"):
+        return config.get_one(cloud=name, auth={"password": _password_of(name)})
+    return region
+
+
+def _password_of(name: str) -> str:
+    """Ask for a password as the ``openstack`` command does, and say whose."""
+    try:
+        return shell.prompt_for_password(f"Password of cloud '{name}': ")
+    except exceptions.CommandError as error:
+        raise exceptions.CommandError(
+            f"Cloud '{name}' has no password in clouds.yaml, and none was typed in."
+        ) from error
+
+
+def _refuse_one_site(
+    name: str, region: cloud_region.CloudRegion, beside: cloud_region.CloudRegion
+) -> None:
+    """Refuse two entries that lead to the same protector, which would be asked about itself."""
+    site, other = _site(region), _site(beside)
+    if site == other:
+        keystone, in_region = site
+        raise exceptions.CommandError(
+            f"--secondary-cloud '{name}' is the same site as '{beside.name}': both sign in at "
+            f"{keystone} for region {in_region or 'any'}. Name the other site's entry of "
+            "clouds.yaml."
+        )
+
+
+def _site(region: cloud_region.CloudRegion) -> tuple[str, str | None]:
+    keystone = str(region.get_auth_args().get("auth_url") or "").rstrip("/")
+    return keystone.removesuffix("/v3"), region.get_region_name("protector")
 
 
 def _protector(region: Any, session: Any, version: str | None) -> client.Client:

@@ -28,9 +28,13 @@ Escape = Callable[[str], str]
 class Shown(_Column):
     """A column whose text for a table is escaped."""
 
+    def __init__(self, value: Any, escape: Escape) -> None:
+        super().__init__(value)
+        self._escape = escape
+
     def human_readable(self) -> str:
         """Text for a table."""
-        return terminal.shown(str(self._value.human_readable()))
+        return self._escape(str(self._value.human_readable()))
 
     def machine_readable(self) -> Any:
         """Return what scripts get."""
@@ -56,14 +60,16 @@ def rows(formatter: Any, stdout: TextIO, data: Iterable[Sequence[Any]]) -> list[
 
 
 def _escape(formatter: Any, stdout: TextIO, in_table: Escape) -> Escape | None:
-    if isinstance(formatter, table.TableFormatter):
-        return in_table
     if isinstance(formatter, (json_format.JSONFormatter, yaml_format.YAMLFormatter)):
         return None
-    return terminal.shown if stdout.isatty() else terminal.encodable
+    if isinstance(formatter, table.TableFormatter):
+        return lambda text: terminal.encodable(stdout, in_table(text))
+    if stdout.isatty():
+        return lambda text: terminal.encodable(stdout, terminal.shown(text))
+    return lambda text: terminal.encodable(stdout, text)
 
 
 def _value(value: Any, escape: Escape) -> Any:
     if isinstance(value, str):
         return escape(value)
-    return Shown(value) if isinstance(value, columns.FormattableColumn) else value
+    return Shown(value, escape) if isinstance(value, columns.FormattableColumn) else value

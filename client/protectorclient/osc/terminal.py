@@ -34,20 +34,21 @@ def in_one_line(text: str) -> str:
     return shown(text.replace("\n", "\\n"))
 
 
-def encodable(text: str) -> str:
-    """Escape halves of characters, which JSON can have and no output can."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def encodable(stream: TextIO, text: str) -> str:
+    """Escape what the output's encoding lacks, and halves of characters, which JSON can have."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def write(stream: TextIO, text: str) -> None:
     """Write a text for people."""
-    stream.write(shown(text))
+    stream.write(encodable(stream, shown(text)))
     stream.flush()
 
 
 def overwrite_line(stream: TextIO, text: str) -> None:
     """Write a text in place of the terminal's line."""
-    stream.write(f"\r\033[K{in_one_line(text)}")
+    stream.write(f"\r\033[K{encodable(stream, in_one_line(text))}")
     stream.flush()
 
 
