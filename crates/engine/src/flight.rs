@@ -350,10 +350,14 @@ impl Flight {
     fn waiting(mut self, on: String, again: Duration, patience: &Patience) -> Landed {
         let left = self.time_left(patience);
         if left.is_zero() {
-            let why = match patience.says_what_for {
-                true => format!("{}: {on}", patience.timeout_error),
-                false => patience.timeout_error.clone(),
-            };
+            let mut why = patience.timeout_error.clone();
+            match patience.says_what_for {
+                true => why = format!("{why}: {on}"),
+                false => {
+                    let facts = &mut self.step.progress.memo.facts;
+                    facts.push(format!("when its time was over, it waited for {on}"));
+                }
+            }
             return self.failed(Code::Timeout, why);
         }
         let now = self.scribe.now();

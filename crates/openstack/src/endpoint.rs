@@ -13,8 +13,8 @@ pub(crate) fn identity(auth_url: &str) -> String {
     }
 }
 
-/// The base URL of calls to `service`, from what the catalogue or an override gives: Neutron's is often listed
-/// without `/v2.0`, Glance's without `/v2`, and Cinder wants the project's id in the path.
+/// The base URL of calls to `service`, from what the catalogue or an override gives: it may be listed without the API's
+/// version or with an older one, and Cinder wants the project's id in the path.
 pub(crate) fn complete(service: Service, url: &str, project: Option<&ProjectId>) -> String {
     let mut base = url.trim_end_matches('/').to_owned();
     if let Some(project) = project {
@@ -27,27 +27,46 @@ pub(crate) fn complete(service: Service, url: &str, project: Option<&ProjectId>)
             base = base.replace(placeholder, project.as_str());
         }
     }
-    match (service, project) {
-        (Service::Network, _) if !base.ends_with("/v2.0") => base + "/v2.0",
-        (Service::Image, _) if !base.ends_with("/v2") => base + "/v2",
-        (Service::Volume, Some(project)) if base.ends_with("/v3") => format!("{base}/{project}"),
-        _ => base,
+    match (version_of(service), service, project) {
+        (None, ..) => base,
+        (Some(version), Service::Volume, Some(project)) => {
+            format!("{}{version}/{project}", unversioned(&base))
+        }
+        (Some(version), ..) => format!("{}{version}", unversioned(&base)),
     }
 }
 
-/// Where the version document of a base URL is: below its `/v2.1` or `/v3`, without the project's id.
-pub(crate) fn version_root(base: &str) -> String {
-    let is_version = |segment: &str| {
+/// The version of `service`'s API that is spoken here, as its URL has it.
+fn version_of(service: Service) -> Option<&'static str> {
+    match service {
+        Service::Compute => Some("v2.1"),
+        Service::Volume => Some("v3"),
+        Service::Network => Some("v2.0"),
+        Service::Image => Some("v2"),
+        Service::Identity | Service::DisasterRecovery => None,
+    }
+}
+
+/// The URL up to its version, with a slash at its end.
+fn unversioned(base: &str) -> String {
+    let segments: Vec<&str> = base.trim_end_matches('/').split('/').collect();
+    let kept = version_at(&segments).unwrap_or(segments.len());
+    format!("{}/", segments[..kept].join("/"))
+}
+
+fn version_at(segments: &[&str]) -> Option<usize> {
+    segments.iter().rposition(|segment| {
         segment.strip_prefix('v').is_some_and(|rest| {
             rest.starts_with(|c: char| c.is_ascii_digit())
                 && rest.chars().all(|c| c.is_ascii_digit() || c == '.')
         })
-    };
+    })
+}
+
+/// Where the version document of a base URL is: below its `/v2.1` or `/v3`, without the project's id.
+pub(crate) fn version_root(base: &str) -> String {
     let segments: Vec<&str> = base.trim_end_matches('/').split('/').collect();
-    let kept = segments
-        .iter()
-        .rposition(|segment| is_version(segment))
-        .map_or(segments.len(), |at| at + 1);
+    let kept = version_at(&segments).map_or(segments.len(), |at| at + 1);
     format!("{}/", segments[..kept].join("/"))
 }
 
@@ -81,6 +100,20 @@ mod tests {
             "http://c/v3/p1"
         );
         assert_eq!(done(Service::Compute, "http://n/v2.1/"), "http://n/v2.1");
+        for listed in ["http://n:8774", "http://n:8774/v2/", "http://n:8774/v2/p1"] {
+            assert_eq!(done(Service::Compute, listed), "http://n:8774/v2.1");
+        }
+        for listed in [
+            "http://c:8776",
+            "http://c:8776/v2/%(tenant_id)s",
+            "http://c:8776/v2",
+        ] {
+            assert_eq!(done(Service::Volume, listed), "http://c:8776/v3/p1");
+        }
+        assert_eq!(
+            done(Service::Image, "http://g/image/v1"),
+            "http://g/image/v2"
+        );
         assert_eq!(
             done(Service::DisasterRecovery, "http://p:9311/"),
             "http://p:9311"

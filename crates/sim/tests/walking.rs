@@ -116,6 +116,8 @@ async fn what_cannot_pass_is_not_tried_again() {
 async fn a_cloud_that_never_finishes_is_a_timeout() {
     let (line, _) = line_of(Script::new(Some(3), |_, _| Look::Wait)).await;
     assert_eq!(error(&line), (Code::Timeout, "Cinder timeout after 300s"));
+    let facts = &line.memo.facts;
+    assert_eq!(facts, &["when its time was over, it waited for the cloud"]);
     assert_eq!(took(&line), 300);
 }
 

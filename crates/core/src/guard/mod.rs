@@ -29,7 +29,8 @@ pub use recovered_server::{
 pub use restart::{SeenCopy, must_stay_stopped};
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{
-    Life, Power, SeenAttachment, SeenServer, SeenVolume, status_in_words, to_make_it_run,
+    Life, Power, SeenAttachment, SeenReservation, SeenServer, SeenVolume, status_in_words,
+    to_make_it_run,
 };
 pub use source_at_rest::{
     DeletedOriginal, Resized, SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks,

@@ -13,6 +13,8 @@ pub struct SeenVolume {
     pub project_id: Option<String>,
     /// Its attachments.
     pub attachments: Vec<SeenAttachment>,
+    /// What it is reserved by: attachments that are not complete, which Cinder does not list with the volume.
+    pub reservations: Vec<SeenReservation>,
     /// The generic group that it belongs to.
     pub group_id: Option<String>,
     /// Its migration, if one is under way.
@@ -30,6 +32,15 @@ pub struct SeenAttachment {
     pub id: String,
     /// The server.
     pub server_id: String,
+}
+
+/// An attachment of a volume that is not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenReservation {
+    /// Cinder's id of the record.
+    pub id: String,
+    /// The server, where the record names one.
+    pub server_id: Option<String>,
 }
 
 impl SeenVolume {

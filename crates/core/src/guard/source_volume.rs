@@ -118,6 +118,22 @@ pub(super) fn has_snapshots(seen: &SeenVolume) -> Option<Verdict> {
     ))
 }
 
+/// Who holds a volume that nothing is attached to yet, and what lets it go.
+fn reserved(id: &str, seen: &SeenVolume) -> String {
+    let status = &seen.status;
+    let Some(held) = seen.reservations.first() else {
+        return format!(
+            "kept: it is {status}, and Cinder names no attachment that holds it; if nothing is being attached, an administrator sets it free with 'openstack volume set --state available {id}', then run cleanup again"
+        );
+    };
+    let server = held.server_id.as_ref();
+    let holder = server.map_or_else(String::new, |server| format!(" to server {server}"));
+    format!(
+        "kept: it is {status}, held by attachment {attachment}{holder}; if nothing is being attached, let it go with 'openstack --os-volume-api-version 3.27 volume attachment delete {attachment}', then run cleanup again",
+        attachment = held.id
+    )
+}
+
 /// An attachment that a free volume still lists is stale where its server is gone: an operator has reset the volume's
 /// status by hand, as the manual says. The attachment is put right later.
 fn volume_status_that_is_not_known(
@@ -131,6 +147,7 @@ fn volume_status_that_is_not_known(
         "available" => keep(
             "kept: it says available but still lists an attachment; see 'openstack volume attachment list', then run cleanup again",
         ),
+        "reserved" | "attaching" => keep(reserved(source.id, seen)),
         "error_deleting" => keep(
             "kept: Cinder failed to delete it (error_deleting); an administrator can see why and use 'openstack volume delete --force'",
         ),
@@ -204,6 +221,7 @@ fn leg_of_a_live_replication(replication_type: ReplicationType) -> Option<Verdic
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::SeenReservation;
     use crate::guard::test_facts::{attached, down, kept, object, server, twin, up, volume};
 
     fn judge_on(
@@ -298,6 +316,20 @@ mod tests {
     fn an_unknown_status_is_kept() {
         assert!(kept(Some(judge(&volume("glorious"), &twin()))).contains("glorious"));
         assert!(kept(Some(judge(&volume("error_deleting"), &twin()))).contains("--force"));
+        assert!(kept(Some(judge(&volume("reserved"), &twin()))).contains("--state available v'"));
+        let reserved = SeenVolume {
+            reservations: vec![SeenReservation {
+                id: "a-1".into(),
+                server_id: Some("s-1".into()),
+            }],
+            ..volume("reserved")
+        };
+        let why = kept(Some(judge(&reserved, &twin())));
+        assert!(
+            why.contains("attachment a-1 to server s-1")
+                && why.contains("volume attachment delete a-1'"),
+            "{why}"
+        );
         let contradiction = attached("available", "old");
         let there = OwnServer::There {
             uses_it: false,

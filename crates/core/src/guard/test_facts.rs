@@ -11,6 +11,7 @@ pub(super) fn volume(status: &str) -> SeenVolume {
         project_id: Some("p".into()),
         attachments: vec![],
         group_id: None,
+        reservations: Vec::new(),
         migration_status: None,
         snapshots: vec![],
         transfer: None,

@@ -1,7 +1,7 @@
 //! Fresh readings of servers and volumes, in the guards' words.
 
 use protector_core::{
-    guard::{Life, Power, SeenAttachment, SeenServer, SeenVolume},
+    guard::{Life, Power, SeenAttachment, SeenReservation, SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
 use protector_openstack::{
@@ -40,7 +40,8 @@ pub(super) fn life(server: &Server) -> Life {
     Life::of(server.status.as_str(), Power::of_nova(server.power_state))
 }
 
-/// What a guard wants to know of a volume, as far as the volume itself shows it: neither snapshots nor transfers.
+/// What a guard wants to know of a volume, as far as the volume itself shows it: neither snapshots nor transfers,
+/// nor attachments that are not complete.
 pub(super) fn seen_volume(volume: &Volume) -> SeenVolume {
     SeenVolume {
         status: volume.status.as_str().to_owned(),
@@ -53,6 +54,7 @@ pub(super) fn seen_volume(volume: &Volume) -> SeenVolume {
                 server_id: attachment.server_id.to_string(),
             })
             .collect(),
+        reservations: Vec::new(),
         group_id: volume.group_id.as_ref().map(ToString::to_string),
         migration_status: volume.migration_status.clone(),
         snapshots: Vec::new(),
@@ -80,6 +82,7 @@ pub(super) async fn seen_volume_with_its_ties(
         _ => None,
     };
     Ok(SeenVolume {
+        reservations: reservations(cloud, volume).await?,
         snapshots: snapshots
             .iter()
             .map(|snapshot| snapshot.id.to_string())
@@ -88,6 +91,22 @@ pub(super) async fn seen_volume_with_its_ties(
         migration_status,
         ..seen_volume(volume)
     })
+}
+
+/// What holds a volume that nothing is attached to yet.
+async fn reservations(cloud: &Cloud, volume: &Volume) -> Result<Vec<SeenReservation>, Stop> {
+    if !matches!(
+        volume.status,
+        VolumeStatus::Reserved | VolumeStatus::Attaching
+    ) {
+        return Ok(Vec::new());
+    }
+    let attachments = cloud.volume().attachments(&volume.id).await.map_err(stop)?;
+    let held = attachments.into_iter().map(|attachment| SeenReservation {
+        id: attachment.id.to_string(),
+        server_id: attachment.instance.map(|server| server.to_string()),
+    });
+    Ok(held.collect())
 }
 
 /// Cinder shows migrations to administrators only.

@@ -171,8 +171,8 @@ impl BlockStorage {
     }
 
     /// Whether the caller may [`BlockStorage::manage`] in its project, without doing so: asks for an object of a host
-    /// that does not exist, which Cinder refuses with 403 when its policy does not let the caller, and with 400 or 404
-    /// after that.
+    /// that does not exist, which Cinder refuses with 403 when its policy does not let the caller, and after that because
+    /// of the host, which it names. Any other refusal says nothing of the right: a 404 may be that of a wrong endpoint.
     ///
     /// # Errors
     /// As any call but these.
@@ -190,7 +190,7 @@ impl BlockStorage {
         match self.manage(&nothing).await {
             Ok(_) => Ok(true),
             Err(error) if error.class() == ErrorClass::Forbidden => Ok(false),
-            Err(error) if matches!(error.status(), Some(400 | 404)) => Ok(true),
+            Err(error) if error.message().is_some_and(|why| why.contains(NO_HOST)) => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -155,6 +155,32 @@ async fn managing_names_the_backend_and_its_own_name_of_the_volume() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_a_refusal_of_the_host_shows_that_volumes_may_be_managed() {
+    let said = |code: u16, why: &str| {
+        answer(
+            code,
+            json!({"badRequest": {"code": code, "message": why}}).to_string(),
+        )
+    };
+    let no_host = "Host 'protector-site-validation@none#none' not found";
+    let (cloud, _) = scripted([
+        said(400, no_host),
+        said(404, no_host),
+        said(
+            403,
+            "Policy doesn't allow volume_extension:volume_manage to be performed.",
+        ),
+        said(404, "The resource could not be found."),
+        said(400, "Invalid input for field/attribute volume."),
+    ]);
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        told.push(cloud.volume().may_manage().await.ok());
+    }
+    assert_eq!(told, [Some(true), Some(true), Some(false), None, None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn attachments_of_other_volumes_and_connection_secrets_are_left_out() {
     let rows = json!({"attachments": [
         {"id": "a1", "volume_id": "v1", "instance": "s1", "status": "attached", "attach_mode": "rw",

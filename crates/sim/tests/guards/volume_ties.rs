@@ -66,6 +66,30 @@ async fn offered_to_another_project() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reserved_for_a_server_that_somebody_builds() {
+    let mut bed = Bed::switched().await;
+    bed.detach_data().await;
+    let server = "7a3f2c11-5e5e-4b22-a918-000000000001";
+    let body = json!({"attachment": {"volume_uuid": bed.data, "instance_uuid": server}});
+    let made = bed
+        .user("demo", "POST", "volumev3 /attachments", body)
+        .await;
+    let attachment = made["attachment"]["id"].as_str().unwrap().to_owned();
+    let ended = bed.delete().await;
+    assert_eq!(
+        ended.only_failure(DATA),
+        format!(
+            "kept: it is reserved, held by attachment {attachment} to server {server}; if nothing is being attached, let it go with 'openstack --os-volume-api-version 3.27 volume attachment delete {attachment}', then run cleanup again"
+        )
+    );
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+
+    let url = format!("volumev3 /attachments/{attachment}");
+    bed.user("demo", "DELETE", &url, Value::Null).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn member_of_a_volume_group_is_taken_out_first() {
     let mut bed = Bed::switched().await;
     let group = bed.put_into_group().await;
