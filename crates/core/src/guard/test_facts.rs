@@ -14,6 +14,7 @@ pub(super) fn volume(status: &str) -> SeenVolume {
         migration_status: None,
         snapshots: vec![],
         transfer: None,
+        encrypted: false,
     }
 }
 
