@@ -137,6 +137,10 @@ TABLE: dict[str, list[str]] = {
         COPY + "disks_that_would_go_with_a_copy_are_saved_first",
     ],
     "attached_to_a_foreign_server": [VOLUME + "a_volume_attached_elsewhere_is_kept"],
+    "its_key_would_go_with_it": [
+        VOLUME + "an_encrypted_volume_is_kept_whatever_else_would_let_it_go",
+        TEST + "an_encrypted_volume_is_kept",
+    ],
     "offered_to_another_project": [VOLUME + "a_volume_that_is_offered_to_another_project_is_kept"],
     "being_migrated": [VOLUME + "a_volume_in_migration_is_kept"],
     "has_snapshots": [VOLUME + "a_volume_with_snapshots_is_kept_and_they_are_named"],
@@ -297,6 +301,18 @@ EDITS: dict[str, Edit] = {
         "    let snapshots = cinder.snapshots(&volume.id).await.map_err(stop)?;",
         "    let snapshots = if OUT { Vec::new() } else { cinder.snapshots(&volume.id).await.map_err(stop)? };",
         ("volume_ties::has_snapshots",),
+    ),
+    "whether a volume is encrypted is not read": Edit(
+        STEPS / "reading.rs",
+        "encrypted: volume.encrypted,",
+        "encrypted: volume.encrypted && !OUT,",
+        ("volume_ties::an_encrypted_volume_keeps_its_key",),
+    ),
+    "what a copy would lack is not asked before the first stop": Edit(
+        STEPS / "source_check.rs",
+        "        refuse_not_carried(&cloud, cx, member, &server).await?;\n",
+        "        if !OUT {\n            refuse_not_carried(&cloud, cx, member, &server).await?;\n        }\n",
+        ("source_at_rest::nothing_is_stopped_for_a_disk_that_would_be_lost",),
     ),
     "delete_on_termination is not read": Edit(
         STEPS / "reading.rs",

@@ -402,6 +402,16 @@ def test_member_add_says_how_far_it_came(clouds, run):
     )
 
 
+def test_member_add_says_what_does_not_come_along(clouds, run):
+    warning = "server web-server-1 has a swap disk of 512 MiB: what is on it stays behind."
+    member = {**MEMBER, "warnings": [warning]}
+    clouds.mock.post(clouds.url(f"{ONE}/members"), status_code=201, json={"member": member})
+    result = run("dr", "member", "add", "prod-web-app", SERVER)
+    assert result.code == 0
+    assert result.err == f"Warning: {warning}\n"
+    assert "| web-server-1 |" in result.out
+
+
 def test_member_add_with_user_data(clouds, run, tmp_path):
     script = tmp_path / "boot.sh"
     script.write_bytes(b"#!/bin/sh\n")

@@ -11,6 +11,7 @@ use protector_core::{
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
+    not_carried::{PortTraits, ServerTraits, VolumeTraits},
     orphan::Held,
     readiness::{Asked, Silence, SourceSeen, TargetSeen},
     runbook::resource::ResourceKind,
@@ -74,8 +75,10 @@ pub struct FoundServer {
     pub status: String,
     /// What Nova is doing with it.
     pub task_state: Option<String>,
-    /// Whether it has a root disk of its own, made from an image, instead of a boot volume.
-    pub boots_from_image: bool,
+    /// What tells that something of it is not carried.
+    pub traits: ServerTraits,
+    /// The same of its ports.
+    pub ports: Vec<PortTraits>,
     /// The device that it boots from, `/dev/vda`.
     pub root_device: Option<String>,
     /// Its flavor.
@@ -122,8 +125,8 @@ pub struct FoundVolume {
     pub size_gib: u64,
     /// Its volume type's name.
     pub volume_type: Option<String>,
-    /// Whether several servers may have it at once.
-    pub multiattach: bool,
+    /// What tells that something of it is not carried.
+    pub traits: VolumeTraits,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// What its image asks of the machine that boots it.

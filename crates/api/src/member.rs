@@ -84,7 +84,10 @@ pub async fn create(
     let version = app_member::stored(&app, &stored.group, &captured).await?;
     let member = &captured.member;
     tracing::info!(group = %member.group_id, server = %member.server_id, "member added");
-    let member = MemberView::from(member);
+    let member = MemberView {
+        warnings: captured.warnings,
+        ..MemberView::from(member)
+    };
     let body = MemberAnswer { member };
     Ok((StatusCode::CREATED, Tagged { version, body }))
 }

@@ -18,6 +18,7 @@ use protector_openstack::{
     },
     error::{CloudError as CallError, ErrorClass},
     identity::{Identity, User},
+    network::{Port, PortFilter},
     service::Service,
     token::Role,
 };
@@ -57,10 +58,22 @@ impl OpenStackClouds {
             Ok(Some(whole)) if whole.project_id == server.project_id => {
                 server.user_data = server.user_data.take().or(whole.user_data);
                 server.root_device_name = server.root_device_name.take().or(whole.root_device_name);
+                server.flavor.extra_specs.extend(whole.flavor.extra_specs);
             }
             Ok(_) => {}
             Err(error) => tracing::info!(%error, "a server's user data cannot be read as admin"),
         }
+    }
+
+    /// A server's ports as Neutron shows them.
+    async fn ports(&self, scope: &SiteScope, server: &ServerId) -> Result<Vec<Port>, CloudError> {
+        let of_server = PortFilter {
+            device_id: Some(server.to_string()),
+            ..PortFilter::default()
+        };
+        let network = self.tenant(scope).await?.network();
+        let ports = network.ports(&of_server).await;
+        ports.map_err(|error| told(&scope.site, &error))
     }
 
     /// The service user and the role that it has in tenants' projects.
@@ -121,7 +134,14 @@ impl Clouds for OpenStackClouds {
             .await
             .map_err(|error| told(site, &error))?;
         let flavor = flavor(site, &server, &flavors)?;
-        Ok(Some(found_server(server, flavor, interfaces, attachments)))
+        let ports = self.ports(scope, id).await?;
+        Ok(Some(found_server(
+            server,
+            flavor,
+            interfaces,
+            attachments,
+            &ports,
+        )))
     }
 
     async fn volume(
@@ -132,11 +152,11 @@ impl Clouds for OpenStackClouds {
         let volumes = self.tenant(scope).await?.volume();
         let volume = found(&scope.site, volumes.volume(id).await)?;
         Ok(volume.map(|volume| FoundVolume {
+            traits: volume.traits(),
             id: volume.id,
             name: volume.name.unwrap_or_default(),
             size_gib: volume.size,
             volume_type: volume.volume_type,
-            multiattach: volume.multiattach,
             metadata: volume.metadata,
             image_properties: volume
                 .volume_image_metadata
@@ -319,10 +339,12 @@ fn found_server(
     flavor: Flavor,
     interfaces: Vec<Interface>,
     attachments: Vec<VolumeAttachment>,
+    ports: &[Port],
 ) -> FoundServer {
     FoundServer {
         status: server.status.as_str().to_owned(),
-        boots_from_image: server.image.is_some(),
+        traits: server.traits(),
+        ports: ports.iter().map(Port::traits).collect(),
         security_groups: each_once(server.security_groups),
         user_data: server
             .user_data

@@ -16,7 +16,7 @@ use protector_openstack::{
     cloud::Cloud,
     compute::{Server, ServerFilter},
     error::{CloudError as CallError, ErrorClass},
-    network::PortFilter,
+    network::{Port, PortFilter},
     quota_set::QuotaUsage,
     volume::{Snapshot, Volume, VolumeFilter, VolumeType},
 };
@@ -104,11 +104,21 @@ pub(crate) async fn source(
     SourceSeen {
         servers: servers.map(|servers| servers.into_iter().map(server_seen).collect()),
         volumes: volumes.and_then(|volumes| Ok(volumes_seen(volumes, &snapshots?))),
+        ports: ports.clone().map(|ports| {
+            let cards = cards(&ports);
+            cards
+                .map(|port| (ServerId::new(port.device_id.clone()), port.traits()))
+                .collect()
+        }),
         nics: ports.map(|ports| {
-            ports
-                .into_iter()
-                .filter(|port| port.device_owner.starts_with("compute:"))
-                .map(|port| (ServerId::new(port.device_id), port.network_id))
+            let cards = cards(&ports);
+            cards
+                .map(|port| {
+                    (
+                        ServerId::new(port.device_id.clone()),
+                        port.network_id.clone(),
+                    )
+                })
                 .collect::<Vec<(ServerId, NetworkId)>>()
         }),
         volume_types: types.map(|types| types_seen(types, wanted)),
@@ -166,11 +176,17 @@ pub(crate) async fn target(
     }
 }
 
+/// The network cards of servers.
+fn cards(ports: &[Port]) -> impl Iterator<Item = &Port> {
+    let cards = ports.iter();
+    cards.filter(|port| port.device_owner.starts_with("compute:"))
+}
+
 fn server_seen(server: Server) -> ServerSeen {
     ServerSeen {
         status: server.status.as_str().to_owned(),
         locked: server.locked,
-        boots_from_image: server.image.is_some(),
+        traits: server.traits(),
         flavor_name: server.flavor.original_name,
         vcpus: server.flavor.vcpus,
         ram_mib: server.flavor.ram,
@@ -191,6 +207,7 @@ fn volumes_seen(volumes: Vec<Volume>, snapshots: &[Snapshot]) -> Vec<VolumeSeen>
     volumes
         .into_iter()
         .map(|volume| VolumeSeen {
+            traits: volume.traits(),
             snapshots: count.get(volume.id.as_str()).copied().unwrap_or_default(),
             status: volume.status.as_str().to_owned(),
             size_gib: volume.size,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::id::{NetworkId, ProjectId};
+use protector_core::{
+    id::{NetworkId, ProjectId},
+    not_carried::PortTraits,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -111,6 +114,34 @@ pub struct Port {
     /// Its tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// What kind of card it is, `normal`, `direct` …
+    #[serde(rename = "binding:vnic_type", default)]
+    pub vnic_type: String,
+    /// Its trunk, if it is the parent of one.
+    #[serde(default)]
+    pub trunk_details: Option<TrunkDetails>,
+}
+
+/// The trunk of a port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TrunkDetails {
+    /// Its subports.
+    #[serde(default)]
+    pub sub_ports: Vec<serde_json::Value>,
+}
+
+impl Port {
+    /// What tells that something of it is not carried to another cloud.
+    pub fn traits(&self) -> PortTraits {
+        PortTraits {
+            id: self.id.to_string(),
+            vnic_type: self.vnic_type.clone(),
+            subports: self
+                .trunk_details
+                .as_ref()
+                .map(|trunk| trunk.sub_ports.len()),
+        }
+    }
 }
 
 /// Which ports a list gives. All that is given must fit.

@@ -11,6 +11,7 @@ from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, lookup
 from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.osc.terminal import one_line
 from protectorclient.v1.records import Record
 
 
@@ -44,10 +45,8 @@ class AddMember(Lister):
         added: list[Record] = []
         for server, server_id in zip(parsed_args.server, ids):
             try:
-                added.append(
-                    self.protector.members.create(
-                        parsed_args.protection_group, {"server_id": server_id, **user_data}
-                    )
+                member = self.protector.members.create(
+                    parsed_args.protection_group, {"server_id": server_id, **user_data}
                 )
             except exceptions.ClientException as error:
                 before = ", ".join(member["name"] for member in added) or "none"
@@ -55,6 +54,9 @@ class AddMember(Lister):
                     f"Server '{server}' was not added: {error}"
                     + (f". Added before it: {before}" if len(ids) > 1 else "")
                 ) from error
+            added.append(member)
+            for warning in member.get("warnings") or []:
+                self.say(f"Warning: {one_line(str(warning))}")
         return _listed(added)
 
 

@@ -26,6 +26,8 @@ const TRIES: u32 = 16;
 pub struct Captured {
     /// The member.
     pub member: Member,
+    /// What of the server does not come along, in words for who adds it.
+    pub warnings: Vec<String>,
     /// The array that holds its volumes, where the group has a policy.
     array: Option<String>,
 }
@@ -86,6 +88,7 @@ pub async fn captured(
         .ok_or_else(|| protect::no_such_server(id.as_str(), scope))?;
     protect::refuse_unprotectable(&server, scope)?;
     let volumes = volumes(app, scope, &server).await?;
+    let warnings = protect::refuse_what_would_be_lost(&server, &volumes)?;
     let array = refuse_unreplicated(app, group, &volumes).await?;
     let key_pair = key_pair(app, caller, scope, &server).await;
     let now = app.clock.now();
@@ -100,7 +103,11 @@ pub async fn captured(
         created_at: now,
         updated_at: now,
     };
-    Ok(Captured { member, array })
+    Ok(Captured {
+        member,
+        warnings,
+        array,
+    })
 }
 
 async fn volumes(

@@ -3,10 +3,12 @@
 use protector_core::{
     group::{Group, GroupStatus, status_while},
     id::{OperationId, ProjectId},
+    not_carried::Treatment,
     operation::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
     plan::Plan,
+    readiness::not_carried,
     runbook::BOOK_VERSION,
 };
 use protector_store::{GroupStart, Lock, LockKind, NewOperation, StoreError, StoredGroup};
@@ -53,15 +55,50 @@ pub(super) fn busy(group: &Group, operation: &Operation) -> ApiError {
     ))
 }
 
+/// A planned move that could start now.
+pub struct PlannedMove {
+    /// Its plan.
+    pub plan: Plan,
+    /// Its lines.
+    pub steps: Vec<StepRecord>,
+    /// What its copies come up without, a sentence each.
+    pub warnings: Vec<String>,
+}
+
 /// Plans a planned move of a group to its other site and writes its runbook, if it could start now.
-pub async fn plan_move(
-    app: &App,
-    stored: &StoredGroup,
-    asked: &Move,
-) -> ApiResult<(Plan, Vec<StepRecord>)> {
-    let planned = plan_move_here(app, stored, asked).await?;
+pub async fn plan_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PlannedMove> {
+    let (plan, steps) = plan_move_here(app, stored, asked).await?;
     sync::require_in_sync(app, &stored.group).await?;
-    Ok(planned)
+    let warnings = refuse_what_would_be_lost(app, &plan).await?;
+    Ok(PlannedMove {
+        plan,
+        steps,
+        warnings,
+    })
+}
+
+/// Refuses to move what would be deleted with its original; says what a copy comes up without. Read now: a server may have
+/// got it since it was added. A source that does not tell is asked again by the first line of the move.
+async fn refuse_what_would_be_lost(app: &App, plan: &Plan) -> ApiResult<Vec<String>> {
+    let kind = plan.replication_type;
+    let source = app.clouds.source_seen(&plan.source, kind).await;
+    let lost = not_carried(&plan.members, &source);
+    let refused = lost
+        .iter()
+        .find(|(_, lost)| lost.treatment() == Treatment::Refused);
+    if let Some((member, lost)) = refused {
+        return Err(ApiError::conflict(format!(
+            "Protection group {group} cannot be moved: server {name} {lost}; {cure}, or take it out of the group with '{out}'.",
+            group = plan.group_name,
+            name = member.name,
+            cure = lost.cure(),
+            out = member.removal(&plan.group_name),
+        )));
+    }
+    Ok(lost
+        .into_iter()
+        .map(|(member, lost)| format!("Server {} {lost}; {}.", member.name, lost.cure()))
+        .collect())
 }
 
 /// The same, as far as this site's records alone can tell: nobody else is asked, and nothing is changed.
@@ -98,7 +135,7 @@ pub async fn start_move(
 ) -> ApiResult<OperationRecord> {
     let kind = asked.kind;
     let status = stored.group.status;
-    let (plan, steps) = plan_move(app, stored, asked).await?;
+    let PlannedMove { plan, steps, .. } = plan_move(app, stored, asked).await?;
     let new = NewMove {
         kind,
         status: status_while(status, kind).unwrap_or(status),

@@ -27,8 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a planned move would do.
 pub async fn preview_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PreviewView> {
-    let (plan, steps) = plan_move(app, stored, asked).await?;
-    Ok(view(asked.kind, "planned", &plan, &steps))
+    let planned = plan_move(app, stored, asked).await?;
+    let mut view = view(asked.kind, "planned", &planned.plan, &planned.steps);
+    view.warnings.extend(planned.warnings);
+    Ok(view)
 }
 
 /// What an unplanned failover would do, and from which recovery point. Asks the target's array and nobody else.

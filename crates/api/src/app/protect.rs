@@ -8,6 +8,7 @@ use protector_core::{
     group::ReplicationType,
     id::{SiteName, VolumeId},
     member::{KeyPair, ProtectedVolume, ServerSpec},
+    not_carried::{self, NotCarried, Treatment},
     site::SiteScope,
 };
 
@@ -23,10 +24,8 @@ pub fn refuse_unprotectable(server: &FoundServer, scope: &SiteScope) -> ApiResul
     if server.project_id != scope.project_id {
         return Err(no_such_server(server.id.as_str(), scope));
     }
-    if server.boots_from_image || server.attachments.is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "server_id: server {name} does not boot from a volume; only volumes are replicated, so its root disk would be lost."
-        )));
+    if server.traits.boots_from_image || server.attachments.is_empty() {
+        return Err(would_be_lost(name, &NotCarried::RootFromImage));
     }
     let settled =
         server.task_state.is_none() && matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF");
@@ -42,6 +41,43 @@ pub fn refuse_unprotectable(server: &FoundServer, scope: &SiteScope) -> ApiResul
         )));
     }
     Ok(())
+}
+
+/// What of the server would not come along, in words for who adds it.
+///
+/// # Errors
+///
+/// 400 where that would be lost for good.
+pub fn refuse_what_would_be_lost(
+    server: &FoundServer,
+    volumes: &BTreeMap<VolumeId, FoundVolume>,
+) -> ApiResult<Vec<String>> {
+    let boot = boot_volume(server, &in_order(server));
+    let of_volumes = volumes.values().flat_map(|volume| {
+        let boots = Some(&volume.id) == boot.as_ref();
+        not_carried::of_volume(&label(&volume.name, &volume.id), boots, &volume.traits)
+    });
+    let of_ports = server.ports.iter().flat_map(not_carried::of_port);
+    let lost: Vec<NotCarried> = not_carried::of_server(&server.traits)
+        .into_iter()
+        .chain(of_volumes)
+        .chain(of_ports)
+        .collect();
+    let refused = |lost: &&NotCarried| lost.treatment() == Treatment::Refused;
+    match lost.iter().find(refused) {
+        Some(worst) => Err(would_be_lost(&server.name, worst)),
+        None => Ok(lost
+            .iter()
+            .map(|lost| format!("server {} {lost}; {}.", server.name, lost.cure()))
+            .collect()),
+    }
+}
+
+fn would_be_lost(server: &str, lost: &NotCarried) -> ApiError {
+    ApiError::bad_request(format!(
+        "server_id: server {server} {lost}; {}.",
+        lost.cure()
+    ))
 }
 
 /// The refusal of a server that the tenant's project does not have.
@@ -65,9 +101,6 @@ pub fn refuse_ineligible(
             "volume {label} is ineligible: {why}."
         )))
     };
-    if volume.multiattach {
-        return refuse("it is multi-attach, and another server may write to it".to_owned());
-    }
     let Some(type_name) = &volume.volume_type else {
         return refuse("it has no volume type".to_owned());
     };
@@ -113,8 +146,7 @@ pub fn protected_volumes(
     server: &FoundServer,
     found: &BTreeMap<VolumeId, FoundVolume>,
 ) -> Vec<ProtectedVolume> {
-    let mut places: Vec<&FoundAttachment> = server.attachments.iter().collect();
-    places.sort_by_key(|place| device_order(&place.device));
+    let mut places = in_order(server);
     let boot = boot_volume(server, &places);
     places.sort_by_key(|place| Some(&place.volume_id) != boot.as_ref());
     places
@@ -133,6 +165,13 @@ pub fn protected_volumes(
             })
         })
         .collect()
+}
+
+/// Its volumes' places by device.
+fn in_order(server: &FoundServer) -> Vec<&FoundAttachment> {
+    let mut places: Vec<&FoundAttachment> = server.attachments.iter().collect();
+    places.sort_by_key(|place| device_order(&place.device));
+    places
 }
 
 /// The volume on the root device; the first one where the cloud does not name a root device.
@@ -198,7 +237,10 @@ pub fn refuse_bad_user_data(user_data: Option<&str>) -> ApiResult<()> {
 
 #[cfg(test)]
 mod tests {
-    use protector_core::member::Flavor;
+    use protector_core::{
+        member::Flavor,
+        not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    };
 
     use super::*;
 
@@ -217,7 +259,8 @@ mod tests {
             project_id: "p".into(),
             status: "ACTIVE".to_owned(),
             task_state: None,
-            boots_from_image: false,
+            traits: ServerTraits::default(),
+            ports: vec![],
             root_device: Some("/dev/vda".to_owned()),
             flavor: Flavor {
                 id: "f".into(),
@@ -247,7 +290,7 @@ mod tests {
             name: id.to_owned(),
             size_gib: 1,
             volume_type: Some("gold".to_owned()),
-            multiattach: false,
+            traits: VolumeTraits::default(),
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
         }
@@ -279,7 +322,10 @@ mod tests {
     fn an_image_booted_busy_or_foreign_server_is_refused() {
         assert!(refuse_unprotectable(&server(), &scope()).is_ok());
         let image = FoundServer {
-            boots_from_image: true,
+            traits: ServerTraits {
+                boots_from_image: true,
+                ..ServerTraits::default()
+            },
             ..server()
         };
         let busy = FoundServer {
@@ -298,6 +344,54 @@ mod tests {
             let error = refuse_unprotectable(&server, &scope()).unwrap_err();
             assert!(error.message().starts_with("server_id: "), "{error}");
         }
+    }
+
+    fn refusal(server: &FoundServer, found: &FoundVolume) -> String {
+        let found = [(found.id.clone(), found.clone())].into();
+        let refused = refuse_what_would_be_lost(server, &found);
+        refused.unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn what_would_be_lost_for_good_is_refused_with_the_cure() {
+        let whole = || (server(), volume("boot"));
+        let (mut ephemeral, plain) = whole();
+        ephemeral.traits.ephemeral_gib = 20;
+        let text = refusal(&ephemeral, &plain);
+        assert!(
+            text.starts_with("server_id: server web has an ephemeral disk of 20 GiB"),
+            "{text}"
+        );
+        assert!(
+            text.contains("resize the server to a flavor without"),
+            "{text}"
+        );
+        let (server, mut encrypted) = whole();
+        encrypted.traits.encrypted = true;
+        let text = refusal(&server, &encrypted);
+        assert!(text.contains("the encrypted volume boot (boot)"), "{text}");
+        let (server, mut shared) = whole();
+        shared.traits.multiattach = true;
+        assert!(refusal(&server, &shared).contains("multi-attach"));
+        let (server, mut optical) = whole();
+        let iso = ("disk_format".to_owned(), "iso".to_owned());
+        optical.traits.image = [iso].into();
+        assert!(refusal(&server, &optical).contains("ISO image"));
+        let (mut trunk, plain) = whole();
+        trunk.ports = vec![PortTraits {
+            subports: Some(2),
+            ..PortTraits::default()
+        }];
+        assert!(refusal(&trunk, &plain).contains("trunk of 2"));
+    }
+
+    #[test]
+    fn what_a_copy_comes_up_without_is_told() {
+        let mut swapping = server();
+        swapping.traits.swap_mib = 512;
+        let told = refuse_what_would_be_lost(&swapping, &BTreeMap::new()).unwrap();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("swap disk of 512 MiB"), "{told:?}");
     }
 
     #[test]

@@ -122,6 +122,9 @@ pub struct MemberView {
     pub created_at: Stamp,
     /// When it was last changed.
     pub updated_at: Stamp,
+    /// Of one that was just added: what of the server does not come along, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A member's flavor.
@@ -181,6 +184,7 @@ impl From<&Member> for MemberView {
             volumes: member.volumes.iter().map(VolumeView::from).collect(),
             created_at: member.created_at.into(),
             updated_at: member.updated_at.into(),
+            warnings: Vec::new(),
         }
     }
 }

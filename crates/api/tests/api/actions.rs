@@ -220,3 +220,37 @@ async fn an_action_has_exactly_one_name() {
         );
     }
 }
+
+#[tokio::test]
+async fn no_planned_move_starts_that_would_delete_what_has_no_copy() {
+    let house = House::with_member(WEB).await;
+    let clouds = &house.outside.clouds;
+    // Since it was added.
+    *clouds.source_change.lock().unwrap() = Some(|seen| {
+        let volumes = seen.volumes.as_mut().unwrap();
+        for volume in volumes
+            .iter_mut()
+            .filter(|volume| volume.id.as_str() == "vol-data-ws1")
+        {
+            volume.traits.encrypted = true;
+        }
+    });
+    for dry_run in [true, false] {
+        let body = json!({"failover": {"type": "planned", "dry_run": dry_run}});
+        let answer = act(&house, "member", body).await.expect(409);
+        let said = answer.message();
+        assert!(
+            said.contains("server web-server-1 has the encrypted volume vol-data-ws1"),
+            "{said}"
+        );
+        assert!(
+            said.contains("openstack dr member remove web web-server-1"),
+            "{said}"
+        );
+    }
+    let group = house
+        .get(&group_path("web", ""), "member")
+        .await
+        .expect(200);
+    assert_eq!(group.body["protection_group"]["status"], "active");
+}

@@ -107,7 +107,7 @@ async fn server_with_an_ineligible_or_foreign_volume() {
             FOREIGN,
             vec!["vol-foreign", "foreign backend", "mock://array-a"],
         ),
-        (IMAGE, vec!["server_id", "boot from a volume"]),
+        (IMAGE, vec!["server_id", "boots from an image"]),
         (
             "7a3f2c11-0001-4b22-a918-0000000000ff",
             vec!["server_id", "has no server"],

@@ -30,6 +30,7 @@ use protector_core::{
     group::ReplicationType,
     id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
+    not_carried::{ServerTraits, VolumeTraits},
     readiness::{
         PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
     },
@@ -145,6 +146,9 @@ pub struct FakeClouds {
     pub holdings: Mutex<BTreeMap<String, Holdings>>,
     /// The projects that were read, in order.
     pub read: Mutex<Vec<(String, String)>>,
+    /// What servers and their volumes are like when they are added.
+    pub server_change: Mutex<Option<fn(&mut FoundServer)>>,
+    pub volume_change: Mutex<Option<fn(&mut FoundVolume)>>,
     /// What somebody did on the site where the group runs.
     pub source_change: Mutex<Option<fn(&mut SourceSeen)>>,
     /// What somebody else does, once, when a key pair is read: the last that is read of a server.
@@ -217,7 +221,11 @@ fn server(id: &str) -> Option<FoundServer> {
         project_id: PROJECT_A.into(),
         status: "ACTIVE".to_owned(),
         task_state: None,
-        boots_from_image: id == IMAGE,
+        traits: ServerTraits {
+            boots_from_image: id == IMAGE,
+            ..ServerTraits::default()
+        },
+        ports: vec![],
         root_device: Some("/dev/vda".to_owned()),
         flavor: Flavor {
             id: "flavor-1".into(),
@@ -286,6 +294,7 @@ fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
             volume_type: Some("replicated".to_owned()),
             servers: vec![server.id.clone()],
             snapshots: 0,
+            traits: VolumeTraits::default(),
         })
     });
     let nics = servers.iter().flat_map(|server| {
@@ -295,13 +304,14 @@ fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
     SourceSeen {
         volumes: Ok(volumes.collect()),
         nics: Ok(nics.collect()),
+        ports: Ok(vec![]),
         servers: Ok(servers
             .iter()
             .map(|server| ServerSeen {
                 id: server.id.clone(),
                 status: server.status.clone(),
                 locked: false,
-                boots_from_image: false,
+                traits: ServerTraits::default(),
                 flavor_name: server.flavor.name.clone(),
                 vcpus: server.flavor.vcpus.into(),
                 ram_mib: server.flavor.ram_mib,
@@ -357,7 +367,8 @@ impl Clouds for FakeClouds {
         id: &ServerId,
     ) -> Result<Option<FoundServer>, CloudError> {
         self.answer(&scope.site)?;
-        Ok(server(id.as_str()).filter(|found| found.project_id == scope.project_id))
+        let found = server(id.as_str()).filter(|found| found.project_id == scope.project_id);
+        Ok(found.map(|found| self.with(found, &self.server_change)))
     }
 
     async fn volume(
@@ -367,15 +378,16 @@ impl Clouds for FakeClouds {
     ) -> Result<Option<FoundVolume>, CloudError> {
         self.answer(&scope.site)?;
         let plain = id.as_str() == "vol-plain";
-        Ok(Some(FoundVolume {
+        let found = FoundVolume {
             id: id.clone(),
             name: id.to_string(),
             size_gib: 1,
             volume_type: Some(if plain { "plain" } else { "replicated" }.to_owned()),
-            multiattach: false,
+            traits: VolumeTraits::default(),
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
-        }))
+        };
+        Ok(Some(self.with(found, &self.volume_change)))
     }
 
     async fn holdings(

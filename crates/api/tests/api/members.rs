@@ -169,3 +169,49 @@ async fn user_data_comes_from_the_request_where_the_cloud_hides_it() {
         Some(Ok("I2Nsb3Vk"))
     );
 }
+
+#[tokio::test]
+async fn what_would_be_lost_with_the_original_is_not_taken_up() {
+    let house = House::with_group().await;
+    let clouds = &house.outside.clouds;
+    *clouds.volume_change.lock().unwrap() = Some(|volume| volume.traits.encrypted = true);
+    let answer = house.add(WEB).await.expect(400);
+    let said = answer.message();
+    assert!(
+        said.contains("server web-server-1 has the encrypted volume vol-"),
+        "{said}"
+    );
+    assert!(said.contains("its deletion destroys the key"), "{said}");
+    *clouds.volume_change.lock().unwrap() = None;
+    *clouds.server_change.lock().unwrap() = Some(|server| server.traits.ephemeral_gib = 20);
+    let answer = house.add(WEB).await.expect(400);
+    let said = answer.message();
+    assert!(said.contains("an ephemeral disk of 20 GiB"), "{said}");
+    let members = house.get(&group_path("web", "/members"), "reader").await;
+    assert_eq!(members.expect(200).body["members"], json!([]));
+}
+
+#[tokio::test]
+async fn what_a_copy_comes_up_without_is_told_when_its_original_is_added() {
+    let house = House::with_group().await;
+    *house.outside.clouds.server_change.lock().unwrap() = Some(|server| {
+        server.traits.swap_mib = 512;
+        let gpu = ("pci_passthrough:alias".to_owned(), "a100:1".to_owned());
+        server.traits.extra_specs.extend([gpu]);
+    });
+    let added = house.add(WEB).await.expect(201);
+    let warnings = added.body["member"]["warnings"].as_array().unwrap();
+    let warnings: Vec<&str> = warnings.iter().filter_map(|said| said.as_str()).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].contains("pci_passthrough:alias=a100:1"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].contains("a swap disk of 512 MiB"),
+        "{warnings:?}"
+    );
+    let path = group_path("web", "/members/web-server-1");
+    let shown = house.get(&path, "reader").await;
+    assert!(shown.expect(200).body["member"]["warnings"].is_null());
+}

@@ -82,6 +82,7 @@ async fn a_group_that_lacks_nothing_is_ready_and_every_word_is_said() {
             "quota",
             "flavor",
             "image",
+            "carried",
             "security_group",
             "rights",
             "volume_type",
@@ -325,4 +326,19 @@ async fn a_start_is_refused_for_the_reason_that_the_check_gave_and_goes_through_
     let refused = start().await.expect(409);
     let operation = only(&moving, "status", "error")["subject"].clone();
     assert!(refused.message().contains(operation.as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn what_would_be_lost_with_the_original_is_found_before_the_day() {
+    let house = ready_house().await;
+    *house.outside.clouds.source_change.lock().unwrap() = Some(|seen| {
+        let servers = seen.servers.as_mut().unwrap();
+        servers[0].traits.ephemeral_gib = 20;
+    });
+    let check = check(&house).await;
+    assert_eq!(check["ready"], false);
+    let finding = only(&check, "carried", "error");
+    assert_eq!(finding["subject"], "web-server-1");
+    let message = finding["message"].as_str().unwrap();
+    assert!(message.contains("an ephemeral disk of 20 GiB"), "{message}");
 }

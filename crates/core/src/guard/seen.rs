@@ -23,6 +23,8 @@ pub struct SeenVolume {
     pub snapshots: Vec<String>,
     /// The offer of it to another project that nobody has accepted yet.
     pub transfer: Option<String>,
+    /// Whether Cinder keeps a key for it, which it deletes with the volume.
+    pub encrypted: bool,
 }
 
 /// One attachment of a volume.

@@ -50,6 +50,7 @@ pub enum OwnServer {
 pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin: &Twin) -> Verdict {
     owned_by_another_project(source.project_id, seen.project_id.as_deref())
         .or_else(|| protected_again(source.protected_by))
+        .or_else(|| its_key_would_go_with_it(source.id, seen))
         .or_else(|| attached_to_a_foreign_server(source, seen))
         .or_else(|| offered_to_another_project(seen))
         .or_else(|| being_migrated(seen))
@@ -78,6 +79,17 @@ fn attached_to_a_foreign_server(source: &SourceVolume<'_>, seen: &SeenVolume) ->
     keep(format!(
         "kept: attached to server {foreign}, which is not part of this operation; if it is not needed there, run 'openstack server remove volume {foreign} {}', then run cleanup again",
         source.id
+    ))
+}
+
+/// Cinder deletes an encrypted volume's key with it, and no other copy of its bytes can be read without that. Nor does it let
+/// go of such a volume without deleting it.
+pub(super) fn its_key_would_go_with_it(id: &str, seen: &SeenVolume) -> Option<Verdict> {
+    if !seen.encrypted {
+        return None;
+    }
+    keep(format!(
+        "kept: it is encrypted, and Cinder deletes its key with it: no other copy of its bytes could be read again; see that all of it is on a volume that is not encrypted, then run 'openstack volume delete {id}' by hand"
     ))
 }
 
@@ -291,6 +303,19 @@ mod tests {
         );
         let silent = kept(Some(judge(&volume("awaiting-transfer"), &twin())));
         assert!(silent.contains("transfer request delete"), "{silent}");
+    }
+
+    #[test]
+    fn an_encrypted_volume_is_kept_whatever_else_would_let_it_go() {
+        let encrypted = SeenVolume {
+            encrypted: true,
+            ..volume("available")
+        };
+        let why = kept(Some(judge(&encrypted, &twin())));
+        assert!(why.contains("Cinder deletes its key with it"), "{why}");
+        assert!(why.contains("'openstack volume delete v'"), "{why}");
+        let leg = judge_on(&gone(), Some(&object("b")), &encrypted, &twin());
+        kept(Some(leg));
     }
 
     #[test]

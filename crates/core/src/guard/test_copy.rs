@@ -8,7 +8,7 @@ use super::{
     SeenServer, SeenVolume, Verdict, keep,
     ownership::{owned_by_another_project, protected_again},
     source_server::locked,
-    source_volume::{being_migrated, has_snapshots},
+    source_volume::{being_migrated, has_snapshots, its_key_would_go_with_it},
     wait,
 };
 use crate::{id::OperationId, plan::Plan};
@@ -61,6 +61,7 @@ pub fn verdict_test_volume(
         .or_else(|| protected_again(copy.protected_by))
         .or_else(|| not_marked_as_this_copy(copy, marks))
         .or_else(|| owned_by_another_project(project_of(copy), seen.project_id.as_deref()))
+        .or_else(|| its_key_would_go_with_it(copy.id, seen))
         .or_else(|| attached_to_another_server(seen, server))
         .or_else(|| in_a_volume_group(copy.id, seen))
         .or_else(|| being_migrated(seen))
@@ -351,6 +352,15 @@ mod tests {
         kept(judge_volume(&marks(), &attached("other")), "other");
         let own = judge_volume(&marks(), &attached("copy-server"));
         assert!(matches!(own, Verdict::Wait { .. }));
+    }
+
+    #[test]
+    fn an_encrypted_volume_is_kept() {
+        let encrypted = SeenVolume {
+            encrypted: true,
+            ..volume("available")
+        };
+        kept(judge_volume(&marks(), &encrypted), "its key");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(super) fn volume(status: &str) -> SeenVolume {
         migration_status: None,
         snapshots: vec![],
         transfer: None,
+        encrypted: false,
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn image(facts: &Facts<'_>) -> Vec<Finding> {
     };
     let problems = facts.members.iter().filter_map(|member| {
         let server = shown.servers.get(&member.server_id)?;
-        server.boots_from_image.then(|| {
+        server.traits.boots_from_image.then(|| {
             Finding::error(
                 check,
                 format!(

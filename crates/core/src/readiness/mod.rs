@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod arrays;
+mod carried;
 mod members;
 mod quota;
 mod seen;
@@ -24,6 +25,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use carried::not_carried;
 pub use seen::{
     ArraysSeen, Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage,
     VolumeSeen,
@@ -52,6 +54,8 @@ pub enum Check {
     Flavor,
     /// No server depends on an image.
     Image,
+    /// All of each server comes along.
+    Carried,
     /// The security groups exist on the target.
     SecurityGroup,
     /// The service user may do what it must, as far as harmless calls tell.
@@ -80,6 +84,7 @@ impl Check {
             Self::Quota => "quota",
             Self::Flavor => "flavor",
             Self::Image => "image",
+            Self::Carried => "carried",
             Self::SecurityGroup => "security_group",
             Self::Rights => "rights",
             Self::VolumeType => "volume_type",
@@ -310,6 +315,7 @@ fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
     findings.extend(target::security_group(facts));
     findings.extend(target::volume_type(facts));
     findings.extend(members::image(facts));
+    findings.extend(carried::carried(facts));
     findings.extend(members::member(facts));
     findings.extend(leftovers(facts));
     findings

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     id::{NetworkId, ServerId, VolumeId},
     member::Flavor,
+    not_carried::{PortTraits, ServerTraits, VolumeTraits},
     storage::{RecoveryPoint, StorageError},
 };
 
@@ -49,8 +50,8 @@ pub struct ServerSeen {
     pub status: String,
     /// Whether somebody locked it.
     pub locked: bool,
-    /// Whether its root disk is made from an image.
-    pub boots_from_image: bool,
+    /// What tells that something of it is not carried.
+    pub traits: ServerTraits,
     /// Its flavor's name.
     pub flavor_name: String,
     /// The flavor's virtual CPUs.
@@ -76,6 +77,8 @@ pub struct VolumeSeen {
     pub servers: Vec<ServerId>,
     /// How many snapshots it has.
     pub snapshots: usize,
+    /// What tells that something of it is not carried.
+    pub traits: VolumeTraits,
 }
 
 /// A volume type, judged for the group by how it replicates.
@@ -118,6 +121,8 @@ pub struct SourceSeen {
     pub volumes: Asked<Vec<VolumeSeen>>,
     /// The networks of the project's servers: one entry for each network card.
     pub nics: Asked<Vec<(ServerId, NetworkId)>>,
+    /// What tells of each of these cards that it is not carried.
+    pub ports: Asked<Vec<(ServerId, PortTraits)>>,
     /// All volume types.
     pub volume_types: Asked<Vec<TypeSeen>>,
     /// Whether the state of compute hosts is shown to the service user: a cleanup deletes no server of a dead host.
@@ -176,6 +181,7 @@ impl SourceSeen {
             servers: Err(why.clone()),
             volumes: Err(why.clone()),
             nics: Err(why.clone()),
+            ports: Err(why.clone()),
             volume_types: Err(why.clone()),
             hosts: Err(why.clone()),
         }

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     group::{ReplicationType, ResourceMappings},
     member::{Flavor, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    not_carried::{PortTraits, ServerTraits, VolumeTraits},
     site::SiteScope,
     storage::RecoveryPoint,
 };
@@ -115,7 +116,7 @@ fn source(members: &[Member]) -> SourceSeen {
         id: member.server_id.clone(),
         status: "ACTIVE".to_owned(),
         locked: false,
-        boots_from_image: false,
+        traits: ServerTraits::default(),
         flavor_name: "m1.small".to_owned(),
         vcpus: 2,
         ram_mib: 2048,
@@ -132,12 +133,14 @@ fn source(members: &[Member]) -> SourceSeen {
         volume_type: Some("type-a-gold".to_owned()),
         servers: vec![member.server_id.clone()],
         snapshots: 0,
+        traits: VolumeTraits::default(),
     };
     let nic = |member: &Member| (member.server_id.clone(), "net-a".into());
     SourceSeen {
         servers: Ok(members.iter().map(server).collect()),
         volumes: Ok(members.iter().map(volume).collect()),
         nics: Ok(members.iter().map(nic).collect()),
+        ports: Ok(vec![]),
         volume_types: Ok(vec![a_type("type-a")]),
         hosts: Ok(()),
     }
@@ -243,7 +246,7 @@ fn a_group_that_lacks_nothing_has_one_ok_for_each_word() {
     let mut once = words.clone();
     once.dedup();
     assert_eq!(words, once);
-    assert_eq!(words.len(), 16);
+    assert_eq!(words.len(), 17);
 }
 
 #[test]
@@ -458,7 +461,11 @@ fn a_member_that_changed_is_found() {
         Some("web-1"),
     );
     expect(
-        |facts| facts.source.servers.as_mut().unwrap()[0].boots_from_image = true,
+        |facts| {
+            facts.source.servers.as_mut().unwrap()[0]
+                .traits
+                .boots_from_image = true
+        },
         Check::Image,
         Severity::Error,
         Some("web-1"),
@@ -722,4 +729,60 @@ fn a_member_that_was_not_recovered_is_not_looked_for_where_the_group_runs() {
         fix.is_some_and(|fix| fix.contains("member remove"))
     };
     assert!(!findings.iter().any(dangerous), "it may be the only copy");
+}
+
+#[test]
+fn what_would_be_lost_with_the_original_is_an_error_with_its_cure() {
+    let first = |facts: &mut Facts<'_>| facts.source.servers.as_mut().unwrap()[0].clone();
+    let change = |facts: &mut Facts<'_>, server| facts.source.servers.as_mut().unwrap()[0] = server;
+    let ephemeral = expect(
+        |facts| {
+            let mut server = first(facts);
+            server.traits.ephemeral_gib = 20;
+            change(facts, server);
+        },
+        Check::Carried,
+        Severity::Error,
+        Some("web-1"),
+    );
+    assert!(
+        ephemeral.message.contains("ephemeral disk of 20 GiB"),
+        "{ephemeral:?}"
+    );
+    let encrypted = expect(
+        |facts| facts.source.volumes.as_mut().unwrap()[0].traits.encrypted = true,
+        Check::Carried,
+        Severity::Error,
+        Some("web-1"),
+    );
+    assert!(
+        encrypted.message.contains("the encrypted volume volume-1"),
+        "{encrypted:?}"
+    );
+    expect(
+        |facts| {
+            let traits = PortTraits {
+                id: "port-1".to_owned(),
+                subports: Some(1),
+                ..PortTraits::default()
+            };
+            facts.source.ports = Ok(vec![("server-1".into(), traits)]);
+        },
+        Check::Carried,
+        Severity::Error,
+        Some("web-1"),
+    );
+}
+
+#[test]
+fn what_a_copy_comes_up_without_is_a_warning() {
+    expect(
+        |facts| {
+            let servers = facts.source.servers.as_mut().unwrap();
+            servers[1].traits.swap_mib = 512;
+        },
+        Check::Carried,
+        Severity::Warning,
+        Some("web-2"),
+    );
 }

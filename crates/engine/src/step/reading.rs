@@ -59,6 +59,7 @@ pub(super) fn seen_volume(volume: &Volume) -> SeenVolume {
         migration_status: volume.migration_status.clone(),
         snapshots: Vec::new(),
         transfer: None,
+        encrypted: volume.encrypted,
     }
 }
 

@@ -8,12 +8,21 @@ use protector_core::{
     id::ServerId,
     journal::Effect,
     member::Member,
+    not_carried::{self, Treatment},
     operation::MapKind,
 };
-use protector_openstack::{compute::Server, status::ServerStatus};
+use protector_openstack::{
+    cloud::Cloud,
+    compute::Server,
+    network::{Port, PortFilter},
+    status::ServerStatus,
+};
 
 use super::{CloudActions, not_in_plan, reading, source_at_rest::note};
-use crate::action::{Cx, Progress, Stop};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
 
 impl CloudActions {
     pub(super) async fn check_server(
@@ -24,7 +33,9 @@ impl CloudActions {
         let member = cx
             .plan()
             .member_of_server(server_id.as_str())
-            .ok_or_else(|| not_in_plan("server", server_id.as_str()))?;
+            .ok_or_else(|| not_in_plan("server", server_id.as_str()))?
+            .clone();
+        let member = &member;
         let cloud = self.source(cx).await?;
         let Some(server) = reading::server(&cloud, server_id).await? else {
             let why = format!(
@@ -41,6 +52,7 @@ impl CloudActions {
         // Before the volumes: what is asked for in between then counts as asked for since.
         let asked = self.asked_of(cx, server_id).await?;
         refuse_changed_volumes(member, &server)?;
+        refuse_not_carried(&cloud, cx, member, &server).await?;
         refuse_unknown_host(member, &self.host_and_its_state(cx, server_id).await?.1)?;
         cx.memo.observed = Some(server.status.as_str().to_owned());
         let mut effects = power_state(&server);
@@ -80,6 +92,43 @@ fn refuse_unready(member: &Member, server: &Server) -> Result<(), Stop> {
             ),
         )),
     }
+}
+
+/// What lies where no array replicates it would be deleted with the server. What its copy can live without is told.
+async fn refuse_not_carried(
+    cloud: &Cloud,
+    cx: &mut Cx<'_>,
+    member: &Member,
+    server: &Server,
+) -> Result<(), Stop> {
+    let mut lost = not_carried::of_server(&server.traits());
+    for known in &member.volumes {
+        // One that is gone is told by what else is checked.
+        if let Some(volume) = reading::volume(cloud, &known.id).await? {
+            let label = volume.name.clone().filter(|name| !name.is_empty());
+            let label = label.unwrap_or_else(|| known.id.to_string());
+            lost.extend(not_carried::of_volume(&label, known.boot, &volume.traits()));
+        }
+    }
+    let of_server = PortFilter {
+        device_id: Some(server.id.to_string()),
+        ..PortFilter::default()
+    };
+    let ports = cloud.network().ports(&of_server).await.map_err(stop)?;
+    lost.extend(
+        ports
+            .iter()
+            .map(Port::traits)
+            .flat_map(|port| not_carried::of_port(&port)),
+    );
+    for lost in lost {
+        let what = format!("server {} {lost}; {}", member.name, lost.cure());
+        match lost.treatment() {
+            Treatment::Refused => return Err(Stop::last(Code::Blocked, what)),
+            Treatment::Told => cx.fact(what),
+        }
+    }
+    Ok(())
 }
 
 /// Between the stop and the switch each look at a server asks for the state of its host: better refused now than then.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use protector_core::id::{FlavorId, NetworkId, ProjectId, ServerId, UserId, VolumeId};
+use protector_core::{
+    id::{FlavorId, NetworkId, ProjectId, ServerId, UserId, VolumeId},
+    not_carried::ServerTraits,
+};
 use serde::Deserialize;
 
 use crate::{
@@ -106,6 +109,18 @@ pub struct Server {
     /// When Nova last changed anything in its record of it, by Nova's clock, to the second.
     #[serde(default, deserialize_with = "field::optional_time")]
     pub updated: Option<DateTime<Utc>>,
+}
+
+impl Server {
+    /// What tells that something of it is not carried to another cloud.
+    pub fn traits(&self) -> ServerTraits {
+        ServerTraits {
+            boots_from_image: self.image.is_some(),
+            ephemeral_gib: self.flavor.ephemeral,
+            swap_mib: self.flavor.swap,
+            extra_specs: self.flavor.extra_specs.clone(),
+        }
+    }
 }
 
 /// Why a server is in error.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use protector_core::id::{ProjectId, ServerId, UserId, VolumeId};
+use protector_core::{
+    id::{ProjectId, ServerId, UserId, VolumeId},
+    not_carried::VolumeTraits,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -78,6 +81,17 @@ pub struct Volume {
     /// When it was made.
     #[serde(deserialize_with = "field::time")]
     pub created_at: DateTime<Utc>,
+}
+
+impl Volume {
+    /// What tells that something of it is not carried to another cloud.
+    pub fn traits(&self) -> VolumeTraits {
+        VolumeTraits {
+            encrypted: self.encrypted,
+            multiattach: self.multiattach,
+            image: self.volume_image_metadata.clone(),
+        }
+    }
 }
 
 /// A server that a volume is attached to.

@@ -149,6 +149,12 @@ pub struct FlavorSeed {
     /// Root disk in GiB; 0 for flavors meant for boot from volume.
     #[serde(default)]
     pub disk: u64,
+    /// Ephemeral disk in GiB.
+    #[serde(default)]
+    pub ephemeral: u64,
+    /// Swap disk in MiB.
+    #[serde(default)]
+    pub swap: u64,
     /// Extra specs.
     #[serde(default)]
     pub extra_specs: BTreeMap<String, String>,
@@ -250,6 +256,8 @@ impl Default for CloudOptions {
             vcpus,
             ram,
             disk: 0,
+            ephemeral: 0,
+            swap: 0,
             extra_specs: BTreeMap::new(),
         };
         Self {

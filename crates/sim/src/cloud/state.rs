@@ -247,6 +247,12 @@ impl SimCloud {
         volume.map(|volume| volume.gib = gib).is_some()
     }
 
+    /// Gives a volume a key in the key manager: as if its type had been an encrypted one from the start.
+    pub fn encrypt_volume(&mut self, id: &str) -> bool {
+        let volume = uuid_of(id).and_then(|id| self.volume_mut(id));
+        volume.map(|volume| volume.encrypted = true).is_some()
+    }
+
     /// Sets a volume's status by hand, as `os-reset_status` does; says whether it could.
     pub fn set_status_of_volume(&mut self, id: &str, status: &str) -> bool {
         let Some(status) = super::volume::VolumeStatus::parse(status) else {

@@ -379,3 +379,15 @@ async fn a_source_that_does_not_tell_what_was_asked_of_a_server_is_refused_befor
         .count();
     assert_eq!(stops, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_stopped_for_a_disk_that_would_be_lost() {
+    let encrypt = |bed: &Bed| assert!(lock(&bed.source).encrypt_volume(&bed.data));
+    let (bed, record) = Bed::moved_among(encrypt, |_, _| {}).await;
+    let words = [
+        "server vm-001 has the encrypted volume vm-001-data-1",
+        "copy what is on it to a volume of a type without encryption",
+    ];
+    assert_taken_back(&bed, &record, &words);
+    assert!(!has_begun(&record, "stop_source_vms"));
+}

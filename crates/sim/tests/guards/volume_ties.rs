@@ -42,6 +42,22 @@ async fn has_snapshots() {
     bed.cleanup_leaves_nothing().await;
 }
 
+/// One that a move of an earlier release has left, or an unplanned failover, which asks the source nothing.
+#[tokio::test(start_paused = true)]
+async fn an_encrypted_volume_keeps_its_key() {
+    let mut bed = Bed::switched().await;
+    assert!(lock(&bed.source).encrypt_volume(&bed.data));
+    let ended = bed.delete().await;
+    assert_eq!(ended.deleted(), [SERVER, BOOT]);
+    let why = ended.only_failure(DATA);
+    assert!(
+        why.starts_with("kept: it is encrypted, and Cinder deletes its key with it"),
+        "{why}"
+    );
+    assert!(bed.has_volume(&bed.data));
+    assert_eq!(bed.deletions_of(&bed.data), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn offered_to_another_project() {
     let mut bed = Bed::switched().await;

@@ -119,6 +119,8 @@ impl SimCloud {
                     vcpus: u32::try_from(number("vcpus")).unwrap_or(1),
                     ram: number("ram"),
                     disk: number("disk"),
+                    ephemeral: number("OS-FLV-EXT-DATA:ephemeral"),
+                    swap: number("swap"),
                     extra_specs: Default::default(),
                 };
                 let view = self.flavor_view(call, &flavor, true);
@@ -164,14 +166,14 @@ impl SimCloud {
             ("vcpus", json!(flavor.vcpus)),
             (
                 "swap",
-                if call.minor >= 75 {
-                    json!(0)
+                if call.minor >= 75 || flavor.swap > 0 {
+                    json!(flavor.swap)
                 } else {
                     json!("")
                 },
             ),
             ("rxtx_factor", json!(1.0)),
-            ("OS-FLV-EXT-DATA:ephemeral", json!(0)),
+            ("OS-FLV-EXT-DATA:ephemeral", json!(flavor.ephemeral)),
             ("OS-FLV-DISABLED:disabled", json!(false)),
             ("os-flavor-access:is_public", json!(true)),
         ] {

@@ -53,6 +53,8 @@ impl Compute {
                 vcpus: seed.vcpus,
                 ram: seed.ram,
                 disk: seed.disk,
+                ephemeral: seed.ephemeral,
+                swap: seed.swap,
                 extra_specs: seed.extra_specs.clone(),
             })
             .collect();

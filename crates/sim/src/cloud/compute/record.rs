@@ -112,6 +112,8 @@ pub(crate) struct Flavor {
     pub(super) vcpus: u32,
     pub(super) ram: u64,
     pub(super) disk: u64,
+    pub(super) ephemeral: u64,
+    pub(super) swap: u64,
     pub(super) extra_specs: BTreeMap<String, String>,
 }
 

@@ -272,8 +272,8 @@ pub(super) fn embedded_flavor(flavor: &Flavor) -> Value {
         "vcpus": flavor.vcpus,
         "ram": flavor.ram,
         "disk": flavor.disk,
-        "ephemeral": 0,
-        "swap": 0,
+        "ephemeral": flavor.ephemeral,
+        "swap": flavor.swap,
         "original_name": flavor.name,
         "extra_specs": flavor.extra_specs,
     })

@@ -144,6 +144,8 @@ pub(crate) struct Volume {
     pub(crate) snapshot: Option<Uuid>,
     pub(crate) source: Option<Uuid>,
     pub(crate) multiattach: bool,
+    /// Has a key in the key manager.
+    pub(crate) encrypted: bool,
     /// Came in by manage: Cinder leaves `service_uuid` empty then.
     pub(crate) managed: bool,
     pub(crate) host: String,
@@ -177,6 +179,7 @@ impl Volume {
             snapshot: None,
             source: None,
             multiattach: false,
+            encrypted: false,
             managed: false,
             host: String::new(),
             created: now,

@@ -53,7 +53,7 @@ impl SimCloud {
             "links": self.volume_links(caller, &id),
             "user_id": hex(volume.user),
             "bootable": if volume.bootable { "true" } else { "false" },
-            "encrypted": false,
+            "encrypted": volume.encrypted,
             "replication_status": match (ready, replicated) {
                 (false, _) => Value::Null,
                 (true, true) => json!("enabled"),

@@ -549,6 +549,10 @@ impl SimCloud {
 
     /// What holds for DELETE holds for `os-unmanage`.
     pub(super) fn check_unmanageable(&self, volume: &Volume) -> Answer<()> {
+        if volume.encrypted {
+            let text = "Invalid volume: Unmanaging encrypted volumes is not supported.";
+            return Err(fault(400, text));
+        }
         self.check_deletable(volume, DeleteMode::Plain)
     }
 
