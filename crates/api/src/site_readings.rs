@@ -9,12 +9,13 @@ use protector_core::{
     group::ReplicationType,
     id::{NetworkId, ServerId},
     member::Flavor,
+    member_settings::ServerSettings,
     readiness::{Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, Usage, VolumeSeen},
     site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Server, ServerFilter},
+    compute::{Address, Server, ServerFilter},
     error::{CloudError as CallError, ErrorClass},
     network::{Port, PortFilter},
     quota_set::QuotaUsage,
@@ -187,6 +188,7 @@ fn server_seen(server: Server) -> ServerSeen {
         status: server.status.as_str().to_owned(),
         locked: server.locked,
         traits: server.traits(),
+        settings: settings(&server),
         flavor_name: server.flavor.original_name,
         vcpus: server.flavor.vcpus,
         ram_mib: server.flavor.ram,
@@ -199,6 +201,25 @@ fn server_seen(server: Server) -> ServerSeen {
     }
 }
 
+fn settings(server: &Server) -> ServerSettings {
+    let is_fixed = |address: &&Address| address.kind.as_deref() != Some("floating");
+    let addresses = server.addresses.values().flatten().filter(is_fixed);
+    ServerSettings {
+        name: server.name.clone(),
+        description: server.description.clone(),
+        metadata: server.metadata.clone(),
+        security_groups: server
+            .security_groups
+            .iter()
+            .map(|group| group.name.clone())
+            .collect(),
+        key_pair: server.key_name.clone(),
+        addresses: addresses
+            .filter_map(|shown| shown.addr.parse().ok())
+            .collect(),
+    }
+}
+
 fn volumes_seen(volumes: Vec<Volume>, snapshots: &[Snapshot]) -> Vec<VolumeSeen> {
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     for snapshot in snapshots {
@@ -208,6 +229,8 @@ fn volumes_seen(volumes: Vec<Volume>, snapshots: &[Snapshot]) -> Vec<VolumeSeen>
         .into_iter()
         .map(|volume| VolumeSeen {
             traits: volume.traits(),
+            name: volume.name.unwrap_or_default(),
+            metadata: volume.metadata,
             snapshots: count.get(volume.id.as_str()).copied().unwrap_or_default(),
             status: volume.status.as_str().to_owned(),
             size_gib: volume.size,

@@ -26,6 +26,7 @@ pub mod leftover;
 pub mod lives;
 pub mod mark;
 pub mod member;
+pub mod member_settings;
 pub mod not_carried;
 pub mod operation;
 pub mod orphan;

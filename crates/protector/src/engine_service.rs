@@ -13,7 +13,8 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
 use protector_api::{
-    RandomIds, openstack_peer::OpenStackPeer, peer::Peer, site_identity::SiteIdentity,
+    RandomIds, openstack_clouds::OpenStackClouds, openstack_peer::OpenStackPeer, peer::Peer,
+    site_identity::SiteIdentity,
 };
 use protector_core::{
     clock::{Clock, SystemClock},
@@ -29,9 +30,9 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
-    assembly, backlog::Backlog, engine_http::EngineHttp, metadata_push::MetadataPush,
-    metrics::EngineMetrics, other_site::OtherProtector, outside::Network,
-    removal_audit::RemovalAudit, signals, site_clouds::SiteClouds,
+    assembly, backlog::Backlog, engine_http::EngineHttp, member_refresh::MemberRefresh,
+    metadata_push::MetadataPush, metrics::EngineMetrics, other_site::OtherProtector,
+    outside::Network, removal_audit::RemovalAudit, signals, site_clouds::SiteClouds,
     split_brain_watch::SplitBrainWatch, watched_journal::WatchedJournal,
 };
 
@@ -75,6 +76,13 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
         site: site.clone(),
         clock: Arc::clone(&clock),
         ids: Arc::new(RandomIds),
+    };
+    let refresh = MemberRefresh {
+        database: database.clone(),
+        clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
+        clock: Arc::clone(&clock),
+        site: site.clone(),
+        period: config.engine.spec_refresh,
     };
     let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions, identity));
     let other = OtherProtector {
@@ -138,6 +146,7 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
             engine.run(stop.clone()),
             push.run(stop.clone()),
             watch.run(stop.clone()),
+            refresh.run(stop.clone()),
             heart.beat(stop.clone()),
             http.run(&config, stop.clone())
         );

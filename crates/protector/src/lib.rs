@@ -19,6 +19,7 @@ pub mod engine_http;
 pub mod engine_service;
 mod http_server;
 pub mod manage;
+mod member_refresh;
 pub mod metadata_push;
 pub mod metrics;
 mod other_site;

@@ -175,6 +175,28 @@ impl Database {
         .await
     }
 
+    /// The groups that run on `site` and that nothing moves, project by project.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub async fn groups_at_rest_on(&self, site: &SiteName) -> Result<Vec<Group>, StoreError> {
+        let at_rest = [
+            GroupStatus::Active,
+            GroupStatus::ActivePartial,
+            GroupStatus::FailedOver,
+            GroupStatus::FailedOverPartial,
+        ];
+        let rows = Entity::find()
+            .filter(Column::CurrentPrimarySite.eq(site.as_str()))
+            .filter(Column::Status.is_in(at_rest.map(GroupStatus::as_str)))
+            .order_by_asc(Column::LocalProjectId)
+            .order_by_asc(Column::Id)
+            .all(self.pool())
+            .await?;
+        rows.into_iter().map(from_row).collect()
+    }
+
     /// The group with this id, whichever project it belongs to. For engines.
     ///
     /// # Errors

@@ -184,6 +184,41 @@ impl Database {
         .await
     }
 
+    /// Keeps members of `group` as they were read now, all at once, and raises its version. Those that are not there any more
+    /// are left out.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` while an operation works on the group, `Unchangeable` while the other site moves it, `Reserved` while that is
+    /// about to, `GroupChanged` when it is not at the version of `basis`.
+    pub async fn members_refresh(
+        &self,
+        group: &GroupId,
+        members: &[Member],
+        basis: Basis,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let rows = members
+            .iter()
+            .map(|member| to_row(&*self.kept(group, member.clone())?))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.write_unreserved(group, now, async |tx| {
+            basis.holds_for(tx, group, now).await?;
+            bump(tx, group, now).await?;
+            refuse_while_locked(tx, &Lock::group(group)).await?;
+            for row in &rows {
+                Entity::update_many()
+                    .set(row.clone().into_active_model().reset_all())
+                    .filter(Column::Id.eq(&row.id))
+                    .filter(Column::GroupId.eq(group.as_str()))
+                    .exec(tx)
+                    .await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Takes a member out of its group, and raises the group's version. Its server is not touched. Without the last member
     /// that could not be recovered the group is whole.
     ///

@@ -49,6 +49,7 @@ pub mod interrupted;
 pub mod last_move;
 mod lost_source;
 pub mod member;
+pub mod member_refresh;
 pub mod names;
 pub mod operation;
 pub mod operation_push;

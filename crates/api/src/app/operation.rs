@@ -8,7 +8,7 @@ use protector_core::{
         Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
     },
     plan::Plan,
-    readiness::not_carried,
+    readiness::{SourceSeen, not_carried},
     runbook::BOOK_VERSION,
 };
 use protector_store::{GroupStart, Lock, LockKind, NewOperation, StoreError, StoredGroup};
@@ -17,6 +17,7 @@ use super::{
     App,
     cleanup::being_cleaned,
     failover::{self, Move},
+    member_refresh::MemberRefresh,
     sync, unplanned,
 };
 use crate::{
@@ -66,10 +67,15 @@ pub struct PlannedMove {
 }
 
 /// Plans a planned move of a group to its other site and writes its runbook, if it could start now.
-pub async fn plan_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PlannedMove> {
+pub async fn plan_move(
+    app: &App,
+    stored: &StoredGroup,
+    asked: &Move,
+    source: &SourceSeen,
+) -> ApiResult<PlannedMove> {
     let (plan, steps) = plan_move_here(app, stored, asked).await?;
     sync::require_in_sync(app, &stored.group).await?;
-    let warnings = refuse_what_would_be_lost(app, &plan).await?;
+    let warnings = refuse_what_would_be_lost(&plan, source)?;
     Ok(PlannedMove {
         plan,
         steps,
@@ -79,10 +85,8 @@ pub async fn plan_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResu
 
 /// Refuses to move what would be deleted with its original; says what a copy comes up without. Read now: a server may have
 /// got it since it was added. A source that does not tell is asked again by the first line of the move.
-async fn refuse_what_would_be_lost(app: &App, plan: &Plan) -> ApiResult<Vec<String>> {
-    let kind = plan.replication_type;
-    let source = app.clouds.source_seen(&plan.source, kind).await;
-    let lost = not_carried(&plan.members, &source);
+fn refuse_what_would_be_lost(plan: &Plan, source: &SourceSeen) -> ApiResult<Vec<String>> {
+    let lost = not_carried(&plan.members, source);
     let refused = lost
         .iter()
         .find(|(_, lost)| lost.treatment() == Treatment::Refused);
@@ -135,7 +139,9 @@ pub async fn start_move(
 ) -> ApiResult<OperationRecord> {
     let kind = asked.kind;
     let status = stored.group.status;
-    let PlannedMove { plan, steps, .. } = plan_move(app, stored, asked).await?;
+    let source = source_seen(app, &stored.group).await;
+    let stored = &refreshed(app, stored, &source).await?;
+    let PlannedMove { plan, steps, .. } = plan_move(app, stored, asked, &source).await?;
     let new = NewMove {
         kind,
         status: status_while(status, kind).unwrap_or(status),
@@ -145,6 +151,25 @@ pub async fn start_move(
         locks: Vec::new(),
     };
     start_reserved(app, asker, stored, new).await
+}
+
+/// What the site where `group` runs shows now.
+pub(super) async fn source_seen(app: &App, group: &Group) -> SourceSeen {
+    let kind = group.replication_type;
+    app.clouds.source_seen(group.current(), kind).await
+}
+
+/// The group with its members as they are now: the copies are built from what is read here.
+async fn refreshed(app: &App, stored: &StoredGroup, source: &SourceSeen) -> ApiResult<StoredGroup> {
+    let refresh = MemberRefresh {
+        database: &app.database,
+        clouds: &*app.clouds,
+        now: app.clock.now(),
+    };
+    match refresh.of_group(&stored.group, source).await? {
+        0 => Ok(stored.clone()),
+        _ => Ok(app.database.group_show_by_id(&stored.group.id).await?),
+    }
 }
 
 /// A move of a group that both sites agree about, ready to be stored.

@@ -13,7 +13,7 @@ use protector_store::StoredGroup;
 use super::{
     App,
     failover::Move,
-    operation::plan_move,
+    operation::{plan_move, source_seen},
     readiness::earlier,
     unplanned::{Unplanned, UnplannedFailover, plan_unplanned},
 };
@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a planned move would do.
 pub async fn preview_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PreviewView> {
-    let planned = plan_move(app, stored, asked).await?;
+    let source = source_seen(app, &stored.group).await;
+    let planned = plan_move(app, stored, asked, &source).await?;
     let mut view = view(asked.kind, "planned", &planned.plan, &planned.steps);
     view.warnings.extend(planned.warnings);
     Ok(view)

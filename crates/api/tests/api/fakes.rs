@@ -30,6 +30,7 @@ use protector_core::{
     group::ReplicationType,
     id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
+    member_settings::ServerSettings,
     not_carried::{ServerTraits, VolumeTraits},
     readiness::{
         PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
@@ -289,6 +290,8 @@ fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
     let volumes = servers.iter().flat_map(|server| {
         server.attachments.iter().map(|place| VolumeSeen {
             id: place.volume_id.clone(),
+            name: place.volume_id.to_string(),
+            metadata: BTreeMap::new(),
             status: "in-use".to_owned(),
             size_gib: 1,
             volume_type: Some("replicated".to_owned()),
@@ -320,10 +323,23 @@ fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
                     .iter()
                     .map(|place| place.volume_id.clone())
                     .collect(),
+                settings: settings(server),
             })
             .collect()),
         volume_types: Ok(types_seen(kind)),
         hosts: Ok(()),
+    }
+}
+
+fn settings(server: &FoundServer) -> ServerSettings {
+    let addresses = server.nics.iter().flat_map(|nic| nic.fixed_ips.clone());
+    ServerSettings {
+        name: server.name.clone(),
+        description: server.description.clone(),
+        metadata: server.metadata.clone(),
+        security_groups: server.security_groups.iter().cloned().collect(),
+        key_pair: server.key_name.clone(),
+        addresses: addresses.collect(),
     }
 }
 
@@ -407,7 +423,14 @@ impl Clouds for FakeClouds {
 
     async fn source_seen(&self, scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
         match self.answer(&scope.site) {
-            Ok(()) => self.with(source_seen(scope, kind), &self.source_change),
+            Ok(()) => {
+                let mut seen = source_seen(scope, kind);
+                for shown in seen.servers.iter_mut().flatten() {
+                    let found = server(shown.id.as_str()).unwrap();
+                    shown.settings = settings(&self.with(found, &self.server_change));
+                }
+                self.with(seen, &self.source_change)
+            }
             Err(error) => SourceSeen::silent(&error.into()),
         }
     }

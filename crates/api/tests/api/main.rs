@@ -28,6 +28,7 @@ mod lost_home;
 mod lost_updates;
 mod matrix;
 mod matrix_place;
+mod member_refresh;
 mod members;
 mod metadata;
 mod openapi;

@@ -6,6 +6,7 @@ use super::{Check, Facts, Finding, ServerSeen, VolumeSeen, not_checked, or_ok};
 use crate::{
     id::{NetworkId, ServerId, VolumeId},
     member::{Member, ProtectedVolume},
+    member_settings::ServerSettings,
 };
 
 /// What the source shows, by id: a group of hundreds is looked up, not searched.
@@ -129,6 +130,7 @@ fn one(facts: &Facts<'_>, shown: &Shown<'_>, member: &Member) -> Vec<Finding> {
         unlocked(member, server),
         same_volumes(facts, member, server),
         same_flavor(facts, member, server),
+        same_settings(facts, member, server),
     ]
     .into_iter()
     .flatten()
@@ -248,6 +250,25 @@ fn same_flavor(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Optio
                 member.name, server.flavor_name, known.name
             ),
             again(facts, member),
+        )
+    })
+}
+
+/// Told by name, and no hindrance: they are read again before a planned move, and by the engine all the time.
+fn same_settings(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Finding> {
+    let differing = ServerSettings::known(member).differing(&server.settings);
+    (!differing.is_empty()).then(|| {
+        Finding::warning(
+            Check::Member,
+            format!(
+                "server {} has been changed ({}) since its group read it; an unplanned failover would build it as it was",
+                member.name,
+                differing.join(", ")
+            ),
+            format!(
+                "nothing: the engine of {} reads it again, and so does a planned failover before it starts",
+                facts.source_site()
+            ),
         )
     })
 }

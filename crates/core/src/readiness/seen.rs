@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     id::{NetworkId, ServerId, VolumeId},
     member::Flavor,
+    member_settings::{ServerSettings, VolumeSettings},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     storage::{RecoveryPoint, StorageError},
 };
@@ -60,6 +61,8 @@ pub struct ServerSeen {
     pub ram_mib: u64,
     /// Its volumes.
     pub volumes: Vec<VolumeId>,
+    /// What its tenant has set.
+    pub settings: ServerSettings,
 }
 
 /// A volume as a list shows it to a member of its project.
@@ -67,6 +70,10 @@ pub struct ServerSeen {
 pub struct VolumeSeen {
     /// Its id.
     pub id: VolumeId,
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
     /// Cinder's status word.
     pub status: String,
     /// Its size in GiB.
@@ -79,6 +86,17 @@ pub struct VolumeSeen {
     pub snapshots: usize,
     /// What tells that something of it is not carried.
     pub traits: VolumeTraits,
+}
+
+impl VolumeSeen {
+    /// What its tenant has set.
+    pub fn settings(&self) -> VolumeSettings {
+        VolumeSettings {
+            name: self.name.clone(),
+            metadata: self.metadata.clone(),
+            size_gib: self.size_gib,
+        }
+    }
 }
 
 /// A volume type, judged for the group by how it replicates.

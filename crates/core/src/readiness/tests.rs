@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     group::{ReplicationType, ResourceMappings},
     member::{Flavor, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    member_settings::ServerSettings,
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     site::SiteScope,
     storage::RecoveryPoint,
@@ -125,9 +126,12 @@ fn source(members: &[Member]) -> SourceSeen {
             .iter()
             .map(|volume| volume.id.clone())
             .collect(),
+        settings: ServerSettings::known(member),
     };
     let volume = |member: &Member| VolumeSeen {
         id: member.volumes[0].id.clone(),
+        name: member.volumes[0].name.clone(),
+        metadata: member.volumes[0].metadata.clone(),
         status: "in-use".to_owned(),
         size_gib: 10,
         volume_type: Some("type-a-gold".to_owned()),

@@ -371,6 +371,11 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("9788"),
 
     // [keystone_authtoken]
+    option("engine", "spec_refresh_minutes", Kind::Int { min: Some(0), max: Some(1440) },
+        "How often it is read again what tenants have changed on the servers and volumes of groups that run on this site: \
+         the copies of an unplanned failover are built from what was read last. Costs a few lists per project. 0: only \
+         before planned failovers, which read it in any case.")
+        .default("15"),
     option("engine", "split_brain_check_seconds", Kind::Seconds { min: 1, max: Some(3600) },
         "Seconds between two looks at the VMs that unplanned failovers left on the site that was lost. If one of \
          them runs, its group is in status split_brain until it is fenced.")

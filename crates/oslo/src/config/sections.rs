@@ -174,6 +174,8 @@ pub struct Engine {
     pub lost_source: Duration,
     /// Between looks at what unplanned failovers left behind.
     pub split_brain_check: Duration,
+    /// Time between two readings of what tenants change on their servers; `None`: only before planned moves.
+    pub spec_refresh: Option<Duration>,
     /// How long a target VM's probe may fail.
     pub probe_timeout: Duration,
     /// In which networks target VMs may be probed.
@@ -425,6 +427,8 @@ impl Engine {
             health_check: section.seconds("health_check_seconds"),
             lost_source: section.seconds("lost_source_seconds"),
             split_brain_check: section.seconds("split_brain_check_seconds"),
+            spec_refresh: NonZeroU32::new(section.saturated("spec_refresh_minutes"))
+                .map(|minutes| Duration::from_secs(60) * minutes.get()),
             probe_timeout: section.seconds("probe_timeout_seconds"),
             probe_networks: section.list_of("probe_networks", check::network),
             hook_url_prefixes: section.list_of("hook_url_prefixes", check::hook_url_prefix),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     house::{House, operation_id},
@@ -87,4 +87,55 @@ async fn the_same_failover_twice_is_refused() {
     let late = tenant.ask_for_failover(&group).await;
     assert_eq!(late.status, 409, "{late:?}");
     assert!(late.text().contains("failed_over"), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_tenant_has_changed_since_a_server_was_added_comes_up_as_it_is() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let server = tenant.make_server("web").await;
+    let group = tenant.protect("web", vec![server.clone()]).await;
+    let path = format!("/servers/{}", server.id);
+    let change = async |method, service, path: &str, body| {
+        let answer = tenant.at_a.ask(method, service, path, Some(body)).await;
+        assert!(answer.status < 300, "{path}: {answer:?}");
+    };
+    for cloud in [&tenant.at_a, &tenant.at_b] {
+        cloud.make_security_group("web").await;
+    }
+    tenant.at_a.add_security_group(&server.id, "web").await;
+    let act = format!("{path}/action");
+    let leave = json!({"removeSecurityGroup": {"name": "default"}});
+    change(Method::POST, "compute", &act, leave).await;
+    let renamed = json!({"server": {"name": "shop"}});
+    change(Method::PUT, "compute", &path, renamed).await;
+    let metadata = json!({"metadata": {"tier": "front"}});
+    let to_metadata = format!("{path}/metadata");
+    change(Method::POST, "compute", &to_metadata, metadata).await;
+    let renamed = json!({"volume": {"name": "orders"}});
+    let data = format!("/volumes/{}", server.volumes[1]);
+    change(Method::PUT, "volumev3", &data, renamed).await;
+
+    let failover = tenant.start_failover(&group).await;
+    let ended = tenant.ended(&failover).await;
+    assert_eq!(ended["status"], "completed", "{ended:#}");
+    assert!(failed_steps(&ended).is_empty(), "{ended:#}");
+    let there = house.b.cloud.state().await;
+    let ours = |thing: &&Value| thing["metadata"]["protector:operation"] == failover;
+    let copy = there["servers"].as_array().unwrap().iter().find(ours);
+    let id = copy.unwrap()["id"].as_str().unwrap();
+    let path = format!("/servers/{id}");
+    let shown = tenant.at_b.ask(Method::GET, "compute", &path, None);
+    let copy = shown.await.good()["server"].clone();
+    assert_eq!(copy["name"], "shop", "{copy:#}");
+    assert_eq!(copy["metadata"]["tier"], "front", "{copy:#}");
+    assert_eq!(
+        copy["security_groups"],
+        json!([{"name": "web"}]),
+        "{copy:#}"
+    );
+    let volumes = there["volumes"].as_array().unwrap().iter().filter(ours);
+    let mut names: Vec<_> = volumes.map(|volume| volume["name"].to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["\"orders\"", "\"web-boot\""]);
 }

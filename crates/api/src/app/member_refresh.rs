@@ -1,0 +1,191 @@
+//! Members as they are now: what a tenant has changed on a server since its group read it is read again, so that its copy is
+//! built as the server is and not as it was when it was added.
+//!
+//! A list tells which servers have been changed, and only those are read whole. What cannot be read stays as it is known: this
+//! takes nothing away, and keeps nothing from starting.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, stream};
+use protector_core::{
+    group::{Group, GroupStatus},
+    mark,
+    member::{Member, MemberStatus},
+    member_settings::{ServerSettings, VolumeSettings},
+    readiness::{ServerSeen, SourceSeen, VolumeSeen},
+    site::SiteScope,
+};
+use protector_store::{Basis, Database, StoreError};
+
+use super::protect;
+use crate::clouds::{CloudError, Clouds, FoundServer};
+
+/// How many servers are read at a time.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Who reads, and where it is kept.
+pub struct MemberRefresh<'a> {
+    /// This site's records.
+    pub database: &'a Database,
+    /// The clouds.
+    pub clouds: &'a dyn Clouds,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+impl MemberRefresh<'_> {
+    /// Reads again what has been changed of `group`'s members, and returns how many have been. `source` is what the site where
+    /// it runs shows now.
+    ///
+    /// # Errors
+    ///
+    /// What the database says. A group that is moved or changed meanwhile keeps its members as they are.
+    pub async fn of_group(&self, group: &Group, source: &SourceSeen) -> Result<usize, StoreError> {
+        if !is_at_rest(group.status) {
+            return Ok(0);
+        }
+        let members = self.database.member_list(&group.id).await?;
+        let changed = members
+            .into_iter()
+            .filter(|member| is_changed(member, source))
+            .map(|member| self.database.opened(&group.id, member));
+        let renewed: Vec<Member> = stream::iter(changed)
+            .map(|member| self.read_again(group.current(), member))
+            .buffered(SIDE_BY_SIDE)
+            .filter_map(async |renewed| renewed)
+            .collect()
+            .await;
+        if renewed.is_empty() {
+            return Ok(0);
+        }
+        let basis = Basis::Version(group.version);
+        let stored = self
+            .database
+            .members_refresh(&group.id, &renewed, basis, self.now);
+        match stored.await {
+            Ok(()) => Ok(renewed.len()),
+            Err(
+                StoreError::GroupChanged { .. }
+                | StoreError::Locked { .. }
+                | StoreError::Unchangeable { .. }
+                | StoreError::Reserved { .. },
+            ) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The member as it is now; `None` where it is not there, cannot be read, or is as it was.
+    async fn read_again(&self, scope: &SiteScope, member: Member) -> Option<Member> {
+        match self.now_of(scope, &member).await {
+            Ok(now) => now.filter(|now| *now != member).map(|now| Member {
+                updated_at: self.now,
+                ..now
+            }),
+            Err(error) => {
+                tracing::info!(member = member.name, %error, "a member cannot be read again");
+                None
+            }
+        }
+    }
+
+    async fn now_of(
+        &self,
+        scope: &SiteScope,
+        member: &Member,
+    ) -> Result<Option<Member>, CloudError> {
+        let found = self.clouds.server(scope, &member.server_id).await?;
+        let settled = found
+            .filter(|server| server.project_id == scope.project_id && server.task_state.is_none());
+        let Some(server) = settled else {
+            return Ok(None);
+        };
+        let mut volumes = BTreeMap::new();
+        for known in &member.volumes {
+            if let Some(volume) = self.clouds.volume(scope, &known.id).await? {
+                volumes.insert(known.id.clone(), volume);
+            }
+        }
+        let mut now = renewed(member, &server);
+        let mut fresh: BTreeMap<_, _> = protect::protected_volumes(&server, &volumes)
+            .into_iter()
+            .map(|volume| (volume.id.clone(), volume))
+            .collect();
+        for volume in &mut now.volumes {
+            if let Some(fresh) = fresh.remove(&volume.id) {
+                *volume = fresh;
+            }
+        }
+        Ok(Some(now))
+    }
+}
+
+/// Nothing moves the group, and its members run where its record says.
+fn is_at_rest(status: GroupStatus) -> bool {
+    matches!(
+        status,
+        GroupStatus::Active
+            | GroupStatus::ActivePartial
+            | GroupStatus::FailedOver
+            | GroupStatus::FailedOverPartial
+    )
+}
+
+fn is_changed(member: &Member, source: &SourceSeen) -> bool {
+    if member.status != MemberStatus::Protected {
+        return false;
+    }
+    let servers = source.servers.iter().flatten();
+    let Some(server) = servers.into_iter().find(|seen| seen.id == member.server_id) else {
+        return false;
+    };
+    let known = ServerSettings::known(member);
+    let volumes = source.volumes.iter().flatten();
+    let ids: BTreeSet<_> = member.volumes.iter().map(|volume| &volume.id).collect();
+    let volumes = volumes.filter(|seen| ids.contains(&seen.id));
+    !known.differing(&server.settings).is_empty()
+        || !has_its_flavor(member, server)
+        || has_other_volumes(member, volumes)
+}
+
+fn has_its_flavor(member: &Member, server: &ServerSeen) -> bool {
+    let flavor = &member.server.flavor;
+    (server.flavor_name.as_str(), server.vcpus, server.ram_mib)
+        == (flavor.name.as_str(), flavor.vcpus.into(), flavor.ram_mib)
+}
+
+fn has_other_volumes<'s>(member: &Member, seen: impl Iterator<Item = &'s VolumeSeen>) -> bool {
+    let known: BTreeMap<_, _> = member
+        .volumes
+        .iter()
+        .map(|volume| (&volume.id, VolumeSettings::known(volume)))
+        .collect();
+    seen.into_iter().any(|seen| {
+        known
+            .get(&seen.id)
+            .is_some_and(|known| known.differ(&seen.settings()))
+    })
+}
+
+/// The member with what its server is now. Of a copy that a move has made, what may have been lost on the way stays as its
+/// original had it, for the way back.
+fn renewed(member: &Member, server: &FoundServer) -> Member {
+    let known = &member.server;
+    let kept_key = known
+        .key_pair
+        .clone()
+        .filter(|pair| Some(&pair.name) == server.key_name.as_ref());
+    let mut spec = protect::server_spec(server, kept_key, None);
+    spec.user_data = spec.user_data.or_else(|| known.user_data.clone());
+    if known.metadata.contains_key(mark::SOURCE) {
+        spec.key_pair.clone_from(&known.key_pair);
+        spec.nics.clone_from(&known.nics);
+        spec.availability_zone.clone_from(&known.availability_zone);
+        spec.config_drive = known.config_drive;
+    }
+    Member {
+        name: server.name.clone(),
+        server: spec,
+        ..member.clone()
+    }
+}

@@ -1,0 +1,170 @@
+//! What a tenant changes on a server after it was added.
+
+use http::Method;
+use protector_api::app::member_refresh::MemberRefresh;
+use protector_core::{clock::Clock as _, group::Group, mark, member::Member};
+use serde_json::{Value, json};
+
+use crate::{
+    fakes::{FixedClock, PROJECT_A, WEB},
+    house::{House, failover_body, group_path},
+};
+
+/// A tenant renames the server, gives it other groups, other metadata, a description and another key, and renames a volume.
+fn change(house: &House) {
+    let clouds = &house.outside.clouds;
+    *clouds.server_change.lock().unwrap() = Some(|server| {
+        server.name = "shop".to_owned();
+        server.security_groups = vec!["web".to_owned()];
+        server.metadata = [("tier".to_owned(), "front".to_owned())].into();
+        server.description = Some("the shop".to_owned());
+        server.key_name = Some("bob".to_owned());
+    });
+    *clouds.volume_change.lock().unwrap() = Some(|volume| {
+        if volume.id.as_str() == "vol-data-ws1" {
+            volume.name = "orders".to_owned();
+        }
+    });
+    *clouds.source_change.lock().unwrap() = Some(|seen| {
+        for volume in seen.volumes.iter_mut().flatten() {
+            if volume.id.as_str() == "vol-data-ws1" {
+                volume.name = "orders".to_owned();
+            }
+        }
+    });
+}
+
+async fn member(house: &House) -> Value {
+    let members = house.get(&group_path("web", "/members"), "member").await;
+    members.expect(200).body["members"][0].clone()
+}
+
+fn must_be_changed(member: &Value) {
+    assert_eq!(member["name"], "shop");
+    assert_eq!(member["security_groups"], json!(["web"]));
+    assert_eq!(member["metadata"], json!({"tier": "front"}));
+    assert_eq!(member["key_name"], "bob");
+    let volumes = member["volumes"].as_array().unwrap();
+    let names: Vec<_> = volumes.iter().map(|volume| &volume["name"]).collect();
+    assert_eq!(names, ["vol-boot-ws1", "orders"]);
+}
+
+#[tokio::test]
+async fn a_planned_failover_reads_what_was_changed_before_it_starts() {
+    let house = House::with_member(WEB).await;
+    change(&house);
+    assert_eq!(member(&house).await["name"], "web-server-1");
+    let act = group_path("web", "/action");
+    let started = house.send(Method::POST, &act, "member", failover_body());
+    let started = started.await.expect(202);
+    must_be_changed(&member(&house).await);
+    let id = started.body["operation"]["id"].as_str().unwrap();
+    let record = house
+        .database
+        .operation_show(&PROJECT_A.into(), &id.into())
+        .await
+        .unwrap();
+    let planned = &record.operation.plan.members[0];
+    assert_eq!(
+        (planned.name.as_str(), &*planned.volumes[1].name),
+        ("shop", "orders")
+    );
+    assert_eq!(planned.server.security_groups, ["web"]);
+    assert_eq!(planned.server.description.as_deref(), Some("the shop"));
+    let pair = planned.server.key_pair.as_ref().unwrap();
+    assert_eq!((pair.name.as_str(), &pair.public_key), ("bob", &None));
+}
+
+#[tokio::test]
+async fn the_check_says_what_an_unplanned_failover_would_build_as_it_was() {
+    let house = House::with_member(WEB).await;
+    change(&house);
+    let path = group_path("web", "/check");
+    let check = house.get(&path, "member").await.expect(200);
+    let findings = check.body.to_string();
+    assert!(
+        findings.contains(
+            "server web-server-1 has been changed (name, description, metadata, security groups, key pair) since its group read it"
+        ),
+        "{findings}"
+    );
+}
+
+async fn look(house: &House) -> usize {
+    let group: Group = house
+        .database
+        .group_show(&PROJECT_A.into(), "web")
+        .await
+        .unwrap()
+        .group;
+    let kind = group.replication_type;
+    let clouds = &*house.outside.clouds;
+    let source = protector_api::clouds::Clouds::source_seen(clouds, group.current(), kind).await;
+    let refresh = MemberRefresh {
+        database: &house.database,
+        clouds,
+        now: FixedClock.now(),
+    };
+    refresh.of_group(&group, &source).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_engine_reads_it_again_once() {
+    let house = House::with_member(WEB).await;
+    assert_eq!(look(&house).await, 0);
+    change(&house);
+    assert_eq!(look(&house).await, 1);
+    must_be_changed(&member(&house).await);
+    assert_eq!(look(&house).await, 0);
+    house
+        .outside
+        .clouds
+        .away
+        .lock()
+        .unwrap()
+        .insert("site-a".to_owned());
+    assert_eq!(look(&house).await, 0);
+    must_be_changed(&member(&house).await);
+}
+
+#[tokio::test]
+async fn what_a_copy_could_not_get_is_kept_for_the_way_back() {
+    let house = House::with_member(WEB).await;
+    let known = house
+        .database
+        .group_show(&PROJECT_A.into(), "web")
+        .await
+        .unwrap();
+    let mut copy: Member = house
+        .database
+        .member_list(&known.group.id)
+        .await
+        .unwrap()
+        .remove(0);
+    copy.server
+        .metadata
+        .insert(mark::SOURCE.to_owned(), "an-original".to_owned());
+    house
+        .database
+        .member_update(&copy, FixedClock.now())
+        .await
+        .unwrap();
+    *house.outside.clouds.server_change.lock().unwrap() = Some(|server| {
+        server.name = "shop".to_owned();
+        server
+            .metadata
+            .insert(mark::SOURCE.to_owned(), "an-original".to_owned());
+        server.key_name = None;
+        server.nics.clear();
+    });
+    assert_eq!(look(&house).await, 1);
+    let now = house
+        .database
+        .member_list(&known.group.id)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(now.name, "shop");
+    assert_eq!(now.server.key_pair, copy.server.key_pair);
+    assert_eq!(now.server.nics, copy.server.nics);
+}

@@ -1,0 +1,161 @@
+//! What a tenant sets on a server and its volumes, and a list shows: what tells that a member is not as its group knows it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use crate::{
+    mark,
+    member::{Member, ProtectedVolume},
+};
+
+/// The settings of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Its name.
+    pub name: String,
+    /// Its description.
+    pub description: Option<String>,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Names of its security groups.
+    pub security_groups: BTreeSet<String>,
+    /// The name of its key pair.
+    pub key_pair: Option<String>,
+    /// Its fixed addresses.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl ServerSettings {
+    /// As `member`'s group knows them.
+    pub fn known(member: &Member) -> Self {
+        let server = &member.server;
+        let addresses = server.nics.iter().flat_map(|nic| nic.fixed_ips.clone());
+        Self {
+            name: member.name.clone(),
+            description: server.description.clone(),
+            metadata: server.metadata.clone(),
+            security_groups: server.security_groups.iter().cloned().collect(),
+            key_pair: server.key_pair.as_ref().map(|pair| pair.name.clone()),
+            addresses: addresses.collect(),
+        }
+    }
+
+    /// What is another in `now`, in words. Of a copy that a move has made only what every copy gets as its original had it:
+    /// the rest may differ because it could not be carried, and is still what the way back wants.
+    pub fn differing(&self, now: &Self) -> Vec<&'static str> {
+        let is_original = !self.metadata.contains_key(mark::SOURCE);
+        [
+            ("name", self.name != now.name),
+            ("description", words(self) != words(now)),
+            ("metadata", own(&self.metadata) != own(&now.metadata)),
+            (
+                "security groups",
+                self.security_groups != now.security_groups,
+            ),
+            ("key pair", is_original && self.key_pair != now.key_pair),
+            ("addresses", is_original && self.addresses != now.addresses),
+        ]
+        .into_iter()
+        .filter_map(|(word, differs)| differs.then_some(word))
+        .collect()
+    }
+}
+
+/// The settings of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeSettings {
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Its size in GiB.
+    pub size_gib: u64,
+}
+
+impl VolumeSettings {
+    /// As the group knows them.
+    pub fn known(volume: &ProtectedVolume) -> Self {
+        Self {
+            name: volume.name.clone(),
+            metadata: volume.metadata.clone(),
+            size_gib: volume.size_gib,
+        }
+    }
+
+    /// Whether something is another in `now`.
+    pub fn differ(&self, now: &Self) -> bool {
+        (&self.name, self.size_gib) != (&now.name, now.size_gib)
+            || own(&self.metadata) != own(&now.metadata)
+    }
+}
+
+/// What tenants have written: what an operation has marked is no setting.
+fn own(metadata: &BTreeMap<String, String>) -> BTreeMap<&String, &String> {
+    let by_us = |key: &String| key.starts_with("protector:");
+    metadata.iter().filter(|(key, _)| !by_us(key)).collect()
+}
+
+/// Nova shows a description that nobody has given as the name, as empty, or not at all.
+fn words(settings: &ServerSettings) -> Option<&str> {
+    let words = settings.description.as_deref();
+    words.filter(|words| !words.is_empty() && *words != settings.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ServerSettings {
+        ServerSettings {
+            name: "web".to_owned(),
+            metadata: [("tier".to_owned(), "front".to_owned())].into(),
+            security_groups: ["default".to_owned()].into(),
+            key_pair: Some("alice".to_owned()),
+            addresses: [IpAddr::from([10, 0, 0, 5])].into(),
+            description: None,
+        }
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let now = ServerSettings {
+            name: "shop".to_owned(),
+            metadata: BTreeMap::new(),
+            security_groups: ["web".to_owned()].into(),
+            key_pair: None,
+            addresses: BTreeSet::new(),
+            description: Some("the shop".to_owned()),
+        };
+        let all = [
+            "name",
+            "description",
+            "metadata",
+            "security groups",
+            "key pair",
+            "addresses",
+        ];
+        assert_eq!(settings().differing(&now), all);
+        assert!(settings().differing(&settings()).is_empty());
+        let named_so = ServerSettings {
+            description: Some("web".to_owned()),
+            ..settings()
+        };
+        assert!(settings().differing(&named_so).is_empty());
+    }
+
+    #[test]
+    fn what_a_copy_could_not_get_is_still_what_the_way_back_wants() {
+        let mut copy = settings();
+        copy.metadata
+            .insert(mark::SOURCE.to_owned(), "server-1".to_owned());
+        let mut now = copy.clone();
+        now.metadata
+            .insert(mark::OPERATION.to_owned(), "op-1".to_owned());
+        (now.key_pair, now.addresses) = (None, BTreeSet::new());
+        assert!(copy.differing(&now).is_empty());
+        now.name = "renamed".to_owned();
+        assert_eq!(copy.differing(&now), ["name"]);
+    }
+}
