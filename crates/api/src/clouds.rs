@@ -71,6 +71,8 @@ pub struct FoundServer {
     pub name: String,
     /// Its project.
     pub project_id: ProjectId,
+    /// Who made it, and so whose its key pair is.
+    pub user_id: Option<UserId>,
     /// Its status word.
     pub status: String,
     /// What Nova is doing with it.
@@ -93,12 +95,16 @@ pub struct FoundServer {
     pub metadata: BTreeMap<String, String>,
     /// Its user data, where the cloud shows it.
     pub user_data: Option<Confidential>,
-    /// Its availability zone.
+    /// The availability zone that its user chose.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.
     pub config_drive: bool,
     /// Its description.
     pub description: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its host name inside.
+    pub hostname: Option<String>,
     /// Its volumes.
     pub attachments: Vec<FoundAttachment>,
 }
@@ -131,6 +137,10 @@ pub struct FoundVolume {
     pub metadata: BTreeMap<String, String>,
     /// What its image asks of the machine that boots it.
     pub image_properties: BTreeMap<String, String>,
+    /// Its description.
+    pub description: Option<String>,
+    /// Whether Cinder lets a server boot from it.
+    pub bootable: Option<bool>,
 }
 
 /// A volume type as an administrator sees it.
@@ -274,12 +284,14 @@ pub trait Clouds: Send + Sync {
     /// Whether each service of a site answers the service user. Partial answers, never a failure.
     async fn services(&self, site: &SiteName) -> SiteServices;
 
-    /// The key pair `name` of the user who owns `token`, a token of that site's Keystone.
+    /// The key pair `name` of `owner`, read as an administrator; where that is refused, with `token`, which is the owner's own of
+    /// that site's Keystone.
     async fn key_pair(
         &self,
         site: &SiteName,
-        token: &SecretString,
+        owner: &UserId,
         name: &str,
+        token: Option<&SecretString>,
     ) -> Result<Option<KeyPair>, CloudError>;
 
     /// All volume types with their extra specs, read by the service user.

@@ -14,7 +14,8 @@ use protector_core::{
 use protector_openstack::{
     cloud::Cloud,
     compute::{
-        Compute, Flavor as NovaFlavor, Interface, KeypairKind, NamedGroup, Server, VolumeAttachment,
+        Compute, Flavor as NovaFlavor, Interface, Keypair, KeypairKind, NamedGroup, Server,
+        VolumeAttachment,
     },
     error::{CloudError as CallError, ErrorClass},
     identity::{Identity, User},
@@ -59,6 +60,7 @@ impl OpenStackClouds {
                 server.user_data = server.user_data.take().or(whole.user_data);
                 server.root_device_name = server.root_device_name.take().or(whole.root_device_name);
                 server.flavor.extra_specs.extend(whole.flavor.extra_specs);
+                server.hostname = server.hostname.take().or(whole.hostname);
             }
             Ok(_) => {}
             Err(error) => tracing::info!(%error, "a server's user data cannot be read as admin"),
@@ -133,7 +135,7 @@ impl Clouds for OpenStackClouds {
         let (attachments, interfaces, flavors) = surroundings(&compute, id)
             .await
             .map_err(|error| told(site, &error))?;
-        let flavor = flavor(site, &server, &flavors)?;
+        let flavor = server.flavor.known(&flavors);
         let ports = self.ports(scope, id).await?;
         Ok(Some(found_server(
             server,
@@ -158,6 +160,8 @@ impl Clouds for OpenStackClouds {
             size_gib: volume.size,
             volume_type: volume.volume_type,
             metadata: volume.metadata,
+            description: volume.description.filter(|text| !text.is_empty()),
+            bootable: Some(volume.bootable),
             image_properties: volume
                 .volume_image_metadata
                 .into_iter()
@@ -198,10 +202,18 @@ impl Clouds for OpenStackClouds {
     async fn key_pair(
         &self,
         site: &SiteName,
-        token: &SecretString,
+        owner: &UserId,
         name: &str,
+        token: Option<&SecretString>,
     ) -> Result<Option<KeyPair>, CloudError> {
         let cloud = self.sessions.admin(site).await?;
+        let shown = cloud.compute().keypair_of(owner, name).await;
+        let (Err(refused), Some(token)) = (&shown, token) else {
+            return Ok(found(site, shown)?.map(key_pair));
+        };
+        if refused.class() != ErrorClass::Forbidden {
+            return Ok(found(site, shown)?.map(key_pair));
+        }
         let tell = |error: CallError| told(site, &error);
         let info = cloud.identity().validate_token(token).await.map_err(tell)?;
         let session = cloud
@@ -213,14 +225,7 @@ impl Clouds for OpenStackClouds {
             )
             .map_err(tell)?;
         let pair = Cloud::new(session).compute().keypair(name).await;
-        Ok(found(site, pair)?.map(|pair| KeyPair {
-            name: pair.name,
-            public_key: Some(pair.public_key),
-            kind: match pair.kind {
-                KeypairKind::Ssh => "ssh".to_owned(),
-                KeypairKind::X509 => "x509".to_owned(),
-            },
-        }))
+        Ok(found(site, pair)?.map(key_pair))
     }
 
     async fn volume_types(&self, site: &SiteName) -> Result<Vec<FoundVolumeType>, CloudError> {
@@ -313,25 +318,15 @@ async fn surroundings(
     )
 }
 
-/// The flavor's id, which Nova leaves out of a server since 2.47.
-fn flavor(site: &SiteName, server: &Server, flavors: &[NovaFlavor]) -> Result<Flavor, CloudError> {
-    let embedded = &server.flavor;
-    let id = embedded
-        .id_in(flavors)
-        .cloned()
-        .ok_or_else(|| CloudError::Refused {
-            site: site.clone(),
-            why: format!(
-                "Nova does not list flavor {}, from which server {} was made",
-                embedded.original_name, server.name
-            ),
-        })?;
-    Ok(Flavor {
-        id,
-        name: embedded.original_name.clone(),
-        vcpus: u32::try_from(embedded.vcpus).unwrap_or(u32::MAX),
-        ram_mib: embedded.ram,
-    })
+fn key_pair(pair: Keypair) -> KeyPair {
+    KeyPair {
+        name: pair.name,
+        public_key: Some(pair.public_key),
+        kind: match pair.kind {
+            KeypairKind::Ssh => "ssh".to_owned(),
+            KeypairKind::X509 => "x509".to_owned(),
+        },
+    }
 }
 
 fn found_server(
@@ -342,6 +337,7 @@ fn found_server(
     ports: &[Port],
 ) -> FoundServer {
     FoundServer {
+        availability_zone: server.chosen_zone().map(str::to_owned),
         status: server.status.as_str().to_owned(),
         traits: server.traits(),
         ports: ports.iter().map(Port::traits).collect(),
@@ -349,8 +345,9 @@ fn found_server(
         user_data: server
             .user_data
             .map(|data| Confidential::new(data.expose())),
-        availability_zone: server.availability_zone.filter(|zone| !zone.is_empty()),
         description: server.description.filter(|text| !text.is_empty()),
+        tags: server.tags,
+        hostname: server.hostname,
         flavor,
         nics: interfaces.into_iter().map(nic).collect(),
         attachments: attachments
@@ -364,6 +361,7 @@ fn found_server(
         id: server.id,
         name: server.name,
         project_id: server.project_id,
+        user_id: server.user_id,
         task_state: server.task_state,
         root_device: server.root_device_name,
         key_name: server.key_name,

@@ -8,14 +8,13 @@ use std::{collections::BTreeMap, time::Duration};
 use protector_core::{
     group::ReplicationType,
     id::{NetworkId, ServerId},
-    member::Flavor,
     member_settings::ServerSettings,
     readiness::{Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, Usage, VolumeSeen},
     site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Address, Server, ServerFilter},
+    compute::{Address, Flavor, Server, ServerFilter},
     error::{CloudError as CallError, ErrorClass},
     network::{Port, PortFilter},
     quota_set::QuotaUsage,
@@ -143,7 +142,7 @@ pub(crate) async fn target(
         ask(async { absent_as_empty(network.quota(project).await) }),
         ask(network.networks(None)),
         ask(compute.flavors()),
-        ask(network.security_groups(None)),
+        ask(network.security_groups(project)),
         ask(admin.types()),
         ask(admin.pools()),
     );
@@ -152,17 +151,7 @@ pub(crate) async fn target(
         volume_quota: disks.map(usages),
         network_quota: ports.map(usages),
         networks: networks.map(|networks| networks.into_iter().map(|net| net.id).collect()),
-        flavors: flavors.map(|flavors| {
-            flavors
-                .into_iter()
-                .map(|flavor| Flavor {
-                    id: flavor.id,
-                    name: flavor.name,
-                    vcpus: u32::try_from(flavor.vcpus).unwrap_or(u32::MAX),
-                    ram_mib: flavor.ram,
-                })
-                .collect()
-        }),
+        flavors: flavors.map(|flavors| flavors.iter().map(Flavor::known).collect()),
         security_groups: groups.map(|groups| groups.into_iter().map(|group| group.name).collect()),
         volume_types: types.map(|types| types_seen(types, wanted)),
         pools: pools.map(|pools| {

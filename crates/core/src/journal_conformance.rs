@@ -1108,6 +1108,7 @@ fn server_spec() -> ServerSpec {
             name: "m1.small".to_owned(),
             vcpus: 2,
             ram_mib: 4096,
+            disks: None,
         },
         nics: vec![Nic {
             network_id: "net-a".into(),
@@ -1126,6 +1127,8 @@ fn server_spec() -> ServerSpec {
         availability_zone: Some("nova".to_owned()),
         config_drive: true,
         description: Some("front end".to_owned()),
+        tags: vec![],
+        hostname: None,
     }
 }
 
@@ -1139,6 +1142,8 @@ fn volume(id: &str, boot: bool) -> ProtectedVolume {
         delete_on_termination: !boot,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
+        description: None,
+        bootable: None,
     }
 }
 

@@ -22,6 +22,13 @@ pub fn origin(metadata: &BTreeMap<String, String>) -> Option<&str> {
     first.map(String::as_str)
 }
 
+/// How many items of metadata the copy of a server with this metadata has: the server's own, and the marks.
+pub fn items_of_copy(own: &BTreeMap<String, String>) -> usize {
+    const MARKS: [&str; 3] = [OPERATION, SOURCE, ORIGIN];
+    let is_a_mark = |key: &str| key == TEST || MARKS.contains(&key);
+    MARKS.len() + own.keys().filter(|key| !is_a_mark(key)).count()
+}
+
 /// The way on where a server of `site` bears the marks of a copy and is none: anybody can copy metadata.
 pub fn take_off(site: &str, server: &str) -> String {
     take_off_that(SOURCE, site, server)

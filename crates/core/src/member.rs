@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
-    id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, VolumeId},
+    id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, SiteName, VolumeId},
 };
 
 /// Whether a member can be recovered.
@@ -97,6 +97,12 @@ pub struct ServerSpec {
     pub config_drive: bool,
     /// Its description (Nova 2.19).
     pub description: Option<String>,
+    /// Its tags (Nova 2.26).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its host name inside (Nova 2.90), where its cloud shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
 }
 
 /// A flavor, by id, with what makes it comparable on another cloud.
@@ -110,6 +116,105 @@ pub struct Flavor {
     pub vcpus: u32,
     /// Memory in MiB.
     pub ram_mib: u64,
+    /// Its disks; `None` in what earlier releases have written down, which are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks: Option<FlavorDisks>,
+}
+
+/// The disks of a flavor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlavorDisks {
+    /// The root disk in GiB.
+    pub root_gib: u64,
+    /// Ephemeral disks in GiB.
+    pub ephemeral_gib: u64,
+    /// Swap in MiB.
+    pub swap_mib: u64,
+}
+
+/// Why a flavor has no counterpart on another cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoCounterpart {
+    /// The cloud does not have the one that it is mapped to.
+    MappedIsGone(String),
+    /// The cloud has one of the same id, or of the same name, and that is another size.
+    OtherSize(Flavor),
+    /// It has neither.
+    NotThere,
+}
+
+impl Flavor {
+    /// The flavor of `there`, another cloud's, that stands for this one: as mapped, else of the same id and size, else of the
+    /// same name and size. An id alone means nothing on another cloud.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none: a mapping has to be given, or mended.
+    pub fn counterpart<'f>(
+        &self,
+        mapped: Option<&str>,
+        there: &'f [Self],
+    ) -> Result<&'f Self, NoCounterpart> {
+        if let Some(mapped) = mapped {
+            let found = there.iter().find(|flavor| flavor.id.as_str() == mapped);
+            return found.ok_or_else(|| NoCounterpart::MappedIsGone(mapped.to_owned()));
+        }
+        let by_id = || there.iter().filter(|flavor| flavor.id == self.id);
+        let by_name = || there.iter().filter(|flavor| flavor.name == self.name);
+        by_id()
+            .chain(by_name())
+            .find(|flavor| self.same_size(flavor))
+            .ok_or_else(|| match by_id().chain(by_name()).next() {
+                Some(other) => NoCounterpart::OtherSize(other.clone()),
+                None => NoCounterpart::NotThere,
+            })
+    }
+
+    /// Whether a server of the one is like a server of the other, as far as both are known.
+    fn same_size(&self, other: &Self) -> bool {
+        let same_disks = match (&self.disks, &other.disks) {
+            (Some(own), Some(other)) => own == other,
+            _ => true,
+        };
+        (self.vcpus, self.ram_mib) == (other.vcpus, other.ram_mib) && same_disks
+    }
+
+    /// Its size in words.
+    pub fn size(&self) -> String {
+        let disks = self.disks.map(|disks| {
+            let FlavorDisks {
+                root_gib,
+                ephemeral_gib,
+                swap_mib,
+            } = disks;
+            format!(", {root_gib} GiB root, {ephemeral_gib} GiB ephemeral, {swap_mib} MiB swap")
+        });
+        format!(
+            "{} vCPU(s), {} MiB{}",
+            self.vcpus,
+            self.ram_mib,
+            disks.unwrap_or_default()
+        )
+    }
+}
+
+impl NoCounterpart {
+    /// What is wrong with `flavor` on `site`: the rest of a sentence that begins with it.
+    pub fn in_words(&self, flavor: &Flavor, site: &SiteName) -> String {
+        match self {
+            Self::MappedIsGone(mapped) => {
+                format!("is mapped to {mapped}, which does not exist on {site}")
+            }
+            Self::OtherSize(other) => format!(
+                "({}) has no counterpart on {site}: flavor {} ({}) there has {}",
+                flavor.size(),
+                other.name,
+                other.id,
+                other.size()
+            ),
+            Self::NotThere => format!("({}) has no counterpart on {site}", flavor.size()),
+        }
+    }
 }
 
 /// One network card.
@@ -153,4 +258,82 @@ pub struct ProtectedVolume {
     /// volume, and an import into Cinder does not bring it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub image_properties: BTreeMap<String, String>,
+    /// Its description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether Cinder lets a server boot from it; `None` in what earlier releases have written down: as it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootable: Option<bool>,
+}
+
+impl ProtectedVolume {
+    /// Whether a server can boot from its copy.
+    pub fn copy_is_bootable(&self) -> bool {
+        self.boot || self.bootable.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flavor(id: &str, name: &str, vcpus: u32, ram_mib: u64) -> Flavor {
+        Flavor {
+            id: id.into(),
+            name: name.to_owned(),
+            vcpus,
+            ram_mib,
+            disks: Some(FlavorDisks {
+                root_gib: 0,
+                ephemeral_gib: 0,
+                swap_mib: 0,
+            }),
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_flavor_counts_only_with_its_size() {
+        let here = flavor("3", "m1.medium", 2, 4096);
+        let other = flavor("3", "tiny", 1, 256);
+        let refused = here.counterpart(None, std::slice::from_ref(&other));
+        let why = refused.unwrap_err();
+        assert_eq!(why, NoCounterpart::OtherSize(other.clone()));
+        let words = why.in_words(&here, &"site-b".into());
+        assert!(words.contains("2 vCPU(s), 4096 MiB"), "{words}");
+        assert!(
+            words.contains("flavor tiny (3) there has 1 vCPU(s), 256 MiB"),
+            "{words}"
+        );
+        let there = [other, flavor("9", "m1.medium", 2, 4096)];
+        let found = here.counterpart(None, &there).unwrap();
+        assert_eq!(found.id.as_str(), "9", "by name and size");
+    }
+
+    #[test]
+    fn a_mapping_counts_whatever_the_size() {
+        let here = flavor("3", "m1.medium", 2, 4096);
+        let there = [flavor("big", "big", 8, 8192)];
+        assert_eq!(here.counterpart(Some("big"), &there), Ok(&there[0]));
+        let gone = here.counterpart(Some("bigger"), &there);
+        assert_eq!(gone, Err(NoCounterpart::MappedIsGone("bigger".to_owned())));
+    }
+
+    #[test]
+    fn disks_count_as_far_as_both_are_known() {
+        let here = flavor("3", "m1.medium", 2, 4096);
+        let mut there = flavor("3", "m1.medium", 2, 4096);
+        there.disks = here.disks.map(|disks| FlavorDisks {
+            swap_mib: 512,
+            ..disks
+        });
+        assert!(
+            here.counterpart(None, std::slice::from_ref(&there))
+                .is_err()
+        );
+        let of_an_earlier_release = Flavor {
+            disks: None,
+            ..here
+        };
+        assert!(of_an_earlier_release.counterpart(None, &[there]).is_ok());
+    }
 }

@@ -95,6 +95,11 @@ pub enum NotCarried {
         /// The extra spec that asks for it.
         spec: String,
     },
+    /// Its key pair, which nobody could read.
+    KeyPair {
+        /// Its name.
+        name: String,
+    },
     /// What is on its swap disk.
     SwapDisk {
         /// Its size in MiB.
@@ -211,6 +216,13 @@ impl NotCarried {
                 Told,
                 "map the flavor to one that asks for the same device there",
             ),
+            Self::KeyPair { .. } => row(
+                "a key pair that cannot be read",
+                "`key_name` of the server, `os-keypairs` of who made it",
+                "its copy has no key pair; the keys on its boot volume stay",
+                Told,
+                "let an administrator see why Nova does not show it, and add the server anew",
+            ),
             Self::SwapDisk { .. } => row(
                 "a swap disk",
                 "`flavor.swap` of the server",
@@ -255,6 +267,9 @@ impl NotCarried {
             },
             Self::HostDevice {
                 spec: "<spec>".to_owned(),
+            },
+            Self::KeyPair {
+                name: "<name>".to_owned(),
             },
             Self::SwapDisk { mib: 1 },
         ]
@@ -310,6 +325,12 @@ impl fmt::Display for NotCarried {
                 write!(f, "has port {port} of the kind {vnic_type}: {lost}")
             }
             Self::HostDevice { spec } => write!(f, "has a device of its host ({spec}): {lost}"),
+            Self::KeyPair { name } => {
+                write!(
+                    f,
+                    "has the key pair {name}, which could not be read: {lost}"
+                )
+            }
             Self::SwapDisk { mib } => write!(f, "has a swap disk of {mib} MiB: {lost}"),
         }
     }

@@ -85,6 +85,7 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 name: "small".into(),
                 vcpus: 1,
                 ram_mib: 1024,
+                disks: None,
             },
             nics: vec![Nic {
                 network_id: NetworkId::new("net-a"),
@@ -97,6 +98,8 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: volumes
             .iter()
@@ -110,6 +113,8 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 delete_on_termination: false,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
+                description: None,
+                bootable: None,
             })
             .collect(),
         created_at: added,

@@ -38,6 +38,8 @@ fn volume(id: &str) -> ProtectedVolume {
         delete_on_termination: false,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
+        description: None,
+        bootable: None,
     }
 }
 
@@ -55,6 +57,7 @@ fn member() -> Member {
                 name: "small".into(),
                 vcpus: 1,
                 ram_mib: 1024,
+                disks: None,
             },
             nics: vec![],
             security_groups: vec![],
@@ -64,6 +67,8 @@ fn member() -> Member {
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: vec![volume("vol-1"), volume("vol-2")],
         created_at: noon,

@@ -50,6 +50,8 @@ fn plan() -> Plan {
         delete_on_termination: false,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
+        description: None,
+        bootable: None,
     };
     let member = Member {
         id: "member".into(),
@@ -63,6 +65,7 @@ fn plan() -> Plan {
                 name: "small".into(),
                 vcpus: 1,
                 ram_mib: 1024,
+                disks: None,
             },
             nics: vec![],
             security_groups: vec![],
@@ -72,6 +75,8 @@ fn plan() -> Plan {
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: vec![volume("volume")],
         created_at: noon(),

@@ -57,6 +57,7 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 name: "small".into(),
                 vcpus: 1,
                 ram_mib: 1024,
+                disks: None,
             },
             nics: vec![],
             security_groups: vec![],
@@ -66,6 +67,8 @@ fn member(name: &str, volumes: &[&str]) -> Member {
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: volumes
             .iter()
@@ -78,6 +81,8 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 delete_on_termination: false,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
+                description: None,
+                bootable: None,
             })
             .collect(),
         created_at: noon(),

@@ -14,6 +14,15 @@ where
     Option::deserialize(deserializer)
 }
 
+/// A field that some releases leave out, which is something else than null: `None` where it is left out.
+pub(crate) fn told<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
 /// `true`, `"true"` or `"True"`. An empty text is false, as Nova writes it for `config_drive`.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]

@@ -365,13 +365,13 @@ impl Network {
     /// As any call.
     pub async fn security_groups(
         &self,
-        name: Option<&str>,
+        project: &ProjectId,
     ) -> Result<Vec<SecurityGroup>, CloudError> {
-        let ask = Ask::get(NEUTRON, &["security-groups"]).query_if("name", name);
+        let ask = Ask::get(NEUTRON, &["security-groups"]).query("project_id", project.as_str());
         let found: Vec<SecurityGroup> = self.session.pages(ask, "security_groups").await?;
         Ok(found
             .into_iter()
-            .filter(|group| name.is_none_or(|name| group.name == name))
+            .filter(|group| group.project_id == *project)
             .collect())
     }
 

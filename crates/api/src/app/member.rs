@@ -88,9 +88,10 @@ pub async fn captured(
         .ok_or_else(|| protect::no_such_server(id.as_str(), scope))?;
     protect::refuse_unprotectable(&server, scope)?;
     let volumes = volumes(app, scope, &server).await?;
-    let warnings = protect::refuse_what_would_be_lost(&server, &volumes)?;
+    let mut warnings = protect::refuse_what_would_be_lost(&server, &volumes)?;
     let array = refuse_unreplicated(app, group, &volumes).await?;
     let key_pair = key_pair(app, caller, scope, &server).await;
+    warnings.extend(protect::key_pair_not_told(&server, key_pair.as_ref()));
     let now = app.clock.now();
     let member = Member {
         id: MemberId::new(app.ids.uuid().to_string()),
@@ -153,8 +154,8 @@ async fn refuse_unreplicated(
     Ok(Some(array.to_owned()))
 }
 
-/// The server's key pair, read in the caller's name: key pairs belong to users. The caller's token is of the local
-/// Keystone, so on the other site nobody can be asked; the name is kept either way.
+/// The server's key pair. Key pairs belong to users: it is the one of who made the server, never one of the same name that the
+/// caller has. A caller who made the server may show it himself, on the site whose token he has.
 async fn key_pair(
     app: &App,
     caller: &Caller,
@@ -162,13 +163,13 @@ async fn key_pair(
     server: &FoundServer,
 ) -> Option<KeyPair> {
     let name = server.key_name.as_deref()?;
-    if scope.site != app.settings.site_name {
-        return None;
-    }
-    match app.clouds.key_pair(&scope.site, caller.token(), name).await {
+    let owner = server.user_id.as_ref()?;
+    let is_his = scope.site == app.settings.site_name && caller.user_id() == owner;
+    let token = is_his.then(|| caller.token());
+    match app.clouds.key_pair(&scope.site, owner, name, token).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(name, %error, "the key pair's public key cannot be read");
+            tracing::warn!(name, %owner, %error, "the key pair's public key cannot be read");
             None
         }
     }

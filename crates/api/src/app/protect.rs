@@ -73,6 +73,13 @@ pub fn refuse_what_would_be_lost(
     }
 }
 
+/// That the copy will not have the server's key pair, where nobody could read that.
+pub fn key_pair_not_told(server: &FoundServer, read: Option<&KeyPair>) -> Option<String> {
+    let name = server.key_name.clone().filter(|_| read.is_none())?;
+    let lost = NotCarried::KeyPair { name };
+    Some(format!("server {} {lost}; {}.", server.name, lost.cure()))
+}
+
 fn would_be_lost(server: &str, lost: &NotCarried) -> ApiError {
     ApiError::bad_request(format!(
         "server_id: server {server} {lost}; {}.",
@@ -162,6 +169,8 @@ pub fn protected_volumes(
                 delete_on_termination: place.delete_on_termination,
                 metadata: volume.metadata.clone(),
                 image_properties: volume.image_properties.clone(),
+                description: volume.description.clone(),
+                bootable: volume.bootable,
             })
         })
         .collect()
@@ -208,6 +217,8 @@ pub fn server_spec(
         availability_zone: server.availability_zone.clone(),
         config_drive: server.config_drive,
         description: server.description.clone(),
+        tags: server.tags.clone(),
+        hostname: server.hostname.clone(),
     }
 }
 
@@ -257,6 +268,7 @@ mod tests {
             id: "s".into(),
             name: "web".to_owned(),
             project_id: "p".into(),
+            user_id: None,
             status: "ACTIVE".to_owned(),
             task_state: None,
             traits: ServerTraits::default(),
@@ -267,6 +279,7 @@ mod tests {
                 name: "small".to_owned(),
                 vcpus: 1,
                 ram_mib: 512,
+                disks: None,
             },
             nics: vec![],
             security_groups: vec![],
@@ -276,6 +289,8 @@ mod tests {
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
             attachments: vec![
                 place("far", "/dev/vdaa"),
                 place("data", "/dev/vdb"),
@@ -293,6 +308,8 @@ mod tests {
             traits: VolumeTraits::default(),
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
+            description: None,
+            bootable: None,
         }
     }
 

@@ -220,6 +220,7 @@ fn server(id: &str) -> Option<FoundServer> {
         id: id.into(),
         name: name.to_owned(),
         project_id: PROJECT_A.into(),
+        user_id: Some("alice".into()),
         status: "ACTIVE".to_owned(),
         task_state: None,
         traits: ServerTraits {
@@ -233,6 +234,7 @@ fn server(id: &str) -> Option<FoundServer> {
             name: "m1.small".to_owned(),
             vcpus: 1,
             ram_mib: 2048,
+            disks: None,
         },
         nics: vec![Nic {
             network_id: NET_A.into(),
@@ -245,6 +247,8 @@ fn server(id: &str) -> Option<FoundServer> {
         availability_zone: Some("nova".to_owned()),
         config_drive: false,
         description: None,
+        tags: vec![],
+        hostname: None,
         attachments,
     })
 }
@@ -402,6 +406,8 @@ impl Clouds for FakeClouds {
             traits: VolumeTraits::default(),
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
+            description: None,
+            bootable: None,
         };
         Ok(Some(self.with(found, &self.volume_change)))
     }
@@ -461,8 +467,9 @@ impl Clouds for FakeClouds {
     async fn key_pair(
         &self,
         site: &SiteName,
-        _token: &SecretString,
+        owner: &UserId,
         name: &str,
+        _token: Option<&SecretString>,
     ) -> Result<Option<KeyPair>, CloudError> {
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(meanwhile) = meanwhile {
@@ -471,7 +478,7 @@ impl Clouds for FakeClouds {
         self.answer(site)?;
         Ok(Some(KeyPair {
             name: name.to_owned(),
-            public_key: Some("ssh-ed25519 AAAA alice".to_owned()),
+            public_key: Some(format!("ssh-ed25519 AAAA {owner}")),
             kind: "ssh".to_owned(),
         }))
     }

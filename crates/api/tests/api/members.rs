@@ -215,3 +215,20 @@ async fn what_a_copy_comes_up_without_is_told_when_its_original_is_added() {
     let shown = house.get(&path, "reader").await;
     assert!(shown.expect(200).body["member"]["warnings"].is_null());
 }
+
+/// The caller is `user-1`, and may have a `mykey` of his own.
+#[tokio::test]
+async fn the_key_pair_is_that_of_who_made_the_server() {
+    let house = House::with_group().await;
+    *house.outside.clouds.server_change.lock().unwrap() = Some(|server| {
+        server.key_name = Some("mykey".to_owned());
+        server.user_id = Some("bob".into());
+    });
+    house.add(WEB).await.expect(201);
+    let stored = house.database.group_show(&PROJECT_A.into(), "web").await;
+    let group = stored.unwrap().group;
+    let members = house.database.member_list(&group.id).await.unwrap();
+    let key = members[0].server.key_pair.as_ref().unwrap();
+    assert_eq!(key.name, "mykey");
+    assert_eq!(key.public_key.as_deref(), Some("ssh-ed25519 AAAA bob"));
+}

@@ -49,11 +49,20 @@ pub fn not_carried<'m>(
         for port in ports.get(&member.server_id).into_iter().flatten() {
             lost.extend(not_carried::of_port(port));
         }
+        lost.extend(unread_key_pair(member));
         lost.sort_by_key(|lost| lost.treatment() != Treatment::Refused);
         lost.dedup();
         all.extend(lost.into_iter().map(|lost| (member, lost)));
     }
     all
+}
+
+fn unread_key_pair(member: &Member) -> Option<NotCarried> {
+    let pair = member.server.key_pair.as_ref();
+    let unread = pair.filter(|pair| pair.public_key.is_none())?;
+    Some(NotCarried::KeyPair {
+        name: unread.name.clone(),
+    })
 }
 
 fn label(volume: &ProtectedVolume) -> String {

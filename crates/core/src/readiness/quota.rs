@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Asked, Check, Facts, Finding, Usage, not_checked, or_ok, target};
+use crate::{mark::items_of_copy, member::Member};
 
 /// What of a quota is needed, and the word by which `openstack quota set` changes it.
 struct Need {
@@ -27,6 +28,7 @@ pub(super) fn quota(facts: &Facts<'_>) -> Vec<Finding> {
     let network = judged(facts, &facts.target.network_quota, network_needs(facts));
     let mut problems: Vec<Finding> = [compute, volume, network].into_iter().flatten().collect();
     problems.extend(largest_volume(facts));
+    problems.extend(metadata_items(facts));
     let all = [
         &facts.target.compute_quota,
         &facts.target.volume_quota,
@@ -56,6 +58,39 @@ fn compute_needs(facts: &Facts<'_>) -> Vec<Need> {
         Need::new("cores", cores),
         Need::new("ram", ram),
     ]
+}
+
+/// Nova's limit on each server's metadata: a copy has its original's and the marks.
+fn metadata_items(facts: &Facts<'_>) -> Vec<Finding> {
+    let quota = facts.target.compute_quota.as_ref().ok();
+    let limit = quota.and_then(|quota| quota.get("metadata_items"));
+    let Some(limit) = limit.and_then(|usage| u64::try_from(usage.limit).ok()) else {
+        return Vec::new();
+    };
+    let target = facts.group.other();
+    let too_many = |member: &&Member| count(items_of_copy(&member.server.metadata)) > limit;
+    facts
+        .members
+        .iter()
+        .filter(too_many)
+        .map(|member| {
+            let items = items_of_copy(&member.server.metadata);
+            Finding::error(
+                Check::Quota,
+                format!(
+                    "server {} has {} items of metadata: its copy has {items} with the marks of what made it, and Nova on {} takes {limit}",
+                    member.name,
+                    member.server.metadata.len(),
+                    target.site
+                ),
+                format!(
+                    "openstack --os-cloud {} quota set --properties {items} {}",
+                    target.site, target.project_id
+                ),
+            )
+            .about(&member.name)
+        })
+        .collect()
 }
 
 fn volume_needs(facts: &Facts<'_>) -> Vec<Need> {

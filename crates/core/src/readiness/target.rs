@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Facts, Finding, TypeSeen, not_checked, or_ok};
-use crate::{member::Flavor, operation::OperationKind};
+use crate::{
+    member::{Flavor, NoCounterpart},
+    operation::OperationKind,
+};
 
 /// How many members a message names.
 const NAMED: usize = 3;
@@ -72,20 +75,14 @@ fn networks<'f>(facts: &'f Facts<'_>) -> BTreeMap<&'f str, BTreeSet<&'f str>> {
     networks
 }
 
-/// The flavor that a copy of a server of `known` gets: as mapped, else of the same id, else of the same name and size.
-pub(super) fn counterpart<'f>(facts: &'f Facts<'_>, known: &Flavor) -> Option<&'f Flavor> {
-    let there = facts.target.flavors.as_ref().ok()?;
+/// The flavor that a copy of a server of `known` gets; `NotThere` of a site that does not tell.
+pub(super) fn counterpart<'f>(
+    facts: &'f Facts<'_>,
+    known: &Flavor,
+) -> Result<&'f Flavor, NoCounterpart> {
+    let there = facts.target.flavors.as_deref().unwrap_or_default();
     let mapped = facts.group.mappings_from_current().flavors;
-    if let Some(mapped) = mapped.get(known.id.as_str()) {
-        return there.iter().find(|flavor| flavor.id.as_str() == mapped);
-    }
-    let same_size = |flavor: &&Flavor| {
-        flavor.name == known.name && flavor.vcpus == known.vcpus && flavor.ram_mib == known.ram_mib
-    };
-    there
-        .iter()
-        .find(|flavor| flavor.id == known.id)
-        .or_else(|| there.iter().find(same_size))
+    known.counterpart(mapped.get(known.id.as_str()).map(String::as_str), there)
 }
 
 pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
@@ -100,21 +97,20 @@ pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
         let (_, members) = entry.or_insert_with(|| (flavor, BTreeSet::new()));
         members.insert(&member.name);
     }
-    let problems = used
-        .into_iter()
-        .filter(|(_, (flavor, _))| counterpart(facts, flavor).is_none())
-        .map(|(id, (flavor, members))| {
-            Finding::error(
-                check,
-                format!(
-                    "flavor {} ({id}), used by {}, has no counterpart on {site}",
-                    flavor.name,
-                    users(&members)
-                ),
-                format!("map it: --flavor-mapping {id}=<flavor id on {site}>"),
-            )
-            .about(&flavor.name)
-        });
+    let problems = used.into_iter().filter_map(|(id, (flavor, members))| {
+        let why = counterpart(facts, flavor).err()?;
+        let finding = Finding::error(
+            check,
+            format!(
+                "flavor {} ({id}), used by {}, {}",
+                flavor.name,
+                users(&members),
+                why.in_words(flavor, site)
+            ),
+            format!("map it: --flavor-mapping {id}=<flavor id on {site}>"),
+        );
+        Some(finding.about(&flavor.name))
+    });
     or_ok(
         problems.collect(),
         check,

@@ -53,6 +53,7 @@ fn flavor() -> Flavor {
         name: "m1.small".to_owned(),
         vcpus: 2,
         ram_mib: 2048,
+        disks: None,
     }
 }
 
@@ -76,6 +77,8 @@ fn a_member(number: usize) -> Member {
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: vec![ProtectedVolume {
             id: format!("volume-{number}").as_str().into(),
@@ -86,6 +89,8 @@ fn a_member(number: usize) -> Member {
             delete_on_termination: false,
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
+            description: None,
+            bootable: None,
         }],
         created_at: now(),
         updated_at: now(),
@@ -788,5 +793,65 @@ fn what_a_copy_comes_up_without_is_a_warning() {
         Check::Carried,
         Severity::Warning,
         Some("web-2"),
+    );
+}
+
+#[test]
+fn a_flavor_of_the_same_id_must_have_the_same_size() {
+    let finding = expect(
+        |facts| {
+            let other = Flavor {
+                name: "tiny".to_owned(),
+                vcpus: 1,
+                ram_mib: 256,
+                ..flavor()
+            };
+            facts.target.flavors = Ok(vec![other]);
+        },
+        Check::Flavor,
+        Severity::Error,
+        Some("m1.small"),
+    );
+    assert!(
+        finding
+            .message
+            .contains("flavor tiny (flavor-1) there has 1 vCPU(s), 256 MiB"),
+        "{finding:?}"
+    );
+    assert!(finding.fix.unwrap().contains("--flavor-mapping flavor-1="));
+}
+
+#[test]
+fn a_server_with_more_metadata_than_its_copy_may_have_is_found() {
+    let limit = |facts: &mut Facts<'_>| {
+        let quota = facts.target.compute_quota.as_mut().unwrap();
+        quota.insert(
+            "metadata_items".to_owned(),
+            Usage {
+                used: 0,
+                limit: 128,
+            },
+        );
+    };
+    let with = |items: usize| {
+        let mut member = a_member(1);
+        let item = |number: usize| (format!("key-{number}"), String::new());
+        member.server.metadata = (0..items).map(item).collect();
+        judged_of(&group(), &[member], limit)
+    };
+    assert_eq!(problems(&with(125)), []);
+    let findings = with(127);
+    assert_eq!(
+        problems(&findings),
+        [(Check::Quota, Severity::Error, Some("web-1"))]
+    );
+    let finding = findings
+        .iter()
+        .find(|finding| finding.severity == Severity::Error)
+        .unwrap();
+    assert!(finding.message.contains("its copy has 130"), "{finding:?}");
+    assert_eq!(
+        finding.fix.as_deref(),
+        Some("openstack --os-cloud site-b quota set --properties 130 project-b")
     );
 }

@@ -316,7 +316,7 @@ fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, St
     let ProtectedVolume {
         name,
         metadata,
-        boot,
+        description,
         ..
     } = known;
     Ok(ManagedVolume {
@@ -324,9 +324,9 @@ fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, St
         reference: BackendReference::Name(recorded(MapKind::Promoted, source_id.as_str())?),
         name: name.clone(),
         volume_type: plan.target_volume_type.clone(),
-        bootable: *boot,
+        bootable: known.copy_is_bootable(),
         metadata: mark::mark(metadata, mark::maker(cx.operation), source_id.as_str()),
         availability_zone: None,
-        description: None,
+        description: description.clone(),
     })
 }

@@ -1,16 +1,19 @@
 //! Which members an unplanned failover, or another try, has recovered, and what becomes of the group.
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     fault::Code,
-    id::ServerId,
+    id::{FlavorId, ServerId},
     journal::Effect,
-    member::{Member, MemberStatus},
+    member::{Flavor, Member, MemberStatus},
     operation::MapKind,
 };
 
 use super::{
     CloudActions, not_in_plan,
     switch::{another_group_to_let_go, moved, never_moved},
+    target_check::flavors_on_target,
 };
 use crate::action::{Cx, Progress, Stop};
 
@@ -49,7 +52,9 @@ impl CloudActions {
     /// Only a write to the journal, together with the step's end: it happens whole or not at all. A copy that another group
     /// has taken in is waited for.
     pub(super) async fn switch_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        let recovered = recovered(cx)?;
+        let target = self.target(cx).await?;
+        let flavors = flavors_on_target(&target, cx.plan()).await?;
+        let recovered = recovered(cx, &flavors)?;
         if let Some(on) = another_group_to_let_go(cx, &recovered).await? {
             return Ok(self.look_again(on));
         }
@@ -91,10 +96,10 @@ fn is_recovered(cx: &Cx<'_>, member: &Member) -> bool {
 }
 
 /// The members that were recovered, as they are on the target.
-fn recovered(cx: &Cx<'_>) -> Result<Vec<Member>, Stop> {
+fn recovered(cx: &Cx<'_>, flavors: &BTreeMap<FlavorId, Flavor>) -> Result<Vec<Member>, Stop> {
     let members = cx.plan().members.iter();
     let recovered = members.filter(|member| is_recovered(cx, member));
-    recovered.map(|member| moved(cx, member)).collect()
+    recovered.map(|member| moved(cx, member, flavors)).collect()
 }
 
 /// The group on the target, with all its members: those that were recovered, the others as they were.

@@ -17,7 +17,9 @@ use protector_openstack::{
     cloud::Cloud,
     compute::{BlockDevice, BlockSource, NewServer, Server, ServerNetwork},
     error::CloudError,
+    microversion::Microversion,
     network::{Port, PortFilter, Subnet},
+    service::Service,
     status::{ServerStatus, VolumeStatus},
 };
 
@@ -195,7 +197,7 @@ impl CloudActions {
     ) -> Result<NewServer, Stop> {
         let member = member(cx, source_id)?.clone();
         let spec = &member.server;
-        let flavor = flavor_on_target(target, cx.plan(), &spec.flavor).await?;
+        let flavor = flavor_on_target(target, cx.plan(), &spec.flavor).await?.id;
         let mut networks = Vec::new();
         for nic in &spec.nics {
             networks.push(network_on_target(target, cx, &member, nic).await?);
@@ -206,6 +208,7 @@ impl CloudActions {
         };
         let availability_zone =
             zone_on_target(target, cx, spec.availability_zone.as_deref()).await?;
+        let hostname = hostname_on_target(target, cx, spec.hostname.as_deref()).await?;
         Ok(NewServer {
             name: member.name.clone(),
             flavor,
@@ -221,7 +224,8 @@ impl CloudActions {
             availability_zone,
             config_drive: Some(spec.config_drive),
             description: spec.description.clone(),
-            tags: Vec::new(),
+            tags: spec.tags.clone(),
+            hostname,
         })
     }
 
@@ -568,6 +572,28 @@ async fn zone_on_target(
     }
     cx.fact(format!(
         "availability zone {wanted} is not on the target: Nova chooses"
+    ));
+    Ok(None)
+}
+
+/// The member's host name, if Nova on the target lets one be given (2.90); a name with dots only since 2.94. Without, Nova
+/// makes one of the server's name.
+async fn hostname_on_target(
+    target: &Cloud,
+    cx: &mut Cx<'_>,
+    wanted: Option<&str>,
+) -> Result<Option<String>, Stop> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    let session = target.session();
+    let newest = session.newest_microversion(Service::Compute).await;
+    let since = if wanted.contains('.') { 94 } else { 90 };
+    if newest.map_err(stop)? >= Microversion::new(2, since) {
+        return Ok(Some(wanted.to_owned()));
+    }
+    cx.fact(format!(
+        "host name {wanted} cannot be given to Nova on the target (needs 2.{since}): it makes one of the server's name"
     ));
     Ok(None)
 }

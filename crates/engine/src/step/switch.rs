@@ -1,15 +1,20 @@
 //! The point of no return: the target becomes the group's current primary.
 
+use std::collections::BTreeMap;
+
 use protector_core::{
     fault::Code,
     id::{FlavorId, NetworkId, ServerId, VolumeId},
     journal::Effect,
-    member::{Member, MemberStatus},
+    member::{Flavor, Member, MemberStatus},
     operation::MapKind,
 };
 use tokio::time::Instant;
 
-use super::{CloudActions, mark, not_in_plan, target_check::refuse_without_the_unrecovered};
+use super::{
+    CloudActions, mark, not_in_plan,
+    target_check::{flavors_on_target, refuse_without_the_unrecovered},
+};
 use crate::action::{Cx, Progress, Stop};
 
 impl CloudActions {
@@ -21,7 +26,9 @@ impl CloudActions {
             return self.waits_a_while(cx, not_yet);
         }
         // A group that waited long may have lost one meanwhile, and would call itself whole.
-        refuse_without_the_unrecovered(&self.target(cx).await?, cx).await?;
+        let target = self.target(cx).await?;
+        refuse_without_the_unrecovered(&target, cx).await?;
+        let flavors = flavors_on_target(&target, cx.plan()).await?;
         // After that: what this finds is as fresh as can be.
         let asked_at = Instant::now();
         let resting = match self.see_all_at_rest(cx).await? {
@@ -34,7 +41,7 @@ impl CloudActions {
             .plan()
             .members
             .iter()
-            .map(|member| moved(cx, member))
+            .map(|member| moved(cx, member, &flavors))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(on) = another_group_to_let_go(cx, &members).await? {
             return Ok(self.look_again(on));
@@ -98,8 +105,13 @@ pub(super) fn never_moved(member: &Member) -> Member {
     }
 }
 
-/// The member as it is on the target. Its copies' flags are the copies': Nova never deletes their volumes.
-pub(super) fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
+/// The member as it is on the target, where `flavors` are those of the copies. Its copies' flags are the copies': Nova never
+/// deletes their volumes.
+pub(super) fn moved(
+    cx: &Cx<'_>,
+    member: &Member,
+    flavors: &BTreeMap<FlavorId, Flavor>,
+) -> Result<Member, Stop> {
     let mapped =
         |kind, what: &str, id: &str| cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id));
     let mappings = &cx.plan().mappings;
@@ -129,8 +141,8 @@ pub(super) fn moved(cx: &Cx<'_>, member: &Member) -> Result<Member, Stop> {
             .ok_or_else(|| Stop::last(Code::Internal, "a network lost its mapping"))?;
         nic.network_id = NetworkId::new(network.clone());
     }
-    if let Some(flavor) = mappings.flavors.get(member.server.flavor.id.as_str()) {
-        moved.server.flavor.id = FlavorId::new(flavor.clone());
+    if let Some(flavor) = flavors.get(&member.server.flavor.id) {
+        moved.server.flavor = flavor.clone();
     }
     moved.updated_at = cx.scribe.now();
     Ok(moved)

@@ -7,11 +7,14 @@ use protector_core::{
     fault::{Code, Fault},
     id::{FlavorId, NetworkId},
     journal::Effect,
+    mark::items_of_copy,
     member::{Flavor as KnownFlavor, Member},
     operation::MapKind,
     plan::Plan,
 };
-use protector_openstack::{cloud::Cloud, id::VolumeTypeId, status::VolumeStatus, volume::Pool};
+use protector_openstack::{
+    cloud::Cloud, compute::Flavor, id::VolumeTypeId, status::VolumeStatus, volume::Pool,
+};
 
 use super::{
     CloudActions,
@@ -171,8 +174,16 @@ impl Lack {
 async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
     let networks = absent_networks(target, plan).await?;
     let flavors = absent_flavors(target, plan).await?;
-    let groups = target.network().security_groups(None).await.map_err(stop)?;
+    let groups = target
+        .network()
+        .security_groups(&plan.target.project_id)
+        .await
+        .map_err(stop)?;
     let groups: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    let limits = target.compute().limits().await.map_err(stop)?;
+    let metadata = limits
+        .max_server_meta
+        .and_then(|most| u64::try_from(most).ok());
     let first_lack = |member: &Member| {
         let network = member
             .server
@@ -190,6 +201,7 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
             .cloned()
             .or(group)
             .or_else(|| user_data_of(member).err())
+            .or_else(|| too_much_metadata(plan, member, metadata?))
     };
     Ok(plan
         .members
@@ -246,6 +258,18 @@ async fn absent_flavors<'p>(
     Ok(gone)
 }
 
+/// A copy has its original's metadata and the marks, and Nova takes so many items.
+fn too_much_metadata(plan: &Plan, member: &Member, most: u64) -> Option<String> {
+    let items = u64::try_from(items_of_copy(&member.server.metadata)).unwrap_or(u64::MAX);
+    (items > most).then(|| {
+        let target = &plan.target;
+        format!(
+            "the copy of server {} has {items} items of metadata, the marks of what made it among them, and Nova on {} takes {most}: 'openstack --os-cloud {} quota set --properties {items} {}' raises that",
+            member.name, target.site, target.site, target.project_id
+        )
+    })
+}
+
 fn absent(plan: &Plan, what: &str) -> String {
     format!("{what} does not exist on {}", plan.target.site)
 }
@@ -254,35 +278,56 @@ fn missing(plan: &Plan, what: &str) -> Stop {
     Stop::last(Code::Missing, absent(plan, what))
 }
 
-/// The flavor for a member on the target: as mapped, else of the same id, else of the same name and size.
+/// The flavor for a member on the target: as mapped, else by its meaning ([`KnownFlavor::counterpart`]).
 pub(super) async fn flavor_on_target(
     target: &Cloud,
     plan: &Plan,
     known: &KnownFlavor,
-) -> Result<FlavorId, Stop> {
+) -> Result<KnownFlavor, Stop> {
     if let Some(mapped) = plan.mappings.flavors.get(known.id.as_str()) {
         let mapped = FlavorId::new(mapped.clone());
-        found(target.compute().flavor(&mapped).await)?
-            .ok_or_else(|| missing(plan, &format!("mapped flavor {mapped}")))?;
-        return Ok(mapped);
+        // By itself: a list leaves private ones out.
+        let there = found(target.compute().flavor(&mapped).await)?;
+        let there = there.ok_or_else(|| missing(plan, &format!("mapped flavor {mapped}")))?;
+        return Ok(there.known());
     }
     let flavors = target.compute().flavors().await.map_err(stop)?;
-    let by_id = flavors.iter().find(|flavor| flavor.id == known.id);
-    let by_name = flavors.iter().find(|flavor| {
-        flavor.name == known.name
-            && flavor.vcpus == u64::from(known.vcpus)
-            && flavor.ram == known.ram_mib
-    });
-    by_id
-        .or(by_name)
-        .map(|flavor| flavor.id.clone())
-        .ok_or_else(|| {
-            let why = format!(
-                "flavor {} ({}) has no counterpart on {}: give --flavor-mapping {}=<flavor id there>",
-                known.name, known.id, plan.target.site, known.id
-            );
-            Stop::last(Code::Missing, why)
-        })
+    let there: Vec<KnownFlavor> = flavors.iter().map(Flavor::known).collect();
+    known.counterpart(None, &there).cloned().map_err(|why| {
+        let why = format!(
+            "flavor {} ({}) {}: give --flavor-mapping {}=<flavor id there>",
+            known.name,
+            known.id,
+            why.in_words(known, &plan.target.site),
+            known.id
+        );
+        Stop::last(Code::Missing, why)
+    })
+}
+
+/// The flavors of the members' copies on the target, by those of their originals; without those that are gone there by now.
+pub(super) async fn flavors_on_target(
+    target: &Cloud,
+    plan: &Plan,
+) -> Result<BTreeMap<FlavorId, KnownFlavor>, Stop> {
+    let mut there = BTreeMap::new();
+    for member in &plan.members {
+        let known = &member.server.flavor;
+        if there.contains_key(&known.id) {
+            continue;
+        }
+        match flavor_on_target(target, plan, known).await {
+            Ok(flavor) => {
+                there.insert(known.id.clone(), flavor);
+            }
+            Err(Stop::Fault(Fault::Final {
+                code: Code::Missing,
+                ..
+            })) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(there)
 }
 
 /// The Cinder host that imports volumes of the group's type: the pool of the type's backend.

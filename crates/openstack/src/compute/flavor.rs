@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::id::FlavorId;
+use protector_core::{
+    id::FlavorId,
+    member::{Flavor as KnownFlavor, FlavorDisks},
+};
 use serde::Deserialize;
 
 use crate::field;
@@ -32,4 +35,21 @@ pub struct Flavor {
     /// Extra specs (2.61), where policy shows them.
     #[serde(default)]
     pub extra_specs: BTreeMap<String, String>,
+}
+
+impl Flavor {
+    /// It in the words in which it is compared with another cloud's.
+    pub fn known(&self) -> KnownFlavor {
+        KnownFlavor {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            vcpus: u32::try_from(self.vcpus).unwrap_or(u32::MAX),
+            ram_mib: self.ram,
+            disks: Some(FlavorDisks {
+                root_gib: self.disk,
+                ephemeral_gib: self.ephemeral,
+                swap_mib: self.swap,
+            }),
+        }
+    }
 }

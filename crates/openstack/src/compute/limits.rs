@@ -23,6 +23,9 @@ pub struct ComputeLimits {
     /// Memory in use in MiB.
     #[serde(rename = "totalRAMUsed")]
     pub total_ram_used_mib: i64,
+    /// The most items of metadata on one server, where Nova tells.
+    #[serde(default)]
+    pub max_server_meta: Option<i64>,
 }
 
 /// One of Nova's services.

@@ -11,7 +11,7 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-use protector_core::id::{FlavorId, ProjectId, ServerId, VolumeId};
+use protector_core::id::{FlavorId, ProjectId, ServerId, UserId, VolumeId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ impl Compute {
         self.session.pages_where(ask, "servers", fits).await
     }
 
-    /// `POST /servers` (2.57), the new server's id. Role: member of the project. The server is then `BUILD`; read
+    /// `POST /servers` (2.57, with a host name 2.90), the new server's id. Role: member of the project. The server is then `BUILD`; read
     /// it until it is `ACTIVE` or `ERROR`. After `Ambiguous`, look for it by its mark before repeating.
     ///
     /// # Errors
@@ -103,7 +103,8 @@ impl Compute {
         struct Created {
             id: ServerId,
         }
-        let ask = Ask::post(NOVA, &["servers"], server.body()).needs(2, 57);
+        let minor = if server.hostname.is_some() { 90 } else { 57 };
+        let ask = Ask::post(NOVA, &["servers"], server.body()).needs(2, minor);
         Ok(self.session.object::<Created>(ask, "server").await?.id)
     }
 
@@ -297,6 +298,15 @@ impl Compute {
                 "keypair",
             )
             .await
+    }
+
+    /// `GET /os-keypairs/{name}?user_id=` (2.10) of another user. Role: administrator.
+    ///
+    /// # Errors
+    /// As any call; `Forbidden` for anybody else.
+    pub async fn keypair_of(&self, user: &UserId, name: &str) -> Result<Keypair, CloudError> {
+        let ask = Ask::get(NOVA, &["os-keypairs", name]).query("user_id", user.as_str());
+        self.session.object(ask.needs(2, 10), "keypair").await
     }
 
     /// `GET /os-keypairs` (2.10) of the session's own user. Role: any.

@@ -39,6 +39,8 @@ pub struct NewServer {
     pub description: Option<String>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// Its host name inside; `None` for one that Nova makes of its name. Needs 2.90.
+    pub hostname: Option<String>,
 }
 
 /// A disk of a new server.
@@ -92,6 +94,7 @@ impl NewServer {
             config_drive: None,
             description: None,
             tags: Vec::new(),
+            hostname: None,
         }
     }
 
@@ -132,6 +135,7 @@ impl NewServer {
                 "description",
                 self.description.as_ref().map(|text| json!(text)),
             ),
+            ("hostname", self.hostname.as_ref().map(|name| json!(name))),
             ("tags", (!self.tags.is_empty()).then(|| json!(self.tags))),
         ];
         for (name, value) in optional {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use protector_core::{
     id::{FlavorId, NetworkId, ProjectId, ServerId, UserId, VolumeId},
+    member::{Flavor as KnownFlavor, FlavorDisks},
     not_carried::ServerTraits,
 };
 use serde::Deserialize;
@@ -76,6 +77,9 @@ pub struct Server {
     /// Its availability zone; empty while it has no host.
     #[serde(rename = "OS-EXT-AZ:availability_zone", default)]
     pub availability_zone: Option<String>,
+    /// The zone that its user chose (2.96), if one was chosen; `None` of a Nova that does not tell.
+    #[serde(default, deserialize_with = "field::told")]
+    pub pinned_availability_zone: Option<Option<String>>,
     /// Whether it has a config drive.
     #[serde(default, deserialize_with = "field::flag")]
     pub config_drive: bool,
@@ -111,7 +115,20 @@ pub struct Server {
     pub updated: Option<DateTime<Utc>>,
 }
 
+/// The zone of hosts that nobody has put into one. Nova's manual warns against asking for it by name.
+const DEFAULT_ZONE: &str = "nova";
+
 impl Server {
+    /// The availability zone that its user chose. Of a Nova before 2.96, which shows only where a server is: that zone, but for
+    /// the one that stands for none.
+    pub fn chosen_zone(&self) -> Option<&str> {
+        let is_in = self.availability_zone.as_deref();
+        match &self.pinned_availability_zone {
+            Some(pinned) => pinned.as_deref(),
+            None => is_in.filter(|zone| !matches!(*zone, "" | DEFAULT_ZONE)),
+        }
+    }
+
     /// What tells that something of it is not carried to another cloud.
     pub fn traits(&self) -> ServerTraits {
         ServerTraits {
@@ -180,18 +197,32 @@ pub struct EmbeddedFlavor {
 }
 
 impl EmbeddedFlavor {
-    /// True when `flavor` gives the same processors, memory and disks.
-    pub fn same_size(&self, flavor: &super::Flavor) -> bool {
-        (self.vcpus, self.ram, self.disk, self.ephemeral)
-            == (flavor.vcpus, flavor.ram, flavor.disk, flavor.ephemeral)
+    /// The flavor of the server as other clouds' are compared with it: that of `flavors` with its name, if it still has its
+    /// size. One that Nova does not list any more goes by its name and by the size that the server has.
+    pub fn known(&self, flavors: &[super::Flavor]) -> KnownFlavor {
+        let listed = flavors.iter().find(|flavor| self.is(flavor));
+        listed.map_or_else(|| self.unlisted(), super::Flavor::known)
     }
 
-    /// The flavor of `flavors` that has this one's name.
-    pub fn id_in<'a>(&self, flavors: &'a [super::Flavor]) -> Option<&'a FlavorId> {
-        flavors
-            .iter()
-            .find(|flavor| flavor.name == self.original_name)
-            .map(|flavor| &flavor.id)
+    /// The root disk is left out: whether Nova shows the flavor's of a server that boots from a volume, releases differ.
+    fn is(&self, flavor: &super::Flavor) -> bool {
+        let own = (self.vcpus, self.ram, self.ephemeral, self.swap);
+        self.original_name == flavor.name
+            && own == (flavor.vcpus, flavor.ram, flavor.ephemeral, flavor.swap)
+    }
+
+    fn unlisted(&self) -> KnownFlavor {
+        KnownFlavor {
+            id: FlavorId::new(self.original_name.clone()),
+            name: self.original_name.clone(),
+            vcpus: u32::try_from(self.vcpus).unwrap_or(u32::MAX),
+            ram_mib: self.ram,
+            disks: Some(FlavorDisks {
+                root_gib: self.disk,
+                ephemeral_gib: self.ephemeral,
+                swap_mib: self.swap,
+            }),
+        }
     }
 }
 

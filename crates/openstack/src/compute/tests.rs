@@ -212,3 +212,54 @@ async fn each_order_goes_to_its_own_path() {
         json!({"volumeAttachment": {"volumeId": "v1", "delete_on_termination": false}})
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_pair_is_asked_for_as_its_owners() {
+    let pair = json!({"name": "mykey", "public_key": "ssh-ed25519 AAAA bob", "fingerprint": "00", "type": "ssh", "user_id": "bob"});
+    let (cloud, script) = scripted([ok(json!({"keypair": pair}))]);
+    let found = cloud.compute().keypair_of(&"bob".into(), "mykey").await;
+    assert_eq!(found.unwrap().public_key, "ssh-ed25519 AAAA bob");
+    assert_eq!(script.lines(), ["GET /v2.1/os-keypairs/mykey?user_id=bob"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_counts_only_if_somebody_chose_it() {
+    let mut chosen = Vec::new();
+    for pinned in [None, Some(json!(null)), Some(json!("east"))] {
+        for zone in ["", "nova", "west"] {
+            let mut server = row("s1", "web");
+            server["OS-EXT-AZ:availability_zone"] = json!(zone);
+            if let Some(pinned) = &pinned {
+                server["pinned_availability_zone"] = pinned.clone();
+            }
+            let server: Server = serde_json::from_value(server).unwrap();
+            chosen.push(server.chosen_zone().map(str::to_owned));
+        }
+    }
+    let east = || Some("east".to_owned());
+    let west = Some("west".to_owned());
+    let before_it_was_told = [None, None, west];
+    let nobody_chose = [None, None, None];
+    let all = [before_it_was_told, nobody_chose, [east(), east(), east()]];
+    assert_eq!(chosen, all.concat());
+}
+
+fn listed(id: &str, vcpus: u64) -> Flavor {
+    let row =
+        json!({"id": id, "name": "m1.small", "vcpus": vcpus, "ram": 512, "disk": 20, "swap": ""});
+    serde_json::from_value(row).unwrap()
+}
+
+#[test]
+fn a_flavor_that_was_deleted_or_made_anew_goes_by_the_size_that_the_server_has() {
+    let server: Server = serde_json::from_value(row("s1", "web")).unwrap();
+    let of = |flavors: &[Flavor]| server.flavor.known(flavors);
+    assert_eq!(of(&[listed("7", 1)]).id.as_str(), "7");
+    for flavors in [vec![], vec![listed("8", 4)]] {
+        let known = of(&flavors);
+        assert_eq!(
+            (known.id.as_str(), known.vcpus, known.ram_mib),
+            ("m1.small", 1, 512)
+        );
+    }
+}

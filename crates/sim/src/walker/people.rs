@@ -421,5 +421,7 @@ fn no_volume() -> ProtectedVolume {
         delete_on_termination: false,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
+        description: None,
+        bootable: None,
     }
 }

@@ -742,6 +742,8 @@ fn member_of(
             delete_on_termination: false,
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
+            description: None,
+            bootable: None,
         }
     });
     Member {
@@ -756,6 +758,7 @@ fn member_of(
                 name: "small".into(),
                 vcpus: 1,
                 ram_mib: 1024,
+                disks: None,
             },
             nics: vec![Nic {
                 network_id: NetworkId::new(network),
@@ -768,6 +771,8 @@ fn member_of(
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: volumes.collect(),
         created_at: now,

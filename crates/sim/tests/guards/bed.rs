@@ -1700,6 +1700,7 @@ fn member_of(
                 name: "small".into(),
                 vcpus: 1,
                 ram_mib: 1024,
+                disks: None,
             },
             nics: vec![Nic {
                 network_id: NetworkId::new(network),
@@ -1712,6 +1713,8 @@ fn member_of(
             availability_zone: None,
             config_drive: false,
             description: None,
+            tags: vec![],
+            hostname: None,
         },
         volumes: volumes
             .map(|(id, device)| ProtectedVolume {
@@ -1727,6 +1730,8 @@ fn member_of(
                 delete_on_termination: false,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
+                description: None,
+                bootable: None,
             })
             .collect(),
         created_at: now,

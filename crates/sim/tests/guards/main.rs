@@ -13,6 +13,7 @@ mod after_the_intent;
 mod asked_again;
 mod bed;
 mod built_beside;
+mod carried;
 mod changed_meanwhile;
 mod compute_host;
 mod deleted_source;

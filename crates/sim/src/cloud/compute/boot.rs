@@ -44,6 +44,9 @@ enum WantedNic {
     Network(Uuid, Option<Ipv4Addr>),
 }
 
+/// Nova's quota of a server's metadata.
+const MOST_METADATA: usize = 128;
+
 impl SimCloud {
     pub(super) fn server_create(&mut self, call: &Call<'_>, caller: &Caller) -> Answer {
         need_member(caller, "servers:create")?;
@@ -64,6 +67,11 @@ impl SimCloud {
         if disks.is_empty() && image.is_none() {
             return Err(fault(400, "Invalid imageRef provided."));
         }
+        let metadata = pairs(&given, "metadata");
+        if metadata.len() > MOST_METADATA {
+            let text = format!("Maximum number of metadata items exceeds {MOST_METADATA}");
+            return Err(fault(403, text));
+        }
         self.check_server_quota(caller.project, &flavor)?;
         self.check_port_quota(caller.project, &nics)?;
         let id = self.ids.next();
@@ -79,7 +87,9 @@ impl SimCloud {
             flavor,
             image: image.filter(|_| attached.is_empty()),
             key_name,
-            metadata: pairs(&given, "metadata"),
+            metadata,
+            hostname: text(&given, "hostname").map(str::to_owned),
+            pinned_zone: text(&given, "availability_zone").map(str::to_owned),
             user_data: text(&given, "user_data").map(str::to_owned),
             zone: text(&given, "availability_zone")
                 .unwrap_or("nova")

@@ -149,6 +149,10 @@ pub(crate) struct Server {
     pub(super) image: Option<Uuid>,
     pub(super) key_name: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// The host name that was asked for.
+    pub(super) hostname: Option<String>,
+    /// The zone that was asked for.
+    pub(super) pinned_zone: Option<String>,
     pub(super) user_data: Option<String>,
     pub(super) zone: String,
     pub(super) config_drive: bool,

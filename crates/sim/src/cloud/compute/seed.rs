@@ -98,6 +98,8 @@ impl SimCloud {
             image: None,
             key_name: None,
             metadata: BTreeMap::clone(&seed.metadata),
+            hostname: None,
+            pinned_zone: None,
             user_data: None,
             zone: "nova".to_owned(),
             config_drive: false,

@@ -196,12 +196,13 @@ impl SimCloud {
             "locked_reason",
             json!(server.lock.as_ref().and_then(|lock| lock.reason.clone())),
         );
-        put(96, "pinned_availability_zone", Value::Null);
+        put(96, "pinned_availability_zone", json!(server.pinned_zone));
         put(100, "scheduler_hints", json!({}));
-        let hostname = server
-            .name
-            .to_ascii_lowercase()
-            .replace([' ', '_', '.'], "-");
+        let of_name = || {
+            let name = server.name.to_ascii_lowercase();
+            name.replace([' ', '_', '.'], "-")
+        };
+        let hostname = server.hostname.clone().unwrap_or_else(of_name);
         put(90, "OS-EXT-SRV-ATTR:hostname", json!(hostname));
         if !caller.is_admin() {
             return;

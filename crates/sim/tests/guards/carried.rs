@@ -1,0 +1,93 @@
+//! What a copy has of its original, and what is refused before anything is stopped because a copy could not have it.
+
+use protector_core::{operation::OperationState, plan::Plan};
+use protector_sim::in_process::lock;
+use serde_json::Value;
+
+use super::{
+    bed::Bed,
+    source_at_rest::{assert_taken_back, has_begun},
+};
+
+/// The member's flavor by another size than the target's of its name has.
+#[tokio::test(start_paused = true)]
+async fn no_flavor_of_another_size_is_taken_for_the_one_of_its_name() {
+    let grown = |plan: &mut Plan| plan.members[0].server.flavor.vcpus = 4;
+    let (bed, record) = Bed::moved_as(grown, |_| {}, |_, _| {}).await;
+    let words = [
+        "flavor small (by-name) (4 vCPU(s), 1024 MiB) has no counterpart on site-b",
+        "there has 1 vCPU(s), 1024 MiB",
+        "--flavor-mapping by-name=<flavor id there>",
+    ];
+    assert_taken_back(&bed, &record, &words);
+    assert!(!has_begun(&record, "stop_source_vms"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_mapped_move_all_of_the_flavor_is_the_targets() {
+    let bed = Bed::switched_as(|_| {}, |_| {}).await;
+    let flavors = bed.on_target("demo", "GET", "compute /flavors/detail", &Value::Null);
+    let large = flavor_named(&flavors, "large");
+    let mapped = |plan: &mut Plan| {
+        let mappings = &mut plan.mappings.flavors;
+        mappings.insert("by-name".to_owned(), large.clone());
+    };
+    let (bed, record) = Bed::moved_as(mapped, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let (_, members) = bed.group_and_members();
+    let flavor = &members[0].server.flavor;
+    assert_eq!(flavor.id.as_str(), large);
+    let (name, vcpus, ram) = (flavor.name.as_str(), flavor.vcpus, flavor.ram_mib);
+    assert_eq!((name, vcpus, ram), ("large", 4, 8192));
+    assert!(flavor.disks.is_some());
+}
+
+fn flavor_named(flavors: &Value, name: &str) -> String {
+    let mut flavors = flavors["flavors"].as_array().unwrap().iter();
+    let found = flavors.find(|flavor| flavor["name"] == name).unwrap();
+    found["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_has_the_tags_and_the_host_name_of_its_original() {
+    let named = |plan: &mut Plan| {
+        let server = &mut plan.members[0].server;
+        server.tags = vec!["blue".to_owned(), "web".to_owned()];
+        server.hostname = Some("www".to_owned());
+        plan.members[0].volumes[1].description = Some("the ledger".to_owned());
+        plan.members[0].volumes[1].bootable = Some(true);
+    };
+    let (bed, record) = Bed::moved_as(named, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let copy = lock(&bed.target).servers()[0].clone();
+    let url = format!("compute /servers/{}", copy.id);
+    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let tags: Vec<&str> = seen["server"]["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(tags, ["blue", "web"]);
+    assert_eq!(seen["server"]["OS-EXT-SRV-ATTR:hostname"], "www");
+    let url = format!("volumev3 /volumes/{}", copy.volumes[1]);
+    let data = bed.on_target("demo", "GET", &url, &Value::Null);
+    assert_eq!(data["volume"]["description"], "the ledger");
+    assert_eq!(data["volume"]["bootable"], "true");
+}
+
+/// Its copy has the marks too, and Nova's quota is 128.
+#[tokio::test(start_paused = true)]
+async fn a_server_with_127_items_of_metadata_is_refused_before_it_is_stopped() {
+    let full = |plan: &mut Plan| {
+        let item = |number: usize| (format!("key-{number}"), "x".to_owned());
+        plan.members[0].server.metadata = (0..127).map(item).collect();
+    };
+    let (bed, record) = Bed::moved_as(full, |_| {}, |_, _| {}).await;
+    let words = [
+        "the copy of server vm-001 has 130 items of metadata",
+        "quota set --properties 130",
+    ];
+    assert_taken_back(&bed, &record, &words);
+    assert!(!has_begun(&record, "stop_source_vms"));
+}
