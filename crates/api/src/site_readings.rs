@@ -197,6 +197,7 @@ fn settings(server: &Server) -> ServerSettings {
         name: server.name.clone(),
         description: server.description.clone(),
         metadata: server.metadata.clone(),
+        tags: server.tags.iter().cloned().collect(),
         security_groups: server
             .security_groups
             .iter()

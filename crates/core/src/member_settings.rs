@@ -19,6 +19,8 @@ pub struct ServerSettings {
     pub description: Option<String>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
     /// Names of its security groups.
     pub security_groups: BTreeSet<String>,
     /// The name of its key pair.
@@ -36,6 +38,7 @@ impl ServerSettings {
             name: member.name.clone(),
             description: server.description.clone(),
             metadata: server.metadata.clone(),
+            tags: server.tags.iter().cloned().collect(),
             security_groups: server.security_groups.iter().cloned().collect(),
             key_pair: server.key_pair.as_ref().map(|pair| pair.name.clone()),
             addresses: addresses.collect(),
@@ -50,6 +53,7 @@ impl ServerSettings {
             ("name", self.name != now.name),
             ("description", words(self) != words(now)),
             ("metadata", own(&self.metadata) != own(&now.metadata)),
+            ("tags", self.tags != now.tags),
             (
                 "security groups",
                 self.security_groups != now.security_groups,
@@ -115,6 +119,7 @@ mod tests {
             key_pair: Some("alice".to_owned()),
             addresses: [IpAddr::from([10, 0, 0, 5])].into(),
             description: None,
+            tags: BTreeSet::new(),
         }
     }
 
@@ -127,11 +132,13 @@ mod tests {
             key_pair: None,
             addresses: BTreeSet::new(),
             description: Some("the shop".to_owned()),
+            tags: ["blue".to_owned()].into(),
         };
         let all = [
             "name",
             "description",
             "metadata",
+            "tags",
             "security groups",
             "key pair",
             "addresses",

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use protector_core::{
     group::{Group, GroupStatus},
     mark,
-    member::{Member, MemberStatus},
+    member::{KeyPair, Member, MemberStatus},
     member_settings::{ServerSettings, VolumeSettings},
     readiness::{ServerSeen, SourceSeen, VolumeSeen},
     site::SiteScope,
@@ -106,7 +106,8 @@ impl MemberRefresh<'_> {
                 volumes.insert(known.id.clone(), volume);
             }
         }
-        let mut now = renewed(member, &server);
+        let key_pair = self.key_pair(scope, member, &server).await;
+        let mut now = renewed(member, &server, key_pair);
         let mut fresh: BTreeMap<_, _> = protect::protected_volumes(&server, &volumes)
             .into_iter()
             .map(|volume| (volume.id.clone(), volume))
@@ -117,6 +118,26 @@ impl MemberRefresh<'_> {
             }
         }
         Ok(Some(now))
+    }
+
+    /// The server's key pair: the one that is known, or the one of who made the server that it has now.
+    async fn key_pair(
+        &self,
+        scope: &SiteScope,
+        member: &Member,
+        server: &FoundServer,
+    ) -> Option<KeyPair> {
+        let name = server.key_name.as_ref()?;
+        if let Some(known) = &member.server.key_pair
+            && known.name == *name
+        {
+            return Some(known.clone());
+        }
+        let owner = server.user_id.as_ref()?;
+        let read = self.clouds.key_pair(&scope.site, owner, name, None).await;
+        read.inspect_err(|error| tracing::info!(name, %error, "a key pair cannot be read"))
+            .ok()
+            .flatten()
     }
 }
 
@@ -169,19 +190,16 @@ fn has_other_volumes<'s>(member: &Member, seen: impl Iterator<Item = &'s VolumeS
 
 /// The member with what its server is now. Of a copy that a move has made, what may have been lost on the way stays as its
 /// original had it, for the way back.
-fn renewed(member: &Member, server: &FoundServer) -> Member {
+fn renewed(member: &Member, server: &FoundServer, key_pair: Option<KeyPair>) -> Member {
     let known = &member.server;
-    let kept_key = known
-        .key_pair
-        .clone()
-        .filter(|pair| Some(&pair.name) == server.key_name.as_ref());
-    let mut spec = protect::server_spec(server, kept_key, None);
+    let mut spec = protect::server_spec(server, key_pair, None);
     spec.user_data = spec.user_data.or_else(|| known.user_data.clone());
     if known.metadata.contains_key(mark::SOURCE) {
         spec.key_pair.clone_from(&known.key_pair);
         spec.nics.clone_from(&known.nics);
         spec.availability_zone.clone_from(&known.availability_zone);
         spec.config_drive = known.config_drive;
+        spec.hostname.clone_from(&known.hostname);
     }
     Member {
         name: server.name.clone(),

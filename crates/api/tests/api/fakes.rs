@@ -341,6 +341,7 @@ fn settings(server: &FoundServer) -> ServerSettings {
         name: server.name.clone(),
         description: server.description.clone(),
         metadata: server.metadata.clone(),
+        tags: server.tags.iter().cloned().collect(),
         security_groups: server.security_groups.iter().cloned().collect(),
         key_pair: server.key_name.clone(),
         addresses: addresses.collect(),
