@@ -8,13 +8,12 @@ use std::{collections::BTreeMap, time::Duration};
 use protector_core::{
     group::ReplicationType,
     id::{NetworkId, ServerId},
-    member_settings::ServerSettings,
     readiness::{Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, Usage, VolumeSeen},
     site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Address, Flavor, Server, ServerFilter},
+    compute::{Flavor, Server, ServerFilter},
     error::{CloudError as CallError, ErrorClass},
     network::{Port, PortFilter},
     quota_set::QuotaUsage,
@@ -177,7 +176,7 @@ fn server_seen(server: Server) -> ServerSeen {
         status: server.status.as_str().to_owned(),
         locked: server.locked,
         traits: server.traits(),
-        settings: settings(&server),
+        settings: server.settings(),
         flavor_name: server.flavor.original_name,
         vcpus: server.flavor.vcpus,
         ram_mib: server.flavor.ram,
@@ -187,26 +186,6 @@ fn server_seen(server: Server) -> ServerSeen {
             .map(|volume| volume.id)
             .collect(),
         id: server.id,
-    }
-}
-
-fn settings(server: &Server) -> ServerSettings {
-    let is_fixed = |address: &&Address| address.kind.as_deref() != Some("floating");
-    let addresses = server.addresses.values().flatten().filter(is_fixed);
-    ServerSettings {
-        name: server.name.clone(),
-        description: server.description.clone(),
-        metadata: server.metadata.clone(),
-        tags: server.tags.iter().cloned().collect(),
-        security_groups: server
-            .security_groups
-            .iter()
-            .map(|group| group.name.clone())
-            .collect(),
-        key_pair: server.key_name.clone(),
-        addresses: addresses
-            .filter_map(|shown| shown.addr.parse().ok())
-            .collect(),
     }
 }
 

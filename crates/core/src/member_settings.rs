@@ -48,23 +48,68 @@ impl ServerSettings {
     /// What is another in `now`, in words. Of a copy that a move has made only what every copy gets as its original had it:
     /// the rest may differ because it could not be carried, and is still what the way back wants.
     pub fn differing(&self, now: &Self) -> Vec<&'static str> {
-        let is_original = !self.metadata.contains_key(mark::SOURCE);
+        let is_copy = self.metadata.contains_key(mark::SOURCE);
+        let may_be_lost = |what| matches!(what, "key pair" | "addresses");
+        self.compared(now)
+            .into_iter()
+            .map(|difference| difference.what)
+            .filter(|what| !(is_copy && may_be_lost(*what)))
+            .collect()
+    }
+
+    /// What is another in `now`, with both.
+    pub fn compared(&self, now: &Self) -> Vec<Difference> {
         [
-            ("name", self.name != now.name),
-            ("description", words(self) != words(now)),
-            ("metadata", own(&self.metadata) != own(&now.metadata)),
-            ("tags", self.tags != now.tags),
+            ("name", self.name.clone(), now.name.clone()),
+            ("description", one(words(self)), one(words(now))),
+            ("metadata", pairs(&self.metadata), pairs(&now.metadata)),
+            ("tags", all(&self.tags), all(&now.tags)),
             (
                 "security groups",
-                self.security_groups != now.security_groups,
+                all(&self.security_groups),
+                all(&now.security_groups),
             ),
-            ("key pair", is_original && self.key_pair != now.key_pair),
-            ("addresses", is_original && self.addresses != now.addresses),
+            (
+                "key pair",
+                one(self.key_pair.as_deref()),
+                one(now.key_pair.as_deref()),
+            ),
+            ("addresses", all(&self.addresses), all(&now.addresses)),
         ]
         .into_iter()
-        .filter_map(|(word, differs)| differs.then_some(word))
+        .filter(|(_, was, is)| was != is)
+        .map(|(what, was, is)| Difference { what, was, is })
         .collect()
     }
+}
+
+/// A setting that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which one.
+    pub what: &'static str,
+    /// What it was, in words.
+    pub was: String,
+    /// What it is.
+    pub is: String,
+}
+
+fn one(text: Option<&str>) -> String {
+    text.unwrap_or("none").to_owned()
+}
+
+fn all(items: &BTreeSet<impl ToString>) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    match items.is_empty() {
+        true => "none".to_owned(),
+        false => items.join(", "),
+    }
+}
+
+/// What tenants have written: what an operation has marked is no setting.
+fn pairs(metadata: &BTreeMap<String, String>) -> String {
+    let own = own(metadata).into_iter();
+    all(&own.map(|(key, value)| format!("{key}={value}")).collect())
 }
 
 /// The settings of a volume.
@@ -95,7 +140,6 @@ impl VolumeSettings {
     }
 }
 
-/// What tenants have written: what an operation has marked is no setting.
 fn own(metadata: &BTreeMap<String, String>) -> BTreeMap<&String, &String> {
     let by_us = |key: &String| key.starts_with("protector:");
     metadata.iter().filter(|(key, _)| !by_us(key)).collect()
@@ -150,6 +194,27 @@ mod tests {
             ..settings()
         };
         assert!(settings().differing(&named_so).is_empty());
+    }
+
+    #[test]
+    fn both_are_told_of_what_differs() {
+        let now = ServerSettings {
+            addresses: [IpAddr::from([10, 0, 0, 9])].into(),
+            security_groups: BTreeSet::new(),
+            ..settings()
+        };
+        let told: Vec<String> = settings()
+            .compared(&now)
+            .into_iter()
+            .map(|Difference { what, was, is }| format!("{what}: {was}, {is}"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "security groups: default, none",
+                "addresses: 10.0.0.5, 10.0.0.9"
+            ]
+        );
     }
 
     #[test]

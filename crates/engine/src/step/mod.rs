@@ -30,6 +30,7 @@ mod at_one_moment;
 mod copies;
 mod copy_taken_back;
 mod fence;
+mod fidelity;
 mod heir;
 mod held_still;
 mod hook;

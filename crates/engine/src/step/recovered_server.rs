@@ -26,6 +26,7 @@ use protector_openstack::{
 use super::{
     CloudActions, adopted,
     copies::{Life, listed_copies_of},
+    fidelity,
     key_pair::key_pair_on_target,
     mark, not_in_plan, reading,
     target_check::flavor_on_target,
@@ -283,6 +284,10 @@ impl CloudActions {
                     "server {id} was ACTIVE with all its volumes attached for {} s",
                     healthy_for.as_secs()
                 ));
+                if let Some(member) = cx.plan().member_of_server(source_id.as_str()) {
+                    let differences = fidelity::differences(member, &server);
+                    differences.into_iter().for_each(|fact| cx.fact(fact));
+                }
                 Ok(Progress::done())
             }
         }

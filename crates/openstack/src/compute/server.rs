@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     id::{FlavorId, NetworkId, ProjectId, ServerId, UserId, VolumeId},
     member::{Flavor as KnownFlavor, FlavorDisks},
+    member_settings::ServerSettings,
     not_carried::ServerTraits,
 };
 use serde::Deserialize;
@@ -126,6 +127,24 @@ impl Server {
         match &self.pinned_availability_zone {
             Some(pinned) => pinned.as_deref(),
             None => is_in.filter(|zone| !matches!(*zone, "" | DEFAULT_ZONE)),
+        }
+    }
+
+    /// What its tenant has set on it.
+    pub fn settings(&self) -> ServerSettings {
+        let is_fixed = |address: &&Address| address.kind.as_deref() != Some("floating");
+        let addresses = self.addresses.values().flatten().filter(is_fixed);
+        let groups = self.security_groups.iter();
+        ServerSettings {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            metadata: self.metadata.clone(),
+            tags: self.tags.iter().cloned().collect(),
+            security_groups: groups.map(|group| group.name.clone()).collect(),
+            key_pair: self.key_name.clone(),
+            addresses: addresses
+                .filter_map(|shown| shown.addr.parse().ok())
+                .collect(),
         }
     }
 

@@ -91,3 +91,35 @@ async fn a_server_with_127_items_of_metadata_is_refused_before_it_is_stopped() {
     assert_taken_back(&bed, &record, &words);
     assert!(!has_begun(&record, "stop_source_vms"));
 }
+
+fn not_as_it_was(record: &protector_core::operation::OperationRecord) -> Vec<&str> {
+    let confirmed = record.steps.iter();
+    let mut confirmed = confirmed.filter(|step| step.key == "confirm_vms:vm-001");
+    let facts = &confirmed.next().unwrap().progress.memo.facts;
+    let told = facts.iter().map(String::as_str);
+    told.filter(|fact| fact.contains("not as its original"))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_as_it_was_is_told_when_the_copy_is_confirmed() {
+    let (_, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(not_as_it_was(&record), [""; 0]);
+    let elsewhere = |plan: &mut Plan| {
+        let server = &mut plan.members[0].server;
+        server.nics[0].fixed_ips = vec!["203.0.113.9".parse().unwrap()];
+    };
+    let (_, record) = Bed::moved_as(elsewhere, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let told = not_as_it_was(&record);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let [start, end] = [
+        "the copy is not as its original in its addresses: ",
+        ", before: 203.0.113.9",
+    ];
+    assert!(
+        told[0].starts_with(start) && told[0].ends_with(end),
+        "{told:?}"
+    );
+}
