@@ -88,9 +88,13 @@ impl CloudActions {
         metadata: &BTreeMap<String, String>,
         shown: &[Server],
     ) -> Result<Option<Progress>, Stop> {
+        let made_from = made_from(metadata);
         let mut earlier = Vec::new();
         for life in earlier_lives(target, source_id, metadata, shown).await? {
-            if fence::may_run(&life) && !is_another_groups(cx, &life).await? {
+            if !fence::may_run(&life) {
+                continue;
+            }
+            if made_from.contains(&life.id) || !is_another_groups(cx, &life).await? {
                 earlier.push(life);
             }
         }
@@ -127,7 +131,8 @@ impl CloudActions {
     }
 }
 
-/// A copy that somebody has taken into another group is a machine of its own by now.
+/// A later copy that somebody has taken into another group is a machine of its own by now. What the server itself was made from
+/// is not, whoever has started and protected it: they are one machine, with one name and one address.
 async fn is_another_groups(cx: &Cx<'_>, server: &Server) -> Result<bool, Stop> {
     let group = cx.protected_by(server.id.as_str()).await?;
     Ok(group.is_some_and(|group| group != cx.plan().group_name))

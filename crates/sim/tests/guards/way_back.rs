@@ -331,6 +331,21 @@ async fn what_another_group_protects_is_in_nobodys_way() {
     assert_eq!(back.operation.error, None);
 }
 
+/// Whoever has started and protected the original itself: it and the copy are one machine.
+#[tokio::test(start_paused = true)]
+async fn an_original_that_another_group_protects_is_still_the_same_machine() {
+    let bed = Bed::switched().await;
+    start_original(&bed);
+    bed.a_while().await;
+    let mut member = bed.group_and_members().1[0].clone();
+    member.id = "of-another-group".into();
+    member.server_id = bed.server.as_str().into();
+    member.volumes.clear();
+    bed.protects("another", "site-a", Some(member));
+    let back = failed_back_among(&bed, |_, _| {}).await;
+    assert_only_the_original_is_there(&bed, &back, "check_target");
+}
+
 /// The one that the copy was made from is long gone; the first one was left by a move before.
 #[tokio::test(start_paused = true)]
 async fn no_failback_stops_anything_beside_an_earlier_life_that_runs() {
