@@ -29,6 +29,7 @@ pub mod member;
 pub mod operation;
 pub mod orphan;
 pub mod outage;
+pub mod outline;
 pub mod outside;
 pub mod plan;
 pub mod present;

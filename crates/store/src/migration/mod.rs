@@ -18,6 +18,7 @@ mod m0012_operation_lists;
 mod m0014_lanes;
 mod m0020_sealed_texts;
 mod m0030_signing_keys;
+mod m0041_adopted_operations;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_lanes::Migration),
             Box::new(m0020_sealed_texts::Migration),
             Box::new(m0030_signing_keys::Migration),
+            Box::new(m0041_adopted_operations::Migration),
         ]
     }
 }
