@@ -11,6 +11,7 @@ use http::{StatusCode, header};
 use protector_core::{
     id::{GroupId, OperationId, ProjectId},
     operation::{OperationKind, OperationRecord, OperationState},
+    outline::OperationOutline,
 };
 use protector_oslo::policy::{RuleName, Target, rules};
 use protector_store::{
@@ -42,8 +43,8 @@ use crate::{
     },
 };
 
-/// How many operations are read at once. A record with its plan and its lines is far larger than what a list shows of it, so
-/// the records of a long page are not all kept at the same time.
+/// How many operations are read at once. What is read of an operation is larger than what a list shows of it, so that of a
+/// long page it is not all kept at the same time.
 const AT_ONCE: usize = 50;
 
 /// Lists the project's operations, those that the other site runs too.
@@ -88,9 +89,9 @@ pub async fn list(
     let mut operations = Vec::new();
     loop {
         page.limit = (limit - operations.len()).min(AT_ONCE) as u64;
-        let listed = app.database.operation_list_of_both(&filter, &page).await?;
-        page.marker = listed.items.last().map(|kept| kept.id().to_string());
-        operations.extend(app.listed(listed.items).await?);
+        let listed = app.database.operation_outlines(&filter, &page).await?;
+        page.marker = listed.items.last().map(|listed| listed.id().to_string());
+        operations.extend(app.listed(listed.items));
         if listed.more && operations.len() < limit {
             continue;
         }
@@ -257,7 +258,7 @@ pub async fn resume(
     let rule = rules::OPERATIONS_RESUME;
     let record = operation_for(&app, &caller, &project, operation, rule).await?;
     let id = &record.operation.id;
-    let Some(pause) = pause_reached(&record) else {
+    let Some(pause) = pause_reached(&OperationOutline::from(&record)) else {
         return Err(ApiError::conflict(format!(
             "Operation {id} is not paused: it is {}; 'openstack dr operation show {id}' shows its phase.",
             record.operation.state.status()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     fault::Code,
     id::{ServerId, VolumeId},
-    operation::{MapKind, OperationRecord, StepRecord, StepState},
+    operation::{MapKind, Operation, OperationRecord, ProgressLine, StepRecord, StepState},
     runbook::{
         Step,
         cleanup::{UNDO, is_left, is_undo, left_in_order, may_be_cleaned_up},
@@ -97,10 +97,15 @@ pub fn leftovers(parent: &OperationRecord) -> Vec<Leftover> {
 
 /// How many leftovers [`leftovers`] gives.
 pub fn leftover_count(parent: &OperationRecord) -> usize {
-    if !may_be_cleaned_up(&parent.operation) {
+    left_among(&parent.operation, &parent.steps)
+}
+
+/// The same of an operation of which no more is known than how far its lines are.
+pub fn left_among<P>(operation: &Operation<P>, lines: &[impl ProgressLine]) -> usize {
+    if !may_be_cleaned_up(operation) {
         return 0;
     }
-    parent.steps.iter().filter(|step| is_left(step)).count()
+    lines.iter().filter(|line| is_left(*line)).count()
 }
 
 /// What a line removed, or was to remove and could not.

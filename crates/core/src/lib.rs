@@ -31,6 +31,7 @@ pub mod not_carried;
 pub mod operation;
 pub mod orphan;
 pub mod outage;
+pub mod outline;
 pub mod outside;
 pub mod plan;
 pub mod present;

@@ -130,9 +130,9 @@ impl OperationState {
     }
 }
 
-/// An operation, without its lines.
+/// An operation, without its lines. `P` is what is known of its plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operation {
+pub struct Operation<P = Plan> {
     /// `op-` and a UUID.
     pub id: OperationId,
     /// What it does.
@@ -150,7 +150,7 @@ pub struct Operation {
     /// The operation whose leftovers this one removes.
     pub parent_id: Option<OperationId>,
     /// All facts that its steps need, frozen when it was asked for.
-    pub plan: Plan,
+    pub plan: P,
     /// Where it is.
     pub state: OperationState,
     /// The oldest engine's book version that may walk it.
@@ -377,6 +377,64 @@ pub struct StepRecord {
     pub progress: StepProgress,
 }
 
+/// What of a line tells how far its operation is, and what it has left: all that most lines show without `--detail`.
+pub trait ProgressLine {
+    /// The name of its phase.
+    fn phase_name(&self) -> &str;
+    /// What a failure of it means.
+    fn verb(&self) -> Verb;
+    /// How its phase shows in `steps_completed`.
+    fn reported(&self) -> Reported;
+    /// Its key.
+    fn key(&self) -> &str;
+    /// Where it is.
+    fn state(&self) -> StepState;
+}
+
+impl<L: ProgressLine> ProgressLine for &L {
+    fn phase_name(&self) -> &str {
+        (**self).phase_name()
+    }
+
+    fn verb(&self) -> Verb {
+        (**self).verb()
+    }
+
+    fn reported(&self) -> Reported {
+        (**self).reported()
+    }
+
+    fn key(&self) -> &str {
+        (**self).key()
+    }
+
+    fn state(&self) -> StepState {
+        (**self).state()
+    }
+}
+
+impl ProgressLine for StepRecord {
+    fn phase_name(&self) -> &str {
+        &self.phase_name
+    }
+
+    fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    fn reported(&self) -> Reported {
+        self.reported
+    }
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn state(&self) -> StepState {
+        self.progress.state
+    }
+}
+
 /// What an operation made or found: the product's memory of which id became which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -536,42 +594,40 @@ pub struct FailedStep {
 }
 
 /// Percent of the lines that have ended: 0 until an engine begins, 100 only when the operation has ended.
-pub fn progress(state: OperationState, steps: &[StepRecord]) -> u8 {
+pub fn progress(state: OperationState, steps: &[impl ProgressLine]) -> u8 {
     if state == OperationState::Queued {
         return 0;
     }
     if state.is_terminal() {
         return 100;
     }
-    let ended = steps
-        .iter()
-        .filter(|step| step.progress.state.has_ended())
-        .count();
+    let ended = steps.iter().filter(|step| step.state().has_ended()).count();
     let percent = (ended * 100).checked_div(steps.len()).unwrap_or(0).min(99);
     u8::try_from(percent).unwrap_or(99)
 }
 
 /// `steps_completed` as the contract prints it: a phase before cleanup once, by its name, when all of it is done, also where
 /// a recovery plan has split it; cleanup line by line.
-pub fn steps_completed(steps: &[StepRecord]) -> Vec<String> {
+pub fn steps_completed(steps: &[impl ProgressLine]) -> Vec<String> {
     let unfinished: BTreeSet<&str> = steps
         .iter()
-        .filter(|step| step.progress.state != StepState::Done)
-        .map(|step| step.phase_name.as_str())
+        .filter(|step| step.state() != StepState::Done)
+        .map(ProgressLine::phase_name)
         .collect();
     let mut completed = Vec::new();
     for step in steps {
-        match step.reported {
+        match step.reported() {
             Reported::Never => {}
             Reported::ByLine => {
-                if step.progress.state == StepState::Done {
-                    completed.push(step.key.clone());
+                if step.state() == StepState::Done {
+                    completed.push(step.key().to_owned());
                 }
             }
             Reported::ByPhase => {
-                let ended = !unfinished.contains(step.phase_name.as_str());
-                if ended && !completed.contains(&step.phase_name) {
-                    completed.push(step.phase_name.clone());
+                let name = step.phase_name();
+                let ended = !unfinished.contains(name);
+                if ended && !completed.iter().any(|shown| shown == name) {
+                    completed.push(name.to_owned());
                 }
             }
         }

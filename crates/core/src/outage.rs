@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     id::ServerId,
-    operation::{OperationRecord, StepRecord, StepState},
+    operation::{StepRecord, StepState},
     runbook::Step,
 };
 
@@ -27,9 +27,9 @@ impl Outage {
 /// The word for a server that ran before it was stopped.
 const RAN: &str = "ACTIVE";
 
-/// The outage that `record` has caused; `None` where it has stopped nothing that ran.
-pub fn outage_of(record: &OperationRecord) -> Option<Outage> {
-    let downs = record.steps.iter().filter_map(|step| down(record, step));
+/// The outage that an operation with the lines `steps` has caused; `None` where it has stopped nothing that ran.
+pub fn outage_of(steps: &[StepRecord]) -> Option<Outage> {
+    let downs = steps.iter().filter_map(|step| down(steps, step));
     downs.reduce(|one, other| Outage {
         from: one.from.min(other.from),
         until: one
@@ -40,7 +40,7 @@ pub fn outage_of(record: &OperationRecord) -> Option<Outage> {
 }
 
 /// For how long the server that `stop` has stopped was down.
-fn down(record: &OperationRecord, stop: &StepRecord) -> Option<Outage> {
+fn down(steps: &[StepRecord], stop: &StepRecord) -> Option<Outage> {
     let Step::StopServer { server } = &stop.action else {
         return None;
     };
@@ -50,7 +50,7 @@ fn down(record: &OperationRecord, stop: &StepRecord) -> Option<Outage> {
     }
     let until = match stop.progress.state {
         StepState::Undone => stop.progress.finished_at,
-        _ => copy_ran_at(record, server),
+        _ => copy_ran_at(steps, server),
     };
     Some(Outage {
         from: stop.progress.started_at?,
@@ -59,8 +59,8 @@ fn down(record: &OperationRecord, stop: &StepRecord) -> Option<Outage> {
 }
 
 /// When the copy of a server was seen running, if it was not taken back since.
-fn copy_ran_at(record: &OperationRecord, server: &ServerId) -> Option<DateTime<Utc>> {
-    let built = record.steps.iter().find(|step| {
+fn copy_ran_at(steps: &[StepRecord], server: &ServerId) -> Option<DateTime<Utc>> {
+    let built = steps.iter().find(|step| {
         matches!(&step.action, Step::RecreateServer { server: of } if of == server)
             && step.progress.state == StepState::Done
     });
@@ -71,7 +71,6 @@ fn copy_ran_at(record: &OperationRecord, server: &ServerId) -> Option<DateTime<U
 mod tests {
     use super::*;
     use crate::{
-        journal_conformance::operation,
         operation::{Memo, StepProgress},
         runbook::{Reported, Verb},
     };
@@ -120,11 +119,7 @@ mod tests {
     }
 
     fn outage(steps: Vec<StepRecord>) -> Option<(i64, Option<i64>)> {
-        let record = OperationRecord {
-            steps,
-            ..operation(1)
-        };
-        let outage = outage_of(&record)?;
+        let outage = outage_of(&steps)?;
         let length = outage.length().map(|length| length.num_seconds());
         Some((outage.from.timestamp(), length))
     }

@@ -61,18 +61,6 @@ impl Database {
         Ok(records.iter().map(as_left).collect())
     }
 
-    /// [`leftover_count`] of each of `kept`, taken as [`Database::operation_as_left`] shows it, in the order of `kept`; 0 for a
-    /// copy, of which its home tells. Reads what it needs of all of them together.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub async fn leftover_counts(&self, kept: &[KeptOperation]) -> Result<Vec<usize>, StoreError> {
-        let around = self.surroundings_of(kept.iter().filter_map(here)).await?;
-        let count = |kept| here(kept).map_or(0, |record| around.left_of(record));
-        Ok(kept.iter().map(count).collect())
-    }
-
     /// Those of `records` that have left something.
     pub(crate) async fn with_something_left(
         &self,
@@ -101,21 +89,11 @@ impl Database {
         let failovers: Vec<&OperationRecord> = records
             .filter(|record| may_give_members_up(record))
             .collect();
-        let mut around = Surroundings::default();
         if failovers.is_empty() {
-            return Ok(around);
+            return Ok(Surroundings::default());
         }
-        self.read(async |tx| {
-            for failovers in failovers.chunks(AT_ONCE) {
-                let ids = failovers.iter().map(|record| &record.operation.id);
-                around.read_tries(tx, ids).await?;
-                let groups = failovers.iter().map(|record| &record.operation.group_id);
-                around.read_groups(tx, groups).await?;
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(around)
+        self.read(async |tx| Surroundings::of(tx, failovers.iter().copied()).await)
+            .await
     }
 
     /// How many leftovers there are that no line's state tells of.
@@ -168,7 +146,7 @@ fn here(kept: &KeptOperation) -> Option<&OperationRecord> {
 
 /// What it depends on which members of some failovers were given up.
 #[derive(Default)]
-struct Surroundings {
+pub(crate) struct Surroundings {
     /// The retries of each, the oldest first.
     tries: BTreeMap<OperationId, Vec<OperationRecord>>,
     /// Where each group runs now, and its members. One that was deleted is not among them.
@@ -176,6 +154,24 @@ struct Surroundings {
 }
 
 impl Surroundings {
+    /// What those of `records` depend on that may have given some up.
+    pub(crate) async fn of(
+        tx: &DatabaseTransaction,
+        records: impl Iterator<Item = &OperationRecord>,
+    ) -> Result<Self, StoreError> {
+        let failovers: Vec<&OperationRecord> = records
+            .filter(|record| may_give_members_up(record))
+            .collect();
+        let mut around = Self::default();
+        for failovers in failovers.chunks(AT_ONCE) {
+            let ids = failovers.iter().map(|record| &record.operation.id);
+            around.read_tries(tx, ids).await?;
+            let groups = failovers.iter().map(|record| &record.operation.group_id);
+            around.read_groups(tx, groups).await?;
+        }
+        Ok(around)
+    }
+
     async fn read_tries(
         &mut self,
         tx: &DatabaseTransaction,
@@ -231,7 +227,8 @@ impl Surroundings {
         with_given_up(record, tries, &given_up)
     }
 
-    fn left_of(&self, record: &OperationRecord) -> usize {
+    /// How much `record` has left.
+    pub(crate) fn left_of(&self, record: &OperationRecord) -> usize {
         match may_give_members_up(record) {
             true => leftover_count(&self.as_left(record)),
             false => leftover_count(record),

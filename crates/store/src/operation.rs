@@ -15,13 +15,15 @@ use protector_core::{
     runbook::{
         Verb,
         cleanup::{LEFT, NEVER_LEAVES},
+        given_up::UNDONE_FOR_MEMBER,
     },
     schedule::{self, NotAbortable},
     text,
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Set, prelude::Expr, sea_query::ExprTrait,
+    ColumnTrait, Condition, ConnectionTrait, DerivePartialModel, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Set, prelude::Expr,
+    sea_query::ExprTrait,
 };
 
 use crate::{
@@ -199,7 +201,7 @@ impl Database {
                         .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?,
                 ),
             };
-            let rows = rows_after(tx, filter, page, after).await?;
+            let rows = rows_after(filter, page, after).all(tx).await?;
             let listed = Listed::of(rows, page.limit);
             Ok(Listed {
                 items: records(tx, listed.items).await?,
@@ -293,21 +295,73 @@ impl Database {
 }
 
 /// This site's operations after a marker, one more than a page holds.
-pub(crate) async fn rows_after(
-    db: &impl ConnectionTrait,
+pub(crate) fn rows_after(
     filter: &OperationFilter,
     page: &Page<OperationSortKey>,
     after: Option<After>,
-) -> Result<Vec<Model>, StoreError> {
-    let rows = paged(
+) -> Select<Entity> {
+    paged(
         Entity::find().filter(condition(filter)),
         column(page.sort_key),
         Column::Id,
         page.sort_dir,
         after,
         page.limit,
-    );
-    Ok(rows.all(db).await?)
+    )
+}
+
+/// An operation's row without its plan, which is far larger than all the rest of it, and without what engines alone read.
+#[derive(Clone, Debug, DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+pub(crate) struct Head {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) group_id: String,
+    pub(crate) group_name: String,
+    pub(crate) adopts_id: Option<String>,
+    pub(crate) project_id: String,
+    pub(crate) user_id: String,
+    pub(crate) source_site: String,
+    pub(crate) target_site: String,
+    pub(crate) parent_id: Option<String>,
+    pub(crate) state: String,
+    pub(crate) book_version: i32,
+    pub(crate) request_id: String,
+    pub(crate) global_request_id: Option<String>,
+    pub(crate) error: Option<Said>,
+    pub(crate) error_code: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+}
+
+impl Head {
+    /// The operation with `plan`, or what is known of it.
+    pub(crate) fn with_plan<P>(self, plan: P) -> Result<Operation<P>, StoreError> {
+        let code = self.error_code.as_deref();
+        Ok(Operation {
+            id: self.id.into(),
+            kind: from_word("operations.kind", &self.kind)?,
+            group_id: self.group_id.into(),
+            project_id: self.project_id.into(),
+            user_id: self.user_id.into(),
+            source_site: self.source_site.into(),
+            target_site: self.target_site.into(),
+            parent_id: self.parent_id.map(OperationId::new),
+            plan,
+            state: from_word("operations.state", &self.state)?,
+            book_version: to_u32("operations.book_version", self.book_version)?,
+            request_id: self.request_id,
+            global_request_id: self.global_request_id,
+            error: self.error.map(Said::into_text),
+            error_code: code
+                .map(|code| from_word("operations.error_code", code))
+                .transpose()?,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+        })
+    }
 }
 
 /// Reads one operation whole.
@@ -407,8 +461,8 @@ pub(crate) async fn records(
         return Ok(Vec::new());
     }
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-    let mut steps = steps_of(db, &ids).await?;
-    let mut maps = maps_of(db, &ids).await?;
+    let mut steps = steps_among(db, &ids, Condition::all()).await?;
+    let mut maps = maps_of(db, &ids, &[]).await?;
     rows.into_iter()
         .map(|row| {
             Ok(OperationRecord {
@@ -420,12 +474,30 @@ pub(crate) async fn records(
         .collect()
 }
 
-async fn steps_of(
+/// The operations with these ids, whole, in the order of the ids. One that is not there is left out.
+pub(crate) async fn records_of(
     db: &impl ConnectionTrait,
     ids: &[String],
+) -> Result<Vec<OperationRecord>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = Entity::find().filter(Column::Id.is_in(ids)).all(db).await?;
+    let mut rows: BTreeMap<String, Model> =
+        rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let rows = ids.iter().filter_map(|id| rows.remove(id)).collect();
+    records(db, rows).await
+}
+
+/// The lines of the operations `ids` that are as `wanted` says, by operation, by position.
+pub(crate) async fn steps_among(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+    wanted: Condition,
 ) -> Result<BTreeMap<String, Vec<StepRecord>>, StoreError> {
     let rows = step_table::Entity::find()
         .filter(step_table::Column::OperationId.is_in(ids))
+        .filter(wanted)
         .order_by_asc(step_table::Column::OperationId)
         .order_by_asc(step_table::Column::Position)
         .all(db)
@@ -511,12 +583,19 @@ impl Database {
     }
 }
 
-async fn maps_of(
+/// The entries of the maps of the operations `ids` that are of one of `kinds`; all of them if there is none.
+pub(crate) async fn maps_of(
     db: &impl ConnectionTrait,
     ids: &[String],
+    kinds: &[MapKind],
 ) -> Result<BTreeMap<String, ResourceMap>, StoreError> {
+    let words = kinds.iter().map(|kind| kind.as_str());
     let rows = resource_map::Entity::find()
         .filter(resource_map::Column::OperationId.is_in(ids))
+        .filter(
+            Condition::all()
+                .add_option((!kinds.is_empty()).then(|| resource_map::Column::Kind.is_in(words))),
+        )
         .all(db)
         .await?;
     let mut maps: BTreeMap<String, ResourceMap> = BTreeMap::new();
@@ -592,11 +671,11 @@ pub(crate) fn left_behind() -> Condition {
     })
 }
 
-/// Of a line: one that a failover did not do for a member. A member that was not recovered has one.
+/// Of a line: [`is_undone_for_member`](protector_core::runbook::given_up::is_undone_for_member).
 pub(crate) fn not_recovered() -> Condition {
     use step_table::Column as Line;
 
-    let states = [StepState::Failed, StepState::Skipped].map(StepState::as_str);
+    let states = UNDONE_FOR_MEMBER.map(StepState::as_str);
     Condition::all()
         .add(Line::State.is_in(states))
         .add(Line::Verb.eq(Verb::Member.as_str()))
@@ -630,6 +709,7 @@ pub(crate) async fn marker_here(
     };
     let row = Entity::find_by_id(marker)
         .filter(condition(&visible))
+        .into_partial_model::<Head>()
         .one(db)
         .await?;
     Ok(row.map(|row| After {
@@ -675,31 +755,32 @@ fn to_row(new: &NewOperation<'_>, plan: &Kept<Plan>) -> Result<Model, StoreError
         push_failed_tries: 0,
         push_error: None,
         group_name: operation.plan.group_name.clone(),
+        adopts_id: operation.plan.adopts.as_ref().map(ToString::to_string),
     })
 }
 
 fn from_row(row: Model) -> Result<Operation, StoreError> {
-    let code = row.error_code.as_deref();
-    Ok(Operation {
-        id: row.id.into(),
-        kind: from_word("operations.kind", &row.kind)?,
-        group_id: row.group_id.into(),
-        project_id: row.project_id.into(),
-        user_id: row.user_id.into(),
-        source_site: row.source_site.into(),
-        target_site: row.target_site.into(),
-        parent_id: row.parent_id.map(OperationId::new),
-        plan: from_json("operations.plan", row.plan)?,
-        state: from_word("operations.state", &row.state)?,
-        book_version: to_u32("operations.book_version", row.book_version)?,
+    let plan: Plan = from_json("operations.plan", row.plan)?;
+    let head = Head {
+        id: row.id,
+        kind: row.kind,
+        group_id: row.group_id,
+        group_name: row.group_name,
+        adopts_id: row.adopts_id,
+        project_id: row.project_id,
+        user_id: row.user_id,
+        source_site: row.source_site,
+        target_site: row.target_site,
+        parent_id: row.parent_id,
+        state: row.state,
+        book_version: row.book_version,
         request_id: row.request_id,
         global_request_id: row.global_request_id,
-        error: row.error.map(Said::into_text),
-        error_code: code
-            .map(|code| from_word("operations.error_code", code))
-            .transpose()?,
+        error: row.error,
+        error_code: row.error_code,
         created_at: row.created_at,
         started_at: row.started_at,
         finished_at: row.finished_at,
-    })
+    };
+    head.with_plan(plan)
 }

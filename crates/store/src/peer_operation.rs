@@ -24,7 +24,7 @@ use crate::{
     },
     error::{Noun, StoreError},
     left_servers::AT_ONCE,
-    operation::{OperationFilter, OperationSortKey, marker_here, records, rows_after},
+    operation::{Head, OperationFilter, OperationSortKey, marker_here, records_of, rows_after},
     page::{After, Filling, Listed, Page, SortDir, paged},
     retirement, tenant_mapping,
     words::{to_count, to_signed, to_small},
@@ -194,7 +194,7 @@ impl Database {
             .filter(Column::Revision.gt(0))
             .one(self.pool())
             .await?;
-        row.map(from_row)
+        row.map(PeerOperation::from)
             .ok_or_else(|| StoreError::not_found(Noun::Operation, id))
     }
 
@@ -249,11 +249,7 @@ impl Database {
         page: &Page<OperationSortKey>,
     ) -> Result<Listed<KeptOperation>, StoreError> {
         self.read(async |tx| {
-            let after = after_marker(tx, filter, page).await?;
-            let here = rows_after(tx, filter, page, after.clone()).await?;
-            let elsewhere = copies_after(tx, filter, page, after).await?;
-            let merged = merged(here, elsewhere, page);
-            let listed = Listed::of(merged, page.limit);
+            let listed = heads_of_both(tx, filter, page).await?;
             Ok(Listed {
                 items: whole(tx, listed.items).await?,
                 more: listed.more,
@@ -513,6 +509,21 @@ fn column(key: OperationSortKey) -> Column {
     }
 }
 
+/// A page of the rows of those that may be what `filter` asks for, of either table.
+pub(crate) async fn heads_of_both(
+    tx: &DatabaseTransaction,
+    filter: &OperationFilter,
+    page: &Page<OperationSortKey>,
+) -> Result<Listed<Row>, StoreError> {
+    let after = after_marker(tx, filter, page).await?;
+    let here = rows_after(filter, page, after.clone())
+        .into_partial_model::<Head>()
+        .all(tx)
+        .await?;
+    let elsewhere = copies_after(tx, filter, page, after).await?;
+    Ok(Listed::of(merged(here, elsewhere, page), page.limit))
+}
+
 async fn copies_after(
     db: &impl ConnectionTrait,
     filter: &OperationFilter,
@@ -560,8 +571,8 @@ async fn after_marker(
 }
 
 /// A row of either table.
-enum Row {
-    Here(Box<operation::Model>),
+pub(crate) enum Row {
+    Here(Box<Head>),
     Elsewhere(Box<Model>),
 }
 
@@ -583,11 +594,7 @@ impl Row {
     }
 }
 
-fn merged(
-    here: Vec<operation::Model>,
-    elsewhere: Vec<Model>,
-    page: &Page<OperationSortKey>,
-) -> Vec<Row> {
+fn merged(here: Vec<Head>, elsewhere: Vec<Model>, page: &Page<OperationSortKey>) -> Vec<Row> {
     let mut rows: Vec<Row> = here
         .into_iter()
         .map(|row| Row::Here(Box::new(row)))
@@ -607,26 +614,26 @@ fn merged(
     rows
 }
 
-/// Reads the lines of this site's own operations, in one go, and keeps the order.
+/// Reads this site's own operations whole, in one go, and keeps the order.
 async fn whole(
     db: &impl ConnectionTrait,
     rows: Vec<Row>,
 ) -> Result<Vec<KeptOperation>, StoreError> {
-    let own = rows
+    let own: Vec<String> = rows
         .iter()
         .filter_map(|row| match row {
-            Row::Here(row) => Some((**row).clone()),
+            Row::Here(head) => Some(head.id.clone()),
             Row::Elsewhere(_) => None,
         })
         .collect();
-    let mut own = records(db, own).await?.into_iter();
+    let mut own = records_of(db, &own).await?.into_iter();
     Ok(rows
         .into_iter()
         .filter_map(|row| match row {
             Row::Here(_) => own
                 .next()
                 .map(|record| KeptOperation::Here(Box::new(record))),
-            Row::Elsewhere(row) => Some(KeptOperation::Elsewhere(from_row(*row))),
+            Row::Elsewhere(row) => Some(KeptOperation::Elsewhere((*row).into())),
         })
         .collect())
 }
@@ -648,12 +655,14 @@ fn to_row(copy: &OperationCopy, revision: u64) -> ActiveModel {
     }
 }
 
-fn from_row(row: Model) -> PeerOperation {
-    PeerOperation {
-        id: row.id.into(),
-        home_site: row.home_site.into(),
-        project_id: row.project_id.into(),
-        kind: row.kind,
-        record: row.record,
+impl From<Model> for PeerOperation {
+    fn from(row: Model) -> Self {
+        Self {
+            id: row.id.into(),
+            home_site: row.home_site.into(),
+            project_id: row.project_id.into(),
+            kind: row.kind,
+            record: row.record,
+        }
     }
 }

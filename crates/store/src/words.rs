@@ -1,7 +1,10 @@
 //! Values to columns and back: words of enums, JSON of nested values, numbers that databases only keep signed.
 
 use sea_orm::JsonValue;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer},
+};
 
 use crate::error::StoreError;
 
@@ -18,7 +21,8 @@ pub(crate) fn from_word<T: DeserializeOwned>(
     column: &'static str,
     word: &str,
 ) -> Result<T, StoreError> {
-    from_json(column, JsonValue::String(word.to_owned()))
+    let word: StrDeserializer<'_, serde_json::Error> = word.into_deserializer();
+    T::deserialize(word).map_err(|error| unreadable(column, &error))
 }
 
 /// A nested value as JSON.
@@ -31,8 +35,11 @@ pub(crate) fn from_json<T: DeserializeOwned>(
     column: &'static str,
     json: JsonValue,
 ) -> Result<T, StoreError> {
-    serde_json::from_value(json)
-        .map_err(|error| StoreError::Unreadable(format!("column {column}: {error}")))
+    serde_json::from_value(json).map_err(|error| unreadable(column, &error))
+}
+
+fn unreadable(column: &'static str, error: &serde_json::Error) -> StoreError {
+    StoreError::Unreadable(format!("column {column}: {error}"))
 }
 
 /// A count as databases keep it.

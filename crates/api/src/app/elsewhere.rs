@@ -6,7 +6,7 @@ use protector_core::{
     operation::OperationRecord,
 };
 use protector_oslo::policy::{RuleName, Target};
-use protector_store::{KeptOperation, PeerOperation, StoreError};
+use protector_store::{KeptOperation, ListedOperation, PeerOperation, StoreError};
 use serde_json::Value;
 
 use super::App;
@@ -81,17 +81,17 @@ impl App {
     }
 
     /// Shows the operations of a list, without their lines.
-    pub async fn listed(&self, kept: Vec<KeptOperation>) -> ApiResult<Vec<ShownOperation>> {
-        let counts = self.database.leftover_counts(&kept).await?;
-        let each = kept.into_iter().zip(counts);
-        Ok(each
-            .map(|(kept, leftovers)| match kept {
-                KeptOperation::Here(record) => {
-                    self.own(&record, OperationDetail::Record, leftovers)
-                }
-                KeptOperation::Elsewhere(copy) => ShownOperation::Elsewhere(copy.record),
-            })
-            .collect())
+    pub fn listed(&self, operations: Vec<ListedOperation>) -> Vec<ShownOperation> {
+        let shown = |listed| match listed {
+            ListedOperation::Here { outline, leftovers } => {
+                ShownOperation::Here(Box::new(OperationView {
+                    leftovers,
+                    ..OperationView::outlined(&self.settings.site_name, &outline)
+                }))
+            }
+            ListedOperation::Elsewhere(copy) => ShownOperation::Elsewhere(copy.record),
+        };
+        operations.into_iter().map(shown).collect()
     }
 
     fn own(

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use protector_core::{
     id::SiteName,
-    leftover::leftover_count,
     operation::{
         FailedStep, MapKind, OperationRecord, OperationState, StepRecord, StepState, progress,
         steps_completed, steps_failed,
     },
     outage::outage_of,
-    runbook::{Step, cleanup::is_left, resource::ResourceKind, unplanned_failover::is_unplanned},
+    outline::{LineOutline, OperationOutline},
+    runbook::{Step, cleanup::is_left, resource::ResourceKind},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -473,27 +473,39 @@ pub enum OperationDetail {
 impl OperationView {
     /// Shows `record`, which is kept on the site `home`.
     pub fn of(home: &SiteName, record: &OperationRecord, detail: OperationDetail) -> Self {
-        let operation = &record.operation;
-        let steps = &record.steps;
-        let paused_at = pause_reached(record);
-        let recovery_point = recovery_point(record);
-        let outage = outage_of(record);
+        let steps = record.steps.iter().map(|step| step_view(record, step));
+        Self {
+            steps: (detail == OperationDetail::Steps).then(|| steps.collect()),
+            ..Self::outlined(home, &OperationOutline::from(record))
+        }
+    }
+
+    /// Shows an operation, which is kept on the site `home`, without its lines.
+    pub fn outlined(home: &SiteName, outline: &OperationOutline) -> Self {
+        let operation = &outline.operation;
+        let lines = &outline.lines;
+        let paused_at = pause_reached(outline);
+        let recovery_point = recovery_point(outline);
+        let outage = outage_of(&outline.telling);
         Self {
             id: operation.id.to_string(),
             operation_type: operation.kind.as_str(),
             status: operation.state.status(),
-            progress: progress(operation.state, steps),
+            progress: progress(operation.state, lines),
             source_site: operation.source_site.to_string(),
             target_site: operation.target_site.to_string(),
             started_at: operation.started_at.map(Stamp),
             completed_at: operation.finished_at.map(Stamp),
-            steps_completed: steps_completed(steps),
-            steps_failed: steps_failed(steps).into_iter().map(Into::into).collect(),
-            leftovers: leftover_count(record),
+            steps_completed: steps_completed(lines),
+            steps_failed: steps_failed(&outline.telling)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+            leftovers: outline.leftover_count(),
             home_site: home.to_string(),
             data_loss_seconds: recovery_point
                 .as_ref()
-                .filter(|_| is_unplanned(record))
+                .filter(|_| outline.is_unplanned())
                 .map(|point| {
                     (operation.created_at - point.taken_at.0)
                         .num_seconds()
@@ -512,23 +524,22 @@ impl OperationView {
             adopts_operation_id: operation.plan.adopts.as_ref().map(ToString::to_string),
             phase: match paused_at {
                 Some(_) => Some("paused".to_owned()),
-                None if is_to_be_taken_back(record) => Some("rolling_back".to_owned()),
-                None => phase(operation.state, steps),
+                None if is_to_be_taken_back(outline) => Some("rolling_back".to_owned()),
+                None => phase(operation.state, lines),
             },
             paused_at,
             created_at: operation.created_at.into(),
             request_id: operation.request_id.clone(),
-            steps: (detail == OperationDetail::Steps)
-                .then(|| steps.iter().map(|step| step_view(record, step)).collect()),
+            steps: None,
             cleanup: None,
         }
     }
 }
 
-fn recovery_point(record: &OperationRecord) -> Option<RecoveryPointView> {
-    let group = record.operation.group_id.as_str();
-    let id = record.map.target(MapKind::RecoveryPoint, group)?;
-    let time = record.map.target(MapKind::RecoveryPointTime, group)?;
+fn recovery_point(outline: &OperationOutline) -> Option<RecoveryPointView> {
+    let group = outline.operation.group_id.as_str();
+    let id = outline.map.target(MapKind::RecoveryPoint, group)?;
+    let time = outline.map.target(MapKind::RecoveryPointTime, group)?;
     let taken_at = DateTime::parse_from_rfc3339(time).ok()?;
     Some(RecoveryPointView {
         id: id.to_owned(),
@@ -537,39 +548,38 @@ fn recovery_point(record: &OperationRecord) -> Option<RecoveryPointView> {
 }
 
 /// The pause at which an operation waits, until somebody lets it go on.
-pub fn pause_reached(record: &OperationRecord) -> Option<PausedAt> {
-    let step = record.steps.iter().find(|step| {
+pub fn pause_reached(outline: &OperationOutline) -> Option<PausedAt> {
+    let step = outline.telling.iter().find(|step| {
         step.progress.state == StepState::Running
             && matches!(step.action, Step::Pause { .. })
-            && record.map.target(MapKind::Resumed, &step.key).is_none()
+            && outline.map.target(MapKind::Resumed, &step.key).is_none()
     })?;
     let running =
-        record.operation.state == OperationState::Running && record.aborted_by().is_none();
+        outline.operation.state == OperationState::Running && outline.aborted_by().is_none();
     let Step::Pause { number } = step.action else {
         return None;
     };
-    let pauses = &record.operation.plan.recovery.pauses;
-    let message = pauses.get(usize::try_from(number).ok()?)?.message.clone();
+    let pause = outline.pauses.get(usize::try_from(number).ok()?)?;
     running.then(|| PausedAt {
         step: step.key.clone(),
-        message,
+        message: pause.message.clone(),
     })
 }
 
 /// Whether somebody has asked that it be given up, and its engine has not looked since.
-fn is_to_be_taken_back(record: &OperationRecord) -> bool {
-    record.aborted_by().is_some() && !record.operation.state.is_terminal()
+fn is_to_be_taken_back(outline: &OperationOutline) -> bool {
+    outline.aborted_by().is_some() && !outline.operation.state.is_terminal()
 }
 
-fn phase(state: OperationState, steps: &[StepRecord]) -> Option<String> {
+fn phase(state: OperationState, lines: &[LineOutline]) -> Option<String> {
     match state {
         OperationState::Queued => Some("queued".to_owned()),
         OperationState::Unwinding => Some("rolling_back".to_owned()),
         OperationState::AwaitingCleanup => Some("awaiting_cleanup".to_owned()),
-        OperationState::Running => steps
+        OperationState::Running => lines
             .iter()
-            .find(|step| !step.progress.state.has_ended())
-            .map(|step| step.phase_name.clone()),
+            .find(|line| !line.state.has_ended())
+            .map(|line| line.phase_name.clone()),
         OperationState::Completed | OperationState::Failed => None,
     }
 }

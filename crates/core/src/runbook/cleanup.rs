@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reported, Step, Verb};
 use crate::operation::{
-    Memo, Operation, OperationKind, OperationRecord, StepProgress, StepRecord, StepState,
+    Memo, Operation, OperationKind, OperationRecord, ProgressLine, StepProgress, StepRecord,
+    StepState,
 };
 
 /// The prefix of a line that takes another one back, in keys and in `steps_failed`.
@@ -22,7 +23,7 @@ pub const LEFT: [(StepState, Option<Verb>); 3] = [
 pub const NEVER_LEAVES: OperationKind = OperationKind::Cleanup;
 
 /// Whether a cleanup of `operation` may be asked for: it has ended, and is not itself a cleanup.
-pub fn may_be_cleaned_up(operation: &Operation) -> bool {
+pub fn may_be_cleaned_up<P>(operation: &Operation<P>) -> bool {
     operation.state.is_terminal() && operation.kind != NEVER_LEAVES
 }
 
@@ -97,7 +98,7 @@ pub struct StandsOn {
 
 /// The lines of `parent` that left something behind, in the order in which a cleanup takes them up.
 pub fn left_in_order(parent: &OperationRecord) -> Vec<&StepRecord> {
-    let mut left: Vec<&StepRecord> = parent.steps.iter().filter(|step| is_left(step)).collect();
+    let mut left: Vec<&StepRecord> = parent.steps.iter().filter(is_left).collect();
     // What was made last is taken back first. Of one member taking back and deleting meet only where it was given up, and its
     // original is no more deleted for what is taken back.
     left.sort_by_key(|step| {
@@ -156,10 +157,9 @@ fn waits_for<'a>(
 }
 
 /// Whether `step` left something behind that a cleanup can remove.
-pub fn is_left(step: &StepRecord) -> bool {
-    LEFT.iter().any(|(state, verb)| {
-        *state == step.progress.state && verb.is_none_or(|verb| verb == step.verb)
-    })
+pub fn is_left(step: &impl ProgressLine) -> bool {
+    LEFT.iter()
+        .any(|(state, verb)| *state == step.state() && verb.is_none_or(|verb| verb == step.verb()))
 }
 
 /// What was left on a source that was lost is deleted once that is back; anything else is tried again.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Step, unplanned_failover::is_unplanned};
+use super::{Step, Verb, unplanned_failover::is_unplanned};
 use crate::{
     id::{ServerId, SiteName},
     member::{Member, MemberStatus},
-    operation::{MapKind, Memo, OperationRecord, OperationState, StepRecord, StepState},
+    operation::{
+        MapKind, Memo, OperationRecord, OperationState, ProgressLine, StepRecord, StepState,
+    },
 };
 
 /// Why a line is left that had ended well.
@@ -24,6 +26,15 @@ pub fn may_give_members_up(failover: &OperationRecord) -> bool {
     is_unplanned(failover)
         && operation.state == OperationState::Completed
         && !operation.plan.members.iter().all(is_recovered)
+}
+
+/// The states of a line that was not done for its member. A member that was not recovered has one in one of them: the one
+/// that failed, and those that were left out after it, the one that counts it among them.
+pub const UNDONE_FOR_MEMBER: [StepState; 2] = [StepState::Failed, StepState::Skipped];
+
+/// Whether `line` was not done for the member that it is about.
+pub fn is_undone_for_member(line: &impl ProgressLine) -> bool {
+    line.verb() == Verb::Member && UNDONE_FOR_MEMBER.contains(&line.state())
 }
 
 /// The members of `failover`, by their servers on its source, that no try has recovered and no retry can take up any more:

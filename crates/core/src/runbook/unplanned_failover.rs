@@ -98,10 +98,12 @@ fn leave_source_volume(volume: &ProtectedVolume) -> Step {
 /// Whether `operation` is an unplanned failover, to either site of its group: back to the primary one it is of kind
 /// [`OperationKind::Failback`].
 pub fn is_unplanned(operation: &OperationRecord) -> bool {
-    matches!(
-        operation.operation.kind,
-        OperationKind::Failover | OperationKind::Failback
-    ) && switches_recovered(&operation.steps)
+    is_unplanned_with(operation.operation.kind, &operation.steps)
+}
+
+/// The same of an operation of `kind` with the lines `steps`.
+pub fn is_unplanned_with(kind: OperationKind, steps: &[StepRecord]) -> bool {
+    matches!(kind, OperationKind::Failover | OperationKind::Failback) && switches_recovered(steps)
 }
 
 /// Whether lines move a group as far as it was recovered: those of an unplanned failover.
@@ -116,7 +118,7 @@ pub fn servers_left(failover: &OperationRecord) -> impl Iterator<Item = &ServerI
     failover
         .steps
         .iter()
-        .filter(|step| is_left(step))
+        .filter(is_left)
         .filter_map(|step| match &step.action {
             Step::LeaveSourceServer { server } => Some(server),
             _ => None,

@@ -96,7 +96,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
 /// nothing is deleted twice (I7).
 pub fn nothing_left_after_cleanup(outcome: &Outcome) -> Vec<Violation> {
     let mut violations = reached_its_purpose(outcome);
-    for left in outcome.record.steps.iter().filter(|step| is_left(step)) {
+    for left in outcome.record.steps.iter().filter(is_left) {
         violations.push(format!("{} is left after the last cleanup", left.key));
     }
     for cleanup in &outcome.cleanups {

@@ -60,7 +60,7 @@ fn cleaned(outcome: &Outcome, cleanup: &OperationRecord, violations: &mut Vec<Vi
     let listed: BTreeSet<&str> = cleanup
         .steps
         .iter()
-        .filter(|step| is_left(step))
+        .filter(is_left)
         .filter_map(|step| step.resource_id.as_deref())
         .collect();
     for id in on_target_since(outcome) {

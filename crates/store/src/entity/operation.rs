@@ -38,6 +38,8 @@ pub struct Model {
     pub push_error: Option<Said>,
     /// What its plan says: operations outlive their groups, and are asked for by their names.
     pub group_name: String,
+    /// What its plan says: lists show it, and do not read plans.
+    pub adopts_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

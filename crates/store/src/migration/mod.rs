@@ -19,6 +19,7 @@ mod m0014_lanes;
 mod m0020_sealed_texts;
 mod m0030_signing_keys;
 mod m0040_quota_turns;
+mod m0041_adopted_operations;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_sealed_texts::Migration),
             Box::new(m0030_signing_keys::Migration),
             Box::new(m0040_quota_turns::Migration),
+            Box::new(m0041_adopted_operations::Migration),
         ]
     }
 }
