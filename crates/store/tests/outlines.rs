@@ -3,8 +3,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     missing_docs,
-    reason = "tests may panic"
+    reason = "tests may panic, and say their seed"
 )]
 
 mod bed;

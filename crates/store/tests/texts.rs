@@ -65,6 +65,7 @@ const COLUMNS: &[(&str, &[&str], Fate)] = &[
             "error_code",
             "group_name",
             "lane",
+            "adopts_id",
         ],
         Fate::Refused,
     ),
