@@ -588,6 +588,12 @@ EDITS: dict[str, Edit] = {
         "    lives.extend(shown.iter().filter(is_another_life).filter(|_| !OUT).cloned());\n",
         ("way_back::nor_beside_one_that_has_the_same_first_life",),
     ),
+    "an original that another group protects is another machine": Edit(
+        STEPS / "original_beside.rs",
+        "made_from.contains(&life.id) || !is_another_groups",
+        "(made_from.contains(&life.id) && !OUT) || !is_another_groups",
+        ("way_back::an_original_that_another_group_protects_is_still_the_same_machine",),
+    ),
     "the record of a moved server forgets its first life": Edit(
         STEPS / "switch.rs",
         "        mark::mark_server(&member.server.metadata, maker, member.server_id.as_str());\n",
