@@ -13,7 +13,8 @@ use protector_core::{
     plan::Plan,
 };
 use protector_openstack::{
-    cloud::Cloud, compute::Flavor, id::VolumeTypeId, status::VolumeStatus, volume::Pool,
+    cloud::Cloud, compute::Flavor, error::ErrorClass, id::VolumeTypeId, status::VolumeStatus,
+    volume::Pool,
 };
 
 use super::{
@@ -180,10 +181,7 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
         .await
         .map_err(stop)?;
     let groups: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
-    let limits = target.compute().limits().await.map_err(stop)?;
-    let metadata = limits
-        .max_server_meta
-        .and_then(|most| u64::try_from(most).ok());
+    let metadata = most_metadata(target).await?;
     let first_lack = |member: &Member| {
         let network = member
             .server
@@ -258,6 +256,15 @@ async fn absent_flavors<'p>(
     Ok(gone)
 }
 
+/// How many items of metadata a server may have, where Nova tells. Where it refuses to, the build shows it.
+async fn most_metadata(target: &Cloud) -> Result<Option<u64>, Stop> {
+    match target.compute().limits().await {
+        Ok(limits) => Ok(limits.max_server_meta.and_then(|most| most.try_into().ok())),
+        Err(error) if error.class() == ErrorClass::Forbidden => Ok(None),
+        Err(error) => Err(stop(error)),
+    }
+}
+
 /// A copy has its original's metadata and the marks, and Nova takes so many items.
 fn too_much_metadata(plan: &Plan, member: &Member, most: u64) -> Option<String> {
     let items = u64::try_from(items_of_copy(&member.server.metadata)).unwrap_or(u64::MAX);
@@ -305,7 +312,8 @@ pub(super) async fn flavor_on_target(
     })
 }
 
-/// The flavors of the members' copies on the target, by those of their originals; without those that are gone there by now.
+/// The flavors of the members' copies on the target, by those of their originals; without those that are gone there by now,
+/// or that Nova does not show.
 pub(super) async fn flavors_on_target(
     target: &Cloud,
     plan: &Plan,
@@ -320,10 +328,8 @@ pub(super) async fn flavors_on_target(
             Ok(flavor) => {
                 there.insert(known.id.clone(), flavor);
             }
-            Err(Stop::Fault(Fault::Final {
-                code: Code::Missing,
-                ..
-            })) => {}
+            // It names what is there, and nothing rests on it: what is built is not given up for that.
+            Err(Stop::Fault(Fault::Final { .. })) => {}
             Err(other) => return Err(other),
         }
     }
