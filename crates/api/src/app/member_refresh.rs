@@ -4,14 +4,15 @@
 //! A list tells which servers have been changed, and only those are read whole. What cannot be read stays as it is known: this
 //! takes nothing away, and keeps nothing from starting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use protector_core::{
     group::{Group, GroupStatus},
+    id::{ServerId, VolumeId},
     mark,
-    member::{KeyPair, Member, MemberStatus},
+    member::{KeyPair, Member, MemberStatus, ProtectedVolume},
     member_settings::{ServerSettings, VolumeSettings},
     readiness::{ServerSeen, SourceSeen, VolumeSeen},
     site::SiteScope,
@@ -45,10 +46,11 @@ impl MemberRefresh<'_> {
         if !is_at_rest(group.status) {
             return Ok(0);
         }
+        let shown = Shown::of(source);
         let members = self.database.member_list(&group.id).await?;
         let changed = members
             .into_iter()
-            .filter(|member| is_changed(member, source))
+            .filter(|member| shown.has_changed(member))
             .map(|member| self.database.opened(&group.id, member));
         let renewed: Vec<Member> = stream::iter(changed)
             .map(|member| self.read_again(group.current(), member))
@@ -152,40 +154,44 @@ fn is_at_rest(status: GroupStatus) -> bool {
     )
 }
 
-fn is_changed(member: &Member, source: &SourceSeen) -> bool {
-    if member.status != MemberStatus::Protected {
-        return false;
+/// What a site shows, by id: a group of hundreds is looked up, not searched.
+struct Shown<'s> {
+    servers: BTreeMap<&'s ServerId, &'s ServerSeen>,
+    volumes: BTreeMap<&'s VolumeId, &'s VolumeSeen>,
+}
+
+impl<'s> Shown<'s> {
+    fn of(source: &'s SourceSeen) -> Self {
+        let servers = source.servers.iter().flatten();
+        let volumes = source.volumes.iter().flatten();
+        Self {
+            servers: servers.map(|server| (&server.id, server)).collect(),
+            volumes: volumes.map(|volume| (&volume.id, volume)).collect(),
+        }
     }
-    let servers = source.servers.iter().flatten();
-    let Some(server) = servers.into_iter().find(|seen| seen.id == member.server_id) else {
-        return false;
-    };
-    let known = ServerSettings::known(member);
-    let volumes = source.volumes.iter().flatten();
-    let ids: BTreeSet<_> = member.volumes.iter().map(|volume| &volume.id).collect();
-    let volumes = volumes.filter(|seen| ids.contains(&seen.id));
-    !known.differing(&server.settings).is_empty()
-        || !has_its_flavor(member, server)
-        || has_other_volumes(member, volumes)
+
+    /// Whether a member is not as its group knows it. Of what is not shown nothing is known.
+    fn has_changed(&self, member: &Member) -> bool {
+        let Some(server) = self.servers.get(&member.server_id) else {
+            return false;
+        };
+        let known = ServerSettings::known(member);
+        member.status == MemberStatus::Protected
+            && (!known.differing(&server.settings).is_empty()
+                || !has_its_flavor(member, server)
+                || member.volumes.iter().any(|known| self.has_other(known)))
+    }
+
+    fn has_other(&self, known: &ProtectedVolume) -> bool {
+        let seen = self.volumes.get(&known.id);
+        seen.is_some_and(|seen| VolumeSettings::known(known).differ(&seen.settings()))
+    }
 }
 
 fn has_its_flavor(member: &Member, server: &ServerSeen) -> bool {
     let flavor = &member.server.flavor;
     (server.flavor_name.as_str(), server.vcpus, server.ram_mib)
         == (flavor.name.as_str(), flavor.vcpus.into(), flavor.ram_mib)
-}
-
-fn has_other_volumes<'s>(member: &Member, seen: impl Iterator<Item = &'s VolumeSeen>) -> bool {
-    let known: BTreeMap<_, _> = member
-        .volumes
-        .iter()
-        .map(|volume| (&volume.id, VolumeSettings::known(volume)))
-        .collect();
-    seen.into_iter().any(|seen| {
-        known
-            .get(&seen.id)
-            .is_some_and(|known| known.differ(&seen.settings()))
-    })
 }
 
 /// The member with what its server is now. Of a copy that a move has made, what may have been lost on the way stays as its

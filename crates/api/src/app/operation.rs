@@ -140,8 +140,15 @@ pub async fn start_move(
     let kind = asked.kind;
     let status = stored.group.status;
     let source = source_seen(app, &stored.group).await;
-    let stored = &refreshed(app, stored, &source).await?;
-    let PlannedMove { plan, steps, .. } = plan_move(app, stored, asked, &source).await?;
+    // First: a start that is refused changes nothing, and what is changed on one site while the other one is ahead would be a
+    // conflict between them.
+    let planned = plan_move(app, stored, asked, &source).await?;
+    let refreshed = refreshed(app, stored, &source).await?;
+    let (stored, planned) = match &refreshed {
+        None => (stored, planned),
+        Some(now) => (now, plan_move(app, now, asked, &source).await?),
+    };
+    let PlannedMove { plan, steps, .. } = planned;
     let new = NewMove {
         kind,
         status: status_while(status, kind).unwrap_or(status),
@@ -159,16 +166,20 @@ pub(super) async fn source_seen(app: &App, group: &Group) -> SourceSeen {
     app.clouds.source_seen(group.current(), kind).await
 }
 
-/// The group with its members as they are now: the copies are built from what is read here.
-async fn refreshed(app: &App, stored: &StoredGroup, source: &SourceSeen) -> ApiResult<StoredGroup> {
+/// The group with its members as they are now, where they are not as it knew them: the copies are built from what is read here.
+async fn refreshed(
+    app: &App,
+    stored: &StoredGroup,
+    source: &SourceSeen,
+) -> ApiResult<Option<StoredGroup>> {
     let refresh = MemberRefresh {
         database: &app.database,
         clouds: &*app.clouds,
         now: app.clock.now(),
     };
     match refresh.of_group(&stored.group, source).await? {
-        0 => Ok(stored.clone()),
-        _ => Ok(app.database.group_show_by_id(&stored.group.id).await?),
+        0 => Ok(None),
+        _ => Ok(Some(app.database.group_show_by_id(&stored.group.id).await?)),
     }
 }
 

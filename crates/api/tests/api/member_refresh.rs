@@ -169,3 +169,24 @@ async fn what_a_copy_could_not_get_is_kept_for_the_way_back() {
     assert_eq!(now.server.key_pair, copy.server.key_pair);
     assert_eq!(now.server.nics, copy.server.nics);
 }
+
+#[tokio::test]
+async fn a_failover_that_is_refused_changes_no_member() {
+    let house = House::with_member(WEB).await;
+    change(&house);
+    house
+        .outside
+        .clouds
+        .source_change
+        .lock()
+        .unwrap()
+        .replace(|seen| {
+            for server in seen.servers.iter_mut().flatten() {
+                server.traits.ephemeral_gib = 20;
+            }
+        });
+    let act = group_path("web", "/action");
+    let refused = house.send(Method::POST, &act, "member", failover_body());
+    refused.await.expect(409);
+    assert_eq!(member(&house).await["name"], "web-server-1");
+}
