@@ -118,10 +118,12 @@ def until_answered(port: int, path: str) -> None:
     raise SystemExit(f"port {port} does not answer")
 
 
-def fill(arguments: argparse.Namespace, url: str, tenant: Caller, other: Caller) -> None:
+def fill(
+    arguments: argparse.Namespace, url: str, keys: pathlib.Path, tenant: Caller, other: Caller
+) -> None:
     """Makes groups and operations of two projects."""
     sizes = [str(arguments.groups), str(arguments.operations)]
-    command = [arguments.fill, url, tenant.project, other.project, *sizes]
+    command = [arguments.fill, url, str(keys), tenant.project, other.project, *sizes]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -168,13 +170,13 @@ mock_arrays = array-a:{home}/array-a, array-b:{home}/array-b
         start(f"{programs}/protector-simcloud", "--cloud", f"site-a,127.0.0.1:{cloud}")
         until_answered(cloud, "/identity/v3")
         tenant, other = log_in(cloud, "demo"), log_in(cloud, "other")
-        began = time.monotonic()
-        fill(arguments, url, tenant, other)
-        print(f"filled in {time.monotonic() - began:.0f} s")
         config = ["--config-file", f"{home}/protector.conf"]
         subprocess.run(
             [f"{programs}/protector-manage", *config, "keys", "setup"], check=True, stdout=log
         )
+        began = time.monotonic()
+        fill(arguments, url, home / "keys", tenant, other)
+        print(f"filled in {time.monotonic() - began:.0f} s")
         pid = start(f"{programs}/protector-api", *config)
         until_answered(api, "/healthcheck")
         yield Service(api, tenant, other, pid)

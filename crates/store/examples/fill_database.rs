@@ -1,6 +1,6 @@
 //! Fills an empty database with groups and ended operations, for `benches/lists.py`.
 //!
-//! `fill_database URL PROJECT OTHER GROUPS OPERATIONS`: each group has two VMs with two volumes each, and its share of the
+//! `fill_database URL KEYS PROJECT OTHER GROUPS OPERATIONS`: what is secret is sealed with the key repository KEYS. Each group has two VMs with two volumes each, and its share of the
 //! operations. Of every ten groups one was deleted since: its operations are there still. Of every twenty one is of the
 //! project OTHER. Of every fifty operations one has left a volume, of every forty one is an unplanned failover that has not
 //! recovered all VMs.
@@ -20,7 +20,7 @@ use protector_core::{
     },
     runbook::{Step, failover::planned_move, unplanned_failover::unplanned_failover},
 };
-use protector_store::{Basis, Database, NewOperation, PoolOptions};
+use protector_store::{Basis, Database, KeyRepository, NewOperation, PoolOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -34,12 +34,15 @@ const KINDS: [OperationKind; 4] = [
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, project, other, groups, operations] = arguments.as_slice() else {
-        return Err("fill_database URL PROJECT OTHER GROUPS OPERATIONS".into());
+    let [url, keys, project, other, groups, operations] = arguments.as_slice() else {
+        return Err("fill_database URL KEYS PROJECT OTHER GROUPS OPERATIONS".into());
     };
     let owners = Owners { project, other };
     let (groups, operations) = (groups.parse()?, operations.parse()?);
-    let database = Database::connect(&url.as_str().into(), PoolOptions::default()).await?;
+    let keys = KeyRepository::open(keys.as_ref())?;
+    let database = Database::connect(&url.as_str().into(), PoolOptions::default())
+        .await?
+        .with_keys(keys);
     database.migrate().await?;
     for number in 0..groups {
         protect(&database, owners.of(number), number).await?;
