@@ -13,6 +13,7 @@
 )]
 
 pub mod adoption;
+pub mod carried;
 pub mod clock;
 pub mod confidential;
 pub mod fault;

@@ -53,6 +53,8 @@ enum What {
     Service(Service),
     /// Print the OpenAPI document of the REST API
     Openapi,
+    /// Print in Markdown what becomes of each attribute of a VM on its copy
+    Carried,
 }
 
 #[derive(Subcommand)]
@@ -130,6 +132,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             write!(out, "{}", protector_oslo::config::reference_markdown())?;
         }
         What::Policy(Policy::Sample) => write!(out, "{}", protector_oslo::policy::sample())?,
+        What::Carried => write!(out, "{}", protector_core::carried::page())?,
         What::Openapi => writeln!(out, "{}", protector_api::openapi().to_pretty_json()?)?,
         What::Config(ConfigWhat::Check) => {
             let config = arguments.config.load()?;

@@ -1,0 +1,535 @@
+//! What becomes of each attribute of a server and of what belongs to it, as Nova, Cinder and Neutron show them to an
+//! administrator at the microversions that are asked for.
+//!
+//! One list, of which the manual's page is made. Tests hold it to recorded answers of real clouds, so that no attribute is
+//! forgotten when a newer release shows more.
+
+/// What attributes belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A server, as Nova shows it.
+    Server,
+    /// A flavor, as Nova shows it.
+    Flavor,
+    /// A volume, as Cinder shows it.
+    Volume,
+    /// A port, as Neutron shows it.
+    Port,
+}
+
+impl Thing {
+    /// All of them, in the order of the manual.
+    pub const ALL: [Self; 4] = [Self::Server, Self::Flavor, Self::Volume, Self::Port];
+
+    /// The word that its API has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Flavor => "flavor",
+            Self::Volume => "volume",
+            Self::Port => "port",
+        }
+    }
+
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Server => "Server (Nova)",
+            Self::Flavor => "Flavor (Nova)",
+            Self::Volume => "Volume (Cinder)",
+            Self::Port => "Port (Neutron)",
+        }
+    }
+
+    fn attributes(self) -> &'static [Attribute] {
+        match self {
+            Self::Server => SERVER,
+            Self::Flavor => FLAVOR,
+            Self::Volume => VOLUME,
+            Self::Port => PORT,
+        }
+    }
+}
+
+/// What becomes of an attribute on the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The copy has the same.
+    Kept,
+    /// The copy has what stands for it on the other site.
+    Mapped,
+    /// A server with it is not moved.
+    Refused,
+    /// The copy lacks it, and a finding, a warning or a fact of a step says so.
+    Told,
+    /// The copy lacks it, and nothing but this table says so.
+    Lost,
+    /// The cloud writes it: ids, times, states, places.
+    Own,
+}
+
+impl Fate {
+    /// All of them, in the order of the manual.
+    pub const ALL: [Self; 6] = [
+        Self::Kept,
+        Self::Mapped,
+        Self::Refused,
+        Self::Told,
+        Self::Lost,
+        Self::Own,
+    ];
+
+    /// The words in the manual.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Mapped => "mapped",
+            Self::Refused => "refused",
+            Self::Told => "lost and told",
+            Self::Lost => "lost",
+            Self::Own => "the cloud's own",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Kept => "the copy has the same",
+            Self::Mapped => "the copy has what stands for it on the other site",
+            Self::Refused => "a server with it is not moved",
+            Self::Told => {
+                "the copy lacks it, and a finding of the check, a warning or a fact of a step says so"
+            }
+            Self::Lost => "the copy lacks it, and nothing but this page says so",
+            Self::Own => {
+                "the cloud writes it: ids, times, states, places; the other cloud writes its own"
+            }
+        }
+    }
+}
+
+/// One attribute and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name in the cloud's JSON; one inside another after a dot.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Why, or how.
+    pub why: &'static str,
+}
+
+use Fate::{Kept, Lost, Mapped, Own, Refused, Told};
+
+const fn row(name: &'static str, fate: Fate, why: &'static str) -> Attribute {
+    Attribute { name, fate, why }
+}
+
+const SERVER: &[Attribute] = &[
+    row(
+        "OS-DCF:diskConfig",
+        Lost,
+        "the copy has the one of Nova there",
+    ),
+    row(
+        "OS-EXT-AZ:availability_zone",
+        Own,
+        "where its host is; see `pinned_availability_zone`",
+    ),
+    row("OS-EXT-SRV-ATTR:host", Own, ""),
+    row(
+        "OS-EXT-SRV-ATTR:hostname",
+        Kept,
+        "where Nova there takes one (2.90, with dots 2.94); else told",
+    ),
+    row("OS-EXT-SRV-ATTR:hypervisor_hostname", Own, ""),
+    row("OS-EXT-SRV-ATTR:instance_name", Own, ""),
+    row(
+        "OS-EXT-SRV-ATTR:kernel_id",
+        Own,
+        "of the image that it was made from; a copy boots from its volume",
+    ),
+    row("OS-EXT-SRV-ATTR:launch_index", Own, ""),
+    row(
+        "OS-EXT-SRV-ATTR:ramdisk_id",
+        Own,
+        "of the image that it was made from; a copy boots from its volume",
+    ),
+    row("OS-EXT-SRV-ATTR:reservation_id", Own, ""),
+    row(
+        "OS-EXT-SRV-ATTR:root_device_name",
+        Kept,
+        "asked for as the boot volume's device; the hypervisor there may name it otherwise",
+    ),
+    row(
+        "OS-EXT-SRV-ATTR:user_data",
+        Kept,
+        "given with `--user-data` where policy does not show it. The copy is a new instance to cloud-init, which runs it again",
+    ),
+    row(
+        "OS-EXT-STS:power_state",
+        Kept,
+        "a server that was shut off is shut off again after a planned move; after an unplanned one it runs",
+    ),
+    row("OS-EXT-STS:task_state", Own, ""),
+    row(
+        "OS-EXT-STS:vm_state",
+        Kept,
+        "a server that was shut off is shut off again after a planned move; after an unplanned one it runs",
+    ),
+    row("OS-SRV-USG:launched_at", Own, ""),
+    row("OS-SRV-USG:terminated_at", Own, ""),
+    row(
+        "accessIPv4",
+        Lost,
+        "an address of the site, which a client may have written down",
+    ),
+    row(
+        "accessIPv6",
+        Lost,
+        "an address of the site, which a client may have written down",
+    ),
+    row(
+        "addresses",
+        Kept,
+        "fixed ones as its ports' `fixed_ips`. Floating ones belong to a site and are lost",
+    ),
+    row("config_drive", Kept, ""),
+    row("created", Own, ""),
+    row("description", Kept, ""),
+    row("fault", Own, ""),
+    row(
+        "flavor",
+        Mapped,
+        "see the flavor, whose attributes it repeats",
+    ),
+    row("hostId", Own, ""),
+    row("host_status", Own, ""),
+    row(
+        "id",
+        Own,
+        "the copy's is in the operation's `id_map`, the original's in its metadata",
+    ),
+    row(
+        "image",
+        Refused,
+        "its root disk would be on its hypervisor, which nothing replicates",
+    ),
+    row(
+        "key_name",
+        Kept,
+        "the public half is imported for the service user. One that cannot be read or imported is told",
+    ),
+    row("links", Own, ""),
+    row(
+        "locked",
+        Refused,
+        "a locked server can be neither stopped nor deleted",
+    ),
+    row("locked_reason", Refused, "goes with `locked`"),
+    row("metadata", Kept, "with the marks `protector:…` beside it"),
+    row("name", Kept, ""),
+    row("os-extended-volumes:volumes_attached", Mapped, ""),
+    row(
+        "os-extended-volumes:volumes_attached.delete_on_termination",
+        Lost,
+        "off on the copy, so that its volumes outlive it",
+    ),
+    row(
+        "os-extended-volumes:volumes_attached.id",
+        Mapped,
+        "the volume's copy, in the order of the devices",
+    ),
+    row(
+        "pinned_availability_zone",
+        Kept,
+        "where a zone of that name is there; else told, and Nova chooses",
+    ),
+    row("progress", Own, ""),
+    row(
+        "security_groups",
+        Mapped,
+        "by name, or as the recovery plan names another for the member",
+    ),
+    row(
+        "server_groups",
+        Lost,
+        "affinity and anti-affinity do not hold for copies",
+    ),
+    row(
+        "status",
+        Kept,
+        "a server that was shut off is shut off again after a planned move; after an unplanned one it runs",
+    ),
+    row("tags", Kept, ""),
+    row("tenant_id", Mapped, "by the tenant mapping"),
+    row(
+        "trusted_image_certificates",
+        Lost,
+        "they are for images; a copy boots from its volume",
+    ),
+    row("updated", Own, ""),
+    row("user_id", Lost, "the service user makes the copy"),
+];
+
+const FLAVOR: &[Attribute] = &[
+    row("OS-FLV-DISABLED:disabled", Own, ""),
+    row(
+        "OS-FLV-EXT-DATA:ephemeral",
+        Refused,
+        "an ephemeral disk is on the hypervisor, which nothing replicates",
+    ),
+    row("description", Own, ""),
+    row(
+        "disk",
+        Mapped,
+        "the same size is looked for; a mapping may name another",
+    ),
+    row(
+        "extra_specs",
+        Mapped,
+        "those of the flavor there. `hw:pmem` and `hw:tpm_version` are refused, devices of a host told; others are not compared",
+    ),
+    row(
+        "id",
+        Mapped,
+        "as mapped, else of the same id and size, else of the same name and size",
+    ),
+    row("links", Own, ""),
+    row("name", Mapped, "as `id`"),
+    row("os-flavor-access:is_public", Own, ""),
+    row(
+        "ram",
+        Mapped,
+        "the same size is looked for; a mapping may name another",
+    ),
+    row("rxtx_factor", Lost, "not compared"),
+    row(
+        "swap",
+        Told,
+        "what is on it stays behind; the copy has an empty one by its flavor there",
+    ),
+    row(
+        "vcpus",
+        Mapped,
+        "the same size is looked for; a mapping may name another",
+    ),
+];
+
+const VOLUME: &[Attribute] = &[
+    row(
+        "attachments",
+        Mapped,
+        "to the server's copy, on the device of the same name where the hypervisor there follows it",
+    ),
+    row(
+        "availability_zone",
+        Lost,
+        "the copy is where the other site's replicated back end is",
+    ),
+    row("bootable", Kept, ""),
+    row("cluster_name", Own, ""),
+    row("consistencygroup_id", Own, "replaced by `group_id`"),
+    row("consumes_quota", Own, ""),
+    row("created_at", Own, ""),
+    row("description", Kept, ""),
+    row(
+        "encrypted",
+        Refused,
+        "Cinder imports no encrypted volume, and its deletion destroys the key",
+    ),
+    row("group_id", Lost, "the copy is in no volume group of Cinder"),
+    row(
+        "id",
+        Own,
+        "the copy's is in the operation's `id_map`, the original's in its metadata",
+    ),
+    row("links", Own, ""),
+    row("metadata", Kept, "with the marks `protector:…` beside it"),
+    row("migration_status", Own, ""),
+    row(
+        "multiattach",
+        Refused,
+        "another server may write to it, and it would be deleted under that one",
+    ),
+    row("name", Kept, ""),
+    row("os-vol-host-attr:host", Own, ""),
+    row("os-vol-mig-status-attr:migstat", Own, ""),
+    row("os-vol-mig-status-attr:name_id", Own, ""),
+    row(
+        "os-vol-tenant-attr:tenant_id",
+        Mapped,
+        "by the tenant mapping",
+    ),
+    row("provider_id", Own, ""),
+    row("replication_status", Own, ""),
+    row("service_uuid", Own, ""),
+    row("shared_targets", Own, ""),
+    row("size", Kept, "the bytes are replicated"),
+    row(
+        "snapshot_id",
+        Lost,
+        "the copy comes from no snapshot of its site",
+    ),
+    row(
+        "source_volid",
+        Lost,
+        "the copy comes from no volume of its site",
+    ),
+    row("status", Own, ""),
+    row("updated_at", Own, ""),
+    row("user_id", Lost, "the service user imports the copy"),
+    row(
+        "volume_image_metadata",
+        Kept,
+        "what the image asks of the machine (firmware, buses, guest agent), of the boot volume. What Cinder noted of the image itself (id, name, size, checksum) is lost. An ISO as root disk and a virtual TPM are refused",
+    ),
+    row(
+        "volume_type",
+        Mapped,
+        "the group's type on the other site, one for all its volumes",
+    ),
+    row("volume_type_id", Mapped, "as `volume_type`"),
+];
+
+const PORT: &[Attribute] = &[
+    row("admin_state_up", Lost, "the copy's is up"),
+    row(
+        "allowed_address_pairs",
+        Lost,
+        "addresses that a guest takes beside its own are filtered on the copy",
+    ),
+    row("binding:host_id", Own, ""),
+    row("binding:profile", Own, ""),
+    row("binding:vif_details", Own, ""),
+    row("binding:vif_type", Own, ""),
+    row(
+        "binding:vnic_type",
+        Told,
+        "the copy gets an ordinary card for one that is a piece of a host's hardware",
+    ),
+    row("created_at", Own, ""),
+    row("data_plane_status", Own, ""),
+    row("description", Lost, ""),
+    row("device_id", Mapped, "the server's copy"),
+    row("device_owner", Own, ""),
+    row(
+        "device_profile",
+        Told,
+        "a device of its host, as the flavor's extra specs tell",
+    ),
+    row("dns_assignment", Own, ""),
+    row("dns_domain", Lost, ""),
+    row(
+        "dns_name",
+        Lost,
+        "Nova gives the copy's port its host name where Neutron has DNS",
+    ),
+    row("extra_dhcp_opts", Lost, ""),
+    row(
+        "fixed_ips",
+        Kept,
+        "one a port, the IPv4 address first, where the mapped network has it free. Further ones, and one that cannot be had, are told",
+    ),
+    row("hardware_offload_type", Own, ""),
+    row("hints", Lost, ""),
+    row("id", Own, ""),
+    row("ip_allocation", Own, ""),
+    row(
+        "mac_address",
+        Lost,
+        "the copy has a new one; a guest that names its cards by it needs a rule",
+    ),
+    row("mac_learning_enabled", Lost, ""),
+    row("name", Lost, ""),
+    row("network_id", Mapped, "by the group's `network_mappings`"),
+    row("numa_affinity_policy", Lost, ""),
+    row(
+        "port_security_enabled",
+        Lost,
+        "as the mapped network has it",
+    ),
+    row("project_id", Mapped, "by the tenant mapping"),
+    row("propagate_uplink_status", Lost, ""),
+    row("qos_network_policy_id", Own, "of the network"),
+    row(
+        "qos_policy_id",
+        Lost,
+        "the mapped network's holds for the copy",
+    ),
+    row("resource_request", Own, ""),
+    row("revision_number", Own, ""),
+    row(
+        "security_groups",
+        Mapped,
+        "those of all the server's ports together, by name, on each port of the copy; `default` where it has none",
+    ),
+    row("status", Own, ""),
+    row("tags", Lost, ""),
+    row("tenant_id", Mapped, "by the tenant mapping"),
+    row(
+        "trunk_details",
+        Refused,
+        "the copy would come up without the networks of the subports",
+    ),
+    row("trusted", Lost, ""),
+    row("updated_at", Own, ""),
+];
+
+/// The table's attributes of `thing`.
+pub fn attributes_of(thing: Thing) -> &'static [Attribute] {
+    thing.attributes()
+}
+
+/// The attributes that a cloud shows of `thing` and that the table does not know. What is inside one is looked at where the
+/// table tells more than one thing of it.
+pub fn unknown(thing: Thing, shown: &serde_json::Value) -> Vec<String> {
+    let attributes = thing.attributes();
+    let knows = |name: &str| attributes.iter().any(|attribute| attribute.name == name);
+    let looks_inside = |name: &str| {
+        attributes.iter().any(|attribute| {
+            attribute
+                .name
+                .split_once('.')
+                .is_some_and(|(outer, _)| outer == name)
+        })
+    };
+    let mut names = Vec::new();
+    for (name, value) in shown.as_object().into_iter().flatten() {
+        names.push(name.clone());
+        if looks_inside(name) {
+            names.extend(inner(value).map(|inner| format!("{name}.{inner}")));
+        }
+    }
+    names.retain(|name| !knows(name));
+    names
+}
+
+/// The names inside an object, or inside the objects of a list.
+fn inner(value: &serde_json::Value) -> impl Iterator<Item = &String> {
+    let rows = value.as_array().into_iter().flatten();
+    let objects = rows.chain(std::iter::once(value));
+    objects
+        .filter_map(serde_json::Value::as_object)
+        .flat_map(serde_json::Map::keys)
+}
+
+/// The manual's page.
+pub fn page() -> String {
+    let mut page = "# What a copy keeps\n\n\
+        <!-- Written by make generate from crates/core/src/carried.rs; do not edit. -->\n\n\
+        What becomes of each attribute of a VM and of what belongs to it, as Nova (2.96), Cinder (3.70) and Neutron show them to an\n\
+        administrator. What is lost for good is refused before anything is deleted: [the tenant guide](tenant-guide.md) has the cures.\n\n"
+        .to_owned();
+    for fate in Fate::ALL {
+        page.push_str(&format!("- *{}*: {}.\n", fate.as_str(), fate.meaning()));
+    }
+    for thing in Thing::ALL {
+        page.push_str(&format!(
+            "\n## {}\n\n| attribute | on the copy | |\n| --- | --- | --- |\n",
+            thing.heading()
+        ));
+        for Attribute { name, fate, why } in thing.attributes() {
+            page.push_str(&format!("| `{name}` | {} | {why} |\n", fate.as_str()));
+        }
+    }
+    page
+}
