@@ -380,7 +380,7 @@ const VOLUME: &[Attribute] = &[
     row(
         "volume_image_metadata",
         Kept,
-        "what the image asks of the machine (firmware, buses, guest agent), of the boot volume. What Cinder noted of the image itself (id, name, size, checksum) is lost. An ISO as root disk and a virtual TPM are refused",
+        "what the image asks of the machine (firmware, buses, guest agent). What Cinder noted of the image itself (id, name, size, checksum) is lost. An ISO as root disk and a virtual TPM are refused",
     ),
     row(
         "volume_type",
