@@ -336,6 +336,8 @@ fn found_server(
     attachments: Vec<VolumeAttachment>,
     ports: &[Port],
 ) -> FoundServer {
+    let nics = server.in_order_of_cards(interfaces);
+    let nics = nics.into_iter().map(nic).collect();
     FoundServer {
         availability_zone: server.chosen_zone().map(str::to_owned),
         status: server.status.as_str().to_owned(),
@@ -349,7 +351,7 @@ fn found_server(
         tags: server.tags,
         hostname: server.hostname,
         flavor,
-        nics: interfaces.into_iter().map(nic).collect(),
+        nics,
         attachments: attachments
             .into_iter()
             .map(|place| FoundAttachment {

@@ -76,8 +76,8 @@ fn without_query(path: &str) -> &str {
 fn first_fixed_address(server: &Server) -> Option<IpAddr> {
     let fixed: Vec<IpAddr> = server
         .addresses
-        .values()
-        .flatten()
+        .iter()
+        .flat_map(|(_, of_network)| of_network)
         .filter(|address| address.kind.as_deref() != Some("floating"))
         .filter_map(|address| address.addr.parse().ok())
         .collect();

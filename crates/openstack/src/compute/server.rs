@@ -61,9 +61,9 @@ pub struct Server {
     pub launched_at: Option<DateTime<Utc>>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Its addresses by network name.
-    #[serde(default)]
-    pub addresses: BTreeMap<String, Vec<Address>>,
+    /// Its addresses by network name, in the order of its network cards.
+    #[serde(default, deserialize_with = "field::in_order")]
+    pub addresses: Vec<(String, Vec<Address>)>,
     /// Its flavor as it was when it was made (2.47).
     pub flavor: EmbeddedFlavor,
     /// The image that it was made from; `None` when it boots from a volume.
@@ -130,10 +130,25 @@ impl Server {
         }
     }
 
+    /// `interfaces` in the order of the server's network cards. Nova lists ports in Neutron's order; only the server's addresses
+    /// stand in that of the cards. One without an address comes last.
+    pub fn in_order_of_cards(&self, mut interfaces: Vec<Interface>) -> Vec<Interface> {
+        let shown = self.addresses.iter().flat_map(|(_, of_network)| of_network);
+        let cards: Vec<&str> = shown.filter_map(|address| address.mac.as_deref()).collect();
+        let place = |interface: &Interface| {
+            let mut cards = cards.iter();
+            let found = cards.position(|mac| mac.eq_ignore_ascii_case(&interface.mac_addr));
+            found.unwrap_or(usize::MAX)
+        };
+        interfaces.sort_by_key(place);
+        interfaces
+    }
+
     /// What its tenant has set on it.
     pub fn settings(&self) -> ServerSettings {
         let is_fixed = |address: &&Address| address.kind.as_deref() != Some("floating");
-        let addresses = self.addresses.values().flatten().filter(is_fixed);
+        let addresses = self.addresses.iter().flat_map(|(_, of_network)| of_network);
+        let addresses = addresses.filter(is_fixed);
         let groups = self.security_groups.iter();
         ServerSettings {
             name: self.name.clone(),

@@ -263,3 +263,27 @@ fn a_flavor_that_was_deleted_or_made_anew_goes_by_the_size_that_the_server_has()
         );
     }
 }
+
+/// Neutron's list is sorted by port id; the cards are not.
+#[test]
+fn interfaces_stand_in_the_order_of_the_cards() {
+    let text = r#"{"front": [{"addr": "10.0.0.5", "version": 4, "OS-EXT-IPS-MAC:mac_addr": "m-4"}],
+        "back": [{"addr": "10.1.0.5", "version": 4, "OS-EXT-IPS-MAC:mac_addr": "m-1"},
+                 {"addr": "10.1.0.6", "version": 4, "OS-EXT-IPS-MAC:mac_addr": "m-3"}],
+        "admin": [{"addr": "10.2.0.5", "version": 4, "OS-EXT-IPS-MAC:mac_addr": "m-2"}]}"#;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let addresses: Vec<(String, Vec<Address>)> = crate::field::in_order(&mut json).unwrap();
+    let mut server: Server = serde_json::from_value(row("s1", "web")).unwrap();
+    server.addresses = addresses;
+    let interface = |mac: &str| Interface {
+        port_id: mac.into(),
+        net_id: NetworkId::new("n"),
+        mac_addr: mac.to_owned(),
+        fixed_ips: vec![],
+        port_state: None,
+    };
+    let listed = ["m-1", "m-2", "m-3", "m-4", "m-5"].map(interface);
+    let ordered = server.in_order_of_cards(listed.to_vec());
+    let macs: Vec<&str> = ordered.iter().map(|one| one.mac_addr.as_str()).collect();
+    assert_eq!(macs, ["m-4", "m-1", "m-3", "m-2", "m-5"]);
+}
