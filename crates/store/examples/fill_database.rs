@@ -1,9 +1,9 @@
 //! Fills an empty database with groups and ended operations, for `benches/lists.py`.
 //!
-//! `fill_database URL KEYS PROJECT OTHER GROUPS OPERATIONS`: what is secret is sealed with the key repository KEYS. Each group has two VMs with two volumes each, and its share of the
-//! operations. Of every ten groups one was deleted since: its operations are there still. Of every twenty one is of the
+//! `fill_database URL KEYS PROJECT OTHER GROUPS OPERATIONS`: each group has two VMs with two volumes each, and its share of
+//! the operations. Of every ten groups one was deleted since: its operations are there still. Of every twenty one is of the
 //! project OTHER. Of every fifty operations one has left a volume, of every forty one is an unplanned failover that has not
-//! recovered all VMs.
+//! recovered all VMs. What is secret is sealed with the keys of the folder KEYS.
 #![allow(
     clippy::print_stdout,
     reason = "a program for the command line says what it has done"
