@@ -105,6 +105,8 @@ async fn one(cloud: Cloud, scope: SiteScope, wanted: Expected) -> Result<Option<
             let id = VolumeId::new(&wanted.id);
             cloud.volume().volume(&id).await.map(held_volume)
         }
+        // Nobody expects one: they are looked for where they are deleted.
+        ResourceKind::Port => return Ok(None),
     };
     match read {
         Ok(held) => Ok(Some(held)),

@@ -7,7 +7,8 @@ use protector_core::{
     confidential::Confidential,
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
-    member::{Flavor, KeyPair, Nic},
+    mark::own_description,
+    member::{Flavor, KeyPair, Nic, PortSpec},
     readiness::{SourceSeen, TargetSeen},
     site::{Site, SiteScope},
 };
@@ -18,8 +19,9 @@ use protector_openstack::{
         VolumeAttachment,
     },
     error::{CloudError as CallError, ErrorClass},
+    id::SecurityGroupId,
     identity::{Identity, User},
-    network::{Port, PortFilter},
+    network::{Port, PortFilter, SecurityGroup},
     service::Service,
     token::Role,
 };
@@ -137,12 +139,16 @@ impl Clouds for OpenStackClouds {
             .map_err(|error| told(site, &error))?;
         let flavor = server.flavor.known(&flavors);
         let ports = self.ports(scope, id).await?;
+        let network = self.tenant(scope).await?.network();
+        let groups = network.security_groups(&scope.project_id).await;
+        let groups = groups.map_err(|error| told(site, &error))?;
         Ok(Some(found_server(
             server,
             flavor,
             interfaces,
             attachments,
             &ports,
+            &groups,
         )))
     }
 
@@ -335,9 +341,12 @@ fn found_server(
     interfaces: Vec<Interface>,
     attachments: Vec<VolumeAttachment>,
     ports: &[Port],
+    groups: &[SecurityGroup],
 ) -> FoundServer {
-    let nics = server.in_order_of_cards(interfaces);
-    let nics = nics.into_iter().map(nic).collect();
+    let nics = server.in_order_of_cards(interfaces).into_iter();
+    let nics = nics
+        .map(|interface| nic(interface, ports, groups))
+        .collect();
     FoundServer {
         availability_zone: server.chosen_zone().map(str::to_owned),
         status: server.status.as_str().to_owned(),
@@ -401,8 +410,28 @@ fn each_once(groups: Vec<NamedGroup>) -> Vec<String> {
         .collect()
 }
 
-fn nic(interface: Interface) -> Nic {
+/// What a port has beside its addresses. A group that is not known by name is kept by its id.
+fn port_spec(port: &Port, groups: &[SecurityGroup]) -> PortSpec {
+    let name_of = |id: &SecurityGroupId| {
+        let known = groups.iter().find(|group| group.id == *id);
+        known.map_or_else(|| id.to_string(), |group| group.name.clone())
+    };
+    PortSpec {
+        mac_address: port.mac_address.clone(),
+        security_groups: port.security_groups.iter().map(name_of).collect(),
+        port_security_enabled: port.port_security_enabled,
+        allowed_address_pairs: port.allowed_address_pairs.clone(),
+        name: port.name.clone(),
+        description: own_description(&port.description).to_owned(),
+        tags: port.tags.clone(),
+        dns_name: port.dns_name.clone().filter(|name| !name.is_empty()),
+    }
+}
+
+fn nic(interface: Interface, ports: &[Port], groups: &[SecurityGroup]) -> Nic {
+    let port = ports.iter().find(|port| port.id == interface.port_id);
     Nic {
+        port: port.map(|port| port_spec(port, groups)),
         network_id: interface.net_id,
         fixed_ips: interface
             .fixed_ips

@@ -1113,6 +1113,7 @@ fn server_spec() -> ServerSpec {
         nics: vec![Nic {
             network_id: "net-a".into(),
             fixed_ips: vec![[10, 0, 0, 5].into()],
+            port: None,
         }],
         security_groups: vec!["default".to_owned()],
         key_pair: Some(KeyPair {

@@ -196,13 +196,19 @@ fn remedy(step: &StepRecord) -> Remedy {
 fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
     match action {
         action if action.deletes() => Remedy::Delete,
-        Step::RecreateServer { .. } if taken_back => Remedy::Delete,
+        Step::RecreateServer { .. } | Step::ReservePorts { .. } | Step::CompletePorts { .. }
+            if taken_back =>
+        {
+            Remedy::Delete
+        }
         Step::ManageVolume { .. } if taken_back => Remedy::Unmanage,
         Step::PromoteVolume { .. } | Step::CloneVolume { .. } if taken_back => {
             Remedy::DiscardPromoted
         }
         Step::StopServer { .. } if taken_back => Remedy::Start,
         Step::RecreateServer { .. }
+        | Step::ReservePorts { .. }
+        | Step::CompletePorts { .. }
         | Step::ManageVolume { .. }
         | Step::PromoteVolume { .. }
         | Step::StopServer { .. }
@@ -252,6 +258,8 @@ fn resource_id(parent: &OperationRecord, step: &StepRecord) -> Option<String> {
     match inner(&step.action).0 {
         Step::RecreateServer { server } => made(MapKind::Server, server.as_str()),
         Step::ManageVolume { volume } => made(MapKind::Volume, volume.as_str()),
+        // Of several, those that stay are told by the error; the id is that of the last one seen.
+        Step::ReservePorts { .. } | Step::CompletePorts { .. } => step.progress.memo.made.clone(),
         Step::PromoteVolume { volume } | Step::CloneVolume { volume } => {
             made(MapKind::Promoted, volume.as_str())
         }
@@ -267,6 +275,8 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
     match inner(&step.action).0 {
         Step::CheckServer { server }
         | Step::StopServer { server }
+        | Step::ReservePorts { server }
+        | Step::CompletePorts { server }
         | Step::RecreateServer { server }
         | Step::ConfirmServer { server }
         | Step::RestorePowerState { server }
@@ -352,6 +362,14 @@ fn command(
         (Remedy::Delete, Some(ResourceKind::Volume), Some(id)) => {
             format!("{openstack} volume delete {id}")
         }
+        (Remedy::Delete, Some(ResourceKind::Port), Some(id)) => {
+            format!("{openstack} port delete {id}")
+        }
+        (Remedy::Delete, Some(ResourceKind::Port), None) => format!(
+            "{openstack} port list --long  # look for '{}' and the operation {} in the descriptions",
+            crate::mark::PORT,
+            operation.id
+        ),
         (Remedy::Start, _, Some(id)) => format!("{openstack} server start {id}"),
         // `--remote` is the client's word for os-unmanage (python-openstackclient 6.3 and later).
         (Remedy::Unmanage, _, Some(id)) => format!("{openstack} volume delete --remote {id}"),

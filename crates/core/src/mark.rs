@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::id::{MemberId, OperationId};
+
 /// Metadata key: the operation that made the resource.
 pub const OPERATION: &str = "protector:operation";
 
@@ -39,4 +41,67 @@ pub fn take_off_that(mark: &str, site: &str, server: &str) -> String {
     format!(
         "if it is no copy, 'openstack --os-cloud {site} server unset --property {mark} {server}' takes the mark off"
     )
+}
+
+/// How the mark in a port's description begins. Neutron has no metadata, and a description is there from a port's first moment.
+pub const PORT: &str = "(protector:";
+
+/// What Neutron keeps of a description.
+const LONGEST_DESCRIPTION: usize = 255;
+
+/// The description of the port that `maker` makes for the network card `index` of `member`: that of the original, as much of it
+/// as fits, and the mark.
+pub fn port_description(own: &str, member: &MemberId, maker: &OperationId, index: usize) -> String {
+    let number = match index {
+        0 => String::new(),
+        more => format!(":{more}"),
+    };
+    let mark = format!("{PORT}{member}:{maker}{number})");
+    if own.is_empty() {
+        return mark;
+    }
+    let room = LONGEST_DESCRIPTION.saturating_sub(mark.chars().count() + 1);
+    let kept: String = own.chars().take(room).collect();
+    format!("{kept} {mark}")
+}
+
+/// A port's description without a mark of ours.
+pub fn own_description(description: &str) -> &str {
+    match port_mark(description) {
+        Some((own, _)) => own,
+        None => description,
+    }
+}
+
+/// Whether a port with this description was made for `member`, by whichever operation.
+pub fn is_port_of(description: &str, member: &MemberId) -> bool {
+    let of_member = format!("{member}:");
+    port_mark(description).is_some_and(|(_, mark)| mark.starts_with(&of_member))
+}
+
+fn port_mark(description: &str) -> Option<(&str, &str)> {
+    let (own, mark) = description.strip_suffix(')')?.rsplit_once(PORT)?;
+    Some((own.strip_suffix(' ').unwrap_or(own), mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_of_a_port_carries_the_mark_and_gives_the_original_back() {
+        let (member, maker) = (MemberId::from("m-1"), OperationId::from("op-1"));
+        let marked = port_description("of the web", &member, &maker, 0);
+        assert_eq!(marked, "of the web (protector:m-1:op-1)");
+        assert_eq!(own_description(&marked), "of the web");
+        assert!(is_port_of(&marked, &member));
+        assert!(!is_port_of(&marked, &MemberId::from("m")));
+        let second = port_description("", &member, &maker, 1);
+        assert_eq!(second, "(protector:m-1:op-1:1)");
+        assert_eq!(own_description(&second), "");
+        let long = port_description(&"ü".repeat(300), &member, &maker, 0);
+        assert_eq!(long.chars().count(), 255);
+        assert!(is_port_of(&long, &member));
+        assert_eq!(own_description("(see protector)"), "(see protector)");
+    }
 }

@@ -224,6 +224,46 @@ pub struct Nic {
     pub network_id: NetworkId,
     /// Its fixed addresses there.
     pub fixed_ips: Vec<IpAddr>,
+    /// What else its port has; `None` in what earlier releases have written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<PortSpec>,
+}
+
+/// All of a port, beside its addresses, that the port of a copy must have too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSpec {
+    /// Its MAC address.
+    pub mac_address: String,
+    /// Names of its security groups; none at all is a port without any.
+    pub security_groups: Vec<String>,
+    /// Whether Neutron keeps it to its addresses and groups; `None` where its cloud does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_security_enabled: Option<bool>,
+    /// What else it may send from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_address_pairs: Vec<AddressPair>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its description, without a mark of ours.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its DNS name, where its cloud has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_name: Option<String>,
+}
+
+/// An address that a port may send from beside its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressPair {
+    /// The address, or a range.
+    pub ip_address: String,
+    /// With this MAC address; `None` for the port's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<String>,
 }
 
 /// The public half of a key pair.

@@ -485,6 +485,8 @@ pub enum MapKind {
     /// Source server → the user who asked, with a retry, that what it has written since the recovery point be lost. Of the
     /// retry that was asked for alone.
     NewerIsLost,
+    /// Source server and the number of its network card, `<server>/0` → the port of its copy.
+    Port,
 }
 
 impl MapKind {
@@ -512,6 +514,7 @@ impl MapKind {
             Self::TargetIsLost => "target_is_lost",
             Self::VolumeSize => "volume_size",
             Self::NewerIsLost => "newer_is_lost",
+            Self::Port => "port",
         }
     }
 }

@@ -352,6 +352,7 @@ fn is_about(record: &OperationRecord, step: &StepRecord, held: &Held) -> bool {
     let kind = match held.kind {
         ResourceKind::Server => MapKind::Server,
         ResourceKind::Volume => MapKind::Volume,
+        ResourceKind::Port => MapKind::Port,
     };
     let made = step.progress.memo.made.as_deref() == Some(held.id.as_str());
     let mapped = held.metadata.get(mark::SOURCE).is_some_and(|source| {

@@ -278,6 +278,11 @@ impl Plan {
 
     /// The names of `member`'s security groups on the target.
     pub fn security_groups_on_target(&self, member: &Member) -> Vec<String> {
+        self.groups_on_target(member, &member.server.security_groups)
+    }
+
+    /// The names on the target of the security groups `names` of `member`, or of one of its ports.
+    pub fn groups_on_target(&self, member: &Member, names: &[String]) -> Vec<String> {
         let recovery = self.recovery.members.get(&member.id);
         let on_target = |name: &String| {
             recovery
@@ -285,12 +290,7 @@ impl Plan {
                 .unwrap_or(name)
                 .clone()
         };
-        member
-            .server
-            .security_groups
-            .iter()
-            .map(on_target)
-            .collect()
+        names.iter().map(on_target).collect()
     }
 
     /// All volumes of all members, with their member, in runbook order.

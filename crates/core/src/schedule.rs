@@ -162,9 +162,13 @@ fn backward(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     }
     let Some(phase) = steps
         .iter()
-        .filter(|step| must_be_undone(step))
+        .filter(|step| must_be_undone(step) && !makes_ports(step))
         .map(|step| step.phase)
         .max()
+        .or_else(|| {
+            let ports = steps.iter().find(|step| must_be_undone(step));
+            ports.map(|step| step.phase)
+        })
     else {
         return Next::Settle(OperationState::Failed);
     };
@@ -172,6 +176,10 @@ fn backward(record: &OperationRecord, now: DateTime<Utc>) -> Next {
     let has_its_turn = |step: &StepRecord| match &step.action {
         Step::RecreateServer { .. } => true,
         Step::StopServer { server } => !in_the_way.contains(server),
+        // Nothing waits for a port, and it waits only for the copy that it may be in.
+        Step::ReservePorts { server } | Step::CompletePorts { server } => {
+            !is_build_open(steps, server)
+        }
         _ => step.phase == phase,
     };
     Next::Undo(
@@ -181,6 +189,20 @@ fn backward(record: &OperationRecord, now: DateTime<Utc>) -> Next {
             .map(|step| step.position)
             .collect(),
     )
+}
+
+fn makes_ports(step: &StepRecord) -> bool {
+    matches!(
+        step.action,
+        Step::ReservePorts { .. } | Step::CompletePorts { .. }
+    )
+}
+
+fn is_build_open(steps: &[StepRecord], server: &ServerId) -> bool {
+    steps.iter().any(|step| {
+        must_be_undone(step)
+            && matches!(&step.action, Step::RecreateServer { server: built } if built == server)
+    })
 }
 
 /// The servers that have to wait for their start, as [`stands_on`](crate::runbook::stands_on) says. All others are started at

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use protector_core::{
     id::{NetworkId, ProjectId},
+    member::AddressPair,
     not_carried::PortTraits,
 };
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,20 @@ pub struct Subnet {
     /// The ranges that addresses are given from.
     #[serde(default)]
     pub allocation_pools: Vec<AllocationPool>,
+    /// How its IPv6 addresses are made: `slaac`, `dhcpv6-stateless`, `dhcpv6-stateful`.
+    #[serde(default)]
+    pub ipv6_address_mode: Option<String>,
+}
+
+impl Subnet {
+    /// Whether Neutron gives each port of the network an address here, made of its MAC address, and refuses to be asked for
+    /// one.
+    pub fn is_automatic(&self) -> bool {
+        matches!(
+            self.ipv6_address_mode.as_deref(),
+            Some("slaac" | "dhcpv6-stateless")
+        )
+    }
 }
 
 /// A range of addresses, both ends included.
@@ -117,6 +132,15 @@ pub struct Port {
     /// What kind of card it is, `normal`, `direct` …
     #[serde(rename = "binding:vnic_type", default)]
     pub vnic_type: String,
+    /// Whether Neutron keeps it to its addresses and groups; `None` without that extension.
+    #[serde(default)]
+    pub port_security_enabled: Option<bool>,
+    /// What else it may send from.
+    #[serde(default)]
+    pub allowed_address_pairs: Vec<AddressPair>,
+    /// Its DNS name; `None` without that extension.
+    #[serde(default)]
+    pub dns_name: Option<String>,
     /// Its trunk, if it is the parent of one.
     #[serde(default)]
     pub trunk_details: Option<TrunkDetails>,
@@ -155,6 +179,8 @@ pub struct PortFilter {
     pub ip_address: Option<String>,
     /// Those with exactly this name.
     pub name: Option<String>,
+    /// Those with exactly this description.
+    pub description: Option<String>,
     /// Those of this project; an admin's list spans all of them.
     pub project_id: Option<ProjectId>,
 }
@@ -175,6 +201,10 @@ impl PortFilter {
                 .is_none_or(|id| *id == port.network_id)
             && self.ip_address.as_ref().is_none_or(has_address)
             && self.name.as_ref().is_none_or(|name| *name == port.name)
+            && self
+                .description
+                .as_ref()
+                .is_none_or(|text| *text == port.description)
             && self
                 .project_id
                 .as_ref()
@@ -200,6 +230,15 @@ pub struct NewPort {
     /// Its MAC address; `None` lets Neutron choose. Role for choosing: owner of the network or admin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_address: Option<String>,
+    /// Whether Neutron keeps it to its addresses and groups; `None` as its network has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_security_enabled: Option<bool>,
+    /// What else it may send from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_address_pairs: Vec<AddressPair>,
+    /// Its DNS name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_name: Option<String>,
 }
 
 impl NewPort {
@@ -212,6 +251,9 @@ impl NewPort {
             fixed_ips: Vec::new(),
             security_groups: None,
             mac_address: None,
+            port_security_enabled: None,
+            allowed_address_pairs: Vec::new(),
+            dns_name: None,
         }
     }
 }
@@ -318,6 +360,7 @@ impl Network {
             )
             .query_if("fixed_ips", address.as_deref())
             .query_if("name", filter.name.as_deref())
+            .query_if("description", filter.description.as_deref())
             .query_if(
                 "project_id",
                 filter.project_id.as_ref().map(ProjectId::as_str),
@@ -346,6 +389,17 @@ impl Network {
                 Ask::post(NEUTRON, &["ports"], json!({"port": port})),
                 "port",
             )
+            .await
+    }
+
+    /// `PUT /v2.0/ports/{id}/tags`: these and no others. Role: member of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn tag_port(&self, id: &PortId, tags: &[String]) -> Result<(), CloudError> {
+        let body = json!({"tags": tags});
+        self.session
+            .done(Ask::put(NEUTRON, &["ports", id.as_str(), "tags"], body))
             .await
     }
 

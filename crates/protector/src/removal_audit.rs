@@ -142,6 +142,7 @@ fn type_uri(kind: Option<ResourceKind>) -> &'static str {
     match kind {
         Some(ResourceKind::Server) => "service/compute/servers",
         Some(ResourceKind::Volume) => "service/storage/block/volumes",
+        Some(ResourceKind::Port) => "service/network/ports",
         None => "service/storage/array/volumes",
     }
 }

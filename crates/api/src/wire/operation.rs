@@ -591,6 +591,8 @@ fn id_on_its_site(record: &OperationRecord, step: &StepRecord) -> Option<String>
     let kind = match step.action.resource_kind() {
         Some(ResourceKind::Server) => MapKind::Server,
         Some(ResourceKind::Volume) => MapKind::Volume,
+        // The line is named after the server, which may have several.
+        Some(ResourceKind::Port) => return step.progress.memo.made.clone(),
         None => return Some(named.to_owned()),
     };
     let copy = (step.action.scope(plan) == &plan.target)

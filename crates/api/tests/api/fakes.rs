@@ -239,6 +239,7 @@ fn server(id: &str) -> Option<FoundServer> {
         nics: vec![Nic {
             network_id: NET_A.into(),
             fixed_ips: vec!["10.0.1.5".parse().unwrap()],
+            port: None,
         }],
         security_groups: vec!["default".to_owned()],
         key_name: Some("alice".to_owned()),

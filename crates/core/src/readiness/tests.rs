@@ -69,6 +69,7 @@ fn a_member(number: usize) -> Member {
             nics: vec![Nic {
                 network_id: "net-a".into(),
                 fixed_ips: Vec::new(),
+                port: None,
             }],
             security_groups: vec!["default".to_owned()],
             key_pair: None,

@@ -3,7 +3,7 @@
 use super::{
     Line, Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{each_server, each_volume, manage_volume, promote_volume, whole_group},
+    lines::{each_server, each_volume, make_ports, manage_volume, promote_volume, whole_group},
 };
 use crate::{
     member::{Member, ProtectedVolume},
@@ -53,6 +53,7 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Reported::ByPhase,
             each_volume(plan, manage_volume),
         );
+    let book = make_ports(book, plan, Verb::Undoable);
     let book = recreate_in_order(book, plan, Verb::Undoable)
         .phase(
             "restore_power_state",

@@ -110,7 +110,11 @@ fn what_was_made(
 ) -> Option<Memo> {
     let makes = matches!(
         step.action,
-        Step::PromoteVolume { .. } | Step::ManageVolume { .. } | Step::RecreateServer { .. }
+        Step::PromoteVolume { .. }
+            | Step::ManageVolume { .. }
+            | Step::ReservePorts { .. }
+            | Step::CompletePorts { .. }
+            | Step::RecreateServer { .. }
     );
     let is_settled = matches!(
         step.progress.state,

@@ -2,7 +2,10 @@
 
 use super::{
     Line, Reported, Runbook, Step, Verb,
-    lines::{confirm_server, each_server_of, manage_volume, recreate_server, whole_group},
+    lines::{
+        confirm_server, each_server_of, imports_and_ports_of, imports_of, makes_ports,
+        recreate_server, whole_group,
+    },
 };
 use crate::{
     member::Member,
@@ -48,12 +51,16 @@ fn one_tier(book: Runbook, plan: &Plan, members: &[&Member], verb: Verb) -> Runb
         .copied()
         .filter(|member| plan.recovery.of(&member.id).probe.is_some())
         .collect();
+    let built_of = match makes_ports(&book) {
+        true => imports_and_ports_of,
+        false => imports_of,
+    };
     let book = book
         .phase(
             "recreate_vms",
             verb,
             Reported::ByPhase,
-            each_server_of(members, recreate_server, imports_of),
+            each_server_of(members, recreate_server, built_of),
         )
         .phase(
             "confirm_vms",
@@ -78,11 +85,6 @@ fn one_tier(book: Runbook, plan: &Plan, members: &[&Member], verb: Verb) -> Runb
         ),
         _ => book,
     }
-}
-
-/// A server is built from all its volumes.
-fn imports_of(member: &Member) -> Vec<Step> {
-    member.volumes.iter().map(manage_volume).collect()
 }
 
 /// What shows last that a member is up.

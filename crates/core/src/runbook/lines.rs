@@ -1,6 +1,6 @@
 //! Lines that more than one runbook has.
 
-use super::{Line, Step};
+use super::{Line, Reported, Runbook, Step, Verb};
 use crate::{
     member::{Member, ProtectedVolume},
     plan::Plan,
@@ -74,6 +74,58 @@ pub(super) fn manage_promoted(plan: &Plan) -> impl Iterator<Item = Line> {
         resource_id: Some(volume.id.to_string()),
         after: vec![promote_volume(volume)],
     })
+}
+
+/// The phase after which every copy has its ports.
+const COMPLETE_PORTS: &str = "complete_ports";
+
+/// The ports of all copies: first each with the addresses that its server has, and only when all of these are reserved the
+/// others, with what Neutron gives them. Else one member's new address would be another one's old one.
+pub(super) fn make_ports(book: Runbook, plan: &Plan, verb: Verb) -> Runbook {
+    let members: Vec<&Member> = plan.members.iter().collect();
+    book.phase(
+        "reserve_ports",
+        verb,
+        Reported::Never,
+        each_server_of(&members, reserve_ports, imports_of),
+    )
+    .phase(
+        COMPLETE_PORTS,
+        verb,
+        Reported::Never,
+        each_server_of(&members, complete_ports, |member| {
+            vec![reserve_ports(member)]
+        }),
+    )
+}
+
+/// Whether the copies of `book` get ports that it makes itself.
+pub(super) fn makes_ports(book: &Runbook) -> bool {
+    book.has_phase(COMPLETE_PORTS)
+}
+
+/// A server is built from all its volumes.
+pub(super) fn imports_of(member: &Member) -> Vec<Step> {
+    member.volumes.iter().map(manage_volume).collect()
+}
+
+/// The same, and with the ports that were made for it.
+pub(super) fn imports_and_ports_of(member: &Member) -> Vec<Step> {
+    let mut all = imports_of(member);
+    all.push(complete_ports(member));
+    all
+}
+
+pub(super) fn reserve_ports(member: &Member) -> Step {
+    Step::ReservePorts {
+        server: member.server_id.clone(),
+    }
+}
+
+pub(super) fn complete_ports(member: &Member) -> Step {
+    Step::CompletePorts {
+        server: member.server_id.clone(),
+    }
 }
 
 pub(super) fn recreate_server(member: &Member) -> Step {

@@ -31,7 +31,7 @@ pub mod waited;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.
-pub const BOOK_VERSION: u32 = 9;
+pub const BOOK_VERSION: u32 = 10;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -112,6 +112,16 @@ pub enum Step {
     ManageVolume {
         /// The volume on the source.
         volume: VolumeId,
+    },
+    /// Make the ports of a member's copy with all the addresses that its server has, as far as they can be had.
+    ReservePorts {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Make those ports that could not have their addresses, with new ones.
+    CompletePorts {
+        /// The server on the source.
+        server: ServerId,
     },
     /// Build a member's copy on the target from its imported volumes.
     RecreateServer {
@@ -247,7 +257,12 @@ impl Step {
     /// one has not been: a server in the way of its original, a volume that a server uses, bytes behind a volume.
     pub fn stands_on(&self, earlier: &Self, plan: &Plan) -> bool {
         match (self, earlier) {
-            (Self::RecreateServer { server: copy }, Self::StopServer { server }) => copy == server,
+            (
+                Self::RecreateServer { server: copy },
+                Self::StopServer { server }
+                | Self::ReservePorts { server }
+                | Self::CompletePorts { server },
+            ) => copy == server,
             (Self::RecreateServer { server }, Self::ManageVolume { volume }) => plan
                 .volume(volume.as_str())
                 .is_some_and(|(member, _)| member.server_id == *server),
@@ -344,6 +359,10 @@ impl Runbook {
             });
         }
         self
+    }
+
+    fn has_phase(&self, name: &str) -> bool {
+        self.phases.iter().any(|phase| phase.name == name)
     }
 
     /// Turns the book into the rows that are stored, with unique keys: the resource's name, or its id where it has

@@ -10,6 +10,8 @@ pub enum ResourceKind {
     Server,
     /// A Cinder volume.
     Volume,
+    /// A Neutron port.
+    Port,
 }
 
 impl ResourceKind {
@@ -18,6 +20,7 @@ impl ResourceKind {
         match self {
             Self::Server => "server",
             Self::Volume => "volume",
+            Self::Port => "port",
         }
     }
 }
@@ -61,6 +64,7 @@ impl Step {
             | Self::DeleteSourceVolume { .. }
             | Self::LeaveSourceVolume { .. }
             | Self::DeleteTestVolume { .. } => Some(ResourceKind::Volume),
+            Self::ReservePorts { .. } | Self::CompletePorts { .. } => Some(ResourceKind::Port),
             Self::TakeBack { line } => line.resource_kind(),
         }
     }
@@ -93,9 +97,10 @@ impl Step {
     /// The member that a line makes something of that can be taken back.
     pub fn member<'p>(&self, plan: &'p Plan) -> Option<&'p Member> {
         match self {
-            Self::StopServer { server } | Self::RecreateServer { server } => {
-                plan.member_of_server(server.as_str())
-            }
+            Self::StopServer { server }
+            | Self::ReservePorts { server }
+            | Self::CompletePorts { server }
+            | Self::RecreateServer { server } => plan.member_of_server(server.as_str()),
             Self::ManageVolume { volume }
             | Self::PromoteVolume { volume }
             | Self::CloneVolume { volume } => {
@@ -129,6 +134,8 @@ impl Step {
             | Self::AdmitRecovered
             | Self::PromoteVolume { .. }
             | Self::ManageVolume { .. }
+            | Self::ReservePorts { .. }
+            | Self::CompletePorts { .. }
             | Self::RecreateServer { .. }
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }

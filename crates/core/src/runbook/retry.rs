@@ -4,7 +4,8 @@ use super::{
     BookError, Line, Reported, Runbook, Step, Verb,
     in_order::recreate_in_order,
     lines::{
-        each_volume, manage_promoted, manage_volume, promote_volume, recreate_server, whole_group,
+        each_volume, make_ports, manage_promoted, manage_volume, promote_volume, recreate_server,
+        whole_group,
     },
 };
 use crate::{
@@ -56,6 +57,7 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
             Reported::ByPhase,
             manage_promoted(plan),
         );
+    let book = make_ports(book, plan, Verb::Member);
     let mut steps = recreate_in_order(book, plan, Verb::Member)
         .phase(
             "confirm_recovered",
@@ -125,6 +127,10 @@ fn wait_for_what_is_taken_back(steps: &mut [StepRecord], plan: &Plan) {
     for step in steps {
         let waits_for = |line: &Step| match &step.action {
             Step::TakeBack { line: below } => line.stands_on(below, plan),
+            // The ports of a copy that is there are its own.
+            Step::ReservePorts { server } => {
+                matches!(line, Step::RecreateServer { server: copy } if copy == server)
+            }
             action => line == action,
         };
         let first = taken_back.iter().filter(|(_, line)| waits_for(line));
@@ -137,7 +143,10 @@ fn wait_for_what_is_taken_back(steps: &mut [StepRecord], plan: &Plan) {
 fn remembered(action: &Step, last: &OperationRecord) -> Memo {
     let known = match action {
         Step::TakeBack { line } => remains(line, last),
-        Step::ManageVolume { .. } | Step::RecreateServer { .. } => line_of(action, last)
+        Step::ManageVolume { .. }
+        | Step::RecreateServer { .. }
+        | Step::ReservePorts { .. }
+        | Step::CompletePorts { .. } => line_of(action, last)
             .filter(|line| line.progress.memo.has_made_something())
             .or_else(|| remains(action, last)),
         _ => None,

@@ -4,7 +4,7 @@ use super::{
     Line, Reported, Runbook, Step, Verb,
     cleanup::is_left,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{each_server, each_volume, manage_promoted, promote_volume, whole_group},
+    lines::{each_server, each_volume, make_ports, manage_promoted, promote_volume, whole_group},
 };
 use crate::{
     id::ServerId,
@@ -45,6 +45,7 @@ pub fn unplanned_failover(plan: &Plan) -> Runbook {
             Reported::ByPhase,
             manage_promoted(plan),
         );
+    let book = make_ports(book, plan, Verb::Member);
     let book = recreate_in_order(book, plan, Verb::Member)
         .phase(
             "confirm_recovered",

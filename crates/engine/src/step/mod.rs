@@ -40,6 +40,7 @@ mod key_pair;
 mod mark;
 mod original_beside;
 mod pause;
+mod ports;
 mod power_state;
 mod probe;
 mod reading;
@@ -159,6 +160,8 @@ impl CloudActions {
             Step::ReplicateGroup => self.replicate_group(cx).await,
             Step::PromoteVolume { volume } => self.promote_volume(cx, volume).await,
             Step::ManageVolume { volume } => self.manage_volume(cx, volume).await,
+            Step::ReservePorts { server } => self.reserve_ports(cx, server).await,
+            Step::CompletePorts { server } => self.complete_ports(cx, server).await,
             Step::RecreateServer { server } => self.recreate_server(cx, server).await,
             Step::ConfirmServer { server } => self.confirm_server(cx, server).await,
             Step::RestorePowerState { server } => self.restore_power_state(cx, server).await,
@@ -207,6 +210,9 @@ impl CloudActions {
             Step::CloneVolume { volume } => self.discard_clone(cx, volume).await,
             Step::ManageVolume { volume } => self.unmanage_volume(cx, volume).await,
             Step::RecreateServer { server } => self.delete_recovered(cx, server).await,
+            Step::ReservePorts { server } | Step::CompletePorts { server } => {
+                self.take_ports_back(cx, server).await
+            }
             Step::CheckServer { .. }
             | Step::CheckTarget
             | Step::ReplicateGroup
@@ -335,6 +341,9 @@ impl CloudActions {
             | Step::CloneVolume { .. } => (options.replication_timeout, "array"),
             Step::ReleaseReplicas => (options.cleanup_timeout, "array"),
             Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
+            Step::ReservePorts { .. } | Step::CompletePorts { .. } => {
+                (options.manage_timeout, "Neutron")
+            }
             Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
             Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
             Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
@@ -365,6 +374,9 @@ impl CloudActions {
             Step::RecreateServer { .. } => {
                 let limit = self.options.build_timeout.max(UNDO_OF_BUILD);
                 (limit, timed_out("Nova", limit))
+            }
+            Step::ReservePorts { .. } | Step::CompletePorts { .. } => {
+                (UNDO_OF_BUILD, timed_out("Neutron", UNDO_OF_BUILD))
             }
             other => self.limit(plan, other),
         }
@@ -420,6 +432,8 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::DeleteSourceServer { .. } => Draws::Compute(source()),
         Step::CheckTarget
         | Step::CheckTargetAlone
+        | Step::ReservePorts { .. }
+        | Step::CompletePorts { .. }
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }
         | Step::RestorePowerState { .. }

@@ -28,7 +28,7 @@ use super::{
     copies::{Life, listed_copies_of},
     fidelity,
     key_pair::key_pair_on_target,
-    mark, not_in_plan, reading,
+    mark, not_in_plan, ports, reading,
     target_check::flavor_on_target,
 };
 use crate::{
@@ -200,8 +200,12 @@ impl CloudActions {
         let spec = &member.server;
         let flavor = flavor_on_target(target, cx.plan(), &spec.flavor).await?.id;
         let mut networks = Vec::new();
-        for nic in &spec.nics {
-            networks.push(network_on_target(target, cx, &member, nic).await?);
+        for (index, nic) in spec.nics.iter().enumerate() {
+            // Operations of older books, tests and NICs without an address have none.
+            networks.push(match ports::made_for(cx, source_id, index) {
+                Some(port) => ServerNetwork::Port(port),
+                None => network_on_target(target, cx, &member, nic).await?,
+            });
         }
         let key_name = match &spec.key_pair {
             Some(known) => key_pair_on_target(target, cx, known).await?,
@@ -462,13 +466,7 @@ async fn network_on_target(
     member: &Member,
     nic: &Nic,
 ) -> Result<ServerNetwork, Stop> {
-    let network = cx
-        .plan()
-        .mappings
-        .networks
-        .get(nic.network_id.as_str())
-        .map(|id| NetworkId::new(id.clone()))
-        .ok_or_else(|| not_in_plan("mapping of network", nic.network_id.as_str()))?;
+    let network = mapped_network(cx, nic)?;
     let wanted = nic
         .fixed_ips
         .iter()
@@ -484,6 +482,14 @@ async fn network_on_target(
             keep_address(target, cx, network, address).await
         }
     }
+}
+
+pub(super) fn mapped_network(cx: &Cx<'_>, nic: &Nic) -> Result<NetworkId, Stop> {
+    let networks = &cx.plan().mappings.networks;
+    networks
+        .get(nic.network_id.as_str())
+        .map(|id| NetworkId::new(id.clone()))
+        .ok_or_else(|| not_in_plan("mapping of network", nic.network_id.as_str()))
 }
 
 async fn keep_address(
@@ -533,12 +539,12 @@ async fn keep_address(
 
 /// Whether a port is the tenant's own and belongs to nothing. A port that a tenant made outlives its server, so on the way
 /// back the member's own port waits for it.
-fn is_kept_for_us(port: &Port, project: &ProjectId) -> bool {
+pub(super) fn is_kept_for_us(port: &Port, project: &ProjectId) -> bool {
     port.device_id.is_empty() && port.device_owner.is_empty() && port.project_id == *project
 }
 
 /// Whether an address lies in a subnet's range. A range that cannot be read holds nothing.
-fn contains(subnet: &Subnet, ip: IpAddr) -> bool {
+pub(super) fn contains(subnet: &Subnet, ip: IpAddr) -> bool {
     let Some((base, length)) = subnet.cidr.split_once('/') else {
         return false;
     };

@@ -425,7 +425,7 @@ impl CloudActions {
     /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
     async fn source_server_is_gone(
         &self,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         source: &Cloud,
         id: &ServerId,
     ) -> Result<Progress, Stop> {
@@ -434,6 +434,9 @@ impl CloudActions {
                 .await?;
         }
         if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+            if let Some(not_yet) = self.delete_ports_left(cx, source, id).await? {
+                return Ok(not_yet);
+            }
             return Ok(Progress::Done(remembered_host(cx)));
         }
         Err(Stop::last(Code::AlreadyGone, "Server not found (404)"))

@@ -135,6 +135,9 @@ pub(super) fn moved(
         for address in &mut nic.fixed_ips {
             *address = cx.plan().address_on_target(member, *address);
         }
+        if let Some(port) = &mut nic.port {
+            port.security_groups = cx.plan().groups_on_target(member, &port.security_groups);
+        }
         let network = mappings
             .networks
             .get(nic.network_id.as_str())

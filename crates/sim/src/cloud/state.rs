@@ -135,6 +135,15 @@ impl SimCloud {
         self.volumes.kind_named(name).map(|id| id.to_string())
     }
 
+    /// Ids of the ports that an operation has marked and that nothing uses.
+    pub fn marked_free_ports(&self) -> Vec<String> {
+        let ports = self.network.ports.iter();
+        ports
+            .filter(|port| port.is_marked() && port.device_id.is_empty())
+            .map(|port| port.id.to_string())
+            .collect()
+    }
+
     /// Ids of all ports, oldest first.
     pub fn ports(&self) -> Vec<String> {
         self.network

@@ -36,8 +36,23 @@ pub fn check(outcome: &Outcome) -> Vec<Violation> {
         _ => {}
     }
     deletions_agree_with_the_record(outcome, &mut violations);
+    no_port_is_forgotten(outcome, &mut violations);
     no_bytes_lost(outcome, &mut violations);
     violations
+}
+
+/// I12 of ports: one that was made and is in no server is named by the record.
+fn no_port_is_forgotten(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    for port in &outcome.target.free_ports {
+        let is_named = outcome.record.steps.iter().any(|step| {
+            let progress = &step.progress;
+            let said = progress.error.iter().chain(&progress.memo.facts);
+            said.into_iter().any(|text| text.contains(port.as_str()))
+        });
+        if !is_named {
+            violations.push(format!("I12: port {port} is left and nobody says so"));
+        }
+    }
 }
 
 /// A fault that passes never keeps a failover from its end: it completes, or is taken back, and nothing is left over.

@@ -1,6 +1,11 @@
 //! A world for one schedule: two clouds, two arrays, a group, an operation, and two engines that share the journal.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
@@ -237,6 +242,8 @@ pub struct CloudFacts {
     pub volumes: Vec<VolumeFacts>,
     /// Its backend's objects and their bytes.
     pub objects: BTreeMap<String, MemVolume>,
+    /// Its ports that an operation has made and that nothing uses.
+    pub free_ports: Vec<String>,
 }
 
 /// The virtual clock: tokio's, from a fixed epoch.
@@ -312,6 +319,7 @@ fn facts(cloud: &SharedCloud, objects: &MemObjects) -> CloudFacts {
     CloudFacts {
         servers: cloud.servers(),
         volumes: cloud.volumes(),
+        free_ports: cloud.marked_free_ports(),
         objects: objects
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -719,6 +727,14 @@ fn group_of(
     (group, members)
 }
 
+/// One in the target's network, for each server another.
+fn address_of(server: &str) -> IpAddr {
+    let digits: String = server.chars().filter(char::is_ascii_digit).collect();
+    let number: u32 = digits.parse().unwrap_or_default();
+    let base = u32::from(Ipv4Addr::new(10, 20, 1, 0));
+    IpAddr::V4(Ipv4Addr::from(base.saturating_add(number)))
+}
+
 fn member_of(
     group: &GroupId,
     server: &ServerFacts,
@@ -762,7 +778,8 @@ fn member_of(
             },
             nics: vec![Nic {
                 network_id: NetworkId::new(network),
-                fixed_ips: Vec::new(),
+                fixed_ips: vec![address_of(&server.name)],
+                port: None,
             }],
             security_groups: vec!["default".into()],
             key_pair: None,

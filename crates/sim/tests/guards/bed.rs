@@ -1475,6 +1475,7 @@ impl Bed {
         let (service, path) = url.split_once(' ').unwrap();
         let (prefix, version) = match service {
             "compute" => ("/compute/v2.1".to_owned(), "compute 2.96"),
+            "network" => ("/network/v2.0".to_owned(), "network 2.0"),
             _ => (format!("/volume/v3/{project}"), "volume 3.71"),
         };
         let headers = [("x-auth-token", token), ("openstack-api-version", version)];
@@ -1705,6 +1706,7 @@ fn member_of(
             nics: vec![Nic {
                 network_id: NetworkId::new(network),
                 fixed_ips: Vec::new(),
+                port: None,
             }],
             security_groups: vec!["default".into()],
             key_pair: None,

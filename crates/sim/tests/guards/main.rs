@@ -26,6 +26,7 @@ mod one_moment;
 mod only_copy;
 mod other_site;
 mod paused;
+mod ports;
 mod record;
 mod returned_home;
 mod scope;

@@ -1,6 +1,6 @@
 //! Creating a server: what the API checks at once, and what the build meets later.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -41,7 +41,7 @@ enum DiskSource {
 /// A network interface that the request asks for.
 enum WantedNic {
     Port(Uuid),
-    Network(Uuid, Option<Ipv4Addr>),
+    Network(Uuid, Option<IpAddr>),
 }
 
 /// Nova's quota of a server's metadata.
@@ -127,9 +127,14 @@ impl SimCloud {
             });
         match late {
             None => self.server_accepted(server),
-            Some(late) => self
-                .jobs
-                .push(self.now + late, Job::ServerAccepted(Box::new(server))),
+            Some(late) => {
+                // Nova takes volumes while it answers, and ports that it is given when it builds.
+                for nic in server.nics.iter().filter(|nic| !nic.made_by_nova) {
+                    self.network.unbind(nic.port);
+                }
+                self.jobs
+                    .push(self.now + late, Job::ServerAccepted(Box::new(server)));
+            }
         }
         let mut view = json!({
             "id": id.to_string(),
@@ -145,8 +150,20 @@ impl SimCloud {
     }
 
     /// The build is on its way, and the server can be seen.
-    pub(crate) fn server_accepted(&mut self, server: Server) {
+    pub(crate) fn server_accepted(&mut self, mut server: Server) {
         let id = server.id;
+        let owner = PortOwner {
+            device: id,
+            zone: server.zone.clone(),
+        };
+        for nic in &server.nics {
+            let held = self.network.ports.get(nic.port).map(|port| &port.device_id);
+            match held.map(String::as_str) {
+                Some("") => self.network.bind(nic.port, &owner),
+                Some(device) if device == id.to_string() => {}
+                _ => server.doomed = Some(format!("Port {} is still in use.", nic.port)),
+            }
+        }
         self.compute.servers.insert(id, server);
         let delay = self.spread(self.options.latency.server_build);
         self.jobs
@@ -264,7 +281,7 @@ impl SimCloud {
         let Some(address) = text(item, "fixed_ip") else {
             return Ok(WantedNic::Network(network.id, None));
         };
-        let parsed: Ipv4Addr = address.parse().map_err(|_| {
+        let parsed: IpAddr = address.parse().map_err(|_| {
             fault(
                 400,
                 format!("Invalid input for field/attribute fixed_ip. Value: {address}."),

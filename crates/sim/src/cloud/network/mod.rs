@@ -7,7 +7,7 @@ mod resources;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ impl Network {
                     project: project.id,
                     base,
                     bits,
+                    mode: None,
                 };
                 network.subnets.insert(subnet, row);
             }
@@ -98,7 +99,7 @@ impl Network {
     }
 
     /// The server or port that holds an address of a network.
-    pub(crate) fn holder(&self, network: Uuid, address: Ipv4Addr) -> Option<String> {
+    pub(crate) fn holder(&self, network: Uuid, address: IpAddr) -> Option<String> {
         self.ports
             .iter()
             .filter(|port| port.network == network)
@@ -106,7 +107,7 @@ impl Network {
             .map(|port| port.device_id.clone())
     }
 
-    fn taken(&self, subnet: Uuid) -> BTreeSet<Ipv4Addr> {
+    fn taken(&self, subnet: Uuid) -> BTreeSet<IpAddr> {
         self.ports
             .iter()
             .flat_map(|port| port.fixed_ips.iter())
@@ -115,12 +116,8 @@ impl Network {
             .collect()
     }
 
-    /// The lowest free address of a network's first subnet.
-    fn free_address(&self, network: Uuid) -> Option<(Uuid, Ipv4Addr)> {
-        let subnet = self
-            .subnets
-            .iter()
-            .find(|subnet| subnet.network == network)?;
+    /// The lowest free address of a subnet.
+    fn free_address(&self, subnet: &Subnet) -> Option<(Uuid, IpAddr)> {
         let taken = self.taken(subnet.id);
         subnet
             .pool()
@@ -128,8 +125,32 @@ impl Network {
             .map(|address| (subnet.id, address))
     }
 
+    /// What a port gets that asks for no address: one of the first subnet of each kind that has one.
+    fn free_addresses(&self, network: Uuid) -> Vec<(Uuid, IpAddr)> {
+        let of_kind = |is_ipv4: bool| {
+            self.subnets
+                .iter()
+                .filter(|subnet| subnet.network == network && !subnet.is_automatic())
+                .filter(|subnet| subnet.base.is_ipv4() == is_ipv4)
+                .find_map(|subnet| self.free_address(subnet))
+        };
+        [of_kind(true), of_kind(false)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// What every port of a network has besides, by its MAC address.
+    fn automatic_addresses(&self, network: Uuid, mac: &str) -> Vec<(Uuid, IpAddr)> {
+        self.subnets
+            .iter()
+            .filter(|subnet| subnet.network == network && subnet.is_automatic())
+            .filter_map(|subnet| Some((subnet.id, subnet.automatic(mac)?)))
+            .collect()
+    }
+
     /// The subnet of a network that an address belongs to.
-    fn subnet_for(&self, network: Uuid, address: Ipv4Addr) -> Option<&Subnet> {
+    fn subnet_for(&self, network: Uuid, address: IpAddr) -> Option<&Subnet> {
         self.subnets
             .iter()
             .find(|subnet| subnet.network == network && subnet.contains(address))

@@ -1,14 +1,14 @@
 //! Ports: the tenants' own, and those that Nova makes.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Port, PortOwner, forbidden, missing, need_member, unknown_path};
+use super::{Port, PortOwner, forbidden, missing, need_member, record::Subnet, unknown_path};
 use crate::cloud::{
     SimCloud,
-    call::{Call, text, uuid_of},
+    call::{Call, boolean, text, uuid_of},
     identity::{Caller, hex},
     reply::{Answer, Reply, empty, neutron_error, ok},
 };
@@ -71,9 +71,10 @@ impl SimCloud {
         let network = text(&given, "network_id").unwrap_or_default();
         let network = self.network_of(caller, network)?.id;
         need_member(caller, "create_port")?;
-        let fixed_ips = match given.get("fixed_ips").and_then(Value::as_array) {
+        self.may_ask_for(caller, network, &given)?;
+        let mut fixed_ips = match given.get("fixed_ips").and_then(Value::as_array) {
             Some(list) => self.wanted_addresses(network, list)?,
-            None => self.network.free_address(network).into_iter().collect(),
+            None => self.network.free_addresses(network),
         };
         let groups = match given.get("security_groups").and_then(Value::as_array) {
             Some(list) => list
@@ -98,18 +99,23 @@ impl SimCloud {
             return Err(neutron_error(409, "OverQuota", text));
         }
         let id = self.ids.next();
+        let mac = text(&given, "mac_address").map_or_else(|| mac_of(id), str::to_owned);
+        fixed_ips.extend(self.network.automatic_addresses(network, &mac));
         let port = Port {
             id,
             name: text(&given, "name").unwrap_or_default().to_owned(),
             description: text(&given, "description").unwrap_or_default().to_owned(),
             network,
             project: caller.project,
-            mac: text(&given, "mac_address").map_or_else(|| mac_of(id), str::to_owned),
+            mac,
             fixed_ips,
             device_id: text(&given, "device_id").unwrap_or_default().to_owned(),
             device_owner: text(&given, "device_owner").unwrap_or_default().to_owned(),
             groups,
             tags: Vec::new(),
+            port_security: boolean(&given, "port_security_enabled").unwrap_or(true),
+            pairs: pairs_of(&given),
+            dns_name: text(&given, "dns_name").unwrap_or_default().to_owned(),
             created: self.now,
         };
         let view = self.port_view(&port);
@@ -117,14 +123,71 @@ impl SimCloud {
         Ok(Reply::json(201, &json!({"port": view})))
     }
 
-    fn wanted_addresses(&self, network: Uuid, list: &[Value]) -> Answer<Vec<(Uuid, Ipv4Addr)>> {
+    /// What only the owner of a network, or an administrator, may choose; and a MAC address that is in use.
+    fn may_ask_for(&self, caller: &Caller, network: Uuid, given: &Value) -> Answer<()> {
+        let row = self.network.networks.get(network);
+        let owns = row.is_some_and(|row| row.project == caller.project) || caller.is_admin();
+        let addresses = given.get("fixed_ips").and_then(Value::as_array);
+        let names_address = addresses
+            .into_iter()
+            .flatten()
+            .any(|ip| ip.get("ip_address").is_some());
+        for (attribute, is_given) in [
+            ("mac_address", given.get("mac_address").is_some()),
+            ("fixed_ips", names_address),
+            (
+                "port_security_enabled",
+                given.get("port_security_enabled").is_some(),
+            ),
+            (
+                "allowed_address_pairs",
+                given.get("allowed_address_pairs").is_some(),
+            ),
+        ] {
+            if is_given && !owns {
+                return Err(forbidden(&format!("create_port:{attribute}")));
+            }
+        }
+        let is_open = boolean(given, "port_security_enabled") == Some(false);
+        if is_open && !pairs_of(given).is_empty() {
+            let text =
+                "Port Security must be enabled in order to have allowed address pairs on a port.";
+            return Err(neutron_error(
+                409,
+                "AddressPairAndPortSecurityRequired",
+                text,
+            ));
+        }
+        let wanted = text(given, "mac_address");
+        let mut others = self
+            .network
+            .ports
+            .iter()
+            .filter(|port| port.network == network);
+        match wanted {
+            Some(mac) if others.any(|port| port.mac == mac) => {
+                let text = format!(
+                    "Unable to complete operation for network {network}. The mac address {mac} is in use."
+                );
+                Err(neutron_error(409, "MacAddressInUse", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wanted_addresses(&self, network: Uuid, list: &[Value]) -> Answer<Vec<(Uuid, IpAddr)>> {
         let mut out = Vec::new();
         for item in list {
             let Some(address) = text(item, "ip_address") else {
-                out.extend(self.network.free_address(network));
+                let named = text(item, "subnet_id").and_then(uuid_of);
+                let named = named.and_then(|id| self.network.subnets.get(id));
+                match named {
+                    Some(subnet) => out.extend(self.network.free_address(subnet)),
+                    None => out.extend(self.network.free_addresses(network)),
+                }
                 continue;
             };
-            let subnet = address.parse::<Ipv4Addr>().ok().and_then(|ip| {
+            let subnet = address.parse::<IpAddr>().ok().and_then(|ip| {
                 self.network
                     .subnet_for(network, ip)
                     .map(|subnet| (subnet.id, ip))
@@ -149,6 +212,14 @@ impl SimCloud {
                 };
                 return Err(neutron_error(400, kind, text));
             };
+            let of = self.network.subnets.get(subnet);
+            if of.is_some_and(Subnet::is_automatic) {
+                let text = format!(
+                    "Invalid input for operation: IPv6 address {address} can not be directly assigned to a port on \
+                     subnet {subnet} as the subnet is configured for automatic addresses."
+                );
+                return Err(neutron_error(400, "InvalidInput", text));
+            }
             if self.network.holder(network, ip).is_some() {
                 let text = format!("IP address {address} already allocated in subnet {subnet}");
                 return Err(neutron_error(409, "IpAddressAlreadyAllocated", text));
@@ -163,11 +234,11 @@ impl SimCloud {
         &mut self,
         project: Uuid,
         network: Uuid,
-        address: Option<Ipv4Addr>,
+        address: Option<IpAddr>,
         groups: &[String],
         owner: &PortOwner,
     ) -> Result<Uuid, String> {
-        let fixed = match address {
+        let mut fixed = match address {
             Some(address) => {
                 let subnet = self.network.subnet_for(network, address).ok_or_else(|| {
                     format!(
@@ -177,7 +248,7 @@ impl SimCloud {
                 })?;
                 vec![(subnet.id, address)]
             }
-            None => self.network.free_address(network).into_iter().collect(),
+            None => self.network.free_addresses(network),
         };
         let groups = groups
             .iter()
@@ -185,6 +256,7 @@ impl SimCloud {
             .map(|group| group.id)
             .collect();
         let id = self.ids.next();
+        fixed.extend(self.network.automatic_addresses(network, &mac_of(id)));
         let port = Port {
             id,
             name: String::new(),
@@ -197,6 +269,9 @@ impl SimCloud {
             device_owner: format!("compute:{}", owner.zone),
             groups,
             tags: Vec::new(),
+            port_security: true,
+            pairs: Vec::new(),
+            dns_name: String::new(),
             created: self.now,
         };
         self.network.ports.insert(id, port);
@@ -247,8 +322,9 @@ impl SimCloud {
             "admin_state_up": true,
             "status": if row.device_id.is_empty() { "DOWN" } else { "ACTIVE" },
             "binding:vnic_type": "normal",
-            "port_security_enabled": true,
-            "allowed_address_pairs": [],
+            "port_security_enabled": row.port_security,
+            "allowed_address_pairs": row.pairs,
+            "dns_name": row.dns_name,
             "extra_dhcp_opts": [],
             "tags": row.tags,
             "revision_number": 1,
@@ -261,6 +337,11 @@ impl SimCloud {
 /// The request body; Neutron's own checks of it are not simulated.
 pub(super) fn body(call: &Call<'_>) -> Value {
     serde_json::from_slice(call.body).unwrap_or_default()
+}
+
+fn pairs_of(given: &Value) -> Vec<Value> {
+    let pairs = given.get("allowed_address_pairs").and_then(Value::as_array);
+    pairs.cloned().unwrap_or_default()
 }
 
 fn mac_of(id: Uuid) -> String {

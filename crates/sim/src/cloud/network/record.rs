@@ -1,7 +1,8 @@
 //! Networks, subnets, ports and security groups as Neutron keeps them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cloud::SimTime;
@@ -16,36 +17,77 @@ pub(crate) struct Net {
     pub(crate) external: bool,
 }
 
-/// An IPv4 subnet.
+/// A subnet.
 #[derive(Clone, Debug)]
 pub(crate) struct Subnet {
     pub(crate) id: Uuid,
     pub(super) name: String,
     pub(crate) network: Uuid,
     pub(super) project: Uuid,
-    pub(super) base: Ipv4Addr,
+    pub(super) base: IpAddr,
     pub(super) bits: u32,
+    /// `ipv6_address_mode`.
+    pub(super) mode: Option<String>,
 }
 
+/// How many addresses of a subnet are given out at most.
+const LARGEST_POOL: u128 = 1 << 24;
+
 impl Subnet {
-    fn span(&self) -> u32 {
-        1_u32.checked_shl(32 - self.bits).unwrap_or(u32::MAX)
+    fn span(&self) -> u128 {
+        let all = if self.base.is_ipv4() { 32 } else { 128 };
+        1_u128.checked_shl(all - self.bits).unwrap_or(u128::MAX)
     }
 
-    pub(super) fn contains(&self, address: Ipv4Addr) -> bool {
-        let base = u32::from(self.base);
-        let address = u32::from(address);
-        address >= base && address - base < self.span()
+    fn at(&self, offset: u128) -> IpAddr {
+        match self.base {
+            IpAddr::V4(base) => {
+                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+                IpAddr::V4(u32::from(base).saturating_add(offset).into())
+            }
+            IpAddr::V6(base) => IpAddr::V6(u128::from(base).saturating_add(offset).into()),
+        }
     }
 
-    pub(super) fn gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base).saturating_add(1))
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        let offset = match (self.base, address) {
+            (IpAddr::V4(base), IpAddr::V4(address)) => {
+                u32::from(address).checked_sub(base.into()).map(u128::from)
+            }
+            (IpAddr::V6(base), IpAddr::V6(address)) => u128::from(address).checked_sub(base.into()),
+            _ => None,
+        };
+        offset.is_some_and(|offset| offset < self.span())
+    }
+
+    pub(super) fn gateway(&self) -> IpAddr {
+        self.at(1)
     }
 
     /// Addresses that Neutron gives out by itself: all but network, gateway and broadcast.
-    pub(super) fn pool(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let base = u32::from(self.base);
-        (2..self.span().saturating_sub(1)).map(move |offset| Ipv4Addr::from(base + offset))
+    pub(super) fn pool(&self) -> impl DoubleEndedIterator<Item = IpAddr> {
+        let end = self.span().saturating_sub(1).min(LARGEST_POOL);
+        (2..end).map(|offset| self.at(offset))
+    }
+
+    /// Whether each port has an address here that is made of its MAC address, and none can be asked for.
+    pub(super) fn is_automatic(&self) -> bool {
+        matches!(self.mode.as_deref(), Some("slaac" | "dhcpv6-stateless"))
+    }
+
+    /// The address here of the card with this MAC address (RFC 4291, appendix A).
+    pub(super) fn automatic(&self, mac: &str) -> Option<IpAddr> {
+        let bytes: Vec<u8> = mac
+            .split(':')
+            .filter_map(|byte| u8::from_str_radix(byte, 16).ok())
+            .collect();
+        let (IpAddr::V6(base), &[a, b, c, d, e, f]) = (self.base, bytes.as_slice()) else {
+            return None;
+        };
+        let interface = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+        Some(IpAddr::V6(Ipv6Addr::from(
+            u128::from(base) | u128::from(interface),
+        )))
     }
 
     pub(super) fn cidr(&self) -> String {
@@ -54,10 +96,12 @@ impl Subnet {
 }
 
 /// `10.0.0.0/24` → its address and length.
-pub(super) fn parse_cidr(cidr: &str) -> Option<(Ipv4Addr, u32)> {
+pub(super) fn parse_cidr(cidr: &str) -> Option<(IpAddr, u32)> {
     let (base, bits) = cidr.split_once('/')?;
-    let bits: u32 = bits.parse().ok().filter(|bits| (8..=30).contains(bits))?;
-    Some((base.parse().ok()?, bits))
+    let base: IpAddr = base.parse().ok()?;
+    let lengths = if base.is_ipv4() { 8..=30 } else { 48..=126 };
+    let bits: u32 = bits.parse().ok().filter(|bits| lengths.contains(bits))?;
+    Some((base, bits))
 }
 
 /// Who binds a port.
@@ -76,12 +120,22 @@ pub(crate) struct Port {
     pub(crate) project: Uuid,
     pub(crate) mac: String,
     /// Subnet and address.
-    pub(crate) fixed_ips: Vec<(Uuid, Ipv4Addr)>,
+    pub(crate) fixed_ips: Vec<(Uuid, IpAddr)>,
     pub(crate) device_id: String,
     pub(crate) device_owner: String,
     pub(super) groups: Vec<Uuid>,
     pub(super) tags: Vec<String>,
+    pub(super) port_security: bool,
+    /// Allowed address pairs, as they were given.
+    pub(super) pairs: Vec<Value>,
+    pub(super) dns_name: String,
     pub(super) created: SimTime,
+}
+
+impl Port {
+    pub(crate) fn is_marked(&self) -> bool {
+        self.description.contains(protector_core::mark::PORT)
+    }
 }
 
 /// A security group.
@@ -99,6 +153,6 @@ pub(super) struct FloatingIp {
     pub(super) id: Uuid,
     pub(super) network: Uuid,
     pub(super) project: Uuid,
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) port: Option<Uuid>,
 }

@@ -144,6 +144,7 @@ impl SimCloud {
                     project: caller.project,
                     base,
                     bits,
+                    mode: text(&given, "ipv6_address_mode").map(str::to_owned),
                 };
                 let view = self.subnet_view(&row);
                 self.network.subnets.insert(row.id, row);
@@ -183,7 +184,7 @@ impl SimCloud {
     }
 
     fn subnet_view(&self, row: &Subnet) -> Value {
-        let addresses: Vec<String> = [row.pool().next(), row.pool().last()]
+        let addresses: Vec<String> = [row.pool().next(), row.pool().next_back()]
             .into_iter()
             .flatten()
             .map(|address| address.to_string())
@@ -195,15 +196,15 @@ impl SimCloud {
             "network_id": row.network.to_string(),
             "project_id": hex(row.project),
             "tenant_id": hex(row.project),
-            "ip_version": 4,
+            "ip_version": if row.base.is_ipv4() { 4 } else { 6 },
             "cidr": row.cidr(),
             "gateway_ip": row.gateway().to_string(),
             "enable_dhcp": true,
             "allocation_pools": [{"start": addresses.first(), "end": addresses.last()}],
             "dns_nameservers": [],
             "host_routes": [],
-            "ipv6_address_mode": null,
-            "ipv6_ra_mode": null,
+            "ipv6_address_mode": row.mode,
+            "ipv6_ra_mode": row.mode,
             "subnetpool_id": null,
             "tags": [],
             "revision_number": 0,

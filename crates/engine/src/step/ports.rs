@@ -1,0 +1,674 @@
+//! The ports of a member's copy: made as the original's are before the copy is built, taken back, and deleted with the server
+//! that a group has left.
+//!
+//! Neutron has no metadata: the mark stands in the description, which is known from the plan alone, so that a port is found again
+//! whatever became of the request for it.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use chrono::TimeDelta;
+use protector_core::{
+    fault::{Code, Fault},
+    id::{NetworkId, ServerId},
+    journal::Effect,
+    mark::{is_port_of, own_description, port_description},
+    member::{Member, Nic, PortSpec},
+    operation::{MapKind, OperationKind},
+};
+use protector_openstack::{
+    cloud::Cloud,
+    error::CloudError,
+    id::{PortId, SecurityGroupId},
+    network::{FixedIp, NewPort, Port, PortFilter, Subnet},
+};
+
+use super::{
+    CloudActions, mark, reading,
+    recovered_server::{CARRIED_OUT_WITHIN, contains, is_kept_for_us, mapped_network, member},
+};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::{found, stop},
+};
+
+/// Which addresses a port is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addresses {
+    /// All that the original has, or it is not made.
+    Kept,
+    /// What Neutron gives.
+    New,
+}
+
+/// What became of the making of one port.
+enum Made {
+    /// It is there, and free for the copy.
+    Port(PortId),
+    /// Its addresses cannot be had: it is made with new ones when all others have theirs.
+    Left,
+    /// Not yet.
+    NotYet(Progress),
+}
+
+/// What a card asks for, or what settles it.
+enum Asked {
+    For(Wish),
+    Settled(Made),
+}
+
+/// The addresses that are asked for, and what is told of those that are not.
+#[derive(Default)]
+struct Wish {
+    fixed_ips: Vec<FixedIp>,
+    /// One at least is not the original's.
+    has_new_ones: bool,
+    told: Vec<String>,
+}
+
+impl Wish {
+    fn new_one_for(&mut self, why: String, subnet: &Subnet) {
+        self.has_new_ones = true;
+        self.told.push(format!("{why}: a new one is used"));
+        self.fixed_ips.push(FixedIp {
+            subnet_id: Some(subnet.id.clone()),
+            ip_address: None,
+        });
+    }
+
+    fn outside(&mut self, address: IpAddr, subnets: &[Subnet]) {
+        let why = format!("address {address} is outside the mapped network");
+        let is_alike = |subnet: &&Subnet| (subnet.ip_version == 4) == address.is_ipv4();
+        match subnets.iter().find(is_alike) {
+            Some(subnet) if subnet.is_automatic() => self
+                .told
+                .push(format!("{why}: one made of the MAC address is used")),
+            Some(subnet) => self.new_one_for(why, subnet),
+            None => self.told.push(format!(
+                "{why}, which has no subnet of its kind: the copy has none in its place"
+            )),
+        }
+    }
+}
+
+/// Who holds an address.
+enum Holder {
+    Nobody,
+    /// A port that may be used as it is.
+    Ours(PortId),
+    /// A server of this member that is being deleted.
+    Leaving(Progress),
+    Another,
+}
+
+/// What is asked for beside the addresses; each is less than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rung {
+    Everything,
+    WithoutMac,
+    WithoutSecurity,
+}
+
+/// The port of the copy of `server` for its network card `index`, if one was made.
+pub(super) fn made_for(cx: &Cx<'_>, server: &ServerId, index: usize) -> Option<PortId> {
+    cx.mapped(MapKind::Port, &place(server, index))
+        .map(PortId::new)
+}
+
+fn place(server: &ServerId, index: usize) -> String {
+    format!("{server}/{index}")
+}
+
+/// A card without an address is left to Nova.
+fn cards(member: &Member) -> impl Iterator<Item = (usize, &Nic)> {
+    let all = member.server.nics.iter().enumerate();
+    all.filter(|(_, nic)| !nic.fixed_ips.is_empty())
+}
+
+impl CloudActions {
+    pub(super) async fn reserve_ports(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        self.make_ports(cx, source_id, Addresses::Kept).await
+    }
+
+    pub(super) async fn complete_ports(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        self.make_ports(cx, source_id, Addresses::New).await
+    }
+
+    async fn make_ports(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+        addresses: Addresses,
+    ) -> Result<Progress, Stop> {
+        let member = member(cx, source_id)?.clone();
+        let is_open =
+            |index| addresses == Addresses::Kept || made_for(cx, source_id, index).is_none();
+        let open: Vec<(usize, &Nic)> = cards(&member)
+            .filter(|(index, _)| is_open(*index))
+            .collect();
+        if open.is_empty() || self.has_a_copy(cx, source_id).await? {
+            return Ok(Progress::done());
+        }
+        let target = self.target(cx).await?;
+        let mut effects = Vec::new();
+        for (index, nic) in open {
+            let card = Card {
+                member: &member,
+                nic,
+                network: mapped_network(cx, nic)?,
+                description: description(cx, &member, nic, index),
+            };
+            match self.port_for(&target, cx, &card, addresses).await? {
+                Made::Port(port) => effects.push(Effect::Mapped {
+                    kind: MapKind::Port,
+                    source: place(source_id, index),
+                    target: port.to_string(),
+                }),
+                Made::Left => {}
+                Made::NotYet(progress) => return Ok(progress),
+            }
+        }
+        Ok(Progress::Done(effects))
+    }
+
+    /// Whether a copy is there that an earlier try or an interrupted operation has built: it has its ports.
+    async fn has_a_copy(&self, cx: &mut Cx<'_>, source_id: &ServerId) -> Result<bool, Stop> {
+        if cx.operation.kind == OperationKind::Retry
+            && !self.all_of_this_step(cx, source_id).await?.is_empty()
+        {
+            return Ok(true);
+        }
+        // What it remembers of a server is for the line that builds it.
+        let memo = cx.memo.clone();
+        let adopted = self.find_adopted_server(cx, source_id).await;
+        cx.memo = memo;
+        Ok(adopted?.is_some())
+    }
+
+    async fn port_for(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        card: &Card<'_>,
+        addresses: Addresses,
+    ) -> Result<Made, Stop> {
+        if let Some(made) = self.made_before(target, cx, card).await? {
+            return Ok(made);
+        }
+        let wish = match self.wish(target, cx, card).await? {
+            Asked::For(wish) => wish,
+            Asked::Settled(made) => return Ok(made),
+        };
+        if addresses == Addresses::Kept {
+            for told in &wish.told {
+                cx.fact(told.clone());
+            }
+            if wish.has_new_ones {
+                return Ok(Made::Left);
+            }
+        }
+        let mut port = wanted(target, cx, card, wish.fixed_ips).await?;
+        let mut rung = Rung::Everything;
+        loop {
+            let before = cx.memo.unanswered_at;
+            cx.memo.unanswered_at = Some(cx.scribe.now());
+            let intent = cx.intend().await?;
+            if let Some(made) = self.made_before(target, cx, card).await? {
+                cx.memo.unanswered_at = before;
+                return Ok(made);
+            }
+            let answer = intent.on(target).network().create_port(&port).await;
+            if answer
+                .as_ref()
+                .err()
+                .is_none_or(CloudError::certainly_not_done)
+            {
+                cx.memo.unanswered_at = before;
+            }
+            match answer {
+                Ok(made) => {
+                    cx.memo.made = Some(made.id.to_string());
+                    let tags = card
+                        .spec()
+                        .map(|spec| spec.tags.as_slice())
+                        .unwrap_or_default();
+                    if !tags.is_empty()
+                        && let Err(error) =
+                            intent.on(target).network().tag_port(&made.id, tags).await
+                    {
+                        cx.fact(format!("port {} has no tags: {error}", made.id));
+                    }
+                    return Ok(Made::Port(made.id));
+                }
+                Err(error) if error.is_quota() => return Err(stop(error)),
+                Err(error) => match next_rung(cx, &mut port, rung, &error) {
+                    Some(next) => rung = next,
+                    None if is_about_addresses(&error) && !port.fixed_ips.is_empty() => {
+                        ask_for_new_ones(cx, &mut port, &error);
+                        if addresses == Addresses::Kept {
+                            return Ok(Made::Left);
+                        }
+                    }
+                    None => return Err(stop(error)),
+                },
+            }
+        }
+    }
+
+    /// The port that this operation has made for a card.
+    async fn made_before(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        card: &Card<'_>,
+    ) -> Result<Option<Made>, Stop> {
+        let ports = marked(target, cx, &card.description).await?;
+        let Some(port) = ports.iter().find(|port| is_free(port)).or(ports.first()) else {
+            return Ok(None);
+        };
+        cx.memo.made = Some(port.id.to_string());
+        if is_free(port) {
+            return Ok(Some(Made::Port(port.id.clone())));
+        }
+        let on = format!(
+            "port {} to be let go of by server {}",
+            port.id, port.device_id
+        );
+        Ok(Some(Made::NotYet(self.look_again(on))))
+    }
+
+    /// The addresses that a card asks for: its own where the mapped network has them free.
+    async fn wish(&self, target: &Cloud, cx: &mut Cx<'_>, card: &Card<'_>) -> Result<Asked, Stop> {
+        let network = target.network();
+        let subnets = network.subnets(&card.network).await.map_err(stop)?;
+        let mut wish = Wish::default();
+        for address in &card.nic.fixed_ips {
+            let address = cx.plan().address_on_target(card.member, *address);
+            let Some(subnet) = subnets.iter().find(|subnet| contains(subnet, address)) else {
+                wish.outside(address, &subnets);
+                continue;
+            };
+            if subnet.is_automatic() {
+                continue;
+            }
+            match self.holder(target, cx, card, address).await? {
+                Holder::Nobody => wish.fixed_ips.push(FixedIp {
+                    subnet_id: Some(subnet.id.clone()),
+                    ip_address: Some(address.to_string()),
+                }),
+                Holder::Another => wish.new_one_for(
+                    format!("address {address} is taken on the mapped network"),
+                    subnet,
+                ),
+                Holder::Ours(port) => {
+                    cx.fact(format!("port {port} holds address {address} and is used"));
+                    return Ok(Asked::Settled(Made::Port(port)));
+                }
+                Holder::Leaving(progress) => return Ok(Asked::Settled(Made::NotYet(progress))),
+            }
+        }
+        Ok(Asked::For(wish))
+    }
+
+    /// Who holds an address of a card already.
+    async fn holder(
+        &self,
+        target: &Cloud,
+        cx: &Cx<'_>,
+        card: &Card<'_>,
+        address: IpAddr,
+    ) -> Result<Holder, Stop> {
+        let project = &cx.plan().target.project_id;
+        let holders = PortFilter {
+            network_id: Some(card.network.clone()),
+            ip_address: Some(address.to_string()),
+            ..PortFilter::default()
+        };
+        let holders = target.network().ports(&holders).await.map_err(stop)?;
+        let Some(holder) = holders.first() else {
+            return Ok(Holder::Nobody);
+        };
+        let is_of_member = is_port_of(&holder.description, &card.member.id);
+        let is_unmarked = own_description(&holder.description) == holder.description;
+        if is_kept_for_us(holder, project) && (is_of_member || is_unmarked) {
+            return Ok(Holder::Ours(holder.id.clone()));
+        }
+        if is_of_member && holder.project_id == *project {
+            let server = ServerId::new(holder.device_id.clone());
+            let ends = reading::server(target, &server).await?;
+            if ends.is_some_and(|server| reading::is_being_deleted(&server)) {
+                let on = format!("server {server} to let go of address {address}");
+                return Ok(Holder::Leaving(self.look_again(on)));
+            }
+        }
+        Ok(Holder::Another)
+    }
+
+    /// Deletes the ports that this operation has made, but for those that a server is using: they are its own by now.
+    pub(super) async fn take_ports_back(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let member = member(cx, source_id)?.clone();
+        let gone = Progress::Done(
+            cards(&member)
+                .map(|(index, _)| Effect::Unmapped {
+                    kind: MapKind::Port,
+                    source: place(source_id, index),
+                })
+                .collect(),
+        );
+        if !cx.memo.has_made_something() {
+            return Ok(gone);
+        }
+        let target = self.target(cx).await?;
+        for (index, nic) in cards(&member) {
+            let description = description(cx, &member, nic, index);
+            for port in marked(&target, cx, &description).await.map_err(again)? {
+                if !is_free(&port) {
+                    cx.fact(format!(
+                        "port {} stays: it is in server {}",
+                        port.id, port.device_id
+                    ));
+                    continue;
+                }
+                cx.memo.made = Some(port.id.to_string());
+                let intent = cx.intend_undo_of(port.id.as_str()).await?;
+                let still = marked(&target, cx, &description).await.map_err(again)?;
+                if !still.contains(&port) {
+                    return Ok(self.changed_meanwhile(cx));
+                }
+                delete(&intent.on(&target), &port, |why| {
+                    format!("port {} could not be deleted: {why}", port.id)
+                })
+                .await?;
+            }
+        }
+        if may_still_come(cx) {
+            return Ok(self.look_again("the end of a request that Neutron did not answer"));
+        }
+        Ok(gone)
+    }
+
+    /// Deletes the ports that an earlier move has made for a server that the group has left, and that is gone. Nova leaves
+    /// ports that it was given.
+    pub(super) async fn delete_ports_left(
+        &self,
+        cx: &mut Cx<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Option<Progress>, Stop> {
+        let Some(member) = cx.plan().member_of_server(id.as_str()).cloned() else {
+            return Ok(None);
+        };
+        let networks: BTreeSet<&NetworkId> =
+            cards(&member).map(|(_, nic)| &nic.network_id).collect();
+        for network in networks {
+            for port in left_on(source, cx, &member, network).await? {
+                let intent = cx.intend_to_delete(port.id.as_str()).await?;
+                let still = left_on(source, cx, &member, network).await?;
+                if !still.contains(&port) {
+                    return Ok(Some(self.changed_meanwhile(cx)));
+                }
+                delete(&intent.on(source), &port, |why| {
+                    format!(
+                        "server {id} is deleted; its port {} ({}) could not be: {why}",
+                        port.id,
+                        addresses_of(&port)
+                    )
+                })
+                .await?;
+                cx.fact(format!(
+                    "its port {} ({}) was deleted",
+                    port.id,
+                    addresses_of(&port)
+                ));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A network card, and where its copy's port goes.
+struct Card<'a> {
+    member: &'a Member,
+    nic: &'a Nic,
+    network: NetworkId,
+    /// With the mark.
+    description: String,
+}
+
+impl Card<'_> {
+    fn spec(&self) -> Option<&PortSpec> {
+        self.nic.port.as_ref()
+    }
+}
+
+fn description(cx: &mut Cx<'_>, member: &Member, nic: &Nic, index: usize) -> String {
+    let own = nic
+        .port
+        .as_ref()
+        .map_or("", |spec| spec.description.as_str());
+    let marked = port_description(own, &member.id, mark::maker(cx.operation), index);
+    if !marked.starts_with(own) {
+        cx.fact("the description of its port is too long beside our mark: its end is cut off");
+    }
+    marked
+}
+
+/// All that the port of a card is to have.
+async fn wanted(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    card: &Card<'_>,
+    fixed_ips: Vec<FixedIp>,
+) -> Result<NewPort, Stop> {
+    let mut port = NewPort::on(card.network.clone(), "");
+    port.description.clone_from(&card.description);
+    port.fixed_ips = fixed_ips;
+    let of_server = &card.member.server.security_groups;
+    let names = card.spec().map_or(of_server, |spec| &spec.security_groups);
+    port.security_groups = Some(groups_on_target(target, cx, card.member, names).await?);
+    if let Some(spec) = card.spec() {
+        port.name.clone_from(&spec.name);
+        port.mac_address = Some(spec.mac_address.clone()).filter(|mac| !mac.is_empty());
+        port.port_security_enabled = spec.port_security_enabled;
+        port.allowed_address_pairs
+            .clone_from(&spec.allowed_address_pairs);
+        port.dns_name = spec.dns_name.clone().filter(|name| !name.is_empty());
+    }
+    Ok(port)
+}
+
+/// The ids of security groups on the target: Neutron takes no names.
+async fn groups_on_target(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    member: &Member,
+    names: &[String],
+) -> Result<Vec<SecurityGroupId>, Stop> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let project = &cx.plan().target.project_id;
+    let known = target
+        .network()
+        .security_groups(project)
+        .await
+        .map_err(stop)?;
+    let site = &cx.plan().target.site;
+    let mut ids = Vec::new();
+    for name in cx.plan().groups_on_target(member, names) {
+        let mut named = known
+            .iter()
+            .filter(|group| group.name == name || group.id.as_str() == name);
+        match (named.next(), named.next()) {
+            (Some(group), None) => ids.push(group.id.clone()),
+            (None, _) => {
+                return Err(Stop::last(
+                    Code::Missing,
+                    format!(
+                        "security group {name} of {} is not on {site}: make it there, or map it in the recovery plan (security_groups)",
+                        member.name
+                    ),
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Stop::last(
+                    Code::Refused,
+                    format!(
+                        "{site} has more than one security group {name} in project {project}: rename one, or map {name} to an id in the recovery plan (security_groups)"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(ids)
+}
+
+/// Less than was asked for, if that may be had where `error` refused it.
+fn next_rung(cx: &mut Cx<'_>, port: &mut NewPort, rung: Rung, error: &CloudError) -> Option<Rung> {
+    let words = error.message().unwrap_or_default().to_lowercase();
+    if error.status() == Some(400) && words.contains("dns") && port.dns_name.take().is_some() {
+        cx.fact(format!("its port has no DNS name on the target: {error}"));
+        return Some(rung);
+    }
+    let mac_in_use = error.status() == Some(409) && words.contains("mac address");
+    if !mac_in_use && error.status() != Some(403) {
+        return None;
+    }
+    if rung == Rung::Everything && port.mac_address.take().is_some() {
+        cx.fact(format!("its port has another MAC address: {error}"));
+        return Some(Rung::WithoutMac);
+    }
+    let asks_for_security =
+        port.port_security_enabled.is_some() || !port.allowed_address_pairs.is_empty();
+    if rung == Rung::WithoutSecurity || !asks_for_security {
+        return None;
+    }
+    port.port_security_enabled = None;
+    port.allowed_address_pairs.clear();
+    cx.fact(format!(
+        "its port has port security and allowed addresses as the mapped network has them: {error}"
+    ));
+    Some(Rung::WithoutSecurity)
+}
+
+/// New addresses of the same subnets for those that `error` names, or for all; of any subnet, where none is asked for by now.
+fn ask_for_new_ones(cx: &mut Cx<'_>, port: &mut NewPort, error: &CloudError) {
+    let words = error.message().unwrap_or_default();
+    let asked: BTreeSet<String> = port
+        .fixed_ips
+        .iter()
+        .filter_map(|ip| ip.ip_address.clone())
+        .collect();
+    if asked.is_empty() {
+        cx.fact(format!(
+            "Neutron chooses where the addresses come from ({error})"
+        ));
+        port.fixed_ips.clear();
+        return;
+    }
+    let named: BTreeSet<String> = asked
+        .iter()
+        .filter(|ip| names(words, ip))
+        .cloned()
+        .collect();
+    let refused = if named.is_empty() { asked } else { named };
+    let all: Vec<&str> = refused.iter().map(String::as_str).collect();
+    cx.fact(format!(
+        "address {} cannot be had on the mapped network: a new one is used ({error})",
+        all.join(", ")
+    ));
+    for fixed in &mut port.fixed_ips {
+        fixed.ip_address.take_if(|ip| refused.contains(ip));
+    }
+}
+
+/// Whether `words` have this address as a whole, not as a part of a longer one.
+fn names(words: &str, address: &str) -> bool {
+    let is_of_address = |letter: char| letter.is_ascii_hexdigit() || matches!(letter, '.' | ':');
+    words
+        .split(|letter: char| !is_of_address(letter))
+        .any(|word| word.trim_end_matches(['.', ':']) == address)
+}
+
+fn is_about_addresses(error: &CloudError) -> bool {
+    matches!(error.status(), Some(400 | 403 | 409))
+}
+
+/// The ports with exactly this description, which carries the mark.
+async fn marked(target: &Cloud, cx: &Cx<'_>, description: &str) -> Result<Vec<Port>, Stop> {
+    let filter = PortFilter {
+        project_id: Some(cx.plan().target.project_id.clone()),
+        description: Some(description.to_owned()),
+        ..PortFilter::default()
+    };
+    target.network().ports(&filter).await.map_err(stop)
+}
+
+/// The ports of `network` that a move has made for `member`, and that nothing uses any more.
+async fn left_on(
+    source: &Cloud,
+    cx: &Cx<'_>,
+    member: &Member,
+    network: &NetworkId,
+) -> Result<Vec<Port>, Stop> {
+    let filter = PortFilter {
+        project_id: Some(cx.plan().source.project_id.clone()),
+        network_id: Some(network.clone()),
+        ..PortFilter::default()
+    };
+    let mut ports = source.network().ports(&filter).await.map_err(stop)?;
+    ports.retain(|port| is_port_of(&port.description, &member.id) && is_free(port));
+    Ok(ports)
+}
+
+/// A deletion that is refused is asked for again: what forbids it may be a server that is being taken out of it.
+async fn delete(
+    cloud: &Cloud,
+    port: &Port,
+    words: impl FnOnce(&CloudError) -> String,
+) -> Result<(), Stop> {
+    match cloud.network().delete_port(&port.id).await {
+        Err(error) if matches!(error.status(), Some(403 | 409)) => {
+            Err(Stop::passing(words(&error)))
+        }
+        answer => found(answer).map(|_| ()),
+    }
+}
+
+/// One refusal, of a reading too, must not leave a port for good: it is asked again until the line's limit.
+fn again(refused: Stop) -> Stop {
+    match refused {
+        Stop::Fault(Fault::Final { why, .. }) => Stop::passing(why),
+        other => other,
+    }
+}
+
+fn is_free(port: &Port) -> bool {
+    port.device_id.is_empty() && port.device_owner.is_empty()
+}
+
+fn addresses_of(port: &Port) -> String {
+    let addresses = port.fixed_ips.iter();
+    let addresses: Vec<&str> = addresses
+        .filter_map(|ip| ip.ip_address.as_deref())
+        .collect();
+    addresses.join(", ")
+}
+
+fn may_still_come(cx: &Cx<'_>) -> bool {
+    let within = TimeDelta::from_std(CARRIED_OUT_WITHIN).unwrap_or(TimeDelta::MAX);
+    cx.memo
+        .unanswered_at
+        .is_some_and(|asked| cx.scribe.now() - asked < within)
+}

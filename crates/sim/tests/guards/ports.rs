@@ -1,0 +1,390 @@
+//! The ports of copies: as the originals', made before the copy is built, and taken back with it.
+
+use protector_core::{
+    member::{AddressPair, Nic, PortSpec},
+    operation::{
+        OperationKind, OperationRecord, OperationState, ResourceMap, StepState, steps_failed,
+    },
+    plan::Plan,
+    runbook::failover::planned_move,
+};
+use protector_sim::{
+    cloud::{CallEffect, Effect, FaultRule, Match},
+    in_process::{SharedCloud, lock},
+};
+use serde_json::{Value, json};
+
+use super::{
+    bed::{Bed, operation},
+    source_at_rest::assert_taken_back,
+};
+
+/// The first that the target's Neutron gives out by itself.
+const FIRST: &str = "10.20.0.2";
+const WANTED: &str = "10.20.0.50";
+const SECOND: &str = "10.20.0.60";
+
+fn port() -> PortSpec {
+    PortSpec {
+        mac_address: "fa:16:3e:00:00:01".to_owned(),
+        security_groups: vec![],
+        port_security_enabled: Some(false),
+        allowed_address_pairs: vec![],
+        name: "web-port".to_owned(),
+        description: "of the web".to_owned(),
+        tags: vec!["blue".to_owned()],
+        dns_name: None,
+    }
+}
+
+fn addresses(nic: &mut Nic, addresses: &[&str]) {
+    nic.fixed_ips = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+}
+
+fn with_two_addresses(plan: &mut Plan) {
+    let nic = &mut plan.members[0].server.nics[0];
+    addresses(nic, &[WANTED, SECOND]);
+    nic.port = Some(port());
+}
+
+/// The ports of the network that the copy is in, as an administrator sees them.
+fn ports(bed: &Bed) -> Vec<Value> {
+    let all = bed.on_target("admin", "GET", "network /ports", &Value::Null);
+    all["ports"].as_array().unwrap().clone()
+}
+
+fn in_servers(bed: &Bed) -> Vec<Value> {
+    let mut all = ports(bed);
+    all.retain(|port| port["device_id"] != "");
+    all
+}
+
+fn marked(bed: &Bed) -> Vec<Value> {
+    let mut all = ports(bed);
+    all.retain(|port| {
+        port["description"]
+            .as_str()
+            .unwrap()
+            .contains("(protector:")
+    });
+    all
+}
+
+/// An IPv6 subnet of the network that the copy is in.
+fn add_subnet(bed: &Bed, cidr: &str, mode: &str) {
+    let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let subnet =
+        json!({"network_id": network, "cidr": cidr, "ip_version": 6, "ipv6_address_mode": mode});
+    let body = json!({"subnet": subnet});
+    bed.on_target("demo", "POST", "network /subnets", &body);
+}
+
+/// With an IPv4 address, and the IPv6 address that [`port`]'s MAC address makes in `fd00:20::/64`.
+fn with_both_kinds(plan: &mut Plan) {
+    let nic = &mut plan.members[0].server.nics[0];
+    addresses(nic, &[WANTED, "fd00:20::f816:3eff:fe00:1"]);
+    nic.port = Some(port());
+}
+
+fn fixed(port: &Value) -> Vec<&str> {
+    let all = port["fixed_ips"].as_array().unwrap().iter();
+    all.map(|ip| ip["ip_address"].as_str().unwrap()).collect()
+}
+
+fn facts(record: &OperationRecord, phase: &str) -> String {
+    let of_phase = record.steps.iter().filter(|step| step.phase_name == phase);
+    let all: Vec<&str> = of_phase
+        .flat_map(|step| step.progress.memo.facts.iter().map(String::as_str))
+        .collect();
+    all.join("; ")
+}
+
+fn answers(cloud: &SharedCloud, method: &str, path: &str, times: Option<u64>, status: u16) {
+    lock(cloud).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            method: Some(method.to_owned()),
+            path: Some(path.to_owned()),
+            ..Match::default()
+        },
+        times,
+        effect: Effect::Call(CallEffect::Status {
+            status,
+            body: None,
+            headers: Default::default(),
+        }),
+        seen: 0,
+    });
+}
+
+/// Nobody of the tenant's project sees it.
+fn held_by_another_project(bed: &Bed, address: &str) {
+    let network = lock(&bed.target).network_id("demo-net").unwrap();
+    let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": address}]}});
+    bed.on_target("admin", "POST", "network /ports", &body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_with_two_addresses_no_group_and_no_port_security_is_made_as_it_was() {
+    let (bed, record) = Bed::moved_as(with_two_addresses, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let ports = in_servers(&bed);
+    let [port] = ports.as_slice() else {
+        panic!("{ports:?}");
+    };
+    assert_eq!(fixed(port), [WANTED, SECOND]);
+    assert_eq!(port["security_groups"], json!([]));
+    assert_eq!(port["port_security_enabled"], false);
+    assert_eq!(port["mac_address"], "fa:16:3e:00:00:01");
+    assert_eq!(port["name"], "web-port");
+    assert_eq!(port["tags"], json!(["blue"]));
+    let description = format!("of the web (protector:member-1:{})", record.operation.id);
+    assert_eq!(port["description"], description);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_a_port_of_another_project_holds_is_replaced_and_that_is_told() {
+    let held = |bed: &Bed| held_by_another_project(bed, WANTED);
+    let (bed, record) = Bed::moved_as(with_two_addresses, held, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let other_is_kept = [FIRST, SECOND];
+    assert_eq!(fixed(&in_servers(&bed)[0]), other_is_kept);
+    let told = facts(&record, "reserve_ports");
+    assert!(told.contains("a new one is used"), "{told}");
+    assert!(told.contains("already allocated"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_a_copy_may_send_from_are_kept() {
+    let with_pairs = |plan: &mut Plan| {
+        with_two_addresses(plan);
+        let port = plan.members[0].server.nics[0].port.as_mut().unwrap();
+        port.port_security_enabled = Some(true);
+        port.allowed_address_pairs = vec![AddressPair {
+            ip_address: "10.20.0.99".to_owned(),
+            mac_address: None,
+        }];
+    };
+    let (bed, record) = Bed::moved_as(with_pairs, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let port = &in_servers(&bed)[0];
+    let pairs = json!([{"ip_address": "10.20.0.99"}]);
+    assert_eq!(port["allowed_address_pairs"], pairs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_made_of_the_mac_address_is_not_asked_for_and_is_kept() {
+    let subnet = |bed: &Bed| add_subnet(bed, "fd00:20::/64", "slaac");
+    let (bed, record) = Bed::moved_as(with_both_kinds, subnet, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let kept = [WANTED, "fd00:20::f816:3eff:fe00:1"];
+    assert_eq!(fixed(&in_servers(&bed)[0]), kept);
+    assert_eq!(facts(&record, "reserve_ports"), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_addresses_are_kept_where_neutron_gives_both_out() {
+    let subnet = |bed: &Bed| add_subnet(bed, "fd00:20::/64", "dhcpv6-stateful");
+    let (bed, record) = Bed::moved_as(with_both_kinds, subnet, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let kept = [WANTED, "fd00:20::f816:3eff:fe00:1"];
+    assert_eq!(fixed(&in_servers(&bed)[0]), kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_without_a_subnet_does_not_cost_the_other() {
+    let (bed, record) = Bed::moved_as(with_both_kinds, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(fixed(&in_servers(&bed)[0]), [WANTED]);
+    let told = facts(&record, "reserve_ports");
+    assert!(told.contains("the copy has none in its place"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_of_another_prefix_gives_a_new_one_beside_the_kept() {
+    let subnet = |bed: &Bed| add_subnet(bed, "fd00:99::/64", "dhcpv6-stateful");
+    let (bed, record) = Bed::moved_as(with_both_kinds, subnet, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(fixed(&in_servers(&bed)[0]), [WANTED, "fd00:99::2"]);
+    let told = facts(&record, "reserve_ports");
+    assert!(told.contains("a new one is used"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_and_back_leaves_the_ports_of_the_last_copy_alone() {
+    let (bed, over) = Bed::moved_as(with_two_addresses, |_| {}, |_, _| {}).await;
+    assert_eq!(over.operation.state, OperationState::Completed);
+    let plan = bed.plan_to_other_site();
+    let steps = planned_move(&plan).into_steps().unwrap();
+    let now = plan.members[0].created_at;
+    let back = bed.walk(OperationRecord {
+        operation: operation("op-back", OperationKind::Failback, plan, None, now),
+        steps,
+        map: ResourceMap::default(),
+    });
+    let back = back.await;
+    assert_eq!(back.operation.error, None);
+    assert_eq!(back.operation.state, OperationState::Completed);
+    assert_eq!(steps_failed(&back.steps), []);
+    assert_eq!(marked(&bed), Vec::<Value>::new());
+    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let mut here = here["ports"].as_array().unwrap().clone();
+    here.retain(|port| port["description"] == "of the web (protector:member-1:op-back)");
+    let [port] = here.as_slice() else {
+        panic!("{here:?}");
+    };
+    assert_ne!(port["device_id"], "");
+    assert_eq!(port["mac_address"], "fa:16:3e:00:00:01");
+    assert_eq!(port["security_groups"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_of_the_left_server_that_cannot_be_deleted_is_named_and_the_volumes_go() {
+    let earlier = |bed: &Bed| {
+        let network = lock(&bed.source).network_id("demo-net").unwrap();
+        let body =
+            json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
+        bed.at_once("demo", "POST", "network /ports", &body);
+        answers(&bed.source, "DELETE", "/v2.0/ports/*", None, 403);
+    };
+    let (mut bed, record) = Bed::moved_as(with_two_addresses, earlier, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let failed = steps_failed(&record.steps);
+    let [left] = failed.as_slice() else {
+        panic!("{failed:?}");
+    };
+    assert_eq!(left.step, "delete_source_vm:vm-001");
+    assert!(
+        left.error.contains("is deleted; its port"),
+        "{}",
+        left.error
+    );
+    lock(&bed.source).clear_faults();
+    bed.cleanup_leaves_nothing().await;
+    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let here = here["ports"].as_array().unwrap();
+    assert!(
+        here.iter().all(|port| port["description"] == ""),
+        "{here:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_new_address_is_taken_before_all_that_are_wanted_are_reserved() {
+    let two_cards = |plan: &mut Plan| {
+        let nics = &mut plan.members[0].server.nics;
+        addresses(&mut nics[0], &[WANTED]);
+        nics.push(nics[0].clone());
+        addresses(&mut nics[1], &[FIRST]);
+    };
+    let held = |bed: &Bed| held_by_another_project(bed, WANTED);
+    let (bed, record) = Bed::moved_as(two_cards, held, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let copy = lock(&bed.target).servers()[0].id.clone();
+    let url = format!("compute /servers/{copy}");
+    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let shown = seen["server"]["addresses"]["demo-net"].as_array().unwrap();
+    let in_order: Vec<&str> = shown
+        .iter()
+        .map(|ip| ip["addr"].as_str().unwrap())
+        .collect();
+    assert_eq!(in_order, ["10.20.0.3", FIRST]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_policy_forbids_is_given_up_one_after_the_other_and_told() {
+    let forbidden = |bed: &Bed| answers(&bed.target, "POST", "/v2.0/ports", Some(2), 403);
+    let (bed, record) = Bed::moved_as(with_two_addresses, forbidden, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let port = &in_servers(&bed)[0];
+    assert_eq!(fixed(port), [WANTED, SECOND]);
+    assert_eq!(port["port_security_enabled"], true);
+    assert_ne!(port["mac_address"], "fa:16:3e:00:00:01");
+    let told = facts(&record, "reserve_ports");
+    assert!(told.contains("another MAC address"), "{told}");
+    assert!(told.contains("port security"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tenants_own_free_port_is_used_and_stays_when_all_is_taken_back() {
+    let own = |bed: &Bed| {
+        let network = lock(&bed.target).network_id("demo-net").unwrap();
+        let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}]}});
+        bed.on_target("demo", "POST", "network /ports", &body);
+        bed.no_copy_can_be_built();
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, own, |_, _| {}).await;
+    assert_taken_back(&bed, &record, &["No valid host was found."]);
+    let told = facts(&record, "reserve_ports");
+    assert!(
+        told.contains(&format!("holds address {WANTED} and is used")),
+        "{told}"
+    );
+    assert!(ports(&bed).iter().any(|port| fixed(port) == [WANTED]));
+    assert_eq!(marked(&bed), Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_whose_deletion_is_refused_once_is_taken_back_all_the_same() {
+    let refused = |bed: &Bed| {
+        bed.no_copy_can_be_built();
+        answers(&bed.target, "DELETE", "/v2.0/ports/*", Some(1), 403);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, refused, |_, _| {}).await;
+    assert_taken_back(&bed, &record, &["No valid host was found."]);
+    assert_eq!(marked(&bed), Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_cannot_be_deleted_holds_nothing_up_and_is_left_by_name() {
+    let refused = |bed: &Bed| {
+        bed.no_copy_can_be_built();
+        answers(&bed.target, "DELETE", "/v2.0/ports/*", None, 403);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, refused, |_, _| {}).await;
+    assert_taken_back(&bed, &record, &["No valid host was found."]);
+    let ports = marked(&bed);
+    let id = ports[0]["id"].as_str().unwrap();
+    let mut steps = record.steps.iter();
+    let left = steps
+        .find(|step| step.phase_name == "reserve_ports")
+        .unwrap();
+    assert_eq!(left.progress.state, StepState::UndoFailed);
+    let why = left.progress.error.clone().unwrap();
+    assert!(why.contains(id), "{why}");
+    let mut steps = record.steps.iter();
+    let started = steps
+        .find(|step| step.phase_name == "stop_source_vms")
+        .unwrap();
+    assert!(started.progress.finished_at < left.progress.finished_at);
+    let leftover = protector_core::leftover::leftovers(&record);
+    let kinds: Vec<&str> = leftover
+        .iter()
+        .filter_map(|left| left.kind.map(|kind| kind.as_str()))
+        .collect();
+    assert_eq!(kinds, ["port"]);
+    assert_eq!(
+        leftover[0].command,
+        format!("openstack --os-cloud site-b port delete {id}")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_left() {
+    let earlier = |bed: &Bed| {
+        let network = lock(&bed.source).network_id("demo-net").unwrap();
+        let body =
+            json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
+        bed.at_once("demo", "POST", "network /ports", &body);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, earlier, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let told = facts(&record, "delete_source_vm");
+    assert!(told.contains("was deleted"), "{told}");
+    let left = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let left = left["ports"].as_array().unwrap();
+    assert!(
+        !left.iter().any(|port| port["description"] != ""),
+        "{left:?}"
+    );
+}
