@@ -8,7 +8,7 @@ use protector_core::{
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
     mark::own_description,
-    member::{Flavor, KeyPair, Nic, PortSpec},
+    member::{Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
     readiness::{SourceSeen, TargetSeen},
     site::{Site, SiteScope},
 };
@@ -21,7 +21,7 @@ use protector_openstack::{
     error::{CloudError as CallError, ErrorClass},
     id::SecurityGroupId,
     identity::{Identity, User},
-    network::{Port, PortFilter, SecurityGroup},
+    network::{FloatingIp, FloatingIpFilter, Port, PortFilter, SecurityGroup},
     service::Service,
     token::Role,
 };
@@ -78,6 +78,16 @@ impl OpenStackClouds {
         let network = self.tenant(scope).await?.network();
         let ports = network.ports(&of_server).await;
         ports.map_err(|error| told(&scope.site, &error))
+    }
+
+    async fn floating_ips(&self, scope: &SiteScope) -> Result<Vec<FloatingIp>, CloudError> {
+        let of_project = FloatingIpFilter {
+            project_id: Some(scope.project_id.clone()),
+            ..FloatingIpFilter::default()
+        };
+        let network = self.tenant(scope).await?.network();
+        let found = network.floating_ips(&of_project).await;
+        found.map_err(|error| told(&scope.site, &error))
     }
 
     /// The service user and the role that it has in tenants' projects.
@@ -142,13 +152,21 @@ impl Clouds for OpenStackClouds {
         let network = self.tenant(scope).await?.network();
         let groups = network.security_groups(&scope.project_id).await;
         let groups = groups.map_err(|error| told(site, &error))?;
+        let floating = match server.has_floating_ips() {
+            true => self.floating_ips(scope).await?,
+            false => Vec::new(),
+        };
+        let nics = Neutron {
+            ports: &ports,
+            groups: &groups,
+            floating: &floating,
+        };
         Ok(Some(found_server(
             server,
             flavor,
             interfaces,
             attachments,
-            &ports,
-            &groups,
+            &nics,
         )))
     }
 
@@ -340,18 +358,15 @@ fn found_server(
     flavor: Flavor,
     interfaces: Vec<Interface>,
     attachments: Vec<VolumeAttachment>,
-    ports: &[Port],
-    groups: &[SecurityGroup],
+    neutron: &Neutron<'_>,
 ) -> FoundServer {
     let nics = server.in_order_of_cards(interfaces).into_iter();
-    let nics = nics
-        .map(|interface| nic(interface, ports, groups))
-        .collect();
+    let nics = nics.map(|interface| nic(interface, neutron)).collect();
     FoundServer {
         availability_zone: server.chosen_zone().map(str::to_owned),
         status: server.status.as_str().to_owned(),
         traits: server.traits(),
-        ports: ports.iter().map(Port::traits).collect(),
+        ports: neutron.ports.iter().map(Port::traits).collect(),
         security_groups: each_once(server.security_groups),
         user_data: server
             .user_data
@@ -410,10 +425,17 @@ fn each_once(groups: Vec<NamedGroup>) -> Vec<String> {
         .collect()
 }
 
+/// What Neutron knows of a server.
+struct Neutron<'a> {
+    ports: &'a [Port],
+    groups: &'a [SecurityGroup],
+    floating: &'a [FloatingIp],
+}
+
 /// What a port has beside its addresses. A group that is not known by name is kept by its id.
-fn port_spec(port: &Port, groups: &[SecurityGroup]) -> PortSpec {
+fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
     let name_of = |id: &SecurityGroupId| {
-        let known = groups.iter().find(|group| group.id == *id);
+        let known = neutron.groups.iter().find(|group| group.id == *id);
         known.map_or_else(|| id.to_string(), |group| group.name.clone())
     };
     PortSpec {
@@ -425,13 +447,25 @@ fn port_spec(port: &Port, groups: &[SecurityGroup]) -> PortSpec {
         description: own_description(&port.description).to_owned(),
         tags: port.tags.clone(),
         dns_name: port.dns_name.clone().filter(|name| !name.is_empty()),
+        floating_ips: neutron
+            .floating
+            .iter()
+            .filter(|floating| floating.port_id.as_ref() == Some(&port.id))
+            .filter_map(|floating| {
+                Some(FloatingAddress {
+                    address: floating.floating_ip_address.parse().ok()?,
+                    fixed_ip: floating.fixed_ip_address.as_ref()?.parse().ok()?,
+                })
+            })
+            .collect(),
     }
 }
 
-fn nic(interface: Interface, ports: &[Port], groups: &[SecurityGroup]) -> Nic {
-    let port = ports.iter().find(|port| port.id == interface.port_id);
+fn nic(interface: Interface, neutron: &Neutron<'_>) -> Nic {
+    let mut ports = neutron.ports.iter();
+    let port = ports.find(|port| port.id == interface.port_id);
     Nic {
-        port: port.map(|port| port_spec(port, groups)),
+        port: port.map(|port| port_spec(port, neutron)),
         network_id: interface.net_id,
         fixed_ips: interface
             .fixed_ips

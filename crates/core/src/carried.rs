@@ -190,7 +190,7 @@ const SERVER: &[Attribute] = &[
     row(
         "addresses",
         Kept,
-        "fixed ones as its ports' `fixed_ips`. Floating ones belong to a site and are lost",
+        "fixed ones as its ports' `fixed_ips`. Floating ones belong to a site: the recovery plan names what takes the place of each; one without is lost, which the check tells",
     ),
     row("config_drive", Kept, ""),
     row("created", Own, ""),

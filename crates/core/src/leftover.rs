@@ -222,6 +222,7 @@ fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
         | Step::ChooseRecoveryPoint
         | Step::CloneVolume { .. }
         | Step::RestorePowerState { .. }
+        | Step::AssociateFloatingIps { .. }
         | Step::ProbeServer { .. }
         | Step::CallHook { .. }
         | Step::Pause { .. }
@@ -280,6 +281,7 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::RecreateServer { server }
         | Step::ConfirmServer { server }
         | Step::RestorePowerState { server }
+        | Step::AssociateFloatingIps { server }
         | Step::ProbeServer { server }
         | Step::CountRecovered { server }
         | Step::LeaveSourceServer { server }

@@ -54,6 +54,15 @@ pub struct Member {
 }
 
 impl Member {
+    /// The floating IPs of all its ports, in the order of its network cards, each with its card's number.
+    pub fn floating_ips(&self) -> impl Iterator<Item = (usize, &FloatingAddress)> {
+        let cards = self.server.nics.iter().enumerate();
+        cards.flat_map(|(index, nic)| {
+            let of_port = nic.port.iter().flat_map(|port| &port.floating_ips);
+            of_port.map(move |floating| (index, floating))
+        })
+    }
+
     /// The command that takes it out of its group. One that was not recovered is given up by that, and the command says so.
     pub fn removal(&self, group: &str) -> String {
         let given_up = match self.status {
@@ -254,6 +263,18 @@ pub struct PortSpec {
     /// Its DNS name, where its cloud has such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_name: Option<String>,
+    /// Its floating IPs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating_ips: Vec<FloatingAddress>,
+}
+
+/// An outer address that leads to a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FloatingAddress {
+    /// The outer address.
+    pub address: IpAddr,
+    /// The port's fixed address that it leads to.
+    pub fixed_ip: IpAddr,
 }
 
 /// An address that a port may send from beside its own.

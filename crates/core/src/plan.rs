@@ -276,6 +276,11 @@ impl Plan {
             .unwrap_or(address)
     }
 
+    /// What takes the place of each of `member`'s floating IPs on the target: [`RecoveryPlan::floating_ips_on_target`].
+    pub fn floating_ips_on_target(&self, member: &Member) -> Vec<Option<String>> {
+        self.recovery.floating_ips_on_target(member)
+    }
+
     /// The names of `member`'s security groups on the target.
     pub fn security_groups_on_target(&self, member: &Member) -> Vec<String> {
         self.groups_on_target(member, &member.server.security_groups)

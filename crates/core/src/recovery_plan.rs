@@ -52,6 +52,10 @@ pub struct MemberRecovery {
     /// Fixed address on the primary site → fixed address on the secondary site, where they differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fixed_ips: BTreeMap<IpAddr, IpAddr>,
+    /// Floating IP on the primary site → what takes its place on the secondary site: a floating IP of the project there, or
+    /// the external network that a new one is taken from. Without one it is lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub floating_ips: BTreeMap<String, String>,
     /// Security group on the primary site → security group on the secondary site, by name, where they differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub security_groups: BTreeMap<String, String>,
@@ -240,6 +244,28 @@ impl RecoveryPlan {
             .unwrap_or_default()
     }
 
+    /// What takes the place of each of `member`'s floating IPs on the target, in the order of [`Member::floating_ips`];
+    /// `None` for one that is lost.
+    ///
+    /// One that is not named itself has come from an external network by a move of ours, and goes back to what that network
+    /// stood for.
+    pub fn floating_ips_on_target(&self, member: &Member) -> Vec<Option<String>> {
+        let empty = BTreeMap::new();
+        let recovery = self.members.get(&member.id);
+        let map = recovery.map_or(&empty, |recovery| &recovery.floating_ips);
+        let mut from_networks = map
+            .iter()
+            .filter(|(from, _)| from.parse::<IpAddr>().is_err())
+            .map(|(_, to)| to.clone());
+        member
+            .floating_ips()
+            .map(|(_, floating)| {
+                let named = map.get(&floating.address.to_string()).cloned();
+                named.or_else(|| from_networks.next())
+            })
+            .collect()
+    }
+
     /// The plan with those hooks only that are called in operations of `kind`.
     pub fn for_kind(&self, kind: OperationKind) -> Self {
         let mut plan = self.clone();
@@ -252,6 +278,7 @@ impl RecoveryPlan {
         let mut back = self.clone();
         for member in back.members.values_mut() {
             member.fixed_ips = turned(&member.fixed_ips);
+            member.floating_ips = turned(&member.floating_ips);
             member.security_groups = turned(&member.security_groups);
         }
         back
@@ -355,7 +382,23 @@ fn check_member(
         3600,
     )?;
     refuse_twice(&field("fixed_ips"), recovery.fixed_ips.values())?;
+    refuse_floating_ips(&field("floating_ips"), &recovery.floating_ips)?;
     refuse_twice(&field("security_groups"), recovery.security_groups.values())
+}
+
+fn refuse_floating_ips(field: &str, map: &BTreeMap<String, String>) -> Result<(), PlanFault> {
+    for (from, to) in map {
+        if from.parse::<IpAddr>().is_err() {
+            let what = format!("{from} is no address: name the floating IP on the primary site");
+            return Err(fault(field, what));
+        }
+        if to.trim().is_empty() {
+            let what =
+                format!("{from} needs a floating IP or an external network of the secondary site");
+            return Err(fault(field, what));
+        }
+    }
+    refuse_twice(field, map.values())
 }
 
 fn is_a_path(path: &str) -> bool {
@@ -636,6 +679,18 @@ mod tests {
             (
                 json!({"members": {"web": {"fixed_ips": {"10.0.0.1": "10.9.0.1", "10.0.0.2": "10.9.0.1"}}}}),
                 "members.web.fixed_ips: 10.9.0.1 stands for two",
+            ),
+            (
+                json!({"members": {"web": {"floating_ips": {"public": "198.51.100.7"}}}}),
+                "members.web.floating_ips: public is no address: name the floating IP on the primary site",
+            ),
+            (
+                json!({"members": {"web": {"floating_ips": {"203.0.113.10": " "}}}}),
+                "members.web.floating_ips: 203.0.113.10 needs a floating IP or an external network",
+            ),
+            (
+                json!({"members": {"web": {"floating_ips": {"203.0.113.1": "public", "203.0.113.2": "public"}}}}),
+                "members.web.floating_ips: public stands for two",
             ),
             (
                 json!({"pauses": [{"before_priority": 2, "message": ""}]}),

@@ -1,6 +1,6 @@
 //! Neutron: networks, subnets, ports, security groups and floating IPs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use protector_core::{
     id::{NetworkId, ProjectId},
@@ -287,6 +287,50 @@ pub struct FloatingIp {
     pub port_id: Option<PortId>,
     /// The outer network.
     pub floating_network_id: NetworkId,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its description.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// Which floating IPs a list is asked for; what is not given does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct FloatingIpFilter {
+    /// The one with this outer address.
+    pub address: Option<IpAddr>,
+    /// Those with exactly this description.
+    pub description: Option<String>,
+    /// Those of this project.
+    pub project_id: Option<ProjectId>,
+}
+
+impl FloatingIpFilter {
+    fn fits(&self, ip: &FloatingIp) -> bool {
+        let has_address = |address: &IpAddr| ip.floating_ip_address == address.to_string();
+        self.address.as_ref().is_none_or(has_address)
+            && self
+                .description
+                .as_ref()
+                .is_none_or(|text| *text == ip.description)
+            && self
+                .project_id
+                .as_ref()
+                .is_none_or(|id| *id == ip.project_id)
+    }
+}
+
+/// A floating IP to make, which leads to a port from its first moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewFloatingIp {
+    /// The outer network that it is taken from.
+    pub floating_network_id: NetworkId,
+    /// The port that it leads to.
+    pub port_id: PortId,
+    /// The port's address that it leads to.
+    pub fixed_ip_address: String,
+    /// Its description, for our mark.
+    pub description: String,
 }
 
 /// Neutron of one cloud in one project.
@@ -458,17 +502,53 @@ impl Network {
             .map(quota_set::usages)
     }
 
-    /// `GET /v2.0/floatingips` that lead to `port`, to the last page. Role: reader of the project.
+    /// `GET /v2.0/floatingips`, to the last page. Role: reader of the project.
     ///
     /// # Errors
     /// As any call.
-    pub async fn floating_ips(&self, port: &PortId) -> Result<Vec<FloatingIp>, CloudError> {
-        let ask = Ask::get(NEUTRON, &["floatingips"]).query("port_id", port.as_str());
-        let found: Vec<FloatingIp> = self.session.pages(ask, "floatingips").await?;
-        Ok(found
-            .into_iter()
-            .filter(|ip| ip.port_id.as_ref() == Some(port))
-            .collect())
+    pub async fn floating_ips(
+        &self,
+        filter: &FloatingIpFilter,
+    ) -> Result<Vec<FloatingIp>, CloudError> {
+        let address = filter.address.map(|address| address.to_string());
+        let ask = Ask::get(NEUTRON, &["floatingips"])
+            .query_if("floating_ip_address", address.as_deref())
+            .query_if("description", filter.description.as_deref())
+            .query_if(
+                "project_id",
+                filter.project_id.as_ref().map(ProjectId::as_str),
+            );
+        let fits = |ip: &FloatingIp| filter.fits(ip);
+        self.session.pages_where(ask, "floatingips", fits).await
+    }
+
+    /// `PUT /v2.0/floatingips/{id}`: leads to an address of a port, and no longer to where it has led. Role: member of the
+    /// project.
+    ///
+    /// # Errors
+    /// As any call; 404 (`ExternalGatewayForFloatingIPNotFound`) where no router joins the two networks, `Conflict` where the
+    /// address has another floating IP of that network.
+    pub async fn associate_floating_ip(
+        &self,
+        id: &FloatingIpId,
+        port: &PortId,
+        fixed_ip: &str,
+    ) -> Result<(), CloudError> {
+        let body = json!({"floatingip": {"port_id": port, "fixed_ip_address": fixed_ip}});
+        self.session
+            .done(Ask::put(NEUTRON, &["floatingips", id.as_str()], body))
+            .await
+    }
+
+    /// `POST /v2.0/floatingips`. Role: member of the project.
+    ///
+    /// # Errors
+    /// As any call; as [`Network::associate_floating_ip`].
+    pub async fn create_floating_ip(&self, new: &NewFloatingIp) -> Result<FloatingIp, CloudError> {
+        let body = json!({"floatingip": new});
+        self.session
+            .object(Ask::post(NEUTRON, &["floatingips"], body), "floatingip")
+            .await
     }
 }
 

@@ -54,6 +54,7 @@ class _Plan(Sectioned):
                 "Probe": "probe_text",
                 "Probe Timeout": "probe_timeout_seconds",
                 "Fixed IPs": "fixed_ips",
+                "Floating IPs": "floating_ips",
                 "Security Groups": "security_groups",
             },
         )

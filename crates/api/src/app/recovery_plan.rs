@@ -134,6 +134,7 @@ fn member_recovery(
         probe: sent.probe.map(Into::into),
         probe_timeout_seconds: sent.probe_timeout_seconds,
         fixed_ips: sent.fixed_ips,
+        floating_ips: sent.floating_ips,
         security_groups: sent.security_groups,
     })
 }

@@ -59,6 +59,10 @@ pub struct MemberRecoveryView {
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     pub fixed_ips: BTreeMap<IpAddr, IpAddr>,
+    /// Floating IP on the primary site → what takes its place on the secondary site: a floating IP of the project there, or
+    /// the external network, by name or id, that a new one is taken from. Without one it is lost.
+    #[serde(default)]
+    pub floating_ips: BTreeMap<String, String>,
     /// Security group on the primary site → security group on the secondary site, by name, where they differ.
     #[serde(default)]
     pub security_groups: BTreeMap<String, String>,
@@ -202,6 +206,7 @@ impl MemberRecoveryView {
             probe: recovery.probe.as_ref().map(ProbeView::of).transpose()?,
             probe_timeout_seconds: recovery.probe_timeout_seconds,
             fixed_ips: recovery.fixed_ips.clone(),
+            floating_ips: recovery.floating_ips.clone(),
             security_groups: recovery.security_groups.clone(),
         })
     }

@@ -312,6 +312,7 @@ fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
     findings.extend(target::mapping(facts));
     findings.extend(quota::quota(facts));
     findings.extend(target::flavor(facts));
+    findings.extend(target::floating_ips(facts));
     findings.extend(target::security_group(facts));
     findings.extend(target::volume_type(facts));
     findings.extend(members::image(facts));

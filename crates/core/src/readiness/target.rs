@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Facts, Finding, TypeSeen, not_checked, or_ok};
 use crate::{
-    member::{Flavor, NoCounterpart},
+    member::{Flavor, Member, NoCounterpart},
     operation::OperationKind,
 };
 
@@ -116,6 +116,37 @@ pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
         check,
         format!("every flavor has its counterpart on {site}"),
     )
+}
+
+/// Which floating IPs nothing takes the place of.
+pub(super) fn floating_ips(facts: &Facts<'_>) -> Vec<Finding> {
+    let plan = facts
+        .group
+        .recovery_plan_from_current(OperationKind::Failover);
+    let lost = |member: &Member| {
+        let on_target = plan.floating_ips_on_target(member);
+        let all = member.floating_ips().zip(on_target);
+        let lost = all.filter(|(_, there)| there.is_none());
+        let lost: Vec<String> = lost.map(|((_, ip), _)| ip.address.to_string()).collect();
+        lost
+    };
+    let site = &facts.group.other().site;
+    let problem = |member: &Member| {
+        let lost = lost(member);
+        let lost = (!lost.is_empty()).then(|| lost.join(", "))?;
+        let finding = Finding::warning(
+            Check::Mapping,
+            format!(
+                "floating IP {lost} of {} leads nowhere after a move to {site}",
+                member.name
+            ),
+            format!(
+                "name a floating IP or an external network of {site} for it in the recovery plan (members, floating_ips)"
+            ),
+        );
+        Some(finding.about(&member.name))
+    };
+    facts.members.iter().filter_map(problem).collect()
 }
 
 pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {

@@ -5,7 +5,7 @@ use chrono::{TimeDelta, TimeZone};
 use super::*;
 use crate::{
     group::{ReplicationType, ResourceMappings},
-    member::{Flavor, MemberStatus, Nic, ProtectedVolume, ServerSpec},
+    member::{Flavor, FloatingAddress, MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec},
     member_settings::ServerSettings,
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     site::SiteScope,
@@ -292,6 +292,25 @@ fn every_answer_missing_is_told_and_nothing_is_called_fine_that_was_not_seen() {
         .iter()
         .filter(|finding| finding.check == Check::SiteReachable);
     assert_eq!(silent.count(), 2, "one for each site, not for each call");
+}
+
+#[test]
+fn a_floating_ip_that_nothing_is_named_for_is_a_warning() {
+    let has_one = |facts: &mut Facts<'_>| {
+        let mut members = facts.members.to_vec();
+        members[0].server.nics[0].port = Some(PortSpec {
+            floating_ips: vec![FloatingAddress {
+                address: [203, 0, 113, 10].into(),
+                fixed_ip: [10, 0, 0, 5].into(),
+            }],
+            ..PortSpec::default()
+        });
+        facts.members = Vec::leak(members);
+    };
+    let name = a_member(1).name;
+    let warning = Severity::Warning;
+    let finding = expect(has_one, Check::Mapping, warning, Some(&name));
+    assert!(finding.message.contains("203.0.113.10"), "{finding:?}");
 }
 
 #[test]

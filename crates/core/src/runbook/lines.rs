@@ -45,6 +45,24 @@ pub(super) fn each_volume(
     })
 }
 
+/// The floating IPs of those members that the recovery plan names some for.
+pub(super) fn associate_floating_ips(book: Runbook, plan: &Plan) -> Runbook {
+    let named = |member: &&Member| {
+        let on_target = plan.floating_ips_on_target(member);
+        on_target.iter().any(Option::is_some)
+    };
+    let associate = |member: &Member| Step::AssociateFloatingIps {
+        server: member.server_id.clone(),
+    };
+    let members = plan.members.iter().filter(named);
+    book.phase(
+        "associate_floating_ips",
+        Verb::Notice,
+        Reported::ByLine,
+        members.map(|member| about_server(member, associate)),
+    )
+}
+
 pub(super) fn whole_group(action: Step) -> Line {
     Line {
         action,

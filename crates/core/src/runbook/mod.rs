@@ -31,7 +31,7 @@ pub mod waited;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.
-pub const BOOK_VERSION: u32 = 10;
+pub const BOOK_VERSION: u32 = 11;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,6 +155,12 @@ pub enum Step {
     },
     /// Make the target the group's current primary.
     SwitchPrimary,
+    /// Let the floating IPs that the recovery plan names lead to a member's copy. It comes after the switch: what they lead
+    /// to until then may still be in use.
+    AssociateFloatingIps {
+        /// The server on the source.
+        server: ServerId,
+    },
     /// Delete a server that the group left behind on the source.
     DeleteSourceServer {
         /// The server on the source.

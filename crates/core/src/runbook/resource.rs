@@ -47,6 +47,7 @@ impl Step {
             | Self::RecreateServer { .. }
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
+            | Self::AssociateFloatingIps { .. }
             | Self::ProbeServer { .. }
             | Self::CountRecovered { .. }
             | Self::LeaveSourceServer { .. }
@@ -139,6 +140,7 @@ impl Step {
             | Self::RecreateServer { .. }
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
+            | Self::AssociateFloatingIps { .. }
             | Self::ProbeServer { .. }
             | Self::CallHook { .. }
             | Self::Pause { .. }

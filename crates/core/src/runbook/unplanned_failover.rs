@@ -4,7 +4,10 @@ use super::{
     Line, Reported, Runbook, Step, Verb,
     cleanup::is_left,
     in_order::{recreate_in_order, tell_after, tell_before},
-    lines::{each_server, each_volume, make_ports, manage_promoted, promote_volume, whole_group},
+    lines::{
+        associate_floating_ips, each_server, each_volume, make_ports, manage_promoted,
+        promote_volume, whole_group,
+    },
 };
 use crate::{
     id::ServerId,
@@ -59,6 +62,7 @@ pub fn unplanned_failover(plan: &Plan) -> Runbook {
             Reported::Never,
             [whole_group(Step::SwitchRecovered)],
         );
+    let book = associate_floating_ips(book, plan);
     tell_after(book, plan)
         .phase(
             "delete_source_vm",

@@ -31,6 +31,7 @@ mod copies;
 mod copy_taken_back;
 mod fence;
 mod fidelity;
+mod floating_ips;
 mod heir;
 mod held_still;
 mod hook;
@@ -168,6 +169,7 @@ impl CloudActions {
             Step::ProbeServer { server } => self.probe_server(cx, server).await,
             Step::CallHook { hook } => self.call_hook(cx, hook).await,
             Step::Pause { number } => self.pause(cx, *number).await,
+            Step::AssociateFloatingIps { server } => self.associate_floating_ips(cx, server).await,
             Step::SwitchPrimary => self.switch_primary(cx).await,
             Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
@@ -218,6 +220,7 @@ impl CloudActions {
             | Step::ReplicateGroup
             | Step::ConfirmServer { .. }
             | Step::RestorePowerState { .. }
+            | Step::AssociateFloatingIps { .. }
             | Step::ProbeServer { .. }
             | Step::CallHook { .. }
             | Step::Pause { .. }
@@ -341,9 +344,9 @@ impl CloudActions {
             | Step::CloneVolume { .. } => (options.replication_timeout, "array"),
             Step::ReleaseReplicas => (options.cleanup_timeout, "array"),
             Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
-            Step::ReservePorts { .. } | Step::CompletePorts { .. } => {
-                (options.manage_timeout, "Neutron")
-            }
+            Step::ReservePorts { .. }
+            | Step::CompletePorts { .. }
+            | Step::AssociateFloatingIps { .. } => (options.manage_timeout, "Neutron"),
             Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
             Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
             Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
@@ -433,6 +436,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         Step::CheckTarget
         | Step::CheckTargetAlone
         | Step::ReservePorts { .. }
+        | Step::AssociateFloatingIps { .. }
         | Step::CompletePorts { .. }
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }

@@ -131,6 +131,7 @@ pub(super) fn moved(
         volume.delete_on_termination = false;
     }
     moved.server.security_groups = cx.plan().security_groups_on_target(member);
+    move_floating_ips(&mut moved, cx.plan().floating_ips_on_target(member));
     for nic in &mut moved.server.nics {
         for address in &mut nic.fixed_ips {
             *address = cx.plan().address_on_target(member, *address);
@@ -149,4 +150,21 @@ pub(super) fn moved(
     }
     moved.updated_at = cx.scribe.now();
     Ok(moved)
+}
+
+/// Those that are known now; what an outer network gives is read later.
+fn move_floating_ips(moved: &mut Member, on_target: Vec<Option<String>>) {
+    let mut on_target = on_target.into_iter();
+    for port in moved
+        .server
+        .nics
+        .iter_mut()
+        .filter_map(|nic| nic.port.as_mut())
+    {
+        port.floating_ips.retain_mut(|floating| {
+            let there = on_target.next().flatten();
+            let there = there.and_then(|there| there.parse().ok());
+            there.map(|address| floating.address = address).is_some()
+        });
+    }
 }

@@ -144,6 +144,12 @@ impl Server {
         interfaces
     }
 
+    /// Whether a floating IP leads to it, as far as Nova knows.
+    pub fn has_floating_ips(&self) -> bool {
+        let mut all = self.addresses.iter().flat_map(|(_, of_network)| of_network);
+        all.any(|address| address.kind.as_deref() == Some("floating"))
+    }
+
     /// What its tenant has set on it.
     pub fn settings(&self) -> ServerSettings {
         let is_fixed = |address: &&Address| address.kind.as_deref() != Some("floating");

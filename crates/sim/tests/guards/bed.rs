@@ -1455,6 +1455,22 @@ impl Bed {
         answer
     }
 
+    /// The same on the target, at the moment when what is returned is called.
+    pub fn later_on_target(
+        &self,
+        user: &str,
+        method: &str,
+        url: &str,
+        body: &Value,
+    ) -> impl FnOnce() + Send + 'static {
+        let request = self.request(&self.target, user, method, url, body);
+        let (cloud, transport) = (self.target.clone(), self.transport.clone());
+        move || {
+            let answer = lock(&cloud).exchange(transport.now(), &request).response;
+            assert!(answer.status().is_success(), "{answer:?}");
+        }
+    }
+
     fn call(
         &self,
         cloud: &SharedCloud,
@@ -1463,12 +1479,28 @@ impl Bed {
         url: &str,
         body: &Value,
     ) -> (u16, Value) {
+        let request = self.request(cloud, user, method, url, body);
+        let got = self.exchange(cloud, &request);
+        let answer = serde_json::from_slice(got.body()).unwrap_or_default();
+        (got.status().as_u16(), answer)
+    }
+
+    /// A call with a token of the user.
+    fn request(
+        &self,
+        cloud: &SharedCloud,
+        user: &str,
+        method: &str,
+        url: &str,
+        body: &Value,
+    ) -> http::Request<Bytes> {
         let project = if user == "admin" { "admin" } else { "demo" };
         let login = json!({"auth": {
             "identity": {"methods": ["password"], "password": {"user": {
                 "name": user, "domain": {"name": "Default"}, "password": user}}},
             "scope": {"project": {"name": project, "domain": {"name": "Default"}}}}});
-        let got = self.exchange(cloud, "POST", "/identity/v3/auth/tokens", &[], &login);
+        let login = request("POST", "/identity/v3/auth/tokens", &[], &login);
+        let got = self.exchange(cloud, &login);
         let token = got.headers()["x-subject-token"].to_str().unwrap();
         let view: Value = serde_json::from_slice(got.body()).unwrap();
         let project = view["token"]["project"]["id"].as_str().unwrap();
@@ -1479,32 +1511,15 @@ impl Bed {
             _ => (format!("/volume/v3/{project}"), "volume 3.71"),
         };
         let headers = [("x-auth-token", token), ("openstack-api-version", version)];
-        let got = self.exchange(cloud, method, &format!("{prefix}{path}"), &headers, body);
-        let answer = serde_json::from_slice(got.body()).unwrap_or_default();
-        (got.status().as_u16(), answer)
+        request(method, &format!("{prefix}{path}"), &headers, body)
     }
 
     fn exchange(
         &self,
         cloud: &SharedCloud,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &Value,
+        request: &http::Request<Bytes>,
     ) -> http::Response<Bytes> {
-        let mut request = http::Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = if body.is_null() {
-            Bytes::new()
-        } else {
-            Bytes::from(body.to_string())
-        };
-        let request = request.body(body).unwrap();
-        lock(cloud)
-            .exchange(self.transport.now(), &request)
-            .response
+        lock(cloud).exchange(self.transport.now(), request).response
     }
 
     /// The deletions of a volume that the source was asked for.
@@ -1761,6 +1776,23 @@ fn new_failover(plan: Plan, steps: Vec<StepRecord>) -> OperationRecord {
         steps,
         map: ResourceMap::default(),
     }
+}
+
+fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> http::Request<Bytes> {
+    let mut request = http::Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = match body.is_null() {
+        true => Bytes::new(),
+        false => Bytes::from(body.to_string()),
+    };
+    request.body(body).unwrap()
 }
 
 /// A new operation of the group.

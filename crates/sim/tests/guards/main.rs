@@ -19,6 +19,7 @@ mod compute_host;
 mod deleted_source;
 mod disk_on_a_copy;
 mod fencing;
+mod floating_ips;
 mod forgotten_copy;
 mod given_up;
 mod last_copy;

@@ -34,6 +34,7 @@ fn port() -> PortSpec {
         description: "of the web".to_owned(),
         tags: vec!["blue".to_owned()],
         dns_name: None,
+        floating_ips: vec![],
     }
 }
 

@@ -155,4 +155,7 @@ pub(super) struct FloatingIp {
     pub(super) project: Uuid,
     pub(super) address: IpAddr,
     pub(super) port: Option<Uuid>,
+    /// The port's address that it leads to; `None` for its first.
+    pub(super) fixed: Option<String>,
+    pub(super) description: String,
 }

@@ -330,6 +330,8 @@ impl SimCloud {
                     project: caller.project,
                     address,
                     port: text(&given, "port_id").and_then(uuid_of),
+                    fixed: text(&given, "fixed_ip_address").map(str::to_owned),
+                    description: text(&given, "description").unwrap_or_default().to_owned(),
                 };
                 let view = self.floating_view(&row);
                 self.network.floating.insert(row.id, row);
@@ -345,9 +347,10 @@ impl SimCloud {
                     "GET" => ok(json!({"floatingip": self.floating_view(row)})),
                     "PUT" => {
                         need_member(caller, "update_floatingip")?;
-                        let port = text(&body(call)["floatingip"], "port_id").and_then(uuid_of);
+                        let given = body(call)["floatingip"].clone();
                         let row = self.network.floating.get_mut(id).map(|row| {
-                            row.port = port;
+                            row.port = text(&given, "port_id").and_then(uuid_of);
+                            row.fixed = text(&given, "fixed_ip_address").map(str::to_owned);
                             row.clone()
                         });
                         ok(json!({"floatingip": row.map(|row| self.floating_view(&row))}))
@@ -368,7 +371,7 @@ impl SimCloud {
             .port
             .and_then(|port| self.network.ports.get(port))
             .and_then(|port| port.fixed_ips.first())
-            .map(|(_, address)| address.to_string());
+            .map(|(_, address)| row.fixed.clone().unwrap_or_else(|| address.to_string()));
         json!({
             "id": row.id.to_string(),
             "floating_ip_address": row.address.to_string(),
@@ -379,7 +382,7 @@ impl SimCloud {
             "project_id": hex(row.project),
             "tenant_id": hex(row.project),
             "status": if row.port.is_some() { "ACTIVE" } else { "DOWN" },
-            "description": "",
+            "description": row.description,
             "tags": [],
         })
     }
