@@ -143,6 +143,10 @@ e2e-cleanup: build $(VENV)/.installed ## What a cleaner meets, on the real contr
 e2e-cycles: build $(VENV)/.installed ## To the other site and back ten times on the real control planes, CYCLES=n for another number
 	testbed/e2e/cycles.sh
 
+.PHONY: e2e-whole-vm
+e2e-whole-vm: build $(VENV)/.installed ## A server with everything, over and back, compared with the table of what a copy keeps
+	testbed/e2e/whole_vm.sh
+
 .PHONY: e2e-unplanned
 e2e-unplanned: build $(VENV)/.installed ## The primary site is lost and comes back, on the real control planes (after testbed-up)
 	testbed/e2e/unplanned.sh
