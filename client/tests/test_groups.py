@@ -294,6 +294,16 @@ def test_sync_force_that_is_refused(clouds, run):
     assert result == type(result)(1, "", f"{text} (HTTP 409)\n")
 
 
+def test_fidelity(clouds, run):
+    url = creating(clouds)
+    assert run(*CREATE, "--fidelity", "strict").code == 0
+    assert clouds.bodies("POST", url)[0]["protection_group"]["fidelity"] == "strict"
+    clouds.mock.put(clouds.url(ONE), json={"protection_group": {**GROUP, "fidelity": "told"}})
+    result = run("dr", "protection-group", "set", "prod-web-app", "--fidelity", "told")
+    assert clouds.bodies("PUT", clouds.url(ONE)) == [{"protection_group": {"fidelity": "told"}}]
+    assert "| fidelity " in result.out
+
+
 def test_priority(clouds, run):
     url = creating(clouds)
     assert run(*CREATE, "--priority", "1").code == 0
@@ -448,6 +458,53 @@ def test_member_list_show_remove(clouds, run):
     assert clouds.mock.last_request.qs == {"give_up": ["true"]}
 
 
+def compared(field, recorded, now, copy, outcome, why=None):
+    return {
+        "field": field,
+        "recorded": recorded,
+        "now": now,
+        "copy": copy,
+        "outcome": outcome,
+        "why": why,
+    }
+
+
+COMPARISON = {
+    "name": "web-server-1",
+    "source_site": "site-a",
+    "target_site": "site-b",
+    "attributes": [
+        compared("name", "web-server-1", "shop", "shop", "kept", "changed since it was recorded"),
+        compared("tags", "none", "none", "none", "kept"),
+        compared("card 1 network", "net-a", "net-a", "net-b", "changed", "by mapping"),
+        compared("floating IP", None, "203.0.113.7", None, "lost", "it belongs to its site"),
+    ],
+}
+
+
+def test_member_show_compares(clouds, run):
+    url = clouds.url(f"{ONE}/members/web-server-1/comparison")
+    clouds.mock.get(url, json={"comparison": COMPARISON})
+    words = ["dr", "member", "show", "prod-web-app", "web-server-1", "--compare"]
+    table = run(*words).out
+    heads = [head.strip() for head in table.splitlines()[1].strip("|").split("|")]
+    assert heads == ["Field", "Recorded", "Now", "Copy", "Why"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert ["tags", "none", "none", "none", "kept"] in cells
+    assert ["card 1 network", "net-a", "net-a", "net-b", "changed: by mapping"] in cells
+    assert run(*words, "-f", "json").json[3] == {
+        "Field": "floating IP",
+        "Recorded": None,
+        "Now": "203.0.113.7",
+        "Copy": None,
+        "Why": "lost: it belongs to its site",
+    }
+    some = run(*words, "-c", "Field", "-c", "Why", "-f", "json").json
+    assert some[1] == {"Field": "tags", "Why": "kept"}
+    refused = run(*words, "-f", "shell")
+    assert (refused.code, "give -f json" in refused.err) == (1, True)
+
+
 POLICY = {
     "primary_fa_url": "https://fa-a",
     "secondary_fa_url": "mock://array-b",
@@ -504,6 +561,7 @@ def test_policy_set_and_delete(clouds, run):
         [*CREATE[1:], "--flavor-mapping", "small"],
         [*CREATE[1:], "--priority", "6"],
         ["protection-group", "set", "prod-web-app", "--priority", "high"],
+        [*CREATE[1:], "--fidelity", "loose"],
         ["protection-group", "list", "--status", "dead"],
         ["policy", "set", "prod-web-app", "--rpo-minutes", "0"],
         ["member", "add", "prod-web-app"],

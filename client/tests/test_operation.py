@@ -80,7 +80,7 @@ def test_example_1(clouds, run, word):
     assert result.out == EXAMPLE_1
     sent = clouds.mock.last_request
     assert sent.headers["X-Auth-Token"] == "token-a"
-    assert sent.headers["OpenStack-API-Version"] == "protector 1.2"
+    assert sent.headers["OpenStack-API-Version"] == "protector 1.3"
     assert sent.headers["X-OpenStack-Request-ID"].startswith("req-")
 
 

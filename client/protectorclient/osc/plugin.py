@@ -14,7 +14,7 @@ from protectorclient.osc import clouds, logs
 DEFAULT_API_VERSION = "1"
 API_VERSION_OPTION = "os_protector_api_version"
 API_NAME = "protector"
-API_VERSIONS = ("1", "1.0", "1.1", "1.2")
+API_VERSIONS = ("1", "1.0", "1.1", "1.2", "1.3")
 
 
 def make_client(instance: Any) -> clouds.Clouds:
@@ -29,7 +29,7 @@ def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         "--os-protector-api-version",
         metavar="<protector-api-version>",
         default=utils.env("OS_PROTECTOR_API_VERSION"),
-        help="Protector API version, 1.0 to 1.2; default: the newest that this client and the "
+        help="Protector API version, 1.0 to 1.3; default: the newest that this client and the "
         "service both know (Env: OS_PROTECTOR_API_VERSION)",
     )
     parser.add_argument(
@@ -46,6 +46,6 @@ def check_api_version(version: str) -> bool:
     """Refuse what is not a version; the service itself says which ones it knows."""
     if not re.fullmatch(r"1(\.\d+)?", version):
         raise exceptions.CommandError(
-            f"--os-protector-api-version: '{version}' is not a version of the form 1 or 1.2"
+            f"--os-protector-api-version: '{version}' is not a version of the form 1 or 1.3"
         )
     return True

@@ -27,6 +27,11 @@ class MemberManager(Manager):
         """One member, by name, id or server id."""
         return self._transport.get(self._path(group, member)).one("member", dict)
 
+    def compare(self, group: str, member: str) -> Record:
+        """One member on record, as its server is now, and as its copy would be."""
+        answer = self._transport.get(self._path(group, member, "comparison"))
+        return answer.one("comparison", dict)
+
     def delete(self, group: str, member: str, *, give_up: bool = False) -> None:
         """Protect a server no more; the server is not touched.
 

@@ -19,7 +19,7 @@ from protectorclient.v1.records import Record
 
 T = TypeVar("T")
 
-NEWEST = "1.2"
+NEWEST = "1.3"
 """The newest microversion that this client was written for."""
 
 TIMEOUT = (10.0, 120.0)

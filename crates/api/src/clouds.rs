@@ -3,13 +3,14 @@
 //! A port in the domain's words, so that handlers can be tested with plain values. [`crate::openstack_clouds`] is the
 //! one that speaks HTTP.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
 use protector_core::{
+    comparison::{Shown, ThereSeen},
     confidential::Confidential,
     group::ReplicationType,
-    id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
+    id::{FlavorId, NetworkId, ProjectId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     orphan::Held,
@@ -107,6 +108,15 @@ pub struct FoundServer {
     pub hostname: Option<String>,
     /// Its volumes.
     pub attachments: Vec<FoundAttachment>,
+}
+
+/// What the copy of a server would ask a site for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedThere {
+    /// The flavor that its own is mapped to.
+    pub flavor: Option<FlavorId>,
+    /// Its addresses, each with its network.
+    pub addresses: Vec<(NetworkId, IpAddr)>,
 }
 
 /// A volume's place in a server.
@@ -267,6 +277,18 @@ pub trait Clouds: Send + Sync {
         scope: &SiteScope,
         volume: &VolumeId,
     ) -> Result<Option<FoundVolume>, CloudError>;
+
+    /// All that a site shows a member of its project of a server, of its ports and of `volumes`; `None` if the project has no
+    /// such server. A volume that is gone is left out.
+    async fn server_as_shown(
+        &self,
+        scope: &SiteScope,
+        server: &ServerId,
+        volumes: &[VolumeId],
+    ) -> Result<Option<Shown>, CloudError>;
+
+    /// What a site has for the copy of one server. What it does not tell is part of the answer.
+    async fn there_seen(&self, scope: &SiteScope, wanted: &WantedThere) -> ThereSeen;
 
     /// All servers and volumes of a tenant's project. One of `expected` that is not in the answer is gone.
     async fn holdings(

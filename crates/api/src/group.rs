@@ -152,7 +152,8 @@ pub async fn create(
     caller.must_own(&project)?;
     let target = Target::of_project(project.as_str());
     app.enforce(rules::PROTECTION_GROUPS_CREATE, &caller, &target)?;
-    app_group::check_version(body.protection_group.priority, spoken)?;
+    let asked = &body.protection_group;
+    app_group::check_version(asked.priority, asked.fidelity, spoken)?;
     let group = app_group::planned(&app, &project, body.protection_group).await?;
     app.database.group_insert(&project, &group).await?;
     tracing::info!(group = %group.id, "protection group made");
@@ -176,7 +177,7 @@ pub async fn show(
     answer(&app, stored, spoken).await
 }
 
-/// Changes a protection group's name, description, mappings or priority.
+/// Changes a protection group's name, description, mappings, priority or fidelity.
 #[utoipa::path(put, path = "/v1/{project_id}/protection-groups/{group}", operation_id = "protection_group_update", tag = "protection groups",
     params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
         ("If-Match" = Option<String>, Header, description = "The ETag of the answer that the request rests on")),
@@ -195,7 +196,8 @@ pub async fn update(
     let stored = app
         .group_for(&caller, &project, &group, rules::PROTECTION_GROUPS_UPDATE)
         .await?;
-    app_group::check_version(body.protection_group.priority, spoken)?;
+    let asked = &body.protection_group;
+    app_group::check_version(asked.priority, asked.fidelity, spoken)?;
     app_group::check_changes(&body.protection_group)?;
     let basis = if_match.basis(&stored.group)?;
     app_group::refuse_while_moving(&stored.group)?;

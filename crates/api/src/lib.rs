@@ -60,6 +60,7 @@ pub mod site_sessions;
 mod store_error;
 pub mod sync;
 pub mod tenant_mapping;
+mod there_readings;
 pub mod token;
 pub mod version;
 pub mod wire;

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
+use axum::{
+    Extension, Json,
+    extract::{OriginalUri, State},
+};
 use http::StatusCode;
 use protector_core::id::ProjectId;
 use protector_oslo::policy::rules;
 use protector_store::Removable;
 
 use crate::{
-    app::{App, group as app_group, member as app_member},
+    app::{App, comparison, group as app_group, member as app_member},
     caller::Caller,
     error::ApiResult,
     etag::{IfMatch, Tagged},
     extract::{Body, Path, Query},
+    version::Microversion,
     wire::{
+        comparison::ComparisonAnswer,
         member::{
             AddMember, MemberAnswer, MemberQuery, MemberSortKey, MemberView, MembersAnswer,
             RemoveMember,
@@ -111,6 +116,29 @@ pub async fn show(
             member: MemberView::from(&member),
         },
     })
+}
+
+/// Compares a member: what is on record, what its server has now, and what its copy on the other site would have, attribute by
+/// attribute. Asks both clouds, and changes nothing.
+#[utoipa::path(get, path = "/v1/{project_id}/protection-groups/{group}/members/{member}/comparison", operation_id = "member_compare", tag = "members",
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
+        ("member" = String, Path, description = "Id, server id or name"),
+        ("OpenStack-API-Version" = Option<String>, Header, description = "There from API version 1.3 on: `protector 1.3`")),
+    responses((status = 200, body = ComparisonAnswer), (status = 404, description = "No such member, or an API version before 1.3"),
+        (status = 409, description = "The member has no server where the group runs"),
+        (status = 503, description = "The site where the group runs does not answer")))]
+pub async fn compare(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Extension(spoken): Extension<Microversion>,
+    Path((project, group, member)): Path<(ProjectId, String, String)>,
+) -> ApiResult<Json<ComparisonAnswer>> {
+    let rule = rules::MEMBERS_COMPARE;
+    let stored = app.group_for(&caller, &project, &group, rule).await?;
+    spoken.must_have("The comparison of members", Microversion::WITH_FIDELITY)?;
+    let member = app.database.member_show(&stored.group.id, &member).await?;
+    let comparison = comparison::of_member(&app, &stored, member).await?;
+    Ok(Json(ComparisonAnswer { comparison }))
 }
 
 /// Takes a server out of a group. The server stays.

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use protector_core::{
+    comparison::{Shown, ThereSeen},
     confidential::Confidential,
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
@@ -30,10 +32,11 @@ use secrecy::SecretString;
 use crate::{
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection, SiteServices,
+        Holdings, ServiceFinding, SiteInspection, SiteServices, WantedThere,
     },
     holdings, site_health, site_readings,
     site_sessions::{SiteSessions, told},
+    there_readings,
 };
 
 /// A name that no network and no image has: asking for it shows whether a service answers, and reads next to nothing.
@@ -194,6 +197,39 @@ impl Clouds for OpenStackClouds {
         }))
     }
 
+    async fn server_as_shown(
+        &self,
+        scope: &SiteScope,
+        server: &ServerId,
+        volumes: &[VolumeId],
+    ) -> Result<Option<Shown>, CloudError> {
+        let site = &scope.site;
+        let tenant = self.tenant(scope).await?;
+        let shown = tenant.compute().server_as_shown(server).await;
+        let Some(shown) = found(site, shown)? else {
+            return Ok(None);
+        };
+        let ports = tenant.network().ports_as_shown(server.as_str()).await;
+        let cinder = tenant.volume();
+        let reads = volumes.iter().map(async |id| {
+            let volume = cinder.volume_as_shown(id).await;
+            found(site, volume)
+        });
+        let volumes = try_join_all(reads).await?;
+        Ok(Some(Shown {
+            server: shown,
+            ports: ports.map_err(|error| told(site, &error))?,
+            volumes: volumes.into_iter().flatten().collect(),
+        }))
+    }
+
+    async fn there_seen(&self, scope: &SiteScope, wanted: &WantedThere) -> ThereSeen {
+        match self.both(scope).await {
+            Ok((tenant, admin)) => there_readings::there(&tenant, &admin, scope, wanted).await,
+            Err(error) => ThereSeen::silent(&error.into()),
+        }
+    }
+
     async fn holdings(
         &self,
         scope: &SiteScope,
@@ -342,7 +378,7 @@ async fn surroundings(
     )
 }
 
-fn key_pair(pair: Keypair) -> KeyPair {
+pub(crate) fn key_pair(pair: Keypair) -> KeyPair {
     KeyPair {
         name: pair.name,
         public_key: Some(pair.public_key),

@@ -45,6 +45,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(group::show, group::update, group::delete))
         .routes(routes!(member::list, member::create))
         .routes(routes!(member::show, member::delete))
+        .routes(routes!(member::compare))
         .routes(routes!(
             policy::show,
             policy::create,

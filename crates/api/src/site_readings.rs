@@ -39,7 +39,7 @@ impl From<CloudError> for Silence {
 }
 
 /// One call, given up after [`PATIENCE`].
-async fn ask<T>(call: impl Future<Output = Result<T, CallError>>) -> Asked<T> {
+pub(crate) async fn ask<T>(call: impl Future<Output = Result<T, CallError>>) -> Asked<T> {
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(silence(&error)),

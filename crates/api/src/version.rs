@@ -1,6 +1,6 @@
 //! API versions: the documents at `/` and `/v1/`, and the microversion that a request may ask for.
 //!
-//! `OpenStack-API-Version: protector 1.2`, as in the API working group's guideline: without it the base version 1.0
+//! `OpenStack-API-Version: protector 1.3`, as in the API working group's guideline: without it the base version 1.0
 //! answers; `latest` is the newest; a version outside the range is 406 with the range.
 
 use std::{fmt, sync::Arc};
@@ -40,8 +40,10 @@ impl Microversion {
     pub const MIN: Self = Self { major: 1, minor: 0 };
     /// Groups have a priority.
     pub const WITH_PRIORITY: Self = Self { major: 1, minor: 1 };
+    /// Members can be compared, and groups have a fidelity.
+    pub const WITH_FIDELITY: Self = Self { major: 1, minor: 3 };
     /// The newest.
-    pub const MAX: Self = Self { major: 1, minor: 2 };
+    pub const MAX: Self = Self::WITH_FIDELITY;
 
     /// What each version has that the one before it has not.
     pub const HISTORY: &[(Self, &str)] = &[
@@ -54,12 +56,33 @@ impl Microversion {
             Self { major: 1, minor: 2 },
             "Details of the health report: `lag_seconds`, `rpo_met`, `components[].detail`.",
         ),
+        (
+            Self::WITH_FIDELITY,
+            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups.",
+        ),
     ];
 
     /// The refusal of `field`, which there is from version `since` on.
     pub fn lacks(self, field: &str, since: Self) -> ApiError {
         ApiError::bad_request(format!(
             "{field}: is there from API version {since} on, the request speaks {self}; send 'OpenStack-API-Version: {SERVICE} {since}'."
+        ))
+    }
+
+    /// Refuses `what`, a call that there is from version `since` on: an earlier version has no such path.
+    ///
+    /// # Errors
+    ///
+    /// 404 that says what to send.
+    pub fn must_have(self, what: &str, since: Self) -> Result<(), ApiError> {
+        if self >= since {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Kind::NotFound,
+            format!(
+                "{what} is there from API version {since} on, the request speaks {self}; send 'OpenStack-API-Version: {SERVICE} {since}'."
+            ),
         ))
     }
 
@@ -254,17 +277,17 @@ mod tests {
 
     #[test]
     fn a_version_in_range_is_spoken() {
-        assert_eq!(asked("protector 1.2"), Ok(Microversion::MAX));
-        assert_eq!(asked("compute 2.90, protector 1.2"), Ok(Microversion::MAX));
+        assert_eq!(asked("protector 1.3"), Ok(Microversion::MAX));
+        assert_eq!(asked("compute 2.90, protector 1.3"), Ok(Microversion::MAX));
         assert_eq!(asked("protector latest"), Ok(Microversion::MAX));
     }
 
     #[test]
     fn a_version_out_of_range_names_the_range() {
-        for value in ["protector 1.3", "protector 2.0", "protector 0.9"] {
+        for value in ["protector 1.4", "protector 2.0", "protector 0.9"] {
             let error = asked(value).unwrap_err();
             assert_eq!(error.kind(), Kind::NotAcceptable);
-            assert!(error.message().contains("1.0") && error.message().contains("1.2"));
+            assert!(error.message().contains("1.0") && error.message().contains("1.3"));
         }
         assert_eq!(asked("protector one").unwrap_err().kind(), Kind::BadRequest);
     }

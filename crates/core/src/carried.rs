@@ -4,6 +4,8 @@
 //! One list, of which the manual's page is made. Tests hold it to recorded answers of real clouds, so that no attribute is
 //! forgotten when a newer release shows more.
 
+use serde_json::Value;
+
 /// What attributes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
@@ -485,7 +487,7 @@ pub fn attributes_of(thing: Thing) -> &'static [Attribute] {
 
 /// The attributes that a cloud shows of `thing` and that the table does not know. What is inside one is looked at where the
 /// table tells more than one thing of it.
-pub fn unknown(thing: Thing, shown: &serde_json::Value) -> Vec<String> {
+pub fn unknown(thing: Thing, shown: &Value) -> Vec<String> {
     let attributes = thing.attributes();
     let knows = |name: &str| attributes.iter().any(|attribute| attribute.name == name);
     let looks_inside = |name: &str| {
@@ -507,12 +509,96 @@ pub fn unknown(thing: Thing, shown: &serde_json::Value) -> Vec<String> {
     names
 }
 
+/// An attribute that something has, and that its copy lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// Its name in the cloud's JSON.
+    pub name: &'static str,
+    /// What it is now.
+    pub value: String,
+    /// Why the copy lacks it.
+    pub why: &'static str,
+}
+
+/// What `shown`, a cloud's answer about a `thing`, has and its copy will lack, told or not. What every thing has, and what is
+/// not set, is nothing that could be lost.
+pub fn lacking(thing: Thing, shown: &Value) -> Vec<Lacking> {
+    let lost = |attribute: &&Attribute| matches!(attribute.fate, Lost | Told);
+    let attributes = thing.attributes().iter().filter(lost);
+    attributes
+        .filter_map(|attribute| {
+            let value = value_of(shown, attribute.name)?;
+            let is_set = !is_usual(thing, attribute.name, &value);
+            is_set.then(|| Lacking {
+                name: attribute.name,
+                value: in_words(&value),
+                why: match attribute.why {
+                    "" => "it is not carried",
+                    why => why,
+                },
+            })
+        })
+        .collect()
+}
+
+/// The value of an attribute; of one inside the objects of a list, those that are set.
+fn value_of(shown: &Value, name: &str) -> Option<Value> {
+    let Some((outer, inner)) = name.split_once('.') else {
+        return shown.get(name).cloned();
+    };
+    let objects = shown.get(outer)?.as_array()?.iter();
+    let set: Vec<Value> = objects
+        .filter_map(|object| object.get(inner))
+        .filter(|value| !is_empty(value))
+        .cloned()
+        .collect();
+    Some(Value::Array(set))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    }
+}
+
+/// Whether a value is one that nobody has chosen.
+fn is_usual(thing: Thing, name: &str, value: &Value) -> bool {
+    let text = value.as_str();
+    match (thing, name) {
+        (Thing::Server, "OS-DCF:diskConfig") => text == Some("MANUAL"),
+        (Thing::Flavor, "rxtx_factor") => value.as_f64() == Some(1.0),
+        (Thing::Volume, "availability_zone") => text == Some("nova"),
+        // Neutron sets them, and without them a port is less than others.
+        (Thing::Port, "admin_state_up" | "port_security_enabled" | "propagate_uplink_status") => {
+            matches!(value, Value::Bool(true) | Value::Null)
+        }
+        (Thing::Port, "binding:vnic_type") => text == Some("normal"),
+        _ => is_empty(value),
+    }
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(in_words).collect();
+            items.join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
 /// The names inside an object, or inside the objects of a list.
-fn inner(value: &serde_json::Value) -> impl Iterator<Item = &String> {
+fn inner(value: &Value) -> impl Iterator<Item = &String> {
     let rows = value.as_array().into_iter().flatten();
     let objects = rows.chain(std::iter::once(value));
     objects
-        .filter_map(serde_json::Value::as_object)
+        .filter_map(Value::as_object)
         .flat_map(serde_json::Map::keys)
 }
 

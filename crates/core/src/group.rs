@@ -283,6 +283,33 @@ impl ReplicationType {
     }
 }
 
+/// What a planned move does about a copy that is not as its original was, in what neither a mapping nor the recovery plan
+/// names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fidelity {
+    /// It says so in its record.
+    #[default]
+    Told,
+    /// It fails, and is taken back.
+    Strict,
+}
+
+impl Fidelity {
+    /// The word used in the API and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Strict => "strict",
+        }
+    }
+
+    /// Whether it is that of groups for which nobody has asked for another: records are written without it.
+    pub fn is_told(&self) -> bool {
+        *self == Self::Told
+    }
+}
+
 /// What one site's names become on the other: primary id → secondary id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceMappings {
@@ -349,6 +376,9 @@ pub struct Group {
     /// In which order its members start, and what has to happen in between; read from the primary to the secondary site.
     #[serde(default)]
     pub recovery_plan: RecoveryPlan,
+    /// What a planned move does about a copy that is not as its original was.
+    #[serde(default, skip_serializing_if = "Fidelity::is_told")]
+    pub fidelity: Fidelity,
     /// Grows by one with each change of the group, its members, its policy or its mappings.
     pub version: u64,
     /// When its volumes were last replicated as a whole.

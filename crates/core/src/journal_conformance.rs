@@ -1043,6 +1043,7 @@ pub fn group(record: &OperationRecord) -> Group {
         volume_type_id: "type-a".to_owned(),
         secondary_volume_type_id: Some("type-b".to_owned()),
         mappings: plan.mappings.clone(),
+        fidelity: crate::group::Fidelity::Told,
         priority: crate::priority::Priority::DEFAULT,
         version: 7,
         recovery_plan: RecoveryPlan::default(),
@@ -1097,6 +1098,7 @@ fn plan(group_id: &GroupId) -> Plan {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        fidelity: crate::group::Fidelity::Told,
         left_on_target: vec![],
     }
 }

@@ -15,6 +15,7 @@
 pub mod adoption;
 pub mod carried;
 pub mod clock;
+pub mod comparison;
 pub mod confidential;
 pub mod fault;
 pub mod group;

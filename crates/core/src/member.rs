@@ -298,6 +298,24 @@ pub struct KeyPair {
     pub kind: String,
 }
 
+impl KeyPair {
+    /// The name that it gets where another key has its own.
+    pub fn name_beside_another(&self, group: &GroupId) -> String {
+        format!("{}-{group}", self.name)
+    }
+
+    /// Whether two public keys are one. Type and key are compared; the comment behind them is not part of the key.
+    pub fn is_one_key(one: &str, other: &str) -> bool {
+        let key = |text: &str| {
+            text.split_whitespace()
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        key(one) == key(other)
+    }
+}
+
 /// One volume of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtectedVolume {

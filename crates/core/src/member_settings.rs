@@ -94,11 +94,13 @@ pub struct Difference {
     pub is: String,
 }
 
-fn one(text: Option<&str>) -> String {
+/// A text, or that there is none.
+pub fn one(text: Option<&str>) -> String {
     text.unwrap_or("none").to_owned()
 }
 
-fn all(items: &BTreeSet<impl ToString>) -> String {
+/// All of them in a line, or that there is none.
+pub fn all(items: &BTreeSet<impl ToString>) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     match items.is_empty() {
         true => "none".to_owned(),
@@ -107,7 +109,7 @@ fn all(items: &BTreeSet<impl ToString>) -> String {
 }
 
 /// What tenants have written: what an operation has marked is no setting.
-fn pairs(metadata: &BTreeMap<String, String>) -> String {
+pub fn pairs(metadata: &BTreeMap<String, String>) -> String {
     let own = own(metadata).into_iter();
     all(&own.map(|(key, value)| format!("{key}={value}")).collect())
 }
@@ -145,10 +147,13 @@ fn own(metadata: &BTreeMap<String, String>) -> BTreeMap<&String, &String> {
     metadata.iter().filter(|(key, _)| !by_us(key)).collect()
 }
 
-/// Nova shows a description that nobody has given as the name, as empty, or not at all.
 fn words(settings: &ServerSettings) -> Option<&str> {
-    let words = settings.description.as_deref();
-    words.filter(|words| !words.is_empty() && *words != settings.name)
+    words_of(settings.description.as_deref(), &settings.name)
+}
+
+/// Nova shows a description that nobody has given as the name, as empty, or not at all.
+pub fn words_of<'t>(description: Option<&'t str>, name: &str) -> Option<&'t str> {
+    description.filter(|words| !words.is_empty() && *words != name)
 }
 
 #[cfg(test)]

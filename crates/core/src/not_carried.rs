@@ -233,6 +233,11 @@ impl NotCarried {
         }
     }
 
+    /// What it is, in words.
+    pub fn what(&self) -> &'static str {
+        self.row().what
+    }
+
     /// Whether a server with it is refused.
     pub fn treatment(&self) -> Treatment {
         self.row().treatment

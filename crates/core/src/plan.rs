@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
-    group::{Group, ReplicationType, ResourceMappings},
+    group::{Fidelity, Group, ReplicationType, ResourceMappings},
     id::{GroupId, OperationId, ServerId, VolumeId},
     member::{Member, MemberStatus, ProtectedVolume},
+    member_settings::ServerSettings,
     recovery_plan::RecoveryPlan,
     site::SiteScope,
     storage::Replication,
@@ -58,6 +59,9 @@ pub struct Plan {
     /// leftovers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopts: Option<OperationId>,
+    /// What the move does, if it is a planned one, about a copy that is not as its original was.
+    #[serde(default, skip_serializing_if = "Fidelity::is_told")]
+    pub fidelity: Fidelity,
     /// Of a fence alone: the servers that moves have left on the target, where the group runs. They are other lives of its
     /// members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -224,6 +228,7 @@ impl Plan {
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            fidelity: group.fidelity,
             left_on_target: vec![],
         })
     }
@@ -270,10 +275,7 @@ impl Plan {
 
     /// The fixed address that stands for `address` of `member` on the target.
     pub fn address_on_target(&self, member: &Member, address: IpAddr) -> IpAddr {
-        let recovery = self.recovery.members.get(&member.id);
-        recovery
-            .and_then(|recovery| recovery.fixed_ips.get(&address).copied())
-            .unwrap_or(address)
+        self.recovery.address_on_target(&member.id, address)
     }
 
     /// What takes the place of each of `member`'s floating IPs on the target: [`RecoveryPlan::floating_ips_on_target`].
@@ -288,14 +290,23 @@ impl Plan {
 
     /// The names on the target of the security groups `names` of `member`, or of one of its ports.
     pub fn groups_on_target(&self, member: &Member, names: &[String]) -> Vec<String> {
-        let recovery = self.recovery.members.get(&member.id);
         let on_target = |name: &String| {
-            recovery
-                .and_then(|recovery| recovery.security_groups.get(name))
-                .unwrap_or(name)
-                .clone()
+            let there = self.recovery.security_group_on_target(&member.id, name);
+            there.to_owned()
         };
         names.iter().map(on_target).collect()
+    }
+
+    /// What the copy of `member` is to have of its settings: as they are, but for what is mapped.
+    pub fn settings_of_copy(&self, member: &Member) -> ServerSettings {
+        let known = ServerSettings::known(member);
+        let addresses = known.addresses.iter();
+        let on_target = |address: &IpAddr| self.address_on_target(member, *address);
+        ServerSettings {
+            addresses: addresses.map(on_target).collect(),
+            security_groups: self.security_groups_on_target(member).into_iter().collect(),
+            ..known
+        }
     }
 
     /// All volumes of all members, with their member, in runbook order.

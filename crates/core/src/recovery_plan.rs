@@ -235,6 +235,22 @@ impl RecoveryPlan {
         self.members.get(member).cloned().unwrap_or_default()
     }
 
+    /// The fixed address that stands for `address` of `member` on the target.
+    pub fn address_on_target(&self, member: &MemberId, address: IpAddr) -> IpAddr {
+        let recovery = self.members.get(member);
+        recovery
+            .and_then(|recovery| recovery.fixed_ips.get(&address).copied())
+            .unwrap_or(address)
+    }
+
+    /// The name of the security group that stands for `name` of `member` on the target.
+    pub fn security_group_on_target<'n>(&'n self, member: &MemberId, name: &'n str) -> &'n str {
+        let recovery = self.members.get(member);
+        recovery
+            .and_then(|recovery| recovery.security_groups.get(name))
+            .map_or(name, String::as_str)
+    }
+
     /// What is said of the member whose server on the source is `server`.
     pub fn of_server(&self, members: &[Member], server: &ServerId) -> MemberRecovery {
         members

@@ -61,6 +61,7 @@ fn group() -> Group {
             networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
             flavors: BTreeMap::new(),
         },
+        fidelity: protector_core::group::Fidelity::Told,
         priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         recovery_plan: RecoveryPlan::default(),

@@ -96,6 +96,7 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        fidelity: protector_core::group::Fidelity::Told,
         left_on_target: vec![],
     };
     let mut map = ResourceMap::default();

@@ -98,6 +98,7 @@ fn plan() -> Plan {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        fidelity: protector_core::group::Fidelity::Told,
         left_on_target: vec![],
     }
 }

@@ -110,6 +110,7 @@ fn test_record() -> OperationRecord {
         recovery: RecoveryPlan::default(),
         interrupted: vec![],
         adopts: None,
+        fidelity: protector_core::group::Fidelity::Told,
         left_on_target: vec![],
     };
     let steps = test_failover(&plan).into_steps().unwrap();

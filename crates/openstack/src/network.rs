@@ -8,7 +8,7 @@ use protector_core::{
     not_carried::PortTraits,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     ask::Ask,
@@ -76,6 +76,33 @@ impl Subnet {
             self.ipv6_address_mode.as_deref(),
             Some("slaac" | "dhcpv6-stateless")
         )
+    }
+}
+
+impl Subnet {
+    /// Whether an address lies in its range. A range that cannot be read holds nothing.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let Some((base, length)) = self.cidr.split_once('/') else {
+            return false;
+        };
+        let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else {
+            return false;
+        };
+        match (base, ip) {
+            (IpAddr::V4(base), IpAddr::V4(ip)) => {
+                let mask = u32::MAX
+                    .checked_shl(32_u32.saturating_sub(length))
+                    .unwrap_or(0);
+                base.to_bits() & mask == ip.to_bits() & mask
+            }
+            (IpAddr::V6(base), IpAddr::V6(ip)) => {
+                let mask = u128::MAX
+                    .checked_shl(128_u32.saturating_sub(length))
+                    .unwrap_or(0);
+                base.to_bits() & mask == ip.to_bits() & mask
+            }
+            _ => false,
+        }
     }
 }
 
@@ -151,10 +178,16 @@ pub struct Port {
 pub struct TrunkDetails {
     /// Its subports.
     #[serde(default)]
-    pub sub_ports: Vec<serde_json::Value>,
+    pub sub_ports: Vec<Value>,
 }
 
 impl Port {
+    /// Whether it is `project`'s own and belongs to nothing. A port that a tenant made outlives its server, so on the way back
+    /// the member's own port waits for it.
+    pub fn is_kept_by(&self, project: &ProjectId) -> bool {
+        self.device_id.is_empty() && self.device_owner.is_empty() && self.project_id == *project
+    }
+
     /// What tells that something of it is not carried to another cloud.
     pub fn traits(&self) -> PortTraits {
         PortTraits {
@@ -411,6 +444,16 @@ impl Network {
             );
         let fits = |port: &Port| filter.fits(port);
         self.session.pages_where(ask, "ports", fits).await
+    }
+
+    /// `GET /v2.0/ports` of one server, whole: every attribute that Neutron shows. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn ports_as_shown(&self, server: &str) -> Result<Vec<Value>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["ports"]).query("device_id", server);
+        let is_of_it = |port: &Value| port["device_id"] == server;
+        self.session.pages_where(ask, "ports", is_of_it).await
     }
 
     /// `GET /v2.0/ports/{id}`. Role: reader of the project.

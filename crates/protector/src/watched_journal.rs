@@ -293,6 +293,7 @@ mod tests {
             recovery: protector_core::recovery_plan::RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            fidelity: protector_core::group::Fidelity::Told,
             left_on_target: vec![],
         };
         let step = StepRecord {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use protector_core::{
-    group::{Group, GroupStatus, Place, Recovered, ResourceMappings},
+    group::{Fidelity, Group, GroupStatus, Place, Recovered, ResourceMappings},
     id::{GroupId, OperationId, ProjectId, ServerId, SiteName},
     member::MemberStatus,
     priority::Priority,
@@ -95,6 +95,8 @@ pub struct GroupChange {
     pub recovery_plan: Option<RecoveryPlan>,
     /// When it goes, among the groups of a site that fail over together.
     pub priority: Option<Priority>,
+    /// What a planned move does about a copy that is not as its original was.
+    pub fidelity: Option<Fidelity>,
     /// The version that the change rests on.
     pub basis: Basis,
 }
@@ -569,6 +571,9 @@ fn change_row(
     if let Some(priority) = change.priority {
         row.priority = Set(to_small(u32::from(priority.get())));
     }
+    if let Some(fidelity) = change.fidelity {
+        row.fidelity = Set(fidelity.as_str().to_owned());
+    }
     Ok(row)
 }
 
@@ -591,6 +596,7 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Kept<Group>) -> Result<M
         flavor_mapping: to_json(&group.mappings.flavors)?,
         recovery_plan: Some(to_json(&group.recovery_plan)?),
         priority: to_small(u32::from(group.priority.get())),
+        fidelity: group.fidelity.as_str().to_owned(),
         version: to_signed(group.version),
         last_replication_at: group.last_replication_at,
         created_at: group.created_at,
@@ -637,6 +643,7 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
             .transpose()?
             .unwrap_or_default(),
         priority: priority(row.priority)?,
+        fidelity: from_word("protection_groups.fidelity", &row.fidelity)?,
         version: to_count("protection_groups.version", row.version)?,
         last_replication_at: row.last_replication_at,
         created_at: row.created_at,

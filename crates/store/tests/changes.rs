@@ -11,7 +11,7 @@ mod bed;
 use bed::Bed;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    group::{Group, GroupStatus},
+    group::{Fidelity, Group, GroupStatus},
     journal_conformance::{TestBed, group, member, operation},
     member::{Member, MemberStatus},
     priority::Priority,
@@ -228,6 +228,28 @@ async fn a_document_without_a_priority_has_the_usual_one() {
     json["group"].as_object_mut().unwrap().remove("priority");
     let old = MetadataDocument::from_json(json).unwrap();
     assert_eq!(old.group.priority, Priority::DEFAULT);
+}
+
+/// A peer of an earlier release sends none, and must not see a change in one that nobody has asked for.
+#[tokio::test]
+async fn a_document_has_a_fidelity_where_somebody_has_asked_for_one() {
+    let bed = bed::fresh("").await;
+    let group = protected(&bed, 1, 1).await;
+    let database = &bed.database;
+    let outgoing = database.metadata_outgoing(&group.id).await.unwrap();
+    let json = outgoing.document.to_json().unwrap();
+    assert!(json["group"].get("fidelity").is_none(), "{json}");
+    let old = MetadataDocument::from_json(json).unwrap();
+    assert_eq!(old.group.fidelity, Fidelity::Told);
+    let change = GroupChange {
+        fidelity: Some(Fidelity::Strict),
+        ..GroupChange::default()
+    };
+    let stored = database.group_update(&group.id, &change, at(9)).await;
+    assert_eq!(stored.unwrap().group.fidelity, Fidelity::Strict);
+    let outgoing = database.metadata_outgoing(&group.id).await.unwrap();
+    let json = outgoing.document.to_json().unwrap();
+    assert_eq!(json["group"]["fidelity"], "strict");
 }
 
 fn site(name: &str) -> Site {

@@ -105,6 +105,7 @@ const COLUMNS: &[(&str, &[&str], Fate)] = &[
             "secondary_volume_type_id",
             "reserved_by",
             "base_digest",
+            "fidelity",
         ],
         Fate::Refused,
     ),

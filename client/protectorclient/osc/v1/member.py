@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from osc_lib import exceptions
 
-from protectorclient.osc import arguments, columns, lookup
-from protectorclient.osc.commands import Command, Listed, Lister, Shown, ShowOne, each
+from protectorclient.osc import arguments, columns, lookup, printable
+from protectorclient.osc.commands import Command, Listed, Lister, ShowOne, each
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1.records import Record
 
@@ -114,20 +116,66 @@ class ListMembers(Lister):
 
 
 class ShowMember(ShowOne):
-    """Show what is recorded of a server of a protection group; sizes are in GiB, RAM in MiB."""
+    """Show what is recorded of a server of a protection group; sizes are in GiB, RAM in MiB.
+
+    With --compare it stands beside what the server has now and what a copy on the other site would
+    have, attribute by attribute. Both clouds are asked, and nothing is changed.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
         arguments.add_group(parser)
         parser.add_argument("member", metavar="<member>", help="Member (name, ID or server ID)")
+        parser.add_argument(
+            "--compare",
+            action="store_true",
+            help="Show each attribute on record, as it is now, and as it would be on a copy: kept, "
+            "changed, lost, refused (no move starts while it is so) or unknown (the other site "
+            "does not tell), and why",
+        )
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Show."""
-        return columns.shown(
-            self.protector.members.get(parsed_args.protection_group, parsed_args.member)
-        )
+        names = (parsed_args.protection_group, parsed_args.member)
+        if not parsed_args.compare:
+            return columns.shown(self.protector.members.get(*names))
+        if not hasattr(self.formatter, "emit_list"):
+            raise exceptions.CommandError(
+                f"--compare: its rows have no form '{parsed_args.formatter}'; give -f json."
+            )
+        lines = self.protector.members.compare(*names)["attributes"]
+        return columns.rows([_told(line) for line in lines], _COMPARED)
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any
+    ) -> int:
+        """Print; a comparison has a row for each attribute."""
+        if not parsed_args.compare:
+            return super().produce_output(parsed_args, column_names, data)
+        rows = printable.rows(self.formatter, self.app.stdout, data)
+        shown, selector = self._generate_columns_and_selector(parsed_args, column_names)
+        if selector:
+            rows = [tuple(self._compress_iterable(row, selector)) for row in rows]
+        formatter: Any = self.formatter
+        formatter.emit_list(shown, rows, self.app.stdout, parsed_args)
+        return 0
+
+
+_COMPARED = {
+    "Field": "field",
+    "Recorded": "recorded",
+    "Now": "now",
+    "Copy": "copy",
+    "Why": "why",
+}
+
+
+def _told(line: Record) -> Record:
+    """Put what becomes of an attribute before the reason."""
+    outcome, why = str(line["outcome"]), line.get("why")
+    return {**line, "why": f"{outcome}: {why}" if why else outcome}
 
 
 def _listed(members: list[Record]) -> Listed:

@@ -114,6 +114,7 @@ class CreateProtectionGroup(ShowOne):
             "--description", metavar="<text>", help="What people should know about the group"
         )
         _add_priority(parser, " (default: 3)")
+        _add_fidelity(parser, " (default: told)")
         arguments.add_mappings(parser, "Stored with the group.")
         return parser
 
@@ -129,6 +130,7 @@ class CreateProtectionGroup(ShowOne):
             "volume_type",
             "secondary_volume_type",
             "priority",
+            "fidelity",
         )
         fields.update(lookup.mappings(self.clouds, parsed_args))
         return columns.shown(self.protector.protection_groups.create(fields))
@@ -215,12 +217,13 @@ class SetProtectionGroup(ShowOne):
         parser.add_argument("--name", metavar="<name>", help="A new name; unique in the project")
         parser.add_argument("--description", metavar="<text>", help="A new description")
         _add_priority(parser, "")
+        _add_fidelity(parser, "")
         arguments.add_mappings(parser, "Replaces the stored mapping.")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change what was given; where the group was read for it, only if it is still the same."""
-        changes = arguments.given(parsed_args, "name", "description", "priority")
+        changes = arguments.given(parsed_args, "name", "description", "priority", "fidelity")
         if not (changes or parsed_args.network_mapping or parsed_args.flavor_mapping):
             raise exceptions.CommandError("Nothing to change: give at least one option.")
         name = parsed_args.protection_group
@@ -267,4 +270,14 @@ def _add_priority(parser: argparse.ArgumentParser, default: str) -> None:
         choices=range(1, 6),
         help="When a whole site fails over, groups with 1 go first and groups with 5 last"
         + default,
+    )
+
+
+def _add_fidelity(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--fidelity",
+        choices=("told", "strict"),
+        help="What a planned move does about a copy that is not as its original was, in what "
+        "neither a mapping nor the recovery plan names: tell it in its record, or fail and be "
+        "taken back" + default,
     )

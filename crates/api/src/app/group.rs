@@ -1,7 +1,7 @@
 //! Making and changing protection groups.
 
 use protector_core::{
-    group::{Group, GroupStatus, ResourceMappings},
+    group::{Fidelity, Group, GroupStatus, ResourceMappings},
     id::{GroupId, ProjectId, SiteName},
     priority::Priority,
     recovery_plan::RecoveryPlan,
@@ -104,6 +104,7 @@ pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult
             flavors: new.flavor_mapping,
         },
         priority: new.priority.unwrap_or_default(),
+        fidelity: new.fidelity.unwrap_or_default(),
         version: 1,
         recovery_plan: RecoveryPlan::default(),
         last_replication_at: None,
@@ -224,12 +225,29 @@ async fn volume_types(
     Ok((first.clone(), second.clone()))
 }
 
-/// Refuses a priority in a request that speaks a version without it.
-pub fn check_version(priority: Option<Priority>, spoken: Microversion) -> ApiResult<()> {
-    if priority.is_none() || spoken >= Microversion::WITH_PRIORITY {
-        return Ok(());
+/// Refuses what a request gives and the version that it speaks has not.
+pub fn check_version(
+    priority: Option<Priority>,
+    fidelity: Option<Fidelity>,
+    spoken: Microversion,
+) -> ApiResult<()> {
+    let given = [
+        (
+            priority.is_some(),
+            "protection_group.priority",
+            Microversion::WITH_PRIORITY,
+        ),
+        (
+            fidelity.is_some(),
+            "protection_group.fidelity",
+            Microversion::WITH_FIDELITY,
+        ),
+    ];
+    let mut given = given.into_iter();
+    match given.find(|(is_given, _, since)| *is_given && spoken < *since) {
+        None => Ok(()),
+        Some((_, field, since)) => Err(spoken.lacks(field, since)),
     }
-    Err(spoken.lacks("protection_group.priority", Microversion::WITH_PRIORITY))
 }
 
 /// What the store is to change.
@@ -241,6 +259,7 @@ pub fn change(changes: GroupChanges, basis: Basis) -> GroupChange {
         flavors: changes.flavor_mapping,
         recovery_plan: None,
         priority: changes.priority,
+        fidelity: changes.fidelity,
         basis,
     }
 }

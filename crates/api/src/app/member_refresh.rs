@@ -20,7 +20,7 @@ use protector_core::{
 use protector_store::{Basis, Database, StoreError};
 
 use super::protect;
-use crate::clouds::{CloudError, Clouds, FoundServer};
+use crate::clouds::{CloudError, Clouds, FoundServer, FoundVolume};
 
 /// How many servers are read at a time.
 const SIDE_BY_SIDE: usize = 8;
@@ -109,21 +109,11 @@ impl MemberRefresh<'_> {
             }
         }
         let key_pair = self.key_pair(scope, member, &server).await;
-        let mut now = renewed(member, &server, key_pair);
-        let mut fresh: BTreeMap<_, _> = protect::protected_volumes(&server, &volumes)
-            .into_iter()
-            .map(|volume| (volume.id.clone(), volume))
-            .collect();
-        for volume in &mut now.volumes {
-            if let Some(fresh) = fresh.remove(&volume.id) {
-                *volume = fresh;
-            }
-        }
-        Ok(Some(now))
+        Ok(Some(as_now(member, &server, key_pair, &volumes)))
     }
 
     /// The server's key pair: the one that is known, or the one of who made the server that it has now.
-    async fn key_pair(
+    pub(super) async fn key_pair(
         &self,
         scope: &SiteScope,
         member: &Member,
@@ -192,6 +182,26 @@ fn has_its_flavor(member: &Member, server: &ServerSeen) -> bool {
     let flavor = &member.server.flavor;
     (server.flavor_name.as_str(), server.vcpus, server.ram_mib)
         == (flavor.name.as_str(), flavor.vcpus.into(), flavor.ram_mib)
+}
+
+/// The member as a planned move would build it: with what its server and those of its volumes that are in `volumes` are now.
+pub(super) fn as_now(
+    member: &Member,
+    server: &FoundServer,
+    key_pair: Option<KeyPair>,
+    volumes: &BTreeMap<VolumeId, FoundVolume>,
+) -> Member {
+    let mut now = renewed(member, server, key_pair);
+    let mut fresh: BTreeMap<_, _> = protect::protected_volumes(server, volumes)
+        .into_iter()
+        .map(|volume| (volume.id.clone(), volume))
+        .collect();
+    for volume in &mut now.volumes {
+        if let Some(fresh) = fresh.remove(&volume.id) {
+            *volume = fresh;
+        }
+    }
+    now
 }
 
 /// The member with what its server is now. Of a copy that a move has made, what may have been lost on the way stays as its

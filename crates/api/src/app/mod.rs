@@ -38,6 +38,7 @@ pub mod abort;
 pub mod adopt;
 mod at_rest;
 pub mod cleanup;
+pub mod comparison;
 pub mod differs;
 pub mod elsewhere;
 pub mod failover;

@@ -52,17 +52,7 @@ pub fn refuse_what_would_be_lost(
     server: &FoundServer,
     volumes: &BTreeMap<VolumeId, FoundVolume>,
 ) -> ApiResult<Vec<String>> {
-    let boot = boot_volume(server, &in_order(server));
-    let of_volumes = volumes.values().flat_map(|volume| {
-        let boots = Some(&volume.id) == boot.as_ref();
-        not_carried::of_volume(&label(&volume.name, &volume.id), boots, &volume.traits)
-    });
-    let of_ports = server.ports.iter().flat_map(not_carried::of_port);
-    let lost: Vec<NotCarried> = not_carried::of_server(&server.traits)
-        .into_iter()
-        .chain(of_volumes)
-        .chain(of_ports)
-        .collect();
+    let lost = not_carried_of(server, volumes);
     let refused = |lost: &&NotCarried| lost.treatment() == Treatment::Refused;
     match lost.iter().find(refused) {
         Some(worst) => Err(would_be_lost(&server.name, worst)),
@@ -71,6 +61,28 @@ pub fn refuse_what_would_be_lost(
             .map(|lost| format!("server {} {lost}; {}.", server.name, lost.cure()))
             .collect()),
     }
+}
+
+/// What of the server, its ports and those of `volumes` that are attached to it is not carried.
+pub fn not_carried_of(
+    server: &FoundServer,
+    volumes: &BTreeMap<VolumeId, FoundVolume>,
+) -> Vec<NotCarried> {
+    let boot = boot_volume(server, &in_order(server));
+    let is_attached = |volume: &&FoundVolume| {
+        let mut attached = server.attachments.iter();
+        attached.any(|place| place.volume_id == volume.id)
+    };
+    let of_volumes = volumes.values().filter(is_attached).flat_map(|volume| {
+        let boots = Some(&volume.id) == boot.as_ref();
+        not_carried::of_volume(&label(&volume.name, &volume.id), boots, &volume.traits)
+    });
+    let of_ports = server.ports.iter().flat_map(not_carried::of_port);
+    not_carried::of_server(&server.traits)
+        .into_iter()
+        .chain(of_volumes)
+        .chain(of_ports)
+        .collect()
 }
 
 /// That the copy will not have the server's key pair, where nobody could read that.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protector_core::{
-    group::{Group, ReplicationType, ResourceMappings},
+    group::{Fidelity, Group, ReplicationType, ResourceMappings},
     priority::Priority,
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,20 @@ pub struct NewGroup {
     /// When it goes in a failover of its whole site, 1 first, 5 last; 3 when left out. From API version 1.1.
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
+    /// What a planned move does about a copy that is not as its original was; `told` when left out. From API version 1.3.
+    #[schema(value_type = Option<FidelityWord>)]
+    pub fidelity: Option<Fidelity>,
+}
+
+/// What a planned move does about a copy that is not as its original was, in what neither a mapping nor the recovery plan
+/// names.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FidelityWord {
+    /// It says so in its record.
+    Told,
+    /// It fails, and is taken back.
+    Strict,
 }
 
 /// How the arrays replicate a group.
@@ -89,6 +103,9 @@ pub struct GroupChanges {
     /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
+    /// What a planned move does about a copy that is not as its original was. From API version 1.3.
+    #[schema(value_type = Option<FidelityWord>)]
+    pub fidelity: Option<Fidelity>,
 }
 
 /// Query of the list of groups.
@@ -186,6 +203,10 @@ pub struct GroupView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
+    /// `told` or `strict`: what a planned move does about a copy that is not as its original was. From API version 1.3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<FidelityWord>)]
+    pub fidelity: Option<&'static str>,
     /// How many members it has.
     pub member_count: u64,
     /// Grows with each change of the group.
@@ -238,6 +259,8 @@ impl GroupView {
             network_mapping: group.mappings.networks.clone(),
             flavor_mapping: group.mappings.flavors.clone(),
             priority: (around.spoken >= Microversion::WITH_PRIORITY).then_some(group.priority),
+            fidelity: (around.spoken >= Microversion::WITH_FIDELITY)
+                .then_some(group.fidelity.as_str()),
             member_count: around.member_count,
             version: group.version,
             sync_status: around.sync_status,

@@ -6,6 +6,7 @@
 pub mod abort;
 pub mod adopt;
 pub mod cleanup;
+pub mod comparison;
 pub mod group;
 pub mod health;
 pub mod member;

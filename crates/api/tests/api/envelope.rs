@@ -17,7 +17,7 @@ async fn the_versions_are_shown_without_a_token() {
     let version = &versions.body["versions"][0];
     assert_eq!(version["id"], "v1");
     assert_eq!(version["status"], "CURRENT");
-    assert_eq!(version["version"], "1.2");
+    assert_eq!(version["version"], "1.3");
     assert_eq!(version["min_version"], "1.0");
     assert_eq!(version["links"][0]["href"], "http://controller:8788/v1/");
     let one = house.get("/v1/", "").await.expect(200);
@@ -45,7 +45,7 @@ async fn every_answer_names_its_version_and_its_request() {
     assert!(answer.header("x-openstack-request-id").starts_with("req-"));
     let headers = [
         ("x-auth-token", "admin"),
-        ("openstack-api-version", "protector 1.2"),
+        ("openstack-api-version", "protector 1.3"),
         (
             "x-openstack-request-id",
             "req-7a3f2c11-0001-4b22-a918-000000000001",
@@ -55,7 +55,7 @@ async fn every_answer_names_its_version_and_its_request() {
         .request(Method::GET, "/v1/admin/sites", &headers, Body::empty())
         .await
         .expect(200);
-    assert_eq!(answer.header("openstack-api-version"), "protector 1.2");
+    assert_eq!(answer.header("openstack-api-version"), "protector 1.3");
     assert_ne!(
         answer.header("x-openstack-request-id"),
         "req-7a3f2c11-0001-4b22-a918-000000000001"
@@ -74,7 +74,7 @@ async fn an_unknown_version_is_406_with_the_range() {
         .await
         .expect(406);
     assert_eq!(answer.key(), "notAcceptable");
-    assert!(answer.message().contains("1.0") && answer.message().contains("1.2"));
+    assert!(answer.message().contains("1.0") && answer.message().contains("1.3"));
     assert!(answer.header("x-openstack-request-id").starts_with("req-"));
 }
 

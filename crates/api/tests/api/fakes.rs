@@ -17,7 +17,7 @@ use protector_api::{
     app::volume_type,
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection, SiteServices,
+        Holdings, ServiceFinding, SiteInspection, SiteServices, WantedThere,
     },
     key_pair::SigningKey,
     message_signature::{Parties, Stamp, sign},
@@ -27,6 +27,7 @@ use protector_api::{
 };
 use protector_core::{
     clock::Clock,
+    comparison::{AddressThere, Shown, ThereSeen},
     group::ReplicationType,
     id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
@@ -44,6 +45,7 @@ use protector_core::{
 use protector_openstack::message_signer::UnsignedMessage;
 use protector_store::{Mark, PublicKey, Side, StoredSigningKey};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
@@ -160,6 +162,10 @@ pub struct FakeClouds {
     pub cannot_be_asked: Mutex<BTreeSet<String>>,
     /// What somebody did on the other.
     pub target_change: Mutex<Option<fn(&mut TargetSeen)>>,
+    /// What the site where the group runs shows of a server.
+    pub shown_change: Mutex<Option<fn(&mut Shown)>>,
+    /// What the other site has for its copy.
+    pub there_change: Mutex<Option<fn(&mut ThereSeen)>>,
 }
 
 impl FakeClouds {
@@ -349,6 +355,23 @@ fn settings(server: &FoundServer) -> ServerSettings {
     }
 }
 
+fn there_seen(wanted: &WantedThere) -> ThereSeen {
+    let flavors = server(WEB).map(|server| server.flavor);
+    let addresses = wanted.addresses.iter().cloned();
+    let types = volume_types().into_iter();
+    ThereSeen {
+        flavors: Ok(flavors.into_iter().collect()),
+        security_groups: Ok(vec!["default".to_owned(), "web".to_owned()]),
+        zones: Ok(vec!["nova".to_owned()]),
+        compute_minor: Ok(96),
+        key_pairs: Ok(vec![]),
+        addresses: addresses
+            .map(|address| (address, Ok(AddressThere::Free)))
+            .collect(),
+        volume_types: Ok(types.map(|kind| (kind.id, kind.name)).collect()),
+    }
+}
+
 fn target_seen(kind: ReplicationType) -> TargetSeen {
     let room = |resources: &[&str]| {
         let room = Usage { used: 2, limit: 10 };
@@ -412,6 +435,31 @@ impl Clouds for FakeClouds {
             bootable: None,
         };
         Ok(Some(self.with(found, &self.volume_change)))
+    }
+
+    async fn server_as_shown(
+        &self,
+        scope: &SiteScope,
+        server: &ServerId,
+        volumes: &[VolumeId],
+    ) -> Result<Option<Shown>, CloudError> {
+        self.answer(&scope.site)?;
+        let shown = Shown {
+            server: json!({"id": server.as_str(), "OS-DCF:diskConfig": "MANUAL"}),
+            ports: vec![json!({"id": "port-1", "fixed_ips": [{"ip_address": "10.0.1.5"}]})],
+            volumes: volumes
+                .iter()
+                .map(|id| json!({"id": id.as_str()}))
+                .collect(),
+        };
+        Ok(Some(self.with(shown, &self.shown_change)))
+    }
+
+    async fn there_seen(&self, scope: &SiteScope, wanted: &WantedThere) -> ThereSeen {
+        match self.answer(&scope.site) {
+            Ok(()) => self.with(there_seen(wanted), &self.there_change),
+            Err(error) => ThereSeen::silent(&error.into()),
+        }
     }
 
     async fn holdings(

@@ -16,6 +16,7 @@ mod adopt;
 mod at_rest;
 mod bad_input;
 mod cleanup;
+mod comparison;
 mod engine;
 mod envelope;
 mod fakes;

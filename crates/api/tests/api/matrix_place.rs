@@ -168,6 +168,7 @@ impl Place {
         let headers = [
             ("x-auth-token", token),
             ("content-type", "application/json"),
+            ("openstack-api-version", "protector latest"),
         ];
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         self.house

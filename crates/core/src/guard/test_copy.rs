@@ -201,6 +201,7 @@ mod tests {
             recovery: RecoveryPlan::default(),
             interrupted: vec![],
             adopts: None,
+            fidelity: crate::group::Fidelity::Told,
             left_on_target: vec![],
         }
     }

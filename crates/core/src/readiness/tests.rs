@@ -38,6 +38,7 @@ fn group() -> Group {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
             flavors: BTreeMap::new(),
         },
+        fidelity: crate::group::Fidelity::Told,
         priority: crate::priority::Priority::DEFAULT,
         recovery_plan: crate::recovery_plan::RecoveryPlan::default(),
         version: 3,

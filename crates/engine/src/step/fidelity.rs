@@ -1,23 +1,121 @@
-//! Whether a copy is as its original was, in what tenants set.
+//! Whether a copy is as its original was, in what tenants set and in what the machine is like: as the plan maps it.
 
 use protector_core::{
+    fault::Code,
+    group::Fidelity,
     member::Member,
-    member_settings::{Difference, ServerSettings},
+    member_settings::{Difference, one},
+    operation::OperationKind,
+    plan::Plan,
+    runbook::Verb,
 };
 use protector_openstack::compute::Server;
 
-/// A fact for each setting in which `copy` is not as its original was when it was read last.
-pub(super) fn differences(member: &Member, copy: &Server) -> Vec<String> {
-    let was = ServerSettings::known(member);
+use crate::action::{Cx, Stop};
+
+/// Each setting in which `copy` is not as its original was when it was read last. What a mapping or the recovery plan names
+/// is no difference: that is what is wanted.
+pub(super) fn differences(plan: &Plan, member: &Member, copy: &Server) -> Vec<Difference> {
+    let wanted = plan.settings_of_copy(member);
     let mut is = copy.settings();
-    if was.addresses.is_empty() {
+    if wanted.addresses.is_empty() {
         // It had none that anybody knew of, and any will do.
         is.addresses.clear();
     }
-    was.compared(&is)
-        .into_iter()
-        .map(|Difference { what, was, is }| {
-            format!("the copy is not as its original in its {what}: {is}, before: {was}")
-        })
-        .collect()
+    let pair = member.server.key_pair.as_ref();
+    let beside = pair.map(|pair| pair.name_beside_another(&plan.group_id));
+    if is.key_pair.is_some() && is.key_pair == beside {
+        // The same key: another one has its name there.
+        is.key_pair.clone_from(&wanted.key_pair);
+    }
+    let mut found = wanted.compared(&is);
+    found.extend(flavor(plan, member, copy));
+    found.extend(hostname(member, copy));
+    found.extend(availability_zone(member, copy));
+    found.extend(config_drive(member, copy));
+    found
+}
+
+/// Tells each difference as a fact of the step. A planned move of a group with `fidelity: strict` fails with them, and is
+/// taken back: its original runs again. An unplanned one has no original to go back to.
+///
+/// # Errors
+///
+/// The differences, and what to do about them.
+pub(super) fn judge(cx: &mut Cx<'_>, member: &str, differences: &[Difference]) -> Result<(), Stop> {
+    for Difference { what, was, is } in differences {
+        cx.fact(format!(
+            "the copy is not as its original in its {what}: {is}, wanted: {was}"
+        ));
+    }
+    if differences.is_empty() || !fails_with_them(cx) {
+        return Ok(());
+    }
+    let each: Vec<String> = differences
+        .iter()
+        .map(|Difference { what, was, is }| format!("{what}: {is}, wanted: {was}"))
+        .collect();
+    let (group, site) = (&cx.plan().group_name, &cx.plan().target.site);
+    Err(Stop::last(
+        Code::Broken,
+        format!(
+            "the copy of {member} on {site} is not as its original ({each}), and the group's fidelity is strict: 'openstack dr member show {group} {member} --compare' says why; mend that there, or map it, or 'openstack dr protection-group set {group} --fidelity told' lets it pass",
+            each = each.join("; ")
+        ),
+    ))
+}
+
+/// Lines of a planned move are taken back when they fail; those of an unplanned one leave the other members alone.
+fn fails_with_them(cx: &Cx<'_>) -> bool {
+    let moves = matches!(
+        cx.operation.kind,
+        OperationKind::Failover | OperationKind::Failback
+    );
+    moves && cx.step.verb == Verb::Undoable && cx.plan().fidelity == Fidelity::Strict
+}
+
+/// The size of a flavor that no mapping names.
+fn flavor(plan: &Plan, member: &Member, copy: &Server) -> Option<Difference> {
+    let known = &member.server.flavor;
+    let is_mapped = plan.mappings.flavors.contains_key(known.id.as_str());
+    let size = |vcpus: u64, ram: u64| format!("{vcpus} vCPU(s), {ram} MiB");
+    let was = size(known.vcpus.into(), known.ram_mib);
+    let is = size(copy.flavor.vcpus, copy.flavor.ram);
+    (!is_mapped && was != is).then_some(Difference {
+        what: "flavor",
+        was,
+        is,
+    })
+}
+
+/// Where both clouds show it.
+fn hostname(member: &Member, copy: &Server) -> Option<Difference> {
+    let (was, is) = (member.server.hostname.clone()?, copy.hostname.clone()?);
+    (was != is).then_some(Difference {
+        what: "host name",
+        was,
+        is,
+    })
+}
+
+/// The one that somebody has chosen.
+fn availability_zone(member: &Member, copy: &Server) -> Option<Difference> {
+    let was = member.server.availability_zone.as_deref()?;
+    let is_in = copy.availability_zone.as_deref();
+    let there = copy.chosen_zone().or(is_in);
+    (there != Some(was) && is_in != Some(was)).then(|| Difference {
+        what: "availability zone",
+        was: was.to_owned(),
+        is: one(there),
+    })
+}
+
+fn config_drive(member: &Member, copy: &Server) -> Option<Difference> {
+    let word = |has: bool| if has { "yes" } else { "no" }.to_owned();
+    let (was, is) = (member.server.config_drive, copy.config_drive);
+    (was != is).then(|| Difference {
+        what: "config drive",
+        was: word(was),
+        is: word(is),
+    })
 }

@@ -32,10 +32,10 @@ pub(super) async fn key_pair_on_target(
         ));
         return Ok(None);
     };
-    let own = format!("{}-{}", known.name, cx.plan().group_id);
+    let own = known.name_beside_another(&cx.plan().group_id);
     for name in [&known.name, &own] {
         match found(target.compute().keypair(name).await)? {
-            Some(there) if same_key(&there.public_key, public_key) => {
+            Some(there) if KeyPair::is_one_key(&there.public_key, public_key) => {
                 return Ok(Some(name.clone()));
             }
             Some(_) => {}
@@ -70,15 +70,4 @@ pub(super) async fn key_pair_on_target(
 
 fn is_refusal(error: &CloudError) -> bool {
     matches!(error.class(), ErrorClass::Final | ErrorClass::Forbidden)
-}
-
-/// Compares type and key; the comment behind them is not part of the key.
-fn same_key(a: &str, b: &str) -> bool {
-    let key = |text: &str| {
-        text.split_whitespace()
-            .take(2)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    key(a) == key(b)
 }

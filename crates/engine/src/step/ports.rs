@@ -24,7 +24,7 @@ use protector_openstack::{
 
 use super::{
     CloudActions, mark, reading,
-    recovered_server::{CARRIED_OUT_WITHIN, contains, is_kept_for_us, mapped_network, member},
+    recovered_server::{CARRIED_OUT_WITHIN, mapped_network, member},
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -291,7 +291,7 @@ impl CloudActions {
         let mut wish = Wish::default();
         for address in &card.nic.fixed_ips {
             let address = cx.plan().address_on_target(card.member, *address);
-            let Some(subnet) = subnets.iter().find(|subnet| contains(subnet, address)) else {
+            let Some(subnet) = subnets.iter().find(|subnet| subnet.contains(address)) else {
                 wish.outside(address, &subnets);
                 continue;
             };
@@ -337,7 +337,7 @@ impl CloudActions {
         };
         let is_of_member = is_port_of(&holder.description, &card.member.id);
         let is_unmarked = own_description(&holder.description) == holder.description;
-        if is_kept_for_us(holder, project) && (is_of_member || is_unmarked) {
+        if holder.is_kept_by(project) && (is_of_member || is_unmarked) {
             return Ok(Holder::Ours(holder.id.clone()));
         }
         if is_of_member && holder.project_id == *project {

@@ -6,7 +6,7 @@ use protector_core::{
     confidential::Confidential,
     fault::{Code, Fault},
     guard::to_make_it_run,
-    id::{NetworkId, ProjectId, ServerId, VolumeId},
+    id::{NetworkId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
     operation::{MapKind, OperationKind},
@@ -18,7 +18,7 @@ use protector_openstack::{
     compute::{BlockDevice, BlockSource, NewServer, Server, ServerNetwork},
     error::CloudError,
     microversion::Microversion,
-    network::{Port, PortFilter, Subnet},
+    network::PortFilter,
     service::Service,
     status::{ServerStatus, VolumeStatus},
 };
@@ -289,8 +289,8 @@ impl CloudActions {
                     healthy_for.as_secs()
                 ));
                 if let Some(member) = cx.plan().member_of_server(source_id.as_str()) {
-                    let differences = fidelity::differences(member, &server);
-                    differences.into_iter().for_each(|fact| cx.fact(fact));
+                    let differences = fidelity::differences(cx.plan(), member, &server);
+                    fidelity::judge(cx, &member.name.clone(), &differences)?;
                 }
                 Ok(Progress::done())
             }
@@ -499,7 +499,7 @@ async fn keep_address(
     ip: IpAddr,
 ) -> Result<ServerNetwork, Stop> {
     let subnets = target.network().subnets(&network).await.map_err(stop)?;
-    if !subnets.iter().any(|subnet| contains(subnet, ip)) {
+    if !subnets.iter().any(|subnet| subnet.contains(ip)) {
         cx.fact(format!(
             "address {ip} is outside the mapped network: a new one is used"
         ));
@@ -521,10 +521,7 @@ async fn keep_address(
         });
     }
     let project = cx.plan().target.project_id.clone();
-    if let Some(port) = ports
-        .into_iter()
-        .find(|port| is_kept_for_us(port, &project))
-    {
+    if let Some(port) = ports.into_iter().find(|port| port.is_kept_by(&project)) {
         cx.fact(format!("port {} holds address {ip} and is used", port.id));
         return Ok(ServerNetwork::Port(port.id));
     }
@@ -535,37 +532,6 @@ async fn keep_address(
         network,
         fixed_ip: None,
     })
-}
-
-/// Whether a port is the tenant's own and belongs to nothing. A port that a tenant made outlives its server, so on the way
-/// back the member's own port waits for it.
-pub(super) fn is_kept_for_us(port: &Port, project: &ProjectId) -> bool {
-    port.device_id.is_empty() && port.device_owner.is_empty() && port.project_id == *project
-}
-
-/// Whether an address lies in a subnet's range. A range that cannot be read holds nothing.
-pub(super) fn contains(subnet: &Subnet, ip: IpAddr) -> bool {
-    let Some((base, length)) = subnet.cidr.split_once('/') else {
-        return false;
-    };
-    let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else {
-        return false;
-    };
-    match (base, ip) {
-        (IpAddr::V4(base), IpAddr::V4(ip)) => {
-            let mask = u32::MAX
-                .checked_shl(32_u32.saturating_sub(length))
-                .unwrap_or(0);
-            base.to_bits() & mask == ip.to_bits() & mask
-        }
-        (IpAddr::V6(base), IpAddr::V6(ip)) => {
-            let mask = u128::MAX
-                .checked_shl(128_u32.saturating_sub(length))
-                .unwrap_or(0);
-            base.to_bits() & mask == ip.to_bits() & mask
-        }
-        _ => false,
-    }
 }
 
 /// The member's availability zone, if the target has one of that name.

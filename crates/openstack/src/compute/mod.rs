@@ -61,6 +61,15 @@ impl Compute {
             .await
     }
 
+    /// The same, whole: every attribute that Nova shows. Role: reader of the project; an administrator is shown more.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn server_as_shown(&self, id: &ServerId) -> Result<Value, CloudError> {
+        let ask = Ask::get(NOVA, &["servers", id.as_str()]).needs(2, 73);
+        self.session.object(ask, "server").await
+    }
+
     /// `GET /servers/detail` (2.73), to the last page, what `filter` lets through. Role: reader of the project.
     ///
     /// # Errors

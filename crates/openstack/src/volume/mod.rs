@@ -62,6 +62,15 @@ impl BlockStorage {
             .await
     }
 
+    /// The same, whole: every attribute that Cinder shows. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn volume_as_shown(&self, id: &VolumeId) -> Result<Value, CloudError> {
+        let ask = Ask::get(CINDER, &["volumes", id.as_str()]).needs(3, 48);
+        self.session.object(ask, "volume").await
+    }
+
     /// `GET /volumes/detail` (3.48), to the last page, what `filter` lets through. Role: reader of the project.
     ///
     /// # Errors

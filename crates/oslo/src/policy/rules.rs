@@ -50,6 +50,7 @@ const GROUPS: &str = "/v1/{project_id}/protection-groups";
 const GROUP: &str = "/v1/{project_id}/protection-groups/{group}";
 const ACTION: &str = "/v1/{project_id}/protection-groups/{group}/action";
 const MEMBERS: &str = "/v1/{project_id}/protection-groups/{group}/members";
+const COMPARISON: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}/comparison";
 const MEMBER: &str = "/v1/{project_id}/protection-groups/{group}/members/{member}";
 const POLICY: &str = "/v1/{project_id}/protection-groups/{group}/policy";
 const MAPPINGS: &str = "/v1/{project_id}/protection-groups/{group}/resource-mappings";
@@ -157,6 +158,8 @@ rules! {
         "List the VMs of a protection group.", ["GET" MEMBERS];
     MEMBERS_SHOW "protector:members:show" READ,
         "Show a VM of a protection group and its volumes.", ["GET" MEMBER];
+    MEMBERS_COMPARE "protector:members:compare" READ,
+        "Compare a VM of a protection group with what is on record, and with what its copy would be.", ["GET" COMPARISON];
     MEMBERS_CREATE "protector:members:create" WRITE,
         "Add a VM to a protection group.", ["POST" MEMBERS];
     MEMBERS_DELETE "protector:members:delete" WRITE,

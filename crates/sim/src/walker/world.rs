@@ -710,6 +710,7 @@ fn group_of(
             networks: BTreeMap::from([(network(source), network(target))]),
             flavors: BTreeMap::new(),
         },
+        fidelity: protector_core::group::Fidelity::Told,
         priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         recovery_plan: RecoveryPlan::default(),

@@ -495,6 +495,24 @@ impl Bed {
         (bed, record)
     }
 
+    /// One whose source was lost, and whose unplanned failover to another plan has run to its end.
+    pub async fn recovered_as(change_plan: impl FnOnce(&mut Plan)) -> (Self, OperationRecord) {
+        let (bed, plan) = Self::ready(|_| {}, change_plan).await;
+        let now = plan.members[0].created_at;
+        let record = |id, kind, steps| OperationRecord {
+            operation: operation(id, kind, plan.clone(), None, now),
+            steps,
+            map: ResourceMap::default(),
+        };
+        let sync = replicate_now().into_steps().unwrap();
+        bed.walk(record("op-sync", OperationKind::Sync, sync)).await;
+        bed.lose_the_source();
+        let steps = unplanned_failover(&plan).into_steps().unwrap();
+        let unplanned = record("op-unplanned", OperationKind::Failover, steps);
+        let record = bed.walk(unplanned).await;
+        (bed, record)
+    }
+
     /// One whose source was lost and whose unplanned failover has run to its end, likewise; and what that waited for meanwhile.
     pub async fn recovered_while_another_group_has_the_copy(
         time: Duration,
@@ -1683,6 +1701,7 @@ async fn group_of(
             networks: BTreeMap::from([(network(source), network(target))]),
             flavors: BTreeMap::new(),
         },
+        fidelity: protector_core::group::Fidelity::Told,
         priority: protector_core::priority::Priority::DEFAULT,
         version: 1,
         recovery_plan: RecoveryPlan::default(),

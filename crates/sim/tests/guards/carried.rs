@@ -1,6 +1,6 @@
 //! What a copy has of its original, and what is refused before anything is stopped because a copy could not have it.
 
-use protector_core::{operation::OperationState, plan::Plan};
+use protector_core::{group::Fidelity, operation::OperationState, plan::Plan};
 use protector_sim::in_process::lock;
 use serde_json::Value;
 
@@ -101,25 +101,86 @@ fn not_as_it_was(record: &protector_core::operation::OperationRecord) -> Vec<&st
         .collect()
 }
 
+/// The member has an address that the mapped network does not have.
+fn elsewhere(plan: &mut Plan) {
+    let server = &mut plan.members[0].server;
+    server.nics[0].fixed_ips = vec!["203.0.113.9".parse().unwrap()];
+}
+
+fn strict(plan: &mut Plan) {
+    plan.fidelity = Fidelity::Strict;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_as_it_was_is_told_when_the_copy_is_confirmed() {
     let (_, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(not_as_it_was(&record), [""; 0]);
-    let elsewhere = |plan: &mut Plan| {
-        let server = &mut plan.members[0].server;
-        server.nics[0].fixed_ips = vec!["203.0.113.9".parse().unwrap()];
-    };
     let (_, record) = Bed::moved_as(elsewhere, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let told = not_as_it_was(&record);
     assert_eq!(told.len(), 1, "{told:?}");
     let [start, end] = [
         "the copy is not as its original in its addresses: ",
-        ", before: 203.0.113.9",
+        ", wanted: 203.0.113.9",
     ];
     assert!(
         told[0].starts_with(start) && told[0].ends_with(end),
         "{told:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_move_is_taken_back_when_its_copy_lacks_what_nobody_announced() {
+    let plan = |plan: &mut Plan| {
+        strict(plan);
+        elsewhere(plan);
+    };
+    let (bed, record) = Bed::moved_as(plan, |_| {}, |_, _| {}).await;
+    let words = [
+        "confirm_vms:vm-001",
+        "the copy of vm-001 on site-b is not as its original (addresses: ",
+        "wanted: 203.0.113.9), and the group's fidelity is strict",
+        "openstack dr member show prod-web-app vm-001 --compare",
+        "openstack dr protection-group set prod-web-app --fidelity told",
+    ];
+    assert_taken_back(&bed, &record, &words);
+    assert_eq!(not_as_it_was(&record).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_move_takes_what_the_recovery_plan_names_for_announced() {
+    let (bed, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let copy = lock(&bed.target).servers()[0].clone();
+    let url = format!("compute /servers/{}", copy.id);
+    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let networks = seen["server"]["addresses"].as_object().unwrap();
+    let address = networks.values().next().unwrap()[0]["addr"].as_str();
+    let there = address.unwrap().parse().unwrap();
+    let named = |plan: &mut Plan| {
+        strict(plan);
+        elsewhere(plan);
+        let member = plan.members[0].id.clone();
+        let recovery = plan.recovery.members.entry(member).or_default();
+        let here = "203.0.113.9".parse().unwrap();
+        recovery.fixed_ips.insert(here, there);
+    };
+    let (_, record) = Bed::moved_as(named, |_| {}, |_, _| {}).await;
+    let why = record.operation.error.clone();
+    assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
+    assert_eq!(not_as_it_was(&record), [""; 0]);
+}
+
+/// There is no original to go back to.
+#[tokio::test(start_paused = true)]
+async fn an_unplanned_move_of_a_strict_group_tells() {
+    let plan = |plan: &mut Plan| {
+        strict(plan);
+        elsewhere(plan);
+    };
+    let (_, record) = Bed::recovered_as(plan).await;
+    let why = record.operation.error.clone();
+    assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
+    assert_eq!(not_as_it_was(&record).len(), 1);
 }

@@ -24,6 +24,7 @@ pub struct Model {
     pub network_mapping: Json,
     pub flavor_mapping: Json,
     pub priority: i32,
+    pub fidelity: String,
     /// Null in rows from before there were plans.
     pub recovery_plan: Option<Json>,
     pub version: i64,

@@ -20,6 +20,7 @@ mod m0020_sealed_texts;
 mod m0030_signing_keys;
 mod m0040_quota_turns;
 mod m0041_adopted_operations;
+mod m0044_group_fidelity;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0030_signing_keys::Migration),
             Box::new(m0040_quota_turns::Migration),
             Box::new(m0041_adopted_operations::Migration),
+            Box::new(m0044_group_fidelity::Migration),
         ]
     }
 }

@@ -1,0 +1,573 @@
+//! A member side by side: as its group has it on record, as its server is now, and as a copy on the other site would be.
+//!
+//! Pure judgement, of what both clouds were seen to have. What a copy gets is decided by the engine's steps; the rules are
+//! theirs (`recreate_vms`), and for what no step carries, [`crate::carried`] is asked. Nothing confidential is shown.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use serde_json::Value;
+
+use crate::{
+    group::{Group, ResourceMappings},
+    id::{NetworkId, VolumeId},
+    mark,
+    member::{Flavor, KeyPair, Member, Nic},
+    member_settings::{all, one, pairs, words_of},
+    not_carried::NotCarried,
+    readiness::{Asked, Silence},
+    recovery_plan::RecoveryPlan,
+};
+
+mod lacking;
+mod volumes;
+
+/// What becomes of an attribute. The worst counts where there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The copy has the same.
+    Kept,
+    /// The copy has something else in its place.
+    Changed,
+    /// The copy lacks it.
+    Lost,
+    /// The other site does not tell.
+    Unknown,
+    /// A move is refused while it is so.
+    Refused,
+}
+
+impl Outcome {
+    /// The word used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Changed => "changed",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// One attribute on the three sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What it is about.
+    pub field: String,
+    /// What the member's record has; `None` of what is not recorded.
+    pub recorded: Option<String>,
+    /// What the server has now; `None` where its cloud does not show it.
+    pub now: Option<String>,
+    /// What the copy would have; `None` of what it lacks or of what is not known.
+    pub copy: Option<String>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Why; `None` of what is simply kept.
+    pub why: Option<String>,
+}
+
+/// The answers of the cloud where the server is, whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shown {
+    /// Nova's of the server.
+    pub server: Value,
+    /// Neutron's of its ports.
+    pub ports: Vec<Value>,
+    /// Cinder's of its volumes.
+    pub volumes: Vec<Value>,
+}
+
+/// The server now.
+#[derive(Clone, Debug)]
+pub struct ServerNow {
+    /// As it would be recorded, with all volumes that are attached.
+    pub member: Member,
+    /// The types of its volumes, by name.
+    pub volume_types: BTreeMap<VolumeId, String>,
+    /// What of it is refused, or told, when it is added.
+    pub not_carried: Vec<NotCarried>,
+    /// What its cloud shows.
+    pub shown: Shown,
+}
+
+/// Whether a copy can have an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressThere {
+    /// Nobody has it.
+    Free,
+    /// The tenant keeps a port for it, with this id.
+    Kept(String),
+    /// Somebody else has it.
+    InUse,
+    /// No subnet of the network has it.
+    Outside,
+}
+
+/// What the other site has for a copy.
+#[derive(Clone, Debug)]
+pub struct ThereSeen {
+    /// The flavors, a mapped one among them.
+    pub flavors: Asked<Vec<Flavor>>,
+    /// Names of the project's security groups.
+    pub security_groups: Asked<Vec<String>>,
+    /// The availability zones.
+    pub zones: Asked<Vec<String>>,
+    /// The newest minor microversion of Nova.
+    pub compute_minor: Asked<u32>,
+    /// The service user's key pairs.
+    pub key_pairs: Asked<Vec<KeyPair>>,
+    /// The addresses that were asked for.
+    pub addresses: BTreeMap<(NetworkId, IpAddr), Asked<AddressThere>>,
+    /// Names of volume types, by id.
+    pub volume_types: Asked<BTreeMap<String, String>>,
+}
+
+impl ThereSeen {
+    /// All of it unknown for the same reason.
+    pub fn silent(why: &Silence) -> Self {
+        Self {
+            flavors: Err(why.clone()),
+            security_groups: Err(why.clone()),
+            zones: Err(why.clone()),
+            compute_minor: Err(why.clone()),
+            key_pairs: Err(why.clone()),
+            addresses: BTreeMap::new(),
+            volume_types: Err(why.clone()),
+        }
+    }
+}
+
+/// All that is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison<'c> {
+    /// The group.
+    pub group: &'c Group,
+    /// Its recovery plan, read from where it runs to the other site.
+    pub recovery: &'c RecoveryPlan,
+    /// Its mappings, read likewise.
+    pub mappings: &'c ResourceMappings,
+    /// The member on record.
+    pub recorded: &'c Member,
+    /// Its server.
+    pub now: &'c ServerNow,
+    /// What a planned move would build from: what it would read again, and what it would leave as it is known.
+    pub built: &'c Member,
+    /// The other site.
+    pub there: &'c ThereSeen,
+}
+
+/// The networks and addresses of the other site that a copy of `member` would ask for.
+pub fn addresses_there(
+    member: &Member,
+    mappings: &ResourceMappings,
+    recovery: &RecoveryPlan,
+) -> Vec<(NetworkId, IpAddr)> {
+    let mut asked = Vec::new();
+    for nic in &member.server.nics {
+        let Some(network) = mappings.networks.get(nic.network_id.as_str()) else {
+            continue;
+        };
+        asked.extend(nic.fixed_ips.iter().map(|address| {
+            let there = recovery.address_on_target(&member.id, *address);
+            (NetworkId::new(network.clone()), there)
+        }));
+    }
+    asked
+}
+
+/// A field, and what somebody has in it.
+type Of<'f, T> = (&'static str, &'f dyn Fn(&T) -> String);
+
+/// What becomes of one value.
+struct Verdict {
+    copy: Option<String>,
+    outcome: Outcome,
+    why: Option<String>,
+}
+
+impl Verdict {
+    fn kept(copy: impl Into<String>) -> Self {
+        Self {
+            copy: Some(copy.into()),
+            outcome: Outcome::Kept,
+            why: None,
+        }
+    }
+
+    fn changed(copy: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            copy: Some(copy.into()),
+            outcome: Outcome::Changed,
+            why: Some(why.into()),
+        }
+    }
+
+    fn without_copy(outcome: Outcome, why: impl Into<String>) -> Self {
+        Self {
+            copy: None,
+            outcome,
+            why: Some(why.into()),
+        }
+    }
+
+    fn unknown(why: &Silence) -> Self {
+        Self::without_copy(Outcome::Unknown, why.to_string())
+    }
+
+    /// Several values of one attribute: the worst counts, and each says why.
+    fn of_all(verdicts: Vec<Self>) -> Self {
+        let outcome = verdicts.iter().map(|verdict| verdict.outcome).max();
+        let texts = |part: fn(&Self) -> Option<&String>, between: &str| {
+            let mut seen = BTreeSet::new();
+            let texts = verdicts.iter().filter_map(part);
+            let texts: Vec<&str> = texts
+                .filter(|text| seen.insert(*text))
+                .map(String::as_str)
+                .collect();
+            (!texts.is_empty()).then(|| texts.join(between))
+        };
+        Self {
+            copy: texts(|verdict| verdict.copy.as_ref(), ", "),
+            outcome: outcome.unwrap_or(Outcome::Kept),
+            why: texts(|verdict| verdict.why.as_ref(), "; "),
+        }
+    }
+}
+
+/// Compares a member's three sides, in the order in which people ask: the server, its cards, its volumes, what is lost.
+pub fn compare(of: &Comparison<'_>) -> Vec<Line> {
+    let mut lines = of.settings();
+    lines.extend(of.hostname());
+    lines.push(of.availability_zone());
+    lines.push(of.config_drive());
+    lines.push(of.key_pair());
+    lines.push(of.user_data());
+    lines.push(of.flavor());
+    lines.push(of.security_groups());
+    lines.extend(of.cards());
+    lines.extend(of.volumes());
+    lines.extend(of.refused());
+    lines.extend(of.lacking());
+    lines
+}
+
+impl Comparison<'_> {
+    fn site(&self) -> &str {
+        self.group.other().site.as_str()
+    }
+
+    /// Puts one attribute together. What has changed since it was read is said.
+    fn line(&self, field: &str, recorded: String, now: Option<String>, verdict: Verdict) -> Line {
+        let changed = now.as_ref().is_some_and(|now| *now != recorded);
+        let since = changed.then(|| self.since(field)).map(str::to_owned);
+        let whys: Vec<String> = verdict.why.into_iter().chain(since).collect();
+        Line {
+            field: field.to_owned(),
+            recorded: Some(recorded),
+            now,
+            copy: verdict.copy,
+            outcome: verdict.outcome,
+            why: (!whys.is_empty()).then(|| whys.join("; ")),
+        }
+    }
+
+    /// What it means that a server is not as it is on record.
+    fn since(&self, field: &str) -> &'static str {
+        let is_copy = self.recorded.server.metadata.contains_key(mark::SOURCE);
+        let may_be_lost = field.starts_with("card ")
+            || matches!(
+                field,
+                "key pair" | "availability zone" | "config drive" | "host name"
+            );
+        match is_copy && may_be_lost {
+            true => "the record has it from the original, for the way back",
+            false => {
+                "changed since it was recorded: a planned move reads it again, an unplanned one builds what is recorded"
+            }
+        }
+    }
+
+    /// What is carried as it is.
+    fn settings(&self) -> Vec<Line> {
+        let (recorded, now, built) = (self.recorded, &self.now.member, self.built);
+        let tags = |member: &Member| all(&member.server.tags.iter().collect());
+        let description = |member: &Member| {
+            let words = member.server.description.as_deref();
+            one(words_of(words, &member.name)).to_owned()
+        };
+        let each: [Of<'_, Member>; 4] = [
+            ("name", &|member| member.name.clone()),
+            ("description", &description),
+            ("metadata", &|member| pairs(&member.server.metadata)),
+            ("tags", &tags),
+        ];
+        each.into_iter()
+            .map(|(field, of)| {
+                let verdict = Verdict::kept(of(built));
+                self.line(field, of(recorded), Some(of(now)), verdict)
+            })
+            .collect()
+    }
+
+    fn hostname(&self) -> Option<Line> {
+        let of = |member: &Member| one(member.server.hostname.as_deref());
+        let known = [self.recorded, &self.now.member, self.built];
+        if known.iter().all(|member| member.server.hostname.is_none()) {
+            return None;
+        }
+        let wanted = self.built.server.hostname.as_deref();
+        let since = if wanted.is_some_and(|name| name.contains('.')) {
+            94
+        } else {
+            90
+        };
+        let verdict = match (&self.there.compute_minor, wanted) {
+            (Err(why), _) => Verdict::unknown(why),
+            (Ok(_), None) => Verdict::kept(one(None)),
+            (Ok(minor), Some(name)) if *minor >= since => Verdict::kept(name),
+            (Ok(_), Some(_)) => Verdict::changed(
+                "one that Nova makes of the name",
+                format!("Nova on {} takes none (needs 2.{since})", self.site()),
+            ),
+        };
+        let now = Some(of(&self.now.member));
+        Some(self.line("host name", of(self.recorded), now, verdict))
+    }
+
+    fn availability_zone(&self) -> Line {
+        let of = |member: &Member| one(member.server.availability_zone.as_deref());
+        let wanted = self.built.server.availability_zone.as_deref();
+        let verdict = match (&self.there.zones, wanted) {
+            (_, None) => Verdict::kept(one(None)),
+            (Err(why), Some(_)) => Verdict::unknown(why),
+            (Ok(zones), Some(zone)) if zones.iter().any(|there| there == zone) => {
+                Verdict::kept(zone)
+            }
+            (Ok(_), Some(zone)) => Verdict::without_copy(
+                Outcome::Lost,
+                format!("{} has no zone {zone}: Nova chooses", self.site()),
+            ),
+        };
+        let now = Some(of(&self.now.member));
+        self.line("availability zone", of(self.recorded), now, verdict)
+    }
+
+    fn config_drive(&self) -> Line {
+        let of = |member: &Member| match member.server.config_drive {
+            true => "yes".to_owned(),
+            false => "no".to_owned(),
+        };
+        let now = Some(of(&self.now.member));
+        let verdict = Verdict::kept(of(self.built));
+        self.line("config drive", of(self.recorded), now, verdict)
+    }
+
+    fn key_pair(&self) -> Line {
+        let of = |member: &Member| {
+            let pair = member.server.key_pair.as_ref();
+            one(pair.map(|pair| pair.name.as_str()))
+        };
+        let verdict = match &self.built.server.key_pair {
+            None => Verdict::kept(one(None)),
+            Some(pair) => self.key_pair_there(pair),
+        };
+        let now = Some(of(&self.now.member));
+        self.line("key pair", of(self.recorded), now, verdict)
+    }
+
+    fn key_pair_there(&self, pair: &KeyPair) -> Verdict {
+        let Some(public_key) = &pair.public_key else {
+            return Verdict::without_copy(Outcome::Lost, "its public key could not be read");
+        };
+        let there = match &self.there.key_pairs {
+            Ok(there) => there,
+            Err(why) => return Verdict::unknown(why),
+        };
+        let own = pair.name_beside_another(&self.group.id);
+        for name in [&pair.name, &own] {
+            let known = there.iter().find(|known| known.name == *name);
+            let is_it = known.is_none_or(|known| {
+                let key = known.public_key.as_deref();
+                key.is_some_and(|key| KeyPair::is_one_key(key, public_key))
+            });
+            if is_it && *name == pair.name {
+                return Verdict::kept(name);
+            }
+            if is_it {
+                let why = format!("another key has the name {} there", pair.name);
+                return Verdict::changed(name, why);
+            }
+        }
+        Verdict::without_copy(Outcome::Lost, "another key has that name there")
+    }
+
+    /// That it is set, never what it is.
+    fn user_data(&self) -> Line {
+        let recorded = &self.recorded.server.user_data;
+        let set = |is_set: bool| if is_set { "set" } else { "none" }.to_owned();
+        let now = match (recorded, &self.now.member.server.user_data) {
+            (None, None) => Some(set(false)),
+            (Some(_), None) => None,
+            (None, Some(_)) => Some(set(true)),
+            (Some(known), Some(now)) if known == now || known.seal().is_some() => Some(set(true)),
+            (Some(_), Some(_)) => Some("changed".to_owned()),
+        };
+        let verdict = match &self.built.server.user_data {
+            None => Verdict::kept(set(false)),
+            Some(text) => match text.expose() {
+                Ok(_) => Verdict {
+                    why: Some(
+                        "the copy is a new instance to cloud-init, which runs it again".to_owned(),
+                    ),
+                    ..Verdict::kept(set(true))
+                },
+                Err(why) => {
+                    Verdict::without_copy(Outcome::Refused, format!("it cannot be read: {why}"))
+                }
+            },
+        };
+        self.line("user data", set(recorded.is_some()), now, verdict)
+    }
+
+    fn flavor(&self) -> Line {
+        let of = |flavor: &Flavor| format!("{} ({})", flavor.name, flavor.size());
+        let known = &self.built.server.flavor;
+        let mapped = self.mappings.flavors.get(known.id.as_str());
+        let verdict = match &self.there.flavors {
+            Err(why) => Verdict::unknown(why),
+            Ok(there) => match known.counterpart(mapped.map(String::as_str), there) {
+                Ok(there) if of(there) == of(known) => Verdict::kept(of(there)),
+                Ok(there) if mapped.is_some() => Verdict::changed(of(there), "by mapping"),
+                Ok(there) => Verdict::changed(of(there), "by size: it has the id, or the name"),
+                Err(why) => {
+                    let site = &self.group.other().site;
+                    Verdict::without_copy(
+                        Outcome::Refused,
+                        format!(
+                            "it {}: --flavor-mapping {}=<flavor id there>",
+                            why.in_words(known, site),
+                            known.id
+                        ),
+                    )
+                }
+            },
+        };
+        let now = Some(of(&self.now.member.server.flavor));
+        self.line("flavor", of(&self.recorded.server.flavor), now, verdict)
+    }
+
+    fn security_groups(&self) -> Line {
+        let of = |member: &Member| all(&member.server.security_groups.iter().collect());
+        let wanted = &self.built.server.security_groups;
+        let verdict = match &self.there.security_groups {
+            Err(why) => Verdict::unknown(why),
+            Ok(_) if wanted.is_empty() => Verdict::kept(one(None)),
+            Ok(there) => Verdict::of_all(
+                wanted
+                    .iter()
+                    .map(|name| self.group_on(there, name))
+                    .collect(),
+            ),
+        };
+        let now = Some(of(&self.now.member));
+        self.line("security groups", of(self.recorded), now, verdict)
+    }
+
+    fn group_on(&self, there: &[String], name: &str) -> Verdict {
+        let mapped = self.recovery.security_group_on_target(&self.built.id, name);
+        if !there.iter().any(|known| known == mapped) {
+            let why = format!(
+                "security group {mapped} does not exist on {}: create it, or name another one in the recovery plan",
+                self.site()
+            );
+            return Verdict::without_copy(Outcome::Refused, why);
+        }
+        match mapped == name {
+            true => Verdict::kept(mapped),
+            false => Verdict::changed(mapped, "by the recovery plan"),
+        }
+    }
+
+    /// Two lines for each network card: its network and its addresses.
+    fn cards(&self) -> Vec<Line> {
+        let nics = |member: &'_ Member| member.server.nics.clone();
+        let (recorded, now) = (nics(self.recorded), nics(&self.now.member));
+        let network = |nic: Option<&Nic>| one(nic.map(|nic| nic.network_id.as_str()));
+        let addresses =
+            |nic: Option<&Nic>| all(&nic.into_iter().flat_map(|nic| &nic.fixed_ips).collect());
+        let mut lines = Vec::new();
+        for (index, nic) in self.built.server.nics.iter().enumerate() {
+            let (was, is) = (recorded.get(index), now.get(index));
+            let card = index + 1;
+            lines.push(self.line(
+                &format!("card {card} network"),
+                network(was),
+                Some(network(is)),
+                self.network_there(nic),
+            ));
+            lines.push(self.line(
+                &format!("card {card} addresses"),
+                addresses(was),
+                Some(addresses(is)),
+                self.addresses_of(nic),
+            ));
+        }
+        lines
+    }
+
+    fn network_there(&self, nic: &Nic) -> Verdict {
+        let id = nic.network_id.as_str();
+        match self.mappings.networks.get(id) {
+            Some(there) if there == id => Verdict::kept(there),
+            Some(there) => Verdict::changed(there, "by mapping"),
+            None => Verdict::without_copy(
+                Outcome::Refused,
+                format!(
+                    "it is mapped to no network on {site}: --network-mapping {id}=<network on {site}>",
+                    site = self.site()
+                ),
+            ),
+        }
+    }
+
+    fn addresses_of(&self, nic: &Nic) -> Verdict {
+        if nic.fixed_ips.is_empty() {
+            return Verdict::kept("any");
+        }
+        let addresses = nic.fixed_ips.iter();
+        let verdicts = addresses.map(|address| self.address_there(nic, *address));
+        Verdict::of_all(verdicts.collect())
+    }
+
+    fn address_there(&self, nic: &Nic, address: IpAddr) -> Verdict {
+        let wanted = self.recovery.address_on_target(&self.built.id, address);
+        let Some(network) = self.mappings.networks.get(nic.network_id.as_str()) else {
+            return Verdict::without_copy(Outcome::Unknown, "its network is not mapped");
+        };
+        let key = (NetworkId::new(network.clone()), wanted);
+        let found = match self.there.addresses.get(&key) {
+            None => return Verdict::without_copy(Outcome::Unknown, "it was not asked for"),
+            Some(Err(why)) => return Verdict::unknown(why),
+            Some(Ok(found)) => found,
+        };
+        let another = |why: String| Verdict::changed("another one", why);
+        match found {
+            AddressThere::InUse => another(format!("{wanted} is in use there")),
+            AddressThere::Outside => another(format!("{wanted} is outside the mapped network")),
+            AddressThere::Free | AddressThere::Kept(_) if wanted != address => {
+                Verdict::changed(wanted.to_string(), "by the recovery plan")
+            }
+            AddressThere::Free => Verdict::kept(wanted.to_string()),
+            AddressThere::Kept(port) => Verdict {
+                why: Some(format!("port {port} is kept for it there")),
+                ..Verdict::kept(wanted.to_string())
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What a server has and a copy lacks, or keeps a move from starting.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Comparison, Line, Outcome, Shown, Verdict};
+use crate::{
+    carried::{self, Thing},
+    not_carried::{NotCarried, Treatment},
+};
+
+impl Comparison<'_> {
+    /// What keeps a move from starting, and devices of the host, which the table of attributes has as the flavor's.
+    pub(super) fn refused(&self) -> Vec<Line> {
+        let found = self.now.not_carried.iter();
+        found
+            .filter_map(|found| {
+                let outcome = match (found.treatment(), found) {
+                    (Treatment::Refused, _) => Outcome::Refused,
+                    (Treatment::Told, NotCarried::HostDevice { .. }) => Outcome::Lost,
+                    // Attributes of their own: see what is lacking.
+                    (Treatment::Told, _) => return None,
+                };
+                Some(Line {
+                    field: found.what().to_owned(),
+                    recorded: None,
+                    now: Some("yes".to_owned()),
+                    copy: None,
+                    outcome,
+                    why: Some(format!("the server {found}; {}", found.cure())),
+                })
+            })
+            .collect()
+    }
+
+    /// Nova shows the floating addresses of a server among its others.
+    fn floating_ips(&self, server: &Value) -> Vec<Line> {
+        let member = &self.now.member;
+        let there = self.recovery.floating_ips_on_target(member);
+        let named: BTreeMap<String, String> = member
+            .floating_ips()
+            .zip(there)
+            .filter_map(|((_, floating), there)| Some((floating.address.to_string(), there?)))
+            .collect();
+        let networks = server["addresses"].as_object();
+        let addresses = networks.into_iter().flat_map(|networks| networks.values());
+        let addresses = addresses.filter_map(Value::as_array).flatten();
+        addresses
+            .filter(|address| address["OS-EXT-IPS:type"] == "floating")
+            .filter_map(|address| address["addr"].as_str())
+            .map(|address| {
+                let verdict = match named.get(address) {
+                    Some(there) => Verdict::changed(there, "by the recovery plan"),
+                    None => Verdict::without_copy(
+                        Outcome::Lost,
+                        "it belongs to its site: name what takes its place in the recovery plan (floating_ips)",
+                    ),
+                };
+                Line {
+                    field: "floating IP".to_owned(),
+                    recorded: None,
+                    now: Some(address.to_owned()),
+                    copy: verdict.copy,
+                    outcome: verdict.outcome,
+                    why: verdict.why,
+                }
+            })
+            .collect()
+    }
+
+    /// What the server has and no step carries.
+    pub(super) fn lacking(&self) -> Vec<Line> {
+        let Shown {
+            server,
+            ports,
+            volumes,
+        } = &self.now.shown;
+        let mut lines = self.floating_ips(server);
+        let mut of = |prefix: &str, thing: Thing, shown: &Value| {
+            let lost = carried::lacking(thing, shown).into_iter();
+            lines.extend(lost.map(|lost| Line {
+                field: format!("{prefix}{}", lost.name),
+                recorded: None,
+                now: Some(lost.value),
+                copy: None,
+                outcome: Outcome::Lost,
+                why: Some(lost.why.to_owned()),
+            }));
+        };
+        of("", Thing::Server, server);
+        of("flavor ", Thing::Flavor, &server["flavor"]);
+        for port in ports {
+            let address = &port["fixed_ips"][0]["ip_address"];
+            let known = address.as_str().or(port["id"].as_str());
+            of(
+                &format!("port {} ", known.unwrap_or_default()),
+                Thing::Port,
+                port,
+            );
+        }
+        for volume in volumes {
+            let names = ["name", "id"].map(|name| volume[name].as_str().unwrap_or_default());
+            let known = names.into_iter().find(|name| !name.is_empty());
+            of(
+                &format!("volume {} ", known.unwrap_or_default()),
+                Thing::Volume,
+                volume,
+            );
+        }
+        lines
+    }
+}
