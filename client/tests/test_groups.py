@@ -130,6 +130,21 @@ def test_flavors(clouds, run):
     assert sent["flavor_mapping"] == {"1": "any.thing"}
 
 
+def test_server_groups_and_volume_types_are_mapped_by_id(clouds, run):
+    url = creating(clouds)
+    words = ["--server-group-mapping", f"{NET_A}={NET_B}", "--volume-type-mapping", "t1=t2"]
+    assert run(*CREATE, *words).err == ""
+    sent = clouds.bodies("POST", url)[0]["protection_group"]
+    assert sent["server_group_mapping"] == {NET_A: NET_B}
+    assert sent["volume_type_mapping"] == {"t1": "t2"}
+    group = clouds.url(ONE)
+    clouds.mock.put(group, json={"protection_group": GROUP})
+    result = run("dr", "protection-group", "set", "prod-web-app", *words[:2])
+    assert result.code == 0
+    sent = clouds.bodies("PUT", group)[0]["protection_group"]
+    assert sent == {"server_group_mapping": {NET_A: NET_B}}
+
+
 def test_a_refusal_names_field_and_request(clouds, run):
     clouds.mock.post(
         clouds.url("protection-groups"),
@@ -431,6 +446,20 @@ def test_member_add_with_user_data(clouds, run, tmp_path):
     sent = clouds.bodies("POST", clouds.url(f"{ONE}/members"))[0]["member"]["user_data"]
     assert base64.b64decode(sent) == b"#!/bin/sh\n"
     assert "No such file" in run(*words, str(tmp_path / "none")).err
+
+
+def test_member_set_changes_one_entry_of_the_recovery_plan(clouds, run):
+    plan = {"members": {"db": {"priority": 1}}, "pauses": [], "hooks": []}
+    clouds.mock.get(clouds.url(f"{ONE}/members/web-server-1"), json={"member": MEMBER})
+    clouds.mock.get(clouds.url(ONE), json={"protection_group": {**GROUP, "version": 7}})
+    url = clouds.url(f"{ONE}/recovery-plan")
+    clouds.mock.get(url, json={"recovery_plan": plan})
+    clouds.mock.put(url, json={"recovery_plan": plan})
+    words = ["dr", "member", "set", "prod-web-app", "web-server-1", "--user-data"]
+    assert run(*words, "omit").code == 0
+    assert clouds.mock.last_request.headers["If-Match"] == '"7"'
+    sent = clouds.bodies("PUT", url)[0]["recovery_plan"]["members"]
+    assert sent == {"db": {"priority": 1}, "web-server-1": {"user_data": "omit"}}
 
 
 def test_member_list_show_remove(clouds, run):

@@ -64,6 +64,36 @@ def add_mappings(parser: argparse.ArgumentParser, effect: str) -> None:
     )
 
 
+def add_kept_mappings(parser: argparse.ArgumentParser, effect: str) -> None:
+    """``--server-group-mapping`` and ``--volume-type-mapping``, which only a group has."""
+    parser.add_argument(
+        "--server-group-mapping",
+        metavar="<server-group>=<server-group>",
+        action="append",
+        type=pair,
+        default=[],
+        help="Server group on the primary site = server group on the secondary site (IDs). One "
+        "that is not mapped gets the one of its name and policy there, which is made if need be. "
+        "Repeat for each server group. " + effect,
+    )
+    parser.add_argument(
+        "--volume-type-mapping",
+        metavar="<volume-type>=<volume-type>",
+        action="append",
+        type=pair,
+        default=[],
+        help="Volume type on the primary site = volume type on the secondary site (IDs), for "
+        "volumes of another type than the group's, which get the group's there if none is mapped. "
+        "Repeat for each volume type. " + effect,
+    )
+
+
+def kept_mappings(parsed_args: argparse.Namespace) -> Record:
+    """Return those that were given."""
+    names = ("server_group_mapping", "volume_type_mapping")
+    return {name: dict(pairs) for name in names if (pairs := getattr(parsed_args, name))}
+
+
 def add_wait(parser: argparse.ArgumentParser, until: str) -> None:
     """``--wait``; ``until`` says what for."""
     parser.add_argument(

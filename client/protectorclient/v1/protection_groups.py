@@ -64,10 +64,14 @@ class ProtectionGroupManager(Manager):
         answer = self._transport.get(self._in_project(_GROUPS, group, "recovery-plan"))
         return answer.one("recovery_plan", dict)
 
-    def set_recovery_plan(self, group: str, plan: Record) -> Record:
-        """Replace the recovery plan as a whole."""
+    def set_recovery_plan(self, group: str, plan: Record, *, version: int | None = None) -> Record:
+        """Replace the recovery plan as a whole.
+
+        With ``version`` only if the group still has that one; else ``faults.Changed``.
+        """
         path = self._in_project(_GROUPS, group, "recovery-plan")
-        return self._transport.put(path, {"recovery_plan": plan}).one("recovery_plan", dict)
+        answer = self._transport.put(path, {"recovery_plan": plan}, version=version)
+        return answer.one("recovery_plan", dict)
 
     def sync_status(self, group: str) -> Record:
         """Compare the group's metadata on both sites."""

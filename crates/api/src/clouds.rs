@@ -16,6 +16,7 @@ use protector_core::{
     orphan::Held,
     readiness::{Asked, Silence, SourceSeen, TargetSeen},
     runbook::resource::ResourceKind,
+    server_group::ServerGroup,
     site::{Site, SiteScope},
 };
 use secrecy::SecretString;
@@ -106,6 +107,8 @@ pub struct FoundServer {
     pub tags: Vec<String>,
     /// Its host name inside.
     pub hostname: Option<String>,
+    /// Its server group.
+    pub server_group: Option<ServerGroup>,
     /// Its volumes.
     pub attachments: Vec<FoundAttachment>,
 }
@@ -128,6 +131,8 @@ pub struct FoundAttachment {
     pub device: String,
     /// Whether Nova deletes it with the server.
     pub delete_on_termination: bool,
+    /// The tag by which the guest finds it.
+    pub tag: Option<String>,
 }
 
 /// A volume as its cloud shows it to a member of its project.
@@ -141,6 +146,8 @@ pub struct FoundVolume {
     pub size_gib: u64,
     /// Its volume type's name.
     pub volume_type: Option<String>,
+    /// Its volume type's id, where Cinder shows it (3.63).
+    pub volume_type_id: Option<String>,
     /// What tells that something of it is not carried.
     pub traits: VolumeTraits,
     /// Its metadata.

@@ -161,6 +161,13 @@ async fn refuse_unseen_texts(app: &App, document: &MetadataDocument) -> ApiResul
     if known.map(|known| &known.mappings.flavors) != Some(&group.mappings.flavors) {
         names::flavor_mapping("metadata.document.group.mappings", &group.mappings.flavors)?;
     }
+    let (theirs, field) = (&group.mappings, "metadata.document.group.mappings");
+    if known.map(|known| &known.mappings.server_groups) != Some(&theirs.server_groups) {
+        names::server_group_mapping(field, &theirs.server_groups)?;
+    }
+    if known.map(|known| &known.mappings.volume_types) != Some(&theirs.volume_types) {
+        names::volume_type_mapping(field, &theirs.volume_types)?;
+    }
     // Not the whole plan: what is sealed of it here is never like what comes.
     if known.map(|known| &known.recovery_plan.pauses) != Some(&group.recovery_plan.pauses) {
         let plan = &group.recovery_plan;

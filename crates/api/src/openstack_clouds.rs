@@ -10,8 +10,9 @@ use protector_core::{
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
     mark::own_description,
-    member::{Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
+    member::{AddressPair, Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
     readiness::{SourceSeen, TargetSeen},
+    server_group::ServerGroup,
     site::{Site, SiteScope},
 };
 use protector_openstack::{
@@ -159,18 +160,19 @@ impl Clouds for OpenStackClouds {
             true => self.floating_ips(scope).await?,
             false => Vec::new(),
         };
-        let nics = Neutron {
+        let neutron = Neutron {
             ports: &ports,
             groups: &groups,
             floating: &floating,
         };
-        Ok(Some(found_server(
-            server,
-            flavor,
-            interfaces,
-            attachments,
-            &nics,
-        )))
+        let group = server_group(&compute, &server)
+            .await
+            .map_err(|error| told(site, &error))?;
+        let found = found_server(server, flavor, interfaces, attachments, &neutron);
+        Ok(Some(FoundServer {
+            server_group: group,
+            ..found
+        }))
     }
 
     async fn volume(
@@ -186,6 +188,7 @@ impl Clouds for OpenStackClouds {
             name: volume.name.unwrap_or_default(),
             size_gib: volume.size,
             volume_type: volume.volume_type,
+            volume_type_id: volume.volume_type_id,
             metadata: volume.metadata,
             description: volume.description.filter(|text| !text.is_empty()),
             bootable: Some(volume.bootable),
@@ -378,6 +381,21 @@ async fn surroundings(
     )
 }
 
+/// The server's group; `None` also for one that is gone meanwhile.
+async fn server_group(
+    compute: &Compute,
+    server: &Server,
+) -> Result<Option<ServerGroup>, CallError> {
+    let Some(id) = server.server_groups.first() else {
+        return Ok(None);
+    };
+    match compute.server_group(id).await {
+        Ok(group) => Ok(Some(group.known())),
+        Err(error) if error.class() == ErrorClass::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 pub(crate) fn key_pair(pair: Keypair) -> KeyPair {
     KeyPair {
         name: pair.name,
@@ -410,6 +428,7 @@ fn found_server(
         description: server.description.filter(|text| !text.is_empty()),
         tags: server.tags,
         hostname: server.hostname,
+        server_group: None,
         flavor,
         nics,
         attachments: attachments
@@ -418,6 +437,7 @@ fn found_server(
                 volume_id: place.volume_id,
                 device: place.device.unwrap_or_default(),
                 delete_on_termination: place.delete_on_termination,
+                tag: place.tag,
             })
             .collect(),
         id: server.id,
@@ -478,11 +498,14 @@ fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
         mac_address: port.mac_address.clone(),
         security_groups: port.security_groups.iter().map(name_of).collect(),
         port_security_enabled: port.port_security_enabled,
-        allowed_address_pairs: port.allowed_address_pairs.clone(),
+        allowed_address_pairs: port
+            .allowed_address_pairs
+            .iter()
+            .map(|pair| own_mac_left_out(pair, port))
+            .collect(),
         name: port.name.clone(),
         description: own_description(&port.description).to_owned(),
         tags: port.tags.clone(),
-        dns_name: port.dns_name.clone().filter(|name| !name.is_empty()),
         floating_ips: neutron
             .floating
             .iter()
@@ -494,6 +517,15 @@ fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
                 })
             })
             .collect(),
+    }
+}
+
+/// Neutron shows the port's own MAC address where its tenant has given none: the copy's may be another.
+fn own_mac_left_out(pair: &AddressPair, port: &Port) -> AddressPair {
+    let mac = pair.mac_address.clone();
+    AddressPair {
+        ip_address: pair.ip_address.clone(),
+        mac_address: mac.filter(|mac| *mac != port.mac_address),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which network and flavor of one site stands for which on the other.
+//! Which network, flavor, server group and volume type of one site stands for which on the other.
 
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ pub async fn update(
     let change = GroupChange {
         networks: body.resource_mappings.network_mapping,
         flavors: body.resource_mappings.flavor_mapping,
+        server_groups: body.resource_mappings.server_group_mapping,
+        volume_types: body.resource_mappings.volume_type_mapping,
         basis,
         ..GroupChange::default()
     };
@@ -78,7 +80,13 @@ fn check(changes: &MappingChanges) -> ApiResult<()> {
     if let Some(map) = &changes.network_mapping {
         names::network_mapping("resource_mappings.network_mapping", map)?;
     }
-    changes.flavor_mapping.as_ref().map_or(Ok(()), |map| {
-        names::flavor_mapping("resource_mappings.flavor_mapping", map)
+    if let Some(map) = &changes.flavor_mapping {
+        names::flavor_mapping("resource_mappings.flavor_mapping", map)?;
+    }
+    if let Some(map) = &changes.server_group_mapping {
+        names::server_group_mapping("resource_mappings.server_group_mapping", map)?;
+    }
+    changes.volume_type_mapping.as_ref().map_or(Ok(()), |map| {
+        names::volume_type_mapping("resource_mappings.volume_type_mapping", map)
     })
 }

@@ -13,7 +13,7 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Flavor, Server, ServerFilter},
+    compute::{ComputeService, Flavor, Server, ServerFilter, ServerGroup},
     error::{CloudError as CallError, ErrorClass},
     network::{Port, PortFilter},
     quota_set::QuotaUsage,
@@ -133,9 +133,10 @@ pub(crate) async fn target(
     wanted: ReplicationType,
 ) -> TargetSeen {
     let (compute, volume, network) = (tenant.compute(), tenant.volume(), tenant.network());
+    let hosts = admin.compute();
     let admin = admin.volume();
     let project = &scope.project_id;
-    let (instances, disks, ports, networks, flavors, groups, types, pools) = tokio::join!(
+    let (instances, disks, ports, networks, flavors, groups, types, pools, together, hosts) = tokio::join!(
         ask(compute.quota(project)),
         ask(volume.quota(project)),
         ask(async { absent_as_empty(network.quota(project).await) }),
@@ -144,6 +145,8 @@ pub(crate) async fn target(
         ask(network.security_groups(project)),
         ask(admin.types()),
         ask(admin.pools()),
+        ask(compute.server_groups()),
+        ask(hosts.services(Some("nova-compute"))),
     );
     TargetSeen {
         compute_quota: instances.map(usages),
@@ -162,7 +165,14 @@ pub(crate) async fn target(
                 })
                 .collect()
         }),
+        server_groups: together.map(|groups| groups.iter().map(ServerGroup::seen).collect()),
+        compute_hosts: hosts.map(|hosts| hosts.iter().filter(|host| takes_servers(host)).count()),
     }
+}
+
+/// Whether the scheduler may choose a host.
+fn takes_servers(host: &ComputeService) -> bool {
+    (host.state.as_str(), host.status.as_str(), host.forced_down) == ("up", "enabled", false)
 }
 
 /// The network cards of servers.

@@ -354,6 +354,7 @@ mod tests {
                 description: None,
                 tags: vec![],
                 hostname: None,
+                server_group: None,
             },
             volumes: vec![ProtectedVolume {
                 id: format!("boot-{name}").into(),
@@ -366,6 +367,8 @@ mod tests {
                 image_properties: BTreeMap::new(),
                 description: None,
                 bootable: None,
+                volume_type: None,
+                tag: None,
             }],
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

@@ -164,7 +164,7 @@ const SERVER: &[Attribute] = &[
     row(
         "OS-EXT-SRV-ATTR:user_data",
         Kept,
-        "given with `--user-data` where policy does not show it. The copy is a new instance to cloud-init, which runs it again",
+        "given with `--user-data` where policy does not show it. The copy is a new instance to cloud-init, which runs it again: `member set --user-data omit` has it built without, and told",
     ),
     row(
         "OS-EXT-STS:power_state",
@@ -181,13 +181,13 @@ const SERVER: &[Attribute] = &[
     row("OS-SRV-USG:terminated_at", Own, ""),
     row(
         "accessIPv4",
-        Lost,
-        "an address of the site, which a client may have written down",
+        Told,
+        "an address of the site, which its user has noted for others",
     ),
     row(
         "accessIPv6",
-        Lost,
-        "an address of the site, which a client may have written down",
+        Told,
+        "an address of the site, which its user has noted for others",
     ),
     row(
         "addresses",
@@ -232,8 +232,8 @@ const SERVER: &[Attribute] = &[
     row("os-extended-volumes:volumes_attached", Mapped, ""),
     row(
         "os-extended-volumes:volumes_attached.delete_on_termination",
-        Lost,
-        "off on the copy, so that its volumes outlive it",
+        Told,
+        "off on the copy, so that its volumes outlive it; `confirm_vms` names those that had it on",
     ),
     row(
         "os-extended-volumes:volumes_attached.id",
@@ -253,8 +253,8 @@ const SERVER: &[Attribute] = &[
     ),
     row(
         "server_groups",
-        Lost,
-        "affinity and anti-affinity do not hold for copies",
+        Mapped,
+        "by the group's `server_group_mapping`, else one of the same name and policy, else a new one of these. Where Nova refuses one, the copy is built without, and told",
     ),
     row(
         "status",
@@ -265,8 +265,8 @@ const SERVER: &[Attribute] = &[
     row("tenant_id", Mapped, "by the tenant mapping"),
     row(
         "trusted_image_certificates",
-        Lost,
-        "they are for images; a copy boots from its volume",
+        Refused,
+        "Nova takes them of servers that boot from an image alone, and these are refused",
     ),
     row("updated", Own, ""),
     row("user_id", Lost, "the service user makes the copy"),
@@ -387,7 +387,7 @@ const VOLUME: &[Attribute] = &[
     row(
         "volume_type",
         Mapped,
-        "the group's type on the other site, one for all its volumes",
+        "by the group's `volume_type_mapping`, else the group's type on the other site",
     ),
     row("volume_type_id", Mapped, "as `volume_type`"),
 ];
@@ -426,8 +426,8 @@ const PORT: &[Attribute] = &[
     row("dns_domain", Lost, ""),
     row(
         "dns_name",
-        Kept,
-        "where the mapped network has DNS; else that is told",
+        Own,
+        "Nova gives the copy's port its host name where Neutron has DNS",
     ),
     row("extra_dhcp_opts", Lost, ""),
     row(

@@ -319,6 +319,13 @@ pub struct ResourceMappings {
     /// Flavor id on the primary → flavor id on the secondary. Needed only where the ids differ.
     #[serde(default)]
     pub flavors: BTreeMap<String, String>,
+    /// Server group UUID on the primary → server group UUID on the secondary. Without, one of the same name and policy is used
+    /// there, or made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub server_groups: BTreeMap<String, String>,
+    /// Volume type id on the primary → volume type id on the secondary, beside the group's own pair of types.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub volume_types: BTreeMap<String, String>,
 }
 
 impl ResourceMappings {
@@ -328,7 +335,17 @@ impl ResourceMappings {
         Self {
             networks: reversed(&self.networks),
             flavors: reversed(&self.flavors),
+            server_groups: reversed(&self.server_groups),
+            volume_types: reversed(&self.volume_types),
         }
+    }
+
+    /// Adds `over`, which counts where both say something.
+    pub fn extend(&mut self, over: Self) {
+        self.networks.extend(over.networks);
+        self.flavors.extend(over.flavors);
+        self.server_groups.extend(over.server_groups);
+        self.volume_types.extend(over.volume_types);
     }
 }
 
@@ -479,6 +496,14 @@ impl Group {
         }
     }
 
+    /// The volume type that the group's volumes have where it runs now.
+    pub fn volume_type_on_current(&self) -> Option<&str> {
+        match self.current_primary_site == self.secondary.site {
+            true => self.secondary_volume_type_id.as_deref(),
+            false => Some(&self.volume_type_id),
+        }
+    }
+
     /// The volume type that the group's volumes get on the other site.
     pub fn volume_type_on_other(&self) -> Option<&str> {
         if self.current_primary_site == self.secondary.site {
@@ -531,6 +556,7 @@ mod tests {
         let there = ResourceMappings {
             networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         };
         assert_eq!(there.reversed().networks["net-b"], "net-a");
         assert_eq!(there.reversed().reversed(), there);
@@ -545,6 +571,7 @@ mod tests {
                 ("net-3".into(), "net-c".into()),
             ]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         };
         let back = there.reversed().networks;
         assert_eq!(back, BTreeMap::from([("net-c".into(), "net-3".into())]));

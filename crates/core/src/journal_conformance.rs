@@ -1091,6 +1091,7 @@ fn plan(group_id: &GroupId) -> Plan {
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         },
         members: Vec::new(),
         others: Vec::new(),
@@ -1132,6 +1133,7 @@ fn server_spec() -> ServerSpec {
         description: Some("front end".to_owned()),
         tags: vec![],
         hostname: None,
+        server_group: None,
     }
 }
 
@@ -1147,6 +1149,8 @@ fn volume(id: &str, boot: bool) -> ProtectedVolume {
         image_properties: BTreeMap::new(),
         description: None,
         bootable: None,
+        volume_type: None,
+        tag: None,
     }
 }
 

@@ -73,6 +73,21 @@ pub fn own_description(description: &str) -> &str {
     }
 }
 
+/// The description of the floating IP that a move takes from an outer network for `member`'s floating IP `number`. It names
+/// no operation: the next move to that site takes the same one.
+pub fn floating_ip_description(member: &MemberId, number: usize) -> String {
+    format!("{PORT}{member}:floating:{number})")
+}
+
+/// Whether a port with this description was made by `maker` for `member`.
+pub fn is_port_made_by(description: &str, member: &MemberId, maker: &str) -> bool {
+    let made = format!("{member}:{maker}");
+    port_mark(description).is_some_and(|(_, mark)| {
+        let rest = mark.strip_prefix(&made);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    })
+}
+
 /// Whether a port with this description was made for `member`, by whichever operation.
 pub fn is_port_of(description: &str, member: &MemberId) -> bool {
     let of_member = format!("{member}:");
@@ -96,8 +111,11 @@ mod tests {
         assert_eq!(own_description(&marked), "of the web");
         assert!(is_port_of(&marked, &member));
         assert!(!is_port_of(&marked, &MemberId::from("m")));
+        assert!(is_port_made_by(&marked, &member, "op-1"));
+        assert!(!is_port_made_by(&marked, &member, "op-"));
         let second = port_description("", &member, &maker, 1);
         assert_eq!(second, "(protector:m-1:op-1:1)");
+        assert!(is_port_made_by(&second, &member, "op-1"));
         assert_eq!(own_description(&second), "");
         let long = port_description(&"ü".repeat(300), &member, &maker, 0);
         assert_eq!(long.chars().count(), 255);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, SiteName, VolumeId},
+    server_group::ServerGroup,
 };
 
 /// Whether a member can be recovered.
@@ -112,6 +113,9 @@ pub struct ServerSpec {
     /// Its host name inside (Nova 2.90), where its cloud shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Its server group, if it is in one (Nova 2.71).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_group: Option<ServerGroup>,
 }
 
 /// A flavor, by id, with what makes it comparable on another cloud.
@@ -260,9 +264,6 @@ pub struct PortSpec {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Its DNS name, where its cloud has such.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dns_name: Option<String>,
     /// Its floating IPs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating_ips: Vec<FloatingAddress>,
@@ -343,6 +344,12 @@ pub struct ProtectedVolume {
     /// Whether Cinder lets a server boot from it; `None` in what earlier releases have written down: as it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootable: Option<bool>,
+    /// The id of its volume type; `None` in what earlier releases have written down: the group's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_type: Option<String>,
+    /// The tag by which its guest finds it in the metadata service (Nova 2.70).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 impl ProtectedVolume {

@@ -20,6 +20,8 @@ pub struct ServerTraits {
     pub swap_mib: u64,
     /// Its flavor's extra specs, where policy shows them.
     pub extra_specs: BTreeMap<String, String>,
+    /// The addresses that its user has noted of it for others, `accessIPv4` and `accessIPv6`.
+    pub noted_addresses: Vec<String>,
 }
 
 /// What Cinder says of a volume, as far as it tells what is not carried.
@@ -104,6 +106,11 @@ pub enum NotCarried {
     SwapDisk {
         /// Its size in MiB.
         mib: u64,
+    },
+    /// An address of its site that its user has noted of it for others.
+    NotedAddress {
+        /// The address.
+        address: String,
     },
 }
 
@@ -230,6 +237,13 @@ impl NotCarried {
                 Told,
                 "map the flavor to one with the same swap",
             ),
+            Self::NotedAddress { .. } => row(
+                "a noted address",
+                "`accessIPv4`, `accessIPv6` of the server",
+                "it is one of its site, and its copy has none",
+                Told,
+                "note the other site's on the copy, with Nova's `PUT /servers/{id}`",
+            ),
         }
     }
 
@@ -277,6 +291,9 @@ impl NotCarried {
                 name: "<name>".to_owned(),
             },
             Self::SwapDisk { mib: 1 },
+            Self::NotedAddress {
+                address: "<address>".to_owned(),
+            },
         ]
     }
 
@@ -337,6 +354,12 @@ impl fmt::Display for NotCarried {
                 )
             }
             Self::SwapDisk { mib } => write!(f, "has a swap disk of {mib} MiB: {lost}"),
+            Self::NotedAddress { address } => {
+                write!(
+                    f,
+                    "has the address {address} noted of it for others: {lost}"
+                )
+            }
         }
     }
 }
@@ -372,6 +395,8 @@ pub fn of_server(server: &ServerTraits) -> Vec<NotCarried> {
             mib: server.swap_mib,
         });
     }
+    let noted = server.noted_addresses.iter().cloned();
+    lost.extend(noted.map(|address| NotCarried::NotedAddress { address }));
     lost
 }
 
@@ -474,6 +499,7 @@ mod tests {
             ephemeral_gib: 20,
             swap_mib: 0,
             extra_specs: specs(&[("hw:pmem", "6GB"), ("hw:tpm_version", "2.0")]),
+            noted_addresses: Vec::new(),
         };
         let lost = of_server(&server);
         assert_eq!(refused(&lost).len(), 4, "{lost:?}");
@@ -489,10 +515,11 @@ mod tests {
                 ("resources1:VGPU", "1"),
                 ("accel:device_profile", "fpga"),
             ]),
+            noted_addresses: vec!["192.0.2.7".to_owned()],
             ..ServerTraits::default()
         };
         let lost = of_server(&server);
-        assert_eq!(lost.len(), 4, "{lost:?}");
+        assert_eq!(lost.len(), 5, "{lost:?}");
         assert_eq!(refused(&lost), Vec::<&NotCarried>::new());
     }
 

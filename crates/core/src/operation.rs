@@ -487,6 +487,8 @@ pub enum MapKind {
     NewerIsLost,
     /// Source server and the number of its network card, `<server>/0` → the port of its copy.
     Port,
+    /// Server group of the source → the one that stands for it on the target.
+    ServerGroup,
 }
 
 impl MapKind {
@@ -515,6 +517,7 @@ impl MapKind {
             Self::VolumeSize => "volume_size",
             Self::NewerIsLost => "newer_is_lost",
             Self::Port => "port",
+            Self::ServerGroup => "server_group",
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     id::{GroupId, OperationId, ServerId, VolumeId},
     member::{Member, MemberStatus, ProtectedVolume},
     member_settings::ServerSettings,
-    recovery_plan::RecoveryPlan,
+    recovery_plan::{RecoveryPlan, UserDataOnCopy},
     site::SiteScope,
     storage::Replication,
 };
@@ -307,6 +307,23 @@ impl Plan {
             security_groups: self.security_groups_on_target(member).into_iter().collect(),
             ..known
         }
+    }
+
+    /// Whether the copy of `member` is built with its user data.
+    pub fn user_data_on_target(&self, member: &Member) -> UserDataOnCopy {
+        let recovery = self.recovery.members.get(&member.id);
+        recovery
+            .map(|recovery| recovery.user_data)
+            .unwrap_or_default()
+    }
+
+    /// The volume type that the copy of `volume` gets, an id on the target: as mapped, else the group's.
+    pub fn volume_type_on_target(&self, volume: &ProtectedVolume) -> Option<&str> {
+        let known = volume.volume_type.as_ref();
+        let mapped = known.and_then(|known| self.mappings.volume_types.get(known));
+        mapped
+            .or(self.target_volume_type.as_ref())
+            .map(String::as_str)
     }
 
     /// All volumes of all members, with their member, in runbook order.

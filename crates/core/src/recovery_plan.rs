@@ -59,6 +59,26 @@ pub struct MemberRecovery {
     /// Security group on the primary site → security group on the secondary site, by name, where they differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub security_groups: BTreeMap<String, String>,
+    /// Whether its copies are built with the user data of its original.
+    #[serde(default, skip_serializing_if = "UserDataOnCopy::is_kept")]
+    pub user_data: UserDataOnCopy,
+}
+
+/// What becomes of a server's user data on its copies. A copy is a new instance to cloud-init, which runs it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserDataOnCopy {
+    /// They are built with it.
+    #[default]
+    Keep,
+    /// They are built without, and their guests are as their disks say.
+    Omit,
+}
+
+impl UserDataOnCopy {
+    fn is_kept(&self) -> bool {
+        *self == Self::Keep
+    }
 }
 
 /// A question that the engine asks a recovered VM at its first fixed address.
@@ -591,6 +611,7 @@ mod tests {
                 description: None,
                 tags: vec![],
                 hostname: None,
+                server_group: None,
             },
             volumes: vec![],
             created_at: DateTime::<Utc>::UNIX_EPOCH,

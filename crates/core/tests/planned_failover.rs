@@ -60,6 +60,7 @@ fn group() -> Group {
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".into(), "net-b".into())]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         },
         fidelity: protector_core::group::Fidelity::Told,
         priority: protector_core::priority::Priority::DEFAULT,
@@ -102,6 +103,7 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: volumes
             .iter()
@@ -117,6 +119,8 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 image_properties: BTreeMap::new(),
                 description: None,
                 bootable: None,
+                volume_type: None,
+                tag: None,
             })
             .collect(),
         created_at: added,

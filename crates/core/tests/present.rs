@@ -40,6 +40,8 @@ fn volume(id: &str) -> ProtectedVolume {
         image_properties: BTreeMap::new(),
         description: None,
         bootable: None,
+        volume_type: None,
+        tag: None,
     }
 }
 
@@ -69,6 +71,7 @@ fn member() -> Member {
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: vec![volume("vol-1"), volume("vol-2")],
         created_at: noon,

@@ -52,6 +52,8 @@ fn plan() -> Plan {
         image_properties: BTreeMap::new(),
         description: None,
         bootable: None,
+        volume_type: None,
+        tag: None,
     };
     let member = Member {
         id: "member".into(),
@@ -77,6 +79,7 @@ fn plan() -> Plan {
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: vec![volume("volume")],
         created_at: noon(),

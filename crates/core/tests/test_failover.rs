@@ -69,6 +69,7 @@ fn member(name: &str, volumes: &[&str]) -> Member {
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: volumes
             .iter()
@@ -83,6 +84,8 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 image_properties: BTreeMap::new(),
                 description: None,
                 bootable: None,
+                volume_type: None,
+                tag: None,
             })
             .collect(),
         created_at: noon(),

@@ -66,16 +66,18 @@ pub struct Subnet {
     /// How its IPv6 addresses are made: `slaac`, `dhcpv6-stateless`, `dhcpv6-stateful`.
     #[serde(default)]
     pub ipv6_address_mode: Option<String>,
+    /// How its router announces them, in the same words.
+    #[serde(default)]
+    pub ipv6_ra_mode: Option<String>,
 }
 
 impl Subnet {
     /// Whether Neutron gives each port of the network an address here, made of its MAC address, and refuses to be asked for
     /// one.
     pub fn is_automatic(&self) -> bool {
-        matches!(
-            self.ipv6_address_mode.as_deref(),
-            Some("slaac" | "dhcpv6-stateless")
-        )
+        let modes = [&self.ipv6_address_mode, &self.ipv6_ra_mode];
+        let is_automatic = |mode: &str| matches!(mode, "slaac" | "dhcpv6-stateless");
+        modes.into_iter().flatten().any(|mode| is_automatic(mode))
     }
 }
 
@@ -269,9 +271,6 @@ pub struct NewPort {
     /// What else it may send from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_address_pairs: Vec<AddressPair>,
-    /// Its DNS name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dns_name: Option<String>,
 }
 
 impl NewPort {
@@ -286,7 +285,6 @@ impl NewPort {
             mac_address: None,
             port_security_enabled: None,
             allowed_address_pairs: Vec::new(),
-            dns_name: None,
         }
     }
 }
@@ -479,6 +477,17 @@ impl Network {
             .await
     }
 
+    /// `PUT /v2.0/ports/{id}`: its description alone. Role: member of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn describe_port(&self, id: &PortId, description: &str) -> Result<(), CloudError> {
+        let body = json!({"port": {"description": description}});
+        self.session
+            .done(Ask::put(NEUTRON, &["ports", id.as_str()], body))
+            .await
+    }
+
     /// `PUT /v2.0/ports/{id}/tags`: these and no others. Role: member of the project.
     ///
     /// # Errors
@@ -500,7 +509,7 @@ impl Network {
             .await
     }
 
-    /// `GET /v2.0/security-groups`, by exact name where given, to the last page. Role: reader of the project.
+    /// `GET /v2.0/security-groups` of a project, to the last page. Role: reader of the project.
     ///
     /// # Errors
     /// As any call.

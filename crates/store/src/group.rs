@@ -91,6 +91,10 @@ pub struct GroupChange {
     pub networks: Option<BTreeMap<String, String>>,
     /// Its flavors across the sites, as a whole.
     pub flavors: Option<BTreeMap<String, String>>,
+    /// Its server groups across the sites, as a whole.
+    pub server_groups: Option<BTreeMap<String, String>>,
+    /// Its volume types across the sites, as a whole.
+    pub volume_types: Option<BTreeMap<String, String>>,
     /// Its recovery plan, as a whole.
     pub recovery_plan: Option<RecoveryPlan>,
     /// When it goes, among the groups of a site that fail over together.
@@ -565,6 +569,12 @@ fn change_row(
     if let Some(flavors) = &change.flavors {
         row.flavor_mapping = Set(to_json(flavors)?);
     }
+    if let Some(groups) = &change.server_groups {
+        row.server_group_mapping = Set(Some(to_json(groups)?));
+    }
+    if let Some(types) = &change.volume_types {
+        row.volume_type_mapping = Set(Some(to_json(types)?));
+    }
     if let Some(plan) = plan {
         row.recovery_plan = Set(Some(to_json(&**plan)?));
     }
@@ -594,6 +604,8 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Kept<Group>) -> Result<M
         secondary_volume_type_id: group.secondary_volume_type_id.clone(),
         network_mapping: to_json(&group.mappings.networks)?,
         flavor_mapping: to_json(&group.mappings.flavors)?,
+        server_group_mapping: Some(to_json(&group.mappings.server_groups)?),
+        volume_type_mapping: Some(to_json(&group.mappings.volume_types)?),
         recovery_plan: Some(to_json(&group.recovery_plan)?),
         priority: to_small(u32::from(group.priority.get())),
         fidelity: group.fidelity.as_str().to_owned(),
@@ -636,6 +648,14 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
         mappings: ResourceMappings {
             networks: from_json("protection_groups.network_mapping", row.network_mapping)?,
             flavors: from_json("protection_groups.flavor_mapping", row.flavor_mapping)?,
+            server_groups: mapping(
+                "protection_groups.server_group_mapping",
+                row.server_group_mapping,
+            )?,
+            volume_types: mapping(
+                "protection_groups.volume_type_mapping",
+                row.volume_type_mapping,
+            )?,
         },
         recovery_plan: row
             .recovery_plan
@@ -649,6 +669,13 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
+}
+
+fn mapping(
+    column: &'static str,
+    stored: Option<serde_json::Value>,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    stored.map_or_else(|| Ok(BTreeMap::new()), |stored| from_json(column, stored))
 }
 
 pub(crate) fn priority(stored: i32) -> Result<Priority, StoreError> {

@@ -62,6 +62,35 @@ class AddMember(Lister):
         return _listed(added)
 
 
+class SetMember(Command):
+    """Say how a server of a protection group is recovered; the recovery plan has it too."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the arguments."""
+        parser = super().get_parser(prog_name)
+        arguments.add_group(parser)
+        parser.add_argument("member", metavar="<member>", help="Member (name, ID or server ID)")
+        parser.add_argument(
+            "--user-data",
+            choices=("keep", "omit"),
+            required=True,
+            help="Whether its copies are built with its user data: a copy is a new instance to "
+            "cloud-init, which runs that again. What is recorded of it stays",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Change the member's entry in the recovery plan, if the group is still the same."""
+        group, groups = parsed_args.protection_group, self.protector.protection_groups
+        member = self.protector.members.get(group, parsed_args.member)
+        version = groups.get(group)["version"]
+        plan = groups.recovery_plan(group)
+        entries = plan.setdefault("members", {})
+        name = member["id"] if member["id"] in entries else member["name"]
+        entries.setdefault(name, {})["user_data"] = parsed_args.user_data
+        groups.set_recovery_plan(group, plan, version=version)
+
+
 class RemoveMember(Command):
     """Protect servers no more; the servers and their volumes are not touched."""
 

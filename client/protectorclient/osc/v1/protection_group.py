@@ -116,6 +116,7 @@ class CreateProtectionGroup(ShowOne):
         _add_priority(parser, " (default: 3)")
         _add_fidelity(parser, " (default: told)")
         arguments.add_mappings(parser, "Stored with the group.")
+        arguments.add_kept_mappings(parser, "Stored with the group.")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -133,6 +134,7 @@ class CreateProtectionGroup(ShowOne):
             "fidelity",
         )
         fields.update(lookup.mappings(self.clouds, parsed_args))
+        fields.update(arguments.kept_mappings(parsed_args))
         return columns.shown(self.protector.protection_groups.create(fields))
 
 
@@ -219,11 +221,13 @@ class SetProtectionGroup(ShowOne):
         _add_priority(parser, "")
         _add_fidelity(parser, "")
         arguments.add_mappings(parser, "Replaces the stored mapping.")
+        arguments.add_kept_mappings(parser, "Replaces the stored mapping.")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change what was given; where the group was read for it, only if it is still the same."""
         changes = arguments.given(parsed_args, "name", "description", "priority", "fidelity")
+        changes.update(arguments.kept_mappings(parsed_args))
         if not (changes or parsed_args.network_mapping or parsed_args.flavor_mapping):
             raise exceptions.CommandError("Nothing to change: give at least one option.")
         name = parsed_args.protection_group

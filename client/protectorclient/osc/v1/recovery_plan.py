@@ -56,6 +56,7 @@ class _Plan(Sectioned):
                 "Fixed IPs": "fixed_ips",
                 "Floating IPs": "floating_ips",
                 "Security Groups": "security_groups",
+                "User Data": "user_data",
             },
         )
         yield Section(

@@ -49,6 +49,8 @@ fn of_mappings(ours: &Value, theirs: &Value) -> Vec<String> {
         .map(|field| match field.as_str() {
             "networks" => "network_mapping".to_owned(),
             "flavors" => "flavor_mapping".to_owned(),
+            "server_groups" => "server_group_mapping".to_owned(),
+            "volume_types" => "volume_type_mapping".to_owned(),
             _ => field,
         })
         .collect()

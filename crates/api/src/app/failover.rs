@@ -73,6 +73,7 @@ impl Move {
             mappings: ResourceMappings {
                 networks: request.network_mapping,
                 flavors: request.flavor_mapping,
+                ..ResourceMappings::default()
             },
             retain_source_volumes: request.retain_source_volumes.unwrap_or(retain),
         }
@@ -85,6 +86,7 @@ impl Move {
             mappings: ResourceMappings {
                 networks: request.network_mapping,
                 flavors: request.flavor_mapping,
+                ..ResourceMappings::default()
             },
             retain_source_volumes: request.retain_source_volumes,
         }
@@ -117,6 +119,7 @@ pub fn mappings_over(
     let given = ResourceMappings {
         networks: networks.clone(),
         flavors: flavors.clone(),
+        ..ResourceMappings::default()
     };
     let given = if group.current_primary_site == group.secondary.site {
         refuse_ambiguous(&format!("{action}.network_mapping"), networks)?;
@@ -127,8 +130,7 @@ pub fn mappings_over(
     };
     let mut mappings = group.mappings_from_current();
     for over in [known, given] {
-        mappings.networks.extend(over.networks);
-        mappings.flavors.extend(over.flavors);
+        mappings.extend(over);
     }
     Ok(mappings)
 }

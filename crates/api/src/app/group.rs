@@ -60,7 +60,11 @@ pub fn check_new(new: &NewGroup) -> ApiResult<()> {
     names::name("protection_group.name", &new.name)?;
     names::description("protection_group.description", new.description.as_deref())?;
     names::network_mapping("protection_group.network_mapping", &new.network_mapping)?;
-    names::flavor_mapping("protection_group.flavor_mapping", &new.flavor_mapping)
+    names::flavor_mapping("protection_group.flavor_mapping", &new.flavor_mapping)?;
+    let groups = &new.server_group_mapping;
+    names::server_group_mapping("protection_group.server_group_mapping", groups)?;
+    let types = &new.volume_type_mapping;
+    names::volume_type_mapping("protection_group.volume_type_mapping", types)
 }
 
 /// Checks what is to change of a group.
@@ -74,8 +78,14 @@ pub fn check_changes(changes: &GroupChanges) -> ApiResult<()> {
     if let Some(map) = &changes.network_mapping {
         names::network_mapping("protection_group.network_mapping", map)?;
     }
-    changes.flavor_mapping.as_ref().map_or(Ok(()), |map| {
-        names::flavor_mapping("protection_group.flavor_mapping", map)
+    if let Some(map) = &changes.flavor_mapping {
+        names::flavor_mapping("protection_group.flavor_mapping", map)?;
+    }
+    if let Some(map) = &changes.server_group_mapping {
+        names::server_group_mapping("protection_group.server_group_mapping", map)?;
+    }
+    changes.volume_type_mapping.as_ref().map_or(Ok(()), |map| {
+        names::volume_type_mapping("protection_group.volume_type_mapping", map)
     })
 }
 
@@ -102,6 +112,8 @@ pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult
         mappings: ResourceMappings {
             networks: new.network_mapping,
             flavors: new.flavor_mapping,
+            server_groups: new.server_group_mapping,
+            volume_types: new.volume_type_mapping,
         },
         priority: new.priority.unwrap_or_default(),
         fidelity: new.fidelity.unwrap_or_default(),
@@ -257,6 +269,8 @@ pub fn change(changes: GroupChanges, basis: Basis) -> GroupChange {
         description: changes.description,
         networks: changes.network_mapping,
         flavors: changes.flavor_mapping,
+        server_groups: changes.server_group_mapping,
+        volume_types: changes.volume_type_mapping,
         recovery_plan: None,
         priority: changes.priority,
         fidelity: changes.fidelity,

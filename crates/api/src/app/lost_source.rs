@@ -161,6 +161,7 @@ pub(super) async fn adopt_without_source(
         mappings: ResourceMappings {
             networks: options.network_mapping,
             flavors: options.flavor_mapping,
+            ..ResourceMappings::default()
         },
     };
     let copies = TakeOver::TheseCopies(left.copies);

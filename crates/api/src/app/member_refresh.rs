@@ -12,7 +12,7 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{ServerId, VolumeId},
     mark,
-    member::{KeyPair, Member, MemberStatus, ProtectedVolume},
+    member::{KeyPair, Member, MemberStatus, Nic, PortSpec, ProtectedVolume},
     member_settings::{ServerSettings, VolumeSettings},
     readiness::{ServerSeen, SourceSeen, VolumeSeen},
     site::SiteScope,
@@ -212,14 +212,49 @@ fn renewed(member: &Member, server: &FoundServer, key_pair: Option<KeyPair>) -> 
     spec.user_data = spec.user_data.or_else(|| known.user_data.clone());
     if known.metadata.contains_key(mark::SOURCE) {
         spec.key_pair.clone_from(&known.key_pair);
-        spec.nics.clone_from(&known.nics);
+        spec.nics = as_the_original_had(&known.nics, spec.nics);
         spec.availability_zone.clone_from(&known.availability_zone);
         spec.config_drive = known.config_drive;
         spec.hostname.clone_from(&known.hostname);
+        spec.server_group = spec.server_group.or_else(|| known.server_group.clone());
     }
     Member {
         name: server.name.clone(),
         server: spec,
         ..member.clone()
+    }
+}
+
+/// The cards of a copy, with what policy or another's use may have kept from it as its original had it.
+fn as_the_original_had(known: &[Nic], now: Vec<Nic>) -> Vec<Nic> {
+    if known.len() != now.len() {
+        return known.to_vec();
+    }
+    let both = known.iter().zip(now);
+    both.map(|(known, now)| Nic {
+        port: match (&known.port, now.port) {
+            (Some(had), Some(has)) => Some(port_as_the_original_had(had, has)),
+            (had, has) => had.clone().or(has),
+        },
+        ..known.clone()
+    })
+    .collect()
+}
+
+fn port_as_the_original_had(had: &PortSpec, has: PortSpec) -> PortSpec {
+    let lost_its_switch = had.port_security_enabled == Some(false);
+    let mut pairs = has.allowed_address_pairs.iter();
+    let lost_pairs = pairs.all(|pair| had.allowed_address_pairs.contains(pair));
+    PortSpec {
+        mac_address: had.mac_address.clone(),
+        port_security_enabled: match lost_its_switch {
+            true => had.port_security_enabled,
+            false => has.port_security_enabled,
+        },
+        allowed_address_pairs: match lost_pairs {
+            true => had.allowed_address_pairs.clone(),
+            false => has.allowed_address_pairs.clone(),
+        },
+        ..has
     }
 }

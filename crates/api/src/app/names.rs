@@ -132,13 +132,27 @@ pub fn array_url(field: &str, text: &str) -> ApiResult<()> {
 
 /// A network mapping: UUIDs on both sides.
 pub fn network_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    uuids(field, "a network's", map)
+}
+
+/// A mapping of server groups: UUIDs on both sides.
+pub fn server_group_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    uuids(field, "a server group's", map)
+}
+
+/// A mapping of volume types: UUIDs on both sides.
+pub fn volume_type_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    uuids(field, "a volume type's", map)
+}
+
+fn uuids(field: &str, whose: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
     let odd = map
         .iter()
         .flat_map(|(from, to)| [from, to])
         .find(|id| Uuid::try_parse(id).is_err());
     odd.map_or(Ok(()), |id| {
         Err(ApiError::bad_request(format!(
-            "{field}: '{id}' is not a network's UUID."
+            "{field}: '{id}' is not {whose} UUID."
         )))
     })
 }

@@ -183,6 +183,8 @@ pub fn protected_volumes(
                 image_properties: volume.image_properties.clone(),
                 description: volume.description.clone(),
                 bootable: volume.bootable,
+                volume_type: volume.volume_type_id.clone(),
+                tag: place.tag.clone(),
             })
         })
         .collect()
@@ -231,6 +233,7 @@ pub fn server_spec(
         description: server.description.clone(),
         tags: server.tags.clone(),
         hostname: server.hostname.clone(),
+        server_group: server.server_group.clone(),
     }
 }
 
@@ -272,6 +275,7 @@ mod tests {
             volume_id: volume.into(),
             device: device.to_owned(),
             delete_on_termination: false,
+            tag: None,
         }
     }
 
@@ -303,6 +307,7 @@ mod tests {
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
             attachments: vec![
                 place("far", "/dev/vdaa"),
                 place("data", "/dev/vdb"),
@@ -322,6 +327,7 @@ mod tests {
             image_properties: BTreeMap::new(),
             description: None,
             bootable: None,
+            volume_type_id: None,
         }
     }
 

@@ -136,6 +136,7 @@ fn member_recovery(
         fixed_ips: sent.fixed_ips,
         floating_ips: sent.floating_ips,
         security_groups: sent.security_groups,
+        user_data: sent.user_data,
     })
 }
 

@@ -85,6 +85,7 @@ impl Unplanned {
             mappings: ResourceMappings {
                 networks: request.network_mapping,
                 flavors: request.flavor_mapping,
+                ..ResourceMappings::default()
             },
         }
     }
@@ -96,6 +97,7 @@ impl Unplanned {
             mappings: ResourceMappings {
                 networks: request.network_mapping,
                 flavors: request.flavor_mapping,
+                ..ResourceMappings::default()
             },
         }
     }

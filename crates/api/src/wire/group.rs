@@ -49,6 +49,14 @@ pub struct NewGroup {
     /// Flavor id on the primary → flavor id on the secondary, where they differ.
     #[serde(default)]
     pub flavor_mapping: BTreeMap<String, String>,
+    /// Server group on the primary → server group on the secondary (UUIDs), kept with the group. Without, one of the same
+    /// name and policy is used there, or made.
+    #[serde(default)]
+    pub server_group_mapping: BTreeMap<String, String>,
+    /// Volume type id on the primary → volume type id on the secondary, for volumes of other types than the group's; these
+    /// get the group's without.
+    #[serde(default)]
+    pub volume_type_mapping: BTreeMap<String, String>,
     /// When it goes in a failover of its whole site, 1 first, 5 last; 3 when left out. From API version 1.1.
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
@@ -100,6 +108,10 @@ pub struct GroupChanges {
     pub network_mapping: Option<BTreeMap<String, String>>,
     /// Replaces the flavor mapping.
     pub flavor_mapping: Option<BTreeMap<String, String>>,
+    /// Replaces the server group mapping.
+    pub server_group_mapping: Option<BTreeMap<String, String>>,
+    /// Replaces the volume type mapping.
+    pub volume_type_mapping: Option<BTreeMap<String, String>>,
     /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
@@ -199,6 +211,10 @@ pub struct GroupView {
     pub network_mapping: BTreeMap<String, String>,
     /// Flavor on the primary → flavor on the secondary.
     pub flavor_mapping: BTreeMap<String, String>,
+    /// Server group on the primary → server group on the secondary.
+    pub server_group_mapping: BTreeMap<String, String>,
+    /// Volume type on the primary → volume type on the secondary, beside the group's own pair of types.
+    pub volume_type_mapping: BTreeMap<String, String>,
     /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
@@ -258,6 +274,8 @@ impl GroupView {
             secondary_volume_type_id: group.secondary_volume_type_id.clone(),
             network_mapping: group.mappings.networks.clone(),
             flavor_mapping: group.mappings.flavors.clone(),
+            server_group_mapping: group.mappings.server_groups.clone(),
+            volume_type_mapping: group.mappings.volume_types.clone(),
             priority: (around.spoken >= Microversion::WITH_PRIORITY).then_some(group.priority),
             fidelity: (around.spoken >= Microversion::WITH_FIDELITY)
                 .then_some(group.fidelity.as_str()),
@@ -287,6 +305,10 @@ pub struct MappingChanges {
     pub network_mapping: Option<BTreeMap<String, String>>,
     /// Flavor on the primary → flavor on the secondary.
     pub flavor_mapping: Option<BTreeMap<String, String>>,
+    /// Server group on the primary → server group on the secondary.
+    pub server_group_mapping: Option<BTreeMap<String, String>>,
+    /// Volume type on the primary → volume type on the secondary.
+    pub volume_type_mapping: Option<BTreeMap<String, String>>,
 }
 
 /// Answer with a group's mappings.
@@ -303,6 +325,10 @@ pub struct MappingsView {
     pub network_mapping: BTreeMap<String, String>,
     /// Flavor on the primary → flavor on the secondary.
     pub flavor_mapping: BTreeMap<String, String>,
+    /// Server group on the primary → server group on the secondary.
+    pub server_group_mapping: BTreeMap<String, String>,
+    /// Volume type on the primary → volume type on the secondary, beside the group's own pair of types.
+    pub volume_type_mapping: BTreeMap<String, String>,
 }
 
 impl From<&ResourceMappings> for MappingsView {
@@ -310,6 +336,8 @@ impl From<&ResourceMappings> for MappingsView {
         Self {
             network_mapping: mappings.networks.clone(),
             flavor_mapping: mappings.flavors.clone(),
+            server_group_mapping: mappings.server_groups.clone(),
+            volume_type_mapping: mappings.volume_types.clone(),
         }
     }
 }

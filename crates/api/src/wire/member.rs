@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use protector_core::member::{Flavor, Member, Nic, ProtectedVolume};
+use protector_core::{
+    member::{Flavor, Member, Nic, ProtectedVolume},
+    server_group::ServerGroup,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -116,6 +119,9 @@ pub struct MemberView {
     pub metadata: BTreeMap<String, String>,
     /// Its availability zone.
     pub availability_zone: Option<String>,
+    /// Its server group, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_group: Option<ServerGroupView>,
     /// Its volumes, the boot volume first, then by device.
     pub volumes: Vec<VolumeView>,
     /// When it was added.
@@ -138,6 +144,17 @@ pub struct FlavorView {
     pub vcpus: u32,
     /// Memory in MiB.
     pub ram: u64,
+}
+
+/// A member's server group on the site where the group runs now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ServerGroupView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `affinity`, `anti-affinity`, `soft-affinity` or `soft-anti-affinity`.
+    pub policy: String,
 }
 
 /// A member's network card.
@@ -181,6 +198,7 @@ impl From<&Member> for MemberView {
             key_name: spec.key_pair.as_ref().map(|pair| pair.name.clone()),
             metadata: spec.metadata.clone(),
             availability_zone: spec.availability_zone.clone(),
+            server_group: spec.server_group.as_ref().map(ServerGroupView::from),
             volumes: member.volumes.iter().map(VolumeView::from).collect(),
             created_at: member.created_at.into(),
             updated_at: member.updated_at.into(),
@@ -196,6 +214,16 @@ impl From<&Flavor> for FlavorView {
             name: flavor.name.clone(),
             vcpus: flavor.vcpus,
             ram: flavor.ram_mib,
+        }
+    }
+}
+
+impl From<&ServerGroup> for ServerGroupView {
+    fn from(group: &ServerGroup) -> Self {
+        Self {
+            id: group.id.clone(),
+            name: group.name.clone(),
+            policy: group.policy.clone(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct CheckView {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FindingView {
     /// `site_reachable`, `peer_reachable`, `in_sync`, `status`, `policy`, `recovery_point`, `mapping`, `quota`,
-    /// `flavor`, `image`, `carried`, `security_group`, `rights`, `volume_type`, `member`, `backend` or `leftovers`.
+    /// `flavor`, `image`, `carried`, `security_group`, `server_group`, `rights`, `volume_type`, `member`, `backend` or `leftovers`.
     #[schema(value_type = String)]
     pub check: &'static str,
     /// `ok`, `warning` or `error`.

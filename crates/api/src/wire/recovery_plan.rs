@@ -9,7 +9,9 @@ use std::{
 use protector_core::{
     confidential::{Confidential, StillSealed},
     priority::Priority,
-    recovery_plan::{Hook, HookedOperation, MemberRecovery, OnFailure, Pause, Probe, When},
+    recovery_plan::{
+        Hook, HookedOperation, MemberRecovery, OnFailure, Pause, Probe, UserDataOnCopy, When,
+    },
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -66,6 +68,21 @@ pub struct MemberRecoveryView {
     /// Security group on the primary site → security group on the secondary site, by name, where they differ.
     #[serde(default)]
     pub security_groups: BTreeMap<String, String>,
+    /// Whether its copies are built with the user data of its original: `keep` or `omit`. A copy is a new instance to
+    /// cloud-init, which runs it again.
+    #[serde(default)]
+    #[schema(value_type = UserDataWord, default = "keep")]
+    pub user_data: UserDataOnCopy,
+}
+
+/// What becomes of a server's user data on its copies.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserDataWord {
+    /// They are built with it.
+    Keep,
+    /// They are built without.
+    Omit,
 }
 
 fn usual_priority() -> u8 {
@@ -208,6 +225,7 @@ impl MemberRecoveryView {
             fixed_ips: recovery.fixed_ips.clone(),
             floating_ips: recovery.floating_ips.clone(),
             security_groups: recovery.security_groups.clone(),
+            user_data: recovery.user_data,
         })
     }
 }

@@ -219,6 +219,7 @@ fn server(id: &str) -> Option<FoundServer> {
             volume_id: volume.into(),
             device: device.to_owned(),
             delete_on_termination: false,
+            tag: None,
         })
         .rev()
         .collect();
@@ -256,6 +257,7 @@ fn server(id: &str) -> Option<FoundServer> {
         description: None,
         tags: vec![],
         hostname: None,
+        server_group: None,
         attachments,
     })
 }
@@ -401,6 +403,8 @@ fn target_seen(kind: ReplicationType) -> TargetSeen {
             name: "host@lvm#lvm".to_owned(),
             backend: Some("lvm".to_owned()),
         }]),
+        server_groups: Ok(vec![]),
+        compute_hosts: Ok(1),
     }
 }
 
@@ -433,6 +437,7 @@ impl Clouds for FakeClouds {
             image_properties: BTreeMap::new(),
             description: None,
             bootable: None,
+            volume_type_id: None,
         };
         Ok(Some(self.with(found, &self.volume_change)))
     }

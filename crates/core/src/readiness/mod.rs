@@ -21,6 +21,7 @@ mod carried;
 mod members;
 mod quota;
 mod seen;
+mod server_group;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ pub enum Check {
     Carried,
     /// The security groups exist on the target.
     SecurityGroup,
+    /// Server groups have counterparts on the target, and hosts enough for them.
+    ServerGroup,
     /// The service user may do what it must, as far as harmless calls tell.
     Rights,
     /// The volume type exists, is replicated, and leads to one pool.
@@ -86,6 +89,7 @@ impl Check {
             Self::Image => "image",
             Self::Carried => "carried",
             Self::SecurityGroup => "security_group",
+            Self::ServerGroup => "server_group",
             Self::Rights => "rights",
             Self::VolumeType => "volume_type",
             Self::Member => "member",
@@ -314,6 +318,7 @@ fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
     findings.extend(target::flavor(facts));
     findings.extend(target::floating_ips(facts));
     findings.extend(target::security_group(facts));
+    findings.extend(server_group::server_group(facts));
     findings.extend(target::volume_type(facts));
     findings.extend(members::image(facts));
     findings.extend(carried::carried(facts));

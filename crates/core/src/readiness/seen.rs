@@ -7,6 +7,7 @@ use crate::{
     member::Flavor,
     member_settings::{ServerSettings, VolumeSettings},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    server_group::ServerGroupSeen,
     storage::{RecoveryPoint, StorageError},
 };
 
@@ -166,6 +167,10 @@ pub struct TargetSeen {
     pub volume_types: Asked<Vec<TypeSeen>>,
     /// All pools.
     pub pools: Asked<Vec<PoolSeen>>,
+    /// The project's server groups.
+    pub server_groups: Asked<Vec<ServerGroupSeen>>,
+    /// How many compute hosts are up and take servers, where the service user may see them.
+    pub compute_hosts: Asked<usize>,
 }
 
 /// The two arrays of the group's policy.
@@ -231,6 +236,8 @@ impl TargetSeen {
             security_groups: Err(why.clone()),
             volume_types: Err(why.clone()),
             pools: Err(why.clone()),
+            server_groups: Err(why.clone()),
+            compute_hosts: Err(why.clone()),
         }
     }
 
@@ -244,6 +251,7 @@ impl TargetSeen {
             silence("security groups", &self.security_groups),
             silence("volume types", &self.volume_types),
             silence("volume pools", &self.pools),
+            silence("server groups", &self.server_groups),
         ]
         .into_iter()
         .flatten()

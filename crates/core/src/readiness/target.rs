@@ -205,7 +205,10 @@ pub(super) fn volume_type(facts: &Facts<'_>) -> Vec<Finding> {
     let site = facts.target_site();
     let mut problems = retyped(facts);
     match (&facts.target.volume_types, &facts.target.pools) {
-        (Ok(types), Ok(_)) => problems.extend(import(facts, types)),
+        (Ok(types), Ok(_)) => {
+            problems.extend(import(facts, types));
+            problems.extend(mapped_types(facts, types));
+        }
         _ => problems.extend(not_checked(check, site)),
     }
     or_ok(
@@ -266,6 +269,51 @@ fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<Finding> {
             "an administrator sets the extra spec volume_backend_name of the type to one of them",
         )),
     }
+}
+
+/// Volumes of other types than the group's: whether what they are mapped to can be had, and which become the group's.
+fn mapped_types(facts: &Facts<'_>, types: &[TypeSeen]) -> Vec<Finding> {
+    let (group, site) = (facts.group, facts.target_site());
+    let own = group.volume_type_on_current();
+    let mapped = group.mappings_from_current().volume_types;
+    let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for member in facts.members {
+        for volume in &member.volumes {
+            let known = volume.volume_type.as_deref();
+            if let Some(known) = known.filter(|known| Some(*known) != own) {
+                used.entry(known).or_default().insert(&member.name);
+            }
+        }
+    }
+    let named = |id: &str| types.iter().find(|kind| kind.id == id);
+    let backend = group.volume_type_on_other().and_then(named);
+    let backend = backend.and_then(|kind| kind.backend.as_deref());
+    let problems = used.into_iter().filter_map(|(id, members)| {
+        let members = users(&members);
+        let Some(copy) = mapped.get(id) else {
+            let finding = Finding::warning(
+                Check::VolumeType,
+                format!("volume type {id}, used by {members}, is mapped to none on {site}: copies get the group's"),
+                format!("map it: openstack dr protection-group set {} --volume-type-mapping {id}=<volume type on {site}>", group.name),
+            );
+            return Some(finding.about(id));
+        };
+        let why = match named(copy) {
+            None => "does not exist".to_owned(),
+            Some(TypeSeen { eligible: Err(why), .. }) => format!("is not eligible ({why})"),
+            Some(kind) if backend.is_some() && kind.backend.as_deref() != backend => {
+                "is of another backend than the group's type".to_owned()
+            }
+            Some(_) => return None,
+        };
+        let finding = Finding::error(
+            Check::VolumeType,
+            format!("volume type {id}, used by {members}, is mapped to {copy}, which {why} on {site}"),
+            format!("map it to one of 'openstack dr site list-volume-types {site}' on the same backend"),
+        );
+        Some(finding.about(id))
+    });
+    problems.collect()
 }
 
 /// Volumes whose type is not replicated any more.

@@ -8,6 +8,7 @@ use crate::{
     member::{Flavor, FloatingAddress, MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec},
     member_settings::ServerSettings,
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    server_group::{ServerGroup, ServerGroupSeen},
     site::SiteScope,
     storage::RecoveryPoint,
 };
@@ -37,6 +38,7 @@ fn group() -> Group {
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-a".to_owned(), "net-b".to_owned())]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         },
         fidelity: crate::group::Fidelity::Told,
         priority: crate::priority::Priority::DEFAULT,
@@ -81,6 +83,7 @@ fn a_member(number: usize) -> Member {
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: vec![ProtectedVolume {
             id: format!("volume-{number}").as_str().into(),
@@ -93,6 +96,8 @@ fn a_member(number: usize) -> Member {
             image_properties: BTreeMap::new(),
             description: None,
             bootable: None,
+            volume_type: None,
+            tag: None,
         }],
         created_at: now(),
         updated_at: now(),
@@ -170,6 +175,8 @@ fn target() -> TargetSeen {
             name: "host@array#pool".to_owned(),
             backend: Some("array".to_owned()),
         }]),
+        server_groups: Ok(vec![]),
+        compute_hosts: Ok(2),
     }
 }
 
@@ -733,6 +740,7 @@ fn a_member_that_was_not_recovered_is_not_looked_for_where_the_group_runs() {
         mappings: ResourceMappings {
             networks: BTreeMap::from([("net-b".to_owned(), "net-a".to_owned())]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         },
         secondary_volume_type_id: Some("type-a".to_owned()),
         volume_type_id: "type-b".to_owned(),
@@ -874,5 +882,127 @@ fn a_server_with_more_metadata_than_its_copy_may_have_is_found() {
     assert_eq!(
         finding.fix.as_deref(),
         Some("openstack --os-cloud site-b quota set --properties 130 project-b")
+    );
+}
+
+fn in_a_group(policy: &str) -> Vec<Member> {
+    let mut members = vec![a_member(1), a_member(2)];
+    for member in &mut members {
+        member.server.server_group = Some(server_group("group-a", policy));
+    }
+    members
+}
+
+fn server_group(id: &str, policy: &str) -> ServerGroup {
+    ServerGroup {
+        id: id.to_owned(),
+        name: "web".to_owned(),
+        policy: policy.to_owned(),
+        most_per_host: None,
+    }
+}
+
+fn of_server_groups(
+    group: &Group,
+    policy: &str,
+    change: impl FnOnce(&mut Facts<'_>),
+) -> Option<Finding> {
+    let findings = judged_of(group, &in_a_group(policy), change);
+    let mut findings = findings.into_iter();
+    findings.find(|finding| finding.check == Check::ServerGroup)
+}
+
+#[test]
+fn nothing_is_said_of_server_groups_where_there_are_none() {
+    let findings = judged(|_| {});
+    assert!(findings.iter().all(|f| f.check != Check::ServerGroup));
+}
+
+#[test]
+fn anti_affinity_without_hosts_enough_is_told() {
+    let severity = |found: Option<Finding>| found.map(|finding| finding.severity);
+    let fine = of_server_groups(&group(), "anti-affinity", |_| {});
+    assert_eq!(severity(fine), Some(Severity::Ok));
+    let few = |facts: &mut Facts<'_>| facts.target.compute_hosts = Ok(1);
+    let soft = of_server_groups(&group(), "soft-anti-affinity", few);
+    assert_eq!(severity(soft), Some(Severity::Ok));
+    let told = of_server_groups(&group(), "anti-affinity", few).unwrap();
+    assert_eq!(told.severity, Severity::Warning);
+    assert_eq!(
+        told.message,
+        "server group web (anti-affinity) needs 2 compute host(s), and site-b has 1: the build can fail with \"No valid host\""
+    );
+    let unseen = |facts: &mut Facts<'_>| {
+        facts.target.compute_hosts = Err(Silence::Refused("403".to_owned()));
+    };
+    let told = of_server_groups(&group(), "anti-affinity", unseen).unwrap();
+    assert_eq!(told.severity, Severity::Warning);
+    assert!(told.message.contains("not visible"), "{}", told.message);
+    assert!(
+        told.fix
+            .unwrap()
+            .contains("--server-group-mapping group-a=")
+    );
+}
+
+#[test]
+fn a_mapped_server_group_must_be_there_and_of_the_same_policy() {
+    let mut mapped = group();
+    let mapping = &mut mapped.mappings.server_groups;
+    mapping.insert("group-a".to_owned(), "group-b".to_owned());
+    let gone = of_server_groups(&mapped, "affinity", |_| {}).unwrap();
+    assert_eq!(gone.severity, Severity::Error);
+    assert!(
+        gone.message.contains("mapped to group-b"),
+        "{}",
+        gone.message
+    );
+    let other = |facts: &mut Facts<'_>| {
+        facts.target.server_groups = Ok(vec![ServerGroupSeen {
+            group: server_group("group-b", "soft-affinity"),
+            servers: vec![],
+        }]);
+    };
+    let other = of_server_groups(&mapped, "affinity", other).unwrap();
+    assert_eq!(other.severity, Severity::Warning);
+    assert!(other.message.contains("its policy is another"));
+}
+
+#[test]
+fn a_volume_of_another_type_gets_what_that_is_mapped_to() {
+    let mut members = vec![a_member(1)];
+    members[0].volumes[0].volume_type = Some("type-fast".to_owned());
+    let found = |group: &Group, change: fn(&mut Facts<'_>)| {
+        let findings = judged_of(group, &members, change);
+        let mut findings = findings.into_iter();
+        findings
+            .find(|finding| finding.check == Check::VolumeType)
+            .unwrap()
+    };
+    let unmapped = found(&group(), |_| {});
+    assert_eq!(unmapped.severity, Severity::Warning);
+    assert!(unmapped.message.contains("copies get the group's"));
+    let mut mapped = group();
+    let mapping = &mut mapped.mappings.volume_types;
+    mapping.insert("type-fast".to_owned(), "type-quick".to_owned());
+    let gone = found(&mapped, |_| {});
+    assert_eq!(gone.severity, Severity::Error);
+    assert!(gone.message.contains("type-quick, which does not exist"));
+    let there = |facts: &mut Facts<'_>| {
+        let types = facts.target.volume_types.as_mut().unwrap();
+        types.push(a_type("type-quick"));
+    };
+    assert_eq!(found(&mapped, there).severity, Severity::Ok);
+    let elsewhere = |facts: &mut Facts<'_>| {
+        let types = facts.target.volume_types.as_mut().unwrap();
+        types.push(TypeSeen {
+            backend: Some("other".to_owned()),
+            ..a_type("type-quick")
+        });
+    };
+    assert!(
+        found(&mapped, elsewhere)
+            .message
+            .contains("of another backend")
     );
 }

@@ -4,8 +4,8 @@ use super::{
     BookError, Line, Reported, Runbook, Step, Verb,
     in_order::recreate_in_order,
     lines::{
-        each_volume, make_ports, manage_promoted, manage_volume, promote_volume, recreate_server,
-        whole_group,
+        associate_floating_ips, each_volume, make_ports, manage_promoted, manage_volume,
+        promote_volume, recreate_server, whole_group,
     },
 };
 use crate::{
@@ -58,7 +58,7 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
             manage_promoted(plan),
         );
     let book = make_ports(book, plan, Verb::Member);
-    let mut steps = recreate_in_order(book, plan, Verb::Member)
+    let book = recreate_in_order(book, plan, Verb::Member)
         .phase(
             "confirm_recovered",
             Verb::Forward,
@@ -70,8 +70,8 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
             Verb::Forward,
             Reported::Never,
             [whole_group(Step::AdmitRecovered)],
-        )
-        .into_steps()?;
+        );
+    let mut steps = associate_floating_ips(book, plan).into_steps()?;
     wait_for_what_is_taken_back(&mut steps, plan);
     for step in &mut steps {
         step.progress.memo = remembered(&step.action, last);

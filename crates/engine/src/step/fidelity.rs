@@ -13,6 +13,21 @@ use protector_openstack::compute::Server;
 
 use crate::action::{Cx, Stop};
 
+/// The volumes that went with the original and do not go with its copy: what was replicated outlives it.
+pub(super) fn outliving(member: &Member) -> impl Iterator<Item = String> {
+    let volumes = member.volumes.iter();
+    let went_with_it = volumes.filter(|volume| volume.delete_on_termination);
+    went_with_it.map(|volume| {
+        let name = match volume.name.as_str() {
+            "" => volume.id.as_str(),
+            name => name,
+        };
+        format!(
+            "volume {name} outlives the copy: delete_on_termination is off, the original's was on"
+        )
+    })
+}
+
 /// Each setting in which `copy` is not as its original was when it was read last. What a mapping or the recovery plan names
 /// is no difference: that is what is wanted.
 pub(super) fn differences(plan: &Plan, member: &Member, copy: &Server) -> Vec<Difference> {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use protector_core::{
     fault::{Code, Fault},
     id::{NetworkId, ServerId},
-    mark::port_description,
+    mark::floating_ip_description,
     member::{FloatingAddress, Member},
     operation::MapKind,
 };
@@ -18,7 +18,7 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, mark, ports,
+    CloudActions, ports,
     recovered_server::{mapped_network, member},
 };
 use crate::{
@@ -48,22 +48,30 @@ impl CloudActions {
     ) -> Result<Progress, Stop> {
         let member = member(cx, source_id)?.clone();
         let Some(copy) = cx.mapped(MapKind::Server, source_id.as_str()) else {
+            cx.fact("not done: it was not recovered");
             return Ok(Progress::done());
         };
         let copy = ServerId::new(copy);
         let target = self.target(cx).await?;
         let on_target = cx.plan().floating_ips_on_target(&member);
-        let mut refused = Vec::new();
+        let how_many = on_target.len();
+        let (mut refused, mut not_yet) = (Vec::new(), Vec::new());
         for (number, ((index, floating), there)) in member.floating_ips().zip(on_target).enumerate()
         {
             let Some(there) = there else { continue };
-            let wanted = wanted(cx, &member, there, number);
+            let wanted = wanted(&member, there, number);
             let goal = goal(&target, cx, &member, &copy, index, floating).await?;
             match lead(&target, cx, &wanted, &goal).await {
                 // The others are not to suffer for it.
                 Err(Stop::Fault(Fault::Final { code, why, .. })) => refused.push((code, why)),
+                Err(Stop::Fault(Fault::Passing { why, .. })) if number + 1 < how_many => {
+                    not_yet.push(why);
+                }
                 other => other?,
             }
+        }
+        if !not_yet.is_empty() {
+            return Err(Stop::passing(not_yet.join("; ")));
         }
         let Some((code, _)) = refused.first() else {
             return Ok(Progress::done());
@@ -73,12 +81,12 @@ impl CloudActions {
     }
 }
 
-fn wanted(cx: &Cx<'_>, member: &Member, there: String, number: usize) -> Wanted {
+fn wanted(member: &Member, there: String, number: usize) -> Wanted {
     match there.parse() {
         Ok(address) => Wanted::Address(address),
         Err(_) => Wanted::From {
             network: there,
-            mark: port_description("", &member.id, mark::maker(cx.operation), number),
+            mark: floating_ip_description(&member.id, number),
         },
     }
 }
@@ -106,9 +114,14 @@ async fn goal(
         ..PortFilter::default()
     };
     let all = target.network().ports(&filter).await.map_err(stop)?;
-    let by_mark = all.iter().find(|port| Some(&port.id) == made.as_ref());
-    let port = by_mark.or(all.first()).cloned().ok_or_else(gone)?;
     let wanted = cx.plan().address_on_target(member, floating.fixed_ip);
+    let has_it = |port: &&Port| {
+        let mut addresses = port.fixed_ips.iter();
+        addresses.any(|ip| ip.ip_address.as_deref() == Some(&*wanted.to_string()))
+    };
+    let by_map = all.iter().find(|port| Some(&port.id) == made.as_ref());
+    let port = by_map.or_else(|| all.iter().find(has_it)).or(all.first());
+    let port = port.cloned().ok_or_else(gone)?;
     let mut addresses: Vec<IpAddr> = port
         .fixed_ips
         .iter()
@@ -235,6 +248,7 @@ async fn outer_network(target: &Cloud, cx: &Cx<'_>, wanted: &str) -> Result<Netw
     let all = target.network().networks(None).await.map_err(stop)?;
     let mut named = all
         .into_iter()
+        .filter(|network| network.external)
         .filter(|network| network.id.as_str() == wanted || network.name == wanted);
     match (named.next(), named.next()) {
         (Some(network), None) => Ok(network.id),
@@ -243,7 +257,7 @@ async fn outer_network(target: &Cloud, cx: &Cx<'_>, wanted: &str) -> Result<Netw
             Err(Stop::last(
                 Code::Missing,
                 format!(
-                    "{} has {how_many} {wanted}: name the external network by its id in the recovery plan (floating_ips)",
+                    "{} has {how_many} {wanted} that is external: name the external network by its id in the recovery plan (floating_ips)",
                     cx.plan().target.site
                 ),
             ))

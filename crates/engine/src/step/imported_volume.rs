@@ -323,7 +323,7 @@ fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, St
         host: recorded(MapKind::BackendHost, TARGET)?,
         reference: BackendReference::Name(recorded(MapKind::Promoted, source_id.as_str())?),
         name: name.clone(),
-        volume_type: plan.target_volume_type.clone(),
+        volume_type: plan.volume_type_on_target(known).map(str::to_owned),
         bootable: known.copy_is_bootable(),
         metadata: mark::mark(metadata, mark::maker(cx.operation), source_id.as_str()),
         availability_zone: None,

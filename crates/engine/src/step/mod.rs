@@ -51,6 +51,7 @@ mod recovered_server;
 mod replication;
 mod returned_original;
 mod scope;
+mod server_group;
 mod source_at_rest;
 mod source_check;
 mod source_host;
@@ -78,6 +79,8 @@ pub struct CloudActions {
     outside: Arc<dyn Outside>,
     standing: Standing,
     options: EngineOptions,
+    /// Held while a server group is looked for and made.
+    server_groups: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl CloudActions {
@@ -93,6 +96,7 @@ impl CloudActions {
             outside: Arc::new(NothingOutside),
             standing: Standing::alone(),
             options,
+            server_groups: Arc::default(),
         }
     }
 

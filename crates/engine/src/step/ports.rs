@@ -9,11 +9,13 @@ use std::{collections::BTreeSet, net::IpAddr};
 use chrono::TimeDelta;
 use protector_core::{
     fault::{Code, Fault},
+    group::Fidelity,
     id::{NetworkId, ServerId},
     journal::Effect,
-    mark::{is_port_of, own_description, port_description},
-    member::{Member, Nic, PortSpec},
+    mark::{is_port_made_by, is_port_of, own_description, port_description},
+    member::{AddressPair, Member, Nic, PortSpec},
     operation::{MapKind, OperationKind},
+    runbook::Verb,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -94,7 +96,7 @@ impl Wish {
 enum Holder {
     Nobody,
     /// A port that may be used as it is.
-    Ours(PortId),
+    Ours(Port),
     /// A server of this member that is being deleted.
     Leaving(Progress),
     Another,
@@ -250,7 +252,7 @@ impl CloudActions {
                 Err(error) if error.is_quota() => return Err(stop(error)),
                 Err(error) => match next_rung(cx, &mut port, rung, &error) {
                     Some(next) => rung = next,
-                    None if is_about_addresses(&error) && !port.fixed_ips.is_empty() => {
+                    None if is_about_addresses(cx, &error, &port) => {
                         ask_for_new_ones(cx, &mut port, &error);
                         if addresses == Addresses::Kept {
                             return Ok(Made::Left);
@@ -308,13 +310,46 @@ impl CloudActions {
                     subnet,
                 ),
                 Holder::Ours(port) => {
-                    cx.fact(format!("port {port} holds address {address} and is used"));
-                    return Ok(Asked::Settled(Made::Port(port)));
+                    return match self.takes(target, cx, card, &port).await? {
+                        None => {
+                            let id = &port.id;
+                            cx.fact(format!("port {id} holds address {address} and is used"));
+                            Ok(Asked::Settled(Made::Port(port.id)))
+                        }
+                        Some(not_yet) => Ok(Asked::Settled(Made::NotYet(not_yet))),
+                    };
                 }
                 Holder::Leaving(progress) => return Ok(Asked::Settled(Made::NotYet(progress))),
             }
         }
+        // Neutron would choose: not before all that are wanted are reserved.
+        wish.has_new_ones |= wish.fixed_ips.is_empty();
         Ok(Asked::For(wish))
+    }
+
+    /// Takes a free port for a card. One that another operation has made for this member gets our mark, so that nothing that
+    /// the other one still takes back finds it. What there is to wait for, if it is not free any more.
+    async fn takes(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        card: &Card<'_>,
+        port: &Port,
+    ) -> Result<Option<Progress>, Stop> {
+        if !is_port_of(&port.description, &card.member.id) {
+            return Ok(None);
+        }
+        let intent = cx.intend().await?;
+        let now = target.network().port(&port.id).await.map_err(stop)?;
+        if now != *port {
+            return Ok(Some(self.changed_meanwhile(cx)));
+        }
+        let open = intent.on(target);
+        let network = open.network();
+        let marked = network.describe_port(&port.id, &card.description);
+        marked.await.map_err(stop)?;
+        cx.memo.made = Some(port.id.to_string());
+        Ok(None)
     }
 
     /// Who holds an address of a card already.
@@ -338,7 +373,7 @@ impl CloudActions {
         let is_of_member = is_port_of(&holder.description, &card.member.id);
         let is_unmarked = own_description(&holder.description) == holder.description;
         if holder.is_kept_by(project) && (is_of_member || is_unmarked) {
-            return Ok(Holder::Ours(holder.id.clone()));
+            return Ok(Holder::Ours(holder.clone()));
         }
         if is_of_member && holder.project_id == *project {
             let server = ServerId::new(holder.device_id.clone());
@@ -409,12 +444,15 @@ impl CloudActions {
         let Some(member) = cx.plan().member_of_server(id.as_str()).cloned() else {
             return Ok(None);
         };
+        let Some(maker) = member.server.metadata.get(protector_core::mark::OPERATION) else {
+            return Ok(None);
+        };
         let networks: BTreeSet<&NetworkId> =
             cards(&member).map(|(_, nic)| &nic.network_id).collect();
         for network in networks {
-            for port in left_on(source, cx, &member, network).await? {
+            for port in left_on(source, cx, &member, maker, network).await? {
                 let intent = cx.intend_to_delete(port.id.as_str()).await?;
-                let still = left_on(source, cx, &member, network).await?;
+                let still = left_on(source, cx, &member, maker, network).await?;
                 if !still.contains(&port) {
                     return Ok(Some(self.changed_meanwhile(cx)));
                 }
@@ -481,11 +519,22 @@ async fn wanted(
         port.name.clone_from(&spec.name);
         port.mac_address = Some(spec.mac_address.clone()).filter(|mac| !mac.is_empty());
         port.port_security_enabled = spec.port_security_enabled;
-        port.allowed_address_pairs
-            .clone_from(&spec.allowed_address_pairs);
-        port.dns_name = spec.dns_name.clone().filter(|name| !name.is_empty());
+        let pairs = spec.allowed_address_pairs.iter();
+        port.allowed_address_pairs = pairs
+            .map(|pair| pair_on_target(cx, card.member, pair))
+            .collect();
     }
     Ok(port)
+}
+
+/// An address of the original's own stands for that which its copy has.
+pub(super) fn pair_on_target(cx: &Cx<'_>, member: &Member, pair: &AddressPair) -> AddressPair {
+    let address = pair.ip_address.parse().ok();
+    let there = address.map(|address| cx.plan().address_on_target(member, address));
+    AddressPair {
+        ip_address: there.map_or_else(|| pair.ip_address.clone(), |there| there.to_string()),
+        mac_address: pair.mac_address.clone(),
+    }
 }
 
 /// The ids of security groups on the target: Neutron takes no names.
@@ -525,7 +574,7 @@ async fn groups_on_target(
                 return Err(Stop::last(
                     Code::Refused,
                     format!(
-                        "{site} has more than one security group {name} in project {project}: rename one, or map {name} to an id in the recovery plan (security_groups)"
+                        "{site} has more than one security group {name} in project {project}: give all but one of them another name"
                     ),
                 ));
             }
@@ -537,12 +586,11 @@ async fn groups_on_target(
 /// Less than was asked for, if that may be had where `error` refused it.
 fn next_rung(cx: &mut Cx<'_>, port: &mut NewPort, rung: Rung, error: &CloudError) -> Option<Rung> {
     let words = error.message().unwrap_or_default().to_lowercase();
-    if error.status() == Some(400) && words.contains("dns") && port.dns_name.take().is_some() {
-        cx.fact(format!("its port has no DNS name on the target: {error}"));
+    if error.status() == Some(400) && leave_out_unknown(cx, port, &words, error) {
         return Some(rung);
     }
     let mac_in_use = error.status() == Some(409) && words.contains("mac address");
-    if !mac_in_use && error.status() != Some(403) {
+    if !mac_in_use && (error.status() != Some(403) || is_strict(cx)) {
         return None;
     }
     if rung == Rung::Everything && port.mac_address.take().is_some() {
@@ -554,12 +602,33 @@ fn next_rung(cx: &mut Cx<'_>, port: &mut NewPort, rung: Rung, error: &CloudError
     if rung == Rung::WithoutSecurity || !asks_for_security {
         return None;
     }
-    port.port_security_enabled = None;
+    if port.port_security_enabled.take() == Some(false) {
+        // With port security and without a group nothing would reach it.
+        port.security_groups.take_if(|groups| groups.is_empty());
+    }
     port.allowed_address_pairs.clear();
     cx.fact(format!(
         "its port has port security and allowed addresses as the mapped network has them: {error}"
     ));
     Some(Rung::WithoutSecurity)
+}
+
+/// Leaves out what Neutron there has no extension for, or does not take; whether there was any.
+fn leave_out_unknown(cx: &mut Cx<'_>, port: &mut NewPort, words: &str, error: &CloudError) -> bool {
+    let is_unknown = words.contains("unrecognized attribute");
+    let names = |attribute: &str| is_unknown && words.contains(attribute);
+    let mut left_out = Vec::new();
+    if names("port_security_enabled") && port.port_security_enabled.take().is_some() {
+        left_out.push("switch for port security");
+    }
+    if names("allowed_address_pairs") && !port.allowed_address_pairs.is_empty() {
+        port.allowed_address_pairs.clear();
+        left_out.push("allowed address pairs");
+    }
+    for what in &left_out {
+        cx.fact(format!("its port has no {what} on the target: {error}"));
+    }
+    !left_out.is_empty()
 }
 
 /// New addresses of the same subnets for those that `error` names, or for all; of any subnet, where none is asked for by now.
@@ -601,8 +670,26 @@ fn names(words: &str, address: &str) -> bool {
         .any(|word| word.trim_end_matches(['.', ':']) == address)
 }
 
-fn is_about_addresses(error: &CloudError) -> bool {
-    matches!(error.status(), Some(400 | 403 | 409))
+/// Whether less of its addresses may be had where `error` refused a port: it names one, or policy forbids to choose them.
+fn is_about_addresses(cx: &Cx<'_>, error: &CloudError, port: &NewPort) -> bool {
+    let words = error.message().unwrap_or_default();
+    let asked = port
+        .fixed_ips
+        .iter()
+        .filter_map(|ip| ip.ip_address.as_ref());
+    match error.status() {
+        _ if port.fixed_ips.is_empty() => false,
+        Some(403) => !is_strict(cx),
+        Some(400 | 409) => {
+            asked.into_iter().any(|ip| names(words, ip)) || words.contains("IP address")
+        }
+        _ => false,
+    }
+}
+
+/// Whether what policy forbids takes the move back: a planned one of a group with `fidelity: strict`.
+fn is_strict(cx: &Cx<'_>) -> bool {
+    cx.step.verb == Verb::Undoable && cx.plan().fidelity == Fidelity::Strict
 }
 
 /// The ports with exactly this description, which carries the mark.
@@ -615,11 +702,13 @@ async fn marked(target: &Cloud, cx: &Cx<'_>, description: &str) -> Result<Vec<Po
     target.network().ports(&filter).await.map_err(stop)
 }
 
-/// The ports of `network` that a move has made for `member`, and that nothing uses any more.
+/// The ports of `network` that `maker`, who has built the server, has made for `member`, and that nothing uses any more. Those
+/// that another operation has reserved meanwhile are its own.
 async fn left_on(
     source: &Cloud,
     cx: &Cx<'_>,
     member: &Member,
+    maker: &str,
     network: &NetworkId,
 ) -> Result<Vec<Port>, Stop> {
     let filter = PortFilter {
@@ -628,7 +717,7 @@ async fn left_on(
         ..PortFilter::default()
     };
     let mut ports = source.network().ports(&filter).await.map_err(stop)?;
-    ports.retain(|port| is_port_of(&port.description, &member.id) && is_free(port));
+    ports.retain(|port| is_port_made_by(&port.description, &member.id, maker) && is_free(port));
     Ok(ports)
 }
 

@@ -54,6 +54,7 @@ impl CloudActions {
             standing: self.standing.clone(),
             arrays: self.arrays.clone(),
             options: self.options.clone(),
+            server_groups: Arc::clone(&self.server_groups),
         }
     }
 }

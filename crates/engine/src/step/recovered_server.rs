@@ -10,6 +10,8 @@ use protector_core::{
     journal::Effect,
     member::{Member, Nic},
     operation::{MapKind, OperationKind},
+    plan::Plan,
+    recovery_plan::UserDataOnCopy,
     runbook::Verb,
 };
 use protector_openstack::{
@@ -29,6 +31,7 @@ use super::{
     fidelity,
     key_pair::key_pair_on_target,
     mark, not_in_plan, ports, reading,
+    server_group::{cure_of_no_host, its_server_group, not_in_its_group},
     target_check::flavor_on_target,
 };
 use crate::{
@@ -133,11 +136,15 @@ impl CloudActions {
                     }
                     self.note_host_of_copy(cx, server).await?;
                 }
-                Ok(Progress::Done(vec![Effect::Mapped {
+                let group = its_server_group(target, member(cx, source_id)?, server).await?;
+                let built = Effect::Mapped {
                     kind: MapKind::Server,
                     source: source_id.to_string(),
                     target: server.id.to_string(),
-                }]))
+                };
+                Ok(Progress::Done(
+                    std::iter::once(built).chain(group).collect(),
+                ))
             }
             ServerStatus::Shutoff if cx.memo.adopted && server.task_state.is_none() => {
                 let intent = cx.intend().await?;
@@ -177,15 +184,19 @@ impl CloudActions {
                     ),
                 ))
             }
-            ServerStatus::Error => Err(Stop::last(
-                Code::Broken,
-                format!(
-                    "Nova on {} could not build server {}: {}",
-                    cx.plan().target.site,
-                    server.id,
-                    reading::fault_text(server)
-                ),
-            )),
+            ServerStatus::Error => {
+                let fault = reading::fault_text(server);
+                let cure = cure_of_no_host(cx.plan(), member(cx, source_id)?, fault);
+                Err(Stop::last(
+                    Code::Broken,
+                    format!(
+                        "Nova on {} could not build server {}: {fault}{}",
+                        cx.plan().target.site,
+                        server.id,
+                        cure.unwrap_or_default()
+                    ),
+                ))
+            }
             status => Ok(self.look_again(format!("server status {}", status.as_str()))),
         }
     }
@@ -214,6 +225,16 @@ impl CloudActions {
         let availability_zone =
             zone_on_target(target, cx, spec.availability_zone.as_deref()).await?;
         let hostname = hostname_on_target(target, cx, spec.hostname.as_deref()).await?;
+        let server_group = match &spec.server_group {
+            Some(known) => self.server_group_on_target(target, cx, known).await?,
+            None => None,
+        };
+        let user_data = user_data_of(cx.plan(), &member)
+            .map_err(|why| Stop::last(Code::Missing, why))?
+            .map(UserData::new);
+        if user_data.is_none() && spec.user_data.is_some() {
+            cx.fact("built without its user data, as the recovery plan says");
+        }
         Ok(NewServer {
             name: member.name.clone(),
             flavor,
@@ -223,14 +244,13 @@ impl CloudActions {
             security_groups: cx.plan().security_groups_on_target(&member),
             key_name,
             metadata: mark::for_copy(&spec.metadata, cx.operation, source_id.as_str()),
-            user_data: user_data_of(&member)
-                .map_err(|why| Stop::last(Code::Missing, why))?
-                .map(UserData::new),
+            user_data,
             availability_zone,
             config_drive: Some(spec.config_drive),
             description: spec.description.clone(),
             tags: spec.tags.clone(),
             hostname,
+            server_group,
         })
     }
 
@@ -289,8 +309,11 @@ impl CloudActions {
                     healthy_for.as_secs()
                 ));
                 if let Some(member) = cx.plan().member_of_server(source_id.as_str()) {
-                    let differences = fidelity::differences(cx.plan(), member, &server);
-                    fidelity::judge(cx, &member.name.clone(), &differences)?;
+                    let member = member.clone();
+                    fidelity::outliving(&member).for_each(|fact| cx.fact(fact));
+                    let mut differences = fidelity::differences(cx.plan(), &member, &server);
+                    differences.extend(not_in_its_group(cx, &member, &server));
+                    fidelity::judge(cx, &member.name, &differences)?;
                 }
                 Ok(Progress::done())
             }
@@ -298,10 +321,13 @@ impl CloudActions {
     }
 }
 
-/// The user data with which the copy is built. A copy without it would be another machine.
+/// The user data with which the copy is built. A copy without it would be another machine, unless its recovery plan says so.
 /// Where it cannot be read, why.
-pub(super) fn user_data_of(member: &Member) -> Result<Option<&str>, String> {
-    let kept = member.server.user_data.as_ref();
+pub(super) fn user_data_of<'m>(plan: &Plan, member: &'m Member) -> Result<Option<&'m str>, String> {
+    let kept = match plan.user_data_on_target(member) {
+        UserDataOnCopy::Keep => member.server.user_data.as_ref(),
+        UserDataOnCopy::Omit => None,
+    };
     kept.map(Confidential::expose)
         .transpose()
         .map_err(|why| format!("the user data of {} cannot be read: {why}", member.name))
@@ -454,6 +480,7 @@ fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop>
             boot_index: if known.boot { Some(0) } else { None },
             device_name: Some(known.device.clone()).filter(|device| !device.is_empty()),
             delete_on_termination: false,
+            tag: known.tag.clone(),
         })
         .collect())
 }

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use super::{
     CloudActions, mark, not_in_plan,
+    ports::pair_on_target,
+    server_group::moved_server_group,
     target_check::{flavors_on_target, refuse_without_the_unrecovered},
 };
 use crate::action::{Cx, Progress, Stop};
@@ -127,6 +129,7 @@ pub(super) fn moved(
     moved.server.metadata =
         mark::mark_server(&member.server.metadata, maker, member.server_id.as_str());
     for volume in &mut moved.volumes {
+        volume.volume_type = cx.plan().volume_type_on_target(volume).map(str::to_owned);
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
         volume.delete_on_termination = false;
     }
@@ -138,6 +141,9 @@ pub(super) fn moved(
         }
         if let Some(port) = &mut nic.port {
             port.security_groups = cx.plan().groups_on_target(member, &port.security_groups);
+            for pair in &mut port.allowed_address_pairs {
+                *pair = pair_on_target(cx, member, pair);
+            }
         }
         let network = mappings
             .networks
@@ -145,6 +151,8 @@ pub(super) fn moved(
             .ok_or_else(|| Stop::last(Code::Internal, "a network lost its mapping"))?;
         nic.network_id = NetworkId::new(network.clone());
     }
+    let group = member.server.server_group.as_ref();
+    moved.server.server_group = group.map(|known| moved_server_group(cx, known));
     if let Some(flavor) = flavors.get(&member.server.flavor.id) {
         moved.server.flavor = flavor.clone();
     }
@@ -152,7 +160,7 @@ pub(super) fn moved(
     Ok(moved)
 }
 
-/// Those that are known now; what an outer network gives is read later.
+/// One that an outer network gives keeps the name that the original had: the way back takes that one.
 fn move_floating_ips(moved: &mut Member, on_target: Vec<Option<String>>) {
     let mut on_target = on_target.into_iter();
     for port in moved
@@ -163,8 +171,11 @@ fn move_floating_ips(moved: &mut Member, on_target: Vec<Option<String>>) {
     {
         port.floating_ips.retain_mut(|floating| {
             let there = on_target.next().flatten();
-            let there = there.and_then(|there| there.parse().ok());
-            there.map(|address| floating.address = address).is_some()
+            let is_named = there.is_some();
+            if let Some(address) = there.and_then(|there| there.parse().ok()) {
+                floating.address = address;
+            }
+            is_named
         });
     }
 }

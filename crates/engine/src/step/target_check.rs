@@ -23,6 +23,7 @@ use super::{
     reading,
     recovered_server::user_data_of,
     scope::{Absent, Eyes, believe_absence, target_networks},
+    server_group::absent_server_groups,
     storage_stop,
 };
 use crate::{
@@ -95,6 +96,7 @@ impl CloudActions {
         answer.map_err(storage_stop)?;
         let admin = self.target_admin(cx).await?;
         let host = import_host(&admin, cx.plan()).await?;
+        refuse_other_backends(&admin, cx.plan()).await?;
         cx.fact(format!("volumes are imported through {host}"));
         Ok(Progress::Done(vec![Effect::Mapped {
             kind: MapKind::BackendHost,
@@ -175,6 +177,7 @@ impl Lack {
 async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
     let networks = absent_networks(target, plan).await?;
     let flavors = absent_flavors(target, plan).await?;
+    let server_groups = absent_server_groups(target, plan).await?;
     let groups = target
         .network()
         .security_groups(&plan.target.project_id)
@@ -189,6 +192,8 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
             .iter()
             .find_map(|nic| networks.get(nic.network_id.as_str()));
         let flavor = flavors.get(member.server.flavor.id.as_str());
+        let in_group = member.server.server_group.as_ref();
+        let mapped_group = in_group.and_then(|known| server_groups.get(known.id.as_str()));
         let group = plan
             .security_groups_on_target(member)
             .into_iter()
@@ -198,7 +203,8 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
             .or(flavor)
             .cloned()
             .or(group)
-            .or_else(|| user_data_of(member).err())
+            .or_else(|| mapped_group.cloned())
+            .or_else(|| user_data_of(plan, member).err())
             .or_else(|| too_much_metadata(plan, member, metadata?))
     };
     Ok(plan
@@ -336,21 +342,48 @@ pub(super) async fn flavors_on_target(
     Ok(there)
 }
 
+/// Volumes of all types are imported through the one host: a type of another backend is of another array.
+async fn refuse_other_backends(admin: &Cloud, plan: &Plan) -> Result<(), Stop> {
+    let volumes = plan.volumes();
+    let types: BTreeSet<&str> = volumes
+        .filter_map(|(_, volume)| plan.volume_type_on_target(volume))
+        .collect();
+    let own = plan.target_volume_type.as_deref();
+    if types.iter().all(|id| Some(*id) == own) {
+        return Ok(());
+    }
+    let backend = match own {
+        Some(own) => backend_of(admin, plan, own).await?,
+        None => None,
+    };
+    for id in types.into_iter().filter(|id| Some(*id) != own) {
+        let other = backend_of(admin, plan, id).await?;
+        if backend.is_some() && other.is_some() && backend != other {
+            return Err(Stop::last(
+                Code::Missing,
+                format!(
+                    "mapped volume type {id} on {} is of another backend than the group's type: map it to one of the same volume_backend_name",
+                    plan.target.site
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn backend_of(admin: &Cloud, plan: &Plan, id: &str) -> Result<Option<String>, Stop> {
+    let kind = VolumeTypeId::new(id.to_owned());
+    let kind = found(admin.volume().volume_type(&kind).await)?;
+    let kind = kind.ok_or_else(|| missing(plan, &format!("volume type {id}")))?;
+    Ok(kind.extra_specs.get("volume_backend_name").cloned())
+}
+
 /// The Cinder host that imports volumes of the group's type: the pool of the type's backend.
 async fn import_host(admin: &Cloud, plan: &Plan) -> Result<String, Stop> {
     let pools = admin.volume().pools().await.map_err(stop)?;
     let backend = match &plan.target_volume_type {
         None => None,
-        Some(id) => {
-            let kind = found(
-                admin
-                    .volume()
-                    .volume_type(&VolumeTypeId::new(id.clone()))
-                    .await,
-            )?
-            .ok_or_else(|| missing(plan, &format!("volume type {id}")))?;
-            kind.extra_specs.get("volume_backend_name").cloned()
-        }
+        Some(id) => backend_of(admin, plan, id).await?,
     };
     let fits = |pool: &&Pool| backend.is_none() || backend.as_deref() == pool.backend_name();
     let mut fitting = pools.iter().filter(fits);

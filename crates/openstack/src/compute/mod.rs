@@ -7,11 +7,15 @@ mod limits;
 mod new_server;
 mod reset_state;
 mod server;
+mod server_group;
 mod zone;
 
 use std::collections::BTreeMap;
 
-use protector_core::id::{FlavorId, ProjectId, ServerId, UserId, VolumeId};
+use protector_core::{
+    id::{FlavorId, ProjectId, ServerId, UserId, VolumeId},
+    server_group::ServerGroup as KnownServerGroup,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,6 +28,7 @@ pub use server::{
     Address, EmbeddedFlavor, Interface, InterfaceIp, NamedGroup, Server, ServerFault, ServerFilter,
     ServerVolume, VolumeAttachment,
 };
+pub use server_group::{ServerGroup, ServerGroupRules};
 
 use crate::{
     ask::Ask,
@@ -267,6 +272,55 @@ impl Compute {
                 "interfaceAttachments",
             )
             .await
+    }
+
+    /// `GET /os-server-groups` (2.64), to the last page. Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn server_groups(&self) -> Result<Vec<ServerGroup>, CloudError> {
+        // Nova pages it by offset and gives no link to the next page.
+        const PAGE: usize = 1000;
+        const MOST_PAGES: usize = 100;
+        let mut groups: Vec<ServerGroup> = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let offset = groups.len();
+            let ask = Ask::get(NOVA, &["os-server-groups"])
+                .query("limit", PAGE.to_string())
+                .query("offset", offset.to_string())
+                .needs(2, 64);
+            let page: Vec<ServerGroup> = self.session.list(ask, "server_groups").await?;
+            let is_new = |group: &ServerGroup| groups.iter().all(|known| known.id != group.id);
+            let new: Vec<ServerGroup> = page.into_iter().filter(is_new).collect();
+            if new.is_empty() {
+                break;
+            }
+            groups.extend(new);
+        }
+        Ok(groups)
+    }
+
+    /// `GET /os-server-groups/{id}` (2.64). Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn server_group(&self, id: &str) -> Result<ServerGroup, CloudError> {
+        let ask = Ask::get(NOVA, &["os-server-groups", id]).needs(2, 64);
+        self.session.object(ask, "server_group").await
+    }
+
+    /// `POST /os-server-groups` (2.64): one of the name, the policy and the rules of `wanted`, whose id does not count. Role:
+    /// member of the project. Nova takes a name twice: after `Ambiguous`, look for it before repeating.
+    ///
+    /// # Errors
+    /// As any call; `Forbidden` beyond the project's quota.
+    pub async fn create_server_group(
+        &self,
+        wanted: &KnownServerGroup,
+    ) -> Result<ServerGroup, CloudError> {
+        let body = server_group::body(wanted);
+        let ask = Ask::post(NOVA, &["os-server-groups"], body).needs(2, 64);
+        self.session.object(ask, "server_group").await
     }
 
     /// `GET /flavors/detail` (2.75), to the last page. Role: any.

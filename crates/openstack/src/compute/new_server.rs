@@ -41,6 +41,8 @@ pub struct NewServer {
     pub tags: Vec<String>,
     /// Its host name inside; `None` for one that Nova makes of its name. Needs 2.90.
     pub hostname: Option<String>,
+    /// The id of the server group that it is to be in.
+    pub server_group: Option<String>,
 }
 
 /// A disk of a new server.
@@ -54,6 +56,8 @@ pub struct BlockDevice {
     pub delete_on_termination: bool,
     /// The device's name, a wish that hypervisors may ignore.
     pub device_name: Option<String>,
+    /// The tag by which its guest finds it (2.42).
+    pub tag: Option<String>,
 }
 
 /// Where a disk of a new server comes from.
@@ -95,6 +99,7 @@ impl NewServer {
             description: None,
             tags: Vec::new(),
             hostname: None,
+            server_group: None,
         }
     }
 
@@ -143,7 +148,11 @@ impl NewServer {
                 server.insert(name.to_owned(), value);
             }
         }
-        json!({"server": server})
+        let mut body = json!({"server": server});
+        if let Some(group) = &self.server_group {
+            body["os:scheduler_hints"] = json!({"group": group});
+        }
+        body
     }
 }
 
@@ -174,6 +183,7 @@ impl BlockDevice {
             boot_index: Some(boot_index),
             delete_on_termination: false,
             device_name: None,
+            tag: None,
         }
     }
 
@@ -188,6 +198,9 @@ impl BlockDevice {
         });
         if let Some(name) = &self.device_name {
             device["device_name"] = json!(name);
+        }
+        if let Some(tag) = &self.tag {
+            device["tag"] = json!(tag);
         }
         device
     }

@@ -102,6 +102,15 @@ pub struct Server {
     /// Its host name inside (2.3; shown to all since 2.90).
     #[serde(rename = "OS-EXT-SRV-ATTR:hostname", default)]
     pub hostname: Option<String>,
+    /// The server groups that it is in (2.71): one at most. Lists do not show it.
+    #[serde(default)]
+    pub server_groups: Vec<String>,
+    /// The address that its user has noted of it for others (IPv4); empty for none.
+    #[serde(rename = "accessIPv4", default)]
+    pub access_ipv4: String,
+    /// The same for IPv6.
+    #[serde(rename = "accessIPv6", default)]
+    pub access_ipv6: String,
     /// Its project.
     #[serde(rename = "tenant_id")]
     pub project_id: ProjectId,
@@ -176,6 +185,11 @@ impl Server {
             ephemeral_gib: self.flavor.ephemeral,
             swap_mib: self.flavor.swap,
             extra_specs: self.flavor.extra_specs.clone(),
+            noted_addresses: [&self.access_ipv4, &self.access_ipv6]
+                .into_iter()
+                .filter(|address| !address.is_empty())
+                .cloned()
+                .collect(),
         }
     }
 }
@@ -292,6 +306,9 @@ pub struct VolumeAttachment {
     /// Cinder's attachment record (2.89).
     #[serde(default)]
     pub attachment_id: Option<AttachmentId>,
+    /// The tag by which its guest finds it (2.70).
+    #[serde(default)]
+    pub tag: Option<String>,
 }
 
 /// A server's port as Nova lists it.

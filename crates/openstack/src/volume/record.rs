@@ -37,6 +37,9 @@ pub struct Volume {
     /// The name of its type.
     #[serde(default)]
     pub volume_type: Option<String>,
+    /// The id of its type (3.63).
+    #[serde(default)]
+    pub volume_type_id: Option<String>,
     /// The servers that it is attached to.
     pub attachments: Vec<VolumeServer>,
     /// Its metadata.

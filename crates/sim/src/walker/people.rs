@@ -423,5 +423,7 @@ fn no_volume() -> ProtectedVolume {
         image_properties: BTreeMap::new(),
         description: None,
         bootable: None,
+        volume_type: None,
+        tag: None,
     }
 }

@@ -709,6 +709,7 @@ fn group_of(
         mappings: ResourceMappings {
             networks: BTreeMap::from([(network(source), network(target))]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         },
         fidelity: protector_core::group::Fidelity::Told,
         priority: protector_core::priority::Priority::DEFAULT,
@@ -761,6 +762,8 @@ fn member_of(
             image_properties: BTreeMap::new(),
             description: None,
             bootable: None,
+            volume_type: None,
+            tag: None,
         }
     });
     Member {
@@ -791,6 +794,7 @@ fn member_of(
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: volumes.collect(),
         created_at: now,

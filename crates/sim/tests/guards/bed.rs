@@ -1700,6 +1700,7 @@ async fn group_of(
         mappings: ResourceMappings {
             networks: BTreeMap::from([(network(source), network(target))]),
             flavors: BTreeMap::new(),
+            ..ResourceMappings::default()
         },
         fidelity: protector_core::group::Fidelity::Told,
         priority: protector_core::priority::Priority::DEFAULT,
@@ -1751,6 +1752,7 @@ fn member_of(
             description: None,
             tags: vec![],
             hostname: None,
+            server_group: None,
         },
         volumes: volumes
             .map(|(id, device)| ProtectedVolume {
@@ -1768,6 +1770,8 @@ fn member_of(
                 image_properties: BTreeMap::new(),
                 description: None,
                 bootable: None,
+                volume_type: None,
+                tag: None,
             })
             .collect(),
         created_at: now,

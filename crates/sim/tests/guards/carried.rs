@@ -1,8 +1,11 @@
 //! What a copy has of its original, and what is refused before anything is stopped because a copy could not have it.
 
-use protector_core::{group::Fidelity, operation::OperationState, plan::Plan};
+use protector_core::{
+    confidential::Confidential, group::Fidelity, operation::OperationState, plan::Plan,
+    recovery_plan::UserDataOnCopy,
+};
 use protector_sim::in_process::lock;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     bed::Bed,
@@ -76,6 +79,68 @@ async fn a_copy_has_the_tags_and_the_host_name_of_its_original() {
     assert_eq!(data["volume"]["bootable"], "true");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_built_without_user_data_where_the_recovery_plan_says_so() {
+    for (choice, wanted) in [
+        (UserDataOnCopy::Keep, json!("IyEvYmluL3No")),
+        (UserDataOnCopy::Omit, Value::Null),
+    ] {
+        let with_user_data = |plan: &mut Plan| {
+            let member = &mut plan.members[0];
+            member.server.user_data = Some(Confidential::new("IyEvYmluL3No"));
+            let recovery = plan.recovery.members.entry(member.id.clone());
+            recovery.or_default().user_data = choice;
+        };
+        let (bed, record) = Bed::moved_as(with_user_data, |_| {}, |_, _| {}).await;
+        assert_eq!(record.operation.error, None);
+        let url = format!("compute /servers/{}", lock(&bed.target).servers()[0].id);
+        let seen = bed.on_target("admin", "GET", &url, &Value::Null);
+        assert_eq!(seen["server"]["OS-EXT-SRV-ATTR:user_data"], wanted);
+        let (_, members) = bed.group_and_members();
+        assert!(members[0].server.user_data.is_some(), "for the way back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn disks_keep_their_tags() {
+    let tagged = |plan: &mut Plan| plan.members[0].volumes[1].tag = Some("ledger".to_owned());
+    let (bed, record) = Bed::moved_as(tagged, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let copy = lock(&bed.target).servers()[0].id.clone();
+    let url = format!("compute /servers/{copy}/os-volume_attachments");
+    let seen = bed.on_target("demo", "GET", &url, &Value::Null);
+    let tags = seen["volumeAttachments"].as_array().unwrap().iter();
+    let tags: Vec<&Value> = tags.map(|place| &place["tag"]).collect();
+    assert_eq!(tags, [&Value::Null, &json!("ledger")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_of_another_type_gets_what_that_is_mapped_to() {
+    let bed = Bed::switched().await;
+    let types = bed.on_target("protector", "GET", "volumev3 /types", &Value::Null);
+    let types = types["volume_types"].as_array().unwrap().iter();
+    let ids: Vec<String> = types
+        .map(|kind| kind["id"].as_str().unwrap().to_owned())
+        .collect();
+    let own = bed.failover().operation.plan.target_volume_type;
+    let Some(other) = ids.iter().find(|id| Some(*id) != own.as_ref()) else {
+        panic!("one type only: {ids:?}");
+    };
+    let mapped = |plan: &mut Plan| {
+        plan.members[0].volumes[1].volume_type = Some("fast-here".to_owned());
+        let mapping = &mut plan.mappings.volume_types;
+        mapping.insert("fast-here".to_owned(), other.clone());
+    };
+    let (bed, record) = Bed::moved_as(mapped, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let copy = lock(&bed.target).servers()[0].clone();
+    let url = format!("volumev3 /volumes/{}", copy.volumes[1]);
+    let data = bed.on_target("demo", "GET", &url, &Value::Null);
+    assert_eq!(data["volume"]["volume_type_id"], json!(other));
+    let (_, members) = bed.group_and_members();
+    assert_eq!(members[0].volumes[1].volume_type.as_ref(), Some(other));
+}
+
 /// Its copy has the marks too, and Nova's quota is 128.
 #[tokio::test(start_paused = true)]
 async fn a_server_with_127_items_of_metadata_is_refused_before_it_is_stopped() {
@@ -101,6 +166,14 @@ fn not_as_it_was(record: &protector_core::operation::OperationRecord) -> Vec<&st
         .collect()
 }
 
+fn outliving(record: &protector_core::operation::OperationRecord) -> Vec<&str> {
+    let mut steps = record.steps.iter();
+    let confirmed = steps.find(|step| step.key == "confirm_vms:vm-001");
+    let facts = confirmed.unwrap().progress.memo.facts.iter();
+    let told = facts.map(String::as_str);
+    told.filter(|fact| fact.contains("outlives")).collect()
+}
+
 /// The member has an address that the mapped network does not have.
 fn elsewhere(plan: &mut Plan) {
     let server = &mut plan.members[0].server;
@@ -116,6 +189,14 @@ async fn what_is_not_as_it_was_is_told_when_the_copy_is_confirmed() {
     let (_, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     assert_eq!(not_as_it_was(&record), [""; 0]);
+    let tied = |plan: &mut Plan| plan.members[0].volumes[1].delete_on_termination = true;
+    let (_, record) = Bed::moved_as(tied, |_| {}, |_, _| {}).await;
+    assert_eq!(
+        outliving(&record),
+        [
+            "volume vm-001-data-1 outlives the copy: delete_on_termination is off, the original's was on"
+        ]
+    );
     let (_, record) = Bed::moved_as(elsewhere, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let told = not_as_it_was(&record);

@@ -174,11 +174,6 @@ async fn one_of_an_outer_network_is_made_once_and_the_original_is_taken_on_the_w
 
     let mut plan = bed.plan_to_other_site();
     plan.recovery = record.operation.plan.recovery.reversed();
-    let port = plan.members[0].server.nics[0].port.as_mut().unwrap();
-    port.floating_ips = vec![FloatingAddress {
-        address: FIRST.parse().unwrap(),
-        fixed_ip: FIXED.parse().unwrap(),
-    }];
     let steps = planned_move(&plan).into_steps().unwrap();
     let now = plan.members[0].created_at;
     let back = bed.walk(OperationRecord {

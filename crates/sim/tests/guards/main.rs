@@ -31,6 +31,7 @@ mod ports;
 mod record;
 mod returned_home;
 mod scope;
+mod server_group;
 mod source_at_rest;
 mod source_server;
 mod taken_back;

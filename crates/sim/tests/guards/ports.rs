@@ -1,6 +1,8 @@
 //! The ports of copies: as the originals', made before the copy is built, and taken back with it.
 
 use protector_core::{
+    group::Fidelity,
+    mark::OPERATION,
     member::{AddressPair, Nic, PortSpec},
     operation::{
         OperationKind, OperationRecord, OperationState, ResourceMap, StepState, steps_failed,
@@ -33,7 +35,6 @@ fn port() -> PortSpec {
         name: "web-port".to_owned(),
         description: "of the web".to_owned(),
         tags: vec!["blue".to_owned()],
-        dns_name: None,
         floating_ips: vec![],
     }
 }
@@ -46,6 +47,13 @@ fn with_two_addresses(plan: &mut Plan) {
     let nic = &mut plan.members[0].server.nics[0];
     addresses(nic, &[WANTED, SECOND]);
     nic.port = Some(port());
+}
+
+/// The source server is a copy that `op-0` has made.
+fn made_by_a_move(plan: &mut Plan) {
+    with_two_addresses(plan);
+    let metadata = &mut plan.members[0].server.metadata;
+    metadata.insert(OPERATION.to_owned(), "op-0".to_owned());
 }
 
 /// The ports of the network that the copy is in, as an administrator sees them.
@@ -101,6 +109,17 @@ fn facts(record: &OperationRecord, phase: &str) -> String {
 }
 
 fn answers(cloud: &SharedCloud, method: &str, path: &str, times: Option<u64>, status: u16) {
+    answers_with(cloud, method, path, times, status, None);
+}
+
+fn answers_with(
+    cloud: &SharedCloud,
+    method: &str,
+    path: &str,
+    times: Option<u64>,
+    status: u16,
+    body: Option<Value>,
+) {
     lock(cloud).add_fault(FaultRule {
         id: String::new(),
         matches: Match {
@@ -111,7 +130,7 @@ fn answers(cloud: &SharedCloud, method: &str, path: &str, times: Option<u64>, st
         times,
         effect: Effect::Call(CallEffect::Status {
             status,
-            body: None,
+            body,
             headers: Default::default(),
         }),
         seen: 0,
@@ -169,7 +188,7 @@ async fn addresses_that_a_copy_may_send_from_are_kept() {
     let (bed, record) = Bed::moved_as(with_pairs, |_| {}, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let port = &in_servers(&bed)[0];
-    let pairs = json!([{"ip_address": "10.20.0.99"}]);
+    let pairs = json!([{"ip_address": "10.20.0.99", "mac_address": "fa:16:3e:00:00:01"}]);
     assert_eq!(port["allowed_address_pairs"], pairs);
 }
 
@@ -248,7 +267,7 @@ async fn a_port_of_the_left_server_that_cannot_be_deleted_is_named_and_the_volum
         bed.at_once("demo", "POST", "network /ports", &body);
         answers(&bed.source, "DELETE", "/v2.0/ports/*", None, 403);
     };
-    let (mut bed, record) = Bed::moved_as(with_two_addresses, earlier, |_, _| {}).await;
+    let (mut bed, record) = Bed::moved_as(made_by_a_move, earlier, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let failed = steps_failed(&record.steps);
     let [left] = failed.as_slice() else {
@@ -304,6 +323,23 @@ async fn what_policy_forbids_is_given_up_one_after_the_other_and_told() {
     let told = facts(&record, "reserve_ports");
     assert!(told.contains("another MAC address"), "{told}");
     assert!(told.contains("port security"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_neutron_there_has_no_extension_for_is_left_out_and_told() {
+    let lacks = |bed: &Bed| {
+        let words = "Unrecognized attribute(s) 'port_security_enabled'";
+        let body =
+            json!({"NeutronError": {"type": "HTTPBadRequest", "message": words, "detail": ""}});
+        answers_with(&bed.target, "POST", "/v2.0/ports", Some(1), 400, Some(body));
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, lacks, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let port = &in_servers(&bed)[0];
+    assert_eq!(fixed(port), [WANTED, SECOND]);
+    assert_eq!(port["mac_address"], "fa:16:3e:00:00:01");
+    let told = facts(&record, "reserve_ports");
+    assert!(told.contains("no switch for port security"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -378,7 +414,7 @@ async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_lef
             json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
         bed.at_once("demo", "POST", "network /ports", &body);
     };
-    let (bed, record) = Bed::moved_as(with_two_addresses, earlier, |_, _| {}).await;
+    let (bed, record) = Bed::moved_as(made_by_a_move, earlier, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Completed);
     let told = facts(&record, "delete_source_vm");
     assert!(told.contains("was deleted"), "{told}");
@@ -388,4 +424,48 @@ async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_lef
         !left.iter().any(|port| port["description"] != ""),
         "{left:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_another_operation_has_reserved_for_the_member_stays() {
+    let reserved = |bed: &Bed| {
+        let network = lock(&bed.source).network_id("demo-net").unwrap();
+        let body =
+            json!({"port": {"network_id": network, "description": "(protector:member-1:op-2)"}});
+        bed.at_once("demo", "POST", "network /ports", &body);
+    };
+    let (bed, record) = Bed::moved_as(made_by_a_move, reserved, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let mut here = here["ports"].as_array().unwrap().iter();
+    assert!(here.any(|port| port["description"] == "(protector:member-1:op-2)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_port_of_an_earlier_move_is_taken_with_a_mark_of_its_own() {
+    let left = |bed: &Bed| {
+        let network = lock(&bed.target).network_id("demo-net").unwrap();
+        let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}],
+            "description": "(protector:member-1:op-0)"}});
+        bed.on_target("demo", "POST", "network /ports", &body);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, left, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let ports = marked(&bed);
+    let [port] = ports.as_slice() else {
+        panic!("{ports:?}");
+    };
+    let description = format!("of the web (protector:member-1:{})", record.operation.id);
+    assert_eq!(port["description"], description);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_policy_forbids_takes_a_strict_move_back() {
+    let strict = |plan: &mut Plan| {
+        with_two_addresses(plan);
+        plan.fidelity = Fidelity::Strict;
+    };
+    let forbidden = |bed: &Bed| answers(&bed.target, "POST", "/v2.0/ports", Some(2), 403);
+    let (bed, record) = Bed::moved_as(strict, forbidden, |_, _| {}).await;
+    assert_taken_back(&bed, &record, &["403"]);
 }

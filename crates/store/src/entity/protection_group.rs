@@ -23,6 +23,10 @@ pub struct Model {
     pub secondary_volume_type_id: Option<String>,
     pub network_mapping: Json,
     pub flavor_mapping: Json,
+    /// Null in rows from before there were such mappings, and where there is none.
+    pub server_group_mapping: Option<Json>,
+    /// The same.
+    pub volume_type_mapping: Option<Json>,
     pub priority: i32,
     pub fidelity: String,
     /// Null in rows from before there were plans.

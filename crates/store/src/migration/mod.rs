@@ -20,6 +20,7 @@ mod m0020_sealed_texts;
 mod m0030_signing_keys;
 mod m0040_quota_turns;
 mod m0041_adopted_operations;
+mod m0042_more_mappings;
 mod m0044_group_fidelity;
 
 /// All migrations, oldest first.
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0030_signing_keys::Migration),
             Box::new(m0040_quota_turns::Migration),
             Box::new(m0041_adopted_operations::Migration),
+            Box::new(m0042_more_mappings::Migration),
             Box::new(m0044_group_fidelity::Migration),
         ]
     }

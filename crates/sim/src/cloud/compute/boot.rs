@@ -63,6 +63,7 @@ impl SimCloud {
         let key_name = self.wanted_key(caller, &given)?;
         let nics = self.wanted_nics(call, caller, &given)?;
         let groups = self.wanted_groups(caller, &given)?;
+        let group = self.wanted_server_group(call, caller)?;
         let disks = self.wanted_disks(caller, &given)?;
         if disks.is_empty() && image.is_none() {
             return Err(fault(400, "Invalid imageRef provided."));
@@ -90,6 +91,7 @@ impl SimCloud {
             metadata,
             hostname: text(&given, "hostname").map(str::to_owned),
             pinned_zone: text(&given, "availability_zone").map(str::to_owned),
+            group,
             user_data: text(&given, "user_data").map(str::to_owned),
             zone: text(&given, "availability_zone")
                 .unwrap_or("nova")
@@ -530,7 +532,7 @@ impl SimCloud {
         if too_big || self.faults.is_away(Component::Placement) {
             return self.server_fails(id, 500, "No valid host was found. ");
         }
-        if self.compute_seen_down() {
+        if self.compute_seen_down() || self.must_be_elsewhere(server) {
             let text = "No valid host was found. There are not enough hosts available.";
             return self.server_fails(id, 500, text);
         }

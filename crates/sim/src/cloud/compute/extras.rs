@@ -82,7 +82,7 @@ impl SimCloud {
                 ok(json!({"quota_set": self.server_quota_view(id, false)}))
             }
             ("GET", ["extensions"]) => ok(json!({"extensions": []})),
-            ("GET", ["os-server-groups"]) => ok(json!({"server_groups": []})),
+            (_, ["os-server-groups", rest @ ..]) => self.server_groups(call, caller, rest),
             ("GET", ["os-aggregates"]) => {
                 need_admin(caller, "os-aggregates:index")?;
                 ok(json!({"aggregates": []}))

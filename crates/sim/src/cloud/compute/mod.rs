@@ -9,6 +9,7 @@ mod instance_actions;
 mod interfaces;
 mod record;
 mod seed;
+mod server_groups;
 mod view;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub(crate) struct Compute {
     pub(crate) servers: Table<Server>,
     flavors: Vec<Flavor>,
     keypairs: Vec<Keypair>,
+    server_groups: Vec<server_groups::ServerGroup>,
     quotas: BTreeMap<Uuid, Quotas>,
     /// What was asked of servers that are gone, with their project.
     actions_of_deleted: BTreeMap<Uuid, (Uuid, Vec<InstanceAction>)>,
@@ -73,6 +75,7 @@ impl Compute {
             servers: Table::default(),
             flavors,
             keypairs,
+            server_groups: Vec::new(),
             quotas: BTreeMap::new(),
             actions_of_deleted: BTreeMap::new(),
         }

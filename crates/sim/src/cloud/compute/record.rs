@@ -151,6 +151,8 @@ pub(crate) struct Server {
     pub(crate) metadata: BTreeMap<String, String>,
     /// The host name that was asked for.
     pub(super) hostname: Option<String>,
+    /// The server group that it was put into.
+    pub(super) group: Option<Uuid>,
     /// The zone that was asked for.
     pub(super) pinned_zone: Option<String>,
     pub(super) user_data: Option<String>,

@@ -100,6 +100,7 @@ impl SimCloud {
             metadata: BTreeMap::clone(&seed.metadata),
             hostname: None,
             pinned_zone: None,
+            group: None,
             user_data: None,
             zone: "nova".to_owned(),
             config_drive: false,

@@ -190,7 +190,10 @@ impl SimCloud {
         put(19, "description", json!(server.description));
         put(26, "tags", json!(server.tags));
         put(63, "trusted_image_certificates", Value::Null);
-        put(71, "server_groups", json!([]));
+        // Of one server alone.
+        if call.segments.last().is_none_or(|last| last != "detail") {
+            put(71, "server_groups", self.server_groups_of(server));
+        }
         put(
             73,
             "locked_reason",

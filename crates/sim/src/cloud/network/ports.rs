@@ -323,7 +323,7 @@ impl SimCloud {
             "status": if row.device_id.is_empty() { "DOWN" } else { "ACTIVE" },
             "binding:vnic_type": "normal",
             "port_security_enabled": row.port_security,
-            "allowed_address_pairs": row.pairs,
+            "allowed_address_pairs": row.pairs.iter().map(|pair| with_mac(pair, &row.mac)).collect::<Vec<_>>(),
             "dns_name": row.dns_name,
             "extra_dhcp_opts": [],
             "tags": row.tags,
@@ -342,6 +342,12 @@ pub(super) fn body(call: &Call<'_>) -> Value {
 fn pairs_of(given: &Value) -> Vec<Value> {
     let pairs = given.get("allowed_address_pairs").and_then(Value::as_array);
     pairs.cloned().unwrap_or_default()
+}
+
+/// A pair as it is shown: without a MAC address it has its port's.
+fn with_mac(pair: &Value, own: &str) -> Value {
+    let mac = text(pair, "mac_address").unwrap_or(own);
+    json!({"ip_address": pair["ip_address"], "mac_address": mac})
 }
 
 fn mac_of(id: Uuid) -> String {
