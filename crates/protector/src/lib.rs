@@ -26,6 +26,7 @@ mod other_site;
 mod outside;
 pub mod purge;
 mod removal_audit;
+pub mod runtime;
 pub mod signals;
 pub mod site_clouds;
 pub mod split_brain_watch;

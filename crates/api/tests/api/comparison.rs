@@ -174,7 +174,6 @@ async fn what_the_other_site_has_otherwise_is_changed_lost_or_refused() {
 async fn what_the_server_really_has_and_no_step_carries_is_lost() {
     let house = House::with_member(WEB).await;
     *house.outside.clouds.shown_change.lock().unwrap() = Some(|shown| {
-        shown.server["server_groups"] = json!(["group-1"]);
         shown.server["trusted_image_certificates"] = Value::Null;
         shown.server["flavor"] = json!({"swap": 512});
         shown.server["addresses"] = json!({"net": [
@@ -186,7 +185,6 @@ async fn what_the_server_really_has_and_no_step_carries_is_lost() {
     });
     let comparison = compared(&house).await;
     for (field, now, why) in [
-        ("server_groups", "group-1", "anti-affinity do not hold"),
         ("floating IP", "203.0.113.7", "belongs to its site"),
         ("flavor swap", "512", "what is on it stays behind"),
         (

@@ -96,7 +96,7 @@ impl Wish {
 enum Holder {
     Nobody,
     /// A port that may be used as it is.
-    Ours(Port),
+    Ours(Box<Port>),
     /// A server of this member that is being deleted.
     Leaving(Progress),
     Another,
@@ -373,7 +373,7 @@ impl CloudActions {
         let is_of_member = is_port_of(&holder.description, &card.member.id);
         let is_unmarked = own_description(&holder.description) == holder.description;
         if holder.is_kept_by(project) && (is_of_member || is_unmarked) {
-            return Ok(Holder::Ours(holder.clone()));
+            return Ok(Holder::Ours(Box::new(holder.clone())));
         }
         if is_of_member && holder.project_id == *project {
             let server = ServerId::new(holder.device_id.clone());

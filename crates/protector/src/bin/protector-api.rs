@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use protector::{api_service, assembly, command_line};
+use protector::{api_service, assembly, command_line, runtime};
 
 /// The REST API of OpenStack disaster recovery
 #[derive(Parser)]
@@ -22,5 +22,5 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let log = protector_oslo::log::init(&config.general, "protector-api")?;
     assembly::choose_tls_provider();
-    tokio::runtime::Runtime::new()?.block_on(api_service::run(config, log))
+    runtime::runtime()?.block_on(api_service::run(config, log))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use protector::{assembly, command_line, engine_service};
+use protector::{assembly, command_line, engine_service, runtime};
 
 /// The engine of OpenStack disaster recovery
 #[derive(Parser)]
@@ -22,5 +22,5 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let log = protector_oslo::log::init(&config.general, "protector-engine")?;
     assembly::choose_tls_provider();
-    tokio::runtime::Runtime::new()?.block_on(engine_service::run(config, log))
+    runtime::runtime()?.block_on(engine_service::run(config, log))
 }
