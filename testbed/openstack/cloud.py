@@ -143,7 +143,7 @@ class Cloud:
             time.sleep(every)
 
     def server(self, name, boot_volume, data_volumes=(), port=None,
-               network=None, wait=True, flavor=None, **kw):
+               network=None, wait=True, flavor=None, hints=None, **kw):
         bdm = [{'uuid': boot_volume, 'source_type': 'volume',
                 'destination_type': 'volume', 'boot_index': 0,
                 'delete_on_termination': False}]
@@ -152,9 +152,12 @@ class Cloud:
                  'delete_on_termination': False} for v in data_volumes]
         nets = kw.pop('networks', None) or ([{'port': port}] if port else (
             [{'uuid': network}] if network else 'none'))
-        s = self.nova('POST', '/servers', {'server': dict(
+        asked = {'server': dict(
             name=name, flavorRef=flavor or self.flavor(),
-            block_device_mapping_v2=bdm, networks=nets, **kw)})['server']
+            block_device_mapping_v2=bdm, networks=nets, **kw)}
+        if hints:
+            asked['os:scheduler_hints'] = hints
+        s = self.nova('POST', '/servers', asked)['server']
         return self.wait_server(s['id']) if wait else s
 
     def action(self, sid, name, arg=None, **k):

@@ -194,6 +194,11 @@ def remove_servers(admin):
             admin.gone("compute", path, timeout=60)
 
 
+def remove_server_groups(admin):
+    for group in admin.nova("GET", "/os-server-groups")["server_groups"]:
+        admin.raw("compute", "DELETE", "/os-server-groups/" + group["id"])
+
+
 def remove_groups(admin):
     """The project's groups with their volumes, and all snapshots."""
     for snapshot in admin.cinder("GET", "/group_snapshots")["group_snapshots"]:
@@ -267,6 +272,7 @@ def unseed():
         admin = Cloud(site + "-dr-admin")
         clear_metadata_faults(admin)
         remove_servers(admin)
+        remove_server_groups(admin)
         remove_groups(admin)
         for volume in admin.cinder("GET", "/volumes/detail")["volumes"]:
             remove_volume(admin, volume)

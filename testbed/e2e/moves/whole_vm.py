@@ -56,6 +56,11 @@ def make_networks(site):
     }
     cloud.neutron("POST", "/subnets", {"subnet": subnet})
     back = seed.make_network(cloud, BACKEND, BACKEND_CIDR)
+    public = cloud.by_name("network", "/networks?name=public", "networks", "public")["id"]
+    gateway = {"router": {"name": SERVER, "external_gateway_info": {"network_id": public}}}
+    router = cloud.neutron("POST", "/routers", gateway)["router"]["id"]
+    subnets = cloud.neutron("GET", "/subnets?ip_version=4&network_id=" + front)["subnets"]
+    cloud.neutron("PUT", f"/routers/{router}/add_router_interface", {"subnet_id": subnets[0]["id"]})
     seed.make_security_group(cloud)
     seed.make_key_pair(cloud)
     seed.make_image(cloud, application.IMAGE, **application.IMAGE_PROPERTIES)
@@ -84,6 +89,11 @@ def make_server(front, back):
     # The second card is made first: Neutron's list has another order than the cards.
     ports = [cloud.neutron("POST", "/ports", {"port": port})["port"]["id"] for port in (open_port, guarded)]
     cloud.neutron("PUT", f"/ports/{ports[1]}/tags", {"tags": ["blue", "front"]})
+    public = cloud.by_name("network", "/networks?name=public", "networks", "public")["id"]
+    outer = {"floating_network_id": public, "port_id": ports[1], "fixed_ip_address": FRONT_ADDRESSES[0]}
+    floating = cloud.neutron("POST", "/floatingips", {"floatingip": outer})["floatingip"]
+    servers = {"server_group": {"name": SERVER, "policy": "anti-affinity"}}
+    together = cloud.nova("POST", "/os-server-groups", servers)["server_group"]["id"]
     boot = seed.make_volume(cloud, "whole-boot", (64,), imageRef=cloud.image(application.IMAGE), description="boots")
     data = seed.make_volume(cloud, "whole-data", (3,), description="what matters")
     cloud.server(
@@ -98,7 +108,9 @@ def make_server(front, back):
         description="has everything",
         tags=["gold", "prod"],
         hostname="whole-host",
+        hints={"group": together},
     )
+    return floating["floating_ip_address"]
 
 
 def shown(site):
@@ -131,7 +143,11 @@ def own_words(thing, attribute, value):
         value = sorted(each["ip_address"] for each in value)
     if thing == "server" and attribute == "addresses":
         value = {
-            network: sorted((each["addr"], each["OS-EXT-IPS-MAC:mac_addr"]) for each in cards)
+            network: sorted(
+                (each["addr"], each["OS-EXT-IPS-MAC:mac_addr"])
+                for each in cards
+                if each["OS-EXT-IPS:type"] == "fixed"
+            )
             for network, cards in value.items()
         }
     if attribute == "tags":
@@ -175,6 +191,27 @@ def order_of_cards(site):
     return [names.get(mac, mac) for mac in dict.fromkeys(cards)]
 
 
+def beside(site):
+    """What is wrong with the server's group and its floating IP."""
+    admin = Cloud(site + "-dr-admin")
+    server = next(about for thing, _, about in shown(site) if thing == "server")
+    groups = [admin.nova("GET", "/os-server-groups/" + each)["server_group"] for each in server["server_groups"]]
+    found = [(group["name"], group["policy"]) for group in groups]
+    if found != [(SERVER, "anti-affinity")]:
+        yield f"the server is in the groups {found}"
+    ports = {about["id"] for thing, name, about in shown(site) if thing == "port" and name == "whole-front"}
+    led = [each for each in admin.neutron("GET", "/floatingips")["floatingips"] if each["port_id"] in ports]
+    if [each["fixed_ip_address"] for each in led] != [FRONT_ADDRESSES[0]]:
+        yield f"the floating IPs of its port are {led}"
+
+
+def floating_ips_of(site, address):
+    """Of a site: the server's, if it is this one."""
+    found = Cloud(site + "-dr-admin").neutron("GET", "/floatingips?floating_ip_address=" + address)["floatingips"]
+    if not (found and found[0]["port_id"]):
+        yield f"floating IP {address} of {site} leads nowhere"
+
+
 class WholeVm:
     def __init__(self):
         self.group = Group(log_file("whole-vm"))
@@ -185,13 +222,17 @@ class WholeVm:
     def check(self, place, problems):
         self.good &= self.findings.of(place, problems)
 
-    def protect(self):
+    def protect(self, floating):
         mappings = [word for name in (seed.NETWORK, BACKEND) for word in ("--network-mapping", f"{name}={name}")]
         sites = ["--primary-site", SOURCE, "--secondary-site", TARGET]
         self.group.openstack("dr", "protection-group", "create", NAME, *sites, "--volume-type", "replicated", *mappings)
         arrays = ["--primary-fa-url", "mock://array-a", "--secondary-fa-url", "mock://array-b"]
         self.group.openstack("dr", "policy", "create", NAME, *arrays, "--rpo-minutes", "15")
         self.group.openstack("dr", "member", "add", NAME, SERVER)
+        plan = os.path.join(os.environ["E2E_DIR"], "plan.json")
+        with open(plan, "w") as out:
+            json.dump({"members": {SERVER: {"floating_ips": {floating: "public"}}}}, out)
+        self.group.openstack("dr", "recovery-plan", "set", NAME, "--file", plan)
 
     def hop(self, words, target, before, cards):
         move = self.group.move(*words)
@@ -201,6 +242,7 @@ class WholeVm:
         self.check(f"on {target}", wrong)
         found = order_of_cards(target)
         self.check(f"on {target}", [] if found == cards else [f"the cards are {found}, not {cards}"])
+        self.check(f"on {target}", beside(target))
         left = Cloud((SOURCE if target == TARGET else TARGET) + "-dr-admin").neutron("GET", "/ports")["ports"]
         ours = [f"port {each['id']} is left: {each['description']}" for each in left if MARK[1:] in each["description"]]
         self.check("on the site that was left", ours)
@@ -213,12 +255,14 @@ def main():
     story = WholeVm()
     try:
         networks = {site: make_networks(site) for site in SITES}
-        make_server(*networks[SOURCE])
+        floating = make_server(*networks[SOURCE])
         before, cards = written_down(SOURCE), order_of_cards(SOURCE)
         story.check(SOURCE, [] if cards == ["whole-front", "whole-back"] else [f"the cards are {cards}"])
-        story.protect()
+        story.check(SOURCE, beside(SOURCE))
+        story.protect(floating)
         story.hop(("failover", NAME), TARGET, before, cards)
         story.hop(("failback", NAME), SOURCE, before, cards)
+        story.check(SOURCE, floating_ips_of(SOURCE, floating))
         story.group.openstack("dr", "protection-group", "delete", NAME)
     except NotSo as problem:
         print(f"FAILED: {problem}\nLog: {story.group.log}", flush=True)
