@@ -156,9 +156,9 @@ impl Clouds for OpenStackClouds {
         let network = self.tenant(scope).await?.network();
         let groups = network.security_groups(&scope.project_id).await;
         let groups = groups.map_err(|error| told(site, &error))?;
-        let floating = match server.has_floating_ips() {
-            true => self.floating_ips(scope).await?,
-            false => Vec::new(),
+        let floating = match server.floating_ips().is_empty() {
+            true => Vec::new(),
+            false => self.floating_ips(scope).await?,
         };
         let neutron = Neutron {
             ports: &ports,
@@ -479,6 +479,16 @@ fn each_once(groups: Vec<NamedGroup>) -> Vec<String> {
         .map(|group| group.name)
         .filter(|name| seen.insert(name.clone()))
         .collect()
+}
+
+/// What is set on a port, as far as its own list shows it: security groups by their ids, and no floating IPs.
+pub(crate) fn port_as_listed(port: &Port) -> PortSpec {
+    let alone = Neutron {
+        ports: &[],
+        groups: &[],
+        floating: &[],
+    };
+    port_spec(port, &alone)
 }
 
 /// What Neutron knows of a server.

@@ -23,6 +23,7 @@ use protector_openstack::{
 use crate::{
     app::volume_type,
     clouds::{CloudError, FoundVolumeType},
+    openstack_clouds::port_as_listed,
 };
 
 /// How long one list may take.
@@ -109,6 +110,12 @@ pub(crate) async fn source(
                 .map(|port| (ServerId::new(port.device_id.clone()), port.traits()))
                 .collect()
         }),
+        port_settings: ports.clone().map(|ports| {
+            let cards = cards(&ports);
+            cards
+                .map(|port| (ServerId::new(port.device_id.clone()), port_as_listed(port)))
+                .collect()
+        }),
         nics: ports.map(|ports| {
             let cards = cards(&ports);
             cards
@@ -187,6 +194,7 @@ fn server_seen(server: Server) -> ServerSeen {
         locked: server.locked,
         traits: server.traits(),
         settings: server.settings(),
+        floating_ips: server.floating_ips(),
         flavor_name: server.flavor.original_name,
         vcpus: server.flavor.vcpus,
         ram_mib: server.flavor.ram,

@@ -269,6 +269,18 @@ pub struct PortSpec {
     pub floating_ips: Vec<FloatingAddress>,
 }
 
+impl PortSpec {
+    /// Whether something else is set on a port than on this one, its security groups and floating IPs aside.
+    pub fn is_set_otherwise(&self, other: &Self) -> bool {
+        let aside = |port: &Self| Self {
+            security_groups: Vec::new(),
+            floating_ips: Vec::new(),
+            ..port.clone()
+        };
+        aside(self) != aside(other)
+    }
+}
+
 /// An outer address that leads to a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FloatingAddress {

@@ -4,7 +4,7 @@
 //! A list tells which servers have been changed, and only those are read whole. What cannot be read stays as it is known: this
 //! takes nothing away, and keeps nothing from starting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
@@ -148,13 +148,19 @@ fn is_at_rest(status: GroupStatus) -> bool {
 struct Shown<'s> {
     servers: BTreeMap<&'s ServerId, &'s ServerSeen>,
     volumes: BTreeMap<&'s VolumeId, &'s VolumeSeen>,
+    /// By their MAC addresses.
+    ports: BTreeMap<(&'s ServerId, &'s str), &'s PortSpec>,
 }
 
 impl<'s> Shown<'s> {
     fn of(source: &'s SourceSeen) -> Self {
         let servers = source.servers.iter().flatten();
         let volumes = source.volumes.iter().flatten();
+        let ports = source.port_settings.iter().flatten();
         Self {
+            ports: ports
+                .map(|(server, port)| ((server, port.mac_address.as_str()), port))
+                .collect(),
             servers: servers.map(|server| (&server.id, server)).collect(),
             volumes: volumes.map(|volume| (&volume.id, volume)).collect(),
         }
@@ -169,13 +175,37 @@ impl<'s> Shown<'s> {
         member.status == MemberStatus::Protected
             && (!known.differing(&server.settings).is_empty()
                 || !has_its_flavor(member, server)
+                || self.has_other_ports(member)
+                || !has_its_floating_ips(member, server)
                 || member.volumes.iter().any(|known| self.has_other(known)))
+    }
+
+    /// Of a copy whose port has another MAC address than its original nothing is known.
+    fn has_other_ports(&self, member: &Member) -> bool {
+        let is_copy = member.server.metadata.contains_key(mark::SOURCE);
+        let known = member
+            .server
+            .nics
+            .iter()
+            .filter_map(|nic| nic.port.as_ref());
+        known.into_iter().any(|known| {
+            let place = (&member.server_id, known.mac_address.as_str());
+            self.ports.get(&place).is_some_and(|seen| match is_copy {
+                true => port_as_the_original_had(known, (*seen).clone()).is_set_otherwise(known),
+                false => seen.is_set_otherwise(known),
+            })
+        })
     }
 
     fn has_other(&self, known: &ProtectedVolume) -> bool {
         let seen = self.volumes.get(&known.id);
         seen.is_some_and(|seen| VolumeSettings::known(known).differ(&seen.settings()))
     }
+}
+
+fn has_its_floating_ips(member: &Member, server: &ServerSeen) -> bool {
+    let known = member.floating_ips().map(|(_, floating)| floating.address);
+    known.collect::<BTreeSet<_>>() == server.floating_ips
 }
 
 fn has_its_flavor(member: &Member, server: &ServerSeen) -> bool {

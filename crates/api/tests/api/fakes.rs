@@ -321,6 +321,7 @@ fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
         volumes: Ok(volumes.collect()),
         nics: Ok(nics.collect()),
         ports: Ok(vec![]),
+        port_settings: Ok(vec![]),
         servers: Ok(servers
             .iter()
             .map(|server| ServerSeen {
@@ -337,6 +338,7 @@ fn source_seen(scope: &SiteScope, kind: ReplicationType) -> SourceSeen {
                     .map(|place| place.volume_id.clone())
                     .collect(),
                 settings: settings(server),
+                floating_ips: BTreeSet::new(),
             })
             .collect()),
         volume_types: Ok(types_seen(kind)),

@@ -2,7 +2,12 @@
 
 use http::Method;
 use protector_api::app::member_refresh::MemberRefresh;
-use protector_core::{clock::Clock as _, group::Group, mark, member::Member};
+use protector_core::{
+    clock::Clock as _,
+    group::Group,
+    mark,
+    member::{Member, PortSpec},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -47,6 +52,44 @@ fn must_be_changed(member: &Value) {
     let volumes = member["volumes"].as_array().unwrap();
     let names: Vec<_> = volumes.iter().map(|volume| &volume["name"]).collect();
     assert_eq!(names, ["vol-boot-ws1", "orders"]);
+}
+
+fn port(description: &str) -> PortSpec {
+    PortSpec {
+        mac_address: "fa:16:3e:00:00:01".to_owned(),
+        description: description.to_owned(),
+        ..PortSpec::default()
+    }
+}
+
+/// A tenant describes the port of the server's first card, and changes nothing else.
+#[tokio::test]
+async fn what_is_changed_on_a_port_alone_is_read_again() {
+    let house = House::with_group().await;
+    let is = |description: &'static str| {
+        let clouds = &house.outside.clouds;
+        *clouds.server_change.lock().unwrap() = Some(match description {
+            "old" => |server| server.nics[0].port = Some(port("old")),
+            _ => |server| server.nics[0].port = Some(port("new")),
+        });
+    };
+    is("old");
+    house.add(WEB).await.expect(201);
+    is("new");
+    *house.outside.clouds.source_change.lock().unwrap() = Some(|seen| {
+        seen.port_settings = Ok(vec![(WEB.into(), port("new"))]);
+    });
+    let act = group_path("web", "/action");
+    let started = house.send(Method::POST, &act, "member", failover_body());
+    let started = started.await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap();
+    let record = house
+        .database
+        .operation_show(&PROJECT_A.into(), &id.into())
+        .await
+        .unwrap();
+    let planned = &record.operation.plan.members[0].server.nics[0];
+    assert_eq!(planned.port.as_ref().unwrap().description, "new");
 }
 
 #[tokio::test]

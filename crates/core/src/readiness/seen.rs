@@ -1,10 +1,14 @@
 //! What the places that were asked said, or why they did not.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
 
 use crate::{
     id::{NetworkId, ServerId, VolumeId},
-    member::Flavor,
+    member::{Flavor, PortSpec},
     member_settings::{ServerSettings, VolumeSettings},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     server_group::ServerGroupSeen,
@@ -64,6 +68,8 @@ pub struct ServerSeen {
     pub volumes: Vec<VolumeId>,
     /// What its tenant has set.
     pub settings: ServerSettings,
+    /// The floating IPs that Nova knows of.
+    pub floating_ips: BTreeSet<IpAddr>,
 }
 
 /// A volume as a list shows it to a member of its project.
@@ -142,6 +148,8 @@ pub struct SourceSeen {
     pub nics: Asked<Vec<(ServerId, NetworkId)>>,
     /// What tells of each of these cards that it is not carried.
     pub ports: Asked<Vec<(ServerId, PortTraits)>>,
+    /// What the tenant has set on each of these cards' ports: all but its groups, which have no names here, and floating IPs.
+    pub port_settings: Asked<Vec<(ServerId, PortSpec)>>,
     /// All volume types.
     pub volume_types: Asked<Vec<TypeSeen>>,
     /// Whether the state of compute hosts is shown to the service user: a cleanup deletes no server of a dead host.
@@ -205,6 +213,7 @@ impl SourceSeen {
             volumes: Err(why.clone()),
             nics: Err(why.clone()),
             ports: Err(why.clone()),
+            port_settings: Err(why.clone()),
             volume_types: Err(why.clone()),
             hosts: Err(why.clone()),
         }

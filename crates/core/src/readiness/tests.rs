@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, TimeZone};
 
@@ -139,6 +139,7 @@ fn source(members: &[Member]) -> SourceSeen {
             .map(|volume| volume.id.clone())
             .collect(),
         settings: ServerSettings::known(member),
+        floating_ips: BTreeSet::new(),
     };
     let volume = |member: &Member| VolumeSeen {
         id: member.volumes[0].id.clone(),
@@ -157,6 +158,7 @@ fn source(members: &[Member]) -> SourceSeen {
         volumes: Ok(members.iter().map(volume).collect()),
         nics: Ok(members.iter().map(nic).collect()),
         ports: Ok(vec![]),
+        port_settings: Ok(vec![]),
         volume_types: Ok(vec![a_type("type-a")]),
         hosts: Ok(()),
     }

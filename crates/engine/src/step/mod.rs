@@ -80,7 +80,7 @@ pub struct CloudActions {
     standing: Standing,
     options: EngineOptions,
     /// Held while a server group is looked for and made.
-    server_groups: Arc<tokio::sync::Mutex<()>>,
+    server_groups: Arc<server_group::OneAtATime>,
 }
 
 impl CloudActions {

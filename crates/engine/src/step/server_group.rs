@@ -3,11 +3,14 @@
 //! A copy outside of its group runs: so no refusal to make one, for a quota or by policy, keeps a server from being built. The
 //! record says so. What was made stays: other servers of the project may be put into it, and the next move finds it again.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use protector_core::{
     fault::Code,
-    id::ServerId,
+    id::{ServerId, SiteName},
     journal::Effect,
     member::Member,
     member_settings::{Difference, one},
@@ -27,6 +30,17 @@ use crate::{
     clouds::stop,
 };
 
+/// On each site one member looks for its server group, and makes it, at a time. A site that hangs keeps no other waiting.
+#[derive(Debug, Default)]
+pub(super) struct OneAtATime(Mutex<BTreeMap<SiteName, Arc<tokio::sync::Mutex<()>>>>);
+
+impl OneAtATime {
+    fn at(&self, site: &SiteName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut sites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sites.entry(site.clone()).or_default())
+    }
+}
+
 impl CloudActions {
     /// The id of the server group that stands for `known` on the target; made if there is none. Nova takes a name twice, so one
     /// member looks and makes at a time: the next one finds it.
@@ -38,7 +52,8 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         known: &ServerGroup,
     ) -> Result<Option<String>, Stop> {
-        let _alone = self.server_groups.lock().await;
+        let alone = self.server_groups.at(&cx.plan().target.site);
+        let _alone = alone.lock().await;
         let there = server_groups(target).await?;
         let ours = copies(cx);
         let found = known.counterpart(mapped(cx.plan(), known), &there, &ours);

@@ -13,8 +13,8 @@ use protector_core::{
     plan::Plan,
 };
 use protector_openstack::{
-    cloud::Cloud, compute::Flavor, error::ErrorClass, id::VolumeTypeId, status::VolumeStatus,
-    volume::Pool,
+    cloud::Cloud, compute::Flavor, error::ErrorClass, id::VolumeTypeId, network::SecurityGroup,
+    status::VolumeStatus, volume::Pool,
 };
 
 use super::{
@@ -183,7 +183,6 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
         .security_groups(&plan.target.project_id)
         .await
         .map_err(stop)?;
-    let groups: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     let metadata = most_metadata(target).await?;
     let first_lack = |member: &Member| {
         let network = member
@@ -194,11 +193,7 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
         let flavor = flavors.get(member.server.flavor.id.as_str());
         let in_group = member.server.server_group.as_ref();
         let mapped_group = in_group.and_then(|known| server_groups.get(known.id.as_str()));
-        let group = plan
-            .security_groups_on_target(member)
-            .into_iter()
-            .find(|name| !groups.contains(name.as_str()))
-            .map(|name| absent(plan, &format!("security group {name}")));
+        let group = no_such_group(plan, member, &groups);
         network
             .or(flavor)
             .cloned()
@@ -217,6 +212,29 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
             })
         })
         .collect())
+}
+
+/// The first security group of a member or of one of its ports that is not one group's name, or id, on the target.
+fn no_such_group(plan: &Plan, member: &Member, there: &[SecurityGroup]) -> Option<String> {
+    let ports = member
+        .server
+        .nics
+        .iter()
+        .filter_map(|nic| nic.port.as_ref());
+    let of_ports = ports.flat_map(|port| plan.groups_on_target(member, &port.security_groups));
+    let mut wanted: BTreeSet<String> = of_ports.collect();
+    wanted.extend(plan.security_groups_on_target(member));
+    wanted.into_iter().find_map(|name| {
+        let is_it = |group: &&SecurityGroup| group.name == name || group.id.as_str() == name;
+        match there.iter().filter(is_it).count() {
+            0 => Some(absent(plan, &format!("security group {name}"))),
+            1 => None,
+            several => Some(format!(
+                "{several} security groups on {} are called {name}: give all but one of them another name",
+                plan.target.site
+            )),
+        }
+    })
 }
 
 /// The source networks whose counterpart is gone, each with a sentence.

@@ -1,6 +1,9 @@
 //! A server as Nova shows it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use chrono::{DateTime, Utc};
 use protector_core::{
@@ -153,10 +156,13 @@ impl Server {
         interfaces
     }
 
-    /// Whether a floating IP leads to it, as far as Nova knows.
-    pub fn has_floating_ips(&self) -> bool {
-        let mut all = self.addresses.iter().flat_map(|(_, of_network)| of_network);
-        all.any(|address| address.kind.as_deref() == Some("floating"))
+    /// The floating IPs that lead to it, as far as Nova knows.
+    pub fn floating_ips(&self) -> BTreeSet<IpAddr> {
+        let all = self.addresses.iter().flat_map(|(_, of_network)| of_network);
+        let floating = all.filter(|address| address.kind.as_deref() == Some("floating"));
+        floating
+            .filter_map(|shown| shown.addr.parse().ok())
+            .collect()
     }
 
     /// What its tenant has set on it.

@@ -265,3 +265,23 @@ async fn an_unplanned_move_of_a_strict_group_tells() {
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
     assert_eq!(not_as_it_was(&record).len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_security_groups_of_one_name_are_refused_before_anything_is_stopped() {
+    let twice = |bed: &Bed| {
+        let body = json!({"security_group": {"name": "default"}});
+        bed.on_target("demo", "POST", "network /security-groups", &body);
+    };
+    let (_, record) = Bed::moved_as(|_| {}, twice, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    let why = record.operation.error.unwrap_or_default();
+    assert!(
+        why.contains("2 security groups on site-b are called default"),
+        "{why}"
+    );
+    let stopped = record
+        .steps
+        .iter()
+        .any(|step| step.phase_name == "stop_source_vms" && step.progress.started_at.is_some());
+    assert!(!stopped);
+}
