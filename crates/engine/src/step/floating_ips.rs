@@ -54,24 +54,24 @@ impl CloudActions {
         let copy = ServerId::new(copy);
         let target = self.target(cx).await?;
         let on_target = cx.plan().floating_ips_on_target(&member);
-        let how_many = on_target.len();
-        let (mut refused, mut not_yet) = (Vec::new(), Vec::new());
+        let (mut refused, mut not_yet) = (Vec::new(), None);
         for (number, ((index, floating), there)) in member.floating_ips().zip(on_target).enumerate()
         {
             let Some(there) = there else { continue };
             let wanted = wanted(&member, there, number);
             let goal = goal(&target, cx, &member, &copy, index, floating).await?;
             match lead(&target, cx, &wanted, &goal).await {
-                // The others are not to suffer for it.
+                // The others are not to suffer for either.
                 Err(Stop::Fault(Fault::Final { code, why, .. })) => refused.push((code, why)),
-                Err(Stop::Fault(Fault::Passing { why, .. })) if number + 1 < how_many => {
-                    not_yet.push(why);
+                Err(passing @ Stop::Fault(Fault::Passing { .. })) => {
+                    not_yet.get_or_insert(passing);
                 }
                 other => other?,
             }
         }
-        if !not_yet.is_empty() {
-            return Err(Stop::passing(not_yet.join("; ")));
+        if let Some(passing) = not_yet {
+            refused.into_iter().for_each(|(_, why)| cx.fact(why));
+            return Err(passing);
         }
         let Some((code, _)) = refused.first() else {
             return Ok(Progress::done());

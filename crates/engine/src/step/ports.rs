@@ -38,7 +38,7 @@ use crate::{
 enum Addresses {
     /// All that the original has, or it is not made.
     Kept,
-    /// What Neutron gives.
+    /// Those of the original that can be had, and new ones for the others.
     New,
 }
 
@@ -409,6 +409,8 @@ impl CloudActions {
             let description = description(cx, &member, nic, index);
             for port in marked(&target, cx, &description).await.map_err(again)? {
                 if !is_free(&port) {
+                    // The record must not have it among what was deleted.
+                    cx.memo.made.take_if(|made| made == port.id.as_str());
                     cx.fact(format!(
                         "port {} stays: it is in server {}",
                         port.id, port.device_id

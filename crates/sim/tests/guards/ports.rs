@@ -2,6 +2,7 @@
 
 use protector_core::{
     group::Fidelity,
+    leftover::removal,
     mark::OPERATION,
     member::{AddressPair, Nic, PortSpec},
     operation::{
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::{
     bed::{Bed, operation},
-    source_at_rest::assert_taken_back,
+    source_at_rest::{assert_taken_back, once},
 };
 
 /// The first that the target's Neutron gives out by itself.
@@ -468,4 +469,33 @@ async fn what_policy_forbids_takes_a_strict_move_back() {
     let forbidden = |bed: &Bed| answers(&bed.target, "POST", "/v2.0/ports", Some(2), 403);
     let (bed, record) = Bed::moved_as(strict, forbidden, |_, _| {}).await;
     assert_taken_back(&bed, &record, &["403"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_somebody_has_taken_stays_and_the_record_does_not_call_it_deleted() {
+    let copy_is_gone = |record: &OperationRecord| {
+        let mut steps = record.steps.iter();
+        let line = steps.find(|step| step.phase_name == "recreate_vms");
+        line.unwrap().progress.state == StepState::Undone
+    };
+    let refused = |bed: &Bed| {
+        bed.no_copy_can_be_built();
+        answers(&bed.target, "DELETE", "/v2.0/ports/*", Some(2), 403);
+    };
+    let takes = once(copy_is_gone, |bed| {
+        let id = marked(bed)[0]["id"].as_str().unwrap().to_owned();
+        let body = json!({"port": {"device_id": "somebody", "device_owner": "compute:nova"}});
+        bed.on_target("demo", "PUT", &format!("network /ports/{id}"), &body);
+    });
+    let (bed, record) = Bed::moved_as(with_two_addresses, refused, takes).await;
+    assert_eq!(record.operation.state, OperationState::Failed);
+    assert_eq!(marked(&bed)[0]["device_id"], "somebody");
+    let told = facts(&record, "reserve_ports");
+    assert!(told.contains("stays: it is in server somebody"), "{told}");
+    let mut steps = record.steps.iter();
+    let line = steps
+        .find(|step| step.phase_name == "reserve_ports")
+        .unwrap();
+    assert_eq!(line.progress.state, StepState::Undone);
+    assert_eq!(removal(&record, line), None);
 }
