@@ -363,6 +363,7 @@ mod tests {
                 device: "/dev/vda".to_owned(),
                 boot: true,
                 delete_on_termination: false,
+                delete_on_termination_at: None,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
                 description: None,
@@ -370,6 +371,7 @@ mod tests {
                 volume_type: None,
                 tag: None,
             }],
+            earlier: vec![],
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
         }
@@ -393,6 +395,7 @@ mod tests {
             interrupted: vec![],
             adopts: None,
             fidelity: crate::group::Fidelity::Told,
+            built_as_until: BTreeMap::new(),
             left_on_target: vec![],
         }
     }

@@ -233,7 +233,7 @@ const SERVER: &[Attribute] = &[
     row(
         "os-extended-volumes:volumes_attached.delete_on_termination",
         Told,
-        "off on the copy, so that its volumes outlive it; `confirm_vms` names those that had it on",
+        "off on the copy, so that its volumes outlive it; `confirm_vms` names those that had it on. After the way back to that site it is on again there",
     ),
     row(
         "os-extended-volumes:volumes_attached.id",

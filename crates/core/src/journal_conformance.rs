@@ -1067,6 +1067,7 @@ pub fn member(record: &OperationRecord, name: &str) -> Member {
             volume(&format!("vol-1-of-{name}-{number}"), true),
             volume(&format!("vol-2-of-{name}-{number}"), false),
         ],
+        earlier: vec![],
         created_at: at(-150),
         updated_at: at(-150),
     }
@@ -1100,6 +1101,7 @@ fn plan(group_id: &GroupId) -> Plan {
         interrupted: vec![],
         adopts: None,
         fidelity: crate::group::Fidelity::Told,
+        built_as_until: BTreeMap::new(),
         left_on_target: vec![],
     }
 }
@@ -1145,6 +1147,7 @@ fn volume(id: &str, boot: bool) -> ProtectedVolume {
         device: if boot { "/dev/vda" } else { "/dev/vdb" }.to_owned(),
         boot,
         delete_on_termination: !boot,
+        delete_on_termination_at: None,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
         description: None,

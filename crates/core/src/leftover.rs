@@ -223,6 +223,7 @@ fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
         | Step::CloneVolume { .. }
         | Step::RestorePowerState { .. }
         | Step::AssociateFloatingIps { .. }
+        | Step::RestoreDeleteOnTermination { .. }
         | Step::ProbeServer { .. }
         | Step::CallHook { .. }
         | Step::Pause { .. }
@@ -282,6 +283,7 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         | Step::ConfirmServer { server }
         | Step::RestorePowerState { server }
         | Step::AssociateFloatingIps { server }
+        | Step::RestoreDeleteOnTermination { server }
         | Step::ProbeServer { server }
         | Step::CountRecovered { server }
         | Step::LeaveSourceServer { server }

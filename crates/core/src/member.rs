@@ -48,13 +48,87 @@ pub struct Member {
     pub server: ServerSpec,
     /// Its volumes, in the order of their devices, the boot volume first.
     pub volumes: Vec<ProtectedVolume>,
+    /// How it was before it was changed, oldest first, as far back as the latest recovery point is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierMember>,
     /// When it was added.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
+/// A member as its group knew it until it was seen to be otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierMember {
+    /// When the change was made; where the cloud does not tell, when it was seen.
+    pub until: DateTime<Utc>,
+    /// The server's name.
+    pub name: String,
+    /// How to build it as it was.
+    pub server: ServerSpec,
+    /// The volumes that it had.
+    pub volumes: Vec<ProtectedVolume>,
+}
+
+/// How many changes of a member are remembered between two recovery points. Beyond them the oldest stay: a copy is built
+/// from one of these.
+const EARLIER_AT_MOST: usize = 16;
+
 impl Member {
+    /// The member as `now` has it, which remembers how it was until `until`. What was so before `point`, the group's latest
+    /// recovery point, no copy will be built from.
+    #[must_use]
+    pub fn changed_to(self, now: Self, until: DateTime<Utc>, point: Option<DateTime<Utc>>) -> Self {
+        let Self {
+            mut earlier,
+            name,
+            server,
+            volumes,
+            ..
+        } = self;
+        earlier.retain(|earlier| point.is_none_or(|point| earlier.until > point));
+        let is_needed = point.is_none_or(|point| until > point);
+        let is_changed = (&name, &server, &volumes) != (&now.name, &now.server, &now.volumes);
+        if is_needed && is_changed && earlier.len() < EARLIER_AT_MOST {
+            earlier.push(EarlierMember {
+                until,
+                name,
+                server,
+                volumes,
+            });
+        }
+        Self { earlier, ..now }
+    }
+
+    /// How the member was at `time`, if it is not known to have been as it is now.
+    pub fn known_at(&self, time: DateTime<Utc>) -> Option<&EarlierMember> {
+        self.earlier.iter().find(|earlier| earlier.until > time)
+    }
+
+    /// The member as `earlier` has it: named, built and with its volumes' settings so. Its volumes are those that it has now,
+    /// and of those it had not then the settings are today's.
+    #[must_use]
+    pub fn as_it_was(&self, earlier: &EarlierMember) -> Self {
+        let volumes = self.volumes.iter().map(|volume| {
+            let was = earlier.volumes.iter().find(|was| was.id == volume.id);
+            was.unwrap_or(volume).clone()
+        });
+        Self {
+            name: earlier.name.clone(),
+            server: earlier.server.clone(),
+            volumes: volumes.collect(),
+            earlier: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Those of its volumes that Nova deleted with its server on `site`, before a move took it away from there.
+    pub fn went_with_it_on(&self, site: &SiteName) -> impl Iterator<Item = &ProtectedVolume> {
+        let went =
+            |volume: &&ProtectedVolume| volume.delete_on_termination_at.as_ref() == Some(site);
+        self.volumes.iter().filter(went)
+    }
+
     /// The floating IPs of all its ports, in the order of its network cards, each with its card's number.
     pub fn floating_ips(&self) -> impl Iterator<Item = (usize, &FloatingAddress)> {
         let cards = self.server.nics.iter().enumerate();
@@ -76,11 +150,15 @@ impl Member {
 
 impl HoldsConfidential for Member {
     fn confidential(&self) -> Vec<&Confidential> {
-        self.server.user_data.iter().collect()
+        let earlier = self.earlier.iter().map(|earlier| &earlier.server);
+        let all = std::iter::once(&self.server).chain(earlier);
+        all.filter_map(|server| server.user_data.as_ref()).collect()
     }
 
     fn each_confidential(&mut self, visit: &mut dyn FnMut(Field<'_>, &mut Confidential)) {
-        if let Some(user_data) = &mut self.server.user_data {
+        let earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.server);
+        let all = std::iter::once(&mut self.server).chain(earlier);
+        for user_data in all.filter_map(|server| server.user_data.as_mut()) {
             visit(Field::UserData { member: &self.id }, user_data);
         }
     }
@@ -342,8 +420,12 @@ pub struct ProtectedVolume {
     pub device: String,
     /// Whether the server boots from it.
     pub boot: bool,
-    /// Whether Nova deletes it with the server. Kept for the copy.
+    /// Whether Nova deletes it with the server.
     pub delete_on_termination: bool,
+    /// The site where Nova deleted it with the server, before a move to where it is now turned that off: a move back turns it
+    /// on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination_at: Option<SiteName>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// What its image asks of the machine that boots it: firmware, buses, guest agent. Nova reads it off the boot
@@ -414,6 +496,71 @@ mod tests {
         assert_eq!(here.counterpart(Some("big"), &there), Ok(&there[0]));
         let gone = here.counterpart(Some("bigger"), &there);
         assert_eq!(gone, Err(NoCounterpart::MappedIsGone("bigger".to_owned())));
+    }
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)
+    }
+
+    fn member(name: &str) -> Member {
+        Member {
+            id: "m".into(),
+            group_id: "g".into(),
+            name: name.to_owned(),
+            server_id: "s".into(),
+            status: MemberStatus::Protected,
+            server: ServerSpec {
+                flavor: flavor("3", "m1.medium", 2, 4096),
+                nics: vec![],
+                security_groups: vec![],
+                key_pair: None,
+                metadata: BTreeMap::new(),
+                user_data: None,
+                availability_zone: None,
+                config_drive: false,
+                description: None,
+                tags: vec![],
+                hostname: None,
+                server_group: None,
+            },
+            volumes: vec![],
+            earlier: vec![],
+            created_at: at(0),
+            updated_at: at(0),
+        }
+    }
+
+    #[test]
+    fn a_member_is_known_as_it_was_at_the_time_of_a_recovery_point() {
+        let now = member("first")
+            .changed_to(member("second"), at(10), None)
+            .changed_to(member("third"), at(20), None);
+        let named = |minute| {
+            let earlier = now.known_at(at(minute));
+            earlier.map_or(now.name.as_str(), |earlier| earlier.name.as_str())
+        };
+        let names = [5, 10, 15, 20, 25].map(named);
+        assert_eq!(names, ["first", "second", "second", "third", "third"]);
+    }
+
+    #[test]
+    fn what_no_recovery_point_can_bring_back_is_forgotten() {
+        let changed = member("first")
+            .changed_to(member("second"), at(10), Some(at(5)))
+            .changed_to(member("third"), at(20), Some(at(15)));
+        let names: Vec<_> = changed
+            .earlier
+            .iter()
+            .map(|was| was.name.as_str())
+            .collect();
+        assert_eq!(names, ["second"]);
+        let same = member("one").changed_to(member("one"), at(10), None);
+        assert_eq!(same.earlier, []);
+        let often = (0..40).fold(member("0"), |is, number| {
+            is.changed_to(member(&format!("{}", number + 1)), at(number), None)
+        });
+        assert_eq!(often.earlier.len(), EARLIER_AT_MOST);
+        assert_eq!(often.known_at(at(-1)).unwrap().name, "0");
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! All facts that an operation's steps need, frozen when it was asked for: which servers and volumes, from where to
 //! where, with which mappings. A later edit of the group cannot change an operation under way.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     group::{Fidelity, Group, ReplicationType, ResourceMappings},
-    id::{GroupId, OperationId, ServerId, VolumeId},
+    id::{GroupId, MemberId, OperationId, ServerId, VolumeId},
     member::{Member, MemberStatus, ProtectedVolume},
     member_settings::ServerSettings,
     recovery_plan::{RecoveryPlan, UserDataOnCopy},
@@ -62,6 +67,10 @@ pub struct Plan {
     /// What the move does, if it is a planned one, about a copy that is not as its original was.
     #[serde(default, skip_serializing_if = "Fidelity::is_told")]
     pub fidelity: Fidelity,
+    /// The members that are built as they were until a time, which is after that of the recovery point: they have been changed
+    /// since it was made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built_as_until: BTreeMap<MemberId, DateTime<Utc>>,
     /// Of a fence alone: the servers that moves have left on the target, where the group runs. They are other lives of its
     /// members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -229,6 +238,7 @@ impl Plan {
             interrupted: vec![],
             adopts: None,
             fidelity: group.fidelity,
+            built_as_until: BTreeMap::new(),
             left_on_target: vec![],
         })
     }
@@ -254,6 +264,7 @@ impl Plan {
             members,
             others,
             mappings,
+            built_as_until: BTreeMap::new(),
             ..plan.clone()
         })
     }
@@ -262,6 +273,34 @@ impl Plan {
     #[must_use]
     pub fn recovered_as(self, recovery: RecoveryPlan) -> Self {
         Self { recovery, ..self }
+    }
+
+    /// The same plan from a recovery point of `time`: each member is built as it was then, on what was written then. Where one
+    /// was on a network that is not mapped, its cards are those of today.
+    #[must_use]
+    pub fn as_at(mut self, time: DateTime<Utc>) -> Self {
+        for member in &mut self.members {
+            let Some(earlier) = member.known_at(time) else {
+                continue;
+            };
+            let mut was = member.as_it_was(earlier);
+            let networks = &self.mappings.networks;
+            let mut nics = was.server.nics.iter();
+            if !nics.all(|nic| networks.contains_key(nic.network_id.as_str())) {
+                was.server.nics.clone_from(&member.server.nics);
+            }
+            self.built_as_until.insert(member.id.clone(), earlier.until);
+            *member = was;
+        }
+        self
+    }
+
+    /// The members that are built as they were, with the time until which they were so.
+    pub fn built_as_before(&self) -> impl Iterator<Item = (&Member, DateTime<Utc>)> {
+        let until = |member: &Member| self.built_as_until.get(&member.id).copied();
+        self.members
+            .iter()
+            .filter_map(move |member| Some((member, until(member)?)))
     }
 
     /// The same plan, which takes over what `interrupted` has made on the target.

@@ -614,6 +614,7 @@ mod tests {
                 server_group: None,
             },
             volumes: vec![],
+            earlier: vec![],
             created_at: DateTime::<Utc>::UNIX_EPOCH,
             updated_at: DateTime::<Utc>::UNIX_EPOCH,
         }

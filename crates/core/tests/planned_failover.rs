@@ -115,6 +115,7 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 device: format!("/dev/vd{place}"),
                 boot: place == 0,
                 delete_on_termination: false,
+                delete_on_termination_at: None,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
                 description: None,
@@ -123,6 +124,7 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 tag: None,
             })
             .collect(),
+        earlier: vec![],
         created_at: added,
         updated_at: added,
     }

@@ -36,6 +36,7 @@ fn volume(id: &str) -> ProtectedVolume {
         device: String::new(),
         boot: false,
         delete_on_termination: false,
+        delete_on_termination_at: None,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
         description: None,
@@ -74,6 +75,7 @@ fn member() -> Member {
             server_group: None,
         },
         volumes: vec![volume("vol-1"), volume("vol-2")],
+        earlier: vec![],
         created_at: noon,
         updated_at: noon,
     }
@@ -100,6 +102,7 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         interrupted: vec![],
         adopts: None,
         fidelity: protector_core::group::Fidelity::Told,
+        built_as_until: BTreeMap::new(),
         left_on_target: vec![],
     };
     let mut map = ResourceMap::default();

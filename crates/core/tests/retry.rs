@@ -48,6 +48,7 @@ fn plan() -> Plan {
         device: String::new(),
         boot: false,
         delete_on_termination: false,
+        delete_on_termination_at: None,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
         description: None,
@@ -82,6 +83,7 @@ fn plan() -> Plan {
             server_group: None,
         },
         volumes: vec![volume("volume")],
+        earlier: vec![],
         created_at: noon(),
         updated_at: noon(),
     };
@@ -102,6 +104,7 @@ fn plan() -> Plan {
         interrupted: vec![],
         adopts: None,
         fidelity: protector_core::group::Fidelity::Told,
+        built_as_until: BTreeMap::new(),
         left_on_target: vec![],
     }
 }

@@ -80,6 +80,7 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 device: String::new(),
                 boot: false,
                 delete_on_termination: false,
+                delete_on_termination_at: None,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
                 description: None,
@@ -88,6 +89,7 @@ fn member(name: &str, volumes: &[&str]) -> Member {
                 tag: None,
             })
             .collect(),
+        earlier: vec![],
         created_at: noon(),
         updated_at: noon(),
     }
@@ -114,6 +116,7 @@ fn test_record() -> OperationRecord {
         interrupted: vec![],
         adopts: None,
         fidelity: protector_core::group::Fidelity::Told,
+        built_as_until: BTreeMap::new(),
         left_on_target: vec![],
     };
     let steps = test_failover(&plan).into_steps().unwrap();

@@ -294,6 +294,7 @@ mod tests {
             interrupted: vec![],
             adopts: None,
             fidelity: protector_core::group::Fidelity::Told,
+            built_as_until: BTreeMap::new(),
             left_on_target: vec![],
         };
         let step = StepRecord {

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) const VOLATILE_IN_GROUP: [&str; 4] =
     ["version", "last_replication_at", "created_at", "updated_at"];
 /// Fields of a member that do not count.
-pub(crate) const VOLATILE_IN_MEMBER: [&str; 2] = ["created_at", "updated_at"];
+pub(crate) const VOLATILE_IN_MEMBER: [&str; 3] = ["created_at", "updated_at", "earlier"];
 /// Fields of the policy that do not count.
 pub(crate) const VOLATILE_IN_POLICY: [&str; 3] = [
     "primary_fa_api_token",

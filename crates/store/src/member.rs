@@ -14,7 +14,7 @@ use protector_core::{
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
-    ModelTrait, QueryFilter, QueryOrder, QuerySelect,
+    JsonValue as Json, ModelTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, IntoCondition, Query},
 };
 
@@ -541,6 +541,14 @@ async fn row_of(
     .ok_or_else(|| StoreError::not_found(Noun::Member, key))
 }
 
+/// How the member was before, as a row has it.
+pub(crate) fn earlier(member: &Member) -> Result<Option<Json>, StoreError> {
+    match member.earlier.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(to_json(&member.earlier)?)),
+    }
+}
+
 fn to_row(member: &Member) -> Result<Model, StoreError> {
     Ok(Model {
         id: member.id.to_string(),
@@ -550,6 +558,7 @@ fn to_row(member: &Member) -> Result<Model, StoreError> {
         status: member.status.as_str().to_owned(),
         server: to_json(&member.server)?,
         volumes: to_json(&member.volumes)?,
+        earlier: earlier(member)?,
         created_at: member.created_at,
         updated_at: member.updated_at,
     })
@@ -564,6 +573,9 @@ pub(crate) fn from_row(row: Model) -> Result<Member, StoreError> {
         status: from_word("members.status", &row.status)?,
         server: from_json("members.server", row.server)?,
         volumes: from_json("members.volumes", row.volumes)?,
+        earlier: row
+            .earlier
+            .map_or(Ok(vec![]), |json| from_json("members.earlier", json))?,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })

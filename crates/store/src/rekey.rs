@@ -374,6 +374,7 @@ impl Row {
             Part::Member(kept) => {
                 let change = member::ActiveModel {
                     server: Set(to_json(&kept.server)?),
+                    earlier: Set(members::earlier(&kept)?),
                     ..Default::default()
                 };
                 let row = member::Entity::update_many().set(change);

@@ -253,6 +253,40 @@ async fn texts_move_to_the_newest_key_and_the_old_one_can_go() {
 }
 
 #[tokio::test]
+async fn what_a_member_had_before_is_sealed_and_moves_to_the_newest_key_with_it() {
+    let bed = bed::fresh("").await;
+    let db = &bed.database;
+    let record = operation(1);
+    let was = member(&record, "web-server-1");
+    let mut now = was.clone();
+    let mut had = was.clone();
+    had.server.user_data = Some(USER_DATA.into());
+    now.server.user_data = Some("bmV3".into());
+    let now = had.changed_to(now, at(5), None);
+    let at_rest = Group {
+        status: GroupStatus::Active,
+        ..group(&record)
+    };
+    bed.put_group(at_rest, vec![was]).await;
+    db.member_update(&now, at(6)).await.unwrap();
+    let id = &record.operation.group_id;
+    let kept = db.member_list(id).await.unwrap();
+    assert!(is_sealed(&kept), "{kept:?}");
+    assert_eq!(clear(&db.opened(id, kept)), ["bmV3", USER_DATA]);
+    no_file_tells(&bed);
+
+    KeyRepository::rotate(&bed.dir.path().join("keys")).unwrap();
+    let database = bed.another().await;
+    let done = database.secrets_rekey().await.unwrap();
+    assert_eq!((done.key, done.renewed), (1, 2));
+    assert_eq!(database.keys_in_use().await.unwrap(), [1].into());
+    let kept = database.member_list(id).await.unwrap();
+    let known = kept[0].known_at(at(4)).unwrap().clone();
+    assert_eq!(known.name, "web-server-1");
+    assert_eq!(clear(&database.opened(id, kept)), ["bmV3", USER_DATA]);
+}
+
+#[tokio::test]
 async fn a_text_that_was_moved_to_another_tenant_s_row_is_not_read() {
     let bed = bed::fresh("").await;
     let victim = entrusted(&bed, 1).await;

@@ -15,7 +15,7 @@ use protector_store::{KeptOperation, PeerOperation, StoreError};
 use serde_json::Value;
 
 use super::{
-    App, failover::refuse_wrong_status, last_move::last_begun, preview::latest_point,
+    App, failover::refuse_wrong_status, last_move::last_begun, recovery_point::latest_point,
     reset_status::holdings, sync::LOST_SITE_PATIENCE,
 };
 use crate::error::{ApiError, ApiResult};

@@ -101,6 +101,7 @@ pub async fn captured(
         status: MemberStatus::Protected,
         volumes: protect::protected_volumes(&server, &volumes),
         server: protect::server_spec(&server, key_pair, new.user_data),
+        earlier: vec![],
         created_at: now,
         updated_at: now,
     };

@@ -53,7 +53,7 @@ impl MemberRefresh<'_> {
             .filter(|member| shown.has_changed(member))
             .map(|member| self.database.opened(&group.id, member));
         let renewed: Vec<Member> = stream::iter(changed)
-            .map(|member| self.read_again(group.current(), member))
+            .map(|member| self.read_again(group, member))
             .buffered(SIDE_BY_SIDE)
             .filter_map(async |renewed| renewed)
             .collect()
@@ -78,12 +78,19 @@ impl MemberRefresh<'_> {
     }
 
     /// The member as it is now; `None` where it is not there, cannot be read, or is as it was.
-    async fn read_again(&self, scope: &SiteScope, member: Member) -> Option<Member> {
-        match self.now_of(scope, &member).await {
-            Ok(now) => now.filter(|now| *now != member).map(|now| Member {
-                updated_at: self.now,
-                ..now
-            }),
+    async fn read_again(&self, group: &Group, member: Member) -> Option<Member> {
+        match self.now_of(group.current(), &member).await {
+            Ok(now) => {
+                let (now, changed_at) = now.filter(|(now, _)| *now != member)?;
+                let until = changed_at
+                    .filter(|at| (member.updated_at..=self.now).contains(at))
+                    .unwrap_or(self.now);
+                let now = member.changed_to(now, until, group.last_replication_at);
+                Some(Member {
+                    updated_at: self.now,
+                    ..now
+                })
+            }
             Err(error) => {
                 tracing::info!(member = member.name, %error, "a member cannot be read again");
                 None
@@ -91,11 +98,12 @@ impl MemberRefresh<'_> {
         }
     }
 
+    /// The same, with when Nova says that it was changed.
     async fn now_of(
         &self,
         scope: &SiteScope,
         member: &Member,
-    ) -> Result<Option<Member>, CloudError> {
+    ) -> Result<Option<(Member, Option<DateTime<Utc>>)>, CloudError> {
         let found = self.clouds.server(scope, &member.server_id).await?;
         let settled = found
             .filter(|server| server.project_id == scope.project_id && server.task_state.is_none());
@@ -109,7 +117,8 @@ impl MemberRefresh<'_> {
             }
         }
         let key_pair = self.key_pair(scope, member, &server).await;
-        Ok(Some(as_now(member, &server, key_pair, &volumes)))
+        let now = as_now(member, &server, key_pair, &volumes);
+        Ok(Some((now, server.changed_at)))
     }
 
     /// The server's key pair: the one that is known, or the one of who made the server that it has now.
@@ -228,7 +237,10 @@ pub(super) fn as_now(
         .collect();
     for volume in &mut now.volumes {
         if let Some(fresh) = fresh.remove(&volume.id) {
-            *volume = fresh;
+            *volume = ProtectedVolume {
+                delete_on_termination_at: volume.delete_on_termination_at.take(),
+                ..fresh
+            };
         }
     }
     now

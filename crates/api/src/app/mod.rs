@@ -61,6 +61,7 @@ pub mod preview;
 pub mod protect;
 pub mod readiness;
 pub mod recovery_plan;
+mod recovery_point;
 pub mod replicate;
 pub mod reset_status;
 pub mod retirement;

@@ -1,12 +1,10 @@
 //! What a failover or a failback would do. All refusals of the real start hold; nothing is stored.
 
-use std::time::Duration;
-
+use chrono::SecondsFormat;
 use protector_core::{
     member::Member,
     operation::{OperationKind, StepRecord},
     plan::Plan,
-    storage::{RecoveryPoint, Replication},
 };
 use protector_store::StoredGroup;
 
@@ -21,9 +19,6 @@ use crate::{
     error::ApiResult,
     wire::preview::{PreviewView, PreviewedMember, PreviewedPoint, PreviewedVolume},
 };
-
-/// How long the target's array may take to say what it has.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a planned move would do.
 pub async fn preview_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PreviewView> {
@@ -44,6 +39,7 @@ pub async fn preview_unplanned(
         plan,
         steps,
         supersedes,
+        point,
     } = plan_unplanned(app, stored, asked).await?;
     let mut view = view(stored.group.kind_of_move(), "unplanned", &plan, &steps);
     if let Some(waiting) = supersedes {
@@ -58,7 +54,15 @@ pub async fn preview_unplanned(
         ));
     }
     view.warnings.extend(in_the_way(app, &plan).await?);
-    match latest_point(app, &plan).await {
+    view.warnings
+        .extend(plan.built_as_before().map(|(member, until)| {
+        format!(
+            "{} was changed at {}, after the latest recovery point: it is built as it was before.",
+            member.name,
+            until.to_rfc3339_opts(SecondsFormat::Secs, true)
+        )
+    }));
+    match point {
         Ok(point) => {
             view.recovery_point = Some(PreviewedPoint {
                 id: point.id.to_string(),
@@ -86,23 +90,6 @@ async fn in_the_way(app: &App, plan: &Plan) -> ApiResult<Vec<String>> {
             )
         })
         .collect())
-}
-
-/// The recovery point that an unplanned failover by `plan` would choose now; else a sentence on why there is none.
-pub async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, String> {
-    let replication = Replication::of(plan);
-    let asked = app.storage.recovery_points(&replication);
-    let array = &plan.target_array;
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(points)) => points.into_iter().next().ok_or_else(|| {
-            format!("{array} has no recovery point of the group: the failover would fail and change nothing.")
-        }),
-        Ok(Err(error)) => Err(format!("The recovery points cannot be told: {error}.")),
-        Err(_) => Err(format!(
-            "The recovery points cannot be told: {array} did not answer within {} s.",
-            PATIENCE.as_secs()
-        )),
-    }
 }
 
 fn view(kind: OperationKind, how: &'static str, plan: &Plan, steps: &[StepRecord]) -> PreviewView {

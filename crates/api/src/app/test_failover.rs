@@ -18,6 +18,7 @@ use super::{
     cleanup::refuse_while_cleaned,
     failover,
     operation::{Asker, insert, nobody_began, queued, try_insert, why_not},
+    recovery_point::as_at_latest_point,
     sync,
 };
 use crate::{
@@ -103,6 +104,7 @@ pub async fn start_test_failover(
     let plan = Plan::move_to_other_site(group, members, arrays.as_ref(), mappings, false)
         .map_err(|refusal| failover::refused(group, &refusal))?
         .recovered_as(group.recovery_plan_from_current(kind));
+    let plan = as_at_latest_point(app, plan).await;
     let steps = test_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

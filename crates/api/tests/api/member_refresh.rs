@@ -1,5 +1,6 @@
 //! What a tenant changes on a server after it was added.
 
+use chrono::TimeDelta;
 use http::Method;
 use protector_api::app::member_refresh::MemberRefresh;
 use protector_core::{
@@ -7,6 +8,7 @@ use protector_core::{
     group::Group,
     mark,
     member::{Member, PortSpec},
+    storage::RecoveryPoint,
 };
 use serde_json::{Value, json};
 
@@ -169,6 +171,56 @@ async fn the_engine_reads_it_again_once() {
         .insert("site-a".to_owned());
     assert_eq!(look(&house).await, 0);
     must_be_changed(&member(&house).await);
+}
+
+/// The member as the plan of a test failover started now has it, and until when it is built as it was.
+async fn planned_for_a_test(house: &House) -> (Member, Option<chrono::DateTime<chrono::Utc>>) {
+    let act = group_path("web", "/action");
+    let started = house.send(Method::POST, &act, "member", json!({"test_failover": {}}));
+    let started = started.await.expect(202);
+    let id = started.body["operation"]["id"].as_str().unwrap();
+    let record = house
+        .database
+        .operation_show(&PROJECT_A.into(), &id.into())
+        .await
+        .unwrap();
+    let mut plan = record.operation.plan;
+    let member = plan.members.remove(0);
+    let until = plan.built_as_until.get(&member.id).copied();
+    (member, until)
+}
+
+fn have_a_recovery_point(house: &House, taken_at: chrono::DateTime<chrono::Utc>) {
+    let point = RecoveryPoint {
+        id: "point-1".into(),
+        taken_at,
+    };
+    *house.outside.arrays.points.lock().unwrap() = vec![point];
+}
+
+#[tokio::test]
+async fn what_is_built_from_an_older_recovery_point_has_the_settings_of_its_time() {
+    let house = House::with_member(WEB).await;
+    have_a_recovery_point(&house, FixedClock.now() - TimeDelta::seconds(60));
+    change(&house);
+    assert_eq!(look(&house).await, 1);
+    must_be_changed(&member(&house).await);
+    let (planned, until) = planned_for_a_test(&house).await;
+    assert_eq!(planned.name, "web-server-1");
+    assert_eq!(planned.volumes[1].name, "vol-data-ws1");
+    assert_eq!(planned.server.metadata["tier"], "web");
+    assert_eq!(until, Some(FixedClock.now()));
+    assert!(planned.earlier.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_built_from_a_newer_recovery_point_is_as_it_is_now() {
+    let house = House::with_member(WEB).await;
+    have_a_recovery_point(&house, FixedClock.now() + TimeDelta::seconds(60));
+    change(&house);
+    assert_eq!(look(&house).await, 1);
+    let (planned, until) = planned_for_a_test(&house).await;
+    assert_eq!((planned.name.as_str(), until), ("shop", None));
 }
 
 #[tokio::test]

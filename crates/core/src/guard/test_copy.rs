@@ -202,6 +202,7 @@ mod tests {
             interrupted: vec![],
             adopts: None,
             fidelity: crate::group::Fidelity::Told,
+            built_as_until: std::collections::BTreeMap::new(),
             left_on_target: vec![],
         }
     }

@@ -92,6 +92,7 @@ fn a_member(number: usize) -> Member {
             device: "/dev/vda".to_owned(),
             boot: true,
             delete_on_termination: false,
+            delete_on_termination_at: None,
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
             description: None,
@@ -99,6 +100,7 @@ fn a_member(number: usize) -> Member {
             volume_type: None,
             tag: None,
         }],
+        earlier: vec![],
         created_at: now(),
         updated_at: now(),
     }

@@ -8,8 +8,8 @@ use super::{
     failover::remove_source,
     in_order::tell_after,
     lines::{
-        associate_floating_ips, confirm_server, each_server, each_server_of, each_volume,
-        recreate_server, whole_group,
+        complete_copies, confirm_server, each_server, each_server_of, each_volume, recreate_server,
+        whole_group,
     },
 };
 use crate::{
@@ -68,7 +68,7 @@ pub fn adopt(plan: &Plan, to_build: &BTreeSet<ServerId>) -> Runbook {
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
         );
-    let book = associate_floating_ips(book, plan);
+    let book = complete_copies(book, plan);
     remove_source(tell_after(book, plan), plan)
 }
 

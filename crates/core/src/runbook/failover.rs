@@ -4,8 +4,8 @@ use super::{
     Line, Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
     lines::{
-        associate_floating_ips, each_server, each_volume, make_ports, manage_volume,
-        promote_volume, whole_group,
+        complete_copies, each_server, each_volume, make_ports, manage_volume, promote_volume,
+        whole_group,
     },
 };
 use crate::{
@@ -70,7 +70,7 @@ pub fn planned_move(plan: &Plan) -> Runbook {
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
         );
-    let book = associate_floating_ips(book, plan);
+    let book = complete_copies(book, plan);
     remove_source(tell_after(book, plan), plan)
 }
 

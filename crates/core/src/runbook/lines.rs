@@ -45,8 +45,28 @@ pub(super) fn each_volume(
     })
 }
 
+/// What a copy gets once its group runs on the target, and nothing of the move is taken back any more.
+pub(super) fn complete_copies(book: Runbook, plan: &Plan) -> Runbook {
+    restore_delete_on_termination(associate_floating_ips(book, plan), plan)
+}
+
+/// Those members that come back to a site whose Nova had deleted some of their volumes with them.
+fn restore_delete_on_termination(book: Runbook, plan: &Plan) -> Runbook {
+    let restore = |member: &Member| Step::RestoreDeleteOnTermination {
+        server: member.server_id.clone(),
+    };
+    let members = plan.members.iter();
+    let back = members.filter(|member| member.went_with_it_on(&plan.target.site).next().is_some());
+    book.phase(
+        "restore_delete_on_termination",
+        Verb::Notice,
+        Reported::ByLine,
+        back.map(|member| about_server(member, restore)),
+    )
+}
+
 /// The floating IPs of those members that the recovery plan names some for.
-pub(super) fn associate_floating_ips(book: Runbook, plan: &Plan) -> Runbook {
+fn associate_floating_ips(book: Runbook, plan: &Plan) -> Runbook {
     let named = |member: &&Member| {
         let on_target = plan.floating_ips_on_target(member);
         on_target.iter().any(Option::is_some)

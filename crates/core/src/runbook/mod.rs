@@ -31,7 +31,7 @@ pub mod waited;
 
 /// The version of the set of steps that this build knows, and of what they mean. An engine leaves operations with a newer
 /// one alone.
-pub const BOOK_VERSION: u32 = 11;
+pub const BOOK_VERSION: u32 = 12;
 
 /// What it means when a line of a phase finally fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,6 +158,12 @@ pub enum Step {
     /// Let the floating IPs that the recovery plan names lead to a member's copy. It comes after the switch: what they lead
     /// to until then may still be in use.
     AssociateFloatingIps {
+        /// The server on the source.
+        server: ServerId,
+    },
+    /// Have Nova delete those of a member's volumes with its server again that it had so on this site before a move took the
+    /// member away. It comes after the switch: until then the copy may be taken back, and what was imported outlives it.
+    RestoreDeleteOnTermination {
         /// The server on the source.
         server: ServerId,
     },

@@ -48,6 +48,7 @@ impl Step {
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
             | Self::AssociateFloatingIps { .. }
+            | Self::RestoreDeleteOnTermination { .. }
             | Self::ProbeServer { .. }
             | Self::CountRecovered { .. }
             | Self::LeaveSourceServer { .. }
@@ -141,6 +142,7 @@ impl Step {
             | Self::ConfirmServer { .. }
             | Self::RestorePowerState { .. }
             | Self::AssociateFloatingIps { .. }
+            | Self::RestoreDeleteOnTermination { .. }
             | Self::ProbeServer { .. }
             | Self::CallHook { .. }
             | Self::Pause { .. }

@@ -4,8 +4,8 @@ use super::{
     BookError, Line, Reported, Runbook, Step, Verb,
     in_order::recreate_in_order,
     lines::{
-        associate_floating_ips, each_volume, make_ports, manage_promoted, manage_volume,
-        promote_volume, recreate_server, whole_group,
+        complete_copies, each_volume, make_ports, manage_promoted, manage_volume, promote_volume,
+        recreate_server, whole_group,
     },
 };
 use crate::{
@@ -71,7 +71,7 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
             Reported::Never,
             [whole_group(Step::AdmitRecovered)],
         );
-    let mut steps = associate_floating_ips(book, plan).into_steps()?;
+    let mut steps = complete_copies(book, plan).into_steps()?;
     wait_for_what_is_taken_back(&mut steps, plan);
     for step in &mut steps {
         step.progress.memo = remembered(&step.action, last);

@@ -5,8 +5,8 @@ use super::{
     cleanup::is_left,
     in_order::{recreate_in_order, tell_after, tell_before},
     lines::{
-        associate_floating_ips, each_server, each_volume, make_ports, manage_promoted,
-        promote_volume, whole_group,
+        complete_copies, each_server, each_volume, make_ports, manage_promoted, promote_volume,
+        whole_group,
     },
 };
 use crate::{
@@ -62,7 +62,7 @@ pub fn unplanned_failover(plan: &Plan) -> Runbook {
             Reported::Never,
             [whole_group(Step::SwitchRecovered)],
         );
-    let book = associate_floating_ips(book, plan);
+    let book = complete_copies(book, plan);
     tell_after(book, plan)
         .phase(
             "delete_source_vm",

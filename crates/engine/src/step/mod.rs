@@ -29,6 +29,7 @@ mod arrays;
 mod at_one_moment;
 mod copies;
 mod copy_taken_back;
+mod delete_on_termination;
 mod fence;
 mod fidelity;
 mod floating_ips;
@@ -174,6 +175,9 @@ impl CloudActions {
             Step::CallHook { hook } => self.call_hook(cx, hook).await,
             Step::Pause { number } => self.pause(cx, *number).await,
             Step::AssociateFloatingIps { server } => self.associate_floating_ips(cx, server).await,
+            Step::RestoreDeleteOnTermination { server } => {
+                self.restore_delete_on_termination(cx, server).await
+            }
             Step::SwitchPrimary => self.switch_primary(cx).await,
             Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
             Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
@@ -225,6 +229,7 @@ impl CloudActions {
             | Step::ConfirmServer { .. }
             | Step::RestorePowerState { .. }
             | Step::AssociateFloatingIps { .. }
+            | Step::RestoreDeleteOnTermination { .. }
             | Step::ProbeServer { .. }
             | Step::CallHook { .. }
             | Step::Pause { .. }
@@ -342,6 +347,7 @@ impl CloudActions {
             | Step::FenceServerOnTarget { .. }
             | Step::StartSourceServer { .. }
             | Step::RestorePowerState { .. } => (options.stop_timeout * 2, "Nova"),
+            Step::RestoreDeleteOnTermination { .. } => (options.manage_timeout, "Nova"),
             Step::ReplicateGroup
             | Step::ChooseRecoveryPoint
             | Step::PromoteVolume { .. }
@@ -441,6 +447,7 @@ fn draws(operation: &Operation, step: &Step) -> Draws {
         | Step::CheckTargetAlone
         | Step::ReservePorts { .. }
         | Step::AssociateFloatingIps { .. }
+        | Step::RestoreDeleteOnTermination { .. }
         | Step::CompletePorts { .. }
         | Step::RecreateServer { .. }
         | Step::ConfirmServer { .. }

@@ -173,6 +173,13 @@ impl CloudActions {
             "recovery point {} of {}",
             latest.id, latest.taken_at
         ));
+        for (member, until) in cx.plan().clone().built_as_before() {
+            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+            cx.fact(format!(
+                "{} is built as it was until {until}, when it was changed",
+                member.name
+            ));
+        }
         let time = latest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         Ok(Progress::Done(vec![
             Effect::Mapped {

@@ -6,8 +6,9 @@ use protector_core::{
     fault::Code,
     id::{FlavorId, NetworkId, ServerId, VolumeId},
     journal::Effect,
-    member::{Flavor, Member, MemberStatus},
+    member::{Flavor, Member, MemberStatus, ProtectedVolume},
     operation::MapKind,
+    plan::Plan,
 };
 use tokio::time::Instant;
 
@@ -118,6 +119,7 @@ pub(super) fn moved(
         |kind, what: &str, id: &str| cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id));
     let mappings = &cx.plan().mappings;
     let mut moved = member.clone();
+    moved.earlier.clear();
     moved.server_id = ServerId::new(mapped(
         MapKind::Server,
         "server",
@@ -131,7 +133,7 @@ pub(super) fn moved(
     for volume in &mut moved.volumes {
         volume.volume_type = cx.plan().volume_type_on_target(volume).map(str::to_owned);
         volume.id = VolumeId::new(mapped(MapKind::Volume, "volume", volume.id.as_str())?);
-        volume.delete_on_termination = false;
+        move_delete_on_termination(volume, cx.plan());
     }
     moved.server.security_groups = cx.plan().security_groups_on_target(member);
     move_floating_ips(&mut moved, cx.plan().floating_ips_on_target(member));
@@ -158,6 +160,18 @@ pub(super) fn moved(
     }
     moved.updated_at = cx.scribe.now();
     Ok(moved)
+}
+
+/// What went with the original outlives its copy, until a step of the way back has turned that on again.
+fn move_delete_on_termination(volume: &mut ProtectedVolume, plan: &Plan) {
+    let (source, target) = (&plan.source.site, &plan.target.site);
+    let known = volume.delete_on_termination_at.take();
+    let is_back = known.as_ref() == Some(target);
+    volume.delete_on_termination_at = match volume.delete_on_termination {
+        true => Some(source.clone()),
+        false => known.filter(|_| !is_back),
+    };
+    volume.delete_on_termination = is_back;
 }
 
 /// One that an outer network gives keeps the name that the original had: the way back takes that one.

@@ -419,6 +419,7 @@ fn no_volume() -> ProtectedVolume {
         device: String::new(),
         boot: false,
         delete_on_termination: false,
+        delete_on_termination_at: None,
         metadata: BTreeMap::new(),
         image_properties: BTreeMap::new(),
         description: None,

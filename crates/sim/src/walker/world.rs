@@ -758,6 +758,7 @@ fn member_of(
                 .unwrap_or_default(),
             boot: place == 0,
             delete_on_termination: false,
+            delete_on_termination_at: None,
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
             description: None,
@@ -797,6 +798,7 @@ fn member_of(
             server_group: None,
         },
         volumes: volumes.collect(),
+        earlier: vec![],
         created_at: now,
         updated_at: now,
     }

@@ -1766,6 +1766,7 @@ fn member_of(
                 device: device.to_owned(),
                 boot: device == "/dev/vda",
                 delete_on_termination: false,
+                delete_on_termination_at: None,
                 metadata: BTreeMap::new(),
                 image_properties: BTreeMap::new(),
                 description: None,
@@ -1774,6 +1775,7 @@ fn member_of(
                 tag: None,
             })
             .collect(),
+        earlier: vec![],
         created_at: now,
         updated_at: now,
     }

@@ -4,7 +4,10 @@ use protector_core::{
     confidential::Confidential, group::Fidelity, operation::OperationState, plan::Plan,
     recovery_plan::UserDataOnCopy,
 };
-use protector_sim::in_process::lock;
+use protector_sim::{
+    cloud::{CallEffect, Effect, FaultRule, Match},
+    in_process::lock,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -172,6 +175,90 @@ fn outliving(record: &protector_core::operation::OperationRecord) -> Vec<&str> {
     let facts = confirmed.unwrap().progress.memo.facts.iter();
     let told = facts.map(String::as_str);
     told.filter(|fact| fact.contains("outlives")).collect()
+}
+
+/// Nova has deleted the member's second volume with its server on the target, where it comes back to.
+fn went_with_it(plan: &mut Plan) {
+    let target = plan.target.site.clone();
+    plan.members[0].volumes[1].delete_on_termination_at = Some(target);
+}
+
+/// Whether each volume of the only server on the target goes with it.
+fn goes_with_the_copy(bed: &Bed) -> Vec<bool> {
+    let copy = lock(&bed.target).servers()[0].id.clone();
+    let url = format!("compute /servers/{copy}/os-volume_attachments");
+    let places = bed.on_target("demo", "GET", &url, &Value::Null);
+    let places = places["volumeAttachments"].as_array().unwrap().iter();
+    places
+        .map(|place| place["delete_on_termination"].as_bool().unwrap())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_went_with_its_server_does_so_again_after_the_way_back() {
+    let (bed, record) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    assert_eq!(goes_with_the_copy(&bed), [false, false]);
+    assert!(!has_begun(&record, "restore_delete_on_termination"));
+    let (bed, record) = Bed::moved_as(went_with_it, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(goes_with_the_copy(&bed), [false, true]);
+    let at = |phase: &str| {
+        let mut steps = record.steps.iter();
+        let step = steps.find(|step| step.phase_name == phase).unwrap();
+        (step.progress.started_at, step.progress.finished_at)
+    };
+    assert!(at("restore_delete_on_termination").0 >= at("switch_primary").1);
+    let (_, members) = bed.group_and_members();
+    let volume = &members[0].volumes[1];
+    assert!(volume.delete_on_termination && volume.delete_on_termination_at.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_site_where_a_volume_went_with_its_server_is_remembered() {
+    let tied = |plan: &mut Plan| plan.members[0].volumes[1].delete_on_termination = true;
+    let (bed, record) = Bed::moved_as(tied, |_| {}, |_, _| {}).await;
+    assert_eq!(goes_with_the_copy(&bed), [false, false]);
+    let (_, members) = bed.group_and_members();
+    let volume = &members[0].volumes[1];
+    assert!(!volume.delete_on_termination);
+    let source = &record.operation.plan.source.site;
+    assert_eq!(volume.delete_on_termination_at.as_ref(), Some(source));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nova_that_cannot_tie_a_volume_to_its_server_does_not_hold_the_way_back_up() {
+    let refuse = |bed: &Bed| {
+        let put = Match {
+            method: Some("PUT".to_owned()),
+            path: Some("/v2.1/servers/*/os-volume_attachments/*".to_owned()),
+            ..Match::default()
+        };
+        let effect = Effect::Call(CallEffect::Status {
+            status: 403,
+            body: Some(json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it"}})),
+            headers: std::collections::BTreeMap::new(),
+        });
+        lock(&bed.target).add_fault(FaultRule {
+            id: "put".to_owned(),
+            matches: put,
+            times: None,
+            effect,
+            seen: 0,
+        });
+    };
+    let (bed, record) = Bed::moved_as(went_with_it, refuse, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    assert_eq!(goes_with_the_copy(&bed), [false, false]);
+    let failed = protector_core::operation::steps_failed(&record.steps);
+    let [told] = failed.as_slice() else {
+        panic!("{failed:?}");
+    };
+    assert_eq!(told.step, "restore_delete_on_termination:vm-001");
+    assert!(
+        told.error.contains("Policy doesn't allow it"),
+        "{}",
+        told.error
+    );
 }
 
 /// The member has an address that the mapped network does not have.

@@ -13,6 +13,7 @@ pub struct Model {
     pub status: String,
     pub server: Json,
     pub volumes: Json,
+    pub earlier: Option<Json>,
     pub created_at: ChronoDateTimeUtc,
     pub updated_at: ChronoDateTimeUtc,
 }

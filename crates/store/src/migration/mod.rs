@@ -22,6 +22,7 @@ mod m0040_quota_turns;
 mod m0041_adopted_operations;
 mod m0042_more_mappings;
 mod m0044_group_fidelity;
+mod m0047_earlier_members;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0041_adopted_operations::Migration),
             Box::new(m0042_more_mappings::Migration),
             Box::new(m0044_group_fidelity::Migration),
+            Box::new(m0047_earlier_members::Migration),
         ]
     }
 }

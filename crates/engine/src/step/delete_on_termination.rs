@@ -1,0 +1,67 @@
+//! Volumes that went with their server before a move took both away: once the group is back, they do so again.
+//!
+//! It comes after the switch. Until then the copy may be deleted again, and what it was built of is not to go with it.
+
+use std::collections::BTreeSet;
+
+use protector_core::{
+    id::{ServerId, VolumeId},
+    operation::MapKind,
+};
+use protector_openstack::cloud::Cloud;
+
+use super::{CloudActions, recovered_server::member};
+use crate::{
+    action::{Cx, Progress, Stop},
+    clouds::stop,
+};
+
+impl CloudActions {
+    pub(super) async fn restore_delete_on_termination(
+        &self,
+        cx: &mut Cx<'_>,
+        source_id: &ServerId,
+    ) -> Result<Progress, Stop> {
+        let Some(copy) = cx.mapped(MapKind::Server, source_id.as_str()) else {
+            cx.fact("not done: it was not recovered");
+            return Ok(Progress::done());
+        };
+        let copy = ServerId::new(copy);
+        let target = self.target(cx).await?;
+        if outliving(&target, cx, source_id, &copy).await?.is_empty() {
+            return Ok(Progress::done());
+        }
+        let intent = cx.intend().await?;
+        for volume in outliving(&target, cx, source_id, &copy).await? {
+            let open = intent.on(&target);
+            let compute = open.compute();
+            let on = compute.set_delete_on_termination(&copy, &volume, true);
+            on.await.map_err(stop)?;
+            cx.fact(format!(
+                "volume {volume} goes with its server again, as it did on {} before (delete_on_termination)",
+                cx.plan().target.site
+            ));
+        }
+        Ok(Progress::done())
+    }
+}
+
+/// The volumes that are to go with `copy`, are attached to it, and do not go with it yet.
+async fn outliving(
+    target: &Cloud,
+    cx: &Cx<'_>,
+    source_id: &ServerId,
+    copy: &ServerId,
+) -> Result<Vec<VolumeId>, Stop> {
+    let went = member(cx, source_id)?.went_with_it_on(&cx.plan().target.site);
+    let wanted: BTreeSet<String> = went
+        .filter_map(|volume| cx.mapped(MapKind::Volume, volume.id.as_str()))
+        .collect();
+    let attached = target.compute().volume_attachments(copy).await;
+    let attached = attached.map_err(stop)?.into_iter();
+    Ok(attached
+        .filter(|place| !place.delete_on_termination)
+        .map(|place| place.volume_id)
+        .filter(|volume| wanted.contains(volume.as_str()))
+        .collect())
+}
