@@ -11,6 +11,7 @@ use crate::{
         Step,
         cleanup::{UNDO, is_left, is_undo, left_in_order, may_be_cleaned_up},
         resource::ResourceKind,
+        table::About,
     },
     site::SiteScope,
 };
@@ -194,58 +195,10 @@ fn remedy(step: &StepRecord) -> Remedy {
 }
 
 fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
-    match action {
-        action if action.deletes() => Remedy::Delete,
-        Step::RecreateServer { .. } | Step::ReservePorts { .. } | Step::CompletePorts { .. }
-            if taken_back =>
-        {
-            Remedy::Delete
-        }
-        Step::ManageVolume { .. } if taken_back => Remedy::Unmanage,
-        Step::PromoteVolume { .. } | Step::CloneVolume { .. } if taken_back => {
-            Remedy::DiscardPromoted
-        }
-        Step::StopServer { .. } if taken_back => Remedy::Start,
-        Step::RecreateServer { .. }
-        | Step::ReservePorts { .. }
-        | Step::CompletePorts { .. }
-        | Step::ManageVolume { .. }
-        | Step::PromoteVolume { .. }
-        | Step::StopServer { .. }
-        | Step::CheckServer { .. }
-        | Step::CheckTarget
-        | Step::ReplicateGroup
-        | Step::ConfirmServer { .. }
-        | Step::SwitchPrimary
-        | Step::DeleteSourceServer { .. }
-        | Step::DeleteSourceVolume { .. }
-        | Step::ChooseRecoveryPoint
-        | Step::CloneVolume { .. }
-        | Step::RestorePowerState { .. }
-        | Step::AssociateFloatingIps { .. }
-        | Step::RestoreDeleteOnTermination { .. }
-        | Step::ProbeServer { .. }
-        | Step::CallHook { .. }
-        | Step::Pause { .. }
-        | Step::CheckTargetAlone
-        | Step::CountRecovered { .. }
-        | Step::ConfirmRecovered
-        | Step::SwitchRecovered
-        | Step::AdmitRecovered
-        | Step::LeaveSourceServer { .. }
-        | Step::LeaveSourceVolume { .. }
-        | Step::FenceServer { .. }
-        | Step::FenceServerOnTarget { .. }
-        | Step::ConfirmFenced
-        | Step::StartSourceServer { .. }
-        | Step::CheckAtRest { .. }
-        | Step::AdoptVolume { .. }
-        | Step::AdoptServer { .. }
-        | Step::ConfirmStarted
-        | Step::ReleaseReplicas
-        | Step::DeleteTestServer { .. }
-        | Step::DeleteTestVolume { .. }
-        | Step::TakeBack { .. } => Remedy::Nothing,
+    match (action.deletes(), taken_back) {
+        (true, _) => Remedy::Delete,
+        (false, true) => action.row().undo.remedy(),
+        (false, false) => Remedy::Nothing,
     }
 }
 
@@ -274,49 +227,12 @@ fn name_and_size(parent: &OperationRecord, step: &StepRecord) -> (String, Option
         let (_, name) = step.key.split_once(':').unwrap_or(("", &step.key));
         (name.to_owned(), None)
     };
-    match inner(&step.action).0 {
-        Step::CheckServer { server }
-        | Step::StopServer { server }
-        | Step::ReservePorts { server }
-        | Step::CompletePorts { server }
-        | Step::RecreateServer { server }
-        | Step::ConfirmServer { server }
-        | Step::RestorePowerState { server }
-        | Step::AssociateFloatingIps { server }
-        | Step::RestoreDeleteOnTermination { server }
-        | Step::ProbeServer { server }
-        | Step::CountRecovered { server }
-        | Step::LeaveSourceServer { server }
-        | Step::FenceServer { server }
-        | Step::FenceServerOnTarget { server }
-        | Step::StartSourceServer { server }
-        | Step::CheckAtRest { server }
-        | Step::AdoptServer { server }
-        | Step::DeleteTestServer { server, .. }
-        | Step::DeleteSourceServer { server } => server_name(parent, server)
+    match inner(&step.action).0.row().about {
+        About::Server(server) | About::Ports(server) => server_name(parent, server)
             .map(|name| (name, None))
             .unwrap_or_else(by_key),
-        Step::PromoteVolume { volume }
-        | Step::ManageVolume { volume }
-        | Step::AdoptVolume { volume }
-        | Step::CloneVolume { volume }
-        | Step::LeaveSourceVolume { volume }
-        | Step::DeleteTestVolume { volume, .. }
-        | Step::DeleteSourceVolume { volume } => volume_name(parent, volume).unwrap_or_else(by_key),
-        Step::CheckTarget
-        | Step::ReplicateGroup
-        | Step::ChooseRecoveryPoint
-        | Step::CheckTargetAlone
-        | Step::ConfirmRecovered
-        | Step::SwitchRecovered
-        | Step::AdmitRecovered
-        | Step::ConfirmFenced
-        | Step::ConfirmStarted
-        | Step::CallHook { .. }
-        | Step::Pause { .. }
-        | Step::ReleaseReplicas
-        | Step::SwitchPrimary
-        | Step::TakeBack { .. } => by_key(),
+        About::Volume(volume) => volume_name(parent, volume).unwrap_or_else(by_key),
+        About::Group => by_key(),
     }
 }
 

@@ -24,6 +24,7 @@ mod lines;
 pub mod replicate;
 pub mod resource;
 pub mod retry;
+pub mod table;
 pub mod test_cleanup;
 pub mod test_failover;
 pub mod unplanned_failover;

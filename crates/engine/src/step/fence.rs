@@ -7,6 +7,7 @@ use protector_core::{
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
     operation::MapKind,
+    runbook::table::Side,
     site::SiteScope,
 };
 use protector_openstack::{
@@ -31,15 +32,6 @@ use crate::{
 
 /// How many servers are read side by side.
 const SIDE_BY_SIDE: usize = 8;
-
-/// The site of a plan on which moves have left servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// The one that the group has gone from.
-    Source,
-    /// The one where it runs.
-    Target,
-}
 
 /// That site, as the tenant and an administrator see it.
 struct Place {

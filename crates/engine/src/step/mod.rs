@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
     fault::{Code, Fault},
-    id::{ServerId, SiteName},
+    id::SiteName,
     operation::{Operation, OperationKind, StepRecord, StepState},
     plan::Plan,
-    runbook::{Step, Verb},
+    runbook::{
+        Step, Verb,
+        table::{About, Asks, Limit, Side, Undo},
+    },
     site::SiteScope,
     storage::{StorageDriver, StorageError},
 };
@@ -66,8 +69,6 @@ mod test_volume;
 mod written_since;
 
 pub use fence::{may_run_there, why_not_at_rest};
-
-use fence::Side;
 
 pub(crate) use held_still::Standing;
 
@@ -214,48 +215,14 @@ impl CloudActions {
     }
 
     async fn undo_step(&self, step: &Step, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        match step {
-            Step::StopServer { server } => self.start_again(cx, server).await,
-            Step::PromoteVolume { volume } => self.discard_promoted(cx, volume).await,
-            Step::CloneVolume { volume } => self.discard_clone(cx, volume).await,
-            Step::ManageVolume { volume } => self.unmanage_volume(cx, volume).await,
-            Step::RecreateServer { server } => self.delete_recovered(cx, server).await,
-            Step::ReservePorts { server } | Step::CompletePorts { server } => {
-                self.take_ports_back(cx, server).await
-            }
-            Step::CheckServer { .. }
-            | Step::CheckTarget
-            | Step::ReplicateGroup
-            | Step::ConfirmServer { .. }
-            | Step::RestorePowerState { .. }
-            | Step::AssociateFloatingIps { .. }
-            | Step::RestoreDeleteOnTermination { .. }
-            | Step::ProbeServer { .. }
-            | Step::CallHook { .. }
-            | Step::Pause { .. }
-            | Step::SwitchPrimary
-            | Step::DeleteSourceServer { .. }
-            | Step::DeleteSourceVolume { .. }
-            | Step::ChooseRecoveryPoint
-            | Step::CheckTargetAlone
-            | Step::CountRecovered { .. }
-            | Step::ConfirmRecovered
-            | Step::SwitchRecovered
-            | Step::AdmitRecovered
-            | Step::LeaveSourceServer { .. }
-            | Step::LeaveSourceVolume { .. }
-            | Step::FenceServer { .. }
-            | Step::FenceServerOnTarget { .. }
-            | Step::ConfirmFenced
-            | Step::StartSourceServer { .. }
-            | Step::CheckAtRest { .. }
-            | Step::AdoptVolume { .. }
-            | Step::AdoptServer { .. }
-            | Step::ConfirmStarted
-            | Step::ReleaseReplicas
-            | Step::DeleteTestServer { .. }
-            | Step::DeleteTestVolume { .. }
-            | Step::TakeBack { .. } => Ok(Progress::done()),
+        match step.row().undo {
+            Undo::Nothing => Ok(Progress::done()),
+            Undo::StartOriginal(server) => self.start_again(cx, server).await,
+            Undo::DiscardPromoted(volume) => self.discard_promoted(cx, volume).await,
+            Undo::DiscardClone(volume) => self.discard_clone(cx, volume).await,
+            Undo::Unmanage(volume) => self.unmanage_volume(cx, volume).await,
+            Undo::DeletePorts(server) => self.take_ports_back(cx, server).await,
+            Undo::DeleteCopy(server) => self.delete_recovered(cx, server).await,
         }
     }
 }
@@ -320,79 +287,46 @@ impl Actions for CloudActions {
 }
 
 impl CloudActions {
-    fn probe_limit(&self, plan: &Plan, server: &ServerId) -> Duration {
-        let recovery = plan.recovery.of_server(&plan.members, server);
-        recovery
-            .probe_timeout_seconds
-            .map_or(self.options.probe_timeout, |seconds| {
-                Duration::from_secs(seconds.into())
-            })
+    fn probe_limit(&self, plan: &Plan, about: About<'_>) -> Duration {
+        let seconds = match about {
+            About::Server(server) => {
+                let recovery = plan.recovery.of_server(&plan.members, server);
+                recovery.probe_timeout_seconds
+            }
+            _ => None,
+        };
+        seconds.map_or(self.options.probe_timeout, |seconds| {
+            Duration::from_secs(seconds.into())
+        })
     }
 
     /// How long a step may take, and what is recorded when it took longer (contract: "Cinder timeout after 300s").
     fn limit(&self, plan: &Plan, step: &Step) -> (Duration, String) {
-        let options = &self.options;
-        let (limit, what) = match step {
-            Step::CheckServer { .. }
-            | Step::CheckTarget
-            | Step::CheckTargetAlone
-            | Step::AdoptVolume { .. }
-            | Step::AdoptServer { .. }
-            | Step::ConfirmServer { .. } => (options.manage_timeout, "check"),
-            // Nothing is stopped for it, and a person may give the operation up.
-            Step::CheckAtRest { .. } => (AS_LONG_AS_IT_TAKES, "Nova"),
-            // Once for the graceful stop, once for the hard one.
-            Step::StopServer { .. }
-            | Step::FenceServer { .. }
-            | Step::FenceServerOnTarget { .. }
-            | Step::StartSourceServer { .. }
-            | Step::RestorePowerState { .. } => (options.stop_timeout * 2, "Nova"),
-            Step::RestoreDeleteOnTermination { .. } => (options.manage_timeout, "Nova"),
-            Step::ReplicateGroup
-            | Step::ChooseRecoveryPoint
-            | Step::PromoteVolume { .. }
-            | Step::CloneVolume { .. } => (options.replication_timeout, "array"),
-            Step::ReleaseReplicas => (options.cleanup_timeout, "array"),
-            Step::ManageVolume { .. } => (options.manage_timeout, "Cinder"),
-            Step::ReservePorts { .. }
-            | Step::CompletePorts { .. }
-            | Step::AssociateFloatingIps { .. } => (options.manage_timeout, "Neutron"),
-            Step::RecreateServer { .. } => (options.build_timeout, "Nova"),
-            Step::ProbeServer { server } => (self.probe_limit(plan, server), "probe"),
-            Step::CallHook { .. } => (HOOK_LIMIT, "hook"),
-            Step::Pause { .. } => (AS_LONG_AS_IT_TAKES, "pause"),
-            Step::SwitchPrimary | Step::SwitchRecovered | Step::AdmitRecovered => {
-                (AS_LONG_AS_IT_TAKES, "protector")
-            }
-            Step::CountRecovered { .. }
-            | Step::ConfirmRecovered
-            | Step::LeaveSourceServer { .. }
-            | Step::LeaveSourceVolume { .. }
-            | Step::ConfirmStarted => (options.manage_timeout, "journal"),
-            Step::ConfirmFenced => (options.manage_timeout, "Nova"),
-            Step::DeleteSourceServer { .. } | Step::DeleteTestServer { .. } => {
-                (options.cleanup_timeout, "Nova")
-            }
-            Step::DeleteSourceVolume { .. } | Step::DeleteTestVolume { .. } => {
-                (options.cleanup_timeout, "Cinder")
-            }
-            Step::TakeBack { line } => return self.limit_of_undo(plan, line),
+        if let Step::TakeBack { line } = step {
+            return self.limit_of_undo(plan, line);
+        }
+        let (row, options) = (step.row(), &self.options);
+        let limit = match row.limit {
+            Limit::Manage => options.manage_timeout,
+            Limit::Stop => options.stop_timeout * 2,
+            Limit::Build => options.build_timeout,
+            Limit::Replication => options.replication_timeout,
+            Limit::Cleanup => options.cleanup_timeout,
+            Limit::Probe => self.probe_limit(plan, row.about),
+            Limit::Hook => HOOK_LIMIT,
+            Limit::None => Duration::MAX,
         };
-        (limit, timed_out(what, limit))
+        (limit, timed_out(row.waits_for, limit))
     }
 
     /// The same for taking the step back.
     fn limit_of_undo(&self, plan: &Plan, step: &Step) -> (Duration, String) {
-        match step {
-            Step::RecreateServer { .. } => {
-                let limit = self.options.build_timeout.max(UNDO_OF_BUILD);
-                (limit, timed_out("Nova", limit))
-            }
-            Step::ReservePorts { .. } | Step::CompletePorts { .. } => {
-                (UNDO_OF_BUILD, timed_out("Neutron", UNDO_OF_BUILD))
-            }
-            other => self.limit(plan, other),
-        }
+        let limit = match step.row().undo {
+            Undo::DeleteCopy(_) => self.options.build_timeout.max(UNDO_OF_BUILD),
+            Undo::DeletePorts(_) => UNDO_OF_BUILD,
+            _ => return self.limit(plan, step),
+        };
+        (limit, timed_out(step.row().waits_for, limit))
     }
 }
 
@@ -418,9 +352,6 @@ const UNDO_OF_BUILD: Duration = recovered_server::CARRIED_OUT_WITHIN.saturating_
 const HOOK_LIMIT: Duration = Duration::from_secs(900);
 /// How often a hook that did not answer is called again.
 const HOOK_RETRIES: u32 = 2;
-/// How long a paused operation waits for a person, and a switch for the other site's protector to say that it holds still.
-/// By then copies run, and somebody may work on them: no time that passes is a reason to take them back.
-const AS_LONG_AS_IT_TAKES: Duration = Duration::MAX;
 
 /// Automatic cleanup retries as configured; manual cleanup does not (contract); everything else as time allows.
 fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) -> Option<u32> {
@@ -433,49 +364,13 @@ fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) ->
 }
 
 fn draws(operation: &Operation, step: &Step) -> Draws {
-    let source = || operation.plan.source.site.clone();
-    let target = || operation.plan.target.site.clone();
-    match step {
-        Step::CheckServer { .. }
-        | Step::StopServer { .. }
-        | Step::FenceServer { .. }
-        | Step::ConfirmFenced
-        | Step::StartSourceServer { .. }
-        | Step::CheckAtRest { .. }
-        | Step::DeleteSourceServer { .. } => Draws::Compute(source()),
-        Step::CheckTarget
-        | Step::CheckTargetAlone
-        | Step::ReservePorts { .. }
-        | Step::AssociateFloatingIps { .. }
-        | Step::RestoreDeleteOnTermination { .. }
-        | Step::CompletePorts { .. }
-        | Step::RecreateServer { .. }
-        | Step::ConfirmServer { .. }
-        | Step::RestorePowerState { .. }
-        | Step::ProbeServer { .. }
-        | Step::AdoptServer { .. }
-        | Step::FenceServerOnTarget { .. }
-        | Step::DeleteTestServer { .. } => Draws::Compute(target()),
-        Step::ManageVolume { .. } | Step::AdoptVolume { .. } | Step::DeleteTestVolume { .. } => {
-            Draws::Volume(target())
-        }
-        Step::DeleteSourceVolume { .. } => Draws::Volume(source()),
-        // They ask the array that the group leaves, which may hang: not in the way of those that a failover needs.
-        Step::ReplicateGroup | Step::ReleaseReplicas => Draws::Storage(source()),
-        Step::PromoteVolume { .. } | Step::ChooseRecoveryPoint | Step::CloneVolume { .. } => {
-            Draws::Storage(target())
-        }
-        Step::CountRecovered { .. }
-        | Step::ConfirmRecovered
-        | Step::SwitchPrimary
-        | Step::SwitchRecovered
-        | Step::AdmitRecovered
-        | Step::LeaveSourceServer { .. }
-        | Step::LeaveSourceVolume { .. }
-        | Step::ConfirmStarted
-        | Step::CallHook { .. }
-        | Step::Pause { .. } => Draws::Nothing,
-        Step::TakeBack { line } => draws(operation, line),
+    let row = step.row();
+    let site = |side: Side| side.scope(&operation.plan).site.clone();
+    match row.asks {
+        Asks::Compute => Draws::Compute(site(row.on)),
+        Asks::Volume => Draws::Volume(site(row.on)),
+        Asks::Array(side) => Draws::Storage(site(side)),
+        Asks::Nobody => Draws::Nothing,
     }
 }
 
