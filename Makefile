@@ -54,6 +54,10 @@ check: tools ## Format, lints, dependency and licence rules, crate boundaries
 	bash scripts/check-crate-boundaries.sh
 	$(PYTHON) scripts/check-systemd-units.py
 
+.PHONY: check-docs
+check-docs: ## See that the files, names and headings that documents name are there
+	$(PYTHON) scripts/check-doc-references.py
+
 .PHONY: test
 test: tools test-services test-client ## All tests
 

@@ -146,7 +146,7 @@ impl Recovered {
 
 /// Every start of an operation that a group's status allows, with the status while it runs.
 ///
-/// What is not in this table is refused (product manual: state machines; decisions 11, 12).
+/// What is not in this table is refused (docs/adr/0021).
 const STARTS: &[(GroupStatus, OperationKind, GroupStatus)] = &[
     (
         GroupStatus::Active,

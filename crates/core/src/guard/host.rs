@@ -1,5 +1,5 @@
 //! The compute host of a server: while its service is down, Nova deletes servers in its own records only, says 404, and
-//! Cinder says `available`, but the guest may still run and write (safety, "What Nova does").
+//! Cinder says `available`, but the guest may still run and write (docs/safety.md, `host_does_not_answer`).
 
 use super::{Verdict, keep};
 

@@ -379,7 +379,7 @@ impl Runbook {
     }
 
     /// Turns the book into the rows that are stored, with unique keys: the resource's name, or its id where it has
-    /// none or the name is not unique in the phase (decision 18).
+    /// none or the name is not unique in the phase (docs/adr/0022).
     pub fn into_steps(self) -> Result<Vec<StepRecord>, BookError> {
         refuse_undoable_after_forward(&self.phases)?;
         let mut steps: Vec<StepRecord> = Vec::new();
