@@ -97,6 +97,7 @@ generate: $(VENV)/.installed ## Write the generated files: sample configuration,
 	$(CARGO) run -q --bin protector-manage -- policy sample > etc/policy.yaml.sample
 	$(CARGO) run -q --bin protector-manage -- openapi > docs/openapi.json
 	$(CARGO) run -q --bin protector-manage -- carried > docs/what-a-copy-keeps.md
+	$(CARGO) run -q --bin protector-manage -- refusals > docs/refusals.md
 	cd client && .venv/bin/python -m tools.manpage > man/openstack-dr.1 && .venv/bin/python -m tools.completion > completion/openstack-dr.bash
 
 DOCS_VENV := build/docs-venv

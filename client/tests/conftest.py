@@ -238,8 +238,8 @@ def preview(**changes: Any) -> dict[str, Any]:
     return {**record, **changes}
 
 
-def fault(key: str, code: int, message: str) -> dict[str, Any]:
-    return {key: {"code": code, "message": message}}
+def fault(key: str, code: int, message: str, error_code: str = "PRT-BUSY") -> dict[str, Any]:
+    return {key: {"code": code, "error_code": error_code, "message": message}}
 
 
 NOT_FOUND = fault("itemNotFound", 404, "Operation could not be found.")

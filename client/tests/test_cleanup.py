@@ -208,7 +208,12 @@ def test_what_failed_comes_before_what_was_retained(clouds, run):
         child(step(boot, "done"), step(server), step(data, "pending"), step(log)),
         child(
             *(step(key, "done") for key in (server, boot, data)),
-            step(log, "failed", error="kept: snapshot s-1 stands on it; delete that first"),
+            step(
+                log,
+                "failed",
+                error="kept: snapshot s-1 stands on it; delete that first",
+                error_code="PRT-KEPT",
+            ),
             status="completed",
         ),
     )
@@ -369,34 +374,41 @@ def test_nothing_left(clouds, run):
 
 
 @pytest.mark.parametrize(
-    ("message", "advice"),
+    ("message", "code", "advice"),
     [
         (
             "Remote site unreachable — metadata sync required",
+            "PRT-PEER-UNREACHABLE",
             "openstack protector protection-group sync-force prod-web-app",
         ),
         (
             "Operation not in completed state: the operation must be completed or failed, it is "
             "running",
+            "PRT-OPERATION-NOT-ENDED",
             "openstack dr operation show op-",
         ),
-        ("Operation op-2 is cleaning up already", ""),
+        ("Operation op-2 is cleaning up already", "PRT-BEING-CLEANED-UP", ""),
+        ("metadata sync required, says a sentence alone", "PRT-BUSY", ""),
     ],
 )
-def test_refusals_carry_the_servers_words_and_print_nothing_else(clouds, run, message, advice):
+def test_refusals_carry_the_servers_words_and_print_nothing_else(
+    clouds, run, message, code, advice
+):
     url = clouds.url(f"operations/{partial()['id']}")
     clouds.mock.get(url, json={"operation": partial()})
     clouds.mock.post(
         f"{url}/cleanup",
         status_code=409,
-        json=fault("conflictingRequest", 409, message),
+        json=fault("conflictingRequest", 409, message, code),
         headers={"X-OpenStack-Request-ID": "req-7"},
     )
     result = run("dr", "operation", "cleanup", partial()["id"])
     assert result.code == 1
     assert result.out == ""
-    assert result.err.startswith(f"{message} (Request-ID: req-7) (HTTP 409)")
+    refusal = f"{message} (Request-ID: req-7) (HTTP 409)"
+    assert result.err.startswith(refusal)
     assert advice in result.err
+    assert advice or result.err == f"{refusal}\n"
 
 
 def test_the_operations_home_is_found(clouds, run):
@@ -772,6 +784,7 @@ def test_dry_run_of_one_that_runs_is_refused(clouds, run):
             409,
             "Operation not in completed state: the operation must be completed or failed, it is "
             "running",
+            "PRT-OPERATION-NOT-ENDED",
         ),
     )
     result = run("dr", "operation", "cleanup", partial()["id"], "--dry-run")

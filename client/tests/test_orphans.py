@@ -243,7 +243,9 @@ def test_delete_says_what_is_left(clouds, run):
     serve(clouds, orphan("vol-a"))
     key = "delete_source_volume:vol-a"
     kept = "kept: volume cinder-vol-a is attached to server nova-9; detach it first"
-    cleanable(clouds, OP_1, step(key, "failed", observed="in-use", error=kept))
+    cleanable(
+        clouds, OP_1, step(key, "failed", observed="in-use", error=kept, error_code="PRT-KEPT")
+    )
     result = run("protector", "orphan", "delete", "cinder-vol-a")
     assert result.code == 1
     assert f"Deleting volume cinder-vol-a... {kept}\n" in result.out

@@ -15,6 +15,7 @@ from protectorclient.osc.cleanup_report import CleanupReport, Outcome
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister, is_for_people
 from protectorclient.osc.waiting import Waiting, watched
+from protectorclient.v1 import faults
 from protectorclient.v1.records import Operation
 
 _FIELDS = {
@@ -145,15 +146,15 @@ class Cleaning(Waiting, Lister):
 
 
 def with_advice(error: exceptions.Conflict, operation: str, group: str) -> exceptions.CommandError:
-    """Add to a refusal what the user does next; texts that name it themselves stay as they are."""
+    """Add to a refusal what the user does next; sentences that name it stay as they are."""
     text = str(error)
-    if "metadata sync required" in text:
+    if faults.has_code(error, faults.PEER_UNREACHABLE):
         text += (
             "\nOnce the other site is back:"
             f"\n  {openstack('protector protection-group sync-status', group)}"
             f"\n  {openstack('protector protection-group sync-force', group)}"
             f"\n  {openstack('dr operation cleanup', operation)}"
         )
-    elif "Operation not in completed state" in text:
+    elif faults.has_code(error, faults.OPERATION_NOT_ENDED):
         text += f"\nWatch it with: {openstack('dr operation show', operation)}"
     return exceptions.CommandError(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from protectorclient.osc import columns
 from protectorclient.osc.by_hand import openstack
-from protectorclient.osc.cleanup_report import KEPT
 from protectorclient.osc.commands import Listed
 from protectorclient.osc.terminal import in_one_line, one_line
+from protectorclient.v1 import faults
 from protectorclient.v1.records import CleanupPlan, Leftover, Record
 
 _FIELDS = {
@@ -90,7 +90,7 @@ def _why(entry: Leftover) -> str:
     if entry["reason"] == "retained":
         return f"{error or 'retained by configuration'}{since}"
     code = f" [{entry['error_code']}]" if entry["error_code"] else ""
-    if error.startswith(KEPT):
-        return f"it was kept{since}: {error[len(KEPT) :]}{code}"
+    if entry["error_code"] == faults.KEPT and error:
+        return f"it was kept{since}: {error.removeprefix('kept: ')}{code}"
     reason = _REASONS.get(entry["reason"], entry["reason"])
     return f"{reason}{since}{f': {error}' if error else ''}{code}"

@@ -7,15 +7,13 @@ from typing import NamedTuple, TextIO
 
 from protectorclient.osc import terminal
 from protectorclient.osc.terminal import one_line
+from protectorclient.v1 import faults
 from protectorclient.v1.records import CleanupPlan, Leftover, Operation, Step, is_terminal
 
 _ENDED = ("done", "failed", "skipped", "undone", "undo_failed")
 
 # A volume in one of these still has to come off its server; the status that counts is the next one.
 _COMING_OFF = ("in-use", "detaching", "reserved")
-
-KEPT = "kept: "
-"""What the server's sentence about a resource that was kept on purpose begins with."""
 
 _UNDO = "undo:"
 
@@ -144,7 +142,8 @@ class CleanupReport:
         if done:
             self._line(" done")
         else:
-            self._line(f" {error}" if error.startswith(KEPT) else f" failed: {error}")
+            kept = step.get("error_code") == faults.KEPT
+            self._line(f" {error}" if kept else f" failed: {error}")
 
     def _leftover(self, step: Step) -> Leftover | None:
         return self._leftovers.get(step["key"])

@@ -8,6 +8,15 @@ from typing import Any
 import requests
 from osc_lib import exceptions
 
+PEER_UNREACHABLE = "PRT-PEER-UNREACHABLE"
+"""The other site's protector does not answer, and both have to agree."""
+
+OPERATION_NOT_ENDED = "PRT-OPERATION-NOT-ENDED"
+"""What an operation leaves is not known before it has ended."""
+
+KEPT = "PRT-KEPT"
+"""A resource was kept on purpose."""
+
 
 class NotAcceptable(exceptions.ClientException):
     """HTTP 406: the service does not know the version asked for."""
@@ -69,18 +78,30 @@ def from_answer(answer: requests.Response) -> exceptions.ClientException:
     request_id = answer.headers.get("X-OpenStack-Request-ID")
     if request_id:
         message = f"{message} (Request-ID: {request_id})"
-    return kind(answer.status_code, message)
+    error = kind(answer.status_code, message)
+    error.error_code = _fault(answer).get("error_code")  # type: ignore[attr-defined]
+    return error
+
+
+def has_code(error: Exception, code: str) -> bool:
+    """Whether the server gave this code of its table of refusals with the error."""
+    return getattr(error, "error_code", None) == code
+
+
+def _fault(answer: requests.Response) -> dict[str, Any]:
+    """Take what stands in the answer's body under the key of its kind; nothing of another form."""
+    try:
+        body: Any = answer.json()
+    except (ValueError, RecursionError):
+        return {}
+    faults = body.values() if isinstance(body, dict) else ()
+    return next((fault for fault in faults if isinstance(fault, dict) and "message" in fault), {})
 
 
 def _message(answer: requests.Response) -> str:
-    try:
-        body: Any = answer.json()
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        for fault in body.values():
-            if isinstance(fault, dict) and isinstance(fault.get("message"), str):
-                return " ".join(fault["message"].splitlines())
+    message = _fault(answer).get("message")
+    if isinstance(message, str):
+        return " ".join(message.splitlines())
     text = " ".join(answer.text.split())[:200]
     return text or answer.reason or "the server gave no reason"
 

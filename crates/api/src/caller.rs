@@ -10,8 +10,9 @@ use secrecy::SecretString;
 
 use crate::{
     app::App,
-    error::{ApiError, ApiResult, Kind},
+    error::{ApiError, ApiResult},
     rate_limit::Place,
+    refusal::Refusal,
     request::RequestContext,
     token::{TokenError, TokenFacts},
 };
@@ -56,7 +57,7 @@ impl Caller {
             return Ok(());
         }
         Err(ApiError::new(
-            Kind::NotFound,
+            Refusal::NotFound,
             format!(
                 "Project {project} could not be found with this token, which is for project {}; use the token's project in the path.",
                 self.project_id
@@ -90,14 +91,15 @@ impl Caller {
             .map_err(|error| match error {
                 TokenError::Invalid => refused(),
                 TokenError::Unavailable(why) => {
-                    ApiError::unavailable(KEYSTONE_AWAY).with_detail(why)
+                    ApiError::new(Refusal::KeystoneSilent, KEYSTONE_AWAY).with_detail(why)
                 }
             })?;
         if let Some(context) = parts.extensions.get::<RequestContext>() {
             context.belongs_to(&facts);
         }
         let project_id = facts.project_id.clone().ok_or_else(|| {
-            ApiError::forbidden(
+            ApiError::new(
+                Refusal::TokenWithoutProject,
                 "The token is not scoped to a project; ask Keystone for one that is.",
             )
         })?;

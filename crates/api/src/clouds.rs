@@ -22,7 +22,7 @@ use protector_core::{
 };
 use secrecy::SecretString;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, refusal::Refusal};
 
 /// Why a cloud did not tell what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +58,9 @@ impl From<CloudError> for ApiError {
     fn from(error: CloudError) -> Self {
         match &error {
             CloudError::Unreachable { .. } | CloudError::NotTold { .. } => {
-                Self::unavailable(format!("{error}."))
+                Self::new(Refusal::CloudSilent, format!("{error}."))
             }
-            CloudError::Refused { .. } => Self::conflict(format!("{error}.")),
+            CloudError::Refused { .. } => Self::new(Refusal::CloudRefuses, format!("{error}.")),
         }
     }
 }

@@ -8,20 +8,31 @@ use utoipa::{
     openapi::{
         Content, OpenApi, Ref, RefOr, Response,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-        schema::{AdditionalProperties, ObjectBuilder, Schema},
+        schema::{AdditionalProperties, ObjectBuilder, Schema, Type},
     },
 };
+
+use crate::refusal::Refusal;
 
 /// What is inside of a fault.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FaultDetail {
     /// The HTTP status.
     pub code: u16,
-    /// What is wrong, by field, and what to do.
+    /// Why, for programs: one of a table that only grows.
+    #[schema(schema_with = error_code)]
+    pub error_code: &'static str,
+    /// What is wrong, by field, and what to do: for people.
     pub message: String,
-    /// `Unauthorized`, with 401 only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
+}
+
+fn error_code() -> Schema {
+    let codes = Refusal::ALL.iter().map(|refusal| refusal.code());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(codes))
+        .build()
+        .into()
 }
 
 const FAULT: &str = "Fault";

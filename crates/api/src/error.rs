@@ -1,7 +1,8 @@
 //! What a request that does not succeed is answered: one type, a public sentence and an internal detail, apart.
 //!
 //! The public sentence names the field and the fix. The detail goes to the log, with the request's ids, and nowhere
-//! else. Bodies have Nova's form, `{"badRequest": {"code": 400, "message": "…"}}`; 401 has Keystone's.
+//! else. Bodies have Nova's form with our code beside its status, whatever the status:
+//! `{"badRequest": {"code": 400, "error_code": "PRT-INVALID-REQUEST", "message": "…"}}`.
 
 use std::{fmt, time::Duration};
 
@@ -11,6 +12,8 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+
+use crate::refusal::Refusal;
 
 /// The kinds of refusal, each with its HTTP status and the key of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -68,7 +71,7 @@ impl Kind {
     fn key(self) -> &'static str {
         match self {
             Self::BadRequest => "badRequest",
-            Self::Unauthorized => "error",
+            Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "itemNotFound",
             Self::MethodNotAllowed => "badMethod",
@@ -87,7 +90,7 @@ impl Kind {
 /// A refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    kind: Kind,
+    refusal: Refusal,
     message: String,
     detail: Option<String>,
     header: Option<(HeaderName, String)>,
@@ -97,10 +100,10 @@ pub struct ApiError {
 pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
-    /// An error of `kind` with the sentence that the caller reads.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    /// A refusal with the sentence that the caller reads.
+    pub fn new(refusal: Refusal, message: impl Into<String>) -> Self {
         Self {
-            kind,
+            refusal,
             message: message.into(),
             detail: None,
             header: None,
@@ -109,33 +112,21 @@ impl ApiError {
 
     /// 400: names the field and the fix.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(Kind::BadRequest, message)
-    }
-
-    /// 403.
-    pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(Kind::Forbidden, message)
+        Self::new(Refusal::InvalidRequest, message)
     }
 
     /// 404 in the words of the clients: `Protection group web could not be found.`
     pub fn not_found(noun: &str, name: &str) -> Self {
-        Self::new(Kind::NotFound, format!("{noun} {name} could not be found."))
-    }
-
-    /// 409: says what stands in the way.
-    pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(Kind::Conflict, message)
-    }
-
-    /// 503: says who does not answer.
-    pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(Kind::Unavailable, message)
+        Self::new(
+            Refusal::NotFound,
+            format!("{noun} {name} could not be found."),
+        )
     }
 
     /// 500: the caller learns nothing but that it was us; `detail` is logged.
     pub fn internal(detail: impl fmt::Display) -> Self {
         Self::new(
-            Kind::Internal,
+            Refusal::Internal,
             "An unexpected error happened. Its cause is in the log of protector-api under this answer's X-OpenStack-Request-ID.",
         )
         .with_detail(detail)
@@ -149,7 +140,7 @@ impl ApiError {
                 format!("Keystone uri=\"{keystone}\""),
             )),
             ..Self::new(
-                Kind::Unauthorized,
+                Refusal::Unauthenticated,
                 "The request you have made requires authentication.",
             )
         }
@@ -160,7 +151,7 @@ impl ApiError {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self {
             header: Some((header::RETRY_AFTER, seconds.max(1).to_string())),
-            ..Self::new(Kind::TooMany, message)
+            ..Self::new(Refusal::TooManyRequests, message)
         }
     }
 
@@ -173,7 +164,12 @@ impl ApiError {
 
     /// Its kind.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.refusal.kind()
+    }
+
+    /// Why, for programs.
+    pub fn refusal(&self) -> Refusal {
+        self.refusal
     }
 
     /// The sentence that the caller reads.
@@ -188,22 +184,22 @@ impl ApiError {
     }
 
     fn body(&self) -> Value {
-        let code = self.kind.status().as_u16();
-        let inner = match self.kind {
-            Kind::Unauthorized => {
-                json!({"code": code, "title": "Unauthorized", "message": self.message})
+        let kind = self.kind();
+        json!({
+            kind.key(): {
+                "code": kind.status().as_u16(),
+                "error_code": self.refusal.code(),
+                "message": self.message,
             }
-            _ => json!({"code": code, "message": self.message}),
-        };
-        json!({ self.kind.key(): inner })
+        })
     }
 
     fn log(&self) {
-        let status = self.kind.status().as_u16();
+        let status = self.kind().status().as_u16();
         let detail = self.detail.as_deref().unwrap_or_default();
-        if self.kind == Kind::Internal {
+        if self.kind() == Kind::Internal {
             tracing::error!(status, detail, "{}", self.message);
-        } else if self.kind == Kind::Unavailable {
+        } else if self.kind() == Kind::Unavailable {
             tracing::warn!(status, detail, "{}", self.message);
         } else {
             tracing::info!(status, detail, "refused: {}", self.message);
@@ -222,7 +218,7 @@ impl std::error::Error for ApiError {}
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
-        let mut response = (self.kind.status(), Json(self.body())).into_response();
+        let mut response = (self.kind().status(), Json(self.body())).into_response();
         if let Some((name, value)) = self.header
             && let Ok(value) = HeaderValue::from_str(&value)
         {
@@ -237,15 +233,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_have_novas_form_and_401_keystones() {
-        let refused = ApiError::conflict("busy").body();
-        assert_eq!(
-            refused,
-            json!({"conflictingRequest": {"code": 409, "message": "busy"}})
-        );
-        let unknown = ApiError::unauthorized("http://k").body();
-        assert_eq!(unknown["error"]["title"], "Unauthorized");
-        assert_eq!(unknown["error"]["code"], 401);
+    fn every_status_has_one_form() {
+        let refused = ApiError::new(Refusal::Busy, "busy").body();
+        let form = json!({"conflictingRequest": {"code": 409, "error_code": "PRT-BUSY", "message": "busy"}});
+        assert_eq!(refused, form);
+        let unknown = &ApiError::unauthorized("http://k").body()["unauthorized"];
+        assert_eq!(unknown["code"], 401);
+        assert_eq!(unknown["error_code"], "PRT-UNAUTHENTICATED");
+        assert_eq!(unknown.as_object().map(serde_json::Map::len), Some(3));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    error::{ApiError, ApiResult, Kind},
+    error::{ApiError, ApiResult},
+    refusal::Refusal,
 };
 
 /// An answer about a group as of a version.
@@ -111,7 +112,7 @@ impl IfMatch {
             Self::OneOf(tags) => tags.join(" or "),
         };
         ApiError::new(
-            Kind::PreconditionFailed,
+            Refusal::VersionPassed,
             format!(
                 "If-Match: protection group {group} is at version {version}, the request is for version {given}; read it again and decide anew."
             ),

@@ -13,10 +13,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use crate::{
-    error::{ApiError, Kind},
-    message_signature::BodyDigest,
-};
+use crate::{error::ApiError, message_signature::BodyDigest, refusal::Refusal};
 
 /// A JSON body, checked field by field. Where a signature has told its digest, it must have that.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn too_slow() -> ApiError {
     ApiError::new(
-        Kind::TooSlow,
+        Refusal::TooSlow,
         format!(
             "The request's body has not come within {} s.",
             PATIENCE.as_secs()
@@ -59,7 +56,8 @@ fn too_slow() -> ApiError {
 
 /// The refusal of a body that is not the one that the other site's protector has signed.
 fn changed_on_its_way() -> ApiError {
-    ApiError::forbidden(
+    ApiError::new(
+        Refusal::PeerSignature,
         "The body of this call is not the one that was signed: it was changed on its way.",
     )
 }
@@ -67,7 +65,7 @@ fn changed_on_its_way() -> ApiError {
 /// The refusal of a body above the limit.
 fn too_large() -> ApiError {
     ApiError::new(
-        Kind::TooLarge,
+        Refusal::TooLarge,
         "Request is too large: the body exceeds [oslo_middleware] max_request_body_size.",
     )
 }
@@ -98,7 +96,7 @@ fn refuse_other_media_types(headers: &HeaderMap) -> Result<(), ApiError> {
         |given| format!("it is '{given}'"),
     );
     Err(ApiError::new(
-        Kind::UnsupportedMediaType,
+        Refusal::NotJson,
         format!("Content-Type must be 'application/json', {found}."),
     ))
 }

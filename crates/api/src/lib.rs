@@ -46,6 +46,7 @@ pub mod policy;
 pub mod rate_limit;
 pub mod readiness;
 pub mod recovery_plan;
+pub mod refusal;
 pub mod request;
 pub mod reset_status;
 pub mod resource_mapping;

@@ -18,6 +18,7 @@ use crate::{
     extract::{Body, Path, Query},
     peer::other_scope,
     peer_caller::PeerCaller,
+    refusal::Refusal,
     wire::metadata::{
         HeldAnswer, HeldMetadata, HeldQuery, MetadataAnswer, PushMetadata, ReservationAnswer,
         ReservationView, ReserveGroup, WithdrawQuery,
@@ -105,11 +106,10 @@ pub async fn receive(
                 metadata: mark.into(),
             }))
         }
-        Taken::Conflict(conflict) => Err(ApiError::conflict(sync::in_conflict_with(
-            &app,
-            &offered.document.group,
-            &conflict,
-        ))),
+        Taken::Conflict(conflict) => Err(ApiError::new(
+            Refusal::MetadataConflict,
+            sync::in_conflict_with(&app, &offered.document.group, &conflict),
+        )),
     }
 }
 
@@ -299,7 +299,7 @@ async fn still_reserved(app: &App, asked: &Reservation) -> ApiResult<DateTime<Ut
         .group_reserved_until(&asked.local_project, group, by_site, app.clock.now())
         .await?;
     held.ok_or_else(|| {
-        ApiError::conflict(format!(
+        ApiError::new(Refusal::SaidBefore, format!(
             "{by_site} has asked for this before, and does not hold protection group {group} any more: a message that is said again does nothing."
         ))
     })

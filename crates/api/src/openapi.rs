@@ -37,7 +37,7 @@ pub(crate) fn frame() -> OpenApi {
         .collect();
     info.description = Some(format!(
         "Disaster recovery of Nova servers between two OpenStack clouds, run by tenants. Errors have the form \
-         {{\"badRequest\": {{\"code\": 400, \"message\": \"…\"}}}}.\n\n\
+         {{\"badRequest\": {{\"code\": 400, \"error_code\": \"PRT-INVALID-REQUEST\", \"message\": \"…\"}}}}.\n\n\
          Versions, asked for with `OpenStack-API-Version: protector 1.1`; the base answers who asks for none:\n{history}"
     ));
     let mut license = License::new("Apache-2.0");

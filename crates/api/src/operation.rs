@@ -27,8 +27,9 @@ use crate::{
         operation::Asker,
     },
     caller::Caller,
-    error::{ApiError, ApiResult, Kind},
+    error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
+    refusal::Refusal,
     request::RequestContext,
     wire::{
         abort::{AbortAnswer, AbortRequest, AbortedCopyView},
@@ -118,7 +119,7 @@ pub(crate) async fn operated_groups(
     let groups = app.database.operation_groups(project, name).await?;
     if groups.is_empty() {
         return Err(ApiError::new(
-            Kind::NotFound,
+            Refusal::NotFound,
             format!("No protection group or operation of one is named {name}."),
         ));
     }
@@ -259,10 +260,13 @@ pub async fn resume(
     let record = operation_for(&app, &caller, &project, operation, rule).await?;
     let id = &record.operation.id;
     let Some(pause) = pause_reached(&OperationOutline::from(&record)) else {
-        return Err(ApiError::conflict(format!(
-            "Operation {id} is not paused: it is {}; 'openstack dr operation show {id}' shows its phase.",
-            record.operation.state.status()
-        )));
+        return Err(ApiError::new(
+            Refusal::NotPaused,
+            format!(
+                "Operation {id} is not paused: it is {}; 'openstack dr operation show {id}' shows its phase.",
+                record.operation.state.status()
+            ),
+        ));
     };
     app.database
         .operation_resume(id, &pause.step, caller.user_id())

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::{
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::{
         metadata::{HeldMetadata, NewMetadata},
         operation_copy::NewOperationCopy,
@@ -215,9 +216,10 @@ pub async fn require(peer: &dyn Peer, site: &SiteName) -> ApiResult<()> {
 /// The refusal of what needs a word of the protector of `site`, which has not given it.
 pub fn not_in_sync(site: &SiteName, error: &PeerError) -> ApiError {
     match error {
-        PeerError::NotTold(why) => ApiError::unavailable(format!("{why}.")),
+        PeerError::NotTold(why) => ApiError::new(Refusal::PeerSilent, format!("{why}.")),
         PeerError::Unreachable(_) | PeerError::Refused(_) => {
-            ApiError::conflict(REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
+            ApiError::new(Refusal::PeerUnreachable, REMOTE_UNREACHABLE)
+                .with_detail(format!("{site}: {error}"))
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
     message_signature::{Claim, Malformed, Stamp},
+    refusal::Refusal,
 };
 
 /// Whoever has a token of the user as whom the other site's protector comes here.
@@ -48,9 +49,12 @@ async fn refuse_stranger(app: &App, caller: &Caller) -> ApiResult<()> {
         return Ok(());
     }
     tracing::warn!(%user, "somebody spoke as the other site's protector, and is not its user here");
-    Err(ApiError::forbidden(format!(
-        "User {user} is not the other site's protector: that comes as the service user with which {here} is registered here, or as one that an operator of {here} names in '[DEFAULT] peer_user_ids'."
-    )))
+    Err(ApiError::new(
+        Refusal::PeerNotKnown,
+        format!(
+            "User {user} is not the other site's protector: that comes as the service user with which {here} is registered here, or as one that an operator of {here} names in '[DEFAULT] peer_user_ids'."
+        ),
+    ))
 }
 
 /// The other site's protector. Settled before the body is read, which may be much larger than a tenant's; a signed body is
@@ -93,9 +97,12 @@ async fn proof(parts: &mut Parts, app: &App) -> ApiResult<Proof> {
     refuse_another_receiver(app, &claim)?;
     refuse_another_key(app, &claim, &key)?;
     if !claim.is_made_with(&key, &parts.method, &parts.uri, &parts.headers)? {
-        return Err(ApiError::forbidden(format!(
-            "The signature of this call does not fit it: the call was changed on its way, or {sender} has not made it."
-        )));
+        return Err(ApiError::new(
+            Refusal::PeerSignature,
+            format!(
+                "The signature of this call does not fit it: the call was changed on its way, or {sender} has not made it."
+            ),
+        ));
     }
     refuse_another_time(app, sender, &claim.stamp)?;
     parts.extensions.insert(claim.digest);
@@ -121,10 +128,13 @@ async fn key_of(app: &App, sender: &SiteName) -> ApiResult<Option<PublicKey>> {
         return Ok(Some(app.identity().kept_key().await?.public));
     }
     match peer_key::pinned_or_learned(app, sender).await {
-        Err(StoreError::NotFound { .. }) => Err(ApiError::forbidden(format!(
-            "Site {sender} is not registered on {}: an administrator does that with 'openstack dr site create {sender}'; the name must be the same on both.",
-            app.settings.site_name
-        ))),
+        Err(StoreError::NotFound { .. }) => Err(ApiError::new(
+            Refusal::PeerNotKnown,
+            format!(
+                "Site {sender} is not registered on {}: an administrator does that with 'openstack dr site create {sender}'; the name must be the same on both.",
+                app.settings.site_name
+            ),
+        )),
         known => Ok(known?),
     }
 }
@@ -134,9 +144,12 @@ fn refuse_another_receiver(app: &App, claim: &Claim) -> ApiResult<()> {
     if meant == here {
         return Ok(());
     }
-    Err(ApiError::forbidden(format!(
-        "This call is signed for {meant}, this is {here}: see where the endpoint 'protector' in the catalogue of {meant} leads, and that the site is called the same on both protectors."
-    )))
+    Err(ApiError::new(
+        Refusal::PeerSignature,
+        format!(
+            "This call is signed for {meant}, this is {here}: see where the endpoint 'protector' in the catalogue of {meant} leads, and that the site is called the same on both protectors."
+        ),
+    ))
 }
 
 fn refuse_another_key(app: &App, claim: &Claim, key: &PublicKey) -> ApiResult<()> {
@@ -144,12 +157,15 @@ fn refuse_another_key(app: &App, claim: &Claim, key: &PublicKey) -> ApiResult<()
     if claim.fingerprint == pinned {
         return Ok(());
     }
-    Err(ApiError::forbidden(peer_key::has_changed(
-        &app.settings.site_name,
-        &claim.parties.sender,
-        &pinned,
-        &claim.fingerprint,
-    )))
+    Err(ApiError::new(
+        Refusal::PeerKeyChanged,
+        peer_key::has_changed(
+            &app.settings.site_name,
+            &claim.parties.sender,
+            &pinned,
+            &claim.fingerprint,
+        ),
+    ))
 }
 
 fn refuse_another_time(app: &App, sender: &SiteName, stamp: &Stamp) -> ApiResult<()> {
@@ -158,13 +174,16 @@ fn refuse_another_time(app: &App, sender: &SiteName, stamp: &Stamp) -> ApiResult
         return Ok(());
     }
     let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    Err(ApiError::forbidden(format!(
-        "This call was signed at {} by the clock of {sender}, and it is {} by the clock of {}: more than {} s apart. Let both take their time from NTP; '[api] peer_signature_window_seconds' allows for more.",
-        shown(stamp.created),
-        shown(now),
-        app.settings.site_name,
-        window.num_seconds()
-    )))
+    Err(ApiError::new(
+        Refusal::PeerClock,
+        format!(
+            "This call was signed at {} by the clock of {sender}, and it is {} by the clock of {}: more than {} s apart. Let both take their time from NTP; '[api] peer_signature_window_seconds' allows for more.",
+            shown(stamp.created),
+            shown(now),
+            app.settings.site_name,
+            window.num_seconds()
+        ),
+    ))
 }
 
 /// Refuses what is not signed before its body is read, where each site that it may speak for has a pinned key.
@@ -191,10 +210,13 @@ fn is_another(app: &App, site: &Site) -> bool {
 
 fn not_signed(app: &App, site: &SiteName, pinned: &PublicKey) -> ApiError {
     let here = &app.settings.site_name;
-    ApiError::forbidden(format!(
-        "This call is not signed, and {here} knows that {site} signs: its key {} is pinned. A token alone is not enough. If the protector of {site} was set up with an older release, bring it to this one, or let an administrator of {here} forget the key: 'openstack dr site set {site} --forget-peer-key'.",
-        pinned.fingerprint()
-    ))
+    ApiError::new(
+        Refusal::PeerSignature,
+        format!(
+            "This call is not signed, and {here} knows that {site} signs: its key {} is pinned. A token alone is not enough. If the protector of {site} was set up with an older release, bring it to this one, or let an administrator of {here} forget the key: 'openstack dr site set {site} --forget-peer-key'.",
+            pinned.fingerprint()
+        ),
+    )
 }
 
 impl PeerCaller {
@@ -202,9 +224,10 @@ impl PeerCaller {
     pub async fn speaks_for(&self, app: &App, site: &SiteName) -> ApiResult<()> {
         match &self.proof {
             Proof::Signed { by, .. } if by == site => Ok(()),
-            Proof::Signed { by, .. } => Err(ApiError::forbidden(format!(
-                "This call is signed by {by}, which cannot speak for {site}."
-            ))),
+            Proof::Signed { by, .. } => Err(ApiError::new(
+                Refusal::PeerSignature,
+                format!("This call is signed by {by}, which cannot speak for {site}."),
+            )),
             Proof::TokenAlone => match app.database.peer_key(site).await {
                 Ok(Some(pinned)) => Err(not_signed(app, site, &pinned.key)),
                 // What comes from a site that nobody has registered is refused for that.

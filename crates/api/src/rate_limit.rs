@@ -166,6 +166,7 @@ impl Reads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Refusal;
 
     const LIST: &str = "/v1/{project_id}/operations";
 
@@ -187,7 +188,7 @@ mod tests {
             ask("busy").await.unwrap();
         }
         let refused = ask("busy").await.unwrap_err();
-        assert_eq!(refused.kind(), crate::error::Kind::TooMany);
+        assert_eq!(refused.refusal(), Refusal::TooManyRequests);
         ask("quiet").await.unwrap();
         let busy = "busy".into();
         for route in RECOVERY {
@@ -213,7 +214,7 @@ mod tests {
         };
         let mut held = vec![read("busy").await.unwrap(), read("busy").await.unwrap()];
         let refused = read("busy").await.unwrap_err();
-        assert_eq!(refused.kind(), crate::error::Kind::TooMany);
+        assert_eq!(refused.refusal(), Refusal::TooManyRequests);
         read("quiet").await.unwrap();
         let busy = "busy".into();
         shares.admit(&busy, &Method::DELETE, LIST).await.unwrap();

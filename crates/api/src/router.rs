@@ -16,13 +16,10 @@ use utoipa_axum::{
 };
 
 use crate::{
-    action,
-    app::App,
-    audit,
-    error::{ApiError, Kind},
-    group, health, member, metadata, metrics, openapi, operation, operation_copy, orphan, policy,
-    readiness, recovery_plan, request, reset_status, resource_mapping, signing_key, site,
-    site_failover, sync, tenant_mapping, version,
+    action, app::App, audit, error::ApiError, group, health, member, metadata, metrics, openapi,
+    operation, operation_copy, orphan, policy, readiness, recovery_plan, refusal::Refusal, request,
+    reset_status, resource_mapping, signing_key, site, site_failover, sync, tenant_mapping,
+    version,
 };
 
 /// The routes with their descriptions.
@@ -103,7 +100,7 @@ pub fn router(app: App) -> Router {
 
 async fn no_such_path(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::new(
-        Kind::NotFound,
+        Refusal::NoSuchPath,
         format!(
             "The API has no path {}; GET / lists its versions.",
             uri.path()
@@ -113,7 +110,7 @@ async fn no_such_path(OriginalUri(uri): OriginalUri) -> ApiError {
 
 async fn no_such_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::new(
-        Kind::MethodNotAllowed,
+        Refusal::NoSuchMethod,
         format!("{method} is not possible on {}.", uri.path()),
     )
 }

@@ -22,6 +22,7 @@ use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
     extract::{Body, Path, Query},
+    refusal::Refusal,
     wire::{
         page,
         tenant_mapping::{
@@ -186,10 +187,13 @@ async fn revoke(app: &App, mapping: &TenantMapping) -> ApiResult<()> {
         None => Vec::new(),
     };
     if !groups.is_empty() {
-        return Err(ApiError::conflict(format!(
-            "The service user's roles are needed by protection groups {}; delete these first, or the mapping without revoke.",
-            groups.join(", ")
-        )));
+        return Err(ApiError::new(
+            Refusal::InUse,
+            format!(
+                "The service user's roles are needed by protection groups {}; delete these first, or the mapping without revoke.",
+                groups.join(", ")
+            ),
+        ));
     }
     for scope in [&mapping.primary, &mapping.secondary] {
         app.clouds

@@ -15,10 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    app::App,
-    error::{ApiError, Kind},
-};
+use crate::{app::App, error::ApiError, refusal::Refusal};
 
 /// The header of the guideline.
 pub const VERSION_HEADER: HeaderName = HeaderName::from_static("openstack-api-version");
@@ -79,7 +76,7 @@ impl Microversion {
             return Ok(());
         }
         Err(ApiError::new(
-            Kind::NotFound,
+            Refusal::NeedsNewerVersion,
             format!(
                 "{what} is there from API version {since} on, the request speaks {self}; send 'OpenStack-API-Version: {SERVICE} {since}'."
             ),
@@ -130,7 +127,7 @@ impl Microversion {
             return Ok(self);
         }
         Err(ApiError::new(
-            Kind::NotAcceptable,
+            Refusal::VersionNotSpoken,
             format!(
                 "Version {self} is not supported by the API. Minimum is {} and maximum is {}.",
                 Self::MIN,
@@ -286,9 +283,12 @@ mod tests {
     fn a_version_out_of_range_names_the_range() {
         for value in ["protector 1.4", "protector 2.0", "protector 0.9"] {
             let error = asked(value).unwrap_err();
-            assert_eq!(error.kind(), Kind::NotAcceptable);
+            assert_eq!(error.refusal(), Refusal::VersionNotSpoken);
             assert!(error.message().contains("1.0") && error.message().contains("1.3"));
         }
-        assert_eq!(asked("protector one").unwrap_err().kind(), Kind::BadRequest);
+        assert_eq!(
+            asked("protector one").unwrap_err().refusal(),
+            Refusal::InvalidRequest
+        );
     }
 }

@@ -55,6 +55,8 @@ enum What {
     Openapi,
     /// Print in Markdown what becomes of each attribute of a VM on its copy
     Carried,
+    /// Print in Markdown the codes of the API's refusals
+    Refusals,
 }
 
 #[derive(Subcommand)]
@@ -133,6 +135,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         What::Policy(Policy::Sample) => write!(out, "{}", protector_oslo::policy::sample())?,
         What::Carried => write!(out, "{}", protector_core::carried::page())?,
+        What::Refusals => write!(out, "{}", protector_api::refusal::page())?,
         What::Openapi => writeln!(out, "{}", protector_api::openapi().to_pretty_json()?)?,
         What::Config(ConfigWhat::Check) => {
             let config = arguments.config.load()?;

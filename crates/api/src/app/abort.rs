@@ -30,6 +30,7 @@ use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
     peer::{HeldPart, PeerError, not_in_sync, other_scope, within},
+    refusal::Refusal,
     wire::abort::AbortOptions,
 };
 
@@ -80,12 +81,15 @@ async fn give_up_for_the_lost_target(
 ) -> ApiResult<OperationRecord> {
     let operation = &record.operation;
     if !is_planned_move(&record) || operation.source_site != app.settings.site_name {
-        return Err(ApiError::conflict(format!(
-            "abort.target_is_lost: operation {id} ({}) has stopped no VM of {} for another site. 'openstack dr operation abort {id}' gives it up.",
-            operation.kind,
-            app.settings.site_name,
-            id = operation.id
-        )));
+        return Err(ApiError::new(
+            Refusal::NotAbortable,
+            format!(
+                "abort.target_is_lost: operation {id} ({}) has stopped no VM of {} for another site. 'openstack dr operation abort {id}' gives it up.",
+                operation.kind,
+                app.settings.site_name,
+                id = operation.id
+            ),
+        ));
     }
     let group = app.database.group_show_by_id(&operation.group_id).await?;
     let better = || taken_back_with_both_sites(&record);
@@ -95,10 +99,13 @@ async fn give_up_for_the_lost_target(
 
 fn taken_back_with_both_sites(record: &OperationRecord) -> ApiError {
     let operation = &record.operation;
-    ApiError::conflict(format!(
-        "{} answers, so it is not lost: 'openstack dr operation abort {}' takes back what was made there and starts the VMs again.",
-        operation.target_site, operation.id
-    ))
+    ApiError::new(
+        Refusal::NotLost,
+        format!(
+            "{} answers, so it is not lost: 'openstack dr operation abort {}' takes back what was made there and starts the VMs again.",
+            operation.target_site, operation.id
+        ),
+    )
 }
 
 fn has_ended(record: &OperationRecord) -> bool {
@@ -230,19 +237,25 @@ pub(super) async fn refuse_where_it_is_well(
 
 fn taken_back_by_cleanup(record: &OperationRecord) -> ApiError {
     let operation = &record.operation;
-    ApiError::conflict(format!(
-        "{} answers, so it is not lost: 'openstack dr operation cleanup {}' takes back what is left there and starts the VMs again.",
-        operation.target_site, operation.id
-    ))
+    ApiError::new(
+        Refusal::NotLost,
+        format!(
+            "{} answers, so it is not lost: 'openstack dr operation cleanup {}' takes back what is left there and starts the VMs again.",
+            operation.target_site, operation.id
+        ),
+    )
 }
 
 fn what_it_means(app: &App, copy: &PeerOperation, group: &Group) -> ApiError {
     let (here, there) = (&app.settings.site_name, &copy.home_site);
-    ApiError::conflict(format!(
-        "Operation {id} is run by {there}, whose protector does not answer. If {there} is lost, give the operation up here with --target-is-lost: the VMs of protection group {group} that it stopped are started again on {here}, from their own disks. Say so only if nothing goes on at {there}: where its Nova answers, a VM whose copy is there stays stopped; where it does not, a copy that runs there would run beside its original. When {there} is back, its operation finds the originals running and takes back what it made; if both sites then hold the group to be changed, 'openstack --os-cloud {here} dr protection-group sync-force {group}' makes this site's view count.",
-        id = copy.id,
-        group = group.name,
-    ))
+    ApiError::new(
+        Refusal::SiteSilent,
+        format!(
+            "Operation {id} is run by {there}, whose protector does not answer. If {there} is lost, give the operation up here with --target-is-lost: the VMs of protection group {group} that it stopped are started again on {here}, from their own disks. Say so only if nothing goes on at {there}: where its Nova answers, a VM whose copy is there stays stopped; where it does not, a copy that runs there would run beside its original. When {there} is back, its operation finds the originals running and takes back what it made; if both sites then hold the group to be changed, 'openstack --os-cloud {here} dr protection-group sync-force {group}' makes this site's view count.",
+            id = copy.id,
+            group = group.name,
+        ),
+    )
 }
 
 /// Starts the operation that starts the servers again.
@@ -259,12 +272,15 @@ async fn start_again(
     refuse_wrong_status(group, kind)?;
     let last = last_begun(app, &group.id).await?;
     if let Some(last) = last.filter(|last| last.id() != &stopped.by && !last.adopts(&stopped.by)) {
-        return Err(ApiError::conflict(format!(
-            "Operation {} is not the last that was to move protection group {}: that is {last}. Where that has stopped the VMs, 'openstack dr operation abort {last} --target-is-lost' starts them again.",
-            stopped.by,
-            group.name,
-            last = last.id()
-        )));
+        return Err(ApiError::new(
+            Refusal::NotTheLast,
+            format!(
+                "Operation {} is not the last that was to move protection group {}: that is {last}. Where that has stopped the VMs, 'openstack dr operation abort {last} --target-is-lost' starts them again.",
+                stopped.by,
+                group.name,
+                last = last.id()
+            ),
+        ));
     }
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
@@ -291,35 +307,41 @@ fn refuse_where_it_does_not_run(group: &Group, here: &SiteName) -> ApiResult<()>
     if group.current_primary_site == *here {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {name} runs on {}, not on {here}: nothing was stopped here. If {} is lost, 'openstack dr protection-group action {name} --action failover --type unplanned' brings the group up here.",
-        group.current_primary_site,
-        group.current_primary_site,
-        name = group.name
-    )))
+    Err(ApiError::new(
+        Refusal::WrongSite,
+        format!(
+            "Protection group {name} runs on {}, not on {here}: nothing was stopped here. If {} is lost, 'openstack dr protection-group action {name} --action failover --type unplanned' brings the group up here.",
+            group.current_primary_site,
+            group.current_primary_site,
+            name = group.name
+        ),
+    ))
 }
 
 fn refused(record: &OperationRecord, why: NotAbortable) -> ApiError {
     let operation = &record.operation;
     let (id, group) = (&operation.id, &operation.plan.group_name);
-    ApiError::conflict(match why {
-        NotAbortable::Ended => format!(
-            "Operation {id} has ended, it is {}: there is nothing to abort. 'openstack dr operation cleanup {id}' removes what it left behind.",
-            operation.state.status()
-        ),
-        NotAbortable::CopiesAreUp => format!(
-            "Test failover {id} has done its work, its copies are up: 'openstack dr protection-group action {group} --action test-cleanup --test-operation-id {id}' removes them and completes it."
-        ),
-        NotAbortable::PastThePointOfNoReturn => format!(
-            "Operation {id} has moved protection group {group} to {}: what it still does is cleanup, and ends by itself. {}",
-            operation.target_site,
-            way_back(operation.kind, group)
-        ),
-        NotAbortable::Deletes => format!(
-            "Operation {id} ({}) has begun to delete, and what is deleted cannot be taken back. Each of its steps has a limit of time, so it ends by itself: 'openstack dr operation show {id} --detail' shows what it waits for.",
-            operation.kind
-        ),
-    })
+    ApiError::new(
+        Refusal::NotAbortable,
+        match why {
+            NotAbortable::Ended => format!(
+                "Operation {id} has ended, it is {}: there is nothing to abort. 'openstack dr operation cleanup {id}' removes what it left behind.",
+                operation.state.status()
+            ),
+            NotAbortable::CopiesAreUp => format!(
+                "Test failover {id} has done its work, its copies are up: 'openstack dr protection-group action {group} --action test-cleanup --test-operation-id {id}' removes them and completes it."
+            ),
+            NotAbortable::PastThePointOfNoReturn => format!(
+                "Operation {id} has moved protection group {group} to {}: what it still does is cleanup, and ends by itself. {}",
+                operation.target_site,
+                way_back(operation.kind, group)
+            ),
+            NotAbortable::Deletes => format!(
+                "Operation {id} ({}) has begun to delete, and what is deleted cannot be taken back. Each of its steps has a limit of time, so it ends by itself: 'openstack dr operation show {id} --detail' shows what it waits for.",
+                operation.kind
+            ),
+        },
+    )
 }
 
 fn way_back(kind: OperationKind, group: &str) -> String {

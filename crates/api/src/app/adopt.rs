@@ -36,6 +36,7 @@ use super::{
 use crate::{
     clouds::CloudError,
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::adopt::AdoptOptions,
 };
 
@@ -158,13 +159,16 @@ fn in_the_way(failed: &OperationRecord, obstacles: &[Obstacle]) -> ApiError {
         .iter()
         .map(|obstacle| format!("{} {}", obstacle.member, obstacle.found))
         .collect();
-    ApiError::conflict(format!(
-        "Protection group {} cannot go forward with what operation {} has made on {}: {}.",
-        operation.plan.group_name,
-        operation.id,
-        operation.target_site,
-        found.join("; ")
-    ))
+    ApiError::new(
+        Refusal::CopiesInTheWay,
+        format!(
+            "Protection group {} cannot go forward with what operation {} has made on {}: {}.",
+            operation.plan.group_name,
+            operation.id,
+            operation.target_site,
+            found.join("; ")
+        ),
+    )
 }
 
 /// An unplanned failover comes after the failed one and goes on from what that has made, whatever has been replicated since:
@@ -245,9 +249,12 @@ pub(super) fn refuse_unadoptable(failed: &OperationRecord) -> ApiResult<()> {
     let operation = &failed.operation;
     let id = &operation.id;
     if let Some(first) = &operation.plan.adopts {
-        return Err(ApiError::conflict(format!(
-            "Operation {id} was itself to adopt what {first} has made: 'openstack dr operation adopt {first}' tries again."
-        )));
+        return Err(ApiError::new(
+            Refusal::NotAdoptable,
+            format!(
+                "Operation {id} was itself to adopt what {first} has made: 'openstack dr operation adopt {first}' tries again."
+            ),
+        ));
     }
     let is_move = matches!(
         operation.kind,
@@ -256,23 +263,26 @@ pub(super) fn refuse_unadoptable(failed: &OperationRecord) -> ApiResult<()> {
     if is_move && operation.state == OperationState::Failed && has_built(failed) {
         return Ok(());
     }
-    Err(ApiError::conflict(match (is_move, operation.state) {
-        (false, _) => format!(
-            "Operation {id} is a {}: only what a failed failover or failback has made can be adopted.",
-            operation.kind
-        ),
-        (true, OperationState::Failed) => format!(
-            "Operation {id} has left no copy of a VM: there is nothing to adopt. 'openstack dr operation cleanup {id}' removes what it left behind."
-        ),
-        (true, OperationState::Completed) => format!(
-            "Operation {id} has moved protection group {}: its copies are the group already.",
-            operation.plan.group_name
-        ),
-        (true, state) => format!(
-            "Operation {id} is {}: it can be adopted once it has failed. 'openstack dr operation show {id}' shows how far it is.",
-            state.status()
-        ),
-    }))
+    Err(ApiError::new(
+        Refusal::NotAdoptable,
+        match (is_move, operation.state) {
+            (false, _) => format!(
+                "Operation {id} is a {}: only what a failed failover or failback has made can be adopted.",
+                operation.kind
+            ),
+            (true, OperationState::Failed) => format!(
+                "Operation {id} has left no copy of a VM: there is nothing to adopt. 'openstack dr operation cleanup {id}' removes what it left behind."
+            ),
+            (true, OperationState::Completed) => format!(
+                "Operation {id} has moved protection group {}: its copies are the group already.",
+                operation.plan.group_name
+            ),
+            (true, state) => format!(
+                "Operation {id} is {}: it can be adopted once it has failed. 'openstack dr operation show {id}' shows how far it is.",
+                state.status()
+            ),
+        },
+    ))
 }
 
 /// Whether the record knows of a copy that was not taken back.
@@ -292,17 +302,23 @@ pub(super) fn refuse_elsewhere(
     source: &SiteName,
 ) -> ApiResult<()> {
     if group.current_primary_site != *source {
-        return Err(ApiError::conflict(format!(
-            "Protection group {} runs on {} now, and operation {failed} was to move it from {source}: there is nothing to adopt.",
-            group.name, group.current_primary_site
-        )));
+        return Err(ApiError::new(
+            Refusal::NothingToDo,
+            format!(
+                "Protection group {} runs on {} now, and operation {failed} was to move it from {source}: there is nothing to adopt.",
+                group.name, group.current_primary_site
+            ),
+        ));
     }
     if group.status == GroupStatus::SplitBrain {
-        return Err(ApiError::conflict(format!(
-            "Protection group {name} is split_brain: stop what runs on {} first, with 'openstack dr fence {name}'.",
-            group.other().site,
-            name = group.name
-        )));
+        return Err(ApiError::new(
+            Refusal::SplitBrain,
+            format!(
+                "Protection group {name} is split_brain: stop what runs on {} first, with 'openstack dr fence {name}'.",
+                group.other().site,
+                name = group.name
+            ),
+        ));
     }
     Ok(())
 }
@@ -311,11 +327,14 @@ pub(super) fn refuse_elsewhere(
 /// over: it was in vain, because of the copies that are to be adopted.
 pub(super) async fn refuse_older(app: &App, group: &Group, id: &OperationId) -> ApiResult<()> {
     match last_that_made(app, &group.id).await? {
-        Some(last) if last.id() != id && !last.adopts(id) => Err(ApiError::conflict(format!(
-            "Operation {id} is not the last that was to move protection group {}: that is {last}. 'openstack dr operation show {last}' shows how that stands; if its copies are in use, 'openstack dr operation adopt {last}' goes forward with them.",
-            group.name,
-            last = last.id()
-        ))),
+        Some(last) if last.id() != id && !last.adopts(id) => Err(ApiError::new(
+            Refusal::NotTheLast,
+            format!(
+                "Operation {id} is not the last that was to move protection group {}: that is {last}. 'openstack dr operation show {last}' shows how that stands; if its copies are in use, 'openstack dr operation adopt {last}' goes forward with them.",
+                group.name,
+                last = last.id()
+            ),
+        )),
         _ => Ok(()),
     }
 }

@@ -11,6 +11,7 @@ use super::{App, sync};
 use crate::{
     error::{ApiError, ApiResult},
     peer::{HeldPart, PeerMetadata, other_scope},
+    refusal::Refusal,
 };
 
 /// The view of this site, put at rest if it says that the group is being moved and nobody moves it. `known` is what the
@@ -59,10 +60,13 @@ fn status(known: &PeerMetadata) -> Option<GroupStatus> {
 
 fn moved_since(app: &App, group: &Group, status: GroupStatus) -> ApiError {
     let there = &other_scope(group, &app.settings.site_name).site;
-    ApiError::conflict(format!(
-        "Protection group {name} is {} on {here}, where no operation moves it any more: that view cannot count. {there} holds it as {status}; 'openstack --os-cloud {there} dr protection-group sync-force {name}' makes that count on both sites.",
-        group.status,
-        here = app.settings.site_name,
-        name = group.name,
-    ))
+    ApiError::new(
+        Refusal::Busy,
+        format!(
+            "Protection group {name} is {} on {here}, where no operation moves it any more: that view cannot count. {there} holds it as {status}; 'openstack --os-cloud {there} dr protection-group sync-force {name}' makes that count on both sites.",
+            group.status,
+            here = app.settings.site_name,
+            name = group.name,
+        ),
+    )
 }

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     peer,
+    refusal::Refusal,
     wire::{
         cleanup::{CleanupOptions, CleanupView},
         text::Stamp,
@@ -141,10 +142,13 @@ async fn refuse_while_split(app: &App, parent: &OperationRecord) -> ApiResult<()
     if group.status != GroupStatus::SplitBrain {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {} is split_brain: VMs that operation {} left on {} run there; stop them first with 'openstack dr fence {}'.",
-        group.name, parent.operation.id, parent.operation.source_site, group.name
-    )))
+    Err(ApiError::new(
+        Refusal::SplitBrain,
+        format!(
+            "Protection group {} is split_brain: VMs that operation {} left on {} run there; stop them first with 'openstack dr fence {}'.",
+            group.name, parent.operation.id, parent.operation.source_site, group.name
+        ),
+    ))
 }
 
 /// What [`start_cleanup`] would do. Asks nobody but the database, so that it works on the worst day.
@@ -401,10 +405,13 @@ async fn startable(
         .collect();
     if rest.is_empty() {
         let operation = &parent.operation;
-        return Err(ApiError::conflict(format!(
-            "Operation {} left servers stopped on {}, and protection group {} has changed since: they may run elsewhere by now. Start them with 'openstack server start' if they do not.",
-            operation.id, operation.source_site, operation.plan.group_name
-        )));
+        return Err(ApiError::new(
+            Refusal::NotCleanable,
+            format!(
+                "Operation {} left servers stopped on {}, and protection group {} has changed since: they may run elsewhere by now. Start them with 'openstack server start' if they do not.",
+                operation.id, operation.source_site, operation.plan.group_name
+            ),
+        ));
     }
     Ok(rest)
 }
@@ -423,16 +430,22 @@ fn refuse_uncleanable(operation: &Operation) -> ApiResult<()> {
         return Err(test_failover::is_up(operation));
     }
     if !operation.state.is_terminal() {
-        return Err(ApiError::conflict(format!(
-            "Operation not in completed state: the operation must be completed or failed, it is {}",
-            operation.state.status()
-        )));
+        return Err(ApiError::new(
+            Refusal::NotEnded,
+            format!(
+                "Operation not in completed state: the operation must be completed or failed, it is {}",
+                operation.state.status()
+            ),
+        ));
     }
     match &operation.parent_id {
-        Some(parent) if operation.kind == NEVER_LEAVES => Err(ApiError::conflict(format!(
-            "Operation {} is itself a cleanup; clean up {parent}, whose leftovers it removes.",
-            operation.id
-        ))),
+        Some(parent) if operation.kind == NEVER_LEAVES => Err(ApiError::new(
+            Refusal::NotCleanable,
+            format!(
+                "Operation {} is itself a cleanup; clean up {parent}, whose leftovers it removes.",
+                operation.id
+            ),
+        )),
         _ => Ok(()),
     }
 }
@@ -451,19 +464,25 @@ pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
         cleanup.kind,
         OperationKind::Failover | OperationKind::Failback
     ) {
-        return ApiError::conflict(format!(
-            "Operation {} adopts what operation {parent} has made; watch it with 'openstack dr operation show {}'.",
-            cleanup.id, cleanup.id
-        ));
+        return ApiError::new(
+            Refusal::BeingCleanedUp,
+            format!(
+                "Operation {} adopts what operation {parent} has made; watch it with 'openstack dr operation show {}'.",
+                cleanup.id, cleanup.id
+            ),
+        );
     }
-    ApiError::conflict(format!(
-        "Operation {parent} is being cleaned up by operation {}, which user {} asked for at {} and which is {}; watch it with 'openstack dr operation show {}'.",
-        cleanup.id,
-        cleanup.user_id,
-        Stamp(cleanup.created_at),
-        cleanup.state.status(),
-        cleanup.id
-    ))
+    ApiError::new(
+        Refusal::BeingCleanedUp,
+        format!(
+            "Operation {parent} is being cleaned up by operation {}, which user {} asked for at {} and which is {}; watch it with 'openstack dr operation show {}'.",
+            cleanup.id,
+            cleanup.user_id,
+            Stamp(cleanup.created_at),
+            cleanup.state.status(),
+            cleanup.id
+        ),
+    )
 }
 
 fn view(parent: &OperationRecord, work: &Work) -> CleanupView {

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clouds::{FoundServer, FoundVolume, WantedThere},
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::comparison::ComparisonView,
 };
 
@@ -73,21 +74,27 @@ fn refuse_not_recovered(stored: &StoredGroup, member: &Member) -> ApiResult<()> 
     if member.status == MemberStatus::Protected {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Member {name} was not recovered by the last failover: it has no server on {} to be compared. 'openstack dr retry {}' recovers it.",
-        group.current_primary_site, group.name
-    )))
+    Err(ApiError::new(
+        Refusal::NotRecovered,
+        format!(
+            "Member {name} was not recovered by the last failover: it has no server on {} to be compared. 'openstack dr retry {}' recovers it.",
+            group.current_primary_site, group.name
+        ),
+    ))
 }
 
 fn gone(stored: &StoredGroup, member: &Member) -> ApiError {
     let group = &stored.group;
-    ApiError::conflict(format!(
-        "Server {} of member {} does not exist on {} any more: '{}' takes the member out of the group.",
-        member.server_id,
-        member.name,
-        group.current_primary_site,
-        member.removal(&group.name)
-    ))
+    ApiError::new(
+        Refusal::ServerGone,
+        format!(
+            "Server {} of member {} does not exist on {} any more: '{}' takes the member out of the group.",
+            member.server_id,
+            member.name,
+            group.current_primary_site,
+            member.removal(&group.name)
+        ),
+    )
 }
 
 /// The volumes that are attached or known, by id. One that is gone is left out.

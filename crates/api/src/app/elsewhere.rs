@@ -13,6 +13,7 @@ use super::App;
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::operation::{OperationDetail, OperationView, ShownOperation},
 };
 
@@ -110,8 +111,11 @@ impl App {
 /// The refusal of what only the home of an operation can do. `command` is how that is asked for, without the cloud.
 pub(super) fn lives_elsewhere(copy: &PeerOperation, command: &str) -> ApiError {
     let home = &copy.home_site;
-    ApiError::conflict(format!(
-        "Operation {} is run by {home}; what is kept here is a copy to be read. Send this to {home}: 'openstack --os-cloud {home} dr {command}'.",
-        copy.id
-    ))
+    ApiError::new(
+        Refusal::WrongSite,
+        format!(
+            "Operation {} is run by {home}; what is kept here is a copy to be read. Send this to {home}: 'openstack --os-cloud {home} dr {command}'.",
+            copy.id
+        ),
+    )
 }

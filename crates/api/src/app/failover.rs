@@ -13,6 +13,7 @@ use protector_core::{
 use super::names;
 use crate::{
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::operation::{Failback, Failover},
 };
 
@@ -25,13 +26,16 @@ pub fn refuse_wrong_status(group: &Group, kind: OperationKind) -> ApiResult<()> 
         .into_iter()
         .map(GroupStatus::as_str)
         .collect();
-    Err(ApiError::conflict(format!(
-        "Protection group {} is {}: {kind} starts from {}.{}",
-        group.name,
-        group.status,
-        allowed.join(" or "),
-        way_out(group)
-    )))
+    Err(ApiError::new(
+        Refusal::WrongStatus,
+        format!(
+            "Protection group {} is {}: {kind} starts from {}.{}",
+            group.name,
+            group.status,
+            allowed.join(" or "),
+            way_out(group)
+        ),
+    ))
 }
 
 /// What leads out of a status from which little starts.
@@ -169,10 +173,13 @@ pub fn refused(group: &Group, refusal: &PlanRefusal) -> ApiError {
     match refusal {
         PlanRefusal::UnmappedNetworks(_) => ApiError::bad_request(format!("{refusal}.")),
         PlanRefusal::NoMembers | PlanRefusal::NoPolicy | PlanRefusal::SharedVolume(_) => {
-            ApiError::conflict(format!(
-                "Protection group {} cannot be moved: {refusal}.",
-                group.name
-            ))
+            ApiError::new(
+                Refusal::NotMovable,
+                format!(
+                    "Protection group {} cannot be moved: {refusal}.",
+                    group.name
+                ),
+            )
         }
     }
 }

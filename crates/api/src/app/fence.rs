@@ -32,6 +32,7 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     peer::{PeerError, not_in_sync, other_scope},
+    refusal::Refusal,
 };
 
 /// Starts the fencing of what moves have left: everything that an unplanned failover left on the site that the group came from,
@@ -227,13 +228,16 @@ async fn seen(app: &App, group: &Group, members: &[Member]) -> ApiResult<Left> {
     if unknown.is_empty() && !old.is_empty() {
         return Left::of(group, members, old);
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {name} is split_brain, no site has a record of what left its old VMs on {there}, and nothing on {here} tells which they are of {}: stop them with 'openstack --os-cloud {there} server stop <server>', then 'openstack dr protection-group reset-status {name}' looks at both sites and ends it.",
-        unknown.join(", "),
-        name = group.name,
-        there = group.other().site,
-        here = here.site,
-    )))
+    Err(ApiError::new(
+        Refusal::SplitBrain,
+        format!(
+            "Protection group {name} is split_brain, no site has a record of what left its old VMs on {there}, and nothing on {here} tells which they are of {}: stop them with 'openstack --os-cloud {there} server stop <server>', then 'openstack dr protection-group reset-status {name}' looks at both sites and ends it.",
+            unknown.join(", "),
+            name = group.name,
+            there = group.other().site,
+            here = here.site,
+        ),
+    ))
 }
 
 /// A member that was not recovered runs where it was, if it runs: that is no split brain, and may be all there is of it.
@@ -275,8 +279,11 @@ fn with_what_records_tell(
 }
 
 fn nothing_to_fence(group: &Group) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {} has nothing to fence: no move of it that this site has a record of has left a server.",
-        group.name
-    ))
+    ApiError::new(
+        Refusal::NothingToDo,
+        format!(
+            "Protection group {} has nothing to fence: no move of it that this site has a record of has left a server.",
+            group.name
+        ),
+    )
 }

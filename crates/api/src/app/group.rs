@@ -16,6 +16,7 @@ use crate::{
     clouds::FoundVolumeType,
     error::{ApiError, ApiResult},
     peer,
+    refusal::Refusal,
     version::Microversion,
     wire::group::{GroupChanges, NewGroup},
 };
@@ -155,10 +156,13 @@ fn refuse_retired(site: &Site) -> ApiResult<()> {
     if site.status != SiteStatus::Retired {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Site {name} was retired: no group can be protected with it. Where another site has taken its place, an administrator forgets the old one with 'openstack dr site delete {name}' and registers the new one.",
-        name = site.name
-    )))
+    Err(ApiError::new(
+        Refusal::SiteRetired,
+        format!(
+            "Site {name} was retired: no group can be protected with it. Where another site has taken its place, an administrator forgets the old one with 'openstack dr site delete {name}' and registers the new one.",
+            name = site.name
+        ),
+    ))
 }
 
 /// The tenant's projects on both sites: the caller's own here, the mapped one there.
@@ -195,9 +199,12 @@ async fn scopes(
 }
 
 fn no_mapping(project: &ProjectId, other: &SiteName) -> ApiError {
-    ApiError::conflict(format!(
-        "Project {project} has no tenant mapping to {other}; ask an administrator for 'openstack dr tenant mapping create'."
-    ))
+    ApiError::new(
+        Refusal::NotLinked,
+        format!(
+            "Project {project} has no tenant mapping to {other}; ask an administrator for 'openstack dr tenant mapping create'."
+        ),
+    )
 }
 
 fn remote_of<'s>(app: &App, primary: &'s SiteScope, secondary: &'s SiteScope) -> &'s SiteName {
@@ -288,9 +295,12 @@ pub fn refuse_delete(group: &Group) -> ApiResult<()> {
 
 /// The refusal to delete a group, from the look before as from the deletion itself.
 pub fn undeletable(group: &str, status: GroupStatus) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {group} is {status}: it can be deleted when it is active, active_partial, failed_over, failed_over_partial or error."
-    ))
+    ApiError::new(
+        Refusal::WrongStatus,
+        format!(
+            "Protection group {group} is {status}: it can be deleted when it is active, active_partial, failed_over, failed_over_partial or error."
+        ),
+    )
 }
 
 /// Refuses a change of members, policy or mappings while the group moves. The change itself sees to it again.

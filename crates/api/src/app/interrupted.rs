@@ -19,6 +19,7 @@ use super::{
     reset_status::holdings, sync::LOST_SITE_PATIENCE,
 };
 use crate::error::{ApiError, ApiResult};
+use crate::refusal::Refusal;
 
 /// What an unplanned failover may go on from instead of the latest recovery point.
 pub enum Interrupted {
@@ -76,7 +77,7 @@ pub async fn to_take_over(
         Interrupted::InVain(last) => last,
     };
     let newest = latest_point(app, plan).await.map_err(|why| {
-        ApiError::unavailable(format!(
+        ApiError::new(Refusal::ArraySilent, format!(
             "Whether {} has replicated protection group {} since failover {} decides what is recovered. {why}",
             plan.source.site, plan.group_name, last.operation.id
         ))
@@ -114,12 +115,15 @@ pub async fn refuse_beside_copies(app: &App, plan: &Plan) -> ApiResult<()> {
     if beside.is_empty() {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {} is not brought up beside copies of its VMs that are on {} already: {}.",
-        plan.group_name,
-        plan.target.site,
-        beside.join("; ")
-    )))
+    Err(ApiError::new(
+        Refusal::CopiesInTheWay,
+        format!(
+            "Protection group {} is not brought up beside copies of its VMs that are on {} already: {}.",
+            plan.group_name,
+            plan.target.site,
+            beside.join("; ")
+        ),
+    ))
 }
 
 fn came_to_its_end(last: &KeptOperation) -> bool {

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     clouds::CloudError,
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::adopt::AdoptOptions,
 };
 
@@ -66,9 +67,12 @@ impl LeftByAMove {
     pub(super) fn elsewhere(copy: &PeerOperation) -> ApiResult<Self> {
         let id = &copy.id;
         if let Some(first) = copy.adopts() {
-            return Err(ApiError::conflict(format!(
-                "Operation {id} was itself to adopt what {first} has made: 'openstack dr operation adopt {first} --source-is-lost' adopts that."
-            )));
+            return Err(ApiError::new(
+                Refusal::NotAdoptable,
+                format!(
+                    "Operation {id} was itself to adopt what {first} has made: 'openstack dr operation adopt {first} --source-is-lost' adopts that."
+                ),
+            ));
         }
         let shown = |field: &str| copy.record.get(field).and_then(Value::as_str);
         let moves = [OperationKind::Failover, OperationKind::Failback];
@@ -93,12 +97,15 @@ impl LeftByAMove {
                     },
                 })
             }
-            _ => Err(ApiError::conflict(format!(
-                "Operation {id} is a {} of {}, which is {}: only what a failed failover or failback has made can be adopted.",
-                copy.kind,
-                copy.home_site,
-                shown("status").unwrap_or("not known to have ended")
-            ))),
+            _ => Err(ApiError::new(
+                Refusal::NotAdoptable,
+                format!(
+                    "Operation {id} is a {} of {}, which is {}: only what a failed failover or failback has made can be adopted.",
+                    copy.kind,
+                    copy.home_site,
+                    shown("status").unwrap_or("not known to have ended")
+                ),
+            )),
         }
     }
 }
@@ -112,9 +119,12 @@ pub(super) async fn belongs_elsewhere(app: &App, copy: &PeerOperation) -> ApiRes
     };
     let stored = app.database.group_show_by_id(&left.group).await?;
     let is_well = refuse_where_it_is_well(app, &stored.group, there).await;
-    Ok(is_well
-        .err()
-        .unwrap_or_else(|| ApiError::conflict(what_it_means(&left.id, &left.source, &stored))))
+    Ok(is_well.err().unwrap_or_else(|| {
+        ApiError::new(
+            Refusal::SiteSilent,
+            what_it_means(&left.id, &left.source, &stored),
+        )
+    }))
 }
 
 /// The refusal of an adoption whose source does not answer.
@@ -125,7 +135,7 @@ pub(super) fn needs_the_source(
 ) -> ApiError {
     let operation = &failed.operation;
     let means = what_it_means(&operation.id, &operation.source_site, stored);
-    ApiError::unavailable(format!("{why}. {means}"))
+    ApiError::new(Refusal::PeerSilent, format!("{why}. {means}"))
 }
 
 fn what_it_means(failed: &OperationId, source: &SiteName, stored: &StoredGroup) -> String {
@@ -189,10 +199,13 @@ fn refuse_at_the_source(app: &App, left: &LeftByAMove) -> ApiResult<()> {
     if left.target == app.settings.site_name {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "source_is_lost: {} answers, this is it. The copies of operation {} are on {}: if that site is lost, 'openstack dr operation abort {} --target-is-lost' starts the originals again here.",
-        left.source, left.id, left.target, left.id
-    )))
+    Err(ApiError::new(
+        Refusal::WrongSite,
+        format!(
+            "source_is_lost: {} answers, this is it. The copies of operation {} are on {}: if that site is lost, 'openstack dr operation abort {} --target-is-lost' starts the originals again here.",
+            left.source, left.id, left.target, left.id
+        ),
+    ))
 }
 
 /// Of a site that answers nobody is believed that it is lost: neither while its protector does, nor its cloud.
@@ -203,9 +216,12 @@ async fn refuse_while_it_answers(
 ) -> ApiResult<()> {
     let (id, source) = (&left.id, &left.source);
     let protector_answers = || {
-        ApiError::conflict(format!(
-            "{source} answers, so it is not lost: 'openstack dr operation adopt {id}' looks at the originals there first."
-        ))
+        ApiError::new(
+            Refusal::NotLost,
+            format!(
+                "{source} answers, so it is not lost: 'openstack dr operation adopt {id}' looks at the originals there first."
+            ),
+        )
     };
     refuse_where_it_is_well(app, &stored.group, protector_answers).await?;
     let reading = app.clouds.holdings(stored.group.current(), &[]);
@@ -215,9 +231,12 @@ async fn refuse_while_it_answers(
         Ok(_) => String::new(),
         Err(refused @ CloudError::Refused { .. }) => format!(" ({refused})"),
     };
-    Err(ApiError::conflict(format!(
-        "The protector of {source} does not answer, but its cloud does{answer}, so the site is not lost: its VMs may run. When its protector is back, 'openstack dr operation adopt {id}' looks at the originals there first; where only the protector is lost, an administrator sets it up anew first."
-    )))
+    Err(ApiError::new(
+        Refusal::NotLost,
+        format!(
+            "The protector of {source} does not answer, but its cloud does{answer}, so the site is not lost: its VMs may run. When its protector is back, 'openstack dr operation adopt {id}' looks at the originals there first; where only the protector is lost, an administrator sets it up anew first."
+        ),
+    ))
 }
 
 async fn refuse_without_a_copy(
@@ -242,10 +261,13 @@ async fn refuse_without_a_copy(
     if shown.held.iter().any(is_a_copy) {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Operation {} has left no copy of a VM on {}: there is nothing to adopt. 'openstack dr protection-group action {name} --action failover --type unplanned' brings protection group {name} up from its latest recovery point.",
-        left.id,
-        left.target,
-        name = group.name
-    )))
+    Err(ApiError::new(
+        Refusal::NothingToDo,
+        format!(
+            "Operation {} has left no copy of a VM on {}: there is nothing to adopt. 'openstack dr protection-group action {name} --action failover --type unplanned' brings protection group {name} up from its latest recovery point.",
+            left.id,
+            left.target,
+            name = group.name
+        ),
+    ))
 }

@@ -16,6 +16,7 @@ use crate::{
     caller::Caller,
     clouds::{FoundServer, FoundVolume},
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::member::NewMember,
 };
 
@@ -117,16 +118,17 @@ async fn volumes(
     scope: &SiteScope,
     server: &FoundServer,
 ) -> ApiResult<BTreeMap<VolumeId, FoundVolume>> {
-    let reads = server.attachments.iter().map(async |place| {
-        let id = &place.volume_id;
-        let found = app.clouds.volume(scope, id).await?;
-        found.map(|volume| (id.clone(), volume)).ok_or_else(|| {
-            ApiError::conflict(format!(
+    let reads =
+        server.attachments.iter().map(async |place| {
+            let id = &place.volume_id;
+            let found = app.clouds.volume(scope, id).await?;
+            found.map(|volume| (id.clone(), volume)).ok_or_else(|| {
+            ApiError::new(Refusal::VolumeHidden, format!(
                 "volume {id} is attached to server {} but {} does not show it to project {}.",
                 server.name, scope.site, scope.project_id
             ))
         })
-    });
+        });
     try_join_all(reads)
         .await
         .map(|volumes| volumes.into_iter().collect())

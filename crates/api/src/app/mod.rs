@@ -28,6 +28,7 @@ use crate::{
     peer::Peer,
     peer_caller,
     rate_limit::Shares,
+    refusal::Refusal,
     site_identity::SiteIdentity,
     token::TokenValidator,
 };
@@ -218,9 +219,10 @@ impl App {
         if self.allows(rule, caller, target) {
             return Ok(());
         }
-        Err(ApiError::forbidden(format!(
-            "Policy doesn't allow {rule} to be performed."
-        )))
+        Err(ApiError::new(
+            Refusal::PolicyForbids,
+            format!("Policy doesn't allow {rule} to be performed."),
+        ))
     }
 
     /// Asks the policy without refusing.

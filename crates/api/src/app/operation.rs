@@ -23,6 +23,7 @@ use super::{
 use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     request::RequestContext,
 };
 
@@ -45,15 +46,18 @@ impl App {
 
 /// The refusal of what has to wait for `operation`, which moves `group`.
 pub(super) fn busy(group: &Group, operation: &Operation) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {} is {}: operation {} ({}) is {}; watch it with 'openstack dr operation show {}'.",
-        group.name,
-        group.status,
-        operation.id,
-        operation.kind,
-        operation.state.status(),
-        operation.id
-    ))
+    ApiError::new(
+        Refusal::Busy,
+        format!(
+            "Protection group {} is {}: operation {} ({}) is {}; watch it with 'openstack dr operation show {}'.",
+            group.name,
+            group.status,
+            operation.id,
+            operation.kind,
+            operation.state.status(),
+            operation.id
+        ),
+    )
 }
 
 /// A planned move that could start now.
@@ -91,13 +95,16 @@ fn refuse_what_would_be_lost(plan: &Plan, source: &SourceSeen) -> ApiResult<Vec<
         .iter()
         .find(|(_, lost)| lost.treatment() == Treatment::Refused);
     if let Some((member, lost)) = refused {
-        return Err(ApiError::conflict(format!(
-            "Protection group {group} cannot be moved: server {name} {lost}; {cure}, or take it out of the group with '{out}'.",
-            group = plan.group_name,
-            name = member.name,
-            cure = lost.cure(),
-            out = member.removal(&plan.group_name),
-        )));
+        return Err(ApiError::new(
+            Refusal::NotMovable,
+            format!(
+                "Protection group {group} cannot be moved: server {name} {lost}; {cure}, or take it out of the group with '{out}'.",
+                group = plan.group_name,
+                name = member.name,
+                cure = lost.cure(),
+                out = member.removal(&plan.group_name),
+            ),
+        ));
     }
     Ok(lost
         .into_iter()
@@ -330,10 +337,13 @@ pub(super) async fn why_not(app: &App, error: StoreError) -> ApiResult<ApiError>
     let other = app.database.operation_show_by_id(&by_operation).await?;
     Ok(match kind {
         LockKind::CleanupOf => being_cleaned(&resource_id, &other.operation),
-        LockKind::Group => ApiError::conflict(format!(
-            "Operation {by_operation} ({}) is {}; watch it with 'openstack dr operation show {by_operation}'.",
-            other.operation.kind,
-            other.operation.state.status()
-        )),
+        LockKind::Group => ApiError::new(
+            Refusal::Busy,
+            format!(
+                "Operation {by_operation} ({}) is {}; watch it with 'openstack dr operation show {by_operation}'.",
+                other.operation.kind,
+                other.operation.state.status()
+            ),
+        ),
     })
 }

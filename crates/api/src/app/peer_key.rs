@@ -8,6 +8,7 @@ use super::App;
 use crate::{
     error::{ApiError, ApiResult},
     peer::PeerError,
+    refusal::Refusal,
 };
 
 /// What to do with the key of a site.
@@ -76,24 +77,36 @@ pub async fn change(
             app.database.peer_key_replace(site, &told, now).await?;
             Ok(Some(wanted.clone()))
         }
-        Some(told) => Err(ApiError::conflict(format!(
-            "site.peer_key: the protector of {site} signs with {}, not with {wanted}. Compare with what 'protector-manage signing-key show' prints there.",
-            told.fingerprint()
-        ))),
-        None => Err(ApiError::conflict(format!(
-            "site.peer_key: the protector of {site} is of a release that signs nothing: bring it to this one, or forget its key with 'openstack dr site set {site} --forget-peer-key'."
-        ))),
+        Some(told) => Err(ApiError::new(
+            Refusal::PeerKeyDiffers,
+            format!(
+                "site.peer_key: the protector of {site} signs with {}, not with {wanted}. Compare with what 'protector-manage signing-key show' prints there.",
+                told.fingerprint()
+            ),
+        )),
+        None => Err(ApiError::new(
+            Refusal::PeerKeyDiffers,
+            format!(
+                "site.peer_key: the protector of {site} is of a release that signs nothing: bring it to this one, or forget its key with 'openstack dr site set {site} --forget-peer-key'."
+            ),
+        )),
     }
 }
 
 fn not_told(error: PeerError) -> ApiError {
     let field = "site.peer_key: the key is asked of the site's protector, which";
     match error {
-        PeerError::Unreachable(why) => {
-            ApiError::unavailable(format!("{field} does not answer: {why}"))
+        PeerError::Unreachable(why) => ApiError::new(
+            Refusal::PeerSilent,
+            format!("{field} does not answer: {why}"),
+        ),
+        PeerError::NotTold(why) => {
+            ApiError::new(Refusal::PeerSilent, format!("site.peer_key: {why}"))
         }
-        PeerError::NotTold(why) => ApiError::unavailable(format!("site.peer_key: {why}")),
-        PeerError::Refused(why) => ApiError::conflict(format!("{field} does not tell it: {why}")),
+        PeerError::Refused(why) => ApiError::new(
+            Refusal::PeerRefuses,
+            format!("{field} does not tell it: {why}"),
+        ),
     }
 }
 

@@ -6,7 +6,8 @@ use protector_store::ReplicationPolicy;
 
 use super::{App, names, protect};
 use crate::{
-    error::{ApiError, ApiResult, Kind},
+    error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::{
         policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
         text::WriteOnly,
@@ -19,9 +20,7 @@ const MAX_RPO_MINUTES: u32 = 525_600;
 /// The group's policy; 404 with the command that makes one.
 pub async fn of(app: &App, group: &Group) -> ApiResult<ReplicationPolicy> {
     app.database.policy_find(&group.id).await?.ok_or_else(|| {
-        ApiError::new(
-            Kind::NotFound,
-            format!(
+        ApiError::new(Refusal::NoPolicyYet, format!(
                 "Protection group {} has no replication policy; 'openstack dr policy create' makes one.",
                 group.name
             ),
@@ -142,7 +141,9 @@ pub fn current_array<'p>(group: &Group, policy: &'p ReplicationPolicy) -> &'p st
 
 async fn known(app: &App, field: &str, array: &str) -> ApiResult<()> {
     app.storage.check(array).await.map_err(|error| match error {
-        StorageError::Unavailable { .. } => ApiError::unavailable(format!("{field}: {error}.")),
+        StorageError::Unavailable { .. } => {
+            ApiError::new(Refusal::ArraySilent, format!("{field}: {error}."))
+        }
         StorageError::Refused { .. } => ApiError::bad_request(format!("{field}: {error}.")),
     })
 }
@@ -153,8 +154,10 @@ pub async fn holds(app: &App, array: &str, volume: &VolumeId) -> ApiResult<bool>
         .holds(array, volume)
         .await
         .map_err(|error| match error {
-            StorageError::Unavailable { .. } => ApiError::unavailable(format!("{error}.")),
-            StorageError::Refused { .. } => ApiError::conflict(format!("{error}.")),
+            StorageError::Unavailable { .. } => {
+                ApiError::new(Refusal::ArraySilent, format!("{error}."))
+            }
+            StorageError::Refused { .. } => ApiError::new(Refusal::InUse, format!("{error}.")),
         })
 }
 

@@ -16,6 +16,7 @@ use super::volume_type::{Eligibility, eligibility};
 use crate::{
     clouds::{FoundAttachment, FoundServer, FoundVolume, FoundVolumeType},
     error::{ApiError, ApiResult},
+    refusal::Refusal,
 };
 
 /// Refuses a server that cannot be brought to the other site.
@@ -35,10 +36,13 @@ pub fn refuse_unprotectable(server: &FoundServer, scope: &SiteScope) -> ApiResul
             .as_deref()
             .map(|task| format!(" ({task})"))
             .unwrap_or_default();
-        return Err(ApiError::conflict(format!(
-            "server_id: server {name} is {}{task}; a server is added while it is ACTIVE or SHUTOFF.",
-            server.status
-        )));
+        return Err(ApiError::new(
+            Refusal::ServerStatus,
+            format!(
+                "server_id: server {name} is {}{task}; a server is added while it is ACTIVE or SHUTOFF.",
+                server.status
+            ),
+        ));
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use super::{App, orphan::within, sync};
 use crate::{
     clouds::{Expected, Holdings},
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::reset_status::ResetStatus,
 };
 
@@ -82,10 +83,13 @@ async fn put_at_rest(app: &App, group: &Group) -> ApiResult<()> {
         tracing::warn!(group_id = %group.id, was = %group.status, "put at rest: both clouds show that it is where it is said to be");
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {} was changed while its VMs were looked at; look at it, and try again.",
-        group.name
-    )))
+    Err(ApiError::new(
+        Refusal::ChangedMeanwhile,
+        format!(
+            "Protection group {} was changed while its VMs were looked at; look at it, and try again.",
+            group.name
+        ),
+    ))
 }
 
 fn refuse_uncertain(group: &Group, findings: &[Finding]) -> ApiResult<()> {
@@ -97,12 +101,15 @@ fn refuse_uncertain(group: &Group, findings: &[Finding]) -> ApiResult<()> {
     if bad.is_empty() {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {} stays {}: {}.",
-        group.name,
-        group.status,
-        bad.join("; ")
-    )))
+    Err(ApiError::new(
+        Refusal::CopiesInTheWay,
+        format!(
+            "Protection group {} stays {}: {}.",
+            group.name,
+            group.status,
+            bad.join("; ")
+        ),
+    ))
 }
 
 async fn look(

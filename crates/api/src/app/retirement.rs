@@ -20,6 +20,7 @@ use super::{App, last_move::last_begun, operation::busy};
 use crate::{
     error::{ApiError, ApiResult},
     peer::{HeldPart, PeerError, other_scope},
+    refusal::Refusal,
     wire::retirement::{RetireOptions, RetiredGroupView, RetirementView},
 };
 
@@ -41,11 +42,14 @@ impl App {
 }
 
 fn unprotected(group: &Group) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {name} is not protected: its other site {} was retired. Delete it with 'openstack dr protection-group delete {name}', which leaves its VMs as they are, and protect them anew with 'openstack dr protection-group create' and another site.",
-        group.other().site,
-        name = group.name
-    ))
+    ApiError::new(
+        Refusal::SiteRetired,
+        format!(
+            "Protection group {name} is not protected: its other site {} was retired. Delete it with 'openstack dr protection-group delete {name}', which leaves its VMs as they are, and protect them anew with 'openstack dr protection-group create' and another site.",
+            group.other().site,
+            name = group.name
+        ),
+    )
 }
 
 /// Retires a site, or tells what that would mean.
@@ -163,22 +167,21 @@ fn refuse_in_the_way(found: &RetirementView) -> ApiResult<()> {
     if all.is_empty() {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Site {} is not retired: {}",
-        found.site,
-        all.join(" ")
-    )))
+    Err(ApiError::new(
+        Refusal::RetirementBlocked,
+        format!("Site {} is not retired: {}", found.site, all.join(" ")),
+    ))
 }
 
 fn changed_meanwhile(site: &SiteName, error: StoreError) -> ApiError {
     match error {
         StoreError::GroupChanged { .. } | StoreError::Locked { .. } => {
-            ApiError::conflict(format!(
+            ApiError::new(Refusal::RetirementBlocked, format!(
                 "Site {site} is not retired: one of its groups was moved meanwhile. 'openstack dr site retire {site} --dry-run' shows which."
             ))
             .with_detail(error.to_string())
         }
-        StoreError::Reserved { by_site, .. } => ApiError::conflict(format!(
+        StoreError::Reserved { by_site, .. } => ApiError::new(Refusal::RetirementBlocked, format!(
             "Site {site} is not retired: {by_site} has reserved one of its groups meanwhile, and is about to move it. 'openstack dr site retire {site}' can be asked again in a minute."
         )),
         error => error.into(),

@@ -22,6 +22,7 @@ use crate::{
     caller::Caller,
     error::{ApiError, ApiResult},
     peer,
+    refusal::Refusal,
     request::{self, RequestContext},
     wire::{
         operation::{Action, Failover, FailoverKind, OperationDetail, OperationView},
@@ -176,12 +177,15 @@ fn refuse_away_from_home(group: &Group) -> ApiResult<()> {
     if group.current_primary_site == group.primary.site {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "Protection group {name} is {} and runs on its second site: 'openstack dr failback {name}' brings it back to {}.",
-        group.status,
-        group.primary.site,
-        name = group.name,
-    )))
+    Err(ApiError::new(
+        Refusal::WrongDirection,
+        format!(
+            "Protection group {name} is {} and runs on its second site: 'openstack dr failback {name}' brings it back to {}.",
+            group.status,
+            group.primary.site,
+            name = group.name,
+        ),
+    ))
 }
 
 async fn start_one(

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     peer::{self, HeldPart, PeerError, PeerMetadata},
+    refusal::Refusal,
     wire::{
         metadata::{PushView, SiteVersion, SyncView},
         text::Stamp,
@@ -235,7 +236,8 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
             }
         }
     }
-    Err(ApiError::conflict(
+    Err(ApiError::new(
+        Refusal::Busy,
         "The group is being changed on the other site at this moment; look at it there, and try again.",
     ))
 }
@@ -270,10 +272,13 @@ async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<b
                 return Ok(false);
             }
             handover(app).failed(group, &why, PAUSE).await?;
-            Err(ApiError::conflict(format!(
-                "{} does not take this view over: {why}",
-                other_site(app, &ours)
-            )))
+            Err(ApiError::new(
+                Refusal::PeerRefuses,
+                format!(
+                    "{} does not take this view over: {why}",
+                    other_site(app, &ours)
+                ),
+            ))
         }
     }
 }
@@ -324,21 +329,27 @@ pub async fn require_in_sync(app: &App, group: &Group) -> ApiResult<()> {
     );
     Err(match refusal {
         // Such as that a group there has one of the servers.
-        Some(why) => ApiError::conflict(format!(
-            "Protection group {} is OUT OF SYNC: {} does not take its metadata over, and it is not moved until both sites agree: {why}",
-            group.name,
-            other_site(app, &ours)
-        )),
+        Some(why) => ApiError::new(
+            Refusal::PeerRefuses,
+            format!(
+                "Protection group {} is OUT OF SYNC: {} does not take its metadata over, and it is not moved until both sites agree: {why}",
+                group.name,
+                other_site(app, &ours)
+            ),
+        ),
         None => out_of_sync(app, &ours, &theirs),
     })
 }
 
 /// The refusal of what is for a lost site, whose protector is there and does not tell this one anything.
 pub(super) fn turned_away(group: &Group, there: &SiteName, why: &str) -> ApiError {
-    ApiError::conflict(format!(
-        "The protector of {there} answers, and does not tell this site what it holds of protection group {}: {why} It is not lost: do what this says; if it names no command, have its administrator look at the service user with which this site comes there ('openstack dr site show {there}' here, '[DEFAULT] peer_user_ids' there), then try again.",
-        group.name
-    ))
+    ApiError::new(
+        Refusal::PeerRefuses,
+        format!(
+            "The protector of {there} answers, and does not tell this site what it holds of protection group {}: {why} It is not lost: do what this says; if it names no command, have its administrator look at the service user with which this site comes there ('openstack dr site show {there}' here, '[DEFAULT] peer_user_ids' there), then try again.",
+            group.name
+        ),
+    )
 }
 
 /// Refuses an operation on a group that the other site moves at this moment, or of which it holds what this one does not know:
@@ -359,11 +370,14 @@ pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<(
     };
     match &known.moved_by {
         None => refuse_what_they_changed(app, &ours, &known).await,
-        Some(operation) => Err(ApiError::conflict(format!(
-            "{} moves protection group {} at this moment, with operation {operation}; look at it there, and try again when it has ended.",
-            other_site(app, &ours),
-            group.name
-        ))),
+        Some(operation) => Err(ApiError::new(
+            Refusal::Busy,
+            format!(
+                "{} moves protection group {} at this moment, with operation {operation}; look at it there, and try again when it has ended.",
+                other_site(app, &ours),
+                group.name
+            ),
+        )),
     }
 }
 
@@ -379,7 +393,8 @@ pub(super) async fn theirs_or_refuse(
 ) -> ApiResult<Option<PeerMetadata>> {
     theirs(app, ours, part).await.map_err(|error| {
         let site = other_site(app, ours);
-        ApiError::conflict(peer::REMOTE_UNREACHABLE).with_detail(format!("{site}: {error}"))
+        ApiError::new(Refusal::PeerUnreachable, peer::REMOTE_UNREACHABLE)
+            .with_detail(format!("{site}: {error}"))
     })
 }
 
@@ -419,7 +434,10 @@ fn refuse_known_conflict(app: &App, ours: &Outgoing) -> ApiResult<()> {
 }
 
 fn in_conflict(app: &App, ours: &Outgoing, conflict: &Conflict) -> ApiError {
-    ApiError::conflict(in_conflict_with(app, &ours.document.group, conflict))
+    ApiError::new(
+        Refusal::MetadataConflict,
+        in_conflict_with(app, &ours.document.group, conflict),
+    )
 }
 
 /// What a person has to know of a conflict: what each site has, since when, and the way out.
@@ -429,34 +447,43 @@ pub fn in_conflict_with(app: &App, group: &Group, conflict: &Conflict) -> String
 
 fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> ApiError {
     let group = &ours.document.group;
-    ApiError::conflict(format!(
-        "{there} has retired {here} at {}, and says itself where protection group {name} runs: the two do not know of each other any more. 'openstack --os-cloud {here} dr protection-group delete {name}' forgets it here and leaves its VMs; what runs here of it runs beside what runs there.",
-        Stamp(at),
-        there = other_site(app, ours),
-        here = app.settings.site_name,
-        name = group.name,
-    ))
+    ApiError::new(
+        Refusal::SiteRetired,
+        format!(
+            "{there} has retired {here} at {}, and says itself where protection group {name} runs: the two do not know of each other any more. 'openstack --os-cloud {here} dr protection-group delete {name}' forgets it here and leaves its VMs; what runs here of it runs beside what runs there.",
+            Stamp(at),
+            there = other_site(app, ours),
+            here = app.settings.site_name,
+            name = group.name,
+        ),
+    )
 }
 
 fn newer_there(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiError {
     let there = other_site(app, ours);
-    ApiError::conflict(format!(
-        "Protection group {name} is OUT OF SYNC: {there} holds newer metadata, of version {}, made from version {} of {}. It is pushed from there; try again in a moment. 'openstack dr protection-group sync-force {name}' sent to {there} pushes it at once.",
-        known.side.now.version,
-        ours.side.now.version,
-        app.settings.site_name,
-        name = ours.document.group.name,
-    ))
+    ApiError::new(
+        Refusal::OutOfSync,
+        format!(
+            "Protection group {name} is OUT OF SYNC: {there} holds newer metadata, of version {}, made from version {} of {}. It is pushed from there; try again in a moment. 'openstack dr protection-group sync-force {name}' sent to {there} pushes it at once.",
+            known.side.now.version,
+            ours.side.now.version,
+            app.settings.site_name,
+            name = ours.document.group.name,
+        ),
+    )
 }
 
 fn out_of_sync(app: &App, ours: &Outgoing, theirs: &str) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {name} is OUT OF SYNC: its metadata has version {} on {} and {theirs} on {}; 'openstack dr protection-group sync-status {name}' shows when they agree, 'sync-force' sent to the site with the newer one brings them together.",
-        ours.side.now.version,
-        app.settings.site_name,
-        other_site(app, ours),
-        name = ours.document.group.name,
-    ))
+    ApiError::new(
+        Refusal::OutOfSync,
+        format!(
+            "Protection group {name} is OUT OF SYNC: its metadata has version {} on {} and {theirs} on {}; 'openstack dr protection-group sync-status {name}' shows when they agree, 'sync-force' sent to the site with the newer one brings them together.",
+            ours.side.now.version,
+            app.settings.site_name,
+            other_site(app, ours),
+            name = ours.document.group.name,
+        ),
+    )
 }
 
 /// Tells the other site that a group is about to be deleted here. The block rule holds; a change that was made there
@@ -484,10 +511,10 @@ pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
         Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
             Err(peer::not_in_sync(&other.site, &silent))
         }
-        Err(PeerError::Refused(why)) => Err(ApiError::conflict(format!(
-            "{} refused to forget the group: {why}.",
-            other.site
-        ))),
+        Err(PeerError::Refused(why)) => Err(ApiError::new(
+            Refusal::PeerRefuses,
+            format!("{} refused to forget the group: {why}.", other.site),
+        )),
     }
 }
 
@@ -514,7 +541,7 @@ pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {
         Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
             Err(peer::not_in_sync(&other.site, &silent))
         }
-        Err(PeerError::Refused(why)) => Err(ApiError::conflict(format!(
+        Err(PeerError::Refused(why)) => Err(ApiError::new(Refusal::Busy, format!(
             "Protection group {} is being changed or moved from {} at this moment; look at it there, and try again.",
             group.name, other.site
         ))

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::operation::{TestCleanup, TestFailover},
 };
 
@@ -64,19 +65,25 @@ impl App {
 
 /// Says that a test failover's copies are up, and how they are removed.
 pub fn is_up(test: &Operation) -> ApiError {
-    ApiError::conflict(format!(
-        "Operation {} is a test failover whose VMs are up on {}; remove them with 'openstack dr protection-group action {} --action test-cleanup --test-operation-id {}'.",
-        test.id, test.target_site, test.plan.group_name, test.id
-    ))
+    ApiError::new(
+        Refusal::TestIsUp,
+        format!(
+            "Operation {} is a test failover whose VMs are up on {}; remove them with 'openstack dr protection-group action {} --action test-cleanup --test-operation-id {}'.",
+            test.id, test.target_site, test.plan.group_name, test.id
+        ),
+    )
 }
 
 /// The same of one that the other site runs.
 fn is_up_elsewhere(group: &str, test: &PeerOperation) -> ApiError {
-    ApiError::conflict(format!(
-        "Operation {id} is a test failover, run by {home}, whose VMs are up; remove them with 'openstack --os-cloud {home} dr protection-group action {group} --action test-cleanup --test-operation-id {id}'.",
-        id = test.id,
-        home = test.home_site,
-    ))
+    ApiError::new(
+        Refusal::TestIsUp,
+        format!(
+            "Operation {id} is a test failover, run by {home}, whose VMs are up; remove them with 'openstack --os-cloud {home} dr protection-group action {group} --action test-cleanup --test-operation-id {id}'.",
+            id = test.id,
+            home = test.home_site,
+        ),
+    )
 }
 
 /// Starts a test failover of a group. What runs on its current site is not touched.
@@ -198,7 +205,7 @@ async fn refuse_unless_up(app: &App, test: &Operation) -> ApiResult<()> {
         ),
         OperationState::Completed => already_cleaned(app, id).await?,
     };
-    Err(ApiError::conflict(why))
+    Err(ApiError::new(Refusal::NoTestToCleanUp, why))
 }
 
 async fn already_cleaned(app: &App, test: &OperationId) -> ApiResult<String> {

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, ApiResult},
+    refusal::Refusal,
     wire::operation::{Failback, Failover, Retry},
 };
 
@@ -111,13 +112,16 @@ impl Unplanned {
         {
             return Ok(());
         }
-        Err(ApiError::conflict(format!(
-            "Protection group {name} is {} and runs on its primary site {}: there is no way back for it. If that site is lost, 'openstack dr failover {name} --type unplanned' brings it up on {}.",
-            group.status,
-            group.primary.site,
-            group.secondary.site,
-            name = group.name,
-        )))
+        Err(ApiError::new(
+            Refusal::WrongDirection,
+            format!(
+                "Protection group {name} is {} and runs on its primary site {}: there is no way back for it. If that site is lost, 'openstack dr failover {name} --type unplanned' brings it up on {}.",
+                group.status,
+                group.primary.site,
+                group.secondary.site,
+                name = group.name,
+            ),
+        ))
     }
 }
 
@@ -234,12 +238,15 @@ fn refuse_elsewhere(app: &App, group: &Group) -> ApiResult<()> {
     if *survivor == app.settings.site_name {
         return Ok(());
     }
-    Err(ApiError::conflict(format!(
-        "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned {} loses nothing.",
-        group.name,
-        app.settings.site_name,
-        group.kind_of_move()
-    )))
+    Err(ApiError::new(
+        Refusal::WrongSite,
+        format!(
+            "An unplanned failover of protection group {} is started on {survivor}, where it goes: this is {}, where it runs. If this site can do its part, a planned {} loses nothing.",
+            group.name,
+            app.settings.site_name,
+            group.kind_of_move()
+        ),
+    ))
 }
 
 /// Starts another try at the members that the group's last unplanned failover could not recover.
@@ -340,12 +347,15 @@ async fn refuse_beside_returned(
         OperationKind::Failback => ("failback", "failover"),
         _ => ("failover", "failback"),
     };
-    Err(ApiError::conflict(format!(
-        "Protection group {name} is not retried beside what is back on {site}, and what that has written since the recovery point is only there: {back}. To lose nothing, '--action {there}' brings the other VMs to it, and '--action {again}' then moves them all. If it may be lost: 'openstack dr retry {name} --lose-newer-writes'.",
-        name = group.name,
-        site = plan.source.site,
-        back = back.join("; "),
-    )))
+    Err(ApiError::new(
+        Refusal::CopiesInTheWay,
+        format!(
+            "Protection group {name} is not retried beside what is back on {site}, and what that has written since the recovery point is only there: {back}. To lose nothing, '--action {there}' brings the other VMs to it, and '--action {again}' then moves them all. If it may be lost: 'openstack dr retry {name} --lose-newer-writes'.",
+            name = group.name,
+            site = plan.source.site,
+            back = back.join("; "),
+        ),
+    ))
 }
 
 /// The mappings of the try before, with those of the request over them.
@@ -402,7 +412,7 @@ pub async fn left_on_the_way_back(
         _ => return Ok(None),
     };
     Ok((left > 0).then(|| {
-        ApiError::conflict(format!(
+        ApiError::new(Refusal::LeftoversFirst, format!(
             "Protection group {} cannot go back yet: {left} of its old VMs are still on {}, where unplanned failover {failover} left them; finish '{openstack} dr operation cleanup {failover}' first.",
             group.name,
             group.other().site,
@@ -450,10 +460,13 @@ async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
 }
 
 fn nothing_to_retry(group: &Group) -> ApiError {
-    ApiError::conflict(format!(
-        "Protection group {name} has nothing to retry: this site has no record of an unplanned failover of it. 'openstack dr member remove {name} <member> --give-up' takes a VM that was not recovered out of the group, which is whole without it; its original, if it is there, can be protected anew.",
-        name = group.name
-    ))
+    ApiError::new(
+        Refusal::NothingToDo,
+        format!(
+            "Protection group {name} has nothing to retry: this site has no record of an unplanned failover of it. 'openstack dr member remove {name} <member> --give-up' takes a VM that was not recovered out of the group, which is whole without it; its original, if it is there, can be protected anew.",
+            name = group.name
+        ),
+    )
 }
 
 fn moved_the_group(record: &OperationRecord) -> bool {

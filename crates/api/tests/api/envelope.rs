@@ -83,7 +83,9 @@ async fn a_missing_or_wrong_token_is_401_with_keystones_address() {
     let house = House::new().await;
     for token in ["", "nonsense"] {
         let answer = house.get(&groups_path(), token).await.expect(401);
-        assert_eq!(answer.body["error"]["title"], "Unauthorized");
+        assert_eq!(answer.key(), "unauthorized");
+        let code = &answer.body["unauthorized"]["error_code"];
+        assert_eq!(code, "PRT-UNAUTHENTICATED");
         assert_eq!(
             answer.header("www-authenticate"),
             "Keystone uri=\"http://keystone:5000\""
