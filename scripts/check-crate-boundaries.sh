@@ -34,4 +34,22 @@ if [ -n "$undrawn" ]; then echo "no arrows are drawn here for: $undrawn" >&2; ex
 if cargo tree --locked --workspace -e all -i protector --depth 1 --prefix none 2>/dev/null | grep '^protector-'; then
   echo "no crate may depend on the programs (ARCHITECTURE.md)" >&2; exit 1
 fi
+
+# What reaches the world has its rooms: SQL and HTTP. Randomness is a port: see clippy.toml.
+only() { # only LIBRARY CRATE...: fail when another of our crates uses LIBRARY
+  local library="$1" found; shift
+  found="$(cargo tree --locked --workspace -e normal -i "$library" --depth 1 --prefix none 2>/dev/null | awk '{print $1}' | grep -E '^protector(-|$)' | sort -u || true)"
+  [ -n "$found" ] || { echo "nobody uses $library: take it out of $0" >&2; exit 1; }
+  for crate in $found; do
+    case " $* " in *" ${crate#protector-} "*) ;; *)
+      echo "$crate must not use $library (ARCHITECTURE.md)" >&2; exit 1 ;;
+    esac
+  done
+}
+
+only sea-orm array store
+only sqlx store
+only reqwest openstack protector
+only hyper protector
+only axum api protector sim
 echo "crate boundaries: as drawn"

@@ -55,7 +55,7 @@ impl RemovalAudit {
                 && let Some(removal) = removal(record, &step)
             {
                 let event = event(&record.operation, &removal, &step);
-                self.trail.record(Uuid::new_v4(), now, &event);
+                self.trail.record(entry_id(), now, &event);
             }
         }
         follow(&mut record.map, effects);
@@ -145,6 +145,12 @@ fn type_uri(kind: Option<ResourceKind>) -> &'static str {
         Some(ResourceKind::Port) => "service/network/ports",
         None => "service/storage/array/volumes",
     }
+}
+
+/// The id of an entry in the audit trail.
+#[allow(clippy::disallowed_methods, reason = "nothing rests on it")]
+fn entry_id() -> Uuid {
+    Uuid::new_v4()
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ pub trait Ids: Send + Sync {
 pub struct RandomIds;
 
 impl Ids for RandomIds {
+    #[allow(clippy::disallowed_methods, reason = "this is the port")]
     fn uuid(&self) -> Uuid {
         Uuid::new_v4()
     }

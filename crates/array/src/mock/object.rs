@@ -55,6 +55,15 @@ pub(super) fn serial_on(array: &Array, name: &str) -> io::Result<Option<String>>
     Ok(found)
 }
 
+/// A name that nothing else has.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "files of a directory that another process may have too"
+)]
+pub(super) fn random_name() -> String {
+    Uuid::new_v4().to_string()
+}
+
 /// The array's own identity, made when it is first asked for and kept in its directory, so that one directory under
 /// two names is one array.
 pub(super) fn identity_of(array: &Array) -> io::Result<String> {
@@ -64,7 +73,7 @@ pub(super) fn identity_of(array: &Array) -> io::Result<String> {
     }
     prepare(array)?;
     let staged = new_staged(array);
-    fs::write(&staged, Uuid::new_v4().to_string())?;
+    fs::write(&staged, random_name())?;
     fs::File::open(&staged)?.sync_all()?;
     let published = publish(&staged, &path);
     remove(&staged)?;
@@ -83,7 +92,7 @@ pub(super) fn publish(staged: &Path, path: &Path) -> io::Result<()> {
 
 /// A name for a copy in the making.
 pub(super) fn new_staged(array: &Array) -> PathBuf {
-    array.staging().join(Uuid::new_v4().to_string())
+    array.staging().join(random_name())
 }
 
 /// Removes the file `path`; nothing there is fine.

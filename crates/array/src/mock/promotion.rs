@@ -9,7 +9,6 @@ use protector_core::{
     id::{OperationId, RecoveryPointId, VolumeId},
     storage::{PromotedVolume, StorageError, Written},
 };
-use uuid::Uuid;
 
 use super::{
     address::Array,
@@ -22,7 +21,7 @@ use super::{
     },
     comparison::{Replica, compare},
     lock::{self, Held},
-    object::{name_of, publish, remove, serial, serial_at, serial_on, sync_directory},
+    object::{name_of, publish, random_name, remove, serial, serial_at, serial_on, sync_directory},
     volume_file::{self, Contents, StopOnDrop},
 };
 
@@ -192,7 +191,7 @@ impl<'a> Promotion<'a> {
             target: self.key.target.clone(),
             point_id: point.to_owned(),
             source_name: self.name.clone(),
-            staged: Uuid::new_v4().to_string(),
+            staged: random_name(),
             serial: None,
         };
         self.db(self.catalogue.begin_promotion(begun.clone()).await)?;

@@ -14,7 +14,6 @@ use protector_core::{
     storage::{RecoveryPoint, Replication, StorageError, Written},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
-use uuid::Uuid;
 
 use super::{
     address::{Array, Pair},
@@ -29,7 +28,7 @@ use super::{
     },
     comparison::{Replica, compare},
     lock::{self, Held, make_directory},
-    object::{remove_directory, sync_directory},
+    object::{random_name, remove_directory, sync_directory},
     volume_file::{self, StopFlag, StopOnDrop},
 };
 
@@ -242,7 +241,7 @@ impl<'a> Points<'a> {
         let points = self.db(self.catalogue.points(&self.scope).await)?;
         let now = SystemClock.now().timestamp_micros();
         let point = recovery_point::Model {
-            id: Uuid::new_v4().to_string(),
+            id: random_name(),
             group_id: self.scope.group.clone(),
             source: self.scope.source.clone(),
             target: self.scope.target.clone(),

@@ -51,14 +51,14 @@ impl Sites {
 
     pub(super) fn replication(&self) -> Replication {
         Replication {
-            group_id: GroupId::new(Uuid::new_v4().to_string()),
+            group_id: GroupId::new(fresh_id().to_string()),
             source_array: "mock://array-a".into(),
             target_array: "mock://array-b".into(),
         }
     }
 
     pub(super) fn volume(&self, bytes: &[u8]) -> VolumeId {
-        let id = VolumeId::new(Uuid::new_v4().to_string());
+        let id = VolumeId::new(fresh_id().to_string());
         fs::write(self.source().join(format!("volume-{id}")), bytes).unwrap();
         id
     }
@@ -92,7 +92,7 @@ impl Sites {
 }
 
 pub(super) fn operation() -> OperationId {
-    OperationId::from_uuid(Uuid::new_v4())
+    OperationId::from_uuid(fresh_id())
 }
 
 async fn open(directory: &Path) -> MockStorageDriver {
@@ -141,4 +141,9 @@ impl Fixture for Sites {
     async fn rename_target(&self, from: &str, to: &str) {
         fs::rename(self.target().join(from), self.target().join(to)).unwrap();
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "no two fixtures share a name")]
+fn fresh_id() -> Uuid {
+    Uuid::new_v4()
 }

@@ -31,7 +31,7 @@ pub struct Secrets {
 
 impl Secrets {
     fn new() -> Self {
-        let unique = |what: &str| format!("{what}-{}", uuid::Uuid::new_v4().simple());
+        let unique = |what: &str| format!("{what}-{}", fresh_id().simple());
         Self {
             service_password: unique("service-password"),
             tenant_password: unique("tenant-password"),
@@ -190,7 +190,7 @@ impl House {
         let b = self.b.cloud.log_in("admin", "admin", "admin").await;
         let both = [(&self.a, a.token.as_str()), (&self.b, b.token.as_str())];
         for of in [&self.a, &self.b] {
-            let id = uuid::Uuid::new_v4().to_string();
+            let id = fresh_id().to_string();
             for (at, token) in both {
                 let body = json!({"site": {"id": id, "name": of.cloud.name, "auth_url": of.cloud.keystone(),
                     "region_name": of.cloud.name, "username": "protector",
@@ -203,7 +203,7 @@ impl House {
         let password = &self.secrets.tenant_password;
         let tenant_a = self.a.cloud.log_in("demo", password, "demo").await;
         let tenant_b = self.b.cloud.log_in("demo", password, "demo").await;
-        let id = uuid::Uuid::new_v4().to_string();
+        let id = fresh_id().to_string();
         for (at, token) in both {
             let body = json!({"tenant_mapping": {"id": id,
                 "primary_site": "site-a", "primary_project_id": tenant_a.project_id,
@@ -438,4 +438,12 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
 /// The operation of an answer.
 pub fn operation_id(answer: &Value) -> String {
     word(&answer["operation"]["id"])
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "no two runs meet in one database"
+)]
+fn fresh_id() -> uuid::Uuid {
+    uuid::Uuid::new_v4()
 }
