@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use protector_core::{
     comparison::{Shown, ThereSeen},
     confidential::Confidential,
@@ -88,8 +87,6 @@ pub struct FoundServer {
     pub root_device: Option<String>,
     /// Its flavor.
     pub flavor: Flavor,
-    /// When anything of it was last changed, as far as Nova notes that.
-    pub changed_at: Option<DateTime<Utc>>,
     /// Its network cards, in order.
     pub nics: Vec<Nic>,
     /// Names of its security groups, each once.

@@ -440,7 +440,6 @@ fn found_server(
                 tag: place.tag,
             })
             .collect(),
-        changed_at: server.updated,
         id: server.id,
         name: server.name,
         project_id: server.project_id,

@@ -109,8 +109,8 @@ refusals! {
         "Keystone does not say whose the token is.",
         "Try again; an operator sees to Keystone.";
     DatabaseFails = "DATABASE-FAILS", Unavailable,
-        "The database of protector does not answer, or cannot be written. Nothing was changed.",
-        "Try again; if it stays so, an operator sees to it: the sentence says to what.";
+        "The database of protector does not answer, or cannot be written.",
+        "Look first: what was asked for may have been done, its answer being lost. If it stays so, an operator sees to it.";
     SealedText = "SEALED-TEXT", Unavailable,
         "What protector keeps encrypted cannot be read.",
         "An operator copies the key that the sentence names from a host that has it, or from its backup.";
@@ -126,6 +126,12 @@ refusals! {
     CloudRefuses = "CLOUD-REFUSES", Conflict,
         "A cloud refuses what the request needs.",
         "Its own words are in the sentence.";
+    ArrayRefuses = "ARRAY-REFUSES", Conflict,
+        "An array refuses what the request needs.",
+        "Its own words are in the sentence.";
+    OwnOperation = "OWN-OPERATION", Conflict,
+        "Another site speaks of an operation that this site runs.",
+        "Nothing: this site's record counts.";
     AmbiguousName = "AMBIGUOUS-NAME", Conflict,
         "Several things have the name.",
         "Use the id.";
@@ -267,7 +273,7 @@ pub fn page() -> String {
          Every request that is refused is answered in one form: a key that names the kind, and in it the HTTP status, the code and\n\
          a sentence. A program decides by the code; the sentence names the field, or what stands in the way, and the fix.\n\n    \
          {\"conflictingRequest\": {\"code\": 409, \"error_code\": \"PRT-BUSY\", \"message\": \"Operation … is running; …\"}}\n\n\
-         Nothing is changed by a request that is refused. [The sentences](errors.md), for who searches one.\n\n\
+         A request that is refused has changed nothing, unless its row says otherwise. [The sentences](errors.md), for who searches one.\n\n\
          | status | code | what it means | what to do |\n| --- | --- | --- | --- |\n",
     );
     for refusal in Refusal::ALL {

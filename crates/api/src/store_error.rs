@@ -34,7 +34,7 @@ impl From<StoreError> for ApiError {
             StoreError::GroupChanged { .. } | StoreError::GroupDiffers { .. } => {
                 Self::new(Refusal::ChangedMeanwhile, format!("{text}."))
             }
-            StoreError::Unchangeable { name, status } => Self::new(Refusal::WrongStatus, format!(
+            StoreError::Unchangeable { name, status } => Self::new(Refusal::Busy, format!(
                 "Protection group {name} is {status}: it cannot be changed now."
             )),
             StoreError::Deleted { at } => Self::new(Refusal::GroupDeleted, format!(
@@ -76,7 +76,7 @@ impl From<StoreError> for ApiError {
             } => Self::new(Refusal::NamedByOperation, format!(
                 "server_id: operation {by_operation} has to do with {resource} and has not ended: it may delete it, or have just made it; watch it with 'openstack dr operation show {by_operation}', and try again when it has ended."
             )),
-            StoreError::OwnOperation(id) => Self::new(Refusal::WrongSite, format!(
+            StoreError::OwnOperation(id) => Self::new(Refusal::OwnOperation, format!(
                 "Operation {id} is this site's own; no other site has a newer record of it."
             )),
             StoreError::Reserved { by_site, .. } => Self::new(Refusal::Busy, format!(

@@ -60,7 +60,7 @@ pub struct Member {
 /// A member as its group knew it until it was seen to be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierMember {
-    /// When the change was made; where the cloud does not tell, when it was seen.
+    /// When the change was seen.
     pub until: DateTime<Utc>,
     /// The server's name.
     pub name: String,
@@ -71,12 +71,12 @@ pub struct EarlierMember {
 }
 
 /// How many changes of a member are remembered between two recovery points. Beyond them the oldest stay: a copy is built
-/// from one of these.
-const EARLIER_AT_MOST: usize = 16;
+/// from one of these. They travel with the group and with each plan.
+const EARLIER_AT_MOST: usize = 4;
 
 impl Member {
     /// The member as `now` has it, which remembers how it was until `until`. What was so before `point`, the group's latest
-    /// recovery point, no copy will be built from.
+    /// recovery point, no copy will be built from; without a point, none will be built from anything.
     #[must_use]
     pub fn changed_to(self, now: Self, until: DateTime<Utc>, point: Option<DateTime<Utc>>) -> Self {
         let Self {
@@ -86,10 +86,10 @@ impl Member {
             volumes,
             ..
         } = self;
-        earlier.retain(|earlier| point.is_none_or(|point| earlier.until > point));
-        let is_needed = point.is_none_or(|point| until > point);
+        let is_needed = |until: DateTime<Utc>| point.is_some_and(|point| until > point);
+        earlier.retain(|earlier| is_needed(earlier.until));
         let is_changed = (&name, &server, &volumes) != (&now.name, &now.server, &now.volumes);
-        if is_needed && is_changed && earlier.len() < EARLIER_AT_MOST {
+        if is_needed(until) && is_changed && earlier.len() < EARLIER_AT_MOST {
             earlier.push(EarlierMember {
                 until,
                 name,
@@ -105,17 +105,36 @@ impl Member {
         self.earlier.iter().find(|earlier| earlier.until > time)
     }
 
-    /// The member as `earlier` has it: named, built and with its volumes' settings so. Its volumes are those that it has now,
-    /// and of those it had not then the settings are today's.
+    /// The member as `earlier` has it in what its disks know of it: its name, host name and addresses, its metadata, tags and
+    /// user data, its volumes' names, sizes and devices. What the other cloud has to have for it (networks, security groups, the
+    /// flavor, a server group, a key pair, a zone) is today's: that is what somebody has made there and mapped.
+    ///
+    /// Its volumes are those that it has now; of those that it had not then, the settings are today's.
     #[must_use]
     pub fn as_it_was(&self, earlier: &EarlierMember) -> Self {
         let volumes = self.volumes.iter().map(|volume| {
             let was = earlier.volumes.iter().find(|was| was.id == volume.id);
-            was.unwrap_or(volume).clone()
+            was.map_or_else(
+                || volume.clone(),
+                |was| ProtectedVolume {
+                    volume_type: volume.volume_type.clone(),
+                    ..was.clone()
+                },
+            )
         });
+        let (today, was) = (&self.server, &earlier.server);
         Self {
             name: earlier.name.clone(),
-            server: earlier.server.clone(),
+            server: ServerSpec {
+                nics: cards_with_addresses(&today.nics, &was.nics),
+                metadata: was.metadata.clone(),
+                user_data: was.user_data.clone(),
+                config_drive: was.config_drive,
+                description: was.description.clone(),
+                tags: was.tags.clone(),
+                hostname: was.hostname.clone(),
+                ..today.clone()
+            },
             volumes: volumes.collect(),
             earlier: Vec::new(),
             ..self.clone()
@@ -146,6 +165,27 @@ impl Member {
         };
         format!("openstack dr member remove {group} {}{given_up}", self.name)
     }
+}
+
+/// The cards of `today`, each with the addresses that the one of its MAC address, else of its place, has in `was`, where that
+/// was in the same network.
+fn cards_with_addresses(today: &[Nic], was: &[Nic]) -> Vec<Nic> {
+    let mac = |nic: &Nic| nic.port.as_ref().map(|port| port.mac_address.clone());
+    let cards = today.iter().enumerate().map(|(place, nic)| {
+        let of_its_mac = was
+            .iter()
+            .find(|was| mac(was).is_some() && mac(was) == mac(nic));
+        let found = of_its_mac.or_else(|| was.get(place));
+        let addresses = match found {
+            Some(found) if found.network_id == nic.network_id => &found.fixed_ips,
+            _ => &nic.fixed_ips,
+        };
+        Nic {
+            fixed_ips: addresses.clone(),
+            ..nic.clone()
+        }
+    });
+    cards.collect()
 }
 
 impl HoldsConfidential for Member {
@@ -533,8 +573,8 @@ mod tests {
     #[test]
     fn a_member_is_known_as_it_was_at_the_time_of_a_recovery_point() {
         let now = member("first")
-            .changed_to(member("second"), at(10), None)
-            .changed_to(member("third"), at(20), None);
+            .changed_to(member("second"), at(10), Some(at(0)))
+            .changed_to(member("third"), at(20), Some(at(0)));
         let named = |minute| {
             let earlier = now.known_at(at(minute));
             earlier.map_or(now.name.as_str(), |earlier| earlier.name.as_str())
@@ -554,13 +594,55 @@ mod tests {
             .map(|was| was.name.as_str())
             .collect();
         assert_eq!(names, ["second"]);
-        let same = member("one").changed_to(member("one"), at(10), None);
+        let same = member("one").changed_to(member("one"), at(10), Some(at(0)));
         assert_eq!(same.earlier, []);
-        let often = (0..40).fold(member("0"), |is, number| {
-            is.changed_to(member(&format!("{}", number + 1)), at(number), None)
+        let pointless = member("one").changed_to(member("two"), at(10), None);
+        assert_eq!(pointless.earlier, []);
+        let often = (1..40).fold(member("0"), |is, number| {
+            is.changed_to(member(&format!("{number}")), at(number), Some(at(0)))
         });
         assert_eq!(often.earlier.len(), EARLIER_AT_MOST);
-        assert_eq!(often.known_at(at(-1)).unwrap().name, "0");
+        assert_eq!(often.known_at(at(0)).unwrap().name, "0");
+    }
+
+    fn card(network: &str, mac: &str, address: &str, group: &str) -> Nic {
+        Nic {
+            network_id: network.into(),
+            fixed_ips: vec![address.parse().unwrap()],
+            port: Some(PortSpec {
+                mac_address: mac.to_owned(),
+                security_groups: vec![group.to_owned()],
+                ..PortSpec::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn what_the_other_cloud_has_to_have_is_todays_and_what_the_disk_knows_is_of_its_time() {
+        let mut was = member("old");
+        was.server.hostname = Some("old".to_owned());
+        was.server.nics = vec![
+            card("net-1", "m1", "10.0.0.5", "web"),
+            card("net-gone", "m2", "10.9.0.5", "web"),
+        ];
+        let mut now = member("new");
+        now.server.flavor = flavor("9", "large", 8, 8192);
+        now.server.security_groups = vec!["web-v2".to_owned()];
+        now.server.nics = vec![
+            card("net-2", "m2", "10.2.0.5", "web-v2"),
+            card("net-1", "m1", "10.0.0.6", "web-v2"),
+        ];
+        let now = was.changed_to(now, at(10), Some(at(0)));
+        let built = now.as_it_was(now.known_at(at(5)).unwrap());
+        assert_eq!(built.name, "old");
+        assert_eq!(built.server.hostname.as_deref(), Some("old"));
+        assert_eq!(built.server.flavor.name, "large");
+        assert_eq!(built.server.security_groups, ["web-v2"]);
+        let expected = [
+            card("net-2", "m2", "10.2.0.5", "web-v2"),
+            card("net-1", "m1", "10.0.0.5", "web-v2"),
+        ];
+        assert_eq!(built.server.nics, expected);
     }
 
     #[test]

@@ -207,9 +207,10 @@ impl Plan {
     ) -> Result<Self, PlanRefusal> {
         let arrays = arrays.ok_or(PlanRefusal::NoPolicy)?;
         // What the last failover could not recover is where it was, which is where the group goes.
-        let (mut members, others): (Vec<Member>, Vec<Member>) = members
+        let (mut members, mut others): (Vec<Member>, Vec<Member>) = members
             .into_iter()
             .partition(|member| group.site_of(member) == &group.current_primary_site);
+        others.iter_mut().for_each(|member| member.earlier.clear());
         if members.is_empty() {
             return Err(PlanRefusal::NoMembers);
         }
@@ -275,23 +276,45 @@ impl Plan {
         Self { recovery, ..self }
     }
 
-    /// The same plan from a recovery point of `time`: each member is built as it was then, on what was written then. Where one
-    /// was on a network that is not mapped, its cards are those of today.
+    /// The same plan from a recovery point of `time`: each member is built as its disks know it of then
+    /// ([`Member::as_it_was`]). An address for which the recovery plan names none, while it does for today's, is today's.
+    /// What an interrupted operation has made is built already, and stays as it is.
     #[must_use]
     pub fn as_at(mut self, time: DateTime<Utc>) -> Self {
+        if !self.interrupted.is_empty() {
+            return self;
+        }
         for member in &mut self.members {
             let Some(earlier) = member.known_at(time) else {
+                member.earlier.clear();
                 continue;
             };
             let mut was = member.as_it_was(earlier);
-            let networks = &self.mappings.networks;
-            let mut nics = was.server.nics.iter();
-            if !nics.all(|nic| networks.contains_key(nic.network_id.as_str())) {
-                was.server.nics.clone_from(&member.server.nics);
+            let planned = self.recovery.members.get(&member.id);
+            for (nic, today) in was.server.nics.iter_mut().zip(&member.server.nics) {
+                if planned
+                    .is_some_and(|planned| planned.names_only(&today.fixed_ips, &nic.fixed_ips))
+                {
+                    nic.fixed_ips.clone_from(&today.fixed_ips);
+                }
             }
             self.built_as_until.insert(member.id.clone(), earlier.until);
             *member = was;
         }
+        self
+    }
+
+    /// Whether any member is remembered as it was.
+    pub fn has_history(&self) -> bool {
+        self.members.iter().any(|member| !member.earlier.is_empty())
+    }
+
+    /// The same plan of a move whose members are built as they are now.
+    #[must_use]
+    pub fn as_now(mut self) -> Self {
+        self.members
+            .iter_mut()
+            .for_each(|member| member.earlier.clear());
         self
     }
 

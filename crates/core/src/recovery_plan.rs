@@ -64,6 +64,14 @@ pub struct MemberRecovery {
     pub user_data: UserDataOnCopy,
 }
 
+impl MemberRecovery {
+    /// Whether something is said of one of the addresses `today`, which are not those `before`, and nothing of these.
+    pub fn names_only(&self, today: &[IpAddr], before: &[IpAddr]) -> bool {
+        let named = |address: &IpAddr| self.fixed_ips.contains_key(address);
+        today != before && today.iter().any(named) && !before.iter().any(named)
+    }
+}
+
 /// What becomes of a server's user data on its copies. A copy is a new instance to cloud-init, which runs it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -452,65 +452,70 @@ fn each_step() -> Vec<Step> {
     all
 }
 
+/// All values, each with the next: a value that is added has to be put into the chain, without it nothing compiles.
+fn chain<T: Copy>(first: T, next: impl Fn(T) -> Option<T>) -> Vec<T> {
+    std::iter::successors(Some(first), |value| next(*value)).collect()
+}
+
 /// The words that stand in columns of their own.
 fn words() -> Value {
-    let codes = [
-        Code::Refused,
-        Code::Unavailable,
-        Code::Timeout,
-        Code::AlreadyGone,
-        Code::Kept,
-        Code::Missing,
-        Code::Changed,
-        Code::Broken,
-        Code::Blocked,
-        Code::Superseded,
-        Code::Aborted,
-        Code::Internal,
-    ];
-    let kinds = [
-        OperationKind::Failover,
-        OperationKind::Failback,
-        OperationKind::TestFailover,
-        OperationKind::TestCleanup,
-        OperationKind::Cleanup,
-        OperationKind::Sync,
-        OperationKind::Retry,
-        OperationKind::Fence,
-        OperationKind::Abort,
-    ];
-    let maps = [
-        MapKind::Server,
-        MapKind::Volume,
-        MapKind::Promoted,
-        MapKind::RecoveryPoint,
-        MapKind::BackendHost,
-        MapKind::PowerState,
-        MapKind::ReturnedServer,
-        MapKind::ReturnedVolume,
-        MapKind::ProtectedBy,
-        MapKind::RecoveryPointTime,
-        MapKind::Recovered,
-        MapKind::Fenced,
-        MapKind::Resumed,
-        MapKind::Aborted,
-        MapKind::StartedAgain,
-        MapKind::ComputeHost,
-        MapKind::DeleteRunning,
-        MapKind::LastAction,
-        MapKind::TargetIsLost,
-        MapKind::VolumeSize,
-        MapKind::NewerIsLost,
-        MapKind::Port,
-        MapKind::ServerGroup,
-    ];
+    let codes = chain(Code::Refused, |code| match code {
+        Code::Refused => Some(Code::Unavailable),
+        Code::Unavailable => Some(Code::Timeout),
+        Code::Timeout => Some(Code::AlreadyGone),
+        Code::AlreadyGone => Some(Code::Kept),
+        Code::Kept => Some(Code::Missing),
+        Code::Missing => Some(Code::Changed),
+        Code::Changed => Some(Code::Broken),
+        Code::Broken => Some(Code::Blocked),
+        Code::Blocked => Some(Code::Superseded),
+        Code::Superseded => Some(Code::Aborted),
+        Code::Aborted => Some(Code::Internal),
+        Code::Internal => None,
+    });
+    let kinds = chain(OperationKind::Failover, |kind| match kind {
+        OperationKind::Failover => Some(OperationKind::Failback),
+        OperationKind::Failback => Some(OperationKind::TestFailover),
+        OperationKind::TestFailover => Some(OperationKind::TestCleanup),
+        OperationKind::TestCleanup => Some(OperationKind::Cleanup),
+        OperationKind::Cleanup => Some(OperationKind::Sync),
+        OperationKind::Sync => Some(OperationKind::Retry),
+        OperationKind::Retry => Some(OperationKind::Fence),
+        OperationKind::Fence => Some(OperationKind::Abort),
+        OperationKind::Abort => None,
+    });
+    let maps = chain(MapKind::Server, |map| match map {
+        MapKind::Server => Some(MapKind::Volume),
+        MapKind::Volume => Some(MapKind::Promoted),
+        MapKind::Promoted => Some(MapKind::RecoveryPoint),
+        MapKind::RecoveryPoint => Some(MapKind::BackendHost),
+        MapKind::BackendHost => Some(MapKind::PowerState),
+        MapKind::PowerState => Some(MapKind::ReturnedServer),
+        MapKind::ReturnedServer => Some(MapKind::ReturnedVolume),
+        MapKind::ReturnedVolume => Some(MapKind::ProtectedBy),
+        MapKind::ProtectedBy => Some(MapKind::RecoveryPointTime),
+        MapKind::RecoveryPointTime => Some(MapKind::Recovered),
+        MapKind::Recovered => Some(MapKind::Fenced),
+        MapKind::Fenced => Some(MapKind::Resumed),
+        MapKind::Resumed => Some(MapKind::Aborted),
+        MapKind::Aborted => Some(MapKind::StartedAgain),
+        MapKind::StartedAgain => Some(MapKind::ComputeHost),
+        MapKind::ComputeHost => Some(MapKind::DeleteRunning),
+        MapKind::DeleteRunning => Some(MapKind::LastAction),
+        MapKind::LastAction => Some(MapKind::TargetIsLost),
+        MapKind::TargetIsLost => Some(MapKind::VolumeSize),
+        MapKind::VolumeSize => Some(MapKind::NewerIsLost),
+        MapKind::NewerIsLost => Some(MapKind::Port),
+        MapKind::Port => Some(MapKind::ServerGroup),
+        MapKind::ServerGroup => None,
+    });
     let members = [MemberStatus::Protected, MemberStatus::Error];
     json!({
-        "error_code": (codes.map(Code::as_str)),
+        "error_code": (codes.into_iter().map(Code::as_str).collect::<Vec<_>>()),
         "group_status": (GroupStatus::ALL.map(GroupStatus::as_str)),
-        "map_kind": (maps.map(MapKind::as_str)),
+        "map_kind": (maps.into_iter().map(MapKind::as_str).collect::<Vec<_>>()),
         "member_status": (members.map(MemberStatus::as_str)),
-        "operation_kind": (kinds.map(OperationKind::as_str)),
+        "operation_kind": (kinds.into_iter().map(OperationKind::as_str).collect::<Vec<_>>()),
         "operation_state": (OperationState::ALL.map(OperationState::as_str)),
         "reported": ([Reported::Never, Reported::ByPhase, Reported::ByLine]),
         "step_state": (StepState::ALL.map(StepState::as_str)),

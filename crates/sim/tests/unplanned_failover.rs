@@ -39,7 +39,13 @@ async fn a_group_is_recovered_while_its_source_hangs_and_nothing_asks_it() {
     );
     assert_eq!(
         steps_completed(&outcome.record.steps),
-        ["promote_volumes", "manage_volumes", "recreate_vms"]
+        [
+            "promote_volumes",
+            "manage_volumes",
+            "recreate_vms",
+            "restore_delete_on_termination:vm-001",
+            "restore_delete_on_termination:vm-002"
+        ]
     );
     let failed = steps_failed(&outcome.record.steps);
     assert_eq!(

@@ -15,6 +15,9 @@ pub(crate) const VOLATILE_IN_GROUP: [&str; 4] =
     ["version", "last_replication_at", "created_at", "updated_at"];
 /// Fields of a member that do not count.
 pub(crate) const VOLATILE_IN_MEMBER: [&str; 3] = ["created_at", "updated_at", "earlier"];
+/// Fields of a member's volume that do not count: a peer of an earlier release leaves them out, and loses by that no more than a
+/// convenience of the way back.
+pub(crate) const VOLATILE_IN_VOLUME: [&str; 1] = ["delete_on_termination_at"];
 /// Fields of the policy that do not count.
 pub(crate) const VOLATILE_IN_POLICY: [&str; 3] = [
     "primary_fa_api_token",
@@ -47,6 +50,10 @@ fn counted(document: &JsonValue) -> JsonValue {
     if let Some(JsonValue::Array(members)) = counted.get_mut("members") {
         for member in members.iter_mut() {
             without(member, &VOLATILE_IN_MEMBER);
+            let volumes = member.get_mut("volumes").and_then(JsonValue::as_array_mut);
+            for volume in volumes.into_iter().flatten() {
+                without(volume, &VOLATILE_IN_VOLUME);
+            }
         }
         members.sort_by_key(|member| member["id"].as_str().unwrap_or_default().to_owned());
     }

@@ -262,7 +262,7 @@ async fn what_a_member_had_before_is_sealed_and_moves_to_the_newest_key_with_it(
     let mut had = was.clone();
     had.server.user_data = Some(USER_DATA.into());
     now.server.user_data = Some("bmV3".into());
-    let now = had.changed_to(now, at(5), None);
+    let now = had.changed_to(now, at(5), Some(at(0)));
     let at_rest = Group {
         status: GroupStatus::Active,
         ..group(&record)

@@ -194,7 +194,6 @@ async fn adopt_unplanned(
         plan,
         steps,
         supersedes,
-        ..
     } = plan_to_take_over(app, stored, &request, take_over).await?;
     let run = Run {
         kind: stored.group.kind_of_move(),

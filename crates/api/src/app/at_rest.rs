@@ -61,7 +61,7 @@ fn status(known: &PeerMetadata) -> Option<GroupStatus> {
 fn moved_since(app: &App, group: &Group, status: GroupStatus) -> ApiError {
     let there = &other_scope(group, &app.settings.site_name).site;
     ApiError::new(
-        Refusal::Busy,
+        Refusal::OutOfSync,
         format!(
             "Protection group {name} is {} on {here}, where no operation moves it any more: that view cannot count. {there} holds it as {status}; 'openstack --os-cloud {there} dr protection-group sync-force {name}' makes that count on both sites.",
             group.status,

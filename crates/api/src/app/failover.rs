@@ -161,7 +161,8 @@ pub fn planned(
 ) -> ApiResult<(Plan, Vec<StepRecord>)> {
     let plan = Plan::move_to_other_site(group, members, arrays, mappings, retain_source_volumes)
         .map_err(|refusal| refused(group, &refusal))?
-        .recovered_as(group.recovery_plan_from_current(kind));
+        .recovered_as(group.recovery_plan_from_current(kind))
+        .as_now();
     let steps = planned_move(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;

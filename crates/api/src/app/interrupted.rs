@@ -15,8 +15,12 @@ use protector_store::{KeptOperation, PeerOperation, StoreError};
 use serde_json::Value;
 
 use super::{
-    App, failover::refuse_wrong_status, last_move::last_begun, recovery_point::latest_point,
-    reset_status::holdings, sync::LOST_SITE_PATIENCE,
+    App,
+    failover::refuse_wrong_status,
+    last_move::last_begun,
+    recovery_point::{NoPoint, latest_point},
+    reset_status::holdings,
+    sync::LOST_SITE_PATIENCE,
 };
 use crate::error::{ApiError, ApiResult};
 use crate::refusal::Refusal;
@@ -65,7 +69,7 @@ fn was_in_vain(last: &OperationRecord) -> bool {
 ///
 /// # Errors
 ///
-/// 503 where that depends on whether the source has replicated since, and the array does not say.
+/// 503 where that depends on whether the source has replicated since, and the array does not say; 409 where it has nothing.
 pub async fn to_take_over(
     app: &App,
     interrupted: Interrupted,
@@ -77,9 +81,13 @@ pub async fn to_take_over(
         Interrupted::InVain(last) => last,
     };
     let newest = latest_point(app, plan).await.map_err(|why| {
-        ApiError::new(Refusal::ArraySilent, format!(
-            "Whether {} has replicated protection group {} since failover {} decides what is recovered. {why}",
-            plan.source.site, plan.group_name, last.operation.id
+        let refusal = match &why {
+            NoPoint::NoneYet(_) => Refusal::NotMovable,
+            NoPoint::Silent(_) => Refusal::ArraySilent,
+        };
+        ApiError::new(refusal, format!(
+            "Whether {} has replicated protection group {} since failover {} decides what is recovered. {}",
+            plan.source.site, plan.group_name, last.operation.id, why.into_sentence()
         ))
     })?;
     Ok(made_of(&last, &newest))

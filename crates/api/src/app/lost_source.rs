@@ -179,7 +179,6 @@ pub(super) async fn adopt_without_source(
         plan,
         steps,
         supersedes,
-        ..
     } = plan_to_take_over(app, &stored, &request, copies).await?;
     let run = Run {
         kind: group.kind_of_move(),

@@ -81,11 +81,8 @@ impl MemberRefresh<'_> {
     async fn read_again(&self, group: &Group, member: Member) -> Option<Member> {
         match self.now_of(group.current(), &member).await {
             Ok(now) => {
-                let (now, changed_at) = now.filter(|(now, _)| *now != member)?;
-                let until = changed_at
-                    .filter(|at| (member.updated_at..=self.now).contains(at))
-                    .unwrap_or(self.now);
-                let now = member.changed_to(now, until, group.last_replication_at);
+                let now = now.filter(|now| *now != member)?;
+                let now = member.changed_to(now, self.now, group.last_replication_at);
                 Some(Member {
                     updated_at: self.now,
                     ..now
@@ -98,12 +95,11 @@ impl MemberRefresh<'_> {
         }
     }
 
-    /// The same, with when Nova says that it was changed.
     async fn now_of(
         &self,
         scope: &SiteScope,
         member: &Member,
-    ) -> Result<Option<(Member, Option<DateTime<Utc>>)>, CloudError> {
+    ) -> Result<Option<Member>, CloudError> {
         let found = self.clouds.server(scope, &member.server_id).await?;
         let settled = found
             .filter(|server| server.project_id == scope.project_id && server.task_state.is_none());
@@ -117,8 +113,7 @@ impl MemberRefresh<'_> {
             }
         }
         let key_pair = self.key_pair(scope, member, &server).await;
-        let now = as_now(member, &server, key_pair, &volumes);
-        Ok(Some((now, server.changed_at)))
+        Ok(Some(as_now(member, &server, key_pair, &volumes)))
     }
 
     /// The server's key pair: the one that is known, or the one of who made the server that it has now.

@@ -174,7 +174,7 @@ pub(super) async fn source_seen(app: &App, group: &Group) -> SourceSeen {
 }
 
 /// The group with its members as they are now, where they are not as it knew them: the copies are built from what is read here.
-async fn refreshed(
+pub(super) async fn refreshed(
     app: &App,
     stored: &StoredGroup,
     source: &SourceSeen,

@@ -157,7 +157,9 @@ pub async fn holds(app: &App, array: &str, volume: &VolumeId) -> ApiResult<bool>
             StorageError::Unavailable { .. } => {
                 ApiError::new(Refusal::ArraySilent, format!("{error}."))
             }
-            StorageError::Refused { .. } => ApiError::new(Refusal::InUse, format!("{error}.")),
+            StorageError::Refused { .. } => {
+                ApiError::new(Refusal::ArrayRefuses, format!("{error}."))
+            }
         })
 }
 

@@ -13,6 +13,7 @@ use super::{
     failover::Move,
     operation::{plan_move, source_seen},
     readiness::earlier,
+    recovery_point::latest_point,
     unplanned::{Unplanned, UnplannedFailover, plan_unplanned},
 };
 use crate::{
@@ -39,7 +40,6 @@ pub async fn preview_unplanned(
         plan,
         steps,
         supersedes,
-        point,
     } = plan_unplanned(app, stored, asked).await?;
     let mut view = view(stored.group.kind_of_move(), "unplanned", &plan, &steps);
     if let Some(waiting) = supersedes {
@@ -62,7 +62,7 @@ pub async fn preview_unplanned(
             until.to_rfc3339_opts(SecondsFormat::Secs, true)
         )
     }));
-    match point {
+    match latest_point(app, &plan).await {
         Ok(point) => {
             view.recovery_point = Some(PreviewedPoint {
                 id: point.id.to_string(),
@@ -70,7 +70,7 @@ pub async fn preview_unplanned(
                 age_seconds: (app.clock.now() - point.taken_at).num_seconds().max(0),
             });
         }
-        Err(why) => view.warnings.push(why),
+        Err(why) => view.warnings.push(why.into_sentence()),
     }
     Ok(view)
 }

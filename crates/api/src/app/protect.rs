@@ -302,7 +302,6 @@ mod tests {
                 ram_mib: 512,
                 disks: None,
             },
-            changed_at: None,
             nics: vec![],
             security_groups: vec![],
             key_name: Some("alice".to_owned()),

@@ -9,37 +9,64 @@ use protector_core::{
 
 use super::App;
 
-/// How long the target's array may take to say what it has.
+/// How long the target's array may take to say what it has, to whoever asks for a preview.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take where many groups are started one after the other.
+const PATIENCE_OF_A_START: Duration = Duration::from_secs(3);
 
-/// The latest recovery point of the plan's group on its target; else a sentence on why there is none. Asks the target's array
-/// and nobody else.
-pub(super) async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, String> {
+/// Why no recovery point is known, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoPoint {
+    /// There is none.
+    NoneYet(String),
+    /// The array does not say.
+    Silent(String),
+}
+
+impl NoPoint {
+    /// The sentence.
+    pub(super) fn into_sentence(self) -> String {
+        match self {
+            Self::NoneYet(why) | Self::Silent(why) => why,
+        }
+    }
+}
+
+/// The latest recovery point of the plan's group on its target. Asks the target's array and nobody else.
+pub(super) async fn latest_point(app: &App, plan: &Plan) -> Result<RecoveryPoint, NoPoint> {
+    latest_within(app, plan, PATIENCE).await
+}
+
+async fn latest_within(
+    app: &App,
+    plan: &Plan,
+    patience: Duration,
+) -> Result<RecoveryPoint, NoPoint> {
     let replication = Replication::of(plan);
     let asked = app.storage.recovery_points(&replication);
     let array = &plan.target_array;
-    match tokio::time::timeout(PATIENCE, asked).await {
+    match tokio::time::timeout(patience, asked).await {
         Ok(Ok(points)) => points.into_iter().next().ok_or_else(|| {
-            format!("{array} has no recovery point of the group: the failover would fail and change nothing.")
+            NoPoint::NoneYet(format!("{array} has no recovery point of the group: the failover would fail and change nothing."))
         }),
-        Ok(Err(error)) => Err(format!("The recovery points cannot be told: {error}.")),
-        Err(_) => Err(format!(
+        Ok(Err(error)) => Err(NoPoint::Silent(format!(
+            "The recovery points cannot be told: {error}."
+        ))),
+        Err(_) => Err(NoPoint::Silent(format!(
             "The recovery points cannot be told: {array} did not answer within {} s.",
-            PATIENCE.as_secs()
-        )),
+            patience.as_secs()
+        ))),
     }
 }
 
-/// `plan` with its members as they were when its group's latest recovery point was made; as they are where that is not known.
-pub(super) fn as_at(plan: Plan, point: &Result<RecoveryPoint, String>) -> Plan {
-    match point {
+/// `plan` with its members as they were when its group's latest recovery point was made. The array is asked only where a member
+/// was another since; where it does not say, they are as they are, and the step that chooses the point says so.
+pub(super) async fn as_at_latest_point(app: &App, plan: Plan) -> Plan {
+    if !plan.has_history() {
+        return plan;
+    }
+    match latest_within(app, &plan, PATIENCE_OF_A_START).await {
         Ok(point) => plan.as_at(point.taken_at),
         Err(_) => plan,
     }
-}
-
-/// `plan` with its members as they were when its group's latest recovery point was made.
-pub(super) async fn as_at_latest_point(app: &App, plan: Plan) -> Plan {
-    let point = latest_point(app, &plan).await;
-    as_at(plan, &point)
 }

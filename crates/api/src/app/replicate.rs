@@ -10,7 +10,7 @@ use protector_store::{GroupStart, Lock, StoredGroup};
 
 use super::{
     App, failover,
-    operation::{Asker, insert, queued},
+    operation::{Asker, insert, queued, refreshed, source_seen},
     sync,
 };
 use crate::error::{ApiError, ApiResult};
@@ -25,11 +25,18 @@ pub async fn start_replication(
     let group = &stored.group;
     app.refuse_while_operated(group).await?;
     failover::refuse_wrong_status(group, kind)?;
+    sync::require_in_sync(app, group).await?;
+    // What is read before a recovery point is made belongs to it.
+    let source = source_seen(app, group).await;
+    let refreshed = refreshed(app, stored, &source).await?;
+    let stored = refreshed.as_ref().unwrap_or(stored);
+    let group = &stored.group;
     let members = app.database.member_list(&group.id).await?;
     let policy = app.database.policy_find(&group.id).await?;
     let arrays = policy.map(|policy| policy.arrays());
     let plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
-        .map_err(|refusal| failover::refused(group, &refusal))?;
+        .map_err(|refusal| failover::refused(group, &refusal))?
+        .as_now();
     let steps = replicate_now().into_steps().map_err(ApiError::internal)?;
     sync::require_in_sync(app, group).await?;
     let record = OperationRecord {

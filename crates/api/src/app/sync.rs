@@ -541,7 +541,7 @@ pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {
         Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
             Err(peer::not_in_sync(&other.site, &silent))
         }
-        Err(PeerError::Refused(why)) => Err(ApiError::new(Refusal::Busy, format!(
+        Err(PeerError::Refused(why)) => Err(ApiError::new(Refusal::PeerRefuses, format!(
             "Protection group {} is being changed or moved from {} at this moment; look at it there, and try again.",
             group.name, other.site
         ))

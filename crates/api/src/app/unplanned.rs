@@ -16,7 +16,6 @@ use protector_core::{
         retry::retry,
         unplanned_failover::{is_unplanned, servers_left, unplanned_failover},
     },
-    storage::RecoveryPoint,
 };
 use protector_store::{GroupStart, KeptOperation, Lock, PeerOperation, StoredGroup};
 
@@ -30,7 +29,7 @@ use super::{
     last_move::{last_completed, last_ended_here},
     names,
     operation::{Asker, busy, insert, queued},
-    recovery_point::{as_at, latest_point},
+    recovery_point::as_at_latest_point,
     reset_status::{expected_of, holdings},
     sync::{LOST_SITE_PATIENCE, refuse_what_is_newer_there},
 };
@@ -52,7 +51,6 @@ pub async fn start_unplanned(
         plan,
         steps,
         supersedes,
-        ..
     } = plan_unplanned(app, stored, request).await?;
     let run = Run {
         kind: stored.group.kind_of_move(),
@@ -133,8 +131,6 @@ pub struct UnplannedFailover {
     pub steps: Vec<StepRecord>,
     /// The operation on this site that it ends, since that one needs the source, which is lost.
     pub supersedes: Option<OperationId>,
-    /// The recovery point that it would choose now; else a sentence on why there is none.
-    pub point: Result<RecoveryPoint, String>,
 }
 
 /// Plans an unplanned failover and writes its runbook, without a word from the site that is lost.
@@ -201,8 +197,7 @@ pub(super) async fn plan_to_take_over(
         }
         Some(made) => plan.taking_over(made),
     };
-    let point = latest_point(app, &plan).await;
-    let plan = as_at(plan, &point);
+    let plan = as_at_latest_point(app, plan).await;
     let steps = unplanned_failover(&plan)
         .into_steps()
         .map_err(ApiError::internal)?;
@@ -210,7 +205,6 @@ pub(super) async fn plan_to_take_over(
         plan,
         steps,
         supersedes,
-        point,
     })
 }
 

@@ -235,7 +235,6 @@ fn server(id: &str) -> Option<FoundServer> {
             ..ServerTraits::default()
         },
         ports: vec![],
-        changed_at: None,
         root_device: Some("/dev/vda".to_owned()),
         flavor: Flavor {
             id: "flavor-1".into(),

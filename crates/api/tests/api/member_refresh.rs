@@ -6,13 +6,16 @@ use protector_api::app::member_refresh::MemberRefresh;
 use protector_core::{
     clock::Clock as _,
     group::Group,
+    journal::{Effect, Entry, Journal as _, OperationChange},
     mark,
     member::{Member, PortSpec},
+    operation::OperationState,
     storage::RecoveryPoint,
 };
 use serde_json::{Value, json};
 
 use crate::{
+    engine,
     fakes::{FixedClock, PROJECT_A, WEB},
     house::{House, failover_body, group_path},
 };
@@ -190,7 +193,34 @@ async fn planned_for_a_test(house: &House) -> (Member, Option<chrono::DateTime<c
     (member, until)
 }
 
-fn have_a_recovery_point(house: &House, taken_at: chrono::DateTime<chrono::Utc>) {
+/// The group is replicated on demand, and its recovery point is of `taken_at`.
+async fn have_a_recovery_point(house: &House, taken_at: chrono::DateTime<chrono::Utc>) {
+    let act = group_path("web", "/action");
+    let started = house.send(Method::POST, &act, "member", json!({"sync": null}));
+    started.await.expect(202);
+    let claim = engine::claim(house).await;
+    let record = house.database.load(&claim).await.unwrap();
+    let replicated = Entry {
+        operation: Some(OperationChange::Started {
+            at: FixedClock.now(),
+        }),
+        effects: vec![Effect::GroupReplicated {
+            group_id: record.operation.plan.group_id.clone(),
+            at: taken_at,
+        }],
+        ..Entry::default()
+    };
+    let ended = Entry {
+        operation: Some(OperationChange::Settled {
+            state: OperationState::Completed,
+            at: FixedClock.now(),
+        }),
+        ..Entry::default()
+    };
+    for entry in [replicated, ended] {
+        let written = house.database.record(&claim, FixedClock.now(), entry);
+        written.await.unwrap();
+    }
     let point = RecoveryPoint {
         id: "point-1".into(),
         taken_at,
@@ -201,12 +231,14 @@ fn have_a_recovery_point(house: &House, taken_at: chrono::DateTime<chrono::Utc>)
 #[tokio::test]
 async fn what_is_built_from_an_older_recovery_point_has_the_settings_of_its_time() {
     let house = House::with_member(WEB).await;
-    have_a_recovery_point(&house, FixedClock.now() - TimeDelta::seconds(60));
+    have_a_recovery_point(&house, FixedClock.now() - TimeDelta::seconds(60)).await;
     change(&house);
     assert_eq!(look(&house).await, 1);
     must_be_changed(&member(&house).await);
     let (planned, until) = planned_for_a_test(&house).await;
     assert_eq!(planned.name, "web-server-1");
+    // The other site has to have it: today's.
+    assert_eq!(planned.server.security_groups, ["web"]);
     assert_eq!(planned.volumes[1].name, "vol-data-ws1");
     assert_eq!(planned.server.metadata["tier"], "web");
     assert_eq!(until, Some(FixedClock.now()));
@@ -216,11 +248,37 @@ async fn what_is_built_from_an_older_recovery_point_has_the_settings_of_its_time
 #[tokio::test]
 async fn what_is_built_from_a_newer_recovery_point_is_as_it_is_now() {
     let house = House::with_member(WEB).await;
-    have_a_recovery_point(&house, FixedClock.now() + TimeDelta::seconds(60));
+    have_a_recovery_point(&house, FixedClock.now() - TimeDelta::seconds(60)).await;
     change(&house);
     assert_eq!(look(&house).await, 1);
+    let newer = FixedClock.now() + TimeDelta::seconds(60);
+    house.outside.arrays.points.lock().unwrap()[0].taken_at = newer;
     let (planned, until) = planned_for_a_test(&house).await;
     assert_eq!((planned.name.as_str(), until), ("shop", None));
+}
+
+#[tokio::test]
+async fn what_is_replicated_on_demand_is_read_before() {
+    let house = House::with_member(WEB).await;
+    change(&house);
+    have_a_recovery_point(&house, FixedClock.now()).await;
+    must_be_changed(&member(&house).await);
+    let (planned, until) = planned_for_a_test(&house).await;
+    assert_eq!((planned.name.as_str(), until), ("shop", None));
+}
+
+/// A member that was changed since the recovery point, while the array does not say what it has.
+#[tokio::test]
+async fn where_the_array_is_silent_a_test_is_planned_as_everything_is_now() {
+    let house = House::with_member(WEB).await;
+    have_a_recovery_point(&house, FixedClock.now() - TimeDelta::seconds(60)).await;
+    change(&house);
+    assert_eq!(look(&house).await, 1);
+    house.outside.arrays.points.lock().unwrap().clear();
+    let (planned, until) = planned_for_a_test(&house).await;
+    assert_eq!((planned.name.as_str(), until), ("shop", None));
+    // The step that chooses the point tells it.
+    assert_eq!(planned.earlier.len(), 1);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use protector_core::{
 };
 use protector_openstack::cloud::Cloud;
 
-use super::{CloudActions, recovered_server::member};
+use super::{CloudActions, recovered_group::taken_in, recovered_server::member};
 use crate::{
     action::{Cx, Progress, Stop},
     clouds::stop,
@@ -22,27 +22,32 @@ impl CloudActions {
         cx: &mut Cx<'_>,
         source_id: &ServerId,
     ) -> Result<Progress, Stop> {
-        let Some(copy) = cx.mapped(MapKind::Server, source_id.as_str()) else {
+        let Some(copy) = taken_in(cx, source_id) else {
             cx.fact("not done: it was not recovered");
             return Ok(Progress::done());
         };
-        let copy = ServerId::new(copy);
         let target = self.target(cx).await?;
         if outliving(&target, cx, source_id, &copy).await?.is_empty() {
             return Ok(Progress::done());
         }
+        // One at a time: each is read again after an intent of its own.
         let intent = cx.intend().await?;
-        for volume in outliving(&target, cx, source_id, &copy).await? {
-            let open = intent.on(&target);
-            let compute = open.compute();
-            let on = compute.set_delete_on_termination(&copy, &volume, true);
-            on.await.map_err(stop)?;
-            cx.fact(format!(
-                "volume {volume} goes with its server again, as it did on {} before (delete_on_termination)",
-                cx.plan().target.site
-            ));
-        }
-        Ok(Progress::done())
+        let Some(volume) = outliving(&target, cx, source_id, &copy)
+            .await?
+            .into_iter()
+            .next()
+        else {
+            return Ok(Progress::done());
+        };
+        let open = intent.on(&target);
+        let compute = open.compute();
+        let on = compute.set_delete_on_termination(&copy, &volume, true);
+        on.await.map_err(stop)?;
+        cx.fact(format!(
+            "volume {volume} goes with its server again, as it did on {} before (delete_on_termination)",
+            cx.plan().target.site
+        ));
+        Ok(self.look_again("Nova to delete the server's volumes with it"))
     }
 }
 

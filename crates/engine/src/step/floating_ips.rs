@@ -10,7 +10,6 @@ use protector_core::{
     id::{NetworkId, ServerId},
     mark::floating_ip_description,
     member::{FloatingAddress, Member},
-    operation::MapKind,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -19,6 +18,7 @@ use protector_openstack::{
 
 use super::{
     CloudActions, ports,
+    recovered_group::taken_in,
     recovered_server::{mapped_network, member},
 };
 use crate::{
@@ -47,11 +47,10 @@ impl CloudActions {
         source_id: &ServerId,
     ) -> Result<Progress, Stop> {
         let member = member(cx, source_id)?.clone();
-        let Some(copy) = cx.mapped(MapKind::Server, source_id.as_str()) else {
+        let Some(copy) = taken_in(cx, source_id) else {
             cx.fact("not done: it was not recovered");
             return Ok(Progress::done());
         };
-        let copy = ServerId::new(copy);
         let target = self.target(cx).await?;
         let on_target = cx.plan().floating_ips_on_target(&member);
         let (mut refused, mut not_yet) = (Vec::new(), None);

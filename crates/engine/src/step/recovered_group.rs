@@ -90,6 +90,21 @@ impl CloudActions {
     }
 }
 
+/// The copy with which the switch has taken a member in: where members are counted one by one, only one that was counted.
+pub(super) fn taken_in(cx: &Cx<'_>, source_id: &ServerId) -> Option<ServerId> {
+    let source = source_id.as_str();
+    let is_counted = cx
+        .plan()
+        .members
+        .iter()
+        .any(|member| is_recovered(cx, member));
+    let kind = match is_counted {
+        true => MapKind::Recovered,
+        false => MapKind::Server,
+    };
+    cx.mapped(kind, source).map(ServerId::new)
+}
+
 fn is_recovered(cx: &Cx<'_>, member: &Member) -> bool {
     cx.mapped(MapKind::Recovered, member.server_id.as_str())
         .is_some()

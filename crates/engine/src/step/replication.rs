@@ -1,11 +1,12 @@
 //! Replication, the promotion or cloning of what it brought, and the way back.
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use protector_core::{
     fault::Code,
     id::{OperationId, RecoveryPointId, VolumeId},
     journal::Effect,
     operation::MapKind,
+    plan::Plan,
     storage::{Replication, StorageError},
 };
 
@@ -173,12 +174,8 @@ impl CloudActions {
             "recovery point {} of {}",
             latest.id, latest.taken_at
         ));
-        for (member, until) in cx.plan().clone().built_as_before() {
-            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
-            cx.fact(format!(
-                "{} is built as it was until {until}, when it was changed",
-                member.name
-            ));
+        for fact in settings_told(cx.plan(), latest.taken_at) {
+            cx.fact(fact);
         }
         let time = latest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         Ok(Progress::Done(vec![
@@ -309,6 +306,29 @@ fn forget_object(volume: &VolumeId) -> Progress {
         kind: MapKind::Promoted,
         source: volume.to_string(),
     }])
+}
+
+/// Of which time the settings are with which members are built on what was written until `taken_at`, where the two differ.
+fn settings_told(plan: &Plan, taken_at: DateTime<Utc>) -> Vec<String> {
+    let stamp = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let before = plan.built_as_before().map(|(member, until)| {
+        let (name, until) = (&member.name, stamp(until));
+        match plan.built_as_until.get(&member.id) > Some(&taken_at) {
+            true => format!("{name} is built as it was until {until}, when it was changed"),
+            false => format!(
+                "{name} is built as it was until {until}, though the recovery point is newer: it was made since this was asked for"
+            ),
+        }
+    });
+    let now = plan.members.iter().filter_map(|member| {
+        let earlier = member.known_at(taken_at)?;
+        Some(format!(
+            "{} is built as it is now: it was changed at {}, after the recovery point",
+            member.name,
+            stamp(earlier.until)
+        ))
+    });
+    before.chain(now).collect()
 }
 
 /// How a person makes a recovery point.

@@ -19,6 +19,9 @@ pub(super) fn check(outcome: &Outcome) -> Vec<Violation> {
     ended(outcome, &mut violations);
     source_left_alone(outcome, &mut violations);
     bystanders_untouched(outcome, &mut violations);
+    for record in std::iter::once(&outcome.record).chain(&outcome.retry) {
+        nothing_tied_to_what_may_be_deleted(record, &mut violations);
+    }
     match outcome.record.operation.state {
         OperationState::Completed => recovered(outcome, &mut violations),
         OperationState::Failed => taken_back(outcome, &mut violations),
@@ -31,6 +34,24 @@ pub(super) fn check(outcome: &Outcome) -> Vec<Violation> {
         violations.push(format!("I9: the retry is still {state}"));
     }
     violations
+}
+
+/// The copy of a member that was not recovered may be deleted, so that another one is built of its volumes: none goes with it.
+fn nothing_tied_to_what_may_be_deleted(record: &OperationRecord, violations: &mut Vec<Violation>) {
+    for step in &record.steps {
+        if let Step::RestoreDeleteOnTermination { server } = &step.action
+            && step.progress.memo.intents > 0
+            && record
+                .map
+                .target(MapKind::Recovered, server.as_str())
+                .is_none()
+        {
+            violations.push(format!(
+                "{} tied volumes to a copy that may be deleted",
+                step.key
+            ));
+        }
+    }
 }
 
 /// A fault that passes keeps nobody from being recovered: at once, or by the retry.

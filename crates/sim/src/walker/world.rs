@@ -724,7 +724,7 @@ fn group_of(
         .servers
         .iter()
         .take(count)
-        .map(|server| member_of(&id, server, source, &network(source), now))
+        .map(|server| member_of(&group, server, source, &network(source)))
         .collect();
     (group, members)
 }
@@ -737,13 +737,7 @@ fn address_of(server: &str) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(base.saturating_add(number)))
 }
 
-fn member_of(
-    group: &GroupId,
-    server: &ServerFacts,
-    site: &Site,
-    network: &str,
-    now: DateTime<Utc>,
-) -> Member {
+fn member_of(group: &Group, server: &ServerFacts, site: &Site, network: &str) -> Member {
     let volumes = server.volumes.iter().enumerate().map(|(place, id)| {
         let known = site.before.volumes.iter().find(|volume| &volume.id == id);
         ProtectedVolume {
@@ -758,7 +752,8 @@ fn member_of(
                 .unwrap_or_default(),
             boot: place == 0,
             delete_on_termination: false,
-            delete_on_termination_at: None,
+            // One of them went with its server where the group goes, before a move took it away from there.
+            delete_on_termination_at: (place == 1).then(|| group.secondary.site.clone()),
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
             description: None,
@@ -769,7 +764,7 @@ fn member_of(
     });
     Member {
         id: MemberId::new(format!("member-{}", server.name)),
-        group_id: group.clone(),
+        group_id: group.id.clone(),
         name: server.name.clone(),
         server_id: ServerId::new(server.id.clone()),
         status: MemberStatus::Protected,
@@ -799,7 +794,7 @@ fn member_of(
         },
         volumes: volumes.collect(),
         earlier: vec![],
-        created_at: now,
-        updated_at: now,
+        created_at: group.created_at,
+        updated_at: group.created_at,
     }
 }
