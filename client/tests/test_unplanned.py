@@ -331,6 +331,43 @@ def test_a_dry_run_shows_the_plan_and_asks_nothing(clouds, run):
     assert point == "site-b\n"
 
 
+ATTRIBUTES = {
+    "kept": 14,
+    "changed": [
+        {
+            "field": "card 1 addresses",
+            "what": "10.0.1.5",
+            "copy": "another one",
+            "why": "10.0.1.5 is in use there",
+        }
+    ],
+    "lost": [{"field": "key pair", "what": "alice", "why": "its public key could not be read"}],
+    "unknown": [{"field": "what is not on record", "what": None, "why": "site-a is not asked"}],
+    "refused": [],
+}
+
+BECOMES = """\
+What becomes of each VM:
+web-server-1: 14 kept, 1 changed, 1 lost, 1 unknown
+  changed: card 1 addresses: 10.0.1.5 -> another one (10.0.1.5 is in use there)
+  lost: key pair: alice (its public key could not be read)
+  unknown: what is not on record (site-a is not asked)
+web-server-2: 15 kept
+"""
+
+
+def test_a_dry_run_shows_what_becomes_of_each_vm_after_the_plan(clouds, run):
+    clouds.dead("a")
+    plan = preview()
+    plan["members"][0]["attributes"] = ATTRIBUTES
+    same = {"kept": 15, "changed": [], "lost": [], "unknown": [], "refused": []}
+    plan["members"][1]["attributes"] = same
+    survivor(clouds, members=plan["members"])
+    result = run(*UNPLANNED, "--dry-run", both=True)
+    assert result == type(result)(0, PLAN + BECOMES, "")
+    assert run(*UNPLANNED, "--dry-run", "-f", "json", both=True).json == plan
+
+
 def planned(clouds, verb, **changes):
     plan = preview(
         operation_type=verb,

@@ -167,6 +167,7 @@ class Move(Start):
             return int(super().produce_output(parsed_args, column_names, data) or 0)
         lines = previews.lines(self._preview, self._group)
         lines.append(f"To start it: {_without_dry_run(parsed_args, self._preview)}")
+        lines.extend(previews.attributes(self._preview))
         self.put("\n".join(lines))
         return 0
 

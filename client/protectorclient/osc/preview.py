@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from protectorclient.osc import duration
 from protectorclient.osc.terminal import one_line
-from protectorclient.v1.records import MemberPreview, Preview, RecoveryPoint
+from protectorclient.v1.records import MemberAttributes, MemberPreview, Preview, RecoveryPoint
 
 
 def lines(preview: Preview, group: str) -> list[str]:
@@ -20,6 +22,43 @@ def lines(preview: Preview, group: str) -> list[str]:
         _about_source(preview),
         *warnings(preview),
     ]
+
+
+def attributes(preview: Preview) -> list[str]:
+    """Write what becomes of each member's attributes; nothing where the service does not tell."""
+    told: list[str] = []
+    for member in preview["members"]:
+        about = member.get("attributes")
+        if about is not None:
+            told.append(one_line(f"{member['name']}: {_counts(about)}"))
+            told.extend(map(_indented, _exceptions(about)))
+    return ["What becomes of each VM:", *told] if told else []
+
+
+def _counts(about: MemberAttributes) -> str:
+    counts = [
+        (about["kept"], "kept"),
+        (len(about["changed"]), "changed"),
+        (len(about["lost"]), "lost"),
+        (len(about["unknown"]), "unknown"),
+        (len(about["refused"]), "refused"),
+    ]
+    return ", ".join(f"{count} {word}" for count, word in counts if count or word == "kept")
+
+
+def _exceptions(about: MemberAttributes) -> Iterator[str]:
+    for changed in about["changed"]:
+        was, to = changed["what"] or "not known", changed["copy"] or "not known"
+        yield f"changed: {changed['field']}: {was} -> {to}{_because(changed['why'])}"
+    lacking = {"lost": about["lost"], "unknown": about["unknown"], "refused": about["refused"]}
+    for word, found in lacking.items():
+        for one in found:
+            what = "" if one["what"] is None else f": {one['what']}"
+            yield f"{word}: {one['field']}{what}{_because(one['why'])}"
+
+
+def _because(why: str | None) -> str:
+    return "" if why is None else f" ({why})"
 
 
 def loss(preview: Preview, group: str) -> list[str]:

@@ -144,14 +144,50 @@ class MemberVolume(TypedDict):
     size_gib: int
 
 
-class MemberPreview(TypedDict):
-    """What becomes of a member; ``flavor`` is the one on the target site."""
+class ChangedAttribute(TypedDict):
+    """What becomes another on the copy; None where nobody tells."""
+
+    field: str
+    what: str | None
+    copy: str | None
+    why: str | None
+
+
+class LackingAttribute(TypedDict):
+    """What the copy lacks, what nobody knows of it, or what refuses the move."""
+
+    field: str
+    what: str | None
+    why: str | None
+
+
+class MemberAttributes(TypedDict):
+    """What becomes of a member's attributes; ``kept`` is how many the copy has as they are."""
+
+    kept: int
+    changed: list[ChangedAttribute]
+    lost: list[LackingAttribute]
+    unknown: list[LackingAttribute]
+    refused: list[LackingAttribute]
+
+
+class _MemberPreview(TypedDict):
+    """What every preview of a member has."""
 
     name: str
     server_id: str
     volumes: list[MemberVolume]
     networks: dict[str, str]
     flavor: str
+
+
+class MemberPreview(_MemberPreview, total=False):
+    """What becomes of a member; ``flavor`` is the one on the target site.
+
+    ``attributes`` is there from API version 1.3 on.
+    """
+
+    attributes: MemberAttributes | None
 
 
 class Preview(TypedDict):

@@ -27,6 +27,7 @@ use crate::{
     error::ApiResult,
     extract::{Body, Path},
     request::RequestContext,
+    version::Microversion,
     wire::{
         operation::{Action, FailoverKind, OperationDetail, OperationView},
         preview::{ActionAnswer, PreviewView},
@@ -90,24 +91,27 @@ async fn preview(
     app: &App,
     stored: &StoredGroup,
     action: &Action,
+    spoken: Microversion,
 ) -> ApiResult<Option<PreviewView>> {
     refuse_without_other_site(app, stored, action)?;
     let view = match action {
         Action::Failover(request) if request.dry_run => match request.kind {
             FailoverKind::Planned => {
                 let asked = Move::failover(request.clone(), app.settings.retain_source_volumes);
-                preview_move(app, stored, &asked).await?
+                preview_move(app, stored, &asked, spoken).await?
             }
             FailoverKind::Unplanned => {
-                preview_unplanned(app, stored, &Unplanned::failover(request.clone())).await?
+                let asked = Unplanned::failover(request.clone());
+                preview_unplanned(app, stored, &asked, spoken).await?
             }
         },
         Action::Failback(request) if request.dry_run => match request.kind {
             FailoverKind::Planned => {
-                preview_move(app, stored, &Move::failback(request.clone())).await?
+                preview_move(app, stored, &Move::failback(request.clone()), spoken).await?
             }
             FailoverKind::Unplanned => {
-                preview_unplanned(app, stored, &Unplanned::failback(request.clone())).await?
+                let asked = Unplanned::failback(request.clone());
+                preview_unplanned(app, stored, &asked, spoken).await?
             }
         },
         _ => return Ok(None),
@@ -117,24 +121,26 @@ async fn preview(
 
 /// Starts an operation on a group. The body has exactly one key, the action's name.
 #[utoipa::path(post, path = "/v1/{project_id}/protection-groups/{group}/action", operation_id = "protection_group_action", tag = "actions",
-    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id")),
+    params(("project_id" = String, Path, description = "The token's project"), ("group" = String, Path, description = "Name or id"),
+        ("OpenStack-API-Version" = Option<String>, Header, description = "With `protector 1.3`, a dry run also shows what becomes of each member's attributes")),
     request_body = Action,
     responses((status = 202, body = ActionAnswer, headers(("Location" = String, description = "The operation"))),
         (status = 200, body = ActionAnswer, description = "A dry run: nothing was started"),
         (status = 400, description = "A network without a mapping, or an operation that is not a test failover of the group"),
         (status = 404, description = "No such group, or no such test operation, in the project"),
-        (status = 409, description = "The group's status, an operation under way, a test failover that is up, starting or cleaned up, no members, no policy, or the other site is unreachable")))]
+        (status = 409, description = "The group's status, an operation under way, a test failover that is up, starting or cleaned up, no members, no policy, a strict group whose copies would not be as their originals, or the other site is unreachable")))]
 pub async fn act(
     State(app): State<Arc<App>>,
     caller: Caller,
     Extension(request): Extension<RequestContext>,
+    Extension(spoken): Extension<Microversion>,
     Path((project, group)): Path<(ProjectId, String)>,
     Body(action): Body<Action>,
 ) -> ApiResult<Response> {
     let rule = rule(&action);
     request.asks_for(rule.last_word());
     let stored = app.group_for(&caller, &project, &group, rule).await?;
-    if let Some(preview) = preview(&app, &stored, &action).await? {
+    if let Some(preview) = preview(&app, &stored, &action, spoken).await? {
         let answer = ActionAnswer {
             operation: None,
             preview: Some(preview),

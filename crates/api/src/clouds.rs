@@ -3,7 +3,10 @@
 //! A port in the domain's words, so that handlers can be tested with plain values. [`crate::openstack_clouds`] is the
 //! one that speaks HTTP.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use async_trait::async_trait;
 use protector_core::{
@@ -19,7 +22,12 @@ use protector_core::{
     server_group::ServerGroup,
     site::{Site, SiteScope},
 };
+use protector_openstack::{
+    compute::Flavor as NovaFlavor,
+    network::{FloatingIp, SecurityGroup},
+};
 use secrecy::SecretString;
+use tokio::sync::OnceCell;
 
 use crate::{error::ApiError, refusal::Refusal};
 
@@ -113,12 +121,21 @@ pub struct FoundServer {
     pub attachments: Vec<FoundAttachment>,
 }
 
-/// What the copy of a server would ask a site for.
+/// The lists of one project that belong to reading its servers, each read once, by who needs it first: a group of hundreds of
+/// servers costs no more lists than one of two.
+#[derive(Debug, Default)]
+pub struct ProjectLists {
+    pub(crate) flavors: OnceCell<Vec<NovaFlavor>>,
+    pub(crate) security_groups: OnceCell<Vec<SecurityGroup>>,
+    pub(crate) floating_ips: OnceCell<Vec<FloatingIp>>,
+}
+
+/// What the copies of servers would ask a site for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedThere {
-    /// The flavor that its own is mapped to.
-    pub flavor: Option<FlavorId>,
-    /// Its addresses, each with its network.
+    /// The flavors that their own are mapped to.
+    pub flavors: BTreeSet<FlavorId>,
+    /// Their addresses, each with its network.
     pub addresses: Vec<(NetworkId, IpAddr)>,
 }
 
@@ -278,6 +295,14 @@ pub trait Clouds: Send + Sync {
         server: &ServerId,
     ) -> Result<Option<FoundServer>, CloudError>;
 
+    /// The same, as one of many that are read in one round: `lists` has what the round has read of the project for all of them.
+    async fn server_of_round(
+        &self,
+        scope: &SiteScope,
+        server: &ServerId,
+        lists: &ProjectLists,
+    ) -> Result<Option<FoundServer>, CloudError>;
+
     /// A volume of a tenant's project; `None` if that project has no such volume.
     async fn volume(
         &self,
@@ -294,7 +319,7 @@ pub trait Clouds: Send + Sync {
         volumes: &[VolumeId],
     ) -> Result<Option<Shown>, CloudError>;
 
-    /// What a site has for the copy of one server. What it does not tell is part of the answer.
+    /// What a site has for the copies of servers, each of its lists read once. What it does not tell is part of the answer.
     async fn there_seen(&self, scope: &SiteScope, wanted: &WantedThere) -> ThereSeen;
 
     /// All servers and volumes of a tenant's project. One of `expected` that is not in the answer is gone.

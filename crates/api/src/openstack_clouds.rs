@@ -17,10 +17,7 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{
-        Compute, Flavor as NovaFlavor, Interface, Keypair, KeypairKind, NamedGroup, Server,
-        VolumeAttachment,
-    },
+    compute::{Compute, Interface, Keypair, KeypairKind, NamedGroup, Server, VolumeAttachment},
     error::{CloudError as CallError, ErrorClass},
     id::SecurityGroupId,
     identity::{Identity, User},
@@ -33,7 +30,7 @@ use secrecy::SecretString;
 use crate::{
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection, SiteServices, WantedThere,
+        Holdings, ProjectLists, ServiceFinding, SiteInspection, SiteServices, WantedThere,
     },
     holdings, site_health, site_readings,
     site_sessions::{SiteSessions, told},
@@ -140,6 +137,16 @@ impl Clouds for OpenStackClouds {
         scope: &SiteScope,
         id: &ServerId,
     ) -> Result<Option<FoundServer>, CloudError> {
+        self.server_of_round(scope, id, &ProjectLists::default())
+            .await
+    }
+
+    async fn server_of_round(
+        &self,
+        scope: &SiteScope,
+        id: &ServerId,
+        lists: &ProjectLists,
+    ) -> Result<Option<FoundServer>, CloudError> {
         let site = &scope.site;
         let compute = self.tenant(scope).await?.compute();
         let Some(mut server) = found(site, compute.server(id).await)? else {
@@ -148,22 +155,33 @@ impl Clouds for OpenStackClouds {
         if server.user_data.is_none() || server.root_device_name.is_none() {
             self.see_as_admin(site, &mut server).await;
         }
-        let (attachments, interfaces, flavors) = surroundings(&compute, id)
-            .await
-            .map_err(|error| told(site, &error))?;
-        let flavor = server.flavor.known(&flavors);
+        let (attachments, interfaces) =
+            tokio::try_join!(compute.volume_attachments(id), compute.interfaces(id))
+                .map_err(|error| told(site, &error))?;
+        let flavors = lists.flavors.get_or_try_init(|| compute.flavors()).await;
+        let flavor = server
+            .flavor
+            .known(flavors.map_err(|error| told(site, &error))?);
         let ports = self.ports(scope, id).await?;
         let network = self.tenant(scope).await?.network();
-        let groups = network.security_groups(&scope.project_id).await;
-        let groups = groups.map_err(|error| told(site, &error))?;
-        let floating = match server.floating_ips().is_empty() {
-            true => Vec::new(),
-            false => self.floating_ips(scope).await?,
+        let groups = lists
+            .security_groups
+            .get_or_try_init(|| network.security_groups(&scope.project_id))
+            .await
+            .map_err(|error| told(site, &error))?;
+        let floating: &[FloatingIp] = match server.floating_ips().is_empty() {
+            true => &[],
+            false => {
+                let floating = &lists.floating_ips;
+                floating
+                    .get_or_try_init(|| self.floating_ips(scope))
+                    .await?
+            }
         };
         let neutron = Neutron {
             ports: &ports,
-            groups: &groups,
-            floating: &floating,
+            groups,
+            floating,
         };
         let group = server_group(&compute, &server)
             .await
@@ -370,17 +388,6 @@ impl Clouds for OpenStackClouds {
     async fn forget(&self, _site: &SiteName) {}
 }
 
-async fn surroundings(
-    compute: &Compute,
-    id: &ServerId,
-) -> Result<(Vec<VolumeAttachment>, Vec<Interface>, Vec<NovaFlavor>), CallError> {
-    tokio::try_join!(
-        compute.volume_attachments(id),
-        compute.interfaces(id),
-        compute.flavors()
-    )
-}
-
 /// The server's group; `None` also for one that is gone meanwhile.
 async fn server_group(
     compute: &Compute,
@@ -481,11 +488,11 @@ fn each_once(groups: Vec<NamedGroup>) -> Vec<String> {
         .collect()
 }
 
-/// What is set on a port, as far as its own list shows it: security groups by their ids, and no floating IPs.
-pub(crate) fn port_as_listed(port: &Port) -> PortSpec {
+/// What is set on a port, as far as its own list shows it, and with the names of `groups`: no floating IPs.
+pub(crate) fn port_as_listed(port: &Port, groups: &[SecurityGroup]) -> PortSpec {
     let alone = Neutron {
         ports: &[],
-        groups: &[],
+        groups,
         floating: &[],
     };
     port_spec(port, &alone)

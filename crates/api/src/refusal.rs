@@ -198,6 +198,9 @@ refusals! {
     NotMovable = "NOT-MOVABLE", Conflict,
         "The group lacks what a move needs, or a server of it cannot be carried.",
         "The sentence names each with its cure.";
+    NotFaithful = "NOT-FAITHFUL", Conflict,
+        "The group is strict, and a copy would not be as its original in what nobody has announced.",
+        "Each member and field is named: mend it there, map it, or `--fidelity told`.";
     ServerStatus = "SERVER-STATUS", Conflict,
         "A server is added while it is ACTIVE or SHUTOFF.",
         "Wait until it is.";

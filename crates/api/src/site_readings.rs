@@ -7,15 +7,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::{
     group::ReplicationType,
-    id::{NetworkId, ServerId},
+    id::{NetworkId, ProjectId, ServerId},
     readiness::{Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, Usage, VolumeSeen},
+    security_group::SecurityGroupSeen,
     site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
     compute::{ComputeService, Flavor, Server, ServerFilter, ServerGroup},
     error::{CloudError as CallError, ErrorClass},
-    network::{Port, PortFilter},
+    network::{Port, PortFilter, SecurityGroup},
     quota_set::QuotaUsage,
     volume::{Snapshot, Volume, VolumeFilter, VolumeType},
 };
@@ -93,11 +94,12 @@ pub(crate) async fn source(
         ..PortFilter::default()
     };
     let (admin_compute, admin_volume) = (admin.compute(), admin.volume());
-    let (servers, volumes, snapshots, ports, types, hosts) = tokio::join!(
+    let (servers, volumes, snapshots, ports, groups, types, hosts) = tokio::join!(
         ask(compute.servers(&all_servers)),
         ask(volume.volumes(&all_volumes)),
         ask(volume.all_snapshots()),
         ask(network.ports(&all_ports)),
+        ask(network.security_groups(&scope.project_id)),
         ask(admin_volume.types()),
         ask(admin_compute.services(Some("nova-compute"))),
     );
@@ -110,11 +112,13 @@ pub(crate) async fn source(
                 .map(|port| (ServerId::new(port.device_id.clone()), port.traits()))
                 .collect()
         }),
-        port_settings: ports.clone().map(|ports| {
-            let cards = cards(&ports);
-            cards
-                .map(|port| (ServerId::new(port.device_id.clone()), port_as_listed(port)))
-                .collect()
+        port_settings: ports.clone().and_then(|ports| {
+            let groups = groups?;
+            let settings = cards(&ports).map(|port| {
+                let server = ServerId::new(port.device_id.clone());
+                (server, port_as_listed(port, &groups))
+            });
+            Ok(settings.collect())
         }),
         nics: ports.map(|ports| {
             let cards = cards(&ports);
@@ -161,7 +165,7 @@ pub(crate) async fn target(
         network_quota: ports.map(usages),
         networks: networks.map(|networks| networks.into_iter().map(|net| net.id).collect()),
         flavors: flavors.map(|flavors| flavors.iter().map(Flavor::known).collect()),
-        security_groups: groups.map(|groups| groups.into_iter().map(|group| group.name).collect()),
+        security_groups: groups.map(|groups| groups_seen(&groups, project)),
         volume_types: types.map(|types| types_seen(types, wanted)),
         pools: pools.map(|pools| {
             pools
@@ -175,6 +179,10 @@ pub(crate) async fn target(
         server_groups: together.map(|groups| groups.iter().map(ServerGroup::seen).collect()),
         compute_hosts: hosts.map(|hosts| hosts.iter().filter(|host| takes_servers(host)).count()),
     }
+}
+
+pub(crate) fn groups_seen(groups: &[SecurityGroup], project: &ProjectId) -> Vec<SecurityGroupSeen> {
+    groups.iter().map(|group| group.seen_by(project)).collect()
 }
 
 /// Whether the scheduler may choose a host.

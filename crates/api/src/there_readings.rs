@@ -1,6 +1,9 @@
-//! What a site has for the copy of one server: asked for a comparison, each list with a deadline of its own.
+//! What a site has for the copies of servers: asked for comparisons, each list once and with a deadline of its own.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use futures_util::{StreamExt as _, stream};
 use protector_core::{
@@ -14,13 +17,17 @@ use protector_openstack::{
     cloud::Cloud,
     compute::Flavor,
     error::{CloudError as CallError, ErrorClass},
-    network::PortFilter,
+    network::{Net, Port, PortFilter, Subnet},
     service::Service,
 };
 
-use crate::{clouds::WantedThere, openstack_clouds::key_pair, site_readings::ask};
+use crate::{
+    clouds::WantedThere,
+    openstack_clouds::key_pair,
+    site_readings::{ask, groups_seen},
+};
 
-/// How many addresses are asked about at once.
+/// How many networks are read at once.
 const SIDE_BY_SIDE: usize = 8;
 
 /// Reads the site: `tenant` is a session in the project of `scope`, `admin` one of the service user's own.
@@ -44,7 +51,7 @@ pub(crate) async fn there(
     );
     ThereSeen {
         flavors,
-        security_groups: groups.map(|groups| groups.into_iter().map(|group| group.name).collect()),
+        security_groups: groups.map(|groups| groups_seen(&groups, &scope.project_id)),
         zones,
         compute_minor: newest.map(|newest| u32::from(newest.minor)),
         key_pairs: pairs.map(|pairs| pairs.into_iter().map(key_pair).collect()),
@@ -56,61 +63,97 @@ pub(crate) async fn there(
     }
 }
 
-/// The listed ones, and the mapped one: a list leaves private ones out.
+/// The listed ones, and the mapped ones: a list leaves private ones out.
 async fn flavors(tenant: &Cloud, wanted: &WantedThere) -> Result<Vec<KnownFlavor>, CallError> {
     let compute = tenant.compute();
     let listed = compute.flavors().await?;
     let mut known: Vec<KnownFlavor> = listed.iter().map(Flavor::known).collect();
-    let Some(mapped) = &wanted.flavor else {
-        return Ok(known);
-    };
-    if known.iter().any(|flavor| flavor.id == *mapped) {
-        return Ok(known);
-    }
-    match compute.flavor(mapped).await {
-        Ok(mapped) => known.push(mapped.known()),
-        Err(error) if error.class() == ErrorClass::NotFound => {}
-        Err(error) => return Err(error),
+    for mapped in &wanted.flavors {
+        if known.iter().any(|flavor| flavor.id == *mapped) {
+            continue;
+        }
+        match compute.flavor(mapped).await {
+            Ok(mapped) => known.push(mapped.known()),
+            Err(error) if error.class() == ErrorClass::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(known)
 }
 
+/// Each network is read once, for however many addresses.
 async fn addresses(
     tenant: &Cloud,
     scope: &SiteScope,
     wanted: &[(NetworkId, IpAddr)],
 ) -> BTreeMap<(NetworkId, IpAddr), Asked<AddressThere>> {
-    let asked = wanted.iter().cloned().map(|(network, ip)| async move {
-        let found = ask(address(tenant, scope, &network, ip)).await;
-        ((network, ip), found)
+    let mut of_networks: BTreeMap<NetworkId, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (network, address) in wanted {
+        of_networks
+            .entry(network.clone())
+            .or_default()
+            .insert(*address);
+    }
+    let asked = of_networks.into_iter().map(|(network, wanted)| async move {
+        let read = ask(read_network(tenant, &network)).await;
+        let found = wanted.into_iter().map(|address| {
+            let found = read.as_ref().map(|read| read.address(scope, address));
+            let found = found.map_err(Clone::clone);
+            ((network.clone(), address), found)
+        });
+        found.collect::<Vec<_>>()
     });
-    stream::iter(asked)
+    let all: Vec<_> = stream::iter(asked)
         .buffer_unordered(SIDE_BY_SIDE)
         .collect()
-        .await
+        .await;
+    all.into_iter().flatten().collect()
 }
 
-async fn address(
-    tenant: &Cloud,
-    scope: &SiteScope,
-    network: &NetworkId,
-    ip: IpAddr,
-) -> Result<AddressThere, CallError> {
+/// A network with all of it that the tenant sees.
+struct NetworkRead {
+    network: Net,
+    subnets: Vec<Subnet>,
+    ports: Vec<Port>,
+}
+
+async fn read_network(tenant: &Cloud, id: &NetworkId) -> Result<NetworkRead, CallError> {
     let neutron = tenant.network();
-    let subnets = neutron.subnets(network).await?;
-    if !subnets.iter().any(|subnet| subnet.contains(ip)) {
-        return Ok(AddressThere::Outside);
-    }
-    let taken = PortFilter {
-        network_id: Some(network.clone()),
-        ip_address: Some(ip.to_string()),
+    let of_network = PortFilter {
+        network_id: Some(id.clone()),
         ..PortFilter::default()
     };
-    let ports = neutron.ports(&taken).await?;
-    let kept = ports.iter().find(|port| port.is_kept_by(&scope.project_id));
-    Ok(match kept {
-        Some(port) => AddressThere::Kept(port.id.to_string()),
-        None if ports.is_empty() => AddressThere::Free,
-        None => AddressThere::InUse,
+    let (network, subnets, ports) = tokio::try_join!(
+        neutron.network(id),
+        neutron.subnets(id),
+        neutron.ports(&of_network)
+    )?;
+    Ok(NetworkRead {
+        network,
+        subnets,
+        ports,
     })
+}
+
+impl NetworkRead {
+    fn address(&self, scope: &SiteScope, wanted: IpAddr) -> AddressThere {
+        if !self.subnets.iter().any(|subnet| subnet.contains(wanted)) {
+            return AddressThere::Outside;
+        }
+        let wanted = wanted.to_string();
+        let holders = self.ports.iter().filter(|port| {
+            let mut addresses = port.fixed_ips.iter();
+            addresses.any(|fixed| fixed.ip_address.as_ref() == Some(&wanted))
+        });
+        let holders: Vec<&Port> = holders.collect();
+        let kept = holders
+            .iter()
+            .find(|port| port.is_kept_by(&scope.project_id));
+        match kept {
+            Some(port) => AddressThere::Kept(port.id.to_string()),
+            None if !holders.is_empty() => AddressThere::InUse,
+            None if self.network.project_id != scope.project_id => AddressThere::Foreign,
+            None => AddressThere::Free,
+        }
+    }
 }

@@ -55,7 +55,7 @@ impl Microversion {
         ),
         (
             Self::WITH_FIDELITY,
-            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups.",
+            "`GET …/members/{member}/comparison`: a member on record, now, and as its copy would be. `fidelity` of protection groups. `attributes` of the members that a dry run shows.",
         ),
     ];
 

@@ -19,6 +19,7 @@ use crate::{
     not_carried::NotCarried,
     readiness::{Asked, Silence},
     recovery_plan::RecoveryPlan,
+    security_group::{SecurityGroupSeen, resolve},
 };
 
 mod lacking;
@@ -52,6 +53,15 @@ impl Outcome {
     }
 }
 
+/// What the group's `fidelity: strict` makes of an attribute. It judges what a confirmed copy is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strictly {
+    /// It is as it was, as a mapping or the recovery plan says, or nothing that a copy is judged by.
+    Passes,
+    /// The copy would not be as its original, and nobody has announced that.
+    Fails,
+}
+
 /// One attribute on the three sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -67,6 +77,24 @@ pub struct Line {
     pub outcome: Outcome,
     /// Why; `None` of what is simply kept.
     pub why: Option<String>,
+    /// What a strict group makes of it.
+    pub strictly: Strictly,
+}
+
+impl Line {
+    /// What the member has: now, or else on record.
+    pub fn is(&self) -> &str {
+        let known = self.now.as_ref().or(self.recorded.as_ref());
+        known.map_or("none", String::as_str)
+    }
+
+    /// What it is and would be, in a line.
+    pub fn in_words(&self) -> String {
+        let copy = self.copy.as_deref().unwrap_or(self.outcome.as_str());
+        let why = self.why.as_ref().map(|why| format!(" ({why})"));
+        let (field, is, why) = (&self.field, self.is(), why.unwrap_or_default());
+        format!("{field}: {is} -> {copy}{why}")
+    }
 }
 
 /// The answers of the cloud where the server is, whole.
@@ -93,6 +121,18 @@ pub struct ServerNow {
     pub shown: Shown,
 }
 
+impl ServerNow {
+    /// The server as its record has it: for judgements for which nobody asks its cloud.
+    pub fn recorded(member: &Member) -> Self {
+        Self {
+            member: member.clone(),
+            volume_types: BTreeMap::new(),
+            not_carried: Vec::new(),
+            shown: Shown::default(),
+        }
+    }
+}
+
 /// Whether a copy can have an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressThere {
@@ -104,6 +144,9 @@ pub enum AddressThere {
     InUse,
     /// No subnet of the network has it.
     Outside,
+    /// Nobody is seen to have it, on a network of another project: Neutron's usual policy refuses a chosen address there
+    /// (`create_port:fixed_ips:ip_address`), and shows no ports of others.
+    Foreign,
 }
 
 /// What the other site has for a copy.
@@ -111,8 +154,8 @@ pub enum AddressThere {
 pub struct ThereSeen {
     /// The flavors, a mapped one among them.
     pub flavors: Asked<Vec<Flavor>>,
-    /// Names of the project's security groups.
-    pub security_groups: Asked<Vec<String>>,
+    /// The security groups that the project may use.
+    pub security_groups: Asked<Vec<SecurityGroupSeen>>,
     /// The availability zones.
     pub zones: Asked<Vec<String>>,
     /// The newest minor microversion of Nova.
@@ -186,6 +229,7 @@ struct Verdict {
     copy: Option<String>,
     outcome: Outcome,
     why: Option<String>,
+    strictly: Strictly,
 }
 
 impl Verdict {
@@ -194,6 +238,7 @@ impl Verdict {
             copy: Some(copy.into()),
             outcome: Outcome::Kept,
             why: None,
+            strictly: Strictly::Passes,
         }
     }
 
@@ -202,6 +247,7 @@ impl Verdict {
             copy: Some(copy.into()),
             outcome: Outcome::Changed,
             why: Some(why.into()),
+            strictly: Strictly::Passes,
         }
     }
 
@@ -210,6 +256,14 @@ impl Verdict {
             copy: None,
             outcome,
             why: Some(why.into()),
+            strictly: Strictly::Passes,
+        }
+    }
+
+    fn unannounced(self) -> Self {
+        Self {
+            strictly: Strictly::Fails,
+            ..self
         }
     }
 
@@ -220,6 +274,7 @@ impl Verdict {
     /// Several values of one attribute: the worst counts, and each says why.
     fn of_all(verdicts: Vec<Self>) -> Self {
         let outcome = verdicts.iter().map(|verdict| verdict.outcome).max();
+        let strictly = verdicts.iter().map(|verdict| verdict.strictly).max();
         let texts = |part: fn(&Self) -> Option<&String>, between: &str| {
             let mut seen = BTreeSet::new();
             let texts = verdicts.iter().filter_map(part);
@@ -233,6 +288,7 @@ impl Verdict {
             copy: texts(|verdict| verdict.copy.as_ref(), ", "),
             outcome: outcome.unwrap_or(Outcome::Kept),
             why: texts(|verdict| verdict.why.as_ref(), "; "),
+            strictly: strictly.unwrap_or(Strictly::Passes),
         }
     }
 }
@@ -271,6 +327,7 @@ impl Comparison<'_> {
             copy: verdict.copy,
             outcome: verdict.outcome,
             why: (!whys.is_empty()).then(|| whys.join("; ")),
+            strictly: verdict.strictly,
         }
     }
 
@@ -328,10 +385,15 @@ impl Comparison<'_> {
             (Err(why), _) => Verdict::unknown(why),
             (Ok(_), None) => Verdict::kept(one(None)),
             (Ok(minor), Some(name)) if *minor >= since => Verdict::kept(name),
-            (Ok(_), Some(_)) => Verdict::changed(
-                "one that Nova makes of the name",
-                format!("Nova on {} takes none (needs 2.{since})", self.site()),
-            ),
+            (Ok(minor), Some(_)) => {
+                let why = format!("Nova on {} takes none (needs 2.{since})", self.site());
+                let changed = Verdict::changed("one that Nova makes of the name", why);
+                // Where Nova shows none, nobody can judge the copy by it.
+                match *minor >= 90 {
+                    true => changed.unannounced(),
+                    false => changed,
+                }
+            }
         };
         let now = Some(of(&self.now.member));
         Some(self.line("host name", of(self.recorded), now, verdict))
@@ -349,7 +411,8 @@ impl Comparison<'_> {
             (Ok(_), Some(zone)) => Verdict::without_copy(
                 Outcome::Lost,
                 format!("{} has no zone {zone}: Nova chooses", self.site()),
-            ),
+            )
+            .unannounced(),
         };
         let now = Some(of(&self.now.member));
         self.line("availability zone", of(self.recorded), now, verdict)
@@ -380,7 +443,8 @@ impl Comparison<'_> {
 
     fn key_pair_there(&self, pair: &KeyPair) -> Verdict {
         let Some(public_key) = &pair.public_key else {
-            return Verdict::without_copy(Outcome::Lost, "its public key could not be read");
+            let why = "its public key could not be read: let an administrator see why Nova does not show it, and add the server anew";
+            return Verdict::without_copy(Outcome::Lost, why).unannounced();
         };
         let there = match &self.there.key_pairs {
             Ok(there) => there,
@@ -401,7 +465,7 @@ impl Comparison<'_> {
                 return Verdict::changed(name, why);
             }
         }
-        Verdict::without_copy(Outcome::Lost, "another key has that name there")
+        Verdict::without_copy(Outcome::Lost, "another key has that name there").unannounced()
     }
 
     /// That it is set, never what it is.
@@ -460,8 +524,8 @@ impl Comparison<'_> {
     }
 
     fn security_groups(&self) -> Line {
-        let of = |member: &Member| all(&member.server.security_groups.iter().collect());
-        let wanted = &self.built.server.security_groups;
+        let of = |member: &Member| all(&member.security_groups());
+        let wanted = self.built.security_groups();
         let verdict = match &self.there.security_groups {
             Err(why) => Verdict::unknown(why),
             Ok(_) if wanted.is_empty() => Verdict::kept(one(None)),
@@ -476,18 +540,15 @@ impl Comparison<'_> {
         self.line("security groups", of(self.recorded), now, verdict)
     }
 
-    fn group_on(&self, there: &[String], name: &str) -> Verdict {
+    fn group_on(&self, there: &[SecurityGroupSeen], name: &str) -> Verdict {
         let mapped = self.recovery.security_group_on_target(&self.built.id, name);
-        if !there.iter().any(|known| known == mapped) {
-            let why = format!(
-                "security group {mapped} does not exist on {}: create it, or name another one in the recovery plan",
-                self.site()
-            );
-            return Verdict::without_copy(Outcome::Refused, why);
-        }
-        match mapped == name {
-            true => Verdict::kept(mapped),
-            false => Verdict::changed(mapped, "by the recovery plan"),
+        match resolve(mapped, there) {
+            Err(why) => {
+                let why = why.in_words(mapped, self.group.other());
+                Verdict::without_copy(Outcome::Refused, why)
+            }
+            Ok(group) if group.name == name => Verdict::kept(name),
+            Ok(group) => Verdict::changed(&group.name, "by the recovery plan"),
         }
     }
 
@@ -553,10 +614,16 @@ impl Comparison<'_> {
             Some(Err(why)) => return Verdict::unknown(why),
             Some(Ok(found)) => found,
         };
-        let another = |why: String| Verdict::changed("another one", why);
+        let another = |why: String| Verdict::changed("another one", why).unannounced();
         match found {
             AddressThere::InUse => another(format!("{wanted} is in use there")),
             AddressThere::Outside => another(format!("{wanted} is outside the mapped network")),
+            AddressThere::Foreign => {
+                let why = format!(
+                    "{network} belongs to another project: its policy usually gives another address than {wanted}, and who has it is not shown"
+                );
+                Verdict::without_copy(Outcome::Unknown, why)
+            }
             AddressThere::Free | AddressThere::Kept(_) if wanted != address => {
                 Verdict::changed(wanted.to_string(), "by the recovery plan")
             }

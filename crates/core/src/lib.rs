@@ -43,6 +43,7 @@ pub mod readiness;
 pub mod recovery_plan;
 pub mod runbook;
 pub mod schedule;
+pub mod security_group;
 pub mod server_group;
 pub mod site;
 pub mod storage;

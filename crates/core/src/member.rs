@@ -1,6 +1,9 @@
 //! A member of a protection group: one Nova server, its volumes, and all that is needed to build it again.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -155,6 +158,14 @@ impl Member {
             let of_port = nic.port.iter().flat_map(|port| &port.floating_ips);
             of_port.map(move |floating| (index, floating))
         })
+    }
+
+    /// All security groups of the server and of its ports, by what they are known as.
+    pub fn security_groups(&self) -> BTreeSet<&str> {
+        let of_ports = self.server.nics.iter().filter_map(|nic| nic.port.as_ref());
+        let of_ports = of_ports.flat_map(|port| &port.security_groups);
+        let all = self.server.security_groups.iter().chain(of_ports);
+        all.map(String::as_str).collect()
     }
 
     /// The command that takes it out of its group. One that was not recovered is given up by that, and the command says so.
@@ -388,12 +399,16 @@ pub struct PortSpec {
 }
 
 impl PortSpec {
-    /// Whether something else is set on a port than on this one, its security groups and floating IPs aside.
+    /// Whether something else is set on a port than on this one, its floating IPs aside. Its security groups have no order.
     pub fn is_set_otherwise(&self, other: &Self) -> bool {
-        let aside = |port: &Self| Self {
-            security_groups: Vec::new(),
-            floating_ips: Vec::new(),
-            ..port.clone()
+        let aside = |port: &Self| {
+            let groups: BTreeSet<String> = port.security_groups.iter().cloned().collect();
+            let aside = Self {
+                security_groups: Vec::new(),
+                floating_ips: Vec::new(),
+                ..port.clone()
+            };
+            (groups, aside)
         };
         aside(self) != aside(other)
     }

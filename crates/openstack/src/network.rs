@@ -6,6 +6,7 @@ use protector_core::{
     id::{NetworkId, ProjectId},
     member::AddressPair,
     not_carried::PortTraits,
+    security_group::{GroupOwner, SecurityGroupSeen},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -301,6 +302,22 @@ pub struct SecurityGroup {
     /// Its description.
     #[serde(default)]
     pub description: String,
+    /// Whether another project shares it with the session's, by Neutron's RBAC.
+    #[serde(default)]
+    pub shared: bool,
+}
+
+impl SecurityGroup {
+    /// As one of the groups that `project` may use.
+    pub fn seen_by(&self, project: &ProjectId) -> SecurityGroupSeen {
+        SecurityGroupSeen {
+            owner: match self.project_id == *project {
+                true => GroupOwner::Own,
+                false => GroupOwner::Shared,
+            },
+            ..SecurityGroupSeen::own(self.id.as_str(), &self.name)
+        }
+    }
 }
 
 /// A floating IP.
@@ -509,7 +526,8 @@ impl Network {
             .await
     }
 
-    /// `GET /v2.0/security-groups` of a project, to the last page. Role: reader of the project.
+    /// `GET /v2.0/security-groups`, to the last page: the project's own, then those that others share with it. Role: reader of
+    /// the project.
     ///
     /// # Errors
     /// As any call.
@@ -519,10 +537,25 @@ impl Network {
     ) -> Result<Vec<SecurityGroup>, CloudError> {
         let ask = Ask::get(NEUTRON, &["security-groups"]).query("project_id", project.as_str());
         let found: Vec<SecurityGroup> = self.session.pages(ask, "security_groups").await?;
-        Ok(found
-            .into_iter()
-            .filter(|group| group.project_id == *project)
-            .collect())
+        let own = found.into_iter();
+        let own = own.filter(|group| group.project_id == *project);
+        let shared = self.shared_security_groups(project).await?;
+        Ok(own.chain(shared).collect())
+    }
+
+    /// Neutron filters by `shared` since `security-groups-shared-filtering` (Yoga). One without shows no `shared` in its rows, or
+    /// refuses the filter: it is taken for one that shares nothing.
+    async fn shared_security_groups(
+        &self,
+        project: &ProjectId,
+    ) -> Result<Vec<SecurityGroup>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["security-groups"]).query("shared", "true");
+        let found: Vec<SecurityGroup> = match self.session.pages(ask, "security_groups").await {
+            Err(error) if error.status() == Some(400) => Vec::new(),
+            answer => answer?,
+        };
+        let of_others = |group: &SecurityGroup| group.shared && group.project_id != *project;
+        Ok(found.into_iter().filter(of_others).collect())
     }
 
     /// `GET /v2.0/security-groups/{id}`. Role: reader of the project.
@@ -633,6 +666,37 @@ mod tests {
             script.lines()[0],
             "GET /v2.0/ports?fixed_ips=ip_address%3D10.0.0.5&limit=2"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn groups_that_others_share_come_after_the_projects_own() {
+        let group = |id: &str, project: &str, shared: bool| json!({"id": id, "name": "web", "project_id": project, "shared": shared});
+        let shown = [
+            group("1", "p1", true),
+            group("2", "p2", true),
+            group("3", "p3", false),
+        ];
+        let (cloud, script) = scripted([
+            ok(json!({"security_groups": [shown[0]]})),
+            ok(json!({"security_groups": shown})),
+            ok(json!({"security_groups": []})),
+        ]);
+        let found = cloud.network().security_groups(&"p1".into()).await.unwrap();
+        let ids: Vec<&str> = found.iter().map(|group| group.id.as_str()).collect();
+        assert_eq!(ids, ["1", "2"]);
+        let lines = script.lines();
+        for (line, filter) in lines.iter().zip(["project_id=p1", "shared=true"]) {
+            assert!(line.contains(filter), "{lines:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_neutron_that_knows_no_shared_groups_has_the_projects_own() {
+        let own = json!({"id": "1", "name": "web", "project_id": "p1"});
+        let refusal = r#"{"NeutronError": {"type": "HTTPBadRequest", "message": "['shared'] is invalid attribute for filtering", "detail": ""}}"#;
+        let (cloud, _) = scripted([ok(json!({"security_groups": [own]})), answer(400, refusal)]);
+        let found = cloud.network().security_groups(&"p1".into()).await.unwrap();
+        assert_eq!(found.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

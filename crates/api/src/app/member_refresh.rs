@@ -20,7 +20,7 @@ use protector_core::{
 use protector_store::{Basis, Database, StoreError};
 
 use super::protect;
-use crate::clouds::{CloudError, Clouds, FoundServer, FoundVolume};
+use crate::clouds::{CloudError, Clouds, FoundServer, FoundVolume, ProjectLists};
 
 /// How many servers are read at a time.
 const SIDE_BY_SIDE: usize = 8;
@@ -52,8 +52,9 @@ impl MemberRefresh<'_> {
             .into_iter()
             .filter(|member| shown.has_changed(member))
             .map(|member| self.database.opened(&group.id, member));
+        let lists = ProjectLists::default();
         let renewed: Vec<Member> = stream::iter(changed)
-            .map(|member| self.read_again(group, member))
+            .map(|member| self.read_again(group, member, &lists))
             .buffered(SIDE_BY_SIDE)
             .filter_map(async |renewed| renewed)
             .collect()
@@ -78,8 +79,13 @@ impl MemberRefresh<'_> {
     }
 
     /// The member as it is now; `None` where it is not there, cannot be read, or is as it was.
-    async fn read_again(&self, group: &Group, member: Member) -> Option<Member> {
-        match self.now_of(group.current(), &member).await {
+    async fn read_again(
+        &self,
+        group: &Group,
+        member: Member,
+        lists: &ProjectLists,
+    ) -> Option<Member> {
+        match self.now_of(group.current(), &member, lists).await {
             Ok(now) => {
                 let now = now.filter(|now| *now != member)?;
                 let now = member.changed_to(now, self.now, group.last_replication_at);
@@ -99,8 +105,12 @@ impl MemberRefresh<'_> {
         &self,
         scope: &SiteScope,
         member: &Member,
+        lists: &ProjectLists,
     ) -> Result<Option<Member>, CloudError> {
-        let found = self.clouds.server(scope, &member.server_id).await?;
+        let found = self
+            .clouds
+            .server_of_round(scope, &member.server_id, lists)
+            .await?;
         let settled = found
             .filter(|server| server.project_id == scope.project_id && server.task_state.is_none());
         let Some(server) = settled else {

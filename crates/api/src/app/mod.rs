@@ -69,6 +69,7 @@ pub mod retirement;
 pub mod site;
 pub mod site_failover;
 pub mod site_validation;
+mod strict;
 pub mod sync;
 pub mod test_failover;
 pub mod unplanned;

@@ -18,6 +18,7 @@ use super::{
     cleanup::being_cleaned,
     failover::{self, Move},
     member_refresh::MemberRefresh,
+    strict::refuse_unannounced,
     sync, unplanned,
 };
 use crate::{
@@ -156,6 +157,7 @@ pub async fn start_move(
         Some(now) => (now, plan_move(app, now, asked, &source).await?),
     };
     let PlannedMove { plan, steps, .. } = planned;
+    refuse_unannounced(app, &stored.group, &plan).await?;
     let new = NewMove {
         kind,
         status: status_while(status, kind).unwrap_or(status),

@@ -2,6 +2,8 @@
 
 use chrono::SecondsFormat;
 use protector_core::{
+    comparison::Line,
+    group::Fidelity,
     member::Member,
     operation::{OperationKind, StepRecord},
     plan::Plan,
@@ -10,31 +12,58 @@ use protector_store::StoredGroup;
 
 use super::{
     App,
+    comparison::{as_recorded, as_they_are},
     failover::Move,
     operation::{plan_move, source_seen},
     readiness::earlier,
     recovery_point::latest_point,
+    strict::{refuse_failing, refuse_unannounced},
     unplanned::{Unplanned, UnplannedFailover, plan_unplanned},
 };
 use crate::{
     error::ApiResult,
-    wire::preview::{PreviewView, PreviewedMember, PreviewedPoint, PreviewedVolume},
+    version::Microversion,
+    wire::preview::{
+        PreviewView, PreviewedAttributes, PreviewedMember, PreviewedPoint, PreviewedVolume,
+    },
 };
 
-/// What a planned move would do.
-pub async fn preview_move(app: &App, stored: &StoredGroup, asked: &Move) -> ApiResult<PreviewView> {
-    let source = source_seen(app, &stored.group).await;
+/// What a planned move would do; for who speaks a version with comparisons, also what becomes of each member's attributes.
+pub async fn preview_move(
+    app: &App,
+    stored: &StoredGroup,
+    asked: &Move,
+    spoken: Microversion,
+) -> ApiResult<PreviewView> {
+    let group = &stored.group;
+    let source = source_seen(app, group).await;
     let planned = plan_move(app, stored, asked, &source).await?;
-    let mut view = view(asked.kind, "planned", &planned.plan, &planned.steps);
+    let plan = &planned.plan;
+    let mut view = view(asked.kind, "planned", plan, &planned.steps);
     view.warnings.extend(planned.warnings);
+    if spoken >= Microversion::WITH_FIDELITY {
+        let compared = as_they_are(app, group, plan).await;
+        refuse_failing(plan, &compared)?;
+        show(&mut view, compared);
+    } else if plan.fidelity == Fidelity::Strict {
+        refuse_unannounced(app, group, plan).await?;
+    }
     Ok(view)
 }
 
-/// What an unplanned failover would do, and from which recovery point. Asks the target's array and nobody else.
+/// `compared` has the lines of each member, in their order.
+fn show(view: &mut PreviewView, compared: Vec<Vec<Line>>) {
+    for (member, lines) in view.members.iter_mut().zip(compared) {
+        member.attributes = Some(PreviewedAttributes::of(lines));
+    }
+}
+
+/// What an unplanned failover would do, and from which recovery point. Asks the target's array and cloud, and nobody else.
 pub async fn preview_unplanned(
     app: &App,
     stored: &StoredGroup,
     asked: &Unplanned,
+    spoken: Microversion,
 ) -> ApiResult<PreviewView> {
     let UnplannedFailover {
         plan,
@@ -62,6 +91,14 @@ pub async fn preview_unplanned(
             until.to_rfc3339_opts(SecondsFormat::Secs, true)
         )
     }));
+    if spoken >= Microversion::WITH_FIDELITY {
+        let untold = format!(
+            "an unplanned failover does not ask {}: the copies are built from what was read of the servers last",
+            plan.source.site
+        );
+        let compared = as_recorded(app, &stored.group, &plan, Some(&untold)).await;
+        show(&mut view, compared);
+    }
     match latest_point(app, &plan).await {
         Ok(point) => {
             view.recovery_point = Some(PreviewedPoint {
@@ -145,5 +182,6 @@ fn previewed(plan: &Plan, member: &Member) -> PreviewedMember {
             .get(flavor)
             .map_or(flavor, String::as_str)
             .to_owned(),
+        attributes: None,
     }
 }

@@ -20,8 +20,11 @@ use protector_store::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{App, failover::Move, operation::plan_move_here, sync, unplanned};
+use super::{
+    App, comparison::wanted_there, failover::Move, operation::plan_move_here, sync, unplanned,
+};
 use crate::{
+    clouds::WantedThere,
     error::{ApiResult, Kind},
     peer::{PeerError, other_scope},
     site_readings::PATIENCE,
@@ -67,9 +70,11 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
         }
     };
     let kind = group.replication_type;
-    let (source, target, peer, arrays) = tokio::join!(
+    let wanted = wanted(group, &members);
+    let (source, target, there, peer, arrays) = tokio::join!(
         app.clouds.source_seen(group.current(), kind),
         app.clouds.target_seen(group.other(), kind),
+        app.clouds.there_seen(group.other(), &wanted),
         peer_seen(app, stored),
         arrays,
     );
@@ -83,6 +88,7 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
         peer,
         source,
         target,
+        there,
         arrays,
         earlier,
         no_way_back,
@@ -93,6 +99,16 @@ pub async fn check(app: &App, stored: &StoredGroup) -> ApiResult<CheckView> {
         checked_at: now.into(),
         findings: findings.into_iter().map(Into::into).collect(),
     })
+}
+
+/// What the copies of those members would ask for that are moved.
+fn wanted(group: &Group, members: &[Member]) -> WantedThere {
+    let moved = members
+        .iter()
+        .filter(|member| group.site_of(member) == &group.current_primary_site);
+    let mappings = group.mappings_from_current();
+    let recovery = group.recovery_plan_from_current(group.kind_of_move());
+    wanted_there(moved, &mappings, &recovery)
 }
 
 /// Earlier operations that left something, and test failovers whose copies are up.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use protector_core::comparison::{Line, Outcome};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -67,6 +68,76 @@ pub struct PreviewedMember {
     pub networks: BTreeMap<String, String>,
     /// The flavor on the target that was mapped, or the one on the source, which is looked for by id, then by name and size.
     pub flavor: String,
+    /// What becomes of its attributes. From API version 1.3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<PreviewedAttributes>,
+}
+
+/// What becomes of a member's attributes: those of its server, its network cards and its volumes.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct PreviewedAttributes {
+    /// How many the copy has as they are.
+    pub kept: usize,
+    /// What the copy has something else in the place of.
+    pub changed: Vec<PreviewedChange>,
+    /// What the copy lacks.
+    pub lost: Vec<PreviewedAttribute>,
+    /// What nobody tells.
+    pub unknown: Vec<PreviewedAttribute>,
+    /// What refuses the move while it is so.
+    pub refused: Vec<PreviewedAttribute>,
+}
+
+/// An attribute that becomes another.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PreviewedChange {
+    /// What it is about.
+    pub field: String,
+    /// What the member has; null where that is not known.
+    pub what: Option<String>,
+    /// What the copy would have.
+    pub copy: Option<String>,
+    /// Why.
+    pub why: Option<String>,
+}
+
+/// An attribute that the copy would not have, or of which nobody knows that.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PreviewedAttribute {
+    /// What it is about.
+    pub field: String,
+    /// What the member has; null where that is not known.
+    pub what: Option<String>,
+    /// Why.
+    pub why: Option<String>,
+}
+
+impl PreviewedAttributes {
+    /// Sorts `lines` by what becomes of each.
+    pub fn of(lines: Vec<Line>) -> Self {
+        let mut all = Self::default();
+        for line in lines {
+            let is = line.now.or(line.recorded);
+            let attribute = PreviewedAttribute {
+                field: line.field,
+                what: is,
+                why: line.why,
+            };
+            match line.outcome {
+                Outcome::Kept => all.kept += 1,
+                Outcome::Changed => all.changed.push(PreviewedChange {
+                    field: attribute.field,
+                    what: attribute.what,
+                    copy: line.copy,
+                    why: attribute.why,
+                }),
+                Outcome::Lost => all.lost.push(attribute),
+                Outcome::Unknown => all.unknown.push(attribute),
+                Outcome::Refused => all.refused.push(attribute),
+            }
+        }
+        all
+    }
 }
 
 /// A volume that would be moved.

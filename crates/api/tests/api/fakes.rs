@@ -17,7 +17,7 @@ use protector_api::{
     app::volume_type,
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ServiceFinding, SiteInspection, SiteServices, WantedThere,
+        Holdings, ProjectLists, ServiceFinding, SiteInspection, SiteServices, WantedThere,
     },
     key_pair::SigningKey,
     message_signature::{Parties, Stamp, sign},
@@ -36,6 +36,7 @@ use protector_core::{
     readiness::{
         PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
     },
+    security_group::SecurityGroupSeen,
     site::{Site, SiteScope},
     storage::{
         BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
@@ -166,6 +167,8 @@ pub struct FakeClouds {
     pub shown_change: Mutex<Option<fn(&mut Shown)>>,
     /// What the other site has for its copy.
     pub there_change: Mutex<Option<fn(&mut ThereSeen)>>,
+    /// How often it was asked for what it has.
+    pub there_read: AtomicUsize,
 }
 
 impl FakeClouds {
@@ -365,7 +368,10 @@ fn there_seen(wanted: &WantedThere) -> ThereSeen {
     let types = volume_types().into_iter();
     ThereSeen {
         flavors: Ok(flavors.into_iter().collect()),
-        security_groups: Ok(vec!["default".to_owned(), "web".to_owned()]),
+        security_groups: Ok(vec![
+            SecurityGroupSeen::own("group-1", "default"),
+            SecurityGroupSeen::own("group-2", "web"),
+        ]),
         zones: Ok(vec!["nova".to_owned()]),
         compute_minor: Ok(96),
         key_pairs: Ok(vec![]),
@@ -399,7 +405,7 @@ fn target_seen(kind: ReplicationType) -> TargetSeen {
             .map(|server| server.flavor)
             .into_iter()
             .collect()),
-        security_groups: Ok(vec!["default".to_owned()]),
+        security_groups: Ok(vec![SecurityGroupSeen::own("group-1", "default")]),
         volume_types: Ok(types_seen(kind)),
         pools: Ok(vec![PoolSeen {
             name: "host@lvm#lvm".to_owned(),
@@ -420,6 +426,15 @@ impl Clouds for FakeClouds {
         self.answer(&scope.site)?;
         let found = server(id.as_str()).filter(|found| found.project_id == scope.project_id);
         Ok(found.map(|found| self.with(found, &self.server_change)))
+    }
+
+    async fn server_of_round(
+        &self,
+        scope: &SiteScope,
+        id: &ServerId,
+        _lists: &ProjectLists,
+    ) -> Result<Option<FoundServer>, CloudError> {
+        self.server(scope, id).await
     }
 
     async fn volume(
@@ -463,6 +478,7 @@ impl Clouds for FakeClouds {
     }
 
     async fn there_seen(&self, scope: &SiteScope, wanted: &WantedThere) -> ThereSeen {
+        self.there_read.fetch_add(1, Ordering::SeqCst);
         match self.answer(&scope.site) {
             Ok(()) => self.with(there_seen(wanted), &self.there_change),
             Err(error) => ThereSeen::silent(&error.into()),

@@ -20,6 +20,7 @@ mod comparison;
 mod engine;
 mod envelope;
 mod fakes;
+mod fidelity;
 mod groups;
 mod health;
 mod held_still;

@@ -8,7 +8,7 @@ use protector_core::{
     group::Group,
     journal::{Effect, Entry, Journal as _, OperationChange},
     mark,
-    member::{Member, PortSpec},
+    member::{Member, Nic, PortSpec},
     operation::OperationState,
     storage::RecoveryPoint,
 };
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     engine,
-    fakes::{FixedClock, PROJECT_A, WEB},
+    fakes::{FixedClock, NET_A, PROJECT_A, WEB},
     house::{House, failover_body, group_path},
 };
 
@@ -95,6 +95,47 @@ async fn what_is_changed_on_a_port_alone_is_read_again() {
         .unwrap();
     let planned = &record.operation.plan.members[0].server.nics[0];
     assert_eq!(planned.port.as_ref().unwrap().description, "new");
+}
+
+/// The server has both groups before and after: only its ports tell.
+#[tokio::test]
+async fn groups_that_two_ports_have_swapped_are_read_again() {
+    fn card(mac: &str, group: &str) -> Nic {
+        Nic {
+            network_id: NET_A.into(),
+            fixed_ips: vec![],
+            port: Some(PortSpec {
+                mac_address: mac.to_owned(),
+                security_groups: vec![group.to_owned()],
+                ..PortSpec::default()
+            }),
+        }
+    }
+    fn cards(of_first: &str, of_second: &str) -> Vec<Nic> {
+        vec![card("fa:1", of_first), card("fa:2", of_second)]
+    }
+    let house = House::with_group().await;
+    let clouds = &house.outside.clouds;
+    *clouds.server_change.lock().unwrap() = Some(|server| {
+        server.security_groups = vec!["default".to_owned(), "web".to_owned()];
+        server.nics = cards("default", "web");
+    });
+    house.add(WEB).await.expect(201);
+    *clouds.source_change.lock().unwrap() = Some(|seen| {
+        let nics = cards("default", "web").into_iter();
+        seen.port_settings = Ok(nics.map(|nic| (WEB.into(), nic.port.unwrap())).collect());
+    });
+    assert_eq!(look(&house).await, 0);
+    *clouds.server_change.lock().unwrap() = Some(|server| {
+        server.security_groups = vec!["default".to_owned(), "web".to_owned()];
+        server.nics = cards("web", "default");
+    });
+    *clouds.source_change.lock().unwrap() = Some(|seen| {
+        let nics = cards("web", "default").into_iter();
+        seen.port_settings = Ok(nics.map(|nic| (WEB.into(), nic.port.unwrap())).collect());
+    });
+    assert_eq!(look(&house).await, 1);
+    assert_eq!(look(&house).await, 0);
 }
 
 #[tokio::test]

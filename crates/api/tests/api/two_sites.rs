@@ -532,6 +532,23 @@ impl TwoSites {
         found.unwrap()[0].id.to_string()
     }
 
+    /// What an administrator of `site` makes there.
+    async fn on_neutron_of(&self, site: &str, kind: &str, body: &Value) -> Value {
+        let mut headers = headers_with(&self.token(site, "admin", "admin").await);
+        headers.insert(http::header::ACCEPT, "application/json".parse().unwrap());
+        let answer = self.world.send(Request {
+            method: Method::POST,
+            url: format!("http://{site}.test/network/v2.0/{kind}"),
+            headers,
+            body: body.to_string().into(),
+            timeout: Duration::from_secs(10),
+            largest_body: LARGEST_BODY,
+        });
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, 201);
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
     /// Sites and the tenant's mapping, on both protectors, with the same ids.
     pub async fn furnish(&self) {
         let ids: Vec<String> = (1..=2)
@@ -763,6 +780,95 @@ async fn calls_to_the_clouds_are_counted_under_their_sites() {
     for told in [project, "web", "demo-net"] {
         assert!(!text.contains(told), "{told} in {text}");
     }
+}
+
+/// A group of hundreds costs no more lists than one of two.
+#[tokio::test]
+async fn a_dry_run_reads_the_lists_of_a_project_once_for_all_members() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let (paths, _) = sites.protect_a_server().await;
+    let token = sites.token("site-a", "demo", "demo").await;
+    let lists = async || {
+        for cloud in sites.world.clouds.advance() {
+            lock(&cloud).reset_call_log();
+        }
+        let mut headers = headers_with(&token);
+        let newest = "protector 1.3".parse().unwrap();
+        headers.insert("openstack-api-version", newest);
+        let body = json!({"failover": {"type": "planned", "dry_run": true}});
+        let path = format!("{}/action", paths[0]);
+        let answer = sites.deliver(0, Method::POST, &path, headers, body).await;
+        let answer = answer.expect(200);
+        let members = answer.body["preview"]["members"]
+            .as_array()
+            .unwrap()
+            .clone();
+        for member in &members {
+            let unknown = &member["attributes"]["unknown"];
+            assert_eq!(unknown, &json!([]), "{member:#}");
+        }
+        let mut counted: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for (site, cloud) in SITES.iter().zip(sites.world.clouds.advance()) {
+            for call in lock(&cloud).call_log() {
+                let (path, query) = call.path.split_once('?').unwrap_or((&call.path, ""));
+                let is_list = ["/security-groups", "/flavors/detail", "/ports", "/subnets"]
+                    .iter()
+                    .any(|list| path.ends_with(list));
+                if is_list && !query.contains("device_id=") {
+                    let key = ((*site).to_owned(), path.to_owned());
+                    *counted.entry(key).or_default() += 1;
+                }
+            }
+        }
+        (members.len(), counted)
+    };
+    let (one, counted) = lists().await;
+    let groups = ("site-b".to_owned(), "/v2.0/security-groups".to_owned());
+    // The project's own, and those that are shared with it.
+    assert_eq!((one, counted.get(&groups)), (1, Some(&2)), "{counted:#?}");
+    let project = sites.project("site-a").await;
+    let sessions = &sites.protectors[0].sessions;
+    let tenant = sessions
+        .tenant(&"site-a".into(), &project.as_str().into())
+        .await
+        .unwrap();
+    let servers = tenant.compute().servers(&ServerFilter::all()).await;
+    let other = servers.unwrap()[1].id.to_string();
+    let members = format!("{}/members", paths[0]);
+    let body = json!({"member": {"server_id": other}});
+    let added = sites.send(0, Method::POST, &members, &token, body).await;
+    added.expect(201);
+    assert_eq!(lists().await, (2, counted));
+}
+
+/// Its policy refuses tenants a chosen address, and they see nobody else's ports.
+#[tokio::test]
+async fn on_a_network_of_another_project_nobody_knows_whether_an_address_is_kept() {
+    let sites = TwoSites::new().await;
+    sites.furnish().await;
+    let (paths, member) = sites.protect_a_server().await;
+    let card = &member["networks"][0];
+    let address = card["fixed_ips"][0].as_str().unwrap().to_owned();
+    let network = json!({"network": {"name": "office", "shared": true}});
+    let network = sites.on_neutron_of("site-b", "networks", &network).await;
+    let network = network["network"]["id"].clone();
+    let cidr = format!("{}.0/24", address.rsplit_once('.').unwrap().0);
+    let subnet = json!({"subnet": {"network_id": network, "cidr": cidr, "ip_version": 4}});
+    sites.on_neutron_of("site-b", "subnets", &subnet).await;
+    let token = sites.token("site-a", "demo", "demo").await;
+    let mut headers = headers_with(&token);
+    headers.insert("openstack-api-version", "protector 1.3".parse().unwrap());
+    let mapping = json!({card["network_id"].as_str().unwrap(): network});
+    let body =
+        json!({"failover": {"type": "planned", "dry_run": true, "network_mapping": mapping}});
+    let path = format!("{}/action", paths[0]);
+    let answer = sites.deliver(0, Method::POST, &path, headers, body).await;
+    let preview = answer.expect(200).body["preview"].clone();
+    let unknown = &preview["members"][0]["attributes"]["unknown"];
+    assert_eq!(unknown[0]["field"], "card 1 addresses", "{preview:#}");
+    let why = unknown[0]["why"].as_str().unwrap();
+    assert!(why.contains("belongs to another project"), "{why}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Comparison, Line, Outcome, Shown, Verdict};
+use super::{Comparison, Line, Outcome, Shown, Strictly, Verdict};
 use crate::{
     carried::{self, Thing},
     not_carried::{NotCarried, Treatment},
@@ -29,6 +29,7 @@ impl Comparison<'_> {
                     copy: None,
                     outcome,
                     why: Some(format!("the server {found}; {}", found.cure())),
+                    strictly: Strictly::Passes,
                 })
             })
             .collect()
@@ -64,6 +65,7 @@ impl Comparison<'_> {
                     copy: verdict.copy,
                     outcome: verdict.outcome,
                     why: verdict.why,
+                    strictly: verdict.strictly,
                 }
             })
             .collect()
@@ -86,6 +88,7 @@ impl Comparison<'_> {
                 copy: None,
                 outcome: Outcome::Lost,
                 why: Some(lost.why.to_owned()),
+                strictly: Strictly::Passes,
             }));
         };
         of("", Thing::Server, server);

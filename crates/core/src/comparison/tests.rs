@@ -5,14 +5,18 @@ use crate::carried::{self, Thing};
 
 #[test]
 fn of_several_values_the_worst_counts_and_each_says_why_once() {
-    let Verdict { copy, outcome, why } = Verdict::of_all(vec![
+    let verdict = Verdict::of_all(vec![
         Verdict::kept("a"),
         Verdict::changed("another one", "b is in use there"),
-        Verdict::changed("another one", "c is in use there"),
+        Verdict::changed("another one", "c is in use there").unannounced(),
     ]);
+    let Verdict {
+        copy, outcome, why, ..
+    } = verdict;
     assert_eq!(copy.as_deref(), Some("a, another one"));
     assert_eq!(outcome, Outcome::Changed);
     assert_eq!(why.as_deref(), Some("b is in use there; c is in use there"));
+    assert_eq!(verdict.strictly, Strictly::Fails);
 }
 
 #[test]

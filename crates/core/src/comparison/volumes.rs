@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Comparison, Line, Outcome, Verdict};
+use super::{Comparison, Line, Outcome, Strictly, Verdict};
 use crate::{
     id::VolumeId,
     member::{Member, ProtectedVolume},
@@ -77,7 +77,12 @@ impl Comparison<'_> {
 
     fn volume_type(&self, named: &str, volume: &ProtectedVolume) -> Line {
         let now = self.now.volume_types.get(&volume.id).cloned();
-        let verdict = match (self.group.volume_type_on_other(), &self.there.volume_types) {
+        let mapped = volume.volume_type.as_ref();
+        let mapped = mapped.and_then(|known| self.mappings.volume_types.get(known));
+        let there = mapped
+            .map(String::as_str)
+            .or(self.group.volume_type_on_other());
+        let verdict = match (there, &self.there.volume_types) {
             (None, _) => Verdict::changed(
                 "Cinder's choice",
                 "the group has no type for the other site",
@@ -85,6 +90,7 @@ impl Comparison<'_> {
             (Some(_), Err(why)) => Verdict::unknown(why),
             (Some(id), Ok(types)) => match types.get(id) {
                 Some(name) if Some(name) == now.as_ref() => Verdict::kept(name),
+                Some(name) if mapped.is_some() => Verdict::changed(name, "by mapping"),
                 Some(name) => Verdict::changed(name, "by mapping: the group's type there"),
                 None => Verdict::without_copy(
                     Outcome::Refused,
@@ -99,6 +105,7 @@ impl Comparison<'_> {
             copy: verdict.copy,
             outcome: verdict.outcome,
             why: verdict.why,
+            strictly: verdict.strictly,
         }
     }
 }
@@ -112,6 +119,7 @@ fn unprotected(volume: &ProtectedVolume, was: Option<&ProtectedVolume>, why: &st
         copy: None,
         outcome: Outcome::Refused,
         why: Some(why.to_owned()),
+        strictly: Strictly::Passes,
     }
 }
 

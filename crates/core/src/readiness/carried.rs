@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Check, Facts, Finding, ServerSeen, SourceSeen, VolumeSeen, not_checked, or_ok};
 use crate::{
+    comparison::{Comparison, ServerNow, Strictly, compare},
+    group::Fidelity,
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
     not_carried::{self, NotCarried, PortTraits, Treatment},
@@ -79,12 +81,60 @@ pub(super) fn carried(facts: &Facts<'_>) -> Vec<Finding> {
         .into_iter()
         // Said with the images.
         .filter(|(_, lost)| *lost != NotCarried::RootFromImage)
+        .filter(|(_, lost)| !is_said_strictly(facts, lost))
         .map(|(member, lost)| finding(member, &lost))
         .collect();
+    problems.extend(not_taken_strictly(facts));
     if source.servers.is_err() || source.volumes.is_err() || source.ports.is_err() {
         problems.extend(not_checked(check, facts.source_site()));
     }
     or_ok(problems, check, "all of each server comes along")
+}
+
+/// A strict group does not take it: that is an error of its own.
+fn is_said_strictly(facts: &Facts<'_>, lost: &NotCarried) -> bool {
+    facts.group.fidelity == Fidelity::Strict && matches!(lost, NotCarried::KeyPair { .. })
+}
+
+/// Of a strict group, each attribute with which its planned move does not start.
+fn not_taken_strictly(facts: &Facts<'_>) -> Vec<Finding> {
+    let group = facts.group;
+    if group.fidelity != Fidelity::Strict {
+        return Vec::new();
+    }
+    let mappings = group.mappings_from_current();
+    let recovery = group.recovery_plan_from_current(group.kind_of_move());
+    let site = facts.target_site();
+    let mut findings = Vec::new();
+    for member in facts.members {
+        let lines = compare(&Comparison {
+            group,
+            recovery: &recovery,
+            mappings: &mappings,
+            recorded: member,
+            now: &ServerNow::recorded(member),
+            built: member,
+            there: &facts.there,
+        });
+        let failing = lines.iter().filter(|line| line.strictly == Strictly::Fails);
+        findings.extend(failing.map(|line| {
+            let message = format!(
+                "the group is strict, and the copy of {} on {site} would not be as its original: {}",
+                member.name,
+                line.in_words()
+            );
+            Finding::error(Check::Carried, message, strict_cure(&group.name, site.as_str()))
+                .about(&member.name)
+        }));
+    }
+    findings
+}
+
+/// What lets a planned move of a strict group start.
+pub fn strict_cure(group: &str, site: &str) -> String {
+    format!(
+        "mend that on {site}, name what is wanted there in a mapping or the recovery plan, or let it pass: openstack dr protection-group set {group} --fidelity told"
+    )
 }
 
 fn finding(member: &Member, lost: &NotCarried) -> Finding {

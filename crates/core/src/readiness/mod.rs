@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::{
+    comparison::ThereSeen,
     group::{Group, GroupStatus},
     id::{OperationId, SiteName},
     member::Member,
@@ -26,7 +27,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use carried::not_carried;
+pub use carried::{not_carried, strict_cure};
 pub use seen::{
     ArraysSeen, Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage,
     VolumeSeen,
@@ -243,6 +244,8 @@ pub struct Facts<'f> {
     pub source: SourceSeen,
     /// The site to which it would go.
     pub target: TargetSeen,
+    /// What that site has for the copies.
+    pub there: ThereSeen,
     /// The arrays; `None` without a policy.
     pub arrays: Option<ArraysSeen>,
     /// Earlier operations that are not done with.
@@ -317,6 +320,7 @@ fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
     findings.extend(quota::quota(facts));
     findings.extend(target::flavor(facts));
     findings.extend(target::floating_ips(facts));
+    findings.extend(target::addresses(facts));
     findings.extend(target::security_group(facts));
     findings.extend(server_group::server_group(facts));
     findings.extend(target::volume_type(facts));

@@ -11,6 +11,7 @@ use crate::{
     member::{Flavor, PortSpec},
     member_settings::{ServerSettings, VolumeSettings},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    security_group::SecurityGroupSeen,
     server_group::ServerGroupSeen,
     storage::{RecoveryPoint, StorageError},
 };
@@ -148,7 +149,7 @@ pub struct SourceSeen {
     pub nics: Asked<Vec<(ServerId, NetworkId)>>,
     /// What tells of each of these cards that it is not carried.
     pub ports: Asked<Vec<(ServerId, PortTraits)>>,
-    /// What the tenant has set on each of these cards' ports: all but its groups, which have no names here, and floating IPs.
+    /// What the tenant has set on each of these cards' ports, floating IPs aside. Not known without the names of its groups.
     pub port_settings: Asked<Vec<(ServerId, PortSpec)>>,
     /// All volume types.
     pub volume_types: Asked<Vec<TypeSeen>>,
@@ -169,8 +170,8 @@ pub struct TargetSeen {
     pub networks: Asked<Vec<NetworkId>>,
     /// The flavors that the project may use.
     pub flavors: Asked<Vec<Flavor>>,
-    /// Names of the project's security groups.
-    pub security_groups: Asked<Vec<String>>,
+    /// The security groups that the project may use.
+    pub security_groups: Asked<Vec<SecurityGroupSeen>>,
     /// All volume types.
     pub volume_types: Asked<Vec<TypeSeen>>,
     /// All pools.

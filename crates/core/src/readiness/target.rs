@@ -1,11 +1,18 @@
 //! What the copies need on the target: networks, flavors, security groups, a volume type with its pool.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{Check, Facts, Finding, TypeSeen, not_checked, or_ok};
 use crate::{
+    comparison::{AddressThere, addresses_there},
+    group::Fidelity,
+    id::NetworkId,
     member::{Flavor, Member, NoCounterpart},
     operation::OperationKind,
+    security_group::{NoSecurityGroup, resolve},
 };
 
 /// How many members a message names.
@@ -149,6 +156,98 @@ pub(super) fn floating_ips(facts: &Facts<'_>) -> Vec<Finding> {
     facts.members.iter().filter_map(problem).collect()
 }
 
+/// A fixed address that a copy would ask for.
+struct Wanted<'f> {
+    member: &'f Member,
+    network: NetworkId,
+    address: IpAddr,
+}
+
+fn wanted_addresses<'f>(facts: &'f Facts<'_>) -> Vec<Wanted<'f>> {
+    let group = facts.group;
+    let mappings = group.mappings_from_current();
+    let plan = group.recovery_plan_from_current(group.kind_of_move());
+    let of = |member: &'f Member| {
+        let asked = addresses_there(member, &mappings, &plan).into_iter();
+        asked.map(move |(network, address)| Wanted {
+            member,
+            network,
+            address,
+        })
+    };
+    facts.members.iter().flat_map(of).collect()
+}
+
+/// Which addresses will probably not be kept. Of a strict group, those that certainly are not are said with all that it does
+/// not take.
+pub(super) fn addresses(facts: &Facts<'_>) -> Vec<Finding> {
+    let is_told = facts.group.fidelity == Fidelity::Told;
+    let mut findings = Vec::new();
+    let mut foreign: BTreeMap<NetworkId, BTreeMap<IpAddr, &str>> = BTreeMap::new();
+    for wanted in wanted_addresses(facts) {
+        let Wanted {
+            member,
+            network,
+            address,
+        } = wanted;
+        let found = facts.there.addresses.get(&(network.clone(), address));
+        match found {
+            Some(Ok(AddressThere::InUse)) if is_told => {
+                findings.push(not_kept(facts, member, address, "is in use there"));
+            }
+            Some(Ok(AddressThere::Outside)) if is_told => {
+                let why = "is in no subnet of the mapped network";
+                findings.push(not_kept(facts, member, address, why));
+            }
+            Some(Ok(AddressThere::Foreign)) => {
+                let of_network = foreign.entry(network).or_default();
+                of_network.insert(address, &member.name);
+            }
+            _ => {}
+        }
+    }
+    let foreign = foreign.into_iter();
+    findings.extend(foreign.map(|(network, taken)| on_a_foreign_network(facts, &network, &taken)));
+    findings
+}
+
+fn not_kept(facts: &Facts<'_>, member: &Member, address: IpAddr, why: &str) -> Finding {
+    let (site, name) = (facts.target_site(), &member.name);
+    Finding::warning(
+        Check::Mapping,
+        format!("address {address} of {name} cannot be kept on {site}, where it {why}: the copy gets another one"),
+        format!("free it on {site}, map the network to one that has it, or name another one in the recovery plan (members, fixed_ips)"),
+    )
+    .about(name)
+}
+
+fn on_a_foreign_network(
+    facts: &Facts<'_>,
+    network: &NetworkId,
+    wanted: &BTreeMap<IpAddr, &str>,
+) -> Finding {
+    let site = facts.target_site();
+    let addresses: Vec<String> = wanted.keys().take(NAMED).map(IpAddr::to_string).collect();
+    let more = match wanted.len().checked_sub(NAMED) {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" and {more} more"),
+    };
+    let strict = match facts.group.fidelity {
+        Fidelity::Told => "the copies get other ones then",
+        Fidelity::Strict => "a move of this strict group is taken back then",
+    };
+    Finding::warning(
+        Check::Mapping,
+        format!(
+            "addresses {}{more} of {} will probably not be kept: network {network} on {site} belongs to another project, Neutron's policy usually refuses a chosen address there, and who has it is not shown; {strict}",
+            addresses.join(", "),
+            users(&wanted.values().copied().collect())
+        ),
+        format!("map to a network of the project itself, or let an administrator of {site} allow create_port:fixed_ips:ip_address to the project"),
+    )
+    .about(network.as_str())
+}
+
 pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
     let (check, target) = (Check::SecurityGroup, facts.group.other());
     let site = &target.site;
@@ -161,18 +260,15 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
         .recovery_plan_from_current(OperationKind::Failover);
     let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for member in facts.members {
-        let recovery = plan.members.get(&member.id);
-        for name in &member.server.security_groups {
-            let there = recovery.and_then(|recovery| recovery.security_groups.get(name));
-            used.entry(there.unwrap_or(name))
+        for name in member.security_groups() {
+            used.entry(plan.security_group_on_target(&member.id, name))
                 .or_default()
                 .insert(&member.name);
         }
     }
     let problems = used.into_iter().filter_map(|(name, members)| {
-        let copies = there.iter().filter(|other| *other == name).count();
-        let finding = match copies {
-            0 => Finding::error(
+        let finding = match resolve(name, there).err()? {
+            NoSecurityGroup::Absent => Finding::error(
                 check,
                 format!(
                     "security group {name}, used by {}, does not exist on {site}",
@@ -184,11 +280,10 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
                     facts.source_site()
                 ),
             ),
-            1 => return None,
-            several => Finding::error(
+            NoSecurityGroup::Several(several) => Finding::error(
                 check,
                 format!("{several} security groups on {site} are called {name}: Nova refuses a name that is not one group's"),
-                "give all but one of them another name",
+                "give all but one of them another name, or map it by id in the recovery plan (security_groups)",
             ),
         };
         Some(finding.about(name))

@@ -4,10 +4,12 @@ use chrono::{TimeDelta, TimeZone};
 
 use super::*;
 use crate::{
+    comparison::AddressThere,
     group::{ReplicationType, ResourceMappings},
     member::{Flavor, FloatingAddress, MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec},
     member_settings::ServerSettings,
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    security_group::{GroupOwner, SecurityGroupSeen},
     server_group::{ServerGroup, ServerGroupSeen},
     site::SiteScope,
     storage::RecoveryPoint,
@@ -173,7 +175,7 @@ fn target() -> TargetSeen {
         network_quota: Ok(room(&["port"])),
         networks: Ok(vec!["net-b".into()]),
         flavors: Ok(vec![flavor()]),
-        security_groups: Ok(vec!["default".to_owned()]),
+        security_groups: Ok(vec![SecurityGroupSeen::own("group-1", "default")]),
         volume_types: Ok(vec![a_type("type-b")]),
         pools: Ok(vec![PoolSeen {
             name: "host@array#pool".to_owned(),
@@ -181,6 +183,24 @@ fn target() -> TargetSeen {
         }]),
         server_groups: Ok(vec![]),
         compute_hosts: Ok(2),
+    }
+}
+
+/// Where every address of `members` is as `found` says.
+fn there(members: &[Member], found: &AddressThere) -> ThereSeen {
+    let nics = members.iter().flat_map(|member| &member.server.nics);
+    let addresses = nics.flat_map(|nic| &nic.fixed_ips).map(|address| {
+        let key = ("net-b".into(), *address);
+        (key, Ok(found.clone()))
+    });
+    ThereSeen {
+        flavors: Ok(vec![flavor()]),
+        security_groups: target().security_groups,
+        zones: Ok(vec![]),
+        compute_minor: Ok(96),
+        key_pairs: Ok(vec![]),
+        addresses: addresses.collect(),
+        volume_types: Ok(BTreeMap::new()),
     }
 }
 
@@ -211,6 +231,7 @@ fn judged_of(
         },
         source: source(members),
         target: target(),
+        there: there(members, &AddressThere::Free),
         arrays: Some(ArraysSeen {
             source_array: "array-a".to_owned(),
             target_array: "array-b".to_owned(),
@@ -348,7 +369,10 @@ fn what_the_target_lacks_is_an_error() {
         Some("default"),
     );
     expect(
-        |facts| facts.target.security_groups = Ok(vec!["default".to_owned(); 2]),
+        |facts| {
+            let another = SecurityGroupSeen::own("group-2", "default");
+            facts.target.security_groups.as_mut().unwrap().push(another);
+        },
         SecurityGroup,
         error,
         Some("default"),
@@ -374,6 +398,148 @@ fn what_the_target_lacks_is_an_error() {
         error,
         None,
     );
+}
+
+fn with_addresses() -> Vec<Member> {
+    let with = |number: u8| {
+        let mut member = a_member(number.into());
+        member.server.nics[0].fixed_ips = vec![[10, 0, 0, number].into()];
+        member
+    };
+    vec![with(1), with(2)]
+}
+
+fn judged_where(group: &Group, found: &AddressThere) -> Vec<Finding> {
+    let members = with_addresses();
+    judged_of(group, &members, |facts| {
+        facts.there = there(&members, found)
+    })
+}
+
+#[test]
+fn an_address_that_cannot_be_kept_is_said_of_its_member() {
+    for (found, why) in [
+        (AddressThere::InUse, "is in use there"),
+        (
+            AddressThere::Outside,
+            "is in no subnet of the mapped network",
+        ),
+    ] {
+        let findings = judged_where(&group(), &found);
+        let (warning, mapping) = (Severity::Warning, Check::Mapping);
+        assert_eq!(
+            problems(&findings),
+            [
+                (mapping, warning, Some("web-1")),
+                (mapping, warning, Some("web-2"))
+            ]
+        );
+        let all = format!("{findings:?}");
+        assert!(all.contains("address 10.0.0.1 of web-1"), "{all}");
+        assert!(all.contains(why), "{all}");
+    }
+    for found in [AddressThere::Free, AddressThere::Kept("port-1".to_owned())] {
+        assert_eq!(problems(&judged_where(&group(), &found)), []);
+    }
+}
+
+/// The tenant sees none of its other ports.
+#[test]
+fn a_mapped_network_of_another_project_will_probably_keep_no_address() {
+    let findings = judged_where(&group(), &AddressThere::Foreign);
+    let one = (Check::Mapping, Severity::Warning, Some("net-b"));
+    assert_eq!(problems(&findings), [one]);
+    let all = format!("{findings:?}");
+    assert!(
+        all.contains("addresses 10.0.0.1, 10.0.0.2 of web-1, web-2"),
+        "{all}"
+    );
+    assert!(all.contains("create_port:fixed_ips:ip_address"), "{all}");
+}
+
+fn strict() -> Group {
+    Group {
+        fidelity: crate::group::Fidelity::Strict,
+        ..group()
+    }
+}
+
+#[test]
+fn what_a_strict_group_does_not_take_is_an_error_with_the_way_out() {
+    let findings = judged_where(&strict(), &AddressThere::InUse);
+    let (error, carried) = (Severity::Error, Check::Carried);
+    assert_eq!(
+        problems(&findings),
+        [
+            (carried, error, Some("web-1")),
+            (carried, error, Some("web-2"))
+        ]
+    );
+    let all = format!("{findings:?}");
+    let said = "card 1 addresses: 10.0.0.1 -> another one (10.0.0.1 is in use there)";
+    assert!(all.contains(said), "{all}");
+    assert!(all.contains("openstack dr protection-group set web --fidelity told"));
+    let unknown = judged_where(&strict(), &AddressThere::Foreign);
+    assert!(is_ready(&unknown), "{unknown:?}");
+}
+
+#[test]
+fn a_key_pair_that_could_not_be_read_is_why_a_strict_group_does_not_move() {
+    let mut member = a_member(1);
+    member.server.key_pair = Some(crate::member::KeyPair {
+        name: "alice".to_owned(),
+        public_key: None,
+        kind: "ssh".to_owned(),
+    });
+    let told = judged_of(&group(), std::slice::from_ref(&member), |_| {});
+    let carried = (Check::Carried, Severity::Warning, Some("web-1"));
+    assert_eq!(problems(&told), [carried]);
+    let strictly = judged_of(&strict(), &[member], |_| {});
+    let refused = (Check::Carried, Severity::Error, Some("web-1"));
+    assert_eq!(problems(&strictly), [refused]);
+    let all = format!("{strictly:?}");
+    assert!(
+        all.contains("key pair: alice -> lost (its public key could not be read"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_security_group_is_mapped_by_name_or_by_id_and_may_be_shared() {
+    let member = a_member(1);
+    let mapped_to = |wanted: &str| {
+        let mut group = group();
+        let recovery = group.recovery_plan.members.entry(member.id.clone());
+        let recovery = &mut recovery.or_default().security_groups;
+        recovery.insert("default".to_owned(), wanted.to_owned());
+        judged_of(&group, std::slice::from_ref(&member), |facts| {
+            facts.target.security_groups = Ok(vec![
+                SecurityGroupSeen::own("group-7", "closed"),
+                SecurityGroupSeen {
+                    owner: GroupOwner::Shared,
+                    ..SecurityGroupSeen::own("group-8", "corporate")
+                },
+            ]);
+        })
+    };
+    for wanted in ["closed", "group-7", "corporate", "group-8"] {
+        assert_eq!(problems(&mapped_to(wanted)), [], "{wanted}");
+    }
+    let lacks = (Check::SecurityGroup, Severity::Error, Some("group-9"));
+    assert_eq!(problems(&mapped_to("group-9")), [lacks]);
+}
+
+/// Nova shows the union of them.
+#[test]
+fn a_security_group_of_a_port_alone_must_be_there_too() {
+    let mut member = a_member(1);
+    member.server.nics[0].port = Some(PortSpec {
+        security_groups: vec!["closed".to_owned()],
+        ..PortSpec::default()
+    });
+    let findings = judged_of(&group(), &[member], |_| {});
+    let lacks = (Check::SecurityGroup, Severity::Error, Some("closed"));
+    assert_eq!(problems(&findings), [lacks]);
 }
 
 #[test]

@@ -4,13 +4,15 @@ use protector_core::{
     fault::Code,
     group::Fidelity,
     member::Member,
-    member_settings::{Difference, one},
+    member_settings::{Difference, all, one},
     operation::OperationKind,
     plan::Plan,
     runbook::Verb,
+    security_group::resolve,
 };
-use protector_openstack::compute::Server;
+use protector_openstack::{cloud::Cloud, compute::Server};
 
+use super::target_check::security_groups_there;
 use crate::action::{Cx, Stop};
 
 /// The volumes that went with the original and do not go with its copy: what was replicated outlives it.
@@ -49,6 +51,39 @@ pub(super) fn differences(plan: &Plan, member: &Member, copy: &Server) -> Vec<Di
     found.extend(availability_zone(member, copy));
     found.extend(config_drive(member, copy));
     found
+}
+
+/// Nova shows the names of security groups, and the recovery plan may name one by its id: that is no difference.
+///
+/// # Errors
+///
+/// What Neutron says.
+pub(super) async fn with_groups_by_name(
+    target: &Cloud,
+    plan: &Plan,
+    member: &Member,
+    mut differences: Vec<Difference>,
+) -> Result<Vec<Difference>, Stop> {
+    if differences
+        .iter()
+        .all(|found| found.what != "security groups")
+    {
+        return Ok(differences);
+    }
+    let there = security_groups_there(target, plan).await?;
+    let wanted = plan.security_groups_on_target(member).into_iter();
+    let names = wanted.map(|wanted| match resolve(&wanted, &there) {
+        Ok(group) => group.name.clone(),
+        Err(_) => wanted,
+    });
+    let names = all(&names.collect());
+    for found in &mut differences {
+        if found.what == "security groups" {
+            found.was.clone_from(&names);
+        }
+    }
+    differences.retain(|found| found.was != found.is);
+    Ok(differences)
 }
 
 /// Tells each difference as a fact of the step. A planned move of a group with `fidelity: strict` fails with them, and is

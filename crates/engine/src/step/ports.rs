@@ -16,6 +16,7 @@ use protector_core::{
     member::{AddressPair, Member, Nic, PortSpec},
     operation::{MapKind, OperationKind},
     runbook::Verb,
+    security_group::{NoSecurityGroup, SecurityGroupSeen, resolve},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -27,6 +28,7 @@ use protector_openstack::{
 use super::{
     CloudActions, mark, reading,
     recovered_server::{CARRIED_OUT_WITHIN, mapped_network, member},
+    target_check::security_groups_there,
 };
 use crate::{
     action::{Cx, Progress, Stop},
@@ -159,9 +161,14 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         let target = self.target(cx).await?;
+        let groups = match member.security_groups().is_empty() {
+            true => Vec::new(),
+            false => security_groups_there(&target, cx.plan()).await?,
+        };
         let mut effects = Vec::new();
         for (index, nic) in open {
             let card = Card {
+                groups: &groups,
                 member: &member,
                 nic,
                 network: mapped_network(cx, nic)?,
@@ -216,7 +223,7 @@ impl CloudActions {
                 return Ok(Made::Left);
             }
         }
-        let mut port = wanted(target, cx, card, wish.fixed_ips).await?;
+        let mut port = wanted(cx, card, wish.fixed_ips)?;
         let mut rung = Rung::Everything;
         loop {
             let before = cx.memo.unanswered_at;
@@ -484,6 +491,8 @@ struct Card<'a> {
     network: NetworkId,
     /// With the mark.
     description: String,
+    /// The security groups that are there.
+    groups: &'a [SecurityGroupSeen],
 }
 
 impl Card<'_> {
@@ -505,18 +514,13 @@ fn description(cx: &mut Cx<'_>, member: &Member, nic: &Nic, index: usize) -> Str
 }
 
 /// All that the port of a card is to have.
-async fn wanted(
-    target: &Cloud,
-    cx: &Cx<'_>,
-    card: &Card<'_>,
-    fixed_ips: Vec<FixedIp>,
-) -> Result<NewPort, Stop> {
+fn wanted(cx: &Cx<'_>, card: &Card<'_>, fixed_ips: Vec<FixedIp>) -> Result<NewPort, Stop> {
     let mut port = NewPort::on(card.network.clone(), "");
     port.description.clone_from(&card.description);
     port.fixed_ips = fixed_ips;
     let of_server = &card.member.server.security_groups;
     let names = card.spec().map_or(of_server, |spec| &spec.security_groups);
-    port.security_groups = Some(groups_on_target(target, cx, card.member, names).await?);
+    port.security_groups = Some(groups_on_target(cx, card, names)?);
     if let Some(spec) = card.spec() {
         port.name.clone_from(&spec.name);
         port.mac_address = Some(spec.mac_address.clone()).filter(|mac| !mac.is_empty());
@@ -540,49 +544,28 @@ pub(super) fn pair_on_target(cx: &Cx<'_>, member: &Member, pair: &AddressPair) -
 }
 
 /// The ids of security groups on the target: Neutron takes no names.
-async fn groups_on_target(
-    target: &Cloud,
+fn groups_on_target(
     cx: &Cx<'_>,
-    member: &Member,
+    card: &Card<'_>,
     names: &[String],
 ) -> Result<Vec<SecurityGroupId>, Stop> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let project = &cx.plan().target.project_id;
-    let known = target
-        .network()
-        .security_groups(project)
-        .await
-        .map_err(stop)?;
-    let site = &cx.plan().target.site;
-    let mut ids = Vec::new();
-    for name in cx.plan().groups_on_target(member, names) {
-        let mut named = known
-            .iter()
-            .filter(|group| group.name == name || group.id.as_str() == name);
-        match (named.next(), named.next()) {
-            (Some(group), None) => ids.push(group.id.clone()),
-            (None, _) => {
-                return Err(Stop::last(
-                    Code::Missing,
-                    format!(
-                        "security group {name} of {} is not on {site}: make it there, or map it in the recovery plan (security_groups)",
-                        member.name
-                    ),
-                ));
-            }
-            (Some(_), Some(_)) => {
-                return Err(Stop::last(
-                    Code::Refused,
-                    format!(
-                        "{site} has more than one security group {name} in project {project}: give all but one of them another name"
-                    ),
-                ));
-            }
-        }
-    }
-    Ok(ids)
+    let target = &cx.plan().target;
+    let names = cx.plan().groups_on_target(card.member, names).into_iter();
+    let ids = names.map(|name| match resolve(&name, card.groups) {
+        Ok(group) => Ok(SecurityGroupId::new(group.id.clone())),
+        Err(why) => Err(Stop::last(
+            match why {
+                NoSecurityGroup::Absent => Code::Missing,
+                NoSecurityGroup::Several(_) => Code::Refused,
+            },
+            format!(
+                "server {}: {}",
+                card.member.name,
+                why.in_words(&name, target)
+            ),
+        )),
+    });
+    ids.collect()
 }
 
 /// Less than was asked for, if that may be had where `error` refused it.

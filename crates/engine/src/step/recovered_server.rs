@@ -235,13 +235,21 @@ impl CloudActions {
         if user_data.is_none() && spec.user_data.is_some() {
             cx.fact("built without its user data, as the recovery plan says");
         }
+        let has_all_ports = networks
+            .iter()
+            .all(|network| matches!(network, ServerNetwork::Port(_)));
+        // Ports made before have theirs, and Nova would refuse those that another project shares.
+        let security_groups = match has_all_ports {
+            true => Vec::new(),
+            false => cx.plan().security_groups_on_target(&member),
+        };
         Ok(NewServer {
             name: member.name.clone(),
             flavor,
             image: None,
             block_devices: block_devices(cx, &member)?,
             networks,
-            security_groups: cx.plan().security_groups_on_target(&member),
+            security_groups,
             key_name,
             metadata: mark::for_copy(&spec.metadata, cx.operation, source_id.as_str()),
             user_data,
@@ -311,7 +319,10 @@ impl CloudActions {
                 if let Some(member) = cx.plan().member_of_server(source_id.as_str()) {
                     let member = member.clone();
                     fidelity::outliving(&member).for_each(|fact| cx.fact(fact));
-                    let mut differences = fidelity::differences(cx.plan(), &member, &server);
+                    let differences = fidelity::differences(cx.plan(), &member, &server);
+                    let mut differences =
+                        fidelity::with_groups_by_name(&target, cx.plan(), &member, differences)
+                            .await?;
                     differences.extend(not_in_its_group(cx, &member, &server));
                     fidelity::judge(cx, &member.name, &differences)?;
                 }

@@ -11,10 +11,11 @@ use protector_core::{
     member::{Flavor as KnownFlavor, Member},
     operation::MapKind,
     plan::Plan,
+    security_group::{NoSecurityGroup, SecurityGroupSeen, resolve},
 };
 use protector_openstack::{
-    cloud::Cloud, compute::Flavor, error::ErrorClass, id::VolumeTypeId, network::SecurityGroup,
-    status::VolumeStatus, volume::Pool,
+    cloud::Cloud, compute::Flavor, error::ErrorClass, id::VolumeTypeId, status::VolumeStatus,
+    volume::Pool,
 };
 
 use super::{
@@ -178,11 +179,7 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
     let networks = absent_networks(target, plan).await?;
     let flavors = absent_flavors(target, plan).await?;
     let server_groups = absent_server_groups(target, plan).await?;
-    let groups = target
-        .network()
-        .security_groups(&plan.target.project_id)
-        .await
-        .map_err(stop)?;
+    let groups = security_groups_there(target, plan).await?;
     let metadata = most_metadata(target).await?;
     let first_lack = |member: &Member| {
         let network = member
@@ -215,26 +212,28 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
 }
 
 /// The first security group of a member or of one of its ports that is not one group's name, or id, on the target.
-fn no_such_group(plan: &Plan, member: &Member, there: &[SecurityGroup]) -> Option<String> {
-    let ports = member
-        .server
-        .nics
-        .iter()
-        .filter_map(|nic| nic.port.as_ref());
-    let of_ports = ports.flat_map(|port| plan.groups_on_target(member, &port.security_groups));
-    let mut wanted: BTreeSet<String> = of_ports.collect();
-    wanted.extend(plan.security_groups_on_target(member));
-    wanted.into_iter().find_map(|name| {
-        let is_it = |group: &&SecurityGroup| group.name == name || group.id.as_str() == name;
-        match there.iter().filter(is_it).count() {
-            0 => Some(absent(plan, &format!("security group {name}"))),
-            1 => None,
-            several => Some(format!(
-                "{several} security groups on {} are called {name}: give all but one of them another name",
-                plan.target.site
-            )),
-        }
-    })
+fn no_such_group(plan: &Plan, member: &Member, there: &[SecurityGroupSeen]) -> Option<String> {
+    let known = member.security_groups().into_iter();
+    let wanted: BTreeSet<&str> = known
+        .map(|name| plan.recovery.security_group_on_target(&member.id, name))
+        .collect();
+    wanted
+        .into_iter()
+        .find_map(|name| match resolve(name, there).err()? {
+            NoSecurityGroup::Absent => Some(absent(plan, &format!("security group {name}"))),
+            several @ NoSecurityGroup::Several(_) => Some(several.in_words(name, &plan.target)),
+        })
+}
+
+/// The security groups that copies may have.
+pub(super) async fn security_groups_there(
+    target: &Cloud,
+    plan: &Plan,
+) -> Result<Vec<SecurityGroupSeen>, Stop> {
+    let project = &plan.target.project_id;
+    let groups = target.network().security_groups(project).await;
+    let groups = groups.map_err(stop)?.into_iter();
+    Ok(groups.map(|group| group.seen_by(project)).collect())
 }
 
 /// The source networks whose counterpart is gone, each with a sentence.

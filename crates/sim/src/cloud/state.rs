@@ -115,6 +115,13 @@ impl SimCloud {
             .collect()
     }
 
+    /// Shares a security group with a project, as an administrator does by an RBAC policy.
+    pub fn share_security_group(&mut self, group: &str, project: &str) {
+        if let (Some(group), Some(project)) = (uuid_of(group), uuid_of(project)) {
+            self.network.share_group(group, project);
+        }
+    }
+
     /// The id of the network of that name.
     pub fn network_id(&self, name: &str) -> Option<String> {
         let mut networks = self.network.networks.iter();

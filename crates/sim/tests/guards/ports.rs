@@ -442,6 +442,61 @@ async fn a_port_that_another_operation_has_reserved_for_the_member_stays() {
     assert!(here.any(|port| port["description"] == "(protector:member-1:op-2)"));
 }
 
+fn groups_there(bed: &Bed) -> Vec<Value> {
+    let all = bed.on_target("demo", "GET", "network /security-groups", &Value::Null);
+    all["security_groups"].as_array().unwrap().clone()
+}
+
+/// A strict plan in which `wanted` stands for the member's group, on its server and on its port.
+fn grouped(plan: &mut Plan, wanted: &str) {
+    with_two_addresses(plan);
+    plan.fidelity = Fidelity::Strict;
+    let member = &mut plan.members[0];
+    let port = member.server.nics[0].port.as_mut().unwrap();
+    port.security_groups = vec!["default".to_owned()];
+    port.port_security_enabled = Some(true);
+    let recovery = plan.recovery.members.entry(member.id.clone()).or_default();
+    let groups = &mut recovery.security_groups;
+    groups.insert("default".to_owned(), wanted.to_owned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_security_group_is_mapped_by_its_id_too() {
+    let (bed, _) = Bed::moved_as(|_| {}, |_| {}, |_, _| {}).await;
+    let id = groups_there(&bed)[0]["id"].as_str().unwrap().to_owned();
+    let by_id = |plan: &mut Plan| grouped(plan, &id);
+    let (bed, record) = Bed::moved_as(by_id, |_| {}, |_, _| {}).await;
+    let why = record.operation.error.clone();
+    assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
+    assert_eq!(in_servers(&bed)[0]["security_groups"], json!([id]));
+    let told = facts(&record, "confirm_vms");
+    assert!(!told.contains("is not as its original"), "{told}");
+}
+
+/// Nova takes none that is not the project's own: the port has it.
+#[tokio::test(start_paused = true)]
+async fn a_security_group_that_another_project_shares_is_used() {
+    let shares = |bed: &Bed| {
+        let body = json!({"security_group": {"name": "corporate"}});
+        let made = bed.on_target("admin", "POST", "network /security-groups", &body);
+        let id = made["security_group"]["id"].as_str().unwrap();
+        let project = groups_there(bed)[0]["project_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        lock(&bed.target).share_security_group(id, &project);
+    };
+    let shared = |plan: &mut Plan| grouped(plan, "corporate");
+    let (bed, record) = Bed::moved_as(shared, shares, |_, _| {}).await;
+    let why = record.operation.error.clone();
+    assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
+    let mut groups = groups_there(&bed).into_iter();
+    let corporate = groups.find(|group| group["name"] == "corporate").unwrap();
+    assert_eq!(corporate["shared"], true);
+    let id = &corporate["id"];
+    assert_eq!(in_servers(&bed)[0]["security_groups"], json!([id]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_free_port_of_an_earlier_move_is_taken_with_a_mark_of_its_own() {
     let left = |bed: &Bed| {

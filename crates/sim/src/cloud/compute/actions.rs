@@ -256,7 +256,10 @@ impl SimCloud {
                 ),
             )
         })?;
-        let name = group.name.clone();
+        let (id, name) = (group.id, group.name.clone());
+        for nic in &server.nics {
+            self.network.put_in_group(nic.port, id, add);
+        }
         if let Some(server) = self.server_mut(server.id) {
             server.security_groups.retain(|other| *other != name);
             if add {

@@ -83,6 +83,16 @@ impl SimCloud {
         ok(body)
     }
 
+    /// Names of the security groups of a server's ports; those that were asked for while it has none.
+    fn groups_of(&self, server: &Server) -> Vec<String> {
+        match server.nics.is_empty() {
+            true => server.security_groups.clone(),
+            false => self
+                .network
+                .groups_of_ports(server.nics.iter().map(|nic| nic.port)),
+        }
+    }
+
     pub(super) fn server_view(&self, call: &Call<'_>, caller: &Caller, server: &Server) -> Value {
         let id = server.id.to_string();
         let from = |minor: u32| call.minor >= minor;
@@ -97,9 +107,9 @@ impl SimCloud {
                 row
             })
             .collect();
-        let groups: Vec<Value> = server
-            .security_groups
-            .iter()
+        let groups: Vec<Value> = self
+            .groups_of(server)
+            .into_iter()
             .map(|name| json!({"name": name}))
             .collect();
         let mut view = json!({

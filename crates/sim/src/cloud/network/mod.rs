@@ -86,16 +86,56 @@ impl Network {
             name: "default".to_owned(),
             description: "Default security group".to_owned(),
             project,
+            shared_with: BTreeSet::new(),
         };
         self.groups.insert(id, group);
     }
 
-    /// A project's security group by name or id.
+    /// A project's own security group by name or id.
     pub(crate) fn group(&self, project: Uuid, wanted: &str) -> Option<&Group> {
         self.groups
             .iter()
             .filter(|group| group.project == project)
             .find(|group| group.name == wanted || group.id.to_string() == wanted)
+    }
+
+    /// A security group that a port of a project may have: its own, or one that is shared with it.
+    fn group_for_ports(&self, project: Uuid, wanted: &str) -> Option<&Group> {
+        let mut shared = self.groups.iter();
+        let shared = shared
+            .find(|group| group.shared_with.contains(&project) && group.id.to_string() == wanted);
+        self.group(project, wanted).or(shared)
+    }
+
+    /// Names of the groups that any of `ports` has, each once.
+    pub(crate) fn groups_of_ports(&self, ports: impl Iterator<Item = Uuid>) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let groups = ports.filter_map(|port| self.ports.get(port));
+        for group in groups.flat_map(|port| &port.groups) {
+            if let Some(group) = self.groups.get(*group)
+                && !names.contains(&group.name)
+            {
+                names.push(group.name.clone());
+            }
+        }
+        names
+    }
+
+    /// Puts a port into a security group, or takes it out.
+    pub(crate) fn put_in_group(&mut self, port: Uuid, group: Uuid, add: bool) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.groups.retain(|other| *other != group);
+            if add {
+                port.groups.push(group);
+            }
+        }
+    }
+
+    /// Shares a security group with a project, as an RBAC policy does.
+    pub(crate) fn share_group(&mut self, group: Uuid, project: Uuid) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.shared_with.insert(project);
+        }
     }
 
     /// The server or port that holds an address of a network.

@@ -82,7 +82,7 @@ impl SimCloud {
                 .filter_map(Value::as_str)
                 .map(|wanted| {
                     self.network
-                        .group(caller.project, wanted)
+                        .group_for_ports(caller.project, wanted)
                         .map(|group| group.id)
                         .ok_or_else(|| missing("SecurityGroup", wanted))
                 })

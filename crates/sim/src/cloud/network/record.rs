@@ -1,6 +1,9 @@
 //! Networks, subnets, ports and security groups as Neutron keeps them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -145,6 +148,8 @@ pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) project: Uuid,
+    /// The projects that it is shared with by RBAC.
+    pub(crate) shared_with: BTreeSet<Uuid>,
 }
 
 /// A floating IP.

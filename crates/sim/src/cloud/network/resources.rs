@@ -1,10 +1,13 @@
 //! Networks, subnets, security groups, floating IPs.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    FloatingIp, Group, Net, Subnet, missing, need_member, parse_cidr, ports::body, unknown_path,
+    FloatingIp, Group, Net, Subnet, forbidden, missing, need_member, parse_cidr, ports::body,
+    unknown_path,
 };
 use crate::cloud::{
     SimCloud,
@@ -225,8 +228,10 @@ impl SimCloud {
                     .network
                     .groups
                     .iter()
-                    .filter(|row| caller.sees(row.project))
-                    .map(|row| self.group_row(row))
+                    .filter(|row| {
+                        caller.sees(row.project) || row.shared_with.contains(&caller.project)
+                    })
+                    .map(|row| self.group_row(row, caller))
                     .collect();
                 self.network_list(call, "security_groups", rows)
             }
@@ -238,18 +243,24 @@ impl SimCloud {
                     name: text(&given, "name").unwrap_or_default().to_owned(),
                     description: text(&given, "description").unwrap_or_default().to_owned(),
                     project: caller.project,
+                    shared_with: BTreeSet::new(),
                 };
-                let view = self.group_row(&row);
+                let view = self.group_row(&row, caller);
                 self.network.groups.insert(row.id, row);
                 Ok(Reply::json(201, &json!({"security_group": view})))
             }
             (method, [id]) => {
                 let row = uuid_of(id)
                     .and_then(|id| self.network.groups.get(id))
-                    .filter(|row| caller.sees(row.project))
+                    .filter(|row| {
+                        caller.sees(row.project) || row.shared_with.contains(&caller.project)
+                    })
                     .ok_or_else(|| missing("SecurityGroup", id))?;
                 if method == "GET" {
-                    return ok(json!({"security_group": self.group_row(row)}));
+                    return ok(json!({"security_group": self.group_row(row, caller)}));
+                }
+                if !caller.sees(row.project) {
+                    return Err(forbidden("delete_security_group"));
                 }
                 need_member(caller, "delete_security_group")?;
                 let group = row.id;
@@ -269,7 +280,7 @@ impl SimCloud {
         }
     }
 
-    fn group_row(&self, row: &Group) -> Value {
+    fn group_row(&self, row: &Group, caller: &Caller) -> Value {
         json!({
             "id": row.id.to_string(),
             "name": row.name,
@@ -277,7 +288,7 @@ impl SimCloud {
             "project_id": hex(row.project),
             "tenant_id": hex(row.project),
             "stateful": true,
-            "shared": false,
+            "shared": row.shared_with.contains(&caller.project),
             "security_group_rules": [],
             "tags": [],
             "revision_number": 1,
