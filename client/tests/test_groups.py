@@ -130,6 +130,19 @@ def test_flavors(clouds, run):
     assert sent["flavor_mapping"] == {"1": "any.thing"}
 
 
+def test_qos_policies_are_mapped_by_name_or_id(clouds, run):
+    url = creating(clouds)
+    words = ["--qos-policy-mapping", "gold=silver", "--qos-policy-mapping", f"{NET_A}={NET_B}"]
+    assert run(*CREATE, *words).err == ""
+    sent = clouds.bodies("POST", url)[0]["protection_group"]
+    assert sent["qos_policy_mapping"] == {"gold": "silver", NET_A: NET_B}
+    group = clouds.url(ONE)
+    clouds.mock.put(group, json={"protection_group": GROUP})
+    assert run("dr", "protection-group", "set", "prod-web-app", *words[:2]).code == 0
+    sent = clouds.bodies("PUT", group)[0]["protection_group"]
+    assert sent == {"qos_policy_mapping": {"gold": "silver"}}
+
+
 def test_server_groups_and_volume_types_are_mapped_by_id(clouds, run):
     url = creating(clouds)
     words = ["--server-group-mapping", f"{NET_A}={NET_B}", "--volume-type-mapping", "t1=t2"]

@@ -65,7 +65,7 @@ def add_mappings(parser: argparse.ArgumentParser, effect: str) -> None:
 
 
 def add_kept_mappings(parser: argparse.ArgumentParser, effect: str) -> None:
-    """``--server-group-mapping`` and ``--volume-type-mapping``, which only a group has."""
+    """Add the mappings that only a group has: server groups, volume types, QoS policies."""
     parser.add_argument(
         "--server-group-mapping",
         metavar="<server-group>=<server-group>",
@@ -86,11 +86,21 @@ def add_kept_mappings(parser: argparse.ArgumentParser, effect: str) -> None:
         "volumes of another type than the group's, which get the group's there if none is mapped. "
         "Repeat for each volume type. " + effect,
     )
+    parser.add_argument(
+        "--qos-policy-mapping",
+        metavar="<qos-policy>=<qos-policy>",
+        action="append",
+        type=pair,
+        default=[],
+        help="QoS policy on the primary site = QoS policy on the secondary site (names or IDs), "
+        "for ports that have one. One that is not mapped becomes the one of its name there, if "
+        "there is one. Repeat for each QoS policy. " + effect,
+    )
 
 
 def kept_mappings(parsed_args: argparse.Namespace) -> Record:
     """Return those that were given."""
-    names = ("server_group_mapping", "volume_type_mapping")
+    names = ("server_group_mapping", "volume_type_mapping", "qos_policy_mapping")
     return {name: dict(pairs) for name in names if (pairs := getattr(parsed_args, name))}
 
 

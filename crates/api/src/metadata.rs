@@ -168,6 +168,9 @@ async fn refuse_unseen_texts(app: &App, document: &MetadataDocument) -> ApiResul
     if known.map(|known| &known.mappings.volume_types) != Some(&theirs.volume_types) {
         names::volume_type_mapping(field, &theirs.volume_types)?;
     }
+    if known.map(|known| &known.mappings.qos_policies) != Some(&theirs.qos_policies) {
+        names::qos_policy_mapping(field, &theirs.qos_policies)?;
+    }
     // Not the whole plan: what is sealed of it here is never like what comes.
     if known.map(|known| &known.recovery_plan.pauses) != Some(&group.recovery_plan.pauses) {
         let plan = &group.recovery_plan;

@@ -10,7 +10,8 @@ use protector_core::{
     group::ReplicationType,
     id::{ProjectId, ServerId, SiteName, UserId, VolumeId},
     mark::own_description,
-    member::{AddressPair, Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
+    member::{AddressPair, DhcpOption, Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
+    qos_policy::QosPolicy,
     readiness::{SourceSeen, TargetSeen},
     server_group::ServerGroup,
     site::{Site, SiteScope},
@@ -79,6 +80,34 @@ impl OpenStackClouds {
         let network = self.tenant(scope).await?.network();
         let ports = network.ports(&of_server).await;
         ports.map_err(|error| told(&scope.site, &error))
+    }
+
+    /// The QoS policies of `ports`. One that the tenant does not see is read by the service user, and goes without its name
+    /// where that does not either.
+    async fn qos_policies(
+        &self,
+        scope: &SiteScope,
+        ports: &[Port],
+    ) -> Result<Vec<QosPolicy>, CloudError> {
+        let used = ports.iter().filter_map(|port| port.qos_policy_id.as_ref());
+        let used: BTreeSet<&String> = used.collect();
+        if used.is_empty() {
+            return Ok(Vec::new());
+        }
+        let network = self.tenant(scope).await?.network();
+        let seen = network.qos_policies().await;
+        let mut policies = seen.map_err(|error| told(&scope.site, &error))?;
+        for id in used {
+            if policies.iter().any(|policy| policy.id == *id) {
+                continue;
+            }
+            let admin = self.sessions.admin(&scope.site).await?.network();
+            match admin.qos_policy(id).await {
+                Ok(policy) => policies.push(policy),
+                Err(error) => tracing::info!(id, %error, "a QoS policy cannot be read"),
+            }
+        }
+        Ok(policies)
     }
 
     async fn floating_ips(&self, scope: &SiteScope) -> Result<Vec<FloatingIp>, CloudError> {
@@ -178,10 +207,12 @@ impl Clouds for OpenStackClouds {
                     .await?
             }
         };
+        let policies = self.qos_policies(scope, &ports).await?;
         let neutron = Neutron {
             ports: &ports,
             groups,
             floating,
+            policies: &policies,
         };
         let group = server_group(&compute, &server)
             .await
@@ -494,6 +525,7 @@ pub(crate) fn port_as_listed(port: &Port, groups: &[SecurityGroup]) -> PortSpec 
         ports: &[],
         groups,
         floating: &[],
+        policies: &[],
     };
     port_spec(port, &alone)
 }
@@ -503,6 +535,7 @@ struct Neutron<'a> {
     ports: &'a [Port],
     groups: &'a [SecurityGroup],
     floating: &'a [FloatingIp],
+    policies: &'a [QosPolicy],
 }
 
 /// What a port has beside its addresses. A group that is not known by name is kept by its id.
@@ -534,7 +567,24 @@ fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
                 })
             })
             .collect(),
+        admin_state: port.admin_state(),
+        extra_dhcp_opts: in_order(&port.extra_dhcp_opts),
+        dns_domain: port.dns_domain.clone().unwrap_or_default(),
+        qos_policy: port.qos_policy_id.as_ref().map(|id| {
+            let known = neutron.policies.iter().find(|policy| policy.id == *id);
+            known.cloned().unwrap_or_else(|| QosPolicy {
+                id: id.clone(),
+                name: String::new(),
+            })
+        }),
     }
+}
+
+/// Neutron keeps them in none.
+fn in_order(options: &[DhcpOption]) -> Vec<DhcpOption> {
+    let mut options = options.to_vec();
+    options.sort();
+    options
 }
 
 /// Neutron shows the port's own MAC address where its tenant has given none: the copy's may be another.
@@ -552,6 +602,7 @@ fn nic(interface: Interface, neutron: &Neutron<'_>) -> Nic {
     Nic {
         port: port.map(|port| port_spec(port, neutron)),
         network_id: interface.net_id,
+        tag: interface.tag,
         fixed_ips: interface
             .fixed_ips
             .iter()

@@ -56,6 +56,7 @@ pub async fn update(
         flavors: body.resource_mappings.flavor_mapping,
         server_groups: body.resource_mappings.server_group_mapping,
         volume_types: body.resource_mappings.volume_type_mapping,
+        qos_policies: body.resource_mappings.qos_policy_mapping,
         basis,
         ..GroupChange::default()
     };
@@ -86,7 +87,10 @@ fn check(changes: &MappingChanges) -> ApiResult<()> {
     if let Some(map) = &changes.server_group_mapping {
         names::server_group_mapping("resource_mappings.server_group_mapping", map)?;
     }
-    changes.volume_type_mapping.as_ref().map_or(Ok(()), |map| {
-        names::volume_type_mapping("resource_mappings.volume_type_mapping", map)
+    if let Some(map) = &changes.volume_type_mapping {
+        names::volume_type_mapping("resource_mappings.volume_type_mapping", map)?;
+    }
+    changes.qos_policy_mapping.as_ref().map_or(Ok(()), |map| {
+        names::qos_policy_mapping("resource_mappings.qos_policy_mapping", map)
     })
 }

@@ -147,7 +147,19 @@ pub(crate) async fn target(
     let hosts = admin.compute();
     let admin = admin.volume();
     let project = &scope.project_id;
-    let (instances, disks, ports, networks, flavors, groups, types, pools, together, hosts) = tokio::join!(
+    let (
+        instances,
+        disks,
+        ports,
+        networks,
+        flavors,
+        groups,
+        types,
+        pools,
+        together,
+        hosts,
+        policies,
+    ) = tokio::join!(
         ask(compute.quota(project)),
         ask(volume.quota(project)),
         ask(async { absent_as_empty(network.quota(project).await) }),
@@ -158,8 +170,10 @@ pub(crate) async fn target(
         ask(admin.pools()),
         ask(compute.server_groups()),
         ask(hosts.services(Some("nova-compute"))),
+        ask(network.qos_policies()),
     );
     TargetSeen {
+        qos_policies: policies,
         compute_quota: instances.map(usages),
         volume_quota: disks.map(usages),
         network_quota: ports.map(usages),

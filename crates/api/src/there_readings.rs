@@ -40,7 +40,7 @@ pub(crate) async fn there(
     let (compute, network) = (tenant.compute(), tenant.network());
     let admin = admin.volume();
     let session = tenant.session();
-    let (flavors, groups, zones, newest, pairs, addresses, types) = tokio::join!(
+    let (flavors, groups, zones, newest, pairs, addresses, types, policies) = tokio::join!(
         ask(flavors(tenant, wanted)),
         ask(network.security_groups(&scope.project_id)),
         ask(compute.availability_zones()),
@@ -48,6 +48,7 @@ pub(crate) async fn there(
         ask(compute.keypairs()),
         addresses(tenant, scope, &wanted.addresses),
         ask(admin.types()),
+        ask(network.qos_policies()),
     );
     ThereSeen {
         flavors,
@@ -56,6 +57,7 @@ pub(crate) async fn there(
         compute_minor: newest.map(|newest| u32::from(newest.minor)),
         key_pairs: pairs.map(|pairs| pairs.into_iter().map(key_pair).collect()),
         addresses,
+        qos_policies: policies,
         volume_types: types.map(|types| {
             let types = types.into_iter();
             types.map(|kind| (kind.id.to_string(), kind.name)).collect()

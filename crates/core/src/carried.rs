@@ -392,8 +392,15 @@ const VOLUME: &[Attribute] = &[
     row("volume_type_id", Mapped, "as `volume_type`"),
 ];
 
+/// Of what a port has by a choice that no copy's gets.
+const SPECIAL: &str = "the copy's port has it as Neutron there has it by itself";
+
 const PORT: &[Attribute] = &[
-    row("admin_state_up", Lost, "the copy's is up"),
+    row(
+        "admin_state_up",
+        Kept,
+        "a port that is down is made down, and never comes up",
+    ),
     row(
         "allowed_address_pairs",
         Kept,
@@ -423,20 +430,28 @@ const PORT: &[Attribute] = &[
         "a device of its host, as the flavor's extra specs tell",
     ),
     row("dns_assignment", Own, ""),
-    row("dns_domain", Lost, ""),
+    row(
+        "dns_domain",
+        Kept,
+        "where Neutron there has one for ports, and policy lets the tenant choose it; else that is told",
+    ),
     row(
         "dns_name",
         Own,
         "Nova gives the copy's port its host name where Neutron has DNS",
     ),
-    row("extra_dhcp_opts", Lost, ""),
+    row(
+        "extra_dhcp_opts",
+        Kept,
+        "where policy lets the tenant choose them on the mapped network; else that is told",
+    ),
     row(
         "fixed_ips",
         Kept,
         "all of them, where subnets of the mapped network hold them and nobody has them; for each other one a new address of the same kind, which is told. One that Neutron makes of the MAC address is not asked for",
     ),
     row("hardware_offload_type", Own, ""),
-    row("hints", Lost, ""),
+    row("hints", Told, SPECIAL),
     row("id", Own, ""),
     row("ip_allocation", Own, ""),
     row(
@@ -444,22 +459,22 @@ const PORT: &[Attribute] = &[
         Kept,
         "where policy lets the tenant choose it on the mapped network and no port has it; else that is told",
     ),
-    row("mac_learning_enabled", Lost, ""),
+    row("mac_learning_enabled", Told, SPECIAL),
     row("name", Kept, ""),
     row("network_id", Mapped, "by the group's `network_mappings`"),
-    row("numa_affinity_policy", Lost, ""),
+    row("numa_affinity_policy", Told, SPECIAL),
     row(
         "port_security_enabled",
         Kept,
         "where policy lets the tenant choose it on the mapped network; else as that network has it, which is told",
     ),
     row("project_id", Mapped, "by the tenant mapping"),
-    row("propagate_uplink_status", Lost, ""),
+    row("propagate_uplink_status", Told, SPECIAL),
     row("qos_network_policy_id", Own, "of the network"),
     row(
         "qos_policy_id",
-        Lost,
-        "the mapped network's holds for the copy",
+        Mapped,
+        "by the group's `qos_policy_mapping`, else the one of the same name that the tenant sees there. Where there is none, or policy forbids it, the copy's port has the mapped network's, which is told",
     ),
     row("resource_request", Own, ""),
     row("revision_number", Own, ""),
@@ -476,7 +491,7 @@ const PORT: &[Attribute] = &[
         Refused,
         "the copy would come up without the networks of the subports",
     ),
-    row("trusted", Lost, ""),
+    row("trusted", Told, SPECIAL),
     row("updated_at", Own, ""),
 ];
 
@@ -564,6 +579,19 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
     }
+}
+
+/// What is set on a port, as Neutron shows it, otherwise than Neutron has it by itself, and that no copy gets: each attribute
+/// and its value. What kind of card it is, is told by itself.
+pub fn special_settings(port: &Value) -> Vec<String> {
+    let special = PORT.iter().filter(|row| row.why == SPECIAL);
+    special
+        .filter_map(|row| {
+            let value = port.get(row.name)?;
+            let is_set = !is_usual(Thing::Port, row.name, value);
+            is_set.then(|| format!("{}={}", row.name, in_words(value)))
+        })
+        .collect()
 }
 
 /// Whether a value is one that nobody has chosen.

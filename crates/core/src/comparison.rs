@@ -17,6 +17,7 @@ use crate::{
     member::{Flavor, KeyPair, Member, Nic},
     member_settings::{all, one, pairs, words_of},
     not_carried::NotCarried,
+    qos_policy::QosPolicy,
     readiness::{Asked, Silence},
     recovery_plan::RecoveryPlan,
     security_group::{SecurityGroupSeen, resolve},
@@ -166,6 +167,8 @@ pub struct ThereSeen {
     pub addresses: BTreeMap<(NetworkId, IpAddr), Asked<AddressThere>>,
     /// Names of volume types, by id.
     pub volume_types: Asked<BTreeMap<String, String>>,
+    /// The QoS policies that the project sees.
+    pub qos_policies: Asked<Vec<QosPolicy>>,
 }
 
 impl ThereSeen {
@@ -179,6 +182,7 @@ impl ThereSeen {
             key_pairs: Err(why.clone()),
             addresses: BTreeMap::new(),
             volume_types: Err(why.clone()),
+            qos_policies: Err(why.clone()),
         }
     }
 }
@@ -552,7 +556,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Two lines for each network card: its network and its addresses.
+    /// Two lines for each network card: its network and its addresses; and one for its QoS policy, if it has or had one.
     fn cards(&self) -> Vec<Line> {
         let nics = |member: &'_ Member| member.server.nics.clone();
         let (recorded, now) = (nics(self.recorded), nics(&self.now.member));
@@ -575,8 +579,38 @@ impl Comparison<'_> {
                 Some(addresses(is)),
                 self.addresses_of(nic),
             ));
+            let policies = [was, is, Some(nic)].map(policy_of);
+            if policies.iter().any(Option::is_some) {
+                let [was, is, wanted] = policies;
+                lines.push(self.line(
+                    &format!("card {card} QoS policy"),
+                    one(was.map(QosPolicy::to_string).as_deref()),
+                    Some(one(is.map(QosPolicy::to_string).as_deref())),
+                    self.policy_there(wanted),
+                ));
+            }
         }
         lines
+    }
+
+    fn policy_there(&self, wanted: Option<&QosPolicy>) -> Verdict {
+        let there = match (&self.there.qos_policies, wanted) {
+            (_, None) => return Verdict::kept(one(None)),
+            (Err(why), Some(_)) => return Verdict::unknown(why),
+            (Ok(there), Some(_)) => there,
+        };
+        let found = wanted.map(|wanted| wanted.counterpart(&self.mappings.qos_policies, there));
+        match (found, wanted) {
+            (Some(Ok(found)), Some(wanted)) if found.name == wanted.name => {
+                Verdict::kept(found.to_string())
+            }
+            (Some(Ok(found)), _) => Verdict::changed(found.to_string(), "by mapping"),
+            (Some(Err(why)), _) => Verdict::without_copy(
+                Outcome::Lost,
+                format!("it {}: --qos-policy-mapping", why.in_words(self.site())),
+            ),
+            (None, _) => Verdict::kept(one(None)),
+        }
     }
 
     fn network_there(&self, nic: &Nic) -> Verdict {
@@ -634,6 +668,10 @@ impl Comparison<'_> {
             },
         }
     }
+}
+
+fn policy_of(nic: Option<&Nic>) -> Option<&QosPolicy> {
+    nic?.port.as_ref()?.qos_policy.as_ref()
 }
 
 #[cfg(test)]

@@ -326,6 +326,9 @@ pub struct ResourceMappings {
     /// Volume type id on the primary → volume type id on the secondary, beside the group's own pair of types.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub volume_types: BTreeMap<String, String>,
+    /// QoS policy on the primary → QoS policy on the secondary, by id or name. Without, the one of the same name is used there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub qos_policies: BTreeMap<String, String>,
 }
 
 impl ResourceMappings {
@@ -337,6 +340,7 @@ impl ResourceMappings {
             flavors: reversed(&self.flavors),
             server_groups: reversed(&self.server_groups),
             volume_types: reversed(&self.volume_types),
+            qos_policies: reversed(&self.qos_policies),
         }
     }
 
@@ -346,6 +350,7 @@ impl ResourceMappings {
         self.flavors.extend(over.flavors);
         self.server_groups.extend(over.server_groups);
         self.volume_types.extend(over.volume_types);
+        self.qos_policies.extend(over.qos_policies);
     }
 }
 

@@ -1119,6 +1119,7 @@ fn server_spec() -> ServerSpec {
             network_id: "net-a".into(),
             fixed_ips: vec![[10, 0, 0, 5].into()],
             port: None,
+            tag: None,
         }],
         security_groups: vec!["default".to_owned()],
         key_pair: Some(KeyPair {
@@ -1216,6 +1217,7 @@ fn busy_progress() -> StepProgress {
             silent_since: Some(at(3)),
             locked_out_since: Some(at(4)),
             untold_since: Some(at(4)),
+            deleted_ports: vec!["port-1".to_owned()],
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

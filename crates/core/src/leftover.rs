@@ -120,11 +120,45 @@ pub struct Removal {
     pub scope: SiteScope,
     /// How it is removed.
     pub remedy: Remedy,
+    /// Whether it is gone.
+    pub end: RemovalEnd,
 }
 
-/// What `step`, which has just ended, removed or failed to remove; `None` for any other end. `record`'s map is as it was
-/// before.
-pub fn removal(record: &OperationRecord, step: &StepRecord) -> Option<Removal> {
+/// How a removal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovalEnd {
+    /// It is gone.
+    Gone,
+    /// It could not be removed, or not by the line, which says why.
+    Failed,
+}
+
+/// What `step`, which has just ended, removed or failed to remove; nothing for any other end. `record`'s map is as it was
+/// before. A server goes with the ports that an earlier move has made for it.
+pub fn removals(record: &OperationRecord, step: &StepRecord) -> Vec<Removal> {
+    let ports = step.progress.memo.deleted_ports.iter();
+    let ports: Vec<Removal> = match step.progress.state {
+        StepState::Done | StepState::Failed | StepState::Undone | StepState::UndoFailed => ports
+            .map(|port| Removal {
+                kind: Some(ResourceKind::Port),
+                resource_id: port.clone(),
+                scope: inner(&step.action).0.scope(&record.operation.plan).clone(),
+                remedy: Remedy::Delete,
+                end: RemovalEnd::Gone,
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let of_line = removal(record, step);
+    // A port of a line about ports is told by itself already.
+    let of_line = of_line.filter(|of_line| {
+        let is_told = |port: &Removal| port.resource_id == of_line.resource_id;
+        !ports.iter().any(is_told)
+    });
+    of_line.into_iter().chain(ports).collect()
+}
+
+fn removal(record: &OperationRecord, step: &StepRecord) -> Option<Removal> {
     let (action, by_cleanup) = inner(&step.action);
     let remedy = match (step.progress.state, action) {
         // Nothing is asked of a source that is lost.
@@ -143,6 +177,10 @@ pub fn removal(record: &OperationRecord, step: &StepRecord) -> Option<Removal> {
         resource_id: resource_id(record, step)?,
         scope: action.scope(&record.operation.plan).clone(),
         remedy,
+        end: match step.progress.state {
+            StepState::Failed | StepState::UndoFailed => RemovalEnd::Failed,
+            _ => RemovalEnd::Gone,
+        },
     })
 }
 

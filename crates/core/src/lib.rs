@@ -38,6 +38,7 @@ pub mod outside;
 pub mod plan;
 pub mod present;
 pub mod priority;
+pub mod qos_policy;
 pub mod queue;
 pub mod readiness;
 pub mod recovery_plan;

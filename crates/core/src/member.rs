@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     id::{FlavorId, GroupId, MemberId, NetworkId, ServerId, SiteName, VolumeId},
+    qos_policy::QosPolicy,
     server_group::ServerGroup,
 };
 
@@ -369,6 +370,9 @@ pub struct Nic {
     /// What else its port has; `None` in what earlier releases have written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<PortSpec>,
+    /// Its device tag, which the guest finds in its metadata (Nova 2.70).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// All of a port, beside its addresses, that the port of a copy must have too.
@@ -396,22 +400,79 @@ pub struct PortSpec {
     /// Its floating IPs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating_ips: Vec<FloatingAddress>,
+    /// Whether Neutron carries its traffic.
+    #[serde(default, skip_serializing_if = "AdminState::is_up")]
+    pub admin_state: AdminState,
+    /// What Neutron's DHCP tells its guest beside the usual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_dhcp_opts: Vec<DhcpOption>,
+    /// Its DNS domain; empty where it has none, or Neutron has no such thing of ports.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dns_domain: String,
+    /// Its own QoS policy; `None` where only that of its network counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos_policy: Option<QosPolicy>,
 }
 
 impl PortSpec {
-    /// Whether something else is set on a port than on this one, its floating IPs aside. Its security groups have no order.
+    /// Whether something else is set on a port than on this one, its floating IPs aside. Its security groups have no order, and a
+    /// QoS policy goes by its id: lists do not name it.
     pub fn is_set_otherwise(&self, other: &Self) -> bool {
+        let policy = |port: &Self| port.qos_policy.as_ref().map(|policy| policy.id.clone());
         let aside = |port: &Self| {
             let groups: BTreeSet<String> = port.security_groups.iter().cloned().collect();
             let aside = Self {
                 security_groups: Vec::new(),
                 floating_ips: Vec::new(),
+                qos_policy: None,
                 ..port.clone()
             };
             (groups, aside)
         };
-        aside(self) != aside(other)
+        policy(self) != policy(other) || aside(self) != aside(other)
     }
+}
+
+/// Whether a port is to carry traffic (`admin_state_up`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminState {
+    /// It is.
+    #[default]
+    Up,
+    /// Its owner has shut it.
+    Down,
+}
+
+impl AdminState {
+    /// The word that the clients have for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands the field by reference"
+    )]
+    fn is_up(&self) -> bool {
+        *self == Self::Up
+    }
+}
+
+/// Something that DHCP tells the guest of one port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DhcpOption {
+    /// The option's name or number, as dnsmasq has it.
+    pub opt_name: String,
+    /// Its value; some options may be told as empty.
+    #[serde(default)]
+    pub opt_value: Option<String>,
+    /// 4 or 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_version: Option<u8>,
 }
 
 /// An outer address that leads to a port.
@@ -624,6 +685,7 @@ mod tests {
         Nic {
             network_id: network.into(),
             fixed_ips: vec![address.parse().unwrap()],
+            tag: None,
             port: Some(PortSpec {
                 mac_address: mac.to_owned(),
                 security_groups: vec![group.to_owned()],
@@ -677,5 +739,53 @@ mod tests {
             ..here
         };
         assert!(of_an_earlier_release.counterpart(None, &[there]).is_ok());
+    }
+
+    #[test]
+    fn a_port_of_an_earlier_release_is_up_and_has_nothing_more() {
+        let old = r#"{"mac_address": "m", "security_groups": []}"#;
+        let port: PortSpec = serde_json::from_str(old).unwrap();
+        assert_eq!(port.admin_state, AdminState::Up);
+        assert_eq!(port.qos_policy, None);
+        let written = serde_json::to_string(&port).unwrap();
+        assert_eq!(written, r#"{"mac_address":"m","security_groups":[]}"#);
+    }
+
+    #[test]
+    fn a_port_is_set_otherwise_by_each_of_its_attributes() {
+        let policy = |id: &str, name: &str| {
+            Some(QosPolicy {
+                id: id.to_owned(),
+                name: name.to_owned(),
+            })
+        };
+        let port = PortSpec {
+            qos_policy: policy("q1", "gold"),
+            ..PortSpec::default()
+        };
+        let as_listed = PortSpec {
+            qos_policy: policy("q1", ""),
+            security_groups: vec!["a list has ids".to_owned()],
+            ..PortSpec::default()
+        };
+        assert!(!port.is_set_otherwise(&as_listed));
+        let otherwise: [fn(&mut PortSpec); 5] = [
+            |port| port.admin_state = AdminState::Down,
+            |port| port.dns_domain = "example.org.".to_owned(),
+            |port| port.qos_policy = None,
+            |port| port.mac_address = "m".to_owned(),
+            |port| {
+                port.extra_dhcp_opts.push(DhcpOption {
+                    opt_name: "mtu".to_owned(),
+                    opt_value: Some("1400".to_owned()),
+                    ip_version: Some(4),
+                });
+            },
+        ];
+        for change in otherwise {
+            let mut changed = port.clone();
+            change(&mut changed);
+            assert!(port.is_set_otherwise(&changed), "{changed:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a tenant sets on a server and its volumes, and a list shows: what tells that a member is not as its group knows it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
@@ -47,13 +48,13 @@ impl ServerSettings {
 
     /// What is another in `now`, in words. Of a copy that a move has made only what every copy gets as its original had it:
     /// the rest may differ because it could not be carried, and is still what the way back wants.
-    pub fn differing(&self, now: &Self) -> Vec<&'static str> {
+    pub fn differing(&self, now: &Self) -> Vec<Cow<'static, str>> {
         let is_copy = self.metadata.contains_key(mark::SOURCE);
-        let may_be_lost = |what| matches!(what, "key pair" | "addresses");
+        let may_be_lost = |what: &str| matches!(what, "key pair" | "addresses");
         self.compared(now)
             .into_iter()
             .map(|difference| difference.what)
-            .filter(|what| !(is_copy && may_be_lost(*what)))
+            .filter(|what| !(is_copy && may_be_lost(what)))
             .collect()
     }
 
@@ -78,7 +79,11 @@ impl ServerSettings {
         ]
         .into_iter()
         .filter(|(_, was, is)| was != is)
-        .map(|(what, was, is)| Difference { what, was, is })
+        .map(|(what, was, is)| Difference {
+            what: what.into(),
+            was,
+            is,
+        })
         .collect()
     }
 }
@@ -87,7 +92,7 @@ impl ServerSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Which one.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// What it was, in words.
     pub was: String,
     /// What it is.

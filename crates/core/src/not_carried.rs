@@ -44,6 +44,8 @@ pub struct PortTraits {
     pub vnic_type: String,
     /// How many subports it carries, if it is a trunk's parent.
     pub subports: Option<usize>,
+    /// What is set on it otherwise than Neutron has it by itself, and no copy gets: `trusted=true`.
+    pub settings: Vec<String>,
 }
 
 /// Something of a server that its copy would not have.
@@ -91,6 +93,13 @@ pub enum NotCarried {
         port: String,
         /// Its kind.
         vnic_type: String,
+    },
+    /// Something that is set on a network card's port alone.
+    PortSetting {
+        /// The port.
+        port: String,
+        /// The attribute and its value.
+        setting: String,
     },
     /// A device of its host: a GPU, a PCI card, an accelerator.
     HostDevice {
@@ -216,6 +225,13 @@ impl NotCarried {
                 Told,
                 "see that the guest has a driver for an ordinary card",
             ),
+            Self::PortSetting { .. } => row(
+                "a port that is set up in a special way",
+                "`hints`, `mac_learning_enabled`, `numa_affinity_policy`, `propagate_uplink_status`, `trusted` of the port",
+                "its copy's port has that as Neutron there has it by itself",
+                Told,
+                "set it on the copy's port, where policy lets you",
+            ),
             Self::HostDevice { .. } => row(
                 "a GPU, a PCI device or an accelerator",
                 "the extra specs `pci_passthrough:alias`, `resources:VGPU`, `resources:PGPU`, `accel:device_profile` of the flavor",
@@ -284,6 +300,10 @@ impl NotCarried {
                 port: port(),
                 vnic_type: "direct".to_owned(),
             },
+            Self::PortSetting {
+                port: port(),
+                setting: "trusted=true".to_owned(),
+            },
             Self::HostDevice {
                 spec: "<spec>".to_owned(),
             },
@@ -345,6 +365,9 @@ impl fmt::Display for NotCarried {
             }
             Self::HardwarePort { port, vnic_type } => {
                 write!(f, "has port {port} of the kind {vnic_type}: {lost}")
+            }
+            Self::PortSetting { port, setting } => {
+                write!(f, "has port {port} with {setting}: {lost}")
             }
             Self::HostDevice { spec } => write!(f, "has a device of its host ({spec}): {lost}"),
             Self::KeyPair { name } => {
@@ -449,7 +472,12 @@ pub fn of_port(port: &PortTraits) -> Vec<NotCarried> {
         port: id(),
         vnic_type: port.vnic_type.clone(),
     });
-    trunk.into_iter().chain(hardware).collect()
+    let settings = port.settings.iter();
+    let settings = settings.map(|setting| NotCarried::PortSetting {
+        port: id(),
+        setting: setting.clone(),
+    });
+    trunk.into_iter().chain(hardware).chain(settings).collect()
 }
 
 #[cfg(test)]
@@ -541,9 +569,17 @@ mod tests {
             id: "p".to_owned(),
             vnic_type: "direct".to_owned(),
             subports: Some(2),
+            settings: vec!["trusted=true".to_owned()],
         };
         let lost = of_port(&port);
-        assert_eq!(lost.len(), 2);
+        assert_eq!(lost.len(), 3);
+        assert!(
+            lost[2]
+                .to_string()
+                .starts_with("has port p with trusted=true: "),
+            "{}",
+            lost[2]
+        );
         assert_eq!(refused(&lost).len(), 1);
         assert!(lost[0].to_string().contains("2 subport(s)"), "{}", lost[0]);
     }

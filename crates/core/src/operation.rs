@@ -278,6 +278,9 @@ pub struct Memo {
     /// Since when such a site has answered, and has not said what it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untold_since: Option<DateTime<Utc>>,
+    /// The ports whose deletion was asked for beside what the step is about; one whose deletion was refused is not among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted_ports: Vec<String>,
     /// Facts that made the step safe, or that explain its end, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<String>,

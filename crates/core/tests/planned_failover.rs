@@ -93,6 +93,7 @@ fn member(name: &str, minute: i64, volumes: &[&str]) -> Member {
                 network_id: NetworkId::new("net-a"),
                 fixed_ips: vec![],
                 port: None,
+                tag: None,
             }],
             security_groups: vec![],
             key_pair: None,

@@ -21,12 +21,13 @@ use protector_core::{
     fault::Code,
     group::{Fidelity, Group, GroupStatus, ReplicationType, ResourceMappings},
     member::{
-        AddressPair, EarlierMember, Flavor, FlavorDisks, FloatingAddress, KeyPair, Member,
-        MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec,
+        AddressPair, AdminState, DhcpOption, EarlierMember, Flavor, FlavorDisks, FloatingAddress,
+        KeyPair, Member, MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec,
     },
     operation::{MapKind, Memo, OperationKind, OperationState, StepProgress, StepState},
     plan::Plan,
     priority::Priority,
+    qos_policy::QosPolicy,
     recovery_plan::{
         Hook, HookedOperation, MemberRecovery, OnFailure, Pause, Probe, RecoveryPlan,
         UserDataOnCopy, When,
@@ -142,6 +143,7 @@ fn mappings() -> ResourceMappings {
         flavors: texts(&[("flavor-a", "flavor-b")]),
         server_groups: texts(&[("servers-a", "servers-b")]),
         volume_types: texts(&[("type-a", "type-b")]),
+        qos_policies: texts(&[("slow", "slow-b")]),
     }
 }
 
@@ -229,6 +231,17 @@ fn port() -> PortSpec {
             address: "203.0.113.5".parse().unwrap(),
             fixed_ip: "10.0.0.5".parse().unwrap(),
         }],
+        admin_state: AdminState::Down,
+        extra_dhcp_opts: vec![DhcpOption {
+            opt_name: "mtu".to_owned(),
+            opt_value: Some("1400".to_owned()),
+            ip_version: Some(4),
+        }],
+        dns_domain: "example.org.".to_owned(),
+        qos_policy: Some(QosPolicy {
+            id: "policy-1".to_owned(),
+            name: "slow".to_owned(),
+        }),
     }
 }
 
@@ -249,6 +262,7 @@ fn server() -> ServerSpec {
             network_id: "net-a".into(),
             fixed_ips: vec!["10.0.0.5".parse().unwrap()],
             port: Some(port()),
+            tag: Some("front".to_owned()),
         }],
         security_groups: vec!["web".to_owned()],
         key_pair: Some(KeyPair {
@@ -362,6 +376,7 @@ fn memo() -> Memo {
         silent_since: Some(at(4)),
         locked_out_since: Some(at(5)),
         untold_since: Some(at(6)),
+        deleted_ports: vec!["port-1".to_owned()],
         facts: vec!["it was so".to_owned()],
         request_ids: vec!["req-1".to_owned()],
     }

@@ -221,6 +221,17 @@ impl Cx<'_> {
         }))
     }
 
+    /// What the operation's lines about `resource` have told so far.
+    ///
+    /// # Errors
+    ///
+    /// What the journal says.
+    pub async fn facts_about(&self, resource: &str) -> Result<Vec<String>, Stop> {
+        let Scribe { journal, claim, .. } = self.scribe;
+        let lines = journal.lines_about(claim, resource).await?.into_iter();
+        Ok(lines.flat_map(|line| line.progress.memo.facts).collect())
+    }
+
     /// Writes down that the step is about to change the world, and gives the right to do so. To be called right before each
     /// such call, so that after a crash everybody knows that it may have happened (invariant I5). What a deletion or a
     /// start rests on is read again after it (I17).
@@ -249,6 +260,47 @@ impl Cx<'_> {
         self.still_paired().await?;
         self.memo.intents += 1;
         self.written_down(Direction::Forward, Some(id)).await
+    }
+
+    /// The same, before the call that deletes the port `id` of a server that is gone. It is remembered by itself: that the
+    /// server's deletion was asked for is another thing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend_to_delete`].
+    pub async fn intend_to_delete_port(&mut self, id: &str) -> Result<Intent, Stop> {
+        self.may_try()?;
+        self.hold_still().await?;
+        self.still_paired().await?;
+        self.will_delete_port(id);
+        let intent = self.scribe.intent();
+        let written = self.put_down(Some(id)).await;
+        written.inspect_err(|_| self.has_not_deleted_port(id))?;
+        Ok(intent.asking_from_now())
+    }
+
+    /// As [`Cx::intend_undo_of`], of a port.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cx::intend_to_delete`].
+    pub async fn intend_undo_of_port(&mut self, id: &str) -> Result<Intent, Stop> {
+        self.will_delete_port(id);
+        let intent = self.intend_undo_of(id).await;
+        intent.inspect_err(|_| self.has_not_deleted_port(id))
+    }
+
+    /// Remembers that the port `id` is deleted; written down with the intent that follows.
+    fn will_delete_port(&mut self, id: &str) {
+        let ports = &mut self.memo.deleted_ports;
+        if !ports.iter().any(|known| known == id) {
+            ports.push(id.to_owned());
+        }
+    }
+
+    /// The port `id` is there still.
+    pub(crate) fn has_not_deleted_port(&mut self, id: &str) {
+        self.memo.deleted_ports.retain(|known| known != id);
     }
 
     /// The same, before the call that stops the server `id`, which the group has left.
@@ -331,20 +383,25 @@ impl Cx<'_> {
     ) -> Result<Intent, Stop> {
         let intent = self.scribe.intent();
         self.intents.push((direction, intent.clone()));
-        match self.write_memo(unprotected).await {
-            Err(JournalError::Protected(protection)) => {
-                return Err(Stop::last(
-                    Code::Kept,
-                    protected_since(&protection.group_name),
-                ));
-            }
-            written => written?,
-        }
-        self.written = self.memo.clone();
+        self.put_down(unprotected).await?;
         Ok(match unprotected {
             Some(_) if !self.takes_its_own_back(direction) => intent.asking_from_now(),
             _ => intent,
         })
+    }
+
+    async fn put_down(&mut self, unprotected: Option<&str>) -> Result<(), Stop> {
+        match self.write_memo(unprotected).await {
+            Err(JournalError::Protected(protection)) => Err(Stop::last(
+                Code::Kept,
+                protected_since(&protection.group_name),
+            )),
+            written => {
+                written?;
+                self.written = self.memo.clone();
+                Ok(())
+            }
+        }
     }
 
     /// Whether the operation takes back what it has itself just made, which nobody has worked on: that originals start again

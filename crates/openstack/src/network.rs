@@ -3,17 +3,19 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use protector_core::{
+    carried::special_settings,
     id::{NetworkId, ProjectId},
-    member::AddressPair,
+    member::{AddressPair, AdminState, DhcpOption},
     not_carried::PortTraits,
+    qos_policy::QosPolicy,
     security_group::{GroupOwner, SecurityGroupSeen},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     ask::Ask,
-    error::CloudError,
+    error::{CloudError, ErrorClass},
     id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
     quota_set::{self, QuotaUsage},
     service::Service,
@@ -174,6 +176,44 @@ pub struct Port {
     /// Its trunk, if it is the parent of one.
     #[serde(default)]
     pub trunk_details: Option<TrunkDetails>,
+    /// Whether it is to carry traffic.
+    #[serde(default = "yes")]
+    pub admin_state_up: bool,
+    /// What DHCP tells its guest beside the usual.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub extra_dhcp_opts: Vec<DhcpOption>,
+    /// Its DNS domain; `None` without that extension.
+    #[serde(default)]
+    pub dns_domain: Option<String>,
+    /// Its own QoS policy.
+    #[serde(default)]
+    pub qos_policy_id: Option<String>,
+    /// What no copy gets.
+    #[serde(flatten)]
+    pub special: SpecialSettings,
+}
+
+/// What is set on ports in special ways; each `None` without its extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(
+    missing_docs,
+    reason = "each is Neutron's attribute of its name, told as it is"
+)]
+pub struct SpecialSettings {
+    pub hints: Option<Value>,
+    pub mac_learning_enabled: Option<Value>,
+    pub numa_affinity_policy: Option<Value>,
+    pub propagate_uplink_status: Option<Value>,
+    pub trusted: Option<Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn null_as_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DhcpOption>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// The trunk of a port.
@@ -200,6 +240,15 @@ impl Port {
                 .trunk_details
                 .as_ref()
                 .map(|trunk| trunk.sub_ports.len()),
+            settings: special_settings(&json!(self.special)),
+        }
+    }
+
+    /// Whether it is to carry traffic.
+    pub fn admin_state(&self) -> AdminState {
+        match self.admin_state_up {
+            true => AdminState::Up,
+            false => AdminState::Down,
         }
     }
 }
@@ -272,6 +321,18 @@ pub struct NewPort {
     /// What else it may send from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_address_pairs: Vec<AddressPair>,
+    /// `Some(false)` for a port that is down; `None` for one that is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_state_up: Option<bool>,
+    /// What DHCP tells its guest beside the usual.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra_dhcp_opts: Vec<DhcpOption>,
+    /// Its DNS domain (extension `dns-domain-ports`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_domain: Option<String>,
+    /// Its QoS policy (extension `qos`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qos_policy_id: Option<String>,
 }
 
 impl NewPort {
@@ -286,6 +347,10 @@ impl NewPort {
             mac_address: None,
             port_security_enabled: None,
             allowed_address_pairs: Vec::new(),
+            admin_state_up: None,
+            extra_dhcp_opts: Vec::new(),
+            dns_domain: None,
+            qos_policy_id: None,
         }
     }
 }
@@ -571,6 +636,28 @@ impl Network {
             .await
     }
 
+    /// `GET /v2.0/qos/policies`: those that the project sees, to the last page. None where Neutron lacks the extension `qos`.
+    /// Role: reader of the project.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn qos_policies(&self) -> Result<Vec<QosPolicy>, CloudError> {
+        let ask = Ask::get(NEUTRON, &["qos", "policies"]);
+        match self.session.pages(ask, "policies").await {
+            Err(error) if error.class() == ErrorClass::NotFound => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+
+    /// `GET /v2.0/qos/policies/{id}`. Role: reader of the project that has it, or of any if it is shared.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn qos_policy(&self, id: &str) -> Result<QosPolicy, CloudError> {
+        let ask = Ask::get(NEUTRON, &["qos", "policies", id]);
+        self.session.object(ask, "policy").await
+    }
+
     /// `GET /v2.0/quotas/{project}/details`: limit, use and reservation by resource (extension `quota_details`). Role: any
     /// in the project.
     ///
@@ -640,10 +727,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        error::ErrorClass,
-        scripted_cloud::{answer, ok, scripted},
-    };
+    use crate::scripted_cloud::{answer, ok, scripted};
 
     #[tokio::test(start_paused = true)]
     async fn ports_are_filtered_exactly() {
@@ -666,6 +750,39 @@ mod tests {
             script.lines()[0],
             "GET /v2.0/ports?fixed_ips=ip_address%3D10.0.0.5&limit=2"
         );
+    }
+
+    #[test]
+    fn what_is_set_on_a_port_is_read_and_what_is_special_is_told() {
+        let shown = json!({"id": "a", "name": "", "network_id": "n1", "project_id": "p1", "mac_address": "m",
+            "fixed_ips": [], "device_id": "s1", "device_owner": "compute:nova", "status": "DOWN",
+            "admin_state_up": false, "dns_domain": "example.org.", "qos_policy_id": "q1",
+            "extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
+            "trusted": true, "numa_affinity_policy": null, "propagate_uplink_status": true});
+        let port: Port = serde_json::from_value(shown).unwrap();
+        assert_eq!(port.admin_state(), AdminState::Down);
+        assert_eq!(port.extra_dhcp_opts[0].opt_name, "mtu");
+        assert_eq!(port.qos_policy_id.as_deref(), Some("q1"));
+        assert_eq!(port.traits().settings, ["trusted=true"]);
+        let bare = json!({"id": "a", "name": "", "network_id": "n1", "project_id": "p1", "mac_address": "m",
+            "fixed_ips": [], "device_id": "", "device_owner": "", "status": "DOWN", "extra_dhcp_opts": null});
+        let port: Port = serde_json::from_value(bare).unwrap();
+        assert_eq!(port.admin_state(), AdminState::Up);
+        assert_eq!(port.traits().settings, [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_neutron_without_qos_has_no_policies() {
+        let none = r#"{"message": "The resource could not be found.", "code": "404 Not Found", "title": "Not Found"}"#;
+        let (cloud, script) = scripted([
+            answer(404, none),
+            ok(json!({"policies": [{"id": "q1", "name": "gold", "rules": []}]})),
+            ok(json!({"policies": []})),
+        ]);
+        assert_eq!(cloud.network().qos_policies().await.unwrap(), []);
+        let policies = cloud.network().qos_policies().await.unwrap();
+        assert_eq!(policies[0].to_string(), "gold");
+        assert!(script.lines()[1].starts_with("GET /v2.0/qos/policies"));
     }
 
     #[tokio::test(start_paused = true)]

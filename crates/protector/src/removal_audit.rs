@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use protector_core::{
     id::OperationId,
     journal::Effect,
-    leftover::{Remedy, Removal, removal},
-    operation::{Operation, OperationRecord, ResourceMap, StepProgress, StepRecord, StepState},
+    leftover::{Remedy, Removal, RemovalEnd, removals},
+    operation::{Operation, OperationRecord, ResourceMap, StepProgress, StepRecord},
     runbook::resource::ResourceKind,
 };
 use protector_oslo::audit::{AuditTrail, Event, Initiator, Outcome, Reason, Resource, Tag};
@@ -51,9 +51,10 @@ impl RemovalAudit {
             return;
         };
         for (position, progress) in steps {
-            if let Some(step) = progressed(record, *position, progress)
-                && let Some(removal) = removal(record, &step)
-            {
+            let Some(step) = progressed(record, *position, progress) else {
+                continue;
+            };
+            for removal in removals(record, &step) {
                 let event = event(&record.operation, &removal, &step);
                 self.trail.record(entry_id(), now, &event);
             }
@@ -97,10 +98,7 @@ fn follow(map: &mut ResourceMap, effects: &[Effect]) {
 }
 
 fn event(operation: &Operation, removal: &Removal, step: &StepRecord) -> Event {
-    let failed = matches!(
-        step.progress.state,
-        StepState::Failed | StepState::UndoFailed
-    );
+    let failed = removal.end == RemovalEnd::Failed;
     let code = step.progress.error_code.filter(|_| failed);
     Event {
         action: action(removal.remedy).to_owned(),
@@ -159,7 +157,7 @@ mod tests {
     use protector_core::{
         fault::Code,
         journal_conformance::{member, operation},
-        operation::MapKind,
+        operation::{MapKind, StepState},
         runbook::{Step, failover::planned_move},
     };
     use serde_json::{Value, json};
@@ -198,6 +196,7 @@ mod tests {
         let volume = position(&record, |step| {
             matches!(step, Step::DeleteSourceVolume { .. })
         });
+        let reserved = position(&record, |step| matches!(step, Step::ReservePorts { .. }));
         let source = record.steps[built as usize].resource_id.clone().unwrap();
         let left = record.steps[server as usize].resource_id.clone().unwrap();
         let disk = record.steps[volume as usize].resource_id.clone().unwrap();
@@ -224,6 +223,13 @@ mod tests {
         tell(server, ended(StepState::Done, None), &[]);
         tell(volume, ended(StepState::Running, None), &[]);
         tell(volume, ended(StepState::Failed, Some(Code::Kept)), &[]);
+        let mut with_ports = ended(StepState::Failed, Some(Code::AlreadyGone));
+        with_ports.memo.deleted_ports = vec!["port-1".to_owned()];
+        tell(server, with_ports, &[]);
+        let mut two_ports = ended(StepState::Undone, None);
+        two_ports.memo.deleted_ports = vec!["port-2".to_owned(), "port-3".to_owned()];
+        two_ports.memo.made = Some("port-3".to_owned());
+        tell(reserved, two_ports, &[]);
         audit.end(&id);
         tell(server, ended(StepState::Failed, None), &[]);
 
@@ -245,10 +251,15 @@ mod tests {
             })
             .collect();
         let (servers, volumes) = ("service/compute/servers", "service/storage/block/volumes");
+        let ports = "service/network/ports";
         let expected = [
             json!(["delete", "success", servers, "the-copy"]),
             json!(["delete", "success", servers, left]),
             json!(["delete", "failure", volumes, disk]),
+            json!(["delete", "failure", servers, left]),
+            json!(["delete", "success", ports, "port-1"]),
+            json!(["delete", "success", ports, "port-2"]),
+            json!(["delete", "success", ports, "port-3"]),
         ];
         assert_eq!(told, expected, "{text}");
         let operation = &record.operation;

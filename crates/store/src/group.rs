@@ -95,6 +95,8 @@ pub struct GroupChange {
     pub server_groups: Option<BTreeMap<String, String>>,
     /// Its volume types across the sites, as a whole.
     pub volume_types: Option<BTreeMap<String, String>>,
+    /// Its QoS policies across the sites, as a whole.
+    pub qos_policies: Option<BTreeMap<String, String>>,
     /// Its recovery plan, as a whole.
     pub recovery_plan: Option<RecoveryPlan>,
     /// When it goes, among the groups of a site that fail over together.
@@ -575,6 +577,9 @@ fn change_row(
     if let Some(types) = &change.volume_types {
         row.volume_type_mapping = Set(Some(to_json(types)?));
     }
+    if let Some(policies) = &change.qos_policies {
+        row.qos_policy_mapping = Set(Some(to_json(policies)?));
+    }
     if let Some(plan) = plan {
         row.recovery_plan = Set(Some(to_json(&**plan)?));
     }
@@ -606,6 +611,7 @@ pub(crate) fn to_row(local_project: &ProjectId, group: &Kept<Group>) -> Result<M
         flavor_mapping: to_json(&group.mappings.flavors)?,
         server_group_mapping: Some(to_json(&group.mappings.server_groups)?),
         volume_type_mapping: Some(to_json(&group.mappings.volume_types)?),
+        qos_policy_mapping: Some(to_json(&group.mappings.qos_policies)?),
         recovery_plan: Some(to_json(&group.recovery_plan)?),
         priority: to_small(u32::from(group.priority.get())),
         fidelity: group.fidelity.as_str().to_owned(),
@@ -655,6 +661,10 @@ pub(crate) fn from_row(row: Model) -> Result<Group, StoreError> {
             volume_types: mapping(
                 "protection_groups.volume_type_mapping",
                 row.volume_type_mapping,
+            )?,
+            qos_policies: mapping(
+                "protection_groups.qos_policy_mapping",
+                row.qos_policy_mapping,
             )?,
         },
         recovery_plan: row

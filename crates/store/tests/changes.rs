@@ -8,6 +8,8 @@
 
 mod bed;
 
+use std::collections::BTreeMap;
+
 use bed::Bed;
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
@@ -250,6 +252,29 @@ async fn a_document_has_a_fidelity_where_somebody_has_asked_for_one() {
     let outgoing = database.metadata_outgoing(&group.id).await.unwrap();
     let json = outgoing.document.to_json().unwrap();
     assert_eq!(json["group"]["fidelity"], "strict");
+}
+
+/// A peer of an earlier release does not know it, and must not see a change in one that nobody has made.
+#[tokio::test]
+async fn a_mapping_of_qos_policies_is_kept_and_told_where_there_is_one() {
+    let bed = bed::fresh("").await;
+    let group = protected(&bed, 1, 1).await;
+    let database = &bed.database;
+    let outgoing = database.metadata_outgoing(&group.id).await.unwrap();
+    let json = outgoing.document.to_json().unwrap();
+    assert!(json["group"]["mappings"].get("qos_policies").is_none());
+    let mapping = BTreeMap::from([("gold".to_owned(), "silver".to_owned())]);
+    let change = GroupChange {
+        qos_policies: Some(mapping.clone()),
+        ..GroupChange::default()
+    };
+    let stored = database.group_update(&group.id, &change, at(9)).await;
+    assert_eq!(stored.unwrap().group.mappings.qos_policies, mapping);
+    let outgoing = database.metadata_outgoing(&group.id).await.unwrap();
+    let told = MetadataDocument::from_json(outgoing.document.to_json().unwrap()).unwrap();
+    assert_eq!(told.group.mappings.qos_policies, mapping);
+    let back = told.group.mappings.reversed().qos_policies;
+    assert_eq!(back.get("silver").map(String::as_str), Some("gold"));
 }
 
 fn site(name: &str) -> Site {

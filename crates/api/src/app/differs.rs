@@ -51,6 +51,7 @@ fn of_mappings(ours: &Value, theirs: &Value) -> Vec<String> {
             "flavors" => "flavor_mapping".to_owned(),
             "server_groups" => "server_group_mapping".to_owned(),
             "volume_types" => "volume_type_mapping".to_owned(),
+            "qos_policies" => "qos_policy_mapping".to_owned(),
             _ => field,
         })
         .collect()

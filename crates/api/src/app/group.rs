@@ -65,7 +65,9 @@ pub fn check_new(new: &NewGroup) -> ApiResult<()> {
     let groups = &new.server_group_mapping;
     names::server_group_mapping("protection_group.server_group_mapping", groups)?;
     let types = &new.volume_type_mapping;
-    names::volume_type_mapping("protection_group.volume_type_mapping", types)
+    names::volume_type_mapping("protection_group.volume_type_mapping", types)?;
+    let policies = &new.qos_policy_mapping;
+    names::qos_policy_mapping("protection_group.qos_policy_mapping", policies)
 }
 
 /// Checks what is to change of a group.
@@ -85,8 +87,11 @@ pub fn check_changes(changes: &GroupChanges) -> ApiResult<()> {
     if let Some(map) = &changes.server_group_mapping {
         names::server_group_mapping("protection_group.server_group_mapping", map)?;
     }
-    changes.volume_type_mapping.as_ref().map_or(Ok(()), |map| {
-        names::volume_type_mapping("protection_group.volume_type_mapping", map)
+    if let Some(map) = &changes.volume_type_mapping {
+        names::volume_type_mapping("protection_group.volume_type_mapping", map)?;
+    }
+    changes.qos_policy_mapping.as_ref().map_or(Ok(()), |map| {
+        names::qos_policy_mapping("protection_group.qos_policy_mapping", map)
     })
 }
 
@@ -115,6 +120,7 @@ pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult
             flavors: new.flavor_mapping,
             server_groups: new.server_group_mapping,
             volume_types: new.volume_type_mapping,
+            qos_policies: new.qos_policy_mapping,
         },
         priority: new.priority.unwrap_or_default(),
         fidelity: new.fidelity.unwrap_or_default(),
@@ -278,6 +284,7 @@ pub fn change(changes: GroupChanges, basis: Basis) -> GroupChange {
         flavors: changes.flavor_mapping,
         server_groups: changes.server_group_mapping,
         volume_types: changes.volume_type_mapping,
+        qos_policies: changes.qos_policy_mapping,
         recovery_plan: None,
         priority: changes.priority,
         fidelity: changes.fidelity,

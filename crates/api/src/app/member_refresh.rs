@@ -302,6 +302,15 @@ fn port_as_the_original_had(had: &PortSpec, has: PortSpec) -> PortSpec {
             true => had.allowed_address_pairs.clone(),
             false => has.allowed_address_pairs.clone(),
         },
+        extra_dhcp_opts: match has.extra_dhcp_opts.is_empty() {
+            true => had.extra_dhcp_opts.clone(),
+            false => has.extra_dhcp_opts.clone(),
+        },
+        dns_domain: match has.dns_domain.is_empty() {
+            true => had.dns_domain.clone(),
+            false => has.dns_domain.clone(),
+        },
+        qos_policy: has.qos_policy.clone().or_else(|| had.qos_policy.clone()),
         ..has
     }
 }

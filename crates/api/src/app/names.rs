@@ -145,6 +145,11 @@ pub fn volume_type_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiRe
     uuids(field, "a volume type's", map)
 }
 
+/// A mapping of QoS policies: ids or names, which Neutron lets be almost anything.
+pub fn qos_policy_mapping(field: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
+    flavor_mapping(field, map)
+}
+
 fn uuids(field: &str, whose: &str, map: &BTreeMap<String, String>) -> ApiResult<()> {
     let odd = map
         .iter()

@@ -57,6 +57,10 @@ pub struct NewGroup {
     /// get the group's without.
     #[serde(default)]
     pub volume_type_mapping: BTreeMap<String, String>,
+    /// QoS policy on the primary → QoS policy on the secondary, by id or name, for ports that have one. Without, the one of
+    /// the same name is used there.
+    #[serde(default)]
+    pub qos_policy_mapping: BTreeMap<String, String>,
     /// When it goes in a failover of its whole site, 1 first, 5 last; 3 when left out. From API version 1.1.
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
@@ -112,6 +116,8 @@ pub struct GroupChanges {
     pub server_group_mapping: Option<BTreeMap<String, String>>,
     /// Replaces the volume type mapping.
     pub volume_type_mapping: Option<BTreeMap<String, String>>,
+    /// Replaces the QoS policy mapping.
+    pub qos_policy_mapping: Option<BTreeMap<String, String>>,
     /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
     pub priority: Option<Priority>,
@@ -215,6 +221,8 @@ pub struct GroupView {
     pub server_group_mapping: BTreeMap<String, String>,
     /// Volume type on the primary → volume type on the secondary, beside the group's own pair of types.
     pub volume_type_mapping: BTreeMap<String, String>,
+    /// QoS policy on the primary → QoS policy on the secondary.
+    pub qos_policy_mapping: BTreeMap<String, String>,
     /// When it goes in a failover of its whole site, 1 first, 5 last. From API version 1.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 5)]
@@ -276,6 +284,7 @@ impl GroupView {
             flavor_mapping: group.mappings.flavors.clone(),
             server_group_mapping: group.mappings.server_groups.clone(),
             volume_type_mapping: group.mappings.volume_types.clone(),
+            qos_policy_mapping: group.mappings.qos_policies.clone(),
             priority: (around.spoken >= Microversion::WITH_PRIORITY).then_some(group.priority),
             fidelity: (around.spoken >= Microversion::WITH_FIDELITY)
                 .then_some(group.fidelity.as_str()),
@@ -309,6 +318,8 @@ pub struct MappingChanges {
     pub server_group_mapping: Option<BTreeMap<String, String>>,
     /// Volume type on the primary → volume type on the secondary.
     pub volume_type_mapping: Option<BTreeMap<String, String>>,
+    /// QoS policy on the primary → QoS policy on the secondary.
+    pub qos_policy_mapping: Option<BTreeMap<String, String>>,
 }
 
 /// Answer with a group's mappings.
@@ -329,6 +340,8 @@ pub struct MappingsView {
     pub server_group_mapping: BTreeMap<String, String>,
     /// Volume type on the primary → volume type on the secondary, beside the group's own pair of types.
     pub volume_type_mapping: BTreeMap<String, String>,
+    /// QoS policy on the primary → QoS policy on the secondary.
+    pub qos_policy_mapping: BTreeMap<String, String>,
 }
 
 impl From<&ResourceMappings> for MappingsView {
@@ -338,6 +351,7 @@ impl From<&ResourceMappings> for MappingsView {
             flavor_mapping: mappings.flavors.clone(),
             server_group_mapping: mappings.server_groups.clone(),
             volume_type_mapping: mappings.volume_types.clone(),
+            qos_policy_mapping: mappings.qos_policies.clone(),
         }
     }
 }

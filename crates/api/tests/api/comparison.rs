@@ -6,8 +6,9 @@ use protector_core::{
     comparison::AddressThere,
     confidential::Confidential,
     group::Fidelity,
-    member::{Flavor, KeyPair},
+    member::{Flavor, KeyPair, PortSpec},
     not_carried::NotCarried,
+    qos_policy::QosPolicy,
 };
 use serde_json::{Value, json};
 
@@ -179,7 +180,7 @@ async fn what_the_server_really_has_and_no_step_carries_is_lost() {
         shown.server["addresses"] = json!({"net": [
             {"addr": "10.0.1.5", "OS-EXT-IPS:type": "fixed"},
             {"addr": "203.0.113.7", "OS-EXT-IPS:type": "floating"}]});
-        shown.ports[0]["qos_policy_id"] = json!("qos-1");
+        shown.ports[0]["trusted"] = json!(true);
         shown.ports[0]["admin_state_up"] = json!(true);
         shown.volumes[0]["group_id"] = json!("volumes-1");
     });
@@ -188,9 +189,9 @@ async fn what_the_server_really_has_and_no_step_carries_is_lost() {
         ("floating IP", "203.0.113.7", "belongs to its site"),
         ("flavor swap", "512", "what is on it stays behind"),
         (
-            "port 10.0.1.5 qos_policy_id",
-            "qos-1",
-            "mapped network's holds",
+            "port 10.0.1.5 trusted",
+            "true",
+            "as Neutron there has it by itself",
         ),
         (
             "volume vol-data-ws1 group_id",
@@ -205,6 +206,24 @@ async fn what_the_server_really_has_and_no_step_carries_is_lost() {
     for usual in ["trusted_image", "admin_state_up", "diskConfig"] {
         assert!(!text.contains(usual), "{usual}: {comparison:#}");
     }
+}
+
+#[tokio::test]
+async fn a_qos_policy_is_compared_with_what_stands_for_it_there() {
+    let house = House::with_member(WEB).await;
+    *house.outside.clouds.server_change.lock().unwrap() = Some(|server| {
+        server.nics[0].port = Some(PortSpec {
+            qos_policy: Some(QosPolicy {
+                id: "q-a".to_owned(),
+                name: "gold".to_owned(),
+            }),
+            ..PortSpec::default()
+        });
+    });
+    let comparison = compared(&house).await;
+    let (field, why) = ("card 1 QoS policy", "has no counterpart on site-b");
+    must_say(&comparison, field, "lost", Value::Null, why);
+    assert_eq!(of(&comparison, field)["now"], "gold");
 }
 
 #[tokio::test]

@@ -250,6 +250,7 @@ fn server(id: &str) -> Option<FoundServer> {
             network_id: NET_A.into(),
             fixed_ips: vec!["10.0.1.5".parse().unwrap()],
             port: None,
+            tag: None,
         }],
         security_groups: vec!["default".to_owned()],
         key_name: Some("alice".to_owned()),
@@ -379,6 +380,7 @@ fn there_seen(wanted: &WantedThere) -> ThereSeen {
             .map(|address| (address, Ok(AddressThere::Free)))
             .collect(),
         volume_types: Ok(types.map(|kind| (kind.id, kind.name)).collect()),
+        qos_policies: Ok(vec![]),
     }
 }
 
@@ -411,6 +413,7 @@ fn target_seen(kind: ReplicationType) -> TargetSeen {
             name: "host@lvm#lvm".to_owned(),
             backend: Some("lvm".to_owned()),
         }]),
+        qos_policies: Ok(vec![]),
         server_groups: Ok(vec![]),
         compute_hosts: Ok(1),
     }

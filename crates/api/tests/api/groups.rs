@@ -337,11 +337,13 @@ async fn mappings_are_replaced_by_field() {
         mappings
     );
     let more = json!({"resource_mappings": {
-        "server_group_mapping": {NET_A: NET_B}, "volume_type_mapping": {NET_B: NET_A}}});
+        "server_group_mapping": {NET_A: NET_B}, "volume_type_mapping": {NET_B: NET_A},
+        "qos_policy_mapping": {"gold": NET_B}}});
     let changed = house.send(Method::PUT, &path, "member", more).await;
     let mappings = &changed.expect(200).body["resource_mappings"];
     assert_eq!(mappings["server_group_mapping"], json!({NET_A: NET_B}));
     assert_eq!(mappings["volume_type_mapping"], json!({NET_B: NET_A}));
+    assert_eq!(mappings["qos_policy_mapping"], json!({"gold": NET_B}));
     assert_eq!(mappings["flavor_mapping"], json!({"1": "m1.tiny"}), "stays");
     let named = json!({"resource_mappings": {"server_group_mapping": {"web": NET_B}}});
     let refused = house.send(Method::PUT, &path, "member", named).await;

@@ -1,5 +1,7 @@
 //! What a tenant changes on a server after it was added.
 
+use std::cell::RefCell;
+
 use chrono::TimeDelta;
 use http::Method;
 use protector_api::app::member_refresh::MemberRefresh;
@@ -8,8 +10,9 @@ use protector_core::{
     group::Group,
     journal::{Effect, Entry, Journal as _, OperationChange},
     mark,
-    member::{Member, Nic, PortSpec},
+    member::{AdminState, DhcpOption, Member, Nic, PortSpec},
     operation::OperationState,
+    qos_policy::QosPolicy,
     storage::RecoveryPoint,
 };
 use serde_json::{Value, json};
@@ -104,6 +107,7 @@ async fn groups_that_two_ports_have_swapped_are_read_again() {
         Nic {
             network_id: NET_A.into(),
             fixed_ips: vec![],
+            tag: None,
             port: Some(PortSpec {
                 mac_address: mac.to_owned(),
                 security_groups: vec![group.to_owned()],
@@ -136,6 +140,61 @@ async fn groups_that_two_ports_have_swapped_are_read_again() {
     });
     assert_eq!(look(&house).await, 1);
     assert_eq!(look(&house).await, 0);
+}
+
+/// Each attribute of a port by itself has the member read again.
+#[tokio::test]
+async fn a_change_of_one_attribute_of_a_port_is_seen() {
+    let changes: [fn(&mut PortSpec); 4] = [
+        |port| port.admin_state = AdminState::Down,
+        |port| port.dns_domain = "example.org.".to_owned(),
+        |port| {
+            port.qos_policy = Some(QosPolicy {
+                id: "q-2".to_owned(),
+                name: String::new(),
+            });
+        },
+        |port| {
+            port.extra_dhcp_opts = vec![DhcpOption {
+                opt_name: "mtu".to_owned(),
+                opt_value: Some("1400".to_owned()),
+                ip_version: Some(4),
+            }];
+        },
+    ];
+    for change in changes {
+        let house = House::with_group().await;
+        let clouds = &house.outside.clouds;
+        *clouds.server_change.lock().unwrap() =
+            Some(|server| server.nics[0].port = Some(port("the same")));
+        house.add(WEB).await.expect(201);
+        SEEN.with(|seen| {
+            let mut now = port("the same");
+            change(&mut now);
+            *seen.borrow_mut() = now;
+        });
+        *clouds.server_change.lock().unwrap() =
+            Some(|server| server.nics[0].port = Some(seen_port()));
+        *clouds.source_change.lock().unwrap() =
+            Some(|seen| seen.port_settings = Ok(vec![(WEB.into(), seen_port())]));
+        assert_eq!(look(&house).await, 1);
+        assert_eq!(stored_port(&house).await, seen_port());
+        assert_eq!(look(&house).await, 0);
+    }
+}
+
+thread_local! {
+    static SEEN: RefCell<PortSpec> = RefCell::default();
+}
+
+fn seen_port() -> PortSpec {
+    SEEN.with(|seen| seen.borrow().clone())
+}
+
+async fn stored_port(house: &House) -> PortSpec {
+    let group = house.database.group_show(&PROJECT_A.into(), "web").await;
+    let members = house.database.member_list(&group.unwrap().group.id).await;
+    members.unwrap()[0].server.nics[0].port.clone().unwrap()
 }
 
 #[tokio::test]

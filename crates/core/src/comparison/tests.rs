@@ -54,3 +54,21 @@ fn what_is_inside_a_list_is_lacking_where_it_is_set() {
         )
     );
 }
+
+#[test]
+fn what_is_set_on_a_port_in_a_special_way_is_lacking_and_told_alike() {
+    let port = json!({"admin_state_up": false, "trusted": true, "propagate_uplink_status": false,
+        "hints": {"openvswitch": {"other_config": {"tx-steering": "hash"}}},
+        "mac_learning_enabled": false, "numa_affinity_policy": null, "qos_policy_id": "q"});
+    let lacking = carried::lacking(Thing::Port, &port).into_iter();
+    let lacking: Vec<String> = lacking
+        .map(|lost| format!("{}={}", lost.name, lost.value))
+        .collect();
+    assert_eq!(lacking, carried::special_settings(&port));
+    let names: Vec<&str> = lacking
+        .iter()
+        .filter_map(|set| set.split_once('='))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["hints", "propagate_uplink_status", "trusted"]);
+}

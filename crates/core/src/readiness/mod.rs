@@ -20,6 +20,7 @@ use crate::{
 mod arrays;
 mod carried;
 mod members;
+mod qos_policy;
 mod quota;
 mod seen;
 mod server_group;
@@ -321,6 +322,7 @@ fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
     findings.extend(target::flavor(facts));
     findings.extend(target::floating_ips(facts));
     findings.extend(target::addresses(facts));
+    findings.extend(qos_policy::qos_policy(facts));
     findings.extend(target::security_group(facts));
     findings.extend(server_group::server_group(facts));
     findings.extend(target::volume_type(facts));

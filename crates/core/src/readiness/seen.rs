@@ -11,6 +11,7 @@ use crate::{
     member::{Flavor, PortSpec},
     member_settings::{ServerSettings, VolumeSettings},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    qos_policy::QosPolicy,
     security_group::SecurityGroupSeen,
     server_group::ServerGroupSeen,
     storage::{RecoveryPoint, StorageError},
@@ -176,6 +177,8 @@ pub struct TargetSeen {
     pub volume_types: Asked<Vec<TypeSeen>>,
     /// All pools.
     pub pools: Asked<Vec<PoolSeen>>,
+    /// The QoS policies that the project sees; empty where Neutron has none.
+    pub qos_policies: Asked<Vec<QosPolicy>>,
     /// The project's server groups.
     pub server_groups: Asked<Vec<ServerGroupSeen>>,
     /// How many compute hosts are up and take servers, where the service user may see them.
@@ -246,6 +249,7 @@ impl TargetSeen {
             security_groups: Err(why.clone()),
             volume_types: Err(why.clone()),
             pools: Err(why.clone()),
+            qos_policies: Err(why.clone()),
             server_groups: Err(why.clone()),
             compute_hosts: Err(why.clone()),
         }
@@ -261,6 +265,7 @@ impl TargetSeen {
             silence("security groups", &self.security_groups),
             silence("volume types", &self.volume_types),
             silence("volume pools", &self.pools),
+            silence("QoS policies", &self.qos_policies),
             silence("server groups", &self.server_groups),
         ]
         .into_iter()

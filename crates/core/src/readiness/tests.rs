@@ -9,6 +9,7 @@ use crate::{
     member::{Flavor, FloatingAddress, MemberStatus, Nic, PortSpec, ProtectedVolume, ServerSpec},
     member_settings::ServerSettings,
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
+    qos_policy::QosPolicy,
     security_group::{GroupOwner, SecurityGroupSeen},
     server_group::{ServerGroup, ServerGroupSeen},
     site::SiteScope,
@@ -75,6 +76,7 @@ fn a_member(number: usize) -> Member {
                 network_id: "net-a".into(),
                 fixed_ips: Vec::new(),
                 port: None,
+                tag: None,
             }],
             security_groups: vec!["default".to_owned()],
             key_pair: None,
@@ -181,6 +183,7 @@ fn target() -> TargetSeen {
             name: "host@array#pool".to_owned(),
             backend: Some("array".to_owned()),
         }]),
+        qos_policies: Ok(vec![]),
         server_groups: Ok(vec![]),
         compute_hosts: Ok(2),
     }
@@ -194,6 +197,7 @@ fn there(members: &[Member], found: &AddressThere) -> ThereSeen {
         (key, Ok(found.clone()))
     });
     ThereSeen {
+        qos_policies: Ok(vec![]),
         flavors: Ok(vec![flavor()]),
         security_groups: target().security_groups,
         zones: Ok(vec![]),
@@ -344,6 +348,42 @@ fn a_floating_ip_that_nothing_is_named_for_is_a_warning() {
     let warning = Severity::Warning;
     let finding = expect(has_one, Check::Mapping, warning, Some(&name));
     assert!(finding.message.contains("203.0.113.10"), "{finding:?}");
+}
+
+/// What is said where a port has the QoS policy `gold`, and the other site shows `there`.
+fn of_qos_policies(group: &Group, there: &[(&str, &str)]) -> Vec<Finding> {
+    let policy = |(id, name): &(&str, &str)| QosPolicy {
+        id: (*id).to_owned(),
+        name: (*name).to_owned(),
+    };
+    let mut member = a_member(1);
+    member.server.nics[0].port = Some(PortSpec {
+        qos_policy: Some(policy(&("q-a", "gold"))),
+        ..PortSpec::default()
+    });
+    let there: Vec<QosPolicy> = there.iter().map(policy).collect();
+    let findings = judged_of(group, &[member], |facts| {
+        facts.target.qos_policies = Ok(there)
+    });
+    let of_policy = |finding: &Finding| finding.subject.as_deref() == Some("gold");
+    findings.into_iter().filter(of_policy).collect()
+}
+
+#[test]
+fn a_qos_policy_without_a_counterpart_is_told() {
+    assert_eq!(of_qos_policies(&group(), &[("q-b", "gold")]), []);
+    let told = of_qos_policies(&group(), &[("q-b", "silver")]);
+    let warned = [(Check::Mapping, Severity::Warning, Some("gold"))];
+    assert_eq!(problems(&told), warned);
+    assert!(told[0].message.contains("has no counterpart"), "{told:?}");
+    let mut mapped = group();
+    let mapping = &mut mapped.mappings.qos_policies;
+    mapping.insert("gold".to_owned(), "silver".to_owned());
+    assert_eq!(of_qos_policies(&mapped, &[("q-b", "silver")]), []);
+    let gone = of_qos_policies(&mapped, &[("q-b", "gold")]);
+    assert_eq!(gone[0].severity, Severity::Error);
+    let words = "is mapped to silver, which site-b does not show";
+    assert!(gone[0].message.contains(words), "{gone:?}");
 }
 
 #[test]

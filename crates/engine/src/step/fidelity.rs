@@ -86,18 +86,24 @@ pub(super) async fn with_groups_by_name(
     Ok(differences)
 }
 
-/// Tells each difference as a fact of the step. A planned move of a group with `fidelity: strict` fails with them, and is
+/// Tells each of `differences` as a fact of the step; those that were `told_before` count, and are not told twice. A planned move of a group with `fidelity: strict` fails with them, and is
 /// taken back: its original runs again. An unplanned one has no original to go back to.
 ///
 /// # Errors
 ///
 /// The differences, and what to do about them.
-pub(super) fn judge(cx: &mut Cx<'_>, member: &str, differences: &[Difference]) -> Result<(), Stop> {
-    for Difference { what, was, is } in differences {
+pub(super) fn judge(
+    cx: &mut Cx<'_>,
+    member: &str,
+    differences: Vec<Difference>,
+    told_before: Vec<Difference>,
+) -> Result<(), Stop> {
+    for Difference { what, was, is } in &differences {
         cx.fact(format!(
             "the copy is not as its original in its {what}: {is}, wanted: {was}"
         ));
     }
+    let differences: Vec<Difference> = differences.into_iter().chain(told_before).collect();
     if differences.is_empty() || !fails_with_them(cx) {
         return Ok(());
     }
@@ -132,7 +138,7 @@ fn flavor(plan: &Plan, member: &Member, copy: &Server) -> Option<Difference> {
     let was = size(known.vcpus.into(), known.ram_mib);
     let is = size(copy.flavor.vcpus, copy.flavor.ram);
     (!is_mapped && was != is).then_some(Difference {
-        what: "flavor",
+        what: "flavor".into(),
         was,
         is,
     })
@@ -142,7 +148,7 @@ fn flavor(plan: &Plan, member: &Member, copy: &Server) -> Option<Difference> {
 fn hostname(member: &Member, copy: &Server) -> Option<Difference> {
     let (was, is) = (member.server.hostname.clone()?, copy.hostname.clone()?);
     (was != is).then_some(Difference {
-        what: "host name",
+        what: "host name".into(),
         was,
         is,
     })
@@ -154,7 +160,7 @@ fn availability_zone(member: &Member, copy: &Server) -> Option<Difference> {
     let is_in = copy.availability_zone.as_deref();
     let there = copy.chosen_zone().or(is_in);
     (there != Some(was) && is_in != Some(was)).then(|| Difference {
-        what: "availability zone",
+        what: "availability zone".into(),
         was: was.to_owned(),
         is: one(there),
     })
@@ -164,7 +170,7 @@ fn config_drive(member: &Member, copy: &Server) -> Option<Difference> {
     let word = |has: bool| if has { "yes" } else { "no" }.to_owned();
     let (was, is) = (member.server.config_drive, copy.config_drive);
     (was != is).then(|| Difference {
-        what: "config drive",
+        what: "config drive".into(),
         was: word(was),
         is: word(is),
     })

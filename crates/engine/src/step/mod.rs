@@ -45,6 +45,8 @@ mod key_pair;
 mod mark;
 mod original_beside;
 mod pause;
+mod port_fidelity;
+mod port_request;
 mod ports;
 mod power_state;
 mod probe;

@@ -8,25 +8,26 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use chrono::TimeDelta;
 use protector_core::{
-    fault::{Code, Fault},
-    group::Fidelity,
+    fault::Fault,
     id::{NetworkId, ServerId},
     journal::Effect,
     mark::{is_port_made_by, is_port_of, own_description, port_description},
-    member::{AddressPair, Member, Nic, PortSpec},
+    member::{Member, Nic, PortSpec},
     operation::{MapKind, OperationKind},
-    runbook::Verb,
-    security_group::{NoSecurityGroup, SecurityGroupSeen, resolve},
+    plan::Plan,
+    security_group::SecurityGroupSeen,
 };
 use protector_openstack::{
     cloud::Cloud,
-    error::CloudError,
-    id::{PortId, SecurityGroupId},
-    network::{FixedIp, NewPort, Port, PortFilter, Subnet},
+    error::{CloudError, ErrorClass},
+    id::PortId,
+    network::{FixedIp, Port, PortFilter, Subnet},
 };
 
 use super::{
-    CloudActions, mark, reading,
+    CloudActions, mark,
+    port_request::{Less, PortRequest},
+    reading,
     recovered_server::{CARRIED_OUT_WITHIN, mapped_network, member},
     target_check::security_groups_there,
 };
@@ -47,11 +48,21 @@ enum Addresses {
 /// What became of the making of one port.
 enum Made {
     /// It is there, and free for the copy.
-    Port(PortId),
+    Port(Box<Port>),
     /// Its addresses cannot be had: it is made with new ones when all others have theirs.
     Left,
     /// Not yet.
     NotYet(Progress),
+}
+
+/// What became of one request for a port.
+enum Answered {
+    /// It is there.
+    Made(Box<Port>),
+    /// An earlier request has had an end meanwhile.
+    Found(Made),
+    /// It is not there, and why.
+    Refused(CloudError),
 }
 
 /// What a card asks for, or what settles it.
@@ -104,26 +115,18 @@ enum Holder {
     Another,
 }
 
-/// What is asked for beside the addresses; each is less than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rung {
-    Everything,
-    WithoutMac,
-    WithoutSecurity,
-}
-
 /// The port of the copy of `server` for its network card `index`, if one was made.
 pub(super) fn made_for(cx: &Cx<'_>, server: &ServerId, index: usize) -> Option<PortId> {
     cx.mapped(MapKind::Port, &place(server, index))
         .map(PortId::new)
 }
 
-fn place(server: &ServerId, index: usize) -> String {
+pub(super) fn place(server: &ServerId, index: usize) -> String {
     format!("{server}/{index}")
 }
 
 /// A card without an address is left to Nova.
-fn cards(member: &Member) -> impl Iterator<Item = (usize, &Nic)> {
+pub(super) fn cards(member: &Member) -> impl Iterator<Item = (usize, &Nic)> {
     let all = member.server.nics.iter().enumerate();
     all.filter(|(_, nic)| !nic.fixed_ips.is_empty())
 }
@@ -161,16 +164,14 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         let target = self.target(cx).await?;
-        let groups = match member.security_groups().is_empty() {
-            true => Vec::new(),
-            false => security_groups_there(&target, cx.plan()).await?,
-        };
+        let groups = groups_for(&target, cx.plan(), &member).await?;
         let mut effects = Vec::new();
         for (index, nic) in open {
             let card = Card {
                 groups: &groups,
                 member: &member,
                 nic,
+                index,
                 network: mapped_network(cx, nic)?,
                 description: description(cx, &member, nic, index),
             };
@@ -178,7 +179,7 @@ impl CloudActions {
                 Made::Port(port) => effects.push(Effect::Mapped {
                     kind: MapKind::Port,
                     source: place(source_id, index),
-                    target: port.to_string(),
+                    target: port.id.to_string(),
                 }),
                 Made::Left => {}
                 Made::NotYet(progress) => return Ok(progress),
@@ -208,9 +209,24 @@ impl CloudActions {
         card: &Card<'_>,
         addresses: Addresses,
     ) -> Result<Made, Stop> {
-        if let Some(made) = self.made_before(target, cx, card).await? {
-            return Ok(made);
+        let made = match self.made_before(target, cx, card).await? {
+            Some(made) => made,
+            None => self.asked_for(target, cx, card, addresses).await?,
+        };
+        if let Made::Port(port) = &made {
+            tag(target, cx, card, port).await?;
         }
+        Ok(made)
+    }
+
+    /// Asks for the port of a card, for less each time that Neutron refuses it.
+    async fn asked_for(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        card: &Card<'_>,
+        addresses: Addresses,
+    ) -> Result<Made, Stop> {
         let wish = match self.wish(target, cx, card).await? {
             Asked::For(wish) => wish,
             Asked::Settled(made) => return Ok(made),
@@ -223,51 +239,52 @@ impl CloudActions {
                 return Ok(Made::Left);
             }
         }
-        let mut port = wanted(cx, card, wish.fixed_ips)?;
-        let mut rung = Rung::Everything;
+        let mut request = PortRequest::of(target, cx, card, wish.fixed_ips).await?;
         loop {
-            let before = cx.memo.unanswered_at;
-            cx.memo.unanswered_at = Some(cx.scribe.now());
-            let intent = cx.intend().await?;
-            if let Some(made) = self.made_before(target, cx, card).await? {
-                cx.memo.unanswered_at = before;
-                return Ok(made);
-            }
-            let answer = intent.on(target).network().create_port(&port).await;
-            if answer
-                .as_ref()
-                .err()
-                .is_none_or(CloudError::certainly_not_done)
-            {
-                cx.memo.unanswered_at = before;
-            }
-            match answer {
-                Ok(made) => {
-                    cx.memo.made = Some(made.id.to_string());
-                    let tags = card
-                        .spec()
-                        .map(|spec| spec.tags.as_slice())
-                        .unwrap_or_default();
-                    if !tags.is_empty()
-                        && let Err(error) =
-                            intent.on(target).network().tag_port(&made.id, tags).await
-                    {
-                        cx.fact(format!("port {} has no tags: {error}", made.id));
-                    }
-                    return Ok(Made::Port(made.id));
+            match self.asked_once(target, cx, card, &request).await? {
+                Answered::Found(made) => return Ok(made),
+                Answered::Made(port) => {
+                    request.tell_what_was_given_up(cx);
+                    cx.memo.made = Some(port.id.to_string());
+                    return Ok(Made::Port(port));
                 }
-                Err(error) if error.is_quota() => return Err(stop(error)),
-                Err(error) => match next_rung(cx, &mut port, rung, &error) {
-                    Some(next) => rung = next,
-                    None if is_about_addresses(cx, &error, &port) => {
-                        ask_for_new_ones(cx, &mut port, &error);
-                        if addresses == Addresses::Kept {
-                            return Ok(Made::Left);
-                        }
+                Answered::Refused(error) => match request.less(cx, &error) {
+                    Less::Asked => {}
+                    Less::OtherAddresses if addresses == Addresses::Kept => {
+                        return Ok(Made::Left);
                     }
-                    None => return Err(stop(error)),
+                    Less::OtherAddresses => {}
+                    Less::Nothing => return Err(stop(error)),
                 },
             }
+        }
+    }
+
+    /// Asks for a port once, unless an earlier request has made it meanwhile.
+    async fn asked_once(
+        &self,
+        target: &Cloud,
+        cx: &mut Cx<'_>,
+        card: &Card<'_>,
+        request: &PortRequest,
+    ) -> Result<Answered, Stop> {
+        let before = cx.memo.unanswered_at;
+        cx.memo.unanswered_at = Some(cx.scribe.now());
+        let intent = cx.intend().await?;
+        if let Some(made) = self.made_before(target, cx, card).await? {
+            cx.memo.unanswered_at = before;
+            return Ok(Answered::Found(made));
+        }
+        let open = intent.on(target);
+        let answer = open.network().create_port(&request.port()).await;
+        let is_settled = |error: &CloudError| error.certainly_not_done();
+        if answer.as_ref().err().is_none_or(is_settled) {
+            cx.memo.unanswered_at = before;
+        }
+        match answer {
+            Ok(port) => Ok(Answered::Made(Box::new(port))),
+            Err(error) if error.is_quota() => Err(stop(error)),
+            Err(error) => Ok(Answered::Refused(error)),
         }
     }
 
@@ -284,7 +301,7 @@ impl CloudActions {
         };
         cx.memo.made = Some(port.id.to_string());
         if is_free(port) {
-            return Ok(Some(Made::Port(port.id.clone())));
+            return Ok(Some(Made::Port(Box::new(port.clone()))));
         }
         let on = format!(
             "port {} to be let go of by server {}",
@@ -321,7 +338,7 @@ impl CloudActions {
                         None => {
                             let id = &port.id;
                             cx.fact(format!("port {id} holds address {address} and is used"));
-                            Ok(Asked::Settled(Made::Port(port.id)))
+                            Ok(Asked::Settled(Made::Port(port)))
                         }
                         Some(not_yet) => Ok(Asked::Settled(Made::NotYet(not_yet))),
                     };
@@ -425,12 +442,14 @@ impl CloudActions {
                     continue;
                 }
                 cx.memo.made = Some(port.id.to_string());
-                let intent = cx.intend_undo_of(port.id.as_str()).await?;
+                let intent = cx.intend_undo_of_port(port.id.as_str()).await?;
                 let still = marked(&target, cx, &description).await.map_err(again)?;
                 if !still.contains(&port) {
+                    cx.has_not_deleted_port(port.id.as_str());
                     return Ok(self.changed_meanwhile(cx));
                 }
-                delete(&intent.on(&target), &port, |why| {
+                let cloud = intent.on(&target);
+                delete(&cloud, cx, &port, |why| {
                     format!("port {} could not be deleted: {why}", port.id)
                 })
                 .await?;
@@ -460,12 +479,14 @@ impl CloudActions {
             cards(&member).map(|(_, nic)| &nic.network_id).collect();
         for network in networks {
             for port in left_on(source, cx, &member, maker, network).await? {
-                let intent = cx.intend_to_delete(port.id.as_str()).await?;
+                let intent = cx.intend_to_delete_port(port.id.as_str()).await?;
                 let still = left_on(source, cx, &member, maker, network).await?;
                 if !still.contains(&port) {
+                    cx.has_not_deleted_port(port.id.as_str());
                     return Ok(Some(self.changed_meanwhile(cx)));
                 }
-                delete(&intent.on(source), &port, |why| {
+                let cloud = intent.on(source);
+                delete(&cloud, cx, &port, |why| {
                     format!(
                         "server {id} is deleted; its port {} ({}) could not be: {why}",
                         port.id,
@@ -484,19 +505,33 @@ impl CloudActions {
     }
 }
 
+/// The security groups that are on the target, if the member has any.
+pub(super) async fn groups_for(
+    target: &Cloud,
+    plan: &Plan,
+    member: &Member,
+) -> Result<Vec<SecurityGroupSeen>, Stop> {
+    match member.security_groups().is_empty() {
+        true => Ok(Vec::new()),
+        false => security_groups_there(target, plan).await,
+    }
+}
+
 /// A network card, and where its copy's port goes.
-struct Card<'a> {
-    member: &'a Member,
-    nic: &'a Nic,
-    network: NetworkId,
+pub(super) struct Card<'a> {
+    pub(super) member: &'a Member,
+    pub(super) nic: &'a Nic,
+    /// Its number among the server's.
+    pub(super) index: usize,
+    pub(super) network: NetworkId,
     /// With the mark.
-    description: String,
+    pub(super) description: String,
     /// The security groups that are there.
-    groups: &'a [SecurityGroupSeen],
+    pub(super) groups: &'a [SecurityGroupSeen],
 }
 
 impl Card<'_> {
-    fn spec(&self) -> Option<&PortSpec> {
+    pub(super) fn spec(&self) -> Option<&PortSpec> {
         self.nic.port.as_ref()
     }
 }
@@ -511,170 +546,6 @@ fn description(cx: &mut Cx<'_>, member: &Member, nic: &Nic, index: usize) -> Str
         cx.fact("the description of its port is too long beside our mark: its end is cut off");
     }
     marked
-}
-
-/// All that the port of a card is to have.
-fn wanted(cx: &Cx<'_>, card: &Card<'_>, fixed_ips: Vec<FixedIp>) -> Result<NewPort, Stop> {
-    let mut port = NewPort::on(card.network.clone(), "");
-    port.description.clone_from(&card.description);
-    port.fixed_ips = fixed_ips;
-    let of_server = &card.member.server.security_groups;
-    let names = card.spec().map_or(of_server, |spec| &spec.security_groups);
-    port.security_groups = Some(groups_on_target(cx, card, names)?);
-    if let Some(spec) = card.spec() {
-        port.name.clone_from(&spec.name);
-        port.mac_address = Some(spec.mac_address.clone()).filter(|mac| !mac.is_empty());
-        port.port_security_enabled = spec.port_security_enabled;
-        let pairs = spec.allowed_address_pairs.iter();
-        port.allowed_address_pairs = pairs
-            .map(|pair| pair_on_target(cx, card.member, pair))
-            .collect();
-    }
-    Ok(port)
-}
-
-/// An address of the original's own stands for that which its copy has.
-pub(super) fn pair_on_target(cx: &Cx<'_>, member: &Member, pair: &AddressPair) -> AddressPair {
-    let address = pair.ip_address.parse().ok();
-    let there = address.map(|address| cx.plan().address_on_target(member, address));
-    AddressPair {
-        ip_address: there.map_or_else(|| pair.ip_address.clone(), |there| there.to_string()),
-        mac_address: pair.mac_address.clone(),
-    }
-}
-
-/// The ids of security groups on the target: Neutron takes no names.
-fn groups_on_target(
-    cx: &Cx<'_>,
-    card: &Card<'_>,
-    names: &[String],
-) -> Result<Vec<SecurityGroupId>, Stop> {
-    let target = &cx.plan().target;
-    let names = cx.plan().groups_on_target(card.member, names).into_iter();
-    let ids = names.map(|name| match resolve(&name, card.groups) {
-        Ok(group) => Ok(SecurityGroupId::new(group.id.clone())),
-        Err(why) => Err(Stop::last(
-            match why {
-                NoSecurityGroup::Absent => Code::Missing,
-                NoSecurityGroup::Several(_) => Code::Refused,
-            },
-            format!(
-                "server {}: {}",
-                card.member.name,
-                why.in_words(&name, target)
-            ),
-        )),
-    });
-    ids.collect()
-}
-
-/// Less than was asked for, if that may be had where `error` refused it.
-fn next_rung(cx: &mut Cx<'_>, port: &mut NewPort, rung: Rung, error: &CloudError) -> Option<Rung> {
-    let words = error.message().unwrap_or_default().to_lowercase();
-    if error.status() == Some(400) && leave_out_unknown(cx, port, &words, error) {
-        return Some(rung);
-    }
-    let mac_in_use = error.status() == Some(409) && words.contains("mac address");
-    if !mac_in_use && (error.status() != Some(403) || is_strict(cx)) {
-        return None;
-    }
-    if rung == Rung::Everything && port.mac_address.take().is_some() {
-        cx.fact(format!("its port has another MAC address: {error}"));
-        return Some(Rung::WithoutMac);
-    }
-    let asks_for_security =
-        port.port_security_enabled.is_some() || !port.allowed_address_pairs.is_empty();
-    if rung == Rung::WithoutSecurity || !asks_for_security {
-        return None;
-    }
-    if port.port_security_enabled.take() == Some(false) {
-        // With port security and without a group nothing would reach it.
-        port.security_groups.take_if(|groups| groups.is_empty());
-    }
-    port.allowed_address_pairs.clear();
-    cx.fact(format!(
-        "its port has port security and allowed addresses as the mapped network has them: {error}"
-    ));
-    Some(Rung::WithoutSecurity)
-}
-
-/// Leaves out what Neutron there has no extension for, or does not take; whether there was any.
-fn leave_out_unknown(cx: &mut Cx<'_>, port: &mut NewPort, words: &str, error: &CloudError) -> bool {
-    let is_unknown = words.contains("unrecognized attribute");
-    let names = |attribute: &str| is_unknown && words.contains(attribute);
-    let mut left_out = Vec::new();
-    if names("port_security_enabled") && port.port_security_enabled.take().is_some() {
-        left_out.push("switch for port security");
-    }
-    if names("allowed_address_pairs") && !port.allowed_address_pairs.is_empty() {
-        port.allowed_address_pairs.clear();
-        left_out.push("allowed address pairs");
-    }
-    for what in &left_out {
-        cx.fact(format!("its port has no {what} on the target: {error}"));
-    }
-    !left_out.is_empty()
-}
-
-/// New addresses of the same subnets for those that `error` names, or for all; of any subnet, where none is asked for by now.
-fn ask_for_new_ones(cx: &mut Cx<'_>, port: &mut NewPort, error: &CloudError) {
-    let words = error.message().unwrap_or_default();
-    let asked: BTreeSet<String> = port
-        .fixed_ips
-        .iter()
-        .filter_map(|ip| ip.ip_address.clone())
-        .collect();
-    if asked.is_empty() {
-        cx.fact(format!(
-            "Neutron chooses where the addresses come from ({error})"
-        ));
-        port.fixed_ips.clear();
-        return;
-    }
-    let named: BTreeSet<String> = asked
-        .iter()
-        .filter(|ip| names(words, ip))
-        .cloned()
-        .collect();
-    let refused = if named.is_empty() { asked } else { named };
-    let all: Vec<&str> = refused.iter().map(String::as_str).collect();
-    cx.fact(format!(
-        "address {} cannot be had on the mapped network: a new one is used ({error})",
-        all.join(", ")
-    ));
-    for fixed in &mut port.fixed_ips {
-        fixed.ip_address.take_if(|ip| refused.contains(ip));
-    }
-}
-
-/// Whether `words` have this address as a whole, not as a part of a longer one.
-fn names(words: &str, address: &str) -> bool {
-    let is_of_address = |letter: char| letter.is_ascii_hexdigit() || matches!(letter, '.' | ':');
-    words
-        .split(|letter: char| !is_of_address(letter))
-        .any(|word| word.trim_end_matches(['.', ':']) == address)
-}
-
-/// Whether less of its addresses may be had where `error` refused a port: it names one, or policy forbids to choose them.
-fn is_about_addresses(cx: &Cx<'_>, error: &CloudError, port: &NewPort) -> bool {
-    let words = error.message().unwrap_or_default();
-    let asked = port
-        .fixed_ips
-        .iter()
-        .filter_map(|ip| ip.ip_address.as_ref());
-    match error.status() {
-        _ if port.fixed_ips.is_empty() => false,
-        Some(403) => !is_strict(cx),
-        Some(400 | 409) => {
-            asked.into_iter().any(|ip| names(words, ip)) || words.contains("IP address")
-        }
-        _ => false,
-    }
-}
-
-/// Whether what policy forbids takes the move back: a planned one of a group with `fidelity: strict`.
-fn is_strict(cx: &Cx<'_>) -> bool {
-    cx.step.verb == Verb::Undoable && cx.plan().fidelity == Fidelity::Strict
 }
 
 /// The ports with exactly this description, which carries the mark.
@@ -709,15 +580,57 @@ async fn left_on(
 /// A deletion that is refused is asked for again: what forbids it may be a server that is being taken out of it.
 async fn delete(
     cloud: &Cloud,
+    cx: &mut Cx<'_>,
     port: &Port,
     words: impl FnOnce(&CloudError) -> String,
 ) -> Result<(), Stop> {
-    match cloud.network().delete_port(&port.id).await {
+    let answer = cloud.network().delete_port(&port.id).await;
+    if answer
+        .as_ref()
+        .is_err_and(|error| error.certainly_not_done() && error.class() != ErrorClass::NotFound)
+    {
+        cx.has_not_deleted_port(port.id.as_str());
+    }
+    match answer {
         Err(error) if matches!(error.status(), Some(403 | 409)) => {
             Err(Stop::passing(words(&error)))
         }
         answer => found(answer).map(|_| ()),
     }
+}
+
+/// Gives the port that this operation has made for a card the tags that it lacks, beside those that it has: also one that is
+/// found by its mark after a request that got no answer. A copy whose port has no tags runs, so a refusal is told.
+async fn tag(target: &Cloud, cx: &mut Cx<'_>, card: &Card<'_>, port: &Port) -> Result<(), Stop> {
+    if port.description != card.description || lacking_tags(card, port).is_empty() {
+        return Ok(());
+    }
+    let intent = cx.intend_beside().await?;
+    let Some(now) = found(target.network().port(&port.id).await)? else {
+        return Ok(());
+    };
+    let mut tags = lacking_tags(card, &now);
+    if tags.is_empty() {
+        return Ok(());
+    }
+    tags.extend(now.tags);
+    let tagged = intent.on(target).network().tag_port(&port.id, &tags).await;
+    if let Err(error) = tagged {
+        cx.fact(format!("{} tags: {error}", untagged(&port.id)));
+    }
+    Ok(())
+}
+
+/// How the fact begins that tells of a port without its tags.
+pub(super) fn untagged(port: &PortId) -> String {
+    format!("port {port} has not all its")
+}
+
+pub(super) fn lacking_tags(card: &Card<'_>, port: &Port) -> Vec<String> {
+    let wanted = card.spec().map(|spec| spec.tags.as_slice());
+    let wanted = wanted.unwrap_or_default().iter();
+    let lacks = |tag: &&String| !port.tags.contains(tag);
+    wanted.filter(lacks).cloned().collect()
 }
 
 /// One refusal, of a reading too, must not leave a port for good: it is asked again until the line's limit.

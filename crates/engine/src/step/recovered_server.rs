@@ -30,7 +30,7 @@ use super::{
     copies::{Life, listed_copies_of},
     fidelity,
     key_pair::key_pair_on_target,
-    mark, not_in_plan, ports, reading,
+    mark, not_in_plan, port_fidelity, ports, reading,
     server_group::{cure_of_no_host, its_server_group, not_in_its_group},
     target_check::flavor_on_target,
 };
@@ -214,7 +214,10 @@ impl CloudActions {
         for (index, nic) in spec.nics.iter().enumerate() {
             // Operations of older books, tests and NICs without an address have none.
             networks.push(match ports::made_for(cx, source_id, index) {
-                Some(port) => ServerNetwork::Port(port),
+                Some(port) => ServerNetwork::Port {
+                    port,
+                    tag: nic.tag.clone(),
+                },
                 None => network_on_target(target, cx, &member, nic).await?,
             });
         }
@@ -237,7 +240,7 @@ impl CloudActions {
         }
         let has_all_ports = networks
             .iter()
-            .all(|network| matches!(network, ServerNetwork::Port(_)));
+            .all(|network| matches!(network, ServerNetwork::Port { .. }));
         // Ports made before have theirs, and Nova would refuse those that another project shares.
         let security_groups = match has_all_ports {
             true => Vec::new(),
@@ -324,7 +327,9 @@ impl CloudActions {
                         fidelity::with_groups_by_name(&target, cx.plan(), &member, differences)
                             .await?;
                     differences.extend(not_in_its_group(cx, &member, &server));
-                    fidelity::judge(cx, &member.name, &differences)?;
+                    let ports = port_fidelity::of_copy(&target, cx, &member, &server.id).await?;
+                    differences.extend(ports.new);
+                    fidelity::judge(cx, &member.name, differences, ports.told)?;
                 }
                 Ok(Progress::done())
             }
@@ -510,16 +515,18 @@ async fn network_on_target(
         .iter()
         .find(|ip| ip.is_ipv4())
         .or(nic.fixed_ips.first());
-    match wanted {
-        None => Ok(ServerNetwork::Network {
+    let found = match wanted {
+        None => ServerNetwork::Network {
             network,
             fixed_ip: None,
-        }),
+            tag: None,
+        },
         Some(ip) => {
             let address = cx.plan().address_on_target(member, *ip);
-            keep_address(target, cx, network, address).await
+            keep_address(target, cx, network, address).await?
         }
-    }
+    };
+    Ok(found.tagged(nic.tag.clone()))
 }
 
 pub(super) fn mapped_network(cx: &Cx<'_>, nic: &Nic) -> Result<NetworkId, Stop> {
@@ -544,6 +551,7 @@ async fn keep_address(
         return Ok(ServerNetwork::Network {
             network,
             fixed_ip: None,
+            tag: None,
         });
     }
     let taken = PortFilter {
@@ -556,12 +564,16 @@ async fn keep_address(
         return Ok(ServerNetwork::Network {
             network,
             fixed_ip: Some(ip.to_string()),
+            tag: None,
         });
     }
     let project = cx.plan().target.project_id.clone();
     if let Some(port) = ports.into_iter().find(|port| port.is_kept_by(&project)) {
         cx.fact(format!("port {} holds address {ip} and is used", port.id));
-        return Ok(ServerNetwork::Port(port.id));
+        return Ok(ServerNetwork::Port {
+            port: port.id,
+            tag: None,
+        });
     }
     cx.fact(format!(
         "address {ip} is taken on the mapped network: a new one is used"
@@ -569,6 +581,7 @@ async fn keep_address(
     Ok(ServerNetwork::Network {
         network,
         fixed_ip: None,
+        tag: None,
     })
 }
 

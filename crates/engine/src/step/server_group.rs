@@ -100,7 +100,7 @@ pub(super) fn not_in_its_group(cx: &Cx<'_>, member: &Member, copy: &Server) -> O
     let wanted = cx.mapped(MapKind::ServerGroup, &known.id);
     let is_in = copy.server_groups.first();
     (wanted.is_none() || wanted.as_ref() != is_in).then(|| Difference {
-        what: "server group",
+        what: "server group".into(),
         was: known.to_string(),
         is: one(is_in.map(String::as_str)),
     })

@@ -433,10 +433,10 @@ impl CloudActions {
             self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
                 .await?;
         }
+        if let Some(not_yet) = self.delete_ports_left(cx, source, id).await? {
+            return Ok(not_yet);
+        }
         if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-            if let Some(not_yet) = self.delete_ports_left(cx, source, id).await? {
-                return Ok(not_yet);
-            }
             return Ok(Progress::Done(remembered_host(cx)));
         }
         Err(Stop::last(Code::AlreadyGone, "Server not found (404)"))

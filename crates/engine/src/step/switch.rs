@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     CloudActions, mark, not_in_plan,
-    ports::pair_on_target,
+    port_request::pair_on_target,
     server_group::moved_server_group,
     target_check::{flavors_on_target, refuse_without_the_unrecovered},
 };

@@ -71,14 +71,51 @@ pub enum BlockSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerNetwork {
     /// A port that exists. It stays when the server goes.
-    Port(PortId),
+    Port {
+        /// The port.
+        port: PortId,
+        /// The card's device tag (2.42).
+        tag: Option<String>,
+    },
     /// A port that Nova makes. It goes with the server.
     Network {
         /// The network.
         network: NetworkId,
         /// Its address; `None` for any.
         fixed_ip: Option<String>,
+        /// The card's device tag (2.42).
+        tag: Option<String>,
     },
+}
+
+impl ServerNetwork {
+    /// The same with a device tag, if there is one.
+    pub fn tagged(mut self, own: Option<String>) -> Self {
+        let (Self::Port { tag, .. } | Self::Network { tag, .. }) = &mut self;
+        *tag = own;
+        self
+    }
+
+    fn body(&self) -> Value {
+        let (mut body, tag) = match self {
+            Self::Port { port, tag } => (json!({"port": port}), tag),
+            Self::Network {
+                network,
+                fixed_ip,
+                tag,
+            } => {
+                let mut body = json!({"uuid": network});
+                if let Some(ip) = fixed_ip {
+                    body["fixed_ip"] = json!(ip);
+                }
+                (body, tag)
+            }
+        };
+        if let Some(tag) = tag {
+            body["tag"] = json!(tag);
+        }
+        body
+    }
 }
 
 impl NewServer {
@@ -161,18 +198,7 @@ fn networks(networks: &[ServerNetwork]) -> Value {
     if networks.is_empty() {
         return json!("none");
     }
-    let body = |network: &ServerNetwork| match network {
-        ServerNetwork::Port(port) => json!({"port": port}),
-        ServerNetwork::Network {
-            network,
-            fixed_ip: Some(ip),
-        } => json!({"uuid": network, "fixed_ip": ip}),
-        ServerNetwork::Network {
-            network,
-            fixed_ip: None,
-        } => json!({"uuid": network}),
-    };
-    networks.iter().map(body).collect()
+    networks.iter().map(ServerNetwork::body).collect()
 }
 
 impl BlockDevice {

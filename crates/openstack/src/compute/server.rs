@@ -331,6 +331,9 @@ pub struct Interface {
     /// `ACTIVE`, `DOWN` …
     #[serde(default)]
     pub port_state: Option<String>,
+    /// Its device tag (2.70).
+    #[serde(default)]
+    pub tag: Option<String>,
 }
 
 /// An address of a server's port.

@@ -138,10 +138,15 @@ async fn a_new_server_is_asked_for_with_its_disks_and_networks() {
     server
         .block_devices
         .push(BlockDevice::volume(VolumeId::new("v1"), 0));
-    server.networks.push(ServerNetwork::Port("port1".into()));
+    let port = ServerNetwork::Port {
+        port: "port1".into(),
+        tag: None,
+    };
+    server.networks.push(port.tagged(Some("front".to_owned())));
     server.networks.push(ServerNetwork::Network {
         network: NetworkId::new("n1"),
         fixed_ip: Some("10.0.0.5".to_owned()),
+        tag: None,
     });
     server.user_data = Some(UserData::new("IyEvYmluL3No"));
     assert!(!format!("{server:?}").contains("IyEvYmluL3No"));
@@ -158,7 +163,7 @@ async fn a_new_server_is_asked_for_with_its_disks_and_networks() {
         sent(&script.calls()[0].body),
         json!({"server": {
             "name": "web", "flavorRef": "f1", "metadata": {}, "user_data": "IyEvYmluL3No",
-            "networks": [{"port": "port1"}, {"uuid": "n1", "fixed_ip": "10.0.0.5"}],
+            "networks": [{"port": "port1", "tag": "front"}, {"uuid": "n1", "fixed_ip": "10.0.0.5"}],
             "block_device_mapping_v2": [{"uuid": "v1", "source_type": "volume", "destination_type": "volume",
                 "boot_index": 0, "delete_on_termination": false}],
         }})
@@ -282,6 +287,7 @@ fn interfaces_stand_in_the_order_of_the_cards() {
         mac_addr: mac.to_owned(),
         fixed_ips: vec![],
         port_state: None,
+        tag: None,
     };
     let listed = ["m-1", "m-2", "m-3", "m-4", "m-5"].map(interface);
     let ordered = server.in_order_of_cards(listed.to_vec());

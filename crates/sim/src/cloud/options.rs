@@ -35,6 +35,8 @@ pub struct CloudOptions {
     pub member_manages_volumes: bool,
     /// Whether role member may list compute services (Nova's policy `os-services:list`).
     pub member_lists_compute_services: bool,
+    /// Whether Neutron has loaded the extensions of ports that not every cloud has: `qos`, `dns-domain-ports` …
+    pub port_extensions: bool,
     /// Times.
     pub latency: Latency,
     /// Quotas of every project until an administrator changes them; -1 is none.
@@ -277,6 +279,7 @@ impl Default for CloudOptions {
             service_down_seconds: 60,
             member_manages_volumes: true,
             member_lists_compute_services: true,
+            port_extensions: false,
             latency: Latency::quick(),
             quotas: Quotas::default(),
             projects: vec!["admin".to_owned(), "service".to_owned()],

@@ -780,6 +780,7 @@ fn member_of(group: &Group, server: &ServerFacts, site: &Site, network: &str) ->
                 network_id: NetworkId::new(network),
                 fixed_ips: vec![address_of(&server.name)],
                 port: None,
+                tag: None,
             }],
             security_groups: vec!["default".into()],
             key_pair: None,

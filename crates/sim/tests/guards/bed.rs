@@ -1481,8 +1481,20 @@ impl Bed {
         url: &str,
         body: &Value,
     ) -> impl FnOnce() + Send + 'static {
-        let request = self.request(&self.target, user, method, url, body);
-        let (cloud, transport) = (self.target.clone(), self.transport.clone());
+        self.later_on(&self.target, user, method, url, body)
+    }
+
+    /// The same on one of the clouds.
+    pub fn later_on(
+        &self,
+        cloud: &SharedCloud,
+        user: &str,
+        method: &str,
+        url: &str,
+        body: &Value,
+    ) -> impl FnOnce() + Send + 'static {
+        let request = self.request(cloud, user, method, url, body);
+        let (cloud, transport) = (cloud.clone(), self.transport.clone());
         move || {
             let answer = lock(&cloud).exchange(transport.now(), &request).response;
             assert!(answer.status().is_success(), "{answer:?}");
@@ -1742,6 +1754,7 @@ fn member_of(
                 network_id: NetworkId::new(network),
                 fixed_ips: Vec::new(),
                 port: None,
+                tag: None,
             }],
             security_groups: vec!["default".into()],
             key_pair: None,

@@ -1,15 +1,18 @@
 //! The ports of copies: as the originals', made before the copy is built, and taken back with it.
 
 use protector_core::{
+    fault::Code,
     group::Fidelity,
-    leftover::removal,
+    journal::Entry,
+    leftover::{RemovalEnd, removals},
     mark::OPERATION,
-    member::{AddressPair, Nic, PortSpec},
+    member::{AddressPair, AdminState, DhcpOption, Nic, PortSpec},
     operation::{
         OperationKind, OperationRecord, OperationState, ResourceMap, StepState, steps_failed,
     },
     plan::Plan,
-    runbook::failover::planned_move,
+    qos_policy::QosPolicy,
+    runbook::{failover::planned_move, resource::ResourceKind},
 };
 use protector_sim::{
     cloud::{CallEffect, Effect, FaultRule, Match},
@@ -19,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::{
     bed::{Bed, operation},
-    source_at_rest::{assert_taken_back, once},
+    source_at_rest::{assert_taken_back, fault, once},
 };
 
 /// The first that the target's Neutron gives out by itself.
@@ -36,7 +39,7 @@ fn port() -> PortSpec {
         name: "web-port".to_owned(),
         description: "of the web".to_owned(),
         tags: vec!["blue".to_owned()],
-        floating_ips: vec![],
+        ..PortSpec::default()
     }
 }
 
@@ -322,7 +325,7 @@ async fn what_policy_forbids_is_given_up_one_after_the_other_and_told() {
     assert_eq!(port["port_security_enabled"], true);
     assert_ne!(port["mac_address"], "fa:16:3e:00:00:01");
     let told = facts(&record, "reserve_ports");
-    assert!(told.contains("another MAC address"), "{told}");
+    assert!(told.contains("without its MAC address"), "{told}");
     assert!(told.contains("port security"), "{told}");
 }
 
@@ -340,7 +343,10 @@ async fn what_neutron_there_has_no_extension_for_is_left_out_and_told() {
     assert_eq!(fixed(port), [WANTED, SECOND]);
     assert_eq!(port["mac_address"], "fa:16:3e:00:00:01");
     let told = facts(&record, "reserve_ports");
-    assert!(told.contains("no switch for port security"), "{told}");
+    assert!(
+        told.contains("without its switch for port security"),
+        "{told}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,6 +425,12 @@ async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_lef
     assert_eq!(record.operation.state, OperationState::Completed);
     let told = facts(&record, "delete_source_vm");
     assert!(told.contains("was deleted"), "{told}");
+    let mut steps = record.steps.iter();
+    let line = steps.find(|step| step.phase_name == "delete_source_vm");
+    let gone = removals(&record, line.unwrap()).into_iter();
+    let gone: Vec<_> = gone.map(|removal| (removal.kind, removal.end)).collect();
+    let kinds = [ResourceKind::Server, ResourceKind::Port];
+    assert_eq!(gone, kinds.map(|kind| (Some(kind), RemovalEnd::Gone)));
     let left = bed.at_once("admin", "GET", "network /ports", &Value::Null);
     let left = left["ports"].as_array().unwrap();
     assert!(
@@ -552,5 +564,225 @@ async fn a_port_that_somebody_has_taken_stays_and_the_record_does_not_call_it_de
         .find(|step| step.phase_name == "reserve_ports")
         .unwrap();
     assert_eq!(line.progress.state, StepState::Undone);
-    assert_eq!(removal(&record, line), None);
+    assert_eq!(removals(&record, line), []);
+}
+
+/// A port with all that Neutron lets be set on it.
+fn with_everything(plan: &mut Plan) {
+    with_two_addresses(plan);
+    let nic = &mut plan.members[0].server.nics[0];
+    nic.tag = Some("front".to_owned());
+    let port = nic.port.as_mut().unwrap();
+    port.admin_state = AdminState::Down;
+    port.dns_domain = "example.org.".to_owned();
+    port.qos_policy = Some(QosPolicy {
+        id: "q-a".to_owned(),
+        name: "gold".to_owned(),
+    });
+    port.extra_dhcp_opts = vec![DhcpOption {
+        opt_name: "mtu".to_owned(),
+        opt_value: Some("1400".to_owned()),
+        ip_version: Some(4),
+    }];
+}
+
+/// The target's Neutron has what not every one has, and shared QoS policies of these names; their ids.
+fn extended(bed: &Bed, policies: &[&str]) -> Vec<String> {
+    lock(&bed.target).load_port_extensions();
+    let made = policies.iter().map(|name| {
+        let body = json!({"policy": {"name": name, "shared": true}});
+        let made = bed.on_target("admin", "POST", "network /qos/policies", &body);
+        made["policy"]["id"].as_str().unwrap().to_owned()
+    });
+    made.collect()
+}
+
+/// What the confirmation of the copy tells of differences.
+fn not_as_it_was(record: &OperationRecord) -> String {
+    let told = facts(record, "confirm_vms");
+    let of_ports = told.split("; ").filter(|fact| fact.contains("not as its"));
+    of_ports.collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_on_a_port_is_kept_and_a_port_that_is_down_stays_down() {
+    let there = |bed: &Bed| {
+        extended(bed, &["silver", "gold"]);
+    };
+    let (bed, record) = Bed::moved_as(with_everything, there, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let port = &in_servers(&bed)[0];
+    assert_eq!(port["admin_state_up"], false);
+    assert_eq!(port["dns_domain"], "example.org.");
+    let mtu = json!([{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}]);
+    assert_eq!(port["extra_dhcp_opts"], mtu);
+    let policies = bed.on_target("demo", "GET", "network /qos/policies", &Value::Null);
+    let mut policies = policies["policies"].as_array().unwrap().iter();
+    let gold = policies.find(|policy| policy["name"] == "gold").unwrap();
+    assert_eq!(port["qos_policy_id"], gold["id"]);
+    assert_eq!(facts(&record, "reserve_ports"), "");
+    assert_eq!(not_as_it_was(&record), "");
+    let copy = lock(&bed.target).servers()[0].id.clone();
+    let url = format!("compute /servers/{copy}/os-interface");
+    let cards = bed.on_target("demo", "GET", &url, &Value::Null);
+    assert_eq!(cards["interfaceAttachments"][0]["tag"], "front");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_has_the_qos_policy_that_the_groups_mapping_names() {
+    let mapped = |plan: &mut Plan| {
+        with_everything(plan);
+        let mapping = &mut plan.mappings.qos_policies;
+        mapping.insert("gold".to_owned(), "silver".to_owned());
+    };
+    let there = |bed: &Bed| {
+        extended(bed, &["gold", "silver"]);
+    };
+    let (bed, record) = Bed::moved_as(mapped, there, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let id = in_servers(&bed)[0]["qos_policy_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let url = format!("network /qos/policies/{id}");
+    let policy = bed.on_target("demo", "GET", &url, &Value::Null);
+    assert_eq!(policy["policy"]["name"], "silver");
+    assert_eq!(not_as_it_was(&record), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_target_lacks_of_a_port_is_told_once() {
+    let (bed, record) = Bed::moved_as(with_everything, |_| {}, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let port = &in_servers(&bed)[0];
+    assert_eq!(
+        (port["admin_state_up"].as_bool(), fixed(port).len()),
+        (Some(false), 2)
+    );
+    assert_eq!(port["mac_address"], "fa:16:3e:00:00:01");
+    let told = facts(&record, "reserve_ports");
+    let words = [
+        "the port of card 1 is made without its QoS policy: gold has no counterpart on site-b",
+        "the port of card 1 is made without its DNS domain: Neutron said 400",
+    ];
+    for words in words {
+        assert_eq!(told.matches(words).count(), 1, "{told}");
+    }
+    assert_eq!(not_as_it_was(&record), "", "told already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_move_is_taken_back_for_what_the_target_lacks_of_a_port() {
+    let strict = |plan: &mut Plan| {
+        with_everything(plan);
+        plan.fidelity = Fidelity::Strict;
+    };
+    let (bed, record) = Bed::moved_as(strict, |_| {}, |_, _| {}).await;
+    assert_taken_back(&bed, &record, &["QoS policy of port", "none, wanted: gold"]);
+}
+
+/// How often a request for the port is forbidden, and whether it has its MAC address, port security off, and a QoS policy.
+#[tokio::test(start_paused = true)]
+async fn what_is_forbidden_is_looked_for_and_costs_no_more_than_it_must() {
+    let kept = [
+        (1, (true, true, false), "QoS policy"),
+        (2, (false, true, true), "MAC address"),
+        (3, (false, false, true), "port security"),
+        (4, (false, false, false), "DNS domain"),
+    ];
+    for (times, wanted, word) in kept {
+        let forbidden = |bed: &Bed| {
+            extended(bed, &["gold"]);
+            answers(&bed.target, "POST", "/v2.0/ports", Some(times), 403);
+        };
+        let (bed, record) = Bed::moved_as(with_everything, forbidden, |_, _| {}).await;
+        assert_eq!(record.operation.error, None);
+        let port = &in_servers(&bed)[0];
+        assert_eq!(fixed(port), [WANTED, SECOND], "{times}");
+        let has = (
+            port["mac_address"] == "fa:16:3e:00:00:01",
+            port["port_security_enabled"] == false,
+            !port["qos_policy_id"].is_null(),
+        );
+        assert_eq!(has, wanted, "{times}");
+        let told = facts(&record, "reserve_ports");
+        assert!(told.contains(word), "{times}: {told}");
+        let of_policy = told.contains("QoS policy");
+        assert_eq!(of_policy, !wanted.2, "{times}: {told}");
+        assert_eq!(not_as_it_was(&record), "", "{times}");
+    }
+}
+
+fn is_reserved(record: &OperationRecord) -> bool {
+    let mut steps = record.steps.iter();
+    let line = steps.find(|step| step.phase_name == "reserve_ports");
+    line.unwrap().progress.state == StepState::Done
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_is_not_as_wanted_is_named_when_the_copy_is_confirmed() {
+    let there = |bed: &Bed| {
+        extended(bed, &["gold"]);
+    };
+    let changes = once(is_reserved, |bed| {
+        let id = marked(bed)[0]["id"].as_str().unwrap().to_owned();
+        let body = json!({"port": {"admin_state_up": true, "qos_policy_id": null}});
+        bed.on_target("demo", "PUT", &format!("network /ports/{id}"), &body);
+    });
+    let (bed, record) = Bed::moved_as(with_everything, there, changes).await;
+    assert_eq!(record.operation.error, None);
+    let port = in_servers(&bed)[0]["id"].as_str().unwrap().to_owned();
+    let told = not_as_it_was(&record);
+    for words in [
+        format!("admin state of port {port} (card 1): up, wanted: down"),
+        format!("QoS policy of port {port} (card 1): none, wanted: gold"),
+    ] {
+        assert!(told.contains(&words), "{told}");
+    }
+    assert_eq!(told.matches("not as its").count(), 2, "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_whose_making_got_no_answer_gets_its_tags() {
+    let lost = |bed: &Bed| {
+        fault(&bed.target, "POST", "/v2.0/ports", CallEffect::LoseReply);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, lost, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let ports = in_servers(&bed);
+    assert_eq!((ports.len(), marked(&bed).len()), (1, 1));
+    assert_eq!(ports[0]["tags"], json!(["blue"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ports_of_a_left_server_that_is_gone_already_go_and_the_record_has_their_deletion() {
+    let earlier = |bed: &Bed| {
+        let network = lock(&bed.source).network_id("demo-net").unwrap();
+        let body =
+            json!({"port": {"network_id": network, "description": "(protector:member-1:op-0)"}});
+        bed.at_once("demo", "POST", "network /ports", &body);
+        let url = format!("compute /servers/{}", bed.server);
+        let deleted = bed.later_on(&bed.source, "demo", "DELETE", &url, &Value::Null);
+        bed.at_write(Entry::moves_the_group, deleted);
+    };
+    let (bed, record) = Bed::moved_as(made_by_a_move, earlier, |_, _| {}).await;
+    assert_eq!(record.operation.state, OperationState::Completed);
+    let mut steps = record.steps.iter();
+    let line = steps
+        .find(|step| step.phase_name == "delete_source_vm")
+        .unwrap();
+    assert_eq!(line.progress.error_code, Some(Code::AlreadyGone));
+    let here = bed.at_once("admin", "GET", "network /ports", &Value::Null);
+    let here = here["ports"].as_array().unwrap();
+    assert!(
+        here.iter().all(|port| port["description"] == ""),
+        "{here:?}"
+    );
+    let gone: Vec<_> = removals(&record, line)
+        .into_iter()
+        .map(|removal| (removal.kind, removal.end))
+        .collect();
+    let server = (Some(ResourceKind::Server), RemovalEnd::Failed);
+    let port = (Some(ResourceKind::Port), RemovalEnd::Gone);
+    assert_eq!(gone, [server, port]);
 }

@@ -27,6 +27,8 @@ pub struct Model {
     pub server_group_mapping: Option<Json>,
     /// The same.
     pub volume_type_mapping: Option<Json>,
+    /// The same.
+    pub qos_policy_mapping: Option<Json>,
     pub priority: i32,
     pub fidelity: String,
     /// Null in rows from before there were plans.

@@ -23,6 +23,7 @@ mod m0041_adopted_operations;
 mod m0042_more_mappings;
 mod m0044_group_fidelity;
 mod m0047_earlier_members;
+mod m0049_qos_policy_mapping;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0042_more_mappings::Migration),
             Box::new(m0044_group_fidelity::Migration),
             Box::new(m0047_earlier_members::Migration),
+            Box::new(m0049_qos_policy_mapping::Migration),
         ]
     }
 }

@@ -39,7 +39,12 @@ enum DiskSource {
 }
 
 /// A network interface that the request asks for.
-enum WantedNic {
+struct WantedNic {
+    from: NicSource,
+    tag: Option<String>,
+}
+
+enum NicSource {
     Port(Uuid),
     Network(Uuid, Option<IpAddr>),
 }
@@ -260,11 +265,21 @@ impl SimCloud {
         }
         Ok(own
             .into_iter()
-            .map(|id| WantedNic::Network(id, None))
+            .map(|id| WantedNic {
+                from: NicSource::Network(id, None),
+                tag: None,
+            })
             .collect())
     }
 
     fn wanted_nic(&self, caller: &Caller, item: &Value) -> Answer<WantedNic> {
+        Ok(WantedNic {
+            from: self.nic_source(caller, item)?,
+            tag: text(item, "tag").map(str::to_owned),
+        })
+    }
+
+    fn nic_source(&self, caller: &Caller, item: &Value) -> Answer<NicSource> {
         if let Some(wanted) = text(item, "port") {
             let port = uuid_of(wanted)
                 .and_then(|id| self.network.ports.get(id))
@@ -273,7 +288,7 @@ impl SimCloud {
             if !port.device_id.is_empty() {
                 return Err(fault(409, format!("Port {wanted} is still in use.")));
             }
-            return Ok(WantedNic::Port(port.id));
+            return Ok(NicSource::Port(port.id));
         }
         let wanted = text(item, "uuid").unwrap_or_default();
         let network = uuid_of(wanted)
@@ -281,7 +296,7 @@ impl SimCloud {
             .filter(|network| network.shared || caller.sees(network.project))
             .ok_or_else(|| fault(400, format!("Network {wanted} could not be found.")))?;
         let Some(address) = text(item, "fixed_ip") else {
-            return Ok(WantedNic::Network(network.id, None));
+            return Ok(NicSource::Network(network.id, None));
         };
         let parsed: IpAddr = address.parse().map_err(|_| {
             fault(
@@ -293,7 +308,7 @@ impl SimCloud {
             let text = format!("Fixed IP address {address} is already in use on instance {owner}.");
             return Err(fault(400, text));
         }
-        Ok(WantedNic::Network(network.id, Some(parsed)))
+        Ok(NicSource::Network(network.id, Some(parsed)))
     }
 
     fn wanted_groups(&self, caller: &Caller, given: &Value) -> Answer<Vec<String>> {
@@ -384,7 +399,7 @@ impl SimCloud {
 
     /// Nova asks Neutron for the ports that it would make.
     fn check_port_quota(&self, project: Uuid, nics: &[WantedNic]) -> Answer<()> {
-        let made = |nic: &&WantedNic| matches!(nic, WantedNic::Network(..));
+        let made = |nic: &&WantedNic| matches!(nic.from, NicSource::Network(..));
         let needed = i64::try_from(nics.iter().filter(made).count()).unwrap_or(i64::MAX);
         match self.ports_left(project) {
             Some(left) if left < needed => Err(fault(403, "Maximum number of ports exceeded")),
@@ -499,19 +514,21 @@ impl SimCloud {
                 device: server.id,
                 zone: server.zone.clone(),
             };
-            match nic {
-                WantedNic::Port(port) => {
+            match nic.from {
+                NicSource::Port(port) => {
                     self.network.bind(port, &owner);
                     server.nics.push(Nic {
                         port,
                         made_by_nova: false,
+                        tag: nic.tag,
                     });
                 }
-                WantedNic::Network(network, address) => {
+                NicSource::Network(network, address) => {
                     match self.nova_port(caller.project, network, address, groups, &owner) {
                         Ok(port) => server.nics.push(Nic {
                             port,
                             made_by_nova: true,
+                            tag: nic.tag,
                         }),
                         Err(why) => server.doomed = Some(why),
                     }

@@ -327,7 +327,13 @@ impl SimCloud {
     }
 
     /// `os-interface`, `ips`, `os-security-groups`, `diagnostics`, `os-instance-actions`.
-    pub(super) fn server_part(&self, caller: &Caller, id: &str, rest: &[&str]) -> Answer {
+    pub(super) fn server_part(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller,
+        id: &str,
+        rest: &[&str],
+    ) -> Answer {
         let server = match self.server_of(caller, id) {
             Ok(server) => server,
             Err(missing) => {
@@ -342,8 +348,8 @@ impl SimCloud {
                 let rows: Vec<Value> = server
                     .nics
                     .iter()
-                    .filter_map(|nic| self.network.ports.get(nic.port))
-                    .map(|port| {
+                    .filter_map(|nic| Some((nic, self.network.ports.get(nic.port)?)))
+                    .map(|(nic, port)| {
                         let ips: Vec<Value> = port
                             .fixed_ips
                             .iter()
@@ -351,13 +357,17 @@ impl SimCloud {
                                 json!({"subnet_id": subnet.to_string(), "ip_address": address.to_string()})
                             })
                             .collect();
-                        json!({
+                        let mut view = json!({
                             "port_id": port.id.to_string(),
                             "net_id": port.network.to_string(),
                             "mac_addr": port.mac,
                             "port_state": "ACTIVE",
                             "fixed_ips": ips,
-                        })
+                        });
+                        if call.minor >= 70 {
+                            view["tag"] = json!(nic.tag);
+                        }
+                        view
                     })
                     .collect();
                 ok(json!({"interfaceAttachments": rows}))

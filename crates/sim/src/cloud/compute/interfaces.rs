@@ -40,6 +40,7 @@ impl SimCloud {
         let nic = Nic {
             port,
             made_by_nova: true,
+            tag: text(&given, "tag").map(str::to_owned),
         };
         if let Some(server) = self.server_mut(server.id) {
             server.nics.push(nic);

@@ -163,7 +163,7 @@ impl SimCloud {
             }
             (_, ["servers", id, "tags", rest @ ..]) => self.server_tags(call, caller, id, rest),
             ("POST", ["servers", id, "os-interface"]) => self.attach_interface(call, caller, id),
-            ("GET", ["servers", id, rest @ ..]) => self.server_part(caller, id, rest),
+            ("GET", ["servers", id, rest @ ..]) => self.server_part(call, caller, id, rest),
             _ => self.compute_extras(call, caller, parts),
         }
     }

@@ -97,11 +97,13 @@ pub(crate) struct Disk {
 }
 
 /// A port in a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Nic {
     pub(crate) port: Uuid,
     /// Nova deletes the ports that it made, and only those.
     pub(crate) made_by_nova: bool,
+    /// Its device tag.
+    pub(crate) tag: Option<String>,
 }
 
 /// A flavor.

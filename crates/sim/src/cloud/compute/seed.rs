@@ -111,6 +111,7 @@ impl SimCloud {
             nics: vec![Nic {
                 port,
                 made_by_nova: true,
+                tag: None,
             }],
             host: Some(self.options.compute_host.clone()),
             created: SimTime::ZERO,

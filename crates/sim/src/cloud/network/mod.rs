@@ -1,5 +1,6 @@
 //! Neutron: networks, subnets, ports, security groups, floating IPs.
 
+mod extended;
 mod ports;
 mod quota;
 mod record;
@@ -33,6 +34,7 @@ pub(crate) struct Network {
     pub(crate) ports: Table<Port>,
     pub(crate) groups: Table<Group>,
     floating: Table<FloatingIp>,
+    policies: Table<extended::Policy>,
     /// How many ports a project may have; any number where none is given.
     port_limits: BTreeMap<Uuid, i64>,
 }
@@ -235,6 +237,7 @@ impl Network {
 fn missing(kind: &str, id: &str) -> Box<Reply> {
     let text = match kind {
         "SecurityGroup" => format!("Security group {id} does not exist"),
+        "QosPolicy" => format!("QoS policy {id} could not be found."),
         _ => format!("{kind} {id} could not be found."),
     };
     neutron_error(404, &format!("{kind}NotFound"), text)
@@ -283,6 +286,7 @@ impl SimCloud {
             ["security-groups", rest @ ..] => self.security_groups(call, &caller, rest),
             ["floatingips", rest @ ..] => self.floating_ips(call, &caller, rest),
             ["extensions", rest @ ..] => extensions(rest),
+            ["qos", "policies", rest @ ..] => self.qos_policies(call, &caller, rest),
             ["quotas", rest @ ..] => self.quotas(call, &caller, rest),
             [
                 "routers"

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Port, PortOwner, forbidden, missing, need_member, record::Subnet, unknown_path};
@@ -71,6 +71,7 @@ impl SimCloud {
         let network = text(&given, "network_id").unwrap_or_default();
         let network = self.network_of(caller, network)?.id;
         need_member(caller, "create_port")?;
+        let extended = self.extended(caller, &given)?;
         self.may_ask_for(caller, network, &given)?;
         let mut fixed_ips = match given.get("fixed_ips").and_then(Value::as_array) {
             Some(list) => self.wanted_addresses(network, list)?,
@@ -116,6 +117,9 @@ impl SimCloud {
             port_security: boolean(&given, "port_security_enabled").unwrap_or(true),
             pairs: pairs_of(&given),
             dns_name: text(&given, "dns_name").unwrap_or_default().to_owned(),
+            admin_up: boolean(&given, "admin_state_up").unwrap_or(true),
+            dhcp_opts: list_of(&given, "extra_dhcp_opts"),
+            extended,
             created: self.now,
         };
         let view = self.port_view(&port);
@@ -272,6 +276,9 @@ impl SimCloud {
             port_security: true,
             pairs: Vec::new(),
             dns_name: String::new(),
+            admin_up: true,
+            dhcp_opts: Vec::new(),
+            extended: Map::new(),
             created: self.now,
         };
         self.network.ports.insert(id, port);
@@ -282,7 +289,13 @@ impl SimCloud {
         let found = self.port_of(caller, id)?.id;
         need_member(caller, "update_port")?;
         let given = body(call)["port"].clone();
+        let extended = self.extended(caller, &given)?;
         if let Some(port) = self.network.ports.get_mut(found) {
+            port.admin_up = boolean(&given, "admin_state_up").unwrap_or(port.admin_up);
+            if given.get("extra_dhcp_opts").is_some() {
+                port.dhcp_opts = list_of(&given, "extra_dhcp_opts");
+            }
+            port.extended.extend(extended);
             for (key, field) in [
                 ("name", &mut port.name),
                 ("description", &mut port.description),
@@ -307,7 +320,11 @@ impl SimCloud {
             })
             .collect();
         let groups: Vec<String> = row.groups.iter().map(ToString::to_string).collect();
-        json!({
+        let status = match row.device_id.is_empty() || !row.admin_up {
+            true => "DOWN",
+            false => "ACTIVE",
+        };
+        let mut view = json!({
             "id": row.id.to_string(),
             "name": row.name,
             "description": row.description,
@@ -319,18 +336,20 @@ impl SimCloud {
             "device_id": row.device_id,
             "device_owner": row.device_owner,
             "security_groups": groups,
-            "admin_state_up": true,
-            "status": if row.device_id.is_empty() { "DOWN" } else { "ACTIVE" },
+            "admin_state_up": row.admin_up,
+            "status": status,
             "binding:vnic_type": "normal",
             "port_security_enabled": row.port_security,
             "allowed_address_pairs": row.pairs.iter().map(|pair| with_mac(pair, &row.mac)).collect::<Vec<_>>(),
             "dns_name": row.dns_name,
-            "extra_dhcp_opts": [],
+            "extra_dhcp_opts": row.dhcp_opts.iter().map(with_version).collect::<Vec<_>>(),
             "tags": row.tags,
             "revision_number": 1,
             "created_at": self.stamp(row.created),
             "updated_at": self.stamp(row.created),
-        })
+        });
+        self.show_extended(row, &mut view);
+        view
     }
 }
 
@@ -340,8 +359,21 @@ pub(super) fn body(call: &Call<'_>) -> Value {
 }
 
 fn pairs_of(given: &Value) -> Vec<Value> {
-    let pairs = given.get("allowed_address_pairs").and_then(Value::as_array);
-    pairs.cloned().unwrap_or_default()
+    list_of(given, "allowed_address_pairs")
+}
+
+fn list_of(given: &Value, name: &str) -> Vec<Value> {
+    let list = given.get(name).and_then(Value::as_array);
+    list.cloned().unwrap_or_default()
+}
+
+/// A DHCP option as it is shown: of IPv4 where nothing was said.
+fn with_version(option: &Value) -> Value {
+    let mut shown = option.clone();
+    if shown["ip_version"].is_null() {
+        shown["ip_version"] = json!(4);
+    }
+    shown
 }
 
 /// A pair as it is shown: without a MAC address it has its port's.

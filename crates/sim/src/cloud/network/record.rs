@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::cloud::SimTime;
@@ -132,6 +132,11 @@ pub(crate) struct Port {
     /// Allowed address pairs, as they were given.
     pub(super) pairs: Vec<Value>,
     pub(super) dns_name: String,
+    pub(super) admin_up: bool,
+    /// `extra_dhcp_opts`, as they were given.
+    pub(super) dhcp_opts: Vec<Value>,
+    /// What extensions add to it, where somebody has said something.
+    pub(super) extended: Map<String, Value>,
     pub(super) created: SimTime,
 }
 
