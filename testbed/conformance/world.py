@@ -45,12 +45,12 @@ def normal(value):
 
 def pick(value, path):
     """Follow a.b or a[key=value].b; a key may hold dots only inside brackets."""
-    for part in path.split('.'):
+    for part in re.findall(r'(?:[^.\[]|\[[^\]]*\])+', path):
         name, _, rest = part.partition('[')
         value = value[name]
         if rest:
             key, _, wanted = rest.rstrip(']').partition('=')
-            value = next(item for item in value if item[key] == wanted)
+            value = next(item for item in value if str(item[key]) == wanted)
     return value
 
 
@@ -112,7 +112,7 @@ class World:
             return {key: self.fill(item) for key, item in value.items()}
         return value
 
-    def send(self, role, method, service, path, body=None, mv=None):
+    def send(self, role, method, service, path, body=None, mv=None, file=None):
         session = self.sessions[role if role in self.sessions else 'member']
         headers = {'Accept': 'application/json'}
         if role != 'none':
@@ -120,8 +120,10 @@ class World:
         version = mv or MICROVERSION.get(service)
         if version:
             headers['OpenStack-API-Version'] = '%s %s' % (SERVICE_TYPE[service], version)
+        if file is not None:
+            headers['Content-Type'] = 'application/octet-stream'
         return session.http.request(method, session.url(service, path), json=body,
-                                    headers=headers, timeout=300)
+                                    data=file, headers=headers, timeout=300)
 
     def run(self, step):
         if 'text' in step:
@@ -156,7 +158,7 @@ class World:
                     'destination_type': 'volume', 'boot_index': 0}]},
                 **self.fill(step['boot']))}
         reply = self.send(step.get('as', 'member'), method, service, path, body,
-                          step.get('mv'))
+                          step.get('mv'), step.get('file'))
         assert reply.status_code == step['status'], reply.text
         self.check_body(step, reply)
         for name, place in step.get('save', {}).items():
@@ -172,13 +174,13 @@ class World:
         if 'neutron' in step:
             kind, text = step['neutron']
             assert normal(reply.json()) == {
-                'NeutronError': {'type': kind, 'message': text, 'detail': ''}}
+                'NeutronError': {'type': kind, 'message': self.fill(text), 'detail': ''}}
         if step.get('reply') == '':
             assert reply.content == b''
         elif 'reply' in step:
             assert normal(reply.json()) == self.fill(step['reply'])
         for place, value in step.get('holds', {}).items():
-            assert normal(pick(reply.json(), place)) == value
+            assert normal(pick(reply.json(), place)) == self.fill(value)
 
 
 def load_clouds(path):

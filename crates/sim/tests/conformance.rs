@@ -82,7 +82,9 @@ impl Run {
         let (what, body) = match step.get("do") {
             Some(what) => (
                 self.text(what),
-                step.get("body").map(|body| self.fill(body)),
+                step.get("body")
+                    .map(|body| self.fill(body))
+                    .or_else(|| step.get("file").cloned()),
             ),
             None => {
                 let mut server = self.fill(&json!({
@@ -115,7 +117,11 @@ impl Run {
             assert_eq!(normal(&got.body), wanted, "{what}");
         }
         for (place, value) in step["holds"].as_object().into_iter().flatten() {
-            assert_eq!(normal(&pick(&got.body, place)), *value, "{what}: {place}");
+            assert_eq!(
+                normal(&pick(&got.body, place)),
+                self.fill(value),
+                "{what}: {place}"
+            );
         }
         for (name, place) in step["save"].as_object().into_iter().flatten() {
             let value = pick(&got.body, place.as_str().unwrap());
@@ -141,7 +147,7 @@ impl Run {
             return Some(json!({name: {"code": status, "message": text}}));
         }
         if let Some([kind, text]) = step["neutron"].as_array().map(Vec::as_slice) {
-            let error = json!({"type": kind, "message": text, "detail": ""});
+            let error = json!({"type": kind, "message": self.fill(text), "detail": ""});
             return Some(json!({"NeutronError": error}));
         }
         match step.get("reply")? {

@@ -17,6 +17,7 @@ mod log;
 mod network;
 mod options;
 mod reply;
+mod schema;
 mod state;
 mod table;
 mod volume;

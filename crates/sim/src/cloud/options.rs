@@ -79,6 +79,10 @@ pub struct Quotas {
     pub gigabytes: i64,
     /// Snapshots.
     pub snapshots: i64,
+    /// Server groups.
+    pub server_groups: i64,
+    /// Servers in a server group.
+    pub server_group_members: i64,
 }
 
 impl Default for Quotas {
@@ -90,6 +94,8 @@ impl Default for Quotas {
             volumes: -1,
             gigabytes: -1,
             snapshots: -1,
+            server_groups: 10,
+            server_group_members: 10,
         }
     }
 }

@@ -64,7 +64,11 @@ impl World {
         body: Option<&Value>,
     ) -> Exchange {
         self.now += Duration::from_millis(1);
-        let bytes = body.map_or(Bytes::new(), |body| Bytes::from(body.to_string()));
+        let bytes = match body {
+            None => Bytes::new(),
+            Some(Value::String(file)) => Bytes::from(file.clone()),
+            Some(body) => Bytes::from(body.to_string()),
+        };
         let mut request = Request::new(bytes);
         *request.method_mut() = method.parse().unwrap();
         *request.uri_mut() = path.parse().unwrap();
@@ -183,10 +187,20 @@ impl World {
     }
 }
 
+/// The parts of `a.b[c=d.e].f`: a dot in brackets is no border.
+fn parts_of(place: &str) -> Vec<&str> {
+    let mut inside = false;
+    let borders = place.split(move |letter| {
+        inside = (inside || letter == '[') && letter != ']';
+        letter == '.' && !inside
+    });
+    borders.collect()
+}
+
 /// Follows `a.b` or `a[key=value].b`.
 pub fn pick(value: &Value, place: &str) -> Value {
     let mut value = value.clone();
-    for part in place.split('.') {
+    for part in parts_of(place) {
         let (name, filter) = part.split_once('[').unwrap_or((part, ""));
         value = value[name].clone();
         if let Some((key, wanted)) = filter.trim_end_matches(']').split_once('=') {
@@ -194,7 +208,7 @@ pub fn pick(value: &Value, place: &str) -> Value {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .find(|item| item[key] == wanted);
+                .find(|item| item[key] == wanted || item[key].to_string() == wanted);
             value = found.cloned().unwrap_or_default();
         }
     }

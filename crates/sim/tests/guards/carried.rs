@@ -356,14 +356,19 @@ async fn an_unplanned_move_of_a_strict_group_tells() {
 #[tokio::test(start_paused = true)]
 async fn two_security_groups_of_one_name_are_refused_before_anything_is_stopped() {
     let twice = |bed: &Bed| {
-        let body = json!({"security_group": {"name": "default"}});
-        bed.on_target("demo", "POST", "network /security-groups", &body);
+        let body = json!({"security_group": {"name": "web"}});
+        for _ in 0..2 {
+            bed.on_target("demo", "POST", "network /security-groups", &body);
+        }
     };
-    let (_, record) = Bed::moved_as(|_| {}, twice, |_, _| {}).await;
+    let of_web = |plan: &mut Plan| {
+        plan.members[0].server.security_groups = vec!["web".to_owned()];
+    };
+    let (_, record) = Bed::moved_as(of_web, twice, |_, _| {}).await;
     assert_eq!(record.operation.state, OperationState::Failed);
     let why = record.operation.error.unwrap_or_default();
     assert!(
-        why.contains("2 security groups on site-b are called default"),
+        why.contains("2 security groups on site-b are called web"),
         "{why}"
     );
     let stopped = record

@@ -16,6 +16,7 @@ use crate::cloud::{
     identity::{Caller, hex},
     jobs::Job,
     reply::{Answer, empty, fault, ok, policy},
+    schema,
 };
 
 impl SimCloud {
@@ -273,7 +274,11 @@ impl SimCloud {
         let found = self.server_of(caller, id)?.id;
         need_member(caller, "servers:update")?;
         let given = call.object("server")?;
+        schema::hostname(&given)?;
         if let Some(server) = self.server_mut(found) {
+            if let Some(hostname) = text(&given, "hostname") {
+                server.hostname = Some(hostname.to_owned());
+            }
             if let Some(name) = text(&given, "name") {
                 server.name = name.to_owned();
             }
@@ -351,11 +356,20 @@ impl SimCloud {
         id: &str,
         rest: &[&str],
     ) -> Answer {
-        let found = self.server_of(caller, id)?.id;
-        if call.method != http::Method::GET {
-            need_member(caller, "os-server-tags:update")?;
+        let unmapped = || fault(404, format!("Instance {id} has no mapping to a cell."));
+        let found = self.server_of(caller, id).map_err(|_| unmapped())?.id;
+        let verb = match (call.method.as_str(), rest) {
+            ("PUT", []) => Some("update_all"),
+            ("PUT", _) => Some("update"),
+            ("DELETE", []) => Some("delete_all"),
+            ("DELETE", _) => Some("delete"),
+            _ => None,
+        };
+        if let Some(verb) = verb {
+            need_member(caller, &format!("os-server-tags:{verb}"))?;
         }
         let body = call.json()?;
+        schema::tags(&body)?;
         let Some(server) = self.server_mut(found) else {
             return Err(missing_server(id));
         };
@@ -366,7 +380,7 @@ impl SimCloud {
                 return if held {
                     empty(204)
                 } else {
-                    Err(fault(404, "Tag not found"))
+                    Err(fault(404, format!("Server {id} has no tag '{tag}'")))
                 };
             }
             ("PUT", []) => {
@@ -388,8 +402,11 @@ impl SimCloud {
                 return empty(204);
             }
             ("DELETE", [tag]) => {
-                server.tags.remove(*tag);
-                return empty(204);
+                return if server.tags.remove(*tag) {
+                    empty(204)
+                } else {
+                    Err(fault(404, format!("Instance {id} has no tag '{tag}'")))
+                };
             }
             _ => return Err(fault(404, "The resource could not be found.")),
         }

@@ -17,6 +17,7 @@ use crate::cloud::{
     identity::Caller,
     jobs::Job,
     reply::{Answer, Reply, empty, fault, ok},
+    schema::{self, NOVA_FLAGS},
     volume::{AttachStatus, VolumeStatus},
 };
 
@@ -63,6 +64,7 @@ impl SimCloud {
     fn attach(&mut self, call: &Call<'_>, caller: &Caller, server: &Server) -> Answer {
         need_member(caller, "os-volumes-attachments:create")?;
         let given = call.object("volumeAttachment")?;
+        schema::tag("tag", text(&given, "tag"))?;
         let wanted = text(&given, "volumeId").unwrap_or_default();
         server.check_lock(caller)?;
         server.check_state("attach_volume", &ATTACHABLE)?;
@@ -139,7 +141,9 @@ impl SimCloud {
         volume: &str,
     ) -> Answer {
         let given = call.object("volumeAttachment")?;
-        let disk = disk_of(server, volume).ok_or_else(|| missing_in(server, volume))?;
+        schema::flag(&given, "delete_on_termination", NOVA_FLAGS)?;
+        let unknown = || format!("No volume Block Device Mapping with id {volume}.");
+        let disk = disk_of(server, volume).ok_or_else(|| fault(404, unknown()))?;
         if text(&given, "volumeId").is_some_and(|other| other != volume) || call.minor < 85 {
             need_admin(caller, "os-volumes-attachments:swap")?;
             return Err(fault(400, "Swapping volumes is not simulated"));

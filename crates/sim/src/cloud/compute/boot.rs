@@ -18,6 +18,7 @@ use crate::cloud::{
     jobs::Job,
     network::PortOwner,
     reply::{Answer, Reply, fault},
+    schema::{self, NOVA_FLAGS},
     volume::{Volume, VolumeStatus},
 };
 
@@ -63,6 +64,7 @@ impl SimCloud {
                 "Invalid input for field/attribute server. Value: {}. 'name' is a required property",
             ));
         }
+        check_schema(&given)?;
         let flavor = self.wanted_flavor(&given)?;
         let image = self.wanted_boot_image(&given)?;
         let key_name = self.wanted_key(caller, &given)?;
@@ -73,6 +75,7 @@ impl SimCloud {
         if disks.is_empty() && image.is_none() {
             return Err(fault(400, "Invalid imageRef provided."));
         }
+        let hostname = text(&given, "hostname").map_or_else(|| hostname_of(&name), str::to_owned);
         let metadata = pairs(&given, "metadata");
         if metadata.len() > MOST_METADATA {
             let text = format!("Maximum number of metadata items exceeds {MOST_METADATA}");
@@ -82,6 +85,7 @@ impl SimCloud {
         self.check_port_quota(caller.project, &nics)?;
         let id = self.ids.next();
         let attached = self.take_disks(caller, id, disks)?;
+        self.check_members(caller, group)?;
         let mut server = Server {
             id,
             name,
@@ -94,7 +98,7 @@ impl SimCloud {
             image: image.filter(|_| attached.is_empty()),
             key_name,
             metadata,
-            hostname: text(&given, "hostname").map(str::to_owned),
+            hostname: Some(hostname),
             pinned_zone: text(&given, "availability_zone").map(str::to_owned),
             group,
             user_data: text(&given, "user_data").map(str::to_owned),
@@ -168,7 +172,10 @@ impl SimCloud {
             match held.map(String::as_str) {
                 Some("") => self.network.bind(nic.port, &owner),
                 Some(device) if device == id.to_string() => {}
-                _ => server.doomed = Some(format!("Port {} is still in use.", nic.port)),
+                _ => {
+                    let why = format!("Port {} is still in use.", nic.port);
+                    server.doomed = Some(aborted(id, &why));
+                }
             }
         }
         self.compute.servers.insert(id, server);
@@ -495,6 +502,7 @@ impl SimCloud {
         volume.status = VolumeStatus::Downloading;
         volume.name = Some(String::new());
         volume.image = image;
+        volume.image_properties = self.properties_of_image(image);
         volume.bootable = image.is_some();
         volume.kind = kind.or_else(|| self.volumes.default_kind());
         volume.host.clone_from(&self.options.volume_host);
@@ -523,6 +531,11 @@ impl SimCloud {
                         tag: nic.tag,
                     });
                 }
+                NicSource::Network(network, address)
+                    if address.is_some() && !self.may_choose_in(caller, network) =>
+                {
+                    server.doomed = Some(no_host_left(server.id));
+                }
                 NicSource::Network(network, address) => {
                     match self.nova_port(caller.project, network, address, groups, &owner) {
                         Ok(port) => server.nics.push(Nic {
@@ -530,7 +543,7 @@ impl SimCloud {
                             made_by_nova: true,
                             tag: nic.tag,
                         }),
-                        Err(why) => server.doomed = Some(why),
+                        Err(why) => server.doomed = Some(aborted(server.id, &why)),
                     }
                 }
             }
@@ -575,8 +588,7 @@ impl SimCloud {
             return;
         }
         if let Some(why) = &server.doomed {
-            let text = format!("Build of instance {id} aborted: {why}");
-            return self.server_fails(id, 500, &text);
+            return self.server_fails(id, 500, why);
         }
         let injected = self
             .faults
@@ -588,11 +600,7 @@ impl SimCloud {
             return self.server_fails(id, 500, &message);
         }
         if server.asked_to_fail("spawn") {
-            let text = format!(
-                "Exceeded maximum number of retries. Exhausted all hosts available for retrying build \
-                 failures for instance {id}."
-            );
-            return self.server_fails(id, 500, &text);
+            return self.server_fails(id, 500, &no_host_left(id));
         }
         for disk in &server.disks {
             let volume = self.volumes.volumes.get(disk.volume).cloned();
@@ -629,6 +637,32 @@ impl SimCloud {
             });
         }
     }
+}
+
+fn aborted(server: Uuid, why: &str) -> String {
+    format!("Build of instance {server} aborted: {why}")
+}
+
+/// What a build says that each host has failed.
+fn no_host_left(server: Uuid) -> String {
+    format!(
+        "Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for \
+         instance {server}."
+    )
+}
+
+/// What Nova refuses before it looks at anything else.
+fn check_schema(given: &Value) -> Answer<()> {
+    schema::tags(given)?;
+    schema::hostname(given)?;
+    schema::user_data(given)?;
+    schema::flag(given, "config_drive", NOVA_FLAGS)?;
+    schema::metadata_keys(given, "")
+}
+
+/// The host name that Nova makes of a server's first name.
+pub(super) fn hostname_of(name: &str) -> String {
+    name.to_ascii_lowercase().replace([' ', '_', '.'], "-")
 }
 
 /// `/dev/vda`, `/dev/vdb`, …

@@ -1,5 +1,7 @@
 //! Flavors, key pairs, services, quotas, limits, and the parts of a server that only are read.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::cloud::{
     SimCloud,
-    call::{Call, integer, paginate, text, uuid_of},
+    call::{Call, integer, paginate, pairs, text, uuid_of},
     identity::{Caller, hex},
     options::Quotas,
     reply::{Answer, Reply, empty, fault, ok, policy},
@@ -54,8 +56,8 @@ impl SimCloud {
                     "maxTotalRAMSize": quotas.ram,
                     "maxTotalKeypairs": 100,
                     "maxServerMeta": 128,
-                    "maxServerGroups": 10,
-                    "maxServerGroupMembers": 10,
+                    "maxServerGroups": quotas.server_groups,
+                    "maxServerGroupMembers": quotas.server_group_members,
                     "totalInstancesUsed": servers,
                     "totalCoresUsed": cores,
                     "totalRAMUsed": ram,
@@ -78,6 +80,10 @@ impl SimCloud {
                 quotas.instances = integer(&given, "instances").unwrap_or(quotas.instances);
                 quotas.cores = integer(&given, "cores").unwrap_or(quotas.cores);
                 quotas.ram = integer(&given, "ram").unwrap_or(quotas.ram);
+                quotas.server_groups =
+                    integer(&given, "server_groups").unwrap_or(quotas.server_groups);
+                quotas.server_group_members =
+                    integer(&given, "server_group_members").unwrap_or(quotas.server_group_members);
                 self.compute.quotas.insert(id, quotas);
                 ok(json!({"quota_set": self.server_quota_view(id, false)}))
             }
@@ -106,6 +112,16 @@ impl SimCloud {
             ("POST", []) => {
                 need_admin(caller, "os-flavor-manage:create")?;
                 let given = call.object("flavor")?;
+                let name = text(&given, "name").unwrap_or_default();
+                if self
+                    .compute
+                    .flavors
+                    .iter()
+                    .any(|flavor| flavor.name == name)
+                {
+                    let text = format!("Flavor with name {name} already exists.");
+                    return Err(fault(409, text));
+                }
                 let number = |key: &str| {
                     integer(&given, key)
                         .and_then(|value| u64::try_from(value).ok())
@@ -135,6 +151,16 @@ impl SimCloud {
                 match (method, rest) {
                     ("GET", []) => ok(json!({"flavor": self.flavor_view(call, flavor, true)})),
                     ("GET", ["os-extra_specs"]) => ok(json!({"extra_specs": flavor.extra_specs})),
+                    ("POST", ["os-extra_specs"]) => {
+                        need_admin(caller, "os-flavor-extra-specs:create")?;
+                        let (id, specs) = (flavor.id.clone(), pairs(&call.json()?, "extra_specs"));
+                        check_extra_specs(&specs)?;
+                        let all = self.compute.flavors.iter_mut();
+                        for flavor in all.filter(|flavor| flavor.id == id) {
+                            flavor.extra_specs.extend(specs.clone());
+                        }
+                        ok(json!({"extra_specs": specs}))
+                    }
                     ("DELETE", []) => {
                         need_admin(caller, "os-flavor-manage:delete")?;
                         let id = flavor.id.clone();
@@ -321,8 +347,8 @@ impl SimCloud {
             "ram": row(quotas.ram, ram),
             "key_pairs": row(100, 0),
             "metadata_items": row(128, 0),
-            "server_groups": row(10, 0),
-            "server_group_members": row(10, 0),
+            "server_groups": row(quotas.server_groups, self.server_groups_in(project)),
+            "server_group_members": row(quotas.server_group_members, 0),
         })
     }
 
@@ -395,6 +421,17 @@ impl SimCloud {
                 need_member(caller, "servers:show")?;
                 Err(fault(404, "The resource could not be found."))
             }
+        }
+    }
+}
+
+/// Of the extra specs that Nova knows the values of, only that of a virtual TPM is looked at.
+fn check_extra_specs(specs: &BTreeMap<String, String>) -> Answer<()> {
+    match specs.get("hw:tpm_version").map(String::as_str) {
+        None | Some("1.2" | "2.0") => Ok(()),
+        Some(other) => {
+            let text = format!("Validation failed; '{other}' is not one of: 1.2, 2.0.");
+            Err(fault(400, text))
         }
     }
 }

@@ -151,7 +151,7 @@ pub(crate) struct Server {
     pub(super) image: Option<Uuid>,
     pub(super) key_name: Option<String>,
     pub(crate) metadata: BTreeMap<String, String>,
-    /// The host name that was asked for.
+    /// Its host name, which a new name of the server does not change.
     pub(super) hostname: Option<String>,
     /// The server group that it was put into.
     pub(super) group: Option<Uuid>,
@@ -171,7 +171,7 @@ pub(crate) struct Server {
     pub(super) updated: SimTime,
     pub(super) launched: Option<SimTime>,
     pub(super) fault: Option<ServerFault>,
-    /// What will make the build fail, found while the request was checked.
+    /// What the build will fail with, found while the request was checked.
     pub(super) doomed: Option<String>,
     /// Whether its guest was started beside Nova, which has not noticed yet.
     pub(super) started_beside_nova: bool,

@@ -68,6 +68,7 @@ impl SimCloud {
             row.kind = Some(kind);
             row.status = VolumeStatus::Available;
             row.image = image.filter(|_| place == 0);
+            row.image_properties = self.properties_of_image(row.image);
             row.bootable = place == 0;
             row.host.clone_from(&self.options.volume_host);
             self.write_volume(&row).ok()?;

@@ -9,11 +9,8 @@ use crate::cloud::{
     call::{Call, integer, text, uuid_of},
     identity::{Caller, hex},
     reply::{Answer, empty, fault, ok},
+    schema,
 };
-
-/// Nova's quotas of server groups in a project, and of servers in a group.
-const MOST_GROUPS: usize = 10;
-const MOST_MEMBERS: usize = 10;
 
 /// A server group.
 #[derive(Clone, Debug)]
@@ -21,16 +18,17 @@ pub(crate) struct ServerGroup {
     id: Uuid,
     name: String,
     policy: String,
+    /// `max_server_per_host`.
     most_per_host: Option<i64>,
     project: Uuid,
     user: Uuid,
 }
 
 const POLICIES: [&str; 4] = [
-    "affinity",
     "anti-affinity",
-    "soft-affinity",
+    "affinity",
     "soft-anti-affinity",
+    "soft-affinity",
 ];
 
 impl SimCloud {
@@ -43,7 +41,8 @@ impl SimCloud {
         match (call.method.as_str(), rest) {
             ("GET", []) => {
                 let all = self.compute.server_groups.iter();
-                let own = all.filter(|group| group.project == caller.project);
+                let all_projects = call.query("all_projects").is_some() && caller.is_admin();
+                let own = all.filter(|group| all_projects || group.project == caller.project);
                 let number = |key| call.query(key).and_then(|text| text.parse().ok());
                 let rows: Vec<Value> = own
                     .skip(number("offset").unwrap_or(0))
@@ -70,15 +69,20 @@ impl SimCloud {
     fn server_group_create(&mut self, call: &Call<'_>, caller: &Caller) -> Answer {
         need_member(caller, "os-server-groups:create")?;
         let given = call.object("server_group")?;
-        let policy = match call.minor >= 64 {
-            true => text(&given, "policy"),
-            false => given["policies"][0].as_str(),
+        let key = if call.minor >= 64 {
+            "policy"
+        } else {
+            "policies"
         };
+        schema::required("server_group", &given, "name")?;
+        schema::required("server_group", &given, key)?;
+        let policy = text(&given, key).or_else(|| given[key][0].as_str());
         let policy = policy.unwrap_or_default().to_owned();
         let name = text(&given, "name").unwrap_or_default().to_owned();
-        if name.is_empty() || !POLICIES.contains(&policy.as_str()) {
-            let text = format!("Invalid input for field/attribute policy. Value: {policy}.");
-            return Err(fault(400, text));
+        if !POLICIES.contains(&policy.as_str()) {
+            let known = POLICIES.map(|known| format!("'{known}'")).join(", ");
+            let why = format!("'{policy}' is not one of [{known}]");
+            return Err(schema::refused("policy", &json!(policy), &why));
         }
         let most_per_host = given
             .get("rules")
@@ -87,8 +91,8 @@ impl SimCloud {
             let text = "Only anti-affinity policy supports rules.";
             return Err(fault(400, text));
         }
-        let all = self.compute.server_groups.iter();
-        if all.filter(|group| group.project == caller.project).count() >= MOST_GROUPS {
+        let limit = self.server_quotas(caller.project).server_groups;
+        if (0..=self.server_groups_in(caller.project)).contains(&limit) {
             return Err(fault(403, "Quota exceeded, too many server groups."));
         }
         let group = ServerGroup {
@@ -102,6 +106,13 @@ impl SimCloud {
         let view = self.server_group_view(call, &group);
         self.compute.server_groups.push(group);
         ok(json!({"server_group": view}))
+    }
+
+    /// How many there are in a project.
+    pub(super) fn server_groups_in(&self, project: Uuid) -> i64 {
+        let all = self.compute.server_groups.iter();
+        let own = all.filter(|group| group.project == project);
+        i64::try_from(own.count()).unwrap_or(i64::MAX)
     }
 
     fn server_group_of(&self, caller: &Caller, id: &str) -> Answer<&ServerGroup> {
@@ -151,14 +162,28 @@ impl SimCloud {
         let Some(wanted) = hints.as_ref().and_then(|hints| text(hints, "group")) else {
             return Ok(None);
         };
+        if uuid_of(wanted).is_none() {
+            let why = format!("'{wanted}' is not valid under any of the given schemas");
+            return Err(schema::refused("group", &json!(wanted), &why));
+        }
         let group = self.server_group_of(caller, wanted);
         let group = group
             .map_err(|_| fault(400, format!("Instance group {wanted} could not be found.")))?
             .id;
-        if self.members_of(group).count() >= MOST_MEMBERS {
+        Ok(Some(group))
+    }
+
+    /// Nova looks at this quota after it has reserved the volumes, and leaves them reserved.
+    pub(super) fn check_members(&self, caller: &Caller, group: Option<Uuid>) -> Answer<()> {
+        let limit = self.server_quotas(caller.project).server_group_members;
+        let Some(group) = group.filter(|_| limit >= 0) else {
+            return Ok(());
+        };
+        let used = i64::try_from(self.members_of(group).count()).unwrap_or(i64::MAX);
+        if used >= limit {
             return Err(fault(403, "Quota exceeded, too many servers in group"));
         }
-        Ok(Some(group))
+        Ok(())
     }
 
     /// How many of its servers are in a server's group, as Nova shows them since 2.71.

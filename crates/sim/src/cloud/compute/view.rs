@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Server,
+    boot::hostname_of,
     record::{Flavor, VmState},
 };
 use crate::cloud::{
@@ -210,12 +211,12 @@ impl SimCloud {
             json!(server.lock.as_ref().and_then(|lock| lock.reason.clone())),
         );
         put(96, "pinned_availability_zone", json!(server.pinned_zone));
-        put(100, "scheduler_hints", json!({}));
-        let of_name = || {
-            let name = server.name.to_ascii_lowercase();
-            name.replace([' ', '_', '.'], "-")
-        };
-        let hostname = server.hostname.clone().unwrap_or_else(of_name);
+        let hints = server
+            .group
+            .map(|group| json!({"group": [group.to_string()]}));
+        put(100, "scheduler_hints", hints.unwrap_or_else(|| json!({})));
+        let hostname = server.hostname.clone();
+        let hostname = hostname.unwrap_or_else(|| hostname_of(&server.name));
         put(90, "OS-EXT-SRV-ATTR:hostname", json!(hostname));
         if !caller.is_admin() {
             return;
@@ -262,7 +263,7 @@ impl SimCloud {
             };
             for (_, address) in &port.fixed_ips {
                 rows.push(json!({
-                    "version": 4,
+                    "version": if address.is_ipv4() { 4 } else { 6 },
                     "addr": address.to_string(),
                     "OS-EXT-IPS:type": "fixed",
                     "OS-EXT-IPS-MAC:mac_addr": port.mac,

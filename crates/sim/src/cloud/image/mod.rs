@@ -1,5 +1,7 @@
 //! Glance: images.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -26,6 +28,14 @@ pub(crate) struct Image {
     status: &'static str,
     owner: Option<Uuid>,
     created: SimTime,
+    /// What else was said of it.
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
+impl Image {
+    pub(crate) fn is_active(&self) -> bool {
+        self.status == "active"
+    }
 }
 
 /// Glance's table.
@@ -53,6 +63,7 @@ impl Images {
                     status: "active",
                     owner: None,
                     created: SimTime::ZERO,
+                    properties: BTreeMap::new(),
                 },
             );
         }
@@ -69,6 +80,25 @@ impl Images {
             .find(|image| image.name == name)
             .map(|image| image.id)
     }
+}
+
+/// What Glance has no field of its own for.
+fn properties_of(given: &Value) -> BTreeMap<String, String> {
+    const FIELDS: [&str; 9] = [
+        "id",
+        "name",
+        "disk_format",
+        "container_format",
+        "visibility",
+        "min_disk",
+        "min_ram",
+        "protected",
+        "tags",
+    ];
+    let all = given.as_object().into_iter().flatten();
+    all.filter(|(key, _)| !FIELDS.contains(&key.as_str()))
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 fn missing(id: &str) -> Box<Reply> {
@@ -200,6 +230,7 @@ impl SimCloud {
             status: "queued",
             owner: Some(caller.project),
             created: self.now,
+            properties: properties_of(&given),
         };
         let view = self.image_view(&image);
         self.images.images.insert(image.id, image);
@@ -207,7 +238,7 @@ impl SimCloud {
     }
 
     fn image_view(&self, image: &Image) -> Value {
-        json!({
+        let mut view = json!({
             "id": image.id.to_string(),
             "name": image.name,
             "status": image.status,
@@ -230,6 +261,10 @@ impl SimCloud {
             "self": format!("/v2/images/{}", image.id),
             "file": format!("/v2/images/{}/file", image.id),
             "schema": "/v2/schemas/image",
-        })
+        });
+        for (key, value) in &image.properties {
+            view[key] = json!(value);
+        }
+        view
     }
 }

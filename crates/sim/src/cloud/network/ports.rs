@@ -5,7 +5,12 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Port, PortOwner, forbidden, missing, need_member, record::Subnet, unknown_path};
+use super::{
+    Port, PortOwner, forbidden, missing, need_member,
+    port_settings::{check_fixed_ips, check_mac, check_pairs, in_order, wanted_pairs},
+    record::{Subnet, mac_of},
+    unknown_path, vnic,
+};
 use crate::cloud::{
     SimCloud,
     call::{Call, boolean, text, uuid_of},
@@ -31,26 +36,22 @@ impl SimCloud {
                 let port = self.port_of(caller, id)?;
                 ok(json!({"port": self.port_view(port)}))
             }
-            ("PUT", [id, "tags"]) => {
-                let port = self.port_of(caller, id)?.id;
-                let tags: Vec<String> = body(call)["tags"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|tag| tag.as_str().map(str::to_owned))
-                    .collect();
-                if let Some(port) = self.network.ports.get_mut(port) {
-                    port.tags.clone_from(&tags);
-                }
-                ok(json!({"tags": tags}))
-            }
+            (_, [id, "tags", rest @ ..]) => self.port_tags(call, caller, id, rest),
             ("PUT", [id]) => self.port_update(call, caller, id),
             ("DELETE", [id]) => {
                 let port = self.port_of(caller, id)?;
                 let (id, in_server) = (port.id, port.device_owner.starts_with("compute:"));
+                let owner = port.device_owner.clone();
                 need_member(caller, "delete_port")?;
                 if in_server && !caller.is_admin() {
                     return Err(forbidden("delete_port"));
+                }
+                self.network.check_in_no_trunk(id)?;
+                if owner == "network:router_interface" {
+                    let text = format!(
+                        "Port {id} cannot be deleted directly via the port API: has device owner {owner}."
+                    );
+                    return Err(neutron_error(409, "ServicePortInUse", text));
                 }
                 self.network.remove_port(id);
                 empty(204)
@@ -59,7 +60,7 @@ impl SimCloud {
         }
     }
 
-    fn port_of(&self, caller: &Caller, id: &str) -> Answer<&Port> {
+    pub(super) fn port_of(&self, caller: &Caller, id: &str) -> Answer<&Port> {
         uuid_of(id)
             .and_then(|id| self.network.ports.get(id))
             .filter(|row| caller.sees(row.project))
@@ -70,38 +71,28 @@ impl SimCloud {
         let given = body(call)["port"].clone();
         let network = text(&given, "network_id").unwrap_or_default();
         let network = self.network_of(caller, network)?.id;
-        need_member(caller, "create_port")?;
+        check_mac(&given)?;
+        check_fixed_ips(&given)?;
+        let vnic_type = vnic::asked_for(&given)?.unwrap_or("normal").to_owned();
         let extended = self.extended(caller, &given)?;
-        self.may_ask_for(caller, network, &given)?;
-        let mut fixed_ips = match given.get("fixed_ips").and_then(Value::as_array) {
-            Some(list) => self.wanted_addresses(network, list)?,
-            None => self.network.free_addresses(network),
-        };
-        let groups = match given.get("security_groups").and_then(Value::as_array) {
-            Some(list) => list
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|wanted| {
-                    self.network
-                        .group_for_ports(caller.project, wanted)
-                        .map(|group| group.id)
-                        .ok_or_else(|| missing("SecurityGroup", wanted))
-                })
-                .collect::<Answer<Vec<Uuid>>>()?,
-            None => self
-                .network
-                .group(caller.project, "default")
-                .map(|group| group.id)
-                .into_iter()
-                .collect(),
-        };
+        self.check_port_policy(caller, "create_port", network, &given)?;
+        let port_security = boolean(&given, "port_security_enabled").unwrap_or(true);
+        let pairs = wanted_pairs(&given)?.unwrap_or_default();
+        check_pairs(port_security, &pairs)?;
+        self.check_mac_is_free(network, &given)?;
+        let groups = self.groups_of_new_port(caller, &given)?;
         if self.ports_left(caller.project).is_some_and(|left| left < 1) {
             let text = "Quota exceeded for resources: ['port'].";
             return Err(neutron_error(409, "OverQuota", text));
         }
         let id = self.ids.next();
         let mac = text(&given, "mac_address").map_or_else(|| mac_of(id), str::to_owned);
+        let mut fixed_ips = match given.get("fixed_ips").and_then(Value::as_array) {
+            Some(list) => self.wanted_addresses(network, list, &mac)?,
+            None => self.network.free_addresses(network),
+        };
         fixed_ips.extend(self.network.automatic_addresses(network, &mac));
+        let fixed_ips = in_order(fixed_ips);
         let port = Port {
             id,
             name: text(&given, "name").unwrap_or_default().to_owned(),
@@ -109,13 +100,14 @@ impl SimCloud {
             network,
             project: caller.project,
             mac,
+            vnic_type,
             fixed_ips,
             device_id: text(&given, "device_id").unwrap_or_default().to_owned(),
             device_owner: text(&given, "device_owner").unwrap_or_default().to_owned(),
             groups,
             tags: Vec::new(),
-            port_security: boolean(&given, "port_security_enabled").unwrap_or(true),
-            pairs: pairs_of(&given),
+            port_security,
+            pairs,
             dns_name: text(&given, "dns_name").unwrap_or_default().to_owned(),
             admin_up: boolean(&given, "admin_state_up").unwrap_or(true),
             dhcp_opts: list_of(&given, "extra_dhcp_opts"),
@@ -127,41 +119,7 @@ impl SimCloud {
         Ok(Reply::json(201, &json!({"port": view})))
     }
 
-    /// What only the owner of a network, or an administrator, may choose; and a MAC address that is in use.
-    fn may_ask_for(&self, caller: &Caller, network: Uuid, given: &Value) -> Answer<()> {
-        let row = self.network.networks.get(network);
-        let owns = row.is_some_and(|row| row.project == caller.project) || caller.is_admin();
-        let addresses = given.get("fixed_ips").and_then(Value::as_array);
-        let names_address = addresses
-            .into_iter()
-            .flatten()
-            .any(|ip| ip.get("ip_address").is_some());
-        for (attribute, is_given) in [
-            ("mac_address", given.get("mac_address").is_some()),
-            ("fixed_ips", names_address),
-            (
-                "port_security_enabled",
-                given.get("port_security_enabled").is_some(),
-            ),
-            (
-                "allowed_address_pairs",
-                given.get("allowed_address_pairs").is_some(),
-            ),
-        ] {
-            if is_given && !owns {
-                return Err(forbidden(&format!("create_port:{attribute}")));
-            }
-        }
-        let is_open = boolean(given, "port_security_enabled") == Some(false);
-        if is_open && !pairs_of(given).is_empty() {
-            let text =
-                "Port Security must be enabled in order to have allowed address pairs on a port.";
-            return Err(neutron_error(
-                409,
-                "AddressPairAndPortSecurityRequired",
-                text,
-            ));
-        }
+    fn check_mac_is_free(&self, network: Uuid, given: &Value) -> Answer<()> {
         let wanted = text(given, "mac_address");
         let mut others = self
             .network
@@ -179,13 +137,24 @@ impl SimCloud {
         }
     }
 
-    fn wanted_addresses(&self, network: Uuid, list: &[Value]) -> Answer<Vec<(Uuid, IpAddr)>> {
+    pub(super) fn wanted_addresses(
+        &self,
+        network: Uuid,
+        list: &[Value],
+        mac: &str,
+    ) -> Answer<Vec<(Uuid, IpAddr)>> {
         let mut out = Vec::new();
         for item in list {
             let Some(address) = text(item, "ip_address") else {
-                let named = text(item, "subnet_id").and_then(uuid_of);
-                let named = named.and_then(|id| self.network.subnets.get(id));
-                match named {
+                let named = text(item, "subnet_id");
+                let found = |id: &str| {
+                    let subnet = uuid_of(id).and_then(|id| self.network.subnets.get(id));
+                    subnet.ok_or_else(|| missing("Subnet", id))
+                };
+                match named.map(found).transpose()? {
+                    Some(subnet) if subnet.is_automatic() => {
+                        out.extend(subnet.automatic(mac).map(|ip| (subnet.id, ip)));
+                    }
                     Some(subnet) => out.extend(self.network.free_address(subnet)),
                     None => out.extend(self.network.free_addresses(network)),
                 }
@@ -217,15 +186,18 @@ impl SimCloud {
                 return Err(neutron_error(400, kind, text));
             };
             let of = self.network.subnets.get(subnet);
-            if of.is_some_and(Subnet::is_automatic) {
+            // The card's own address of such a subnet is taken by the card itself when it is asked for.
+            let own = of.and_then(|of| of.automatic(mac)) == Some(ip);
+            if of.is_some_and(Subnet::is_automatic) && !own {
                 let text = format!(
-                    "Invalid input for operation: IPv6 address {address} can not be directly assigned to a port on \
-                     subnet {subnet} as the subnet is configured for automatic addresses."
+                    "IPv6 address {address} cannot be directly assigned to a port on subnet {subnet} as the subnet is \
+                     configured for automatic addresses"
                 );
-                return Err(neutron_error(400, "InvalidInput", text));
+                return Err(neutron_error(400, "AllocationOnAutoAddressSubnet", text));
             }
-            if self.network.holder(network, ip).is_some() {
-                let text = format!("IP address {address} already allocated in subnet {subnet}");
+            let taken_by_itself = own && of.is_some_and(Subnet::is_automatic);
+            if taken_by_itself || self.network.holder(network, ip).is_some() {
+                let text = format!("IP address {ip} already allocated in subnet {subnet}");
                 return Err(neutron_error(409, "IpAddressAlreadyAllocated", text));
             }
             out.push((subnet, ip));
@@ -261,6 +233,7 @@ impl SimCloud {
             .collect();
         let id = self.ids.next();
         fixed.extend(self.network.automatic_addresses(network, &mac_of(id)));
+        let fixed = in_order(fixed);
         let port = Port {
             id,
             name: String::new(),
@@ -268,6 +241,7 @@ impl SimCloud {
             network,
             project,
             mac: mac_of(id),
+            vnic_type: "normal".to_owned(),
             fixed_ips: fixed,
             device_id: owner.device.to_string(),
             device_owner: format!("compute:{}", owner.zone),
@@ -286,11 +260,18 @@ impl SimCloud {
     }
 
     fn port_update(&mut self, call: &Call<'_>, caller: &Caller, id: &str) -> Answer {
-        let found = self.port_of(caller, id)?.id;
-        need_member(caller, "update_port")?;
+        let (found, network) = self
+            .port_of(caller, id)
+            .map(|port| (port.id, port.network))?;
         let given = body(call)["port"].clone();
+        self.check_port_policy(caller, "update_port", network, &given)?;
         let extended = self.extended(caller, &given)?;
+        self.change_port_settings(caller, found, &given)?;
+        let vnic_type = vnic::asked_for(&given)?;
         if let Some(port) = self.network.ports.get_mut(found) {
+            if let Some(kind) = vnic_type {
+                kind.clone_into(&mut port.vnic_type);
+            }
             port.admin_up = boolean(&given, "admin_state_up").unwrap_or(port.admin_up);
             if given.get("extra_dhcp_opts").is_some() {
                 port.dhcp_opts = list_of(&given, "extra_dhcp_opts");
@@ -338,17 +319,20 @@ impl SimCloud {
             "security_groups": groups,
             "admin_state_up": row.admin_up,
             "status": status,
-            "binding:vnic_type": "normal",
+            "binding:vnic_type": row.vnic_type,
             "port_security_enabled": row.port_security,
             "allowed_address_pairs": row.pairs.iter().map(|pair| with_mac(pair, &row.mac)).collect::<Vec<_>>(),
             "dns_name": row.dns_name,
             "extra_dhcp_opts": row.dhcp_opts.iter().map(with_version).collect::<Vec<_>>(),
-            "tags": row.tags,
+            "tags": sorted(&row.tags),
             "revision_number": 1,
             "created_at": self.stamp(row.created),
             "updated_at": self.stamp(row.created),
         });
         self.show_extended(row, &mut view);
+        if let Some(trunk) = self.network.trunk_details(row.id) {
+            view["trunk_details"] = trunk;
+        }
         view
     }
 }
@@ -356,10 +340,6 @@ impl SimCloud {
 /// The request body; Neutron's own checks of it are not simulated.
 pub(super) fn body(call: &Call<'_>) -> Value {
     serde_json::from_slice(call.body).unwrap_or_default()
-}
-
-fn pairs_of(given: &Value) -> Vec<Value> {
-    list_of(given, "allowed_address_pairs")
 }
 
 fn list_of(given: &Value, name: &str) -> Vec<Value> {
@@ -376,16 +356,14 @@ fn with_version(option: &Value) -> Value {
     shown
 }
 
+fn sorted(tags: &[String]) -> Vec<String> {
+    let mut tags = tags.to_vec();
+    tags.sort();
+    tags
+}
+
 /// A pair as it is shown: without a MAC address it has its port's.
 fn with_mac(pair: &Value, own: &str) -> Value {
     let mac = text(pair, "mac_address").unwrap_or(own);
     json!({"ip_address": pair["ip_address"], "mac_address": mac})
-}
-
-fn mac_of(id: Uuid) -> String {
-    let bytes = id.as_bytes();
-    format!(
-        "fa:16:3e:{:02x}:{:02x}:{:02x}",
-        bytes[0], bytes[1], bytes[2]
-    )
 }

@@ -63,14 +63,25 @@ impl Subnet {
         offset.is_some_and(|offset| offset < self.span())
     }
 
+    /// The first address, which of IPv6 is the prefix itself (RFC 4291, section 2.6.1).
     pub(super) fn gateway(&self) -> IpAddr {
-        self.at(1)
+        self.at(u128::from(self.base.is_ipv4()))
     }
 
-    /// Addresses that Neutron gives out by itself: all but network, gateway and broadcast.
+    /// The first and the last address that Neutron gives out by itself: all but network, gateway and broadcast.
+    pub(super) fn bounds(&self) -> (IpAddr, IpAddr) {
+        let last = self.span() - 1;
+        match self.base {
+            IpAddr::V4(_) => (self.at(2), self.at(last - 1)),
+            IpAddr::V6(_) => (self.at(1), self.at(last)),
+        }
+    }
+
+    /// Those addresses, from both ends.
     pub(super) fn pool(&self) -> impl DoubleEndedIterator<Item = IpAddr> {
+        let first = if self.base.is_ipv4() { 2 } else { 1 };
         let end = self.span().saturating_sub(1).min(LARGEST_POOL);
-        (2..end).map(|offset| self.at(offset))
+        (first..end).map(|offset| self.at(offset))
     }
 
     /// Whether each port has an address here that is made of its MAC address, and none can be asked for.
@@ -122,6 +133,8 @@ pub(crate) struct Port {
     pub(crate) network: Uuid,
     pub(crate) project: Uuid,
     pub(crate) mac: String,
+    /// `binding:vnic_type`.
+    pub(super) vnic_type: String,
     /// Subnet and address.
     pub(crate) fixed_ips: Vec<(Uuid, IpAddr)>,
     pub(crate) device_id: String,
@@ -144,6 +157,46 @@ impl Port {
     pub(crate) fn is_marked(&self) -> bool {
         self.description.contains(protector_core::mark::PORT)
     }
+
+    /// The port of a router in a subnet, with the subnet's gateway address.
+    pub(super) fn of_router(
+        id: Uuid,
+        router: Uuid,
+        project: Uuid,
+        subnet: &Subnet,
+        now: SimTime,
+    ) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            description: String::new(),
+            network: subnet.network,
+            project,
+            mac: mac_of(id),
+            vnic_type: "normal".to_owned(),
+            fixed_ips: vec![(subnet.id, subnet.gateway())],
+            device_id: router.to_string(),
+            device_owner: "network:router_interface".to_owned(),
+            groups: Vec::new(),
+            tags: Vec::new(),
+            port_security: false,
+            pairs: Vec::new(),
+            dns_name: String::new(),
+            admin_up: true,
+            dhcp_opts: Vec::new(),
+            extended: Map::new(),
+            created: now,
+        }
+    }
+}
+
+/// The MAC address that a port gets of itself.
+pub(super) fn mac_of(id: Uuid) -> String {
+    let bytes = id.as_bytes();
+    format!(
+        "fa:16:3e:{:02x}:{:02x}:{:02x}",
+        bytes[0], bytes[1], bytes[2]
+    )
 }
 
 /// A security group.

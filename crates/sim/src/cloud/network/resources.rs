@@ -1,4 +1,4 @@
-//! Networks, subnets, security groups, floating IPs.
+//! Networks, subnets, security groups.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    FloatingIp, Group, Net, Subnet, forbidden, missing, need_member, parse_cidr, ports::body,
-    unknown_path,
+    Group, Net, Subnet, forbidden, forbidden_attributes, missing, need_member, need_owner,
+    parse_cidr, ports::body, unknown_path,
 };
 use crate::cloud::{
     SimCloud,
@@ -32,6 +32,9 @@ impl SimCloud {
             ("POST", []) => {
                 need_member(caller, "create_network")?;
                 let given = body(call)["network"].clone();
+                if boolean(&given, "shared") == Some(true) && !caller.is_admin() {
+                    return Err(forbidden_attributes("create_network", &["shared"]));
+                }
                 let row = Net {
                     id: self.ids.next(),
                     name: text(&given, "name").unwrap_or_default().to_owned(),
@@ -49,8 +52,9 @@ impl SimCloud {
                 ok(json!({"network": self.network_view(row)}))
             }
             ("DELETE", [id]) => {
-                let network = self.network_of(caller, id)?.id;
-                need_member(caller, "delete_network")?;
+                let network = self.network_of(caller, id)?;
+                need_owner(caller, network, "delete_network")?;
+                let network = network.id;
                 let ports: Vec<String> = self
                     .network
                     .ports
@@ -129,10 +133,10 @@ impl SimCloud {
             }
             ("POST", []) => {
                 let given = body(call)["subnet"].clone();
-                let network = self
-                    .network_of(caller, text(&given, "network_id").unwrap_or_default())?
-                    .id;
-                need_member(caller, "create_subnet")?;
+                let network =
+                    self.network_of(caller, text(&given, "network_id").unwrap_or_default())?;
+                need_owner(caller, network, "create_subnet")?;
+                let network = network.id;
                 let cidr = text(&given, "cidr").unwrap_or_default();
                 let (base, bits) = parse_cidr(cidr).ok_or_else(|| {
                     let text = format!(
@@ -177,7 +181,7 @@ impl SimCloud {
         }
     }
 
-    fn subnet_visible(&self, caller: &Caller, row: &Subnet) -> bool {
+    pub(super) fn subnet_visible(&self, caller: &Caller, row: &Subnet) -> bool {
         caller.sees(row.project)
             || self
                 .network
@@ -187,11 +191,7 @@ impl SimCloud {
     }
 
     fn subnet_view(&self, row: &Subnet) -> Value {
-        let addresses: Vec<String> = [row.pool().next(), row.pool().next_back()]
-            .into_iter()
-            .flatten()
-            .map(|address| address.to_string())
-            .collect();
+        let (first, last) = row.bounds();
         json!({
             "id": row.id.to_string(),
             "name": row.name,
@@ -203,7 +203,7 @@ impl SimCloud {
             "cidr": row.cidr(),
             "gateway_ip": row.gateway().to_string(),
             "enable_dhcp": true,
-            "allocation_pools": [{"start": addresses.first(), "end": addresses.last()}],
+            "allocation_pools": [{"start": first.to_string(), "end": last.to_string()}],
             "dns_nameservers": [],
             "host_routes": [],
             "ipv6_address_mode": row.mode,
@@ -238,6 +238,14 @@ impl SimCloud {
             ("POST", []) => {
                 need_member(caller, "create_security_group")?;
                 let given = body(call)["security_group"].clone();
+                if text(&given, "name") == Some("default") {
+                    let text = "Default security group already exists.";
+                    return Err(neutron_error(
+                        409,
+                        "SecurityGroupDefaultAlreadyExists",
+                        text,
+                    ));
+                }
                 let row = Group {
                     id: self.ids.next(),
                     name: text(&given, "name").unwrap_or_default().to_owned(),
@@ -294,107 +302,6 @@ impl SimCloud {
             "revision_number": 1,
             "created_at": self.stamp(Default::default()),
             "updated_at": self.stamp(Default::default()),
-        })
-    }
-
-    pub(super) fn floating_ips(
-        &mut self,
-        call: &Call<'_>,
-        caller: &Caller,
-        rest: &[&str],
-    ) -> Answer {
-        match (call.method.as_str(), rest) {
-            ("GET", []) => {
-                let rows = self
-                    .network
-                    .floating
-                    .iter()
-                    .filter(|row| caller.sees(row.project))
-                    .map(|row| self.floating_view(row))
-                    .collect();
-                self.network_list(call, "floatingips", rows)
-            }
-            ("POST", []) => {
-                need_member(caller, "create_floatingip")?;
-                let given = body(call)["floatingip"].clone();
-                let wanted = text(&given, "floating_network_id").unwrap_or_default();
-                let network = self.network_of(caller, wanted)?.id;
-                let used: Vec<_> = self
-                    .network
-                    .floating
-                    .iter()
-                    .map(|row| row.address)
-                    .collect();
-                let address = self
-                    .network
-                    .subnets
-                    .iter()
-                    .find(|row| row.network == network)
-                    .and_then(|row| row.pool().find(|address| !used.contains(address)));
-                let Some(address) = address else {
-                    let text = format!("No more IP addresses available on network {network}.");
-                    return Err(neutron_error(409, "IpAddressGenerationFailure", text));
-                };
-                let row = FloatingIp {
-                    id: self.ids.next(),
-                    network,
-                    project: caller.project,
-                    address,
-                    port: text(&given, "port_id").and_then(uuid_of),
-                    fixed: text(&given, "fixed_ip_address").map(str::to_owned),
-                    description: text(&given, "description").unwrap_or_default().to_owned(),
-                };
-                let view = self.floating_view(&row);
-                self.network.floating.insert(row.id, row);
-                Ok(Reply::json(201, &json!({"floatingip": view})))
-            }
-            (method, [id]) => {
-                let row = uuid_of(id)
-                    .and_then(|id| self.network.floating.get(id))
-                    .filter(|row| caller.sees(row.project))
-                    .ok_or_else(|| missing("FloatingIP", id))?;
-                let id = row.id;
-                match method {
-                    "GET" => ok(json!({"floatingip": self.floating_view(row)})),
-                    "PUT" => {
-                        need_member(caller, "update_floatingip")?;
-                        let given = body(call)["floatingip"].clone();
-                        let row = self.network.floating.get_mut(id).map(|row| {
-                            row.port = text(&given, "port_id").and_then(uuid_of);
-                            row.fixed = text(&given, "fixed_ip_address").map(str::to_owned);
-                            row.clone()
-                        });
-                        ok(json!({"floatingip": row.map(|row| self.floating_view(&row))}))
-                    }
-                    _ => {
-                        need_member(caller, "delete_floatingip")?;
-                        self.network.floating.remove(id);
-                        empty(204)
-                    }
-                }
-            }
-            _ => Err(unknown_path()),
-        }
-    }
-
-    fn floating_view(&self, row: &FloatingIp) -> Value {
-        let fixed = row
-            .port
-            .and_then(|port| self.network.ports.get(port))
-            .and_then(|port| port.fixed_ips.first())
-            .map(|(_, address)| row.fixed.clone().unwrap_or_else(|| address.to_string()));
-        json!({
-            "id": row.id.to_string(),
-            "floating_ip_address": row.address.to_string(),
-            "floating_network_id": row.network.to_string(),
-            "fixed_ip_address": fixed,
-            "port_id": row.port.map(|id| id.to_string()),
-            "router_id": null,
-            "project_id": hex(row.project),
-            "tenant_id": hex(row.project),
-            "status": if row.port.is_some() { "ACTIVE" } else { "DOWN" },
-            "description": row.description,
-            "tags": [],
         })
     }
 }

@@ -137,7 +137,7 @@ pub(crate) struct Volume {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) bootable: bool,
     pub(crate) image: Option<Uuid>,
-    /// What was set on it by `os-set_image_metadata`.
+    /// What Cinder noted of its image, and what was set by `os-set_image_metadata`.
     pub(crate) image_properties: BTreeMap<String, String>,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) group: Option<Uuid>,

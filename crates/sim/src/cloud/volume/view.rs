@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Volume, record::Attachment};
 use crate::cloud::{
@@ -71,9 +72,8 @@ impl SimCloud {
         let mut put = |key: &str, value: Value| {
             fields.insert(key.to_owned(), value);
         };
-        let about_image = self.image_metadata(volume);
-        if !about_image.is_empty() {
-            put("volume_image_metadata", json!(about_image));
+        if !volume.image_properties.is_empty() {
+            put("volume_image_metadata", json!(volume.image_properties));
         }
         if caller.is_admin() {
             put("os-vol-host-attr:host", json!(volume.host));
@@ -110,24 +110,24 @@ impl SimCloud {
         view
     }
 
-    /// What Cinder noted of the image, and what was set later.
-    fn image_metadata(&self, volume: &Volume) -> BTreeMap<String, String> {
-        let image = volume.image.and_then(|image| self.images.get(image));
-        let noted = image.into_iter().flat_map(|image| {
-            [
-                ("image_id", image.id.to_string()),
-                ("image_name", image.name.clone()),
-                ("container_format", "bare".to_owned()),
-                ("disk_format", image.disk_format.clone()),
-                ("min_disk", "0".to_owned()),
-                ("min_ram", "0".to_owned()),
-                ("size", image.content.len().to_string()),
-            ]
-        });
-        noted
-            .map(|(key, value)| (key.to_owned(), value))
-            .chain(volume.image_properties.clone())
-            .collect()
+    /// What Cinder notes of an image on a volume that is made from it; it stays when the image goes.
+    pub(crate) fn properties_of_image(&self, image: Option<Uuid>) -> BTreeMap<String, String> {
+        let Some(image) = image.and_then(|image| self.images.get(image)) else {
+            return BTreeMap::new();
+        };
+        let noted = [
+            ("image_id", image.id.to_string()),
+            ("image_name", image.name.clone()),
+            ("container_format", "bare".to_owned()),
+            ("disk_format", image.disk_format.clone()),
+            ("min_disk", "0".to_owned()),
+            ("min_ram", "0".to_owned()),
+            ("size", image.content.len().to_string()),
+        ];
+        let noted = noted
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value));
+        noted.chain(image.properties.clone()).collect()
     }
 
     fn volume_attachment(&self, caller: &Caller, volume: &Volume, tie: &Attachment) -> Value {

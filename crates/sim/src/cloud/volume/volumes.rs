@@ -17,6 +17,7 @@ use crate::cloud::{
     identity::{Caller, hex},
     jobs::Job,
     reply::{Answer, Reply, accepted, empty, fault, ok, policy},
+    schema::{self, CINDER_FLAGS},
 };
 
 /// How a delete was asked for.
@@ -150,18 +151,19 @@ impl SimCloud {
         volume.kind = kind;
         volume.metadata = pairs(&given, "metadata");
         volume.image = image;
-        volume.bootable = image.is_some();
+        volume.image_properties = self.properties_of_image(image);
         volume.group = group;
         volume.host.clone_from(&self.options.volume_host);
         match &source {
-            Some(Source::Snapshot(snapshot, _)) => volume.snapshot = Some(*snapshot),
+            Some(Source::Snapshot(snapshot, _)) => {
+                volume.snapshot = Some(*snapshot);
+            }
             Some(Source::Volume(parent, _)) => {
                 volume.source = Some(*parent);
-                volume.bootable = self
-                    .volumes
-                    .volumes
-                    .get(*parent)
-                    .is_some_and(|parent| parent.bootable);
+                if let Some(parent) = self.volumes.volumes.get(*parent) {
+                    volume.bootable = parent.bootable;
+                    volume.image_properties.clone_from(&parent.image_properties);
+                }
             }
             None => {}
         }
@@ -181,6 +183,13 @@ impl SimCloud {
         };
         let id = reference.rsplit('/').next().unwrap_or(reference);
         let image = uuid_of(id).filter(|id| self.images.get(*id).is_some());
+        if image
+            .and_then(|image| self.images.get(image))
+            .is_some_and(|image| !image.is_active())
+        {
+            let text = format!("Invalid input received: Image {id} is not active.");
+            return Err(fault(400, text));
+        }
         match image {
             Some(image) if !self.faults.is_away(Component::Glance) => Ok(Some(image)),
             _ => Err(fault(
@@ -234,10 +243,13 @@ impl SimCloud {
             .kind(wanted)
             .map(|kind| Some(kind.id))
             .ok_or_else(|| {
-                fault(
-                    404,
-                    format!("Volume type with name {wanted} could not be found."),
-                )
+                let named = if uuid_of(wanted).is_some() {
+                    ""
+                } else {
+                    "with name "
+                };
+                let text = format!("Volume type {named}{wanted} could not be found.");
+                fault(404, text)
             })
     }
 
@@ -306,6 +318,16 @@ impl SimCloud {
             VolumeStatus::Available
         };
         self.set_volume_status(id, status);
+        if status == VolumeStatus::Available && volume.image.is_some() {
+            self.boot_from(id);
+        }
+    }
+
+    /// A volume can be booted from once its image is on it.
+    pub(crate) fn boot_from(&mut self, id: Uuid) {
+        if let Some(volume) = self.volume_mut(id) {
+            volume.bootable = true;
+        }
     }
 
     /// Makes a volume's object in the backend, from whatever it is made of.
@@ -340,6 +362,7 @@ impl SimCloud {
         let found = self.volume_of(caller, id)?.id;
         need_member(caller, "volume:update")?;
         let given = call.object("volume")?;
+        schema::not_empty("volume", &given)?;
         if let Some(volume) = self.volume_mut(found) {
             if let Some(name) = given.get("name") {
                 volume.name = name.as_str().map(str::to_owned);
@@ -411,7 +434,8 @@ impl SimCloud {
             }
             "os-set_bootable" => {
                 let found = self.volume_of(caller, id)?.id;
-                need_member(caller, "volume_extension:volume_actions:set_bootable")?;
+                need_member(caller, "volume:update")?;
+                schema::flag(given, "bootable", CINDER_FLAGS)?;
                 let bootable = boolean(given, "bootable").unwrap_or(false);
                 if let Some(volume) = self.volume_mut(found) {
                     volume.bootable = bootable;
@@ -421,11 +445,29 @@ impl SimCloud {
             "os-set_image_metadata" => {
                 let found = self.volume_of(caller, id)?.id;
                 need_member(caller, "volume_extension:volume_image_metadata:set")?;
-                let properties = pairs(given, "metadata");
+                schema::metadata_keys(given, "/")?;
                 if let Some(volume) = self.volume_mut(found) {
-                    volume.image_properties.extend(properties.clone());
+                    volume.image_properties.extend(pairs(given, "metadata"));
                 }
-                ok(json!({"metadata": properties}))
+                let volume = self.volume_of(caller, id)?;
+                ok(json!({"metadata": volume.image_properties}))
+            }
+            "os-show_image_metadata" => {
+                let volume = self.volume_of(caller, id)?;
+                if volume.image_properties.is_empty() {
+                    return Err(no_image_metadata(id));
+                }
+                ok(json!({"metadata": volume.image_properties}))
+            }
+            "os-unset_image_metadata" => {
+                let found = self.volume_of(caller, id)?.id;
+                need_member(caller, "volume_extension:volume_image_metadata:remove")?;
+                let key = text(given, "key").unwrap_or_default();
+                let volume = self.volume_mut(found);
+                match volume.and_then(|volume| volume.image_properties.remove(key)) {
+                    Some(_) => empty(200),
+                    None => Err(no_image_metadata(id)),
+                }
             }
             "os-update_readonly_flag" => {
                 self.volume_of(caller, id)?;
@@ -606,6 +648,11 @@ impl SimCloud {
 enum Source {
     Snapshot(Uuid, u64),
     Volume(Uuid, u64),
+}
+
+fn no_image_metadata(id: &str) -> Box<Reply> {
+    let text = format!("Glance metadata for volume/snapshot {id} cannot be found.");
+    fault(404, text)
 }
 
 fn over_limit(text: &str) -> Box<Reply> {
