@@ -23,6 +23,7 @@ mod http;
 mod keys;
 mod left_behind;
 mod log_files;
+mod not_carried;
 mod openstack_command;
 mod ports;
 mod program;
