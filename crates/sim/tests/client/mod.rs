@@ -197,6 +197,13 @@ fn parts_of(place: &str) -> Vec<&str> {
     borders.collect()
 }
 
+/// A value as a path writes it: `6` for the number and for the text.
+fn shown(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// Follows `a.b` or `a[key=value].b`.
 pub fn pick(value: &Value, place: &str) -> Value {
     let mut value = value.clone();
@@ -208,7 +215,7 @@ pub fn pick(value: &Value, place: &str) -> Value {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .find(|item| item[key] == wanted || item[key].to_string() == wanted);
+                .find(|item| shown(&item[key]) == wanted);
             value = found.cloned().unwrap_or_default();
         }
     }
