@@ -64,7 +64,7 @@ test: tools test-services test-client ## All tests
 
 .PHONY: test-services
 test-services: tools $(VENV)/.installed
-	$(CARGO) nextest run --workspace --locked --test-threads $$((3 * $$(nproc)))
+	$(CARGO) nextest run --workspace --locked --no-fail-fast --test-threads $$((3 * $$(nproc)))
 
 .PHONY: schemathesis
 schemathesis: build $(VENV)/.installed ## Requests made up from the OpenAPI document (EXAMPLES=50 for more, SEED=7 for the same again)

@@ -17,6 +17,7 @@ use protector_core::{
     member::{Flavor, KeyPair, Nic},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
     orphan::Held,
+    qos_policy::QosPolicy,
     readiness::{Asked, Silence, SourceSeen, TargetSeen},
     runbook::resource::ResourceKind,
     server_group::ServerGroup,
@@ -128,6 +129,7 @@ pub struct ProjectLists {
     pub(crate) flavors: OnceCell<Vec<NovaFlavor>>,
     pub(crate) security_groups: OnceCell<Vec<SecurityGroup>>,
     pub(crate) floating_ips: OnceCell<Vec<FloatingIp>>,
+    pub(crate) qos_policies: OnceCell<Vec<QosPolicy>>,
 }
 
 /// What the copies of servers would ask a site for.

@@ -88,6 +88,7 @@ impl OpenStackClouds {
         &self,
         scope: &SiteScope,
         ports: &[Port],
+        lists: &ProjectLists,
     ) -> Result<Vec<QosPolicy>, CloudError> {
         let used = ports.iter().filter_map(|port| port.qos_policy_id.as_ref());
         let used: BTreeSet<&String> = used.collect();
@@ -95,14 +96,25 @@ impl OpenStackClouds {
             return Ok(Vec::new());
         }
         let network = self.tenant(scope).await?.network();
-        let seen = network.qos_policies().await;
-        let mut policies = seen.map_err(|error| told(&scope.site, &error))?;
+        let seen = lists.qos_policies.get_or_try_init(async || {
+            match network.qos_policies().await {
+                Ok(seen) => Ok(seen),
+                Err(error) => match told(&scope.site, &error) {
+                    // What Neutron does not tell for good costs no more than the names.
+                    CloudError::Refused { .. } => Ok(Vec::new()),
+                    passing => Err(passing),
+                },
+            }
+        });
+        let mut policies = seen.await?.clone();
         for id in used {
             if policies.iter().any(|policy| policy.id == *id) {
                 continue;
             }
-            let admin = self.sessions.admin(&scope.site).await?.network();
-            match admin.qos_policy(id).await {
+            let Ok(admin) = self.sessions.admin(&scope.site).await else {
+                continue;
+            };
+            match admin.network().qos_policy(id).await {
                 Ok(policy) => policies.push(policy),
                 Err(error) => tracing::info!(id, %error, "a QoS policy cannot be read"),
             }
@@ -207,7 +219,7 @@ impl Clouds for OpenStackClouds {
                     .await?
             }
         };
-        let policies = self.qos_policies(scope, &ports).await?;
+        let policies = self.qos_policies(scope, &ports, lists).await?;
         let neutron = Neutron {
             ports: &ports,
             groups,

@@ -602,9 +602,11 @@ fn is_usual(thing: Thing, name: &str, value: &Value) -> bool {
         (Thing::Flavor, "rxtx_factor") => value.as_f64() == Some(1.0),
         (Thing::Volume, "availability_zone") => text == Some("nova"),
         // Neutron sets them, and without them a port is less than others.
-        (Thing::Port, "admin_state_up" | "port_security_enabled" | "propagate_uplink_status") => {
+        (Thing::Port, "admin_state_up" | "port_security_enabled") => {
             matches!(value, Value::Bool(true) | Value::Null)
         }
+        // Its default was the one and is the other by now.
+        (Thing::Port, "propagate_uplink_status") => matches!(value, Value::Bool(_) | Value::Null),
         (Thing::Port, "binding:vnic_type") => text == Some("normal"),
         _ => is_empty(value),
     }

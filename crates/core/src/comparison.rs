@@ -608,7 +608,8 @@ impl Comparison<'_> {
             (Some(Err(why)), _) => Verdict::without_copy(
                 Outcome::Lost,
                 format!("it {}: --qos-policy-mapping", why.in_words(self.site())),
-            ),
+            )
+            .unannounced(),
             (None, _) => Verdict::kept(one(None)),
         }
     }

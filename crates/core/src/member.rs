@@ -765,11 +765,11 @@ mod tests {
         };
         let as_listed = PortSpec {
             qos_policy: policy("q1", ""),
-            security_groups: vec!["a list has ids".to_owned()],
             ..PortSpec::default()
         };
         assert!(!port.is_set_otherwise(&as_listed));
-        let otherwise: [fn(&mut PortSpec); 5] = [
+        let otherwise: [fn(&mut PortSpec); 6] = [
+            |port| port.security_groups = vec!["web".to_owned()],
             |port| port.admin_state = AdminState::Down,
             |port| port.dns_domain = "example.org.".to_owned(),
             |port| port.qos_policy = None,

@@ -70,5 +70,5 @@ fn what_is_set_on_a_port_in_a_special_way_is_lacking_and_told_alike() {
         .filter_map(|set| set.split_once('='))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(names, ["hints", "propagate_uplink_status", "trusted"]);
+    assert_eq!(names, ["hints", "trusted"]);
 }

@@ -29,6 +29,11 @@ pub(super) fn qos_policy(facts: &Facts<'_>) -> Vec<Finding> {
     let mapping = facts.group.mappings_from_current().qos_policies;
     let without = used.into_values().filter_map(|(policy, members)| {
         let why = policy.counterpart(&mapping, there).err()?;
+        // Of a strict group it is an error, among all that its copies would lack.
+        let is_told = facts.group.fidelity.is_told() || matches!(why, NoQosPolicy::MappedIsGone(_));
+        if !is_told {
+            return None;
+        }
         Some(finding(facts, policy, &members, &why))
     });
     without.collect()

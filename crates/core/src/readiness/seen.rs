@@ -265,7 +265,6 @@ impl TargetSeen {
             silence("security groups", &self.security_groups),
             silence("volume types", &self.volume_types),
             silence("volume pools", &self.pools),
-            silence("QoS policies", &self.qos_policies),
             silence("server groups", &self.server_groups),
         ]
         .into_iter()

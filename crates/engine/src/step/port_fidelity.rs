@@ -17,7 +17,7 @@ use protector_openstack::{
 };
 
 use super::{
-    port_request::{Part, made_without, pair_on_target},
+    port_request::{Part, made_without, pair_on_target, policies_there},
     ports::{Card, cards, lacking_tags, place, untagged},
     recovered_server::mapped_network,
     target_check::security_groups_there,
@@ -138,7 +138,7 @@ async fn wanted_policy(
     let Some(known) = card.spec().and_then(|spec| spec.qos_policy.as_ref()) else {
         return Ok(None);
     };
-    let there = target.network().qos_policies().await.map_err(stop)?;
+    let there = policies_there(target).await?.unwrap_or_default();
     let found = known.counterpart(&cx.plan().mappings.qos_policies, &there);
     Ok(Some(found.unwrap_or(known).clone()))
 }

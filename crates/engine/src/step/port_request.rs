@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 
 use protector_core::{
-    fault::Code,
+    fault::{Code, Fault},
     group::Fidelity,
     member::{AddressPair, AdminState, Member, PortSpec},
+    qos_policy::QosPolicy,
     runbook::Verb,
     security_group::{NoSecurityGroup, resolve},
 };
@@ -207,6 +208,9 @@ impl PortRequest {
         }
         if is_about_addresses(cx, error, &self.all) {
             ask_for_new_ones(cx, &mut self.all, error);
+            // It may have been the addresses alone that policy forbids: all else is asked for again.
+            self.rung = Rung::Everything;
+            self.refusal.clear();
             return Less::OtherAddresses;
         }
         Less::Nothing
@@ -274,6 +278,15 @@ fn set(port: &mut NewPort, cx: &Cx<'_>, member: &Member, spec: &PortSpec) {
     port.dns_domain = Some(spec.dns_domain.clone()).filter(|domain| !domain.is_empty());
 }
 
+/// The QoS policies that the tenant sees on the target. A Neutron that does not tell them for good holds no copy up.
+pub(super) async fn policies_there(target: &Cloud) -> Result<Result<Vec<QosPolicy>, String>, Stop> {
+    match target.network().qos_policies().await.map_err(stop) {
+        Ok(there) => Ok(Ok(there)),
+        Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
+        Err(passing) => Err(passing),
+    }
+}
+
 /// The QoS policy that stands for a card's on the target. A port without runs as its network lets it: that is told.
 async fn policy_on_target(
     target: &Cloud,
@@ -284,7 +297,16 @@ async fn policy_on_target(
     let Some(known) = &spec.qos_policy else {
         return Ok(None);
     };
-    let there = target.network().qos_policies().await.map_err(stop)?;
+    let there = match policies_there(target).await? {
+        Ok(there) => there,
+        Err(why) => {
+            cx.fact(format!(
+                "{}: {known}: {why}",
+                made_without(card.index, Part::QosPolicy)
+            ));
+            return Ok(None);
+        }
+    };
     let found = known.counterpart(&cx.plan().mappings.qos_policies, &there);
     match found {
         Ok(found) => Ok(Some(found.id.clone())),
