@@ -368,7 +368,13 @@ impl World {
             ]),
             clock.clone(),
         ));
-        let (mut group, members) = group_of(&source, &target, options.members, clock.now());
+        let (mut group, members) = group_of(
+            options.scenario,
+            &source,
+            &target,
+            options.members,
+            clock.now(),
+        );
         if options.scenario.is_test() {
             group.status = GroupStatus::Active;
         }
@@ -681,6 +687,7 @@ fn scope(site: &str, project: &str) -> SiteScope {
 
 /// A group of the first `count` servers of the source.
 fn group_of(
+    scenario: Scenario,
     source: &Site,
     target: &Site,
     count: usize,
@@ -724,7 +731,7 @@ fn group_of(
         .servers
         .iter()
         .take(count)
-        .map(|server| member_of(&group, server, source, &network(source)))
+        .map(|server| member_of(&group, scenario, server, source, &network(source)))
         .collect();
     (group, members)
 }
@@ -737,7 +744,13 @@ fn address_of(server: &str) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(base.saturating_add(number)))
 }
 
-fn member_of(group: &Group, server: &ServerFacts, site: &Site, network: &str) -> Member {
+fn member_of(
+    group: &Group,
+    scenario: Scenario,
+    server: &ServerFacts,
+    site: &Site,
+    network: &str,
+) -> Member {
     let volumes = server.volumes.iter().enumerate().map(|(place, id)| {
         let known = site.before.volumes.iter().find(|volume| &volume.id == id);
         ProtectedVolume {
@@ -752,8 +765,10 @@ fn member_of(group: &Group, server: &ServerFacts, site: &Site, network: &str) ->
                 .unwrap_or_default(),
             boot: place == 0,
             delete_on_termination: false,
-            // One of them went with its server where the group goes, before a move took it away from there.
-            delete_on_termination_at: (place == 1).then(|| group.secondary.site.clone()),
+            // Where a copy may not be recovered, one of them went with its server where the group goes, before a move took it
+            // away from there.
+            delete_on_termination_at: (place == 1 && scenario.is_unplanned())
+                .then(|| group.secondary.site.clone()),
             metadata: BTreeMap::new(),
             image_properties: BTreeMap::new(),
             description: None,

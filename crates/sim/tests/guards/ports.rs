@@ -570,6 +570,8 @@ async fn a_port_that_somebody_has_taken_stays_and_the_record_does_not_call_it_de
 /// A port with all that Neutron lets be set on it.
 fn with_everything(plan: &mut Plan) {
     with_two_addresses(plan);
+    // Nova shows the groups of its ports.
+    plan.members[0].server.security_groups.clear();
     let nic = &mut plan.members[0].server.nics[0];
     nic.tag = Some("front".to_owned());
     let port = nic.port.as_mut().unwrap();
@@ -710,6 +712,48 @@ async fn what_is_forbidden_is_looked_for_and_costs_no_more_than_it_must() {
         let of_policy = told.contains("QoS policy");
         assert_eq!(of_policy, !wanted.2, "{times}: {told}");
         assert_eq!(not_as_it_was(&record), "", "{times}");
+    }
+}
+
+/// A network that another project shares, with the addresses of the tenant's own. Neutron lets its owner alone choose addresses
+/// and MAC addresses there.
+fn shared_by_another_project(bed: &Bed) {
+    let body = json!({"network": {"name": "provider", "shared": true}});
+    let made = bed.on_target("admin", "POST", "network /networks", &body);
+    let subnet =
+        json!({"network_id": made["network"]["id"], "cidr": "10.20.0.0/16", "ip_version": 4});
+    let body = json!({"subnet": subnet});
+    bed.on_target("admin", "POST", "network /subnets", &body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_network_of_another_project_only_what_its_owner_keeps_is_given_up() {
+    let there = |bed: &Bed| {
+        extended(bed, &["gold"]);
+        shared_by_another_project(bed);
+    };
+    // The same seed gives the same ids.
+    let (bed, _) = Bed::moved_as(|_| {}, there, |_, _| {}).await;
+    let provider = lock(&bed.target).network_id("provider").unwrap();
+    let onto_it = |plan: &mut Plan| {
+        with_everything(plan);
+        let networks = plan.mappings.networks.values_mut();
+        networks.for_each(|network| network.clone_from(&provider));
+    };
+    let (bed, record) = Bed::moved_as(onto_it, there, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let all = in_servers(&bed);
+    let port = all
+        .iter()
+        .find(|port| port["network_id"] == json!(provider));
+    let port = port.unwrap();
+    assert_ne!(fixed(port), [WANTED, SECOND]);
+    assert_eq!(port["extra_dhcp_opts"][0]["opt_name"], "mtu");
+    assert_eq!(port["dns_domain"], "example.org.");
+    assert!(!port["qos_policy_id"].is_null(), "{port}");
+    let told = facts(&record, "reserve_ports") + &facts(&record, "complete_ports");
+    for given_up in ["QoS policy", "DNS domain", "extra DHCP options"] {
+        assert!(!told.contains(given_up), "{told}");
     }
 }
 
