@@ -318,7 +318,7 @@ async fn a_vm_that_lacks_something_on_the_target_holds_no_other_up() {
     let failed = failed_steps(&failover);
     let build = failed
         .iter()
-        .find(|entry| entry["step"] == "reserve_ports:web-2")
+        .find(|entry| entry["step"] == "complete_ports:web-2")
         .unwrap();
     let why = build["error"].as_str().unwrap();
     assert!(why.contains("closed"), "{why}");
