@@ -39,14 +39,20 @@ impl CloudActions {
         else {
             return Ok(Progress::done());
         };
+        let asked = format!(
+            "delete_on_termination of volume {volume} was turned on, as it was on {} before",
+            cx.plan().target.site
+        );
+        if cx.memo.facts.contains(&asked) {
+            return Err(Stop::passing(format!(
+                "Nova accepted that volume {volume} goes with its server and still says that it does not"
+            )));
+        }
         let open = intent.on(&target);
         let compute = open.compute();
         let on = compute.set_delete_on_termination(&copy, &volume, true);
         on.await.map_err(stop)?;
-        cx.fact(format!(
-            "volume {volume} goes with its server again, as it did on {} before (delete_on_termination)",
-            cx.plan().target.site
-        ));
+        cx.fact(asked);
         Ok(self.look_again("Nova to delete the server's volumes with it"))
     }
 }

@@ -86,8 +86,9 @@ pub(super) async fn with_groups_by_name(
     Ok(differences)
 }
 
-/// Tells each of `differences` as a fact of the step; those that were `told_before` count, and are not told twice. A planned move of a group with `fidelity: strict` fails with them, and is
-/// taken back: its original runs again. An unplanned one has no original to go back to.
+/// Tells each of `differences` as a fact of the step; those that were `told_before` count, and are not told twice. A planned move
+/// of a group with `fidelity: strict` fails with them, and is taken back: its original runs again. An unplanned one has no
+/// original to go back to.
 ///
 /// # Errors
 ///
