@@ -53,6 +53,7 @@ check: tools ## Format, lints, dependency and licence rules, crate boundaries
 	 else echo "advisories: the database cannot be reached from here, not checked"; fi
 	bash scripts/check-crate-boundaries.sh
 	$(PYTHON) scripts/check-systemd-units.py
+	$(PYTHON) scripts/check-file-rings.py
 	$(PYTHON) scripts/check-doc-references.py
 
 .PHONY: check-docs

@@ -24,10 +24,17 @@ allowed fuzz
 allowed oslo file
 allowed openstack core file
 allowed array core
+allowed mock-array core
 allowed store core file
 allowed engine core openstack
-allowed api core oslo store openstack
-allowed sim core engine openstack
+allowed wire core store
+allowed clouds core openstack store
+allowed peer core openstack store clouds wire
+allowed reconcilers core openstack store clouds peer engine
+allowed service file oslo
+allowed api core openstack oslo store clouds peer service wire
+allowed simcloud core openstack service
+allowed walker core engine openstack simcloud
 # The programs put everything together, and nothing depends on them.
 undrawn="$(grep -vx protector <<<"$undrawn" || true)"
 if [ -n "$undrawn" ]; then echo "no arrows are drawn here for: $undrawn" >&2; exit 1; fi
@@ -47,9 +54,9 @@ only() { # only LIBRARY CRATE...: fail when another of our crates uses LIBRARY
   done
 }
 
-only sea-orm array store
+only sea-orm mock-array store
 only sqlx store
 only reqwest openstack protector
-only hyper protector
-only axum api protector sim
+only hyper service
+only axum api protector service simcloud
 echo "crate boundaries: as drawn"

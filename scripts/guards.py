@@ -195,15 +195,15 @@ class Edit:
     old: str
     new: str
     tests: tuple[str, ...]
-    # Which tests of cargo they are among; protector-sim's `guards` where nothing is said.
-    among: tuple[str, ...] = ("-p", "protector-sim", "--test", "guards")
+    # Which tests of cargo they are among; protector-walker's `guards` where nothing is said.
+    among: tuple[str, ...] = ("-p", "protector-walker", "--test", "guards")
     # More texts of the same file that do the same: old and new.
     also: tuple[tuple[str, str], ...] = ()
 
 
 ENGINE = ("-p", "protector-engine", "--lib")
 CLIENT = ("-p", "protector-openstack", "--lib")
-STORIES = ("-p", "protector-sim", "--test", "stories")
+STORIES = ("-p", "protector-walker", "--test", "stories")
 API = ("-p", "protector-api", "--test", "api")
 
 # Name -> edit.

@@ -2,7 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use protector_core::{clock::SystemClock, storage::StorageDriver};
+use protector_clouds::{
+    cloud_requests::CloudRequests,
+    openstack_clouds::OpenStackClouds,
+    site_sessions::{HttpWires, SiteSessions},
+};
+use protector_core::{
+    clock::SystemClock,
+    new_id::{Ids, RandomIds},
+    storage::StorageDriver,
+};
 use protector_openstack::{
     catalog::Interface,
     cloud::Cloud,
@@ -20,19 +29,17 @@ use protector_oslo::{
     log::LogError,
     policy::{Enforcer, PolicyErrors},
 };
+use protector_peer::{openstack_peer::OpenStackPeer, site_identity::SiteIdentity};
 use protector_store::Database;
 
 use crate::{
-    app::{App, Ids, RandomIds, Settings},
-    cloud_requests::CloudRequests,
-    keystone_tokens::KeystoneTokens,
-    metrics::ApiMetrics,
-    openstack_clouds::OpenStackClouds,
-    openstack_peer::OpenStackPeer,
-    rate_limit::Shares,
-    site_identity::SiteIdentity,
-    site_sessions::{HttpWires, SiteSessions},
-    token::{TokenMemory, TokenValidator},
+    app::{App, settings::Settings},
+    http::{
+        keystone_tokens::KeystoneTokens,
+        metrics::ApiMetrics,
+        rate_limit::Shares,
+        token::{TokenMemory, TokenValidator},
+    },
 };
 
 /// Why the service cannot be put together.

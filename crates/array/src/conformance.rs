@@ -12,12 +12,11 @@
 
 mod clones;
 
+use async_trait::async_trait;
 pub use clones::{
     a_clone_leaves_source_and_replication_alone, cloning_again_finds_the_clone,
     releasing_keeps_the_objects_and_drops_the_point, releasing_keeps_what_other_operations_use,
 };
-
-use async_trait::async_trait;
 use protector_core::{
     id::{GroupId, OperationId, RecoveryPointId, VolumeId},
     storage::{RecoveryPoint, Replication, StorageDriver, StorageError, Written},

@@ -1,6 +1,4 @@
-//! Storage arrays behind [`protector_core::storage::StorageDriver`].
-//!
-//! [`MockStorageDriver`] simulates two replicating arrays with directories of files: real bytes, no hardware.
+//! The tests that every driver of [`protector_core::storage::StorageDriver`] has to pass.
 #![cfg_attr(
     test,
     allow(
@@ -13,6 +11,3 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod mock;
-
-pub use mock::MockStorageDriver;

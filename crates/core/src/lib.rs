@@ -29,6 +29,7 @@ pub mod lives;
 pub mod mark;
 pub mod member;
 pub mod member_settings;
+pub mod new_id;
 pub mod not_carried;
 pub mod operation;
 pub mod orphan;

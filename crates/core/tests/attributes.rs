@@ -10,7 +10,9 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use protector_core::carried::{self, Thing};
+use protector_core::carried::{
+    Thing, {self},
+};
 use serde_json::{Value, json};
 
 fn folder() -> &'static Path {

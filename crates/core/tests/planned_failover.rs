@@ -30,7 +30,9 @@ use protector_core::{
         failover::planned_move, unplanned_failover::unplanned_failover,
         waited::served_while_it_waited,
     },
-    schedule::{self, Next, NotAbortable},
+    schedule::{
+        Next, NotAbortable, {self},
+    },
     site::SiteScope,
 };
 

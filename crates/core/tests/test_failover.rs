@@ -29,7 +29,9 @@ use protector_core::{
         test_cleanup::{LEFT_FOR_INSPECTION, TestCopies, test_cleanup},
         test_failover::test_failover,
     },
-    schedule::{self, Next},
+    schedule::{
+        Next, {self},
+    },
     site::SiteScope,
 };
 

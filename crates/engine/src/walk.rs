@@ -17,7 +17,9 @@ use protector_core::{
         StepProgress, StepRecord, StepState,
     },
     runbook::{Step, Verb, cleanup::UNDO, stands_on, waited::served_while_it_waited},
-    schedule::{self, Next},
+    schedule::{
+        Next, {self},
+    },
 };
 use tokio::{
     sync::watch,

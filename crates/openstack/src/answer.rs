@@ -8,7 +8,7 @@ use crate::{
     ask::{Ask, Base},
     bounds::{Unreadable, most_values, weigh},
     error::{Call, CloudError, request_id},
-    error_body::message_of,
+    error_body::{message_of, tidy},
     microversion::Microversion,
     service::Service,
     transport::Response,
@@ -77,5 +77,20 @@ pub(crate) fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Dur
         Err(error) => {
             tracing::debug!(service = call.service.name(), %error, took_ms, "cloud call failed")
         }
+    }
+}
+
+/// What is wrong with a value, without the place in a body that nobody sees.
+pub(crate) fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+}
+
+/// An answer in another form than is read. `why` may hold texts of the cloud's, of any length.
+pub(crate) fn unexpected(call: &Call, why: impl AsRef<str>) -> CloudError {
+    CloudError::Unexpected {
+        call: Box::new(call.clone()),
+        why: tidy(why.as_ref()),
     }
 }

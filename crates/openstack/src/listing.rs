@@ -10,8 +10,11 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
+    answer::{said, unexpected},
     ask::Ask,
-    bounds::{self, LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES},
+    bounds::{
+        LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES, {self},
+    },
     error::{Call, CloudError},
     error_body::tidy,
     session::Session,
@@ -318,19 +321,4 @@ pub(crate) fn element<T: DeserializeOwned>(call: &Call, row: &RawValue) -> Resul
         Some(id) => unexpected(call, format!("element {}: {}", tidy(&id), said(&error))),
         None => unexpected(call, said(&error)),
     })
-}
-
-/// What is wrong with a value, without the place in a body that nobody sees.
-pub(crate) fn said(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&place).unwrap_or(&text).to_owned()
-}
-
-/// An answer in another form than is read. `why` may hold texts of the cloud's, of any length.
-pub(crate) fn unexpected(call: &Call, why: impl AsRef<str>) -> CloudError {
-    CloudError::Unexpected {
-        call: Box::new(call.clone()),
-        why: tidy(why.as_ref()),
-    }
 }

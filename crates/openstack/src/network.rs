@@ -17,7 +17,9 @@ use crate::{
     ask::Ask,
     error::{CloudError, ErrorClass},
     id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
-    quota_set::{self, QuotaUsage},
+    quota_set::{
+        QuotaUsage, {self},
+    },
     service::Service,
     session::Session,
 };

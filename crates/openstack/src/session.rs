@@ -21,15 +21,16 @@ use tokio::{
 };
 
 use crate::{
-    answer::{add_microversion, judge, log},
+    answer::{add_microversion, judge, log, said, unexpected},
     ask::{Ask, Base, secret_header},
-    bounds::{self, Allowance},
+    bounds::{
+        Allowance, {self},
+    },
     catalog::{Catalog, Interface},
     credentials::{CallerToken, Credentials},
     endpoint,
     error::{Call, CloudError, ErrorClass, request_id},
     exchange_observer::{Exchange, ExchangeObserver},
-    listing::{said, unexpected},
     message_signer::{MessageSigner, UnsignedMessage},
     microversion::{Microversion, newest_in_document},
     options::ClientOptions,

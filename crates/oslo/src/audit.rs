@@ -3,16 +3,22 @@
 //! The events have DMTF's CADF form as keystonemiddleware's audit filter and pycadf write it, so that what reads the trails
 //! of Nova and Cinder reads this one. They go to a file of their own: a debug log is turned up, down and thrown away.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::config::Config;
-use crate::log::{LogError, LogFile};
+use crate::{
+    config::Config,
+    log::{LogError, LogFile},
+};
 
 /// CADF's word for what is not known.
 pub const UNKNOWN: &str = "unknown";

@@ -4,8 +4,7 @@
 //! beside the local one and sent on to Nova and Cinder, so that one search finds a request's
 //! traces in all services (the rule of oslo.middleware's `request_id`).
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 

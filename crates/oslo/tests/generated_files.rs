@@ -3,8 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use protector_oslo::{config, policy};
 

@@ -3,17 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use protector_api::{App, metrics, router};
+use protector_api::{App, http::metrics, router};
 use protector_oslo::{Config, log::LogFile};
-use tokio::net::TcpListener;
-use tracing::{info, warn};
-
-use crate::{
-    assembly, beside_listener,
-    http_server::{self, Limits},
+use protector_service::{
+    beside_listener,
+    http_server::{
+        Limits, {self},
+    },
     signals,
     tls::Identity,
 };
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::assembly;
 
 /// Serves until it is told to stop, then lets requests under way end.
 ///

@@ -3,22 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use protector_api::{
-    assemble::{client_options, http_options},
+use protector_api::assemble::{client_options, http_options};
+use protector_clouds::{
     cloud_requests::CloudRequests,
     site_sessions::{HttpWires, SiteSessions},
 };
-use protector_array::MockStorageDriver;
 use protector_core::storage::StorageDriver;
+use protector_mock_array::MockStorageDriver;
 use protector_openstack::options::ClientOptions;
 use protector_oslo::{Config, config::StorageDriverName};
 use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions, Quotas};
-
-/// Chooses *ring* for every TLS connection of the process. To be called once, first.
-pub fn choose_tls_provider() {
-    // An error only says that a provider has been chosen before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// Connects to the database without looking at its schema.
 ///

@@ -10,13 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use protector_api::{health::HealthAnswer, metrics::exposition};
 use protector_oslo::Config;
+use protector_service::{beside_listener, metrics::exposition};
 use protector_store::Database;
+use protector_wire::health::HealthAnswer;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{backlog::Backlog, beside_listener, metrics::EngineMetrics};
+use crate::{backlog::Backlog, metrics::EngineMetrics};
 
 /// What the listener answers from.
 #[derive(Clone)]

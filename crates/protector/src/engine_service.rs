@@ -12,28 +12,30 @@ use std::{
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
-use protector_api::{
-    RandomIds, openstack_clouds::OpenStackClouds, openstack_peer::OpenStackPeer, peer::Peer,
-    site_identity::SiteIdentity,
-};
+use protector_clouds::openstack_clouds::OpenStackClouds;
 use protector_core::{
     clock::{Clock, SystemClock},
     id::{EngineId, SiteName, UserId},
+    new_id::RandomIds,
     outside::AllowedOutside,
     runbook::BOOK_VERSION,
 };
 use protector_engine::{engine::Engine, options::EngineOptions, step::CloudActions};
 use protector_oslo::{Config, audit::AuditTrail, log::LogFile};
+use protector_peer::{openstack_peer::OpenStackPeer, peer::Peer, site_identity::SiteIdentity};
+use protector_reconcilers::{
+    member_refresh::MemberRefresh, push::MetadataPush, split_brain_watch::SplitBrainWatch,
+};
+use protector_service::signals;
 use protector_store::{Database, EngineRow};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
-    assembly, backlog::Backlog, engine_http::EngineHttp, member_refresh::MemberRefresh,
-    metadata_push::MetadataPush, metrics::EngineMetrics, other_site::OtherProtector,
-    outside::Network, removal_audit::RemovalAudit, signals, site_clouds::SiteClouds,
-    split_brain_watch::SplitBrainWatch, watched_journal::WatchedJournal,
+    assembly, backlog::Backlog, engine_http::EngineHttp, metrics::EngineMetrics,
+    other_site::OtherProtector, outside::Network, removal_audit::RemovalAudit,
+    site_clouds::SiteClouds, watched_journal::WatchedJournal,
 };
 
 /// How often an engine says that it is alive (`protector-manage service list`).

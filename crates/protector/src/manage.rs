@@ -4,14 +4,17 @@ use std::{io::Write, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use protector_api::{RandomIds, site_identity::SiteIdentity};
-use protector_core::clock::{Clock as _, SystemClock};
+use protector_core::{
+    clock::{Clock as _, SystemClock},
+    new_id::RandomIds,
+};
 use protector_oslo::{Config, policy::Enforcer};
+use protector_peer::site_identity::SiteIdentity;
+use protector_service::command_line::ConfigArgs;
 use protector_store::{Database, KeyRepository};
 
 use crate::{
     assembly,
-    command_line::ConfigArgs,
     purge::{Purge, Purged},
 };
 
@@ -135,7 +138,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         What::Policy(Policy::Sample) => write!(out, "{}", protector_oslo::policy::sample())?,
         What::Carried => write!(out, "{}", protector_core::carried::page())?,
-        What::Refusals => write!(out, "{}", protector_api::refusal::page())?,
+        What::Refusals => write!(out, "{}", protector_api::app::refusal::page())?,
         What::Openapi => writeln!(out, "{}", protector_api::openapi().to_pretty_json()?)?,
         What::Config(ConfigWhat::Check) => {
             let config = arguments.config.load()?;

@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use protector_api::cloud_requests::CloudRequests;
+use protector_clouds::cloud_requests::CloudRequests;
 use protector_core::queue::Lane;
 use protector_store::Queued;
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use protector_api::peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope};
 use protector_core::{
     group::{Group, GroupStatus},
     id::SiteName,
     operation::{Operation, OperationRecord},
 };
 use protector_engine::other_site::{HoldError, OtherSite};
+use protector_peer::peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope};
 use protector_store::{Database, Lineage, Outgoing, StoreError, lineage};
 
 /// The protector of the other site, and what is known here of what it holds.

@@ -264,7 +264,7 @@ mod tests {
     async fn no_network_however_wide_leads_a_probe_to_the_host_itself_or_its_link() {
         let networks = ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
         let allowed = AllowedOutside::new(Vec::new(), networks.to_vec());
-        crate::assembly::choose_tls_provider();
+        protector_service::tls::choose_tls_provider();
         let network = Network::new(allowed).unwrap();
         for bad in [
             "127.0.0.1",
@@ -305,7 +305,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let url = format!("http://localhost:{port}/dr/");
         let allowed = AllowedOutside::new(vec![url.parse().unwrap()], Vec::new());
-        crate::assembly::choose_tls_provider();
+        protector_service::tls::choose_tls_provider();
         let network = Network::new(allowed).unwrap();
         let limit = Duration::from_secs(5);
         let called = network.http.post(&url).timeout(limit).send();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use protector_api::{clouds::CloudError, site_sessions::SiteSessions};
+use protector_clouds::{clouds::CloudError, site_sessions::SiteSessions};
 use protector_core::{
     fault::{Code, Fault},
     id::SiteName,

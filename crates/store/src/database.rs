@@ -7,9 +7,10 @@ use sea_orm::{
     ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
-        self, ConnectOptions as _, Connection as _,
+        ConnectOptions as _, Connection as _,
         mysql::MySqlConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+        {self},
     },
 };
 use secrecy::{ExposeSecret, SecretString};

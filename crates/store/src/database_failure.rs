@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use sea_orm::sqlx::{self, error::DatabaseError};
+use sea_orm::sqlx::{
+    error::DatabaseError,
+    {self},
+};
 
 /// What ails a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::{
-    self, AssertSqlSafe, Executor as _, MySql, Sqlite, SqliteConnection, mysql::MySqlConnection,
+    AssertSqlSafe, Executor as _, MySql, Sqlite, SqliteConnection,
+    mysql::MySqlConnection,
     pool::PoolOptions,
+    {self},
 };
 
 /// How many of SQLite's instructions lie between two looks at the clock: some tenths of a millisecond.
@@ -65,9 +67,8 @@ mod tests {
     use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
     use secrecy::SecretString;
 
-    use crate::{Database, DatabaseFailure, EngineRow, PoolOptions, StoreError};
-
     use super::*;
+    use crate::{Database, DatabaseFailure, EngineRow, PoolOptions, StoreError};
 
     /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(60);

@@ -23,7 +23,9 @@ use crate::{
     left_servers::AT_ONCE,
     member,
     operation::{line_of_operation, not_recovered, records},
-    operation_outbox::{self, Haste},
+    operation_outbox::{
+        Haste, {self},
+    },
     peer_operation::KeptOperation,
 };
 

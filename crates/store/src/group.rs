@@ -23,7 +23,9 @@ use crate::{
     database::Database,
     entity::{
         member,
-        protection_group::{self, ActiveModel, Column, Entity, Model},
+        protection_group::{
+            ActiveModel, Column, Entity, Model, {self},
+        },
     },
     error::{Noun, StoreError},
     operation::record_of,

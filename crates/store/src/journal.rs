@@ -12,7 +12,9 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
-    queue::{self, Lane, Room, Waiting},
+    queue::{
+        Lane, Room, Waiting, {self},
+    },
     text,
 };
 use sea_orm::{
@@ -32,7 +34,9 @@ use crate::{
     error::StoreError,
     given_up, group, lock, member,
     operation::record_of,
-    operation_outbox::{self, Haste},
+    operation_outbox::{
+        Haste, {self},
+    },
     said::Said,
     step,
     words::{to_small, to_word},

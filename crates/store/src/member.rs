@@ -22,12 +22,16 @@ use crate::{
     basis::Basis,
     database::Database,
     entity::{
-        member::{self, Column, Entity, Model},
+        member::{
+            Column, Entity, Model, {self},
+        },
         operation, peer_operation, peer_operation_line, protection_group, resource_map, step,
     },
     error::{Noun, StoreError},
     given_up,
-    group::{self, bump},
+    group::{
+        bump, {self},
+    },
     left_servers::AT_ONCE,
     lock::{Lock, refuse_while_locked},
     sealing::Kept,

@@ -22,14 +22,22 @@ use serde::{Deserialize, Serialize};
 use crate::{
     database::Database,
     digest,
-    entity::protection_group::{self, Model},
+    entity::protection_group::{
+        Model, {self},
+    },
     error::{Noun, StoreError},
     given_up,
-    group::{self, from_row, locked_row, to_row},
+    group::{
+        from_row, locked_row, to_row, {self},
+    },
     lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage},
-    lock::{self, Lock, refuse_while_locked},
+    lock::{
+        Lock, refuse_while_locked, {self},
+    },
     member, outbox,
-    policy::{self, ReplicationPolicy},
+    policy::{
+        ReplicationPolicy, {self},
+    },
     retirement,
     sealing::Kept,
     tenant_mapping, tombstone,

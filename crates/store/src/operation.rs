@@ -17,7 +17,9 @@ use protector_core::{
         cleanup::{LEFT, NEVER_LEAVES},
         given_up::UNDONE_FOR_MEMBER,
     },
-    schedule::{self, NotAbortable},
+    schedule::{
+        NotAbortable, {self},
+    },
     text,
 };
 use sea_orm::{
@@ -34,8 +36,12 @@ use crate::{
     },
     error::{Noun, StoreError},
     group::locked_row,
-    lock::{self, Lock},
-    operation_outbox::{self, Haste},
+    lock::{
+        Lock, {self},
+    },
+    operation_outbox::{
+        Haste, {self},
+    },
     page::{After, Filling, Listed, Page, paged},
     reservation,
     said::Said,

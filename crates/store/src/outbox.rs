@@ -19,7 +19,9 @@ use crate::{
     error::{Noun, StoreError},
     group::{from_row, locked_row},
     lineage::{Base, Conflict, Mark},
-    lock::{self, Lock},
+    lock::{
+        Lock, {self},
+    },
     said::Said,
     words::{from_json, to_count, to_json, to_signed, to_u32},
 };

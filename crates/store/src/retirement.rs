@@ -22,13 +22,19 @@ use crate::{
     database::Database,
     entity::{
         member, operation,
-        protection_group::{self, ActiveModel, Column, Entity, Model},
+        protection_group::{
+            ActiveModel, Column, Entity, Model, {self},
+        },
         retired_site, site,
     },
     error::StoreError,
     group::{at_rest, change_status, from_row, locked_row},
-    lock::{self, Lock, refuse_while_locked},
-    operation_outbox::{self, Haste},
+    lock::{
+        Lock, refuse_while_locked, {self},
+    },
+    operation_outbox::{
+        Haste, {self},
+    },
     reservation,
     said::Said,
     tombstone,

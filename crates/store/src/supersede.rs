@@ -11,7 +11,9 @@ use crate::{
     entity::operation::{ActiveModel, Column, Entity},
     error::StoreError,
     lock,
-    operation_outbox::{self, Haste},
+    operation_outbox::{
+        Haste, {self},
+    },
     said::Said,
     words::to_word,
 };

@@ -10,7 +10,9 @@ use sea_orm::{
 
 use crate::{
     database::Database,
-    entity::tenant_mapping::{self, Column, Entity},
+    entity::tenant_mapping::{
+        Column, Entity, {self},
+    },
     error::{Noun, StoreError},
 };
 

@@ -9,7 +9,9 @@ use crate::{
     database::Database,
     entity::{
         group_tombstone::{ActiveModel, Entity},
-        protection_group::{self, Model},
+        protection_group::{
+            Model, {self},
+        },
     },
     error::StoreError,
     given_up,

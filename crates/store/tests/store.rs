@@ -15,7 +15,9 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{EngineId, OperationId, SiteName},
     journal::{Claim, Effect, Entry, Journal, OperationChange, Protection},
-    journal_conformance::{self, TestBed, operation},
+    journal_conformance::{
+        TestBed, operation, {self},
+    },
     leftover::leftover_count,
     member::Member,
     operation::{MapKind, OperationKind, OperationState, StepProgress, StepState},

@@ -4,14 +4,14 @@
 //! be started with.
 
 use protector_core::group::{Group, GroupStatus};
+use protector_peer::peer::{HeldPart, PeerMetadata, other_scope};
 use protector_store::{Lineage, Outgoing, lineage};
 use serde::Deserialize as _;
 
 use super::{App, sync};
 use crate::{
-    error::{ApiError, ApiResult},
-    peer::{HeldPart, PeerMetadata, other_scope},
-    refusal::Refusal,
+    app::refusal::Refusal,
+    http::error::{ApiError, ApiResult},
 };
 
 /// The view of this site, put at rest if it says that the group is being moved and nobody moves it. `known` is what the

@@ -3,6 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, future::try_join_all, stream};
+use protector_clouds::{
+    clouds::{FoundServer, FoundVolume, ProjectLists, WantedThere},
+    member_refresh::{MemberRefresh, as_now},
+    member_spec::{protected_volumes, server_spec},
+    site_readings::PATIENCE,
+};
 use protector_core::{
     comparison::{Comparison, Line, Outcome, ServerNow, Shown, Strictly, addresses_there, compare},
     group::{Group, ResourceMappings},
@@ -13,19 +19,13 @@ use protector_core::{
     site::SiteScope,
 };
 use protector_store::StoredGroup;
+use protector_wire::comparison::ComparisonView;
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    App,
-    member_refresh::{MemberRefresh, as_now},
-    protect,
-};
+use super::{App, protect};
 use crate::{
-    clouds::{FoundServer, FoundVolume, ProjectLists, WantedThere},
-    error::{ApiError, ApiResult},
-    refusal::Refusal,
-    site_readings::PATIENCE,
-    wire::comparison::ComparisonView,
+    app::refusal::Refusal,
+    http::error::{ApiError, ApiResult},
 };
 
 /// How many servers are read at a time.
@@ -283,8 +283,8 @@ async fn now(
     Ok(ServerNow {
         member: Member {
             name: server.name.clone(),
-            server: protect::server_spec(server, None, None),
-            volumes: protect::protected_volumes(server, volumes),
+            server: server_spec(server, None, None),
+            volumes: protected_volumes(server, volumes),
             ..recorded.clone()
         },
         volume_types: types.collect(),

@@ -7,14 +7,16 @@ use protector_core::{
 };
 use protector_oslo::policy::{RuleName, Target};
 use protector_store::{KeptOperation, ListedOperation, PeerOperation, StoreError};
+use protector_wire::operation::{OperationDetail, OperationView, ShownOperation};
 use serde_json::Value;
 
 use super::App;
 use crate::{
-    caller::Caller,
-    error::{ApiError, ApiResult},
-    refusal::Refusal,
-    wire::operation::{OperationDetail, OperationView, ShownOperation},
+    app::refusal::Refusal,
+    http::{
+        caller::Caller,
+        error::{ApiError, ApiResult},
+    },
 };
 
 impl App {

@@ -1,5 +1,6 @@
 //! Making and changing protection groups.
 
+use protector_clouds::clouds::FoundVolumeType;
 use protector_core::{
     group::{Fidelity, Group, GroupStatus, ResourceMappings},
     id::{GroupId, ProjectId, SiteName},
@@ -9,16 +10,19 @@ use protector_core::{
 };
 use protector_oslo::policy::{RuleName, Target};
 use protector_store::{Basis, StoreError, StoredGroup, group::GroupChange};
+use protector_wire::{
+    group::{GroupChanges, NewGroup},
+    version::Microversion,
+};
 
 use super::{App, names, sync, volume_type};
 use crate::{
-    caller::Caller,
-    clouds::FoundVolumeType,
-    error::{ApiError, ApiResult},
-    peer,
-    refusal::Refusal,
-    version::Microversion,
-    wire::group::{GroupChanges, NewGroup},
+    app::{block_rule, refusal::Refusal},
+    http::{
+        caller::Caller,
+        error::{ApiError, ApiResult},
+        version::lacks,
+    },
 };
 
 impl App {
@@ -100,7 +104,7 @@ pub async fn planned(app: &App, project: &ProjectId, new: NewGroup) -> ApiResult
     check_new(&new)?;
     let (primary, secondary) = two_sites(app, &new).await?;
     let (primary, secondary) = scopes(app, project, primary.name, secondary.name).await?;
-    peer::require(&*app.peer, remote_of(app, &primary, &secondary)).await?;
+    block_rule::require(&*app.peer, remote_of(app, &primary, &secondary)).await?;
     let (primary_type, secondary_type) =
         volume_types(app, &primary.site, &secondary.site, &new).await?;
     let now = app.clock.now();
@@ -271,7 +275,7 @@ pub fn check_version(
     let mut given = given.into_iter();
     match given.find(|(is_given, _, since)| *is_given && spoken < *since) {
         None => Ok(()),
-        Some((_, field, since)) => Err(spoken.lacks(field, since)),
+        Some((_, field, since)) => Err(lacks(spoken, field, since)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, future::join_all, stream};
+use protector_clouds::{clouds::SiteServices, site_health::PATIENCE};
 use protector_core::{
     group::{Group, GroupStatus, ReplicationType},
     id::{GroupId, ProjectId, SiteName},
@@ -12,19 +13,17 @@ use protector_core::{
     site::SiteStatus,
     storage::Replication,
 };
+use protector_peer::peer::other_scope;
 use protector_store::{
     EngineRow, GroupFilter, GroupSortKey, Page, ReplicationPolicy, SortDir, StoreError, StoredGroup,
+};
+use protector_wire::{
+    health::{ComponentView, GroupHealthView, HealthView, ServicesView, SiteHealthView},
+    version::Microversion,
 };
 use tokio::time::timeout;
 
 use super::{App, sync};
-use crate::{
-    clouds::SiteServices,
-    peer::other_scope,
-    site_health::PATIENCE,
-    version::Microversion,
-    wire::health::{ComponentView, GroupHealthView, HealthView, ServicesView, SiteHealthView},
-};
 
 /// The microversion from which details are shown.
 const WITH_DETAIL: Microversion = Microversion { major: 1, minor: 2 };

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
+use protector_clouds::{
+    clouds::{FoundServer, FoundVolume},
+    member_spec::{protected_volumes, server_spec},
+};
 use protector_core::{
     group::Group,
     id::{MemberId, ServerId, VolumeId},
@@ -10,14 +14,15 @@ use protector_core::{
     site::SiteScope,
 };
 use protector_store::{Basis, StoreError};
+use protector_wire::member::NewMember;
 
 use super::{App, policy, protect};
 use crate::{
-    caller::Caller,
-    clouds::{FoundServer, FoundVolume},
-    error::{ApiError, ApiResult},
-    refusal::Refusal,
-    wire::member::NewMember,
+    app::refusal::Refusal,
+    http::{
+        caller::Caller,
+        error::{ApiError, ApiResult},
+    },
 };
 
 /// How often a member is stored anew for a group that others change at the same time.
@@ -100,8 +105,8 @@ pub async fn captured(
         name: server.name.clone(),
         server_id: server.id.clone(),
         status: MemberStatus::Protected,
-        volumes: protect::protected_volumes(&server, &volumes),
-        server: protect::server_spec(&server, key_pair, new.user_data),
+        volumes: protected_volumes(&server, &volumes),
+        server: server_spec(&server, key_pair, new.user_data),
         earlier: vec![],
         created_at: now,
         updated_at: now,

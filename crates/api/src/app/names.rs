@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use protector_wire::text::unseen;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::{
-    error::{ApiError, ApiResult},
-    wire::text::unseen,
-};
+use crate::http::error::{ApiError, ApiResult};
 
 /// The longest name and description, in characters: what the database and the clouds' own names hold.
 const LONGEST: usize = 255;

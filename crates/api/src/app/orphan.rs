@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use protector_clouds::clouds::{CloudError, Expected, Holdings, ProjectQuota, QuotaShare};
 use protector_core::{
     id::{GroupId, OperationId, ProjectId, SiteName},
     leftover::leftovers,
@@ -18,13 +19,12 @@ use protector_core::{
 use protector_store::{
     GroupFilter, GroupSortKey, OperationFilter, OperationSortKey, Page, SortDir, StoreError,
 };
+use protector_wire::orphan::{
+    OrphanSiteView, OrphanView, OrphansAnswer, QuotaShareView, QuotaView,
+};
 
 use super::App;
-use crate::{
-    clouds::{CloudError, Expected, Holdings, ProjectQuota, QuotaShare},
-    error::ApiResult,
-    wire::orphan::{OrphanSiteView, OrphanView, OrphansAnswer, QuotaShareView, QuotaView},
-};
+use crate::http::error::ApiResult;
 
 /// How long a site may take: a busy, healthy cloud answers within a minute.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,13 +2,13 @@
 //! administrator says so.
 
 use protector_core::id::SiteName;
+use protector_peer::peer::PeerError;
 use protector_store::{PublicKey, StoreError};
 
 use super::App;
 use crate::{
-    error::{ApiError, ApiResult},
-    peer::PeerError,
-    refusal::Refusal,
+    app::refusal::Refusal,
+    http::error::{ApiError, ApiResult},
 };
 
 /// What to do with the key of a site.
@@ -108,11 +108,4 @@ fn not_told(error: PeerError) -> ApiError {
             format!("{field} does not tell it: {why}"),
         ),
     }
-}
-
-/// Why the key of `site` is not believed, said on `here`.
-pub fn has_changed(here: &SiteName, site: &SiteName, pinned: &str, told: &str) -> String {
-    format!(
-        "The signing key of {site} has changed: it signs with {told}, and {pinned} is pinned on {here}. If that was done on purpose ('protector-manage signing-key show' on {site} prints the same), an administrator of {here} says so: 'openstack dr site set {site} --peer-key {told}'. If not, somebody else may speak for {site}."
-    )
 }

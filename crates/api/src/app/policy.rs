@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use protector_core::{group::Group, id::VolumeId, storage::StorageError};
 use protector_store::ReplicationPolicy;
+use protector_wire::{
+    policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
+    text::WriteOnly,
+};
 
 use super::{App, names, protect};
 use crate::{
-    error::{ApiError, ApiResult},
-    refusal::Refusal,
-    wire::{
-        policy::{MASK, NewPolicy, PolicyAnswer, PolicyChanges, PolicyView},
-        text::WriteOnly,
-    },
+    app::refusal::Refusal,
+    http::error::{ApiError, ApiResult},
 };
 
 /// The longest recovery point objective: a year.

@@ -2,6 +2,7 @@
 //! a deadline of its own. Changes nothing on them.
 
 use futures_util::{StreamExt as _, stream};
+use protector_clouds::{clouds::WantedThere, site_readings::PATIENCE};
 use protector_core::{
     group::{Group, ResourceMappings},
     id::{GroupId, SiteName, VolumeId},
@@ -14,21 +15,21 @@ use protector_core::{
     runbook::resource::ResourceKind,
     storage::{StorageDriver, StorageError},
 };
+use protector_peer::peer::other_scope;
 use protector_store::{
     KeptOperation, OperationFilter, OperationSortKey, Page, PeerOperation, SortDir, StoredGroup,
 };
+use protector_wire::{metadata::SyncView, readiness::CheckView};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{
-    App, comparison::wanted_there, failover::Move, operation::plan_move_here, sync, unplanned,
-};
+use super::{App, comparison::wanted_there, sync};
 use crate::{
-    clouds::WantedThere,
-    error::{ApiResult, Kind},
-    peer::{PeerError, other_scope},
-    site_readings::PATIENCE,
-    wire::{metadata::SyncView, readiness::CheckView},
+    app::{
+        refusal::Kind,
+        start::{admission::Move, left_behind::left_on_the_way_back, planned::plan_move_here},
+    },
+    http::error::ApiResult,
 };
 
 /// How many volumes an array is asked about at once.
@@ -36,16 +37,6 @@ const SIDE_BY_SIDE: usize = 8;
 
 /// How many earlier operations are named.
 const EARLIER: u64 = 20;
-
-impl From<PeerError> for Silence {
-    fn from(error: PeerError) -> Self {
-        match error {
-            PeerError::Unreachable(why) => Self::Unreachable(why),
-            PeerError::Refused(why) => Self::Refused(why),
-            PeerError::NotTold(why) => Self::NotTold(why),
-        }
-    }
-}
 
 /// Checks a group.
 ///
@@ -173,7 +164,7 @@ async fn no_way_back(app: &App, group: &Group, members: &[Member]) -> ApiResult<
         .iter()
         .filter(|member| group.site_of(member) != &group.current_primary_site)
         .collect();
-    let refused = unplanned::left_on_the_way_back(app, group, &stay).await?;
+    let refused = left_on_the_way_back(app, group, &stay).await?;
     Ok(refused.map(|refusal| refusal.message().to_owned()))
 }
 

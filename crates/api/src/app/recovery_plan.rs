@@ -9,14 +9,13 @@ use protector_core::{
     priority::Priority,
     recovery_plan::{MemberRecovery, Pause, RecoveryPlan, When},
 };
-
 use protector_store::StoreError;
+use protector_wire::recovery_plan::{
+    HookTime, HookView, MemberRecoveryView, PauseView, RecoveryPlanView,
+};
 
 use super::{Settings, names};
-use crate::{
-    error::{ApiError, ApiResult},
-    wire::recovery_plan::{HookTime, HookView, MemberRecoveryView, PauseView, RecoveryPlanView},
-};
+use crate::http::error::{ApiError, ApiResult};
 
 /// The plan as it is shown. What it says of servers that are no members any more is left out.
 ///

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use protector_clouds::clouds::{Expected, Holdings};
 use protector_core::{
     group::{Group, GroupStatus, Recovered},
     id::ServerId,
@@ -17,13 +18,12 @@ use protector_core::{
 use protector_store::{
     KeptOperation, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
 };
+use protector_wire::reset_status::{ResetStatus, ResetStatusView};
 
 use super::{App, orphan::within, sync};
 use crate::{
-    clouds::{Expected, Holdings},
-    error::{ApiError, ApiResult},
-    refusal::Refusal,
-    wire::reset_status::ResetStatus,
+    app::refusal::Refusal,
+    http::error::{ApiError, ApiResult},
 };
 
 /// How long a cloud may take to show what it holds.
@@ -40,6 +40,16 @@ pub struct Reset {
     pub status: GroupStatus,
     /// What was found.
     pub findings: Vec<Finding>,
+}
+
+impl From<Reset> for ResetStatusView {
+    fn from(reset: Reset) -> Self {
+        Self {
+            before: reset.before.as_str(),
+            status: reset.status.as_str(),
+            findings: reset.findings.into_iter().map(Into::into).collect(),
+        }
+    }
 }
 
 /// Reads the group's members on both clouds, and puts the group at rest if it is certain that it is where it is said to be.

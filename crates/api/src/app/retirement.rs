@@ -9,19 +9,22 @@ use protector_core::{
     operation::{OperationKind, OperationState},
     site::{Site, SiteStatus},
 };
+use protector_peer::peer::{HeldPart, PeerError, other_scope};
 use protector_store::{
     GroupFilter, GroupSortKey, KeptOperation, OperationFilter, OperationSortKey, Page,
     PeerOperation, SortDir, StoreError, StoredGroup,
 };
+use protector_wire::retirement::{RetireOptions, RetiredGroupView, RetirementView};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{App, last_move::last_begun, operation::busy};
+use super::App;
 use crate::{
-    error::{ApiError, ApiResult},
-    peer::{HeldPart, PeerError, other_scope},
-    refusal::Refusal,
-    wire::retirement::{RetireOptions, RetiredGroupView, RetirementView},
+    app::{
+        refusal::Refusal,
+        start::{last_move::last_begun, new_operation::busy},
+    },
+    http::error::{ApiError, ApiResult},
 };
 
 /// How long a site that may be gone is waited for, however often it is asked.

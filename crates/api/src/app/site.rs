@@ -1,22 +1,14 @@
 //! Registering sites.
 
 use protector_core::site::{Site, SiteStatus};
+use protector_wire::site::{NewSite, SiteChanges};
 use secrecy::SecretString;
 
 use super::{App, names, peer_key::PeerKeyChange};
 use crate::{
-    error::{ApiError, ApiResult},
-    wire::site::{NewSite, SiteChanges},
+    app::settings::SiteUrls,
+    http::error::{ApiError, ApiResult},
 };
-
-/// How a site's Keystone may be reached: its service user's password goes there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SiteUrls {
-    /// Encrypted only.
-    Https,
-    /// In the clear too, as `[openstack] allow_http_sites` says.
-    HttpToo,
-}
 
 /// Checks all fields of a site to register.
 pub fn check_new(site: &NewSite, urls: SiteUrls) -> ApiResult<()> {

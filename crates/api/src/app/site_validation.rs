@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use protector_clouds::{
+    clouds::{CloudError, FoundVolumeType, ServiceFinding, SiteInspection},
+    volume_type::{Eligibility, eligibility},
+};
 use protector_core::{
     id::SiteName,
     site::{Site, SiteScope},
 };
+use protector_peer::peer::PeerError;
+use protector_wire::site::{Check, Validation};
 use secrecy::SecretString;
 
-use super::{
-    App,
-    volume_type::{Eligibility, eligibility},
-};
-use crate::{
-    clouds::{CloudError, FoundVolumeType, ServiceFinding, SiteInspection},
-    error::ApiResult,
-    peer::PeerError,
-    wire::site::{Check, Validation},
-};
+use super::App;
+use crate::http::error::ApiResult;
 
 /// How long one array may take. The clouds' and the protectors' clients have patience of their own.
 const ARRAY_PATIENCE: Duration = Duration::from_secs(15);

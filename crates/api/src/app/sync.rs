@@ -7,23 +7,25 @@ use protector_core::{
     group::Group,
     id::{GroupId, SiteName},
 };
+use protector_peer::{
+    differences::differs,
+    group_push::{Handover, Pushed},
+    peer::{
+        HeldPart, PeerError, PeerMetadata, {self},
+    },
+};
 use protector_store::{
     Conflict, Lineage, Outgoing, PushResult, StoreError, StoredGroup, SyncState, lineage,
 };
-
-use super::{
-    App, at_rest,
-    differs::differs,
-    handover::{Handover, Pushed},
+use protector_wire::{
+    metadata::{PushView, SiteVersion, SyncView},
+    text::Stamp,
 };
+
+use super::App;
 use crate::{
-    error::{ApiError, ApiResult},
-    peer::{self, HeldPart, PeerError, PeerMetadata},
-    refusal::Refusal,
-    wire::{
-        metadata::{PushView, SiteVersion, SyncView},
-        text::Stamp,
-    },
+    app::{block_rule, refusal::Refusal},
+    http::error::{ApiError, ApiResult},
 };
 
 pub(super) const IN_SYNC: &str = "IN SYNC";
@@ -33,13 +35,10 @@ const OUT_OF_SYNC: &str = "OUT OF SYNC";
 pub(super) const UNREACHABLE: &str = "UNREACHABLE";
 
 /// How long the engine leaves a group alone whose push by hand has failed.
-const PAUSE: TimeDelta = TimeDelta::seconds(30);
+pub(super) const PAUSE: TimeDelta = TimeDelta::seconds(30);
 
 /// How long a site that may be lost is waited for, where its answer is not needed.
 pub(super) const LOST_SITE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How often a view is forced that the other site overtakes each time.
-const FORCED_TRIES: u32 = 3;
 
 /// The sync word of a group as the last push left it, without asking the other site.
 pub fn status_word(stored: &StoredGroup) -> &'static str {
@@ -53,7 +52,7 @@ pub fn status_word(stored: &StoredGroup) -> &'static str {
     }
 }
 
-fn handover(app: &App) -> Handover<'_> {
+pub(super) fn handover(app: &App) -> Handover<'_> {
     Handover {
         database: &app.database,
         peer: &*app.peer,
@@ -62,11 +61,11 @@ fn handover(app: &App) -> Handover<'_> {
     }
 }
 
-fn other_site<'o>(app: &App, ours: &'o Outgoing) -> &'o SiteName {
+pub(super) fn other_site<'o>(app: &App, ours: &'o Outgoing) -> &'o SiteName {
     &peer::other_scope(&ours.document.group, &app.settings.site_name).site
 }
 
-async fn theirs(
+pub(super) async fn theirs(
     app: &App,
     ours: &Outgoing,
     part: HeldPart,
@@ -197,92 +196,6 @@ fn last_push(sync: &SyncState) -> Option<PushView> {
     })
 }
 
-/// Makes this site's view of a group count on the other one, at once. Where the other site's was made from it, or the
-/// other way round, nothing has to be decided: it is pushed, or must be pushed from there. A group that both sites take for
-/// moving although neither moves it is put at rest first.
-pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
-    for _ in 0..FORCED_TRIES {
-        let ours = app.database.metadata_outgoing(group).await?;
-        let known = match theirs(app, &ours, HeldPart::Mark).await {
-            Ok(known) => known,
-            Err(error) => {
-                let why = error.to_string();
-                handover(app).failed(group, &why, PAUSE).await?;
-                return Ok(());
-            }
-        };
-        let Some(known) = known else {
-            let planted = handover(app).plant(&ours, PAUSE).await?;
-            if matches!(planted, Pushed::Agreed(_)) && ours.document.group.status.is_moving() {
-                // Now it is known that it is a protector that knows of no move.
-                continue;
-            }
-            return Ok(());
-        };
-        if let Some(at) = known.retired_at {
-            return Err(retired_there(app, &ours, at));
-        }
-        let ours = at_rest::settled(app, ours, &known).await?;
-        match lineage(&ours.side, &known.side) {
-            Lineage::Same | Lineage::OursIsNewer => {
-                handover(app).push(group, PAUSE).await?;
-                return Ok(());
-            }
-            Lineage::TheirsIsNewer => return Err(newer_there(app, &ours, &known)),
-            Lineage::Conflict => {
-                if forced(app, &ours, &known).await? {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Err(ApiError::new(
-        Refusal::Busy,
-        "The group is being changed on the other site at this moment; look at it there, and try again.",
-    ))
-}
-
-/// Ends a conflict in favour of this site. Whether it did; not when the other site has changed the group meanwhile.
-async fn forced(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiResult<bool> {
-    let group = &ours.document.group.id;
-    handover(app).note_conflict(ours, known.held()).await?;
-    let (from, there) = (ours.side.now.version, known.side.now.version);
-    if from <= there {
-        // The view that counts must be the newer one to everybody who only sees the version.
-        match app.database.version_raise(group, from, there + 1).await {
-            Ok(()) => {}
-            Err(StoreError::GroupDiffers { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let ours = app.database.metadata_outgoing(group).await?;
-    match handover(app).force(&ours, &known.side).await? {
-        Ok(_) => {
-            tracing::warn!(group_id = %group, over = there, "the conflict was ended in favour of this site");
-            Ok(true)
-        }
-        Err(PeerError::Unreachable(why) | PeerError::NotTold(why)) => {
-            handover(app).failed(group, &why, PAUSE).await?;
-            Ok(true)
-        }
-        Err(PeerError::Refused(why)) => {
-            let now = theirs(app, &ours, HeldPart::Mark).await;
-            let overtaken = matches!(&now, Ok(Some(now)) if now.side.now != known.side.now);
-            if overtaken {
-                return Ok(false);
-            }
-            handover(app).failed(group, &why, PAUSE).await?;
-            Err(ApiError::new(
-                Refusal::PeerRefuses,
-                format!(
-                    "{} does not take this view over: {why}",
-                    other_site(app, &ours)
-                ),
-            ))
-        }
-    }
-}
-
 /// The block rule for a change of a group: the other site must be able to hear of it, must not know something newer,
 /// and nobody may have changed the group on both sites.
 pub async fn require_changeable(app: &App, group: &Group) -> ApiResult<()> {
@@ -365,7 +278,9 @@ pub async fn refuse_what_is_newer_there(app: &App, group: &Group) -> ApiResult<(
     let known = match peer::within(&*app.peer, there, LOST_SITE_PATIENCE, asked).await {
         Ok(Some(known)) => known,
         Err(PeerError::Refused(why)) => return Err(turned_away(group, there, &why)),
-        Err(unknown @ PeerError::NotTold(_)) => return Err(peer::not_in_sync(there, &unknown)),
+        Err(unknown @ PeerError::NotTold(_)) => {
+            return Err(block_rule::not_in_sync(there, &unknown));
+        }
         Ok(None) | Err(PeerError::Unreachable(_)) => return Ok(()),
     };
     match &known.moved_by {
@@ -393,7 +308,7 @@ pub(super) async fn theirs_or_refuse(
 ) -> ApiResult<Option<PeerMetadata>> {
     theirs(app, ours, part).await.map_err(|error| {
         let site = other_site(app, ours);
-        ApiError::new(Refusal::PeerUnreachable, peer::REMOTE_UNREACHABLE)
+        ApiError::new(Refusal::PeerUnreachable, block_rule::REMOTE_UNREACHABLE)
             .with_detail(format!("{site}: {error}"))
     })
 }
@@ -445,7 +360,7 @@ pub fn in_conflict_with(app: &App, group: &Group, conflict: &Conflict) -> String
     handover(app).in_conflict(group, conflict)
 }
 
-fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> ApiError {
+pub(super) fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> ApiError {
     let group = &ours.document.group;
     ApiError::new(
         Refusal::SiteRetired,
@@ -459,7 +374,7 @@ fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> ApiError {
     )
 }
 
-fn newer_there(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiError {
+pub(super) fn newer_there(app: &App, ours: &Outgoing, known: &PeerMetadata) -> ApiError {
     let there = other_site(app, ours);
     ApiError::new(
         Refusal::OutOfSync,
@@ -509,7 +424,7 @@ pub async fn withdraw(app: &App, group: &Group) -> ApiResult<()> {
     match app.peer.withdraw(other, &group.id, &ours.side.now).await {
         Ok(()) => Ok(()),
         Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
-            Err(peer::not_in_sync(&other.site, &silent))
+            Err(block_rule::not_in_sync(&other.site, &silent))
         }
         Err(PeerError::Refused(why)) => Err(ApiError::new(
             Refusal::PeerRefuses,
@@ -539,7 +454,7 @@ pub async fn reserve(app: &App, group: &Group) -> ApiResult<()> {
     match app.peer.reserve(other, &group.id, group.version, local).await {
         Ok(()) => Ok(()),
         Err(silent @ (PeerError::Unreachable(_) | PeerError::NotTold(_))) => {
-            Err(peer::not_in_sync(&other.site, &silent))
+            Err(block_rule::not_in_sync(&other.site, &silent))
         }
         Err(PeerError::Refused(why)) => Err(ApiError::new(Refusal::PeerRefuses, format!(
             "Protection group {} is being changed or moved from {} at this moment; look at it there, and try again.",

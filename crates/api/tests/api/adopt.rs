@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use chrono::TimeDelta;
 use http::Method;
-use protector_api::clouds::Holdings;
+use protector_clouds::clouds::Holdings;
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
@@ -20,7 +20,9 @@ use protector_store::{Lock, OperationCopy};
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{self, claim, done, not_taken_back},
+    engine::{
+        claim, done, not_taken_back, {self},
+    },
     fakes::{DB, FixedClock, NET_A, PROJECT_A, WEB},
     house::{Answer, House, group_path},
     way_back,

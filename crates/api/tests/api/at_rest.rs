@@ -1,7 +1,6 @@
 //! A group that is shown as moving while no operation of either site moves it, and the way out.
 
 use http::Method;
-use protector_api::app::handover::Pushed;
 use protector_core::{
     clock::Clock,
     id::EngineId,
@@ -10,6 +9,7 @@ use protector_core::{
     queue::Room,
     runbook::BOOK_VERSION,
 };
+use protector_peer::group_push::Pushed;
 use serde_json::Value;
 
 use crate::{

@@ -256,10 +256,10 @@ async fn what_keeps_a_move_from_starting_is_refused() {
 async fn user_data_is_never_shown() {
     let house = House::with_member(WEB).await;
     let with = |text: &'static str| match text {
-        "c2VjcmV0LTE=" => |server: &mut protector_api::clouds::FoundServer| {
+        "c2VjcmV0LTE=" => |server: &mut protector_clouds::clouds::FoundServer| {
             server.user_data = Some(Confidential::new("c2VjcmV0LTE="));
         },
-        _ => |server: &mut protector_api::clouds::FoundServer| {
+        _ => |server: &mut protector_clouds::clouds::FoundServer| {
             server.user_data = Some(Confidential::new("c2VjcmV0LTI="));
         },
     };

@@ -12,18 +12,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeZone, Utc};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
-use protector_api::{
-    Ids,
-    app::volume_type,
+use protector_api::http::token::{TokenError, TokenFacts, TokenSource};
+use protector_clouds::{
     clouds::{
         CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
         Holdings, ProjectLists, ServiceFinding, SiteInspection, SiteServices, WantedThere,
     },
-    key_pair::SigningKey,
-    message_signature::{Parties, Stamp, sign},
-    peer::{HeldPart, Peer, PeerError, PeerMetadata},
-    token::{TokenError, TokenFacts, TokenSource},
-    wire::{metadata::NewMetadata, operation_copy::NewOperationCopy},
+    volume_type,
 };
 use protector_core::{
     clock::Clock,
@@ -32,6 +27,7 @@ use protector_core::{
     id::{GroupId, OperationId, ProjectId, RecoveryPointId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
     member_settings::ServerSettings,
+    new_id::Ids,
     not_carried::{ServerTraits, VolumeTraits},
     readiness::{
         PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
@@ -44,7 +40,13 @@ use protector_core::{
     },
 };
 use protector_openstack::message_signer::UnsignedMessage;
+use protector_peer::{
+    key_pair::SigningKey,
+    message_signature::{Parties, Stamp, sign},
+    peer::{HeldPart, Peer, PeerError, PeerMetadata},
+};
 use protector_store::{Mark, PublicKey, Side, StoredSigningKey};
+use protector_wire::{metadata::NewMetadata, operation_copy::NewOperationCopy};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::sync::Barrier;

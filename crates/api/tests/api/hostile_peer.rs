@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method};
-use protector_api::message_signature::Parties;
 use protector_core::clock::Clock;
 use protector_openstack::message_signer::UnsignedMessage;
-use serde_json::{Value, json};
-
+use protector_peer::message_signature::Parties;
 use protector_store::CopyQuota;
+use serde_json::{Value, json};
 
 use crate::{
     fakes::{FixedClock, OTHER_PROJECT, OTHER_PROJECT_B, PROJECT_A, WEB, new_key},

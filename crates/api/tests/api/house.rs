@@ -7,15 +7,18 @@ use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, uri::Scheme};
 use protector_api::{
-    App, Ids, Settings, TokenMemory, TokenValidator,
-    access::ProxyHeaders,
-    app::site::SiteUrls,
-    cloud_requests::CloudRequests,
-    metrics::{self, ApiMetrics},
-    rate_limit::{Limits, Shares},
+    App, Settings, TokenMemory, TokenValidator,
+    app::settings::{ProxyHeaders, SiteUrls},
+    http::{
+        metrics::{
+            ApiMetrics, {self},
+        },
+        rate_limit::{Limits, Shares},
+    },
     router,
 };
-use protector_core::{outside::AllowedOutside, runbook::test_cleanup::TestCopies};
+use protector_clouds::cloud_requests::CloudRequests;
+use protector_core::{new_id::Ids, outside::AllowedOutside, runbook::test_cleanup::TestCopies};
 use protector_oslo::{audit::AuditTrail, policy::Enforcer};
 use protector_store::{CopyQuota, Database, KeyRepository, PoolOptions, Quotas};
 use secrecy::SecretString;

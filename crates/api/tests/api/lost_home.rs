@@ -1,7 +1,6 @@
 //! The home of a planned move is lost while the source's VMs are stopped: the source gives the move up.
 
 use http::Method;
-use protector_api::app::handover::Pushed;
 use protector_core::{
     clock::Clock,
     id::{EngineId, OperationId},
@@ -10,6 +9,7 @@ use protector_core::{
     queue::Room,
     runbook::{BOOK_VERSION, Step},
 };
+use protector_peer::group_push::Pushed;
 use protector_store::KeyRepository;
 use secrecy::SecretString;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use chrono::TimeDelta;
 use http::Method;
-use protector_api::app::member_refresh::MemberRefresh;
+use protector_clouds::member_refresh::MemberRefresh;
 use protector_core::{
     clock::Clock as _,
     group::Group,
@@ -248,7 +248,7 @@ async fn look(house: &House) -> usize {
         .group;
     let kind = group.replication_type;
     let clouds = &*house.outside.clouds;
-    let source = protector_api::clouds::Clouds::source_seen(clouds, group.current(), kind).await;
+    let source = protector_clouds::clouds::Clouds::source_seen(clouds, group.current(), kind).await;
     let refresh = MemberRefresh {
         database: &house.database,
         clouds,

@@ -3,10 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use http::Method;
-use serde_json::json;
-
 use protector_core::clock::Clock as _;
 use protector_store::{Basis, Removable};
+use serde_json::json;
 
 use crate::{
     engine,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use protector_api::clouds::{Holdings, ProjectQuota, QuotaShare};
+use protector_clouds::clouds::{Holdings, ProjectQuota, QuotaShare};
 use protector_core::{
     clock::Clock,
     fault::Code,

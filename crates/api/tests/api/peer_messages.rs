@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use http::Method;
-use protector_api::app::{handover::Handover, operation_push::send_copy};
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
@@ -17,6 +16,7 @@ use protector_core::{
     queue::Room,
     runbook::BOOK_VERSION,
 };
+use protector_peer::{group_push::Handover, operation_push::send_copy};
 use protector_store::{Database, GroupChange, Reservation};
 use serde_json::json;
 

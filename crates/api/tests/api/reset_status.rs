@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
-use protector_api::clouds::Holdings;
+use protector_clouds::clouds::Holdings;
 use protector_core::{group::GroupStatus, mark, orphan::Held, runbook::resource::ResourceKind};
 use serde_json::{Value, json};
 

@@ -3,17 +3,19 @@
 
 use chrono::TimeDelta;
 use http::Method;
-use protector_api::app::handover::Pushed;
 use protector_core::{
     clock::Clock,
     operation::OperationState,
     site::{Site, SiteStatus},
 };
+use protector_peer::group_push::Pushed;
 use protector_store::{Basis, Offered, Reservation, StoreError, Taken};
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{self, settle_as},
+    engine::{
+        settle_as, {self},
+    },
     fakes::{FixedClock, PROJECT_A, WEB},
     house::{Answer, House, group_path},
     lost_home::{lose_the_key_to_site_b, says, start_them, stopped_by_the_target},

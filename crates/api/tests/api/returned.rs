@@ -2,7 +2,6 @@
 //! of that first, or sees with its own eyes that a copy runs, both sites end alike.
 
 use http::Method;
-use protector_api::app::handover::Pushed;
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
@@ -13,6 +12,7 @@ use protector_core::{
     queue::Room,
     runbook::{BOOK_VERSION, Step},
 };
+use protector_peer::group_push::Pushed;
 use serde_json::{Value, json};
 
 use crate::{

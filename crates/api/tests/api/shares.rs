@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use http::Method;
-use protector_api::rate_limit::Limits;
+use protector_api::http::rate_limit::Limits;
 use protector_store::Quotas;
 use serde_json::json;
 

@@ -1,19 +1,17 @@
 //! Two protectors that keep the same groups: who learns what, what is refused meanwhile, and the way out of a conflict.
 
 use http::Method;
-use protector_api::{
-    app::{
-        handover::{Handover, Pushed},
-        operation_push::send_copy,
-    },
-    peer::PeerError,
-};
 use protector_core::{
     clock::Clock,
     group::GroupStatus,
     id::{GroupId, OperationId, SiteName},
     operation::{OperationRecord, OperationState},
     runbook::failover::planned_move,
+};
+use protector_peer::{
+    group_push::{Handover, Pushed},
+    operation_push::send_copy,
+    peer::PeerError,
 };
 use protector_store::{GroupChange, NewOperation, Reservation};
 use secrecy::SecretString;

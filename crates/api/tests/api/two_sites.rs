@@ -16,17 +16,19 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, header::CONTENT_TYPE, uri::Scheme};
 use protector_api::{
     App, Settings, TokenMemory, TokenValidator,
-    access::ProxyHeaders,
-    app::site::SiteUrls,
-    cloud_requests::CloudRequests,
-    keystone_tokens::KeystoneTokens,
-    metrics::{self, ApiMetrics},
-    openstack_clouds::OpenStackClouds,
-    openstack_peer::OpenStackPeer,
-    peer::Peer,
-    rate_limit::Shares,
+    app::settings::{ProxyHeaders, SiteUrls},
+    http::{
+        keystone_tokens::KeystoneTokens,
+        metrics::{
+            ApiMetrics, {self},
+        },
+        rate_limit::Shares,
+    },
     router,
-    site_identity::SiteIdentity,
+};
+use protector_clouds::{
+    cloud_requests::CloudRequests,
+    openstack_clouds::OpenStackClouds,
     site_sessions::{SiteSessions, Wires},
 };
 use protector_core::{
@@ -45,7 +47,8 @@ use protector_openstack::{
     transport::{Request, Response, Transport, TransportError},
 };
 use protector_oslo::{audit::AuditTrail, policy::Enforcer};
-use protector_sim::{
+use protector_peer::{openstack_peer::OpenStackPeer, peer::Peer, site_identity::SiteIdentity};
+use protector_simcloud::{
     backend::MemBackend,
     cloud::{CloudOptions, Component, ServiceSeed, SimCloud},
     in_process::{Calm, InProcess, lock},

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::{Comparison, Line, Outcome, Shown, Strictly, Verdict};
 use crate::{
-    carried::{self, Thing},
+    carried::{
+        Thing, {self},
+    },
     not_carried::{NotCarried, Treatment},
 };
 

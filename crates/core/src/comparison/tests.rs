@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::carried::{self, Thing};
+use crate::carried::{
+    Thing, {self},
+};
 
 #[test]
 fn of_several_values_the_worst_counts_and_each_says_why_once() {

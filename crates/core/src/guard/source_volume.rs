@@ -233,8 +233,10 @@ fn leg_of_a_live_replication(replication_type: ReplicationType) -> Option<Verdic
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::SeenReservation;
-    use crate::guard::test_facts::{attached, down, kept, object, server, twin, up, volume};
+    use crate::guard::{
+        SeenReservation,
+        test_facts::{attached, down, kept, object, server, twin, up, volume},
+    };
 
     fn judge_on(
         server: &OwnServer,

@@ -17,7 +17,9 @@ use protector_openstack::{
 use super::{
     CloudActions,
     copies::{Life, ServerCopy},
-    mark::{self, SOURCE},
+    mark::{
+        SOURCE, {self},
+    },
 };
 use crate::{
     action::{Cx, Stop},

@@ -70,11 +70,9 @@ mod test_server;
 mod test_volume;
 mod written_since;
 
-pub use fence::{may_run_there, why_not_at_rest};
-
-pub(crate) use held_still::Standing;
-
 use arrays::Arrays;
+pub use fence::{may_run_there, why_not_at_rest};
+pub(crate) use held_still::Standing;
 
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {

@@ -8,7 +8,9 @@ use protector_core::{
     id::ServerId,
     journal::Effect,
     member::Member,
-    not_carried::{self, Treatment},
+    not_carried::{
+        Treatment, {self},
+    },
     operation::MapKind,
 };
 use protector_openstack::{

@@ -12,18 +12,17 @@ mod zone;
 
 use std::collections::BTreeMap;
 
+pub use flavor::Flavor;
+pub use instance_action::InstanceAction;
+pub use keypair::{Keypair, KeypairKind};
+pub use limits::{ComputeLimits, ComputeService};
+pub use new_server::{BlockDevice, BlockSource, NewServer, ServerNetwork};
 use protector_core::{
     id::{FlavorId, ProjectId, ServerId, UserId, VolumeId},
     server_group::ServerGroup as KnownServerGroup,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-pub use flavor::Flavor;
-pub use instance_action::InstanceAction;
-pub use keypair::{Keypair, KeypairKind};
-pub use limits::{ComputeLimits, ComputeService};
-pub use new_server::{BlockDevice, BlockSource, NewServer, ServerNetwork};
 pub use server::{
     Address, EmbeddedFlavor, Interface, InterfaceIp, NamedGroup, Server, ServerFault, ServerFilter,
     ServerVolume, VolumeAttachment,
@@ -33,7 +32,9 @@ pub use server_group::{ServerGroup, ServerGroupRules};
 use crate::{
     ask::Ask,
     error::CloudError,
-    quota_set::{self, QuotaUsage},
+    quota_set::{
+        QuotaUsage, {self},
+    },
     service::Service,
     session::Session,
     status::ServerStatus,

@@ -15,7 +15,9 @@ use protector_core::{
 use serde::Deserialize;
 
 use crate::{
-    field::{self, UserData},
+    field::{
+        UserData, {self},
+    },
     id::{AttachmentId, ImageId, PortId, SubnetId},
     status::ServerStatus,
 };

@@ -11,23 +11,24 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 
-use protector_core::id::{ProjectId, VolumeId};
-use serde_json::{Value, json};
-
 pub use attachment::Attachment;
 pub use group::{VolumeGroup, VolumeGroupType};
 pub use place::{Capacity, Pool, VolumeType};
+use protector_core::id::{ProjectId, VolumeId};
 pub use record::{
     BackendReference, ManagedVolume, NewVolume, NewVolumeRecord, Volume, VolumeFilter,
     VolumeServer, VolumeUpdate,
 };
+use serde_json::{Value, json};
 pub use snapshot::{Snapshot, Transfer};
 
 use crate::{
     ask::Ask,
     error::{CloudError, ErrorClass},
     id::{AttachmentId, VolumeGroupId, VolumeTypeId},
-    quota_set::{self, QuotaUsage},
+    quota_set::{
+        QuotaUsage, {self},
+    },
     service::Service,
     session::Session,
 };

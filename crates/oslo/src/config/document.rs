@@ -1,7 +1,9 @@
 //! The table of options in print: the sample file and the reference page.
 
-use super::kind::Kind;
-use super::options::{OPTIONS, OptionDef, SECTIONS};
+use super::{
+    kind::Kind,
+    options::{OPTIONS, OptionDef, SECTIONS},
+};
 
 /// Width of `oslo-config-generator`'s comments.
 const WIDTH: usize = 70;

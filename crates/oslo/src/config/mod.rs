@@ -18,21 +18,19 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
-
 pub use check::MockArray;
 pub use document::{reference_markdown, sample};
 pub use kind::Kind;
 pub use options::{Check, OPTIONS, OptionDef, SECTIONS};
 pub use problem::{ConfigErrors, Origin, Problem};
+use reader::Reader;
+use resolve::{Source, read_source, resolve};
+use search::{Search, files_in};
+use secrecy::SecretString;
 pub use sections::{
     Api, Audit, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
     OsloMiddleware, OsloPolicy, Quota, RateLimit, Secrets, Ssl, Storage, StorageDriverName,
 };
-
-use reader::Reader;
-use resolve::{Source, read_source, resolve};
-use search::{Search, files_in};
 
 /// A valid configuration. `Debug` shows no secret.
 #[derive(Debug, Clone)]

@@ -1,8 +1,7 @@
 //! The one table of options. Parsing, validation, the sample file and the reference page are all
 //! driven by it; nothing else declares a default or a range.
 
-use super::check;
-use super::kind::Kind;
+use super::{check, kind::Kind};
 
 /// A rule on a value; its error completes "`option = value`: …".
 pub type Check = fn(&str) -> Result<(), String>;

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use super::kind::{Kind, Value};
-use super::options::OptionDef;
-use super::resolve::{Outcome, Source, resolve};
+use super::{
+    kind::{Kind, Value},
+    options::OptionDef,
+    resolve::{Outcome, Source, resolve},
+};
 
 const fn option(
     section: &'static str,

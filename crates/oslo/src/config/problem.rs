@@ -1,7 +1,6 @@
 //! What is wrong with a configuration, in the words an operator reads.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Where a value or a problem stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

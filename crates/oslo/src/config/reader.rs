@@ -4,16 +4,15 @@
 //! reported already, or a mistake in the table, which is noted as a problem of its own; in both
 //! cases the configuration is refused and the stand-in returned here is never used.
 
-use std::collections::HashSet;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{collections::HashSet, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use super::kind::Value;
-use super::problem::{Origin, Problem};
-use super::resolve::{Outcome, Resolved};
+use super::{
+    kind::Value,
+    problem::{Origin, Problem},
+    resolve::{Outcome, Resolved},
+};
 
 /// A longer wait than a year is a year, so that a deadline can always be reckoned.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -1,13 +1,19 @@
 //! From the assignments of all files to one valid value per option, with every problem noted.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
-use super::ini::{self, Assignment};
-use super::kind::{Kind, Value};
-use super::options::{OptionDef, find};
-use super::problem::{Origin, Problem};
-use super::substitute::{Piece, pieces};
+use super::{
+    ini::{
+        Assignment, {self},
+    },
+    kind::{Kind, Value},
+    options::{OptionDef, find},
+    problem::{Origin, Problem},
+    substitute::{Piece, pieces},
+};
 use crate::nearest::nearest;
 
 /// One file's name and text.

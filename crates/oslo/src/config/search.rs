@@ -1,7 +1,9 @@
 //! Which files are read when none are named: `oslo.config`'s search.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use super::problem::{Origin, Problem};
 

@@ -1,16 +1,22 @@
 //! The configuration as the services use it: one struct per section, values typed.
 
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::level_filters::LevelFilter;
 use url::Url;
 
-use super::check::{self, MockArray};
-use super::reader::{Reader, Section};
+use super::{
+    check::{
+        MockArray, {self},
+    },
+    reader::{Reader, Section},
+};
 
 /// `[DEFAULT]`: the service as a whole.
 #[derive(Debug, Clone)]

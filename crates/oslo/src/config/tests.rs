@@ -1,14 +1,10 @@
 //! What an operator sees of `protector.conf`.
 
-use std::fs;
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use secrecy::ExposeSecret;
 
-use super::reader::Reader;
-use super::resolve::resolve;
-use super::search::Search;
-use super::*;
+use super::{reader::Reader, resolve::resolve, search::Search, *};
 
 fn refusal(text: &str) -> String {
     Config::from_str_for_tests(text).unwrap_err().to_string()

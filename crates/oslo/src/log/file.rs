@@ -1,10 +1,14 @@
 //! A file that lines are appended to, and that a log rotation may move away.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fs::{File, OpenOptions},
+    io::{
+        Write, {self},
+    },
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use super::LogError;
 

@@ -1,7 +1,9 @@
 //! What a log reader sees.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
 
 use tracing_subscriber::fmt::MakeWriter;
 

@@ -1,15 +1,19 @@
 //! The policy file kept in force while it changes.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use protector_file::Stamp;
 
-use super::evaluate::{Credentials, Target};
-use super::problem::{PolicyErrors, Problem};
-use super::rule_set::{Decision, Rules};
-use super::rules::RuleName;
+use super::{
+    evaluate::{Credentials, Target},
+    problem::{PolicyErrors, Problem},
+    rule_set::{Decision, Rules},
+    rules::RuleName,
+};
 
 /// The largest policy file that is read.
 const LARGEST_FILE: usize = 1 << 20;

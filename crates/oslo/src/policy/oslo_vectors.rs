@@ -2,8 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use super::evaluate::{Credentials, Target};
-use super::rule_set::Rules;
+use super::{
+    evaluate::{Credentials, Target},
+    rule_set::Rules,
+};
 
 /// Rules that oslo decides and we refuse to load, because they can only be mistakes: a reference
 /// to no rule, a format that prints the whole target, words in a list that look like operators.

@@ -1,7 +1,6 @@
 //! What is wrong with a policy file.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]

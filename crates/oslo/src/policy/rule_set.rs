@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::check::Check;
-use super::evaluate::{Credentials, Target};
-use super::file::{self, Entry, Written};
-use super::problem::Problem;
-use super::rules::{DEFAULTS, RuleDefault, RuleName};
+use super::{
+    check::Check,
+    evaluate::{Credentials, Target},
+    file::{
+        Entry, Written, {self},
+    },
+    problem::Problem,
+    rules::{DEFAULTS, RuleDefault, RuleName},
+};
 use crate::nearest::nearest;
 
 /// Whether a call may go on.

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use super::check::Check;
-use super::rules::*;
-use super::*;
+use super::{check::Check, rules::*, *};
 
 fn caller(project: &str, roles: &[&str]) -> Credentials {
     Credentials::new("user", project, roles.iter().copied())

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use protector::{api_service, assembly, command_line, runtime};
+use protector::api_service;
+use protector_service::{command_line, runtime};
 
 /// The REST API of OpenStack disaster recovery
 #[derive(Parser)]
@@ -21,6 +22,6 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let log = protector_oslo::log::init(&config.general, "protector-api")?;
-    assembly::choose_tls_provider();
+    protector_service::tls::choose_tls_provider();
     runtime::runtime()?.block_on(api_service::run(config, log))
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use protector::{assembly, command_line, engine_service, runtime};
+use protector::engine_service;
+use protector_service::{command_line, runtime};
 
 /// The engine of OpenStack disaster recovery
 #[derive(Parser)]
@@ -21,6 +22,6 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let log = protector_oslo::log::init(&config.general, "protector-engine")?;
-    assembly::choose_tls_provider();
+    protector_service::tls::choose_tls_provider();
     runtime::runtime()?.block_on(engine_service::run(config, log))
 }

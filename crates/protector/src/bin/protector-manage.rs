@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use protector::{assembly, command_line, manage};
+use protector::manage;
+use protector_service::command_line;
 
 fn main() -> ExitCode {
     let arguments = manage::Arguments::parse();
-    assembly::choose_tls_provider();
+    protector_service::tls::choose_tls_provider();
     command_line::exit_with("protector-manage", manage::run(&arguments))
 }

@@ -15,7 +15,7 @@ use crate::{
     http::{Http, Memory},
     openstack_command::Shell,
     ports::free_port,
-    program::{API, ENGINE, Held, MANAGE, Program, SIMCLOUD, run_to_end, said},
+    program::{API, ENGINE, Held, MANAGE, Program, run_to_end, said, simcloud},
     waiting::until,
 };
 
@@ -115,7 +115,7 @@ impl House {
                 protector,
             ]);
         }
-        let simcloud = Program::start(SIMCLOUD, &arguments, &logs.join("simcloud.log"));
+        let simcloud = Program::start(&simcloud(), &arguments, &logs.join("simcloud.log"));
         let secrets = Secrets::new();
         let site = |place: usize, letter: &str| {
             let name = format!("site-{letter}");

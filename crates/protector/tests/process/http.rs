@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use protector::assembly;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -50,7 +49,7 @@ pub struct Http {
 
 impl Http {
     pub fn new() -> Self {
-        assembly::choose_tls_provider();
+        protector_service::tls::choose_tls_provider();
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
             .no_proxy()

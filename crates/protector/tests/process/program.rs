@@ -2,7 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, OpenOptions},
+    fs::{
+        OpenOptions, {self},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
@@ -13,7 +15,17 @@ use crate::waiting::until;
 pub const API: &str = env!("CARGO_BIN_EXE_protector-api");
 pub const ENGINE: &str = env!("CARGO_BIN_EXE_protector-engine");
 pub const MANAGE: &str = env!("CARGO_BIN_EXE_protector-manage");
-pub const SIMCLOUD: &str = env!("CARGO_BIN_EXE_protector-simcloud");
+
+/// The simulated clouds: a package of its own, built beside these.
+pub fn simcloud() -> String {
+    let path = Path::new(API).with_file_name("protector-simcloud");
+    assert!(
+        path.exists(),
+        "{} is not built: run 'cargo build -p protector-simcloud'",
+        path.display()
+    );
+    path.display().to_string()
+}
 
 /// What a process holds of the machine.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,162 @@
+//! Starting planned failovers and failbacks.
+
+use protector_clouds::member_refresh::MemberRefresh;
+use protector_core::{
+    group::{Group, status_while},
+    not_carried::Treatment,
+    operation::{OperationRecord, ResourceMap, StepRecord},
+    plan::Plan,
+    readiness::{SourceSeen, not_carried},
+};
+use protector_store::StoredGroup;
+
+use crate::{
+    app::{
+        App,
+        refusal::Refusal,
+        start::{
+            admission,
+            admission::Move,
+            left_behind::refuse_while_left,
+            new_operation::{Asker, NewMove, start_reserved},
+            strict::refuse_unannounced,
+        },
+        sync,
+    },
+    http::error::{ApiError, ApiResult},
+};
+
+/// A planned move that could start now.
+pub struct PlannedMove {
+    /// Its plan.
+    pub plan: Plan,
+    /// Its lines.
+    pub steps: Vec<StepRecord>,
+    /// What its copies come up without, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Plans a planned move of a group to its other site and writes its runbook, if it could start now.
+pub async fn plan_move(
+    app: &App,
+    stored: &StoredGroup,
+    asked: &Move,
+    source: &SourceSeen,
+) -> ApiResult<PlannedMove> {
+    let (plan, steps) = plan_move_here(app, stored, asked).await?;
+    sync::require_in_sync(app, &stored.group).await?;
+    let warnings = refuse_what_would_be_lost(&plan, source)?;
+    Ok(PlannedMove {
+        plan,
+        steps,
+        warnings,
+    })
+}
+
+/// Refuses to move what would be deleted with its original; says what a copy comes up without. Read now: a server may have
+/// got it since it was added. A source that does not tell is asked again by the first line of the move.
+pub(crate) fn refuse_what_would_be_lost(
+    plan: &Plan,
+    source: &SourceSeen,
+) -> ApiResult<Vec<String>> {
+    let lost = not_carried(&plan.members, source);
+    let refused = lost
+        .iter()
+        .find(|(_, lost)| lost.treatment() == Treatment::Refused);
+    if let Some((member, lost)) = refused {
+        return Err(ApiError::new(
+            Refusal::NotMovable,
+            format!(
+                "Protection group {group} cannot be moved: server {name} {lost}; {cure}, or take it out of the group with '{out}'.",
+                group = plan.group_name,
+                name = member.name,
+                cure = lost.cure(),
+                out = member.removal(&plan.group_name),
+            ),
+        ));
+    }
+    Ok(lost
+        .into_iter()
+        .map(|(member, lost)| format!("Server {} {lost}; {}.", member.name, lost.cure()))
+        .collect())
+}
+
+/// The same, as far as this site's records alone can tell: nobody else is asked, and nothing is changed.
+pub async fn plan_move_here(
+    app: &App,
+    stored: &StoredGroup,
+    asked: &Move,
+) -> ApiResult<(Plan, Vec<StepRecord>)> {
+    let kind = asked.kind;
+    let group = &stored.group;
+    let mappings = admission::mappings(
+        group,
+        kind.as_str(),
+        &asked.mappings.networks,
+        &asked.mappings.flavors,
+    )?;
+    app.refuse_while_operated(group).await?;
+    admission::refuse_wrong_status(group, kind)?;
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let arrays = policy.map(|policy| policy.arrays());
+    let retain = asked.retain_source_volumes;
+    let (plan, steps) =
+        admission::planned(group, kind, members, arrays.as_ref(), mappings, retain)?;
+    refuse_while_left(app, group, &plan).await?;
+    Ok((plan, steps))
+}
+
+/// Starts a planned move of a group to its other site.
+pub async fn start_move(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+    asked: &Move,
+) -> ApiResult<OperationRecord> {
+    let kind = asked.kind;
+    let status = stored.group.status;
+    let source = source_seen(app, &stored.group).await;
+    // First: a start that is refused changes nothing, and what is changed on one site while the other one is ahead would be a
+    // conflict between them.
+    let planned = plan_move(app, stored, asked, &source).await?;
+    let refreshed = refreshed(app, stored, &source).await?;
+    let (stored, planned) = match &refreshed {
+        None => (stored, planned),
+        Some(now) => (now, plan_move(app, now, asked, &source).await?),
+    };
+    let PlannedMove { plan, steps, .. } = planned;
+    refuse_unannounced(app, &stored.group, &plan).await?;
+    let new = NewMove {
+        kind,
+        status: status_while(status, kind).unwrap_or(status),
+        plan,
+        steps,
+        map: ResourceMap::default(),
+        locks: Vec::new(),
+    };
+    start_reserved(app, asker, stored, new).await
+}
+
+/// What the site where `group` runs shows now.
+pub(crate) async fn source_seen(app: &App, group: &Group) -> SourceSeen {
+    let kind = group.replication_type;
+    app.clouds.source_seen(group.current(), kind).await
+}
+
+/// The group with its members as they are now, where they are not as it knew them: the copies are built from what is read here.
+pub(crate) async fn refreshed(
+    app: &App,
+    stored: &StoredGroup,
+    source: &SourceSeen,
+) -> ApiResult<Option<StoredGroup>> {
+    let refresh = MemberRefresh {
+        database: &app.database,
+        clouds: &*app.clouds,
+        now: app.clock.now(),
+    };
+    match refresh.of_group(&stored.group, source).await? {
+        0 => Ok(None),
+        _ => Ok(Some(app.database.group_show_by_id(&stored.group.id).await?)),
+    }
+}

@@ -1,0 +1,62 @@
+//! Starting a replication of a group (`--action sync`).
+
+use protector_core::{
+    group::status_while,
+    operation::{OperationKind, OperationRecord, ResourceMap},
+    plan::Plan,
+    runbook::replicate::replicate_now,
+};
+use protector_store::{GroupStart, Lock, StoredGroup};
+
+use crate::{
+    app::{
+        App,
+        start::{
+            admission,
+            new_operation::{Asker, insert, queued},
+            planned::{refreshed, source_seen},
+        },
+        sync,
+    },
+    http::error::{ApiError, ApiResult},
+};
+
+/// Starts a replication of a group's volumes from where it runs to its other site: a new recovery point there.
+pub async fn start_replication(
+    app: &App,
+    asker: Asker<'_>,
+    stored: &StoredGroup,
+) -> ApiResult<OperationRecord> {
+    let kind = OperationKind::Sync;
+    let group = &stored.group;
+    app.refuse_while_operated(group).await?;
+    admission::refuse_wrong_status(group, kind)?;
+    sync::require_in_sync(app, group).await?;
+    // What is read before a recovery point is made belongs to it.
+    let source = source_seen(app, group).await;
+    let refreshed = refreshed(app, stored, &source).await?;
+    let stored = refreshed.as_ref().unwrap_or(stored);
+    let group = &stored.group;
+    let members = app.database.member_list(&group.id).await?;
+    let policy = app.database.policy_find(&group.id).await?;
+    let arrays = policy.map(|policy| policy.arrays());
+    let plan = Plan::replicate_to_other_site(group, members, arrays.as_ref())
+        .map_err(|refusal| admission::refused(group, &refusal))?
+        .as_now();
+    let steps = replicate_now().into_steps().map_err(ApiError::internal)?;
+    sync::require_in_sync(app, group).await?;
+    let record = OperationRecord {
+        operation: queued(app, asker, kind, &stored.local_project_id, plan, None),
+        steps,
+        map: ResourceMap::default(),
+    };
+    let start = GroupStart {
+        group_id: group.id.clone(),
+        from_status: group.status,
+        from_version: group.version,
+        status: status_while(group.status, kind).unwrap_or(group.status),
+        supersedes: None,
+    };
+    insert(app, &record, &[Lock::group(&group.id)], Some(start)).await?;
+    Ok(record)
+}

@@ -1,0 +1,403 @@
+//! Two replicating arrays in memory, over the same objects that simulated clouds keep their volumes in.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use protector_core::{
+    clock::Clock,
+    id::{OperationId, RecoveryPointId, VolumeId},
+    storage::{
+        BackendObject, PromotedVolume, RecoveryPoint, Replication, StorageDriver, StorageError,
+        Written,
+    },
+};
+
+use crate::backend::{MemObjects, MemVolume};
+
+/// What the arrays remember beside the volumes themselves.
+#[derive(Default)]
+struct Catalogue {
+    /// Recovery points by group, newest last, with the volumes' contents.
+    points: BTreeMap<String, Vec<Point>>,
+    /// What was promoted: (operation, volume) → what it became.
+    promotions: BTreeMap<(OperationId, VolumeId), Promotion>,
+}
+
+struct Promotion {
+    point: RecoveryPointId,
+}
+
+struct Point {
+    point: RecoveryPoint,
+    operation: OperationId,
+    volumes: BTreeMap<VolumeId, MemVolume>,
+}
+
+/// A storage driver for simulations. Behaves as the mock driver on directories does.
+pub struct SimArrays {
+    arrays: BTreeMap<String, MemObjects>,
+    clock: Arc<dyn Clock>,
+    catalogue: Mutex<Catalogue>,
+    refusing: AtomicBool,
+    lost: AtomicBool,
+    replication_takes: Mutex<Duration>,
+}
+
+impl SimArrays {
+    /// Arrays by the name that policies use (`mock://array-a`), each over one cloud's volume objects.
+    pub fn new(arrays: BTreeMap<String, MemObjects>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            arrays,
+            clock,
+            catalogue: Mutex::default(),
+            refusing: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            replication_takes: Mutex::default(),
+        }
+    }
+
+    /// Sets whether promotions are refused.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::SeqCst);
+    }
+
+    /// Sets whether no array answers anything.
+    pub fn set_lost(&self, lost: bool) {
+        self.lost.store(lost, Ordering::SeqCst);
+    }
+
+    /// Sets how long a replication takes.
+    pub fn set_replication_takes(&self, time: Duration) {
+        *self
+            .replication_takes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = time;
+    }
+
+    /// Drops all recovery points, as an array does that keeps them for a time. What was promoted from them stays.
+    pub fn forget_points(&self) {
+        self.catalogue().points.clear();
+    }
+
+    /// The list of what was promoted is lost; the objects are not.
+    pub fn forget_promotions(&self) {
+        self.catalogue().promotions.clear();
+    }
+
+    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        self.catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self, array: &str) -> Result<(), StorageError> {
+        match self.lost.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(StorageError::Unavailable {
+                array: array.to_owned(),
+                message: "connection refused".to_owned(),
+            }),
+        }
+    }
+
+    fn objects(
+        &self,
+        array: &str,
+    ) -> Result<MutexGuard<'_, BTreeMap<String, MemVolume>>, StorageError> {
+        self.answers(array)?;
+        let objects = self
+            .arrays
+            .get(array)
+            .ok_or_else(|| refused(array, "no such array"))?;
+        Ok(objects.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn refused(array: &str, message: impl Into<String>) -> StorageError {
+    StorageError::Refused {
+        array: array.to_owned(),
+        message: message.into(),
+    }
+}
+
+pub fn cinder_name(volume: &VolumeId) -> String {
+    format!("volume-{volume}")
+}
+
+pub fn promoted_name(operation: &OperationId, volume: &VolumeId) -> String {
+    format!("protector-{operation}-{volume}")
+}
+
+/// What the object that an array has made as `first` is called now.
+fn name_of(objects: &BTreeMap<String, MemVolume>, first: &str) -> Option<String> {
+    objects
+        .iter()
+        .find(|(_, object)| object.made_as.as_deref() == Some(first))
+        .map(|(name, _)| name.clone())
+}
+
+/// How many places of `one` are not as in `other`.
+fn differing_bytes(one: &[u8], other: &[u8]) -> u64 {
+    let longer = one.len().max(other.len());
+    let at = |bytes: &[u8], place: usize| bytes.get(place).copied().unwrap_or(0);
+    let differs = |place: &usize| at(one, *place) != at(other, *place);
+    (0..longer).filter(differs).count() as u64
+}
+
+/// What `object` has that `replica`, which is of `point`, has not.
+fn written(object: &MemVolume, replica: &MemVolume, point: DateTime<Utc>) -> Written {
+    match differing_bytes(&object.bytes, &replica.bytes) {
+        0 => Written::Nothing,
+        bytes => Written::Since { point, bytes },
+    }
+}
+
+#[async_trait]
+impl StorageDriver for SimArrays {
+    async fn check(&self, array: &str) -> Result<(), StorageError> {
+        self.objects(array).map(drop)
+    }
+
+    async fn holds(&self, array: &str, volume: &VolumeId) -> Result<bool, StorageError> {
+        Ok(self.objects(array)?.contains_key(&cinder_name(volume)))
+    }
+
+    async fn replicate(
+        &self,
+        replication: &Replication,
+        volumes: &[VolumeId],
+        operation: &OperationId,
+    ) -> Result<RecoveryPoint, StorageError> {
+        let takes = *self
+            .replication_takes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(takes).await;
+        let mut catalogue = self.catalogue();
+        let points = catalogue
+            .points
+            .entry(replication.group_id.to_string())
+            .or_default();
+        if let Some(known) = points.iter().find(|point| point.operation == *operation) {
+            return Ok(known.point.clone());
+        }
+        let array = &replication.source_array;
+        let objects = self.objects(array)?;
+        let copies = volumes
+            .iter()
+            .map(|volume| {
+                let object = objects.get(&cinder_name(volume));
+                object
+                    .map(|object| (volume.clone(), object.clone()))
+                    .ok_or_else(|| refused(array, format!("volume {volume} does not exist")))
+            })
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let point = RecoveryPoint {
+            id: RecoveryPointId::new(format!("{}-{operation}", replication.group_id)),
+            taken_at: self.clock.now(),
+        };
+        points.push(Point {
+            point: point.clone(),
+            operation: operation.clone(),
+            volumes: copies,
+        });
+        Ok(point)
+    }
+
+    async fn recovery_points(
+        &self,
+        replication: &Replication,
+    ) -> Result<Vec<RecoveryPoint>, StorageError> {
+        self.answers(&replication.target_array)?;
+        let catalogue = self.catalogue();
+        let points = catalogue.points.get(replication.group_id.as_str());
+        Ok(points
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|point| point.point.clone())
+            .collect())
+    }
+
+    async fn promote(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        let array = &replication.target_array;
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(refused(array, "it takes no orders at present"));
+        }
+        let mut catalogue = self.catalogue();
+        let key = (operation.clone(), volume.clone());
+        let first = promoted_name(operation, volume);
+        let mut objects = self.objects(array)?;
+        if catalogue.promotions.contains_key(&key)
+            && let Some(source_name) = name_of(&objects, &first)
+        {
+            return Ok(PromotedVolume { source_name });
+        }
+        let replica = catalogue
+            .points
+            .get(replication.group_id.as_str())
+            .into_iter()
+            .flatten()
+            .find(|known| known.point.id == *point)
+            .and_then(|known| known.volumes.get(volume))
+            .cloned()
+            .ok_or_else(|| refused(array, format!("recovery point {point} has no {volume}")))?;
+        let object = MemVolume {
+            made_as: Some(first.clone()),
+            ..replica
+        };
+        objects.insert(first.clone(), object);
+        let promotion = Promotion {
+            point: point.clone(),
+        };
+        catalogue.promotions.insert(key, promotion);
+        Ok(PromotedVolume { source_name: first })
+    }
+
+    async fn written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let catalogue = self.catalogue();
+        let key = (operation.clone(), volume.clone());
+        let Some(promotion) = catalogue.promotions.get(&key) else {
+            return Ok(Written::NoObject);
+        };
+        let first = promoted_name(operation, volume);
+        let objects = self.objects(&replication.target_array)?;
+        let Some(object) = name_of(&objects, &first).and_then(|name| objects.get(&name)) else {
+            return Ok(Written::NoObject);
+        };
+        let points = catalogue.points.get(replication.group_id.as_str());
+        let point = points
+            .into_iter()
+            .flatten()
+            .find(|known| known.point.id == promotion.point);
+        let Some((point, replica)) =
+            point.and_then(|point| Some((point.point.taken_at, point.volumes.get(volume)?)))
+        else {
+            return Ok(Written::Unknown {
+                why: format!("recovery point {} is not there any more", promotion.point),
+            });
+        };
+        Ok(written(object, replica, point))
+    }
+
+    async fn original_written_since(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<Written, StorageError> {
+        let catalogue = self.catalogue();
+        let objects = self.objects(&replication.source_array)?;
+        let Some(object) = objects.get(&cinder_name(volume)) else {
+            return Ok(Written::NoObject);
+        };
+        let points = catalogue.points.get(replication.group_id.as_str());
+        let made = points
+            .into_iter()
+            .flatten()
+            .find(|known| known.operation == *operation)
+            .and_then(|known| Some((known.point.taken_at, known.volumes.get(volume)?)));
+        Ok(match made {
+            Some((point, replica)) => written(object, replica, point),
+            None => Written::Unknown {
+                why: format!("the recovery point of {operation} is not there any more"),
+            },
+        })
+    }
+
+    async fn discard_promoted(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        let array = &replication.target_array;
+        self.answers(array)?;
+        let mut catalogue = self.catalogue();
+        let key = (operation.clone(), volume.clone());
+        if !catalogue.promotions.contains_key(&key) {
+            return Ok(());
+        }
+        let first = promoted_name(operation, volume);
+        let mut objects = self.objects(array)?;
+        if let Some(name) = name_of(&objects, &first) {
+            if name != first && Some(&name) != managed_as.map(cinder_name).as_ref() {
+                return Err(refused(array, format!("{first} is now called {name}")));
+            }
+            objects.remove(&name);
+        }
+        catalogue.promotions.remove(&key);
+        Ok(())
+    }
+
+    /// A promotion copies the replica and leaves the replication as it is, so a clone is the same thing here.
+    async fn clone_point(
+        &self,
+        replication: &Replication,
+        point: &RecoveryPointId,
+        volume: &VolumeId,
+        operation: &OperationId,
+    ) -> Result<PromotedVolume, StorageError> {
+        self.promote(replication, point, volume, operation).await
+    }
+
+    async fn discard_clone(
+        &self,
+        replication: &Replication,
+        volume: &VolumeId,
+        operation: &OperationId,
+        managed_as: Option<&VolumeId>,
+    ) -> Result<(), StorageError> {
+        self.discard_promoted(replication, volume, operation, managed_as)
+            .await
+    }
+
+    async fn release(
+        &self,
+        replication: &Replication,
+        operation: &OperationId,
+    ) -> Result<(), StorageError> {
+        self.answers(&replication.target_array)?;
+        let mut catalogue = self.catalogue();
+        let Catalogue { points, promotions } = &mut *catalogue;
+        promotions.retain(|(by, _), _| by != operation);
+        let is_used = |point: &Point| promotions.values().any(|made| made.point == point.point.id);
+        if let Some(points) = points.get_mut(replication.group_id.as_str()) {
+            points.retain(|point| point.operation != *operation || is_used(point));
+        }
+        Ok(())
+    }
+
+    async fn identity(
+        &self,
+        array: &str,
+        volume: &VolumeId,
+    ) -> Result<Option<BackendObject>, StorageError> {
+        let name = cinder_name(volume);
+        let there = self.objects(array)?.contains_key(&name);
+        Ok(there.then(|| BackendObject {
+            array: array.to_owned(),
+            serial: name,
+        }))
+    }
+}

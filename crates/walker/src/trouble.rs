@@ -1,0 +1,213 @@
+//! What is wrong with a world's clouds themselves, and how it is mended.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use protector_simcloud::{
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service, VolumeFacts},
+    in_process::{SharedCloud, lock},
+};
+
+use crate::scenario::{LATE_BUILD, SLOW_ANSWER, Scenario, VERY_LATE_BUILD, WorldOptions};
+
+/// Why a volume cannot be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stuck {
+    /// It stays `deleting`.
+    Deleting,
+    /// It ends as `error_deleting`.
+    ErrorDeleting,
+    /// It is `available` again: its backend was busy.
+    BackToAvailable,
+}
+
+impl Stuck {
+    const ALL: [Self; 3] = [Self::Deleting, Self::ErrorDeleting, Self::BackToAvailable];
+
+    fn effect(self) -> JobEffect {
+        match self {
+            Self::Deleting => JobEffect::VolumeDeleteSticks { seconds: None },
+            Self::ErrorDeleting => JobEffect::VolumeDeleteErrors,
+            Self::BackToAvailable => JobEffect::VolumeDeleteBackToAvailable,
+        }
+    }
+}
+
+/// Sets up what the scenario says.
+pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &SharedCloud) {
+    match options.scenario {
+        Scenario::AllWell
+        | Scenario::VolumesRetained
+        | Scenario::InOrder
+        | Scenario::SourceLost
+        | Scenario::SourceLostProbeFails
+        | Scenario::SourceLostRetrySkipped
+        | Scenario::TestAllWell
+        | Scenario::TestCopiesReliedOn => {}
+        Scenario::SlowSource => {
+            for path in ["*/servers*", "*/os-services*"] {
+                let mut slow = rule(Effect::Call(CallEffect::Delay {
+                    seconds: SLOW_ANSWER.as_secs_f64(),
+                }));
+                slow.matches.method = Some("GET".to_owned());
+                slow.matches.path = Some(path.to_owned());
+                lock(source).add_fault(slow);
+            }
+        }
+        Scenario::BuildsFail | Scenario::TestBuildsFail | Scenario::SourceLostBuildsFail => {
+            lock(target).add_fault(builds_fail());
+        }
+        Scenario::SourceLostInPart | Scenario::SourceLostAndBackBeforeRetry => {
+            lock(target).add_fault(last_build_fails(options, source));
+        }
+        Scenario::SourceLostImportsFail => {
+            let last = last_member(options, source);
+            for name in last.iter().flat_map(|last| names_of_volumes(source, last)) {
+                let mut rule = rule(Effect::Job(JobEffect::ManageError { after_rename: true }));
+                rule.matches.resource = Some(name);
+                lock(target).add_fault(rule);
+            }
+        }
+        Scenario::BuildAnsweredLate | Scenario::BuildAnsweredVeryLate => {
+            let mut first_fails = builds_fail();
+            let first = lock(source).servers().first().cloned();
+            first_fails.matches.resource = first.map(|server| server.name);
+            let late = match options.scenario {
+                Scenario::BuildAnsweredLate => LATE_BUILD,
+                _ => VERY_LATE_BUILD,
+            };
+            lock(target).add_fault(first_fails);
+            lock(target).add_fault(last_is_late(options, source, late));
+        }
+        Scenario::SourceLostBuildAnsweredLate => {
+            lock(target).add_fault(last_is_late(options, source, LATE_BUILD));
+        }
+        Scenario::DeletionsFail => {
+            for service in [Service::Compute, Service::Volume] {
+                lock(source).add_fault(forbids(service, "DELETE", "*"));
+            }
+        }
+        Scenario::TakingBackFails => {
+            lock(target).add_fault(builds_fail());
+            nothing_is_taken_back(target);
+        }
+        Scenario::RunningCopiesStay => {
+            lock(target).add_fault(last_build_fails(options, source));
+            nothing_is_taken_back(target);
+        }
+    }
+}
+
+fn nothing_is_taken_back(target: &SharedCloud) {
+    lock(target).add_fault(forbids(Service::Compute, "DELETE", "*/servers/*"));
+    lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
+}
+
+fn last_build_fails(options: &WorldOptions, source: &SharedCloud) -> FaultRule {
+    let mut rule = builds_fail();
+    rule.matches.resource = last_member(options, source).map(|server| server.name);
+    rule
+}
+
+fn builds_fail() -> FaultRule {
+    rule(Effect::Job(JobEffect::ServerBuildError {
+        message: "No valid host was found.".to_owned(),
+    }))
+}
+
+/// The build of the last server hangs, so that its client gives up, and the server is there after `late`.
+fn last_is_late(options: &WorldOptions, source: &SharedCloud, late: Duration) -> FaultRule {
+    let seconds = late.as_secs_f64();
+    let mut rule = rule(Effect::Job(JobEffect::ServerCreatedLate { seconds }));
+    rule.matches.resource = last_member(options, source).map(|server| server.name);
+    rule.times = Some(1);
+    rule
+}
+
+fn last_member(options: &WorldOptions, source: &SharedCloud) -> Option<ServerFacts> {
+    lock(source).servers().get(options.members - 1).cloned()
+}
+
+fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
+    let volumes = lock(cloud).volumes();
+    let of_server = volumes
+        .into_iter()
+        .filter(|volume| server.volumes.contains(&volume.id));
+    of_server.filter_map(|volume| volume.name).collect()
+}
+
+/// Has its Nova lose the next deletion of a server.
+pub(crate) fn lose_next_deletion(cloud: &SharedCloud) {
+    let mut lost = rule(Effect::Job(JobEffect::ServerDeleteLost));
+    lost.times = Some(1);
+    lock(cloud).add_fault(lost);
+}
+
+/// The rule by which a cloud is cut off.
+const CUT_OFF: &str = "cut-off";
+
+/// Cuts the cloud off: whatever is asked of it hangs.
+pub(crate) fn cut_off(cloud: &SharedCloud) {
+    let hangs = rule(Effect::Call(CallEffect::Hang));
+    lock(cloud).add_fault(FaultRule {
+        id: CUT_OFF.to_owned(),
+        ..hangs
+    });
+}
+
+/// Whether it is.
+pub(crate) fn is_cut_off(cloud: &SharedCloud) -> bool {
+    lock(cloud).faults().iter().any(|rule| rule.id == CUT_OFF)
+}
+
+/// Reconnects it; what else is wrong with it stays.
+pub(crate) fn reconnect(cloud: &SharedCloud) {
+    lock(cloud).remove_fault(CUT_OFF);
+}
+
+/// Mends the clouds.
+pub(crate) fn mend<const N: usize>(clouds: [&SharedCloud; N]) {
+    for cloud in clouds {
+        lock(cloud).clear_faults();
+    }
+}
+
+/// Makes as many of the source's volumes stick as `options` say, spread over the members.
+pub(crate) fn stick(source: &SharedCloud, options: &WorldOptions) -> BTreeMap<String, Stuck> {
+    let volumes = lock(source).volumes();
+    let of_members = options.members * (options.data_volumes + 1);
+    let every = of_members.checked_div(options.stuck).unwrap_or(1).max(1);
+    let chosen = volumes.iter().take(of_members).step_by(every);
+    let stuck: BTreeMap<String, Stuck> = chosen
+        .take(options.stuck)
+        .zip(Stuck::ALL.into_iter().cycle())
+        .map(|(volume, how): (&VolumeFacts, Stuck)| (volume.id.clone(), how))
+        .collect();
+    for (volume, how) in &stuck {
+        let mut rule = rule(Effect::Job(how.effect()));
+        rule.matches.resource = Some(volume.clone());
+        lock(source).add_fault(rule);
+    }
+    stuck
+}
+
+fn forbids(service: Service, method: &str, path: &str) -> FaultRule {
+    let mut rule = rule(Effect::Call(CallEffect::Status {
+        status: 403,
+        body: None,
+        headers: BTreeMap::new(),
+    }));
+    rule.matches.service = Some(service);
+    rule.matches.method = Some(method.to_owned());
+    rule.matches.path = Some(path.to_owned());
+    rule
+}
+
+fn rule(effect: Effect) -> FaultRule {
+    FaultRule {
+        id: String::new(),
+        matches: Match::default(),
+        times: None,
+        effect,
+        seen: 0,
+    }
+}

@@ -1,0 +1,95 @@
+//! What must hold of every operation, whatever its kind.
+
+use std::collections::BTreeSet;
+
+use protector_core::{group::GroupStatus, operation::StepState};
+
+use crate::world::{CloudFacts, Outcome};
+
+pub(crate) fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let state = outcome.record.operation.state;
+    if !state.is_terminal() {
+        violations.push(format!("I9: the operation is still {}", state.as_str()));
+    }
+    if outcome.locked {
+        violations.push("I9: the group is still locked".to_owned());
+    }
+}
+
+/// I1: nothing outside the operation's set is touched.
+pub(crate) fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let members: BTreeSet<&str> = outcome
+        .record
+        .operation
+        .plan
+        .members
+        .iter()
+        .map(|member| member.server_id.as_str())
+        .collect();
+    let others = |facts: &CloudFacts| {
+        facts
+            .servers
+            .iter()
+            .filter(|server| !members.contains(server.id.as_str()))
+            .filter(|server| !server.metadata.contains_key("protector:operation"))
+            .map(|server| {
+                (
+                    server.id.clone(),
+                    server.status.clone(),
+                    server.volumes.clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let same = others(&outcome.source_before) == others(&outcome.source)
+        && others(&outcome.target_before) == others(&outcome.target);
+    if !same {
+        violations.push("I1: a server outside the group has changed".to_owned());
+    }
+}
+
+/// A failed failover: the world is as it was, but for what the record lists.
+pub(crate) fn taken_back(outcome: &Outcome, violations: &mut Vec<Violation>) {
+    let listed = outcome
+        .record
+        .steps
+        .iter()
+        .any(|step| step.progress.state == StepState::UndoFailed);
+    if listed {
+        return;
+    }
+    let servers = |facts: &CloudFacts| {
+        facts
+            .servers
+            .iter()
+            .map(|server| {
+                (
+                    server.id.clone(),
+                    server.status.clone(),
+                    server.volumes.clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    if servers(&outcome.source_before) != servers(&outcome.source) {
+        violations.push("the source's servers are not as they were".to_owned());
+    }
+    if servers(&outcome.target_before) != servers(&outcome.target) {
+        violations.push("servers were left on the target".to_owned());
+    }
+    if outcome.target.volumes.len() != outcome.target_before.volumes.len() {
+        violations.push("volumes were left on the target".to_owned());
+    }
+    if outcome.target.objects.len() != outcome.target_before.objects.len() {
+        violations.push(format!(
+            "objects were left on the target's array: {:?}",
+            outcome.target.objects.keys().collect::<Vec<_>>()
+        ));
+    }
+    if outcome.group.0.status != GroupStatus::Active {
+        violations.push(format!("the group is {}", outcome.group.0.status));
+    }
+}
+
+/// An invariant that did not hold, with what was seen.
+pub type Violation = String;

@@ -1,0 +1,140 @@
+//! A disk that no plan names, and that Nova would delete together with a copy that is taken back: somebody has attached it so.
+
+use std::sync::Arc;
+
+use protector_simcloud::{
+    cloud::{CallEffect, Effect, FaultRule, Match},
+    in_process::lock,
+};
+use serde_json::{Value, json};
+
+use super::bed::Bed;
+
+impl Bed {
+    /// A new volume of the tenant's on the target; gives its id.
+    fn a_disk_of_his(&self) -> String {
+        let wanted = json!({"volume": {"name": "disk9", "size": 1}});
+        let made = self.on_target("demo", "POST", "volume /volumes", &wanted);
+        made["volume"]["id"].as_str().unwrap().to_owned()
+    }
+
+    fn attached(&self, copy: &str, disk: &str, goes_with_it: bool) {
+        let url = format!("compute /servers/{copy}/os-volume_attachments");
+        let body =
+            json!({"volumeAttachment": {"volumeId": disk, "delete_on_termination": goes_with_it}});
+        self.on_target("demo", "POST", &url, &body);
+    }
+
+    async fn stopped(&self, copy: &str) {
+        let url = format!("compute /servers/{copy}/action");
+        self.on_target("demo", "POST", &url, &json!({"os-stop": null}));
+        self.a_while().await;
+    }
+
+    fn volumes_there(&self) -> Vec<String> {
+        let volumes = lock(&self.target).volumes();
+        volumes.into_iter().map(|volume| volume.id).collect()
+    }
+}
+
+/// In use with a copy that somebody stops: by hand, and only its server goes.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_somebody_attached_does_not_go_with_the_copy() {
+    let mut bed = Bed::left_running().await;
+    let (copy, disk) = (bed.copy(), bed.a_disk_of_his());
+    bed.a_while().await;
+    bed.attached(&copy, &disk, true);
+    bed.a_while().await;
+    bed.stopped(&copy).await;
+    let ended = bed.cleanup().await;
+    assert_eq!(ended.failed(), vec![]);
+    bed.a_while().await;
+    assert!(lock(&bed.target).servers().is_empty());
+    assert_eq!(bed.volumes_there(), vec![disk.clone()]);
+    let kept = format!("delete_on_termination of volume {disk} was turned off");
+    let facts = ended.facts("undo:recreate_vms:vm-001");
+    assert!(facts.contains(&kept), "{facts:?}");
+}
+
+/// It is made so between the look and the call.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_would_go_with_the_copy_by_then_does_not() {
+    let mut bed = Bed::left_running().await;
+    let (copy, disk) = (bed.copy(), bed.a_disk_of_his());
+    bed.a_while().await;
+    bed.attached(&copy, &disk, false);
+    bed.a_while().await;
+    bed.stopped(&copy).await;
+    let (target, made_so) = (Arc::clone(&bed.target), disk.clone());
+    bed.at_write(
+        |entry| {
+            // The failover that left it has asked once.
+            let mut steps = entry.steps.iter();
+            steps.any(|(_, step)| step.memo.undo_intents > 1)
+        },
+        move || lock(&target).set_delete_on_termination(&made_so),
+    );
+    let ended = bed.cleanup().await;
+    assert_eq!(ended.failed(), vec![]);
+    bed.a_while().await;
+    assert!(lock(&bed.target).servers().is_empty());
+    assert_eq!(bed.volumes_there(), vec![disk]);
+}
+
+/// A copy that was built twice.
+#[tokio::test(start_paused = true)]
+async fn a_disk_does_not_go_with_a_surplus_copy() {
+    let mut second = false;
+    let (bed, record) = Bed::moved_among(
+        |bed| {
+            lock(&bed.target).add_fault(FaultRule {
+                id: String::new(),
+                matches: Match {
+                    method: Some("POST".to_owned()),
+                    path: Some("*/servers".to_owned()),
+                    ..Match::default()
+                },
+                times: Some(1),
+                effect: Effect::Call(CallEffect::Drop),
+                seen: 0,
+            });
+        },
+        |bed, record| {
+            let mut steps = record.steps.iter();
+            let build = steps
+                .find(|step| step.key == "recreate_vms:vm-001")
+                .unwrap();
+            let memo = &build.progress.memo;
+            if !second && memo.intents == 2 && memo.made.is_some() {
+                built_again(bed, record.operation.id.as_str());
+                second = true;
+            }
+        },
+    )
+    .await;
+    assert!(second);
+    assert_eq!(record.operation.error, None);
+    bed.a_while().await;
+    assert_eq!(
+        lock(&bed.target).servers().len(),
+        1,
+        "the other one is gone"
+    );
+    assert_eq!(lock(&bed.target).volumes().len(), 3, "its disk is not");
+}
+
+/// A second copy of the operation's, with a disk that goes with it.
+fn built_again(bed: &Bed, operation: &str) {
+    let flavors = bed.on_target("demo", "GET", "compute /flavors", &Value::Null);
+    let server = json!({"server": {
+        "name": "second",
+        "flavorRef": flavors["flavors"][0]["id"],
+        "networks": [{"uuid": lock(&bed.target).network_id("demo-net").unwrap()}],
+        "metadata": {"protector:operation": operation, "protector:source": bed.server},
+        "block_device_mapping_v2": [{
+            "source_type": "blank", "destination_type": "volume",
+            "volume_size": 1, "boot_index": 0, "delete_on_termination": true,
+        }],
+    }});
+    bed.on_target("protector", "POST", "compute /servers", &server);
+}

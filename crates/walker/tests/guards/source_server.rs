@@ -1,0 +1,307 @@
+//! A source server that must not simply go.
+
+use std::time::Duration;
+
+use protector_core::operation::MapKind;
+use protector_simcloud::{
+    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match},
+    in_process::lock,
+};
+use serde_json::{Value, json};
+
+use super::bed::{BOOT, Bed, DATA, SERVER};
+
+#[tokio::test(start_paused = true)]
+async fn locked() {
+    let mut bed = Bed::switched().await;
+    bed.act(json!({"lock": {"locked_reason": "audit"}})).await;
+    let ended = bed.delete().await;
+    let why = "kept: the server is locked (audit); whoever locked it can run 'openstack server unlock', then run cleanup again";
+    assert_eq!(ended.failure(SERVER), why);
+    for volume in [BOOT, DATA] {
+        assert_eq!(
+            ended.failure(volume),
+            format!("kept: its server was not deleted ({SERVER}: {why})")
+        );
+    }
+    assert!(bed.has_server());
+
+    bed.act(json!({"unlock": null})).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn started_again() {
+    let mut bed = Bed::switched().await;
+    bed.act(json!({"os-start": null})).await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.failure(SERVER), bed.why_it_stays("ACTIVE"));
+    bed.act(json!({"os-stop": null})).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_hand_a_server_that_runs_stays_too() {
+    let mut bed = Bed::switched().await;
+    bed.delete_nothing().await;
+    for (action, status) in [("os-start", "ACTIVE"), ("pause", "PAUSED")] {
+        bed.act(json!({action: null})).await;
+        let ended = bed.cleanup().await;
+        let why = ended.failure(SERVER);
+        assert!(
+            why.starts_with(&format!("kept: it is {status}: it was started again")),
+            "{why}"
+        );
+        let stays = bed.server_facts(&bed.server).unwrap();
+        assert_eq!(stays.status, status);
+        assert!(bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    }
+    bed.act(json!({"unpause": null})).await;
+    bed.act(json!({"suspend": null})).await;
+    let why = bed.cleanup().await.failure(SERVER);
+    assert!(why.starts_with("kept: it is SUSPENDED: "), "{why}");
+    bed.act(json!({"resume": null})).await;
+    bed.act(json!({"os-stop": null})).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_in_error_whose_guest_runs_stays_by_hand_too() {
+    let mut bed = Bed::switched().await;
+    bed.delete_nothing().await;
+    bed.act(json!({"os-start": null})).await;
+    bed.breaks().await;
+    let why = bed.cleanup().await.failure(SERVER);
+    assert!(
+        why.starts_with("kept: it is ERROR and its guest runs: "),
+        "{why}"
+    );
+    bed.act(json!({"os-stop": null})).await;
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_named_goes_though_it_runs() {
+    let mut bed = Bed::switched().await;
+    bed.delete_nothing().await;
+    bed.act(json!({"os-start": null})).await;
+    bed.delete_running.push(bed.server.clone());
+    bed.cleanup_leaves_nothing().await;
+}
+
+/// Somebody starts it while the intent of its deletion is written down.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_started_while_its_deletion_is_written_down_stays() {
+    let mut bed = Bed::switched().await;
+    // The tenant's reading and the administrator's come before the intent.
+    bed.is_active_from_reading(3).await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.failure(SERVER), bed.why_it_stays("ACTIVE"));
+    assert_eq!(ended.step(SERVER).progress.memo.intents, 0, "withdrawn");
+    assert_eq!(ended.step(SERVER).progress.memo.request_ids, [""; 0]);
+    assert!(bed.has_server());
+}
+
+/// Somebody protects it anew after the cleanup was asked for: what counts is what is so when it is looked at.
+#[tokio::test(start_paused = true)]
+async fn protected_anew_since_it_was_asked_for() {
+    let mut bed = Bed::switched().await;
+    let member = bed.failover().operation.plan.members[0].clone();
+    bed.protects("second-life", "site-a", Some(member));
+    let ended = bed.delete().await;
+    let why = "kept: protection group second-life protects it now; if it may go, remove the member from that group with 'openstack dr member remove', then run cleanup again";
+    assert_eq!(ended.failure(SERVER), why);
+    for key in [BOOT, DATA] {
+        let kept = ended.failure(key);
+        assert!(kept.starts_with("kept: "), "{kept}");
+    }
+    assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    bed.protects("second-life", "site-a", None);
+    bed.cleanup_leaves_nothing().await;
+}
+
+/// It is protected after the look and before the intent: the journal refuses that in one transaction.
+#[tokio::test(start_paused = true)]
+async fn protected_while_its_deletion_is_written_down() {
+    let mut bed = Bed::switched().await;
+    let copy = bed.copy_of(MapKind::Server, &bed.server);
+    lock(&bed.target).add_fault(FaultRule {
+        id: String::new(),
+        matches: Match {
+            method: Some("GET".to_owned()),
+            path: Some(format!("*/servers/{copy}")),
+            ..Match::default()
+        },
+        times: None,
+        effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+        seen: 0,
+    });
+    let member = bed.failover().operation.plan.members[0].clone();
+    bed.protects_in(Duration::from_secs(15), "second-life", "site-a", member);
+    let ended = bed.delete().await;
+    let why = ended.failure(SERVER);
+    assert!(
+        why.starts_with("kept: protection group second-life protects it now"),
+        "{why}"
+    );
+    assert_eq!(ended.step(SERVER).progress.memo.request_ids, [""; 0]);
+    assert!(bed.has_server());
+}
+
+#[tokio::test(start_paused = true)]
+async fn comes_back_from_its_stack() {
+    let mut bed = Bed::switched().await;
+    let url = format!("compute /servers/{}/metadata", bed.server);
+    let body = json!({"metadata": {"metering.stack": "web"}});
+    bed.user("demo", "POST", &url, body).await;
+    let ended = bed.delete().await;
+    assert_eq!(
+        ended.failure(SERVER),
+        "kept: its metadata (metering.stack=web) says that a stack or cluster owns it, which would build it again; suspend or delete that first, then run cleanup"
+    );
+    assert!(bed.has_server());
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_would_go_with_it() {
+    let retain = |plan: &mut protector_core::plan::Plan| plan.retain_source_volumes = true;
+    let mut bed = Bed::switched_as(|_| {}, retain).await;
+    let url = format!(
+        "compute /servers/{}/os-volume_attachments/{}",
+        bed.server, bed.data
+    );
+    let body = json!({"volumeAttachment": {"volumeId": bed.data, "delete_on_termination": true}});
+    bed.user("demo", "PUT", &url, body).await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert!(!bed.has_server());
+    bed.a_while().await;
+    assert_eq!(bed.volume_facts(&bed.data).unwrap().status, "available");
+    let facts = &ended.step(SERVER).progress.memo.facts;
+    let fact = format!(
+        "delete_on_termination of volume {} was turned off",
+        bed.data
+    );
+    assert!(facts.contains(&fact), "{facts:?}");
+    bed.cleanup_leaves_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soft_deleted_server_is_deleted_for_good() {
+    let mut bed = Bed::switched_as(|source| source.soft_delete = true, |_| {}).await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert_eq!(ended.deleted(), [SERVER, BOOT, DATA]);
+    assert!(!bed.has_server());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_nova_shows_as_deleted_is_waited_for() {
+    let mut bed = Bed::switched().await;
+    let lingers = JobEffect::ServerDeleteLingers { seconds: 20.0 };
+    bed.job_fault(&bed.server, lingers, None);
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert_eq!(ended.deleted(), [SERVER, BOOT, DATA]);
+    let asked = &ended.step(SERVER).progress.memo.request_ids;
+    assert_eq!(asked.len(), 1, "it was asked for once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_in_error_goes() {
+    let mut bed = Bed::switched().await;
+    bed.breaks().await;
+    let ended = bed.delete().await;
+    assert_eq!(ended.failed(), vec![]);
+    assert!(!bed.has_server());
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_is_not_running() {
+    let mut bed = Bed::switched().await;
+    let copy = bed.copy_of(MapKind::Server, &bed.server);
+    let stop = |bed: &Bed, action: Value| {
+        let url = format!("compute /servers/{copy}/action");
+        bed.on_target("demo", "POST", &url, &action);
+    };
+    stop(&bed, json!({"os-stop": null}));
+    bed.a_while().await;
+    let ended = bed.delete().await;
+    assert_eq!(
+        ended.failure(SERVER),
+        "kept: the recovered server on the target site is SHUTOFF, expected ACTIVE; when it runs again, run cleanup again"
+    );
+    assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+    stop(&bed, json!({"os-start": null}));
+    bed.a_while().await;
+    assert_eq!(lock(&bed.target).servers()[0].status, "ACTIVE");
+    bed.cleanup_leaves_nothing().await;
+}
+
+impl Bed {
+    /// The failover's own deletions come to nothing, so that a cleanup by hand has them to do.
+    async fn delete_nothing(&mut self) {
+        self.act(json!({"lock": null})).await;
+        let ended = self.delete().await;
+        assert_eq!(ended.failed().len(), 3);
+        self.act(json!({"unlock": null})).await;
+    }
+
+    /// An administrator sets the server's state to an error; its guest goes on as it is.
+    async fn breaks(&self) {
+        let url = format!("compute /servers/{}/action", self.server);
+        let body = json!({"os-resetState": {"state": "error"}});
+        self.user("admin", "POST", &url, body).await;
+    }
+
+    /// The source shows the server as running from the engine's `nth` reading on.
+    async fn is_active_from_reading(&self, nth: u64) {
+        let url = format!("compute /servers/{}", self.server);
+        let mut shown = self.user("demo", "GET", &url, Value::Null).await;
+        shown["server"]["status"] = json!("ACTIVE");
+        shown["server"]["OS-EXT-STS:power_state"] = json!(1);
+        let readings = Match {
+            method: Some("GET".to_owned()),
+            path: Some(format!("*/servers/{}", self.server)),
+            user: Some("protector".to_owned()),
+            nth: Some(nth),
+            ..Match::default()
+        };
+        self.refuse("started", readings, 200, shown);
+    }
+
+    fn why_it_stays(&self, status: &str) -> String {
+        let (id, failover) = (&self.server, self.failover().operation.id);
+        format!(
+            "kept: it is {status}: it was started again after the failover stopped it; save what was written to it since, stop it with 'openstack server stop {id}', then run cleanup again, or, if nothing on it is needed, delete it as it runs with 'openstack dr operation cleanup {failover} --delete-running {id}'"
+        )
+    }
+
+    /// A user does something to the group's server.
+    pub async fn act(&self, action: Value) {
+        let url = format!("compute /servers/{}/action", self.server);
+        self.user("demo", "POST", &url, action).await;
+    }
+}
+
+/// Nova has accepted its deletion and lost it: whoever looks after it needs to know what it is at, and where.
+#[tokio::test(start_paused = true)]
+async fn one_that_stays_in_deleting_is_named_with_its_task_and_its_host() {
+    let mut bed = Bed::switched().await;
+    lock(&bed.source).add_fault(FaultRule {
+        id: "lost".to_owned(),
+        matches: Match {
+            resource: Some("vm-001".to_owned()),
+            ..Match::default()
+        },
+        times: None,
+        effect: Effect::Job(JobEffect::ServerDeleteLost),
+        seen: 0,
+    });
+    let ended = bed.delete().await;
+    let why = ended.failure(SERVER);
+    assert!(why.contains("task deleting, host "), "{why}");
+    assert!(!why.contains("host unknown"), "{why}");
+    assert!(bed.has_server() && bed.has_volume(&bed.boot) && bed.has_volume(&bed.data));
+}
