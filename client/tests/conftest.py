@@ -146,7 +146,7 @@ def type_in(monkeypatch: Any) -> Any:
 @pytest.fixture
 def run(capsys: Any, monkeypatch: Any) -> Any:
     """Run ``openstack …`` as a user does; polls do not wait."""
-    monkeypatch.setattr("protectorclient.osc.waiting.INTERVAL", 0)
+    monkeypatch.setattr("protectorclient.osc.wait.INTERVAL", 0)
 
     def go(*argv: str, both: bool = False) -> Result:
         logging.getLogger().handlers.clear()

@@ -555,7 +555,7 @@ def test_ctrl_c_leaves_the_work_running_and_says_so(clouds, run, monkeypatch):
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("protectorclient.osc.waiting.time.sleep", interrupt)
+    monkeypatch.setattr("protectorclient.osc.wait.time.sleep", interrupt)
     result = run("dr", "operation", "cleanup", partial()["id"])
     assert result.code == 130
     assert result.out.endswith("Deleting volume cinder-vol-data-ws1...\n")
@@ -580,7 +580,7 @@ def test_a_restarting_server_does_not_end_the_wait(clouds, run):
 
 
 def test_a_server_that_stays_away_ends_the_wait_but_not_the_work(clouds, run, monkeypatch):
-    monkeypatch.setattr("protectorclient.osc.waiting.PATIENCE", 2)
+    monkeypatch.setattr("protectorclient.osc.wait.PATIENCE", 2)
     serve(clouds, partial(), plan(WS1))
     clouds.mock.get(
         clouds.url(f"operations/{CHILD}"),

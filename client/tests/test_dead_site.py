@@ -132,8 +132,8 @@ def clouds_of(tmp_path, monkeypatch, site_a, site_b):
     path = tmp_path / "two-sites.yaml"
     path.write_text(yaml.safe_dump({"clouds": config}))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
-    monkeypatch.setattr("protectorclient.osc.asking.HEAD_START", 0.2)
-    monkeypatch.setattr("protectorclient.osc.asking.PATIENCE", PATIENCE)
+    monkeypatch.setattr("protectorclient.osc.inquiry.HEAD_START", 0.2)
+    monkeypatch.setattr("protectorclient.osc.inquiry.PATIENCE", PATIENCE)
 
 
 def quick(run, *words, **options):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import protectorclient
-from protectorclient.osc import waiting
+from protectorclient.osc import wait
 from protectorclient.v1 import masking, records, transport
 from tests.conftest import GROUP_ID, PROTECTOR, Typed, operation, preview
 
@@ -528,7 +528,7 @@ def test_progress_does_not_steer_the_terminal(clouds, run):
 
 def test_a_bar_does_not_steer_the_terminal():
     stream = Typed()
-    waiting.Progress(stream).update(operation(operation_type=TRAP, phase=TRAP, id=TRAP))
+    wait.Progress(stream).update(operation(operation_type=TRAP, phase=TRAP, id=TRAP))
     assert stream.getvalue().startswith(f"\r\x1b[K{SEEN} {SEEN} [")
     assert stream.getvalue()[len("\r\x1b[K") :].isprintable()
 

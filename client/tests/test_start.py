@@ -6,7 +6,7 @@ import io
 import pytest
 import requests
 
-from protectorclient.osc.waiting import Progress
+from protectorclient.osc.wait import Progress
 from tests.conftest import fault, operation
 
 ACTION = "protection-groups/prod-web-app/action"
@@ -209,7 +209,7 @@ def test_ctrl_c_during_the_wait(clouds, run, monkeypatch):
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("protectorclient.osc.waiting.time.sleep", interrupt)
+    monkeypatch.setattr("protectorclient.osc.wait.time.sleep", interrupt)
     result = run("dr", "failover", "prod-web-app", "--wait")
     assert result.code == 130
     assert result.out == ""

@@ -15,7 +15,7 @@ from openstack import exceptions as sdk
 from openstack.config import cloud_region
 from osc_lib import exceptions, shell
 
-from protectorclient.osc import asking
+from protectorclient.osc import inquiry
 from protectorclient.v1 import client, faults, transport
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class Clouds:
 
         The calls make the service look at both sites, so a slow answer is no sign of a dead site.
         """
-        answers = asking.ask(self.all(), call, lambda cloud, _value: cloud is self.primary)
+        answers = inquiry.ask(self.all(), call, lambda cloud, _value: cloud is self.primary)
         for place, answer in enumerate(answers):
             if answer.error is None:
                 warn_of_silence(answers[:place], answer.cloud, warn)
@@ -104,20 +104,20 @@ class Clouds:
 
 
 def warn_of_silence(
-    answers: Sequence[asking.Answer[Any]], next_cloud: Cloud, warn: Callable[[str], None]
+    answers: Sequence[inquiry.Answer[Any]], next_cloud: Cloud, warn: Callable[[str], None]
 ) -> None:
     """Say which clouds gave no answer, and which one did."""
-    for error in asking.refusals(answers):
+    for error in inquiry.refusals(answers):
         if not isinstance(error, exceptions.NotFound):
             warn(f"{error} Looking on cloud '{next_cloud.name}'.")
 
 
-def nothing_found(answers: Sequence[asking.Answer[Any]], hint: str = "") -> Exception:
+def nothing_found(answers: Sequence[inquiry.Answer[Any]], hint: str = "") -> Exception:
     """Make the error for a question that no cloud could answer.
 
     ``hint`` is for a thing that the only cloud does not know.
     """
-    errors = asking.refusals(answers)
+    errors = inquiry.refusals(answers)
     others = [
         error
         for error in errors

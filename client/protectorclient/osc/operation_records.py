@@ -11,7 +11,7 @@ from typing import Any, Callable, cast
 
 from osc_lib import exceptions
 
-from protectorclient.osc import asking
+from protectorclient.osc import inquiry
 from protectorclient.osc.clouds import Cloud, Clouds, nothing_found, warn_of_silence
 from protectorclient.v1.records import Operation, Operations, Record, is_terminal
 
@@ -65,7 +65,7 @@ def newest_move_at_home(clouds: Clouds, group: str) -> Found | None:
 
     The site that is left when the other is gone is asked first.
     """
-    answers = asking.ask(
+    answers = inquiry.ask(
         clouds.survivor_first(),
         lambda cloud: [
             operation
@@ -112,7 +112,7 @@ def _found(
     detail: bool = False,
     patience: float | None = None,
 ) -> Found:
-    answers = asking.ask(
+    answers = inquiry.ask(
         clouds.all(),
         lambda cloud: cloud.protector.operations.get(identity, detail=detail),
         is_home,
@@ -133,7 +133,7 @@ def listed(clouds: Clouds, warn: Warn, limit: int | None = None, **query: Any) -
     A cloud that is silent is said; that it does not know the group or the marker is no error as
     long as another one does.
     """
-    answers = asking.ask(
+    answers = inquiry.ask(
         clouds.all(),
         lambda cloud: cloud.protector.operations.list(limit, **query),
         lambda _cloud, _operations: False,
@@ -142,7 +142,7 @@ def listed(clouds: Clouds, warn: Warn, limit: int | None = None, **query: Any) -
     heard = [(answer.cloud, answer.value) for answer in answers if answer.value is not None]
     if not heard:
         raise _refusal(answers)
-    for error in asking.refusals(answers):
+    for error in inquiry.refusals(answers):
         if not isinstance(error, (exceptions.NotFound, exceptions.BadRequest)):
             warn(f"{error} What was started there is shown as cloud '{heard[0][0].name}' knows it.")
     if len(heard) == 1:
@@ -162,7 +162,7 @@ def is_copy(cloud: Cloud, operation: Operation) -> bool:
     return cloud.name in sites and not is_home(cloud, operation) and "home_site" in operation
 
 
-def _refusal(answers: list[asking.Answer[Operations]]) -> Exception:
+def _refusal(answers: list[inquiry.Answer[Operations]]) -> Exception:
     unknown = [answer.error for answer in answers if isinstance(answer.error, exceptions.NotFound)]
     if unknown and len(unknown) == len(answers):
         return unknown[0]

@@ -7,10 +7,10 @@ import argparse
 
 from osc_lib import exceptions
 
-from protectorclient.osc import arguments, lookup, moving
+from protectorclient.osc import arguments, lookup, move
 from protectorclient.osc.commands import Shown
-from protectorclient.osc.moving import Move
-from protectorclient.osc.starting import Start
+from protectorclient.osc.move import Move
+from protectorclient.osc.start import Start
 
 VERBS = (
     "failover",
@@ -34,10 +34,10 @@ class Failover(Move):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        moving.add_failover(parser)
-        moving.add_retain(parser)
-        moving.add_dry_run(parser)
-        moving.add_operation_mappings(parser)
+        move.add_failover(parser)
+        move.add_retain(parser)
+        move.add_dry_run(parser)
+        move.add_operation_mappings(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -54,9 +54,9 @@ class Failback(Move):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        moving.add_failover(parser)
-        moving.add_retain(parser)
-        moving.add_dry_run(parser)
+        move.add_failover(parser)
+        move.add_retain(parser)
+        move.add_dry_run(parser)
         arguments.add_mappings(
             parser,
             "For this operation, over the stored mapping; the failback reads it from right to "
@@ -79,8 +79,8 @@ class Retry(Move):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the arguments."""
         parser = super().get_parser(prog_name)
-        moving.add_retry(parser)
-        moving.add_operation_mappings(parser, "the failover's mapping")
+        move.add_retry(parser)
+        move.add_operation_mappings(parser, "the failover's mapping")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -165,11 +165,11 @@ class ProtectionGroupAction(Move):
             metavar="<operation-id>",
             help="For test-cleanup, which needs it: the operation of the test failover (ID)",
         )
-        moving.add_failover(parser)
-        moving.add_retain(parser)
-        moving.add_dry_run(parser)
-        moving.add_retry(parser, "For retry: ")
-        moving.add_operation_mappings(parser)
+        move.add_failover(parser)
+        move.add_retain(parser)
+        move.add_dry_run(parser)
+        move.add_retry(parser, "For retry: ")
+        move.add_operation_mappings(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:

@@ -8,13 +8,13 @@ import argparse
 from osc_lib import exceptions
 
 from protectorclient.osc import cleanup_plan, operation_records
-from protectorclient.osc.cleaning import Cleaning, Job, with_advice
+from protectorclient.osc.cleanup_command import CleanupCommand, Job, with_advice
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed
 from protectorclient.v1.records import CleanupPlan, Operation, is_terminal
 
 
-class CleanupOperation(Cleaning):
+class CleanupOperation(CleanupCommand):
     """Delete what an ended operation left behind: what failed, and volumes that were retained.
 
     What is gone already is skipped, so the command may be repeated. It prints what happens as it

@@ -11,8 +11,8 @@ from osc_lib import exceptions
 
 from protectorclient.osc import arguments, columns, lookup, operation_records, step_lines
 from protectorclient.osc.commands import Listed, Lister, Shown, SizedShowOne, is_for_people
-from protectorclient.osc.starting import Start
-from protectorclient.osc.waiting import about_pause
+from protectorclient.osc.start import Start
+from protectorclient.osc.wait import about_pause
 from protectorclient.v1.records import Operation, Record, is_paused
 
 _ROWS = (

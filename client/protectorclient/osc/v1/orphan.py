@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from osc_lib import exceptions
 
-from protectorclient.osc import columns, orphanage
-from protectorclient.osc.cleaning import Cleaning, Job
+from protectorclient.osc import columns, orphan_lists
+from protectorclient.osc.cleanup_command import CleanupCommand, Job
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister, is_for_people
-from protectorclient.osc.orphanage import Orphanage
+from protectorclient.osc.orphan_lists import OrphanLists
 from protectorclient.v1.records import Orphan, OrphanSite, QuotaShare, Record
 
 _COLUMNS = {
@@ -73,7 +73,7 @@ class ListOrphans(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         """List."""
-        self._found = orphanage.gather(
+        self._found = orphan_lists.gather(
             self.clouds, site=parsed_args.site, protection_group=parsed_args.protection_group
         )
         fields = {**_COLUMNS, **(_LONG if parsed_args.long else {})}
@@ -94,7 +94,7 @@ class ListOrphans(Lister):
         return code
 
 
-class DeleteOrphans(Cleaning):
+class DeleteOrphans(CleanupCommand):
     """Delete orphans, through the same guards as the cleanup of the operation that left them.
 
     All are looked up first: if one is not in the list or not deletable, nothing is deleted. It
@@ -115,7 +115,7 @@ class DeleteOrphans(Cleaning):
 
     def act(self, parsed_args: argparse.Namespace) -> Listed:
         """Look all of them up, then delete."""
-        found = orphanage.gather(self.clouds)
+        found = orphan_lists.gather(self.clouds)
         identities = list(dict.fromkeys(parsed_args.orphans))
         refusals = [text for text in (_refusal(found, one) for one in identities) if text]
         if refusals:
@@ -147,7 +147,7 @@ def _share(name: str, share: QuotaShare) -> str:
     return f"{share['orphans']} of the {share['used']} {name} in use ({limit})"
 
 
-def _refusal(found: Orphanage, identity: str) -> str | None:
+def _refusal(found: OrphanLists, identity: str) -> str | None:
     """Why it cannot be deleted; None when it can."""
     named = found.named(identity)
     if not named:

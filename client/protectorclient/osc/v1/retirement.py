@@ -9,7 +9,7 @@ from osc_lib import exceptions
 
 from protectorclient.osc import columns, confirmation
 from protectorclient.osc.commands import Listed, Lister
-from protectorclient.osc.starting import Willing
+from protectorclient.osc.start import Willing
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1.records import Record
 

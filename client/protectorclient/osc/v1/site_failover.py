@@ -9,18 +9,18 @@ import time
 from osc_lib import exceptions
 
 from protectorclient.osc import (
-    asking,
     columns,
     confirmation,
     duration,
+    inquiry,
     lookup,
-    moving,
-    waiting,
+    move,
+    wait,
 )
 from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister
-from protectorclient.osc.starting import Willing
+from protectorclient.osc.start import Willing
 from protectorclient.osc.terminal import one_line
 from protectorclient.v1 import faults
 from protectorclient.v1.records import Operation, Record, SiteFailover, SiteGroup
@@ -66,7 +66,7 @@ class FailoverSite(Willing, Lister):
         parser.add_argument(
             "site", metavar="<site>", help="Site that the groups leave (name or ID)"
         )
-        moving.add_type(
+        move.add_type(
             parser,
             "planned: both sites answer, nothing is lost; unplanned: the site is gone and is not "
             "asked, what was written after the last recovery points is lost (default: planned)",
@@ -162,7 +162,7 @@ class FailoverSite(Willing, Lister):
             ended = self._watch(cloud, groups)
         except KeyboardInterrupt:
             self.say(f"\nInterrupted. The failovers go on on the server; watch them with: {WATCH}")
-            self.exit_code = waiting.INTERRUPTED
+            self.exit_code = wait.INTERRUPTED
             return
         for identity, status in ended.items():
             if status != MOVED:
@@ -179,7 +179,7 @@ class FailoverSite(Willing, Lister):
                 report = cloud.protector.health.get(all_projects=True)
             except (exceptions.ClientException, exceptions.CommandError) as error:
                 failures += 1
-                if failures > waiting.PATIENCE or not faults.may_pass(error):
+                if failures > wait.PATIENCE or not faults.may_pass(error):
                     raise exceptions.CommandError(
                         f"{error} The failovers go on on the server."
                     ) from error
@@ -197,7 +197,7 @@ class FailoverSite(Willing, Lister):
                     last = line
                 if len(ended) == len(groups):
                     return ended
-            time.sleep(waiting.INTERVAL * 5)
+            time.sleep(wait.INTERVAL * 5)
 
 
 def _options(parsed_args: argparse.Namespace, cloud: Cloud) -> Record:
@@ -210,7 +210,7 @@ def _options(parsed_args: argparse.Namespace, cloud: Cloud) -> Record:
 def _lags(cloud: Cloud) -> Lags:
     """Ask how old the recovery points are; a failover does not fail because nobody knows."""
     try:
-        report = asking.within(
+        report = inquiry.within(
             LAG_PATIENCE, cloud, lambda asked: asked.protector.health.get(all_projects=True)
         )
     except (exceptions.ClientException, exceptions.CommandError):

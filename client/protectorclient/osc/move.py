@@ -14,7 +14,7 @@ from protectorclient.osc import preview as previews
 from protectorclient.osc.by_hand import Option, openstack
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Shown, is_for_people
-from protectorclient.osc.starting import Start
+from protectorclient.osc.start import Start
 from protectorclient.v1 import faults
 from protectorclient.v1.records import Preview, Record
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from osc_lib import exceptions
 
-from protectorclient.osc import asking
+from protectorclient.osc import inquiry
 
 A, B = SimpleNamespace(name="site-a"), SimpleNamespace(name="site-b")
 
@@ -17,8 +17,8 @@ A, B = SimpleNamespace(name="site-a"), SimpleNamespace(name="site-b")
 @pytest.fixture(autouse=True)
 def no_head_start(monkeypatch):
     """The order of answers is made by events; a broken test ends after the long patience."""
-    monkeypatch.setattr(asking, "HEAD_START", 0.01)
-    monkeypatch.setattr(asking, "PATIENCE", 30.0)
+    monkeypatch.setattr(inquiry, "HEAD_START", 0.01)
+    monkeypatch.setattr(inquiry, "PATIENCE", 30.0)
 
 
 def is_a(cloud, _value):
@@ -35,24 +35,24 @@ def test_a_slow_first_cloud_is_preferred_to_a_quick_second_one():
             second.set()
         return cloud.name
 
-    answers = asking.ask([A, B], call, is_a)
-    assert answers[0] == asking.Answer(A, "site-a")
+    answers = inquiry.ask([A, B], call, is_a)
+    assert answers[0] == inquiry.Answer(A, "site-a")
 
 
 def test_a_silent_first_cloud_is_given_up_once_the_second_has_answered(monkeypatch):
-    monkeypatch.setattr(asking, "PATIENCE", 0.0)
+    monkeypatch.setattr(inquiry, "PATIENCE", 0.0)
     forever = threading.Event()
 
     def call(cloud):
         return cloud.name if cloud is B else forever.wait(30)
 
-    first, second = asking.ask([A, B], call, is_a)
-    assert (isinstance(first.error, asking.Late), second.value) == (True, "site-b")
+    first, second = inquiry.ask([A, B], call, is_a)
+    assert (isinstance(first.error, inquiry.Late), second.value) == (True, "site-b")
     forever.set()
 
 
 def test_a_slow_first_cloud_is_waited_for_when_the_second_has_refused(monkeypatch):
-    monkeypatch.setattr(asking, "PATIENCE", 0.0)
+    monkeypatch.setattr(inquiry, "PATIENCE", 0.0)
     refused = threading.Event()
 
     def call(cloud):
@@ -62,7 +62,7 @@ def test_a_slow_first_cloud_is_waited_for_when_the_second_has_refused(monkeypatc
         assert refused.wait(30)
         return cloud.name
 
-    assert asking.ask([A, B], call, first_patience=30.0)[0].value == "site-a"
+    assert inquiry.ask([A, B], call, first_patience=30.0)[0].value == "site-a"
 
 
 def test_a_silent_cloud_is_waited_for_when_it_is_the_only_one_left():
@@ -75,12 +75,12 @@ def test_a_silent_cloud_is_waited_for_when_it_is_the_only_one_left():
         assert failed.wait(30)
         return cloud.name
 
-    assert asking.ask([A, B], call)[0].value == "site-a"
+    assert inquiry.ask([A, B], call)[0].value == "site-a"
 
 
 def test_one_that_is_enough_leaves_the_other_unasked(monkeypatch):
-    monkeypatch.setattr(asking, "HEAD_START", 30.0)
-    assert asking.ask([A, B], lambda cloud: cloud.name) == [asking.Answer(A, "site-a")]
+    monkeypatch.setattr(inquiry, "HEAD_START", 30.0)
+    assert inquiry.ask([A, B], lambda cloud: cloud.name) == [inquiry.Answer(A, "site-a")]
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_dead_site():
@@ -88,4 +88,4 @@ def test_a_fault_of_ours_is_not_taken_for_a_dead_site():
         raise KeyError("home_site")
 
     with pytest.raises(KeyError):
-        asking.refusals(asking.ask([A, B], call))
+        inquiry.refusals(inquiry.ask([A, B], call))

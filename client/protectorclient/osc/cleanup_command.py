@@ -14,7 +14,7 @@ from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.cleanup_report import CleanupReport, Outcome
 from protectorclient.osc.clouds import Cloud
 from protectorclient.osc.commands import Listed, Lister, is_for_people
-from protectorclient.osc.waiting import Waiting, watched
+from protectorclient.osc.wait import Waiting, watched
 from protectorclient.v1 import faults
 from protectorclient.v1.records import Operation
 
@@ -46,7 +46,7 @@ class Job(NamedTuple):
     delete_running: list[str] | None = None
 
 
-class Cleaning(Waiting, Lister):
+class CleanupCommand(Waiting, Lister):
     """A command that cleans up.
 
     It prints what happens as it happens. With ``-f json`` and the like that goes to stderr, and

@@ -9,11 +9,11 @@ from typing import Any, Callable, TypeVar, cast
 
 from osc_lib import exceptions
 
-from protectorclient.osc import arguments, asking, columns, duration, operation_records
+from protectorclient.osc import arguments, columns, duration, inquiry, operation_records
 from protectorclient.osc.by_hand import openstack
 from protectorclient.osc.clouds import Cloud, nothing_found
 from protectorclient.osc.commands import Command, Shown, SizedShowOne
-from protectorclient.osc.waiting import Waiting
+from protectorclient.osc.wait import Waiting
 from protectorclient.v1 import faults
 from protectorclient.v1.records import Operation, Record, is_awaiting_cleanup, is_terminal
 
@@ -32,7 +32,7 @@ class Willing(Command):
         The cloud named ``but`` is not asked, if there is another one.
         """
         clouds = self.clouds.survivor_first()
-        answers = asking.ask(
+        answers = inquiry.ask(
             [one for one in clouds if one.name != but] or clouds,
             call,
             first_patience=PATIENCE,
@@ -156,7 +156,7 @@ def _perhaps_started(group: str) -> str:
     return f"It may have been started all the same. Look before you try again: {look}"
 
 
-def _unwilling(answers: Sequence[asking.Answer[Any]]) -> Exception:
+def _unwilling(answers: Sequence[inquiry.Answer[Any]]) -> Exception:
     """Make the error for a call that no site took; a refusal says more than a silence."""
     refused = [
         answer

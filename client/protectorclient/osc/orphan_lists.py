@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from osc_lib import exceptions
 
-from protectorclient.osc import asking
+from protectorclient.osc import inquiry
 from protectorclient.osc.clouds import Cloud, Clouds
 from protectorclient.v1 import faults
 from protectorclient.v1.orphans import Listing
@@ -19,7 +19,7 @@ clouds."""
 
 
 @dataclass
-class Orphanage:
+class OrphanLists:
     """Orphans, each with the cloud whose protector is to be asked to delete it."""
 
     orphans: list[tuple[Cloud, Orphan]] = field(default_factory=list)
@@ -34,21 +34,21 @@ class Orphanage:
 
 def gather(
     clouds: Clouds, *, site: str | None = None, protection_group: str | None = None
-) -> Orphanage:
+) -> OrphanLists:
     """Ask the protectors of all clouds: each knows only the operations that were started there.
 
     One that is not there, or does not know the group or site, leaves a gap; none is an error.
     """
     gaps: list[str] = []
     listings: list[tuple[Cloud, Listing]] = []
-    answers = asking.ask(
+    answers = inquiry.ask(
         clouds.all(),
         lambda cloud: cloud.protector.orphans.list(site=site, protection_group=protection_group),
         lambda _cloud, _listing: False,
         at_once=True,
         patience=PATIENCE,
     )
-    problems = asking.refusals(answers)
+    problems = inquiry.refusals(answers)
     for answer in answers:
         if answer.value is not None:
             listings.append((answer.cloud, answer.value))
@@ -67,7 +67,7 @@ def gather(
         for entry in sites
         if entry["status"] != "OK"
     ]
-    return Orphanage(_merged(listings), sites, gaps)
+    return OrphanLists(_merged(listings), sites, gaps)
 
 
 def _merged(listings: list[tuple[Cloud, Listing]]) -> list[tuple[Cloud, Orphan]]:
