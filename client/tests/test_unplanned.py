@@ -409,6 +409,14 @@ def test_a_dry_run_of_a_failback(clouds, run, words):
     assert clouds.bodies("POST", clouds.url(ACTION)) == [{"failback": {"dry_run": True}}]
 
 
+def test_a_dry_run_says_with_all_its_options_what_starts_the_move(clouds, run):
+    planned(clouds, "failback", retain_source_volumes=True)
+    options = ["--retain-source-volumes", "--flavor-mapping", f"{NET_A}={NET_B}"]
+    result = run("dr", "failback", "prod-web-app", "--dry-run", *options)
+    command = f"openstack dr failback prod-web-app {' '.join(options)}"
+    assert result.out.endswith(f"To start it: {command}\n")
+
+
 def test_a_dry_run_that_is_refused(clouds, run):
     text = "Protection group 'prod-web-app' is OUT OF SYNC."
     clouds.mock.post(
