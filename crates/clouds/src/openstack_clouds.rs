@@ -1,6 +1,10 @@
 //! The clouds over HTTP.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -550,6 +554,21 @@ struct Neutron<'a> {
     policies: &'a [QosPolicy],
 }
 
+/// The ids of a port's security groups, by their names. A name that two of them have tells neither.
+fn ids_by_name(port: &Port, groups: &[SecurityGroup]) -> BTreeMap<String, String> {
+    let of_port = |group: &&SecurityGroup| port.security_groups.contains(&group.id);
+    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for group in groups.iter().filter(of_port) {
+        let of_name = ids.entry(group.name.clone()).or_default();
+        of_name.insert(group.id.to_string());
+    }
+    let one = |(name, ids): (String, BTreeSet<String>)| match ids.len() {
+        1 => ids.into_iter().next().map(|id| (name, id)),
+        _ => None,
+    };
+    ids.into_iter().filter_map(one).collect()
+}
+
 /// What a port has beside its addresses. A group that is not known by name is kept by its id.
 fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
     let name_of = |id: &SecurityGroupId| {
@@ -559,6 +578,7 @@ fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
     PortSpec {
         mac_address: port.mac_address.clone(),
         security_groups: port.security_groups.iter().map(name_of).collect(),
+        security_group_ids: ids_by_name(port, neutron.groups),
         port_security_enabled: port.port_security_enabled,
         allowed_address_pairs: port
             .allowed_address_pairs

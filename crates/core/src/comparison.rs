@@ -545,7 +545,7 @@ impl Comparison<'_> {
     }
 
     fn group_on(&self, there: &[SecurityGroupSeen], name: &str) -> Verdict {
-        let mapped = self.recovery.security_group_on_target(&self.built.id, name);
+        let mapped = self.recovery.security_group_on_target(self.built, name);
         match resolve(mapped, there) {
             Err(why) => {
                 let why = why.in_words(mapped, self.group.other());

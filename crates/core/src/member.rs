@@ -169,6 +169,13 @@ impl Member {
         all.map(String::as_str).collect()
     }
 
+    /// The id of the security group that the server or one of its ports knows as `name`, where its site has told it.
+    pub fn security_group_id(&self, name: &str) -> Option<&str> {
+        let mut of_ports = self.server.nics.iter().filter_map(|nic| nic.port.as_ref());
+        let known = of_ports.find_map(|port| port.security_group_ids.get(name));
+        known.map(String::as_str)
+    }
+
     /// The command that takes it out of its group. One that was not recovered is given up by that, and the command says so.
     pub fn removal(&self, group: &str) -> String {
         let given_up = match self.status {
@@ -382,6 +389,9 @@ pub struct PortSpec {
     pub mac_address: String,
     /// Names of its security groups; none at all is a port without any.
     pub security_groups: Vec<String>,
+    /// The ids of those that are known by name, by their names: a recovery plan may name a group by either.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub security_group_ids: BTreeMap<String, String>,
     /// Whether Neutron keeps it to its addresses and groups; `None` where its cloud does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_security_enabled: Option<bool>,
@@ -768,8 +778,9 @@ mod tests {
             ..PortSpec::default()
         };
         assert!(!port.is_set_otherwise(&as_listed));
-        let otherwise: [fn(&mut PortSpec); 6] = [
+        let otherwise: [fn(&mut PortSpec); 7] = [
             |port| port.security_groups = vec!["web".to_owned()],
+            |port| port.security_group_ids = [("web".to_owned(), "1".to_owned())].into(),
             |port| port.admin_state = AdminState::Down,
             |port| port.dns_domain = "example.org.".to_owned(),
             |port| port.qos_policy = None,

@@ -353,7 +353,7 @@ impl Plan {
     /// The names on the target of the security groups `names` of `member`, or of one of its ports.
     pub fn groups_on_target(&self, member: &Member, names: &[String]) -> Vec<String> {
         let on_target = |name: &String| {
-            let there = self.recovery.security_group_on_target(&member.id, name);
+            let there = self.recovery.security_group_on_target(member, name);
             there.to_owned()
         };
         names.iter().map(on_target).collect()

@@ -56,7 +56,7 @@ pub struct MemberRecovery {
     /// the external network that a new one is taken from. Without one it is lost.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floating_ips: BTreeMap<String, String>,
-    /// Security group on the primary site → security group on the secondary site, by name, where they differ.
+    /// Security group on the primary site → security group on the secondary site, by name or id, where they differ.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub security_groups: BTreeMap<String, String>,
     /// Whether its copies are built with the user data of its original.
@@ -271,12 +271,18 @@ impl RecoveryPlan {
             .unwrap_or(address)
     }
 
-    /// The name of the security group that stands for `name` of `member` on the target.
-    pub fn security_group_on_target<'n>(&'n self, member: &MemberId, name: &'n str) -> &'n str {
-        let recovery = self.members.get(member);
-        recovery
-            .and_then(|recovery| recovery.security_groups.get(name))
-            .map_or(name, String::as_str)
+    /// The name, or the id, of the security group that stands for `name` of `member` on the target. The plan may name it by its
+    /// id: after a move, what a mapping leads to is what one looks for on the way back.
+    pub fn security_group_on_target<'n>(&'n self, member: &Member, name: &'n str) -> &'n str {
+        let Some(recovery) = self.members.get(&member.id) else {
+            return name;
+        };
+        let by_id = || {
+            let id = member.security_group_id(name)?;
+            recovery.security_groups.get(id)
+        };
+        let mapped = recovery.security_groups.get(name).or_else(by_id);
+        mapped.map_or(name, String::as_str)
     }
 
     /// What is said of the member whose server on the source is `server`.

@@ -219,6 +219,7 @@ fn port() -> PortSpec {
     PortSpec {
         mac_address: "fa:16:3e:00:00:01".to_owned(),
         security_groups: vec!["web".to_owned()],
+        security_group_ids: [("web".to_owned(), "group-1".to_owned())].into(),
         port_security_enabled: Some(true),
         allowed_address_pairs: vec![AddressPair {
             ip_address: "10.0.0.9".to_owned(),

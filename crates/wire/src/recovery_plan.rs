@@ -65,7 +65,7 @@ pub struct MemberRecoveryView {
     /// the external network, by name or id, that a new one is taken from. Without one it is lost.
     #[serde(default)]
     pub floating_ips: BTreeMap<String, String>,
-    /// Security group on the primary site → security group on the secondary site, by name, where they differ.
+    /// Security group on the primary site → security group on the secondary site, by name or id, where they differ.
     #[serde(default)]
     pub security_groups: BTreeMap<String, String>,
     /// Whether its copies are built with the user data of its original: `keep` or `omit`. A copy is a new instance to

@@ -261,7 +261,7 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
     let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for member in facts.members {
         for name in member.security_groups() {
-            used.entry(plan.security_group_on_target(&member.id, name))
+            used.entry(plan.security_group_on_target(member, name))
                 .or_default()
                 .insert(&member.name);
         }

@@ -143,6 +143,7 @@ pub(super) fn moved(
         }
         if let Some(port) = &mut nic.port {
             port.security_groups = cx.plan().groups_on_target(member, &port.security_groups);
+            port.security_group_ids.clear();
             for pair in &mut port.allowed_address_pairs {
                 *pair = pair_on_target(cx, member, pair);
             }

@@ -215,7 +215,7 @@ async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
 fn no_such_group(plan: &Plan, member: &Member, there: &[SecurityGroupSeen]) -> Option<String> {
     let known = member.security_groups().into_iter();
     let wanted: BTreeSet<&str> = known
-        .map(|name| plan.recovery.security_group_on_target(&member.id, name))
+        .map(|name| plan.recovery.security_group_on_target(member, name))
         .collect();
     wanted
         .into_iter()

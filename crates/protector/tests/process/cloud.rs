@@ -296,13 +296,13 @@ impl Session {
         (word(&port["id"]), word(&port["fixed_ips"][0]["ip_address"]))
     }
 
-    /// A security group.
-    pub async fn make_security_group(&self, name: &str) {
+    /// A security group, by its id.
+    pub async fn make_security_group(&self, name: &str) -> String {
         let body = json!({"security_group": {"name": name}});
         let made = self
             .ask(Method::POST, "network", "/v2.0/security-groups", Some(body))
             .await;
-        made.good();
+        word(&made.good()["security_group"]["id"])
     }
 
     /// Puts a server into a security group.

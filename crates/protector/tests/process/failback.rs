@@ -1,6 +1,9 @@
 //! The way back, and leftovers of a move after the group has moved again.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -117,6 +120,65 @@ async fn a_guest_that_needs_uefi_gets_it_on_the_other_site_and_back() {
     move_it(&tenant, &group, json!({"failback": {}})).await;
     let back = members(&tenant, &group).await;
     assert_eq!(image_properties(&tenant.at_a, &back).await, ["uefi"]);
+}
+
+/// What Nova says of the security groups of the members, by the members' names.
+async fn security_groups(there: &Session, members: &[Value]) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for member in members {
+        let path = format!("/servers/{}", word(&member["server_id"]));
+        let shown = there.ask(Method::GET, "compute", &path, None).await.good();
+        let groups = shown["server"]["security_groups"].clone();
+        found.insert(word(&member["name"]), groups);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_security_group_that_is_mapped_by_its_id_is_found_on_the_way_there_and_back() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let here = tenant.at_a.make_security_group("web").await;
+    let there = tenant.at_b.make_security_group("web-b").await;
+    let mut servers = Vec::new();
+    for name in ["by-id-there", "by-id-here"] {
+        let server = tenant.make_server(name).await;
+        tenant.at_a.add_security_group(&server.id, "web").await;
+        let path = format!("/servers/{}/action", server.id);
+        let leave = json!({"removeSecurityGroup": {"name": "default"}});
+        let left = tenant
+            .at_a
+            .ask(Method::POST, "compute", &path, Some(leave))
+            .await;
+        assert_eq!(left.status, 202, "{left:?}");
+        servers.push(server);
+    }
+    let group = tenant.protect("web", servers).await;
+    let mut recovery = json!({});
+    for member in members(&tenant, &group).await {
+        let mapping = match word(&member["name"]).as_str() {
+            "by-id-there" => json!({"web": there}),
+            _ => json!({here.as_str(): "web-b"}),
+        };
+        recovery[word(&member["id"])] = json!({"security_groups": mapping});
+    }
+    let plan = json!({"recovery_plan": {"members": recovery}});
+    let path = "/protection-groups/web/recovery-plan";
+    tenant.on_a(Method::PUT, path, Some(plan)).await.good();
+
+    move_it(&tenant, &group, json!({"failover": {"type": "planned"}})).await;
+    let copies = members(&tenant, &group).await;
+    let found = security_groups(&tenant.at_b, &copies).await;
+    let of_both = |name: &str| {
+        let both = ["by-id-here", "by-id-there"].into_iter();
+        let groups = both.map(|member| (member.to_owned(), json!([{"name": name}])));
+        groups.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(found, of_both("web-b"));
+    move_it(&tenant, &group, json!({"failback": {}})).await;
+    let back = members(&tenant, &group).await;
+    let found = security_groups(&tenant.at_a, &back).await;
+    assert_eq!(found, of_both("web"));
 }
 
 /// The ports of that address: each with the server that has it, empty if none has.
