@@ -579,6 +579,12 @@ impl Comparison<'_> {
                 Some(addresses(is)),
                 self.addresses_of(nic),
             ));
+            if let Some(network) = self.foreign_network(nic) {
+                let of = |nic: Option<&Nic>| one(nic.and_then(mac_address));
+                let verdict = self.mac_address_on(&network, nic);
+                let field = format!("card {card} MAC address");
+                lines.push(self.line(&field, of(was), Some(of(is)), verdict));
+            }
             let policies = [was, is, Some(nic)].map(policy_of);
             if policies.iter().any(Option::is_some) {
                 let [was, is, wanted] = policies;
@@ -612,6 +618,29 @@ impl Comparison<'_> {
             .unannounced(),
             (None, _) => Verdict::kept(one(None)),
         }
+    }
+
+    /// The network of another project that the card's port would be made on.
+    fn foreign_network(&self, nic: &Nic) -> Option<NetworkId> {
+        let network = self.mappings.networks.get(nic.network_id.as_str())?;
+        let network = NetworkId::new(network.clone());
+        let is_foreign = nic.fixed_ips.iter().any(|address| {
+            let wanted = self.recovery.address_on_target(&self.built.id, *address);
+            let found = self.there.addresses.get(&(network.clone(), wanted));
+            matches!(found, Some(Ok(AddressThere::Foreign)))
+        });
+        is_foreign.then_some(network)
+    }
+
+    /// Neutron's default policy lets the network's owner alone choose it (`create_port:mac_address`).
+    fn mac_address_on(&self, network: &NetworkId, nic: &Nic) -> Verdict {
+        if mac_address(nic).is_none() {
+            return Verdict::kept("any");
+        }
+        let why = format!(
+            "{network} belongs to another project, whose owner alone usually may choose it (create_port:mac_address): it may be lost"
+        );
+        Verdict::without_copy(Outcome::Unknown, why).unannounced()
     }
 
     fn network_there(&self, nic: &Nic) -> Verdict {
@@ -655,9 +684,9 @@ impl Comparison<'_> {
             AddressThere::Outside => another(format!("{wanted} is outside the mapped network")),
             AddressThere::Foreign => {
                 let why = format!(
-                    "{network} belongs to another project: its policy usually gives another address than {wanted}, and who has it is not shown"
+                    "{network} belongs to another project, whose owner alone usually may choose addresses (create_port:fixed_ips:ip_address), and who has {wanted} is not shown: it may be lost"
                 );
-                Verdict::without_copy(Outcome::Unknown, why)
+                Verdict::without_copy(Outcome::Unknown, why).unannounced()
             }
             AddressThere::Free | AddressThere::Kept(_) if wanted != address => {
                 Verdict::changed(wanted.to_string(), "by the recovery plan")
@@ -669,6 +698,11 @@ impl Comparison<'_> {
             },
         }
     }
+}
+
+fn mac_address(nic: &Nic) -> Option<&str> {
+    let known = nic.port.as_ref().map(|port| port.mac_address.as_str());
+    known.filter(|mac| !mac.is_empty())
 }
 
 fn policy_of(nic: Option<&Nic>) -> Option<&QosPolicy> {

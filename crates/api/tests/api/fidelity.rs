@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use http::Method;
-use protector_core::comparison::AddressThere;
+use protector_core::{comparison::AddressThere, member::PortSpec};
 use serde_json::{Value, json};
 
 use crate::{
@@ -190,6 +190,43 @@ async fn a_strict_move_starts_where_all_is_announced_or_nobody_knows() {
         }
         act(&house, &failover_body()).await.expect(202);
     }
+}
+
+/// Neutron's default policy lets the owner of a network alone choose addresses and MAC addresses: whether it lets the copy have
+/// its own would show after the stop only.
+#[tokio::test]
+async fn a_strict_move_onto_a_network_of_another_project_does_not_start() {
+    let house = House::with_group().await;
+    let clouds = &house.outside.clouds;
+    *clouds.server_change.lock().unwrap() = Some(|server| {
+        server.nics[0].port = Some(PortSpec {
+            mac_address: "fa:16:3e:00:00:01".to_owned(),
+            ..PortSpec::default()
+        });
+    });
+    *clouds.there_change.lock().unwrap() = Some(|there| {
+        for found in there.addresses.values_mut() {
+            *found = Ok(AddressThere::Foreign);
+        }
+    });
+    house.add(WEB).await.expect(201);
+    make_strict(&house).await;
+    let refused = act(&house, &failover_body()).await.expect(409);
+    let said = refused.message();
+    for words in [
+        "card 1 addresses: 10.0.1.5 -> unknown",
+        "(create_port:fixed_ips:ip_address)",
+        "card 1 MAC address: fa:16:3e:00:00:01 -> unknown",
+        "(create_port:mac_address): it may be lost",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let group = house.get(&group_path("web", ""), "member").await;
+    assert_eq!(group.body["protection_group"]["status"], "active");
+    let told = json!({"protection_group": {"fidelity": "told"}});
+    let set = send(&house, Method::PUT, &group_path("web", ""), &told).await;
+    set.expect(200);
+    act(&house, &failover_body()).await.expect(202);
 }
 
 /// What a tenant has changed since is read again before the start, and judged with it.

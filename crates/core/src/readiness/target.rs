@@ -199,7 +199,7 @@ pub(super) fn addresses(facts: &Facts<'_>) -> Vec<Finding> {
                 let why = "is in no subnet of the mapped network";
                 findings.push(not_kept(facts, member, address, why));
             }
-            Some(Ok(AddressThere::Foreign)) => {
+            Some(Ok(AddressThere::Foreign)) if is_told => {
                 let of_network = foreign.entry(network).or_default();
                 of_network.insert(address, &member.name);
             }
