@@ -30,6 +30,9 @@ use crate::{
 /// How many networks are read at once.
 const SIDE_BY_SIDE: usize = 8;
 
+/// For how many addresses Neutron is asked at a time: with the longest ones a URL of 4 KiB, of the 8 KiB that servers take.
+const ADDRESSES_AT_A_TIME: usize = 50;
+
 /// Reads the site: `tenant` is a session in the project of `scope`, `admin` one of the service user's own.
 pub(crate) async fn there(
     tenant: &Cloud,
@@ -97,7 +100,7 @@ async fn addresses(
             .insert(*address);
     }
     let asked = of_networks.into_iter().map(|(network, wanted)| async move {
-        let read = ask(read_network(tenant, &network)).await;
+        let read = ask(read_network(tenant, &network, &wanted)).await;
         let found = wanted.into_iter().map(|address| {
             let found = read.as_ref().map(|read| read.address(scope, address));
             let found = found.map_err(Clone::clone);
@@ -112,29 +115,48 @@ async fn addresses(
     all.into_iter().flatten().collect()
 }
 
-/// A network with all of it that the tenant sees.
+/// A network, and those ports of it that have a wanted address and that the tenant sees.
 struct NetworkRead {
     network: Net,
     subnets: Vec<Subnet>,
     ports: Vec<Port>,
 }
 
-async fn read_network(tenant: &Cloud, id: &NetworkId) -> Result<NetworkRead, CallError> {
+async fn read_network(
+    tenant: &Cloud,
+    id: &NetworkId,
+    wanted: &BTreeSet<IpAddr>,
+) -> Result<NetworkRead, CallError> {
     let neutron = tenant.network();
-    let of_network = PortFilter {
-        network_id: Some(id.clone()),
-        ..PortFilter::default()
-    };
     let (network, subnets, ports) = tokio::try_join!(
         neutron.network(id),
         neutron.subnets(id),
-        neutron.ports(&of_network)
+        ports_with(tenant, id, wanted)
     )?;
     Ok(NetworkRead {
         network,
         subnets,
         ports,
     })
+}
+
+/// A network may have thousands of ports that nobody here asks for.
+async fn ports_with(
+    tenant: &Cloud,
+    network: &NetworkId,
+    wanted: &BTreeSet<IpAddr>,
+) -> Result<Vec<Port>, CallError> {
+    let wanted: Vec<String> = wanted.iter().map(IpAddr::to_string).collect();
+    let mut ports = Vec::new();
+    for some in wanted.chunks(ADDRESSES_AT_A_TIME) {
+        let filter = PortFilter {
+            network_id: Some(network.clone()),
+            ip_addresses: some.to_vec(),
+            ..PortFilter::default()
+        };
+        ports.extend(tenant.network().ports(&filter).await?);
+    }
+    Ok(ports)
 }
 
 impl NetworkRead {

@@ -262,8 +262,8 @@ pub struct PortFilter {
     pub device_id: Option<String>,
     /// Those of this network.
     pub network_id: Option<NetworkId>,
-    /// Those with this address.
-    pub ip_address: Option<String>,
+    /// Those with one of these addresses; all, where there is none.
+    pub ip_addresses: Vec<String>,
     /// Those with exactly this name.
     pub name: Option<String>,
     /// Those with exactly this description.
@@ -274,11 +274,10 @@ pub struct PortFilter {
 
 impl PortFilter {
     fn fits(&self, port: &Port) -> bool {
-        let has_address = |ip: &String| {
-            port.fixed_ips
-                .iter()
-                .any(|fixed| fixed.ip_address.as_ref() == Some(ip))
-        };
+        let is_wanted = |ip: &String| self.ip_addresses.contains(ip);
+        let mut held = port.fixed_ips.iter();
+        let has_address = self.ip_addresses.is_empty()
+            || held.any(|fixed| fixed.ip_address.as_ref().is_some_and(is_wanted));
         self.device_id
             .as_ref()
             .is_none_or(|id| *id == port.device_id)
@@ -286,7 +285,7 @@ impl PortFilter {
                 .network_id
                 .as_ref()
                 .is_none_or(|id| *id == port.network_id)
-            && self.ip_address.as_ref().is_none_or(has_address)
+            && has_address
             && self.name.as_ref().is_none_or(|name| *name == port.name)
             && self
                 .description
@@ -507,17 +506,16 @@ impl Network {
     /// # Errors
     /// As any call.
     pub async fn ports(&self, filter: &PortFilter) -> Result<Vec<Port>, CloudError> {
-        let address = filter
-            .ip_address
-            .as_ref()
-            .map(|ip| format!("ip_address={ip}"));
-        let ask = Ask::get(NEUTRON, &["ports"])
+        let mut ask = Ask::get(NEUTRON, &["ports"]);
+        for ip in &filter.ip_addresses {
+            ask = ask.query("fixed_ips", format!("ip_address={ip}"));
+        }
+        let ask = ask
             .query_if("device_id", filter.device_id.as_deref())
             .query_if(
                 "network_id",
                 filter.network_id.as_ref().map(NetworkId::as_str),
             )
-            .query_if("fixed_ips", address.as_deref())
             .query_if("name", filter.name.as_deref())
             .query_if("description", filter.description.as_deref())
             .query_if(
@@ -743,14 +741,14 @@ mod tests {
             ok(json!({"ports": []})),
         ]);
         let filter = PortFilter {
-            ip_address: Some("10.0.0.5".to_owned()),
+            ip_addresses: vec!["10.0.0.5".to_owned(), "10.0.0.7".to_owned()],
             ..PortFilter::default()
         };
         let found = cloud.network().ports(&filter).await.unwrap();
         assert_eq!((found.len(), found[0].id.as_str()), (1, "a"));
         assert_eq!(
             script.lines()[0],
-            "GET /v2.0/ports?fixed_ips=ip_address%3D10.0.0.5&limit=2"
+            "GET /v2.0/ports?fixed_ips=ip_address%3D10.0.0.5&fixed_ips=ip_address%3D10.0.0.7&limit=2"
         );
     }
 

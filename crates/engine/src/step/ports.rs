@@ -387,7 +387,7 @@ impl CloudActions {
         let project = &cx.plan().target.project_id;
         let holders = PortFilter {
             network_id: Some(card.network.clone()),
-            ip_address: Some(address.to_string()),
+            ip_addresses: vec![address.to_string()],
             ..PortFilter::default()
         };
         let holders = target.network().ports(&holders).await.map_err(stop)?;

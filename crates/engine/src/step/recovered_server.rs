@@ -556,7 +556,7 @@ async fn keep_address(
     }
     let taken = PortFilter {
         network_id: Some(network.clone()),
-        ip_address: Some(ip.to_string()),
+        ip_addresses: vec![ip.to_string()],
         ..PortFilter::default()
     };
     let ports = target.network().ports(&taken).await.map_err(stop)?;

@@ -90,6 +90,26 @@ async fn set_port_quota(house: &House, tenant: &Tenant<'_>, ports: i64) {
     answer.good();
 }
 
+/// A mapped network may have thousands of ports.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_mapped_network_the_check_reads_the_ports_with_wanted_addresses_alone() {
+    let house = House::new().await;
+    let tenant = Tenant::of(&house).await;
+    let group = tenant.protect_two_servers("web").await;
+    house.b.cloud.forget_calls().await;
+    check(&tenant, &group).await;
+    let calls = house.b.cloud.calls().await.into_iter();
+    let of_network = calls
+        .map(|call| call.path)
+        .filter(|path| path.contains("/v2.0/ports?") && path.contains("network_id="));
+    let asked: Vec<String> = of_network.collect();
+    assert!(!asked.is_empty());
+    for path in asked {
+        let addresses = path.matches("fixed_ips=ip_address").count();
+        assert_eq!(addresses, 2, "one for each server: {path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_make_a_failover_fail_is_found_before_and_gone_when_it_is_mended() {
     let house = House::new().await;

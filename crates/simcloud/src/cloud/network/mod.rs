@@ -441,17 +441,17 @@ fn tags_match(call: &Call<'_>, row: &Value) -> bool {
     wanted.all(|tag| held.is_some_and(|held| held.iter().any(|held| held == tag)))
 }
 
-/// `fixed_ips=ip_address=10.0.0.1` and `fixed_ips=subnet_id=…`.
+/// `fixed_ips=ip_address=10.0.0.1` and `fixed_ips=subnet_id=…`: of several addresses a port has one, as of several subnets.
 fn fixed_ips_match(call: &Call<'_>, row: &Value) -> bool {
-    call.query_all("fixed_ips").iter().all(|wanted| {
-        let Some((key, value)) = wanted.split_once('=') else {
-            return true;
-        };
-        row["fixed_ips"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|ip| ip[key].as_str() == Some(value))
+    let wanted = call.query_all("fixed_ips");
+    let wanted: Vec<(&str, &str)> = wanted
+        .iter()
+        .filter_map(|one| one.split_once('='))
+        .collect();
+    let held = || row["fixed_ips"].as_array().into_iter().flatten();
+    wanted.iter().all(|(key, _)| {
+        let mut of_key = wanted.iter().filter(|(other, _)| other == key);
+        of_key.any(|(_, value)| held().any(|ip| ip[*key].as_str() == Some(*value)))
     })
 }
 
