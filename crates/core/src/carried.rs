@@ -632,6 +632,15 @@ fn inner(value: &Value) -> impl Iterator<Item = &String> {
         .flat_map(serde_json::Map::keys)
 }
 
+/// What becomes of floating IPs that nothing uses any more, and how to release one by hand.
+const FLOATING_IPS: &str = "\n## Floating IPs that are not needed any more\n\n\
+    No move and no cleanup releases a floating IP: not those of the original, which lead nowhere after a move and are there for the way\n\
+    back, and not one that a move has taken from an external network. Your users, your DNS and other people's firewalls may know the\n\
+    address, and once it is released another project may get it. When nobody needs it, list what leads nowhere and release it, on each\n\
+    site by itself:\n\n\
+    \x20   openstack --os-cloud site-a floating ip list --status DOWN\n\
+    \x20   openstack --os-cloud site-a floating ip delete 203.0.113.10\n";
+
 /// The manual's page.
 pub fn page() -> String {
     let mut page = "# What a copy keeps\n\n\
@@ -651,5 +660,6 @@ pub fn page() -> String {
             page.push_str(&format!("| `{name}` | {} | {why} |\n", fate.as_str()));
         }
     }
+    page.push_str(FLOATING_IPS);
     page
 }
