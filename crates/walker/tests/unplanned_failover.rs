@@ -11,7 +11,9 @@ use protector_core::{
     group::GroupStatus,
     mark::SOURCE,
     member::MemberStatus,
-    operation::{FailedStep, MapKind, OperationState, steps_completed, steps_failed},
+    operation::{
+        FailedStep, MapKind, OperationRecord, OperationState, steps_completed, steps_failed,
+    },
 };
 use protector_walker::{
     Fault, FaultPoint, Scenario, Schedule, Subject, World, WorldOptions, check,
@@ -231,6 +233,27 @@ fn one_volume_each(scenario: Scenario) -> WorldOptions {
 async fn a_copy_that_did_not_answer_its_probe_is_the_one_that_a_retry_recovers() {
     let options = WorldOptions::of(Scenario::SourceLostProbeFails, 2);
     recovered_by_the_last_retry(&options).await;
+}
+
+fn restored(record: &OperationRecord, member: usize) -> Vec<String> {
+    let name = &record.operation.plan.members[member].name;
+    let key = format!("restore_delete_on_termination:{name}");
+    let line = record.steps.iter().find(|step| step.key == key);
+    line.unwrap().progress.memo.facts.clone()
+}
+
+/// Its disks are what a retry goes on from, or a cleanup looks at: they must not go with a copy that somebody deletes.
+#[tokio::test(start_paused = true)]
+async fn the_disks_of_a_copy_that_the_switch_did_not_take_in_outlive_it() {
+    let options = WorldOptions::of(Scenario::SourceLostProbeFails, 2);
+    let outcome = World::build(&options, Schedule::default()).run().await;
+    let record = &outcome.record;
+    let last = &record.operation.plan.members[1];
+    let built = record.map.target(MapKind::Server, last.server_id.as_str());
+    assert!(built.is_some(), "it has a copy");
+    assert_eq!(restored(record, 1), ["not done: it was not recovered"]);
+    let turned_on = restored(record, 0).join("; ");
+    assert!(turned_on.contains("was turned on"), "{turned_on}");
 }
 
 #[tokio::test(start_paused = true)]
