@@ -108,22 +108,26 @@ pub(super) fn made_without(index: usize, part: Part) -> String {
 }
 
 /// What policy may forbid, left out in turn: first what nothing but a cloud's own policy forbids, alone; then what Neutron by
-/// itself leaves to the owner of the network; at last all of it.
+/// itself leaves to the owner of the network, each time with and without the former; at last all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rung {
     Everything,
     WithoutQosPolicy,
     WithoutMac,
+    WithoutMacAndQosPolicy,
     WithoutSecurity,
+    WithoutSecurityAndQosPolicy,
     WithoutAny,
 }
 
 impl Rung {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Everything,
         Self::WithoutQosPolicy,
         Self::WithoutMac,
+        Self::WithoutMacAndQosPolicy,
         Self::WithoutSecurity,
+        Self::WithoutSecurityAndQosPolicy,
         Self::WithoutAny,
     ];
 
@@ -132,7 +136,14 @@ impl Rung {
             Self::Everything => &[],
             Self::WithoutQosPolicy => &[Part::QosPolicy],
             Self::WithoutMac => &[Part::Mac],
+            Self::WithoutMacAndQosPolicy => &[Part::Mac, Part::QosPolicy],
             Self::WithoutSecurity => &[Part::Mac, Part::PortSecurity, Part::AddressPairs],
+            Self::WithoutSecurityAndQosPolicy => &[
+                Part::Mac,
+                Part::PortSecurity,
+                Part::AddressPairs,
+                Part::QosPolicy,
+            ],
             Self::WithoutAny => &Part::ALL,
         }
     }

@@ -689,8 +689,10 @@ async fn what_is_forbidden_is_looked_for_and_costs_no_more_than_it_must() {
     let kept = [
         (1, (true, true, false), "QoS policy"),
         (2, (false, true, true), "MAC address"),
-        (3, (false, false, true), "port security"),
-        (4, (false, false, false), "DNS domain"),
+        (3, (false, true, false), "MAC address"),
+        (4, (false, false, true), "port security"),
+        (5, (false, false, false), "port security"),
+        (6, (false, false, false), "DNS domain"),
     ];
     for (times, wanted, word) in kept {
         let forbidden = |bed: &Bed| {
@@ -709,6 +711,7 @@ async fn what_is_forbidden_is_looked_for_and_costs_no_more_than_it_must() {
         assert_eq!(has, wanted, "{times}");
         let told = facts(&record, "reserve_ports");
         assert!(told.contains(word), "{times}: {told}");
+        assert_eq!(told.contains("DNS domain"), times == 6, "{times}: {told}");
         let of_policy = told.contains("QoS policy");
         assert_eq!(of_policy, !wanted.2, "{times}: {told}");
         // With port security Neutron puts it into the default group.
