@@ -528,6 +528,27 @@ async fn a_free_port_of_an_earlier_move_is_taken_with_a_mark_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_free_port_of_an_earlier_move_has_otherwise_is_told_when_the_copy_is_confirmed() {
+    let left = |bed: &Bed| {
+        let network = lock(&bed.target).network_id("demo-net").unwrap();
+        let body = json!({"port": {"network_id": network, "fixed_ips": [{"ip_address": WANTED}],
+            "description": "(protector:member-1:op-0)", "admin_state_up": false}});
+        bed.on_target("demo", "POST", "network /ports", &body);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, left, |_, _| {}).await;
+    assert_eq!(record.operation.error, None);
+    let port = in_servers(&bed)[0]["id"].as_str().unwrap().to_owned();
+    let told = not_as_it_was(&record);
+    for words in [
+        format!("admin state of port {port} (card 1): down, wanted: up"),
+        format!("security groups of port {port} (card 1): default, wanted: none"),
+        format!("switch for port security of port {port} (card 1): on, wanted: off"),
+    ] {
+        assert!(told.contains(&words), "{words}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_policy_forbids_takes_a_strict_move_back() {
     let strict = |plan: &mut Plan| {
         with_two_addresses(plan);
