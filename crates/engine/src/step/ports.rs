@@ -15,7 +15,7 @@ use protector_core::{
     member::{Member, Nic, PortSpec},
     operation::{MapKind, OperationKind},
     plan::Plan,
-    security_group::SecurityGroupSeen,
+    security_group::{GroupOwner, SecurityGroupSeen, resolve},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -125,10 +125,19 @@ pub(super) fn place(server: &ServerId, index: usize) -> String {
     format!("{server}/{index}")
 }
 
-/// A card without an address is left to Nova.
+/// A server's network cards, by their numbers.
 pub(super) fn cards(member: &Member) -> impl Iterator<Item = (usize, &Nic)> {
-    let all = member.server.nics.iter().enumerate();
-    all.filter(|(_, nic)| !nic.fixed_ips.is_empty())
+    member.server.nics.iter().enumerate()
+}
+
+/// Whether a server's group on the target is another project's. Nova looks for the groups of ports that it makes among its
+/// project's own only, by name and by id alike, and has one list for all of them: no port is left to it then.
+fn has_shared_groups(plan: &Plan, member: &Member, there: &[SecurityGroupSeen]) -> bool {
+    let mut known = member.security_groups().into_iter();
+    known.any(|name| {
+        let wanted = plan.recovery.security_group_on_target(member, name);
+        resolve(wanted, there).is_ok_and(|group| group.owner == GroupOwner::Shared)
+    })
 }
 
 impl CloudActions {
@@ -165,8 +174,13 @@ impl CloudActions {
         }
         let target = self.target(cx).await?;
         let groups = groups_for(&target, cx.plan(), &member).await?;
+        let makes_all = has_shared_groups(cx.plan(), &member, &groups);
         let mut effects = Vec::new();
         for (index, nic) in open {
+            // A card without an address is left to Nova.
+            if nic.fixed_ips.is_empty() && !makes_all {
+                continue;
+            }
             let card = Card {
                 groups: &groups,
                 member: &member,

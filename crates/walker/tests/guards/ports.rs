@@ -485,21 +485,41 @@ async fn a_security_group_is_mapped_by_its_id_too() {
     assert!(!told.contains("is not as its original"), "{told}");
 }
 
+/// Another project shares its security group `corporate` with the tenant's.
+fn shares_corporate(bed: &Bed) {
+    let body = json!({"security_group": {"name": "corporate"}});
+    let made = bed.on_target("admin", "POST", "network /security-groups", &body);
+    let id = made["security_group"]["id"].as_str().unwrap();
+    let project = groups_there(bed)[0]["project_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    lock(&bed.target).share_security_group(id, &project);
+}
+
+/// Nova would make the port of a card without an address, and take none that is not the project's own.
+#[tokio::test(start_paused = true)]
+async fn a_card_without_an_address_has_a_security_group_that_another_project_shares() {
+    let shared = |plan: &mut Plan| {
+        grouped(plan, "corporate");
+        plan.fidelity = Fidelity::Told;
+        plan.members[0].server.nics[0].fixed_ips.clear();
+    };
+    let (bed, record) = Bed::moved_as(shared, shares_corporate, |_, _| {}).await;
+    let why = record.operation.error.clone();
+    assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
+    let mut groups = groups_there(&bed).into_iter();
+    let corporate = groups.find(|group| group["name"] == "corporate").unwrap();
+    let port = &in_servers(&bed)[0];
+    assert_eq!(port["security_groups"], json!([corporate["id"]]));
+    assert_eq!(marked(&bed).len(), 1, "it is ours");
+}
+
 /// Nova takes none that is not the project's own: the port has it.
 #[tokio::test(start_paused = true)]
 async fn a_security_group_that_another_project_shares_is_used() {
-    let shares = |bed: &Bed| {
-        let body = json!({"security_group": {"name": "corporate"}});
-        let made = bed.on_target("admin", "POST", "network /security-groups", &body);
-        let id = made["security_group"]["id"].as_str().unwrap();
-        let project = groups_there(bed)[0]["project_id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        lock(&bed.target).share_security_group(id, &project);
-    };
     let shared = |plan: &mut Plan| grouped(plan, "corporate");
-    let (bed, record) = Bed::moved_as(shared, shares, |_, _| {}).await;
+    let (bed, record) = Bed::moved_as(shared, shares_corporate, |_, _| {}).await;
     let why = record.operation.error.clone();
     assert_eq!(record.operation.state, OperationState::Completed, "{why:?}");
     let mut groups = groups_there(&bed).into_iter();
