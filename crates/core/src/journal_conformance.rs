@@ -1218,6 +1218,7 @@ fn busy_progress() -> StepProgress {
             locked_out_since: Some(at(4)),
             untold_since: Some(at(4)),
             deleted_ports: vec!["port-1".to_owned()],
+            unanswered_ports: vec!["port-1".to_owned()],
             facts: vec!["the copy is healthy".to_owned()],
             request_ids: vec!["req-7".to_owned()],
         },

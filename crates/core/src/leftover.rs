@@ -131,12 +131,19 @@ pub enum RemovalEnd {
     Gone,
     /// It could not be removed, or not by the line, which says why.
     Failed,
+    /// It was asked for, and nobody knows whether it was done.
+    Unknown,
 }
 
 /// What `step`, which has just ended, removed or failed to remove; nothing for any other end. `record`'s map is as it was
 /// before. A server goes with the ports that an earlier move has made for it.
 pub fn removals(record: &OperationRecord, step: &StepRecord) -> Vec<Removal> {
-    let ports = step.progress.memo.deleted_ports.iter();
+    let memo = &step.progress.memo;
+    let end_of = |port: &String| match memo.unanswered_ports.contains(port) {
+        true => RemovalEnd::Unknown,
+        false => RemovalEnd::Gone,
+    };
+    let ports = memo.deleted_ports.iter();
     let ports: Vec<Removal> = match step.progress.state {
         StepState::Done | StepState::Failed | StepState::Undone | StepState::UndoFailed => ports
             .map(|port| Removal {
@@ -144,7 +151,7 @@ pub fn removals(record: &OperationRecord, step: &StepRecord) -> Vec<Removal> {
                 resource_id: port.clone(),
                 scope: inner(&step.action).0.scope(&record.operation.plan).clone(),
                 remedy: Remedy::Delete,
-                end: RemovalEnd::Gone,
+                end: end_of(port),
             })
             .collect(),
         _ => Vec::new(),

@@ -281,6 +281,9 @@ pub struct Memo {
     /// The ports whose deletion was asked for beside what the step is about; one whose deletion was refused is not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted_ports: Vec<String>,
+    /// Those of `deleted_ports` of which nobody knows yet whether they are gone: the answer is not there, or was lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered_ports: Vec<String>,
     /// Facts that made the step safe, or that explain its end, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<String>,

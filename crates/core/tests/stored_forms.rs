@@ -378,6 +378,7 @@ fn memo() -> Memo {
         locked_out_since: Some(at(5)),
         untold_since: Some(at(6)),
         deleted_ports: vec!["port-1".to_owned()],
+        unanswered_ports: vec!["port-1".to_owned()],
         facts: vec!["it was so".to_owned()],
         request_ids: vec!["req-1".to_owned()],
     }

@@ -292,15 +292,27 @@ impl Cx<'_> {
 
     /// Remembers that the port `id` is deleted; written down with the intent that follows.
     fn will_delete_port(&mut self, id: &str) {
-        let ports = &mut self.memo.deleted_ports;
-        if !ports.iter().any(|known| known == id) {
-            ports.push(id.to_owned());
+        let Memo {
+            deleted_ports,
+            unanswered_ports,
+            ..
+        } = &mut self.memo;
+        for ports in [deleted_ports, unanswered_ports] {
+            if !ports.iter().any(|known| known == id) {
+                ports.push(id.to_owned());
+            }
         }
+    }
+
+    /// The port `id` is gone: Neutron has said so.
+    pub(crate) fn has_deleted_port(&mut self, id: &str) {
+        self.memo.unanswered_ports.retain(|known| known != id);
     }
 
     /// The port `id` is there still.
     pub(crate) fn has_not_deleted_port(&mut self, id: &str) {
         self.memo.deleted_ports.retain(|known| known != id);
+        self.memo.unanswered_ports.retain(|known| known != id);
     }
 
     /// The same, before the call that stops the server `id`, which the group has left.

@@ -98,13 +98,14 @@ fn follow(map: &mut ResourceMap, effects: &[Effect]) {
 }
 
 fn event(operation: &Operation, removal: &Removal, step: &StepRecord) -> Event {
-    let failed = removal.end == RemovalEnd::Failed;
-    let code = step.progress.error_code.filter(|_| failed);
+    let is_gone = removal.end == RemovalEnd::Gone;
+    let code = step.progress.error_code.filter(|_| !is_gone);
     Event {
         action: action(removal.remedy).to_owned(),
-        outcome: match failed {
-            true => Outcome::Failure,
-            false => Outcome::Success,
+        outcome: match removal.end {
+            RemovalEnd::Gone => Outcome::Success,
+            RemovalEnd::Failed => Outcome::Failure,
+            RemovalEnd::Unknown => Outcome::Unknown,
         },
         initiator: Initiator {
             user_id: Some(operation.user_id.to_string()),
@@ -229,6 +230,7 @@ mod tests {
         let mut two_ports = ended(StepState::Undone, None);
         two_ports.memo.deleted_ports = vec!["port-2".to_owned(), "port-3".to_owned()];
         two_ports.memo.made = Some("port-3".to_owned());
+        two_ports.memo.unanswered_ports = vec!["port-3".to_owned()];
         tell(reserved, two_ports, &[]);
         audit.end(&id);
         tell(server, ended(StepState::Failed, None), &[]);
@@ -259,7 +261,7 @@ mod tests {
             json!(["delete", "failure", servers, left]),
             json!(["delete", "success", ports, "port-1"]),
             json!(["delete", "success", ports, "port-2"]),
-            json!(["delete", "success", ports, "port-3"]),
+            json!(["delete", "unknown", ports, "port-3"]),
         ];
         assert_eq!(told, expected, "{text}");
         let operation = &record.operation;

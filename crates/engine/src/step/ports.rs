@@ -449,6 +449,7 @@ impl CloudActions {
                 if !is_free(&port) {
                     // The record must not have it among what was deleted.
                     cx.memo.made.take_if(|made| made == port.id.as_str());
+                    cx.has_not_deleted_port(port.id.as_str());
                     cx.fact(format!(
                         "port {} stays: it is in server {}",
                         port.id, port.device_id
@@ -472,6 +473,7 @@ impl CloudActions {
         if may_still_come(cx) {
             return Ok(self.look_again("the end of a request that Neutron did not answer"));
         }
+        settle_unanswered(&target, cx).await.map_err(again)?;
         Ok(gone)
     }
 
@@ -515,6 +517,7 @@ impl CloudActions {
                 ));
             }
         }
+        settle_unanswered(source, cx).await?;
         Ok(None)
     }
 }
@@ -591,6 +594,18 @@ async fn left_on(
     Ok(ports)
 }
 
+/// Looks what has become of the ports whose deletion got no answer: one that is still there was taken by somebody meanwhile.
+async fn settle_unanswered(cloud: &Cloud, cx: &mut Cx<'_>) -> Result<(), Stop> {
+    for id in cx.memo.unanswered_ports.clone() {
+        let port = cloud.network().port(&PortId::new(id.clone())).await;
+        match found(port)? {
+            None => cx.has_deleted_port(&id),
+            Some(_) => cx.has_not_deleted_port(&id),
+        }
+    }
+    Ok(())
+}
+
 /// A deletion that is refused is asked for again: what forbids it may be a server that is being taken out of it.
 async fn delete(
     cloud: &Cloud,
@@ -599,11 +614,12 @@ async fn delete(
     words: impl FnOnce(&CloudError) -> String,
 ) -> Result<(), Stop> {
     let answer = cloud.network().delete_port(&port.id).await;
-    if answer
-        .as_ref()
-        .is_err_and(|error| error.certainly_not_done() && error.class() != ErrorClass::NotFound)
-    {
-        cx.has_not_deleted_port(port.id.as_str());
+    let id = port.id.as_str();
+    match &answer {
+        Ok(()) => cx.has_deleted_port(id),
+        Err(error) if error.class() == ErrorClass::NotFound => cx.has_deleted_port(id),
+        Err(error) if error.certainly_not_done() => cx.has_not_deleted_port(id),
+        Err(_) => {}
     }
     match answer {
         Err(error) if matches!(error.status(), Some(403 | 409)) => {

@@ -413,6 +413,54 @@ async fn a_port_that_cannot_be_deleted_holds_nothing_up_and_is_left_by_name() {
     );
 }
 
+/// Neutron may have deleted it: nobody knows, and the audit trail does not say that it has.
+#[tokio::test(start_paused = true)]
+async fn a_port_whose_deletion_gets_no_answer_is_not_said_to_be_gone() {
+    let broken = |bed: &Bed| {
+        bed.no_copy_can_be_built();
+        answers(&bed.target, "DELETE", "/v2.0/ports/*", None, 500);
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, broken, |_, _| {}).await;
+    let ports = marked(&bed);
+    let mut steps = record.steps.iter();
+    let left = steps
+        .find(|step| step.phase_name == "reserve_ports")
+        .unwrap();
+    assert_eq!(left.progress.state, StepState::UndoFailed);
+    let told: Vec<_> = removals(&record, left)
+        .into_iter()
+        .map(|removal| (removal.resource_id, removal.end))
+        .collect();
+    let id = ports[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(told, [(id, RemovalEnd::Unknown)]);
+}
+
+/// The answer is lost, and the next look shows that it is gone.
+#[tokio::test(start_paused = true)]
+async fn a_port_that_is_not_there_any_more_after_its_deletion_got_no_answer_is_gone() {
+    let lost = |bed: &Bed| {
+        bed.no_copy_can_be_built();
+        fault(
+            &bed.target,
+            "DELETE",
+            "/v2.0/ports/*",
+            CallEffect::LoseReply,
+        );
+    };
+    let (bed, record) = Bed::moved_as(with_two_addresses, lost, |_, _| {}).await;
+    assert_eq!(marked(&bed), Vec::<Value>::new());
+    let mut steps = record.steps.iter();
+    let line = steps
+        .find(|step| step.phase_name == "reserve_ports")
+        .unwrap();
+    assert_eq!(line.progress.state, StepState::Undone);
+    let ends: Vec<_> = removals(&record, line)
+        .into_iter()
+        .map(|removal| removal.end)
+        .collect();
+    assert_eq!(ends, [RemovalEnd::Gone]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_port_that_an_earlier_move_has_made_goes_with_the_server_that_is_left() {
     let earlier = |bed: &Bed| {
