@@ -86,7 +86,7 @@ pub fn abortable(record: &OperationRecord) -> Result<(), NotAbortable> {
             .iter()
             .any(|step| step.verb == verb && is_so(step.progress.state))
     };
-    if has(Verb::Forward, StepState::has_ended) {
+    if has(Verb::Switch, StepState::has_ended) || has(Verb::Forward, StepState::has_ended) {
         return Err(NotAbortable::PastThePointOfNoReturn);
     }
     if has(Verb::Attempt, has_begun) {
@@ -292,10 +292,7 @@ impl<'a> Front<'a> {
         }
         if step.progress.state == StepState::Failed {
             match step.verb {
-                Verb::Undoable => {
-                    self.failed_undoable.get_or_insert(step);
-                }
-                Verb::Forward if is_the_turning_point(step) => {
+                Verb::Undoable | Verb::Switch => {
                     self.failed_undoable.get_or_insert(step);
                 }
                 Verb::Forward => self.failed_forward = true,
@@ -309,15 +306,11 @@ impl<'a> Front<'a> {
     fn has_reached(&self, step: &StepRecord) -> bool {
         match step.verb {
             Verb::Attempt => self.open_but_attempts >= step.phase,
-            Verb::Undoable | Verb::Member | Verb::Forward | Verb::Notice => self.open >= step.phase,
+            Verb::Undoable | Verb::Member | Verb::Switch | Verb::Forward | Verb::Notice => {
+                self.open >= step.phase
+            }
         }
     }
-}
-
-/// The switch of a planned move is one write to the journal, together with its line's end. A switch that failed has not
-/// happened, so that everything can be taken back.
-fn is_the_turning_point(step: &StepRecord) -> bool {
-    step.action == Step::SwitchPrimary
 }
 
 fn may_run(steps: &[StepRecord], front: &Front<'_>, step: &StepRecord) -> bool {
@@ -367,12 +360,10 @@ fn after_failed_move(operation: &Operation, steps: &[StepRecord]) -> Effect {
     // What it was to go forward with is as it was.
     let adopted_nothing = operation.plan.adopts.is_some();
     let stays_stopped = left_stopped(steps).next().is_some();
-    let switch_failed = steps.iter().any(|step| {
-        step.verb == Verb::Forward
-            && step.progress.state == StepState::Failed
-            && !is_the_turning_point(step)
-    });
-    if adopted_nothing || stays_stopped || switch_failed {
+    let failed_forward = steps
+        .iter()
+        .any(|step| step.verb == Verb::Forward && step.progress.state == StepState::Failed);
+    if adopted_nothing || stays_stopped || failed_forward {
         Effect::GroupStatus {
             group_id,
             status: GroupStatus::Error,

@@ -710,23 +710,21 @@ fn an_undoable_phase_after_the_point_of_no_return_is_refused() {
         resource_id: None,
         after: vec![],
     };
-    let book = Runbook::default()
-        .phase(
-            "switch",
-            Verb::Forward,
-            Reported::Never,
-            [line(Step::SwitchPrimary)],
-        )
-        .phase(
-            "check",
-            Verb::Undoable,
-            Reported::Never,
-            [line(Step::CheckTarget)],
-        );
-    assert_eq!(
-        book.into_steps(),
-        Err(BookError::UndoableAfterForward("check"))
-    );
+    let book = |first, second| {
+        let switch = [line(Step::SwitchPrimary)];
+        let book = Runbook::default().phase("switch", first, Reported::Never, switch);
+        let check = [line(Step::CheckTarget)];
+        book.phase("check", second, Reported::Never, check)
+            .into_steps()
+    };
+    for first in [Verb::Switch, Verb::Forward] {
+        for second in [Verb::Undoable, Verb::Member, Verb::Switch] {
+            let refused = Err(BookError::UndoableAfterForward("check"));
+            assert_eq!(book(first, second), refused, "{second:?} after {first:?}");
+        }
+        assert!(book(first, Verb::Notice).is_ok());
+    }
+    assert!(book(Verb::Undoable, Verb::Switch).is_ok());
 }
 
 /// Stored steps outlive the build that wrote them: this fails for whoever changes how one is written.

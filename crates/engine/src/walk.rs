@@ -498,7 +498,8 @@ fn note_abort(record: &mut OperationRecord, user: &str) {
 fn may_be_taken_back(record: &OperationRecord) -> bool {
     record.operation.state == OperationState::Unwinding
         || record.steps.iter().any(|step| {
-            matches!(step.verb, Verb::Undoable | Verb::Forward) && !step.progress.state.has_ended()
+            matches!(step.verb, Verb::Undoable | Verb::Switch | Verb::Forward)
+                && !step.progress.state.has_ended()
         })
 }
 

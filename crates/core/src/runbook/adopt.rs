@@ -64,7 +64,7 @@ pub fn adopt(plan: &Plan, to_build: &BTreeSet<ServerId>) -> Runbook {
         )
         .phase(
             "switch_primary",
-            Verb::Forward,
+            Verb::Switch,
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
         );

@@ -66,7 +66,7 @@ pub fn planned_move(plan: &Plan) -> Runbook {
         )
         .phase(
             "switch_primary",
-            Verb::Forward,
+            Verb::Switch,
             Reported::Never,
             [whole_group(Step::SwitchPrimary)],
         );

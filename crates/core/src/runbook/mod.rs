@@ -1,7 +1,7 @@
 //! A runbook: the lines of an operation, in phases, each with what its failure means.
 //!
-//! Phases run in order; the lines of a phase run side by side. The builder refuses an undoable phase after a forward
-//! one, so the point of no return is single and visible.
+//! Phases run in order; the lines of a phase run side by side. The builder refuses an undoable phase after the switch
+//! or a forward one, so the point of no return is single and visible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,9 @@ pub enum Verb {
     /// The failure is recorded in `steps_failed`; the member that the line belongs to is not recovered, and the operation
     /// goes on with the others. What was made for the member stays for a later try; it is taken back only when everything is.
     Member,
+    /// The point of no return of a planned move. Its end is one write to the journal: until then, and if it fails, everything
+    /// is taken back; from then on nothing is.
+    Switch,
     /// Nothing is taken back any more; the operation ends `failed`.
     Forward,
     /// The failure is recorded in `steps_failed`; the operation goes on and completes.
@@ -53,9 +56,10 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Undoable,
         Self::Member,
+        Self::Switch,
         Self::Forward,
         Self::Attempt,
         Self::Notice,
@@ -66,6 +70,7 @@ impl Verb {
         match self {
             Self::Undoable => "undoable",
             Self::Member => "member",
+            Self::Switch => "switch",
             Self::Forward => "forward",
             Self::Attempt => "attempt",
             Self::Notice => "notice",
@@ -415,11 +420,14 @@ impl Runbook {
 }
 
 fn refuse_undoable_after_forward(phases: &[Phase]) -> Result<(), BookError> {
-    let pivot = phases.iter().position(|phase| phase.verb == Verb::Forward);
+    let pivot = phases
+        .iter()
+        .position(|phase| matches!(phase.verb, Verb::Switch | Verb::Forward));
+    let behind = pivot.map_or(phases.len(), |pivot| pivot + 1);
     let late = phases
         .iter()
-        .skip(pivot.unwrap_or(phases.len()))
-        .find(|phase| matches!(phase.verb, Verb::Undoable | Verb::Member));
+        .skip(behind)
+        .find(|phase| matches!(phase.verb, Verb::Undoable | Verb::Member | Verb::Switch));
     late.map_or(Ok(()), |phase| {
         Err(BookError::UndoableAfterForward(phase.name))
     })

@@ -141,7 +141,7 @@ impl CloudActions {
             return Ok(asked_at);
         }
         let id = &cx.operation.id;
-        let way_on = match cx.step.verb == Verb::Forward {
+        let way_on = match matches!(cx.step.verb, Verb::Switch | Verb::Forward) {
             true => format!(
                 "; if it stays as slow, 'openstack dr operation abort {id}' gives the operation up"
             ),

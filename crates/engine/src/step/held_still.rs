@@ -143,7 +143,7 @@ impl Cx<'_> {
         let asked = match self.step.verb {
             Verb::Undoable => standing.ask(operation, now).await,
             // After it nothing is taken back any more.
-            Verb::Forward => standing.ask_anew(operation, now).await,
+            Verb::Switch | Verb::Forward => standing.ask_anew(operation, now).await,
             Verb::Member | Verb::Attempt | Verb::Notice => Ok(()),
         };
         asked.map_err(|error| match error {

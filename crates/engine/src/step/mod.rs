@@ -359,7 +359,7 @@ fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) ->
         (Verb::Attempt, OperationKind::Cleanup) => Some(0),
         (Verb::Attempt, _) => Some(options.cleanup_retry_attempts),
         (_, _) if matches!(step.action, Step::CallHook { .. }) => Some(HOOK_RETRIES),
-        (Verb::Undoable | Verb::Member | Verb::Forward | Verb::Notice, _) => None,
+        (Verb::Undoable | Verb::Member | Verb::Switch | Verb::Forward | Verb::Notice, _) => None,
     }
 }
 

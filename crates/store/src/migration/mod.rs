@@ -24,6 +24,7 @@ mod m0042_more_mappings;
 mod m0044_group_fidelity;
 mod m0047_earlier_members;
 mod m0049_qos_policy_mapping;
+mod m0050_verb_of_the_switch;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0044_group_fidelity::Migration),
             Box::new(m0047_earlier_members::Migration),
             Box::new(m0049_qos_policy_mapping::Migration),
+            Box::new(m0050_verb_of_the_switch::Migration),
         ]
     }
 }
