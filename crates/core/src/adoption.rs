@@ -316,7 +316,7 @@ mod tests {
     use crate::{
         group::{ReplicationType, ResourceMappings},
         member::{Flavor, ServerSpec},
-        operation::{Memo, Operation, OperationKind, OperationState, StepProgress},
+        operation::{Memo, Operation, OperationKind, OperationState, Planning, StepProgress},
         recovery_plan::RecoveryPlan,
         runbook::{BOOK_VERSION, failover::planned_move},
         site::SiteScope,
@@ -404,6 +404,7 @@ mod tests {
         Operation {
             id: "op-failed".into(),
             kind: OperationKind::Failover,
+            planning: Planning::Planned,
             group_id: plan.group_id.clone(),
             project_id: "p".into(),
             user_id: "user".into(),

@@ -20,8 +20,8 @@ use crate::{
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     member::{Flavor, KeyPair, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
-        StepProgress, StepRecord, StepState,
+        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, Planning,
+        ResourceMap, StepProgress, StepRecord, StepState,
     },
     plan::Plan,
     queue::{Lane, Room},
@@ -1006,6 +1006,7 @@ pub fn operation(number: u32) -> OperationRecord {
         operation: Operation {
             id: id(number),
             kind: OperationKind::Failover,
+            planning: Planning::Planned,
             group_id,
             project_id: "project-a".into(),
             user_id: "user-a".into(),

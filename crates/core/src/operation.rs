@@ -40,6 +40,11 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
+    /// Whether it takes a group to its other site.
+    pub fn is_a_move(self) -> bool {
+        matches!(self, Self::Failover | Self::Failback)
+    }
+
     /// The word used in the API and the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +64,27 @@ impl OperationKind {
 impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Whether the source takes part in an operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Planning {
+    /// It does, as far as it is needed.
+    #[default]
+    Planned,
+    /// A move whose source is lost: what was written there after the recovery point is lost with it.
+    Unplanned,
+}
+
+impl Planning {
+    /// The word used in the API and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Unplanned => "unplanned",
+        }
     }
 }
 
@@ -137,6 +163,9 @@ pub struct Operation<P = Plan> {
     pub id: OperationId,
     /// What it does.
     pub kind: OperationKind,
+    /// Whether its source takes part.
+    #[serde(default)]
+    pub planning: Planning,
     /// The group it is about.
     pub group_id: GroupId,
     /// The tenant's project on the site that holds this record.
@@ -169,6 +198,14 @@ pub struct Operation<P = Plan> {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl<P> Operation<P> {
+    /// Whether it moves a group whose source is lost, to either site: back to the primary one it is of kind
+    /// [`OperationKind::Failback`].
+    pub fn is_unplanned(&self) -> bool {
+        self.planning == Planning::Unplanned
+    }
 }
 
 /// Where one line of a runbook is.

@@ -14,7 +14,7 @@ use crate::{
     mark,
     member::Member,
     operation::{MapKind, OperationRecord, OperationState, StepRecord, StepState},
-    runbook::{resource::ResourceKind, unplanned_failover::is_unplanned},
+    runbook::resource::ResourceKind,
     site::SiteScope,
 };
 
@@ -343,7 +343,7 @@ fn is_of_an_unrecovered_member(record: &OperationRecord, step: &StepRecord) -> b
         record.map.target(MapKind::Recovered, server).is_some()
     };
     operation.state == OperationState::Completed
-        && is_unplanned(record)
+        && record.operation.is_unplanned()
         && step.progress.state != StepState::Undone
         && member.is_some_and(|member| !was_recovered(member))
 }

@@ -13,19 +13,12 @@ use crate::{
     },
     plan::Plan,
     recovery_plan::Pause,
-    runbook::{
-        Reported, Step, Verb, given_up::is_undone_for_member, unplanned_failover::is_unplanned_with,
-    },
+    runbook::{Reported, Step, Verb, given_up::is_undone_for_member},
 };
 
 /// The words of the actions of lines of which more is shown than [`LineOutline`] has, in whatever state they are. A database
 /// finds the lines by them.
-pub const TELLING_ACTIONS: [&str; 4] = [
-    "stop_server",
-    "recreate_server",
-    "switch_recovered",
-    "pause",
-];
+pub const TELLING_ACTIONS: [&str; 3] = ["stop_server", "recreate_server", "pause"];
 
 /// The states in which more is shown of any line.
 pub const TELLING_STATES: [StepState; 2] = [StepState::Failed, StepState::UndoFailed];
@@ -45,8 +38,7 @@ pub struct OperationOutline {
     pub operation: Operation<PlanOutline>,
     /// All its lines, by position.
     pub lines: Vec<LineOutline>,
-    /// Those of which more is shown, whole, by position: what failed, and what tells of an outage, of a pause, or that the
-    /// operation is an unplanned failover.
+    /// Those of which more is shown, whole, by position: what failed, and what tells of an outage or of a pause.
     pub telling: Vec<StepRecord>,
     /// The entries of its map of [`SHOWN_KINDS`].
     pub map: ResourceMap,
@@ -152,16 +144,11 @@ impl OperationOutline {
         left_among(&self.operation, &self.lines)
     }
 
-    /// Whether it is an unplanned failover.
-    pub fn is_unplanned(&self) -> bool {
-        is_unplanned_with(self.operation.kind, &self.telling)
-    }
-
     /// Whether [`may_give_members_up`](crate::runbook::given_up::may_give_members_up) is to be asked of the whole record: of
     /// a member that was not recovered there is a line that was not done.
     pub fn may_give_members_up(&self) -> bool {
         self.operation.state == OperationState::Completed
-            && self.is_unplanned()
+            && self.operation.is_unplanned()
             && self.lines.iter().any(is_undone_for_member)
     }
 
@@ -181,7 +168,7 @@ impl OperationOutline {
 pub fn tells_more(step: &StepRecord) -> bool {
     let always = matches!(
         step.action,
-        Step::StopServer { .. } | Step::RecreateServer { .. } | Step::SwitchRecovered
+        Step::StopServer { .. } | Step::RecreateServer { .. }
     );
     always || is_begun_pause(step) || TELLING_STATES.contains(&step.progress.state)
 }
@@ -194,6 +181,7 @@ fn without_plan(operation: &Operation) -> Operation<PlanOutline> {
     Operation {
         id: operation.id.clone(),
         kind: operation.kind,
+        planning: operation.planning,
         group_id: operation.group_id.clone(),
         project_id: operation.project_id.clone(),
         user_id: operation.user_id.clone(),
@@ -225,7 +213,6 @@ mod tests {
         let actions = [
             Step::StopServer { server: "a".into() },
             Step::RecreateServer { server: "a".into() },
-            Step::SwitchRecovered,
             Step::Pause { number: 0 },
         ];
         for (action, word) in actions.into_iter().zip(TELLING_ACTIONS) {

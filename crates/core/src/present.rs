@@ -10,7 +10,6 @@ use crate::{
     id::SiteName,
     member::Member,
     operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
-    runbook::unplanned_failover::is_unplanned,
 };
 
 /// A member of one of the tenant's groups, as it is now.
@@ -37,7 +36,7 @@ pub fn map_as_of_now(parent: &OperationRecord, current: &[CurrentMember]) -> Res
             && has_moved(&parent.operation)
         {
             inherit(&mut map, parent, left, now);
-        } else if is_unplanned(parent) && !was_recovered(parent, left) {
+        } else if parent.operation.is_unplanned() && !was_recovered(parent, left) {
             forget_copies(&mut map, left);
         }
     }

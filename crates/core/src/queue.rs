@@ -14,9 +14,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     id::{OperationId, ProjectId},
-    operation::{Operation, OperationKind, StepRecord},
+    operation::{Operation, OperationKind},
     priority::Priority,
-    runbook::unplanned_failover::switches_recovered,
 };
 
 /// Where an operation queues.
@@ -32,11 +31,11 @@ impl Lane {
     /// Both, the one that goes first at the beginning.
     pub const ALL: [Self; 2] = [Self::Urgent, Self::Regular];
 
-    /// The lane of an operation with these lines.
-    pub fn of(operation: &Operation, steps: &[StepRecord]) -> Self {
+    /// The lane of an operation.
+    pub fn of(operation: &Operation) -> Self {
         match operation.kind {
             OperationKind::Retry | OperationKind::Fence | OperationKind::Abort => Self::Urgent,
-            _ if switches_recovered(steps) => Self::Urgent,
+            _ if operation.is_unplanned() => Self::Urgent,
             _ => Self::Regular,
         }
     }

@@ -19,7 +19,7 @@ use protector_core::{
     journal::Effect,
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
         StepRecord, StepState, progress, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
@@ -158,6 +158,7 @@ fn record(members: Vec<Member>) -> OperationRecord {
         operation: Operation {
             id: OperationId::new("op-1"),
             kind: OperationKind::Failover,
+            planning: Planning::Planned,
             group_id: plan.group_id.clone(),
             project_id: ProjectId::new("project-site-a"),
             user_id: UserId::new("user"),
@@ -903,6 +904,7 @@ fn a_copy_that_was_up_for_long_may_have_been_used() {
 #[test]
 fn a_copy_whose_original_is_lost_may_be_in_use_as_soon_as_it_was_asked_for() {
     let mut record = record(example());
+    record.operation.planning = Planning::Unplanned;
     record.steps = unplanned_failover(&record.operation.plan)
         .into_steps()
         .unwrap();

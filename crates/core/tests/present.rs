@@ -13,7 +13,9 @@ use protector_core::{
     group::{ReplicationType, ResourceMappings},
     id::{ProjectId, SiteName},
     member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
-    operation::{MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap},
+    operation::{
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+    },
     plan::Plan,
     present::{CurrentMember, map_as_of_now},
     recovery_plan::RecoveryPlan,
@@ -119,6 +121,7 @@ fn record(kind: OperationKind, state: OperationState) -> OperationRecord {
         operation: Operation {
             id: "op-1".into(),
             kind,
+            planning: Planning::Planned,
             group_id: plan.group_id.clone(),
             project_id: plan.source.project_id.clone(),
             user_id: "user".into(),

@@ -16,8 +16,8 @@ use protector_core::{
     mark,
     member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
-        StepRecord, StepState,
+        MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, Planning,
+        ResourceMap, StepRecord, StepState,
     },
     orphan::{Evidence, Held, SiteSeen, orphans},
     plan::Plan,
@@ -117,6 +117,7 @@ fn record(kind: OperationKind, steps: Vec<StepRecord>) -> OperationRecord {
         operation: Operation {
             id: "op".into(),
             kind,
+            planning: Planning::Planned,
             group_id: plan.group_id.clone(),
             project_id: plan.source.project_id.clone(),
             user_id: "user".into(),
@@ -139,7 +140,9 @@ fn record(kind: OperationKind, steps: Vec<StepRecord>) -> OperationRecord {
 
 fn failover() -> OperationRecord {
     let steps = unplanned_failover(&plan()).into_steps().unwrap();
-    record(OperationKind::Failover, steps)
+    let mut record = record(OperationKind::Failover, steps);
+    record.operation.planning = Planning::Unplanned;
+    record
 }
 
 fn retry_after(last: &OperationRecord) -> OperationRecord {

@@ -18,8 +18,8 @@ use protector_core::{
     journal::Effect,
     member::{Flavor, Member, MemberStatus, ProtectedVolume, ServerSpec},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepState,
-        progress, steps_completed, steps_failed,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+        StepState, progress, steps_completed, steps_failed,
     },
     plan::Plan,
     recovery_plan::RecoveryPlan,
@@ -148,6 +148,7 @@ fn operation(id: &str, kind: OperationKind, parent: Option<&str>, plan: Plan) ->
     Operation {
         id: OperationId::new(id),
         kind,
+        planning: Planning::Planned,
         group_id: plan.group_id.clone(),
         project_id: ProjectId::new("project-site-a"),
         user_id: UserId::new("user"),

@@ -256,7 +256,7 @@ mod tests {
     use prometheus_client::encoding::text::encode;
     use protector_core::{
         group::{ReplicationType, ResourceMappings},
-        operation::{Operation, OperationState, ResourceMap},
+        operation::{Operation, OperationState, Planning, ResourceMap},
         plan::Plan,
         queue::Lane,
         runbook::{BOOK_VERSION, Reported, Step, Verb},
@@ -315,6 +315,7 @@ mod tests {
             operation: Operation {
                 id: "op-1".into(),
                 kind: OperationKind::Failover,
+                planning: Planning::Planned,
                 group_id: "group".into(),
                 project_id: "project".into(),
                 user_id: "user".into(),

@@ -16,7 +16,8 @@ use protector_core::{
     group::{Group, GroupStatus},
     journal_conformance::{group, member, operation},
     operation::{
-        MapKind, Operation, OperationKind, OperationRecord, OperationState, StepRecord, StepState,
+        MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning, StepRecord,
+        StepState,
     },
     runbook::{Step, failover::planned_move, unplanned_failover::unplanned_failover},
 };
@@ -127,6 +128,9 @@ async fn operate(
     operation.started_at = Some(operation.created_at);
     operation.finished_at = Some(operation.created_at + TimeDelta::seconds(90));
     let is_unplanned = number.is_multiple_of(40);
+    if is_unplanned {
+        record.operation.planning = Planning::Unplanned;
+    }
     record.steps = match is_unplanned {
         true => unplanned_failover(&record.operation.plan).into_steps()?,
         false => planned_move(&record.operation.plan).into_steps()?,

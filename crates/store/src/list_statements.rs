@@ -7,7 +7,7 @@ use protector_core::{
     id::ProjectId,
     journal_conformance::{group, member, operation},
     member::Member,
-    operation::{OperationKind, OperationRecord, OperationState, StepState},
+    operation::{OperationKind, OperationRecord, OperationState, Planning, StepState},
     runbook::{Step, Verb},
 };
 use sea_orm::{ConnectionTrait as _, Statement};
@@ -264,6 +264,7 @@ fn unrecovered(number: u32) -> OperationRecord {
     let member = member(&record, "web-server-1");
     let server = member.server_id.clone();
     record.operation.plan.members = vec![member];
+    record.operation.planning = Planning::Unplanned;
     record.steps[0].action = Step::SwitchRecovered;
     record.steps[0].progress.state = StepState::Done;
     let built = &mut record.steps[1];

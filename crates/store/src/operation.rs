@@ -322,6 +322,7 @@ pub(crate) fn rows_after(
 pub(crate) struct Head {
     pub(crate) id: String,
     pub(crate) kind: String,
+    pub(crate) planning: String,
     pub(crate) group_id: String,
     pub(crate) group_name: String,
     pub(crate) adopts_id: Option<String>,
@@ -348,6 +349,7 @@ impl Head {
         Ok(Operation {
             id: self.id.into(),
             kind: from_word("operations.kind", &self.kind)?,
+            planning: from_word("operations.planning", &self.planning)?,
             group_id: self.group_id.into(),
             project_id: self.project_id.into(),
             user_id: self.user_id.into(),
@@ -734,7 +736,8 @@ fn to_row(new: &NewOperation<'_>, plan: &Kept<Plan>) -> Result<Model, StoreError
     Ok(Model {
         id: operation.id.to_string(),
         kind: operation.kind.as_str().to_owned(),
-        lane: Lane::of(operation, new.steps).as_str().to_owned(),
+        planning: operation.planning.as_str().to_owned(),
+        lane: Lane::of(operation).as_str().to_owned(),
         group_id: operation.group_id.to_string(),
         project_id: operation.project_id.to_string(),
         user_id: operation.user_id.to_string(),
@@ -770,6 +773,7 @@ fn from_row(row: Model) -> Result<Operation, StoreError> {
     let head = Head {
         id: row.id,
         kind: row.kind,
+        planning: row.planning,
         group_id: row.group_id,
         group_name: row.group_name,
         adopts_id: row.adopts_id,

@@ -8,7 +8,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use chrono::{DateTime, Utc};
 use protector_core::{
     id::{GroupId, OperationId, ProjectId, SiteName},
-    operation::OperationRecord,
+    operation::{OperationKind, OperationRecord, Planning},
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, JsonValue,
@@ -119,11 +119,32 @@ impl KeptOperation {
 }
 
 impl PeerOperation {
+    /// Whether it is a move whose source is lost, as its home says. A home of an earlier release tells only what was lost, and
+    /// nothing is in a planned move.
+    pub fn is_unplanned(&self) -> bool {
+        match self.record.get("planning").and_then(JsonValue::as_str) {
+            Some(word) => word == Planning::Unplanned.as_str(),
+            None => {
+                is_a_move(&self.kind)
+                    && self
+                        .record
+                        .get("data_loss_seconds")
+                        .is_some_and(|lost| !lost.is_null())
+            }
+        }
+    }
+
     /// The failed operation with whose copies it was to go forward, if its home says so. One of an earlier release does not.
     pub fn adopts(&self) -> Option<OperationId> {
         let adopts = self.record.get("adopts_operation_id")?;
         adopts.as_str().map(OperationId::from)
     }
+}
+
+fn is_a_move(kind: &str) -> bool {
+    [OperationKind::Failover, OperationKind::Failback]
+        .iter()
+        .any(|of_a_move| of_a_move.as_str() == kind)
 }
 
 impl Database {
@@ -663,6 +684,38 @@ impl From<Model> for PeerOperation {
             project_id: row.project_id.into(),
             kind: row.kind,
             record: row.record,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_home_of_an_earlier_release_tells_of_an_unplanned_move_by_what_was_lost() {
+        for (kind, record, expected) in [
+            ("failover", json!({"planning": "unplanned"}), true),
+            (
+                "failback",
+                json!({"planning": "planned", "data_loss_seconds": null}),
+                false,
+            ),
+            ("failover", json!({"data_loss_seconds": 0}), true),
+            ("failover", json!({"data_loss_seconds": null}), false),
+            ("failover", json!({}), false),
+            ("retry", json!({"data_loss_seconds": 7}), false),
+        ] {
+            let copy = PeerOperation {
+                id: "op-1".into(),
+                home_site: "site-b".into(),
+                project_id: "project-a".into(),
+                kind: kind.to_owned(),
+                record,
+            };
+            assert_eq!(copy.is_unplanned(), expected, "{kind} {}", copy.record);
         }
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 
 use protector_core::{
     id::{GroupId, ProjectId},
-    operation::{OperationKind, OperationState, StepRecord},
-    runbook::Step,
+    operation::{Operation, OperationKind, OperationState},
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Set,
@@ -101,7 +100,7 @@ impl Quotas {
         let Some(limit) = self.open_operations else {
             return Ok(());
         };
-        if !can_wait(new.operation.kind, new.steps) {
+        if !can_wait(new.operation) {
             return Ok(());
         }
         let project = &new.operation.project_id;
@@ -120,14 +119,9 @@ impl Quotas {
 
 /// Whether an operation only does what can be done tomorrow as well. What recovers, fences, gives up or cleans up cannot: a
 /// tenant whose planned moves hang on a lost site must be able to leave it.
-fn can_wait(kind: OperationKind, steps: &[StepRecord]) -> bool {
-    let recovers = || {
-        steps
-            .iter()
-            .any(|step| step.action == Step::SwitchRecovered)
-    };
-    match kind {
-        OperationKind::Failover | OperationKind::Failback => !recovers(),
+fn can_wait(operation: &Operation) -> bool {
+    match operation.kind {
+        OperationKind::Failover | OperationKind::Failback => !operation.is_unplanned(),
         OperationKind::TestFailover | OperationKind::Sync => true,
         OperationKind::TestCleanup
         | OperationKind::Cleanup

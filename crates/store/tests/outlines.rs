@@ -21,7 +21,9 @@ use protector_core::{
     journal_conformance::{TestBed, group, member, operation},
     leftover::leftover_count,
     member::MemberStatus,
-    operation::{MapKind, OperationKind, OperationRecord, OperationState, StepRecord, StepState},
+    operation::{
+        MapKind, OperationKind, OperationRecord, OperationState, Planning, StepRecord, StepState,
+    },
     outline::OperationOutline,
     priority::Priority,
     recovery_plan::Pause,
@@ -77,7 +79,7 @@ impl Dice {
         record.operation.error = self.maybe().then(|| "it failed".to_owned());
         record.operation.started_at = self.maybe().then(|| at(3));
         self.plan(&mut record, number);
-        record.steps = self.runbook(&record);
+        record.steps = self.runbook(&mut record);
         for step in &mut record.steps {
             self.progress(step);
         }
@@ -102,13 +104,16 @@ impl Dice {
         }];
     }
 
-    fn runbook(&mut self, record: &OperationRecord) -> Vec<StepRecord> {
+    fn runbook(&mut self, record: &mut OperationRecord) -> Vec<StepRecord> {
         let plan = &record.operation.plan;
         let book = match self.0.random_range(0..5) {
             0 => planned_move(plan),
             1 => test_failover(plan),
             2 => adopt(plan, &BTreeSet::new()),
-            _ => unplanned_failover(plan),
+            _ => {
+                record.operation.planning = Planning::Unplanned;
+                unplanned_failover(plan)
+            }
         };
         book.into_steps().unwrap()
     }

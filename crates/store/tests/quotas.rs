@@ -13,7 +13,7 @@ use bed::records::{at, begin, project, protected};
 use protector_core::{
     group::{Group, GroupStatus},
     journal_conformance::TestBed as _,
-    operation::OperationKind,
+    operation::{OperationKind, Planning},
     runbook::unplanned_failover::unplanned_failover,
 };
 use protector_store::{Basis, Database, QuotaOf, Quotas, StoreError};
@@ -94,6 +94,7 @@ async fn started(
     let (group, _, mut record) = protected(bed, number).await;
     record.operation.kind = kind;
     if unplanned {
+        record.operation.planning = Planning::Unplanned;
         let steps = unplanned_failover(&record.operation.plan).into_steps();
         record.steps = steps.unwrap();
     }

@@ -65,6 +65,7 @@ const COLUMNS: &[(&str, &[&str], Fate)] = &[
             "error_code",
             "group_name",
             "lane",
+            "planning",
             "adopts_id",
         ],
         Fate::Refused,

@@ -213,7 +213,7 @@ fn waiting(row: &Row, groups: &BTreeMap<GroupId, (Group, Vec<Member>)>) -> Waiti
     let group = groups.get(&operation.group_id);
     Waiting {
         id: operation.id.clone(),
-        lane: Lane::of(operation, &row.record.steps),
+        lane: Lane::of(operation),
         project_id: operation.project_id.clone(),
         has_begun: operation.started_at.is_some(),
         priority: group.map_or(Priority::DEFAULT, |(group, _)| group.priority),

@@ -6,7 +6,8 @@ use protector_core::{
     id::{OperationId, SiteName, UserId},
     member::Member,
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+        Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+        StepRecord,
     },
     plan::{ArrayPair, Plan, PlanRefusal},
     runbook::{
@@ -70,7 +71,11 @@ pub(crate) fn operation_of(
         false => OperationKind::Failover,
     };
     let id = OperationId::new("op-7a3f2c11-0001-4b22-a918-000000000001");
-    first_of_its_kind(id, kind, plan, book, now)
+    let mut record = first_of_its_kind(id, kind, plan, book, now);
+    if scenario.is_unplanned() {
+        record.operation.planning = Planning::Unplanned;
+    }
+    record
 }
 
 /// A planned move of the group from where it runs; nothing where the API would refuse it.
@@ -122,6 +127,7 @@ pub(crate) fn first_of_its_kind(
         operation: Operation {
             id,
             kind,
+            planning: Planning::Planned,
             group_id: plan.group_id.clone(),
             project_id: plan.source.project_id.clone(),
             user_id: UserId::new("walker"),
@@ -276,6 +282,7 @@ fn following(
         operation: Operation {
             id,
             kind,
+            planning: Planning::Planned,
             parent_id: Some(parent.operation.id.clone()),
             state: OperationState::Queued,
             error: None,

@@ -9,7 +9,7 @@ use protector_core::{
     member::Member,
     operation::{OperationKind, OperationRecord, OperationState},
     present::{CurrentMember, map_as_of_now},
-    runbook::{cleanup::left_in_order, unplanned_failover::is_unplanned},
+    runbook::cleanup::left_in_order,
 };
 
 use crate::{
@@ -410,7 +410,7 @@ impl World {
             .iter()
             .rev()
             .filter_map(|id| self.journal.operation(id));
-        let failover = records.find(is_unplanned)?;
+        let failover = records.find(|record| record.operation.is_unplanned())?;
         let left = &failover.operation.plan.members;
         let runs = self.source.facts().servers.into_iter().any(|server| {
             server.running

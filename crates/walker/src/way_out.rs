@@ -15,10 +15,7 @@ use protector_core::{
     orphan::Held,
     plan::Plan,
     present::map_as_of_now,
-    runbook::{
-        adopt::adopt, cleanup::left_in_order, resource::ResourceKind,
-        unplanned_failover::is_unplanned,
-    },
+    runbook::{adopt::adopt, cleanup::left_in_order, resource::ResourceKind},
     site::SiteScope,
     verified_status::{Evidence, Other, findings},
 };
@@ -221,7 +218,7 @@ impl World {
         });
         // After an unplanned one another unplanned failover takes the copies over.
         let failed = moves.next().filter(|record| {
-            record.operation.state == OperationState::Failed && !is_unplanned(record)
+            record.operation.state == OperationState::Failed && !record.operation.is_unplanned()
         })?;
         let (group, members) = self.journal.group(&self.group)?;
         let (plan, map) = adoption_of(&failed, &members);

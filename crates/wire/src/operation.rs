@@ -315,6 +315,10 @@ pub struct OperationView {
     /// `failover`, `failback`, `test_failover`, `test_cleanup`, `cleanup`, `sync`, `retry`, `fence` or `abort`.
     #[schema(value_type = String)]
     pub operation_type: &'static str,
+    /// Of a failover or a failback: `planned`, or `unplanned` where its source is lost.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planning: Option<&'static str>,
     /// `running`, `completed` or `failed`.
     #[schema(value_type = String)]
     pub status: &'static str,
@@ -490,6 +494,10 @@ impl OperationView {
         Self {
             id: operation.id.to_string(),
             operation_type: operation.kind.as_str(),
+            planning: operation
+                .kind
+                .is_a_move()
+                .then(|| operation.planning.as_str()),
             status: operation.state.status(),
             progress: progress(operation.state, lines),
             source_site: operation.source_site.to_string(),
@@ -505,7 +513,7 @@ impl OperationView {
             home_site: home.to_string(),
             data_loss_seconds: recovery_point
                 .as_ref()
-                .filter(|_| outline.is_unplanned())
+                .filter(|_| operation.is_unplanned())
                 .map(|point| {
                     (operation.created_at - point.taken_at.0)
                         .num_seconds()

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use http::Method;
 use protector_core::{
     clock::Clock,
-    operation::{MapKind, OperationKind, OperationRecord, StepState},
+    operation::{MapKind, OperationKind, OperationRecord, Planning, StepState},
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_store::NewOperation;
@@ -162,6 +162,7 @@ async fn a_fence_waits_for_a_move_of_the_other_site_and_not_for_one_that_is_sile
 fn lost(planned: &OperationRecord) -> OperationRecord {
     let mut record = later(planned, 1);
     record.operation.id = "op-unplanned".into();
+    record.operation.planning = Planning::Unplanned;
     record.steps = unplanned_failover(&record.operation.plan)
         .into_steps()
         .unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Step, Verb, unplanned_failover::is_unplanned};
+use super::{Step, Verb};
 use crate::{
     id::{ServerId, SiteName},
     member::{Member, MemberStatus},
@@ -23,7 +23,7 @@ pub fn may_give_members_up(failover: &OperationRecord) -> bool {
         let server = member.server_id.as_str();
         failover.map.target(MapKind::Recovered, server).is_some()
     };
-    is_unplanned(failover)
+    failover.operation.is_unplanned()
         && operation.state == OperationState::Completed
         && !operation.plan.members.iter().all(is_recovered)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     id::ServerId,
     member::{Member, ProtectedVolume},
-    operation::{OperationKind, OperationRecord, StepRecord},
+    operation::OperationRecord,
     plan::Plan,
 };
 
@@ -98,24 +98,6 @@ fn leave_source_volume(volume: &ProtectedVolume) -> Step {
     Step::LeaveSourceVolume {
         volume: volume.id.clone(),
     }
-}
-
-/// Whether `operation` is an unplanned failover, to either site of its group: back to the primary one it is of kind
-/// [`OperationKind::Failback`].
-pub fn is_unplanned(operation: &OperationRecord) -> bool {
-    is_unplanned_with(operation.operation.kind, &operation.steps)
-}
-
-/// The same of an operation of `kind` with the lines `steps`.
-pub fn is_unplanned_with(kind: OperationKind, steps: &[StepRecord]) -> bool {
-    matches!(kind, OperationKind::Failover | OperationKind::Failback) && switches_recovered(steps)
-}
-
-/// Whether lines move a group as far as it was recovered: those of an unplanned failover.
-pub fn switches_recovered(steps: &[StepRecord]) -> bool {
-    steps
-        .iter()
-        .any(|step| step.action == Step::SwitchRecovered)
 }
 
 /// The servers that `failover` left on its source and that no cleanup has deleted since.

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Step, unplanned_failover::is_unplanned};
+use super::Step;
 use crate::{
     id::ServerId,
     member::Member,
@@ -42,7 +42,7 @@ pub fn served_while_it_waited(
     let is_built = builds
         .iter()
         .any(|build| build.progress.memo.has_made_something());
-    if is_built && is_unplanned(record) {
+    if is_built && record.operation.is_unplanned() {
         return true;
     }
     let turned = turned_round(record).unwrap_or(now);

@@ -10,6 +10,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
     pub kind: String,
+    pub planning: String,
     pub lane: String,
     pub group_id: String,
     pub project_id: String,

@@ -25,6 +25,7 @@ mod m0044_group_fidelity;
 mod m0047_earlier_members;
 mod m0049_qos_policy_mapping;
 mod m0050_verb_of_the_switch;
+mod m0051_planned_or_unplanned;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrator;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0047_earlier_members::Migration),
             Box::new(m0049_qos_policy_mapping::Migration),
             Box::new(m0050_verb_of_the_switch::Migration),
+            Box::new(m0051_planned_or_unplanned::Migration),
         ]
     }
 }

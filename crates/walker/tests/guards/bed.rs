@@ -21,8 +21,8 @@ use protector_core::{
     journal::{Claim, Entry, Journal, JournalError, Protection},
     member::{Flavor, Member, MemberStatus, Nic, ProtectedVolume, ServerSpec},
     operation::{
-        GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, ResourceMap,
-        StepRecord, StepState, steps_completed, steps_failed,
+        GivenUp, MapKind, Operation, OperationKind, OperationRecord, OperationState, Planning,
+        ResourceMap, StepRecord, StepState, steps_completed, steps_failed,
     },
     plan::{ArrayPair, Plan},
     present::map_as_of_now,
@@ -508,7 +508,7 @@ impl Bed {
         bed.walk(record("op-sync", OperationKind::Sync, sync)).await;
         bed.lose_the_source();
         let steps = unplanned_failover(&plan).into_steps().unwrap();
-        let unplanned = record("op-unplanned", OperationKind::Failover, steps);
+        let unplanned = unplanned(record("op-unplanned", OperationKind::Failover, steps));
         let record = bed.walk(unplanned).await;
         (bed, record)
     }
@@ -531,7 +531,7 @@ impl Bed {
         let noted = bed.another_group_has_the_copy(UNPLANNED, &plan, time);
         let steps = unplanned_failover(&plan).into_steps().unwrap();
         let record = bed
-            .walk(record(UNPLANNED, OperationKind::Failover, steps))
+            .walk(unplanned(record(UNPLANNED, OperationKind::Failover, steps)))
             .await;
         (bed, record, noted.await.unwrap())
     }
@@ -699,7 +699,11 @@ impl Bed {
         });
         let steps = unplanned_failover(&plan).into_steps().unwrap();
         let failed = bed
-            .walk(record("op-unplanned", OperationKind::Failover, steps))
+            .walk(unplanned(record(
+                "op-unplanned",
+                OperationKind::Failover,
+                steps,
+            )))
             .await;
         assert_eq!(failed.operation.state, OperationState::Failed);
         lock(&bed.target).clear_faults();
@@ -904,11 +908,11 @@ impl Bed {
         let id = "op-7a3f2c11-0006-4b22-a918-000000000001";
         let steps = unplanned_failover(&plan).into_steps().unwrap();
         self.set_group_status(GroupStatus::FailingOver);
-        self.walk(OperationRecord {
+        self.walk(unplanned(OperationRecord {
             operation: operation(id, OperationKind::Failover, plan, None, failed.created_at),
             steps,
             map: ResourceMap::default(),
-        })
+        }))
         .await
     }
 
@@ -1833,6 +1837,11 @@ fn request(
     request.body(body).unwrap()
 }
 
+fn unplanned(mut record: OperationRecord) -> OperationRecord {
+    record.operation.planning = Planning::Unplanned;
+    record
+}
+
 /// A new operation of the group.
 pub fn operation(
     id: &str,
@@ -1844,6 +1853,7 @@ pub fn operation(
     Operation {
         id: OperationId::new(id),
         kind,
+        planning: Planning::Planned,
         group_id: plan.group_id.clone(),
         project_id: plan.source.project_id.clone(),
         user_id: UserId::new("demo"),

@@ -8,10 +8,11 @@ use protector_core::{
     group::Group,
     id::{GroupId, OperationId, SiteName},
     operation::{
-        GivenUp, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord, StepState,
+        GivenUp, OperationKind, OperationRecord, OperationState, Planning, ResourceMap, StepRecord,
+        StepState,
     },
     plan::Plan,
-    runbook::{Step, abort::abort, unplanned_failover::is_unplanned},
+    runbook::{Step, abort::abort},
     schedule::NotAbortable,
 };
 use protector_peer::peer::{HeldPart, PeerError, other_scope, within};
@@ -30,7 +31,6 @@ use crate::{
                 refuse_wrong_status, {self},
             },
             last_move::last_begun,
-            left_behind::is_unplanned_copy,
             new_operation::{Asker, Run, start},
         },
         sync::{
@@ -157,7 +157,8 @@ struct Stopped {
 
 fn is_planned_move(record: &OperationRecord) -> bool {
     let kind = record.operation.kind;
-    matches!(kind, OperationKind::Failover | OperationKind::Failback) && !is_unplanned(record)
+    matches!(kind, OperationKind::Failover | OperationKind::Failback)
+        && !record.operation.is_unplanned()
 }
 
 /// Whether a move has failed and could not start again what it stopped.
@@ -199,7 +200,7 @@ async fn stopped_there(app: &App, copy: &PeerOperation) -> ApiResult<Stopped> {
         .record
         .get("protection_group_id")
         .and_then(Value::as_str);
-    let (true, Some(group)) = (is_a_move && !is_unplanned_copy(copy), group) else {
+    let (true, Some(group)) = (is_a_move && !copy.is_unplanned(), group) else {
         return Err(lives_elsewhere(
             copy,
             &format!("operation abort {}", copy.id),
@@ -302,6 +303,7 @@ async fn start_again(
     let steps = abort(&plan).into_steps().map_err(ApiError::internal)?;
     let run = Run {
         kind,
+        planning: Planning::Planned,
         plan,
         steps,
         map: ResourceMap::default(),

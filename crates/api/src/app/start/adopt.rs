@@ -8,10 +8,10 @@ use protector_core::{
     group::{GroupStatus, ResourceMappings},
     id::ServerId,
     member::Member,
-    operation::{OperationKind, OperationRecord, ResourceMap},
+    operation::{OperationKind, OperationRecord, Planning, ResourceMap},
     orphan::Held,
     plan::Plan,
-    runbook::{adopt::adopt, resource::ResourceKind, unplanned_failover::is_unplanned},
+    runbook::{adopt::adopt, resource::ResourceKind},
 };
 use protector_store::{KeptOperation, Lock, StoredGroup};
 use protector_wire::adopt::AdoptOptions;
@@ -94,7 +94,7 @@ async fn adopt_here(
         &failed.operation.source_site,
     )?;
     refuse_older(app, &stored.group, &failed.operation.id).await?;
-    match is_unplanned(failed) {
+    match failed.operation.is_unplanned() {
         true => adopt_unplanned(app, asker, &stored, failed).await,
         false => adopt_planned(app, asker, &stored, failed).await,
     }
@@ -195,6 +195,7 @@ async fn adopt_unplanned(
     } = plan_to_take_over(app, stored, &request, take_over).await?;
     let run = Run {
         kind: stored.group.kind_of_move(),
+        planning: Planning::Planned,
         locks: cleanups_kept_out(&plan),
         plan,
         steps,

@@ -7,7 +7,7 @@ use protector_core::{
     id::{GroupId, OperationId, ServerId, SiteName},
     member::Member,
     operation::{MapKind, OperationKind, OperationRecord, OperationState, StepState},
-    runbook::{Step, adopt::has_adopted, unplanned_failover::is_unplanned},
+    runbook::{Step, adopt::has_adopted},
 };
 use protector_store::KeptOperation;
 
@@ -118,7 +118,7 @@ pub(crate) async fn refuse_older(app: &App, group: &Group, id: &OperationId) -> 
 pub(crate) async fn last_that_made(app: &App, group: &GroupId) -> ApiResult<Option<KeptOperation>> {
     last_begun_of(app, group, |kept| match kept {
         KeptOperation::Here(record) => {
-            let was_in_vain = is_unplanned(record)
+            let was_in_vain = record.operation.is_unplanned()
                 && record.operation.state == OperationState::Failed
                 && !has_built(record);
             !was_in_vain

@@ -15,7 +15,6 @@ use protector_core::{
     runbook::{
         Reported, Step,
         cleanup::{NEVER_LEAVES, cleanup_of_chosen},
-        unplanned_failover::is_unplanned,
     },
 };
 use protector_store::{Lock, StoreError};
@@ -126,7 +125,7 @@ async fn has_no_other_site(app: &App, parent: &OperationRecord) -> ApiResult<boo
 
 /// What an unplanned failover left may run: it is stopped before it is deleted, so that nobody takes the one for the other.
 async fn refuse_while_split(app: &App, parent: &OperationRecord) -> ApiResult<()> {
-    if !is_unplanned(parent) {
+    if !parent.operation.is_unplanned() {
         return Ok(());
     }
     let group = match app

@@ -12,9 +12,9 @@ use protector_core::{
     id::{NetworkId, OperationId, ServerId},
     mark,
     member::{Member, MemberStatus},
-    operation::{OperationKind, OperationRecord, ResourceMap},
+    operation::{OperationKind, OperationRecord, Planning, ResourceMap},
     plan::{ArrayPair, Plan},
-    runbook::{fence::fence, unplanned_failover::is_unplanned},
+    runbook::fence::fence,
 };
 use protector_peer::peer::{PeerError, other_scope};
 use protector_store::{KeptOperation, LeftServers, PeerOperation, StoredGroup};
@@ -30,7 +30,7 @@ use crate::{
         start::{
             admission::{refuse_wrong_status, refused},
             last_move::last_completed,
-            left_behind::{is_unplanned_copy, left_servers_in_copy},
+            left_behind::left_servers_in_copy,
             new_operation::{Asker, Run, start},
         },
         sync,
@@ -54,7 +54,7 @@ pub async fn start_fence(
     let own = app.database.left_servers_of(&group.id).await?;
     let of_both = app.database.left_servers_of_both(&group.id).await?;
     let left = match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Here(record)) if is_unplanned(&record) || !own.is_empty() => {
+        Some(KeptOperation::Here(record)) if record.operation.is_unplanned() || !own.is_empty() => {
             Left::recorded(app, *record).await?
         }
         Some(KeptOperation::Elsewhere(copy)) => {
@@ -75,6 +75,7 @@ pub async fn start_fence(
     let steps = fence(&plan).into_steps().map_err(ApiError::internal)?;
     let run = Run {
         kind: OperationKind::Fence,
+        planning: Planning::Planned,
         plan,
         steps,
         map: left.map,
@@ -174,7 +175,7 @@ async fn left_elsewhere(
     if !old.is_empty() || !of_both.is_empty() {
         return Left::of(group, members, old);
     }
-    match is_unplanned_copy(copy) {
+    match copy.is_unplanned() {
         true => Err(nothing_to_fence(group)),
         false => seen(app, group, members).await,
     }

@@ -8,7 +8,7 @@ use protector_core::{
     operation::{MapKind, OperationKind, OperationRecord, OperationState},
     orphan::Held,
     plan::Plan,
-    runbook::{resource::ResourceKind, unplanned_failover::is_unplanned},
+    runbook::resource::ResourceKind,
     storage::RecoveryPoint,
 };
 use protector_store::{KeptOperation, PeerOperation, StoreError};
@@ -65,7 +65,7 @@ pub async fn interrupted(app: &App, group: &Group) -> ApiResult<Interrupted> {
 fn was_in_vain(last: &OperationRecord) -> bool {
     let operation = &last.operation;
     operation.state == OperationState::Failed
-        && is_unplanned(last)
+        && last.operation.is_unplanned()
         && !operation.plan.interrupted.is_empty()
 }
 
@@ -261,7 +261,7 @@ fn begun_here(record: &OperationRecord) -> LastMove {
             operation.state,
             OperationState::Queued | OperationState::Running | OperationState::Completed
         ),
-        is_planned: is_move(operation.kind.as_str()) && !is_unplanned(record),
+        is_planned: is_move(operation.kind.as_str()) && !record.operation.is_unplanned(),
         target: Some(operation.target_site.clone()),
     }
 }
@@ -289,14 +289,17 @@ fn is_move(kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
-    use protector_core::{journal_conformance, operation::ResourceMap, runbook::Step};
+    use protector_core::{
+        journal_conformance,
+        operation::{Planning, ResourceMap},
+    };
 
     use super::*;
 
     /// An unplanned failover in place of `op-planned` that has failed, made of recovery point `rp-1`.
     fn tried() -> OperationRecord {
         let mut record = journal_conformance::operation(1);
-        record.steps[0].action = Step::SwitchRecovered;
+        record.operation.planning = Planning::Unplanned;
         record.operation.state = OperationState::Failed;
         record.operation.plan.interrupted = vec!["op-planned".into()];
         let group = record.operation.group_id.to_string();

@@ -6,9 +6,9 @@ use protector_core::{
     member::Member,
     operation::{OperationKind, StepState},
     plan::Plan,
-    runbook::unplanned_failover::{is_unplanned, servers_left},
+    runbook::unplanned_failover::servers_left,
 };
-use protector_store::{KeptOperation, PeerOperation};
+use protector_store::KeptOperation;
 use serde_json::Value;
 
 use crate::{
@@ -34,14 +34,15 @@ pub async fn left_on_the_way_back(
     let stays = |server: &str| stay.iter().any(|other| other.server_id.as_str() == server);
     let (failover, left, openstack) = match last_completed(app, &group.id).await? {
         Some(KeptOperation::Here(record))
-            if is_unplanned(&record) && record.operation.source_site == group.other().site =>
+            if record.operation.is_unplanned()
+                && record.operation.source_site == group.other().site =>
         {
             let left = servers_left(&record).map(ServerId::as_str);
             let left: Vec<&str> = left.filter(|server| !stays(server)).collect();
             let left = app.database.copied_among(&left).await?.len();
             (record.operation.id, left, "openstack".to_owned())
         }
-        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+        Some(KeptOperation::Elsewhere(copy)) if copy.is_unplanned() => {
             let lines = app.database.peer_operation_lines(&copy.id).await?;
             let ids = left_servers_in_copy(&lines)
                 .filter_map(|line| line.get("resource_id").and_then(Value::as_str));
@@ -58,15 +59,6 @@ pub async fn left_on_the_way_back(
             group.other().site,
         ))
     }))
-}
-
-/// Whether the copy of a move tells of data that was lost: only an unplanned one loses any.
-pub(crate) fn is_unplanned_copy(copy: &PeerOperation) -> bool {
-    MOVES.iter().any(|kind| copy.kind == kind.as_str())
-        && copy
-            .record
-            .get("data_loss_seconds")
-            .is_some_and(|lost| !lost.is_null())
 }
 
 /// The lines of the servers that a failover run by the other site left on its source, as that site shows them.

@@ -6,7 +6,7 @@ use protector_core::{
     group::ResourceMappings,
     id::{GroupId, OperationId, SiteName},
     mark,
-    operation::{OperationKind, OperationRecord, ResourceMap},
+    operation::{OperationKind, OperationRecord, Planning, ResourceMap},
     orphan::Held,
     runbook::resource::ResourceKind,
 };
@@ -183,6 +183,7 @@ pub(crate) async fn adopt_without_source(
     } = plan_to_take_over(app, &stored, &request, copies).await?;
     let run = Run {
         kind: group.kind_of_move(),
+        planning: Planning::Unplanned,
         // Its own and those of the ones that it was itself to take over: no cleanup takes their copies back meanwhile.
         locks: cleanups_kept_out(&plan),
         plan,

@@ -4,7 +4,8 @@ use protector_core::{
     group::{Group, GroupStatus, status_while},
     id::{OperationId, ProjectId},
     operation::{
-        Operation, OperationKind, OperationRecord, OperationState, ResourceMap, StepRecord,
+        Operation, OperationKind, OperationRecord, OperationState, Planning, ResourceMap,
+        StepRecord,
     },
     plan::Plan,
     runbook::BOOK_VERSION,
@@ -136,6 +137,7 @@ pub(crate) fn queued(
     Operation {
         id: OperationId::from_uuid(app.ids.uuid()),
         kind,
+        planning: Planning::Planned,
         group_id: plan.group_id.clone(),
         project_id: project.clone(),
         user_id: asker.caller.user_id().clone(),
@@ -250,6 +252,7 @@ pub(crate) async fn refuse_while_cleaned(app: &App, parent: &OperationId) -> Api
 /// An operation to be started, but for who asks and when.
 pub(crate) struct Run {
     pub kind: OperationKind,
+    pub planning: Planning,
     pub plan: Plan,
     pub steps: Vec<StepRecord>,
     pub map: ResourceMap,
@@ -270,7 +273,10 @@ pub(crate) async fn start(
     let supersedes = run.supersedes;
     let on_the_way = GroupStatus::on_the_way_to(group.place_of(&run.plan.target.site));
     let record = OperationRecord {
-        operation: queued(app, asker, run.kind, project, run.plan, run.parent),
+        operation: Operation {
+            planning: run.planning,
+            ..queued(app, asker, run.kind, project, run.plan, run.parent)
+        },
         steps: run.steps,
         map: run.map,
     };

@@ -4,10 +4,12 @@
 use protector_core::{
     group::{Group, ResourceMappings},
     id::OperationId,
-    operation::{MapKind, OperationKind, OperationRecord, OperationState, ResourceMap, StepState},
+    operation::{
+        MapKind, OperationKind, OperationRecord, OperationState, Planning, ResourceMap, StepState,
+    },
     plan::Plan,
     recovery_plan::RecoveryPlan,
-    runbook::{Verb, resource::ResourceKind, retry::retry, unplanned_failover::is_unplanned},
+    runbook::{Verb, resource::ResourceKind, retry::retry},
 };
 use protector_store::{KeptOperation, StoredGroup};
 use protector_wire::operation::Retry;
@@ -22,7 +24,7 @@ use crate::{
         start::{
             admission::{refuse_wrong_status, refused},
             last_move::{last_completed, last_ended_here},
-            left_behind::{MOVES, is_unplanned_copy},
+            left_behind::MOVES,
             new_operation::{Asker, Run, start},
             unplanned_plan::{Unplanned, UnplannedFailover, cleanups_kept_out, plan_unplanned},
         },
@@ -45,6 +47,7 @@ pub async fn start_unplanned(
         supersedes,
     } = plan_unplanned(app, stored, request).await?;
     let run = Run {
+        planning: Planning::Unplanned,
         kind: stored.group.kind_of_move(),
         locks: cleanups_kept_out(&plan),
         plan,
@@ -97,6 +100,7 @@ pub async fn start_retry(
     let plan = plan.recovered_as(recovery);
     let steps = retry(&plan, &last).map_err(ApiError::internal)?;
     let run = Run {
+        planning: Planning::Planned,
         kind,
         plan,
         steps,
@@ -187,13 +191,13 @@ fn refuse_another(request: &Retry, failover: &OperationId, group: &Group) -> Api
 async fn last_try(app: &App, group: &Group) -> ApiResult<OperationRecord> {
     let tried = |record: &OperationRecord| tried_members(record) || moved_the_group(record);
     let last = last_ended_here(app, &group.id, tried).await?;
-    if let Some(record) =
-        last.filter(|record| record.operation.kind == OperationKind::Retry || is_unplanned(record))
-    {
+    if let Some(record) = last.filter(|record| {
+        record.operation.kind == OperationKind::Retry || record.operation.is_unplanned()
+    }) {
         return Ok(record);
     }
     match last_completed(app, &group.id).await? {
-        Some(KeptOperation::Elsewhere(copy)) if is_unplanned_copy(&copy) => {
+        Some(KeptOperation::Elsewhere(copy)) if copy.is_unplanned() => {
             Err(lives_elsewhere(&copy, &format!("retry {}", group.name)))
         }
         _ => Err(nothing_to_retry(group)),

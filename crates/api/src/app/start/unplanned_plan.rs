@@ -5,7 +5,7 @@ use protector_core::{
     id::OperationId,
     operation::{OperationKind, OperationRecord, StepRecord},
     plan::Plan,
-    runbook::unplanned_failover::{is_unplanned, unplanned_failover},
+    runbook::unplanned_failover::unplanned_failover,
 };
 use protector_store::{Lock, StoredGroup};
 use protector_wire::operation::{Failback, Failover};
@@ -96,7 +96,7 @@ pub(crate) async fn waiting_for_the_source(
 
 pub(crate) fn needs_the_source(record: &OperationRecord) -> bool {
     match record.operation.kind {
-        OperationKind::Failover | OperationKind::Failback => !is_unplanned(record),
+        OperationKind::Failover | OperationKind::Failback => !record.operation.is_unplanned(),
         OperationKind::Sync => true,
         _ => false,
     }
