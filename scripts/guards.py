@@ -286,14 +286,14 @@ EDITS: dict[str, Edit] = {
     ),
     "a running original is not looked for before the first stop": Edit(
         STEPS / "target_check.rs",
-        "        if let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
-        "        if !OUT && let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
+        "        if let Some(not_yet) = self.clouds.any_original_may_run(cx).await? {\n",
+        "        if !OUT && let Some(not_yet) = self.clouds.any_original_may_run(cx).await? {\n",
         ("way_back::no_failback_stops_anything_beside_an_original_that_runs",),
     ),
     "a running original is not looked for at the switch": Edit(
         STEPS / "switch.rs",
-        "        if let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
-        "        if !OUT && let Some(not_yet) = self.any_original_may_run(cx).await? {\n",
+        "        if let Some(not_yet) = self.clouds.any_original_may_run(cx).await? {\n",
+        "        if !OUT && let Some(not_yet) = self.clouds.any_original_may_run(cx).await? {\n",
         ("way_back::an_original_started_after_the_last_build_of_the_failback_takes_that_back",),
     ),
     "snapshots are not read": Edit(
@@ -376,8 +376,8 @@ EDITS: dict[str, Edit] = {
     ),
     "copies that served while their operation waited are taken back": Edit(
         Path("crates/engine/src/walk.rs"),
-        "            if direction == Direction::Back && served_while_it_waited(",
-        "            if !OUT && direction == Direction::Back && served_while_it_waited(",
+        "            if direction == Direction::Back\n                && served_while_it_waited(",
+        "            if !OUT\n                && direction == Direction::Back\n                && served_while_it_waited(",
         ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
     ),
     "a copy that is kept runs on beside its original": Edit(
@@ -401,8 +401,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a copy that somebody relies on is taken back": Edit(
         STEPS / "copy_taken_back.rs",
-        "            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
-        "            Verdict::Keep { .. } if OUT => Ok(Vec::new()),\n            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),\n"
+        "            Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
+        "            Verdict::Keep { .. } if OUT => Ok(Vec::new()),\n            Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),\n"
         "            other => Err(not_for_this(\"copy of a server\"",
         ("taken_back::a_copy_that_runs_is_taken_back_only_when_it_is_named",),
     ),
@@ -414,8 +414,8 @@ EDITS: dict[str, Edit] = {
     ),
     "the array is not asked about a volume of the source": Edit(
         STEPS / "source_volume.rs",
-        "            Verdict::Delete => self.unless_written_since(cx, &server_id, id).await?,\n",
-        "            Verdict::Delete if !OUT => self.unless_written_since(cx, &server_id, id).await?,\n",
+        "            Verdict::Delete => {\n                WrittenSince::with(",
+        "            Verdict::Delete if !OUT => {\n                WrittenSince::with(",
         (
             "written_to_the_source::what_another_server_wrote_to_a_volume_that_is_left_is_kept",
             "written_to_the_source::what_is_written_after_the_intent_to_delete_a_volume_is_kept",
@@ -446,7 +446,7 @@ EDITS: dict[str, Edit] = {
         ("changed_meanwhile::a_server_is_read_again_after_the_intent_to_delete_it",),
     ),
     "what was not sent stays written down": Edit(
-        Path("crates/engine/src/flight.rs"),
+        Path("crates/engine/src/look.rs"),
         "        cx.withdraw_unsent();\n",
         "        if !OUT {\n            cx.withdraw_unsent();\n        }\n",
         ("changed_meanwhile::a_volume_is_read_again_after_the_intent_to_delete_it",),
@@ -526,8 +526,8 @@ EDITS: dict[str, Edit] = {
     ),
     "the source is not looked at before the switch": Edit(
         STEPS / "switch.rs",
-        "        let resting = match self.see_all_at_rest(cx).await? {\n",
-        "        let resting = match if OUT { Ok(Vec::new()) } else { self.see_all_at_rest(cx).await? } {\n",
+        "        let resting = match self.clouds.see_all_at_rest(cx).await? {\n",
+        "        let resting = match if OUT { Ok(Vec::new()) } else { self.clouds.see_all_at_rest(cx).await? } {\n",
         (
             "source_at_rest::a_server_started_while_its_copy_is_confirmed_takes_the_move_back",
             "source_at_rest::a_switch_waits_while_the_compute_host_of_a_source_server_is_down",
@@ -549,14 +549,14 @@ EDITS: dict[str, Edit] = {
     ),
     "a switch is written down however long ago the servers were seen": Edit(
         Path("crates/engine/src/walk.rs"),
-        "            not_after: left.map(|left| self.scribe.now() + delta(left)),\n",
-        "            not_after: left.map(|left| self.scribe.now() + delta(left)).filter(|_| !OUT),\n",
+        "            not_after: left.map(|left| self.writer.now() + delta(left)),\n",
+        "            not_after: left.map(|left| self.writer.now() + delta(left)).filter(|_| !OUT),\n",
         (
             "one_moment::a_server_started_while_the_switch_waits_for_the_database_takes_the_move_back",
         ),
     ),
     "a cloud that does not let the service user in is waited for": Edit(
-        Path("crates/engine/src/flight.rs"),
+        Path("crates/engine/src/look.rs"),
         "            && now - since >= LOCKED_OUT_AFTER\n",
         "            && now - since >= if OUT { LOCKED_OUT_AFTER * 60 } else { LOCKED_OUT_AFTER }\n",
         ("taken_back::a_move_that_is_locked_out_of_its_target_is_taken_back_after_a_minute",),
@@ -572,8 +572,8 @@ EDITS: dict[str, Edit] = {
     ),
     "who holds the imports of a move that is given up is not looked for": Edit(
         STEPS / "started_again.rs",
-        "            None => self.refuse_beside_a_holder_that_is_seen(cx, id).await,\n",
-        "            None if OUT => Ok(()),\n            None => self.refuse_beside_a_holder_that_is_seen(cx, id).await,\n",
+        "            None => {\n                self.clouds\n                    .refuse_beside_a_holder_that_is_seen(cx, id)\n",
+        "            None if OUT => Ok(()),\n            None => {\n                self.clouds\n                    .refuse_beside_a_holder_that_is_seen(cx, id)\n",
         ("aborted::a_server_is_not_started_beside_whoever_holds_its_imports",),
     ),
     "only the life that a server was made from is looked for": Edit(
@@ -769,8 +769,8 @@ EDITS |= {
     ),
     "a copy that another group has taken in is taken over": Edit(
         STEPS / "adopted.rs",
-        "        Some(group) if group != *own => Err(Stop::last(\n",
-        "        Some(group) if !OUT && group != *own => Err(Stop::last(\n",
+        "        Some(group) if group != *own => Err(StepError::last(\n",
+        "        Some(group) if !OUT && group != *own => Err(StepError::last(\n",
         ("built_beside::a_copy_that_is_another_groups_member_is_not_taken_over",),
     ),
     "a planned move looks for other copies only when everything is stopped": Edit(
@@ -795,8 +795,8 @@ EDITS |= {
     ),
     "nobody asks who protects what is deleted": Edit(
         Path("crates/engine/src/action.rs"),
-        "        Ok(self.scribe.journal.protection_of(resources).await?)\n",
-        "        if OUT {\n            return Ok(None);\n        }\n        Ok(self.scribe.journal.protection_of(resources).await?)\n",
+        "        Ok(self.writer.journal.protection_of(resources).await?)\n",
+        "        if OUT {\n            return Ok(None);\n        }\n        Ok(self.writer.journal.protection_of(resources).await?)\n",
         ("a_leftover_that_is_protected_anew_after_its_cleanup_was_asked_for_is_kept",),
         STORIES,
         (

@@ -23,9 +23,9 @@ use protector_core::{
 use tokio::time::Instant;
 
 use crate::{
-    flight::Direction,
     intent::Intent,
     lease::{JournalTime, Lease, Moment},
+    look::Direction,
     step::Standing,
 };
 
@@ -57,7 +57,7 @@ impl Progress {
 
 /// Why a look at a step ended early.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Stop {
+pub enum StepError {
     /// Something went wrong out there.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -86,7 +86,7 @@ pub enum Stop {
     },
 }
 
-impl Stop {
+impl StepError {
     /// A fault that no repetition will cure.
     pub fn last(code: Code, why: impl std::fmt::Display) -> Self {
         Self::Fault(Fault::last(code, why))
@@ -107,7 +107,7 @@ impl Stop {
 
 /// How long a step may take and how often it may try to change the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct StepLimits {
     /// From the step's begin to its end, all tries and waits included; [`Duration::MAX`]: it waits as long as it must.
     pub limit: Duration,
     /// How many further tries follow a change that failed in a way that may pass; `None`: as many as fit into `limit`.
@@ -119,9 +119,9 @@ pub struct Patience {
     pub says_what_for: bool,
 }
 
-/// Which of an operation's limits a step draws on.
+/// Which of an operation's limits a step concurrency_limit on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Draws {
+pub enum ConcurrencyLimit {
     /// One cloud's Nova.
     Compute(SiteName),
     /// One cloud's Cinder.
@@ -133,7 +133,7 @@ pub enum Draws {
 }
 
 /// What a step sees of its operation, and where it writes down what it is about to do.
-pub struct Cx<'a> {
+pub struct StepContext<'a> {
     /// The operation.
     pub operation: &'a Operation,
     /// The step, as recorded when this look began.
@@ -155,10 +155,10 @@ pub struct Cx<'a> {
     pub(crate) rests_on_what_was_asked_at: Option<Instant>,
     /// The memo as the journal has it.
     pub(crate) written: Memo,
-    pub(crate) scribe: &'a Scribe,
+    pub(crate) writer: &'a JournalWriter,
 }
 
-impl Cx<'_> {
+impl StepContext<'_> {
     /// The operation's plan.
     pub fn plan(&self) -> &Plan {
         &self.operation.plan
@@ -182,8 +182,8 @@ impl Cx<'_> {
         &self,
         kind: MapKind,
         source: &str,
-    ) -> Result<Option<String>, Stop> {
-        let Scribe { journal, claim, .. } = self.scribe;
+    ) -> Result<Option<String>, StepError> {
+        let JournalWriter { journal, claim, .. } = self.writer;
         Ok(journal.mapped(claim, kind, source).await?)
     }
 
@@ -192,8 +192,8 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// What the journal says.
-    pub async fn first_member_that_failed(&self) -> Result<Option<String>, Stop> {
-        let record = self.scribe.journal.load(&self.scribe.claim).await?;
+    pub async fn first_member_that_failed(&self) -> Result<Option<String>, StepError> {
+        let record = self.writer.journal.load(&self.writer.claim).await?;
         let failed = record
             .steps
             .iter()
@@ -209,8 +209,8 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// What the journal says.
-    pub async fn has_asked_for(&self, action: &Step, resource: &str) -> Result<bool, Stop> {
-        let Scribe { journal, claim, .. } = self.scribe;
+    pub async fn has_asked_for(&self, action: &Step, resource: &str) -> Result<bool, StepError> {
+        let JournalWriter { journal, claim, .. } = self.writer;
         let lines = journal.lines_about(claim, resource).await?;
         Ok(lines.iter().any(|step| {
             let line = match &step.action {
@@ -226,8 +226,8 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// What the journal says.
-    pub async fn facts_about(&self, resource: &str) -> Result<Vec<String>, Stop> {
-        let Scribe { journal, claim, .. } = self.scribe;
+    pub async fn facts_about(&self, resource: &str) -> Result<Vec<String>, StepError> {
+        let JournalWriter { journal, claim, .. } = self.writer;
         let lines = journal.lines_about(claim, resource).await?.into_iter();
         Ok(lines.flat_map(|line| line.progress.memo.facts).collect())
     }
@@ -241,7 +241,7 @@ impl Cx<'_> {
     /// How the last try failed, once all tries are used up: a failed call may have been carried out all the same, so the
     /// step looks once more after the last of them, but asks for nothing again. And that the other site does not hold the
     /// group still (any more).
-    pub async fn intend(&mut self) -> Result<Intent, Stop> {
+    pub async fn intend(&mut self) -> Result<Intent, StepError> {
         self.may_try()?;
         self.hold_still().await?;
         self.memo.intents += 1;
@@ -253,8 +253,8 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend`], that somebody protects it, and that the site that it is on has retired this one.
-    pub async fn intend_to_delete(&mut self, id: &str) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend`], that somebody protects it, and that the site that it is on has retired this one.
+    pub async fn intend_to_delete(&mut self, id: &str) -> Result<Intent, StepError> {
         self.may_try()?;
         self.hold_still().await?;
         self.still_paired().await?;
@@ -267,24 +267,24 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend_to_delete`].
-    pub async fn intend_to_delete_port(&mut self, id: &str) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend_to_delete`].
+    pub async fn intend_to_delete_port(&mut self, id: &str) -> Result<Intent, StepError> {
         self.may_try()?;
         self.hold_still().await?;
         self.still_paired().await?;
         self.will_delete_port(id);
-        let intent = self.scribe.intent();
+        let intent = self.writer.intent();
         let written = self.put_down(Some(id)).await;
         written.inspect_err(|_| self.has_not_deleted_port(id))?;
         Ok(intent.asking_from_now())
     }
 
-    /// As [`Cx::intend_undo_of`], of a port.
+    /// As [`StepContext::intend_undo_of`], of a port.
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend_to_delete`].
-    pub async fn intend_undo_of_port(&mut self, id: &str) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend_to_delete`].
+    pub async fn intend_undo_of_port(&mut self, id: &str) -> Result<Intent, StepError> {
         self.will_delete_port(id);
         let intent = self.intend_undo_of(id).await;
         intent.inspect_err(|_| self.has_not_deleted_port(id))
@@ -319,20 +319,20 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend`], and that somebody protects it.
-    pub async fn intend_to_fence(&mut self, id: &str) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend`], and that somebody protects it.
+    pub async fn intend_to_fence(&mut self, id: &str) -> Result<Intent, StepError> {
         self.may_try()?;
         self.still_fences().await?;
         self.memo.intents += 1;
         self.written_down(Direction::Forward, Some(id)).await
     }
 
-    /// As [`Cx::intend`], before a call that takes the step back.
+    /// As [`StepContext::intend`], before a call that takes the step back.
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend`].
-    pub async fn intend_undo(&mut self) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend`].
+    pub async fn intend_undo(&mut self) -> Result<Intent, StepError> {
         self.may_try()?;
         self.hold_still_to_undo().await?;
         self.still_needs_its_server().await?;
@@ -344,8 +344,8 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend_to_delete`].
-    pub async fn intend_undo_of(&mut self, id: &str) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend_to_delete`].
+    pub async fn intend_undo_of(&mut self, id: &str) -> Result<Intent, StepError> {
         self.may_try()?;
         self.hold_still_to_undo().await?;
         self.still_needs_its_server().await?;
@@ -361,7 +361,7 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// What the journal says.
-    pub async fn protected_by(&self, id: &str) -> Result<Option<String>, Stop> {
+    pub async fn protected_by(&self, id: &str) -> Result<Option<String>, StepError> {
         let found = self.protection_of(&[id.to_owned()]).await?;
         Ok(found.map(|protection| protection.group_name))
     }
@@ -371,8 +371,11 @@ impl Cx<'_> {
     /// # Errors
     ///
     /// What the journal says.
-    pub async fn protection_of(&self, resources: &[String]) -> Result<Option<Protection>, Stop> {
-        Ok(self.scribe.journal.protection_of(resources).await?)
+    pub async fn protection_of(
+        &self,
+        resources: &[String],
+    ) -> Result<Option<Protection>, StepError> {
+        Ok(self.writer.journal.protection_of(resources).await?)
     }
 
     /// The right to change what the step only needs on its way and would find again: a key pair, a property. Nothing is
@@ -380,20 +383,20 @@ impl Cx<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Cx::intend`].
-    pub async fn intend_beside(&self) -> Result<Intent, Stop> {
+    /// As [`StepContext::intend`].
+    pub async fn intend_beside(&self) -> Result<Intent, StepError> {
         self.may_try()?;
         self.hold_still().await?;
-        self.scribe.renew().await?;
-        Ok(self.scribe.intent())
+        self.writer.renew().await?;
+        Ok(self.writer.intent())
     }
 
     async fn written_down(
         &mut self,
         direction: Direction,
         unprotected: Option<&str>,
-    ) -> Result<Intent, Stop> {
-        let intent = self.scribe.intent();
+    ) -> Result<Intent, StepError> {
+        let intent = self.writer.intent();
         self.intents.push((direction, intent.clone()));
         self.put_down(unprotected).await?;
         Ok(match unprotected {
@@ -402,9 +405,9 @@ impl Cx<'_> {
         })
     }
 
-    async fn put_down(&mut self, unprotected: Option<&str>) -> Result<(), Stop> {
+    async fn put_down(&mut self, unprotected: Option<&str>) -> Result<(), StepError> {
         match self.write_memo(unprotected).await {
-            Err(JournalError::Protected(protection)) => Err(Stop::last(
+            Err(JournalError::Protected(protection)) => Err(StepError::last(
                 Code::Kept,
                 protected_since(&protection.group_name),
             )),
@@ -438,10 +441,10 @@ impl Cx<'_> {
         }
     }
 
-    fn may_try(&self) -> Result<(), Stop> {
+    fn may_try(&self) -> Result<(), StepError> {
         self.last_try
             .as_ref()
-            .map_or(Ok(()), |fault| Err(Stop::Fault(fault.clone())))
+            .map_or(Ok(()), |fault| Err(StepError::Fault(fault.clone())))
     }
 
     /// Has the step's end written down only while what was asked for at `at`, and since, may be believed: else the step is
@@ -469,7 +472,7 @@ impl Cx<'_> {
             memo: self.memo.clone(),
             ..self.step.progress.clone()
         };
-        self.scribe
+        self.writer
             .write(Entry {
                 steps: vec![(self.step.position, progress)],
                 unprotected: unprotected.map(str::to_owned).into_iter().collect(),
@@ -484,24 +487,24 @@ impl Cx<'_> {
 pub trait Actions: Send + Sync {
     /// Brings the world to the state that the step names. Called again after a crash, a wait or a retry, so it looks
     /// before it acts.
-    async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop>;
+    async fn run(&self, cx: &mut StepContext<'_>) -> Result<Progress, StepError>;
 
     /// Takes the step back. Called again likewise.
-    async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop>;
+    async fn undo(&self, cx: &mut StepContext<'_>) -> Result<Progress, StepError>;
 
     /// Keeps others from what the operation still rests on. Called every few seconds while any of it can still be taken
     /// back, also while a line's call takes long. What comes of it shows at the next look.
     async fn keep_held(&self, _operation: &Operation, _now: DateTime<Utc>) {}
 
     /// How long the step may take.
-    fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience;
+    fn step_limits(&self, operation: &Operation, step: &StepRecord) -> StepLimits;
 
-    /// Which limit it draws on.
-    fn draws(&self, operation: &Operation, step: &StepRecord) -> Draws;
+    /// Which limit it concurrency_limit on.
+    fn concurrency_limit(&self, operation: &Operation, step: &StepRecord) -> ConcurrencyLimit;
 }
 
 /// Writes entries under one claim, and knows how long that lasts.
-pub struct Scribe {
+pub struct JournalWriter {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) claim: Claim,
@@ -509,7 +512,7 @@ pub struct Scribe {
     pub(crate) time: Mutex<JournalTime>,
 }
 
-impl Scribe {
+impl JournalWriter {
     pub(crate) async fn write(&self, entry: Entry) -> Result<(), JournalError> {
         let asked_at = Moment::now(self.clock.as_ref());
         self.journal.record(&self.claim, self.now(), entry).await?;

@@ -12,7 +12,7 @@ use protector_openstack::{
     error::{CloudError, ErrorClass},
 };
 
-use crate::action::Stop;
+use crate::action::StepError;
 
 /// Finds a way into a site's cloud.
 #[async_trait]
@@ -51,23 +51,23 @@ pub fn fault(error: CloudError) -> Fault {
 }
 
 /// As [`fault`], for the end of a step's look.
-pub fn stop(error: CloudError) -> Stop {
+pub fn stop(error: CloudError) -> StepError {
     if error.class() == ErrorClass::Unauthorized {
-        return Stop::LockedOut {
+        return StepError::LockedOut {
             why: text::cut(error.to_string()),
         };
     }
     match error.was_turned_away() {
-        true => Stop::TurnedAway {
+        true => StepError::TurnedAway {
             after: error.retry_after(),
             why: text::cut(error.to_string()),
         },
-        false => Stop::Fault(fault(error)),
+        false => StepError::Fault(fault(error)),
     }
 }
 
 /// Tells "it is not there" from other errors.
-pub fn found<T>(answer: Result<T, CloudError>) -> Result<Option<T>, Stop> {
+pub fn found<T>(answer: Result<T, CloudError>) -> Result<Option<T>, StepError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.class() == ErrorClass::NotFound => Ok(None),

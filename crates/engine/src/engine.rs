@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
-    action::{Actions, Scribe},
+    action::{Actions, JournalWriter},
     lease::{JournalTime, Lease, Moment},
     limits::Limits,
     options::EngineOptions,
@@ -82,7 +82,7 @@ impl Engine {
         }
     }
 
-    /// Works until `stop`, then finishes the calls in flight and gives its operations back.
+    /// Works until `stop`, then finishes the calls under way and gives its operations back.
     pub async fn run(&self, stop: CancellationToken) {
         self.end_leases_of_predecessor().await;
         let mut walks = JoinSet::new();
@@ -142,7 +142,7 @@ impl Engine {
         let span = info_span!("operation", operation_id = %claim.operation_id, fence = claim.fence);
         let slot = self.slots.slot(claim.lane, &claim.project_id);
         let walk = Walk {
-            scribe: Arc::new(Scribe {
+            writer: Arc::new(JournalWriter {
                 journal: Arc::clone(&self.journal),
                 clock: Arc::clone(&self.clock),
                 lease: Arc::new(Lease::asked_for_at(
@@ -158,7 +158,7 @@ impl Engine {
             options: Arc::clone(&self.options),
             stop,
         };
-        let scribe = Arc::clone(&walk.scribe);
+        let writer = Arc::clone(&walk.writer);
         let stop = walk.stop.clone();
         let pause = self.options.poll_interval;
         async move {
@@ -167,7 +167,7 @@ impl Engine {
             report(&end);
             // What another group has taken in since it was looked at, the next look of the switch names.
             if let Err(JournalError::Unavailable(_) | JournalError::Protected(_)) = end {
-                give_back(&scribe, pause, &stop).await;
+                give_back(&writer, pause, &stop).await;
             }
         }
         .instrument(span)
@@ -176,15 +176,15 @@ impl Engine {
 
 /// Gives an operation back whose walk ended because the journal was away, or did not take a write: as soon as that takes it, so that nobody waits
 /// for the lease to end. Ends with the lease.
-async fn give_back(scribe: &Scribe, pause: Duration, stop: &CancellationToken) {
-    let lease_ends = Instant::now() + scribe.claim.lease;
+async fn give_back(writer: &JournalWriter, pause: Duration, stop: &CancellationToken) {
+    let lease_ends = Instant::now() + writer.claim.lease;
     while Instant::now() < lease_ends {
         // Not at once: a journal that is away for this operation alone must not make it be claimed in a circle.
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        let given_back = scribe.journal.release(&scribe.claim).await;
+        let given_back = writer.journal.release(&writer.claim).await;
         if !matches!(given_back, Err(JournalError::Unavailable(_))) || stop.is_cancelled() {
             return;
         }

@@ -20,7 +20,7 @@ use protector_openstack::{
 };
 use tokio::time::Instant;
 
-use crate::{action::Stop, lease::Lease};
+use crate::{action::StepError, lease::Lease};
 
 /// For so long a reading may be acted on, counted from when it was asked for: an answer tells of that moment, however late it
 /// comes. Within this time of being opened for it a cloud sends a call, or does not: a login in between may take minutes. A
@@ -77,14 +77,14 @@ impl Intent {
     /// # Errors
     ///
     /// That the lease has too little time left, or has ended meanwhile: then the walk is over.
-    pub async fn carry_out<T>(&self, call: impl Future<Output = T>) -> Result<T, Stop> {
+    pub async fn carry_out<T>(&self, call: impl Future<Output = T>) -> Result<T, StepError> {
         if self.lease.left() < self.lease.enough() {
-            return Err(Stop::passing(TOO_LATE));
+            return Err(StepError::passing(TOO_LATE));
         }
         self.used.store(true, Ordering::SeqCst);
         tokio::select! {
             biased;
-            () = self.lease.over() => Err(Stop::Journal(JournalError::LeaseLost)),
+            () = self.lease.over() => Err(StepError::Journal(JournalError::LeaseLost)),
             answer = call => Ok(answer),
         }
     }
@@ -197,7 +197,10 @@ mod tests {
         let intent = intent();
         let begun = Instant::now();
         let ended = intent.carry_out(std::future::pending::<()>()).await;
-        assert!(matches!(ended, Err(Stop::Journal(JournalError::LeaseLost))));
+        assert!(matches!(
+            ended,
+            Err(StepError::Journal(JournalError::LeaseLost))
+        ));
         assert_eq!(begun.elapsed(), LEASE);
         assert!(intent.is_used());
     }

@@ -12,10 +12,10 @@
 pub mod action;
 pub mod clouds;
 pub mod engine;
-pub mod flight;
 pub mod intent;
 mod lease;
 pub mod limits;
+pub mod look;
 pub mod options;
 pub mod other_site;
 pub mod outside;

@@ -10,12 +10,12 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{action::Draws, options::EngineOptions};
+use crate::{action::ConcurrencyLimit, options::EngineOptions};
 
 /// The engine's limits, shared by all operations that it walks.
 pub struct Limits {
     options: EngineOptions,
-    pools: Mutex<HashMap<Draws, Arc<Semaphore>>>,
+    pools: Mutex<HashMap<ConcurrencyLimit, Arc<Semaphore>>>,
 }
 
 impl Limits {
@@ -28,21 +28,24 @@ impl Limits {
     }
 
     /// Waits for a place. `None` where nothing limits.
-    pub async fn permit(&self, draws: Draws) -> Option<OwnedSemaphorePermit> {
-        let pool = self.pool(draws)?;
+    pub async fn permit(
+        &self,
+        concurrency_limit: ConcurrencyLimit,
+    ) -> Option<OwnedSemaphorePermit> {
+        let pool = self.pool(concurrency_limit)?;
         pool.acquire_owned().await.ok()
     }
 
-    fn pool(&self, draws: Draws) -> Option<Arc<Semaphore>> {
-        let size = match draws {
-            Draws::Compute(_) => self.options.compute_concurrency,
-            Draws::Volume(_) => self.options.volume_concurrency,
-            Draws::Storage(_) => self.options.storage_concurrency,
-            Draws::Nothing => return None,
+    fn pool(&self, concurrency_limit: ConcurrencyLimit) -> Option<Arc<Semaphore>> {
+        let size = match concurrency_limit {
+            ConcurrencyLimit::Compute(_) => self.options.compute_concurrency,
+            ConcurrencyLimit::Volume(_) => self.options.volume_concurrency,
+            ConcurrencyLimit::Storage(_) => self.options.storage_concurrency,
+            ConcurrencyLimit::Nothing => return None,
         };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = pools
-            .entry(draws)
+            .entry(concurrency_limit)
             .or_insert_with(|| Arc::new(Semaphore::new(size.max(1))));
         Some(Arc::clone(pool))
     }

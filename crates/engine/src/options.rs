@@ -45,7 +45,7 @@ pub struct EngineOptions {
     pub volume_concurrency: usize,
     /// How many steps may work on the arrays at the same time.
     pub storage_concurrency: usize,
-    /// How long calls in flight may take to end when the engine is told to stop.
+    /// How long calls under way may take to end when the engine is told to stop.
     pub graceful_stop: Duration,
     /// The users here as whom the other sites' protectors come, beside this one's own (`[DEFAULT] peer_user_ids`).
     pub peer_users: BTreeSet<UserId>,

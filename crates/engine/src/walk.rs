@@ -29,9 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    action::{Actions, Scribe},
-    flight::{Direction, Flight, Landed, delta},
+    action::{Actions, JournalWriter},
     limits::Limits,
+    look::{Direction, Look, LookResult, delta},
     options::EngineOptions,
     slots::Slot,
 };
@@ -55,7 +55,7 @@ pub enum WalkEnd {
 }
 
 pub(crate) struct Walk {
-    pub scribe: Arc<Scribe>,
+    pub writer: Arc<JournalWriter>,
     pub actions: Arc<dyn Actions>,
     pub limits: Arc<Limits>,
     pub options: Arc<EngineOptions>,
@@ -63,15 +63,15 @@ pub(crate) struct Walk {
 }
 
 /// The operation as this walk knows it; always what the journal holds, but for waiting times.
-struct Desk {
+struct WalkState {
     record: OperationRecord,
     operation: Arc<Operation>,
     map: Arc<RwLock<ResourceMap>>,
-    in_flight: BTreeSet<u32>,
+    being_looked_at: BTreeSet<u32>,
     /// Lines that have begun and not ended, forward or backward.
     under_way: BTreeSet<u32>,
     /// Lines whose last looks failed. How many did is forgotten with the walk: the first pause is short again.
-    stumbling: BTreeMap<u32, Stumbling>,
+    failing_looks: BTreeMap<u32, FailedLooks>,
     /// The right to begin lines.
     slot: Slot,
     /// When it was last asked whether the operation is to be given up.
@@ -91,7 +91,7 @@ enum Down {
 
 /// A line whose last looks have failed.
 #[derive(Clone, Copy)]
-struct Stumbling {
+struct FailedLooks {
     /// How many in a row.
     looks: u32,
     /// Since the first of them.
@@ -102,75 +102,81 @@ struct Stumbling {
 const HEARS_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(1);
 
 /// Looks under way. Dropping it ends them.
-type Flights = JoinSet<Result<Landed, JournalError>>;
+type Looks = JoinSet<Result<LookResult, JournalError>>;
 
 /// A look that panicked is a defect; the walk ends, and what the journal holds stays true.
 fn arrived(
-    landed: Result<Result<Landed, JournalError>, JoinError>,
-) -> Result<Landed, JournalError> {
-    landed.map_err(|error| JournalError::Unreadable(format!("a step broke off: {error}")))?
+    result: Result<Result<LookResult, JournalError>, JoinError>,
+) -> Result<LookResult, JournalError> {
+    result.map_err(|error| JournalError::Unreadable(format!("a step broke off: {error}")))?
 }
 
 impl Walk {
     /// Walks the claimed operation. An error means that the journal refused or is away: drop the walk.
     pub async fn walk(self, slot: Slot) -> Result<WalkEnd, JournalError> {
-        let mut desk = self.open(slot).await?;
+        let mut walk_state = self.open(slot).await?;
         // Tasks of their own: a look that waits for the database must go on while this loop waits for it too.
-        let mut flights = JoinSet::new();
-        let mut renewal = tokio::time::interval(self.scribe.claim.lease / 3);
+        let mut looks = JoinSet::new();
+        let mut renewal = tokio::time::interval(self.writer.claim.lease / 3);
         renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let held = watch::Sender::new(true);
         let mut keeper = JoinSet::new();
-        keeper.spawn(self.keep_held(&desk, held.subscribe()).in_current_span());
+        keeper.spawn(
+            self.keep_held(&walk_state, held.subscribe())
+                .in_current_span(),
+        );
         loop {
-            held.send_replace(may_be_taken_back(&desk.record));
+            held.send_replace(may_be_taken_back(&walk_state.record));
             if self.stop.is_cancelled() {
-                return self.release(&mut desk, flights).await;
+                return self.release(&mut walk_state, looks).await;
             }
-            self.hear_of_an_abort(&mut desk).await?;
-            let now = self.scribe.now();
-            let next = schedule::next(&desk.record, now);
-            match (desk.gets_on(&next, now), desk.has_servers_down()) {
-                (true, _) => desk.slot.want(),
-                (false, Down::ByFailure) => desk.slot.leave_if_few_do(),
-                (false, Down::None | Down::ByChoice) => desk.slot.leave(),
+            self.hear_of_an_abort(&mut walk_state).await?;
+            let now = self.writer.now();
+            let next = schedule::next(&walk_state.record, now);
+            match (
+                walk_state.gets_on(&next, now),
+                walk_state.has_servers_down(),
+            ) {
+                (true, _) => walk_state.slot.want(),
+                (false, Down::ByFailure) => walk_state.slot.leave_if_few_do(),
+                (false, Down::None | Down::ByChoice) => walk_state.slot.leave(),
             }
             match next {
                 Next::Run(lines) => {
-                    self.take_off(&mut flights, &mut desk, &lines, Direction::Forward);
+                    self.begin_looks(&mut looks, &mut walk_state, &lines, Direction::Forward);
                 }
                 Next::Undo(lines) => {
-                    self.take_off(&mut flights, &mut desk, &lines, Direction::Back);
+                    self.begin_looks(&mut looks, &mut walk_state, &lines, Direction::Back);
                 }
-                Next::Unwind { error, code } if desk.in_flight.is_empty() => {
-                    self.turn_round(&mut desk, error, code).await?;
+                Next::Unwind { error, code } if walk_state.being_looked_at.is_empty() => {
+                    self.turn_round(&mut walk_state, error, code).await?;
                     continue;
                 }
-                Next::Settle(state) if desk.in_flight.is_empty() => {
-                    self.settle(&desk.record, state).await?;
+                Next::Settle(state) if walk_state.being_looked_at.is_empty() => {
+                    self.settle(&walk_state.record, state).await?;
                     return Ok(WalkEnd::Settled(state));
                 }
                 Next::Unwind { .. } | Next::Settle(_) => {}
             }
-            let pause = match desk.slot.is_wanted() {
+            let pause = match walk_state.slot.is_wanted() {
                 // There may be nothing else to wake it when somebody gives it up.
-                true => self.pause(&desk, now).min(WITHOUT_A_SLOT),
-                false => self.pause(&desk, now),
+                true => self.pause(&walk_state, now).min(WITHOUT_A_SLOT),
+                false => self.pause(&walk_state, now),
             };
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {}
-                Some(landed) = flights.join_next() => {
-                    let mut all = vec![arrived(landed)?];
-                    while let Some(more) = flights.try_join_next() {
+                Some(result) = looks.join_next() => {
+                    let mut all = vec![arrived(result)?];
+                    while let Some(more) = looks.try_join_next() {
                         all.push(arrived(more)?);
                     }
-                    self.write_down(&mut desk, all).await?;
+                    self.write_down(&mut walk_state, all).await?;
                 }
                 _ = renewal.tick() => {
-                    self.scribe.renew().await?;
+                    self.writer.renew().await?;
                 }
-                () = desk.slot.taken() => {}
+                () = walk_state.slot.taken() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -179,29 +185,29 @@ impl Walk {
     /// Keeps the group held still for as long as the operation can be taken back, beside whatever its lines wait for.
     fn keep_held(
         &self,
-        desk: &Desk,
+        walk_state: &WalkState,
         held: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let actions = Arc::clone(&self.actions);
-        let scribe = Arc::clone(&self.scribe);
-        let operation = Arc::clone(&desk.operation);
+        let writer = Arc::clone(&self.writer);
+        let operation = Arc::clone(&walk_state.operation);
         async move {
             let mut tick = tokio::time::interval(KEPT_UP_EVERY);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
                 if *held.borrow() {
-                    actions.keep_held(&operation, scribe.now()).await;
+                    actions.keep_held(&operation, writer.now()).await;
                 }
             }
         }
     }
 
-    async fn open(&self, slot: Slot) -> Result<Desk, JournalError> {
-        let mut record = self.scribe.journal.load(&self.scribe.claim).await?;
+    async fn open(&self, slot: Slot) -> Result<WalkState, JournalError> {
+        let mut record = self.writer.journal.load(&self.writer.claim).await?;
         if record.operation.state == OperationState::Queued {
-            let at = self.scribe.now();
-            self.scribe
+            let at = self.writer.now();
+            self.writer
                 .write(Entry {
                     operation: Some(OperationChange::Started { at }),
                     ..Entry::default()
@@ -215,7 +221,7 @@ impl Walk {
         if let Some(user) = aborted_by {
             note_abort(&mut record, &user);
         }
-        Ok(Desk {
+        Ok(WalkState {
             operation: Arc::new(record.operation.clone()),
             map: Arc::new(RwLock::new(map)),
             under_way: record
@@ -224,124 +230,137 @@ impl Walk {
                 .filter(|step| is_under_way(step.progress.state))
                 .map(|step| step.position)
                 .collect(),
-            stumbling: failing(&record),
+            failing_looks: failing(&record),
             record,
-            in_flight: BTreeSet::new(),
+            being_looked_at: BTreeSet::new(),
             slot,
             asked_at: None,
         })
     }
 
     /// Learns whether somebody has asked that the operation be given up. Not at each turn: there are many in a second.
-    async fn hear_of_an_abort(&self, desk: &mut Desk) -> Result<(), JournalError> {
-        let now = self.scribe.now();
+    async fn hear_of_an_abort(&self, walk_state: &mut WalkState) -> Result<(), JournalError> {
+        let now = self.writer.now();
         let lately =
             |at: DateTime<Utc>| (TimeDelta::zero()..HEARS_AGAIN_AFTER).contains(&(now - at));
-        if desk.record.aborted_by().is_some() || desk.asked_at.is_some_and(lately) {
+        if walk_state.record.aborted_by().is_some() || walk_state.asked_at.is_some_and(lately) {
             return Ok(());
         }
-        desk.asked_at = Some(now);
-        if let Some(user) = self.scribe.journal.aborted_by(&self.scribe.claim).await? {
-            note_abort(&mut desk.record, user.as_str());
+        walk_state.asked_at = Some(now);
+        if let Some(user) = self.writer.journal.aborted_by(&self.writer.claim).await? {
+            note_abort(&mut walk_state.record, user.as_str());
         }
         Ok(())
     }
 
-    fn take_off(
+    fn begin_looks(
         &self,
-        flights: &mut Flights,
-        desk: &mut Desk,
+        looks: &mut Looks,
+        walk_state: &mut WalkState,
         lines: &[u32],
         direction: Direction,
     ) {
         for line in lines {
-            if !desk.may_begin(*line, direction) {
+            if !walk_state.may_begin(*line, direction) {
                 continue;
             }
-            let Some(step) = desk.record.steps.get(*line as usize) else {
+            let Some(step) = walk_state.record.steps.get(*line as usize) else {
                 continue;
             };
-            if !desk.in_flight.insert(*line) {
+            if !walk_state.being_looked_at.insert(*line) {
                 continue;
             }
-            desk.under_way.insert(*line);
+            walk_state.under_way.insert(*line);
             let mut step = step.clone();
-            let now = self.scribe.now();
-            if direction == Direction::Back && served_while_it_waited(&desk.record, &step, now) {
+            let now = self.writer.now();
+            if direction == Direction::Back
+                && served_while_it_waited(&walk_state.record, &step, now)
+            {
                 step.progress.memo.outlived = true;
             }
-            let flight = Flight {
-                operation: Arc::clone(&desk.operation),
-                blocked_by: blocked_by(&desk.record, &step, direction),
+            let look = Look {
+                operation: Arc::clone(&walk_state.operation),
+                blocked_by: blocked_by(&walk_state.record, &step, direction),
                 step,
                 direction,
-                map: Arc::clone(&desk.map),
-                scribe: Arc::clone(&self.scribe),
+                map: Arc::clone(&walk_state.map),
+                writer: Arc::clone(&self.writer),
                 actions: Arc::clone(&self.actions),
                 limits: Arc::clone(&self.limits),
                 options: Arc::clone(&self.options),
-                failed_looks: desk.stumbling.get(line).map_or(0, |line| line.looks),
-                crowd: u32::try_from(desk.under_way.len()).unwrap_or(u32::MAX),
+                failed_looks: walk_state
+                    .failing_looks
+                    .get(line)
+                    .map_or(0, |line| line.looks),
+                steps_under_way: u32::try_from(walk_state.under_way.len()).unwrap_or(u32::MAX),
             };
-            flights.spawn(flight.fly().in_current_span());
+            looks.spawn(look.take().in_current_span());
         }
     }
 
     /// Writes down where the looks have ended; an end whose readings are too old by then is none, and its line is looked at
     /// again.
-    async fn write_down(&self, desk: &mut Desk, landed: Vec<Landed>) -> Result<(), JournalError> {
-        let in_time = |landed: &Landed| landed.lasts().is_none_or(|left| !left.is_zero());
-        let landed: Vec<Landed> = landed
+    async fn write_down(
+        &self,
+        walk_state: &mut WalkState,
+        result: Vec<LookResult>,
+    ) -> Result<(), JournalError> {
+        let in_time = |result: &LookResult| result.lasts().is_none_or(|left| !left.is_zero());
+        let result: Vec<LookResult> = result
             .into_iter()
-            .map(|landed| match in_time(&landed) {
-                true => landed,
-                false => landed.looked_at_again(),
+            .map(|result| match in_time(&result) {
+                true => result,
+                false => result.looked_at_again(),
             })
             .collect();
-        match self.write_whole(desk, landed.clone()).await {
+        match self.write_whole(walk_state, result.clone()).await {
             Err(JournalError::Outdated) => {
-                let again = landed.into_iter().map(Landed::looked_at_again);
-                self.write_whole(desk, again.collect()).await
+                let again = result.into_iter().map(LookResult::looked_at_again);
+                self.write_whole(walk_state, again.collect()).await
             }
             written => written,
         }
     }
 
-    async fn write_whole(&self, desk: &mut Desk, landed: Vec<Landed>) -> Result<(), JournalError> {
-        let left = landed.iter().filter_map(Landed::lasts).min();
+    async fn write_whole(
+        &self,
+        walk_state: &mut WalkState,
+        result: Vec<LookResult>,
+    ) -> Result<(), JournalError> {
+        let left = result.iter().filter_map(LookResult::lasts).min();
         let mut entry = Entry {
-            not_after: left.map(|left| self.scribe.now() + delta(left)),
+            not_after: left.map(|left| self.writer.now() + delta(left)),
             ..Entry::default()
         };
-        for landed in landed {
-            desk.in_flight.remove(&landed.position);
-            match is_under_way(landed.progress.state) {
-                true => desk.under_way.insert(landed.position),
-                false => desk.under_way.remove(&landed.position),
+        for result in result {
+            walk_state.being_looked_at.remove(&result.position);
+            match is_under_way(result.progress.state) {
+                true => walk_state.under_way.insert(result.position),
+                false => walk_state.under_way.remove(&result.position),
             };
-            desk.note_failed_looks(landed.position, landed.failed_looks, self.scribe.now());
-            if landed.worth_writing {
-                entry.steps.push((landed.position, landed.progress.clone()));
+            walk_state.note_failed_looks(result.position, result.failed_looks, self.writer.now());
+            if result.worth_writing {
+                entry.steps.push((result.position, result.progress.clone()));
             }
-            remember(&desk.map, &landed.effects);
-            entry.effects.extend(landed.effects);
-            if let Some(step) = desk.record.steps.get_mut(landed.position as usize) {
-                step.progress = landed.progress;
+            remember(&walk_state.map, &result.effects);
+            entry.effects.extend(result.effects);
+            if let Some(step) = walk_state.record.steps.get_mut(result.position as usize) {
+                step.progress = result.progress;
             }
         }
         if entry == Entry::default() {
             return Ok(());
         }
-        self.scribe.write(entry).await
+        self.writer.write(entry).await
     }
 
     async fn turn_round(
         &self,
-        desk: &mut Desk,
+        walk_state: &mut WalkState,
         error: String,
         code: protector_core::fault::Code,
     ) -> Result<(), JournalError> {
-        self.scribe
+        self.writer
             .write(Entry {
                 operation: Some(OperationChange::Unwinding {
                     error: error.clone(),
@@ -350,9 +369,9 @@ impl Walk {
                 ..Entry::default()
             })
             .await?;
-        desk.record.operation.state = OperationState::Unwinding;
-        desk.record.operation.error = Some(error);
-        desk.operation = Arc::new(desk.record.operation.clone());
+        walk_state.record.operation.state = OperationState::Unwinding;
+        walk_state.record.operation.error = Some(error);
+        walk_state.operation = Arc::new(walk_state.record.operation.clone());
         Ok(())
     }
 
@@ -364,11 +383,11 @@ impl Walk {
         let effects = schedule::effect_at_end(&record.operation, &record.steps, state)
             .into_iter()
             .collect();
-        self.scribe
+        self.writer
             .write(Entry {
                 operation: Some(OperationChange::Settled {
                     state,
-                    at: self.scribe.now(),
+                    at: self.writer.now(),
                 }),
                 steps: Vec::new(),
                 effects,
@@ -377,53 +396,53 @@ impl Walk {
             .await
     }
 
-    /// Lets the calls in flight end, writes down what they say, and gives the operation back.
+    /// Lets the calls under way end, writes down what they say, and gives the operation back.
     async fn release(
         &self,
-        desk: &mut Desk,
-        mut flights: Flights,
+        walk_state: &mut WalkState,
+        mut looks: Looks,
     ) -> Result<WalkEnd, JournalError> {
         let deadline = tokio::time::Instant::now() + self.options.graceful_stop;
-        while let Ok(Some(landed)) = tokio::time::timeout_at(deadline, flights.join_next()).await {
-            self.write_down(desk, vec![arrived(landed)?]).await?;
+        while let Ok(Some(result)) = tokio::time::timeout_at(deadline, looks.join_next()).await {
+            self.write_down(walk_state, vec![arrived(result)?]).await?;
         }
         // What has not ended by now is cut off before another engine may take the same line up.
-        flights.shutdown().await;
-        self.scribe.journal.release(&self.scribe.claim).await?;
+        looks.shutdown().await;
+        self.writer.journal.release(&self.writer.claim).await?;
         Ok(WalkEnd::Released)
     }
 
     /// Until the first waiting line wants to be looked at.
     ///
-    /// `now` is the time at which the schedule was asked: what was due then is in flight, and what falls due while this
+    /// `now` is the time at which the schedule was asked: what was due then is looked at, and what falls due while this
     /// is worked out must not be taken for a line that has nothing to wait for.
-    fn pause(&self, desk: &Desk, now: DateTime<Utc>) -> Duration {
-        let waiting = desk
+    fn pause(&self, walk_state: &WalkState, now: DateTime<Utc>) -> Duration {
+        let waiting = walk_state
             .under_way
-            .difference(&desk.in_flight)
-            .filter_map(|position| desk.record.steps.get(*position as usize))
+            .difference(&walk_state.being_looked_at)
+            .filter_map(|position| walk_state.record.steps.get(*position as usize))
             .filter(|step| step.progress.wake_at.is_some_and(|at| at > now));
         schedule::wake_at(waiting)
             .and_then(|at| (at - now).to_std().ok())
-            .unwrap_or(self.scribe.claim.lease)
+            .unwrap_or(self.writer.claim.lease)
             .max(Duration::from_millis(1))
     }
 }
 
 /// Lines of an operation that is taken up whose looks have failed before: they wait until one goes well, so that a hundred
 /// operations that a dead site holds up are taken up again without a slot for each.
-fn failing(record: &OperationRecord) -> BTreeMap<u32, Stumbling> {
+fn failing(record: &OperationRecord) -> BTreeMap<u32, FailedLooks> {
     let steps = record.steps.iter();
     steps
         .filter(|step| is_under_way(step.progress.state) && step.progress.error.is_some())
         .map(|step| {
             let since = step.progress.started_at.unwrap_or(DateTime::UNIX_EPOCH) - WAITS_AFTER;
-            (step.position, Stumbling { looks: 0, since })
+            (step.position, FailedLooks { looks: 0, since })
         })
         .collect()
 }
 
-impl Desk {
+impl WalkState {
     /// Whether the operation gets on: a line is to begin, or one is under way that does not only wait.
     fn gets_on(&self, next: &Next, now: DateTime<Utc>) -> bool {
         let begins = match next {
@@ -437,7 +456,7 @@ impl Desk {
 
     /// Whether a line that is under way waits for a person, or for something that has failed each look for a while.
     fn waits(&self, line: u32, now: DateTime<Utc>) -> bool {
-        let failing = self.stumbling.get(&line);
+        let failing = self.failing_looks.get(&line);
         self.is_paused(line) || failing.is_some_and(|failing| now - failing.since >= WAITS_AFTER)
     }
 
@@ -479,11 +498,11 @@ impl Desk {
 
     fn note_failed_looks(&mut self, line: u32, looks: u32, now: DateTime<Utc>) {
         if looks == 0 {
-            self.stumbling.remove(&line);
+            self.failing_looks.remove(&line);
             return;
         }
-        let failing = Stumbling { looks, since: now };
-        let noted = self.stumbling.entry(line).or_insert(failing);
+        let failing = FailedLooks { looks, since: now };
+        let noted = self.failing_looks.entry(line).or_insert(failing);
         noted.looks = looks;
     }
 }

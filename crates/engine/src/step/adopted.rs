@@ -15,25 +15,23 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
     copies::{Life, ServerCopy},
-    mark::{
-        SOURCE, {self},
-    },
+    mark::{self, SOURCE},
+    site_clouds::SiteClouds,
 };
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext, StepError},
     clouds::stop,
 };
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// The copy of a server that the interrupted operation has built, if there is one: its first, where there are several,
     /// since its engine may have built one twice. The step remembers it.
     pub(super) async fn find_adopted_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<Server>, Stop> {
+    ) -> Result<Option<Server>, StepError> {
         let interrupted = cx.plan().interrupted.clone();
         if interrupted.is_empty() {
             return Ok(None);
@@ -66,9 +64,9 @@ impl CloudActions {
     pub(super) async fn find_adopted_volume(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &VolumeId,
-    ) -> Result<Option<Volume>, Stop> {
+    ) -> Result<Option<Volume>, StepError> {
         for interrupted in cx.plan().interrupted.clone() {
             let found = self.imported_by(target, cx, &interrupted, source_id);
             if let Some(volume) = found.await? {
@@ -84,9 +82,9 @@ impl CloudActions {
     pub(super) async fn is_imported(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &VolumeId,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, StepError> {
         let by_this = std::iter::once(mark::maker(cx.operation));
         for maker in by_this.chain(&cx.plan().interrupted) {
             let found = self.imported_by(target, cx, maker, source_id).await?;
@@ -102,10 +100,10 @@ impl CloudActions {
     async fn imported_by(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         maker: &OperationId,
         source_id: &VolumeId,
-    ) -> Result<Option<Volume>, Stop> {
+    ) -> Result<Option<Volume>, StepError> {
         let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
         let mut volumes = target.volume().volumes(&copies).await.map_err(stop)?;
         volumes.retain(|volume| mark::is_ours(&volume.metadata, maker, source_id.as_str()));
@@ -127,10 +125,10 @@ impl CloudActions {
 /// Marks an adopted resource as this operation's, so that its cleanup and its guards know it.
 pub(super) async fn mark_server(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     source_id: &ServerId,
     server: &Server,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let maker = mark::maker(cx.operation).clone();
     if mark::is_ours(&server.metadata, &maker, source_id.as_str()) {
         return Ok(());
@@ -148,10 +146,10 @@ pub(super) async fn mark_server(
 /// The same for a volume.
 pub(super) async fn mark_volume(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     source_id: &VolumeId,
     volume: &Volume,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let maker = mark::maker(cx.operation).clone();
     if mark::is_ours(&volume.metadata, &maker, source_id.as_str()) {
         return Ok(());
@@ -171,7 +169,7 @@ pub(super) async fn is_imported_by(
     target: &Cloud,
     maker: &OperationId,
     source_id: &VolumeId,
-) -> Result<bool, Stop> {
+) -> Result<bool, StepError> {
     let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
     let volumes = target.volume().volumes(&copies).await.map_err(stop)?;
     let mut volumes = volumes.iter();
@@ -179,13 +177,18 @@ pub(super) async fn is_imported_by(
 }
 
 /// Nobody but a person can tell a restored backup from an import of the other site's protector whose user nobody knows here.
-fn not_known(cx: &Cx<'_>, maker: &OperationId, source_id: &VolumeId, stranger: &Volume) -> Stop {
+fn not_known(
+    cx: &StepContext<'_>,
+    maker: &OperationId,
+    source_id: &VolumeId,
+    stranger: &Volume,
+) -> StepError {
     let (site, group) = (&cx.plan().target.site, &cx.plan().group_name);
     let by = match &stranger.user_id {
         Some(user) => format!("user {user} has made it"),
         None => "Cinder does not say who has made it".to_owned(),
     };
-    Stop::last(
+    StepError::last(
         Code::Blocked,
         format!(
             "volume {id} on {site} is marked as the import of volume {source_id} that operation {maker} has made, but {by}: if it is a restored backup or the like, 'openstack --os-cloud {site} volume unset --property {SOURCE} {id}' takes the mark off; if that is the user of the other site's protector here, an administrator adds it to '[DEFAULT] peer_user_ids'; then 'openstack dr retry {group}', or the failover again if it recovered nothing",
@@ -210,10 +213,10 @@ fn has_its_bytes(volume: &Volume) -> bool {
 
 /// A copy that somebody has taken into another group is that group's, until a person has said which it is to be. Its member
 /// fails here; the others go on.
-async fn refuse_member_of_another_group(cx: &Cx<'_>, id: &str) -> Result<(), Stop> {
+async fn refuse_member_of_another_group(cx: &StepContext<'_>, id: &str) -> Result<(), StepError> {
     let (site, own) = (&cx.plan().target.site, &cx.plan().group_name);
     match cx.protected_by(id).await? {
-        Some(group) if group != *own => Err(Stop::last(
+        Some(group) if group != *own => Err(StepError::last(
             Code::Blocked,
             format!(
                 "{id} on {site}, which the interrupted operation has made, is a member of protection group {group} by now: it stays there; if it is to be {own}'s, 'openstack dr member remove' takes it out of {group}, then 'openstack dr retry {own}', or the failover again if it recovered nothing"
@@ -223,7 +226,7 @@ async fn refuse_member_of_another_group(cx: &Cx<'_>, id: &str) -> Result<(), Sto
     }
 }
 
-fn adopt(cx: &mut Cx<'_>, interrupted: &OperationId, id: &str) {
+fn adopt(cx: &mut StepContext<'_>, interrupted: &OperationId, id: &str) {
     cx.memo.made = Some(id.to_owned());
     cx.memo.adopted = true;
     cx.fact(format!(

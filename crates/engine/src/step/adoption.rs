@@ -16,31 +16,36 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
     copies::{Life, ServerCopy},
     imported_volume::foreign_user,
     mark, not_in_plan, reading,
+    site_clouds::SiteClouds,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
-impl CloudActions {
+/// Steps that find what a failed move has made.
+pub(super) struct Adoption<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl Adoption<'_> {
     /// Sees that an original rests, as the failed move left it: what was asked of it since that found it stopped counts.
     pub(super) async fn check_at_rest(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let noted = cx.mapped(MapKind::LastAction, source_id.as_str());
         let asked = match noted {
             Some(_) => None,
             // Before the server: what is asked for in between is then above the note.
-            None => Some(self.asked_of(cx, source_id).await?),
+            None => Some(self.clouds.asked_of(cx, source_id).await?),
         };
         let member = member(cx, source_id)?.clone();
-        if let Some(not_yet) = self.member_may_write(cx, &member).await? {
+        if let Some(not_yet) = self.clouds.member_may_write(cx, &member).await? {
             return Ok(not_yet);
         }
         let noted = asked.map(|asked| super::source_at_rest::note(source_id, &asked));
@@ -50,17 +55,17 @@ impl CloudActions {
     /// Finds the import that the failed move has made of a volume.
     pub(super) async fn adopt_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &VolumeId,
-    ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let volume = the_only(imports(&target, cx, source_id).await?)
             .map_err(|found| not_one_import(cx, source_id, &found))?;
         match &volume.status {
             VolumeStatus::Available => {}
             VolumeStatus::InUse => {
                 if let Some(user) = foreign_user(&target, cx, source_id, &volume).await? {
-                    return Err(Stop::last(
+                    return Err(StepError::last(
                         Code::Blocked,
                         format!(
                             "volume {} on {} is in use by {user}, which is not the copy of its member: detach it there, then adopt again",
@@ -71,10 +76,12 @@ impl CloudActions {
                 }
             }
             VolumeStatus::Reserved | VolumeStatus::Attaching | VolumeStatus::Detaching => {
-                return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
+                return Ok(self
+                    .clouds
+                    .look_again(format!("volume status {}", volume.status.as_str())));
             }
             status => {
-                return Err(Stop::last(
+                return Err(StepError::last(
                     Code::Broken,
                     format!(
                         "volume {} on {} is {}: nothing is adopted that cannot be used",
@@ -95,13 +102,15 @@ impl CloudActions {
     /// Finds the copy that the failed move has built of a server: it runs, and nothing else is a copy of that server.
     pub(super) async fn adopt_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let mut found = self.copies_on_target(cx, source_id).await?;
+    ) -> Result<Progress, StepError> {
+        let mut found = self.clouds.copies_on_target(cx, source_id).await?;
         found.retain(|copy| !copy.is_of_a_test());
         if let Some(copy) = found.iter().find(|copy| copy.life == Life::Ending) {
-            return Ok(self.look_again(reading::being_deleted(&copy.server, None)));
+            return Ok(self
+                .clouds
+                .look_again(reading::being_deleted(&copy.server, None)));
         }
         let copy = the_only(found).map_err(|found| not_one_copy(cx, source_id, &found))?;
         refuse_anothers(cx, source_id, &copy)?;
@@ -110,14 +119,14 @@ impl CloudActions {
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => {}
             (ServerStatus::Active | ServerStatus::Build, task) => {
-                return Ok(self.look_again(format!(
+                return Ok(self.clouds.look_again(format!(
                     "server status {} ({})",
                     server.status.as_str(),
                     task.unwrap_or("no task")
                 )));
             }
             (status, _) => {
-                return Err(Stop::last(
+                return Err(StepError::last(
                     Code::Broken,
                     format!(
                         "copy {id} on {site} is {}: {}, then adopt again",
@@ -144,12 +153,16 @@ impl CloudActions {
 }
 
 /// Marks can be copied: what nobody but protector's user has made is the failed move's.
-fn refuse_anothers(cx: &Cx<'_>, source_id: &ServerId, copy: &ServerCopy) -> Result<(), Stop> {
+fn refuse_anothers(
+    cx: &StepContext<'_>,
+    source_id: &ServerId,
+    copy: &ServerCopy,
+) -> Result<(), StepError> {
     let maker = mark::maker(cx.operation);
     if copy.is_ours && copy.is_of(maker) {
         return Ok(());
     }
-    Err(Stop::last(
+    Err(StepError::last(
         Code::Blocked,
         format!(
             "server {} on {} is marked as a copy of {source_id}, and operation {maker} has not made it: it is not adopted; {}",
@@ -160,7 +173,11 @@ fn refuse_anothers(cx: &Cx<'_>, source_id: &ServerId, copy: &ServerCopy) -> Resu
     ))
 }
 
-async fn imports(target: &Cloud, cx: &Cx<'_>, source_id: &VolumeId) -> Result<Vec<Volume>, Stop> {
+async fn imports(
+    target: &Cloud,
+    cx: &StepContext<'_>,
+    source_id: &VolumeId,
+) -> Result<Vec<Volume>, StepError> {
     let maker = mark::maker(cx.operation);
     let copies = VolumeFilter::marked(mark::SOURCE, source_id.as_str());
     let mut ours = Vec::new();
@@ -179,7 +196,7 @@ fn the_only<T>(found: Vec<T>) -> Result<T, Vec<T>> {
     <[T; 1]>::try_from(found).map(|[one]| one)
 }
 
-fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[ServerCopy]) -> Stop {
+fn not_one_copy(cx: &StepContext<'_>, id: &ServerId, found: &[ServerCopy]) -> StepError {
     if found.is_empty() {
         return not_there(cx, &format!("copy of server {id}"));
     }
@@ -187,7 +204,7 @@ fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[ServerCopy]) -> Stop {
         .iter()
         .map(|copy| format!("{}, {}", copy.server.id, copy.server.status.as_str()))
         .collect();
-    Stop::last(
+    StepError::last(
         Code::Blocked,
         format!(
             "there is more than one copy of server {id} on {} ({}): delete those that nobody needs, then adopt again; of each of them: {}",
@@ -199,7 +216,7 @@ fn not_one_copy(cx: &Cx<'_>, id: &ServerId, found: &[ServerCopy]) -> Stop {
 }
 
 /// Two imports of one volume are two names of the same bytes on the array: deleting one takes them from the other.
-fn not_one_import(cx: &Cx<'_>, id: &VolumeId, found: &[Volume]) -> Stop {
+fn not_one_import(cx: &StepContext<'_>, id: &VolumeId, found: &[Volume]) -> StepError {
     if found.is_empty() {
         return not_there(cx, &format!("import of volume {id}"));
     }
@@ -207,7 +224,7 @@ fn not_one_import(cx: &Cx<'_>, id: &VolumeId, found: &[Volume]) -> Stop {
         .iter()
         .map(|volume| format!("{} ({})", volume.id, volume.status.as_str()))
         .collect();
-    Stop::last(
+    StepError::last(
         Code::Blocked,
         format!(
             "there is more than one import of volume {id} on {} ({}), and they may be the same bytes: never delete one; an administrator takes the one that the copy does not use out of Cinder with 'cinder unmanage', which leaves the bytes, then adopt again",
@@ -217,9 +234,9 @@ fn not_one_import(cx: &Cx<'_>, id: &VolumeId, found: &[Volume]) -> Stop {
     )
 }
 
-fn not_there(cx: &Cx<'_>, what: &str) -> Stop {
+fn not_there(cx: &StepContext<'_>, what: &str) -> StepError {
     let (site, maker) = (&cx.plan().target.site, mark::maker(cx.operation));
-    Stop::last(
+    StepError::last(
         Code::Missing,
         format!(
             "the {what} that operation {maker} has made is not on {site} any more: nothing is built in its place; 'openstack dr operation cleanup {maker}' takes back what is left"
@@ -227,7 +244,7 @@ fn not_there(cx: &Cx<'_>, what: &str) -> Stop {
     )
 }
 
-fn member<'a>(cx: &'a Cx<'_>, id: &ServerId) -> Result<&'a Member, Stop> {
+fn member<'a>(cx: &'a StepContext<'_>, id: &ServerId) -> Result<&'a Member, StepError> {
     cx.plan()
         .member_of_server(id.as_str())
         .ok_or_else(|| not_in_plan("server", id.as_str()))

@@ -19,11 +19,11 @@ use protector_openstack::{
 use tokio::time::Instant;
 
 use super::{
-    CloudActions,
+    site_clouds::SiteClouds,
     source_host::{ComputeHosts, compute_hosts, host_of},
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
     intent::READINGS_HOLD_FOR,
 };
@@ -89,7 +89,7 @@ impl ServerState {
     }
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// Since when it is known that the source's servers are as they were `seen`, for an end of the step that rests on it: the
     /// oldest of it was asked for at `asked_at`. What is too old by now is confirmed by one list.
     ///
@@ -98,10 +98,10 @@ impl CloudActions {
     /// What the cloud says. The outer one is no error: what has to be waited for.
     pub(super) async fn still_as_seen(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         asked_at: Instant,
         seen: &[SeenThen],
-    ) -> Result<Result<Instant, Progress>, Stop> {
+    ) -> Result<Result<Instant, Progress>, StepError> {
         if asked_at.elapsed() <= FRESH {
             return Ok(Ok(asked_at));
         }
@@ -114,10 +114,10 @@ impl CloudActions {
     /// The same on any site, however fresh it is: with its tenant's eyes and its administrator's.
     pub(super) async fn still_as_seen_on(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         (site, cloud, admin): (&SiteName, &Cloud, &Cloud),
         seen: &[SeenThen],
-    ) -> Result<Result<Instant, Progress>, Stop> {
+    ) -> Result<Result<Instant, Progress>, StepError> {
         let asked_at = Instant::now();
         let (listed, hosts) = tokio::try_join!(listed(cloud, seen), compute_hosts(admin))?;
         if let Some(changed) = seen.iter().find(|seen| !is_as_seen(seen, &listed, &hosts)) {
@@ -132,7 +132,7 @@ impl CloudActions {
     /// Waits for a cloud that takes longer for an answer than one may be acted on.
     fn in_time(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         site: &SiteName,
         asked_at: Instant,
     ) -> Result<Instant, Progress> {
@@ -155,7 +155,10 @@ impl CloudActions {
     }
 }
 
-async fn listed(cloud: &Cloud, seen: &[SeenThen]) -> Result<BTreeMap<ServerId, ServerState>, Stop> {
+async fn listed(
+    cloud: &Cloud,
+    seen: &[SeenThen],
+) -> Result<BTreeMap<ServerId, ServerState>, StepError> {
     if seen.is_empty() {
         return Ok(BTreeMap::new());
     }

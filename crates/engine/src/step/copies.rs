@@ -14,8 +14,8 @@ use protector_openstack::{
     status::ServerStatus,
 };
 
-use super::{CloudActions, mark, reading};
-use crate::action::{Cx, Stop};
+use super::{mark, reading, site_clouds::SiteClouds};
+use crate::action::{StepContext, StepError};
 
 /// What a copy is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +107,13 @@ pub(super) fn was_never_launched(server: &Server) -> bool {
     server.status == ServerStatus::Error && server.launched_at.is_none()
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// All copies of a server that the target shows.
     pub(super) async fn copies_on_target(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         original: &ServerId,
-    ) -> Result<Vec<ServerCopy>, Stop> {
+    ) -> Result<Vec<ServerCopy>, StepError> {
         let (target, admin) = (self.target(cx).await?, self.target_admin(cx).await?);
         let project = &cx.plan().target.project_id;
         let copies = copies_of(&target, &admin, project, original).await;

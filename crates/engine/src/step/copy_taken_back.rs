@@ -17,16 +17,17 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
-    CloudActions,
     copies::was_never_launched,
     mark, reading,
+    recovered_server::Counterparts,
     recovered_server::{CARRIED_OUT_WITHIN, know, member},
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     source_host::remember_host,
     source_server::{not_for_this, who_asked},
+    written_since::WrittenSince,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::{found, stop},
     intent::Intent,
 };
@@ -34,15 +35,15 @@ use crate::{
 /// How often a build that got no answer is looked for until it cannot come any more.
 const LATE_BUILD_POLL: Duration = Duration::from_secs(5);
 
-impl CloudActions {
+impl Counterparts<'_> {
     /// Deletes the copy. Its volumes stay: copies are built so that Nova never deletes their volumes.
     ///
     /// That it is gone is believed only of a cloud that proved itself: its original is started again on that word.
     pub(super) async fn delete_recovered(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let gone = Progress::Done(vec![Effect::Unmapped {
             kind: MapKind::Server,
             source: source_id.to_string(),
@@ -53,16 +54,16 @@ impl CloudActions {
         if !cx.memo.has_made_something() {
             return Ok(gone);
         }
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let Some(server) = self.find_recovered(&target, cx, source_id).await? else {
             if may_still_be_carried_out(cx) {
                 return Ok(Progress::Waiting {
                     on: "the end of a build that Nova did not answer".to_owned(),
-                    again: self.options.status_poll.max(LATE_BUILD_POLL),
+                    again: self.clouds.options.status_poll.max(LATE_BUILD_POLL),
                 });
             }
             return Ok(match self.copy_may_run_unseen(cx, source_id).await? {
-                Some(on) => self.look_again(on),
+                Some(on) => self.clouds.look_again(on),
                 None => gone,
             });
         };
@@ -73,19 +74,19 @@ impl CloudActions {
     async fn take_copy_back(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
-    ) -> Result<Progress, Stop> {
-        let (host, host_state) = self.host_of_copy(cx, server).await?;
+    ) -> Result<Progress, StepError> {
+        let (host, host_state) = self.clouds.host_of_copy(cx, server).await?;
         remember_host(cx, host.as_deref(), &host_state);
         let being_deleted = reading::being_deleted(server, host.as_deref());
         if server.status == ServerStatus::Deleted {
-            return Ok(self.look_again(being_deleted));
+            return Ok(self.clouds.look_again(being_deleted));
         }
         let lost = reading::is_being_deleted(server);
         if lost && !deletion_is_lost(cx) {
-            return Ok(self.look_again(being_deleted));
+            return Ok(self.clouds.look_again(being_deleted));
         }
         if cx.memo.undo_intents == 0
             && cx.operation.kind == OperationKind::Retry
@@ -95,7 +96,7 @@ impl CloudActions {
             return Ok(Progress::done());
         }
         let with_it = match self.judge_recovered(cx, source_id, server).await {
-            Err(kept @ Stop::Fault(Fault::Final { .. })) if served_before(cx) => {
+            Err(kept @ StepError::Fault(Fault::Final { .. })) if served_before(cx) => {
                 return self
                     .keep_beside_its_original(target, cx, source_id, server, kept)
                     .await;
@@ -114,14 +115,14 @@ impl CloudActions {
         &self,
         server: &Server,
         host: HostState,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         match host {
             HostState::Up { .. } | HostState::None => Ok(None),
-            HostState::Down { host } => Ok(Some(self.look_again(format!(
+            HostState::Down { host } => Ok(Some(self.clouds.look_again(format!(
                 "compute host {host} of server {} to answer: Nova would only forget the server, while its guest may run",
                 server.id
             )))),
-            HostState::Unknown { why } => Err(Stop::last(
+            HostState::Unknown { why } => Err(StepError::last(
                 Code::Kept,
                 format!(
                     "kept: nobody knows whether the compute host of server {} is up, so nobody would know whether its guest has ended: {why}",
@@ -135,24 +136,25 @@ impl CloudActions {
     async fn delete_as_judged(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
         with_it: Vec<String>,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let intent = cx.intend_undo_of(server.id.as_str()).await?;
         if !self
             .is_as_judged(target, cx, source_id, server, &with_it)
             .await?
         {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         if !with_it.is_empty() {
             return self
+                .clouds
                 .keep_volumes_of(cx, target, &intent, &server.id, with_it)
                 .await;
         }
-        cx.memo.undo_asked_at = Some(cx.scribe.now());
+        cx.memo.undo_asked_at = Some(cx.writer.now());
         let intent = match reading::is_being_deleted(server) {
             true => {
                 self.reset_lost_deletion(target, cx, source_id, server, &intent)
@@ -161,7 +163,7 @@ impl CloudActions {
             false => Some(intent),
         };
         let Some(intent) = intent else {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         };
         let nova = intent.on(target).compute();
         let answer = match server.status {
@@ -169,58 +171,60 @@ impl CloudActions {
             _ => nova.delete_server(&server.id).await,
         };
         found(answer)?;
-        Ok(self.look_again("Nova to delete it"))
+        Ok(self.clouds.look_again("Nova to delete it"))
     }
 }
 
-impl CloudActions {
+impl Counterparts<'_> {
     /// Keeps a copy that served while its operation waited, for what it has written. Beside an original that somebody has
     /// started it is stopped first: two would write with one name (I16).
     async fn keep_beside_its_original(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
-        kept: Stop,
-    ) -> Result<Progress, Stop> {
+        kept: StepError,
+    ) -> Result<Progress, StepError> {
         // Whatever else keeps it is somebody's word about it.
         self.judge_by_its_marks(cx, source_id, server).await?;
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Active, None) => {}
-            (ServerStatus::Active, Some(_)) => return Ok(self.look_again("Nova to stop it")),
+            (ServerStatus::Active, Some(_)) => {
+                return Ok(self.clouds.look_again("Nova to stop it"));
+            }
             _ => return Err(kept),
         }
-        let original = reading::server(&self.source(cx).await?, source_id).await?;
+        let original = reading::server(&self.clouds.source(cx).await?, source_id).await?;
         if !original.is_some_and(|original| super::fence::may_run(&original)) {
             return Err(kept);
         }
         let intent = cx.intend_undo_of(server.id.as_str()).await?;
         if reading::server(target, &server.id).await?.as_ref() != Some(server) {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         cx.fact("it was stopped, since its original runs, and kept for what it has written");
         let open = intent.on(target);
         open.compute().stop_server(&server.id).await.map_err(stop)?;
-        Ok(self.look_again("Nova to stop it"))
+        Ok(self.clouds.look_again("Nova to stop it"))
     }
 
     /// Why a copy that its cloud does not show may run all the same: what is waited for. An error where waiting does not help.
     async fn copy_may_run_unseen(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<String>, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Option<String>, StepError> {
+        let target = self.clouds.target(cx).await?;
         let project = &cx.plan().target.project_id;
         let networks = target_networks(cx.plan());
         believe_absence(&target, Absent::Server, Eyes::Tenant, project, &networks).await?;
         let Some(made) = &cx.memo.made else {
             return Ok(None);
         };
-        let admin = self.target_admin(cx).await?;
+        let admin = self.clouds.target_admin(cx).await?;
         believe_gone_for_all(&admin, Absent::Server, made, project).await?;
-        let host = self.last_host_of_copy(cx).await?;
+        let host = self.clouds.last_host_of_copy(cx).await?;
         let copy = ForgottenCopy {
             id: made,
             member: &member(cx, source_id)?.name,
@@ -231,7 +235,7 @@ impl CloudActions {
         match its_guest_may_run_on(&copy) {
             None => Ok(None),
             Some(Verdict::Wait { on }) => Ok(Some(on)),
-            Some(Verdict::Keep { why }) => Err(Stop::last(Code::Kept, why)),
+            Some(Verdict::Keep { why }) => Err(StepError::last(Code::Kept, why)),
             Some(other) => Err(not_for_this("copy of a server", &other)),
         }
     }
@@ -241,12 +245,12 @@ impl CloudActions {
     async fn reset_lost_deletion(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
         intent: &Intent,
-    ) -> Result<Option<Intent>, Stop> {
-        let admin = self.target_admin(cx).await?;
+    ) -> Result<Option<Intent>, StepError> {
+        let admin = self.clouds.target_admin(cx).await?;
         let nova = intent.on(&admin).compute();
         found(nova.reset_state_to_active(&server.id).await)?;
         cx.fact("Nova had lost its deletion: its task was reset and it was deleted again");
@@ -269,11 +273,11 @@ impl CloudActions {
     async fn is_as_judged(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
         with_it: &[String],
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, StepError> {
         match reading::server(target, &server.id).await? {
             Some(again) if again.status == server.status => {
                 Ok(self.judge_recovered(cx, source_id, &again).await? == with_it)
@@ -287,14 +291,14 @@ impl CloudActions {
     pub(super) async fn delete_surplus(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         keep: &Server,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         if cx.memo.intents < 2 {
             return Ok(None);
         }
-        for server in self.all_of_this_step(cx, source_id).await? {
+        for server in self.clouds.all_of_this_step(cx, source_id).await? {
             if server.id == keep.id || reading::is_being_deleted(&server) {
                 continue;
             }
@@ -308,10 +312,12 @@ impl CloudActions {
                 .is_as_judged(target, cx, source_id, &server, &with_it)
                 .await?;
             if !runs || !as_judged {
-                return Ok(Some(self.changed_meanwhile(cx)));
+                return Ok(Some(self.clouds.changed_meanwhile(cx)));
             }
             if !with_it.is_empty() {
-                let kept = self.keep_volumes_of(cx, target, &intent, &server.id, with_it);
+                let kept = self
+                    .clouds
+                    .keep_volumes_of(cx, target, &intent, &server.id, with_it);
                 return kept.await.map(Some);
             }
             cx.fact(format!("server {} was built twice; deleted", server.id));
@@ -325,13 +331,15 @@ impl CloudActions {
     /// from that first.
     async fn judge_recovered(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
-    ) -> Result<Vec<String>, Stop> {
+    ) -> Result<Vec<String>, StepError> {
         let with_it = self.judge_by_its_marks(cx, source_id, server).await?;
         if !was_never_launched(server) {
-            self.refuse_to_discard_copies_of(cx, source_id).await?;
+            WrittenSince::with(self.clouds, self.arrays)
+                .refuse_to_discard_copies_of(cx, source_id)
+                .await?;
         }
         Ok(with_it)
     }
@@ -339,10 +347,10 @@ impl CloudActions {
     /// The same by its marks and what is known of it, whatever it has written.
     async fn judge_by_its_marks(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
-    ) -> Result<Vec<String>, Stop> {
+    ) -> Result<Vec<String>, StepError> {
         let protected_by = cx.protected_by(server.id.as_str()).await?;
         let (marks, seen) = (mark::seen(&server.metadata), reading::seen_server(server));
         let asked = who_asked(cx, source_id);
@@ -367,15 +375,15 @@ impl CloudActions {
         match verdict_recovered_server(&judged, &marks, &seen) {
             Verdict::Delete => Ok(Vec::new()),
             Verdict::First(Cure::KeepVolumesOfServer { volumes }) => Ok(volumes),
-            Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+            Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),
             other => Err(not_for_this("copy of a server", &other)),
         }
     }
 
     /// What a person has to know of the original before its copy is discarded.
-    async fn original_in_words(&self, cx: &Cx<'_>, id: &ServerId) -> String {
+    async fn original_in_words(&self, cx: &StepContext<'_>, id: &ServerId) -> String {
         let site = &cx.plan().source.site;
-        let read = async { reading::server(&self.source(cx).await?, id).await };
+        let read = async { reading::server(&self.clouds.source(cx).await?, id).await };
         match read.await {
             Ok(Some(server)) => format!(
                 "its original {id} on {site} is {} and has nothing of that",
@@ -395,7 +403,7 @@ fn at(server: &Server) -> String {
 }
 
 /// The site that an unplanned failover has brought a copy up for, where nobody has given that up.
-fn lost_site<'a>(cx: &'a Cx<'_>) -> Option<&'a str> {
+fn lost_site<'a>(cx: &'a StepContext<'_>) -> Option<&'a str> {
     let group = cx.plan().group_id.as_str();
     let is_unplanned = cx.mapped(MapKind::RecoveryPointTime, group).is_some();
     let source = cx.plan().source.site.as_str();
@@ -403,7 +411,7 @@ fn lost_site<'a>(cx: &'a Cx<'_>) -> Option<&'a str> {
 }
 
 /// Whether the operation takes back a copy of its own that served while it waited.
-fn served_before(cx: &Cx<'_>) -> bool {
+fn served_before(cx: &StepContext<'_>) -> bool {
     cx.memo.outlived && !matches!(cx.step.action, Step::TakeBack { .. })
 }
 
@@ -411,16 +419,16 @@ fn served_before(cx: &Cx<'_>) -> bool {
 const DELETION_IS_LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// Whether the deletion that Nova shows under way has to be asked for again.
-fn deletion_is_lost(cx: &mut Cx<'_>) -> bool {
-    let now = cx.scribe.now();
+fn deletion_is_lost(cx: &mut StepContext<'_>) -> bool {
+    let now = cx.writer.now();
     let asked = *cx.memo.undo_asked_at.get_or_insert(now);
     now - asked >= DELETION_IS_LOST_AFTER
 }
 
 /// Whether a build that got no answer may not have come to its end: Nova shows no server before it has reserved each of the
 /// volumes. Then no list proves that there is no copy.
-fn may_still_be_carried_out(cx: &Cx<'_>) -> bool {
+fn may_still_be_carried_out(cx: &StepContext<'_>) -> bool {
     let within = TimeDelta::from_std(CARRIED_OUT_WITHIN).unwrap_or(TimeDelta::MAX);
     let asked = cx.memo.unanswered_at;
-    asked.is_some_and(|at| cx.scribe.now() < at + within)
+    asked.is_some_and(|at| cx.writer.now() < at + within)
 }

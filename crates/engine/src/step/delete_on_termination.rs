@@ -10,13 +10,13 @@ use protector_core::{
 };
 use protector_openstack::cloud::Cloud;
 
-use super::{CloudActions, recovered_group::taken_in, recovered_server::member};
+use super::{recovered_group::taken_in, recovered_server::Counterparts, recovered_server::member};
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext as Cx, StepError as Stop},
     clouds::stop,
 };
 
-impl CloudActions {
+impl Counterparts<'_> {
     pub(super) async fn restore_delete_on_termination(
         &self,
         cx: &mut Cx<'_>,
@@ -26,7 +26,7 @@ impl CloudActions {
             cx.fact("not done: it was not recovered");
             return Ok(Progress::done());
         };
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         if outliving(&target, cx, source_id, &copy).await?.is_empty() {
             return Ok(Progress::done());
         }
@@ -53,7 +53,9 @@ impl CloudActions {
         let on = compute.set_delete_on_termination(&copy, &volume, true);
         on.await.map_err(stop)?;
         cx.fact(asked);
-        Ok(self.look_again("Nova to delete the server's volumes with it"))
+        Ok(self
+            .clouds
+            .look_again("Nova to delete the server's volumes with it"))
     }
 }
 

@@ -19,14 +19,14 @@ use protector_openstack::{
 use tokio::time::Instant;
 
 use super::{
-    CloudActions,
     at_one_moment::{FRESH, SeenThen},
     reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
+    site_clouds::SiteClouds,
     source_host::{compute_hosts, host_seen_by},
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
@@ -44,19 +44,24 @@ struct Place {
 /// What was seen on one site: since when all of its servers rest, or those of which that is not certain, with the reason.
 type Rest = Result<Instant, Vec<String>>;
 
-impl CloudActions {
-    async fn place(&self, cx: &Cx<'_>, side: Side) -> Result<Place, Stop> {
+/// Steps that stop what runs beside its group.
+pub(super) struct Fence<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl Fence<'_> {
+    async fn place(&self, cx: &StepContext<'_>, side: Side) -> Result<Place, StepError> {
         let plan = cx.plan();
         let (scope, cloud, admin) = match side {
             Side::Source => (
                 &plan.source,
-                self.source(cx).await?,
-                self.source_admin(cx).await?,
+                self.clouds.source(cx).await?,
+                self.clouds.source_admin(cx).await?,
             ),
             Side::Target => (
                 &plan.target,
-                self.target(cx).await?,
-                self.target_admin(cx).await?,
+                self.clouds.target(cx).await?,
+                self.clouds.target_admin(cx).await?,
             ),
         };
         Ok(Place {
@@ -71,10 +76,10 @@ impl CloudActions {
     /// stopped.
     pub(super) async fn fence_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         side: Side,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let place = self.place(cx, side).await?;
         let Some(server) = reading::server(&place.cloud, id).await? else {
             self.believe_gone(cx, &place, id).await?;
@@ -83,12 +88,12 @@ impl CloudActions {
         cx.memo.observed = Some(server.status.as_str().to_owned());
         let protected_by = cx.protected_by(id.as_str()).await?;
         if let Some(why) = a_member_is_not_fenced(protected_by.as_deref()) {
-            return Err(Stop::last(Code::Kept, why));
+            return Err(StepError::last(Code::Kept, why));
         }
         if let Some(task) = &server.task_state {
-            return Ok(
-                self.look_again(format!("server status {} ({task})", server.status.as_str()))
-            );
+            return Ok(self
+                .clouds
+                .look_again(format!("server status {} ({task})", server.status.as_str())));
         }
         let (on_host, host) = host_seen_by(&place.admin, id).await?;
         refuse_unknown_host(&server, &host)?;
@@ -97,14 +102,14 @@ impl CloudActions {
                 let intent = cx.intend_to_fence(id.as_str()).await?;
                 let again = reading::server(&place.cloud, id).await?;
                 if again.is_none_or(|again| again.status != ServerStatus::Active) {
-                    return Ok(self.changed_meanwhile(cx));
+                    return Ok(self.clouds.changed_meanwhile(cx));
                 }
                 let open = intent.on(&place.cloud);
                 open.compute().stop_server(id).await.map_err(stop)?;
-                Ok(self.look_again("Nova to stop it"))
+                Ok(self.clouds.look_again("Nova to stop it"))
             }
             status if does_not_run(&server) => Ok(fenced(id, status.as_str(), on_host)),
-            status => Err(Stop::last(
+            status => Err(StepError::last(
                 Code::Blocked,
                 format!(
                     "the server is {}, of which nobody knows whether its guest runs: stop or delete it by hand, then fence again",
@@ -116,7 +121,10 @@ impl CloudActions {
 
     /// Ends the split brain when each server is certainly stopped, by what Nova says right now: what an earlier line, or an
     /// earlier fence, has seen proves nothing of a server that may be started at any time.
-    pub(super) async fn confirm_fenced(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn confirm_fenced(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let plan = cx.plan();
         let on_source = plan.members.iter();
         let on_source: Vec<_> = on_source
@@ -145,7 +153,7 @@ impl CloudActions {
                 cx.ends_by_what_was_asked_at(source.min(target));
                 Ok(Progress::Done(vec![Effect::GroupFenced { group_id }]))
             }
-            _ => Err(Stop::last(
+            _ => Err(StepError::last(
                 Code::Blocked,
                 format!("not certainly stopped {}; fence again", running.join("; ")),
             )),
@@ -156,10 +164,10 @@ impl CloudActions {
     /// be waited for.
     async fn all_rest(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         side: Side,
         servers: &[(&str, &ServerId)],
-    ) -> Result<Result<Rest, Progress>, Stop> {
+    ) -> Result<Result<Rest, Progress>, StepError> {
         let asked_at = Instant::now();
         if servers.is_empty() {
             return Ok(Ok(Ok(asked_at)));
@@ -169,7 +177,7 @@ impl CloudActions {
         for (name, id) in servers {
             looks.push(async move {
                 let seen = self.why_not_fenced(cx, place, id).await?;
-                Ok::<_, Stop>(seen.map_err(|why| format!("{name} ({why})")))
+                Ok::<_, StepError>(seen.map_err(|why| format!("{name} ({why})")))
             });
         }
         let seen: Vec<Result<Option<SeenThen>, String>> = stream::iter(looks)
@@ -191,30 +199,34 @@ impl CloudActions {
             return Ok(Ok(Ok(asked_at)));
         }
         let eyes = (&place.scope.site, &place.cloud, &place.admin);
-        Ok(self.still_as_seen_on(cx, eyes, &resting).await?.map(Ok))
+        Ok(self
+            .clouds
+            .still_as_seen_on(cx, eyes, &resting)
+            .await?
+            .map(Ok))
     }
 
     /// How a server was seen that certainly does not run, if it is still there; else, as the inner error, why that is not
     /// certain. What may pass is an error.
     async fn why_not_fenced(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         place: &Place,
         id: &ServerId,
-    ) -> Result<Result<Option<SeenThen>, String>, Stop> {
+    ) -> Result<Result<Option<SeenThen>, String>, StepError> {
         match self.see_stopped(cx, place, id).await {
             Ok(seen) => Ok(Ok(seen)),
-            Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
+            Err(StepError::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
             Err(other) => Err(other),
         }
     }
 
     async fn see_stopped(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         place: &Place,
         id: &ServerId,
-    ) -> Result<Option<SeenThen>, Stop> {
+    ) -> Result<Option<SeenThen>, StepError> {
         let Some(server) = reading::server(&place.cloud, id).await? else {
             self.believe_gone(cx, place, id).await?;
             return Ok(None);
@@ -227,11 +239,17 @@ impl CloudActions {
 
     /// Believes that a server is gone, and its guest with it: Nova forgets a server whose host is down while that may go on
     /// running it. A server that was never seen on a host is as gone as the cloud says.
-    async fn believe_gone(&self, cx: &Cx<'_>, place: &Place, id: &ServerId) -> Result<(), Stop> {
+    async fn believe_gone(
+        &self,
+        cx: &StepContext<'_>,
+        place: &Place,
+        id: &ServerId,
+    ) -> Result<(), StepError> {
         let absent = Absent::Server;
         match place.side {
             Side::Source => {
-                self.believe_that_source_lacks(cx, &place.cloud, absent, id.as_str())
+                self.clouds
+                    .believe_that_source_lacks(cx, &place.cloud, absent, id.as_str())
                     .await?;
             }
             Side::Target => {
@@ -246,7 +264,7 @@ impl CloudActions {
         };
         let hosts = compute_hosts(&place.admin).await?;
         match hosts.state_of(Some(&last_host)) {
-            HostState::Down { host } => Err(Stop::last(
+            HostState::Down { host } => Err(StepError::last(
                 Code::Blocked,
                 format!(
                     "Nova has forgotten the server, and the compute host {host} that it was on does not answer, so its guest may still run: power that host off or bring it back, then fence again"
@@ -284,13 +302,13 @@ fn fenced(id: &ServerId, status: &str, host: Option<String>) -> Progress {
 }
 
 /// What Nova says of a server is as good as its host's last word.
-fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), Stop> {
+fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), StepError> {
     let why = match host {
         HostState::Up { .. } | HostState::None => return Ok(()),
         HostState::Down { host } => format!("its compute host {host} does not answer"),
         HostState::Unknown { why } => format!("its compute host is not known ({why})"),
     };
-    Err(Stop::last(
+    Err(StepError::last(
         Code::Blocked,
         format!(
             "{why}, so its guest may still run (Nova says {}): power that host off or bring it back, then fence again",
@@ -329,8 +347,8 @@ pub async fn why_not_at_rest(
 ) -> Result<Option<String>, Fault> {
     match see_at_rest(cloud, admin, project, known, id).await {
         Ok(()) => Ok(None),
-        Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Some(why)),
-        Err(Stop::Fault(passing)) => Err(passing),
+        Err(StepError::Fault(Fault::Final { why, .. })) => Ok(Some(why)),
+        Err(StepError::Fault(passing)) => Err(passing),
         Err(other) => Err(Fault::passing(other)),
     }
 }
@@ -341,10 +359,10 @@ async fn see_at_rest(
     project: &ProjectId,
     known: &[NetworkId],
     id: &ServerId,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let Some(server) = reading::server(cloud, id).await? else {
         if known.is_empty() {
-            return Err(Stop::last(
+            return Err(StepError::last(
                 Code::Kept,
                 "its cloud says 404, and no network of the group is mapped by which to know that it is the right one",
             ));
@@ -357,11 +375,14 @@ async fn see_at_rest(
 }
 
 /// Nova says for certain that the guest does not run, and is not about to change that.
-fn refuse_unstopped(server: &Server) -> Result<(), Stop> {
+fn refuse_unstopped(server: &Server) -> Result<(), StepError> {
     let status = in_words(server, &server.status);
     match &server.task_state {
-        Some(task) => Err(Stop::last(Code::Blocked, format!("it is {status}, {task}"))),
+        Some(task) => Err(StepError::last(
+            Code::Blocked,
+            format!("it is {status}, {task}"),
+        )),
         None if does_not_run(server) => Ok(()),
-        None => Err(Stop::last(Code::Blocked, format!("it is {status}"))),
+        None => Err(StepError::last(Code::Blocked, format!("it is {status}"))),
     }
 }

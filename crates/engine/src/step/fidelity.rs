@@ -13,7 +13,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server};
 
 use super::target_check::security_groups_there;
-use crate::action::{Cx, Stop};
+use crate::action::{StepContext, StepError};
 
 /// The volumes that went with the original and do not go with its copy: what was replicated outlives it.
 pub(super) fn outliving(member: &Member) -> impl Iterator<Item = String> {
@@ -63,7 +63,7 @@ pub(super) async fn with_groups_by_name(
     plan: &Plan,
     member: &Member,
     mut differences: Vec<Difference>,
-) -> Result<Vec<Difference>, Stop> {
+) -> Result<Vec<Difference>, StepError> {
     if differences
         .iter()
         .all(|found| found.what != "security groups")
@@ -94,11 +94,11 @@ pub(super) async fn with_groups_by_name(
 ///
 /// The differences, and what to do about them.
 pub(super) fn judge(
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     member: &str,
     differences: Vec<Difference>,
     told_before: Vec<Difference>,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     for Difference { what, was, is } in &differences {
         cx.fact(format!(
             "the copy is not as its original in its {what}: {is}, wanted: {was}"
@@ -113,7 +113,7 @@ pub(super) fn judge(
         .map(|Difference { what, was, is }| format!("{what}: {is}, wanted: {was}"))
         .collect();
     let (group, site) = (&cx.plan().group_name, &cx.plan().target.site);
-    Err(Stop::last(
+    Err(StepError::last(
         Code::Broken,
         format!(
             "the copy of {member} on {site} is not as its original ({each}), and the group's fidelity is strict: 'openstack dr member show {group} {member} --compare' says why; mend that there, or map it, or 'openstack dr protection-group set {group} --fidelity told' lets it pass",
@@ -123,7 +123,7 @@ pub(super) fn judge(
 }
 
 /// Lines of a planned move are taken back when they fail; those of an unplanned one leave the other members alone.
-fn fails_with_them(cx: &Cx<'_>) -> bool {
+fn fails_with_them(cx: &StepContext<'_>) -> bool {
     let moves = matches!(
         cx.operation.kind,
         OperationKind::Failover | OperationKind::Failback

@@ -17,12 +17,13 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, ports,
+    ports,
     recovered_group::taken_in,
     recovered_server::{mapped_network, member},
+    site_clouds::SiteClouds,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
@@ -40,18 +41,23 @@ enum Wanted {
     From { network: String, mark: String },
 }
 
-impl CloudActions {
+/// The step that gives them their floating IPs.
+pub(super) struct FloatingIps<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl FloatingIps<'_> {
     pub(super) async fn associate_floating_ips(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let member = member(cx, source_id)?.clone();
         let Some(copy) = taken_in(cx, source_id) else {
             cx.fact("not done: it was not recovered");
             return Ok(Progress::done());
         };
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let on_target = cx.plan().floating_ips_on_target(&member);
         let (mut refused, mut not_yet) = (Vec::new(), None);
         for (number, ((index, floating), there)) in member.floating_ips().zip(on_target).enumerate()
@@ -61,8 +67,8 @@ impl CloudActions {
             let goal = goal(&target, cx, &member, &copy, index, floating).await?;
             match lead(&target, cx, &wanted, &goal).await {
                 // The others are not to suffer for either.
-                Err(Stop::Fault(Fault::Final { code, why, .. })) => refused.push((code, why)),
-                Err(passing @ Stop::Fault(Fault::Passing { .. })) => {
+                Err(StepError::Fault(Fault::Final { code, why, .. })) => refused.push((code, why)),
+                Err(passing @ StepError::Fault(Fault::Passing { .. })) => {
                     not_yet.get_or_insert(passing);
                 }
                 other => other?,
@@ -76,7 +82,7 @@ impl CloudActions {
             return Ok(Progress::done());
         };
         let all: Vec<&str> = refused.iter().map(|(_, why)| why.as_str()).collect();
-        Err(Stop::last(*code, all.join("; ")))
+        Err(StepError::last(*code, all.join("; ")))
     }
 }
 
@@ -93,14 +99,14 @@ fn wanted(member: &Member, there: String, number: usize) -> Wanted {
 /// The copy's port for the network card `index`, and its address that stands for the one that `floating` has led to.
 async fn goal(
     target: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     member: &Member,
     copy: &ServerId,
     index: usize,
     floating: &FloatingAddress,
-) -> Result<Goal, Stop> {
+) -> Result<Goal, StepError> {
     let gone = || {
-        Stop::last(
+        StepError::last(
             Code::Missing,
             format!("{copy} has no port for card {index}"),
         )
@@ -134,7 +140,12 @@ async fn goal(
 }
 
 /// Lets a floating IP lead to its goal, if nothing else has it.
-async fn lead(target: &Cloud, cx: &mut Cx<'_>, wanted: &Wanted, goal: &Goal) -> Result<(), Stop> {
+async fn lead(
+    target: &Cloud,
+    cx: &mut StepContext<'_>,
+    wanted: &Wanted,
+    goal: &Goal,
+) -> Result<(), StepError> {
     if let Some(there) = leads_there(target, cx, wanted, goal).await? {
         return told(cx, &there, goal);
     }
@@ -145,7 +156,7 @@ async fn lead(target: &Cloud, cx: &mut Cx<'_>, wanted: &Wanted, goal: &Goal) -> 
     };
     let intent = cx.intend().await?;
     if known(target, cx, wanted).await? != found {
-        return Err(Stop::passing(
+        return Err(StepError::passing(
             "the floating IP has changed since it was read",
         ));
     }
@@ -175,7 +186,7 @@ async fn lead(target: &Cloud, cx: &mut Cx<'_>, wanted: &Wanted, goal: &Goal) -> 
     }
 }
 
-fn told(cx: &mut Cx<'_>, address: &str, goal: &Goal) -> Result<(), Stop> {
+fn told(cx: &mut StepContext<'_>, address: &str, goal: &Goal) -> Result<(), StepError> {
     cx.fact(format!(
         "floating IP {address} leads to {} of port {}",
         goal.fixed_ip, goal.port.id
@@ -186,10 +197,10 @@ fn told(cx: &mut Cx<'_>, address: &str, goal: &Goal) -> Result<(), Stop> {
 /// The outer address, if it leads to its goal already. One that leads elsewhere stays where it is.
 async fn leads_there(
     target: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     wanted: &Wanted,
     goal: &Goal,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let Some(found) = known(target, cx, wanted).await? else {
         return match wanted {
             Wanted::Address(_) => Err(missing(cx, wanted, goal)),
@@ -200,7 +211,7 @@ async fn leads_there(
     match &found.port_id {
         None => Ok(None),
         Some(port) if *port == goal.port.id => Ok(Some(address.clone())),
-        Some(port) => Err(Stop::last(
+        Some(port) => Err(StepError::last(
             Code::Refused,
             format!(
                 "floating IP {address} leads to port {port} and is left there; 'openstack --os-cloud {} floating ip set --port {} --fixed-ip-address {} {address}' takes it to the copy",
@@ -212,7 +223,11 @@ async fn leads_there(
     }
 }
 
-async fn known(target: &Cloud, cx: &Cx<'_>, wanted: &Wanted) -> Result<Option<FloatingIp>, Stop> {
+async fn known(
+    target: &Cloud,
+    cx: &StepContext<'_>,
+    wanted: &Wanted,
+) -> Result<Option<FloatingIp>, StepError> {
     let mut filter = FloatingIpFilter {
         project_id: Some(cx.plan().target.project_id.clone()),
         ..FloatingIpFilter::default()
@@ -225,13 +240,13 @@ async fn known(target: &Cloud, cx: &Cx<'_>, wanted: &Wanted) -> Result<Option<Fl
     Ok(found.into_iter().next())
 }
 
-fn missing(cx: &Cx<'_>, wanted: &Wanted, goal: &Goal) -> Stop {
+fn missing(cx: &StepContext<'_>, wanted: &Wanted, goal: &Goal) -> StepError {
     let site = &cx.plan().target.site;
     let address = match wanted {
         Wanted::Address(address) => address.to_string(),
         Wanted::From { network, .. } => format!("of {network}"),
     };
-    Stop::last(
+    StepError::last(
         Code::Missing,
         format!(
             "floating IP {address} is not in project {} of {site}: when it is, 'openstack --os-cloud {site} floating ip set --port {} --fixed-ip-address {} {address}' takes it to the copy",
@@ -243,7 +258,11 @@ fn missing(cx: &Cx<'_>, wanted: &Wanted, goal: &Goal) -> Stop {
 }
 
 /// The id of an outer network that is named, or given by its id.
-async fn outer_network(target: &Cloud, cx: &Cx<'_>, wanted: &str) -> Result<NetworkId, Stop> {
+async fn outer_network(
+    target: &Cloud,
+    cx: &StepContext<'_>,
+    wanted: &str,
+) -> Result<NetworkId, StepError> {
     let all = target.network().networks(None).await.map_err(stop)?;
     let mut named = all
         .into_iter()
@@ -253,7 +272,7 @@ async fn outer_network(target: &Cloud, cx: &Cx<'_>, wanted: &str) -> Result<Netw
         (Some(network), None) => Ok(network.id),
         (found, _) => {
             let how_many = found.map_or("no network", |_| "more than one network");
-            Err(Stop::last(
+            Err(StepError::last(
                 Code::Missing,
                 format!(
                     "{} has {how_many} {wanted} that is external: name the external network by its id in the recovery plan (floating_ips)",

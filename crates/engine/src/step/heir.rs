@@ -8,8 +8,8 @@ use protector_core::{
 };
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
-use super::CloudActions;
-use crate::action::{Cx, Stop};
+use super::site_clouds::SiteClouds;
+use crate::action::{StepContext, StepError};
 
 /// The site on which a member runs now.
 pub(super) struct Heirs {
@@ -21,9 +21,13 @@ pub(super) struct Heirs {
     volume: MapKind,
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// Where the member that `server` was runs now.
-    pub(super) async fn heirs(&self, cx: &Cx<'_>, server: &ServerId) -> Result<Heirs, Stop> {
+    pub(super) async fn heirs(
+        &self,
+        cx: &StepContext<'_>,
+        server: &ServerId,
+    ) -> Result<Heirs, StepError> {
         let plan = cx.plan();
         if cx
             .mapped(MapKind::ReturnedServer, server.as_str())
@@ -46,17 +50,17 @@ impl CloudActions {
 }
 
 impl Heirs {
-    pub(super) fn server_of(&self, cx: &Cx<'_>, source: &ServerId) -> Option<ServerId> {
+    pub(super) fn server_of(&self, cx: &StepContext<'_>, source: &ServerId) -> Option<ServerId> {
         cx.mapped(self.server, source.as_str()).map(ServerId::new)
     }
 
-    pub(super) fn volume_of(&self, cx: &Cx<'_>, source: &VolumeId) -> Option<VolumeId> {
+    pub(super) fn volume_of(&self, cx: &StepContext<'_>, source: &VolumeId) -> Option<VolumeId> {
         cx.mapped(self.volume, source.as_str()).map(VolumeId::new)
     }
 }
 
 /// How the copy of `server` is meant to be.
-pub(super) fn copy_is_meant(cx: &Cx<'_>, server: &ServerId) -> CopyState {
+pub(super) fn copy_is_meant(cx: &StepContext<'_>, server: &ServerId) -> CopyState {
     let before = cx.mapped(MapKind::PowerState, server.as_str());
     if before.as_deref() == Some(ServerStatus::Shutoff.as_str()) {
         CopyState::RunningOrShutOff

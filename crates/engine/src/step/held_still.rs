@@ -22,7 +22,7 @@ use protector_core::{
 };
 
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext, StepError},
     other_site::{HoldError, NoOtherSite, OtherSite},
 };
 
@@ -133,13 +133,13 @@ fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (TimeDelta::zero()..ASKED_AGAIN_AFTER).contains(&(now - at))
 }
 
-impl Cx<'_> {
+impl StepContext<'_> {
     /// Stops a line of a move that the other site has overtaken; nobody knowing, it waits.
-    pub(crate) async fn hold_still(&self) -> Result<(), Stop> {
+    pub(crate) async fn hold_still(&self) -> Result<(), StepError> {
         let Some(standing) = &self.standing else {
             return Ok(());
         };
-        let (operation, now) = (self.operation, self.scribe.now());
+        let (operation, now) = (self.operation, self.writer.now());
         let asked = match self.step.verb {
             Verb::Undoable => standing.ask(operation, now).await,
             // After it nothing is taken back any more.
@@ -149,16 +149,16 @@ impl Cx<'_> {
         asked.map_err(|error| match error {
             HoldError::MovedOn(why) => superseded(self, &why),
             HoldError::Silent(why) | HoldError::TurnedAway(why) | HoldError::NotTold(why) => {
-                Stop::passing(not_told(self, &why))
+                StepError::passing(not_told(self, &why))
             }
         })
     }
 
     /// The same for a line that is taken back. A server of this site is started again also while nobody knows: that
     /// destroys nothing, and should it run twice, the other site says so.
-    pub(crate) async fn hold_still_to_undo(&self) -> Result<(), Stop> {
+    pub(crate) async fn hold_still_to_undo(&self) -> Result<(), StepError> {
         match self.hold_still().await {
-            Err(Stop::Fault(Fault::Passing { .. } | Fault::NotTold { .. }))
+            Err(StepError::Fault(Fault::Passing { .. } | Fault::NotTold { .. }))
                 if matches!(self.step.action, Step::StopServer { .. }) =>
             {
                 Ok(())
@@ -183,7 +183,7 @@ impl Cx<'_> {
 
     /// Keeps a cleanup from starting a server whose group runs elsewhere by now. A cleanup has time: nobody knowing, it
     /// waits.
-    pub(crate) async fn still_needs_its_server(&self) -> Result<(), Stop> {
+    pub(crate) async fn still_needs_its_server(&self) -> Result<(), StepError> {
         let starts = match &self.step.action {
             Step::TakeBack { line } => matches!(**line, Step::StopServer { .. }),
             _ => false,
@@ -193,16 +193,16 @@ impl Cx<'_> {
         };
         let answer = standing.other.still_stopped(self.operation).await;
         answer.map_err(|error| match error {
-            HoldError::MovedOn(why) => Stop::last(Code::Kept, format!("kept stopped: {why}")),
+            HoldError::MovedOn(why) => StepError::last(Code::Kept, format!("kept stopped: {why}")),
             HoldError::Silent(why) | HoldError::TurnedAway(why) | HoldError::NotTold(why) => {
-                Stop::passing(not_told(self, &why))
+                StepError::passing(not_told(self, &why))
             }
         })
     }
 
     /// Keeps a fence from stopping what the group is by now at the other site, of which this one has not heard. While nobody
     /// answers there, it rests on what is known here.
-    pub(crate) async fn still_fences(&self) -> Result<(), Stop> {
+    pub(crate) async fn still_fences(&self) -> Result<(), StepError> {
         let Some(standing) = &self.standing else {
             return Ok(());
         };
@@ -210,12 +210,14 @@ impl Cx<'_> {
         self.or_keeps(answer, "not stopped")
     }
 
-    fn or_keeps(&self, answer: Result<(), HoldError>, kept: &str) -> Result<(), Stop> {
+    fn or_keeps(&self, answer: Result<(), HoldError>, kept: &str) -> Result<(), StepError> {
         match answer {
             Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
-            Err(HoldError::MovedOn(why)) => Err(Stop::last(Code::Kept, format!("{kept}: {why}"))),
-            Err(HoldError::NotTold(why)) => Err(Stop::passing(format!("{kept}: {why}"))),
-            Err(HoldError::TurnedAway(why)) => Err(Stop::last(
+            Err(HoldError::MovedOn(why)) => {
+                Err(StepError::last(Code::Kept, format!("{kept}: {why}")))
+            }
+            Err(HoldError::NotTold(why)) => Err(StepError::passing(format!("{kept}: {why}"))),
+            Err(HoldError::TurnedAway(why)) => Err(StepError::last(
                 Code::Kept,
                 format!(
                     "{kept}: {why}; the other site's protector is there, and does not tell this one what it holds of protection group {}: do what this says; if it names no command, an administrator there names this one's user in '[DEFAULT] peer_user_ids'",
@@ -227,7 +229,7 @@ impl Cx<'_> {
 
     /// Keeps what is on the other site once that has retired this one: it may be protected anew there. While nobody answers,
     /// what the clouds show has to do, as for everything else that is deleted there.
-    pub(crate) async fn still_paired(&self) -> Result<(), Stop> {
+    pub(crate) async fn still_paired(&self) -> Result<(), StepError> {
         let there = &self.step.action.scope(self.plan()).site;
         let Some(standing) = self.standing.as_ref().filter(|own| own.is_another(there)) else {
             return Ok(());
@@ -237,7 +239,7 @@ impl Cx<'_> {
     }
 
     /// Whether somebody has said, since this operation began or just now, that the site where it goes is lost.
-    pub(crate) async fn target_is_said_to_be_lost(&self) -> Result<bool, Stop> {
+    pub(crate) async fn target_is_said_to_be_lost(&self) -> Result<bool, StepError> {
         let id = self.operation.id.as_str();
         let said = self.recorded_since(MapKind::TargetIsLost, id).await?;
         Ok(said.is_some())
@@ -245,15 +247,18 @@ impl Cx<'_> {
 
     /// What ends the taking back of a line on a target that does not answer, where somebody has said that it is lost: what is
     /// there is left, since nothing waits for it any more. Else what it has failed by.
-    pub(crate) async fn or_left_on_the_lost_target(&self, stop: Stop) -> Result<Stop, Stop> {
+    pub(crate) async fn or_left_on_the_lost_target(
+        &self,
+        stop: StepError,
+    ) -> Result<StepError, StepError> {
         let is_of_the_source = matches!(self.step.action, Step::StopServer { .. });
-        let Stop::Fault(Fault::Passing { why: silence, .. }) = &stop else {
+        let StepError::Fault(Fault::Passing { why: silence, .. }) = &stop else {
             return Ok(stop);
         };
         if is_of_the_source || !self.target_is_said_to_be_lost().await? {
             return Ok(stop);
         }
-        Ok(Stop::last(
+        Ok(StepError::last(
             Code::Unavailable,
             format!(
                 "what it made is left on {target}, which is lost, as who gave this {kind} up has said ({silence}); when {target} is back, 'openstack dr operation cleanup {id}' removes it",
@@ -265,17 +270,17 @@ impl Cx<'_> {
     }
 
     /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.
-    pub(super) async fn or_superseded(&self, stop: Stop) -> Stop {
+    pub(super) async fn or_superseded(&self, stop: StepError) -> StepError {
         match self.hold_still().await {
-            Err(superseded @ Stop::Fault(Fault::Final { .. })) => superseded,
+            Err(superseded @ StepError::Fault(Fault::Final { .. })) => superseded,
             _ => stop,
         }
     }
 }
 
-fn superseded(cx: &Cx<'_>, why: &str) -> Stop {
+fn superseded(cx: &StepContext<'_>, why: &str) -> StepError {
     let plan = cx.plan();
-    Stop::last(
+    StepError::last(
         Code::Superseded,
         format!(
             "{why}: this {} ends here; what it has stopped on {} stays stopped, and what it has made on {} is left to that site",
@@ -284,7 +289,7 @@ fn superseded(cx: &Cx<'_>, why: &str) -> Stop {
     )
 }
 
-fn not_told(cx: &Cx<'_>, why: &str) -> String {
+fn not_told(cx: &StepContext<'_>, why: &str) -> String {
     let plan = cx.plan();
     format!(
         "{} does not say whether it has moved protection group {} meanwhile: {why}",

@@ -4,15 +4,26 @@ use std::time::Duration;
 
 use protector_core::{fault::Code, outside::shown, recovery_plan::Hook};
 
-use super::CloudActions;
+use super::site_clouds::SiteClouds;
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
+    outside::Outside,
     outside::{News, OutsideError},
 };
 
-impl CloudActions {
+/// Steps that call what a tenant has named.
+pub(super) struct HooksAndProbes<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+    pub(super) outside: &'a dyn Outside,
+}
+
+impl HooksAndProbes<'_> {
     /// Calls the hook `name`. Told once at least; who is told twice sees it by the delivery's id.
-    pub(super) async fn call_hook(&self, cx: &mut Cx<'_>, name: &str) -> Result<Progress, Stop> {
+    pub(super) async fn call_hook(
+        &self,
+        cx: &mut StepContext<'_>,
+        name: &str,
+    ) -> Result<Progress, StepError> {
         let hook = cx
             .plan()
             .recovery
@@ -21,12 +32,12 @@ impl CloudActions {
             .find(|hook| hook.name == name);
         let Some(hook) = hook.cloned() else {
             let why = format!("hook {name} is not in the operation's plan");
-            return Err(Stop::last(Code::Internal, why));
+            return Err(StepError::last(Code::Internal, why));
         };
         let news = news(cx, &hook);
         let url = hook.url.expose().map_err(|why| {
             let why = format!("hook {name} cannot be called: {why}");
-            Stop::last(Code::Missing, why)
+            StepError::last(Code::Missing, why)
         })?;
         let limit = Duration::from_secs(hook.timeout_seconds.into());
         let intent = cx.intend().await?;
@@ -36,15 +47,18 @@ impl CloudActions {
                 cx.fact(format!("{} was told", shown(url)));
                 Ok(Progress::done())
             }
-            Err(OutsideError::Silent(why)) => Err(Stop::passing(format!("{}: {why}", shown(url)))),
-            Err(OutsideError::Forbidden(why)) => {
-                Err(Stop::last(Code::Refused, format!("{}: {why}", shown(url))))
+            Err(OutsideError::Silent(why)) => {
+                Err(StepError::passing(format!("{}: {why}", shown(url))))
             }
+            Err(OutsideError::Forbidden(why)) => Err(StepError::last(
+                Code::Refused,
+                format!("{}: {why}", shown(url)),
+            )),
         }
     }
 }
 
-fn news(cx: &Cx<'_>, hook: &Hook) -> News {
+fn news(cx: &StepContext<'_>, hook: &Hook) -> News {
     let operation = cx.operation;
     let plan = cx.plan();
     News {

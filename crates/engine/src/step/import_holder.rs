@@ -15,11 +15,12 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, mark, reading,
+    mark, reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
+    site_clouds::SiteClouds,
 };
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext, StepError},
     clouds::stop,
 };
 
@@ -30,19 +31,19 @@ struct Holder {
     volume: String,
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// Refuses to start the server `id` beside one that holds an import of its volumes on the target, whoever has built it
     /// (I10). Where no copy was ever asked for, a target that does not tell keeps nothing stopped.
     pub(super) async fn refuse_beside_a_holder(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let holder = match self.holder_of_its_imports(cx, id).await {
             Err(
-                Stop::Fault(Fault::Passing { .. } | Fault::NotTold { .. })
-                | Stop::LockedOut { .. }
-                | Stop::TurnedAway { .. },
+                StepError::Fault(Fault::Passing { .. } | Fault::NotTold { .. })
+                | StepError::LockedOut { .. }
+                | StepError::TurnedAway { .. },
             ) if !cx
                 .has_asked_for(&Step::RecreateServer { server: id.clone() }, id.as_str())
                 .await? =>
@@ -58,20 +59,20 @@ impl CloudActions {
     /// keeps the server stopped.
     pub(super) async fn refuse_beside_a_holder_that_is_seen(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         match self.holder_of_its_imports(cx, id).await {
-            Err(Stop::Fault(Fault::Passing { .. })) => Ok(()),
+            Err(StepError::Fault(Fault::Passing { .. })) => Ok(()),
             answer => refuse_beside(cx, answer?),
         }
     }
 
     async fn holder_of_its_imports(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Option<Holder>, Stop> {
+    ) -> Result<Option<Holder>, StepError> {
         let Some(member) = cx.plan().member_of_server(id.as_str()) else {
             return Ok(None);
         };
@@ -99,9 +100,9 @@ impl CloudActions {
     async fn holder_of(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         import: &Volume,
-    ) -> Result<Option<Holder>, Stop> {
+    ) -> Result<Option<Holder>, StepError> {
         if mark::is_of_a_test(&import.metadata) || import.status == VolumeStatus::Available {
             return Ok(None);
         }
@@ -127,11 +128,11 @@ impl CloudActions {
 }
 
 /// Nothing is imported before it is promoted; what a move that is given up has promoted is not in this operation's map.
-fn may_be_imported(cx: &Cx<'_>, volume: &str) -> bool {
+fn may_be_imported(cx: &StepContext<'_>, volume: &str) -> bool {
     given_up(cx).is_some() || cx.mapped(MapKind::Promoted, volume).is_some()
 }
 
-fn refuse_beside(cx: &Cx<'_>, holder: Option<Holder>) -> Result<(), Stop> {
+fn refuse_beside(cx: &StepContext<'_>, holder: Option<Holder>) -> Result<(), StepError> {
     let Some(Holder {
         server,
         status,
@@ -147,7 +148,7 @@ fn refuse_beside(cx: &Cx<'_>, holder: Option<Holder>) -> Result<(), Stop> {
         ),
         None => format!("cleanup {}'", mark::cleaned_up(cx.operation)),
     };
-    Err(Stop::last(
+    Err(StepError::last(
         Code::Kept,
         format!(
             "not started: server {server} ({status}) on {site} holds {volume}, a copy of its volume, and may run as it: delete that server, or detach the volume from it, then 'openstack dr operation {again}"
@@ -156,12 +157,12 @@ fn refuse_beside(cx: &Cx<'_>, holder: Option<Holder>) -> Result<(), Stop> {
 }
 
 /// The move that this operation gives up, which either site's protector may have run.
-fn given_up<'c>(cx: &'c Cx<'_>) -> Option<&'c OperationId> {
+fn given_up<'c>(cx: &'c StepContext<'_>) -> Option<&'c OperationId> {
     moves_given_up(cx).first()
 }
 
 /// The same with the one that it was to go forward with.
-fn moves_given_up<'c>(cx: &'c Cx<'_>) -> &'c [OperationId] {
+fn moves_given_up<'c>(cx: &'c StepContext<'_>) -> &'c [OperationId] {
     match cx.operation.kind {
         OperationKind::Abort => &cx.plan().interrupted,
         _ => &[],
@@ -170,7 +171,11 @@ fn moves_given_up<'c>(cx: &'c Cx<'_>) -> &'c [OperationId] {
 
 /// What a move has imported of a volume. A restored backup has the marks too, and is somebody else's: what we have not made
 /// counts only where the move that is given up may have been the other site's.
-async fn imports_of(target: &Cloud, cx: &Cx<'_>, volume: &str) -> Result<Vec<Volume>, Stop> {
+async fn imports_of(
+    target: &Cloud,
+    cx: &StepContext<'_>,
+    volume: &str,
+) -> Result<Vec<Volume>, StepError> {
     let marked = VolumeFilter::marked(SOURCE, volume);
     let mut imports = Vec::new();
     for import in target.volume().volumes(&marked).await.map_err(stop)? {

@@ -18,25 +18,39 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, adopted, mark, not_in_plan, reading,
+    adopted,
+    arrays::Arrays,
+    mark, not_in_plan, reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
+    site_clouds::SiteClouds,
     target_check::TARGET,
+    written_since::WrittenSince,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
-impl CloudActions {
+/// Steps that take volumes into the target's Cinder, and out of it.
+pub(super) struct ImportedVolumes<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+    pub(super) arrays: &'a Arrays,
+}
+
+impl ImportedVolumes<'_> {
     pub(super) async fn manage_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &VolumeId,
-    ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let own = find_imported(&target, cx, source_id).await?;
         let found = match own {
-            None => self.find_adopted_volume(&target, cx, source_id).await?,
+            None => {
+                self.clouds
+                    .find_adopted_volume(&target, cx, source_id)
+                    .await?
+            }
             own => own,
         };
         if let Some(volume) = found {
@@ -51,16 +65,16 @@ impl CloudActions {
         let open = intent.on(&target);
         let volume = open.volume().manage(&request).await.map_err(stop)?;
         cx.memo.made = Some(volume.id.to_string());
-        Ok(self.look_again("Cinder to import it"))
+        Ok(self.clouds.look_again("Cinder to import it"))
     }
 
     async fn judge_import(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &VolumeId,
         volume: &Volume,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         match &volume.status {
             VolumeStatus::Available if !has_image_properties(cx, source_id, volume)? => {
                 let (_, known) = known(cx, source_id)?;
@@ -71,7 +85,9 @@ impl CloudActions {
                     .set_image_metadata(&volume.id, &known.image_properties)
                     .await
                     .map_err(stop)?;
-                Ok(self.look_again("Cinder to keep the properties of its image"))
+                Ok(self
+                    .clouds
+                    .look_again("Cinder to keep the properties of its image"))
             }
             VolumeStatus::Available | VolumeStatus::InUse if cx.memo.adopted => {
                 adopted::mark_volume(target, cx, source_id, volume).await?;
@@ -80,7 +96,7 @@ impl CloudActions {
             VolumeStatus::Available => Ok(imported_as(source_id, volume)),
             VolumeStatus::InUse => match foreign_user(target, cx, source_id, volume).await? {
                 None => Ok(imported_as(source_id, volume)),
-                Some(user) => Err(Stop::last(
+                Some(user) => Err(StepError::last(
                     Code::Broken,
                     format!(
                         "volume {} on {} is in use by {user}, which is not the copy of its member",
@@ -93,10 +109,10 @@ impl CloudActions {
             | VolumeStatus::Attaching
             | VolumeStatus::Detaching
             | VolumeStatus::Creating
-            | VolumeStatus::Managing => {
-                Ok(self.look_again(format!("volume status {}", volume.status.as_str())))
-            }
-            other => Err(Stop::last(
+            | VolumeStatus::Managing => Ok(self
+                .clouds
+                .look_again(format!("volume status {}", volume.status.as_str()))),
+            other => Err(StepError::last(
                 Code::Broken,
                 format!(
                     "Cinder on {} could not import it: volume {} is {}",
@@ -111,13 +127,13 @@ impl CloudActions {
     /// Takes an import back by `unmanage` only: deleting a half-managed record would destroy the bytes behind it.
     pub(super) async fn unmanage_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &VolumeId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if !cx.memo.has_made_something() || cx.memo.adopted {
             return Ok(Progress::done());
         }
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let Some(volume) = find_imported(&target, cx, source_id).await? else {
             let plan = cx.plan();
             let (networks, project) = (target_networks(plan), &plan.target.project_id);
@@ -137,17 +153,19 @@ impl CloudActions {
             protected_by: protected_by.as_deref(),
         };
         if let Some(why) = import_must_stay(&copy, &mark::seen(&volume.metadata)) {
-            return Err(Stop::last(Code::Kept, why));
+            return Err(StepError::last(Code::Kept, why));
         }
         if let Some(why) = cx.blocked_by {
             // Where Nova has forgotten it with its host down, its guest still has a volume that says "available".
-            return Err(Stop::last(
+            return Err(StepError::last(
                 Code::Kept,
                 format!("kept: its server was not taken back ({why})"),
             ));
         }
         // The tenant reaches what was written to it as long as Cinder has it.
-        self.refuse_to_discard_copy_of(cx, source_id).await?;
+        WrittenSince::with(self.clouds, self.arrays)
+            .refuse_to_discard_copy_of(cx, source_id)
+            .await?;
         match &volume.status {
             VolumeStatus::InUse
             | VolumeStatus::Detaching
@@ -159,20 +177,22 @@ impl CloudActions {
             | VolumeStatus::Unmanaging => {
                 let holders = holders(&target, &volume).await?;
                 let status = volume.status.as_str();
-                return Ok(self.look_again(format!("volume status {status}{holders}")));
+                return Ok(self
+                    .clouds
+                    .look_again(format!("volume status {status}{holders}")));
             }
             _ => {}
         }
         let intent = cx.intend_undo_of(volume.id.as_str()).await?;
         match reading::volume(&target, &volume.id).await? {
             Some(again) if again == volume => {}
-            _ => return Ok(self.changed_meanwhile(cx)),
+            _ => return Ok(self.clouds.changed_meanwhile(cx)),
         }
         let open = intent.on(&target);
         open.volume().unmanage(&volume.id).await.map_err(stop)?;
         Ok(Progress::Waiting {
             on: "Cinder to let go of it".to_owned(),
-            again: self.options.status_poll,
+            again: self.clouds.options.status_poll,
         })
     }
 }
@@ -186,7 +206,7 @@ fn imported_as(source_id: &VolumeId, volume: &Volume) -> Progress {
 }
 
 /// The name that Cinder gave the bytes outlives the import; who discards them must know it.
-fn was_imported_as(cx: &Cx<'_>, source_id: &VolumeId) -> Vec<Effect> {
+fn was_imported_as(cx: &StepContext<'_>, source_id: &VolumeId) -> Vec<Effect> {
     cx.memo
         .made
         .iter()
@@ -211,7 +231,7 @@ fn has_its_bytes(volume: &Volume) -> bool {
 }
 
 /// For whom Cinder keeps a volume, as a clause. Those it is only reserved for are not in its own list.
-async fn holders(target: &Cloud, volume: &Volume) -> Result<String, Stop> {
+async fn holders(target: &Cloud, volume: &Volume) -> Result<String, StepError> {
     let attachments = target
         .volume()
         .attachments(&volume.id)
@@ -232,10 +252,10 @@ async fn holders(target: &Cloud, volume: &Volume) -> Result<String, Stop> {
 /// Who uses an import beside the copy of its own member: after an earlier try that one may run on it.
 pub(super) async fn foreign_user(
     target: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     source_id: &VolumeId,
     volume: &Volume,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let (member, _) = known(cx, source_id)?;
     let member = member.server_id.clone();
     let copy = cx.mapped(MapKind::Server, member.as_str());
@@ -261,9 +281,9 @@ pub(super) async fn foreign_user(
 /// one whatever it remembers: the tries before it may have made one that nobody heard of.
 async fn find_imported(
     target: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     source_id: &VolumeId,
-) -> Result<Option<Volume>, Stop> {
+) -> Result<Option<Volume>, StepError> {
     if let Some(id) = &cx.memo.made
         && let Some(volume) = reading::volume(target, &VolumeId::new(id.clone())).await?
     {
@@ -287,9 +307,9 @@ async fn find_imported(
 }
 
 fn known<'a>(
-    cx: &'a Cx<'_>,
+    cx: &'a StepContext<'_>,
     source_id: &VolumeId,
-) -> Result<(&'a Member, &'a ProtectedVolume), Stop> {
+) -> Result<(&'a Member, &'a ProtectedVolume), StepError> {
     cx.plan()
         .volume(source_id.as_str())
         .ok_or_else(|| not_in_plan("volume", source_id.as_str()))
@@ -297,7 +317,11 @@ fn known<'a>(
 
 /// Whether an import has what Nova reads off a boot volume. An import into Cinder brings none of it, and a guest that was
 /// made for UEFI or for another disk bus would not boot without.
-fn has_image_properties(cx: &Cx<'_>, source_id: &VolumeId, volume: &Volume) -> Result<bool, Stop> {
+fn has_image_properties(
+    cx: &StepContext<'_>,
+    source_id: &VolumeId,
+    volume: &Volume,
+) -> Result<bool, StepError> {
     let there = &volume.volume_image_metadata;
     let (_, known) = known(cx, source_id)?;
     Ok(known
@@ -306,12 +330,12 @@ fn has_image_properties(cx: &Cx<'_>, source_id: &VolumeId, volume: &Volume) -> R
         .all(|(key, value)| there.get(key) == Some(value)))
 }
 
-fn import_request(cx: &Cx<'_>, source_id: &VolumeId) -> Result<ManagedVolume, Stop> {
+fn import_request(cx: &StepContext<'_>, source_id: &VolumeId) -> Result<ManagedVolume, StepError> {
     let plan = cx.plan();
     let (_, known) = known(cx, source_id)?;
     let recorded = |kind, key: &str| {
         cx.mapped(kind, key)
-            .ok_or_else(|| Stop::last(Code::Internal, format!("no {} is recorded", key)))
+            .ok_or_else(|| StepError::last(Code::Internal, format!("no {} is recorded", key)))
     };
     let ProtectedVolume {
         name,

@@ -12,7 +12,7 @@ use protector_openstack::{
 };
 
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext, StepError},
     clouds::{found, stop},
 };
 
@@ -22,9 +22,9 @@ use crate::{
 /// says so.
 pub(super) async fn key_pair_on_target(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     known: &KeyPair,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let Some(public_key) = &known.public_key else {
         cx.fact(format!(
             "built without key pair {}: its public key was not readable when the member was added",

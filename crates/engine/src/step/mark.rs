@@ -11,7 +11,7 @@ use protector_core::{
 };
 use protector_openstack::cloud::Cloud;
 
-use crate::{action::Stop, clouds::stop};
+use crate::{action::StepError, clouds::stop};
 
 /// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
 pub(super) fn mark(
@@ -71,7 +71,7 @@ pub(super) fn is_of_a_test(metadata: &BTreeMap<String, String>) -> bool {
 
 /// Whether what carries this operation's marks was made by its service user. Anybody may copy metadata; nobody else can make
 /// something as that user (safety, I1).
-pub(super) async fn made_as_us(cloud: &Cloud, by: Option<&UserId>) -> Result<bool, Stop> {
+pub(super) async fn made_as_us(cloud: &Cloud, by: Option<&UserId>) -> Result<bool, StepError> {
     let us = cloud.session().user_id().await.map_err(stop)?;
     Ok(by == Some(&us))
 }

@@ -13,13 +13,12 @@ use protector_core::{
         Step, Verb,
         table::{About, Asks, Limit, Side, Undo},
     },
-    site::SiteScope,
     storage::{StorageDriver, StorageError},
 };
-use protector_openstack::{cloud::Cloud, request_log::RequestLog};
+use protector_openstack::request_log::RequestLog;
 
 use crate::{
-    action::{Actions, Cx, Draws, Patience, Progress, Stop},
+    action::{Actions, ConcurrencyLimit, Progress, StepContext, StepError, StepLimits},
     clouds::Clouds,
     options::EngineOptions,
     other_site::OtherSite,
@@ -58,6 +57,7 @@ mod replication;
 mod returned_original;
 mod scope;
 mod server_group;
+mod site_clouds;
 mod source_at_rest;
 mod source_check;
 mod source_host;
@@ -70,9 +70,26 @@ mod test_server;
 mod test_volume;
 mod written_since;
 
-use arrays::Arrays;
 pub use fence::{may_run_there, why_not_at_rest};
+
 pub(crate) use held_still::Standing;
+
+use adoption::Adoption;
+use arrays::Arrays;
+use fence::Fence;
+use floating_ips::FloatingIps;
+use hook::HooksAndProbes;
+use imported_volume::ImportedVolumes;
+use pause::Pauses;
+use ports::Ports;
+use recovered_server::Counterparts;
+use replication::ReplicatedVolumes;
+use site_clouds::SiteClouds;
+use source_server::SourceServers;
+use source_volume::SourceVolumes;
+use switch::Switch;
+use target_check::TargetCheck;
+use test_server::TestCounterparts;
 
 /// Carries steps out on the clouds of registered sites and on their arrays.
 pub struct CloudActions {
@@ -117,119 +134,203 @@ impl CloudActions {
         }
     }
 
-    async fn tenant(&self, cx: &Cx<'_>, scope: &SiteScope) -> Result<Cloud, Stop> {
-        let request_id = cx.operation.global_request_id.as_deref();
-        Ok(self.clouds.tenant(scope, request_id).await?)
-    }
-
-    async fn source(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
-        self.tenant(cx, &cx.plan().source).await
-    }
-
-    async fn target(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
-        self.tenant(cx, &cx.plan().target).await
-    }
-
-    async fn target_admin(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
-        let request_id = cx.operation.global_request_id.as_deref();
-        Ok(self
-            .clouds
-            .admin(&cx.plan().target.site, request_id)
-            .await?)
-    }
-
-    async fn source_admin(&self, cx: &Cx<'_>) -> Result<Cloud, Stop> {
-        let request_id = cx.operation.global_request_id.as_deref();
-        Ok(self
-            .clouds
-            .admin(&cx.plan().source.site, request_id)
-            .await?)
-    }
-
-    fn look_again(&self, on: impl Into<String>) -> Progress {
-        Progress::Waiting {
-            on: on.into(),
-            again: self.options.status_poll,
+    fn site_clouds(&self) -> SiteClouds<'_> {
+        SiteClouds {
+            clouds: &*self.clouds,
+            options: &self.options,
         }
     }
 
-    /// What was judged is not so any more once the intent is on record: nothing is sent, and it is looked at anew.
-    fn changed_meanwhile(&self, cx: &mut Cx<'_>) -> Progress {
-        cx.forget_new_facts();
-        self.look_again("what has changed since it was judged")
+    fn source_servers(&self) -> SourceServers<'_> {
+        SourceServers {
+            clouds: self.site_clouds(),
+        }
     }
 
-    async fn run_step(&self, step: &Step, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    fn source_volumes(&self) -> SourceVolumes<'_> {
+        SourceVolumes {
+            clouds: self.site_clouds(),
+            arrays: &self.arrays,
+        }
+    }
+
+    fn imported_volumes(&self) -> ImportedVolumes<'_> {
+        ImportedVolumes {
+            clouds: self.site_clouds(),
+            arrays: &self.arrays,
+        }
+    }
+
+    fn counterparts(&self) -> Counterparts<'_> {
+        Counterparts {
+            clouds: self.site_clouds(),
+            arrays: &self.arrays,
+            server_groups: &self.server_groups,
+        }
+    }
+
+    fn ports(&self) -> Ports<'_> {
+        Ports {
+            clouds: self.site_clouds(),
+        }
+    }
+
+    fn floating_ips(&self) -> FloatingIps<'_> {
+        FloatingIps {
+            clouds: self.site_clouds(),
+        }
+    }
+
+    fn replicated_volumes(&self) -> ReplicatedVolumes<'_> {
+        ReplicatedVolumes {
+            clouds: self.site_clouds(),
+            arrays: &self.arrays,
+        }
+    }
+
+    fn fence(&self) -> Fence<'_> {
+        Fence {
+            clouds: self.site_clouds(),
+        }
+    }
+
+    fn target_check(&self) -> TargetCheck<'_> {
+        TargetCheck {
+            clouds: self.site_clouds(),
+            arrays: &self.arrays,
+        }
+    }
+
+    fn test_counterparts(&self) -> TestCounterparts<'_> {
+        TestCounterparts {
+            clouds: self.site_clouds(),
+        }
+    }
+
+    fn hooks_and_probes(&self) -> HooksAndProbes<'_> {
+        HooksAndProbes {
+            clouds: self.site_clouds(),
+            outside: &*self.outside,
+        }
+    }
+
+    fn switch(&self) -> Switch<'_> {
+        Switch {
+            clouds: self.site_clouds(),
+        }
+    }
+
+    fn adoption(&self) -> Adoption<'_> {
+        Adoption {
+            clouds: self.site_clouds(),
+        }
+    }
+
+    async fn run_step(&self, step: &Step, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         match step {
-            Step::CheckServer { server } => self.check_server(cx, server).await,
-            Step::CheckTarget => self.check_target(cx).await,
-            Step::StopServer { server } => self.stop_server(cx, server).await,
-            Step::ReplicateGroup => self.replicate_group(cx).await,
-            Step::PromoteVolume { volume } => self.promote_volume(cx, volume).await,
-            Step::ManageVolume { volume } => self.manage_volume(cx, volume).await,
-            Step::ReservePorts { server } => self.reserve_ports(cx, server).await,
-            Step::CompletePorts { server } => self.complete_ports(cx, server).await,
-            Step::RecreateServer { server } => self.recreate_server(cx, server).await,
-            Step::ConfirmServer { server } => self.confirm_server(cx, server).await,
-            Step::RestorePowerState { server } => self.restore_power_state(cx, server).await,
-            Step::ProbeServer { server } => self.probe_server(cx, server).await,
-            Step::CallHook { hook } => self.call_hook(cx, hook).await,
-            Step::Pause { number } => self.pause(cx, *number).await,
-            Step::AssociateFloatingIps { server } => self.associate_floating_ips(cx, server).await,
+            Step::CheckServer { server } => self.source_servers().check_server(cx, server).await,
+            Step::CheckTarget => self.target_check().check_target(cx).await,
+            Step::StopServer { server } => self.source_servers().stop_server(cx, server).await,
+            Step::ReplicateGroup => self.replicated_volumes().replicate_group(cx).await,
+            Step::PromoteVolume { volume } => {
+                self.replicated_volumes().promote_volume(cx, volume).await
+            }
+            Step::ManageVolume { volume } => {
+                self.imported_volumes().manage_volume(cx, volume).await
+            }
+            Step::ReservePorts { server } => self.ports().reserve_ports(cx, server).await,
+            Step::CompletePorts { server } => self.ports().complete_ports(cx, server).await,
+            Step::RecreateServer { server } => {
+                self.counterparts().recreate_server(cx, server).await
+            }
+            Step::ConfirmServer { server } => self.counterparts().confirm_server(cx, server).await,
+            Step::RestorePowerState { server } => {
+                self.counterparts().restore_power_state(cx, server).await
+            }
+            Step::ProbeServer { server } => self.hooks_and_probes().probe_server(cx, server).await,
+            Step::CallHook { hook } => self.hooks_and_probes().call_hook(cx, hook).await,
+            Step::Pause { number } => Pauses.pause(cx, *number).await,
+            Step::AssociateFloatingIps { server } => {
+                self.floating_ips().associate_floating_ips(cx, server).await
+            }
             Step::RestoreDeleteOnTermination { server } => {
-                self.restore_delete_on_termination(cx, server).await
+                self.counterparts()
+                    .restore_delete_on_termination(cx, server)
+                    .await
             }
-            Step::SwitchPrimary => self.switch_primary(cx).await,
-            Step::DeleteSourceServer { server } => self.delete_source_server(cx, server).await,
-            Step::DeleteSourceVolume { volume } => self.delete_source_volume(cx, volume).await,
-            Step::ChooseRecoveryPoint => self.choose_recovery_point(cx).await,
-            Step::CloneVolume { volume } => self.clone_volume(cx, volume).await,
-            Step::CheckTargetAlone => self.check_target_alone(cx).await,
-            Step::CountRecovered { server } => self.count_recovered(cx, server).await,
-            Step::ConfirmRecovered => self.confirm_recovered(cx).await,
-            Step::SwitchRecovered => self.switch_recovered(cx).await,
-            Step::AdmitRecovered => self.admit_recovered(cx).await,
-            Step::LeaveSourceServer { server } => self.leave_source_server(cx, server).await,
+            Step::SwitchPrimary => self.switch().switch_primary(cx).await,
+            Step::DeleteSourceServer { server } => {
+                self.source_servers().delete_source_server(cx, server).await
+            }
+            Step::DeleteSourceVolume { volume } => {
+                self.source_volumes().delete_source_volume(cx, volume).await
+            }
+            Step::ChooseRecoveryPoint => self.replicated_volumes().choose_recovery_point(cx).await,
+            Step::CloneVolume { volume } => {
+                self.replicated_volumes().clone_volume(cx, volume).await
+            }
+            Step::CheckTargetAlone => self.target_check().check_target_alone(cx).await,
+            Step::CountRecovered { server } => self.switch().count_recovered(cx, server).await,
+            Step::ConfirmRecovered => self.switch().confirm_recovered(cx).await,
+            Step::SwitchRecovered => self.switch().switch_recovered(cx).await,
+            Step::AdmitRecovered => self.switch().admit_recovered(cx).await,
+            Step::LeaveSourceServer { server } => {
+                self.switch().leave_source_server(cx, server).await
+            }
             Step::LeaveSourceVolume { volume } => {
-                self.leave_source_volume(cx, volume.as_str()).await
+                self.switch().leave_source_volume(cx, volume.as_str()).await
             }
-            Step::FenceServer { server } => self.fence_server(cx, Side::Source, server).await,
+            Step::FenceServer { server } => {
+                self.fence().fence_server(cx, Side::Source, server).await
+            }
             Step::FenceServerOnTarget { server } => {
-                self.fence_server(cx, Side::Target, server).await
+                self.fence().fence_server(cx, Side::Target, server).await
             }
-            Step::ConfirmFenced => self.confirm_fenced(cx).await,
-            Step::StartSourceServer { server } => self.start_source_server(cx, server).await,
-            Step::CheckAtRest { server } => self.check_at_rest(cx, server).await,
-            Step::AdoptVolume { volume } => self.adopt_volume(cx, volume).await,
-            Step::AdoptServer { server } => self.adopt_server(cx, server).await,
-            Step::ConfirmStarted => self.confirm_started(cx).await,
-            Step::ReleaseReplicas => self.release_replicas(cx).await,
+            Step::ConfirmFenced => self.fence().confirm_fenced(cx).await,
+            Step::StartSourceServer { server } => {
+                self.source_servers().start_source_server(cx, server).await
+            }
+            Step::CheckAtRest { server } => self.adoption().check_at_rest(cx, server).await,
+            Step::AdoptVolume { volume } => self.adoption().adopt_volume(cx, volume).await,
+            Step::AdoptServer { server } => self.adoption().adopt_server(cx, server).await,
+            Step::ConfirmStarted => self.source_servers().confirm_started(cx).await,
+            Step::ReleaseReplicas => self.replicated_volumes().release_replicas(cx).await,
             Step::DeleteTestServer { test, server } => {
-                self.delete_test_server(cx, test, server).await
+                self.test_counterparts()
+                    .delete_test_server(cx, test, server)
+                    .await
             }
             Step::DeleteTestVolume { test, volume } => {
-                self.delete_test_volume(cx, test, volume).await
+                self.test_counterparts()
+                    .delete_test_volume(cx, test, volume)
+                    .await
             }
             Step::TakeBack { line } => self.undo_step(line, cx).await,
         }
     }
 
-    async fn undo_step(&self, step: &Step, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    async fn undo_step(
+        &self,
+        step: &Step,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         match step.row().undo {
             Undo::Nothing => Ok(Progress::done()),
-            Undo::StartOriginal(server) => self.start_again(cx, server).await,
-            Undo::DiscardPromoted(volume) => self.discard_promoted(cx, volume).await,
-            Undo::DiscardClone(volume) => self.discard_clone(cx, volume).await,
-            Undo::Unmanage(volume) => self.unmanage_volume(cx, volume).await,
-            Undo::DeletePorts(server) => self.take_ports_back(cx, server).await,
-            Undo::DeleteCopy(server) => self.delete_recovered(cx, server).await,
+            Undo::StartOriginal(server) => self.source_servers().start_again(cx, server).await,
+            Undo::DiscardPromoted(volume) => {
+                self.replicated_volumes().discard_promoted(cx, volume).await
+            }
+            Undo::DiscardClone(volume) => self.replicated_volumes().discard_clone(cx, volume).await,
+            Undo::Unmanage(volume) => self.imported_volumes().unmanage_volume(cx, volume).await,
+            Undo::DeletePorts(server) => self.ports().take_ports_back(cx, server).await,
+            Undo::DeleteCopy(server) => self.counterparts().delete_recovered(cx, server).await,
         }
     }
 }
 
 #[async_trait]
 impl Actions for CloudActions {
-    async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    async fn run(&self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         if let (Verb::Member, Some(why)) = (cx.step.verb, cx.blocked_by) {
             // Its member cannot be recovered in this operation; the line that failed says why, once.
             return Ok(Progress::Skipped {
@@ -243,12 +344,14 @@ impl Actions for CloudActions {
         let outcome = self.reading_and_noting(&log).run_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
         match outcome {
-            Err(failed @ Stop::Fault(Fault::Final { .. })) => Err(cx.or_superseded(failed).await),
+            Err(failed @ StepError::Fault(Fault::Final { .. })) => {
+                Err(cx.or_superseded(failed).await)
+            }
             outcome => outcome,
         }
     }
 
-    async fn undo(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    async fn undo(&self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         cx.standing = Some(self.standing.clone());
         let step = cx.step.action.clone();
         let log = RequestLog::default();
@@ -267,13 +370,13 @@ impl Actions for CloudActions {
         self.standing.keep(operation, now).await;
     }
 
-    fn patience(&self, operation: &Operation, step: &StepRecord) -> Patience {
+    fn step_limits(&self, operation: &Operation, step: &StepRecord) -> StepLimits {
         let plan = &operation.plan;
         let (limit, timeout_error) = match step.progress.state {
             StepState::Undoing => self.limit_of_undo(plan, &step.action),
             _ => self.limit(plan, &step.action),
         };
-        Patience {
+        StepLimits {
             limit,
             retries: retries(operation, step, &self.options),
             timeout_error,
@@ -281,8 +384,8 @@ impl Actions for CloudActions {
         }
     }
 
-    fn draws(&self, operation: &Operation, step: &StepRecord) -> Draws {
-        draws(operation, &step.action)
+    fn concurrency_limit(&self, operation: &Operation, step: &StepRecord) -> ConcurrencyLimit {
+        concurrency_limit(operation, &step.action)
     }
 }
 
@@ -363,28 +466,28 @@ fn retries(operation: &Operation, step: &StepRecord, options: &EngineOptions) ->
     }
 }
 
-fn draws(operation: &Operation, step: &Step) -> Draws {
+fn concurrency_limit(operation: &Operation, step: &Step) -> ConcurrencyLimit {
     let row = step.row();
     let site = |side: Side| side.scope(&operation.plan).site.clone();
     match row.asks {
-        Asks::Compute => Draws::Compute(site(row.on)),
-        Asks::Volume => Draws::Volume(site(row.on)),
-        Asks::Array(side) => Draws::Storage(site(side)),
-        Asks::Nobody => Draws::Nothing,
+        Asks::Compute => ConcurrencyLimit::Compute(site(row.on)),
+        Asks::Volume => ConcurrencyLimit::Volume(site(row.on)),
+        Asks::Array(side) => ConcurrencyLimit::Storage(site(side)),
+        Asks::Nobody => ConcurrencyLimit::Nothing,
     }
 }
 
 /// What an array's error means for a step.
-fn storage_stop(error: StorageError) -> Stop {
-    Stop::Fault(match &error {
+fn storage_stop(error: StorageError) -> StepError {
+    StepError::Fault(match &error {
         StorageError::Unavailable { .. } => Fault::passing(&error),
         StorageError::Refused { .. } => Fault::last(Code::Refused, &error),
     })
 }
 
 /// A line that names something the plan does not hold: a defect, never a reason to guess.
-fn not_in_plan(what: &str, id: &str) -> Stop {
-    Stop::last(
+fn not_in_plan(what: &str, id: &str) -> StepError {
+    StepError::last(
         Code::Internal,
         format!("{what} {id} is not in the operation's plan"),
     )

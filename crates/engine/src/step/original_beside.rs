@@ -17,9 +17,9 @@ use protector_openstack::{
     compute::{Server, ServerFilter},
 };
 
-use super::{CloudActions, fence, mark, not_in_plan, reading};
+use super::{fence, mark, not_in_plan, reading, site_clouds::SiteClouds};
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
@@ -28,10 +28,13 @@ const SIDE_BY_SIDE: usize = 8;
 /// How often each is asked for in one look at all, at most.
 const ASKED_FOR: usize = 4;
 
-impl CloudActions {
-    /// The same as [`CloudActions::its_original_may_run`] of all members at once: before anything is stopped, and before the
+impl SiteClouds<'_> {
+    /// The same as [`SiteClouds::its_original_may_run`] of all members at once: before anything is stopped, and before the
     /// group is switched, since anybody may have started one after its copy was built.
-    pub(super) async fn any_original_may_run(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
+    pub(super) async fn any_original_may_run(
+        &self,
+        cx: &StepContext<'_>,
+    ) -> Result<Option<Progress>, StepError> {
         if cx.operation.kind == OperationKind::TestFailover {
             return Ok(None);
         }
@@ -64,9 +67,9 @@ impl CloudActions {
     pub(super) async fn its_original_may_run(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         if cx.operation.kind == OperationKind::TestFailover {
             return Ok(None);
         }
@@ -83,11 +86,11 @@ impl CloudActions {
     async fn a_life_may_run(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
         metadata: &BTreeMap<String, String>,
         shown: &[Server],
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         let made_from = made_from(metadata);
         let mut earlier = Vec::new();
         for life in earlier_lives(target, source_id, metadata, shown).await? {
@@ -115,9 +118,9 @@ impl CloudActions {
     /// That of the server itself where its site is asked, else what was read of it when it was protected.
     async fn metadata_of(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<BTreeMap<String, String>, Stop> {
+    ) -> Result<BTreeMap<String, String>, StepError> {
         let member = cx
             .plan()
             .member_of_server(id.as_str())
@@ -133,12 +136,12 @@ impl CloudActions {
 
 /// A later copy that somebody has taken into another group is a machine of its own by now. What the server itself was made from
 /// is not, whoever has started and protected it: they are one machine, with one name and one address.
-async fn is_another_groups(cx: &Cx<'_>, server: &Server) -> Result<bool, Stop> {
+async fn is_another_groups(cx: &StepContext<'_>, server: &Server) -> Result<bool, StepError> {
     let group = cx.protected_by(server.id.as_str()).await?;
     Ok(group.is_some_and(|group| group != cx.plan().group_name))
 }
 
-fn not_beside(cx: &Cx<'_>, source_id: &ServerId, earlier: &Server) -> Stop {
+fn not_beside(cx: &StepContext<'_>, source_id: &ServerId, earlier: &Server) -> StepError {
     let (site, group) = (&cx.plan().target.site, &cx.plan().group_name);
     let kind = cx.operation.kind;
     let again = match cx.step.verb {
@@ -155,7 +158,7 @@ fn not_beside(cx: &Cx<'_>, source_id: &ServerId, earlier: &Server) -> Stop {
         ),
         false => String::new(),
     };
-    Stop::last(
+    StepError::last(
         Code::Blocked,
         format!(
             "server {id} on {site} is {status}, and {source_id} was made from it: no copy may run beside it; what it has written since is only there: if that may be lost, stop it with 'openstack --os-cloud {site} server stop {id}', then {again}{unmark}",
@@ -172,7 +175,7 @@ async fn earlier_lives(
     source_id: &ServerId,
     metadata: &BTreeMap<String, String>,
     shown: &[Server],
-) -> Result<Vec<Server>, Stop> {
+) -> Result<Vec<Server>, StepError> {
     let known = made_from(metadata);
     let mut lives = Vec::new();
     for id in &known {
@@ -194,19 +197,19 @@ async fn earlier_lives(
 }
 
 /// All servers of the tenant's project.
-async fn shown(target: &Cloud) -> Result<Vec<Server>, Stop> {
+async fn shown(target: &Cloud) -> Result<Vec<Server>, StepError> {
     let all = target.compute().servers(&ServerFilter::all()).await;
     all.map_err(stop)
 }
 
 /// Asks again what could not be answered: of hundreds of looks one fails in every round on a bad day, and none would end.
-pub(super) async fn asked_again<T, F>(look: impl Fn() -> F) -> Result<T, Stop>
+pub(super) async fn asked_again<T, F>(look: impl Fn() -> F) -> Result<T, StepError>
 where
-    F: Future<Output = Result<T, Stop>>,
+    F: Future<Output = Result<T, StepError>>,
 {
     for _ in 1..ASKED_FOR {
         match look().await {
-            Err(Stop::Fault(Fault::Passing { .. } | Fault::NotTold { .. })) => {}
+            Err(StepError::Fault(Fault::Passing { .. } | Fault::NotTold { .. })) => {}
             outcome => return outcome,
         }
     }

@@ -4,20 +4,26 @@ use std::time::Duration;
 
 use protector_core::{fault::Code, operation::MapKind};
 
-use super::CloudActions;
-use crate::action::{Cx, Progress, Stop};
+use crate::action::{Progress, StepContext, StepError};
 
 /// How often a paused operation looks whether it may go on.
 const LOOK: Duration = Duration::from_secs(3);
 
-impl CloudActions {
+/// The step that waits for a person.
+pub(super) struct Pauses;
+
+impl Pauses {
     /// Waits until somebody has said that the operation may go on.
-    pub(super) async fn pause(&self, cx: &mut Cx<'_>, number: u32) -> Result<Progress, Stop> {
+    pub(super) async fn pause(
+        &self,
+        cx: &mut StepContext<'_>,
+        number: u32,
+    ) -> Result<Progress, StepError> {
         let pauses = &cx.plan().recovery.pauses;
         let pause = usize::try_from(number).ok().and_then(|n| pauses.get(n));
         let Some(message) = pause.map(|pause| pause.message.clone()) else {
             let why = format!("pause {number} is not in the operation's plan");
-            return Err(Stop::last(Code::Internal, why));
+            return Err(StepError::last(Code::Internal, why));
         };
         match cx.recorded_since(MapKind::Resumed, &cx.step.key).await? {
             Some(user) => {

@@ -23,7 +23,7 @@ use super::{
     target_check::security_groups_there,
 };
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext as Cx, StepError as Stop},
     clouds::stop,
 };
 

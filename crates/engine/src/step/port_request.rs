@@ -22,7 +22,7 @@ use protector_openstack::{
 
 use super::ports::Card;
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext as Cx, StepError as Stop},
     clouds::stop,
 };
 

@@ -25,14 +25,15 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, mark,
+    mark,
     port_request::{Less, PortRequest},
     reading,
     recovered_server::{CARRIED_OUT_WITHIN, mapped_network, member},
+    site_clouds::SiteClouds,
     target_check::security_groups_there,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext as Cx, StepError as Stop},
     clouds::{found, stop},
 };
 
@@ -140,7 +141,12 @@ fn has_shared_groups(plan: &Plan, member: &Member, there: &[SecurityGroupSeen]) 
     })
 }
 
-impl CloudActions {
+/// Steps about the ports of those servers.
+pub(super) struct Ports<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl Ports<'_> {
     pub(super) async fn reserve_ports(
         &self,
         cx: &mut Cx<'_>,
@@ -172,7 +178,7 @@ impl CloudActions {
         if open.is_empty() || self.has_a_copy(cx, source_id).await? {
             return Ok(Progress::done());
         }
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let groups = groups_for(&target, cx.plan(), &member).await?;
         let makes_all = has_shared_groups(cx.plan(), &member, &groups);
         let mut effects = Vec::new();
@@ -205,13 +211,17 @@ impl CloudActions {
     /// Whether a copy is there that an earlier try or an interrupted operation has built: it has its ports.
     async fn has_a_copy(&self, cx: &mut Cx<'_>, source_id: &ServerId) -> Result<bool, Stop> {
         if cx.operation.kind == OperationKind::Retry
-            && !self.all_of_this_step(cx, source_id).await?.is_empty()
+            && !self
+                .clouds
+                .all_of_this_step(cx, source_id)
+                .await?
+                .is_empty()
         {
             return Ok(true);
         }
         // What it remembers of a server is for the line that builds it.
         let memo = cx.memo.clone();
-        let adopted = self.find_adopted_server(cx, source_id).await;
+        let adopted = self.clouds.find_adopted_server(cx, source_id).await;
         cx.memo = memo;
         Ok(adopted?.is_some())
     }
@@ -283,7 +293,7 @@ impl CloudActions {
         request: &PortRequest,
     ) -> Result<Answered, Stop> {
         let before = cx.memo.unanswered_at;
-        cx.memo.unanswered_at = Some(cx.scribe.now());
+        cx.memo.unanswered_at = Some(cx.writer.now());
         let intent = cx.intend().await?;
         if let Some(made) = self.made_before(target, cx, card).await? {
             cx.memo.unanswered_at = before;
@@ -321,7 +331,7 @@ impl CloudActions {
             "port {} to be let go of by server {}",
             port.id, port.device_id
         );
-        Ok(Some(Made::NotYet(self.look_again(on))))
+        Ok(Some(Made::NotYet(self.clouds.look_again(on))))
     }
 
     /// The addresses that a card asks for: its own where the mapped network has them free.
@@ -380,7 +390,7 @@ impl CloudActions {
         let intent = cx.intend().await?;
         let now = target.network().port(&port.id).await.map_err(stop)?;
         if now != *port {
-            return Ok(Some(self.changed_meanwhile(cx)));
+            return Ok(Some(self.clouds.changed_meanwhile(cx)));
         }
         let open = intent.on(target);
         let network = open.network();
@@ -418,7 +428,7 @@ impl CloudActions {
             let ends = reading::server(target, &server).await?;
             if ends.is_some_and(|server| reading::is_being_deleted(&server)) {
                 let on = format!("server {server} to let go of address {address}");
-                return Ok(Holder::Leaving(self.look_again(on)));
+                return Ok(Holder::Leaving(self.clouds.look_again(on)));
             }
         }
         Ok(Holder::Another)
@@ -442,7 +452,7 @@ impl CloudActions {
         if !cx.memo.has_made_something() {
             return Ok(gone);
         }
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         for (index, nic) in cards(&member) {
             let description = description(cx, &member, nic, index);
             for port in marked(&target, cx, &description).await.map_err(again)? {
@@ -461,7 +471,7 @@ impl CloudActions {
                 let still = marked(&target, cx, &description).await.map_err(again)?;
                 if !still.contains(&port) {
                     cx.has_not_deleted_port(port.id.as_str());
-                    return Ok(self.changed_meanwhile(cx));
+                    return Ok(self.clouds.changed_meanwhile(cx));
                 }
                 let cloud = intent.on(&target);
                 delete(&cloud, cx, &port, |why| {
@@ -471,12 +481,16 @@ impl CloudActions {
             }
         }
         if may_still_come(cx) {
-            return Ok(self.look_again("the end of a request that Neutron did not answer"));
+            return Ok(self
+                .clouds
+                .look_again("the end of a request that Neutron did not answer"));
         }
         settle_unanswered(&target, cx).await.map_err(again)?;
         Ok(gone)
     }
+}
 
+impl SiteClouds<'_> {
     /// Deletes the ports that an earlier move has made for a server that the group has left, and that is gone. Nova leaves
     /// ports that it was given.
     pub(super) async fn delete_ports_left(
@@ -687,5 +701,5 @@ fn may_still_come(cx: &Cx<'_>) -> bool {
     let within = TimeDelta::from_std(CARRIED_OUT_WITHIN).unwrap_or(TimeDelta::MAX);
     cx.memo
         .unanswered_at
-        .is_some_and(|asked| cx.scribe.now() - asked < within)
+        .is_some_and(|asked| cx.writer.now() - asked < within)
 }

@@ -3,19 +3,19 @@
 use protector_core::{fault::Code, id::ServerId, operation::MapKind};
 use protector_openstack::status::ServerStatus;
 
-use super::{CloudActions, not_in_plan, reading};
+use super::{not_in_plan, reading, recovered_server::Counterparts};
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
-impl CloudActions {
+impl Counterparts<'_> {
     /// Nova builds servers running; the copy has shown that it runs by now, and is stopped.
     pub(super) async fn restore_power_state(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if cx.mapped(MapKind::PowerState, source_id.as_str()).is_none() {
             return Ok(Progress::done());
         }
@@ -23,13 +23,13 @@ impl CloudActions {
             .mapped(MapKind::Server, source_id.as_str())
             .map(ServerId::new)
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let Some(server) = reading::server(&target, &copy).await? else {
             let why = format!(
                 "server {copy} has disappeared from {}",
                 cx.plan().target.site
             );
-            return Err(Stop::last(Code::Broken, why));
+            return Err(StepError::last(Code::Broken, why));
         };
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Shutoff, None) => {
@@ -40,14 +40,16 @@ impl CloudActions {
                 let intent = cx.intend().await?;
                 let open = intent.on(&target);
                 open.compute().stop_server(&copy).await.map_err(stop)?;
-                Ok(self.look_again("Nova to stop it"))
+                Ok(self.clouds.look_again("Nova to stop it"))
             }
-            (ServerStatus::Active | ServerStatus::Shutoff, task) => Ok(self.look_again(format!(
-                "server status {} ({})",
-                server.status.as_str(),
-                task.unwrap_or("no task")
-            ))),
-            (status, _) => Err(Stop::last(
+            (ServerStatus::Active | ServerStatus::Shutoff, task) => {
+                Ok(self.clouds.look_again(format!(
+                    "server status {} ({})",
+                    server.status.as_str(),
+                    task.unwrap_or("no task")
+                )))
+            }
+            (status, _) => Err(StepError::last(
                 Code::Broken,
                 format!("the copy went to {} while it was stopped", status.as_str()),
             )),

@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use protector_core::{fault::Code, id::ServerId, operation::MapKind, recovery_plan::Probe};
 use protector_openstack::compute::Server;
 
-use super::{CloudActions, not_in_plan, reading};
+use super::{hook::HooksAndProbes, not_in_plan, reading};
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     outside::OutsideError,
 };
 
-impl CloudActions {
+impl HooksAndProbes<'_> {
     /// Asks the copy of `source_id` as the plan says; nothing to ask: done.
     pub(super) async fn probe_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let plan = cx.plan();
         let recovery = plan.recovery.of_server(&plan.members, source_id);
         let Some(probe) = recovery.probe else {
@@ -27,17 +27,17 @@ impl CloudActions {
             .mapped(MapKind::Server, source_id.as_str())
             .map(ServerId::new)
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let Some(server) = reading::server(&target, &copy).await? else {
             let why = format!(
                 "server {copy} has disappeared from {}",
                 cx.plan().target.site
             );
-            return Err(Stop::last(Code::Broken, why));
+            return Err(StepError::last(Code::Broken, why));
         };
         let Some(address) = first_fixed_address(&server) else {
             let why = format!("server {copy} has no fixed address that could be probed");
-            return Err(Stop::last(Code::Missing, why));
+            return Err(StepError::last(Code::Missing, why));
         };
         let asked = question(&probe, address);
         match self.outside.probe(address, &probe).await {
@@ -45,9 +45,9 @@ impl CloudActions {
                 cx.fact(format!("{asked} was answered"));
                 Ok(Progress::done())
             }
-            Err(OutsideError::Silent(why)) => Ok(self.look_again(format!("{asked}: {why}"))),
+            Err(OutsideError::Silent(why)) => Ok(self.clouds.look_again(format!("{asked}: {why}"))),
             Err(OutsideError::Forbidden(why)) => {
-                Err(Stop::last(Code::Refused, format!("{asked}: {why}")))
+                Err(StepError::last(Code::Refused, format!("{asked}: {why}")))
             }
         }
     }

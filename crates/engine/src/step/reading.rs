@@ -12,7 +12,7 @@ use protector_openstack::{
 };
 
 use crate::{
-    action::Stop,
+    action::StepError,
     clouds::{found, stop},
 };
 
@@ -69,7 +69,7 @@ pub(super) async fn seen_volume_with_its_ties(
     cloud: &Cloud,
     admin: &Cloud,
     volume: &Volume,
-) -> Result<SeenVolume, Stop> {
+) -> Result<SeenVolume, StepError> {
     let migration_status = migration_status(admin, volume).await?;
     let cinder = cloud.volume();
     let snapshots = cinder.snapshots(&volume.id).await.map_err(stop)?;
@@ -95,7 +95,7 @@ pub(super) async fn seen_volume_with_its_ties(
 }
 
 /// What holds a volume that nothing is attached to yet.
-async fn reservations(cloud: &Cloud, volume: &Volume) -> Result<Vec<SeenReservation>, Stop> {
+async fn reservations(cloud: &Cloud, volume: &Volume) -> Result<Vec<SeenReservation>, StepError> {
     if !matches!(
         volume.status,
         VolumeStatus::Reserved | VolumeStatus::Attaching
@@ -111,10 +111,10 @@ async fn reservations(cloud: &Cloud, volume: &Volume) -> Result<Vec<SeenReservat
 }
 
 /// Cinder shows migrations to administrators only.
-async fn migration_status(admin: &Cloud, seen: &Volume) -> Result<Option<String>, Stop> {
+async fn migration_status(admin: &Cloud, seen: &Volume) -> Result<Option<String>, StepError> {
     match volume(admin, &seen.id).await? {
         Some(shown) => Ok(shown.migration_status),
-        None => Err(Stop::passing(format!(
+        None => Err(StepError::passing(format!(
             "Cinder does not show volume {} to the administrator, who alone sees whether it is being migrated",
             seen.id
         ))),
@@ -146,11 +146,11 @@ pub(super) fn fault_text(server: &Server) -> &str {
 }
 
 /// The server, or `None` if its cloud says 404.
-pub(super) async fn server(cloud: &Cloud, id: &ServerId) -> Result<Option<Server>, Stop> {
+pub(super) async fn server(cloud: &Cloud, id: &ServerId) -> Result<Option<Server>, StepError> {
     found(cloud.compute().server(id).await)
 }
 
 /// The volume, or `None` if its cloud says 404.
-pub(super) async fn volume(cloud: &Cloud, id: &VolumeId) -> Result<Option<Volume>, Stop> {
+pub(super) async fn volume(cloud: &Cloud, id: &VolumeId) -> Result<Option<Volume>, StepError> {
     found(cloud.volume().volume(id).await)
 }

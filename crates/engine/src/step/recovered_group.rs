@@ -11,19 +11,20 @@ use protector_core::{
 };
 
 use super::{
-    CloudActions, not_in_plan,
+    not_in_plan,
+    switch::Switch,
     switch::{another_group_to_let_go, moved, never_moved},
     target_check::flavors_on_target,
 };
-use crate::action::{Cx, Progress, Stop};
+use crate::action::{Progress, StepContext, StepError};
 
-impl CloudActions {
+impl Switch<'_> {
     /// The lines that this one waited for have shown that the member is up.
     pub(super) async fn count_recovered(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let copy = cx
             .mapped(MapKind::Server, source_id.as_str())
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
@@ -34,7 +35,10 @@ impl CloudActions {
         }]))
     }
 
-    pub(super) async fn confirm_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn confirm_recovered(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let members = &cx.plan().members;
         let recovered = members.iter().filter(|member| is_recovered(cx, member));
         let (recovered, all) = (recovered.count(), members.len());
@@ -43,7 +47,7 @@ impl CloudActions {
             let first = cx.first_member_that_failed().await?;
             let first = first.map(|why| format!("; {why}")).unwrap_or_default();
             let why = format!("none of the {all} members could be recovered on {site}{first}");
-            return Err(Stop::last(Code::Broken, why));
+            return Err(StepError::last(Code::Broken, why));
         }
         cx.fact(format!("{recovered} of {all} members were recovered"));
         Ok(Progress::done())
@@ -51,36 +55,42 @@ impl CloudActions {
 
     /// Only a write to the journal, together with the step's end: it happens whole or not at all. A copy that another group
     /// has taken in is waited for.
-    pub(super) async fn switch_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    pub(super) async fn switch_recovered(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let flavors = flavors_on_target(&target, cx.plan()).await?;
         let recovered = recovered(cx, &flavors)?;
         if let Some(on) = another_group_to_let_go(cx, &recovered).await? {
-            return Ok(self.look_again(on));
+            return Ok(self.clouds.look_again(on));
         }
         Ok(Progress::Done(vec![group_with(cx, recovered)]))
     }
 
     /// The same for a later try: the group runs on the target already.
-    pub(super) async fn admit_recovered(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn admit_recovered(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         self.switch_recovered(cx).await
     }
 
     /// What is left on a source that was lost is not asked for, and nothing waits for it.
     pub(super) async fn leave_source_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         Err(left(cx, source_id))
     }
 
     /// The same for a volume.
     pub(super) async fn leave_source_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         volume: &str,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let (member, _) = cx
             .plan()
             .volume(volume)
@@ -91,7 +101,7 @@ impl CloudActions {
 }
 
 /// The copy with which the switch has taken a member in: where members are counted one by one, only one that was counted.
-pub(super) fn taken_in(cx: &Cx<'_>, source_id: &ServerId) -> Option<ServerId> {
+pub(super) fn taken_in(cx: &StepContext<'_>, source_id: &ServerId) -> Option<ServerId> {
     let source = source_id.as_str();
     let is_counted = cx
         .plan()
@@ -105,20 +115,23 @@ pub(super) fn taken_in(cx: &Cx<'_>, source_id: &ServerId) -> Option<ServerId> {
     cx.mapped(kind, source).map(ServerId::new)
 }
 
-fn is_recovered(cx: &Cx<'_>, member: &Member) -> bool {
+fn is_recovered(cx: &StepContext<'_>, member: &Member) -> bool {
     cx.mapped(MapKind::Recovered, member.server_id.as_str())
         .is_some()
 }
 
 /// The members that were recovered, as they are on the target.
-fn recovered(cx: &Cx<'_>, flavors: &BTreeMap<FlavorId, Flavor>) -> Result<Vec<Member>, Stop> {
+fn recovered(
+    cx: &StepContext<'_>,
+    flavors: &BTreeMap<FlavorId, Flavor>,
+) -> Result<Vec<Member>, StepError> {
     let members = cx.plan().members.iter();
     let recovered = members.filter(|member| is_recovered(cx, member));
     recovered.map(|member| moved(cx, member, flavors)).collect()
 }
 
 /// The group on the target, with all its members: those that were recovered, the others as they were.
-fn group_with(cx: &Cx<'_>, recovered: Vec<Member>) -> Effect {
+fn group_with(cx: &StepContext<'_>, recovered: Vec<Member>) -> Effect {
     let plan = cx.plan();
     let left = plan.members.iter();
     let left = left.filter(|member| !is_recovered(cx, member));
@@ -132,15 +145,15 @@ fn group_with(cx: &Cx<'_>, recovered: Vec<Member>) -> Effect {
     }
 }
 
-fn not_recovered(cx: &Cx<'_>, member: &Member) -> Member {
+fn not_recovered(cx: &StepContext<'_>, member: &Member) -> Member {
     Member {
         status: MemberStatus::Error,
-        updated_at: cx.scribe.now(),
+        updated_at: cx.writer.now(),
         ..member.clone()
     }
 }
 
-fn left(cx: &Cx<'_>, server: &ServerId) -> Stop {
+fn left(cx: &StepContext<'_>, server: &ServerId) -> StepError {
     let plan = cx.plan();
     let (site, group) = (&plan.source.site, &plan.group_name);
     let why = if cx.mapped(MapKind::Recovered, server.as_str()).is_some() {
@@ -154,5 +167,5 @@ fn left(cx: &Cx<'_>, server: &ServerId) -> Stop {
             plan.target.site
         )
     };
-    Stop::last(Code::Kept, why)
+    StepError::last(Code::Kept, why)
 }

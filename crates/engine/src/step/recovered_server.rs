@@ -26,16 +26,19 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions, adopted,
+    adopted,
+    arrays::Arrays,
     copies::{Life, listed_copies_of},
     fidelity,
     key_pair::key_pair_on_target,
     mark, not_in_plan, port_fidelity, ports, reading,
+    server_group::OneAtATime,
     server_group::{cure_of_no_host, its_server_group, not_in_its_group},
+    site_clouds::SiteClouds,
     target_check::flavor_on_target,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
@@ -43,16 +46,23 @@ use crate::{
 /// once, and the rest is Nova's own time.
 pub(super) const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(300);
 
-impl CloudActions {
+/// Steps about the servers that stand for the originals on the target.
+pub(super) struct Counterparts<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+    pub(super) arrays: &'a Arrays,
+    pub(super) server_groups: &'a OneAtATime,
+}
+
+impl Counterparts<'_> {
     pub(super) async fn recreate_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let own = self.find_recovered(&target, cx, source_id).await?;
         let found = match own {
-            None => self.find_adopted_server(cx, source_id).await?,
+            None => self.clouds.find_adopted_server(cx, source_id).await?,
             own => own,
         };
         if let Some(server) = found {
@@ -68,7 +78,7 @@ impl CloudActions {
         }
         let request = self.build_request(&target, cx, source_id).await?;
         let unanswered_before = cx.memo.unanswered_at;
-        cx.memo.unanswered_at = Some(cx.scribe.now());
+        cx.memo.unanswered_at = Some(cx.writer.now());
         let intent = cx.intend().await?;
         if let Some(refused) = self
             .another_life_may_run(&target, cx, source_id)
@@ -87,7 +97,7 @@ impl CloudActions {
         match answer {
             Ok(created) => {
                 cx.memo.made = Some(created.to_string());
-                Ok(self.look_again("Nova to build it"))
+                Ok(self.clouds.look_again("Nova to build it"))
             }
             Err(error) if error.was_turned_away() => Err(stop(error)),
             Err(error) => Err(refusal_of_build(cx, crate::clouds::fault(error))),
@@ -99,30 +109,38 @@ impl CloudActions {
     async fn another_life_may_run(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
-        if let Some(not_yet) = self.original_may_write(cx, source_id).await? {
+    ) -> Result<Option<Progress>, StepError> {
+        if let Some(not_yet) = self.clouds.original_may_write(cx, source_id).await? {
             return Ok(Some(not_yet));
         }
-        if let Some(not_yet) = self.refuse_beside_returned_original(cx, source_id).await? {
+        if let Some(not_yet) = self
+            .clouds
+            .refuse_beside_returned_original(cx, source_id)
+            .await?
+        {
             return Ok(Some(not_yet));
         }
-        if let Some(not_yet) = self.its_original_may_run(target, cx, source_id).await? {
+        if let Some(not_yet) = self
+            .clouds
+            .its_original_may_run(target, cx, source_id)
+            .await?
+        {
             return Ok(Some(not_yet));
         }
-        self.another_copy_may_run(cx, source_id).await
+        self.clouds.another_copy_may_run(cx, source_id).await
     }
 
     async fn judge_build(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         server: &Server,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if reading::is_being_deleted(server) {
-            return Ok(self.look_again("Nova to delete it"));
+            return Ok(self.clouds.look_again("Nova to delete it"));
         }
         match &server.status {
             ServerStatus::Active => {
@@ -134,7 +152,7 @@ impl CloudActions {
                     {
                         return Ok(not_yet);
                     }
-                    self.note_host_of_copy(cx, server).await?;
+                    self.clouds.note_host_of_copy(cx, server).await?;
                 }
                 let group = its_server_group(target, member(cx, source_id)?, server).await?;
                 let built = Effect::Mapped {
@@ -149,7 +167,7 @@ impl CloudActions {
             ServerStatus::Shutoff if cx.memo.adopted && server.task_state.is_none() => {
                 let intent = cx.intend().await?;
                 if reading::server(target, &server.id).await?.as_ref() != Some(server) {
-                    return Ok(self.changed_meanwhile(cx));
+                    return Ok(self.clouds.changed_meanwhile(cx));
                 }
                 cx.fact("it was shut off, and is started");
                 intent
@@ -158,9 +176,9 @@ impl CloudActions {
                     .start_server(&server.id)
                     .await
                     .map_err(stop)?;
-                Ok(self.look_again("Nova to start it"))
+                Ok(self.clouds.look_again("Nova to start it"))
             }
-            ServerStatus::Error if cx.memo.adopted => Err(Stop::last(
+            ServerStatus::Error if cx.memo.adopted => Err(StepError::last(
                 Code::Broken,
                 format!(
                     "server {id} on {site}, which the interrupted operation has made, is in ERROR: {fault}; if it cannot be mended, 'openstack server delete {id}' lets 'openstack dr retry {group}' build another one from its volumes",
@@ -174,7 +192,7 @@ impl CloudActions {
                 if cx.memo.adopted =>
             {
                 let (site, status) = (&cx.plan().target.site, server.status.as_str());
-                Err(Stop::last(
+                Err(StepError::last(
                     Code::Broken,
                     format!(
                         "server {id} on {site}, which the interrupted operation has made, is {status}: {first}, then 'openstack dr retry {group}'",
@@ -187,7 +205,7 @@ impl CloudActions {
             ServerStatus::Error => {
                 let fault = reading::fault_text(server);
                 let cure = cure_of_no_host(cx.plan(), member(cx, source_id)?, fault);
-                Err(Stop::last(
+                Err(StepError::last(
                     Code::Broken,
                     format!(
                         "Nova on {} could not build server {}: {fault}{}",
@@ -197,16 +215,18 @@ impl CloudActions {
                     ),
                 ))
             }
-            status => Ok(self.look_again(format!("server status {}", status.as_str()))),
+            status => Ok(self
+                .clouds
+                .look_again(format!("server status {}", status.as_str()))),
         }
     }
 
     async fn build_request(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<NewServer, Stop> {
+    ) -> Result<NewServer, StepError> {
         let member = member(cx, source_id)?.clone();
         let spec = &member.server;
         let flavor = flavor_on_target(target, cx.plan(), &spec.flavor).await?.id;
@@ -233,7 +253,7 @@ impl CloudActions {
             None => None,
         };
         let user_data = user_data_of(cx.plan(), &member)
-            .map_err(|why| Stop::last(Code::Missing, why))?
+            .map_err(|why| StepError::last(Code::Missing, why))?
             .map(UserData::new);
         if user_data.is_none() && spec.user_data.is_some() {
             cx.fact("built without its user data, as the recovery plan says");
@@ -267,16 +287,16 @@ impl CloudActions {
 
     pub(super) async fn confirm_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let id = cx
             .mapped(MapKind::Server, source_id.as_str())
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
         let Some(server) = reading::server(&target, &ServerId::new(id.clone())).await? else {
             let why = format!("server {id} has disappeared from {}", cx.plan().target.site);
-            return Err(Stop::last(Code::Broken, why));
+            return Err(StepError::last(Code::Broken, why));
         };
         match &server.status {
             ServerStatus::Active => {}
@@ -285,11 +305,13 @@ impl CloudActions {
                     "server {id} went to ERROR: {}",
                     reading::fault_text(&server)
                 );
-                return Err(Stop::last(Code::Broken, why));
+                return Err(StepError::last(Code::Broken, why));
             }
             status => {
                 cx.memo.healthy_since = None;
-                return Ok(self.look_again(format!("server status {}", status.as_str())));
+                return Ok(self
+                    .clouds
+                    .look_again(format!("server status {}", status.as_str())));
             }
         }
         for volume in copies_of_volumes(cx, source_id)? {
@@ -303,13 +325,15 @@ impl CloudActions {
             });
             if !attached {
                 cx.memo.healthy_since = None;
-                return Ok(self.look_again(format!("volume {volume} to be attached to it")));
+                return Ok(self
+                    .clouds
+                    .look_again(format!("volume {volume} to be attached to it")));
             }
         }
-        let now = cx.scribe.now();
+        let now = cx.writer.now();
         let since = *cx.memo.healthy_since.get_or_insert(now);
         let healthy_for = (now - since).to_std().unwrap_or_default();
-        match self.options.health_check.checked_sub(healthy_for) {
+        match self.clouds.options.health_check.checked_sub(healthy_for) {
             Some(left) if !left.is_zero() => Ok(Progress::Waiting {
                 on: "the server to stay healthy".to_owned(),
                 again: left,
@@ -349,14 +373,14 @@ pub(super) fn user_data_of<'m>(plan: &Plan, member: &'m Member) -> Result<Option
         .map_err(|why| format!("the user data of {} cannot be read: {why}", member.name))
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// Refuses to build beside another copy of the same server, whichever operation made it: it may be what everybody works
     /// on, and two would write with one name (I16). One that is being deleted is waited for.
     pub(super) async fn another_copy_may_run(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         if cx.operation.kind == OperationKind::TestFailover {
             return Ok(None);
         }
@@ -373,33 +397,12 @@ impl CloudActions {
         }))
     }
 
-    /// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
-    /// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
-    /// whatever it remembers: the tries before it may have made one that nobody heard of.
-    pub(super) async fn find_recovered(
-        &self,
-        target: &Cloud,
-        cx: &Cx<'_>,
-        source_id: &ServerId,
-    ) -> Result<Option<Server>, Stop> {
-        if let Some(id) = &cx.memo.made
-            && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
-        {
-            return Ok(Some(server));
-        }
-        if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
-            return Ok(None);
-        }
-        let all = self.all_of_this_step(cx, source_id).await?;
-        Ok(all.into_iter().next())
-    }
-
     /// Everything that this step made, the oldest first.
     pub(super) async fn all_of_this_step(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Vec<Server>, Stop> {
+    ) -> Result<Vec<Server>, StepError> {
         let maker = mark::maker(cx.operation);
         let target = self.target(cx).await?;
         let copies = listed_copies_of(&target, source_id).await;
@@ -412,7 +415,30 @@ impl CloudActions {
     }
 }
 
-fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
+impl Counterparts<'_> {
+    /// The copy that this step made, if it made one: by its id where that is known, else by its marks. The one that is known
+    /// may not be the only one: a build that was asked for once may have been carried out twice. A retry looks for one
+    /// whatever it remembers: the tries before it may have made one that nobody heard of.
+    pub(super) async fn find_recovered(
+        &self,
+        target: &Cloud,
+        cx: &StepContext<'_>,
+        source_id: &ServerId,
+    ) -> Result<Option<Server>, StepError> {
+        if let Some(id) = &cx.memo.made
+            && let Some(server) = reading::server(target, &ServerId::new(id.clone())).await?
+        {
+            return Ok(Some(server));
+        }
+        if cx.memo.intents == 0 && cx.operation.kind != OperationKind::Retry {
+            return Ok(None);
+        }
+        let all = self.clouds.all_of_this_step(cx, source_id).await?;
+        Ok(all.into_iter().next())
+    }
+}
+
+fn not_beside(cx: &StepContext<'_>, source_id: &ServerId, other: &Server) -> StepError {
     let site = &cx.plan().target.site;
     let by = mark::seen(&other.metadata).operation;
     let by = by.as_deref().unwrap_or("that it does not name");
@@ -430,7 +456,7 @@ fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
             format!("'openstack dr operation cleanup {by}' takes it back"),
         ),
     };
-    Stop::last(
+    StepError::last(
         Code::Blocked,
         format!(
             "server {id} on {site} is {status} and marked as a copy of {source_id}, made by operation {by}: no other one is built beside it; if it is what is in use, 'openstack dr operation {adopted}' goes forward with it; if it may go, {taken_back}; {take_off}",
@@ -441,7 +467,7 @@ fn not_beside(cx: &Cx<'_>, source_id: &ServerId, other: &Server) -> Stop {
 }
 
 /// Remembers a copy that was found. Of the only request for it nothing more can come.
-pub(super) fn know(cx: &mut Cx<'_>, server: &Server) {
+pub(super) fn know(cx: &mut StepContext<'_>, server: &Server) {
     cx.memo.made = Some(server.id.to_string());
     if cx.memo.intents == 1 && !cx.memo.adopted {
         cx.memo.unanswered_at = None;
@@ -456,13 +482,19 @@ fn says_what_became_of_it(answer: &Result<ServerId, CloudError>) -> bool {
     }
 }
 
-pub(super) fn member<'a>(cx: &'a Cx<'_>, source_id: &ServerId) -> Result<&'a Member, Stop> {
+pub(super) fn member<'a>(
+    cx: &'a StepContext<'_>,
+    source_id: &ServerId,
+) -> Result<&'a Member, StepError> {
     cx.plan()
         .member_of_server(source_id.as_str())
         .ok_or_else(|| not_in_plan("server", source_id.as_str()))
 }
 
-fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>, Stop> {
+fn copies_of_volumes(
+    cx: &StepContext<'_>,
+    source_id: &ServerId,
+) -> Result<Vec<VolumeId>, StepError> {
     member(cx, source_id)?
         .volumes
         .iter()
@@ -475,17 +507,17 @@ fn copies_of_volumes(cx: &Cx<'_>, source_id: &ServerId) -> Result<Vec<VolumeId>,
 }
 
 /// A refusal after an earlier, uncertain try may only mean that the earlier one holds the volumes: look once more.
-fn refusal_of_build(cx: &Cx<'_>, fault: Fault) -> Stop {
+fn refusal_of_build(cx: &StepContext<'_>, fault: Fault) -> StepError {
     match fault {
         Fault::Final { why, .. } if cx.memo.intents > 1 && cx.step.progress.failed_tries < 3 => {
-            Stop::passing(why)
+            StepError::passing(why)
         }
-        other => Stop::Fault(other),
+        other => StepError::Fault(other),
     }
 }
 
 /// All volumes, the boot volume first, then in the order of their devices.
-fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop> {
+fn block_devices(cx: &StepContext<'_>, member: &Member) -> Result<Vec<BlockDevice>, StepError> {
     let copies = copies_of_volumes(cx, &member.server_id)?;
     Ok(member
         .volumes
@@ -505,10 +537,10 @@ fn block_devices(cx: &Cx<'_>, member: &Member) -> Result<Vec<BlockDevice>, Stop>
 /// one cannot be had.
 async fn network_on_target(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     member: &Member,
     nic: &Nic,
-) -> Result<ServerNetwork, Stop> {
+) -> Result<ServerNetwork, StepError> {
     let network = mapped_network(cx, nic)?;
     let wanted = nic
         .fixed_ips
@@ -529,7 +561,7 @@ async fn network_on_target(
     Ok(found.tagged(nic.tag.clone()))
 }
 
-pub(super) fn mapped_network(cx: &Cx<'_>, nic: &Nic) -> Result<NetworkId, Stop> {
+pub(super) fn mapped_network(cx: &StepContext<'_>, nic: &Nic) -> Result<NetworkId, StepError> {
     let networks = &cx.plan().mappings.networks;
     networks
         .get(nic.network_id.as_str())
@@ -539,10 +571,10 @@ pub(super) fn mapped_network(cx: &Cx<'_>, nic: &Nic) -> Result<NetworkId, Stop> 
 
 async fn keep_address(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     network: NetworkId,
     ip: IpAddr,
-) -> Result<ServerNetwork, Stop> {
+) -> Result<ServerNetwork, StepError> {
     let subnets = target.network().subnets(&network).await.map_err(stop)?;
     if !subnets.iter().any(|subnet| subnet.contains(ip)) {
         cx.fact(format!(
@@ -588,9 +620,9 @@ async fn keep_address(
 /// The member's availability zone, if the target has one of that name.
 async fn zone_on_target(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     wanted: Option<&str>,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let Some(wanted) = wanted else {
         return Ok(None);
     };
@@ -608,9 +640,9 @@ async fn zone_on_target(
 /// makes one of the server's name.
 async fn hostname_on_target(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     wanted: Option<&str>,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let Some(wanted) = wanted else {
         return Ok(None);
     };

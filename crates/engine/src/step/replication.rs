@@ -11,19 +11,32 @@ use protector_core::{
 };
 
 use super::{
-    CloudActions, adopted, mark,
+    adopted,
+    arrays::Arrays,
+    mark,
     scope::{Absent, Eyes, believe_absence, target_networks},
+    site_clouds::SiteClouds,
     source_volume::{RETAINED, is_retained},
     storage_stop,
+    written_since::WrittenSince,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     intent::Intent,
 };
 
-impl CloudActions {
-    pub(super) async fn replicate_group(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        if let Some(not_yet) = self.any_may_write(cx).await? {
+/// Steps about what the arrays keep for a group.
+pub(super) struct ReplicatedVolumes<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+    pub(super) arrays: &'a Arrays,
+}
+
+impl ReplicatedVolumes<'_> {
+    pub(super) async fn replicate_group(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        if let Some(not_yet) = self.clouds.any_may_write(cx).await? {
             return Ok(not_yet);
         }
         let plan = cx.plan();
@@ -53,12 +66,12 @@ impl CloudActions {
 
     pub(super) async fn promote_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         volume: &VolumeId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if !cx.plan().interrupted.is_empty() {
-            let target = self.target(cx).await?;
-            if self.is_imported(&target, cx, volume).await? {
+            let target = self.clouds.target(cx).await?;
+            if self.clouds.is_imported(&target, cx, volume).await? {
                 cx.fact("the interrupted operation has promoted and imported it");
                 return Ok(Progress::done());
             }
@@ -67,7 +80,7 @@ impl CloudActions {
         let point = cx
             .mapped(MapKind::RecoveryPoint, &group)
             .map(RecoveryPointId::new)
-            .ok_or_else(|| Stop::last(Code::Internal, "no recovery point is recorded"))?;
+            .ok_or_else(|| StepError::last(Code::Internal, "no recovery point is recorded"))?;
         let replication = Replication::of(cx.plan());
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
@@ -86,11 +99,11 @@ impl CloudActions {
     /// and nobody would ever remove it. Where that fails, the record says so; the volume is recovered all the same.
     async fn discard_unused(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         intent: &Intent,
         replication: &Replication,
         volume: &VolumeId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let array = self.arrays.open_for(intent);
         for interrupted in cx.plan().interrupted.clone() {
             if let Err(stop) = self
@@ -116,14 +129,14 @@ impl CloudActions {
     /// it since this line has looked. That no volume is listed counts only in a cloud that proved to be the right one.
     async fn refuse_while_imported_by(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         interrupted: &OperationId,
         volume: &VolumeId,
-    ) -> Result<(), Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<(), StepError> {
+        let target = self.clouds.target(cx).await?;
         if adopted::is_imported_by(&target, interrupted, volume).await? {
             let why = "the target's Cinder has it as a volume by now";
-            return Err(Stop::last(Code::Kept, why));
+            return Err(StepError::last(Code::Kept, why));
         }
         let (networks, project) = (target_networks(cx.plan()), &cx.plan().target.project_id);
         believe_absence(&target, Absent::Volume, Eyes::Tenant, project, &networks).await
@@ -132,17 +145,21 @@ impl CloudActions {
     /// Takes a promotion back. The source volume is not touched: promotion made a copy of its own.
     pub(super) async fn discard_promoted(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         volume: &VolumeId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if cx.memo.intents == 0 {
             return Ok(Progress::done());
         }
         self.let_go_by_cinder(cx, volume).await?;
-        self.refuse_to_discard_copy_of(cx, volume).await?;
+        WrittenSince::with(self.clouds, self.arrays)
+            .refuse_to_discard_copy_of(cx, volume)
+            .await?;
         let intent = cx.intend_undo().await?;
         let managed_as = self.let_go_by_cinder(cx, volume).await?;
-        self.refuse_to_discard_copy_of(cx, volume).await?;
+        WrittenSince::with(self.clouds, self.arrays)
+            .refuse_to_discard_copy_of(cx, volume)
+            .await?;
         let replication = Replication::of(cx.plan());
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
@@ -153,7 +170,10 @@ impl CloudActions {
 
     /// The latest recovery point that holds the group's data on the target's array. A test failover takes none itself:
     /// it shows what a real one would find there if the source were gone.
-    pub(super) async fn choose_recovery_point(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn choose_recovery_point(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let plan = cx.plan();
         let points = self
             .arrays
@@ -167,7 +187,7 @@ impl CloudActions {
                 plan.target_array,
                 take_one(&plan.group_name)
             );
-            return Err(Stop::last(Code::Missing, why));
+            return Err(StepError::last(Code::Missing, why));
         };
         let source = plan.group_id.to_string();
         cx.fact(format!(
@@ -194,14 +214,14 @@ impl CloudActions {
 
     pub(super) async fn clone_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         volume: &VolumeId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let group = cx.plan().group_id.to_string();
         let point = cx
             .mapped(MapKind::RecoveryPoint, &group)
             .map(RecoveryPointId::new)
-            .ok_or_else(|| Stop::last(Code::Internal, "no recovery point is recorded"))?;
+            .ok_or_else(|| StepError::last(Code::Internal, "no recovery point is recorded"))?;
         let replication = Replication::of(cx.plan());
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
@@ -220,9 +240,9 @@ impl CloudActions {
     /// Takes a clone back. Neither the source nor the recovery point is touched.
     pub(super) async fn discard_clone(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         volume: &VolumeId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if cx.memo.intents == 0 {
             return Ok(Progress::done());
         }
@@ -239,7 +259,10 @@ impl CloudActions {
 
     /// Nothing will be taken back any more: the arrays need not keep what only this operation needed.
     /// While volumes are left on the source, the point stays: a cleanup asks what was written to them since.
-    pub(super) async fn release_replicas(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn release_replicas(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let retained = is_retained(cx).then_some(RETAINED);
         if let Some(why) = cx.blocked_by.or(retained) {
             cx.fact(format!(
@@ -258,12 +281,12 @@ impl CloudActions {
     /// The id under which the target's Cinder had the object, once it has certainly let go of it.
     async fn let_go_by_cinder(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         volume: &VolumeId,
-    ) -> Result<Option<VolumeId>, Stop> {
+    ) -> Result<Option<VolumeId>, StepError> {
         if let Some(why) = cx.blocked_by {
             let why = format!("kept: its import into Cinder could not be taken back ({why})");
-            return Err(Stop::last(Code::Kept, why));
+            return Err(StepError::last(Code::Kept, why));
         }
         let managed_as = cx
             .mapped(MapKind::Volume, volume.as_str())
@@ -276,13 +299,13 @@ impl CloudActions {
     /// so that a volume that changed hands is seen too, and a 404 is believed only of the right cloud.
     async fn refuse_while_imported(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         managed_as: Option<&VolumeId>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let Some(id) = managed_as else {
             return Ok(());
         };
-        let target = self.target_admin(cx).await?;
+        let target = self.clouds.target_admin(cx).await?;
         match super::reading::volume(&target, id).await? {
             None => {
                 let plan = cx.plan();
@@ -290,7 +313,7 @@ impl CloudActions {
                 let project = &plan.target.project_id;
                 believe_absence(&target, Absent::Volume, Eyes::Admin, project, &networks).await
             }
-            Some(volume) => Err(Stop::last(
+            Some(volume) => Err(StepError::last(
                 Code::Kept,
                 format!(
                     "kept: the target's Cinder still has it as volume {id} (status {})",
@@ -337,9 +360,9 @@ fn take_one(group: &str) -> String {
 }
 
 /// A point that lacks a volume is older than the volume's protection.
-fn clone_stop(error: StorageError, group: &str) -> Stop {
+fn clone_stop(error: StorageError, group: &str) -> StepError {
     match error {
-        StorageError::Refused { .. } => Stop::last(
+        StorageError::Refused { .. } => StepError::last(
             Code::Refused,
             format!(
                 "{error}; if the volume was protected after that point, {}",

@@ -11,8 +11,8 @@ use protector_core::{
 };
 use protector_openstack::{compute::Server, error::ErrorClass};
 
-use super::{CloudActions, fence, scope::Absent};
-use crate::action::{Cx, Progress, Stop};
+use super::{fence, scope::Absent, site_clouds::SiteClouds};
+use crate::action::{Progress, StepContext, StepError};
 
 /// How often in the time after which it is taken for lost a source that does not tell is asked.
 const LOOKS_UNTIL_LOST: u32 = 6;
@@ -34,15 +34,15 @@ enum Original {
     Untold(String),
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// Before a retry builds: if the source answers again and the original may run there, it holds what the recovery point
     /// does not, and a copy would run beside it. A source that goes on not answering holds nothing up: that is what the failover
     /// was for. One that answers and does not tell is no lost one, unless a person says so.
     pub(super) async fn refuse_beside_returned_original(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         if cx.operation.kind != OperationKind::Retry {
             return Ok(None);
         }
@@ -72,12 +72,12 @@ impl CloudActions {
     /// An original that is there is built beside only where it rests, and somebody has said that its newer writes may be lost.
     fn build_beside(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         status: &str,
         rests: bool,
         said_by: Option<String>,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         let (site, group) = (cx.plan().source.site.clone(), cx.plan().group_name.clone());
         if let (true, Some(user)) = (rests, said_by) {
             cx.fact(format!(
@@ -89,7 +89,7 @@ impl CloudActions {
             true => ("", ""),
             false => (" and may run", "stop it, then "),
         };
-        Err(Stop::last(
+        Err(StepError::last(
             Code::Blocked,
             format!(
                 "server {source_id} is back on {site} ({status}){may}: what it has written since the recovery point is only there, so no copy is built beside it; a failback of {group} brings the other members to it and loses nothing, and a failover after that moves them all; if what it has written may be lost, {first}'openstack dr retry {group} --lose-newer-writes'"
@@ -98,10 +98,14 @@ impl CloudActions {
     }
 
     /// Judged by the first answer where that says that it may run: nothing that is asked later makes it rest.
-    async fn returned_original(&self, cx: &Cx<'_>, id: &ServerId) -> Result<Original, Stop> {
+    async fn returned_original(
+        &self,
+        cx: &StepContext<'_>,
+        id: &ServerId,
+    ) -> Result<Original, StepError> {
         let source = match self.source(cx).await {
             // There is no way there any more: its site was retired.
-            Err(Stop::Fault(Fault::Passing { .. })) => return Ok(Original::Silent),
+            Err(StepError::Fault(Fault::Passing { .. })) => return Ok(Original::Silent),
             source => source?,
         };
         let asked = source.with_deadline(self.options.lost_source / 2);
@@ -123,8 +127,8 @@ impl CloudActions {
     }
 
     /// Waits for a source that does not answer, until it counts as lost. One call that is turned away or lost says nothing.
-    fn silence(&self, cx: &mut Cx<'_>) -> Option<Progress> {
-        let now = cx.scribe.now();
+    fn silence(&self, cx: &mut StepContext<'_>) -> Option<Progress> {
+        let now = cx.writer.now();
         let since = *cx.memo.silent_since.get_or_insert(now);
         let site = &cx.plan().source.site;
         self.is_waited_for(now, since).then(|| Progress::Waiting {
@@ -134,9 +138,14 @@ impl CloudActions {
     }
 
     /// Waits for a source that answers to tell what it was asked. It does not become a lost one by that.
-    fn untold(&self, cx: &mut Cx<'_>, id: &ServerId, why: &str) -> Result<Progress, Stop> {
+    fn untold(
+        &self,
+        cx: &mut StepContext<'_>,
+        id: &ServerId,
+        why: &str,
+    ) -> Result<Progress, StepError> {
         cx.memo.silent_since = None;
-        let now = cx.scribe.now();
+        let now = cx.writer.now();
         let since = *cx.memo.untold_since.get_or_insert(now);
         let (site, group) = (&cx.plan().source.site, &cx.plan().group_name);
         if self.is_waited_for(now, since) {
@@ -145,7 +154,7 @@ impl CloudActions {
                 again: self.pause_until_told(),
             });
         }
-        Err(Stop::last(
+        Err(StepError::last(
             Code::Blocked,
             format!(
                 "{site} answers, and does not say whether server {id} is back ({why}): no copy is built beside what may run there; 'openstack dr retry {group}' when it says so; if {site} is lost all the same, and what the server may have written since the recovery point with it, 'openstack dr retry {group} --lose-newer-writes'"
@@ -171,18 +180,18 @@ fn there(server: &Server, rests: bool) -> Original {
 }
 
 /// What is asked after the first answer fails on a site that answers.
-fn untold_if_passing(look: Result<Original, Stop>) -> Result<Original, Stop> {
+fn untold_if_passing(look: Result<Original, StepError>) -> Result<Original, StepError> {
     match look {
         Err(
-            Stop::Fault(Fault::Passing { why, .. } | Fault::NotTold { why, .. })
-            | Stop::LockedOut { why },
+            StepError::Fault(Fault::Passing { why, .. } | Fault::NotTold { why, .. })
+            | StepError::LockedOut { why },
         ) => Ok(Original::Untold(why)),
         look => look,
     }
 }
 
 /// The source has said what it was asked: what it did not say before counts no more.
-fn told(cx: &mut Cx<'_>) {
+fn told(cx: &mut StepContext<'_>) {
     cx.memo.silent_since = None;
     cx.memo.untold_since = None;
 }

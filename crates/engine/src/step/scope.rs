@@ -10,7 +10,7 @@ use protector_openstack::cloud::Cloud;
 
 use super::reading;
 use crate::{
-    action::Stop,
+    action::StepError,
     clouds::{found, stop},
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn believe_absence(
     eyes: Eyes,
     project: &ProjectId,
     networks: &[NetworkId],
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let token_project = cloud.session().project_id().await.map_err(stop)?;
     let answers = answers_for(cloud, absent, project);
     let (network, service_answers) = tokio::join!(one_that_is_known(cloud, networks), answers);
@@ -52,7 +52,7 @@ pub(super) async fn believe_absence(
     };
     match absence_proves_nothing(&scope) {
         None => Ok(()),
-        Some(why) => Err(Stop::last(Code::Kept, why)),
+        Some(why) => Err(StepError::last(Code::Kept, why)),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn believe_gone_for_all(
     absent: Absent,
     id: &str,
     project: &ProjectId,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let owner = match absent {
         Absent::Server => reading::server(admin, &ServerId::new(id))
             .await?
@@ -73,7 +73,7 @@ pub(super) async fn believe_gone_for_all(
             .map(|volume| volume.project_id),
     };
     if let Some(why) = lives_on_unseen(project.as_str(), owner.as_ref().map(ProjectId::as_str)) {
-        return Err(Stop::last(Code::Kept, why));
+        return Err(StepError::last(Code::Kept, why));
     }
     believe_absence(admin, absent, Eyes::Admin, project, &[]).await
 }
@@ -82,7 +82,7 @@ pub(super) async fn believe_gone_for_all(
 async fn one_that_is_known<'a>(
     cloud: &Cloud,
     networks: &'a [NetworkId],
-) -> Result<Option<(&'a str, bool)>, Stop> {
+) -> Result<Option<(&'a str, bool)>, StepError> {
     for network in networks {
         if found(cloud.network().network(network).await)?.is_some() {
             return Ok(Some((network.as_str(), true)));
@@ -91,7 +91,11 @@ async fn one_that_is_known<'a>(
     Ok(networks.first().map(|unknown| (unknown.as_str(), false)))
 }
 
-async fn answers_for(cloud: &Cloud, absent: Absent, project: &ProjectId) -> Result<bool, Stop> {
+async fn answers_for(
+    cloud: &Cloud,
+    absent: Absent,
+    project: &ProjectId,
+) -> Result<bool, StepError> {
     let answer = match absent {
         Absent::Server => found(cloud.compute().quota(project).await)?,
         Absent::Volume => found(cloud.volume().quota(project).await)?,

@@ -24,9 +24,9 @@ use protector_openstack::{
     error::{CloudError, ErrorClass},
 };
 
-use super::{CloudActions, reading};
+use super::{reading, recovered_server::Counterparts};
 use crate::{
-    action::{Cx, Stop},
+    action::{StepContext, StepError},
     clouds::stop,
 };
 
@@ -41,7 +41,7 @@ impl OneAtATime {
     }
 }
 
-impl CloudActions {
+impl Counterparts<'_> {
     /// The id of the server group that stands for `known` on the target; made if there is none. Nova takes a name twice, so one
     /// member looks and makes at a time: the next one finds it.
     ///
@@ -49,9 +49,9 @@ impl CloudActions {
     pub(super) async fn server_group_on_target(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         known: &ServerGroup,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<String>, StepError> {
         let alone = self.server_groups.at(&cx.plan().target.site);
         let _alone = alone.lock().await;
         let there = server_groups(target).await?;
@@ -81,7 +81,7 @@ pub(super) async fn its_server_group(
     target: &Cloud,
     member: &Member,
     copy: &Server,
-) -> Result<Option<Effect>, Stop> {
+) -> Result<Option<Effect>, StepError> {
     let Some(known) = &member.server.server_group else {
         return Ok(None);
     };
@@ -95,7 +95,11 @@ pub(super) async fn its_server_group(
 }
 
 /// What is lost of a member's server group, in a copy that Nova shows as `copy`.
-pub(super) fn not_in_its_group(cx: &Cx<'_>, member: &Member, copy: &Server) -> Option<Difference> {
+pub(super) fn not_in_its_group(
+    cx: &StepContext<'_>,
+    member: &Member,
+    copy: &Server,
+) -> Option<Difference> {
     let known = member.server.server_group.as_ref()?;
     let wanted = cx.mapped(MapKind::ServerGroup, &known.id);
     let is_in = copy.server_groups.first();
@@ -125,7 +129,7 @@ pub(super) fn cure_of_no_host(plan: &Plan, member: &Member, fault: &str) -> Opti
 pub(super) async fn absent_server_groups<'p>(
     target: &Cloud,
     plan: &'p Plan,
-) -> Result<BTreeMap<&'p str, String>, Stop> {
+) -> Result<BTreeMap<&'p str, String>, StepError> {
     let known = plan.members.iter();
     let known = known.filter_map(|member| member.server.server_group.as_ref());
     let is_mapped = |known: &&ServerGroup| mapped(plan, known).is_some();
@@ -143,7 +147,7 @@ pub(super) async fn absent_server_groups<'p>(
 
 /// The server group as it is on the target, of a member that is there now. One that was not kept is still what the way back
 /// wants.
-pub(super) fn moved_server_group(cx: &Cx<'_>, known: &ServerGroup) -> ServerGroup {
+pub(super) fn moved_server_group(cx: &StepContext<'_>, known: &ServerGroup) -> ServerGroup {
     let id = cx.mapped(MapKind::ServerGroup, &known.id);
     ServerGroup {
         id: id.unwrap_or_else(|| known.id.clone()),
@@ -151,7 +155,7 @@ pub(super) fn moved_server_group(cx: &Cx<'_>, known: &ServerGroup) -> ServerGrou
     }
 }
 
-async fn server_groups(target: &Cloud) -> Result<Vec<ServerGroupSeen>, Stop> {
+async fn server_groups(target: &Cloud) -> Result<Vec<ServerGroupSeen>, StepError> {
     let there = target.compute().server_groups().await.map_err(stop)?;
     Ok(there.iter().map(NovaServerGroup::seen).collect())
 }
@@ -162,14 +166,14 @@ fn mapped<'p>(plan: &'p Plan, known: &ServerGroup) -> Option<&'p str> {
 }
 
 /// The copies that stand already.
-fn copies(cx: &Cx<'_>) -> Vec<ServerId> {
+fn copies(cx: &StepContext<'_>) -> Vec<ServerId> {
     let members = cx.plan().members.iter();
     let copy = |member: &Member| cx.mapped(MapKind::Server, member.server_id.as_str());
     members.filter_map(copy).map(ServerId::new).collect()
 }
 
-fn is_gone(plan: &Plan, known: &ServerGroup, gone: &MappedGroupIsGone) -> Stop {
-    Stop::last(Code::Missing, gone_in_words(plan, known, gone))
+fn is_gone(plan: &Plan, known: &ServerGroup, gone: &MappedGroupIsGone) -> StepError {
+    StepError::last(Code::Missing, gone_in_words(plan, known, gone))
 }
 
 fn gone_in_words(plan: &Plan, known: &ServerGroup, gone: &MappedGroupIsGone) -> String {

@@ -28,15 +28,15 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
     at_one_moment::SeenThen,
     not_in_plan, reading,
     scope::Absent,
+    site_clouds::SiteClouds,
     source_check::refuse_changed_volumes,
     source_host::{ComputeHosts, host_of},
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::{found, stop},
 };
 
@@ -59,13 +59,13 @@ enum Rest {
     NotYet(Progress),
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// What Nova has been asked for about a server, the newest first, as the administrator sees it.
     pub(super) async fn asked_of(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Vec<SeenAction>, Stop> {
+    ) -> Result<Vec<SeenAction>, StepError> {
         let admin = self.source_admin(cx).await?;
         let actions = admin.compute().instance_actions(id).await.map_err(stop)?;
         Ok(actions.into_iter().map(seen).collect())
@@ -75,9 +75,9 @@ impl CloudActions {
     /// counts. `None` while it is not stopped.
     pub(super) async fn note_rest(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Option<Vec<Effect>>, Stop> {
+    ) -> Result<Option<Vec<Effect>>, StepError> {
         // Before the server: what is asked for in between is then above the note.
         let asked = self.asked_of(cx, id).await?;
         let admin = self.source_admin(cx).await?;
@@ -94,7 +94,7 @@ impl CloudActions {
             let site = cx.plan().source.site.as_str();
             let since = above(&asked, &checked);
             if let Some(why) = changed_before_it_stopped(&member.name, site, since) {
-                return Err(Stop::last(Code::Changed, why));
+                return Err(StepError::last(Code::Changed, why));
             }
         }
         let host = host_of(&server).map(|host| Effect::Mapped {
@@ -115,9 +115,9 @@ impl CloudActions {
     /// Before the copy of `source_id` is built by a planned move: `None` if the original rests.
     pub(super) async fn original_may_write(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         if !is_planned_move(cx) {
             return Ok(None);
         }
@@ -128,15 +128,18 @@ impl CloudActions {
     /// Before the copy of `member` is adopted: `None` if the original rests.
     pub(super) async fn member_may_write(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         member: &Member,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         let hosts = self.compute_hosts_of_source(cx).await?;
         self.one_may_write(cx, member, &hosts).await
     }
 
     /// The same of all members at once: before they are replicated.
-    pub(super) async fn any_may_write(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
+    pub(super) async fn any_may_write(
+        &self,
+        cx: &StepContext<'_>,
+    ) -> Result<Option<Progress>, StepError> {
         if !matches!(
             cx.operation.kind,
             OperationKind::Failover | OperationKind::Failback
@@ -147,11 +150,11 @@ impl CloudActions {
     }
 
     /// Sees all members at rest, each as it was then; or what has to be waited for. Looking at many takes its time:
-    /// [`CloudActions::still_as_seen`] tells whether all of them rest at one moment.
+    /// [`SiteClouds::still_as_seen`] tells whether all of them rest at one moment.
     pub(super) async fn see_all_at_rest(
         &self,
-        cx: &Cx<'_>,
-    ) -> Result<Result<Vec<SeenThen>, Progress>, Stop> {
+        cx: &StepContext<'_>,
+    ) -> Result<Result<Vec<SeenThen>, Progress>, StepError> {
         let hosts = self.compute_hosts_of_source(cx).await?;
         let sizes = self.sizes_of_all(cx).await?;
         let looks: Vec<_> = cx
@@ -178,10 +181,10 @@ impl CloudActions {
 
     async fn one_may_write(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         member: &Member,
         hosts: &ComputeHosts,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         let sizes = self.sizes_of(cx, member).await?;
         Ok(match self.look_at_rest(cx, member, hosts, &sizes).await? {
             Rest::Rests(_) | Rest::GoneForGood => None,
@@ -191,11 +194,11 @@ impl CloudActions {
 
     async fn look_at_rest(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         member: &Member,
         hosts: &ComputeHosts,
         sizes: &Sizes,
-    ) -> Result<Rest, Stop> {
+    ) -> Result<Rest, StepError> {
         let (id, site) = (&member.server_id, cx.plan().source.site.as_str());
         let admin = self.source_admin(cx).await?;
         let Some(server) = reading::server(&admin, id).await? else {
@@ -204,7 +207,7 @@ impl CloudActions {
                 return Ok(not_yet.map_or(Rest::GoneForGood, Rest::NotYet));
             }
             let why = format!("server {} ({id}) has disappeared from {site}", member.name);
-            return Err(Stop::last(Code::Changed, why));
+            return Err(StepError::last(Code::Changed, why));
         };
         let asked = match cx.mapped(MapKind::LastAction, id.as_str()) {
             Some(noted) => above(&self.asked_of(cx, id).await?, &noted).to_vec(),
@@ -227,7 +230,7 @@ impl CloudActions {
         match source_must_rest(&source) {
             None => Ok(Rest::Rests(SeenThen::of(&server))),
             Some(Verdict::Wait { on }) => Ok(Rest::NotYet(self.look_again(on))),
-            Some(Verdict::Keep { why }) => Err(Stop::last(
+            Some(Verdict::Keep { why }) => Err(StepError::last(
                 Code::Changed,
                 format!(
                     "{why}; {}",
@@ -239,10 +242,14 @@ impl CloudActions {
     }
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// An original that somebody has deleted writes nothing any more, where its guest has certainly ended; what it has
     /// written before, its volumes still have.
-    async fn gone_for_good(&self, cx: &Cx<'_>, member: &Member) -> Result<Option<Progress>, Stop> {
+    async fn gone_for_good(
+        &self,
+        cx: &StepContext<'_>,
+        member: &Member,
+    ) -> Result<Option<Progress>, StepError> {
         let id = &member.server_id;
         let source = self.source(cx).await?;
         self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
@@ -257,14 +264,14 @@ impl CloudActions {
         };
         if let Some(why) = deleted_original_had_run(&original) {
             let then = what_becomes_of_it(cx, member, None);
-            return Err(Stop::last(Code::Changed, format!("{why}; {then}")));
+            return Err(StepError::last(Code::Changed, format!("{why}; {then}")));
         }
         match self.state_of_last_host(cx, id).await? {
             HostState::Up { .. } | HostState::None => Ok(None),
             HostState::Down { host } => Ok(Some(self.look_again(format!(
                 "compute host {host} to answer: server {id}, which was on it, is gone, and its guest may still run"
             )))),
-            HostState::Unknown { why } => Err(Stop::last(
+            HostState::Unknown { why } => Err(StepError::last(
                 Code::Blocked,
                 format!("server {id} is gone, and nobody knows whether its guest has ended: {why}"),
             )),
@@ -274,10 +281,10 @@ impl CloudActions {
     /// Those of a member's volumes that are still there. That one is gone is believed only of a cloud that proved itself.
     async fn volumes_left<'m>(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source: &Cloud,
         member: &'m Member,
-    ) -> Result<Vec<&'m str>, Stop> {
+    ) -> Result<Vec<&'m str>, StepError> {
         let mut left = Vec::new();
         for volume in &member.volumes {
             let id = &volume.id;
@@ -295,9 +302,9 @@ impl CloudActions {
     /// does not, or where nobody has noted when it was found stopped.
     async fn asked_before_it_was_deleted(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Option<Vec<SeenAction>>, Stop> {
+    ) -> Result<Option<Vec<SeenAction>>, StepError> {
         let Some(noted) = cx.mapped(MapKind::LastAction, id.as_str()) else {
             return Ok(None);
         };
@@ -310,9 +317,9 @@ impl CloudActions {
     }
 }
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// The sizes of a member's volumes, of those that are there. Cinder extends also a volume whose server is stopped.
-    async fn sizes_of(&self, cx: &Cx<'_>, member: &Member) -> Result<Sizes, Stop> {
+    async fn sizes_of(&self, cx: &StepContext<'_>, member: &Member) -> Result<Sizes, StepError> {
         let source = self.source(cx).await?;
         let mut sizes = Sizes::new();
         for volume in &member.volumes {
@@ -324,7 +331,7 @@ impl CloudActions {
     }
 
     /// The same of all members, in one answer.
-    async fn sizes_of_all(&self, cx: &Cx<'_>) -> Result<Sizes, Stop> {
+    async fn sizes_of_all(&self, cx: &StepContext<'_>) -> Result<Sizes, StepError> {
         let source = self.source(cx).await?;
         let volumes = source.volume().volumes(&VolumeFilter::all()).await;
         let volumes = volumes.map_err(stop)?.into_iter();
@@ -333,7 +340,7 @@ impl CloudActions {
 }
 
 /// Volumes whose size has changed since their server was found stopped; an engine before this one did not note that.
-fn resized(cx: &Cx<'_>, member: &Member, sizes: &Sizes) -> Vec<Resized> {
+fn resized(cx: &StepContext<'_>, member: &Member, sizes: &Sizes) -> Vec<Resized> {
     let changed = member.volumes.iter().filter_map(|volume| {
         let id = volume.id.as_str();
         let from = cx.mapped(MapKind::VolumeSize, id)?.parse().ok()?;
@@ -348,7 +355,7 @@ fn resized(cx: &Cx<'_>, member: &Member, sizes: &Sizes) -> Vec<Resized> {
 }
 
 /// What a person has to know when a source server does not rest.
-fn what_becomes_of_it(cx: &Cx<'_>, member: &Member, status: Option<&str>) -> String {
+fn what_becomes_of_it(cx: &StepContext<'_>, member: &Member, status: Option<&str>) -> String {
     match &cx.plan().adopts {
         Some(failed) => format!(
             "what it has written since is not in its copy, so that is not adopted, and nothing is changed: compare the two; {}",
@@ -362,7 +369,7 @@ fn what_becomes_of_it(cx: &Cx<'_>, member: &Member, status: Option<&str>) -> Str
 }
 
 /// Whether the line's operation has stopped the servers that it builds copies of.
-pub(super) fn is_planned_move(cx: &Cx<'_>) -> bool {
+pub(super) fn is_planned_move(cx: &StepContext<'_>) -> bool {
     cx.step.verb == Verb::Undoable
         && matches!(
             cx.operation.kind,
@@ -416,7 +423,7 @@ fn attached(server: &Server) -> BTreeSet<&str> {
         .collect()
 }
 
-fn member<'a>(cx: &'a Cx<'_>, id: &ServerId) -> Result<&'a Member, Stop> {
+fn member<'a>(cx: &'a StepContext<'_>, id: &ServerId) -> Result<&'a Member, StepError> {
     cx.plan()
         .member_of_server(id.as_str())
         .ok_or_else(|| not_in_plan("server", id.as_str()))

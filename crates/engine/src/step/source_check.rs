@@ -20,42 +20,45 @@ use protector_openstack::{
     status::ServerStatus,
 };
 
-use super::{CloudActions, not_in_plan, reading, source_at_rest::note};
+use super::{not_in_plan, reading, source_at_rest::note, source_server::SourceServers};
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
-impl CloudActions {
+impl SourceServers<'_> {
     pub(super) async fn check_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         server_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let member = cx
             .plan()
             .member_of_server(server_id.as_str())
             .ok_or_else(|| not_in_plan("server", server_id.as_str()))?
             .clone();
         let member = &member;
-        let cloud = self.source(cx).await?;
+        let cloud = self.clouds.source(cx).await?;
         let Some(server) = reading::server(&cloud, server_id).await? else {
             let why = format!(
                 "server {} ({server_id}) does not exist on {} any more: remove it from the protection group",
                 member.name,
                 cx.plan().source.site
             );
-            return Err(Stop::last(Code::Changed, why));
+            return Err(StepError::last(Code::Changed, why));
         };
         if let Some(task) = &server.task_state {
-            return Ok(self.look_again(format!("server task {task}")));
+            return Ok(self.clouds.look_again(format!("server task {task}")));
         }
         refuse_unready(member, &server)?;
         // Before the volumes: what is asked for in between then counts as asked for since.
-        let asked = self.asked_of(cx, server_id).await?;
+        let asked = self.clouds.asked_of(cx, server_id).await?;
         refuse_changed_volumes(member, &server)?;
         refuse_not_carried(&cloud, cx, member, &server).await?;
-        refuse_unknown_host(member, &self.host_and_its_state(cx, server_id).await?.1)?;
+        refuse_unknown_host(
+            member,
+            &self.clouds.host_and_its_state(cx, server_id).await?.1,
+        )?;
         cx.memo.observed = Some(server.status.as_str().to_owned());
         let mut effects = power_state(&server);
         effects.push(note(server_id, &asked));
@@ -75,17 +78,17 @@ fn power_state(server: &Server) -> Vec<Effect> {
     }]
 }
 
-fn refuse_unready(member: &Member, server: &Server) -> Result<(), Stop> {
+fn refuse_unready(member: &Member, server: &Server) -> Result<(), StepError> {
     if server.locked {
         let why = format!(
             "server {} is locked: whoever locked it can run 'openstack server unlock {}'",
             member.name, member.server_id
         );
-        return Err(Stop::last(Code::Blocked, why));
+        return Err(StepError::last(Code::Blocked, why));
     }
     match server.status {
         ServerStatus::Active | ServerStatus::Shutoff => Ok(()),
-        ref status => Err(Stop::last(
+        ref status => Err(StepError::last(
             Code::Blocked,
             format!(
                 "server {} is {}: a planned failover needs it ACTIVE or SHUTOFF",
@@ -99,10 +102,10 @@ fn refuse_unready(member: &Member, server: &Server) -> Result<(), Stop> {
 /// What lies where no array replicates it would be deleted with the server. What its copy can live without is told.
 async fn refuse_not_carried(
     cloud: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     member: &Member,
     server: &Server,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let mut lost = not_carried::of_server(&server.traits());
     for known in &member.volumes {
         // One that is gone is told by what else is checked.
@@ -126,7 +129,7 @@ async fn refuse_not_carried(
     for lost in lost {
         let what = format!("server {} {lost}; {}", member.name, lost.cure());
         match lost.treatment() {
-            Treatment::Refused => return Err(Stop::last(Code::Blocked, what)),
+            Treatment::Refused => return Err(StepError::last(Code::Blocked, what)),
             Treatment::Told => cx.fact(what),
         }
     }
@@ -134,17 +137,17 @@ async fn refuse_not_carried(
 }
 
 /// Between the stop and the switch each look at a server asks for the state of its host: better refused now than then.
-fn refuse_unknown_host(member: &Member, host: &HostState) -> Result<(), Stop> {
+fn refuse_unknown_host(member: &Member, host: &HostState) -> Result<(), StepError> {
     match host {
         HostState::Up { .. } | HostState::None => Ok(()),
-        HostState::Down { host } => Err(Stop::last(
+        HostState::Down { host } => Err(StepError::last(
             Code::Blocked,
             format!(
                 "compute host {host} of server {} is down: nobody could tell whether its guest has stopped; see 'openstack compute service list'",
                 member.name
             ),
         )),
-        HostState::Unknown { why } => Err(Stop::last(
+        HostState::Unknown { why } => Err(StepError::last(
             Code::Blocked,
             format!(
                 "nobody knows whether the compute host of server {} is up, and so whether its guest stops: {why}; the service user needs the role admin in its own project to see that",
@@ -155,7 +158,7 @@ fn refuse_unknown_host(member: &Member, host: &HostState) -> Result<(), Stop> {
 }
 
 /// A volume that nobody protects would be lost with the source, so the group must know each one.
-pub(super) fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), Stop> {
+pub(super) fn refuse_changed_volumes(member: &Member, server: &Server) -> Result<(), StepError> {
     let planned: BTreeSet<&str> = member
         .volumes
         .iter()
@@ -168,7 +171,7 @@ pub(super) fn refuse_changed_volumes(member: &Member, server: &Server) -> Result
         .collect();
     match changed_disks(&planned, &attached) {
         None => Ok(()),
-        Some(what) => Err(Stop::last(
+        Some(what) => Err(StepError::last(
             Code::Changed,
             format!(
                 "the volumes of server {} have changed since it was added: {what}; remove the member from the protection group and add it again",

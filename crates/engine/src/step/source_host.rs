@@ -7,8 +7,8 @@ use protector_openstack::{
     status::ServerStatus,
 };
 
-use super::{CloudActions, reading};
-use crate::action::{Cx, Stop};
+use super::{reading, site_clouds::SiteClouds};
+use crate::action::{StepContext, StepError};
 
 /// As the record names "on no host".
 const NOWHERE: &str = "";
@@ -16,9 +16,12 @@ const NOWHERE: &str = "";
 /// Nova's name of the service that runs guests.
 const NOVA_COMPUTE: &str = "nova-compute";
 
-impl CloudActions {
+impl SiteClouds<'_> {
     /// The compute services of the source, asked for once for many servers.
-    pub(super) async fn compute_hosts_of_source(&self, cx: &Cx<'_>) -> Result<ComputeHosts, Stop> {
+    pub(super) async fn compute_hosts_of_source(
+        &self,
+        cx: &StepContext<'_>,
+    ) -> Result<ComputeHosts, StepError> {
         let admin = self.source_admin(cx).await?;
         compute_hosts(&admin).await
     }
@@ -26,9 +29,9 @@ impl CloudActions {
     /// The state of the host that a server was last seen on.
     pub(super) async fn state_of_last_host(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<HostState, Stop> {
+    ) -> Result<HostState, StepError> {
         match cx.mapped(MapKind::ComputeHost, id.as_str()) {
             Some(host) => self.state_of_host(cx, &host).await,
             None => Ok(HostState::Unknown {
@@ -40,18 +43,18 @@ impl CloudActions {
     /// The state of the host that a server is on right now, with the host for the record.
     pub(super) async fn host_and_its_state(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<(Option<String>, HostState), Stop> {
+    ) -> Result<(Option<String>, HostState), StepError> {
         host_seen_by(&self.source_admin(cx).await?, id).await
     }
 
     /// The host that a copy on the target is on, and its state. One that was never placed is on none.
     pub(super) async fn host_of_copy(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         copy: &Server,
-    ) -> Result<(Option<String>, HostState), Stop> {
+    ) -> Result<(Option<String>, HostState), StepError> {
         let admin = self.target_admin(cx).await?;
         let host = host_of(&still_there(&admin, &copy.id).await?);
         let was_placed = !matches!(copy.status, ServerStatus::Error | ServerStatus::Build);
@@ -66,13 +69,13 @@ impl CloudActions {
     /// see that, it is not known.
     pub(super) async fn note_host_of_copy(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         copy: &Server,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let admin = self.target_admin(cx).await?;
         cx.memo.host = match reading::server(&admin, &copy.id).await {
             Ok(seen) => seen.as_ref().and_then(host_of),
-            Err(Stop::Fault(Fault::Final { .. })) => None,
+            Err(StepError::Fault(Fault::Final { .. })) => None,
             Err(passing) => return Err(passing),
         };
         Ok(())
@@ -80,7 +83,10 @@ impl CloudActions {
 
     /// The state of the host that the copy was last seen on. One that nobody has seen run was on none, unless it has
     /// outlived the operation that made it.
-    pub(super) async fn last_host_of_copy(&self, cx: &Cx<'_>) -> Result<HostState, Stop> {
+    pub(super) async fn last_host_of_copy(
+        &self,
+        cx: &StepContext<'_>,
+    ) -> Result<HostState, StepError> {
         match &cx.memo.host {
             Some(host) => {
                 let admin = self.target_admin(cx).await?;
@@ -93,14 +99,18 @@ impl CloudActions {
         }
     }
 
-    async fn state_of_host(&self, cx: &Cx<'_>, host: &str) -> Result<HostState, Stop> {
+    async fn state_of_host(
+        &self,
+        cx: &StepContext<'_>,
+        host: &str,
+    ) -> Result<HostState, StepError> {
         let admin = self.source_admin(cx).await?;
         Ok(compute_hosts(&admin).await?.state_of(Some(host)))
     }
 }
 
 /// Remembers where a copy was seen, for the day when Nova has forgotten it.
-pub(super) fn remember_host(cx: &mut Cx<'_>, host: Option<&str>, state: &HostState) {
+pub(super) fn remember_host(cx: &mut StepContext<'_>, host: Option<&str>, state: &HostState) {
     let seen = match state {
         HostState::None => Some(NOWHERE),
         _ => host,
@@ -114,16 +124,16 @@ pub(super) fn remember_host(cx: &mut Cx<'_>, host: Option<&str>, state: &HostSta
 pub(super) async fn host_seen_by(
     admin: &Cloud,
     id: &ServerId,
-) -> Result<(Option<String>, HostState), Stop> {
+) -> Result<(Option<String>, HostState), StepError> {
     let host = host_of(&still_there(admin, id).await?);
     let state = compute_hosts(admin).await?.state_of(host.as_deref());
     Ok((host, state))
 }
 
 /// A server that the tenant has just seen, as `admin` sees it; one that went between the two readings is looked at anew.
-async fn still_there(admin: &Cloud, id: &ServerId) -> Result<Server, Stop> {
+async fn still_there(admin: &Cloud, id: &ServerId) -> Result<Server, StepError> {
     let seen = reading::server(admin, id).await?;
-    seen.ok_or_else(|| Stop::passing(format!("server {id} was there, and is not any more")))
+    seen.ok_or_else(|| StepError::passing(format!("server {id} was there, and is not any more")))
 }
 
 /// A cloud's compute services, or why nobody may see them.
@@ -144,7 +154,7 @@ impl ComputeHosts {
 }
 
 /// The compute services of the cloud that `admin` sees.
-pub(super) async fn compute_hosts(admin: &Cloud) -> Result<ComputeHosts, Stop> {
+pub(super) async fn compute_hosts(admin: &Cloud) -> Result<ComputeHosts, StepError> {
     match admin.compute().services(Some(NOVA_COMPUTE)).await {
         Ok(services) => Ok(ComputeHosts(Ok(services))),
         Err(error) if matches!(error.status(), Some(403 | 404)) => {

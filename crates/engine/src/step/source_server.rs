@@ -20,17 +20,17 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
     heir::copy_is_meant,
     mark, reading,
     scope::{
         Absent, Eyes, believe_absence, believe_gone_for_all, source_networks, target_networks,
     },
+    site_clouds::SiteClouds,
     source_at_rest::above,
     started_again,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::{found, stop},
     intent::Intent,
 };
@@ -39,19 +39,24 @@ use crate::{
 const STOPPED_HARD: &str =
     "did not stop gracefully in time: its task was reset and it was stopped hard";
 
-fn was_stopped_hard(cx: &Cx<'_>) -> bool {
+fn was_stopped_hard(cx: &StepContext<'_>) -> bool {
     cx.memo.facts.iter().any(|fact| fact == STOPPED_HARD)
 }
 
-impl CloudActions {
+/// Steps about the servers that a group leaves.
+pub(super) struct SourceServers<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl SourceServers<'_> {
     /// Nova's stop is graceful first and cuts the power after its own `shutdown_timeout`. A stop that Nova lost (its
     /// compute service was restarting) hangs in `powering-off`: then, as an administrator, free the server and ask again.
     pub(super) async fn stop_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let source = self.source(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let source = self.clouds.source(cx).await?;
         let server = existing(&source, cx, id).await?;
         if cx.memo.before.is_none() {
             cx.memo.before = Some(server.status.as_str().to_owned());
@@ -59,9 +64,9 @@ impl CloudActions {
         match (&server.status, server.task_state.as_deref()) {
             (ServerStatus::Shutoff, None) => {
                 // Once Nova has forgotten the server, nobody can tell any more where its guest ran.
-                match self.note_rest(cx, id).await? {
+                match self.clouds.note_rest(cx, id).await? {
                     Some(noted) => Ok(Progress::Done(noted)),
-                    None => Ok(self.look_again(
+                    None => Ok(self.clouds.look_again(
                         "the server to be SHUTOFF, and its guest to be shut down by its hypervisor's word",
                     )),
                 }
@@ -73,12 +78,14 @@ impl CloudActions {
             {
                 self.stop_hard(cx, &source, id).await
             }
-            (ServerStatus::Active | ServerStatus::Shutoff, task) => Ok(self.look_again(format!(
-                "server status {} ({})",
-                server.status.as_str(),
-                task.unwrap_or("no task")
-            ))),
-            (status, _) => Err(Stop::last(
+            (ServerStatus::Active | ServerStatus::Shutoff, task) => {
+                Ok(self.clouds.look_again(format!(
+                    "server status {} ({})",
+                    server.status.as_str(),
+                    task.unwrap_or("no task")
+                )))
+            }
+            (status, _) => Err(StepError::last(
                 Code::Broken,
                 format!(
                     "the server went to {} while it was stopped",
@@ -90,21 +97,25 @@ impl CloudActions {
 
     async fn ask_to_stop(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         self.refuse_to_stop_what_goes_on(cx, id).await?;
         let intent = cx.intend().await?;
         let open = intent.on(source);
         open.compute().stop_server(id).await.map_err(stop)?;
-        Ok(self.look_again("Nova to stop it"))
+        Ok(self.clouds.look_again("Nova to stop it"))
     }
 
     /// While this engine was away somebody may have taken the move for lost, and started the server again.
-    async fn refuse_to_stop_what_goes_on(&self, cx: &Cx<'_>, id: &ServerId) -> Result<(), Stop> {
+    async fn refuse_to_stop_what_goes_on(
+        &self,
+        cx: &StepContext<'_>,
+        id: &ServerId,
+    ) -> Result<(), StepError> {
         if let Some(why) = cx.given_up_there().await {
-            return Err(Stop::last(
+            return Err(StepError::last(
                 Code::Changed,
                 format!("{why}: this {} is taken back", cx.operation.kind),
             ));
@@ -112,10 +123,10 @@ impl CloudActions {
         if cx.memo.intents == 0 {
             return Ok(());
         }
-        let asked = self.asked_of(cx, id).await?;
+        let asked = self.clouds.asked_of(cx, id).await?;
         match goes_on_again(since_our_stop(cx, id, &asked)) {
             None => Ok(()),
-            Some(what) => Err(Stop::last(
+            Some(what) => Err(StepError::last(
                 Code::Changed,
                 format!(
                     "server {id} was started again after this operation had stopped it ({what}): it is taken back; run the {} again when nobody needs the server",
@@ -127,11 +138,11 @@ impl CloudActions {
 
     async fn stop_hard(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let admin = self.source_admin(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let admin = self.clouds.source_admin(cx).await?;
         let intent = cx.intend().await?;
         let again = reading::server(source, id).await?;
         let still_hangs = again.is_some_and(|server| {
@@ -139,38 +150,40 @@ impl CloudActions {
                 && server.task_state.as_deref() == Some("powering-off")
         });
         if !still_hangs {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         cx.fact(STOPPED_HARD);
         let nova = intent.on(&admin).compute();
         nova.reset_state_to_active(id).await.map_err(stop)?;
         let open = intent.on(source);
         open.compute().stop_server(id).await.map_err(stop)?;
-        Ok(self.look_again("Nova to stop it hard"))
+        Ok(self.clouds.look_again("Nova to stop it hard"))
     }
 
-    fn graceful_time_is_over(&self, cx: &Cx<'_>) -> bool {
-        let timeout = TimeDelta::from_std(self.options.stop_timeout).unwrap_or(TimeDelta::MAX);
+    fn graceful_time_is_over(&self, cx: &StepContext<'_>) -> bool {
+        let timeout =
+            TimeDelta::from_std(self.clouds.options.stop_timeout).unwrap_or(TimeDelta::MAX);
         cx.step
             .progress
             .started_at
-            .is_some_and(|begun| cx.scribe.now() - begun >= timeout)
+            .is_some_and(|begun| cx.writer.now() - begun >= timeout)
     }
 
     /// Takes the stop back: starts what ran before, once its copy is certainly gone.
     pub(super) async fn start_again(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let ran_before = cx.memo.before.as_deref() == Some(ServerStatus::Active.as_str());
         if cx.memo.intents == 0 || !ran_before {
             return Ok(Progress::done());
         }
         self.refuse_while_its_copy_may_run(cx, id).await?;
-        let source = self.source(cx).await?;
+        let source = self.clouds.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
+            self.clouds
+                .believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
                 .await?;
             let site = &cx.plan().source.site;
             cx.fact(format!(
@@ -192,12 +205,12 @@ impl CloudActions {
                 self.refuse_while_its_copy_may_run(cx, id).await?;
                 let open = intent.on(&source);
                 open.compute().start_server(id).await.map_err(stop)?;
-                Ok(self.look_again("Nova to start it"))
+                Ok(self.clouds.look_again("Nova to start it"))
             }
             (ServerStatus::Active | ServerStatus::Shutoff, Some(task)) => {
-                Ok(self.look_again(format!("server task {task}")))
+                Ok(self.clouds.look_again(format!("server task {task}")))
             }
-            (status, _) => Err(Stop::last(
+            (status, _) => Err(StepError::last(
                 Code::Broken,
                 format!("the server is {} and cannot be started", status.as_str()),
             )),
@@ -207,9 +220,9 @@ impl CloudActions {
     /// That the target does not answer keeps nothing stopped where it is lost, as somebody has said. A copy that is seen does.
     async fn refuse_while_its_copy_may_run(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let copy = self.copy_that_may_run(cx, id).await;
         let nobody_knows = match &copy {
             Ok(copy) => copy.is_none() && cx.blocked_by.is_some(),
@@ -220,16 +233,16 @@ impl CloudActions {
         }
         let target = cx.plan().target.site.as_str();
         match must_stay_stopped(target, copy?.as_ref(), cx.blocked_by) {
-            Some(why) => Err(Stop::last(Code::Kept, why)),
-            None => self.refuse_beside_a_holder(cx, id).await,
+            Some(why) => Err(StepError::last(Code::Kept, why)),
+            None => self.clouds.refuse_beside_a_holder(cx, id).await,
         }
     }
 
     async fn copy_that_may_run(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Option<SeenCopy>, Stop> {
+    ) -> Result<Option<SeenCopy>, StepError> {
         match self.copy_that_is_there(cx, id).await? {
             None if cx.operation.kind == OperationKind::Cleanup && cx.blocked_by.is_none() => {
                 self.copy_of_any_operation(cx, id).await
@@ -242,13 +255,13 @@ impl CloudActions {
     /// that took the copy back leaves it in the record of the operation that made it.
     async fn copy_that_is_there(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Option<SeenCopy>, Stop> {
+    ) -> Result<Option<SeenCopy>, StepError> {
         let Some(copy) = cx.mapped(MapKind::Server, id.as_str()) else {
             return Ok(None);
         };
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         let there = reading::server(&target, &ServerId::new(copy.clone())).await?;
         Ok(there.map(|_| SeenCopy::Recorded(copy)))
     }
@@ -257,11 +270,11 @@ impl CloudActions {
     /// that does not answer is waited for. What takes itself back has seen the server run beside whatever there was.
     async fn copy_of_any_operation(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Option<SeenCopy>, Stop> {
-        let target = self.target(cx).await?;
-        let copies = self.copies_on_target(cx, id).await?;
+    ) -> Result<Option<SeenCopy>, StepError> {
+        let target = self.clouds.target(cx).await?;
+        let copies = self.clouds.copies_on_target(cx, id).await?;
         if let Some(copy) = started_again::first_of_the_groups(&copies) {
             return Ok(Some(SeenCopy::Marked(copy)));
         }
@@ -273,21 +286,21 @@ impl CloudActions {
 
     pub(super) async fn delete_source_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let source = self.source(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let source = self.clouds.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
             return self.source_server_is_gone(cx, &source, id).await;
         };
         if reading::is_being_deleted(&server) {
-            return Ok(self.look_again(reading::being_deleted(
+            return Ok(self.clouds.look_again(reading::being_deleted(
                 &server,
                 cx.mapped(MapKind::ComputeHost, id.as_str()).as_deref(),
             )));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
-            return Err(Stop::came_back(format!(
+            return Err(StepError::came_back(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
                 reading::fault_text(&server)
@@ -299,18 +312,18 @@ impl CloudActions {
             verdict @ Verdict::First(Cure::KeepVolumesOfServer { .. }) => {
                 return self.keep_source_volumes(cx, &source, id, verdict).await;
             }
-            Verdict::Wait { on } => return Ok(self.look_again(on)),
-            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            Verdict::Wait { on } => return Ok(self.clouds.look_again(on)),
+            Verdict::Keep { why } => return Err(StepError::last(Code::Kept, why)),
             other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
                 return Err(not_for_this("server", &other));
             }
         }
         let intent = cx.intend_to_delete(id.as_str()).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         };
         if self.judge_source_server(cx, id, &server).await? != Verdict::Delete {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         let nova = intent.on(&source).compute();
         let answer = match server.status {
@@ -319,20 +332,20 @@ impl CloudActions {
         };
         found(answer)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
-        Ok(self.look_again("Nova to delete it"))
+        Ok(self.clouds.look_again("Nova to delete it"))
     }
 
     /// Reads the copy last, so that its health is as fresh as can be.
     async fn judge_source_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
         server: &Server,
-    ) -> Result<Verdict, Stop> {
-        let (host_name, host) = self.host_and_its_state(cx, id).await?;
+    ) -> Result<Verdict, StepError> {
+        let (host_name, host) = self.clouds.host_and_its_state(cx, id).await?;
         cx.memo.host = host_name.or_else(|| cx.memo.host.take());
         let protected_by = cx.protected_by(id.as_str()).await?;
-        let heirs = self.heirs(cx, id).await?;
+        let heirs = self.clouds.heirs(cx, id).await?;
         let copy_id = heirs.server_of(cx, id);
         let copy = match &copy_id {
             Some(copy) => reading::server(&heirs.cloud, copy).await?,
@@ -369,14 +382,14 @@ impl CloudActions {
     /// The first of `verdict`, which is given anew after its intent: it is somebody's server that is changed.
     async fn keep_source_volumes(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
         verdict: Verdict,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let intent = cx.intend_to_delete(id.as_str()).await?;
         let Some(server) = reading::server(source, id).await? else {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         };
         match self.judge_source_server(cx, id, &server).await? {
             Verdict::First(Cure::KeepVolumesOfServer { volumes })
@@ -385,26 +398,52 @@ impl CloudActions {
                         volumes: volumes.clone(),
                     }) =>
             {
-                self.keep_volumes_of(cx, source, &intent, id, volumes).await
+                self.clouds
+                    .keep_volumes_of(cx, source, &intent, id, volumes)
+                    .await
             }
-            _ => Ok(self.changed_meanwhile(cx)),
+            _ => Ok(self.clouds.changed_meanwhile(cx)),
         }
     }
 
+    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
+    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+    async fn source_server_is_gone(
+        &self,
+        cx: &mut StepContext<'_>,
+        source: &Cloud,
+        id: &ServerId,
+    ) -> Result<Progress, StepError> {
+        if !accepted_in_this_try(cx) {
+            self.clouds
+                .believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
+                .await?;
+        }
+        if let Some(not_yet) = self.clouds.delete_ports_left(cx, source, id).await? {
+            return Ok(not_yet);
+        }
+        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+            return Ok(Progress::Done(remembered_host(cx)));
+        }
+        Err(StepError::last(Code::AlreadyGone, "Server not found (404)"))
+    }
+}
+
+impl SiteClouds<'_> {
     /// Turns `delete_on_termination` off; the next look reads back that it is. Nova below 2.85 cannot: then the server
     /// stays, or its volumes would go with it unguarded.
     pub(super) async fn keep_volumes_of(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         intent: &Intent,
         id: &ServerId,
         volumes: Vec<String>,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         for volume in volumes {
             let asked = format!("delete_on_termination of volume {volume} was turned off");
             if cx.memo.facts.contains(&asked) {
-                return Err(Stop::passing(format!(
+                return Err(StepError::passing(format!(
                     "Nova accepted that volume {volume} must not go with the server and still says that it would"
                 )));
             }
@@ -421,35 +460,14 @@ impl CloudActions {
         Ok(self.look_again("Nova to keep the server's volumes"))
     }
 
-    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
-    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
-    async fn source_server_is_gone(
-        &self,
-        cx: &mut Cx<'_>,
-        source: &Cloud,
-        id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        if !accepted_in_this_try(cx) {
-            self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
-                .await?;
-        }
-        if let Some(not_yet) = self.delete_ports_left(cx, source, id).await? {
-            return Ok(not_yet);
-        }
-        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-            return Ok(Progress::Done(remembered_host(cx)));
-        }
-        Err(Stop::last(Code::AlreadyGone, "Server not found (404)"))
-    }
-
     /// Believes a 404 of the source for `id` if its cloud proves that it is the one of the plan, and nobody else has it.
     pub(super) async fn believe_that_source_lacks(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source: &Cloud,
         absent: Absent,
         id: &str,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let plan = cx.plan();
         let (networks, project) = (source_networks(plan), &plan.source.project_id);
         believe_absence(source, absent, Eyes::Tenant, project, &networks).await?;
@@ -459,7 +477,7 @@ impl CloudActions {
 }
 
 /// On whose word the server of a member, or its copy, is deleted.
-pub(super) fn who_asked(cx: &Cx<'_>, server: &ServerId) -> Asked {
+pub(super) fn who_asked(cx: &StepContext<'_>, server: &ServerId) -> Asked {
     let named = cx.mapped(MapKind::DeleteRunning, server.as_str()).is_some();
     match cx.operation.kind {
         OperationKind::Cleanup if named => Asked::ByHandThoughItRuns,
@@ -470,7 +488,7 @@ pub(super) fn who_asked(cx: &Cx<'_>, server: &ServerId) -> Asked {
 }
 
 /// An operation that chose a recovery point on the target took none, and stopped nothing, on the source.
-pub(super) fn how_it_was_left(cx: &Cx<'_>) -> Left {
+pub(super) fn how_it_was_left(cx: &StepContext<'_>) -> Left {
     let group = cx.plan().group_id.as_str();
     match cx.mapped(MapKind::RecoveryPointTime, group) {
         Some(_) => Left::Untouched,
@@ -479,7 +497,7 @@ pub(super) fn how_it_was_left(cx: &Cx<'_>) -> Left {
 }
 
 /// The host that this step saw the server on, for the guards of its volumes.
-fn remembered_host(cx: &Cx<'_>) -> Vec<Effect> {
+fn remembered_host(cx: &StepContext<'_>) -> Vec<Effect> {
     let (Step::DeleteSourceServer { server }, Some(host)) = (&cx.step.action, &cx.memo.host) else {
         return Vec::new();
     };
@@ -491,29 +509,29 @@ fn remembered_host(cx: &Cx<'_>) -> Vec<Effect> {
 }
 
 /// A verdict that no guard of this resource gives: a defect, never a reason to guess.
-pub(super) fn not_for_this(what: &str, verdict: &Verdict) -> Stop {
-    Stop::last(
+pub(super) fn not_for_this(what: &str, verdict: &Verdict) -> StepError {
+    StepError::last(
         Code::Internal,
         format!("a {what} cannot be treated so: {verdict:?}"),
     )
 }
 
 /// What a refusal of a cure means: the resource is kept, with the cloud's own words; what may pass is tried again.
-pub(super) fn refused(error: CloudError, kept: impl FnOnce(&CloudError) -> String) -> Stop {
+pub(super) fn refused(error: CloudError, kept: impl FnOnce(&CloudError) -> String) -> StepError {
     match error.class() {
         ErrorClass::Final | ErrorClass::Forbidden | ErrorClass::NotFound => {
-            Stop::last(Code::Kept, kept(&error))
+            StepError::last(Code::Kept, kept(&error))
         }
         _ => stop(error),
     }
 }
 
 /// Says in the record for how long the operation has kept a server down for nothing.
-fn note_outage(cx: &mut Cx<'_>) {
+fn note_outage(cx: &mut StepContext<'_>) {
     let Some(stopped) = cx.step.progress.started_at else {
         return;
     };
-    let now = cx.scribe.now();
+    let now = cx.writer.now();
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     cx.fact(format!(
         "it was down for {} s, from {} to {}: this operation had stopped it",
@@ -525,7 +543,11 @@ fn note_outage(cx: &mut Cx<'_>) {
 
 /// What was asked of a server after this operation's own newest stop, the newest first: that is known by its request where Nova
 /// answered it, else it is the newest since the check. Nothing where Nova has no stop: the request never came there.
-fn since_our_stop<'a>(cx: &Cx<'_>, id: &ServerId, asked: &'a [SeenAction]) -> &'a [SeenAction] {
+fn since_our_stop<'a>(
+    cx: &StepContext<'_>,
+    id: &ServerId,
+    asked: &'a [SeenAction],
+) -> &'a [SeenAction] {
     let asked = match cx.mapped(MapKind::LastAction, id.as_str()) {
         Some(checked) => above(asked, &checked),
         None => asked,
@@ -536,14 +558,18 @@ fn since_our_stop<'a>(cx: &Cx<'_>, id: &ServerId, asked: &'a [SeenAction]) -> &'
     stop.and_then(|end| asked.get(..end)).unwrap_or_default()
 }
 
-async fn existing(source: &Cloud, cx: &Cx<'_>, id: &ServerId) -> Result<Server, Stop> {
+async fn existing(
+    source: &Cloud,
+    cx: &StepContext<'_>,
+    id: &ServerId,
+) -> Result<Server, StepError> {
     reading::server(source, id).await?.ok_or_else(|| {
         let why = format!("server {id} has disappeared from {}", cx.plan().source.site);
-        Stop::last(Code::Changed, why)
+        StepError::last(Code::Changed, why)
     })
 }
 
 /// Whether the cloud has accepted the deletion since the last failed try, so that this look judges its outcome.
-pub(super) fn accepted_in_this_try(cx: &Cx<'_>) -> bool {
+pub(super) fn accepted_in_this_try(cx: &StepContext<'_>) -> bool {
     cx.memo.accepted_in_try == Some(cx.step.progress.failed_tries)
 }

@@ -15,16 +15,18 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
+    arrays::Arrays,
     fence::may_run,
     heir::copy_is_meant,
     not_in_plan, reading,
     scope::Absent,
+    site_clouds::SiteClouds,
     source_server::{accepted_in_this_try, not_for_this, refused},
     storage_stop,
+    written_since::WrittenSince,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::found,
 };
 
@@ -32,22 +34,28 @@ use crate::{
 pub const RETAINED: &str = "retained by configuration";
 
 /// Whether the operation leaves the source's volumes there on purpose.
-pub(super) fn is_retained(cx: &Cx<'_>) -> bool {
+pub(super) fn is_retained(cx: &StepContext<'_>) -> bool {
     cx.plan().retain_source_volumes && cx.operation.kind != OperationKind::Cleanup
 }
 
-impl CloudActions {
+/// Steps about the volumes that a group leaves.
+pub(super) struct SourceVolumes<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+    pub(super) arrays: &'a Arrays,
+}
+
+impl SourceVolumes<'_> {
     pub(super) async fn delete_source_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &VolumeId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if is_retained(cx) {
             return Ok(Progress::Skipped {
                 why: RETAINED.to_owned(),
             });
         }
-        let source = self.source(cx).await?;
+        let source = self.clouds.source(cx).await?;
         let Some(volume) = reading::volume(&source, id).await? else {
             return self.source_volume_is_gone(cx, &source, id).await;
         };
@@ -55,7 +63,9 @@ impl CloudActions {
             volume.status,
             VolumeStatus::Deleting | VolumeStatus::Unmanaging
         ) {
-            return Ok(self.look_again(format!("volume status {}", volume.status.as_str())));
+            return Ok(self
+                .clouds
+                .look_again(format!("volume status {}", volume.status.as_str())));
         }
         if accepted_in_this_try(cx) {
             return Err(came_back(&volume));
@@ -65,7 +75,7 @@ impl CloudActions {
             verdict @ (Verdict::Delete | Verdict::Unmanage { .. }) => {
                 let intent = cx.intend_to_delete(id.as_str()).await?;
                 if self.judge_anew(cx, &source, id).await?.as_ref() != Some(&verdict) {
-                    return Ok(self.changed_meanwhile(cx));
+                    return Ok(self.clouds.changed_meanwhile(cx));
                 }
                 let open = intent.on(&source);
                 match &verdict {
@@ -85,26 +95,29 @@ impl CloudActions {
             }
             Verdict::Wait { on } => {
                 let server = server_of(cx, id)?;
-                return self.wait_for_detach(cx, &source, Some(&server), on).await;
+                return self
+                    .clouds
+                    .wait_for_detach(cx, &source, Some(&server), on)
+                    .await;
             }
-            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            Verdict::Keep { why } => return Err(StepError::last(Code::Kept, why)),
             other @ Verdict::First(_) => return Err(not_for_this("volume", &other)),
         }
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
-        Ok(self.look_again("Cinder to delete it"))
+        Ok(self.clouds.look_again("Cinder to delete it"))
     }
 
     /// Reads everything that the guards want to know.
     async fn judge_source_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         volume: &Volume,
-    ) -> Result<Verdict, Stop> {
+    ) -> Result<Verdict, StepError> {
         let plan = cx.plan();
         let id = &volume.id;
         let server_id = server_of(cx, id)?;
-        let admin = self.source_admin(cx).await?;
+        let admin = self.clouds.source_admin(cx).await?;
         // Side by side: on a cloud that answers slowly one after the other would take longer than they are good for.
         let view = &*cx;
         let (seen, server, object, twin) = tokio::join!(
@@ -125,7 +138,11 @@ impl CloudActions {
             protected_by: protected_by.as_deref(),
         };
         let verdict = match verdict_source_volume(&known, &seen, &twin) {
-            Verdict::Delete => self.unless_written_since(cx, &server_id, id).await?,
+            Verdict::Delete => {
+                WrittenSince::with(self.clouds, self.arrays)
+                    .unless_written_since(cx, &server_id, id)
+                    .await?
+            }
             other => other,
         };
         if matches!(verdict, Verdict::Delete | Verdict::Unmanage { .. }) {
@@ -137,10 +154,10 @@ impl CloudActions {
     /// The same of the volume as it is now; `None` if it is gone.
     async fn judge_anew(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &VolumeId,
-    ) -> Result<Option<Verdict>, Stop> {
+    ) -> Result<Option<Verdict>, StepError> {
         match reading::volume(source, id).await? {
             Some(volume) => Ok(Some(self.judge_source_volume(cx, source, &volume).await?)),
             None => Ok(None),
@@ -150,11 +167,11 @@ impl CloudActions {
     /// The server that the volume belonged to. That it is gone is believed only of a cloud that proved itself.
     async fn own_server(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
         volume: &VolumeId,
-    ) -> Result<OwnServer, Stop> {
+    ) -> Result<OwnServer, StepError> {
         if let Some(server) = reading::server(source, id).await? {
             let uses_it = server
                 .volumes_attached
@@ -164,19 +181,29 @@ impl CloudActions {
             return Ok(OwnServer::There { uses_it, runs });
         }
         let (gone, host) = tokio::join!(
-            self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str()),
-            self.state_of_last_host(cx, id),
+            self.clouds
+                .believe_that_source_lacks(cx, source, Absent::Server, id.as_str()),
+            self.clouds.state_of_last_host(cx, id),
         );
         gone?;
         Ok(OwnServer::Gone { host: host? })
     }
 
-    async fn identity(&self, array: &str, id: &VolumeId) -> Result<Option<BackendObject>, Stop> {
+    async fn identity(
+        &self,
+        array: &str,
+        id: &VolumeId,
+    ) -> Result<Option<BackendObject>, StepError> {
         self.arrays.identity(array, id).await.map_err(storage_stop)
     }
 
-    async fn twin(&self, cx: &Cx<'_>, id: &VolumeId, server: &ServerId) -> Result<Twin, Stop> {
-        let heirs = self.heirs(cx, server).await?;
+    async fn twin(
+        &self,
+        cx: &StepContext<'_>,
+        id: &VolumeId,
+        server: &ServerId,
+    ) -> Result<Twin, StepError> {
+        let heirs = self.clouds.heirs(cx, server).await?;
         let copy = heirs.volume_of(cx, id);
         let copy_server = heirs.server_of(cx, server);
         let object = async {
@@ -212,11 +239,11 @@ impl CloudActions {
     /// Takes the volume out of its group; the next look reads back that it is out.
     async fn take_out_of_group(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &VolumeId,
         group: String,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let asked = format!("it was taken out of volume group {group}");
         if !cx.memo.facts.contains(&asked) {
             let intent = cx.intend_to_delete(id.as_str()).await?;
@@ -224,7 +251,7 @@ impl CloudActions {
                 group: group.clone(),
             });
             if self.judge_anew(cx, source, id).await?.as_ref() != Some(&verdict) {
-                return Ok(self.changed_meanwhile(cx));
+                return Ok(self.clouds.changed_meanwhile(cx));
             }
             let volume = [id.clone()];
             intent
@@ -237,24 +264,26 @@ impl CloudActions {
                 )))?;
             cx.fact(asked);
         }
-        Ok(self.look_again(format!("Cinder to take it out of volume group {group}")))
+        Ok(self
+            .clouds
+            .look_again(format!("Cinder to take it out of volume group {group}")))
     }
 
     /// Deletes Cinder's records of attachments whose server is gone; the next look reads back that the volume is free.
     /// Cinder refuses (409) while Nova still knows the attachment.
     async fn delete_stale_attachments(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &VolumeId,
         attachments: Vec<String>,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let intent = cx.intend_to_delete(id.as_str()).await?;
         let verdict = Verdict::First(Cure::DeleteStaleAttachments {
             attachments: attachments.clone(),
         });
         if self.judge_anew(cx, source, id).await?.as_ref() != Some(&verdict) {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         for attachment in attachments {
             let answer = intent
@@ -267,17 +296,38 @@ impl CloudActions {
                 "attachment {attachment} was deleted: its server is gone"
             ));
         }
-        Ok(self.look_again("Cinder to free it"))
+        Ok(self.clouds.look_again("Cinder to free it"))
     }
 
+    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
+    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
+    async fn source_volume_is_gone(
+        &self,
+        cx: &StepContext<'_>,
+        source: &Cloud,
+        id: &VolumeId,
+    ) -> Result<Progress, StepError> {
+        if !accepted_in_this_try(cx) {
+            self.clouds
+                .believe_that_source_lacks(cx, source, Absent::Volume, id.as_str())
+                .await?;
+        }
+        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
+            return Ok(Progress::done());
+        }
+        Err(StepError::last(Code::AlreadyGone, "Volume not found (404)"))
+    }
+}
+
+impl SiteClouds<'_> {
     /// A volume whose server could not be deleted, or is not going to be, will not become free by waiting.
     pub(super) async fn wait_for_detach(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         cloud: &Cloud,
         server: Option<&ServerId>,
         on: String,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let stays = match (cx.blocked_by, server) {
             (Some(why), _) => Some(why.to_owned()),
             // The line of its server comes before this one in every operation that deletes the server.
@@ -294,39 +344,21 @@ impl CloudActions {
         };
         match stays {
             None => Ok(self.look_again(on)),
-            Some(why) => Err(Stop::last(
+            Some(why) => Err(StepError::last(
                 Code::Kept,
                 format!("kept: its server was not deleted ({why})"),
             )),
         }
     }
-
-    /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
-    /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
-    async fn source_volume_is_gone(
-        &self,
-        cx: &Cx<'_>,
-        source: &Cloud,
-        id: &VolumeId,
-    ) -> Result<Progress, Stop> {
-        if !accepted_in_this_try(cx) {
-            self.believe_that_source_lacks(cx, source, Absent::Volume, id.as_str())
-                .await?;
-        }
-        if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
-            return Ok(Progress::done());
-        }
-        Err(Stop::last(Code::AlreadyGone, "Volume not found (404)"))
-    }
 }
 
 /// Cinder forgets the volume; its bytes live on. Members may where the contract's policy is in place.
 async fn unmanage_source(
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     open: &Cloud,
     id: &VolumeId,
     why: &str,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     open.volume().unmanage(id).await.map_err(|error| {
         refused(error, |error| {
             format!(
@@ -339,7 +371,7 @@ async fn unmanage_source(
 }
 
 /// The server that a source volume belongs to, by the plan.
-fn server_of(cx: &Cx<'_>, id: &VolumeId) -> Result<ServerId, Stop> {
+fn server_of(cx: &StepContext<'_>, id: &VolumeId) -> Result<ServerId, StepError> {
     let (member, _) = cx
         .plan()
         .volume(id.as_str())
@@ -349,7 +381,7 @@ fn server_of(cx: &Cx<'_>, id: &VolumeId) -> Result<ServerId, Stop> {
 
 /// The facts behind a deletion, each once in the record.
 fn note_what_made_it_safe(
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     volume: &Volume,
     server: &OwnServer,
     object: Option<&BackendObject>,
@@ -383,13 +415,13 @@ fn note_what_made_it_safe(
 }
 
 /// Cinder took the deletion and the volume is here again: its backend was busy, or failed.
-pub(super) fn came_back(volume: &Volume) -> Stop {
+pub(super) fn came_back(volume: &Volume) -> StepError {
     match &volume.status {
-        VolumeStatus::ErrorDeleting => Stop::last(
+        VolumeStatus::ErrorDeleting => StepError::last(
             Code::Broken,
             "Cinder failed to delete it (error_deleting): an administrator can see why and use 'openstack volume delete --force'",
         ),
-        status => Stop::came_back(format!(
+        status => StepError::came_back(format!(
             "Cinder accepted the deletion and the volume is {} again",
             status.as_str()
         )),

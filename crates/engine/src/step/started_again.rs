@@ -10,27 +10,28 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::{
-    CloudActions,
     copies::{ServerCopy, copies_of},
     reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
+    source_server::SourceServers,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::stop,
 };
 
-impl CloudActions {
+impl SourceServers<'_> {
     /// Starts a server, unless a copy of it is seen on the other site, or a server that holds what was imported of it. Where
     /// that site does not answer, it counts as lost: who asked has said so.
     pub(super) async fn start_source_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let source = self.source(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let source = self.clouds.source(cx).await?;
         let Some(server) = reading::server(&source, id).await? else {
-            self.believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
+            self.clouds
+                .believe_that_source_lacks(cx, &source, Absent::Server, id.as_str())
                 .await?;
             return Ok(started(id, "gone"));
         };
@@ -39,9 +40,9 @@ impl CloudActions {
             (ServerStatus::Active, None) => Ok(started(id, server.status.as_str())),
             (ServerStatus::Shutoff, None) => self.start_where_it_is(cx, &source, id).await,
             (ServerStatus::Active | ServerStatus::Shutoff, Some(task)) => {
-                Ok(self.look_again(format!("server task {task}")))
+                Ok(self.clouds.look_again(format!("server task {task}")))
             }
-            (status, _) => Err(Stop::last(
+            (status, _) => Err(StepError::last(
                 Code::Broken,
                 format!(
                     "the server is {} and cannot be started: mend or delete it, then abort again",
@@ -53,38 +54,46 @@ impl CloudActions {
 
     async fn start_where_it_is(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         self.refuse_beside_a_copy(cx, id).await?;
         let intent = cx.intend().await?;
         self.refuse_beside_a_copy(cx, id).await?;
         let open = intent.on(source);
         open.compute().start_server(id).await.map_err(stop)?;
-        Ok(self.look_again("Nova to start it"))
+        Ok(self.clouds.look_again("Nova to start it"))
     }
 
     pub(super) async fn refuse_beside_a_copy(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         id: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let copy = self.copy_seen(cx, id).await?;
         let target = cx.plan().target.site.as_str();
         match must_stay_stopped(target, copy.as_ref(), None) {
-            Some(why) => Err(Stop::last(Code::Kept, why)),
-            None => self.refuse_beside_a_holder_that_is_seen(cx, id).await,
+            Some(why) => Err(StepError::last(Code::Kept, why)),
+            None => {
+                self.clouds
+                    .refuse_beside_a_holder_that_is_seen(cx, id)
+                    .await
+            }
         }
     }
 
     /// A copy of the server that any operation has made on the other site, as its cloud shows it now.
-    async fn copy_seen(&self, cx: &mut Cx<'_>, id: &ServerId) -> Result<Option<SeenCopy>, Stop> {
-        let target = match self.target(cx).await {
-            Err(Stop::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
+    async fn copy_seen(
+        &self,
+        cx: &mut StepContext<'_>,
+        id: &ServerId,
+    ) -> Result<Option<SeenCopy>, StepError> {
+        let target = match self.clouds.target(cx).await {
+            Err(StepError::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
             answer => answer?,
         };
-        let admin = self.target_admin(cx).await?;
+        let admin = self.clouds.target_admin(cx).await?;
         let project = cx.plan().target.project_id.clone();
         let copies = match copies_of(&target, &admin, &project, id).await {
             Ok(copies) => copies,
@@ -103,9 +112,12 @@ impl CloudActions {
     }
 
     /// Ends the move when each server is started again and runs, by what Nova says now.
-    pub(super) async fn confirm_started(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn confirm_started(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let plan = cx.plan();
-        let source = self.source(cx).await?;
+        let source = self.clouds.source(cx).await?;
         let mut stopped: Vec<String> = Vec::new();
         for member in &plan.members {
             if let Some(why) = self.why_not_started(cx, &source, &member.server_id).await? {
@@ -124,23 +136,24 @@ impl CloudActions {
             plan.source.site,
             stopped.join(", ")
         );
-        Err(Stop::last(Code::Blocked, why))
+        Err(StepError::last(Code::Blocked, why))
     }
 }
 
-impl CloudActions {
+impl SourceServers<'_> {
     /// Why a server does not count as started again, for behind its name; `None` if it does.
     async fn why_not_started(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<String>, StepError> {
         if cx.mapped(MapKind::StartedAgain, id.as_str()).is_none() {
             return Ok(Some(String::new()));
         }
         let Some(server) = reading::server(source, id).await? else {
-            self.believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
+            self.clouds
+                .believe_that_source_lacks(cx, source, Absent::Server, id.as_str())
                 .await?;
             return Ok(None);
         };
@@ -157,7 +170,7 @@ pub(super) fn first_of_the_groups(copies: &[ServerCopy]) -> Option<String> {
     copies.next().map(|copy| copy.server.id.to_string())
 }
 
-fn silent(cx: &mut Cx<'_>, why: &str) -> Option<SeenCopy> {
+fn silent(cx: &mut StepContext<'_>, why: &str) -> Option<SeenCopy> {
     let target = cx.plan().target.site.clone();
     cx.fact(format!(
         "{target} does not answer ({why}); that it is lost was said by who asked"

@@ -13,28 +13,37 @@ use protector_core::{
 use tokio::time::Instant;
 
 use super::{
-    CloudActions, mark, not_in_plan,
+    mark, not_in_plan,
     port_request::pair_on_target,
     server_group::moved_server_group,
+    site_clouds::SiteClouds,
     target_check::{flavors_on_target, refuse_without_the_unrecovered},
 };
-use crate::action::{Cx, Progress, Stop};
+use crate::action::{Progress, StepContext, StepError};
 
-impl CloudActions {
+/// Steps that make the target the current primary site, with what was recovered.
+pub(super) struct Switch<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl Switch<'_> {
     /// Only a write to the journal, together with the step's end: it happens whole or not at all. Right before it every
     /// source server is seen at rest, all of them at one moment: from here on nothing that one of them writes is ever read
     /// again. So is what each was itself made from: it would run beside the copy.
-    pub(super) async fn switch_primary(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        if let Some(not_yet) = self.any_original_may_run(cx).await? {
+    pub(super) async fn switch_primary(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        if let Some(not_yet) = self.clouds.any_original_may_run(cx).await? {
             return self.waits_a_while(cx, not_yet);
         }
         // A group that waited long may have lost one meanwhile, and would call itself whole.
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         refuse_without_the_unrecovered(&target, cx).await?;
         let flavors = flavors_on_target(&target, cx.plan()).await?;
         // After that: what this finds is as fresh as can be.
         let asked_at = Instant::now();
-        let resting = match self.see_all_at_rest(cx).await? {
+        let resting = match self.clouds.see_all_at_rest(cx).await? {
             Ok(resting) => resting,
             Err(not_yet) => return Ok(not_yet),
         };
@@ -47,10 +56,10 @@ impl CloudActions {
             .map(|member| moved(cx, member, &flavors))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(on) = another_group_to_let_go(cx, &members).await? {
-            return Ok(self.look_again(on));
+            return Ok(self.clouds.look_again(on));
         }
         members.extend(cx.plan().others.iter().map(never_moved));
-        match self.still_as_seen(cx, asked_at, &resting).await? {
+        match self.clouds.still_as_seen(cx, asked_at, &resting).await? {
             Ok(asked_at) => cx.ends_by_what_was_asked_at(asked_at),
             Err(not_yet) => return Ok(not_yet),
         }
@@ -66,9 +75,9 @@ impl CloudActions {
 /// One group only moves a server. A copy that somebody has taken into another group meanwhile is not taken into this one,
 /// until a person has said which it is to be; until then everything can be taken back.
 pub(super) async fn another_group_to_let_go(
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     members: &[Member],
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let copies: Vec<String> = members
         .iter()
         .flat_map(|member| {
@@ -85,15 +94,19 @@ pub(super) async fn another_group_to_let_go(
     }))
 }
 
-impl CloudActions {
+impl Switch<'_> {
     /// People and the other site may take their time. What Nova is at on a dead host never ends: after as long as a build may
     /// take, everything is taken back.
-    fn waits_a_while(&self, cx: &Cx<'_>, not_yet: Progress) -> Result<Progress, Stop> {
+    fn waits_a_while(
+        &self,
+        cx: &StepContext<'_>,
+        not_yet: Progress,
+    ) -> Result<Progress, StepError> {
         let begun = cx.step.progress.started_at;
-        let waited = begun.and_then(|at| (cx.scribe.now() - at).to_std().ok());
+        let waited = begun.and_then(|at| (cx.writer.now() - at).to_std().ok());
         match &not_yet {
-            Progress::Waiting { on, .. } if waited > Some(self.options.build_timeout) => {
-                Err(Stop::last(Code::Blocked, format!("waited for {on}")))
+            Progress::Waiting { on, .. } if waited > Some(self.clouds.options.build_timeout) => {
+                Err(StepError::last(Code::Blocked, format!("waited for {on}")))
             }
             _ => Ok(not_yet),
         }
@@ -111,10 +124,10 @@ pub(super) fn never_moved(member: &Member) -> Member {
 /// The member as it is on the target, where `flavors` are those of the copies. Its copies' flags are the copies': Nova never
 /// deletes their volumes.
 pub(super) fn moved(
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     member: &Member,
     flavors: &BTreeMap<FlavorId, Flavor>,
-) -> Result<Member, Stop> {
+) -> Result<Member, StepError> {
     let mapped =
         |kind, what: &str, id: &str| cx.mapped(kind, id).ok_or_else(|| not_in_plan(what, id));
     let mappings = &cx.plan().mappings;
@@ -151,7 +164,7 @@ pub(super) fn moved(
         let network = mappings
             .networks
             .get(nic.network_id.as_str())
-            .ok_or_else(|| Stop::last(Code::Internal, "a network lost its mapping"))?;
+            .ok_or_else(|| StepError::last(Code::Internal, "a network lost its mapping"))?;
         nic.network_id = NetworkId::new(network.clone());
     }
     let group = member.server.server_group.as_ref();
@@ -159,7 +172,7 @@ pub(super) fn moved(
     if let Some(flavor) = flavors.get(&member.server.flavor.id) {
         moved.server.flavor = flavor.clone();
     }
-    moved.updated_at = cx.scribe.now();
+    moved.updated_at = cx.writer.now();
     Ok(moved)
 }
 

@@ -19,16 +19,17 @@ use protector_openstack::{
 };
 
 use super::{
-    CloudActions,
+    arrays::Arrays,
     original_beside::asked_again,
     reading,
     recovered_server::user_data_of,
     scope::{Absent, Eyes, believe_absence, target_networks},
     server_group::absent_server_groups,
+    site_clouds::SiteClouds,
     storage_stop,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::{found, stop},
 };
 
@@ -38,17 +39,26 @@ const SIDE_BY_SIDE: usize = 8;
 /// The key under which the target's import host is kept in the operation's map.
 pub(super) const TARGET: &str = "target";
 
-impl CloudActions {
+/// Steps that see whether the target can take a group.
+pub(super) struct TargetCheck<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+    pub(super) arrays: &'a Arrays,
+}
+
+impl TargetCheck<'_> {
     /// For a planned move, in which all members move or none: each must find what it needs, and no earlier life of it.
-    pub(super) async fn check_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    pub(super) async fn check_target(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let source_array = &cx.plan().source_array;
         let answer = self.arrays.check(source_array).await;
         answer.map_err(storage_stop)?;
-        let target = self.target(cx).await?;
+        let target = self.clouds.target(cx).await?;
         if let Some(lack) = lacking(&target, cx.plan()).await?.into_iter().next() {
             return Err(lack.stop());
         }
-        if let Some(not_yet) = self.any_original_may_run(cx).await? {
+        if let Some(not_yet) = self.clouds.any_original_may_run(cx).await? {
             return Ok(not_yet);
         }
         if let Some(not_yet) = self.any_copy_may_run(cx).await? {
@@ -59,13 +69,13 @@ impl CloudActions {
     }
 
     /// What no copy will be built beside is better found now than when everything was stopped for it; each build looks again.
-    async fn any_copy_may_run(&self, cx: &Cx<'_>) -> Result<Option<Progress>, Stop> {
+    async fn any_copy_may_run(&self, cx: &StepContext<'_>) -> Result<Option<Progress>, StepError> {
         let looks: Vec<_> = cx
             .plan()
             .members
             .iter()
             .map(|member| {
-                let look = || self.another_copy_may_run(cx, &member.server_id);
+                let look = || self.clouds.another_copy_may_run(cx, &member.server_id);
                 asked_again(look).boxed()
             })
             .collect();
@@ -78,8 +88,11 @@ impl CloudActions {
 
     /// Without a word from the source or its array, for the members that find what they need: the others fail by
     /// themselves and hold nobody up. With none left, nothing is begun.
-    pub(super) async fn check_target_alone(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    pub(super) async fn check_target_alone(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let lacking = lacking(&target, cx.plan()).await?;
         let nobody_is_left = lacking.len() == cx.plan().members.len();
         for lack in lacking {
@@ -92,10 +105,13 @@ impl CloudActions {
     }
 
     /// Whether the target's array answers, and which Cinder host imports the volumes.
-    async fn check_storage_of_target(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    async fn check_storage_of_target(
+        &self,
+        cx: &mut StepContext<'_>,
+    ) -> Result<Progress, StepError> {
         let answer = self.arrays.check(&cx.plan().target_array).await;
         answer.map_err(storage_stop)?;
-        let admin = self.target_admin(cx).await?;
+        let admin = self.clouds.target_admin(cx).await?;
         let host = import_host(&admin, cx.plan()).await?;
         refuse_other_backends(&admin, cx.plan()).await?;
         cx.fact(format!("volumes are imported through {host}"));
@@ -111,14 +127,14 @@ impl CloudActions {
 /// gone from there too, all that is left is on the site that the group would leave.
 pub(super) async fn refuse_without_the_unrecovered(
     target: &Cloud,
-    cx: &Cx<'_>,
-) -> Result<(), Stop> {
+    cx: &StepContext<'_>,
+) -> Result<(), StepError> {
     let plan = cx.plan();
     for member in &plan.others {
         let Some(lost) = lost_of(target, plan, member).await? else {
             continue;
         };
-        return Err(Stop::last(
+        return Err(StepError::last(
             Code::Missing,
             format!(
                 "{name} was not recovered on {source}, and {lost} is gone from {target}: what is left of it is on {source} alone, so the group does not leave there without it; 'openstack dr retry {group}' recovers it there first, 'openstack dr member remove {group} {name} --give-up' gives it up",
@@ -134,7 +150,11 @@ pub(super) async fn refuse_without_the_unrecovered(
 
 /// What a member that was not recovered lacks of its original, if it lacks anything: a server whose volumes are gone has none of
 /// its bytes.
-async fn lost_of(target: &Cloud, plan: &Plan, member: &Member) -> Result<Option<String>, Stop> {
+async fn lost_of(
+    target: &Cloud,
+    plan: &Plan,
+    member: &Member,
+) -> Result<Option<String>, StepError> {
     let networks = target_networks(plan);
     let project = &plan.target.project_id;
     let server = reading::server(target, &member.server_id).await?;
@@ -169,13 +189,13 @@ struct Lack {
 }
 
 impl Lack {
-    fn stop(self) -> Stop {
-        Stop::last(Code::Missing, self.why)
+    fn stop(self) -> StepError {
+        StepError::last(Code::Missing, self.why)
     }
 }
 
 /// Each member that lacks something, with the first thing that it lacks.
-async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, Stop> {
+async fn lacking(target: &Cloud, plan: &Plan) -> Result<Vec<Lack>, StepError> {
     let networks = absent_networks(target, plan).await?;
     let flavors = absent_flavors(target, plan).await?;
     let server_groups = absent_server_groups(target, plan).await?;
@@ -229,7 +249,7 @@ fn no_such_group(plan: &Plan, member: &Member, there: &[SecurityGroupSeen]) -> O
 pub(super) async fn security_groups_there(
     target: &Cloud,
     plan: &Plan,
-) -> Result<Vec<SecurityGroupSeen>, Stop> {
+) -> Result<Vec<SecurityGroupSeen>, StepError> {
     let project = &plan.target.project_id;
     let groups = target.network().security_groups(project).await;
     let groups = groups.map_err(stop)?.into_iter();
@@ -240,7 +260,7 @@ pub(super) async fn security_groups_there(
 async fn absent_networks<'p>(
     target: &Cloud,
     plan: &'p Plan,
-) -> Result<BTreeMap<&'p str, String>, Stop> {
+) -> Result<BTreeMap<&'p str, String>, StepError> {
     let mut gone = BTreeMap::new();
     for (source, mapped) in &plan.mappings.networks {
         let id = NetworkId::new(mapped.clone());
@@ -257,7 +277,7 @@ async fn absent_networks<'p>(
 async fn absent_flavors<'p>(
     target: &Cloud,
     plan: &'p Plan,
-) -> Result<BTreeMap<&'p str, String>, Stop> {
+) -> Result<BTreeMap<&'p str, String>, StepError> {
     let known: BTreeMap<&str, &KnownFlavor> = plan
         .members
         .iter()
@@ -267,7 +287,7 @@ async fn absent_flavors<'p>(
     for (id, flavor) in known {
         match flavor_on_target(target, plan, flavor).await {
             Ok(_) => {}
-            Err(Stop::Fault(Fault::Final {
+            Err(StepError::Fault(Fault::Final {
                 code: Code::Missing,
                 why,
             })) => {
@@ -280,7 +300,7 @@ async fn absent_flavors<'p>(
 }
 
 /// How many items of metadata a server may have, where Nova tells. Where it refuses to, the build shows it.
-async fn most_metadata(target: &Cloud) -> Result<Option<u64>, Stop> {
+async fn most_metadata(target: &Cloud) -> Result<Option<u64>, StepError> {
     match target.compute().limits().await {
         Ok(limits) => Ok(limits.max_server_meta.and_then(|most| most.try_into().ok())),
         Err(error) if error.class() == ErrorClass::Forbidden => Ok(None),
@@ -304,8 +324,8 @@ fn absent(plan: &Plan, what: &str) -> String {
     format!("{what} does not exist on {}", plan.target.site)
 }
 
-fn missing(plan: &Plan, what: &str) -> Stop {
-    Stop::last(Code::Missing, absent(plan, what))
+fn missing(plan: &Plan, what: &str) -> StepError {
+    StepError::last(Code::Missing, absent(plan, what))
 }
 
 /// The flavor for a member on the target: as mapped, else by its meaning ([`KnownFlavor::counterpart`]).
@@ -313,7 +333,7 @@ pub(super) async fn flavor_on_target(
     target: &Cloud,
     plan: &Plan,
     known: &KnownFlavor,
-) -> Result<KnownFlavor, Stop> {
+) -> Result<KnownFlavor, StepError> {
     if let Some(mapped) = plan.mappings.flavors.get(known.id.as_str()) {
         let mapped = FlavorId::new(mapped.clone());
         // By itself: a list leaves private ones out.
@@ -331,7 +351,7 @@ pub(super) async fn flavor_on_target(
             why.in_words(known, &plan.target.site),
             known.id
         );
-        Stop::last(Code::Missing, why)
+        StepError::last(Code::Missing, why)
     })
 }
 
@@ -340,7 +360,7 @@ pub(super) async fn flavor_on_target(
 pub(super) async fn flavors_on_target(
     target: &Cloud,
     plan: &Plan,
-) -> Result<BTreeMap<FlavorId, KnownFlavor>, Stop> {
+) -> Result<BTreeMap<FlavorId, KnownFlavor>, StepError> {
     let mut there = BTreeMap::new();
     for member in &plan.members {
         let known = &member.server.flavor;
@@ -352,7 +372,7 @@ pub(super) async fn flavors_on_target(
                 there.insert(known.id.clone(), flavor);
             }
             // It names what is there, and nothing rests on it: what is built is not given up for that.
-            Err(Stop::Fault(Fault::Final { .. })) => {}
+            Err(StepError::Fault(Fault::Final { .. })) => {}
             Err(other) => return Err(other),
         }
     }
@@ -360,7 +380,7 @@ pub(super) async fn flavors_on_target(
 }
 
 /// Volumes of all types are imported through the one host: a type of another backend is of another array.
-async fn refuse_other_backends(admin: &Cloud, plan: &Plan) -> Result<(), Stop> {
+async fn refuse_other_backends(admin: &Cloud, plan: &Plan) -> Result<(), StepError> {
     let volumes = plan.volumes();
     let types: BTreeSet<&str> = volumes
         .filter_map(|(_, volume)| plan.volume_type_on_target(volume))
@@ -376,7 +396,7 @@ async fn refuse_other_backends(admin: &Cloud, plan: &Plan) -> Result<(), Stop> {
     for id in types.into_iter().filter(|id| Some(*id) != own) {
         let other = backend_of(admin, plan, id).await?;
         if backend.is_some() && other.is_some() && backend != other {
-            return Err(Stop::last(
+            return Err(StepError::last(
                 Code::Missing,
                 format!(
                     "mapped volume type {id} on {} is of another backend than the group's type: map it to one of the same volume_backend_name",
@@ -388,7 +408,7 @@ async fn refuse_other_backends(admin: &Cloud, plan: &Plan) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn backend_of(admin: &Cloud, plan: &Plan, id: &str) -> Result<Option<String>, Stop> {
+async fn backend_of(admin: &Cloud, plan: &Plan, id: &str) -> Result<Option<String>, StepError> {
     let kind = VolumeTypeId::new(id.to_owned());
     let kind = found(admin.volume().volume_type(&kind).await)?;
     let kind = kind.ok_or_else(|| missing(plan, &format!("volume type {id}")))?;
@@ -396,7 +416,7 @@ async fn backend_of(admin: &Cloud, plan: &Plan, id: &str) -> Result<Option<Strin
 }
 
 /// The Cinder host that imports volumes of the group's type: the pool of the type's backend.
-async fn import_host(admin: &Cloud, plan: &Plan) -> Result<String, Stop> {
+async fn import_host(admin: &Cloud, plan: &Plan) -> Result<String, StepError> {
     let pools = admin.volume().pools().await.map_err(stop)?;
     let backend = match &plan.target_volume_type {
         None => None,
@@ -407,7 +427,7 @@ async fn import_host(admin: &Cloud, plan: &Plan) -> Result<String, Stop> {
     match (fitting.next(), fitting.next()) {
         (Some(pool), None) => Ok(pool.name.clone()),
         (None, _) => Err(missing(plan, "a Cinder pool for the group's volume type")),
-        (Some(one), Some(other)) => Err(Stop::last(
+        (Some(one), Some(other)) => Err(StepError::last(
             Code::Missing,
             format!(
                 "more than one Cinder pool on {} takes the group's volume type ({}, {}): set volume_backend_name on it",

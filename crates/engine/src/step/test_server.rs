@@ -9,24 +9,30 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
-    CloudActions, mark, reading,
+    mark, reading,
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
+    site_clouds::SiteClouds,
     source_server::{accepted_in_this_try, not_for_this},
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::found,
 };
 
-impl CloudActions {
+/// Steps that remove what a test failover built.
+pub(super) struct TestCounterparts<'a> {
+    pub(super) clouds: SiteClouds<'a>,
+}
+
+impl TestCounterparts<'_> {
     /// Deletes the copy that `test` made of `original`: found by its recorded id, confirmed by its marks.
     pub(super) async fn delete_test_server(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         test: &OperationId,
         original: &ServerId,
-    ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let Some(id) = cx.mapped(MapKind::Server, original.as_str()) else {
             return Err(not_recorded(test, "server", original.as_str()));
         };
@@ -36,10 +42,10 @@ impl CloudActions {
                 .await;
         };
         if reading::is_being_deleted(&server) {
-            return Ok(self.look_again("Nova to delete it"));
+            return Ok(self.clouds.look_again("Nova to delete it"));
         }
         if accepted_in_this_try(cx) && server.status != ServerStatus::SoftDeleted {
-            return Err(Stop::came_back(format!(
+            return Err(StepError::came_back(format!(
                 "Nova accepted the deletion and the server is still {}: {}",
                 server.status.as_str(),
                 reading::fault_text(&server)
@@ -50,14 +56,15 @@ impl CloudActions {
         let with_it = reading::seen_server(&server).volumes_that_go_with_it;
         let intent = cx.intend_to_delete(&id).await?;
         let Some(server) = reading::server(&target, &server.id).await? else {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         };
         judge(cx, test, original, &server).await?;
         if reading::seen_server(&server).volumes_that_go_with_it != with_it {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         if !with_it.is_empty() {
             return self
+                .clouds
                 .keep_volumes_of(cx, &target, &intent, &server.id, with_it)
                 .await;
         }
@@ -68,16 +75,16 @@ impl CloudActions {
         };
         found(answer)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
-        Ok(self.look_again("Nova to delete it"))
+        Ok(self.clouds.look_again("Nova to delete it"))
     }
 }
 
 async fn judge(
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     test: &OperationId,
     original: &ServerId,
     server: &Server,
-) -> Result<(), Stop> {
+) -> Result<(), StepError> {
     let protected_by = cx.protected_by(server.id.as_str()).await?;
     let copy = TestCopy {
         test,
@@ -94,30 +101,30 @@ async fn judge(
             ));
             Ok(())
         }
-        Verdict::Wait { on } => Err(Stop::passing(on)),
-        Verdict::Keep { why } => Err(Stop::last(Code::Kept, why)),
+        Verdict::Wait { on } => Err(StepError::passing(on)),
+        Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),
         other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
             Err(not_for_this("test copy of a server", &other))
         }
     }
 }
 
-impl CloudActions {
+impl TestCounterparts<'_> {
     /// 404: success for what we asked to delete and in a manual cleanup; else a note that it was gone before. Where this
     /// try did not ask for it, the absence is believed only of a cloud that proved to be the right one.
     pub(super) async fn test_copy_is_gone(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         target: &Cloud,
         absent: Absent,
         id: &str,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         if !accepted_in_this_try(cx) {
             let plan = cx.plan();
             let networks = target_networks(plan);
             let project = &plan.target.project_id;
             believe_absence(target, absent, Eyes::Tenant, project, &networks).await?;
-            let admin = self.target_admin(cx).await?;
+            let admin = self.clouds.target_admin(cx).await?;
             believe_gone_for_all(&admin, absent, id, project).await?;
         }
         if cx.memo.intents > 0 || cx.operation.kind == OperationKind::Cleanup {
@@ -127,7 +134,7 @@ impl CloudActions {
             Absent::Server => "Server",
             Absent::Volume => "Volume",
         };
-        Err(Stop::last(
+        Err(StepError::last(
             Code::AlreadyGone,
             format!("{what} not found (404)"),
         ))
@@ -135,8 +142,8 @@ impl CloudActions {
 }
 
 /// A test failover that reached its purpose has recorded every copy: without an id nothing is deleted.
-pub(super) fn not_recorded(test: &OperationId, what: &str, original: &str) -> Stop {
-    Stop::last(
+pub(super) fn not_recorded(test: &OperationId, what: &str, original: &str) -> StepError {
+    StepError::last(
         Code::Internal,
         format!("kept: operation {test} has no copy of {what} {original} on record"),
     )

@@ -10,26 +10,27 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, status::VolumeStatus, volume::Volume};
 
 use super::{
-    CloudActions, mark, not_in_plan, reading,
+    mark, not_in_plan, reading,
     scope::Absent,
     source_server::{accepted_in_this_try, not_for_this},
     source_volume::came_back,
+    test_server::TestCounterparts,
     test_server::not_recorded,
 };
 use crate::{
-    action::{Cx, Progress, Stop},
+    action::{Progress, StepContext, StepError},
     clouds::found,
 };
 
-impl CloudActions {
+impl TestCounterparts<'_> {
     /// Deletes the copy that `test` made of `original`: found by its recorded id, confirmed by its marks.
     pub(super) async fn delete_test_volume(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         test: &OperationId,
         original: &VolumeId,
-    ) -> Result<Progress, Stop> {
-        let target = self.target(cx).await?;
+    ) -> Result<Progress, StepError> {
+        let target = self.clouds.target(cx).await?;
         let Some(id) = cx.mapped(MapKind::Volume, original.as_str()) else {
             return Err(not_recorded(test, "volume", original.as_str()));
         };
@@ -39,13 +40,13 @@ impl CloudActions {
                 .await;
         };
         if volume.status == VolumeStatus::Deleting {
-            return Ok(self.look_again("volume status deleting"));
+            return Ok(self.clouds.look_again("volume status deleting"));
         }
         if accepted_in_this_try(cx) {
             return Err(came_back(&volume));
         }
         cx.memo.observed = Some(volume.status.as_str().to_owned());
-        let admin = self.target_admin(cx).await?;
+        let admin = self.clouds.target_admin(cx).await?;
         let places = Places {
             target: &target,
             admin: &admin,
@@ -54,9 +55,12 @@ impl CloudActions {
             Verdict::Delete => {}
             Verdict::Wait { on } => {
                 let server = server_of_copy(cx, original)?;
-                return self.wait_for_detach(cx, &target, server.as_ref(), on).await;
+                return self
+                    .clouds
+                    .wait_for_detach(cx, &target, server.as_ref(), on)
+                    .await;
             }
-            Verdict::Keep { why } => return Err(Stop::last(Code::Kept, why)),
+            Verdict::Keep { why } => return Err(StepError::last(Code::Kept, why)),
             other @ (Verdict::Unmanage { .. } | Verdict::First(_)) => {
                 return Err(not_for_this("test copy of a volume", &other));
             }
@@ -64,10 +68,10 @@ impl CloudActions {
         let intent = cx.intend_to_delete(&id).await?;
         let verdict = match reading::volume(&target, &volume.id).await? {
             Some(volume) => judge(cx, &places, test, original, &volume).await?,
-            None => return Ok(self.changed_meanwhile(cx)),
+            None => return Ok(self.clouds.changed_meanwhile(cx)),
         };
         if verdict != Verdict::Delete {
-            return Ok(self.changed_meanwhile(cx));
+            return Ok(self.clouds.changed_meanwhile(cx));
         }
         cx.fact(format!(
             "its marks said right before the deletion that {test} made it as the copy of {original}"
@@ -75,7 +79,7 @@ impl CloudActions {
         let open = intent.on(&target);
         found(open.volume().delete_volume(&volume.id).await)?;
         cx.memo.accepted_in_try = Some(cx.step.progress.failed_tries);
-        Ok(self.look_again("Cinder to delete it"))
+        Ok(self.clouds.look_again("Cinder to delete it"))
     }
 }
 
@@ -86,12 +90,12 @@ struct Places<'a> {
 }
 
 async fn judge(
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     places: &Places<'_>,
     test: &OperationId,
     original: &VolumeId,
     volume: &Volume,
-) -> Result<Verdict, Stop> {
+) -> Result<Verdict, StepError> {
     let plan = cx.plan();
     let server = server_of_copy(cx, original)?;
     let seen = reading::seen_volume_with_its_ties(places.target, places.admin, volume).await?;
@@ -112,7 +116,10 @@ async fn judge(
 }
 
 /// The copy of the server that `original` belongs to, where that is recorded.
-fn server_of_copy(cx: &Cx<'_>, original: &VolumeId) -> Result<Option<ServerId>, Stop> {
+fn server_of_copy(
+    cx: &StepContext<'_>,
+    original: &VolumeId,
+) -> Result<Option<ServerId>, StepError> {
     let (member, _) = cx
         .plan()
         .volume(original.as_str())

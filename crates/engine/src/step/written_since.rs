@@ -17,21 +17,34 @@ use protector_core::{
 use protector_openstack::volume::Volume;
 
 use super::{
-    CloudActions,
     adopted::is_imported_by,
+    arrays::Arrays,
     mark, reading,
+    site_clouds::SiteClouds,
     source_server::{how_it_was_left, who_asked},
     storage_stop,
 };
-use crate::action::{Cx, Stop};
+use crate::action::{StepContext, StepError};
 
-impl CloudActions {
+/// What was written to volumes since a move: read before their bytes are discarded.
+pub(super) struct WrittenSince<'a> {
+    clouds: SiteClouds<'a>,
+    arrays: &'a Arrays,
+}
+
+impl<'a> WrittenSince<'a> {
+    pub(super) fn with(clouds: SiteClouds<'a>, arrays: &'a Arrays) -> Self {
+        Self { clouds, arrays }
+    }
+}
+
+impl WrittenSince<'_> {
     /// Keeps the copy of a server for what only its volumes may have.
     pub(super) async fn refuse_to_discard_copies_of(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         server: &ServerId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let Some(member) = cx.plan().member_of_server(server.as_str()) else {
             return Ok(());
         };
@@ -48,9 +61,9 @@ impl CloudActions {
     /// Keeps the copy of one volume for what only that may have: its original is gone, or it was written to.
     pub(super) async fn refuse_to_discard_copy_of(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         volume: &VolumeId,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let Some((member, volume)) = cx.plan().volume(volume.as_str()) else {
             return Ok(());
         };
@@ -62,10 +75,10 @@ impl CloudActions {
     /// and its source is lost. Of a member that was given up nobody vouches for the point any more.
     async fn refuse_to_discard_the_last(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         member: &Member,
         volume: &ProtectedVolume,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let group = cx.plan().group_id.as_str();
         let asked = who_asked(cx, &member.server_id);
         // What may go in any case does not wait for a source that is silent.
@@ -86,7 +99,7 @@ impl CloudActions {
             original_status: original.as_ref().map(|original| original.status.as_str()),
         };
         match original_is_gone(&copy) {
-            Some(why) => Err(Stop::last(Code::Kept, why)),
+            Some(why) => Err(StepError::last(Code::Kept, why)),
             None => Ok(()),
         }
     }
@@ -94,10 +107,10 @@ impl CloudActions {
     /// The verdict on a volume of the source that may be deleted but for what its array says.
     pub(super) async fn unless_written_since(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         server: &ServerId,
         volume: &VolumeId,
-    ) -> Result<Verdict, Stop> {
+    ) -> Result<Verdict, StepError> {
         let left = how_it_was_left(cx);
         if left == Left::Untouched {
             return Ok(Verdict::Delete);
@@ -122,11 +135,11 @@ impl CloudActions {
     /// The original as its tenant sees it. Of a source that is silent the record says what it is waited for.
     async fn original_of(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         member: &Member,
         volume: &ProtectedVolume,
-    ) -> Result<Option<Volume>, Stop> {
-        let read = async { reading::volume(&self.source(cx).await?, &volume.id).await };
+    ) -> Result<Option<Volume>, StepError> {
+        let read = async { reading::volume(&self.clouds.source(cx).await?, &volume.id).await };
         let words = |why| {
             format!(
                 "{site} does not say whether volume {id}, of which it is the copy, is still there, so this may be the last copy ({why}); if it may be lost, 'openstack dr operation cleanup {maker} --delete-running {member}' discards it",
@@ -137,11 +150,11 @@ impl CloudActions {
             )
         };
         read.await.map_err(|stop| match stop {
-            Stop::Fault(Fault::Passing { why, after }) => Stop::Fault(Fault::Passing {
+            StepError::Fault(Fault::Passing { why, after }) => StepError::Fault(Fault::Passing {
                 why: words(why),
                 after,
             }),
-            Stop::Fault(Fault::NotTold { why, after }) => Stop::Fault(Fault::NotTold {
+            StepError::Fault(Fault::NotTold { why, after }) => StepError::Fault(Fault::NotTold {
                 why: words(why),
                 after,
             }),
@@ -151,10 +164,10 @@ impl CloudActions {
 
     async fn refuse_to_discard_writes(
         &self,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         member: &Member,
         volume: &ProtectedVolume,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StepError> {
         let asked = who_asked(cx, &member.server_id);
         if asked == Asked::ByHandThoughItRuns || !cx.memo.outlived {
             // The array need not compare what may go in any case.
@@ -165,7 +178,9 @@ impl CloudActions {
         let asking = self.arrays.written_since(&replication, &volume.id, maker);
         let written = asking.await.map_err(storage_stop)?;
         let imported = match written {
-            Written::NoObject => is_imported_by(&self.target(cx).await?, maker, &volume.id).await?,
+            Written::NoObject => {
+                is_imported_by(&self.clouds.target(cx).await?, maker, &volume.id).await?
+            }
             _ => true,
         };
         let copy = WrittenCopy {
@@ -180,14 +195,14 @@ impl CloudActions {
             written: &written,
         };
         match its_newer_bytes_are_nowhere_else(&copy) {
-            Some(why) => Err(Stop::last(Code::Kept, why)),
+            Some(why) => Err(StepError::last(Code::Kept, why)),
             None => Ok(()),
         }
     }
 }
 
 /// Whether a cleanup takes what an unplanned failover that recovered others has made for a member.
-fn takes_what_is_given_up(cx: &Cx<'_>) -> bool {
+fn takes_what_is_given_up(cx: &StepContext<'_>) -> bool {
     let map = cx.map.read().unwrap_or_else(PoisonError::into_inner);
     cx.operation.kind == OperationKind::Cleanup
         && map.iter().any(|(kind, _, _)| kind == MapKind::Recovered)

@@ -21,7 +21,7 @@ use protector_core::{
     runbook::{Reported, Step, Verb},
 };
 use protector_engine::{
-    action::{Actions, Cx, Draws, Patience, Progress, Stop},
+    action::{Actions, ConcurrencyLimit, Progress, StepContext, StepError, StepLimits},
     engine::Engine,
     options::EngineOptions,
 };
@@ -114,7 +114,7 @@ impl Script {
 
 #[async_trait]
 impl Actions for Script {
-    async fn run(&self, cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    async fn run(&self, cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         let number = {
             let mut looks = self.looks.lock().unwrap();
             let looks = looks.entry(cx.step.key.clone()).or_default();
@@ -128,24 +128,24 @@ impl Actions for Script {
             Look::Done => Ok(Progress::done()),
             Look::Wait => Ok(wait_for(Duration::from_secs(1))),
             Look::WaitFor(again) => Ok(wait_for(again)),
-            Look::ReadFails(words) => Err(Stop::passing(words)),
+            Look::ReadFails(words) => Err(StepError::passing(words)),
             Look::ChangeFails(words) => {
-                let refused = Err(Stop::passing(words));
+                let refused = Err(StepError::passing(words));
                 cx.intend().await?.carry_out(async { refused }).await?
             }
-            Look::CameBack(words) => Err(Stop::came_back(words)),
-            Look::Refused(words) => Err(Stop::last(Code::Refused, words)),
+            Look::CameBack(words) => Err(StepError::came_back(words)),
+            Look::Refused(words) => Err(StepError::last(Code::Refused, words)),
             Look::Hang => std::future::pending().await,
             Look::Panic => panic!("index out of bounds"),
         }
     }
 
-    async fn undo(&self, _cx: &mut Cx<'_>) -> Result<Progress, Stop> {
+    async fn undo(&self, _cx: &mut StepContext<'_>) -> Result<Progress, StepError> {
         Ok(Progress::done())
     }
 
-    fn patience(&self, _operation: &Operation, _step: &StepRecord) -> Patience {
-        Patience {
+    fn step_limits(&self, _operation: &Operation, _step: &StepRecord) -> StepLimits {
+        StepLimits {
             limit: self.limit,
             retries: self.retries,
             timeout_error: "Cinder timeout after 300s".to_owned(),
@@ -153,8 +153,8 @@ impl Actions for Script {
         }
     }
 
-    fn draws(&self, operation: &Operation, _step: &StepRecord) -> Draws {
-        Draws::Volume(operation.source_site.clone())
+    fn concurrency_limit(&self, operation: &Operation, _step: &StepRecord) -> ConcurrencyLimit {
+        ConcurrencyLimit::Volume(operation.source_site.clone())
     }
 }
 
@@ -265,9 +265,9 @@ pub async fn walk_by(
 pub async fn ended(
     journal: &MemoryJournal,
     id: &OperationId,
-    patience: Duration,
+    step_limits: Duration,
 ) -> OperationRecord {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + step_limits;
     loop {
         let record = journal.operation(id).unwrap();
         if record.operation.state.is_terminal() {
@@ -275,7 +275,7 @@ pub async fn ended(
         }
         assert!(
             Instant::now() < deadline,
-            "{id} has not ended within {patience:?}"
+            "{id} has not ended within {step_limits:?}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::{
-    action::{Actions, Cx, Patience, Progress, Scribe, Stop},
+    action::{Actions, JournalWriter, Progress, StepContext, StepError, StepLimits},
     intent::READINGS_HOLD_FOR,
     limits::Limits,
     options::EngineOptions,
@@ -51,25 +51,25 @@ pub(crate) enum Direction {
 }
 
 /// A step that is about to be looked at.
-pub(crate) struct Flight {
+pub(crate) struct Look {
     pub operation: Arc<Operation>,
     pub step: StepRecord,
     pub direction: Direction,
     pub blocked_by: Option<String>,
     pub map: Arc<RwLock<ResourceMap>>,
-    pub scribe: Arc<Scribe>,
+    pub writer: Arc<JournalWriter>,
     pub actions: Arc<dyn Actions>,
     pub limits: Arc<Limits>,
     pub options: Arc<EngineOptions>,
     /// How many looks in a row have failed so far.
     pub failed_looks: u32,
     /// How many lines of the operation are under way, this one included.
-    pub crowd: u32,
+    pub steps_under_way: u32,
 }
 
 /// Where a step stands after a look, and whether that has to be written down.
 #[derive(Clone)]
-pub(crate) struct Landed {
+pub(crate) struct LookResult {
     pub position: u32,
     pub progress: StepProgress,
     pub effects: Vec<Effect>,
@@ -89,7 +89,7 @@ pub(crate) struct Readings {
     otherwise: StepProgress,
 }
 
-impl Landed {
+impl LookResult {
     /// For how long its end may still be written down; `None`: for ever.
     pub fn lasts(&self) -> Option<Duration> {
         let readings = self.rests_on.as_ref()?;
@@ -113,17 +113,17 @@ impl Landed {
 }
 
 /// How a look ended, in the words that decide what comes next.
-enum Look {
+enum LookAnswer {
     /// The step got on.
     Went(Progress),
     /// It has ended badly.
     Ended(Code, String),
     /// Something failed that may pass.
-    Stumbled(Stumble),
+    FailedLook(FailedLook),
 }
 
 /// A failure that may pass.
-struct Stumble {
+struct FailedLook {
     /// The sentence for the record.
     why: String,
     /// The pause that the other side asked for, if it did.
@@ -145,28 +145,28 @@ enum Failing {
     SigningIn,
 }
 
-impl Flight {
+impl Look {
     /// Looks at the step once. An error means that the journal refused: the walk is over.
-    pub async fn fly(mut self) -> Result<Landed, JournalError> {
-        let patience = self.actions.patience(&self.operation, &self.step);
-        let draws = self.actions.draws(&self.operation, &self.step);
-        let _permit = self.limits.permit(draws).await;
+    pub async fn take(mut self) -> Result<LookResult, JournalError> {
+        let step_limits = self.actions.step_limits(&self.operation, &self.step);
+        let concurrency_limit = self.actions.concurrency_limit(&self.operation, &self.step);
+        let _permit = self.limits.permit(concurrency_limit).await;
         self.begin().await?;
-        let mut cx = Cx {
+        let mut cx = StepContext {
             operation: &self.operation,
             step: &self.step,
             map: &self.map,
             blocked_by: self.blocked_by.as_deref(),
             memo: self.step.progress.memo.clone(),
-            last_try: self.last_try(&patience),
+            last_try: self.last_try(&step_limits),
             standing: None,
             intents: Vec::new(),
             rests_on_what_was_asked_at: None,
             written: self.step.progress.memo.clone(),
-            scribe: &self.scribe,
+            writer: &self.writer,
         };
         let intents_before = intents(&cx.memo);
-        let left = self.time_left(&patience);
+        let left = self.time_left(&step_limits);
         let look = async {
             match self.direction {
                 Direction::Forward => self.actions.run(&mut cx).await,
@@ -182,8 +182,8 @@ impl Flight {
         let changing = intents(&memo) > intents_before;
         let look = match answer {
             Ok(Ok(answer)) => judge(answer, changing)?,
-            Ok(Err(panic)) => Look::Ended(Code::Internal, self.defect(panic.as_ref())),
-            Err(_) => Look::Ended(Code::Timeout, self.out_of_time(&patience)),
+            Ok(Err(panic)) => LookAnswer::Ended(Code::Internal, self.defect(panic.as_ref())),
+            Err(_) => LookAnswer::Ended(Code::Timeout, self.out_of_time(&step_limits)),
         };
         let memo = Memo {
             locked_out_since: self.locked_out_since(&look),
@@ -192,23 +192,23 @@ impl Flight {
         let remembers_more = memo != written;
         self.step.progress.memo = memo;
         let otherwise = self.before_its_end();
-        let landed = self.land(look, &patience);
-        Ok(Landed {
-            worth_writing: landed.worth_writing || remembers_more,
+        let result = self.result_of(look, &step_limits);
+        Ok(LookResult {
+            worth_writing: result.worth_writing || remembers_more,
             rests_on: asked_at.map(|asked_at| Readings {
                 asked_at,
                 otherwise,
             }),
-            ..landed
+            ..result
         })
     }
 
     /// Since when the looks have ended so without a break that a cloud does not let the service user in.
-    fn locked_out_since(&self, look: &Look) -> Option<DateTime<Utc>> {
+    fn locked_out_since(&self, look: &LookAnswer) -> Option<DateTime<Utc>> {
         match look {
-            Look::Stumbled(stumble) if stumble.what == Failing::SigningIn => {
+            LookAnswer::FailedLook(failed) if failed.what == Failing::SigningIn => {
                 let since = self.step.progress.memo.locked_out_since;
-                since.or_else(|| Some(self.scribe.now()))
+                since.or_else(|| Some(self.writer.now()))
             }
             _ => None,
         }
@@ -216,7 +216,7 @@ impl Flight {
 
     /// The step as it is to be looked at again where its end cannot be written down in time.
     fn before_its_end(&self) -> StepProgress {
-        let again = self.scribe.now() + delta(self.options.status_poll);
+        let again = self.writer.now() + delta(self.options.status_poll);
         StepProgress {
             note: Some(NOT_WRITTEN_IN_TIME.to_owned()),
             wake_at: Some(again),
@@ -226,11 +226,11 @@ impl Flight {
 
     /// Why nothing may be tried any more: how the last allowed try failed, or that the time is up. What has no limit of
     /// tries is not limited by this either: its deadline ends it.
-    fn last_try(&self, patience: &Patience) -> Option<Fault> {
+    fn last_try(&self, step_limits: &StepLimits) -> Option<Fault> {
         let progress = &self.step.progress;
-        let retries = patience.retries?;
-        if self.time_left(patience).is_zero() {
-            return Some(Fault::last(Code::Timeout, self.out_of_time(patience)));
+        let retries = step_limits.retries?;
+        if self.time_left(step_limits).is_zero() {
+            return Some(Fault::last(Code::Timeout, self.out_of_time(step_limits)));
         }
         (progress.failed_tries > retries).then(|| {
             Fault::last(
@@ -244,11 +244,11 @@ impl Flight {
     }
 
     /// What is recorded of a look that the deadline cut off: the words of the one before, if that one failed.
-    fn out_of_time(&self, patience: &Patience) -> String {
+    fn out_of_time(&self, step_limits: &StepLimits) -> String {
         let words = self.step.progress.error.as_deref();
         match words.filter(|_| self.failed_looks > 0) {
-            Some(words) => format!("{}: {words}", patience.timeout_error),
-            None => patience.timeout_error.clone(),
+            Some(words) => format!("{}: {words}", step_limits.timeout_error),
+            None => step_limits.timeout_error.clone(),
         }
     }
 
@@ -267,7 +267,7 @@ impl Flight {
 
     /// Makes the begin durable before anything is done, the first time.
     async fn begin(&mut self) -> Result<(), JournalError> {
-        let now = self.scribe.now();
+        let now = self.writer.now();
         let progress = &mut self.step.progress;
         let fresh = match self.direction {
             Direction::Forward => progress.state == StepState::Pending,
@@ -294,7 +294,7 @@ impl Flight {
                 progress.undo_started_at = Some(now);
             }
         }
-        self.scribe
+        self.writer
             .write(Entry {
                 steps: vec![(self.step.position, self.step.progress.clone())],
                 ..Entry::default()
@@ -309,26 +309,28 @@ impl Flight {
         }
     }
 
-    fn time_left(&self, patience: &Patience) -> Duration {
-        let now = self.scribe.now();
+    fn time_left(&self, step_limits: &StepLimits) -> Duration {
+        let now = self.writer.now();
         let spent = now - self.begun_at().unwrap_or(now);
-        patience
+        step_limits
             .limit
             .saturating_sub(spent.to_std().unwrap_or_default())
     }
 
-    fn land(self, look: Look, patience: &Patience) -> Landed {
+    fn result_of(self, look: LookAnswer, step_limits: &StepLimits) -> LookResult {
         match look {
-            Look::Went(Progress::Done(effects)) => {
+            LookAnswer::Went(Progress::Done(effects)) => {
                 let success = self.success();
                 self.ended(success, None, effects)
             }
-            Look::Went(Progress::Skipped { why }) => {
+            LookAnswer::Went(Progress::Skipped { why }) => {
                 self.ended(StepState::Skipped, Some((Code::Kept, why)), Vec::new())
             }
-            Look::Went(Progress::Waiting { on, again }) => self.waiting(on, again, patience),
-            Look::Ended(code, why) => self.failed(code, why),
-            Look::Stumbled(stumble) => self.stumbled(stumble, patience),
+            LookAnswer::Went(Progress::Waiting { on, again }) => {
+                self.waiting(on, again, step_limits)
+            }
+            LookAnswer::Ended(code, why) => self.failed(code, why),
+            LookAnswer::FailedLook(failed) => self.failed_look(failed, step_limits),
         }
     }
 
@@ -339,7 +341,7 @@ impl Flight {
         }
     }
 
-    fn failed(self, code: Code, why: String) -> Landed {
+    fn failed(self, code: Code, why: String) -> LookResult {
         let state = match self.direction {
             Direction::Forward => StepState::Failed,
             Direction::Back => StepState::UndoFailed,
@@ -347,11 +349,11 @@ impl Flight {
         self.ended(state, Some((code, why)), Vec::new())
     }
 
-    fn waiting(mut self, on: String, again: Duration, patience: &Patience) -> Landed {
-        let left = self.time_left(patience);
+    fn waiting(mut self, on: String, again: Duration, step_limits: &StepLimits) -> LookResult {
+        let left = self.time_left(step_limits);
         if left.is_zero() {
-            let mut why = patience.timeout_error.clone();
-            match patience.says_what_for {
+            let mut why = step_limits.timeout_error.clone();
+            match step_limits.says_what_for {
                 true => why = format!("{why}: {on}"),
                 false => {
                     let facts = &mut self.step.progress.memo.facts;
@@ -360,7 +362,7 @@ impl Flight {
             }
             return self.failed(Code::Timeout, why);
         }
-        let now = self.scribe.now();
+        let now = self.writer.now();
         let spent = now - self.begun_at().unwrap_or(now);
         // A step that asks for a longer pause than a look's knows when it wants to be looked at.
         let again = if again > self.options.status_poll {
@@ -368,12 +370,12 @@ impl Flight {
         } else {
             until_next_look(spent.to_std().unwrap_or_default(), again)
         };
-        let again = again.max(LOOK_SPACING.saturating_mul(self.crowd));
+        let again = again.max(LOOK_SPACING.saturating_mul(self.steps_under_way));
         let progress = &mut self.step.progress;
         let news = progress.note.as_deref() != Some(on.as_str());
         progress.note = Some(on);
         progress.wake_at = Some(now + delta(again.min(left)));
-        Landed {
+        LookResult {
             position: self.step.position,
             worth_writing: news,
             progress: self.step.progress,
@@ -386,17 +388,17 @@ impl Flight {
     /// Looks again later, unless the time is used up, or the tries are and it is certain that the last one failed.
     ///
     /// After a call that failed nobody knows whether it was carried out, so the last try is followed by one more look, in
-    /// which [`Cx::intend`] refuses.
-    fn stumbled(mut self, stumble: Stumble, patience: &Patience) -> Landed {
-        let Stumble { why, after, what } = stumble;
+    /// which [`StepContext::intend`] refuses.
+    fn failed_look(mut self, failed: FailedLook, step_limits: &StepLimits) -> LookResult {
+        let FailedLook { why, after, what } = failed;
         let failed_looks = self.failed_looks.saturating_add(1);
-        let left = self.time_left(patience);
+        let left = self.time_left(step_limits);
         let progress = &mut self.step.progress;
         if matches!(what, Failing::Changing | Failing::CameBack) {
             progress.failed_tries += 1;
         }
         let tries = progress.failed_tries;
-        let used_up = patience.retries.is_some_and(|retries| tries > retries);
+        let used_up = step_limits.retries.is_some_and(|retries| tries > retries);
         if what == Failing::CameBack && used_up {
             return self.failed(Code::Unavailable, why);
         }
@@ -408,7 +410,7 @@ impl Flight {
             return self.failed(Code::Refused, why);
         }
         if left.is_zero() {
-            let why = format!("{}: {why}", patience.timeout_error);
+            let why = format!("{}: {why}", step_limits.timeout_error);
             return self.failed(Code::Unavailable, why);
         }
         let rounds = match what {
@@ -418,7 +420,7 @@ impl Flight {
         let backoff = backoff(&self.options, rounds);
         let pause = after.map_or(backoff, |asked| asked.min(LONGEST_RETRY_AFTER).max(backoff));
         let pause = pause.min(left);
-        let now = self.scribe.now();
+        let now = self.writer.now();
         let progress = &mut self.step.progress;
         progress.note = Some(match used_up {
             true => format!("the last try failed, one more look: {why}"),
@@ -429,7 +431,7 @@ impl Flight {
             progress.error_code = Some(Code::Unavailable);
         }
         progress.wake_at = Some(now + delta(pause));
-        Landed {
+        LookResult {
             position: self.step.position,
             progress: self.step.progress,
             effects: Vec::new(),
@@ -442,7 +444,7 @@ impl Flight {
     /// Whether a cloud has not let the service user in for so long that what can be taken back is taken back: servers may stand
     /// still for it.
     fn is_locked_out(&self) -> bool {
-        let now = self.scribe.now();
+        let now = self.writer.now();
         let since = self.step.progress.memo.locked_out_since.unwrap_or(now);
         self.direction == Direction::Forward
             && self.step.verb == Verb::Undoable
@@ -454,8 +456,8 @@ impl Flight {
         state: StepState,
         why: Option<(Code, String)>,
         mut effects: Vec<Effect>,
-    ) -> Landed {
-        let now = self.scribe.now();
+    ) -> LookResult {
+        let now = self.writer.now();
         let progress = &mut self.step.progress;
         progress.state = state;
         progress.wake_at = None;
@@ -478,7 +480,7 @@ impl Flight {
             &self.step.key,
             progress,
         ));
-        Landed {
+        LookResult {
             position: self.step.position,
             progress: self.step.progress,
             effects,
@@ -494,21 +496,22 @@ fn intents(memo: &Memo) -> u32 {
 }
 
 /// What a look's answer means. Only what failed after an intent and was not turned away, or came back, was a try.
-fn judge(answer: Result<Progress, Stop>, changing: bool) -> Result<Look, JournalError> {
-    let stumbled = |why, after, what| Ok(Look::Stumbled(Stumble { why, after, what }));
+fn judge(answer: Result<Progress, StepError>, changing: bool) -> Result<LookAnswer, JournalError> {
+    let failed_look =
+        |why, after, what| Ok(LookAnswer::FailedLook(FailedLook { why, after, what }));
     match answer {
-        Ok(progress) => Ok(Look::Went(progress)),
-        Err(Stop::Journal(error)) => Err(error),
-        Err(Stop::TurnedAway { why, after }) => stumbled(why, after, Failing::Reading),
-        Err(Stop::LockedOut { why }) => stumbled(why, None, Failing::SigningIn),
-        Err(Stop::CameBack { why }) => stumbled(why, None, Failing::CameBack),
-        Err(Stop::Fault(Fault::Final { code, why })) => Ok(Look::Ended(code, why)),
-        Err(Stop::Fault(Fault::Passing { why, after } | Fault::NotTold { why, after })) => {
+        Ok(progress) => Ok(LookAnswer::Went(progress)),
+        Err(StepError::Journal(error)) => Err(error),
+        Err(StepError::TurnedAway { why, after }) => failed_look(why, after, Failing::Reading),
+        Err(StepError::LockedOut { why }) => failed_look(why, None, Failing::SigningIn),
+        Err(StepError::CameBack { why }) => failed_look(why, None, Failing::CameBack),
+        Err(StepError::Fault(Fault::Final { code, why })) => Ok(LookAnswer::Ended(code, why)),
+        Err(StepError::Fault(Fault::Passing { why, after } | Fault::NotTold { why, after })) => {
             let what = match changing {
                 true => Failing::Changing,
                 false => Failing::Reading,
             };
-            stumbled(why, after, what)
+            failed_look(why, after, what)
         }
     }
 }
