@@ -11,6 +11,7 @@
 
 pub mod cloud_requests;
 pub mod clouds;
+mod found_server;
 pub mod holdings;
 pub mod member_refresh;
 pub mod member_spec;

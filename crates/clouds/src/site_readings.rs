@@ -23,7 +23,7 @@ use protector_openstack::{
 
 use crate::{
     clouds::{CloudError, FoundVolumeType},
-    openstack_clouds::port_as_listed,
+    found_server::port_as_listed,
     volume_type,
 };
 

@@ -23,7 +23,7 @@ use protector_openstack::{
 
 use crate::{
     clouds::WantedThere,
-    openstack_clouds::key_pair,
+    found_server::key_pair,
     site_readings::{ask, groups_seen},
 };
 

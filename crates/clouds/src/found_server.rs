@@ -1,0 +1,213 @@
+//! A server, its ports and its key pair as Nova and Neutron show them, in the words of the domain.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use protector_core::{
+    confidential::Confidential,
+    mark::own_description,
+    member::{AddressPair, DhcpOption, Flavor, FloatingAddress, KeyPair, Nic, PortSpec},
+    qos_policy::QosPolicy,
+};
+use protector_openstack::{
+    compute::{Interface, Keypair, KeypairKind, NamedGroup, Server, VolumeAttachment},
+    id::SecurityGroupId,
+    network::{FloatingIp, Port, SecurityGroup},
+};
+
+use crate::clouds::{FoundAttachment, FoundServer};
+
+pub(crate) fn key_pair(pair: Keypair) -> KeyPair {
+    KeyPair {
+        name: pair.name,
+        public_key: Some(pair.public_key),
+        kind: match pair.kind {
+            KeypairKind::Ssh => "ssh".to_owned(),
+            KeypairKind::X509 => "x509".to_owned(),
+        },
+    }
+}
+
+pub(crate) fn found_server(
+    server: Server,
+    flavor: Flavor,
+    interfaces: Vec<Interface>,
+    attachments: Vec<VolumeAttachment>,
+    neutron: &Neutron<'_>,
+) -> FoundServer {
+    let nics = server.in_order_of_cards(interfaces).into_iter();
+    let nics = nics.map(|interface| nic(interface, neutron)).collect();
+    FoundServer {
+        availability_zone: server.chosen_zone().map(str::to_owned),
+        status: server.status.as_str().to_owned(),
+        traits: server.traits(),
+        ports: neutron.ports.iter().map(Port::traits).collect(),
+        security_groups: each_once(server.security_groups),
+        user_data: server
+            .user_data
+            .map(|data| Confidential::new(data.expose())),
+        description: server.description.filter(|text| !text.is_empty()),
+        tags: server.tags,
+        hostname: server.hostname,
+        server_group: None,
+        flavor,
+        nics,
+        attachments: attachments
+            .into_iter()
+            .map(|place| FoundAttachment {
+                volume_id: place.volume_id,
+                device: place.device.unwrap_or_default(),
+                delete_on_termination: place.delete_on_termination,
+                tag: place.tag,
+            })
+            .collect(),
+        id: server.id,
+        name: server.name,
+        project_id: server.project_id,
+        user_id: server.user_id,
+        task_state: server.task_state,
+        root_device: server.root_device_name,
+        key_name: server.key_name,
+        metadata: server.metadata,
+        config_drive: server.config_drive,
+    }
+}
+
+/// What Cinder writes about the image that a volume was made from. It says nothing about a machine, and a copy was not made
+/// from that image.
+pub(crate) fn is_of_the_image_itself(key: &str) -> bool {
+    const OF_THE_IMAGE: [&str; 9] = [
+        "checksum",
+        "container_format",
+        "disk_format",
+        "image_id",
+        "image_name",
+        "min_disk",
+        "min_ram",
+        "signature_verified",
+        "size",
+    ];
+    OF_THE_IMAGE.contains(&key)
+        || key.starts_with("os_glance_")
+        || key.starts_with("cinder_encryption_")
+}
+
+/// Nova lists a security group once for each port.
+pub(crate) fn each_once(groups: Vec<NamedGroup>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    groups
+        .into_iter()
+        .map(|group| group.name)
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
+}
+
+/// What is set on a port, as far as its own list shows it, and with the names of `groups`: no floating IPs.
+pub(crate) fn port_as_listed(port: &Port, groups: &[SecurityGroup]) -> PortSpec {
+    let alone = Neutron {
+        ports: &[],
+        groups,
+        floating: &[],
+        policies: &[],
+    };
+    port_spec(port, &alone)
+}
+
+/// What a port has beside its addresses. A group that is not known by name is kept by its id.
+pub(crate) fn port_spec(port: &Port, neutron: &Neutron<'_>) -> PortSpec {
+    let name_of = |id: &SecurityGroupId| {
+        let known = neutron.groups.iter().find(|group| group.id == *id);
+        known.map_or_else(|| id.to_string(), |group| group.name.clone())
+    };
+    PortSpec {
+        mac_address: port.mac_address.clone(),
+        security_groups: port.security_groups.iter().map(name_of).collect(),
+        security_group_ids: ids_by_name(port, neutron.groups),
+        port_security_enabled: port.port_security_enabled,
+        allowed_address_pairs: port
+            .allowed_address_pairs
+            .iter()
+            .map(|pair| own_mac_left_out(pair, port))
+            .collect(),
+        name: port.name.clone(),
+        description: own_description(&port.description).to_owned(),
+        tags: port.tags.clone(),
+        floating_ips: neutron
+            .floating
+            .iter()
+            .filter(|floating| floating.port_id.as_ref() == Some(&port.id))
+            .filter_map(|floating| {
+                Some(FloatingAddress {
+                    address: floating.floating_ip_address.parse().ok()?,
+                    fixed_ip: floating.fixed_ip_address.as_ref()?.parse().ok()?,
+                })
+            })
+            .collect(),
+        admin_state: port.admin_state(),
+        extra_dhcp_opts: in_order(&port.extra_dhcp_opts),
+        dns_domain: port.dns_domain.clone().unwrap_or_default(),
+        qos_policy: port.qos_policy_id.as_ref().map(|id| {
+            let known = neutron.policies.iter().find(|policy| policy.id == *id);
+            known.cloned().unwrap_or_else(|| QosPolicy {
+                id: id.clone(),
+                name: String::new(),
+            })
+        }),
+    }
+}
+
+/// Neutron keeps them in none.
+pub(crate) fn in_order(options: &[DhcpOption]) -> Vec<DhcpOption> {
+    let mut options = options.to_vec();
+    options.sort();
+    options
+}
+
+/// Neutron shows the port's own MAC address where its tenant has given none: the copy's may be another.
+pub(crate) fn own_mac_left_out(pair: &AddressPair, port: &Port) -> AddressPair {
+    let mac = pair.mac_address.clone();
+    AddressPair {
+        ip_address: pair.ip_address.clone(),
+        mac_address: mac.filter(|mac| *mac != port.mac_address),
+    }
+}
+
+pub(crate) fn nic(interface: Interface, neutron: &Neutron<'_>) -> Nic {
+    let mut ports = neutron.ports.iter();
+    let port = ports.find(|port| port.id == interface.port_id);
+    Nic {
+        port: port.map(|port| port_spec(port, neutron)),
+        network_id: interface.net_id,
+        tag: interface.tag,
+        fixed_ips: interface
+            .fixed_ips
+            .iter()
+            .filter_map(|ip| ip.ip_address.parse::<IpAddr>().ok())
+            .collect(),
+    }
+}
+
+/// What Neutron knows of a server.
+pub(crate) struct Neutron<'a> {
+    pub(crate) ports: &'a [Port],
+    pub(crate) groups: &'a [SecurityGroup],
+    pub(crate) floating: &'a [FloatingIp],
+    pub(crate) policies: &'a [QosPolicy],
+}
+
+/// The ids of a port's security groups, by their names. A name that two of them have tells neither.
+pub(crate) fn ids_by_name(port: &Port, groups: &[SecurityGroup]) -> BTreeMap<String, String> {
+    let of_port = |group: &&SecurityGroup| port.security_groups.contains(&group.id);
+    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for group in groups.iter().filter(of_port) {
+        let of_name = ids.entry(group.name.clone()).or_default();
+        of_name.insert(group.id.to_string());
+    }
+    let one = |(name, ids): (String, BTreeSet<String>)| match ids.len() {
+        1 => ids.into_iter().next().map(|id| (name, id)),
+        _ => None,
+    };
+    ids.into_iter().filter_map(one).collect()
+}
