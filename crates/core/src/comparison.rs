@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    answer::{Asked, Silence},
     group::{Group, ResourceMappings},
     id::{NetworkId, VolumeId},
     mark,
@@ -18,7 +19,6 @@ use crate::{
     member_settings::{all, one, pairs, words_of},
     not_carried::NotCarried,
     qos_policy::QosPolicy,
-    readiness::{Asked, Silence},
     recovery_plan::RecoveryPlan,
     security_group::{SecurityGroupSeen, resolve},
 };

@@ -9,7 +9,7 @@ use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     id::{GroupId, ProjectId, SiteName},
     member::{Member, MemberStatus},
-    operation::OperationKind,
+    operation_kind::OperationKind,
     priority::Priority,
     recovery_plan::RecoveryPlan,
     site::SiteScope,

@@ -11,7 +11,7 @@ use crate::{
         Step,
         cleanup::{UNDO, is_left, is_undo, left_in_order, may_be_cleaned_up},
         resource::ResourceKind,
-        table::About,
+        table::{About, Undo},
     },
     site::SiteScope,
 };
@@ -51,6 +51,18 @@ pub enum Remedy {
     DiscardPromoted,
     /// Nothing that could be done by hand.
     Nothing,
+}
+
+impl Remedy {
+    fn of(undo: Undo<'_>) -> Self {
+        match undo {
+            Undo::Nothing => Self::Nothing,
+            Undo::StartOriginal(_) => Self::Start,
+            Undo::DiscardPromoted(_) | Undo::DiscardClone(_) => Self::DiscardPromoted,
+            Undo::Unmanage(_) => Self::Unmanage,
+            Undo::DeletePorts(_) | Undo::DeleteCopy(_) => Self::Delete,
+        }
+    }
 }
 
 /// One thing that an ended operation left behind.
@@ -242,7 +254,7 @@ fn remedy(step: &StepRecord) -> Remedy {
 fn remedy_of(action: &Step, taken_back: bool) -> Remedy {
     match (action.deletes(), taken_back) {
         (true, _) => Remedy::Delete,
-        (false, true) => action.row().undo.remedy(),
+        (false, true) => Remedy::of(action.row().undo),
         (false, false) => Remedy::Nothing,
     }
 }

@@ -13,6 +13,7 @@
 )]
 
 pub mod adoption;
+pub mod answer;
 pub mod carried;
 pub mod clock;
 pub mod comparison;
@@ -32,6 +33,7 @@ pub mod member_settings;
 pub mod new_id;
 pub mod not_carried;
 pub mod operation;
+pub mod operation_kind;
 pub mod orphan;
 pub mod outage;
 pub mod outline;
@@ -48,6 +50,7 @@ pub mod schedule;
 pub mod security_group;
 pub mod server_group;
 pub mod site;
+pub mod step;
 pub mod storage;
 pub mod text;
 pub mod verified_status;

@@ -335,6 +335,15 @@ impl Plan {
         }
     }
 
+    /// The replication that the plan moves its group along.
+    pub fn replication(&self) -> Replication {
+        Replication {
+            group_id: self.group_id.clone(),
+            source_array: self.source_array.clone(),
+            target_array: self.target_array.clone(),
+        }
+    }
+
     /// The fixed address that stands for `address` of `member` on the target.
     pub fn address_on_target(&self, member: &Member, address: IpAddr) -> IpAddr {
         self.recovery.address_on_target(&member.id, address)

@@ -13,7 +13,7 @@ use crate::{
     confidential::{Confidential, Field, HoldsConfidential},
     id::{MemberId, ServerId},
     member::Member,
-    operation::OperationKind,
+    operation_kind::OperationKind,
     priority::Priority,
 };
 

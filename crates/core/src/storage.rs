@@ -5,10 +5,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    id::{GroupId, OperationId, RecoveryPointId, VolumeId},
-    plan::Plan,
-};
+use crate::id::{GroupId, OperationId, RecoveryPointId, VolumeId};
 
 /// A point in time to which a group's volumes can be brought on the target's array.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,17 +63,6 @@ pub struct Replication {
     pub source_array: String,
     /// The array on the target site.
     pub target_array: String,
-}
-
-impl Replication {
-    /// The replication that `plan` moves a group along.
-    pub fn of(plan: &Plan) -> Self {
-        Self {
-            group_id: plan.group_id.clone(),
-            source_array: plan.source_array.clone(),
-            target_array: plan.target_array.clone(),
-        }
-    }
 }
 
 /// Why an array call failed.

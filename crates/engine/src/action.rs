@@ -23,10 +23,10 @@ use protector_core::{
 use tokio::time::Instant;
 
 use crate::{
-    intent::Intent,
+    intent::{Direction, Intent},
     lease::{JournalTime, Lease, Moment},
-    look::Direction,
-    step::Standing,
+    step::held_still::Standing,
+    step_error::StepError,
 };
 
 /// How one look at a step ended, if nothing went wrong.
@@ -52,56 +52,6 @@ impl Progress {
     /// Done, with nothing else to write.
     pub fn done() -> Self {
         Self::Done(Vec::new())
-    }
-}
-
-/// Why a look at a step ended early.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StepError {
-    /// Something went wrong out there.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// The journal refused a write: the whole walk ends here.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A call that was to change something was certainly not carried out, and may be asked for again later.
-    #[error("{why}")]
-    TurnedAway {
-        /// The sentence for the record, with the cloud's own words.
-        why: String,
-        /// The pause that the cloud asked for, if it did.
-        after: Option<Duration>,
-    },
-    /// A cloud that answers does not let the service user in: nothing was carried out.
-    #[error("{why}")]
-    LockedOut {
-        /// The sentence for the record, with the cloud's own words.
-        why: String,
-    },
-    /// The cloud had accepted a change and did not carry it out: the resource is as it was. The try has failed.
-    #[error("{why}")]
-    CameBack {
-        /// The sentence for the record, with what was seen.
-        why: String,
-    },
-}
-
-impl StepError {
-    /// A fault that no repetition will cure.
-    pub fn last(code: Code, why: impl std::fmt::Display) -> Self {
-        Self::Fault(Fault::last(code, why))
-    }
-
-    /// A fault that may pass.
-    pub fn passing(why: impl std::fmt::Display) -> Self {
-        Self::Fault(Fault::passing(why))
-    }
-
-    /// A change that the cloud accepted and did not carry out.
-    pub fn came_back(why: impl std::fmt::Display) -> Self {
-        Self::CameBack {
-            why: why.to_string(),
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use protector_openstack::{
     error::{CloudError, ErrorClass},
 };
 
-use crate::action::StepError;
+use crate::step_error::StepError;
 
 /// Finds a way into a site's cloud.
 #[async_trait]

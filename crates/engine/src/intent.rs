@@ -20,7 +20,14 @@ use protector_openstack::{
 };
 use tokio::time::Instant;
 
-use crate::{action::StepError, lease::Lease};
+use crate::{lease::Lease, step_error::StepError};
+
+/// Which way a step is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward,
+    Back,
+}
 
 /// For so long a reading may be acted on, counted from when it was asked for: an answer tells of that moment, however late it
 /// comes. Within this time of being opened for it a cloud sends a call, or does not: a login in between may take minutes. A

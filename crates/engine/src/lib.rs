@@ -21,4 +21,5 @@ pub mod other_site;
 pub mod outside;
 mod slots;
 pub mod step;
+pub mod step_error;
 mod walk;

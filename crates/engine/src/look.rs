@@ -19,10 +19,11 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::{
-    action::{Actions, JournalWriter, Progress, StepContext, StepError, StepLimits},
-    intent::READINGS_HOLD_FOR,
+    action::{Actions, JournalWriter, Progress, StepContext, StepLimits},
+    intent::{Direction, READINGS_HOLD_FOR},
     limits::Limits,
     options::EngineOptions,
+    step_error::StepError,
 };
 
 /// The pause before the second look at a resource that is changing.
@@ -42,13 +43,6 @@ const NOT_WRITTEN_IN_TIME: &str =
 /// The looks of one operation are on average at least this far apart: hundreds of resources that are stuck must not keep
 /// the clouds, and the places for calls to them, from those that get on (invariant I8).
 const LOOK_SPACING: Duration = Duration::from_millis(10);
-
-/// Which way a step is walked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Forward,
-    Back,
-}
 
 /// A step that is about to be looked at.
 pub(crate) struct Look {

@@ -30,8 +30,9 @@ use tracing::Instrument;
 
 use crate::{
     action::{Actions, JournalWriter},
+    intent::Direction,
     limits::Limits,
-    look::{Direction, Look, LookResult, delta},
+    look::{Look, LookResult, delta},
     options::EngineOptions,
     slots::Slot,
 };

@@ -47,6 +47,7 @@ pub mod quota;
 pub mod rekey;
 pub mod reservation;
 mod retirement;
+mod row;
 mod said;
 pub mod schema;
 mod sealing;

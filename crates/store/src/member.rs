@@ -14,10 +14,11 @@ use protector_core::{
 };
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
-    JsonValue as Json, ModelTrait, QueryFilter, QueryOrder, QuerySelect,
+    ModelTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait, IntoCondition, Query},
 };
 
+pub(crate) use crate::row::member::{earlier, from_row};
 use crate::{
     basis::Basis,
     database::Database,
@@ -34,8 +35,9 @@ use crate::{
     },
     left_servers::AT_ONCE,
     lock::{Lock, refuse_while_locked},
+    row::member::to_row,
     sealing::Kept,
-    words::{from_json, from_word, to_json},
+    words::from_word,
 };
 
 /// Rows per statement: databases limit the values of one.
@@ -543,44 +545,4 @@ async fn row_of(
         None => rows.into_iter().next(),
     }
     .ok_or_else(|| StoreError::not_found(Noun::Member, key))
-}
-
-/// How the member was before, as a row has it.
-pub(crate) fn earlier(member: &Member) -> Result<Option<Json>, StoreError> {
-    match member.earlier.is_empty() {
-        true => Ok(None),
-        false => Ok(Some(to_json(&member.earlier)?)),
-    }
-}
-
-fn to_row(member: &Member) -> Result<Model, StoreError> {
-    Ok(Model {
-        id: member.id.to_string(),
-        group_id: member.group_id.to_string(),
-        name: member.name.clone(),
-        server_id: member.server_id.to_string(),
-        status: member.status.as_str().to_owned(),
-        server: to_json(&member.server)?,
-        volumes: to_json(&member.volumes)?,
-        earlier: earlier(member)?,
-        created_at: member.created_at,
-        updated_at: member.updated_at,
-    })
-}
-
-pub(crate) fn from_row(row: Model) -> Result<Member, StoreError> {
-    Ok(Member {
-        id: row.id.into(),
-        group_id: row.group_id.into(),
-        name: row.name,
-        server_id: row.server_id.into(),
-        status: from_word("members.status", &row.status)?,
-        server: from_json("members.server", row.server)?,
-        volumes: from_json("members.volumes", row.volumes)?,
-        earlier: row
-            .earlier
-            .map_or(Ok(vec![]), |json| from_json("members.earlier", json))?,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
 }

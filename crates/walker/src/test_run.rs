@@ -4,7 +4,7 @@ use protector_core::{
     clock::Clock,
     id::{OperationId, VolumeId},
     operation::{MapKind, OperationRecord, OperationState, steps_failed},
-    storage::{Replication, StorageDriver},
+    storage::StorageDriver,
 };
 use protector_simcloud::{
     cloud::Service,
@@ -79,7 +79,7 @@ impl World {
         let earlier = OperationId::new("op-7a3f2c11-0000-4b22-a918-000000000001");
         let taken = self
             .arrays
-            .replicate(&Replication::of(plan), &volumes, &earlier)
+            .replicate(&plan.replication(), &volumes, &earlier)
             .await;
         debug_assert!(taken.is_ok(), "{taken:?}");
     }

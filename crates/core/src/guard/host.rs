@@ -1,7 +1,7 @@
 //! The compute host of a server: while its service is down, Nova deletes servers in its own records only, says 404, and
 //! Cinder says `available`, but the guest may still run and write (docs/safety.md, `host_does_not_answer`).
 
-use super::{Verdict, keep};
+use super::verdict::{Verdict, keep};
 
 /// What is known of the compute host that a server is on, or was on when it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

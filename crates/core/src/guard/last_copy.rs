@@ -1,7 +1,7 @@
 //! Whether what is taken back is the last copy: the original may have been deleted since it was copied, by a person who took
 //! the move for done, say. Of what an operation has promoted from its own recovery point nothing else may be left.
 
-use super::Asked;
+use super::verdict::Asked;
 use crate::id::{OperationId, VolumeId};
 
 /// A volume of a copy that is to be taken back, and what has become of its original.

@@ -17,6 +17,7 @@ mod source_server;
 mod source_volume;
 mod test_copy;
 mod twin;
+mod verdict;
 mod written_since;
 
 pub use host::HostState;
@@ -29,72 +30,21 @@ pub use recovered_server::{
 pub use restart::{SeenCopy, must_stay_stopped};
 pub use scope::{Scope, absence_proves_nothing};
 pub use seen::{
-    Life, Power, SeenAttachment, SeenReservation, SeenServer, SeenVolume, status_in_words,
-    to_make_it_run,
+    Life, Power, SeenAttachment, SeenMarks, SeenReservation, SeenServer, SeenVolume,
+    status_in_words, to_make_it_run,
 };
 pub use source_at_rest::{
     DeletedOriginal, Resized, SeenAction, SourceAtRest, changed_before_it_stopped, changed_disks,
     deleted_original_had_run, goes_on_again, source_must_rest,
 };
-pub use source_server::{Asked, Left, SourceServer, verdict_source_server};
+pub use source_server::{SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
-pub use test_copy::{SeenMarks, TestCopy, verdict_test_server, verdict_test_volume};
+pub use test_copy::{TestCopy, verdict_test_server, verdict_test_volume};
 pub use twin::{CopyState, Twin};
+pub use verdict::{Asked, Cure, Left, Verdict};
 pub use written_since::{
     WrittenCopy, WrittenOriginal, its_newer_bytes_are_nowhere_else, written_after_its_replication,
 };
-
-/// What to do with a resource, decided right before the call that does it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Delete it now.
-    Delete,
-    /// Let its cloud forget it and leave its bytes where they are.
-    Unmanage {
-        /// Why the bytes must live on.
-        why: String,
-    },
-    /// Do this first, then look again.
-    First(Cure),
-    /// Not yet: look again later.
-    Wait {
-        /// What has to happen first.
-        on: String,
-    },
-    /// Leave it where it is.
-    Keep {
-        /// What was found, why that means keeping it, and the next safe thing to do.
-        why: String,
-    },
-}
-
-/// What stands in the way of a deletion and can be put right without a risk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cure {
-    /// Take the volume out of its generic group; the group and its other volumes stay.
-    TakeOutOfGroup {
-        /// The group's id.
-        group: String,
-    },
-    /// Delete Cinder's record of an attachment whose server is certainly gone.
-    DeleteStaleAttachments {
-        /// The records' ids.
-        attachments: Vec<String>,
-    },
-    /// Turn `delete_on_termination` off, so that Nova does not delete these volumes with the server.
-    KeepVolumesOfServer {
-        /// The volumes' ids.
-        volumes: Vec<String>,
-    },
-}
-
-fn keep(why: impl Into<String>) -> Option<Verdict> {
-    Some(Verdict::Keep { why: why.into() })
-}
-
-fn wait(on: impl Into<String>) -> Option<Verdict> {
-    Some(Verdict::Wait { on: on.into() })
-}
 
 #[cfg(test)]
 mod test_facts;

@@ -1,6 +1,9 @@
 //! Whose it is.
 
-use super::{SeenMarks, Verdict, keep};
+use super::{
+    seen::SeenMarks,
+    verdict::{Verdict, keep},
+};
 use crate::id::OperationId;
 
 /// A resource changes hands by a transfer, or was never ours.

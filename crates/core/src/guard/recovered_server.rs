@@ -1,10 +1,11 @@
 //! A copy of a server that a failed operation built and takes back, at once or in a later cleanup.
 
 use super::{
-    Asked, HostState, SeenMarks, SeenServer, Verdict, keep,
+    host::HostState,
     ownership::{owned_by_another_project, protected_again, taken_over},
+    seen::{SeenMarks, SeenServer, to_make_it_run},
     source_server::{how_it_runs, locked, volumes_would_go_with_it},
-    to_make_it_run, wait,
+    verdict::{Asked, Verdict, keep, wait},
 };
 use crate::id::{OperationId, SiteName};
 

@@ -168,6 +168,15 @@ impl SeenServer {
     }
 }
 
+/// The marks on a resource as its cloud shows them right now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenMarks {
+    /// The operation that made it.
+    pub operation: Option<String>,
+    /// The id of its original on the source.
+    pub source: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{HostState, Life, Power, Verdict, keep, status_in_words, wait};
+use super::{
+    host::HostState,
+    seen::{Life, Power, status_in_words},
+    verdict::{Verdict, keep, wait},
+};
 
 /// Something that was asked of a server, as its cloud remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,37 +1,13 @@
 //! A server that the group left behind on the source.
 
 use super::{
-    Cure, HostState, Life, SeenServer, Verdict,
-    host::host_does_not_answer,
-    keep,
+    host::{HostState, host_does_not_answer},
     ownership::{owned_by_another_project, protected_again},
-    status_in_words,
+    seen::{Life, SeenServer, status_in_words},
     twin::{CopyState, copy_is_not_running},
-    wait,
+    verdict::{Asked, Cure, Left, Verdict, keep, wait},
 };
 use crate::id::OperationId;
-
-/// Who asks for a deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// The operation itself, at its end.
-    Automatically,
-    /// A retry, of what an earlier try has made.
-    ByRetry,
-    /// A person, with `openstack dr operation cleanup`.
-    ByHand,
-    /// A person who named this very server with `--delete-running`: it goes though it runs.
-    ByHandThoughItRuns,
-}
-
-/// How the operation left the server that its group moved away from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Stopped.
-    Stopped,
-    /// As it was: an unplanned failover asks the site that was lost for nothing.
-    Untouched,
-}
 
 /// What is known of a source server that is about to be deleted, apart from its own reading.
 #[derive(Clone, Debug, PartialEq, Eq)]

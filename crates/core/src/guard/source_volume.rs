@@ -1,12 +1,13 @@
 //! A volume that the group left behind on the source.
 
 use super::{
-    Cure, HostState, SeenVolume, Twin, Verdict,
-    host::guest_may_still_write,
-    keep,
+    host::{HostState, guest_may_still_write},
     ownership::{owned_by_another_project, protected_again},
-    twin::{copy_is_not_running, object_is_not_known, same_object_as_its_twin, twin_is_not_in_use},
-    wait,
+    seen::SeenVolume,
+    twin::{
+        Twin, copy_is_not_running, object_is_not_known, same_object_as_its_twin, twin_is_not_in_use,
+    },
+    verdict::{Cure, Verdict, keep, wait},
 };
 use crate::{group::ReplicationType, storage::BackendObject};
 

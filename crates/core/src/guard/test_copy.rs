@@ -5,11 +5,11 @@
 //! is not the copy, or that somebody has come to rely on. Unknown means keep (invariant I13).
 
 use super::{
-    SeenServer, SeenVolume, Verdict, keep,
     ownership::{owned_by_another_project, protected_again},
+    seen::{SeenMarks, SeenServer, SeenVolume},
     source_server::locked,
     source_volume::{being_migrated, has_snapshots, its_key_would_go_with_it},
-    wait,
+    verdict::{Verdict, keep, wait},
 };
 use crate::{id::OperationId, plan::Plan};
 
@@ -26,15 +26,6 @@ pub struct TestCopy<'a> {
     pub id: &'a str,
     /// The protection group that it has become a member of since, or whose member uses it, if there is one.
     pub protected_by: Option<&'a str>,
-}
-
-/// The marks on a resource as its cloud shows them right now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeenMarks {
-    /// The operation that made it.
-    pub operation: Option<String>,
-    /// The id of its original on the source.
-    pub source: Option<String>,
 }
 
 /// Whether a test failover's copy of a server may be deleted.

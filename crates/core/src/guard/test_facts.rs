@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{CopyState, HostState, Power, SeenAttachment, SeenServer, SeenVolume, Twin, Verdict};
+use super::{
+    host::HostState,
+    seen::{Power, SeenAttachment, SeenServer, SeenVolume},
+    twin::{CopyState, Twin},
+    verdict::Verdict,
+};
 use crate::storage::BackendObject;
 
 pub(super) fn volume(status: &str) -> SeenVolume {

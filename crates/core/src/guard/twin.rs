@@ -1,6 +1,9 @@
 //! The copy on the target: nothing goes on the source unless it is well (invariants I2 and I4).
 
-use super::{SeenServer, SeenVolume, Verdict, keep};
+use super::{
+    seen::{SeenServer, SeenVolume},
+    verdict::{Verdict, keep},
+};
 use crate::storage::BackendObject;
 
 /// How the copy of a server is meant to be.

@@ -3,7 +3,7 @@
 
 use chrono::SecondsFormat;
 
-use super::{Asked, Left};
+use super::verdict::{Asked, Left};
 use crate::{id::OperationId, storage::Written};
 
 /// A volume of a copy that is to be taken back.

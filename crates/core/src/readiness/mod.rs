@@ -28,10 +28,10 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use crate::answer::{Asked, Silence};
 pub use carried::{not_carried, strict_cure};
 pub use seen::{
-    ArraysSeen, Asked, PoolSeen, ServerSeen, Silence, SourceSeen, TargetSeen, TypeSeen, Usage,
-    VolumeSeen,
+    ArraysSeen, PoolSeen, ServerSeen, SourceSeen, TargetSeen, TypeSeen, Usage, VolumeSeen,
 };
 
 /// What a finding is about.

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     net::IpAddr,
 };
 
 use crate::{
+    answer::{Asked, Silence},
     id::{NetworkId, ServerId, VolumeId},
     member::{Flavor, PortSpec},
     member_settings::{ServerSettings, VolumeSettings},
@@ -14,40 +14,8 @@ use crate::{
     qos_policy::QosPolicy,
     security_group::SecurityGroupSeen,
     server_group::ServerGroupSeen,
-    storage::{RecoveryPoint, StorageError},
+    storage::RecoveryPoint,
 };
-
-/// Why something is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Silence {
-    /// The place does not answer, or not in time.
-    Unreachable(String),
-    /// It answered with a refusal, in its own words.
-    Refused(String),
-    /// It could not be asked, or is there and did not tell: it is not known to be silent.
-    NotTold(String),
-}
-
-impl fmt::Display for Silence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(why) | Self::Refused(why) | Self::NotTold(why) => f.write_str(why),
-        }
-    }
-}
-
-impl From<StorageError> for Silence {
-    fn from(error: StorageError) -> Self {
-        let why = error.to_string();
-        match error {
-            StorageError::Unavailable { .. } => Self::Unreachable(why),
-            StorageError::Refused { .. } => Self::Refused(why),
-        }
-    }
-}
-
-/// An answer, or why there is none.
-pub type Asked<T> = Result<T, Silence>;
 
 /// A server as a list shows it to a member of its project.
 #[derive(Clone, Debug, PartialEq, Eq)]

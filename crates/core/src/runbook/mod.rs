@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    id::{OperationId, ServerId, VolumeId},
+    id::ServerId,
     operation::{OperationRecord, StepProgress, StepRecord},
     plan::Plan,
 };
+
+pub use crate::step::{Reported, Step, Verb};
 
 pub mod abort;
 pub mod adopt;
@@ -34,266 +34,28 @@ pub mod waited;
 /// one alone.
 pub const BOOK_VERSION: u32 = 12;
 
-/// What it means when a line of a phase finally fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verb {
-    /// Everything done so far is taken back, the last phase first; the operation ends `failed`, the world as before.
-    Undoable,
-    /// The failure is recorded in `steps_failed`; the member that the line belongs to is not recovered, and the operation
-    /// goes on with the others. What was made for the member stays for a later try; it is taken back only when everything is.
-    Member,
-    /// The point of no return of a planned move. Its end is one write to the journal: until then, and if it fails, everything
-    /// is taken back; from then on nothing is.
-    Switch,
-    /// Nothing is taken back any more; the operation ends `failed`.
-    Forward,
-    /// The failure is recorded in `steps_failed`; the operation goes on and completes.
-    Attempt,
-    /// Likewise, and nothing is left by it that a cleanup could remove. Unlike attempts, it takes its turn.
-    Notice,
-}
-
-impl Verb {
-    /// All of them, in the order of declaration.
-    pub const ALL: [Self; 6] = [
-        Self::Undoable,
-        Self::Member,
-        Self::Switch,
-        Self::Forward,
-        Self::Attempt,
-        Self::Notice,
-    ];
-
-    /// The word kept in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Undoable => "undoable",
-            Self::Member => "member",
-            Self::Switch => "switch",
-            Self::Forward => "forward",
-            Self::Attempt => "attempt",
-            Self::Notice => "notice",
-        }
+/// Whether what `upper` made stands on what `below` made, so that `below` must not be taken back while `upper` has not been: a
+/// server in the way of its original, a volume that a server uses, bytes behind a volume.
+fn made_on(upper: &Step, below: &Step, plan: &Plan) -> bool {
+    match (upper, below) {
+        (
+            Step::RecreateServer { server: copy },
+            Step::StopServer { server }
+            | Step::ReservePorts { server }
+            | Step::CompletePorts { server },
+        ) => copy == server,
+        (Step::RecreateServer { server }, Step::ManageVolume { volume }) => plan
+            .volume(volume.as_str())
+            .is_some_and(|(member, _)| member.server_id == *server),
+        (
+            Step::ManageVolume { volume: imported },
+            Step::PromoteVolume { volume } | Step::CloneVolume { volume },
+        ) => imported == volume,
+        _ => false,
     }
 }
 
-/// How a phase shows in `steps_completed`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reported {
-    /// Not there; `--detail` shows it.
-    Never,
-    /// Once, by the phase's name, when all its lines are done.
-    ByPhase,
-    /// Each line by its key.
-    ByLine,
-}
-
-/// One line of a runbook. Stored as JSON with the operation, so a variant is a promise: variants are only added, and a
-/// changed meaning is a new variant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
-pub enum Step {
-    /// Compare a member's server on the source with what the group knows of it.
-    CheckServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// See that the target can take the group: mapped networks and flavors, the import host, volume type.
-    CheckTarget,
-    /// Shut a source server down: gracefully, then hard.
-    StopServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Replicate the group's volumes one last time and remember the recovery point.
-    ReplicateGroup,
-    /// Make a replicated volume writable on the target's array.
-    PromoteVolume {
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// Take a promoted volume into the target's Cinder.
-    ManageVolume {
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// Make the ports of a member's copy with all the addresses that its server has, as far as they can be had.
-    ReservePorts {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Make those ports that could not have their addresses, with new ones.
-    CompletePorts {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Build a member's copy on the target from its imported volumes.
-    RecreateServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// See that the copy runs with all its volumes attached.
-    ConfirmServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Shut the copy of a server down again that was shut off itself.
-    RestorePowerState {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Ask the copy of a server whether it is up, as the recovery plan says.
-    ProbeServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Tell somebody of the operation.
-    CallHook {
-        /// The hook's name in the recovery plan.
-        hook: String,
-    },
-    /// Wait for a person.
-    Pause {
-        /// The pause's place in the recovery plan, from 0.
-        number: u32,
-    },
-    /// Make the target the group's current primary.
-    SwitchPrimary,
-    /// Let the floating IPs that the recovery plan names lead to a member's copy. It comes after the switch: what they lead
-    /// to until then may still be in use.
-    AssociateFloatingIps {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Have Nova delete those of a member's volumes with its server again that it had so on this site before a move took the
-    /// member away. It comes after the switch: until then the copy may be taken back, and what was imported outlives it.
-    RestoreDeleteOnTermination {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Delete a server that the group left behind on the source.
-    DeleteSourceServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Delete a volume that the group left behind on the source.
-    DeleteSourceVolume {
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// Choose the latest recovery point that the target's array has of the group.
-    ChooseRecoveryPoint,
-    /// Make a writable clone of a replicated volume, as of the chosen recovery point, on the target's array.
-    CloneVolume {
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// See that the target can take the group while nothing is known of the source.
-    CheckTargetAlone,
-    /// Count a member as recovered: it is built, healthy, and answers its probe.
-    CountRecovered {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// See that at least one member was recovered.
-    ConfirmRecovered,
-    /// Make the target the group's current primary, with the members that were recovered.
-    SwitchRecovered,
-    /// Take the members that a later try recovered into the group as it runs now.
-    AdmitRecovered,
-    /// Leave a server on a source that nothing is known of. It fails at once; a cleanup turns it into a deletion.
-    LeaveSourceServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Leave a volume there, likewise.
-    LeaveSourceVolume {
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// Stop a server that a move left on the source.
-    FenceServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Stop a server that a move left on the target, beside the group that runs there.
-    FenceServerOnTarget {
-        /// The server on the target.
-        server: ServerId,
-    },
-    /// See that each such server is stopped.
-    ConfirmFenced,
-    /// Let the arrays forget what they keep for this operation alone.
-    ReleaseReplicas,
-    /// Delete a test failover's copy of a server on the target.
-    DeleteTestServer {
-        /// The test failover that made the copy.
-        test: OperationId,
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Delete a test failover's copy of a volume on the target.
-    DeleteTestVolume {
-        /// The test failover that made the copy.
-        test: OperationId,
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// Start a server again that a move stopped whose other site is lost.
-    StartSourceServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// See that each such server is started.
-    ConfirmStarted,
-    /// See that the original of a copy that is to be adopted is at rest, and has been since the failed move stopped it.
-    CheckAtRest {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Find what a failed move has imported of a volume, in use by the copy of its member or by nothing.
-    AdoptVolume {
-        /// The volume on the source.
-        volume: VolumeId,
-    },
-    /// Find the copy of a server that a failed move has built: it runs, and is the only one.
-    AdoptServer {
-        /// The server on the source.
-        server: ServerId,
-    },
-    /// Take back a line of an operation that failed and could not take it back itself.
-    TakeBack {
-        /// The line, as the failed operation had it.
-        line: Box<Step>,
-    },
-}
-
-impl Step {
-    /// Whether what this line made stands on what `earlier` made, so that `earlier` must not be taken back while this
-    /// one has not been: a server in the way of its original, a volume that a server uses, bytes behind a volume.
-    pub fn stands_on(&self, earlier: &Self, plan: &Plan) -> bool {
-        match (self, earlier) {
-            (
-                Self::RecreateServer { server: copy },
-                Self::StopServer { server }
-                | Self::ReservePorts { server }
-                | Self::CompletePorts { server },
-            ) => copy == server,
-            (Self::RecreateServer { server }, Self::ManageVolume { volume }) => plan
-                .volume(volume.as_str())
-                .is_some_and(|(member, _)| member.server_id == *server),
-            (
-                Self::ManageVolume { volume: imported },
-                Self::PromoteVolume { volume } | Self::CloneVolume { volume },
-            ) => imported == volume,
-            _ => false,
-        }
-    }
-}
-
-/// Whether what `upper` made stands on what `below` made, both lines of `record`: as [`Step::stands_on`] says, or because
+/// Whether what `upper` made stands on what `below` made, both lines of `record`: as `made_on` says, or because
 /// the record leaves open whether a copy of a server runs.
 ///
 /// A build that nobody answered may be under way without a server to be seen. Then a volume that cannot be let go of may be
@@ -308,7 +70,7 @@ pub fn stands_on(upper: &StepRecord, below: &StepRecord, record: &OperationRecor
         }
         _ => false,
     };
-    upper.action.stands_on(&below.action, plan) || may_carry_a_copy()
+    made_on(&upper.action, &below.action, plan) || may_carry_a_copy()
 }
 
 fn is_build_unanswered(server: &ServerId, record: &OperationRecord) -> bool {

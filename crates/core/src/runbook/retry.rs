@@ -7,6 +7,7 @@ use super::{
         complete_copies, each_volume, make_ports, manage_promoted, manage_volume, promote_volume,
         recreate_server, whole_group,
     },
+    made_on,
 };
 use crate::{
     operation::{Memo, OperationRecord, StepRecord, StepState},
@@ -126,7 +127,7 @@ fn wait_for_what_is_taken_back(steps: &mut [StepRecord], plan: &Plan) {
         .collect();
     for step in steps {
         let waits_for = |line: &Step| match &step.action {
-            Step::TakeBack { line: below } => line.stands_on(below, plan),
+            Step::TakeBack { line: below } => made_on(line, below, plan),
             // The ports of a copy that is there are its own.
             Step::ReservePorts { server } => {
                 matches!(line, Step::RecreateServer { server: copy } if copy == server)

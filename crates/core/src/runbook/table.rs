@@ -6,7 +6,6 @@
 use super::{Step, resource::ResourceKind};
 use crate::{
     id::{ServerId, VolumeId},
-    leftover::Remedy,
     member::Member,
     plan::Plan,
     site::SiteScope,
@@ -115,19 +114,6 @@ pub enum Undo<'s> {
     DeletePorts(&'s ServerId),
     /// The copy is deleted.
     DeleteCopy(&'s ServerId),
-}
-
-impl Undo<'_> {
-    /// What a cleanup does about it.
-    pub fn remedy(self) -> Remedy {
-        match self {
-            Self::Nothing => Remedy::Nothing,
-            Self::StartOriginal(_) => Remedy::Start,
-            Self::DiscardPromoted(_) | Self::DiscardClone(_) => Remedy::DiscardPromoted,
-            Self::Unmanage(_) => Remedy::Unmanage,
-            Self::DeletePorts(_) | Self::DeleteCopy(_) => Remedy::Delete,
-        }
-    }
 }
 
 impl Step {

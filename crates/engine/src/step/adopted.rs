@@ -19,10 +19,7 @@ use super::{
     mark::{self, SOURCE},
     site_clouds::SiteClouds,
 };
-use crate::{
-    action::{StepContext, StepError},
-    clouds::stop,
-};
+use crate::{action::StepContext, clouds::stop, step_error::StepError};
 
 impl SiteClouds<'_> {
     /// The copy of a server that the interrupted operation has built, if there is one: its first, where there are several,

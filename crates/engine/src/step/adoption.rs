@@ -18,12 +18,13 @@ use protector_openstack::{
 use super::{
     copies::{Life, ServerCopy},
     imported_volume::foreign_user,
-    mark, not_in_plan, reading,
+    mark, reading,
     site_clouds::SiteClouds,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::{StepError, not_in_plan},
 };
 
 /// Steps that find what a failed move has made.

@@ -23,9 +23,10 @@ use super::{
     source_host::{ComputeHosts, compute_hosts, host_of},
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
     intent::READINGS_HOLD_FOR,
+    step_error::StepError,
 };
 
 /// Readings that are no older than this need not be confirmed: the rest of their time is for what is written down.

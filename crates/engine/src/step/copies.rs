@@ -15,7 +15,7 @@ use protector_openstack::{
 };
 
 use super::{mark, reading, site_clouds::SiteClouds};
-use crate::action::{StepContext, StepError};
+use crate::{action::StepContext, step_error::StepError};
 
 /// What a copy is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,9 +27,10 @@ use super::{
     written_since::WrittenSince,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::{found, stop},
     intent::Intent,
+    step_error::StepError,
 };
 
 /// How often a build that got no answer is looked for until it cannot come any more.

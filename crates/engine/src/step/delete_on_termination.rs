@@ -12,8 +12,9 @@ use protector_openstack::cloud::Cloud;
 
 use super::{recovered_group::taken_in, recovered_server::Counterparts, recovered_server::member};
 use crate::{
-    action::{Progress, StepContext as Cx, StepError as Stop},
+    action::{Progress, StepContext as Cx},
     clouds::stop,
+    step_error::StepError as Stop,
 };
 
 impl Counterparts<'_> {

@@ -26,8 +26,9 @@ use super::{
     source_host::{compute_hosts, host_seen_by},
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::StepError,
 };
 
 /// How many servers are read side by side.

@@ -13,7 +13,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server};
 
 use super::target_check::security_groups_there;
-use crate::action::{StepContext, StepError};
+use crate::{action::StepContext, step_error::StepError};
 
 /// The volumes that went with the original and do not go with its copy: what was replicated outlives it.
 pub(super) fn outliving(member: &Member) -> impl Iterator<Item = String> {

@@ -23,8 +23,9 @@ use super::{
     site_clouds::SiteClouds,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::StepError,
 };
 
 /// Where a floating IP is to lead.

@@ -9,7 +9,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::site_clouds::SiteClouds;
-use crate::action::{StepContext, StepError};
+use crate::{action::StepContext, step_error::StepError};
 
 /// The site on which a member runs now.
 pub(super) struct Heirs {

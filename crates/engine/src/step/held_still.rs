@@ -22,8 +22,9 @@ use protector_core::{
 };
 
 use crate::{
-    action::{StepContext, StepError},
+    action::StepContext,
     other_site::{HoldError, NoOtherSite, OtherSite},
+    step_error::StepError,
 };
 
 /// After this long it is asked again. The other site holds still for a minute, and a call may take half of that.

@@ -6,9 +6,10 @@ use protector_core::{fault::Code, outside::shown, recovery_plan::Hook};
 
 use super::site_clouds::SiteClouds;
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     outside::Outside,
     outside::{News, OutsideError},
+    step_error::StepError,
 };
 
 /// Steps that call what a tenant has named.

@@ -19,10 +19,7 @@ use super::{
     scope::{Absent, Eyes, believe_absence, believe_gone_for_all, target_networks},
     site_clouds::SiteClouds,
 };
-use crate::{
-    action::{StepContext, StepError},
-    clouds::stop,
-};
+use crate::{action::StepContext, clouds::stop, step_error::StepError};
 
 /// A server on the target, and the import that it holds.
 struct Holder {

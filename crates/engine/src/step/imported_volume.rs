@@ -20,15 +20,16 @@ use protector_openstack::{
 use super::{
     adopted,
     arrays::Arrays,
-    mark, not_in_plan, reading,
+    mark, reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
     target_check::TARGET,
     written_since::WrittenSince,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::{StepError, not_in_plan},
 };
 
 /// Steps that take volumes into the target's Cinder, and out of it.

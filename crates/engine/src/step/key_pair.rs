@@ -12,8 +12,9 @@ use protector_openstack::{
 };
 
 use crate::{
-    action::{StepContext, StepError},
+    action::StepContext,
     clouds::{found, stop},
+    step_error::StepError,
 };
 
 /// The name of a key pair on the target that holds `known`'s public key; made if it is not there yet.

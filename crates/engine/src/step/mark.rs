@@ -11,7 +11,7 @@ use protector_core::{
 };
 use protector_openstack::cloud::Cloud;
 
-use crate::{action::StepError, clouds::stop};
+use crate::{clouds::stop, step_error::StepError};
 
 /// Adds the marks to a resource's own metadata. Marks of an earlier operation are replaced.
 pub(super) fn mark(

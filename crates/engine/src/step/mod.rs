@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
-    fault::{Code, Fault},
+    fault::Fault,
     id::SiteName,
     operation::{Operation, OperationKind, StepRecord, StepState},
     plan::Plan,
@@ -13,16 +13,17 @@ use protector_core::{
         Step, Verb,
         table::{About, Asks, Limit, Side, Undo},
     },
-    storage::{StorageDriver, StorageError},
+    storage::StorageDriver,
 };
 use protector_openstack::request_log::RequestLog;
 
 use crate::{
-    action::{Actions, ConcurrencyLimit, Progress, StepContext, StepError, StepLimits},
+    action::{Actions, ConcurrencyLimit, Progress, StepContext, StepLimits},
     clouds::Clouds,
     options::EngineOptions,
     other_site::OtherSite,
     outside::{NothingOutside, Outside},
+    step_error::StepError,
 };
 
 mod adopted;
@@ -36,7 +37,7 @@ mod fence;
 mod fidelity;
 mod floating_ips;
 mod heir;
-mod held_still;
+pub(crate) mod held_still;
 mod hook;
 mod import_holder;
 mod imported_volume;
@@ -72,7 +73,7 @@ mod written_since;
 
 pub use fence::{may_run_there, why_not_at_rest};
 
-pub(crate) use held_still::Standing;
+use held_still::Standing;
 
 use adoption::Adoption;
 use arrays::Arrays;
@@ -475,20 +476,4 @@ fn concurrency_limit(operation: &Operation, step: &Step) -> ConcurrencyLimit {
         Asks::Array(side) => ConcurrencyLimit::Storage(site(side)),
         Asks::Nobody => ConcurrencyLimit::Nothing,
     }
-}
-
-/// What an array's error means for a step.
-fn storage_stop(error: StorageError) -> StepError {
-    StepError::Fault(match &error {
-        StorageError::Unavailable { .. } => Fault::passing(&error),
-        StorageError::Refused { .. } => Fault::last(Code::Refused, &error),
-    })
-}
-
-/// A line that names something the plan does not hold: a defect, never a reason to guess.
-fn not_in_plan(what: &str, id: &str) -> StepError {
-    StepError::last(
-        Code::Internal,
-        format!("{what} {id} is not in the operation's plan"),
-    )
 }

@@ -17,10 +17,11 @@ use protector_openstack::{
     compute::{Server, ServerFilter},
 };
 
-use super::{fence, mark, not_in_plan, reading, site_clouds::SiteClouds};
+use super::{fence, mark, reading, site_clouds::SiteClouds};
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::{StepError, not_in_plan},
 };
 
 /// How many servers are looked at side by side.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use protector_core::{fault::Code, operation::MapKind};
 
-use crate::action::{Progress, StepContext, StepError};
+use crate::{
+    action::{Progress, StepContext},
+    step_error::StepError,
+};
 
 /// How often a paused operation looks whether it may go on.
 const LOOK: Duration = Duration::from_secs(3);

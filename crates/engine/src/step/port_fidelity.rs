@@ -22,10 +22,7 @@ use super::{
     recovered_server::mapped_network,
     target_check::security_groups_there,
 };
-use crate::{
-    action::{StepContext as Cx, StepError as Stop},
-    clouds::stop,
-};
+use crate::{action::StepContext as Cx, clouds::stop, step_error::StepError as Stop};
 
 /// In what the ports of a copy are not as wanted.
 #[derive(Default)]

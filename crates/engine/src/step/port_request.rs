@@ -21,10 +21,7 @@ use protector_openstack::{
 };
 
 use super::ports::Card;
-use crate::{
-    action::{StepContext as Cx, StepError as Stop},
-    clouds::stop,
-};
+use crate::{action::StepContext as Cx, clouds::stop, step_error::StepError as Stop};
 
 /// What a port may be made without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

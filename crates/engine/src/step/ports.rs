@@ -33,8 +33,9 @@ use super::{
     target_check::security_groups_there,
 };
 use crate::{
-    action::{Progress, StepContext as Cx, StepError as Stop},
+    action::{Progress, StepContext as Cx},
     clouds::{found, stop},
+    step_error::StepError as Stop,
 };
 
 /// Which addresses a port is made with.

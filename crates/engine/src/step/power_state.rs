@@ -3,10 +3,11 @@
 use protector_core::{fault::Code, id::ServerId, operation::MapKind};
 use protector_openstack::status::ServerStatus;
 
-use super::{not_in_plan, reading, recovered_server::Counterparts};
+use super::{reading, recovered_server::Counterparts};
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::{StepError, not_in_plan},
 };
 
 impl Counterparts<'_> {

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use protector_core::{fault::Code, id::ServerId, operation::MapKind, recovery_plan::Probe};
 use protector_openstack::compute::Server;
 
-use super::{hook::HooksAndProbes, not_in_plan, reading};
+use super::{hook::HooksAndProbes, reading};
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     outside::OutsideError,
+    step_error::{StepError, not_in_plan},
 };
 
 impl HooksAndProbes<'_> {

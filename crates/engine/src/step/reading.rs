@@ -12,8 +12,8 @@ use protector_openstack::{
 };
 
 use crate::{
-    action::StepError,
     clouds::{found, stop},
+    step_error::StepError,
 };
 
 /// What a guard wants to know of a server.

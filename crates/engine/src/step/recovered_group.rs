@@ -11,12 +11,14 @@ use protector_core::{
 };
 
 use super::{
-    not_in_plan,
     switch::Switch,
     switch::{another_group_to_let_go, moved, never_moved},
     target_check::flavors_on_target,
 };
-use crate::action::{Progress, StepContext, StepError};
+use crate::{
+    action::{Progress, StepContext},
+    step_error::{StepError, not_in_plan},
+};
 
 impl Switch<'_> {
     /// The lines that this one waited for have shown that the member is up.

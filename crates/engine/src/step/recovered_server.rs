@@ -31,15 +31,16 @@ use super::{
     copies::{Life, listed_copies_of},
     fidelity,
     key_pair::key_pair_on_target,
-    mark, not_in_plan, port_fidelity, ports, reading,
+    mark, port_fidelity, ports, reading,
     server_group::OneAtATime,
     server_group::{cure_of_no_host, its_server_group, not_in_its_group},
     site_clouds::SiteClouds,
     target_check::flavor_on_target,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::{StepError, not_in_plan},
 };
 
 /// Within this time after it was written down a request that got no answer has been carried out or never will be: it is sent

@@ -17,12 +17,12 @@ use super::{
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
     source_volume::{RETAINED, is_retained},
-    storage_stop,
     written_since::WrittenSince,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     intent::Intent,
+    step_error::{StepError, storage_stop},
 };
 
 /// Steps about what the arrays keep for a group.
@@ -45,7 +45,7 @@ impl ReplicatedVolumes<'_> {
             .map(|(_, volume)| volume.id.clone())
             .collect();
         let group_id = plan.group_id.clone();
-        let replication = Replication::of(plan);
+        let replication = plan.replication();
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
         let call = array.replicate(&replication, &volumes, &cx.operation.id);
@@ -81,7 +81,7 @@ impl ReplicatedVolumes<'_> {
             .mapped(MapKind::RecoveryPoint, &group)
             .map(RecoveryPointId::new)
             .ok_or_else(|| StepError::last(Code::Internal, "no recovery point is recorded"))?;
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
         let call = array.promote(&replication, &point, volume, mark::maker(cx.operation));
@@ -160,7 +160,7 @@ impl ReplicatedVolumes<'_> {
         WrittenSince::with(self.clouds, self.arrays)
             .refuse_to_discard_copy_of(cx, volume)
             .await?;
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
         let call = array.discard_promoted(&replication, volume, maker, managed_as.as_ref());
@@ -177,7 +177,7 @@ impl ReplicatedVolumes<'_> {
         let plan = cx.plan();
         let points = self
             .arrays
-            .recovery_points(&Replication::of(plan))
+            .recovery_points(&plan.replication())
             .await
             .map_err(storage_stop)?;
         let Some(latest) = points.into_iter().next() else {
@@ -222,7 +222,7 @@ impl ReplicatedVolumes<'_> {
             .mapped(MapKind::RecoveryPoint, &group)
             .map(RecoveryPointId::new)
             .ok_or_else(|| StepError::last(Code::Internal, "no recovery point is recorded"))?;
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let intent = cx.intend().await?;
         let array = self.arrays.open_for(&intent);
         let call = array.clone_point(&replication, &point, volume, &cx.operation.id);
@@ -249,7 +249,7 @@ impl ReplicatedVolumes<'_> {
         self.let_go_by_cinder(cx, volume).await?;
         let intent = cx.intend_undo().await?;
         let managed_as = self.let_go_by_cinder(cx, volume).await?;
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
         let array = self.arrays.open_for(&intent);
         let call = array.discard_clone(&replication, volume, maker, managed_as.as_ref());
@@ -271,7 +271,7 @@ impl ReplicatedVolumes<'_> {
             return Ok(Progress::done());
         }
         let intent = cx.intend().await?;
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let array = self.arrays.open_for(&intent);
         let call = array.release(&replication, mark::maker(cx.operation));
         intent.carry_out(call).await?.map_err(storage_stop)?;

@@ -12,7 +12,10 @@ use protector_core::{
 use protector_openstack::{compute::Server, error::ErrorClass};
 
 use super::{fence, scope::Absent, site_clouds::SiteClouds};
-use crate::action::{Progress, StepContext, StepError};
+use crate::{
+    action::{Progress, StepContext},
+    step_error::StepError,
+};
 
 /// How often in the time after which it is taken for lost a source that does not tell is asked.
 const LOOKS_UNTIL_LOST: u32 = 6;

@@ -10,8 +10,8 @@ use protector_openstack::cloud::Cloud;
 
 use super::reading;
 use crate::{
-    action::StepError,
     clouds::{found, stop},
+    step_error::StepError,
 };
 
 /// The service that said 404.

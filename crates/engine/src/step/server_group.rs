@@ -25,10 +25,7 @@ use protector_openstack::{
 };
 
 use super::{reading, recovered_server::Counterparts};
-use crate::{
-    action::{StepContext, StepError},
-    clouds::stop,
-};
+use crate::{action::StepContext, clouds::stop, step_error::StepError};
 
 /// On each site one member looks for its server group, and makes it, at a time. A site that hangs keeps no other waiting.
 #[derive(Debug, Default)]

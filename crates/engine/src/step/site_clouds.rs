@@ -5,9 +5,10 @@ use protector_core::site::SiteScope;
 use protector_openstack::cloud::Cloud;
 
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::Clouds,
     options::EngineOptions,
+    step_error::StepError,
 };
 
 /// Ways into the clouds of the sites of an operation, and how long to wait between two looks.

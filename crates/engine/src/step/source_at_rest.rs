@@ -29,15 +29,16 @@ use protector_openstack::{
 
 use super::{
     at_one_moment::SeenThen,
-    not_in_plan, reading,
+    reading,
     scope::Absent,
     site_clouds::SiteClouds,
     source_check::refuse_changed_volumes,
     source_host::{ComputeHosts, host_of},
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::{found, stop},
+    step_error::{StepError, not_in_plan},
 };
 
 /// As the record names "nothing was ever asked of it".

@@ -20,10 +20,11 @@ use protector_openstack::{
     status::ServerStatus,
 };
 
-use super::{not_in_plan, reading, source_at_rest::note, source_server::SourceServers};
+use super::{reading, source_at_rest::note, source_server::SourceServers};
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::{StepError, not_in_plan},
 };
 
 impl SourceServers<'_> {

@@ -8,7 +8,7 @@ use protector_openstack::{
 };
 
 use super::{reading, site_clouds::SiteClouds};
-use crate::action::{StepContext, StepError};
+use crate::{action::StepContext, step_error::StepError};
 
 /// As the record names "on no host".
 const NOWHERE: &str = "";

@@ -30,9 +30,10 @@ use super::{
     started_again,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::{found, stop},
     intent::Intent,
+    step_error::StepError,
 };
 
 /// Noted when a server was stopped hard, which is done once.

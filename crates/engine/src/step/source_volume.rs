@@ -18,16 +18,16 @@ use super::{
     arrays::Arrays,
     fence::may_run,
     heir::copy_is_meant,
-    not_in_plan, reading,
+    reading,
     scope::Absent,
     site_clouds::SiteClouds,
     source_server::{accepted_in_this_try, not_for_this, refused},
-    storage_stop,
     written_since::WrittenSince,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::found,
+    step_error::{StepError, not_in_plan, storage_stop},
 };
 
 /// What the record says of a volume that stays because the configuration says so.

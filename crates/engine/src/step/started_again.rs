@@ -16,8 +16,9 @@ use super::{
     source_server::SourceServers,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::stop,
+    step_error::StepError,
 };
 
 impl SourceServers<'_> {

@@ -13,13 +13,16 @@ use protector_core::{
 use tokio::time::Instant;
 
 use super::{
-    mark, not_in_plan,
+    mark,
     port_request::pair_on_target,
     server_group::moved_server_group,
     site_clouds::SiteClouds,
     target_check::{flavors_on_target, refuse_without_the_unrecovered},
 };
-use crate::action::{Progress, StepContext, StepError};
+use crate::{
+    action::{Progress, StepContext},
+    step_error::{StepError, not_in_plan},
+};
 
 /// Steps that make the target the current primary site, with what was recovered.
 pub(super) struct Switch<'a> {

@@ -26,11 +26,11 @@ use super::{
     scope::{Absent, Eyes, believe_absence, target_networks},
     server_group::absent_server_groups,
     site_clouds::SiteClouds,
-    storage_stop,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::{found, stop},
+    step_error::{StepError, storage_stop},
 };
 
 /// How many members are looked at side by side.

@@ -15,8 +15,9 @@ use super::{
     source_server::{accepted_in_this_try, not_for_this},
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::found,
+    step_error::StepError,
 };
 
 /// Steps that remove what a test failover built.

@@ -10,7 +10,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, status::VolumeStatus, volume::Volume};
 
 use super::{
-    mark, not_in_plan, reading,
+    mark, reading,
     scope::Absent,
     source_server::{accepted_in_this_try, not_for_this},
     source_volume::came_back,
@@ -18,8 +18,9 @@ use super::{
     test_server::not_recorded,
 };
 use crate::{
-    action::{Progress, StepContext, StepError},
+    action::{Progress, StepContext},
     clouds::found,
+    step_error::{StepError, not_in_plan},
 };
 
 impl TestCounterparts<'_> {

@@ -12,7 +12,7 @@ use protector_core::{
     id::{ServerId, VolumeId},
     member::{Member, ProtectedVolume},
     operation::{MapKind, OperationKind},
-    storage::{Replication, Written},
+    storage::Written,
 };
 use protector_openstack::volume::Volume;
 
@@ -22,9 +22,11 @@ use super::{
     mark, reading,
     site_clouds::SiteClouds,
     source_server::{how_it_was_left, who_asked},
-    storage_stop,
 };
-use crate::action::{StepContext, StepError};
+use crate::{
+    action::StepContext,
+    step_error::{StepError, storage_stop},
+};
 
 /// What was written to volumes since a move: read before their bytes are discarded.
 pub(super) struct WrittenSince<'a> {
@@ -115,7 +117,7 @@ impl WrittenSince<'_> {
         if left == Left::Untouched {
             return Ok(Verdict::Delete);
         }
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
         let asking = self
             .arrays
@@ -173,7 +175,7 @@ impl WrittenSince<'_> {
             // The array need not compare what may go in any case.
             return Ok(());
         }
-        let replication = Replication::of(cx.plan());
+        let replication = cx.plan().replication();
         let maker = mark::maker(cx.operation);
         let asking = self.arrays.written_since(&replication, &volume.id, maker);
         let written = asking.await.map_err(storage_stop)?;

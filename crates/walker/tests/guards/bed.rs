@@ -40,7 +40,7 @@ use protector_core::{
         unplanned_failover::unplanned_failover,
     },
     site::SiteScope,
-    storage::{Replication, StorageDriver},
+    storage::StorageDriver,
 };
 use protector_engine::{
     clouds::Clouds,
@@ -778,7 +778,7 @@ impl Bed {
 
     /// How many recovery points of the group the target's array keeps.
     pub async fn recovery_points(&self) -> usize {
-        let replication = Replication::of(&self.failover().operation.plan);
+        let replication = self.failover().operation.plan.replication();
         self.arrays
             .recovery_points(&replication)
             .await

@@ -21,9 +21,10 @@ use protector_core::{
     runbook::{Reported, Step, Verb},
 };
 use protector_engine::{
-    action::{Actions, ConcurrencyLimit, Progress, StepContext, StepError, StepLimits},
+    action::{Actions, ConcurrencyLimit, Progress, StepContext, StepLimits},
     engine::Engine,
     options::EngineOptions,
+    step_error::StepError,
 };
 use protector_walker::memory_journal::MemoryJournal;
 use tokio::time::Instant;

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use protector_core::{
-    plan::Plan,
-    storage::{RecoveryPoint, Replication},
-};
+use protector_core::{plan::Plan, storage::RecoveryPoint};
 
 use crate::app::App;
 
@@ -42,7 +39,7 @@ async fn latest_within(
     plan: &Plan,
     patience: Duration,
 ) -> Result<RecoveryPoint, NoPoint> {
-    let replication = Replication::of(plan);
+    let replication = plan.replication();
     let asked = app.storage.recovery_points(&replication);
     let array = &plan.target_array;
     match tokio::time::timeout(patience, asked).await {
