@@ -9,9 +9,10 @@ use protector_core::id::GroupId;
 use crate::{
     database::Database,
     error::{Noun, StoreError},
-    group::{at_rest, change_status, from_row, locked_row},
+    group_row::{at_rest, change_status, locked_row},
     lock::{Lock, refuse_while_locked},
     reservation,
+    row::group::from_row,
 };
 
 impl Database {

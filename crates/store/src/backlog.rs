@@ -15,7 +15,7 @@ use crate::{
         step,
     },
     error::StoreError,
-    operation::{left_behind, line_of_operation, may_be_cleaned_up},
+    operation_records::{left_behind, line_of_operation, may_be_cleaned_up},
     words::to_count,
 };
 

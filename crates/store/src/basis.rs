@@ -9,9 +9,10 @@ use sea_orm::ConnectionTrait;
 
 use crate::{
     error::StoreError,
-    group::{from_row, locked_row},
+    group_row::locked_row,
     lock::{Lock, refuse_while_locked},
     reservation,
+    row::group::from_row,
 };
 
 /// The version of a group that a change rests on. A change of what has become something else since is refused, so

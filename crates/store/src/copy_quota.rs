@@ -17,17 +17,8 @@ use crate::{
     entity::{operation, peer_operation, peer_operation_line, protection_group},
     error::StoreError,
     peer_operation::OperationCopy,
+    quotas::CopyQuota,
 };
-
-/// How much is kept; `None`: all that is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CopyQuota {
-    /// Protection groups of one project that are shared with one other site (`[quota] peer_protection_groups`).
-    pub groups: Option<u64>,
-    /// Records of the operations that another site runs for one group (`[quota] peer_operations`). Those of groups that are
-    /// not known here count together, per project and site.
-    pub operations: Option<u64>,
-}
 
 /// Kinds of operations whose records are history, once they have ended and left nothing.
 const HISTORY: [OperationKind; 3] = [

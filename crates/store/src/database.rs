@@ -5,24 +5,21 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sea_orm::{
     ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, IsolationLevel,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait, sqlx,
     sqlx::{
         ConnectOptions as _, Connection as _,
         mysql::MySqlConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-        {self},
     },
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
-    copy_quota::CopyQuota,
     deadline,
     error::StoreError,
-    quota::Quotas,
+    quotas::{CopyQuota, Quotas},
     secrets::{KeyRepository, SecretError},
-    write_probe::LastWrite,
 };
 
 /// How often a transaction is run before its being in another's way is reported.
@@ -407,6 +404,9 @@ fn pause_after(tried: u32) -> Duration {
     let dice = StdRng::from_os_rng().random_range(0.5..1.0);
     longest.mul_f64(dice)
 }
+
+/// When a write last got through.
+pub(crate) type LastWrite = Mutex<Option<Instant>>;
 
 #[cfg(test)]
 mod tests {

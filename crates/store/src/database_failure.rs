@@ -4,10 +4,7 @@
 
 use std::fmt;
 
-use sea_orm::sqlx::{
-    error::DatabaseError,
-    {self},
-};
+use sea_orm::{sqlx, sqlx::error::DatabaseError};
 
 /// What ails a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

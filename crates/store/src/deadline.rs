@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::{
-    AssertSqlSafe, Executor as _, MySql, Sqlite, SqliteConnection,
-    mysql::MySqlConnection,
-    pool::PoolOptions,
-    {self},
+use sea_orm::{
+    sqlx,
+    sqlx::{
+        AssertSqlSafe, Executor as _, MySql, Sqlite, SqliteConnection, mysql::MySqlConnection,
+        pool::PoolOptions,
+    },
 };
 
 /// How many of SQLite's instructions lie between two looks at the clock: some tenths of a millisecond.

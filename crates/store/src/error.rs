@@ -14,8 +14,8 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 use crate::{
     database_failure::{Ailment, DatabaseFailure},
-    lock::LockKind,
-    quota::QuotaOf,
+    lock_kind::LockKind,
+    quotas::QuotaOf,
     secrets::SecretError,
 };
 

@@ -20,13 +20,12 @@ use crate::{
     database::Database,
     entity::{operation, protection_group, step},
     error::StoreError,
-    left_servers::AT_ONCE,
-    member,
-    operation::{line_of_operation, not_recovered, records},
-    operation_outbox::{
-        Haste, {self},
-    },
+    operation_outbox,
+    operation_outbox::Haste,
+    operation_records::{line_of_operation, not_recovered, records},
+    page::AT_ONCE,
     peer_operation::KeptOperation,
+    row::member::of_groups,
 };
 
 /// How many operations are judged at once.
@@ -208,7 +207,7 @@ impl Surroundings {
             .into_tuple()
             .all(tx)
             .await?;
-        let mut members = member::of_groups(tx, ids).await?;
+        let mut members = of_groups(tx, ids).await?;
         for (id, site) in rows {
             let id = GroupId::new(id);
             let members = members.remove(&id).unwrap_or_default();

@@ -12,9 +12,8 @@ use protector_core::{
     id::{EngineId, GroupId, OperationId, UserId},
     journal::{Claim, Effect, Entry, Journal, JournalError, OperationChange, Protection},
     operation::{MapKind, OperationRecord, OperationState, StepRecord},
-    queue::{
-        Lane, Room, Waiting, {self},
-    },
+    queue,
+    queue::{Lane, Room, Waiting},
     text,
 };
 use sea_orm::{
@@ -32,11 +31,11 @@ use crate::{
         protection_group, resource_map,
     },
     error::StoreError,
-    given_up, group, lock, member,
-    operation::record_of,
-    operation_outbox::{
-        Haste, {self},
-    },
+    given_up, group,
+    group_row::{at_rest, changed, place},
+    lock, member, operation_outbox,
+    operation_outbox::Haste,
+    operation_records::record_of,
     said::Said,
     step,
     words::{to_small, to_word},
@@ -532,7 +531,7 @@ async fn apply(
             change_group(tx, group_id, now, status_row(*status)).await
         }
         Effect::GroupAtRest { group_id } => {
-            let rest = group::at_rest(tx, group_id).await?;
+            let rest = at_rest(tx, group_id).await?;
             let rest = rest.ok_or_else(|| unknown_group(group_id))?;
             change_group(tx, group_id, now, status_row(rest)).await
         }
@@ -547,7 +546,7 @@ async fn apply(
                 .one(tx)
                 .await?
                 .ok_or_else(|| unknown_group(group_id))?;
-            let place = group::place(&row, current_primary_site.as_str());
+            let place = place(&row, current_primary_site.as_str());
             let change = protection_group::ActiveModel {
                 current_primary_site: Set(current_primary_site.to_string()),
                 ..status_row(GroupStatus::at_rest(place, Recovered::of(members)))
@@ -611,7 +610,7 @@ async fn change_group(
     now: DateTime<Utc>,
     change: protection_group::ActiveModel,
 ) -> Result<(), StoreError> {
-    match group::changed(db, id, change, now).await? {
+    match changed(db, id, change, now).await? {
         true => Ok(()),
         false => Err(unknown_group(id)),
     }

@@ -17,8 +17,9 @@ use crate::{
     database::Database,
     entity::{member, operation, protection_group as group, resource_map, step},
     error::StoreError,
-    operation::left_behind,
-    told_moves::ToldMoves,
+    operation_records::left_behind,
+    page::AT_ONCE,
+    told_moves::{COPYING, DELETE_SOURCE_VM, Made, Moved, RECREATE_VMS, ToldMoves},
 };
 
 /// Groups that an operation moves, or has left half moved: it says itself how they stand afterwards.
@@ -27,19 +28,6 @@ const NOT_AT_REST: [GroupStatus; 3] = [
     GroupStatus::FailingBack,
     GroupStatus::Error,
 ];
-/// What makes the copies that a group runs on.
-pub(crate) const COPYING: [OperationKind; 3] = [
-    OperationKind::Failover,
-    OperationKind::Failback,
-    OperationKind::Retry,
-];
-/// The phase of a move whose lines are the source's servers.
-pub(crate) const DELETE_SOURCE_VM: &str = "delete_source_vm";
-/// The phase whose lines build the copies.
-pub(crate) const RECREATE_VMS: &str = "recreate_vms";
-/// Ids in one statement, at most: SQLite and MariaDB have a limit of parameters.
-pub(crate) const AT_ONCE: usize = 500;
-
 /// What the moves of a group have left on one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftServers {
@@ -504,15 +492,6 @@ fn completed(moves: &BTreeMap<String, Moved>) -> Vec<&String> {
         .collect()
 }
 
-/// A move, or a retry of one, of a group.
-pub(crate) struct Moved {
-    pub(crate) group: String,
-    pub(crate) kind: String,
-    pub(crate) is_completed: bool,
-    pub(crate) source_site: String,
-    pub(crate) target_site: String,
-}
-
 /// A server that a move has left.
 struct Found<'m> {
     group: &'m str,
@@ -541,13 +520,4 @@ impl Build {
             is_undone: self.is_undone,
         })
     }
-}
-
-/// A copy that a move has made.
-pub(crate) struct Made {
-    pub(crate) operation: String,
-    pub(crate) original: String,
-    pub(crate) copy: String,
-    /// Whether it was taken back: it is gone.
-    pub(crate) is_undone: bool,
 }

@@ -23,19 +23,16 @@ use crate::{
     basis::Basis,
     database::Database,
     entity::{
-        member::{
-            Column, Entity, Model, {self},
-        },
+        member,
+        member::{Column, Entity, Model},
         operation, peer_operation, peer_operation_line, protection_group, resource_map, step,
     },
     error::{Noun, StoreError},
-    given_up,
-    group::{
-        bump, {self},
-    },
-    left_servers::AT_ONCE,
+    given_up, group,
+    group_row::{bump, whole_again},
     lock::{Lock, refuse_while_locked},
-    row::member::to_row,
+    page::AT_ONCE,
+    row::member::{of_groups, to_row},
     sealing::Kept,
     words::from_word,
 };
@@ -253,7 +250,7 @@ impl Database {
             let id = MemberId::new(row.id.clone());
             row.delete(tx).await?;
             given_up::shown_anew(tx, group, now).await?;
-            group::whole_again(tx, group, now).await?;
+            whole_again(tx, group, now).await?;
             Ok(id)
         })
         .await
@@ -469,25 +466,6 @@ pub(crate) async fn of_group(
         .all(db)
         .await?;
     rows.into_iter().map(from_row).collect()
-}
-
-/// The members of `groups`, each group's by name. At most [`AT_ONCE`] groups.
-pub(crate) async fn of_groups(
-    db: &impl ConnectionTrait,
-    groups: impl Iterator<Item = &GroupId>,
-) -> Result<BTreeMap<GroupId, Vec<Member>>, StoreError> {
-    let rows = Entity::find()
-        .filter(Column::GroupId.is_in(groups.map(GroupId::as_str)))
-        .order_by_asc(Column::Name)
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await?;
-    let mut members: BTreeMap<GroupId, Vec<Member>> = BTreeMap::new();
-    for row in rows {
-        let group = GroupId::new(row.group_id.as_str());
-        members.entry(group).or_default().push(from_row(row)?);
-    }
-    Ok(members)
 }
 
 /// Makes `members` the members of `group`, all of them.

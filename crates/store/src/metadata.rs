@@ -22,23 +22,18 @@ use serde::{Deserialize, Serialize};
 use crate::{
     database::Database,
     digest,
-    entity::protection_group::{
-        Model, {self},
-    },
+    entity::{protection_group, protection_group::Model},
     error::{Noun, StoreError},
-    given_up,
-    group::{
-        from_row, locked_row, to_row, {self},
-    },
+    given_up, group,
+    group::to_row,
+    group_row::locked_row,
     lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage},
-    lock::{
-        Lock, refuse_while_locked, {self},
-    },
-    member, outbox,
-    policy::{
-        ReplicationPolicy, {self},
-    },
-    retirement,
+    lock,
+    lock::{Lock, refuse_while_locked},
+    member, outbox, policy,
+    policy::ReplicationPolicy,
+    retired::{refuse_of, refuse_unknown},
+    row::group::from_row,
     sealing::Kept,
     tenant_mapping, tombstone,
     words::to_signed,
@@ -331,7 +326,7 @@ impl Database {
         let group = &document.group;
         let id = &group.id;
         let sites = [&group.primary.site, &group.secondary.site];
-        retirement::refuse_unknown(tx, &sites, group.created_at).await?;
+        refuse_unknown(tx, &sites, group.created_at).await?;
         tenant_mapping::must_join(tx, &group.primary, &group.secondary).await?;
         let between = [&group.primary, &group.secondary];
         let quota = self.copy_quota();
@@ -358,7 +353,7 @@ impl Database {
         theirs: &Held,
         now: DateTime<Utc>,
     ) -> Result<Taken, StoreError> {
-        retirement::refuse_of(&row)?;
+        refuse_of(&row)?;
         let ours = self.outgoing_of(tx, row, digest_known_to_both).await?;
         refuse_another_place(&ours.document.group, &offered.document.group)?;
         let side = Side {

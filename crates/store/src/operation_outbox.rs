@@ -22,7 +22,7 @@ use crate::{
         protection_group, step,
     },
     error::{Noun, StoreError},
-    operation::record_of,
+    operation_records::record_of,
     said::Said,
     words::{to_count, to_signed, to_u32},
 };

@@ -17,11 +17,11 @@ use crate::{
     database::Database,
     entity::protection_group::{ActiveModel, Column, Entity, Model},
     error::{Noun, StoreError},
-    group::{from_row, locked_row},
+    group_row::locked_row,
     lineage::{Base, Conflict, Mark},
-    lock::{
-        Lock, {self},
-    },
+    lock,
+    lock::Lock,
+    row::group::from_row,
     said::Said,
     words::{from_json, to_count, to_json, to_signed, to_u32},
 };

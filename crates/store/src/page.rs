@@ -125,3 +125,6 @@ fn beyond<C: ColumnTrait>(sort: C, id: C, dir: SortDir, after: After) -> Conditi
         .add(from)
         .add(Condition::any().add(past).add(past_id))
 }
+
+/// Ids in one statement, at most: SQLite and MariaDB have a limit of parameters.
+pub(crate) const AT_ONCE: usize = 500;

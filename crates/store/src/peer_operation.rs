@@ -23,10 +23,11 @@ use crate::{
         peer_operation_line as line, protection_group,
     },
     error::{Noun, StoreError},
-    left_servers::AT_ONCE,
-    operation::{Head, OperationFilter, OperationSortKey, marker_here, records_of, rows_after},
-    page::{After, Filling, Listed, Page, SortDir, paged},
-    retirement, tenant_mapping,
+    operation::Head,
+    operation_records::{OperationFilter, OperationSortKey, marker_here, records_of, rows_after},
+    page::{AT_ONCE, After, Filling, Listed, Page, SortDir, paged},
+    retired::refuse_group_or_unknown,
+    tenant_mapping,
     words::{to_count, to_signed, to_small},
 };
 
@@ -161,7 +162,7 @@ impl Database {
             refuse_own(tx, copy).await?;
             let is_known = refuse_strange_group(tx, copy).await?;
             let (group, home) = (&copy.group_id, &copy.home_site);
-            retirement::refuse_group_or_unknown(tx, group, home, copy.created_at).await?;
+            refuse_group_or_unknown(tx, group, home, copy.created_at).await?;
             let row = Entity::find_by_id(copy.id.as_str())
                 .lock_exclusive()
                 .one(tx)

@@ -21,7 +21,7 @@ use crate::{
         replication_policy::{Column, Entity, Model},
     },
     error::{Noun, StoreError},
-    group::bump,
+    group_row::bump,
     lock::{Lock, refuse_while_locked},
     sealing,
     secrets::Place,

@@ -25,9 +25,9 @@ use crate::{
         engine, operation, operation_lock, peer_operation, peer_operation_line, resource_map, step,
     },
     error::StoreError,
-    left_servers::AT_ONCE,
-    operation::{left_behind, line_of_operation, not_recovered},
     operation_outbox::without_other_site,
+    operation_records::{left_behind, line_of_operation, not_recovered},
+    page::AT_ONCE,
 };
 
 /// The kinds of which no guard reads an operation that has ended and left nothing. A kind that is not here is kept.

@@ -1,8 +1,6 @@
 //! Quotas: how much of everything one project may have. Counted in the transaction that adds, after a row that every rival
 //! writes first, so that two at once do not pass together.
 
-use std::fmt;
-
 use protector_core::{
     id::{GroupId, ProjectId},
     operation::{Operation, OperationKind, OperationState},
@@ -16,46 +14,8 @@ use crate::{
     entity::{member, operation, protection_group, quota_turn},
     error::StoreError,
     operation::NewOperation,
+    quotas::{QuotaOf, Quotas},
 };
-
-/// How much one project may have; `None` is without limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quotas {
-    /// Protection groups.
-    pub protection_groups: Option<u64>,
-    /// Members of one of them.
-    pub members_per_group: Option<u64>,
-    /// Operations that have not ended.
-    pub open_operations: Option<u64>,
-}
-
-/// What there is a quota of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuotaOf {
-    /// A project's protection groups.
-    ProtectionGroups,
-    /// A group's members.
-    MembersPerGroup,
-    /// A project's operations that have not ended.
-    OpenOperations,
-}
-
-impl QuotaOf {
-    /// The option that sets it, and the word for it in refusals.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ProtectionGroups => "protection_groups",
-            Self::MembersPerGroup => "members_per_group",
-            Self::OpenOperations => "open_operations",
-        }
-    }
-}
-
-impl fmt::Display for QuotaOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 impl Quotas {
     /// Refuses another group of `project`.

@@ -19,9 +19,9 @@ use crate::{
     database::Database,
     entity::protection_group::{ActiveModel, Column, Entity, Model},
     error::{Noun, StoreError},
-    group::locked_row,
+    group_row::locked_row,
     lock::{Lock, refuse_while_locked},
-    retirement,
+    retired::refuse_of,
     words::{from_word, to_count, to_signed},
 };
 
@@ -179,7 +179,7 @@ async fn why_not(
             site: wanted.by_site.clone(),
         });
     }
-    retirement::refuse_of(&row)?;
+    refuse_of(&row)?;
     match holder(&row, now) {
         Some(reserved) => Ok(reserved),
         None => Ok(StoreError::GroupChanged {

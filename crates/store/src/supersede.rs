@@ -10,10 +10,8 @@ use sea_orm::{
 use crate::{
     entity::operation::{ActiveModel, Column, Entity},
     error::StoreError,
-    lock,
-    operation_outbox::{
-        Haste, {self},
-    },
+    lock, operation_outbox,
+    operation_outbox::Haste,
     said::Said,
     words::to_word,
 };

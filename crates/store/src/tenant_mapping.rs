@@ -10,8 +10,9 @@ use sea_orm::{
 
 use crate::{
     database::Database,
-    entity::tenant_mapping::{
-        Column, Entity, {self},
+    entity::{
+        tenant_mapping,
+        tenant_mapping::{Column, Entity},
     },
     error::{Noun, StoreError},
 };

@@ -15,7 +15,7 @@ use crate::{
     database::Database,
     entity::{peer_operation, peer_operation_line as line},
     error::StoreError,
-    left_servers::{AT_ONCE, COPYING, DELETE_SOURCE_VM, Made, Moved, RECREATE_VMS},
+    page::AT_ONCE,
 };
 
 /// The phase whose lines find the copies that an earlier move has made.
@@ -201,3 +201,34 @@ impl Database {
         Ok(lines)
     }
 }
+
+/// A copy that a move has made.
+pub(crate) struct Made {
+    pub(crate) operation: String,
+    pub(crate) original: String,
+    pub(crate) copy: String,
+    /// Whether it was taken back: it is gone.
+    pub(crate) is_undone: bool,
+}
+
+/// A move, or a retry of one, of a group.
+pub(crate) struct Moved {
+    pub(crate) group: String,
+    pub(crate) kind: String,
+    pub(crate) is_completed: bool,
+    pub(crate) source_site: String,
+    pub(crate) target_site: String,
+}
+
+/// What makes the copies that a group runs on.
+pub(crate) const COPYING: [OperationKind; 3] = [
+    OperationKind::Failover,
+    OperationKind::Failback,
+    OperationKind::Retry,
+];
+
+/// The phase of a move whose lines are the source's servers.
+pub(crate) const DELETE_SOURCE_VM: &str = "delete_source_vm";
+
+/// The phase whose lines build the copies.
+pub(crate) const RECREATE_VMS: &str = "recreate_vms";

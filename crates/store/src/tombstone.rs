@@ -9,16 +9,15 @@ use crate::{
     database::Database,
     entity::{
         group_tombstone::{ActiveModel, Entity},
-        protection_group::{
-            Model, {self},
-        },
+        protection_group,
+        protection_group::Model,
     },
     error::StoreError,
     given_up,
-    group::locked_row,
+    group_row::locked_row,
     lineage::Mark,
     lock::{Lock, refuse_while_locked},
-    retirement,
+    retired::refuse_of,
 };
 
 impl Database {
@@ -43,7 +42,7 @@ impl Database {
             if row.local_project_id != local_project.as_str() {
                 return Ok(());
             }
-            retirement::refuse_of(&row)?;
+            refuse_of(&row)?;
             let held = self.held_of(tx, &row).await?;
             if held.mark != *known {
                 return Err(StoreError::GroupDiffers {

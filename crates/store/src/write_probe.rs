@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     database::Database,
@@ -18,9 +15,6 @@ use crate::{
 const PROVEN_FOR: Duration = Duration::from_secs(5);
 /// How long a write may take to get through.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// When a write last got through.
-pub(crate) type LastWrite = Mutex<Option<Instant>>;
 
 impl Database {
     /// Writes to a row that is there for nothing else, at most once in five seconds; what a write that did not get through

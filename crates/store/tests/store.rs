@@ -15,9 +15,8 @@ use protector_core::{
     group::{Group, GroupStatus},
     id::{EngineId, OperationId, SiteName},
     journal::{Claim, Effect, Entry, Journal, OperationChange, Protection},
-    journal_conformance::{
-        TestBed, operation, {self},
-    },
+    journal_conformance,
+    journal_conformance::{TestBed, operation},
     leftover::leftover_count,
     member::Member,
     operation::{MapKind, OperationKind, OperationState, StepProgress, StepState},

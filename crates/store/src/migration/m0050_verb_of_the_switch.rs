@@ -44,7 +44,9 @@ mod tests {
         journal_conformance::operation,
         operation::{OperationState, StepState},
         runbook::{Step, Verb},
-        schedule::{self, Next},
+        schedule::{
+            Next, {self},
+        },
     };
     use secrecy::SecretString;
 

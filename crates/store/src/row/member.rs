@@ -1,10 +1,12 @@
 //! Members, to rows and back.
 
-use protector_core::member::Member;
-use sea_orm::JsonValue;
+use std::collections::BTreeMap;
+
+use protector_core::{id::GroupId, member::Member};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, JsonValue, QueryFilter, QueryOrder};
 
 use crate::{
-    entity::member::Model,
+    entity::member::{Column, Entity, Model},
     error::StoreError,
     words::{from_json, from_word, to_json},
 };
@@ -47,4 +49,23 @@ pub(crate) fn from_row(row: Model) -> Result<Member, StoreError> {
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
+}
+
+/// The members of `groups`, each group's by name. At most [`AT_ONCE`] groups.
+pub(crate) async fn of_groups(
+    db: &impl ConnectionTrait,
+    groups: impl Iterator<Item = &GroupId>,
+) -> Result<BTreeMap<GroupId, Vec<Member>>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::GroupId.is_in(groups.map(GroupId::as_str)))
+        .order_by_asc(Column::Name)
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await?;
+    let mut members: BTreeMap<GroupId, Vec<Member>> = BTreeMap::new();
+    for row in rows {
+        let group = GroupId::new(row.group_id.as_str());
+        members.entry(group).or_default().push(from_row(row)?);
+    }
+    Ok(members)
 }
