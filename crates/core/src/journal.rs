@@ -14,7 +14,7 @@ use crate::{
     group::GroupStatus,
     id::{EngineId, GroupId, OperationId, ProjectId, SiteName, UserId},
     member::Member,
-    operation::{MapKind, OperationRecord, OperationState, StepProgress, StepRecord},
+    operation::{MapKind, Mapped, OperationRecord, OperationState, StepProgress, StepRecord},
     queue::{Lane, Room},
 };
 
@@ -181,6 +181,17 @@ pub enum Effect {
         /// The parent.
         operation_id: OperationId,
     },
+}
+
+impl From<Mapped> for Effect {
+    fn from(entry: Mapped) -> Self {
+        let (kind, source, target) = entry.stored();
+        Self::Mapped {
+            kind,
+            source,
+            target,
+        }
+    }
 }
 
 /// One durable write: all of it, or nothing.

@@ -45,6 +45,7 @@ pub mod qos_policy;
 pub mod queue;
 pub mod readiness;
 pub mod recovery_plan;
+pub mod resource_map;
 pub mod runbook;
 pub mod schedule;
 pub mod security_group;

@@ -1,6 +1,6 @@
 //! An operation: one run of a runbook for one protection group, and the durable record of each of its lines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,10 @@ use crate::{
     step::{Reported, Step, Verb},
 };
 
-pub use crate::operation_kind::{OperationKind, Planning};
+pub use crate::{
+    operation_kind::{OperationKind, Planning},
+    resource_map::{MapKind, Mapped, ResourceMap},
+};
 
 /// Where an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -404,93 +407,6 @@ impl ProgressLine for StepRecord {
     }
 }
 
-/// What an operation made or found: the product's memory of which id became which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MapKind {
-    /// Source server → target server.
-    Server,
-    /// Source volume → target volume.
-    Volume,
-    /// Source volume → the promoted object, or the clone, on the target's array, by its reference there.
-    Promoted,
-    /// Group → the recovery point of the final replication, or the one that a test failover clones.
-    RecoveryPoint,
-    /// Volume type on the target → the Cinder host (`host@backend#pool`) that imports volumes.
-    BackendHost,
-    /// Source server → its status word before it was touched, where its copy is to have the same (`SHUTOFF`).
-    PowerState,
-    /// Source server → what it became when its group came back to the source site.
-    ReturnedServer,
-    /// Source volume → what it became when its group came back to the source site.
-    ReturnedVolume,
-    /// Source server or volume → the protection group that it has become a member of since, by name.
-    ProtectedBy,
-    /// Group → the time whose data the recovery point holds, RFC 3339.
-    RecoveryPointTime,
-    /// Source server → its copy, once it was built, healthy, and answered its probe.
-    Recovered,
-    /// Source server → the status in which it was found stopped on the site that was lost.
-    Fenced,
-    /// A pause's key → the user who let the operation go on. Written by the API while an engine walks the operation.
-    Resumed,
-    /// The operation → the user who asked that it be given up. Written by the API while an engine walks the operation.
-    Aborted,
-    /// Source server → the status in which it was found after a move away from it was given up.
-    StartedAgain,
-    /// Source server → the compute host that it was last seen on; empty if it was on none.
-    ComputeHost,
-    /// Source server → the user who asked, with `--delete-running`, that it, or its copy where that is taken back, is
-    /// deleted though it runs. Of the cleanup that was asked for alone.
-    DeleteRunning,
-    /// Source server → the newest request that was made of it when it was checked, then when it was found stopped, by
-    /// Nova's id; empty if none ever was. What is newer was asked for since.
-    LastAction,
-    /// The operation → the user who asked that it be given up because its target is lost: what is there is left, and a server
-    /// of the source starts again though that does not answer. Written by the API while an engine walks the operation.
-    TargetIsLost,
-    /// Source volume → its size in GiB when its server was found stopped.
-    VolumeSize,
-    /// Source server → the user who asked, with a retry, that what it has written since the recovery point be lost. Of the
-    /// retry that was asked for alone.
-    NewerIsLost,
-    /// Source server and the number of its network card, `<server>/0` → the port of its copy.
-    Port,
-    /// Server group of the source → the one that stands for it on the target.
-    ServerGroup,
-}
-
-impl MapKind {
-    /// The word kept in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Volume => "volume",
-            Self::Promoted => "promoted",
-            Self::RecoveryPoint => "recovery_point",
-            Self::BackendHost => "backend_host",
-            Self::PowerState => "power_state",
-            Self::ReturnedServer => "returned_server",
-            Self::ReturnedVolume => "returned_volume",
-            Self::ProtectedBy => "protected_by",
-            Self::RecoveryPointTime => "recovery_point_time",
-            Self::Recovered => "recovered",
-            Self::Fenced => "fenced",
-            Self::Resumed => "resumed",
-            Self::Aborted => "aborted",
-            Self::StartedAgain => "started_again",
-            Self::ComputeHost => "compute_host",
-            Self::DeleteRunning => "delete_running",
-            Self::LastAction => "last_action",
-            Self::TargetIsLost => "target_is_lost",
-            Self::VolumeSize => "volume_size",
-            Self::NewerIsLost => "newer_is_lost",
-            Self::Port => "port",
-            Self::ServerGroup => "server_group",
-        }
-    }
-}
-
 /// Why a running operation is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenUp {
@@ -507,34 +423,6 @@ impl GivenUp {
             Self::Unwanted => &[MapKind::Aborted],
             Self::TargetIsLost => &[MapKind::Aborted, MapKind::TargetIsLost],
         }
-    }
-}
-
-/// The operation's map of source ids to target ids.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResourceMap(BTreeMap<(MapKind, String), String>);
-
-impl ResourceMap {
-    /// Remembers that `source` became `target`.
-    pub fn insert(&mut self, kind: MapKind, source: impl Into<String>, target: impl Into<String>) {
-        self.0.insert((kind, source.into()), target.into());
-    }
-
-    /// Forgets what `source` became: it is gone.
-    pub fn remove(&mut self, kind: MapKind, source: &str) {
-        self.0.remove(&(kind, source.to_owned()));
-    }
-
-    /// What `source` became.
-    pub fn target(&self, kind: MapKind, source: &str) -> Option<&str> {
-        self.0.get(&(kind, source.to_owned())).map(String::as_str)
-    }
-
-    /// All entries, ordered by kind and source.
-    pub fn iter(&self) -> impl Iterator<Item = (MapKind, &str, &str)> {
-        self.0
-            .iter()
-            .map(|((kind, source), target)| (*kind, source.as_str(), target.as_str()))
     }
 }
 

@@ -5,9 +5,8 @@ use protector_core::{
     fault::Code,
     guard::to_make_it_run,
     id::{ServerId, VolumeId},
-    journal::Effect,
     member::Member,
-    operation::MapKind,
+    operation::{MapKind, Mapped},
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -93,11 +92,13 @@ impl Adoption<'_> {
                 ));
             }
         }
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::Volume,
-            source: source_id.to_string(),
-            target: volume.id.to_string(),
-        }]))
+        Ok(Progress::Done(vec![
+            Mapped::Volume {
+                source: source_id.clone(),
+                target: volume.id,
+            }
+            .into(),
+        ]))
     }
 
     /// Finds the copy that the failed move has built of a server: it runs, and nothing else is a copy of that server.
@@ -145,11 +146,13 @@ impl Adoption<'_> {
             server.id,
             mark::maker(cx.operation)
         ));
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::Server,
-            source: source_id.to_string(),
-            target: server.id.to_string(),
-        }]))
+        Ok(Progress::Done(vec![
+            Mapped::Server {
+                source: source_id.clone(),
+                target: server.id,
+            }
+            .into(),
+        ]))
     }
 }
 

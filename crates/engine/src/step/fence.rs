@@ -6,7 +6,7 @@ use protector_core::{
     guard::{HostState, Life, Power, a_member_is_not_fenced, status_in_words},
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
-    operation::MapKind,
+    operation::{MapKind, Mapped},
     runbook::table::Side,
     site::SiteScope,
 };
@@ -292,14 +292,16 @@ fn in_words(server: &Server, status: &ServerStatus) -> String {
 
 /// How the server was found, and the host that it is on, for the look at the end.
 fn fenced(id: &ServerId, status: &str, host: Option<String>) -> Progress {
-    let mapped = |kind, target: String| Effect::Mapped {
-        kind,
-        source: id.to_string(),
-        target,
+    let found = Mapped::Fenced {
+        server: id.clone(),
+        status: status.to_owned(),
     };
-    let mut effects = vec![mapped(MapKind::Fenced, status.to_owned())];
-    effects.extend(host.map(|host| mapped(MapKind::ComputeHost, host)));
-    Progress::Done(effects)
+    let host = host.map(|host| Mapped::ComputeHost {
+        server: id.clone(),
+        host,
+    });
+    let noted = [found].into_iter().chain(host);
+    Progress::Done(noted.map(Effect::from).collect())
 }
 
 /// What Nova says of a server is as good as its host's last word.

@@ -8,7 +8,8 @@ use protector_core::{
     id::VolumeId,
     journal::Effect,
     member::{Member, ProtectedVolume},
-    operation::{MapKind, OperationKind},
+    operation::{MapKind, Mapped, OperationKind},
+    resource_map::IMPORT_HOST,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -23,7 +24,6 @@ use super::{
     mark, reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
     site_clouds::SiteClouds,
-    target_check::TARGET,
     written_since::WrittenSince,
 };
 use crate::{
@@ -199,11 +199,13 @@ impl ImportedVolumes<'_> {
 }
 
 fn imported_as(source_id: &VolumeId, volume: &Volume) -> Progress {
-    Progress::Done(vec![Effect::Mapped {
-        kind: MapKind::Volume,
-        source: source_id.to_string(),
-        target: volume.id.to_string(),
-    }])
+    Progress::Done(vec![
+        Mapped::Volume {
+            source: source_id.clone(),
+            target: volume.id.clone(),
+        }
+        .into(),
+    ])
 }
 
 /// The name that Cinder gave the bytes outlives the import; who discards them must know it.
@@ -211,10 +213,11 @@ fn was_imported_as(cx: &StepContext<'_>, source_id: &VolumeId) -> Vec<Effect> {
     cx.memo
         .made
         .iter()
-        .map(|id| Effect::Mapped {
-            kind: MapKind::Volume,
-            source: source_id.to_string(),
-            target: id.clone(),
+        .map(|id| {
+            Effect::from(Mapped::Volume {
+                source: source_id.clone(),
+                target: VolumeId::new(id.clone()),
+            })
         })
         .collect()
 }
@@ -345,7 +348,7 @@ fn import_request(cx: &StepContext<'_>, source_id: &VolumeId) -> Result<ManagedV
         ..
     } = known;
     Ok(ManagedVolume {
-        host: recorded(MapKind::BackendHost, TARGET)?,
+        host: recorded(MapKind::BackendHost, IMPORT_HOST)?,
         reference: BackendReference::Name(recorded(MapKind::Promoted, source_id.as_str())?),
         name: name.clone(),
         volume_type: plan.volume_type_on_target(known).map(str::to_owned),

@@ -8,6 +8,7 @@ use protector_core::{
     member_settings::{Difference, all, one},
     operation::MapKind,
     qos_policy::QosPolicy,
+    resource_map::port_key,
     security_group::SecurityGroupSeen,
 };
 use protector_openstack::{
@@ -18,7 +19,7 @@ use protector_openstack::{
 
 use super::{
     port_request::{Part, made_without, pair_on_target, policies_there},
-    ports::{Card, cards, lacking_tags, place, untagged},
+    ports::{Card, cards, lacking_tags, untagged},
     recovered_server::mapped_network,
     target_check::security_groups_there,
 };
@@ -55,7 +56,7 @@ pub(super) async fn of_copy(
 ) -> Result<PortDifferences, Stop> {
     let made: Vec<(usize, String)> = cards(member)
         .filter_map(|(index, _)| {
-            let port = cx.mapped(MapKind::Port, &place(&member.server_id, index))?;
+            let port = cx.mapped(MapKind::Port, &port_key(&member.server_id, index))?;
             Some((index, port))
         })
         .collect();

@@ -13,8 +13,9 @@ use protector_core::{
     journal::Effect,
     mark::{is_port_made_by, is_port_of, own_description, port_description},
     member::{Member, Nic, PortSpec},
-    operation::{MapKind, OperationKind},
+    operation::{MapKind, Mapped, OperationKind},
     plan::Plan,
+    resource_map::port_key,
     security_group::{GroupOwner, SecurityGroupSeen, resolve},
 };
 use protector_openstack::{
@@ -119,12 +120,8 @@ enum Holder {
 
 /// The port of the copy of `server` for its network card `index`, if one was made.
 pub(super) fn made_for(cx: &Cx<'_>, server: &ServerId, index: usize) -> Option<PortId> {
-    cx.mapped(MapKind::Port, &place(server, index))
+    cx.mapped(MapKind::Port, &port_key(server, index))
         .map(PortId::new)
-}
-
-pub(super) fn place(server: &ServerId, index: usize) -> String {
-    format!("{server}/{index}")
 }
 
 /// A server's network cards, by their numbers.
@@ -197,11 +194,14 @@ impl Ports<'_> {
                 description: description(cx, &member, nic, index),
             };
             match self.port_for(&target, cx, &card, addresses).await? {
-                Made::Port(port) => effects.push(Effect::Mapped {
-                    kind: MapKind::Port,
-                    source: place(source_id, index),
-                    target: port.id.to_string(),
-                }),
+                Made::Port(port) => effects.push(
+                    Mapped::Port {
+                        server: source_id.clone(),
+                        card: index,
+                        port: port.id.to_string(),
+                    }
+                    .into(),
+                ),
                 Made::Left => {}
                 Made::NotYet(progress) => return Ok(progress),
             }
@@ -446,7 +446,7 @@ impl Ports<'_> {
             cards(&member)
                 .map(|(index, _)| Effect::Unmapped {
                     kind: MapKind::Port,
-                    source: place(source_id, index),
+                    source: port_key(source_id, index),
                 })
                 .collect(),
         );

@@ -7,7 +7,7 @@ use protector_core::{
     id::{FlavorId, ServerId},
     journal::Effect,
     member::{Flavor, Member, MemberStatus},
-    operation::MapKind,
+    operation::{MapKind, Mapped},
 };
 
 use super::{
@@ -30,11 +30,13 @@ impl Switch<'_> {
         let copy = cx
             .mapped(MapKind::Server, source_id.as_str())
             .ok_or_else(|| not_in_plan("copy of server", source_id.as_str()))?;
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::Recovered,
-            source: source_id.to_string(),
-            target: copy,
-        }]))
+        Ok(Progress::Done(vec![
+            Mapped::Recovered {
+                source: source_id.clone(),
+                target: ServerId::new(copy),
+            }
+            .into(),
+        ]))
     }
 
     pub(super) async fn confirm_recovered(

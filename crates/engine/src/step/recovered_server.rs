@@ -9,7 +9,7 @@ use protector_core::{
     id::{NetworkId, ServerId, VolumeId},
     journal::Effect,
     member::{Member, Nic},
-    operation::{MapKind, OperationKind},
+    operation::{MapKind, Mapped, OperationKind},
     plan::Plan,
     recovery_plan::UserDataOnCopy,
     runbook::Verb,
@@ -156,11 +156,10 @@ impl Counterparts<'_> {
                     self.clouds.note_host_of_copy(cx, server).await?;
                 }
                 let group = its_server_group(target, member(cx, source_id)?, server).await?;
-                let built = Effect::Mapped {
-                    kind: MapKind::Server,
-                    source: source_id.to_string(),
-                    target: server.id.to_string(),
-                };
+                let built = Effect::from(Mapped::Server {
+                    source: source_id.clone(),
+                    target: server.id.clone(),
+                });
                 Ok(Progress::Done(
                     std::iter::once(built).chain(group).collect(),
                 ))

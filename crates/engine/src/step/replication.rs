@@ -5,7 +5,7 @@ use protector_core::{
     fault::Code,
     id::{OperationId, RecoveryPointId, VolumeId},
     journal::Effect,
-    operation::MapKind,
+    operation::{MapKind, Mapped},
     plan::Plan,
     storage::{Replication, StorageError},
 };
@@ -52,11 +52,11 @@ impl ReplicatedVolumes<'_> {
         let point = intent.carry_out(call).await?.map_err(storage_stop)?;
         cx.fact(format!("recovery point {} of {}", point.id, point.taken_at));
         Ok(Progress::Done(vec![
-            Effect::Mapped {
-                kind: MapKind::RecoveryPoint,
-                source: group_id.to_string(),
-                target: point.id.to_string(),
-            },
+            Mapped::RecoveryPoint {
+                group: group_id.clone(),
+                point: point.id.clone(),
+            }
+            .into(),
             Effect::GroupReplicated {
                 group_id,
                 at: point.taken_at,
@@ -88,11 +88,13 @@ impl ReplicatedVolumes<'_> {
         let promoted = intent.carry_out(call).await?.map_err(storage_stop)?;
         self.discard_unused(cx, &intent, &replication, volume)
             .await?;
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::Promoted,
-            source: volume.to_string(),
-            target: promoted.source_name,
-        }]))
+        Ok(Progress::Done(vec![
+            Mapped::Promoted {
+                volume: volume.clone(),
+                object: promoted.source_name,
+            }
+            .into(),
+        ]))
     }
 
     /// Removes what an interrupted operation has promoted of a volume and not imported: nobody knows of it but its record,
@@ -189,7 +191,7 @@ impl ReplicatedVolumes<'_> {
             );
             return Err(StepError::last(Code::Missing, why));
         };
-        let source = plan.group_id.to_string();
+        let group = plan.group_id.clone();
         cx.fact(format!(
             "recovery point {} of {}",
             latest.id, latest.taken_at
@@ -197,18 +199,17 @@ impl ReplicatedVolumes<'_> {
         for fact in settings_told(cx.plan(), latest.taken_at) {
             cx.fact(fact);
         }
-        let time = latest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         Ok(Progress::Done(vec![
-            Effect::Mapped {
-                kind: MapKind::RecoveryPoint,
-                source: source.clone(),
-                target: latest.id.to_string(),
-            },
-            Effect::Mapped {
-                kind: MapKind::RecoveryPointTime,
-                source,
-                target: time,
-            },
+            Mapped::RecoveryPoint {
+                group: group.clone(),
+                point: latest.id.clone(),
+            }
+            .into(),
+            Mapped::RecoveryPointTime {
+                group,
+                time: latest.taken_at,
+            }
+            .into(),
         ]))
     }
 
@@ -230,11 +231,13 @@ impl ReplicatedVolumes<'_> {
             .carry_out(call)
             .await?
             .map_err(|error| clone_stop(error, &cx.plan().group_name))?;
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::Promoted,
-            source: volume.to_string(),
-            target: cloned.source_name,
-        }]))
+        Ok(Progress::Done(vec![
+            Mapped::Promoted {
+                volume: volume.clone(),
+                object: cloned.source_name,
+            }
+            .into(),
+        ]))
     }
 
     /// Takes a clone back. Neither the source nor the recovery point is touched.

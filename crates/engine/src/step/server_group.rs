@@ -14,7 +14,7 @@ use protector_core::{
     journal::Effect,
     member::Member,
     member_settings::{Difference, one},
-    operation::MapKind,
+    operation::{MapKind, Mapped},
     plan::Plan,
     server_group::{MappedGroupIsGone, ServerGroup, ServerGroupSeen},
 };
@@ -84,10 +84,11 @@ pub(super) async fn its_server_group(
     };
     let seen = reading::server(target, &copy.id).await?;
     let id = seen.and_then(|seen| seen.server_groups.into_iter().next());
-    Ok(id.map(|id| Effect::Mapped {
-        kind: MapKind::ServerGroup,
-        source: known.id.clone(),
-        target: id,
+    Ok(id.map(|id| {
+        Effect::from(Mapped::ServerGroup {
+            source: known.id.clone(),
+            target: id,
+        })
     }))
 }
 

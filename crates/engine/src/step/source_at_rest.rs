@@ -17,7 +17,7 @@ use protector_core::{
     id::{ServerId, VolumeId},
     journal::Effect,
     member::Member,
-    operation::{MapKind, OperationKind},
+    operation::{MapKind, Mapped, OperationKind},
     runbook::Verb,
 };
 use protector_openstack::{
@@ -98,17 +98,16 @@ impl SiteClouds<'_> {
                 return Err(StepError::last(Code::Changed, why));
             }
         }
-        let host = host_of(&server).map(|host| Effect::Mapped {
-            kind: MapKind::ComputeHost,
-            source: id.to_string(),
-            target: host,
+        let host = host_of(&server).map(|host| {
+            Effect::from(Mapped::ComputeHost {
+                server: id.clone(),
+                host,
+            })
         });
         let sizes = self.sizes_of(cx, member).await?;
-        let sizes = sizes.into_iter().map(|(volume, size)| Effect::Mapped {
-            kind: MapKind::VolumeSize,
-            source: volume.to_string(),
-            target: size.to_string(),
-        });
+        let sizes = sizes
+            .into_iter()
+            .map(|(volume, gib)| Effect::from(Mapped::VolumeSize { volume, gib }));
         let noted = [note(id, &asked)].into_iter().chain(host).chain(sizes);
         Ok(Some(noted.collect()))
     }
@@ -383,11 +382,10 @@ pub(super) fn note(id: &ServerId, asked: &[SeenAction]) -> Effect {
     let newest = asked
         .first()
         .map_or(NOTHING_ASKED, |action| &action.request_id);
-    Effect::Mapped {
-        kind: MapKind::LastAction,
-        source: id.to_string(),
-        target: newest.to_owned(),
-    }
+    Effect::from(Mapped::LastAction {
+        server: id.clone(),
+        request_id: newest.to_owned(),
+    })
 }
 
 /// What was asked for after `noted`: all of it, where the list does not hold that any more.

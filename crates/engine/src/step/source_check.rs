@@ -8,10 +8,8 @@ use protector_core::{
     id::ServerId,
     journal::Effect,
     member::Member,
-    not_carried::{
-        Treatment, {self},
-    },
-    operation::MapKind,
+    not_carried::{self, Treatment},
+    operation::Mapped,
 };
 use protector_openstack::{
     cloud::Cloud,
@@ -72,11 +70,13 @@ fn power_state(server: &Server) -> Vec<Effect> {
     if server.status != ServerStatus::Shutoff {
         return Vec::new();
     }
-    vec![Effect::Mapped {
-        kind: MapKind::PowerState,
-        source: server.id.to_string(),
-        target: server.status.as_str().to_owned(),
-    }]
+    vec![
+        Mapped::PowerState {
+            server: server.id.clone(),
+            status: server.status.as_str().to_owned(),
+        }
+        .into(),
+    ]
 }
 
 fn refuse_unready(member: &Member, server: &Server) -> Result<(), StepError> {

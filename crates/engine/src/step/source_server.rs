@@ -9,7 +9,7 @@ use protector_core::{
     },
     id::{ServerId, VolumeId},
     journal::Effect,
-    operation::{MapKind, OperationKind},
+    operation::{MapKind, Mapped, OperationKind},
     runbook::Step,
 };
 use protector_openstack::{
@@ -502,11 +502,13 @@ fn remembered_host(cx: &StepContext<'_>) -> Vec<Effect> {
     let (Step::DeleteSourceServer { server }, Some(host)) = (&cx.step.action, &cx.memo.host) else {
         return Vec::new();
     };
-    vec![Effect::Mapped {
-        kind: MapKind::ComputeHost,
-        source: server.to_string(),
-        target: host.clone(),
-    }]
+    vec![
+        Mapped::ComputeHost {
+            server: server.clone(),
+            host: host.clone(),
+        }
+        .into(),
+    ]
 }
 
 /// A verdict that no guard of this resource gives: a defect, never a reason to guess.

@@ -5,7 +5,7 @@ use protector_core::{
     guard::{SeenCopy, must_stay_stopped},
     id::ServerId,
     journal::Effect,
-    operation::MapKind,
+    operation::{MapKind, Mapped},
 };
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
@@ -180,9 +180,11 @@ fn silent(cx: &mut StepContext<'_>, why: &str) -> Option<SeenCopy> {
 }
 
 fn started(id: &ServerId, status: &str) -> Progress {
-    Progress::Done(vec![Effect::Mapped {
-        kind: MapKind::StartedAgain,
-        source: id.to_string(),
-        target: status.to_owned(),
-    }])
+    Progress::Done(vec![
+        Mapped::StartedAgain {
+            server: id.clone(),
+            status: status.to_owned(),
+        }
+        .into(),
+    ])
 }

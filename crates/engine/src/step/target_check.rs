@@ -6,10 +6,9 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
     fault::{Code, Fault},
     id::{FlavorId, NetworkId},
-    journal::Effect,
     mark::items_of_copy,
     member::{Flavor as KnownFlavor, Member},
-    operation::MapKind,
+    operation::Mapped,
     plan::Plan,
     security_group::{NoSecurityGroup, SecurityGroupSeen, resolve},
 };
@@ -35,9 +34,6 @@ use crate::{
 
 /// How many members are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
-
-/// The key under which the target's import host is kept in the operation's map.
-pub(super) const TARGET: &str = "target";
 
 /// Steps that see whether the target can take a group.
 pub(super) struct TargetCheck<'a> {
@@ -115,11 +111,7 @@ impl TargetCheck<'_> {
         let host = import_host(&admin, cx.plan()).await?;
         refuse_other_backends(&admin, cx.plan()).await?;
         cx.fact(format!("volumes are imported through {host}"));
-        Ok(Progress::Done(vec![Effect::Mapped {
-            kind: MapKind::BackendHost,
-            source: TARGET.to_owned(),
-            target: host,
-        }]))
+        Ok(Progress::Done(vec![Mapped::BackendHost { host }.into()]))
     }
 }
 
