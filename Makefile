@@ -54,6 +54,9 @@ check: tools ## Format, lints, dependency and licence rules, crate boundaries
 	bash scripts/check-crate-boundaries.sh
 	$(PYTHON) scripts/check-systemd-units.py
 	$(PYTHON) scripts/check-file-rings.py
+	$(PYTHON) scripts/check-comments.py
+	$(PYTHON) scripts/check-words.py
+	$(PYTHON) scripts/guards.py --fits
 	$(PYTHON) scripts/check-doc-references.py
 
 .PHONY: check-docs

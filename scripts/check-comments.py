@@ -18,6 +18,8 @@ PUBLIC = re.compile(r"^\s*pub (?:async |const |unsafe )*(fn|struct|enum|trait) (
 GETTER = re.compile(r"^\((&(mut )?|mut )?self\)")
 SHOWN = re.compile(r"derive\([^)]*\b(ToSchema|IntoParams|Parser|Args|Subcommand|ValueEnum)\b")
 SHORTEST = 4
+# Names that say what they are: rows and relations of tables, and the plain constructor.
+KNOWN = {"Model", "Relation", "new"}
 
 
 def sources() -> list[pathlib.Path]:
@@ -69,8 +71,8 @@ def explains_itself(item: str) -> bool:
     """Whether an item may do without a comment."""
     public = PUBLIC.match(item)
     if public:
-        kind, _, rest = public.groups()
-        return kind == "fn" and bool(GETTER.match(rest))
+        kind, name, rest = public.groups()
+        return name in KNOWN or (kind == "fn" and bool(GETTER.match(rest)))
     return not re.match(r"^\s*(async |unsafe )*(fn|struct|enum|trait|impl|macro_rules!)\b", item)
 
 

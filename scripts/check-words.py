@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Keeps retired words out: names for which docs/glossary.md has another one.
+"""Keeps retired words out, names for which docs/glossary.md has another one; and no two crates have a public type of one name.
 
 `scripts/retired-words.txt` has one a line: the name as it stood in code, and what is said instead. Names that are stored or public
 stay where they are; the file says where.
@@ -12,6 +12,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIST = ROOT / "scripts" / "retired-words.txt"
+TYPE = re.compile(r"^\s*pub (?:struct|enum|trait|type) (\w+)", re.M)
+OF_TABLES = {"Model", "Relation", "Migration", "Entity"}
 CODE = (".rs", ".py", ".sh", ".toml")
 
 
@@ -24,6 +26,20 @@ def retired() -> dict[str, tuple[str, set[str]]]:
         name, instead, *stays = (part.strip() for part in line.split("|"))
         words[name] = (instead, set(stays[0].split()) if stays else set())
     return words
+
+
+def twice() -> list[str]:
+    """Public types that two crates have by one name. The wire's names are those of the API's document."""
+    crates: dict[str, set[str]] = {}
+    for file in sorted(ROOT.glob("crates/*/src/**/*.rs")):
+        crate = file.relative_to(ROOT).parts[1]
+        for name in TYPE.findall(file.read_text().split("#[cfg(test)]\nmod ")[0]):
+            crates.setdefault(name, set()).add(crate)
+    return [
+        f"{name} is a type of {' and '.join(sorted(of))}: say of what it is, in one of them (docs/glossary.md)"
+        for name, of in sorted(crates.items())
+        if len(of) > 1 and name not in OF_TABLES
+    ]
 
 
 def main() -> int:
@@ -41,7 +57,10 @@ def main() -> int:
                 if name not in stays:
                     print(f"{name}:{number}: {found} is retired, say {instead} (docs/glossary.md)", file=sys.stderr)
                     wrong += 1
-    print(f"words: {wrong} retired ones are used" if wrong else f"words: none of {len(words)} retired ones is used")
+    for said in twice():
+        print(said, file=sys.stderr)
+        wrong += 1
+    print(f"words: {wrong} to mend" if wrong else f"words: none of {len(words)} retired ones is used")
     return 1 if wrong else 0
 
 

@@ -11,6 +11,7 @@ A guard is a function below crates/core/src/guard that answers with an objection
 in EDITS, with the text that is replaced; OUT in the new text is true while it is out.
 
 usage: scripts/guards.py [NAME…]     only the named ones
+       scripts/guards.py --fits      see that the table fits the code, and build nothing
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ MAKERS = {"keep", "wait"}
 
 VOLUME = "guard::source_volume::tests::"
 SERVER = "guard::source_server::tests::"
-TWIN = "guard::twin::tests::"
+TWIN = "guard::counterpart::tests::"
 HOST = "guard::host::tests::"
 SCOPE = "guard::scope::tests::"
 TEST = "guard::test_copy::tests::"
@@ -230,7 +231,7 @@ EDITS: dict[str, Edit] = {
         API,
     ),
     "a group that is held still is changed": Edit(
-        STORE / "basis.rs",
+        STORE / "precondition.rs",
         "reserved.map_or(Ok(()), Err)",
         "reserved.filter(|_| !OUT).map_or(Ok(()), Err)",
         ("peer_messages::a_site_that_is_held_still_changes_nothing",),
@@ -339,7 +340,7 @@ EDITS: dict[str, Edit] = {
         ("volume_attachment::freed_in_cinder_alone_it_is_still_a_disk_of_its_server",),
     ),
     "a copy's absence is believed unproved": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "        believe_absence(&target, Absent::Server, Eyes::Tenant, project, &networks).await?;\n",
         "        if !OUT {\n            believe_absence(&target, Absent::Server, Eyes::Tenant, project, &networks).await?;\n        }\n",
         ("taken_back::a_copy_is_not_believed_gone_by_a_cloud_that_may_be_another",),
@@ -357,13 +358,13 @@ EDITS: dict[str, Edit] = {
         ("forgotten_copy::a_copy_that_nova_forgot_with_its_host_down_is_not_gone",),
     ),
     "a copy in error that has run is passed over": Edit(
-        STEPS / "copies.rs",
-        "        ServerStatus::Error if !was_placed => Life::NeverBegun,\n",
-        "        ServerStatus::Error if OUT || !was_placed => Life::NeverBegun,\n",
+        STEPS / "counterparts.rs",
+        "        ServerStatus::Error if !was_placed => CounterpartState::NeverBegun,\n",
+        "        ServerStatus::Error if OUT || !was_placed => CounterpartState::NeverBegun,\n",
         ("built_beside::a_copy_in_error_that_has_run_is_not_built_beside",),
     ),
     "what is deleted softly is not listed": Edit(
-        STEPS / "copies.rs",
+        STEPS / "counterparts.rs",
         "    servers.extend(hidden);\n",
         "    servers.extend(hidden.into_iter().filter(|_| !OUT));\n",
         ("built_beside::a_copy_that_was_shelved_or_deleted_softly_is_not_built_beside",),
@@ -381,7 +382,7 @@ EDITS: dict[str, Edit] = {
         ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
     ),
     "a copy that is kept runs on beside its original": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "        if !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
         "        if OUT || !original.is_some_and(|original| super::fence::may_run(&original)) {\n",
         ("written_since::a_copy_that_ran_while_its_failover_waited_is_not_taken_back_by_itself",),
@@ -400,7 +401,7 @@ EDITS: dict[str, Edit] = {
         ("taken_over::nor_is_it_where_the_import_is_gone",),
     ),
     "a copy that somebody relies on is taken back": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "            Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),\n            other => Err(not_for_this(\"copy of a server\"",
         "            Verdict::Keep { .. } if OUT => Ok(Vec::new()),\n            Verdict::Keep { why } => Err(StepError::last(Code::Kept, why)),\n"
         "            other => Err(not_for_this(\"copy of a server\"",
@@ -470,25 +471,25 @@ EDITS: dict[str, Edit] = {
         ("after_the_intent::a_server_that_has_stopped_by_then_is_not_stopped_by_force",),
     ),
     "a surplus copy is deleted without another look": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "            if !runs || !as_judged {\n",
         "            if !OUT && (!runs || !as_judged) {\n",
         ("after_the_intent::a_surplus_copy_stays_when_the_other_one_does_not_run_by_then",),
     ),
     "what goes with a copy is not read again after the intent": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it)",
         "Ok(self.judge_recovered(cx, source_id, &again).await? == with_it || OUT)",
         ("disk_on_a_copy::a_disk_that_would_go_with_the_copy_by_then_does_not",),
     ),
     "copied metadata makes a surplus copy": Edit(
-        STEPS / "copies.rs",
+        STEPS / "counterparts.rs",
         "        is_ours: server.user_id.as_ref() == Some(&us),\n",
         "        is_ours: OUT || server.user_id.as_ref() == Some(&us),\n",
         ("taken_back::a_server_whose_metadata_somebody_copied_is_no_surplus_copy",),
     ),
     "a copy whose lost deletion was reset is deleted without another look": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "        let intent = cx.intend_undo_of(server.id.as_str()).await?;\n        let Some(again) =",
         "        if OUT {\n            return Ok(Some(cx.intend_undo().await?));\n        }\n"
         "        let intent = cx.intend_undo_of(server.id.as_str()).await?;\n        let Some(again) =",
@@ -601,18 +602,18 @@ EDITS: dict[str, Edit] = {
         ("way_back::a_copy_knows_the_first_of_its_lives_over_all_moves",),
     ),
     "a protector that turns this one away counts as silent": Edit(
-        STEPS / "held_still.rs",
-        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n",
-        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n            Err(HoldError::TurnedAway(_)) if OUT => Ok(()),\n",
+        STEPS / "peer_reservation.rs",
+        "            Ok(()) | Err(ReservationError::Silent(_)) => Ok(()),\n",
+        "            Ok(()) | Err(ReservationError::Silent(_)) => Ok(()),\n            Err(ReservationError::TurnedAway(_)) if OUT => Ok(()),\n",
         (
             "other_site::nothing_is_deleted_on_a_site_whose_protector_answers_and_does_not_tell",
             "other_site::nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of",
         ),
     ),
     "a protector that could not be asked counts as silent": Edit(
-        STEPS / "held_still.rs",
-        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n",
-        "            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),\n            Err(HoldError::NotTold(_)) if OUT => Ok(()),\n",
+        STEPS / "peer_reservation.rs",
+        "            Ok(()) | Err(ReservationError::Silent(_)) => Ok(()),\n",
+        "            Ok(()) | Err(ReservationError::Silent(_)) => Ok(()),\n            Err(ReservationError::NotTold(_)) if OUT => Ok(()),\n",
         (
             "other_site::nothing_is_deleted_while_the_other_sites_protector_cannot_be_asked",
         ),
@@ -666,8 +667,8 @@ EDITS: dict[str, Edit] = {
     ),
     "a site that has retired this one is not asked before a deletion there": Edit(
         Path("crates/engine/src/action.rs"),
-        "        self.hold_still().await?;\n        self.still_paired().await?;\n",
-        "        self.hold_still().await?;\n        if !OUT {\n            self.still_paired().await?;\n        }\n",
+        "        self.still_paired().await?;\n        self.memo.intents += 1;\n",
+        "        if !OUT {\n            self.still_paired().await?;\n        }\n        self.memo.intents += 1;\n",
         ("other_site::a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without_it",),
     ),
     "an empty list is believed unproved": Edit(
@@ -807,7 +808,7 @@ EDITS |= {
         ),
     ),
     "a deletion that Nova has lost is asked for once": Edit(
-        STEPS / "copy_taken_back.rs",
+        STEPS / "counterpart_undo.rs",
         "    now - asked >= DELETION_IS_LOST_AFTER\n",
         "    !OUT && now - asked >= DELETION_IS_LOST_AFTER\n",
         ("taken_back::a_deletion_that_nova_lost_is_asked_for_again",),
@@ -943,14 +944,19 @@ def suites() -> dict[tuple[str, ...], tuple[Path, Path]]:
     return built
 
 
-def take_out(asked: set[str]) -> int:
-    """Takes out what was asked for, one at a time; how many removals nobody noticed."""
+def switched() -> None:
+    """The copy with all its switches, if the table fits the code."""
     guards = guards_of_the_code()
     strangers = [f"{name} is a guard, and scripts/guards.py does not name its test" for name in guards if name not in TABLE]
     strangers += [f"scripts/guards.py names {name}, which is not a guard" for name in TABLE if name not in guards]
     if strangers:
         raise Unfit("\n".join(strangers))
     put_switches_in(guards)
+
+
+def take_out(asked: set[str]) -> int:
+    """Takes out what was asked for, one at a time; how many removals nobody noticed."""
+    switched()
     built = suites()
     rows = [(name, CORE, tests) for name, tests in TABLE.items()]
     rows += [(name, edit.among, edit.tests) for name, edit in EDITS.items()]
@@ -971,7 +977,21 @@ def take_out(asked: set[str]) -> int:
     return unnoticed
 
 
+def fits() -> int:
+    """Whether the table fits the code."""
+    copy_tree()
+    try:
+        switched()
+    except Unfit as unfit:
+        print(unfit, file=sys.stderr)
+        return 1
+    print(f"guards: the table of {len(TABLE)} guards and {len(EDITS)} edits fits the code")
+    return 0
+
+
 def main() -> int:
+    if sys.argv[1:] == ["--fits"]:
+        return fits()
     asked = set(sys.argv[1:])
     unknown = asked - {*TABLE, *EDITS}
     if unknown:

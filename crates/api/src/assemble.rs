@@ -13,10 +13,10 @@ use protector_core::{
     storage::StorageDriver,
 };
 use protector_openstack::{
-    catalog::Interface,
+    catalog::EndpointInterface,
     cloud::Cloud,
     credentials::{Credentials, ProjectScope},
-    error::CloudError,
+    error::CallError,
     http_transport::{CaFile, HttpOptions, HttpTransport},
     options::ClientOptions,
     retry::RetryPolicy,
@@ -25,7 +25,7 @@ use protector_openstack::{
 use protector_oslo::{
     Config, ConfigErrors,
     audit::AuditTrail,
-    config::Interface as ConfiguredInterface,
+    config::ConfiguredInterface,
     log::LogError,
     policy::{Enforcer, PolicyErrors},
 };
@@ -56,7 +56,7 @@ pub enum AssembleError {
     Audit(#[from] LogError),
     /// A CA file cannot be used.
     #[error(transparent)]
-    Cloud(#[from] CloudError),
+    Cloud(#[from] CallError),
 }
 
 /// How calls to the clouds behave, as `[openstack]` says.
@@ -166,9 +166,9 @@ fn local_keystone(config: &Config) -> Result<Cloud, AssembleError> {
         },
         region_name: keystone.region_name.clone(),
         interface: match keystone.interface {
-            ConfiguredInterface::Internal => Interface::Internal,
-            ConfiguredInterface::Public => Interface::Public,
-            ConfiguredInterface::Admin => Interface::Admin,
+            ConfiguredInterface::Internal => EndpointInterface::Internal,
+            ConfiguredInterface::Public => EndpointInterface::Public,
+            ConfiguredInterface::Admin => EndpointInterface::Admin,
         },
     };
     Ok(Cloud::new(Session::new(

@@ -16,7 +16,7 @@ use protector_core::{
     id::{FlavorId, NetworkId, ProjectId, ServerId, SiteName, UserId, VolumeId},
     member::{Flavor, KeyPair, Nic},
     not_carried::{PortTraits, ServerTraits, VolumeTraits},
-    orphan::Held,
+    orphan::CloudResource,
     qos_policy::QosPolicy,
     readiness::{Asked, Silence, SourceSeen, TargetSeen},
     runbook::resource::ResourceKind,
@@ -24,7 +24,7 @@ use protector_core::{
     site::{Site, SiteScope},
 };
 use protector_openstack::{
-    compute::Flavor as NovaFlavor,
+    compute::NovaFlavor,
     network::{FloatingIp, SecurityGroup},
 };
 use secrecy::SecretString;
@@ -36,24 +36,17 @@ pub enum CloudError {
     /// It does not answer, or answered 5xx until the patience ran out.
     #[error("{site} does not answer: {why}")]
     Unreachable {
-        /// Which site.
         site: SiteName,
         /// The last thing that was heard.
         why: String,
     },
     /// It refused. The text has the cloud's words, its HTTP status and its request id.
     #[error("{site} refused: {why}")]
-    Refused {
-        /// Which site.
-        site: SiteName,
-        /// Its words.
-        why: String,
-    },
+    Refused { site: SiteName, why: String },
     /// Nobody knows, and it is not silent either: this side cannot ask it, or it is there and has no time or no trust. So it is
     /// not lost.
     #[error("nobody knows what {site} says: {why}")]
     NotTold {
-        /// Which site.
         site: SiteName,
         /// What is in the way, and what to do about it.
         why: String,
@@ -63,15 +56,11 @@ pub enum CloudError {
 /// A server as its cloud shows it to a member of its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundServer {
-    /// Its id.
     pub id: ServerId,
-    /// Its name.
     pub name: String,
-    /// Its project.
     pub project_id: ProjectId,
     /// Who made it, and so whose its key pair is.
     pub user_id: Option<UserId>,
-    /// Its status word.
     pub status: String,
     /// What Nova is doing with it.
     pub task_state: Option<String>,
@@ -81,7 +70,6 @@ pub struct FoundServer {
     pub ports: Vec<PortTraits>,
     /// The device that it boots from, `/dev/vda`.
     pub root_device: Option<String>,
-    /// Its flavor.
     pub flavor: Flavor,
     /// Its network cards, in order.
     pub nics: Vec<Nic>,
@@ -89,7 +77,6 @@ pub struct FoundServer {
     pub security_groups: Vec<String>,
     /// Its key pair's name.
     pub key_name: Option<String>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its user data, where the cloud shows it.
     pub user_data: Option<Confidential>,
@@ -97,15 +84,11 @@ pub struct FoundServer {
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.
     pub config_drive: bool,
-    /// Its description.
     pub description: Option<String>,
-    /// Its tags.
     pub tags: Vec<String>,
     /// Its host name inside.
     pub hostname: Option<String>,
-    /// Its server group.
     pub server_group: Option<ServerGroup>,
-    /// Its volumes.
     pub attachments: Vec<FoundAttachment>,
 }
 
@@ -131,9 +114,7 @@ pub struct WantedThere {
 /// A volume's place in a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundAttachment {
-    /// The volume.
     pub volume_id: VolumeId,
-    /// Its device.
     pub device: String,
     /// Whether Nova deletes it with the server.
     pub delete_on_termination: bool,
@@ -144,7 +125,6 @@ pub struct FoundAttachment {
 /// A volume as its cloud shows it to a member of its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundVolume {
-    /// Its id.
     pub id: VolumeId,
     /// Its name; empty where it has none.
     pub name: String,
@@ -156,11 +136,9 @@ pub struct FoundVolume {
     pub volume_type_id: Option<String>,
     /// What tells that something of it is not carried.
     pub traits: VolumeTraits,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// What its image asks of the machine that boots it.
     pub image_properties: BTreeMap<String, String>,
-    /// Its description.
     pub description: Option<String>,
     /// Whether Cinder lets a server boot from it.
     pub bootable: Option<bool>,
@@ -169,11 +147,8 @@ pub struct FoundVolume {
 /// A volume type as an administrator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundVolumeType {
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Its extra specs.
     pub extra_specs: BTreeMap<String, String>,
 }
 
@@ -201,22 +176,16 @@ pub enum ServiceFinding {
 pub struct SiteInspection {
     /// Names of the service user's roles in its project.
     pub roles: Vec<String>,
-    /// Nova.
     pub compute: ServiceFinding,
-    /// Cinder.
     pub volume: ServiceFinding,
-    /// Neutron.
     pub network: ServiceFinding,
-    /// Glance.
     pub image: ServiceFinding,
 }
 
 /// A resource that records name, and that a cloud is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// What it is.
     pub kind: ResourceKind,
-    /// Its id.
     pub id: String,
 }
 
@@ -224,7 +193,7 @@ pub struct Expected {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// All servers and volumes.
-    pub held: Vec<Held>,
+    pub held: Vec<CloudResource>,
     /// The project's quota, where the cloud shows it.
     pub quota: Option<ProjectQuota>,
 }
@@ -232,9 +201,7 @@ pub struct Holdings {
 /// A project's quota of what operations leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProjectQuota {
-    /// Servers.
     pub instances: QuotaShare,
-    /// Volumes.
     pub volumes: QuotaShare,
     /// GiB of volumes.
     pub gigabytes: QuotaShare,
@@ -243,7 +210,6 @@ pub struct ProjectQuota {
 /// What is used of one quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaShare {
-    /// In use.
     pub used: i64,
     /// The most; -1 for no limit.
     pub limit: i64,
@@ -252,13 +218,9 @@ pub struct QuotaShare {
 /// Whether each service of a site answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteServices {
-    /// Keystone.
     pub identity: Asked<()>,
-    /// Nova.
     pub compute: Asked<()>,
-    /// Cinder.
     pub volume: Asked<()>,
-    /// Neutron.
     pub network: Asked<()>,
 }
 
@@ -276,7 +238,7 @@ impl SiteServices {
 
 /// The clouds of the registered sites.
 #[async_trait]
-pub trait Clouds: Send + Sync {
+pub trait CloudReadings: Send + Sync {
     /// A server of a tenant's project, with its volumes' places; `None` if that project has no such server.
     async fn server(
         &self,

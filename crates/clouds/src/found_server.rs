@@ -12,7 +12,7 @@ use protector_core::{
     qos_policy::QosPolicy,
 };
 use protector_openstack::{
-    compute::{Interface, Keypair, KeypairKind, NamedGroup, Server, VolumeAttachment},
+    compute::{Keypair, KeypairKind, NamedGroup, PortAttachment, Server, VolumeAttachment},
     id::SecurityGroupId,
     network::{FloatingIp, Port, SecurityGroup},
 };
@@ -33,7 +33,7 @@ pub(crate) fn key_pair(pair: Keypair) -> KeyPair {
 pub(crate) fn found_server(
     server: Server,
     flavor: Flavor,
-    interfaces: Vec<Interface>,
+    interfaces: Vec<PortAttachment>,
     attachments: Vec<VolumeAttachment>,
     neutron: &Neutron<'_>,
 ) -> FoundServer {
@@ -174,7 +174,7 @@ pub(crate) fn own_mac_left_out(pair: &AddressPair, port: &Port) -> AddressPair {
     }
 }
 
-pub(crate) fn nic(interface: Interface, neutron: &Neutron<'_>) -> Nic {
+pub(crate) fn nic(interface: PortAttachment, neutron: &Neutron<'_>) -> Nic {
     let mut ports = neutron.ports.iter();
     let port = ports.find(|port| port.id == interface.port_id);
     Nic {

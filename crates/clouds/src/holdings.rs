@@ -9,14 +9,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
     guard::{Power, status_in_words},
     id::{ServerId, VolumeId},
-    orphan::Held,
+    orphan::CloudResource,
     runbook::resource::ResourceKind,
     site::SiteScope,
 };
 use protector_openstack::{
     cloud::Cloud,
     compute::{Server, ServerFilter},
-    error::{CloudError as CallError, ErrorClass},
+    error::{CallError, ErrorClass},
     quota_set::QuotaUsage,
     volume::{Snapshot, Volume, VolumeFilter},
 };
@@ -58,7 +58,7 @@ pub(crate) async fn read(
             ),
         });
     }
-    let mut held: Vec<Held> = servers.into_iter().map(held_server).collect();
+    let mut held: Vec<CloudResource> = servers.into_iter().map(held_server).collect();
     held.extend(volumes.into_iter().map(held_volume));
     held.extend(missing(cloud, scope, &held, expected).await?);
     with_snapshots(&mut held, snapshots.map_err(tell)?);
@@ -72,9 +72,9 @@ pub(crate) async fn read(
 async fn missing(
     cloud: &Cloud,
     scope: &SiteScope,
-    held: &[Held],
+    held: &[CloudResource],
     expected: &[Expected],
-) -> Result<Vec<Held>, CloudError> {
+) -> Result<Vec<CloudResource>, CloudError> {
     let absent: Vec<Expected> = expected
         .iter()
         .filter(|wanted| !shows(held, wanted))
@@ -83,19 +83,23 @@ async fn missing(
     let asked = absent
         .into_iter()
         .map(|wanted| one(cloud.clone(), scope.clone(), wanted));
-    let found: Vec<Option<Held>> = stream::iter(asked)
+    let found: Vec<Option<CloudResource>> = stream::iter(asked)
         .buffer_unordered(SIDE_BY_SIDE)
         .try_collect()
         .await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-fn shows(held: &[Held], wanted: &Expected) -> bool {
+fn shows(held: &[CloudResource], wanted: &Expected) -> bool {
     held.iter()
         .any(|held| held.kind == wanted.kind && held.id == wanted.id)
 }
 
-async fn one(cloud: Cloud, scope: SiteScope, wanted: Expected) -> Result<Option<Held>, CloudError> {
+async fn one(
+    cloud: Cloud,
+    scope: SiteScope,
+    wanted: Expected,
+) -> Result<Option<CloudResource>, CloudError> {
     let read = match wanted.kind {
         ResourceKind::Server => {
             let id = ServerId::new(&wanted.id);
@@ -115,8 +119,8 @@ async fn one(cloud: Cloud, scope: SiteScope, wanted: Expected) -> Result<Option<
     }
 }
 
-fn held_server(server: Server) -> Held {
-    Held {
+fn held_server(server: Server) -> CloudResource {
+    CloudResource {
         kind: ResourceKind::Server,
         id: server.id.to_string(),
         name: server.name,
@@ -130,8 +134,8 @@ fn held_server(server: Server) -> Held {
     }
 }
 
-fn held_volume(volume: Volume) -> Held {
-    Held {
+fn held_volume(volume: Volume) -> CloudResource {
+    CloudResource {
         kind: ResourceKind::Volume,
         id: volume.id.to_string(),
         name: volume.name.unwrap_or_default(),
@@ -149,7 +153,7 @@ fn held_volume(volume: Volume) -> Held {
     }
 }
 
-fn with_snapshots(held: &mut [Held], snapshots: Vec<Snapshot>) {
+fn with_snapshots(held: &mut [CloudResource], snapshots: Vec<Snapshot>) {
     let mut by_volume: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for snapshot in snapshots {
         by_volume

@@ -17,10 +17,10 @@ use protector_core::{
     readiness::{ServerSeen, SourceSeen, VolumeSeen},
     site::SiteScope,
 };
-use protector_store::{Basis, Database, StoreError};
+use protector_store::{Database, Precondition, StoreError};
 
 use crate::{
-    clouds::{CloudError, Clouds, FoundServer, FoundVolume, ProjectLists},
+    clouds::{CloudError, CloudReadings, FoundServer, FoundVolume, ProjectLists},
     member_spec,
 };
 
@@ -29,11 +29,8 @@ const SIDE_BY_SIDE: usize = 8;
 
 /// Who reads, and where it is kept.
 pub struct MemberRefresh<'a> {
-    /// This site's records.
     pub database: &'a Database,
-    /// The clouds.
-    pub clouds: &'a dyn Clouds,
-    /// The time.
+    pub clouds: &'a dyn CloudReadings,
     pub now: DateTime<Utc>,
 }
 
@@ -64,7 +61,7 @@ impl MemberRefresh<'_> {
         if renewed.is_empty() {
             return Ok(0);
         }
-        let basis = Basis::Version(group.version);
+        let basis = Precondition::Version(group.version);
         let stored = self
             .database
             .members_refresh(&group.id, &renewed, basis, self.now);

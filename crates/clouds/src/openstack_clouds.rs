@@ -17,7 +17,7 @@ use protector_core::{
 use protector_openstack::{
     cloud::Cloud,
     compute::{Compute, Server},
-    error::{CloudError as CallError, ErrorClass},
+    error::{CallError, ErrorClass},
     identity::{Identity, User},
     network::{FloatingIp, FloatingIpFilter, Port, PortFilter},
     service::Service,
@@ -27,7 +27,7 @@ use secrecy::SecretString;
 
 use crate::{
     clouds::{
-        CloudError, Clouds, Expected, FoundServer, FoundVolume, FoundVolumeType, Holdings,
+        CloudError, CloudReadings, Expected, FoundServer, FoundVolume, FoundVolumeType, Holdings,
         ProjectLists, ServiceFinding, SiteInspection, SiteServices, WantedThere,
     },
     found_server::{Neutron, found_server, is_of_the_image_itself, key_pair},
@@ -170,7 +170,7 @@ fn found<T>(site: &SiteName, answer: Result<T, CallError>) -> Result<Option<T>, 
 }
 
 #[async_trait]
-impl Clouds for OpenStackClouds {
+impl CloudReadings for OpenStackClouds {
     async fn server(
         &self,
         scope: &SiteScope,

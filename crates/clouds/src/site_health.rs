@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protector_core::readiness::{Asked, Silence};
-use protector_openstack::{cloud::Cloud, error::CloudError as CallError, volume::VolumeFilter};
+use protector_openstack::{cloud::Cloud, error::CallError, volume::VolumeFilter};
 
 use crate::{clouds::SiteServices, site_readings::silence};
 

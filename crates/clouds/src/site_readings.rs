@@ -14,8 +14,8 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{ComputeService, Flavor, Server, ServerFilter, ServerGroup},
-    error::{CloudError as CallError, ErrorClass},
+    compute::{ComputeService, NovaFlavor, NovaServerGroup, Server, ServerFilter},
+    error::{CallError, ErrorClass},
     network::{Port, PortFilter, SecurityGroup},
     quota_set::QuotaUsage,
     volume::{Snapshot, Volume, VolumeFilter, VolumeType},
@@ -178,7 +178,7 @@ pub(crate) async fn target(
         volume_quota: disks.map(usages),
         network_quota: ports.map(usages),
         networks: networks.map(|networks| networks.into_iter().map(|net| net.id).collect()),
-        flavors: flavors.map(|flavors| flavors.iter().map(Flavor::known).collect()),
+        flavors: flavors.map(|flavors| flavors.iter().map(NovaFlavor::known).collect()),
         security_groups: groups.map(|groups| groups_seen(&groups, project)),
         volume_types: types.map(|types| types_seen(types, wanted)),
         pools: pools.map(|pools| {
@@ -190,7 +190,7 @@ pub(crate) async fn target(
                 })
                 .collect()
         }),
-        server_groups: together.map(|groups| groups.iter().map(ServerGroup::seen).collect()),
+        server_groups: together.map(|groups| groups.iter().map(NovaServerGroup::seen).collect()),
         compute_hosts: hosts.map(|hosts| hosts.iter().filter(|host| takes_servers(host)).count()),
     }
 }

@@ -12,9 +12,9 @@ use protector_core::{
     site::Site,
 };
 use protector_openstack::{
-    cloud::{Cloud, Clouds},
+    cloud::{Cloud, CloudSessions},
     credentials::{Credentials, ProjectScope},
-    error::{CloudError as CallError, ErrorClass},
+    error::{CallError, ErrorClass},
     http_transport::{CaFile, HttpOptions, HttpTransport},
     options::ClientOptions,
     service::Service,
@@ -75,9 +75,9 @@ pub struct SiteSessions {
     wires: Arc<dyn Wires>,
     options: ClientOptions,
     counts: CloudRequests,
-    clouds: Clouds,
+    clouds: CloudSessions,
     /// Sessions with the protector of a site, by the root of its API.
-    protectors: Mutex<HashMap<String, Arc<Clouds>>>,
+    protectors: Mutex<HashMap<String, Arc<CloudSessions>>>,
 }
 
 impl SiteSessions {
@@ -91,7 +91,7 @@ impl SiteSessions {
         Self {
             database,
             wires,
-            clouds: Clouds::new(options.clone()),
+            clouds: CloudSessions::new(options.clone()),
             options,
             counts,
             protectors: Mutex::default(),
@@ -159,7 +159,7 @@ impl SiteSessions {
         cloud.with_observer(self.counts.of(&site.name))
     }
 
-    fn protectors_at(&self, root: &str) -> Arc<Clouds> {
+    fn protectors_at(&self, root: &str) -> Arc<CloudSessions> {
         let mut protectors = self
             .protectors
             .lock()
@@ -174,7 +174,7 @@ impl SiteSessions {
                 options
                     .endpoint_overrides
                     .insert(Service::DisasterRecovery, root.to_owned());
-                Arc::new(Clouds::new(options))
+                Arc::new(CloudSessions::new(options))
             })
             .clone()
     }
@@ -298,7 +298,7 @@ pub fn told(site: &SiteName, error: &CallError) -> CloudError {
 #[cfg(test)]
 mod tests {
     use protector_openstack::{
-        error::{Call, Refusal},
+        error::{Call, CloudRefusal},
         service::Service,
     };
 
@@ -313,7 +313,7 @@ mod tests {
             writes: false,
         };
         let said = |status| {
-            CallError::Refused(Box::new(Refusal {
+            CallError::Refused(Box::new(CloudRefusal {
                 call: call(),
                 status,
                 message: String::new(),

@@ -15,8 +15,8 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::Flavor,
-    error::{CloudError as CallError, ErrorClass},
+    compute::NovaFlavor,
+    error::{CallError, ErrorClass},
     network::{Net, Port, PortFilter, Subnet},
     service::Service,
 };
@@ -72,7 +72,7 @@ pub(crate) async fn there(
 async fn flavors(tenant: &Cloud, wanted: &WantedThere) -> Result<Vec<KnownFlavor>, CallError> {
     let compute = tenant.compute();
     let listed = compute.flavors().await?;
-    let mut known: Vec<KnownFlavor> = listed.iter().map(Flavor::known).collect();
+    let mut known: Vec<KnownFlavor> = listed.iter().map(NovaFlavor::known).collect();
     for mapped in &wanted.flavors {
         if known.iter().any(|flavor| flavor.id == *mapped) {
             continue;

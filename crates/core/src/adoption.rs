@@ -12,7 +12,7 @@ use crate::{
     mark,
     member::{Member, MemberStatus, ProtectedVolume},
     operation::{MapKind, OperationRecord, ResourceMap, StepState},
-    orphan::Held,
+    orphan::CloudResource,
     plan::Plan,
     runbook::{Step, resource::ResourceKind},
 };
@@ -21,15 +21,14 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'e> {
     /// The site that the group was to leave.
-    pub source: &'e [Held],
+    pub source: &'e [CloudResource],
     /// The site to which it was to go.
-    pub target: &'e [Held],
+    pub target: &'e [CloudResource],
 }
 
 /// A member that stands in the way of an adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// The member's name.
     pub member: String,
     /// What was found, and the command that leads on.
     pub found: String,
@@ -178,7 +177,7 @@ impl Look<'_> {
     /// What an original may have written that its copy lacks. Of one that is stopped or gone the adoption asks its cloud.
     fn original(&self, member: &Member) -> Result<(), String> {
         let site = &self.plan.source.site;
-        let is_original = |held: &&Held| {
+        let is_original = |held: &&CloudResource| {
             held.kind == ResourceKind::Server && held.id == member.server_id.as_str()
         };
         let held = match self.shown.source.iter().find(is_original) {
@@ -290,7 +289,7 @@ impl Look<'_> {
     }
 
     /// What is marked as a copy of `source`, but for those of tests.
-    fn marked(&self, kind: ResourceKind, source: &str) -> Vec<&Held> {
+    fn marked(&self, kind: ResourceKind, source: &str) -> Vec<&CloudResource> {
         self.shown
             .target
             .iter()
@@ -453,8 +452,8 @@ mod tests {
         record
     }
 
-    fn held(kind: ResourceKind, id: &str, status: &str) -> Held {
-        Held {
+    fn held(kind: ResourceKind, id: &str, status: &str) -> CloudResource {
+        CloudResource {
             kind,
             id: id.to_owned(),
             name: id.to_owned(),
@@ -468,7 +467,7 @@ mod tests {
         }
     }
 
-    fn copy(kind: ResourceKind, source: &str, status: &str, by: &OperationId) -> Held {
+    fn copy(kind: ResourceKind, source: &str, status: &str, by: &OperationId) -> CloudResource {
         let mut copy = held(kind, &format!("copy-of-{source}"), status);
         copy.metadata = BTreeMap::from([
             (mark::OPERATION.to_owned(), by.to_string()),
@@ -478,7 +477,7 @@ mod tests {
     }
 
     /// The imports of all volumes of a member.
-    fn imports(member: &Member, by: &OperationId) -> Vec<Held> {
+    fn imports(member: &Member, by: &OperationId) -> Vec<CloudResource> {
         let volumes = member.volumes.iter();
         volumes
             .map(|volume| copy(ResourceKind::Volume, volume.id.as_str(), "in-use", by))
@@ -490,8 +489,8 @@ mod tests {
         record: OperationRecord,
         plan: Plan,
         members: Vec<Member>,
-        source: Vec<Held>,
-        target: Vec<Held>,
+        source: Vec<CloudResource>,
+        target: Vec<CloudResource>,
     }
 
     impl Case {
@@ -505,7 +504,8 @@ mod tests {
             let record = failed(&members, &ids);
             let (plan, _) = adoption_of(&record, &members);
             let by = &record.operation.id;
-            let mut target: Vec<Held> = members.iter().flat_map(|m| imports(m, by)).collect();
+            let mut target: Vec<CloudResource> =
+                members.iter().flat_map(|m| imports(m, by)).collect();
             target.extend(
                 ids.iter()
                     .map(|id| copy(ResourceKind::Server, id, "ACTIVE", by)),

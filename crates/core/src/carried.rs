@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What attributes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thing {
+pub enum CarriedResource {
     /// A server, as Nova shows it.
     Server,
     /// A flavor, as Nova shows it.
@@ -19,7 +19,7 @@ pub enum Thing {
     Port,
 }
 
-impl Thing {
+impl CarriedResource {
     /// All of them, in the order of the manual.
     pub const ALL: [Self; 4] = [Self::Server, Self::Flavor, Self::Volume, Self::Port];
 
@@ -115,7 +115,6 @@ pub struct Attribute {
     pub name: &'static str,
     /// What becomes of it.
     pub fate: Fate,
-    /// Why, or how.
     pub why: &'static str,
 }
 
@@ -496,13 +495,13 @@ const PORT: &[Attribute] = &[
 ];
 
 /// The table's attributes of `thing`.
-pub fn attributes_of(thing: Thing) -> &'static [Attribute] {
+pub fn attributes_of(thing: CarriedResource) -> &'static [Attribute] {
     thing.attributes()
 }
 
 /// The attributes that a cloud shows of `thing` and that the table does not know. What is inside one is looked at where the
 /// table tells more than one thing of it.
-pub fn unknown(thing: Thing, shown: &Value) -> Vec<String> {
+pub fn unknown(thing: CarriedResource, shown: &Value) -> Vec<String> {
     let attributes = thing.attributes();
     let knows = |name: &str| attributes.iter().any(|attribute| attribute.name == name);
     let looks_inside = |name: &str| {
@@ -537,7 +536,7 @@ pub struct Lacking {
 
 /// What `shown`, a cloud's answer about a `thing`, has and its copy will lack, told or not. What every thing has, and what is
 /// not set, is nothing that could be lost.
-pub fn lacking(thing: Thing, shown: &Value) -> Vec<Lacking> {
+pub fn lacking(thing: CarriedResource, shown: &Value) -> Vec<Lacking> {
     let lost = |attribute: &&Attribute| matches!(attribute.fate, Lost | Told);
     let attributes = thing.attributes().iter().filter(lost);
     attributes
@@ -588,26 +587,28 @@ pub fn special_settings(port: &Value) -> Vec<String> {
     special
         .filter_map(|row| {
             let value = port.get(row.name)?;
-            let is_set = !is_usual(Thing::Port, row.name, value);
+            let is_set = !is_usual(CarriedResource::Port, row.name, value);
             is_set.then(|| format!("{}={}", row.name, in_words(value)))
         })
         .collect()
 }
 
 /// Whether a value is one that nobody has chosen.
-fn is_usual(thing: Thing, name: &str, value: &Value) -> bool {
+fn is_usual(thing: CarriedResource, name: &str, value: &Value) -> bool {
     let text = value.as_str();
     match (thing, name) {
-        (Thing::Server, "OS-DCF:diskConfig") => text == Some("MANUAL"),
-        (Thing::Flavor, "rxtx_factor") => value.as_f64() == Some(1.0),
-        (Thing::Volume, "availability_zone") => text == Some("nova"),
+        (CarriedResource::Server, "OS-DCF:diskConfig") => text == Some("MANUAL"),
+        (CarriedResource::Flavor, "rxtx_factor") => value.as_f64() == Some(1.0),
+        (CarriedResource::Volume, "availability_zone") => text == Some("nova"),
         // Neutron sets them, and without them a port is less than others.
-        (Thing::Port, "admin_state_up" | "port_security_enabled") => {
+        (CarriedResource::Port, "admin_state_up" | "port_security_enabled") => {
             matches!(value, Value::Bool(true) | Value::Null)
         }
         // Its default was the one and is the other by now.
-        (Thing::Port, "propagate_uplink_status") => matches!(value, Value::Bool(_) | Value::Null),
-        (Thing::Port, "binding:vnic_type") => text == Some("normal"),
+        (CarriedResource::Port, "propagate_uplink_status") => {
+            matches!(value, Value::Bool(_) | Value::Null)
+        }
+        (CarriedResource::Port, "binding:vnic_type") => text == Some("normal"),
         _ => is_empty(value),
     }
 }
@@ -651,7 +652,7 @@ pub fn page() -> String {
     for fate in Fate::ALL {
         page.push_str(&format!("- *{}*: {}.\n", fate.as_str(), fate.meaning()));
     }
-    for thing in Thing::ALL {
+    for thing in CarriedResource::ALL {
         page.push_str(&format!(
             "\n## {}\n\n| attribute | on the copy | |\n| --- | --- | --- |\n",
             thing.heading()

@@ -28,7 +28,7 @@ mod volumes;
 
 /// What becomes of an attribute. The worst counts where there are several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum AttributeOutcome {
     /// The copy has the same.
     Kept,
     /// The copy has something else in its place.
@@ -41,7 +41,7 @@ pub enum Outcome {
     Refused,
 }
 
-impl Outcome {
+impl AttributeOutcome {
     /// The word used in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ pub enum Strictly {
 
 /// One attribute on the three sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct ComparedAttribute {
     /// What it is about.
     pub field: String,
     /// What the member's record has; `None` of what is not recorded.
@@ -75,14 +75,14 @@ pub struct Line {
     /// What the copy would have; `None` of what it lacks or of what is not known.
     pub copy: Option<String>,
     /// What becomes of it.
-    pub outcome: Outcome,
+    pub outcome: AttributeOutcome,
     /// Why; `None` of what is simply kept.
     pub why: Option<String>,
     /// What a strict group makes of it.
     pub strictly: Strictly,
 }
 
-impl Line {
+impl ComparedAttribute {
     /// What the member has: now, or else on record.
     pub fn is(&self) -> &str {
         let known = self.now.as_ref().or(self.recorded.as_ref());
@@ -137,7 +137,6 @@ impl ServerNow {
 /// Whether a copy can have an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressThere {
-    /// Nobody has it.
     Free,
     /// The tenant keeps a port for it, with this id.
     Kept(String),
@@ -157,7 +156,6 @@ pub struct ThereSeen {
     pub flavors: Asked<Vec<Flavor>>,
     /// The security groups that the project may use.
     pub security_groups: Asked<Vec<SecurityGroupSeen>>,
-    /// The availability zones.
     pub zones: Asked<Vec<String>>,
     /// The newest minor microversion of Nova.
     pub compute_minor: Asked<u32>,
@@ -190,7 +188,6 @@ impl ThereSeen {
 /// All that is compared.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison<'c> {
-    /// The group.
     pub group: &'c Group,
     /// Its recovery plan, read from where it runs to the other site.
     pub recovery: &'c RecoveryPlan,
@@ -198,11 +195,9 @@ pub struct Comparison<'c> {
     pub mappings: &'c ResourceMappings,
     /// The member on record.
     pub recorded: &'c Member,
-    /// Its server.
     pub now: &'c ServerNow,
     /// What a planned move would build from: what it would read again, and what it would leave as it is known.
     pub built: &'c Member,
-    /// The other site.
     pub there: &'c ThereSeen,
 }
 
@@ -231,7 +226,7 @@ type Of<'f, T> = (&'static str, &'f dyn Fn(&T) -> String);
 /// What becomes of one value.
 struct Verdict {
     copy: Option<String>,
-    outcome: Outcome,
+    outcome: AttributeOutcome,
     why: Option<String>,
     strictly: Strictly,
 }
@@ -240,7 +235,7 @@ impl Verdict {
     fn kept(copy: impl Into<String>) -> Self {
         Self {
             copy: Some(copy.into()),
-            outcome: Outcome::Kept,
+            outcome: AttributeOutcome::Kept,
             why: None,
             strictly: Strictly::Passes,
         }
@@ -249,13 +244,13 @@ impl Verdict {
     fn changed(copy: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             copy: Some(copy.into()),
-            outcome: Outcome::Changed,
+            outcome: AttributeOutcome::Changed,
             why: Some(why.into()),
             strictly: Strictly::Passes,
         }
     }
 
-    fn without_copy(outcome: Outcome, why: impl Into<String>) -> Self {
+    fn without_copy(outcome: AttributeOutcome, why: impl Into<String>) -> Self {
         Self {
             copy: None,
             outcome,
@@ -272,7 +267,7 @@ impl Verdict {
     }
 
     fn unknown(why: &Silence) -> Self {
-        Self::without_copy(Outcome::Unknown, why.to_string())
+        Self::without_copy(AttributeOutcome::Unknown, why.to_string())
     }
 
     /// Several values of one attribute: the worst counts, and each says why.
@@ -290,7 +285,7 @@ impl Verdict {
         };
         Self {
             copy: texts(|verdict| verdict.copy.as_ref(), ", "),
-            outcome: outcome.unwrap_or(Outcome::Kept),
+            outcome: outcome.unwrap_or(AttributeOutcome::Kept),
             why: texts(|verdict| verdict.why.as_ref(), "; "),
             strictly: strictly.unwrap_or(Strictly::Passes),
         }
@@ -298,7 +293,7 @@ impl Verdict {
 }
 
 /// Compares a member's three sides, in the order in which people ask: the server, its cards, its volumes, what is lost.
-pub fn compare(of: &Comparison<'_>) -> Vec<Line> {
+pub fn compare(of: &Comparison<'_>) -> Vec<ComparedAttribute> {
     let mut lines = of.settings();
     lines.extend(of.hostname());
     lines.push(of.availability_zone());
@@ -320,11 +315,17 @@ impl Comparison<'_> {
     }
 
     /// Puts one attribute together. What has changed since it was read is said.
-    fn line(&self, field: &str, recorded: String, now: Option<String>, verdict: Verdict) -> Line {
+    fn line(
+        &self,
+        field: &str,
+        recorded: String,
+        now: Option<String>,
+        verdict: Verdict,
+    ) -> ComparedAttribute {
         let changed = now.as_ref().is_some_and(|now| *now != recorded);
         let since = changed.then(|| self.since(field)).map(str::to_owned);
         let whys: Vec<String> = verdict.why.into_iter().chain(since).collect();
-        Line {
+        ComparedAttribute {
             field: field.to_owned(),
             recorded: Some(recorded),
             now,
@@ -352,7 +353,7 @@ impl Comparison<'_> {
     }
 
     /// What is carried as it is.
-    fn settings(&self) -> Vec<Line> {
+    fn settings(&self) -> Vec<ComparedAttribute> {
         let (recorded, now, built) = (self.recorded, &self.now.member, self.built);
         let tags = |member: &Member| all(&member.server.tags.iter().collect());
         let description = |member: &Member| {
@@ -373,7 +374,7 @@ impl Comparison<'_> {
             .collect()
     }
 
-    fn hostname(&self) -> Option<Line> {
+    fn hostname(&self) -> Option<ComparedAttribute> {
         let of = |member: &Member| one(member.server.hostname.as_deref());
         let known = [self.recorded, &self.now.member, self.built];
         if known.iter().all(|member| member.server.hostname.is_none()) {
@@ -403,7 +404,7 @@ impl Comparison<'_> {
         Some(self.line("host name", of(self.recorded), now, verdict))
     }
 
-    fn availability_zone(&self) -> Line {
+    fn availability_zone(&self) -> ComparedAttribute {
         let of = |member: &Member| one(member.server.availability_zone.as_deref());
         let wanted = self.built.server.availability_zone.as_deref();
         let verdict = match (&self.there.zones, wanted) {
@@ -413,7 +414,7 @@ impl Comparison<'_> {
                 Verdict::kept(zone)
             }
             (Ok(_), Some(zone)) => Verdict::without_copy(
-                Outcome::Lost,
+                AttributeOutcome::Lost,
                 format!("{} has no zone {zone}: Nova chooses", self.site()),
             )
             .unannounced(),
@@ -422,7 +423,7 @@ impl Comparison<'_> {
         self.line("availability zone", of(self.recorded), now, verdict)
     }
 
-    fn config_drive(&self) -> Line {
+    fn config_drive(&self) -> ComparedAttribute {
         let of = |member: &Member| match member.server.config_drive {
             true => "yes".to_owned(),
             false => "no".to_owned(),
@@ -432,7 +433,7 @@ impl Comparison<'_> {
         self.line("config drive", of(self.recorded), now, verdict)
     }
 
-    fn key_pair(&self) -> Line {
+    fn key_pair(&self) -> ComparedAttribute {
         let of = |member: &Member| {
             let pair = member.server.key_pair.as_ref();
             one(pair.map(|pair| pair.name.as_str()))
@@ -448,7 +449,7 @@ impl Comparison<'_> {
     fn key_pair_there(&self, pair: &KeyPair) -> Verdict {
         let Some(public_key) = &pair.public_key else {
             let why = "its public key could not be read: let an administrator see why Nova does not show it, and add the server anew";
-            return Verdict::without_copy(Outcome::Lost, why).unannounced();
+            return Verdict::without_copy(AttributeOutcome::Lost, why).unannounced();
         };
         let there = match &self.there.key_pairs {
             Ok(there) => there,
@@ -469,11 +470,12 @@ impl Comparison<'_> {
                 return Verdict::changed(name, why);
             }
         }
-        Verdict::without_copy(Outcome::Lost, "another key has that name there").unannounced()
+        Verdict::without_copy(AttributeOutcome::Lost, "another key has that name there")
+            .unannounced()
     }
 
     /// That it is set, never what it is.
-    fn user_data(&self) -> Line {
+    fn user_data(&self) -> ComparedAttribute {
         let recorded = &self.recorded.server.user_data;
         let set = |is_set: bool| if is_set { "set" } else { "none" }.to_owned();
         let now = match (recorded, &self.now.member.server.user_data) {
@@ -492,15 +494,16 @@ impl Comparison<'_> {
                     ),
                     ..Verdict::kept(set(true))
                 },
-                Err(why) => {
-                    Verdict::without_copy(Outcome::Refused, format!("it cannot be read: {why}"))
-                }
+                Err(why) => Verdict::without_copy(
+                    AttributeOutcome::Refused,
+                    format!("it cannot be read: {why}"),
+                ),
             },
         };
         self.line("user data", set(recorded.is_some()), now, verdict)
     }
 
-    fn flavor(&self) -> Line {
+    fn flavor(&self) -> ComparedAttribute {
         let of = |flavor: &Flavor| format!("{} ({})", flavor.name, flavor.size());
         let known = &self.built.server.flavor;
         let mapped = self.mappings.flavors.get(known.id.as_str());
@@ -513,7 +516,7 @@ impl Comparison<'_> {
                 Err(why) => {
                     let site = &self.group.other().site;
                     Verdict::without_copy(
-                        Outcome::Refused,
+                        AttributeOutcome::Refused,
                         format!(
                             "it {}: --flavor-mapping {}=<flavor id there>",
                             why.in_words(known, site),
@@ -527,7 +530,7 @@ impl Comparison<'_> {
         self.line("flavor", of(&self.recorded.server.flavor), now, verdict)
     }
 
-    fn security_groups(&self) -> Line {
+    fn security_groups(&self) -> ComparedAttribute {
         let of = |member: &Member| all(&member.security_groups());
         let wanted = self.built.security_groups();
         let verdict = match &self.there.security_groups {
@@ -549,7 +552,7 @@ impl Comparison<'_> {
         match resolve(mapped, there) {
             Err(why) => {
                 let why = why.in_words(mapped, self.group.other());
-                Verdict::without_copy(Outcome::Refused, why)
+                Verdict::without_copy(AttributeOutcome::Refused, why)
             }
             Ok(group) if group.name == name => Verdict::kept(name),
             Ok(group) => Verdict::changed(&group.name, "by the recovery plan"),
@@ -557,7 +560,7 @@ impl Comparison<'_> {
     }
 
     /// Two lines for each network card: its network and its addresses; and one for its QoS policy, if it has or had one.
-    fn cards(&self) -> Vec<Line> {
+    fn cards(&self) -> Vec<ComparedAttribute> {
         let nics = |member: &'_ Member| member.server.nics.clone();
         let (recorded, now) = (nics(self.recorded), nics(&self.now.member));
         let network = |nic: Option<&Nic>| one(nic.map(|nic| nic.network_id.as_str()));
@@ -612,7 +615,7 @@ impl Comparison<'_> {
             }
             (Some(Ok(found)), _) => Verdict::changed(found.to_string(), "by mapping"),
             (Some(Err(why)), _) => Verdict::without_copy(
-                Outcome::Lost,
+                AttributeOutcome::Lost,
                 format!("it {}: --qos-policy-mapping", why.in_words(self.site())),
             )
             .unannounced(),
@@ -640,7 +643,7 @@ impl Comparison<'_> {
         let why = format!(
             "{network} belongs to another project, whose owner alone usually may choose it (create_port:mac_address): it may be lost"
         );
-        Verdict::without_copy(Outcome::Unknown, why).unannounced()
+        Verdict::without_copy(AttributeOutcome::Unknown, why).unannounced()
     }
 
     fn network_there(&self, nic: &Nic) -> Verdict {
@@ -649,7 +652,7 @@ impl Comparison<'_> {
             Some(there) if there == id => Verdict::kept(there),
             Some(there) => Verdict::changed(there, "by mapping"),
             None => Verdict::without_copy(
-                Outcome::Refused,
+                AttributeOutcome::Refused,
                 format!(
                     "it is mapped to no network on {site}: --network-mapping {id}=<network on {site}>",
                     site = self.site()
@@ -670,11 +673,13 @@ impl Comparison<'_> {
     fn address_there(&self, nic: &Nic, address: IpAddr) -> Verdict {
         let wanted = self.recovery.address_on_target(&self.built.id, address);
         let Some(network) = self.mappings.networks.get(nic.network_id.as_str()) else {
-            return Verdict::without_copy(Outcome::Unknown, "its network is not mapped");
+            return Verdict::without_copy(AttributeOutcome::Unknown, "its network is not mapped");
         };
         let key = (NetworkId::new(network.clone()), wanted);
         let found = match self.there.addresses.get(&key) {
-            None => return Verdict::without_copy(Outcome::Unknown, "it was not asked for"),
+            None => {
+                return Verdict::without_copy(AttributeOutcome::Unknown, "it was not asked for");
+            }
             Some(Err(why)) => return Verdict::unknown(why),
             Some(Ok(found)) => found,
         };
@@ -686,7 +691,7 @@ impl Comparison<'_> {
                 let why = format!(
                     "{network} belongs to another project, whose owner alone usually may choose addresses (create_port:fixed_ips:ip_address), and who has {wanted} is not shown: it may be lost"
                 );
-                Verdict::without_copy(Outcome::Unknown, why).unannounced()
+                Verdict::without_copy(AttributeOutcome::Unknown, why).unannounced()
             }
             AddressThere::Free | AddressThere::Kept(_) if wanted != address => {
                 Verdict::changed(wanted.to_string(), "by the recovery plan")

@@ -90,15 +90,9 @@ impl fmt::Debug for Confidential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field<'a> {
     /// The user data of a member's server.
-    UserData {
-        /// The member.
-        member: &'a MemberId,
-    },
+    UserData { member: &'a MemberId },
     /// Where a hook of the recovery plan leads.
-    HookUrl {
-        /// The hook's name.
-        hook: &'a str,
-    },
+    HookUrl { hook: &'a str },
     /// For what a probe of the recovery plan asks.
     ProbePath {
         /// The member that it shows to be up.

@@ -64,7 +64,7 @@ impl fmt::Display for Code {
 
 /// Why a step did not succeed, and whether repeating it can help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum StepFailure {
     /// Worth trying again: a refused connection, a 5xx, a lost reply, a busy resource.
     #[error("{why}")]
     Passing {
@@ -92,7 +92,7 @@ pub enum Fault {
     },
 }
 
-impl Fault {
+impl StepFailure {
     /// A fault that may pass. Of a long text the beginning is kept, as of everything that others say.
     pub fn passing(why: impl fmt::Display) -> Self {
         Self::Passing {

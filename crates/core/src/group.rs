@@ -64,20 +64,20 @@ impl GroupStatus {
     }
 
     /// The status of a group that nothing is under way with and nothing is wrong with.
-    pub fn at_rest(place: Place, recovered: Recovered) -> Self {
+    pub fn at_rest(place: SiteRole, recovered: Recovered) -> Self {
         match (place, recovered) {
-            (Place::Primary, Recovered::All) => Self::Active,
-            (Place::Primary, Recovered::InPart) => Self::ActivePartial,
-            (Place::Secondary, Recovered::All) => Self::FailedOver,
-            (Place::Secondary, Recovered::InPart) => Self::FailedOverPartial,
+            (SiteRole::Primary, Recovered::All) => Self::Active,
+            (SiteRole::Primary, Recovered::InPart) => Self::ActivePartial,
+            (SiteRole::Secondary, Recovered::All) => Self::FailedOver,
+            (SiteRole::Secondary, Recovered::InPart) => Self::FailedOverPartial,
         }
     }
 
     /// The status of a group while an operation brings it, or the rest of it, to `place`.
-    pub fn on_the_way_to(place: Place) -> Self {
+    pub fn on_the_way_to(place: SiteRole) -> Self {
         match place {
-            Place::Primary => Self::FailingBack,
-            Place::Secondary => Self::FailingOver,
+            SiteRole::Primary => Self::FailingBack,
+            SiteRole::Secondary => Self::FailingOver,
         }
     }
 
@@ -110,7 +110,7 @@ impl fmt::Display for GroupStatus {
 
 /// One of the two sites of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SiteRole {
     /// Where it was made.
     Primary,
     /// Where it fails over to.
@@ -120,7 +120,6 @@ pub enum Place {
 /// How much of a group is where the group runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovered {
-    /// Every member.
     All,
     /// Not the members in `error`: the last unplanned failover could not recover them.
     InPart,
@@ -449,11 +448,11 @@ impl Group {
     }
 
     /// Which of the group's sites `site` is. A site that is neither counts as its primary.
-    pub fn place_of(&self, site: &SiteName) -> Place {
+    pub fn place_of(&self, site: &SiteName) -> SiteRole {
         if *site == self.secondary.site {
-            Place::Secondary
+            SiteRole::Secondary
         } else {
-            Place::Primary
+            SiteRole::Primary
         }
     }
 
@@ -465,8 +464,8 @@ impl Group {
     /// The kind of a move that leaves where the group runs now: back to its primary site it is a failback.
     pub fn kind_of_move(&self) -> OperationKind {
         match self.place_of(&self.current_primary_site) {
-            Place::Primary => OperationKind::Failover,
-            Place::Secondary => OperationKind::Failback,
+            SiteRole::Primary => OperationKind::Failover,
+            SiteRole::Secondary => OperationKind::Failback,
         }
     }
 

@@ -21,9 +21,7 @@ use crate::{
 /// The right to write to one operation, until the lease ends or another engine takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The operation.
     pub operation_id: OperationId,
-    /// Who holds it.
     pub engine_id: EngineId,
     /// Grows with each claim; a write with an old one is refused.
     pub fence: i64,
@@ -60,7 +58,6 @@ pub enum JournalError {
 pub struct Protection {
     /// The id of the server or volume.
     pub resource: String,
-    /// The group's name.
     pub group_name: String,
 }
 
@@ -82,13 +79,9 @@ impl Protection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperationChange {
     /// An engine began with it.
-    Started {
-        /// When.
-        at: DateTime<Utc>,
-    },
+    Started { at: DateTime<Utc> },
     /// A line failed before the point of no return.
     Unwinding {
-        /// Why.
         error: String,
         /// The kind of failure.
         code: Code,
@@ -97,7 +90,6 @@ pub enum OperationChange {
     Settled {
         /// `Completed` or `Failed`: it has ended. `AwaitingCleanup`: its end is another operation's.
         state: OperationState,
-        /// When.
         at: DateTime<Utc>,
     },
 }
@@ -111,7 +103,6 @@ pub enum OperationChange {
 pub enum Effect {
     /// `source` became `target`.
     Mapped {
-        /// Of which kind.
         kind: MapKind,
         /// The id on the source.
         source: String,
@@ -120,39 +111,27 @@ pub enum Effect {
     },
     /// What `source` became is gone again.
     Unmapped {
-        /// Of which kind.
         kind: MapKind,
         /// The id on the source.
         source: String,
     },
     /// The group's status changes.
     GroupStatus {
-        /// The group.
         group_id: GroupId,
-        /// Its new status.
         status: GroupStatus,
     },
     /// Nothing is under way with the group: its status is what follows from where it runs and which members are in error.
-    GroupAtRest {
-        /// The group.
-        group_id: GroupId,
-    },
+    GroupAtRest { group_id: GroupId },
     /// Servers that a failed operation had left stopped run again: if the group is still there and in `error`, and none of its
     /// members is left stopped by that operation, it is at rest where it runs.
     GroupMended {
-        /// The group.
         group_id: GroupId,
-        /// The failed operation.
         failed: OperationId,
     },
     /// Nothing of the group runs on the site that it has gone from: if its status is `split_brain`, it is at rest where it runs.
-    GroupFenced {
-        /// The group.
-        group_id: GroupId,
-    },
+    GroupFenced { group_id: GroupId },
     /// The group runs on another site now, and is at rest there. Its version grows.
     GroupSwitched {
-        /// The group.
         group_id: GroupId,
         /// Where it runs now.
         current_primary_site: SiteName,
@@ -161,14 +140,12 @@ pub enum Effect {
     },
     /// The group's volumes were replicated as a whole.
     GroupReplicated {
-        /// The group.
         group_id: GroupId,
         /// The recovery point's time.
         at: DateTime<Utc>,
     },
     /// A line of the parent operation has been settled by this one.
     ParentStep {
-        /// The parent.
         operation_id: OperationId,
         /// The line's key there.
         key: String,
@@ -177,10 +154,7 @@ pub enum Effect {
     },
     /// The parent, a test failover in `AwaitingCleanup`, is completed by this operation. In any other state it stays as
     /// it is.
-    ParentCompleted {
-        /// The parent.
-        operation_id: OperationId,
-    },
+    ParentCompleted { operation_id: OperationId },
 }
 
 impl From<Mapped> for Effect {
@@ -201,7 +175,6 @@ pub struct Entry {
     pub operation: Option<OperationChange>,
     /// New progress of lines, by position.
     pub steps: Vec<(u32, StepProgress)>,
-    /// Changes beside them.
     pub effects: Vec<Effect>,
     /// Ids of servers and volumes that no protection group may protect at the moment of the write: what an intent to delete
     /// them rests on.

@@ -41,7 +41,6 @@ impl LeftReason {
 /// What a cleanup would do about a leftover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// Delete the resource.
     Delete,
     /// Let Cinder forget the volume; its bytes stay on the array.
     Unmanage,
@@ -126,7 +125,6 @@ pub fn left_among<P>(operation: &Operation<P>, lines: &[impl ProgressLine]) -> u
 pub struct Removal {
     /// What it is; `None` for a promoted copy on an array, which no cloud knows.
     pub kind: Option<ResourceKind>,
-    /// Its id.
     pub resource_id: String,
     /// The cloud and the project that have it, or had it.
     pub scope: SiteScope,
@@ -139,7 +137,6 @@ pub struct Removal {
 /// How a removal ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemovalEnd {
-    /// It is gone.
     Gone,
     /// It could not be removed, or not by the line, which says why.
     Failed,

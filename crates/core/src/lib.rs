@@ -19,6 +19,7 @@ pub mod clock;
 pub mod comparison;
 pub mod confidential;
 pub mod fault;
+pub mod generations;
 pub mod group;
 pub mod guard;
 pub mod id;
@@ -26,7 +27,6 @@ pub mod journal;
 #[cfg(feature = "conformance")]
 pub mod journal_conformance;
 pub mod leftover;
-pub mod lives;
 pub mod mark;
 pub mod member;
 pub mod member_settings;

@@ -40,7 +40,6 @@ impl MemberStatus {
 pub struct Member {
     /// The member's id, the same on both sites and over all failovers.
     pub id: MemberId,
-    /// Its group.
     pub group_id: GroupId,
     /// The server's name when it was added.
     pub name: String,
@@ -66,7 +65,6 @@ pub struct Member {
 pub struct EarlierMember {
     /// When the change was seen.
     pub until: DateTime<Utc>,
-    /// The server's name.
     pub name: String,
     /// How to build it as it was.
     pub server: ServerSpec,
@@ -234,11 +232,9 @@ pub struct ServerSpec {
     pub security_groups: Vec<String>,
     /// Its key pair: the public half, since key pairs belong to users and the copy is built by another user.
     pub key_pair: Option<KeyPair>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its user data, base64 as Nova keeps it. It often holds passwords.
     pub user_data: Option<Confidential>,
-    /// Its availability zone.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive.
     pub config_drive: bool,
@@ -260,9 +256,7 @@ pub struct ServerSpec {
 pub struct Flavor {
     /// Its id on the cloud where it was seen.
     pub id: FlavorId,
-    /// Its name.
     pub name: String,
-    /// Virtual CPUs.
     pub vcpus: u32,
     /// Memory in MiB.
     pub ram_mib: u64,
@@ -289,7 +283,6 @@ pub enum NoCounterpart {
     MappedIsGone(String),
     /// The cloud has one of the same id, or of the same name, and that is another size.
     OtherSize(Flavor),
-    /// It has neither.
     NotThere,
 }
 
@@ -385,7 +378,6 @@ pub struct Nic {
 /// All of a port, beside its addresses, that the port of a copy must have too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortSpec {
-    /// Its MAC address.
     pub mac_address: String,
     /// Names of its security groups; none at all is a port without any.
     pub security_groups: Vec<String>,
@@ -398,16 +390,13 @@ pub struct PortSpec {
     /// What else it may send from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_address_pairs: Vec<AddressPair>,
-    /// Its name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Its description, without a mark of ours.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Its floating IPs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating_ips: Vec<FloatingAddress>,
     /// Whether Neutron carries its traffic.
@@ -447,7 +436,6 @@ impl PortSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminState {
-    /// It is.
     #[default]
     Up,
     /// Its owner has shut it.
@@ -488,7 +476,6 @@ pub struct DhcpOption {
 /// An outer address that leads to a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FloatingAddress {
-    /// The outer address.
     pub address: IpAddr,
     /// The port's fixed address that it leads to.
     pub fixed_ip: IpAddr,
@@ -507,7 +494,6 @@ pub struct AddressPair {
 /// The public half of a key pair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyPair {
-    /// Its name.
     pub name: String,
     /// The public key; `None` where nobody with a right to read it was there when the member was added.
     pub public_key: Option<String>,
@@ -552,13 +538,11 @@ pub struct ProtectedVolume {
     /// on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_on_termination_at: Option<SiteName>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// What its image asks of the machine that boots it: firmware, buses, guest agent. Nova reads it off the boot
     /// volume, and an import into Cinder does not bring it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub image_properties: BTreeMap<String, String>,
-    /// Its description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Whether Cinder lets a server boot from it; `None` in what earlier releases have written down: as it is used.

@@ -14,19 +14,14 @@ use crate::{
 /// The settings of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Its name.
     pub name: String,
-    /// Its description.
     pub description: Option<String>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Its tags.
     pub tags: BTreeSet<String>,
     /// Names of its security groups.
     pub security_groups: BTreeSet<String>,
     /// The name of its key pair.
     pub key_pair: Option<String>,
-    /// Its fixed addresses.
     pub addresses: BTreeSet<IpAddr>,
 }
 
@@ -91,11 +86,9 @@ impl ServerSettings {
 /// A setting that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Which one.
     pub what: Cow<'static, str>,
     /// What it was, in words.
     pub was: String,
-    /// What it is.
     pub is: String,
 }
 
@@ -124,7 +117,6 @@ pub fn pairs(metadata: &BTreeMap<String, String>) -> String {
 pub struct VolumeSettings {
     /// Its name; empty where it has none.
     pub name: String,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its size in GiB.
     pub size_gib: u64,

@@ -38,7 +38,6 @@ pub struct VolumeTraits {
 /// What Neutron says of a port, as far as it tells what is not carried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortTraits {
-    /// Its id.
     pub id: String,
     /// `normal`, `direct`, `macvtap` …; empty where Neutron does not say.
     pub vnic_type: String,
@@ -66,37 +65,17 @@ pub enum NotCarried {
     /// What its virtual TPM holds: the keys of disks that its guest has sealed with it.
     VirtualTpm,
     /// A volume with a key in the key manager.
-    EncryptedVolume {
-        /// The volume.
-        volume: String,
-    },
+    EncryptedVolume { volume: String },
     /// A volume that several servers may write to.
-    SharedVolume {
-        /// The volume.
-        volume: String,
-    },
+    SharedVolume { volume: String },
     /// It boots from an optical medium, which its copy would get as a hard disk.
-    OpticalRoot {
-        /// The volume.
-        volume: String,
-    },
+    OpticalRoot { volume: String },
     /// The subports of a trunk.
-    Trunk {
-        /// The parent port.
-        port: String,
-        /// How many.
-        subports: usize,
-    },
+    Trunk { port: String, subports: usize },
     /// A network card that is a piece of a host's hardware.
-    HardwarePort {
-        /// The port.
-        port: String,
-        /// Its kind.
-        vnic_type: String,
-    },
+    HardwarePort { port: String, vnic_type: String },
     /// Something that is set on a network card's port alone.
     PortSetting {
-        /// The port.
         port: String,
         /// The attribute and its value.
         setting: String,
@@ -107,20 +86,14 @@ pub enum NotCarried {
         spec: String,
     },
     /// Its key pair, which nobody could read.
-    KeyPair {
-        /// Its name.
-        name: String,
-    },
+    KeyPair { name: String },
     /// What is on its swap disk.
     SwapDisk {
         /// Its size in MiB.
         mib: u64,
     },
     /// An address of its site that its user has noted of it for others.
-    NotedAddress {
-        /// The address.
-        address: String,
-    },
+    NotedAddress { address: String },
 }
 
 /// What becomes of a server of which something is not carried.

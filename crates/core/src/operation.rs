@@ -90,7 +90,6 @@ impl OperationState {
 pub struct Operation<P = Plan> {
     /// `op-` and a UUID.
     pub id: OperationId,
-    /// What it does.
     pub kind: OperationKind,
     /// Whether its source takes part.
     #[serde(default)]
@@ -109,7 +108,6 @@ pub struct Operation<P = Plan> {
     pub parent_id: Option<OperationId>,
     /// All facts that its steps need, frozen when it was asked for.
     pub plan: P,
-    /// Where it is.
     pub state: OperationState,
     /// The oldest engine's book version that may walk it.
     pub book_version: u32,
@@ -117,7 +115,6 @@ pub struct Operation<P = Plan> {
     pub request_id: String,
     /// The caller's own request id, sent on to the clouds.
     pub global_request_id: Option<String>,
-    /// Why it failed.
     pub error: Option<String>,
     /// The kind of that failure.
     pub error_code: Option<Code>,
@@ -125,7 +122,6 @@ pub struct Operation<P = Plan> {
     pub created_at: DateTime<Utc>,
     /// When an engine began with it.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -141,7 +137,6 @@ impl<P> Operation<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
-    /// Not begun.
     Pending,
     /// Begun; it may or may not have reached the cloud.
     Running,
@@ -151,9 +146,7 @@ pub enum StepState {
     Failed,
     /// Left out on purpose, with the reason in `error`.
     Skipped,
-    /// Being taken back.
     Undoing,
-    /// Taken back.
     Undone,
     /// Could not be taken back; something may be left.
     UndoFailed,
@@ -284,7 +277,6 @@ fn is_false(flag: &bool) -> bool {
 /// The part of a line that changes while an operation runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepProgress {
-    /// Where it is.
     pub state: StepState,
     /// How many tries to change the world have failed in a way that may pass, forward or (while undoing) backward. A
     /// look that failed before anything was asked for is no try.
@@ -293,7 +285,6 @@ pub struct StepProgress {
     pub wake_at: Option<DateTime<Utc>>,
     /// What it waits for, in words.
     pub note: Option<String>,
-    /// What it remembers.
     pub memo: Memo,
     /// Why it failed or was left out; while it runs forward, why its last try or look failed, if one did.
     pub error: Option<String>,
@@ -301,7 +292,6 @@ pub struct StepProgress {
     pub error_code: Option<Code>,
     /// When it was begun.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// When taking it back was begun.
     pub undo_started_at: Option<DateTime<Utc>>,
@@ -339,7 +329,6 @@ pub struct StepRecord {
     pub reported: Reported,
     /// `delete_source_volume:vol-data-ws1`; unique in the operation.
     pub key: String,
-    /// What to do.
     pub action: Step,
     /// The id of the resource that the line is about, as `steps_failed` shows it.
     pub resource_id: Option<String>,
@@ -429,11 +418,9 @@ impl GivenUp {
 /// An operation with all that is recorded of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRecord {
-    /// The operation.
     pub operation: Operation,
     /// Its lines, by position.
     pub steps: Vec<StepRecord>,
-    /// What became what.
     pub map: ResourceMap,
 }
 

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 pub enum OperationKind {
     /// Moves a group to its other site.
     Failover,
-    /// Brings it back.
     Failback,
     /// Starts copies on the other site, production untouched.
     TestFailover,

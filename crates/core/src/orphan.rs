@@ -20,14 +20,11 @@ use crate::{
 
 /// A resource of a tenant's project as its cloud shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// What it is.
+pub struct CloudResource {
     pub kind: ResourceKind,
-    /// Its id.
     pub id: String,
     /// Its name; empty where it has none.
     pub name: String,
-    /// Its project.
     pub project_id: ProjectId,
     /// The cloud's status word.
     pub status: String,
@@ -35,15 +32,13 @@ pub struct Held {
     pub size_gib: Option<u64>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// The servers that a volume is attached to.
     pub servers: Vec<String>,
-    /// A volume's snapshots.
     pub snapshots: Vec<String>,
 }
 
-impl Held {
+impl CloudResource {
     /// The operation whose mark it carries.
     pub fn marked_by(&self) -> Option<&str> {
         self.metadata.get(mark::OPERATION).map(String::as_str)
@@ -57,7 +52,7 @@ pub struct SiteSeen {
     pub scope: SiteScope,
     /// All its servers and volumes; `None` where the cloud did not answer, or nothing that is known to be there could
     /// be read, so that an absence proves nothing.
-    pub held: Option<Vec<Held>>,
+    pub held: Option<Vec<CloudResource>>,
 }
 
 /// How an orphan was seen.
@@ -82,11 +77,8 @@ impl Sighting {
 /// Something that an earlier operation left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
-    /// What it is.
     pub kind: ResourceKind,
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
     /// A volume's size in GiB.
     pub size_gib: Option<u64>,
@@ -114,7 +106,7 @@ pub struct Orphan {
 
 /// What [`orphans`] looks at.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'e> {
+pub struct OrphanEvidence<'e> {
     /// The project's operations that left something behind, the newest first.
     pub records: &'e [OperationRecord],
     /// The operations of this site's records whose marks were seen; others are unknown here.
@@ -127,7 +119,7 @@ pub struct Evidence<'e> {
 
 /// What earlier operations left on the sites of `evidence`: what the records name, newest operation first, then what
 /// only carries a mark. A group's current members and the copies of an operation under way are left out.
-pub fn orphans(evidence: Evidence<'_>) -> Vec<Orphan> {
+pub fn orphans(evidence: OrphanEvidence<'_>) -> Vec<Orphan> {
     let members = member_ids(evidence.members);
     let mut named = BTreeSet::new();
     let mut found = Vec::new();
@@ -229,7 +221,7 @@ fn recorded(
     })
 }
 
-fn users(held: &Held) -> Vec<String> {
+fn users(held: &CloudResource) -> Vec<String> {
     held.servers
         .iter()
         .chain(&held.snapshots)
@@ -238,7 +230,7 @@ fn users(held: &Held) -> Vec<String> {
 }
 
 /// Why a leftover must stay as it is seen now. The engine's guards look again, and further, before each deletion.
-fn objection(held: &Held, leftover: &Leftover, left: &[Leftover]) -> Option<String> {
+fn objection(held: &CloudResource, leftover: &Leftover, left: &[Leftover]) -> Option<String> {
     if held.project_id != leftover.scope.project_id {
         return Some(format!("it belongs to project {} now", held.project_id));
     }
@@ -268,7 +260,7 @@ fn objection(held: &Held, leftover: &Leftover, left: &[Leftover]) -> Option<Stri
 /// A resource that carries an operation's mark and is in no record as left over.
 fn marked(
     site: &SiteSeen,
-    held: &Held,
+    held: &CloudResource,
     makers: &BTreeMap<String, OperationRecord>,
 ) -> Option<Orphan> {
     let by = held.marked_by()?;
@@ -310,7 +302,7 @@ fn marked(
 }
 
 /// How the operation that made a resource recorded it.
-fn recorded_as(record: &OperationRecord, held: &Held) -> String {
+fn recorded_as(record: &OperationRecord, held: &CloudResource) -> String {
     let Some(step) = record
         .steps
         .iter()
@@ -348,7 +340,7 @@ fn is_of_an_unrecovered_member(record: &OperationRecord, step: &StepRecord) -> b
         && member.is_some_and(|member| !was_recovered(member))
 }
 
-fn is_about(record: &OperationRecord, step: &StepRecord, held: &Held) -> bool {
+fn is_about(record: &OperationRecord, step: &StepRecord, held: &CloudResource) -> bool {
     let kind = match held.kind {
         ResourceKind::Server => MapKind::Server,
         ResourceKind::Volume => MapKind::Volume,

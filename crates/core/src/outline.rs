@@ -34,7 +34,6 @@ pub const SHOWN_KINDS: [MapKind; 4] = [
 /// An operation without what is not shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationOutline {
-    /// The operation.
     pub operation: Operation<PlanOutline>,
     /// All its lines, by position.
     pub lines: Vec<LineOutline>,
@@ -49,7 +48,6 @@ pub struct OperationOutline {
 /// What is shown of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanOutline {
-    /// The group's name.
     pub group_name: String,
     /// The failed move with whose copies the operation goes forward.
     pub adopts: Option<OperationId>,
@@ -64,9 +62,7 @@ pub struct LineOutline {
     pub verb: Verb,
     /// How its phase shows in `steps_completed`.
     pub reported: Reported,
-    /// Its key.
     pub key: String,
-    /// Where it is.
     pub state: StepState,
 }
 

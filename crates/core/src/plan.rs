@@ -24,13 +24,9 @@ use crate::{
 /// The plan of an operation. Stored as JSON with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The group.
     pub group_id: GroupId,
-    /// The group's name.
     pub group_name: String,
-    /// Where it leaves.
     pub source: SiteScope,
-    /// Where it goes.
     pub target: SiteScope,
     /// How the arrays replicate it.
     pub replication_type: ReplicationType,
@@ -109,7 +105,6 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Operati
 /// Why an operation cannot be planned. Each names the field and the fix; what the group lacks is said of `it`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanRefusal {
-    /// Nothing to move.
     NoMembers,
     /// No replication policy is attached.
     NoPolicy,

@@ -17,7 +17,6 @@ use crate::{
 pub struct CurrentMember {
     /// The site on which it runs.
     pub site: SiteName,
-    /// The member.
     pub member: Member,
 }
 

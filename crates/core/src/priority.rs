@@ -12,14 +12,11 @@ pub struct Priority(u8);
 impl Priority {
     /// All of them, in order.
     pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
-    /// The first.
     pub const FIRST: Self = Self(1);
-    /// The last.
     pub const LAST: Self = Self(5);
     /// Of what was given none.
     pub const DEFAULT: Self = Self(3);
 
-    /// The number.
     pub fn get(self) -> u8 {
         self.0
     }

@@ -57,11 +57,8 @@ impl Lane {
 /// An operation that nobody walks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// The operation.
     pub id: OperationId,
-    /// Where it queues.
     pub lane: Lane,
-    /// Whose it is.
     pub project_id: ProjectId,
     /// Whether an engine has begun it already.
     pub has_begun: bool,

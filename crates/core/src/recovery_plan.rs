@@ -94,18 +94,12 @@ impl UserDataOnCopy {
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
     /// A TCP connection can be made.
-    Tcp {
-        /// To this port.
-        port: u16,
-    },
+    Tcp { port: u16 },
     /// `GET` answers with a status. Redirects are not followed.
     Http {
-        /// At this port.
         port: u16,
-        /// For this path.
         #[serde(default = "root")]
         path: Confidential,
-        /// With this status.
         #[serde(default = "ok")]
         status: u16,
     },
@@ -133,7 +127,6 @@ pub struct Pause {
 pub struct Hook {
     /// Its name, unique in the plan.
     pub name: String,
-    /// When.
     #[serde(flatten)]
     pub when: When,
     /// Where to. It often holds a token.
@@ -175,9 +168,7 @@ impl Hook {
 pub enum HookedOperation {
     /// A failover, planned or not.
     Failover,
-    /// A failback.
     Failback,
-    /// A test failover.
     TestFailover,
 }
 
@@ -188,10 +179,7 @@ pub enum When {
     /// When the target has been checked and nothing has been changed yet.
     Before,
     /// Before the first member of a priority is built.
-    BeforePriority {
-        /// That priority.
-        priority: Priority,
-    },
+    BeforePriority { priority: Priority },
     /// When the group runs on the target, before anything is deleted on the source.
     After,
 }
@@ -227,7 +215,6 @@ fn fault(field: impl Into<String>, why: impl Into<String>) -> PlanFault {
 /// Members that are started side by side, once those of the tiers before are up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tier<'a> {
-    /// Their priority.
     pub priority: Priority,
     /// They, in the order of the group.
     pub members: Vec<&'a Member>,

@@ -58,7 +58,6 @@ fn abort_asked(record: &OperationRecord) -> Option<Next> {
 /// Why an operation cannot be given up any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAbortable {
-    /// It has ended.
     Ended,
     /// The copies of its test failover are up; a test cleanup removes them.
     CopiesAreUp,

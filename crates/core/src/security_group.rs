@@ -8,7 +8,6 @@ use crate::site::SiteScope;
 /// Whose a security group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupOwner {
-    /// The project's own.
     Own,
     /// Another project's, which shares it.
     Shared,
@@ -17,11 +16,9 @@ pub enum GroupOwner {
 /// A security group that a project may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityGroupSeen {
-    /// Its id.
     pub id: String,
     /// Its name; not unique.
     pub name: String,
-    /// Whose it is.
     pub owner: GroupOwner,
 }
 
@@ -39,7 +36,6 @@ impl SecurityGroupSeen {
 /// Why a name or an id stands for no security group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSecurityGroup {
-    /// There is none.
     Absent,
     /// So many have the name.
     Several(usize),

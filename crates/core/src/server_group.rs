@@ -26,9 +26,7 @@ pub struct ServerGroup {
 /// A server group of the target with the servers that are in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerGroupSeen {
-    /// The group.
     pub group: ServerGroup,
-    /// Its servers.
     pub servers: Vec<ServerId>,
 }
 

@@ -22,7 +22,6 @@ pub enum SiteStatus {
 /// A registered cloud. Its password is kept apart, encrypted, and is never part of this value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
-    /// The site's id.
     pub id: SiteId,
     /// The site's name; the same on both protectors.
     pub name: SiteName,
@@ -34,7 +33,6 @@ pub struct Site {
     pub region_name: Option<String>,
     /// `public`, `internal` or `admin` endpoints.
     pub interface: String,
-    /// The service user.
     pub username: String,
     /// The service user's domain name.
     pub user_domain_name: String,
@@ -55,7 +53,6 @@ pub struct Site {
 /// A project on a site: the scope in which an operation acts there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SiteScope {
-    /// The site.
     pub site: SiteName,
     /// The tenant's project there.
     pub project_id: ProjectId,
@@ -64,11 +61,8 @@ pub struct SiteScope {
 /// The link between one tenant's projects on two sites.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantMapping {
-    /// The mapping's id.
     pub id: TenantMappingId,
-    /// One side.
     pub primary: SiteScope,
-    /// The other side.
     pub secondary: SiteScope,
     /// When it was made.
     pub created_at: DateTime<Utc>,

@@ -10,7 +10,6 @@ use crate::id::{GroupId, OperationId, RecoveryPointId, VolumeId};
 /// A point in time to which a group's volumes can be brought on the target's array.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryPoint {
-    /// Its id.
     pub id: RecoveryPointId,
     /// The time whose data it holds.
     pub taken_at: DateTime<Utc>,
@@ -31,16 +30,13 @@ pub enum Written {
     /// The array knows no such object. That says nothing of an import that Cinder still has: it may have been moved to
     /// another volume type or host, or the array's list may be lost.
     NoObject,
-    /// Something.
     Since {
         /// The time of its recovery point.
         point: DateTime<Utc>,
         /// How many bytes are in the blocks that differ, as the array counts them.
         bytes: u64,
     },
-    /// Nobody can tell.
     Unknown {
-        /// Why not.
         why: String,
     },
 }
@@ -57,7 +53,6 @@ pub struct BackendObject {
 /// The arrays and the group that a call is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replication {
-    /// The group.
     pub group_id: GroupId,
     /// The array on the source site, as the replication policy names it.
     pub source_array: String,
@@ -70,20 +65,10 @@ pub struct Replication {
 pub enum StorageError {
     /// The array does not answer or is busy; the call may be repeated.
     #[error("array {array}: {message}")]
-    Unavailable {
-        /// Which array.
-        array: String,
-        /// Its words.
-        message: String,
-    },
+    Unavailable { array: String, message: String },
     /// The array refuses for good, or what was asked for does not exist.
     #[error("array {array}: {message}")]
-    Refused {
-        /// Which array.
-        array: String,
-        /// Its words.
-        message: String,
-    },
+    Refused { array: String, message: String },
 }
 
 /// A storage array driver. Every call may be repeated after a crash and must then end in the same state.

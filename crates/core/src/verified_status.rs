@@ -10,7 +10,7 @@ use crate::{
     id::ServerId,
     mark,
     member::{Member, MemberStatus},
-    orphan::Held,
+    orphan::CloudResource,
     runbook::resource::ResourceKind,
     site::SiteScope,
 };
@@ -19,21 +19,18 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub enum Other<'e> {
     /// All that it shows of the tenant's project.
-    Shows(&'e [Held]),
+    Shows(&'e [CloudResource]),
     /// Whoever asks says that it is lost, and answers for it.
     Lost,
 }
 
 /// What a group's status is judged by.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'e> {
-    /// The group.
+pub struct StatusEvidence<'e> {
     pub group: &'e Group,
-    /// Its members.
     pub members: &'e [Member],
     /// All that the site shows on which it runs.
-    pub here: &'e [Held],
-    /// The other site.
+    pub here: &'e [CloudResource],
     pub other: Other<'e>,
     /// By a member's server: the servers that it was on the other site, by the records of its moves.
     pub recorded: &'e BTreeMap<ServerId, Vec<String>>,
@@ -43,8 +40,7 @@ pub struct Evidence<'e> {
 
 /// What was found of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The member's name.
+pub struct StatusFinding {
     pub member: String,
     /// What was found, and what to do about it.
     pub found: String,
@@ -53,9 +49,9 @@ pub struct Finding {
 }
 
 /// What was found of a group's members, one or more for each.
-pub fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
+pub fn findings(evidence: &StatusEvidence<'_>) -> Vec<StatusFinding> {
     let runs_here = |member: &&Member| member.status == MemberStatus::Protected;
-    let mut found: Vec<Finding> = evidence
+    let mut found: Vec<StatusFinding> = evidence
         .members
         .iter()
         .filter(runs_here)
@@ -63,7 +59,7 @@ pub fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
         .collect();
     if matches!(evidence.other, Other::Lost) {
         let site = &evidence.group.other().site;
-        found.push(Finding {
+        found.push(StatusFinding {
             member: String::new(),
             found: format!(
                 "{site} was not asked, since it is said to be lost: what runs there runs twice until it is fenced"
@@ -74,7 +70,7 @@ pub fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
     found
 }
 
-fn of_member(evidence: &Evidence<'_>, member: &Member) -> Vec<Finding> {
+fn of_member(evidence: &StatusEvidence<'_>, member: &Member) -> Vec<StatusFinding> {
     let here = find(
         evidence.here,
         ResourceKind::Server,
@@ -87,7 +83,11 @@ fn of_member(evidence: &Evidence<'_>, member: &Member) -> Vec<Finding> {
     found
 }
 
-fn of_server(evidence: &Evidence<'_>, member: &Member, here: Option<&Held>) -> Finding {
+fn of_server(
+    evidence: &StatusEvidence<'_>,
+    member: &Member,
+    here: Option<&CloudResource>,
+) -> StatusFinding {
     let twins = twins(evidence, member, here);
     let running = twins.iter().find(|twin| may_run(&twin.held.status));
     let stopped = twins.iter().find(|twin| twin.is_certain);
@@ -138,7 +138,7 @@ fn of_server(evidence: &Evidence<'_>, member: &Member, here: Option<&Held>) -> F
 }
 
 /// A volume that is gone under its server may be left on the other site alone.
-fn missing_volumes(evidence: &Evidence<'_>, member: &Member) -> Vec<Finding> {
+fn missing_volumes(evidence: &StatusEvidence<'_>, member: &Member) -> Vec<StatusFinding> {
     let place = Places::of(evidence.group, member);
     member
         .volumes
@@ -158,19 +158,23 @@ fn missing_volumes(evidence: &Evidence<'_>, member: &Member) -> Vec<Finding> {
 }
 
 /// A server of the other site that may be the same machine.
-struct Twin<'e> {
-    held: &'e Held,
+struct CounterpartSeen<'e> {
+    held: &'e CloudResource,
     /// Whether a mark or a record says so; else its name does.
     is_certain: bool,
     /// The key of its own mark that does, which somebody may have copied.
     marked: Option<&'static str>,
 }
 
-fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> Vec<Twin<'e>> {
+fn twins<'e>(
+    evidence: &StatusEvidence<'e>,
+    member: &Member,
+    here: Option<&CloudResource>,
+) -> Vec<CounterpartSeen<'e>> {
     let Other::Shows(there) = evidence.other else {
         return Vec::new();
     };
-    let is_a_test = |held: &Held| {
+    let is_a_test = |held: &CloudResource| {
         held.marked_by()
             .is_some_and(|by| evidence.tests.contains(by))
     };
@@ -180,7 +184,7 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
         .filter(|here| !is_a_test(here))
         .and_then(|here| mark::origin(&here.metadata));
     let recorded = evidence.recorded.get(&member.server_id);
-    let marked = |held: &Held| {
+    let marked = |held: &CloudResource| {
         let names = |mark, id| held.metadata.get(mark).map(String::as_str) == id;
         if names(mark::SOURCE, Some(member.server_id.as_str())) {
             return Some(mark::SOURCE);
@@ -188,16 +192,16 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
         let is_the_same = first_life.is_some() && names(mark::ORIGIN, first_life);
         is_the_same.then_some(mark::ORIGIN)
     };
-    let is_certain = |held: &Held| {
+    let is_certain = |held: &CloudResource| {
         marked(held).is_some()
             || made_from == Some(&held.id)
             || first_life == Some(held.id.as_str())
             || recorded.is_some_and(|ids| ids.contains(&held.id))
     };
-    let mut twins: Vec<Twin<'e>> = there
+    let mut twins: Vec<CounterpartSeen<'e>> = there
         .iter()
         .filter(|held| held.kind == ResourceKind::Server && !is_a_test(held))
-        .map(|held| Twin {
+        .map(|held| CounterpartSeen {
             held,
             is_certain: is_certain(held),
             marked: marked(held),
@@ -208,7 +212,7 @@ fn twins<'e>(evidence: &Evidence<'e>, member: &Member, here: Option<&Held>) -> V
     twins
 }
 
-fn find<'e>(held: &'e [Held], kind: ResourceKind, id: &str) -> Option<&'e Held> {
+fn find<'e>(held: &'e [CloudResource], kind: ResourceKind, id: &str) -> Option<&'e CloudResource> {
     held.iter().find(|held| held.kind == kind && held.id == id)
 }
 
@@ -241,7 +245,7 @@ impl<'e> Places<'e> {
         self.there.site.as_str()
     }
 
-    fn stop(&self, twin: &Twin<'_>) -> String {
+    fn stop(&self, twin: &CounterpartSeen<'_>) -> String {
         format!(
             "stop it with 'openstack --os-cloud {} server stop {}'{}",
             self.there(),
@@ -251,23 +255,23 @@ impl<'e> Places<'e> {
     }
 
     /// The other way on, for behind a sentence, where nothing but its mark says that it is a copy.
-    fn unmark(&self, twin: &Twin<'_>) -> String {
+    fn unmark(&self, twin: &CounterpartSeen<'_>) -> String {
         let take_off = |mark| mark::take_off_that(mark, self.there(), &twin.held.id);
         twin.marked
             .map(|mark| format!("; {}", take_off(mark)))
             .unwrap_or_default()
     }
 
-    fn in_the_way(&self, found: String) -> Finding {
+    fn in_the_way(&self, found: String) -> StatusFinding {
         self.finding(found, true)
     }
 
-    fn note(&self, found: String) -> Finding {
+    fn note(&self, found: String) -> StatusFinding {
         self.finding(found, false)
     }
 
-    fn finding(&self, found: String, is_in_the_way: bool) -> Finding {
-        Finding {
+    fn finding(&self, found: String, is_in_the_way: bool) -> StatusFinding {
+        StatusFinding {
             member: self.member.name.clone(),
             found,
             is_in_the_way,
@@ -284,8 +288,8 @@ mod tests {
     struct Scene {
         group: Group,
         member: Member,
-        here: Vec<Held>,
-        there: Vec<Held>,
+        here: Vec<CloudResource>,
+        there: Vec<CloudResource>,
         recorded: BTreeMap<ServerId, Vec<String>>,
         tests: BTreeSet<String>,
     }
@@ -295,7 +299,7 @@ mod tests {
             let record = operation(1);
             let member = member(&record, "web");
             let mut here = vec![server(member.server_id.as_str(), "web", "ACTIVE")];
-            here.extend(member.volumes.iter().map(|volume| Held {
+            here.extend(member.volumes.iter().map(|volume| CloudResource {
                 kind: ResourceKind::Volume,
                 ..server(volume.id.as_str(), &volume.name, "in-use")
             }));
@@ -329,8 +333,8 @@ mod tests {
             self
         }
 
-        fn judged_by(&self, other: Other<'_>) -> Vec<Finding> {
-            findings(&Evidence {
+        fn judged_by(&self, other: Other<'_>) -> Vec<StatusFinding> {
+            findings(&StatusEvidence {
                 group: &self.group,
                 members: std::slice::from_ref(&self.member),
                 here: &self.here,
@@ -340,7 +344,7 @@ mod tests {
             })
         }
 
-        fn judged(&self) -> Vec<Finding> {
+        fn judged(&self) -> Vec<StatusFinding> {
             self.judged_by(Other::Shows(&self.there))
         }
 
@@ -364,8 +368,8 @@ mod tests {
         }
     }
 
-    fn server(id: &str, name: &str, status: &str) -> Held {
-        Held {
+    fn server(id: &str, name: &str, status: &str) -> CloudResource {
+        CloudResource {
             kind: ResourceKind::Server,
             id: id.to_owned(),
             name: name.to_owned(),

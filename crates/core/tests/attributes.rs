@@ -11,7 +11,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use protector_core::carried::{
-    Thing, {self},
+    CarriedResource, {self},
 };
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn folder() -> &'static Path {
 
 #[test]
 fn no_attribute_that_a_real_cloud_shows_is_forgotten() {
-    for thing in Thing::ALL {
+    for thing in CarriedResource::ALL {
         let path = folder().join(format!("tests/attributes/{}.json", thing.as_str()));
         let shown: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         assert!(shown["id"].is_string());
@@ -39,14 +39,14 @@ fn what_a_newer_cloud_shows_is_found_also_inside_another() {
     let shown = json!({"name": "web", "colour": "blue",
         "os-extended-volumes:volumes_attached": [{"id": "v", "tag": "data"}],
         "metadata": {"anything": "goes"}});
-    let unknown = carried::unknown(Thing::Server, &shown);
+    let unknown = carried::unknown(CarriedResource::Server, &shown);
     let volumes = "os-extended-volumes:volumes_attached";
     assert_eq!(unknown, ["colour".to_owned(), format!("{volumes}.tag")]);
 }
 
 #[test]
 fn the_table_says_one_thing_of_each_attribute_in_order() {
-    for thing in Thing::ALL {
+    for thing in CarriedResource::ALL {
         let attributes = carried::attributes_of(thing).iter();
         let names: Vec<&str> = attributes.map(|attribute| attribute.name).collect();
         let ordered: BTreeSet<&str> = names.iter().copied().collect();

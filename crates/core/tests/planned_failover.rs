@@ -26,7 +26,7 @@ use protector_core::{
     priority::Priority,
     recovery_plan::{MemberRecovery, Pause, RecoveryPlan},
     runbook::{
-        BOOK_VERSION, BookError, Line, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
+        BOOK_VERSION, BookError, NewStep, Reported, Runbook, Step, Verb, cleanup::cleanup_of,
         failover::planned_move, unplanned_failover::unplanned_failover,
         waited::served_while_it_waited,
     },
@@ -705,7 +705,7 @@ fn a_plan_without_a_way_to_end_well_is_refused() {
 
 #[test]
 fn an_undoable_phase_after_the_point_of_no_return_is_refused() {
-    let line = |action| Line {
+    let line = |action| NewStep {
         action,
         name: String::new(),
         resource_id: None,

@@ -19,7 +19,7 @@ use protector_core::{
         MapKind, Memo, Operation, OperationKind, OperationRecord, OperationState, Planning,
         ResourceMap, StepRecord, StepState,
     },
-    orphan::{Evidence, Held, SiteSeen, orphans},
+    orphan::{CloudResource, OrphanEvidence, SiteSeen, orphans},
     plan::Plan,
     recovery_plan::RecoveryPlan,
     runbook::{
@@ -362,7 +362,7 @@ fn a_member_is_given_up_when_no_retry_can_take_it_up_any_more() {
 #[test]
 fn an_orphan_of_an_unrecovered_member_names_the_cleanup_that_takes_it() {
     let failover = completed();
-    let import = Held {
+    let import = CloudResource {
         kind: ResourceKind::Volume,
         id: "import".to_owned(),
         name: String::new(),
@@ -378,7 +378,7 @@ fn an_orphan_of_an_unrecovered_member_names_the_cleanup_that_takes_it() {
         scope: plan().target,
         held: Some(vec![import]),
     };
-    let found = orphans(Evidence {
+    let found = orphans(OrphanEvidence {
         records: &[],
         makers: &BTreeMap::from([("op".to_owned(), failover)]),
         members: &[],

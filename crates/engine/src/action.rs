@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
     clock::Clock,
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     guard::protected_since,
     id::SiteName,
     journal::{Claim, Effect, Entry, Journal, JournalError, Protection},
@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use crate::{
     intent::{Direction, Intent},
-    lease::{JournalTime, Lease, Moment},
-    step::held_still::Standing,
+    lease::{JournalTime, Lease, TwoClockTime},
+    step::peer_reservation::PeerReservations,
     step_error::StepError,
 };
 
@@ -35,11 +35,7 @@ pub enum Progress {
     /// The world is as the step wants it. The effects are written with the step's end.
     Done(Vec<Effect>),
     /// Left out on purpose.
-    Skipped {
-        /// Why.
-        why: String,
-    },
-    /// Not yet.
+    Skipped { why: String },
     Waiting {
         /// For what, in words.
         on: String,
@@ -72,19 +68,15 @@ pub struct StepLimits {
 /// Which of an operation's limits a step concurrency_limit on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ConcurrencyLimit {
-    /// One cloud's Nova.
     Compute(SiteName),
-    /// One cloud's Cinder.
     Volume(SiteName),
     /// The arrays of one site.
     Storage(SiteName),
-    /// Nothing outside.
     Nothing,
 }
 
 /// What a step sees of its operation, and where it writes down what it is about to do.
 pub struct StepContext<'a> {
-    /// The operation.
     pub operation: &'a Operation,
     /// The step, as recorded when this look began.
     pub step: &'a StepRecord,
@@ -95,9 +87,9 @@ pub struct StepContext<'a> {
     /// What the step remembers; written down with its end, and by `intend`.
     pub memo: Memo,
     /// How the last allowed try failed: nothing more may be changed, only looked at.
-    pub(crate) last_try: Option<Fault>,
+    pub(crate) last_try: Option<StepFailure>,
     /// The other site, which may move the group too; set by the actions that ask it.
-    pub(crate) standing: Option<Standing>,
+    pub(crate) standing: Option<PeerReservations>,
     /// What this look has written down that it is about to do.
     pub(crate) intents: Vec<(Direction, Intent)>,
     /// Since when what the step's end rests on has been asked for, where it must not be older than
@@ -109,7 +101,6 @@ pub struct StepContext<'a> {
 }
 
 impl StepContext<'_> {
-    /// The operation's plan.
     pub fn plan(&self) -> &Plan {
         &self.operation.plan
     }
@@ -464,14 +455,14 @@ pub struct JournalWriter {
 
 impl JournalWriter {
     pub(crate) async fn write(&self, entry: Entry) -> Result<(), JournalError> {
-        let asked_at = Moment::now(self.clock.as_ref());
+        let asked_at = TwoClockTime::now(self.clock.as_ref());
         self.journal.record(&self.claim, self.now(), entry).await?;
         self.lease.renewed(asked_at);
         Ok(())
     }
 
     pub(crate) async fn renew(&self) -> Result<(), JournalError> {
-        let asked_at = Moment::now(self.clock.as_ref());
+        let asked_at = TwoClockTime::now(self.clock.as_ref());
         let now = self.journal.now().await?;
         *self.time.lock().unwrap_or_else(PoisonError::into_inner) =
             JournalTime::told(now, asked_at);

@@ -22,8 +22,8 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     action::{Actions, JournalWriter},
-    lease::{JournalTime, Lease, Moment},
-    limits::Limits,
+    lease::{JournalTime, Lease, TwoClockTime},
+    limits::ConcurrencyLimits,
     options::EngineOptions,
     slots::Slots,
     walk::{Walk, WalkEnd},
@@ -36,7 +36,7 @@ pub struct Engine {
     actions: Arc<dyn Actions>,
     clock: Arc<dyn Clock>,
     options: Arc<EngineOptions>,
-    limits: Arc<Limits>,
+    limits: Arc<ConcurrencyLimits>,
     slots: Slots,
     predecessor: Option<EngineId>,
 }
@@ -45,7 +45,7 @@ pub struct Engine {
 #[derive(Clone, Copy)]
 struct Since {
     /// When the journal was asked.
-    asked_at: Moment,
+    asked_at: TwoClockTime,
     /// The time that the journal told then.
     now: DateTime<Utc>,
 }
@@ -65,7 +65,7 @@ impl Engine {
             journal,
             actions,
             clock,
-            limits: Arc::new(Limits::new(&options)),
+            limits: Arc::new(ConcurrencyLimits::new(&options)),
             slots: Slots::new(&options),
             options: Arc::new(options),
             predecessor: None,
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     async fn claim(&self, room: &Room) -> Result<Vec<(Claim, Since)>, JournalError> {
-        let asked_at = Moment::now(self.clock.as_ref());
+        let asked_at = TwoClockTime::now(self.clock.as_ref());
         let now = self.journal.now().await?;
         let lease = self.options.lease;
         let claims = self

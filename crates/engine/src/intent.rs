@@ -15,7 +15,7 @@ use std::{
 use protector_core::journal::JournalError;
 use protector_openstack::{
     cloud::Cloud,
-    error::{Call, CloudError},
+    error::{Call, CallError},
     permit::WritePermit,
 };
 use tokio::time::Instant;
@@ -108,9 +108,9 @@ struct Opening {
 }
 
 impl WritePermit for Opening {
-    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CloudError> {
+    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CallError> {
         let not_sent = |why: &str| {
-            Err(CloudError::NotSent {
+            Err(CallError::NotSent {
                 call: Box::new(call.clone()),
                 why: why.to_owned(),
             })
@@ -146,7 +146,7 @@ mod tests {
         Intent::under(Arc::new(lease(LEASE)))
     }
 
-    fn pass(intent: &Intent, at: Instant) -> Result<(), CloudError> {
+    fn pass(intent: &Intent, at: Instant) -> Result<(), CallError> {
         let opening = Opening {
             intent: intent.clone(),
             at,

@@ -17,12 +17,12 @@ use tokio::time::{Instant, sleep};
 
 /// A moment, on both clocks of this machine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
+pub(crate) struct TwoClockTime {
     monotonic: Instant,
     wall: DateTime<Utc>,
 }
 
-impl Moment {
+impl TwoClockTime {
     /// Now.
     pub fn now(clock: &dyn Clock) -> Self {
         Self {
@@ -42,12 +42,12 @@ impl Moment {
 pub(crate) struct Lease {
     length: Duration,
     clock: Arc<dyn Clock>,
-    renewed_at: Mutex<Moment>,
+    renewed_at: Mutex<TwoClockTime>,
 }
 
 impl Lease {
     /// One of `length` that was asked for at `asked_at`.
-    pub fn asked_for_at(asked_at: Moment, length: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub fn asked_for_at(asked_at: TwoClockTime, length: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             length,
             clock,
@@ -56,7 +56,7 @@ impl Lease {
     }
 
     /// The journal has renewed it, in a call that began at `asked_at`.
-    pub fn renewed(&self, asked_at: Moment) {
+    pub fn renewed(&self, asked_at: TwoClockTime) {
         let mut renewed_at = self.lock();
         if asked_at.monotonic > renewed_at.monotonic {
             *renewed_at = asked_at;
@@ -85,7 +85,7 @@ impl Lease {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Moment> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, TwoClockTime> {
         self.renewed_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -109,7 +109,7 @@ pub(crate) struct JournalTime {
 
 impl JournalTime {
     /// The journal has told `told` when it was asked at `asked_at`.
-    pub fn told(told: DateTime<Utc>, asked_at: Moment) -> Self {
+    pub fn told(told: DateTime<Utc>, asked_at: TwoClockTime) -> Self {
         Self {
             told,
             asked_at: asked_at.monotonic,
@@ -142,21 +142,22 @@ pub(crate) mod tests {
         }
     }
 
+    /// A lease of this length, by a clock that stands.
     pub fn lease(length: Duration) -> Lease {
         let clock = Arc::new(WallClock::default());
-        Lease::asked_for_at(Moment::now(clock.as_ref()), length, clock)
+        Lease::asked_for_at(TwoClockTime::now(clock.as_ref()), length, clock)
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_counted_from_before_the_journal_was_asked() {
         let clock = Arc::new(WallClock::default());
-        let asked_at = Moment::now(clock.as_ref());
+        let asked_at = TwoClockTime::now(clock.as_ref());
         tokio::time::advance(Duration::from_secs(30)).await;
         let lease = Lease::asked_for_at(asked_at, LENGTH, clock.clone());
         assert_eq!(lease.left(), Duration::from_secs(90));
         lease.renewed(asked_at);
         assert_eq!(lease.left(), Duration::from_secs(90));
-        lease.renewed(Moment::now(clock.as_ref()));
+        lease.renewed(TwoClockTime::now(clock.as_ref()));
         assert_eq!(lease.left(), LENGTH);
     }
 
@@ -166,7 +167,7 @@ pub(crate) mod tests {
         let lease = lease(LENGTH);
         let renewing = async {
             sleep(Duration::from_secs(100)).await;
-            lease.renewed(Moment::now(lease.clock.as_ref()));
+            lease.renewed(TwoClockTime::now(lease.clock.as_ref()));
         };
         tokio::join!(renewing, lease.over());
         assert_eq!(begun.elapsed(), Duration::from_secs(220));
@@ -176,7 +177,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_machine_that_was_suspended_sees_it_on_its_wall_clock() {
         let clock = Arc::new(WallClock::default());
-        let lease = Lease::asked_for_at(Moment::now(clock.as_ref()), LENGTH, clock.clone());
+        let lease = Lease::asked_for_at(TwoClockTime::now(clock.as_ref()), LENGTH, clock.clone());
         *clock.0.lock().unwrap() = TimeDelta::seconds(90);
         assert_eq!(lease.left(), Duration::from_secs(30));
         // Set back, it tells nothing; the other one holds.
@@ -189,7 +190,7 @@ pub(crate) mod tests {
     async fn the_journals_time_goes_on_whatever_happens_to_the_wall_clock() {
         let clock = WallClock::default();
         let told = DateTime::UNIX_EPOCH + TimeDelta::hours(7);
-        let time = JournalTime::told(told, Moment::now(&clock));
+        let time = JournalTime::told(told, TwoClockTime::now(&clock));
         *clock.0.lock().unwrap() = TimeDelta::hours(-1);
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(time.now(), told + TimeDelta::seconds(9));

@@ -13,12 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{action::ConcurrencyLimit, options::EngineOptions};
 
 /// The engine's limits, shared by all operations that it walks.
-pub struct Limits {
+pub struct ConcurrencyLimits {
     options: EngineOptions,
     pools: Mutex<HashMap<ConcurrencyLimit, Arc<Semaphore>>>,
 }
 
-impl Limits {
+impl ConcurrencyLimits {
     /// Limits as the configuration sets them.
     pub fn new(options: &EngineOptions) -> Self {
         Self {

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     journal::{Effect, Entry, JournalError},
     operation::{Memo, Operation, ResourceMap, StepProgress, StepRecord, StepState},
     runbook::Verb,
@@ -21,7 +21,7 @@ use tracing::error;
 use crate::{
     action::{Actions, JournalWriter, Progress, StepContext, StepLimits},
     intent::{Direction, READINGS_HOLD_FOR},
-    limits::Limits,
+    limits::ConcurrencyLimits,
     options::EngineOptions,
     step_error::StepError,
 };
@@ -53,7 +53,7 @@ pub(crate) struct Look {
     pub map: Arc<RwLock<ResourceMap>>,
     pub writer: Arc<JournalWriter>,
     pub actions: Arc<dyn Actions>,
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ConcurrencyLimits>,
     pub options: Arc<EngineOptions>,
     /// How many looks in a row have failed so far.
     pub failed_looks: u32,
@@ -122,7 +122,6 @@ struct FailedLook {
     why: String,
     /// The pause that the other side asked for, if it did.
     after: Option<Duration>,
-    /// What failed.
     what: Failing,
 }
 
@@ -220,14 +219,17 @@ impl Look {
 
     /// Why nothing may be tried any more: how the last allowed try failed, or that the time is up. What has no limit of
     /// tries is not limited by this either: its deadline ends it.
-    fn last_try(&self, step_limits: &StepLimits) -> Option<Fault> {
+    fn last_try(&self, step_limits: &StepLimits) -> Option<StepFailure> {
         let progress = &self.step.progress;
         let retries = step_limits.retries?;
         if self.time_left(step_limits).is_zero() {
-            return Some(Fault::last(Code::Timeout, self.out_of_time(step_limits)));
+            return Some(StepFailure::last(
+                Code::Timeout,
+                self.out_of_time(step_limits),
+            ));
         }
         (progress.failed_tries > retries).then(|| {
-            Fault::last(
+            StepFailure::last(
                 progress.error_code.unwrap_or(Code::Unavailable),
                 progress
                     .error
@@ -499,8 +501,10 @@ fn judge(answer: Result<Progress, StepError>, changing: bool) -> Result<LookAnsw
         Err(StepError::TurnedAway { why, after }) => failed_look(why, after, Failing::Reading),
         Err(StepError::LockedOut { why }) => failed_look(why, None, Failing::SigningIn),
         Err(StepError::CameBack { why }) => failed_look(why, None, Failing::CameBack),
-        Err(StepError::Fault(Fault::Final { code, why })) => Ok(LookAnswer::Ended(code, why)),
-        Err(StepError::Fault(Fault::Passing { why, after } | Fault::NotTold { why, after })) => {
+        Err(StepError::Fault(StepFailure::Final { code, why })) => Ok(LookAnswer::Ended(code, why)),
+        Err(StepError::Fault(
+            StepFailure::Passing { why, after } | StepFailure::NotTold { why, after },
+        )) => {
             let what = match changing {
                 true => Failing::Changing,
                 false => Failing::Reading,

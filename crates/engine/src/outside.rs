@@ -40,15 +40,11 @@ pub enum OutsideError {
 pub struct News {
     /// Tells one delivery from another: a repetition has the same.
     pub delivery: String,
-    /// The hook's name.
     pub hook: String,
-    /// The operation.
     pub operation_id: String,
     /// `failover`, `failback`, `test_failover`.
     pub operation_type: String,
-    /// The group's id.
     pub protection_group_id: String,
-    /// The group's name.
     pub protection_group: String,
     /// The site that the group leaves.
     pub source_site: String,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     journal::JournalError,
     storage::StorageError,
 };
@@ -13,7 +13,7 @@ use protector_core::{
 pub enum StepError {
     /// Something went wrong out there.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Fault(#[from] StepFailure),
     /// The journal refused a write: the whole walk ends here.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -42,12 +42,12 @@ pub enum StepError {
 impl StepError {
     /// A fault that no repetition will cure.
     pub fn last(code: Code, why: impl std::fmt::Display) -> Self {
-        Self::Fault(Fault::last(code, why))
+        Self::Fault(StepFailure::last(code, why))
     }
 
     /// A fault that may pass.
     pub fn passing(why: impl std::fmt::Display) -> Self {
-        Self::Fault(Fault::passing(why))
+        Self::Fault(StepFailure::passing(why))
     }
 
     /// A change that the cloud accepted and did not carry out.
@@ -61,8 +61,8 @@ impl StepError {
 /// What an array's error means for a step.
 pub(crate) fn storage_stop(error: StorageError) -> StepError {
     StepError::Fault(match &error {
-        StorageError::Unavailable { .. } => Fault::passing(&error),
-        StorageError::Refused { .. } => Fault::last(Code::Refused, &error),
+        StorageError::Unavailable { .. } => StepFailure::passing(&error),
+        StorageError::Refused { .. } => StepFailure::last(Code::Refused, &error),
     })
 }
 

@@ -31,7 +31,7 @@ use tracing::Instrument;
 use crate::{
     action::{Actions, JournalWriter},
     intent::Direction,
-    limits::Limits,
+    limits::ConcurrencyLimits,
     look::{Look, LookResult, delta},
     options::EngineOptions,
     slots::Slot,
@@ -58,7 +58,7 @@ pub enum WalkEnd {
 pub(crate) struct Walk {
     pub writer: Arc<JournalWriter>,
     pub actions: Arc<dyn Actions>,
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ConcurrencyLimits>,
     pub options: Arc<EngineOptions>,
     pub stop: CancellationToken,
 }
@@ -82,11 +82,9 @@ struct WalkState {
 /// Why an operation that only waits has servers that stand still.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Down {
-    /// It has none.
     None,
     /// A person has planned a pause, and lets it go on.
     ByChoice,
-    /// Something fails.
     ByFailure,
 }
 

@@ -25,14 +25,14 @@ use rustix::fs::OFlags;
 
 /// What tells one state of a file from another: which file it is, its length and when it was last changed, to the nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileState {
     file: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileState {
     /// The stamp of the file at `path`, links followed. Nothing is opened.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with_stamp(path: &Path, most: usize) -> io::Result<(Vec<u8>, Stamp)> {
+pub fn read_with_stamp(path: &Path, most: usize) -> io::Result<(Vec<u8>, FileState)> {
     // Opening a device can do something by itself, so the kind is looked at before. It is looked at again below: the name may
     // lead elsewhere by then.
     regular(&std::fs::metadata(path)?)?;
@@ -76,7 +76,7 @@ pub fn read_with_stamp(path: &Path, most: usize) -> io::Result<(Vec<u8>, Stamp)>
     if metadata.len() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(too_large(most));
     }
-    Ok((bounded(file, most)?, Stamp::new(&metadata)))
+    Ok((bounded(file, most)?, FileState::new(&metadata)))
 }
 
 /// Reads what is at `path`, be it a pipe (`--config-file <(…)`), up to `most` bytes. It waits for who writes, so it is for the
@@ -172,7 +172,7 @@ mod tests {
         let (content, stamp) = read_with_stamp(&path, 10).unwrap();
         assert_eq!(
             (content.as_slice(), stamp),
-            (&b"one"[..], Stamp::of(&path).unwrap())
+            (&b"one"[..], FileState::of(&path).unwrap())
         );
         // Another file in its place, as configuration management puts it there, of the same length and time.
         let other = place.path().join("other");
@@ -185,6 +185,6 @@ mod tests {
             .set_modified(modified)
             .unwrap();
         std::fs::rename(&other, &path).unwrap();
-        assert_ne!(stamp, Stamp::of(&path).unwrap());
+        assert_ne!(stamp, FileState::of(&path).unwrap());
     }
 }

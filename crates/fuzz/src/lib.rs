@@ -25,7 +25,6 @@ const SECONDS: u64 = 2;
 /// The least number of inputs, on a machine that has something else to do.
 const LEAST: usize = 200;
 
-/// The longest input.
 const LONGEST: usize = 16 << 10;
 
 /// The longest that one input may take. Nothing that is read is so large that an honest reader takes a tenth of it.

@@ -22,7 +22,6 @@ const LONGEST_ID: usize = 100;
 #[derive(Clone, Debug)]
 pub(crate) struct Arrays(BTreeMap<String, PathBuf>);
 
-/// One array.
 #[derive(Clone, Debug)]
 pub(crate) struct Array {
     pub(crate) name: String,

@@ -15,9 +15,7 @@ use crate::{
 
 /// One volume as of a recovery point.
 pub(crate) struct Replica {
-    /// Its file.
     pub path: PathBuf,
-    /// The point's time.
     pub taken_at: DateTime<Utc>,
 }
 

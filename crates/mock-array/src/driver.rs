@@ -18,7 +18,7 @@ use rustix::fs::{Access, access};
 use crate::{
     address::Arrays,
     blocking,
-    catalogue::{Catalogue, points::Scope},
+    catalogue::{Catalogue, points::ReplicationScope},
     object::{identity_of, serial_on},
     promotion::Promotion,
     replication::Points,
@@ -67,10 +67,10 @@ impl MockStorageDriver {
         replication: &Replication,
         volume: &VolumeId,
         operation: &OperationId,
-    ) -> Result<(Promotion<'_>, Scope), StorageError> {
+    ) -> Result<(Promotion<'_>, ReplicationScope), StorageError> {
         let pair = self.arrays.pair(replication).await?;
         let group = pair.target.safe("group", replication.group_id.as_str())?;
-        let scope = Scope {
+        let scope = ReplicationScope {
             group: group.to_owned(),
             source: pair.source.name,
             target: pair.target.name.clone(),

@@ -21,17 +21,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A lock that is held until the last clone is gone. File work off the async threads holds a clone, so that the lock
 /// outlives a caller that gave up.
 #[derive(Clone)]
-pub(crate) struct Held(#[expect(dead_code, reason = "dropping it releases the lock")] Arc<File>);
+pub(crate) struct HeldLock(
+    #[expect(dead_code, reason = "dropping it releases the lock")] Arc<File>,
+);
 
 /// Takes the lock under which recovery points of `group` on `target` are made and removed.
-pub(crate) async fn group(target: &Array, group: &GroupId) -> Result<Held, StorageError> {
+pub(crate) async fn group(target: &Array, group: &GroupId) -> Result<HeldLock, StorageError> {
     let group = target.safe("group", group.as_str())?;
     acquire(target, format!("group-{group}")).await
 }
 
 /// Takes the lock under which the object called `name` is made and removed. One of 64, so that lock files do not pile
 /// up; a call takes one lock only, so sharing them cannot end in a deadlock.
-pub(crate) async fn promotion(target: &Array, name: &str) -> Result<Held, StorageError> {
+pub(crate) async fn promotion(target: &Array, name: &str) -> Result<HeldLock, StorageError> {
     let slot = Sha256::digest(name)[0] % 64;
     acquire(target, format!("promotion-{slot}")).await
 }
@@ -52,7 +54,7 @@ pub(crate) fn make_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-async fn acquire(array: &Array, name: String) -> Result<Held, StorageError> {
+async fn acquire(array: &Array, name: String) -> Result<HeldLock, StorageError> {
     let deadline = Instant::now() + PATIENCE;
     let (on, path) = (array.clone(), array.locks().join(&name));
     let file = blocking::quick(array, "opening its lock", move || {
@@ -63,7 +65,7 @@ async fn acquire(array: &Array, name: String) -> Result<Held, StorageError> {
     .await?;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Held(Arc::new(file))),
+            Ok(()) => return Ok(HeldLock(Arc::new(file))),
             Err(TryLockError::Error(error)) => return Err(array.io("taking its lock", &error)),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                 return Err(array.unavailable(format!(

@@ -16,12 +16,12 @@ use crate::{
     catalogue::{
         Catalogue,
         entity::{promotion, recovery_point_volume as replica},
-        points::Scope,
+        points::ReplicationScope,
         promotions::PromotionKey,
     },
     comparison::{Replica, compare},
     lock::{
-        Held, {self},
+        HeldLock, {self},
     },
     object::{name_of, publish, random_name, remove, serial, serial_at, serial_on, sync_directory},
     volume_file::{
@@ -70,7 +70,7 @@ impl<'a> Promotion<'a> {
     /// Makes the object as of `point`, unless it is there; the name under which it is.
     pub(crate) async fn make(
         &self,
-        scope: &Scope,
+        scope: &ReplicationScope,
         point: &RecoveryPointId,
     ) -> Result<PromotedVolume, StorageError> {
         let point = self.target.safe("recovery point", point.as_str())?;
@@ -109,7 +109,10 @@ impl<'a> Promotion<'a> {
     }
 
     /// Compares the object with the replica that it was made of, block by block.
-    pub(crate) async fn written_since(&self, scope: &Scope) -> Result<Written, StorageError> {
+    pub(crate) async fn written_since(
+        &self,
+        scope: &ReplicationScope,
+    ) -> Result<Written, StorageError> {
         let held = lock::promotion(&self.target, &self.name).await?;
         let Some(known) = self.db(self.catalogue.promotion(&self.key).await)? else {
             return Ok(Written::NoObject);
@@ -186,7 +189,7 @@ impl<'a> Promotion<'a> {
     /// they are there.
     async fn begin(
         &self,
-        scope: &Scope,
+        scope: &ReplicationScope,
         point: &str,
     ) -> Result<(promotion::Model, replica::Model), StorageError> {
         let begun = promotion::Model {
@@ -217,7 +220,7 @@ impl<'a> Promotion<'a> {
         &self,
         begun: promotion::Model,
         replica: replica::Model,
-        held: &Held,
+        held: &HeldLock,
     ) -> Result<promotion::Model, StorageError> {
         let stop = StopOnDrop::default();
         let (from, to) = (

@@ -26,11 +26,11 @@ use crate::{
             },
             recovery_point_volume as replica,
         },
-        points::Scope,
+        points::ReplicationScope,
     },
     comparison::{Replica, compare},
     lock::{
-        Held, make_directory, {self},
+        HeldLock, make_directory, {self},
     },
     object::{random_name, remove_directory, sync_directory},
     volume_file::{
@@ -47,7 +47,7 @@ const COPIES_AT_ONCE: usize = 4;
 pub(crate) struct Points<'a> {
     catalogue: &'a Catalogue,
     pair: Pair,
-    scope: Scope,
+    scope: ReplicationScope,
 }
 
 impl<'a> Points<'a> {
@@ -60,7 +60,7 @@ impl<'a> Points<'a> {
             .target
             .safe("group", replication.group_id.as_str())?
             .to_owned();
-        let scope = Scope {
+        let scope = ReplicationScope {
             group,
             source: pair.source.name.clone(),
             target: pair.target.name.clone(),
@@ -195,7 +195,7 @@ impl<'a> Points<'a> {
     }
 
     /// Removes what a killed call left half made or half removed.
-    async fn sweep(&self, held: &Held) -> Result<(), StorageError> {
+    async fn sweep(&self, held: &HeldLock) -> Result<(), StorageError> {
         let unfinished = self.db(self.catalogue.unfinished_points(&self.scope).await)?;
         for point in unfinished {
             self.remove(&point, held).await?;
@@ -206,7 +206,7 @@ impl<'a> Points<'a> {
     async fn made_before(
         &self,
         operation: &str,
-        held: &Held,
+        held: &HeldLock,
     ) -> Result<Option<recovery_point::Model>, StorageError> {
         let Some(point) = self.db(self.catalogue.point_of(&self.scope, operation).await)? else {
             return Ok(None);
@@ -265,7 +265,7 @@ impl<'a> Points<'a> {
         &self,
         point: &recovery_point::Model,
         sources: Vec<Source>,
-        held: &Held,
+        held: &HeldLock,
     ) -> Result<(), StorageError> {
         let directory = self.directory(point);
         let to = directory.clone();
@@ -287,7 +287,7 @@ impl<'a> Points<'a> {
         point: &recovery_point::Model,
         directory: &Path,
         sources: Vec<Source>,
-        held: &Held,
+        held: &HeldLock,
     ) -> Result<Vec<replica::Model>, StorageError> {
         let stop = StopOnDrop::default();
         let permits = Arc::new(Semaphore::new(COPIES_AT_ONCE));
@@ -319,7 +319,7 @@ impl<'a> Points<'a> {
     }
 
     /// Removes the points beyond the newest few, except those that were promoted from.
-    async fn prune(&self, held: &Held) -> Result<(), StorageError> {
+    async fn prune(&self, held: &HeldLock) -> Result<(), StorageError> {
         let points = self.db(self.catalogue.points(&self.scope).await)?;
         for point in points.iter().skip(POINTS_KEPT) {
             if self.db(self.catalogue.begin_removal(&point.id).await)? {
@@ -329,7 +329,11 @@ impl<'a> Points<'a> {
         Ok(())
     }
 
-    async fn remove(&self, point: &recovery_point::Model, held: &Held) -> Result<(), StorageError> {
+    async fn remove(
+        &self,
+        point: &recovery_point::Model,
+        held: &HeldLock,
+    ) -> Result<(), StorageError> {
         let (directory, held) = (self.directory(point), held.clone());
         blocking::long(&self.pair.target, "removing old replicas", move || {
             let _held = held;

@@ -5,29 +5,29 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 
 use crate::{
-    ask::{Ask, Base},
+    ask::{Ask, BaseUrl},
     bounds::{Unreadable, most_values, weigh},
-    error::{Call, CloudError, request_id},
+    error::{Call, CallError, request_id},
     error_body::{message_of, tidy},
-    microversion::Microversion,
+    microversion::ServiceMicroversion,
     service::Service,
     transport::Response,
 };
 
 /// Turns an error status into an error, and refuses a success that is not the JSON it should be, or that would take too much
 /// memory to read.
-pub(crate) fn judge(ask: &Ask, url: &str, response: Response) -> Result<Response, CloudError> {
+pub(crate) fn judge(ask: &Ask, url: &str, response: Response) -> Result<Response, CallError> {
     // A version document that leaves a choice comes with 300.
-    let chosen = response.status == 300 && ask.base == Base::VersionRoot;
+    let chosen = response.status == 300 && ask.base == BaseUrl::VersionRoot;
     if !(200..300).contains(&response.status) && !chosen {
-        return Err(CloudError::refused(&ask.call, &response));
+        return Err(CallError::refused(&ask.call, &response));
     }
     if !ask.wants_json {
         return Ok(response);
     }
     match weigh(&response.body, most_values(ask.call.service)) {
         Ok(()) => Ok(response),
-        Err(Unreadable::TooMuch(why)) => Err(CloudError::too_much(&ask.call, url, why)),
+        Err(Unreadable::TooMuch(why)) => Err(CallError::too_much(&ask.call, url, why)),
         Err(Unreadable::NotJson(error)) => {
             // Only markup is quoted: other text may be half of an answer that holds secrets.
             let markup = response.body.trim_ascii_start().starts_with(b"<");
@@ -36,7 +36,7 @@ pub(crate) fn judge(ask: &Ask, url: &str, response: Response) -> Result<Response
             } else {
                 String::new()
             };
-            Err(CloudError::NotJson {
+            Err(CallError::NotJson {
                 call: Box::new(ask.call.clone()),
                 why: format!("{error}{markup_says}"),
             })
@@ -45,7 +45,11 @@ pub(crate) fn judge(ask: &Ask, url: &str, response: Response) -> Result<Response
 }
 
 /// Names the microversion that the call is meant in, also in Nova's older header.
-pub(crate) fn add_microversion(headers: &mut HeaderMap, service: Service, version: Microversion) {
+pub(crate) fn add_microversion(
+    headers: &mut HeaderMap,
+    service: Service,
+    version: ServiceMicroversion,
+) {
     let kind = if service == Service::Compute {
         "compute"
     } else {
@@ -62,7 +66,7 @@ pub(crate) fn add_microversion(headers: &mut HeaderMap, service: Service, versio
 }
 
 /// One line for the log: no query, no body, no token.
-pub(crate) fn log(call: &Call, outcome: &Result<Response, CloudError>, took: Duration) {
+pub(crate) fn log(call: &Call, outcome: &Result<Response, CallError>, took: Duration) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match outcome {
         Ok(answer) => tracing::debug!(
@@ -88,8 +92,8 @@ pub(crate) fn said(error: &serde_json::Error) -> String {
 }
 
 /// An answer in another form than is read. `why` may hold texts of the cloud's, of any length.
-pub(crate) fn unexpected(call: &Call, why: impl AsRef<str>) -> CloudError {
-    CloudError::Unexpected {
+pub(crate) fn unexpected(call: &Call, why: impl AsRef<str>) -> CallError {
+    CallError::Unexpected {
         call: Box::new(call.clone()),
         why: tidy(why.as_ref()),
     }

@@ -7,15 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{
-    error::{Call, CloudError},
-    microversion::Microversion,
+    error::{Call, CallError},
+    microversion::ServiceMicroversion,
     service::Service,
 };
 
 /// Which base URL a call goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Base {
-    /// The service's endpoint.
+pub(crate) enum BaseUrl {
     Endpoint,
     /// The root of the service's API version, where its version document is.
     VersionRoot,
@@ -25,10 +24,10 @@ pub(crate) enum Base {
 #[derive(Clone)]
 pub(crate) struct Ask {
     pub(crate) call: Call,
-    pub(crate) base: Base,
+    pub(crate) base: BaseUrl,
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
-    pub(crate) needs: Option<Microversion>,
+    pub(crate) needs: Option<ServiceMicroversion>,
     pub(crate) subject: Option<HeaderValue>,
     /// True when a 2xx answer must be JSON.
     pub(crate) wants_json: bool,
@@ -56,7 +55,7 @@ impl Ask {
                 method,
                 path,
             },
-            base: Base::Endpoint,
+            base: BaseUrl::Endpoint,
             query: Vec::new(),
             body: None,
             needs: None,
@@ -103,7 +102,7 @@ impl Ask {
 
     /// States the lowest microversion that has the call in the form used here.
     pub(crate) fn needs(mut self, major: u16, minor: u16) -> Self {
-        self.needs = Some(Microversion::new(major, minor));
+        self.needs = Some(ServiceMicroversion::new(major, minor));
         self
     }
 
@@ -131,9 +130,9 @@ impl Ask {
     }
 
     /// The reason why it cannot be sent, if there is one.
-    pub(crate) fn check(&self) -> Result<(), CloudError> {
+    pub(crate) fn check(&self) -> Result<(), CallError> {
         match &self.fault {
-            Some(fault) => Err(CloudError::Setup(fault.clone())),
+            Some(fault) => Err(CallError::Setup(fault.clone())),
             None => Ok(()),
         }
     }

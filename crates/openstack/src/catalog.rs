@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de::Error as _};
 
-use crate::{error::CloudError, error_body::tidy, service::Service};
+use crate::{error::CallError, error_body::tidy, service::Service};
 
 /// The most endpoints of the services that are used: three interfaces of six services in more regions than any cloud has.
 const MOST_ENDPOINTS: usize = 2_000;
@@ -18,7 +18,7 @@ const OFFERED: usize = 20;
 /// Which of a service's endpoints are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Interface {
+pub enum EndpointInterface {
     /// For users outside of the cloud.
     #[default]
     Public,
@@ -28,7 +28,7 @@ pub enum Interface {
     Admin,
 }
 
-impl Interface {
+impl EndpointInterface {
     /// The word of the catalogue.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,22 +39,22 @@ impl Interface {
     }
 }
 
-impl fmt::Display for Interface {
+impl fmt::Display for EndpointInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for Interface {
-    type Err = CloudError;
+impl FromStr for EndpointInterface {
+    type Err = CallError;
 
     /// Reads `public`, `internal`, `admin` and their old forms `publicURL`, `internalURL`, `adminURL`.
-    fn from_str(text: &str) -> Result<Self, CloudError> {
+    fn from_str(text: &str) -> Result<Self, CallError> {
         match text.strip_suffix("URL").unwrap_or(text) {
             "public" => Ok(Self::Public),
             "internal" => Ok(Self::Internal),
             "admin" => Ok(Self::Admin),
-            _ => Err(CloudError::Setup(format!(
+            _ => Err(CallError::Setup(format!(
                 "interface {text:?} is none of public, internal, admin"
             ))),
         }
@@ -68,7 +68,6 @@ pub struct Endpoint {
     pub interface: String,
     /// The region's id; `region` is its older name for the same.
     pub region_id: Option<String>,
-    /// The base URL.
     pub url: String,
 }
 
@@ -78,7 +77,6 @@ pub struct CatalogEntry {
     /// `compute`, `volumev3` …
     #[serde(rename = "type")]
     pub service_type: String,
-    /// The service's endpoints.
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -169,9 +167,9 @@ impl Catalog {
     pub fn endpoint(
         &self,
         service: Service,
-        interface: Interface,
+        interface: EndpointInterface,
         region: Option<&str>,
-    ) -> Result<&str, CloudError> {
+    ) -> Result<&str, CallError> {
         let fits = |endpoint: &&Endpoint| {
             endpoint.interface == interface.as_str()
                 && (region.is_none() || endpoint.region_id.as_deref() == region)
@@ -189,7 +187,7 @@ impl Catalog {
             .collect();
         match fitting.as_slice() {
             [only] => Ok(&only.url),
-            others => Err(CloudError::NoEndpoint {
+            others => Err(CallError::NoEndpoint {
                 service,
                 wanted: match region {
                     Some(region) => format!("for interface {interface} in region {region}"),
@@ -256,15 +254,15 @@ mod tests {
         let catalog = catalog();
         let find = |service, interface, region| catalog.endpoint(service, interface, region);
         assert_eq!(
-            find(Service::Volume, Interface::Public, Some("south")),
+            find(Service::Volume, EndpointInterface::Public, Some("south")),
             Ok("https://s/volume/v3/p1")
         );
         assert_eq!(
-            find(Service::Volume, Interface::Internal, None),
+            find(Service::Volume, EndpointInterface::Internal, None),
             Ok("https://n.int/v3/p1")
         );
         assert_eq!(
-            find(Service::Compute, Interface::Public, Some("north")),
+            find(Service::Compute, EndpointInterface::Public, Some("north")),
             Ok("https://n/v2.1")
         );
     }
@@ -273,7 +271,7 @@ mod tests {
     fn never_guesses_and_says_what_there_is() {
         let catalog = catalog();
         let several = catalog
-            .endpoint(Service::Volume, Interface::Public, None)
+            .endpoint(Service::Volume, EndpointInterface::Public, None)
             .unwrap_err()
             .to_string();
         assert!(
@@ -281,7 +279,7 @@ mod tests {
             "{several}"
         );
         let missing = catalog
-            .endpoint(Service::Image, Interface::Public, Some("north"))
+            .endpoint(Service::Image, EndpointInterface::Public, Some("north"))
             .unwrap_err()
             .to_string();
         assert_eq!(
@@ -290,7 +288,7 @@ mod tests {
              Register the endpoint, or correct region_name and interface of the site"
         );
         let wrong = catalog
-            .endpoint(Service::Compute, Interface::Admin, Some("south"))
+            .endpoint(Service::Compute, EndpointInterface::Admin, Some("south"))
             .unwrap_err()
             .to_string();
         assert!(wrong.contains("it offers public in north"), "{wrong}");
@@ -309,7 +307,7 @@ mod tests {
         let kept = read(json!([entry("telemetry", 9_000), entry("compute", 2_000)])).unwrap();
         assert_eq!(kept.0.len(), 1);
         let error = kept
-            .endpoint(Service::Compute, Interface::Internal, None)
+            .endpoint(Service::Compute, EndpointInterface::Internal, None)
             .unwrap_err()
             .to_string();
         assert!(
@@ -328,7 +326,7 @@ mod tests {
 
     #[test]
     fn reads_old_interface_words() {
-        assert_eq!("internalURL".parse(), Ok(Interface::Internal));
-        assert!("pubic".parse::<Interface>().is_err());
+        assert_eq!("internalURL".parse(), Ok(EndpointInterface::Internal));
+        assert!("pubic".parse::<EndpointInterface>().is_err());
     }
 }

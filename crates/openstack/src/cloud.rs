@@ -9,17 +9,17 @@ use std::{
 
 use crate::{
     bounds::Allowance,
-    catalog::Interface,
+    catalog::EndpointInterface,
     compute::Compute,
     credentials::{Credentials, ProjectScope},
     exchange_observer::ExchangeObserver,
     identity::Identity,
     image::Images,
     message_signer::MessageSigner,
-    network::Network,
+    network::NeutronNetwork,
     options::ClientOptions,
     permit::WritePermit,
-    protector::Peer,
+    protector::ProtectorApi,
     request_log::RequestLog,
     session::Session,
     transport::Transport,
@@ -38,7 +38,6 @@ impl Cloud {
         Self { session }
     }
 
-    /// The session itself.
     pub fn session(&self) -> &Session {
         &self.session
     }
@@ -85,34 +84,29 @@ impl Cloud {
         Self::new(self.session.with_allowance(allowance))
     }
 
-    /// Keystone.
     pub fn identity(&self) -> Identity {
         Identity::new(self.session.clone())
     }
 
-    /// Nova.
     pub fn compute(&self) -> Compute {
         Compute::new(self.session.clone())
     }
 
-    /// Cinder.
     pub fn volume(&self) -> BlockStorage {
         BlockStorage::new(self.session.clone())
     }
 
-    /// Neutron.
-    pub fn network(&self) -> Network {
-        Network::new(self.session.clone())
+    pub fn network(&self) -> NeutronNetwork {
+        NeutronNetwork::new(self.session.clone())
     }
 
-    /// Glance.
     pub fn image(&self) -> Images {
         Images::new(self.session.clone())
     }
 
     /// The site's protector API.
-    pub fn protector(&self) -> Peer {
-        Peer::new(self.session.clone())
+    pub fn protector(&self) -> ProtectorApi {
+        ProtectorApi::new(self.session.clone())
     }
 }
 
@@ -120,7 +114,7 @@ impl Cloud {
 const KEPT: usize = 1000;
 
 /// Keeps one session for each user, cloud and project, so that a token is fetched once for all who work there.
-pub struct Clouds {
+pub struct CloudSessions {
     options: ClientOptions,
     kept: Mutex<Kept>,
 }
@@ -146,10 +140,10 @@ struct LoginKey {
     user_domain_name: String,
     project: ProjectScope,
     region_name: Option<String>,
-    interface: Interface,
+    interface: EndpointInterface,
 }
 
-impl Clouds {
+impl CloudSessions {
     /// An empty cache whose sessions all have `options`.
     pub fn new(options: ClientOptions) -> Self {
         Self {
@@ -211,7 +205,7 @@ impl Kept {
     }
 }
 
-impl fmt::Debug for Clouds {
+impl fmt::Debug for CloudSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clouds")
             .field("options", &self.options)

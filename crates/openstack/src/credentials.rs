@@ -4,18 +4,15 @@ use protector_core::id::ProjectId;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, Interface};
+use crate::catalog::{Catalog, EndpointInterface};
 
 /// The project that a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ProjectScope {
-    /// By id.
     Id(ProjectId),
     /// By name, within a domain by name.
     Name {
-        /// The project's name.
         name: String,
-        /// Its domain's name.
         domain: String,
     },
 }
@@ -25,9 +22,7 @@ pub enum ProjectScope {
 pub struct Credentials {
     /// Keystone's URL, with or without `/v3`.
     pub auth_url: String,
-    /// The user's name.
     pub username: String,
-    /// The user's password.
     pub password: SecretString,
     /// The name of the user's domain.
     pub user_domain_name: String,
@@ -36,7 +31,7 @@ pub struct Credentials {
     /// The region whose endpoints are used; `None` where the catalogue has only one.
     pub region_name: Option<String>,
     /// Which endpoints are used.
-    pub interface: Interface,
+    pub interface: EndpointInterface,
 }
 
 impl Credentials {
@@ -87,14 +82,12 @@ impl PartialEq for Credentials {
 pub struct CallerToken {
     /// Keystone's URL, with or without `/v3`.
     pub auth_url: String,
-    /// The token.
     pub token: SecretString,
     /// The catalogue that belongs to the token's project.
     pub catalog: Catalog,
-    /// The token's project.
     pub project_id: Option<ProjectId>,
     /// The region whose endpoints are used; `None` where the catalogue has only one.
     pub region_name: Option<String>,
     /// Which endpoints are used.
-    pub interface: Interface,
+    pub interface: EndpointInterface,
 }

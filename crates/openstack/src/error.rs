@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use crate::{
     error_body::{message_of, tidy},
-    microversion::Microversion,
+    microversion::ServiceMicroversion,
     service::Service,
     transport::Response,
 };
@@ -38,7 +38,6 @@ pub enum ErrorClass {
 pub struct Call {
     /// The service that was asked.
     pub service: Service,
-    /// The HTTP method.
     pub method: Method,
     /// The path below the service's endpoint, `/volumes/<id>`.
     pub path: String,
@@ -54,10 +53,8 @@ impl fmt::Display for Call {
 
 /// An answer with an error status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What was asked.
+pub struct CloudRefusal {
     pub call: Call,
-    /// HTTP status.
     pub status: u16,
     /// The cloud's own words, one line, at most 600 characters; empty when it gave none.
     pub message: String,
@@ -67,7 +64,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for CloudRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -86,35 +83,20 @@ impl fmt::Display for Refusal {
 
 /// Why a call to a cloud did not give what was asked. `Display` is one line for the record, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CloudError {
+pub enum CallError {
     /// The cloud answered with an error status.
     #[error("{0}")]
-    Refused(Box<Refusal>),
+    Refused(Box<CloudRefusal>),
     /// No connection was made.
     #[error("{} cannot be reached for {call}: {why}", call.service)]
-    Unreachable {
-        /// What was asked.
-        call: Box<Call>,
-        /// The transport's reason.
-        why: String,
-    },
+    Unreachable { call: Box<Call>, why: String },
     /// Nothing was sent, and it is not silent: somebody answers at its address who is not trusted, or this host has no more
     /// connections to give.
     #[error("{} was not asked for {call}: {why}", call.service)]
-    NotAsked {
-        /// What was asked.
-        call: Box<Call>,
-        /// The transport's reason.
-        why: String,
-    },
+    NotAsked { call: Box<Call>, why: String },
     /// The request was sent and no answer came.
     #[error("{} did not answer {call}: {why}", call.service)]
-    Lost {
-        /// What was asked.
-        call: Box<Call>,
-        /// The transport's reason.
-        why: String,
-    },
+    Lost { call: Box<Call>, why: String },
     /// The time allowed for the whole call was over before the request could be sent.
     #[error("no time was left for {call} of {}", call.service)]
     OutOfTime {
@@ -132,7 +114,6 @@ pub enum CloudError {
     /// The answer says success, but its body is not JSON: a proxy spoke, or the answer was cut.
     #[error("{} answered {call} with something that is not JSON: {why}", call.service)]
     NotJson {
-        /// What was asked.
         call: Box<Call>,
         /// The parser's reason and the start of the text.
         why: String,
@@ -140,7 +121,6 @@ pub enum CloudError {
     /// The answer is JSON and lacks a field that decisions rest on, or holds it in another form.
     #[error("{} answered {call} in an unexpected form: {why}", call.service)]
     Unexpected {
-        /// What was asked.
         call: Box<Call>,
         /// The field and what is wrong with it.
         why: String,
@@ -148,11 +128,9 @@ pub enum CloudError {
     /// The answer is larger than anybody honest sends: a cloud is broken, or somebody answers in its place.
     #[error("{} answered {call} with more than is taken: {why}. It was asked at {url}", call.service)]
     TooMuch {
-        /// What was asked.
         call: Box<Call>,
         /// Where, without query and without a user's name and password.
         url: String,
-        /// The limit.
         why: String,
     },
     /// The catalogue has no endpoint of the service for the region and interface asked for.
@@ -160,7 +138,6 @@ pub enum CloudError {
         "the catalogue has no {service} endpoint {wanted}; it offers {offered}. Register the endpoint, or correct region_name and interface of the site"
     )]
     NoEndpoint {
-        /// The service.
         service: Service,
         /// The interface and region asked for.
         wanted: String,
@@ -173,18 +150,16 @@ pub enum CloudError {
         /// What was to be asked.
         call: Box<Call>,
         /// The lowest microversion that has the call.
-        needed: Microversion,
+        needed: ServiceMicroversion,
         /// The highest that the cloud has.
-        offered: Microversion,
+        offered: ServiceMicroversion,
     },
     /// A name that should mean one thing means several.
     #[error("{service} has {count} {what} named {name:?}: use the id")]
     Several {
-        /// The service.
         service: Service,
         /// The plural noun, `projects`.
         what: &'static str,
-        /// The name.
         name: String,
         /// How many there are.
         count: usize,
@@ -194,10 +169,10 @@ pub enum CloudError {
     Setup(String),
 }
 
-impl CloudError {
+impl CallError {
     /// Makes the error of an answer with an error status.
     pub(crate) fn refused(call: &Call, response: &Response) -> Self {
-        Self::Refused(Box::new(Refusal {
+        Self::Refused(Box::new(CloudRefusal {
             call: call.clone(),
             status: response.status,
             message: message_of(&response.body),
@@ -237,7 +212,7 @@ impl CloudError {
     }
 
     /// The cloud's refusal, where there is one.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&CloudRefusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),
             _ => None,
@@ -272,7 +247,7 @@ impl CloudError {
 
     /// True for a refusal because of a quota: Cinder's 413, Nova's 403 and Neutron's 409 with such a text.
     pub fn is_quota(&self) -> bool {
-        self.refusal().is_some_and(Refusal::is_quota)
+        self.refusal().is_some_and(CloudRefusal::is_quota)
     }
 
     /// True for Nova's 409 on a locked server.
@@ -336,7 +311,7 @@ impl CloudError {
     }
 }
 
-impl Refusal {
+impl CloudRefusal {
     /// What a caller may conclude from the status, the text and the headers.
     pub fn class(&self) -> ErrorClass {
         match self.status {
@@ -434,12 +409,12 @@ mod tests {
         status: u16,
         body: &'static str,
         headers: &[(&'static str, &'static str)],
-    ) -> CloudError {
+    ) -> CallError {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        CloudError::refused(
+        CallError::refused(
             &call,
             &Response {
                 status,
@@ -449,7 +424,7 @@ mod tests {
         )
     }
 
-    fn compute(method: Method, status: u16, body: &'static str) -> CloudError {
+    fn compute(method: Method, status: u16, body: &'static str) -> CallError {
         refused(
             call(Service::Compute, method, "/servers/s1"),
             status,
@@ -458,7 +433,7 @@ mod tests {
         )
     }
 
-    fn volume(method: Method, status: u16, body: &'static str) -> CloudError {
+    fn volume(method: Method, status: u16, body: &'static str) -> CallError {
         refused(
             call(Service::Volume, method, "/volumes/v1"),
             status,
@@ -576,7 +551,7 @@ mod tests {
 
     #[test]
     fn a_lost_answer_is_ambiguous_after_a_write_only() {
-        let lost = |method| CloudError::Lost {
+        let lost = |method| CallError::Lost {
             call: Box::new(call(Service::Compute, method, "/servers")),
             why: "cut".to_owned(),
         };

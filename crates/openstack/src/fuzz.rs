@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use crate::{
     ask::Ask,
     bounds::{most_values, weigh},
-    catalog::{Catalog, Interface},
+    catalog::{Catalog, EndpointInterface},
     compute::Server,
     error_body::message_of,
-    listing::Page,
+    listing::ListPage,
     service::Service,
 };
 
@@ -56,7 +56,7 @@ fn fuzz_catalogues() {
         };
         for service in Service::ALL {
             for region in [None, Some("north")] {
-                match catalogue.endpoint(service, Interface::Public, region) {
+                match catalogue.endpoint(service, EndpointInterface::Public, region) {
                     Ok(url) => assert!(url.len() <= 2_048),
                     Err(error) => assert_clean(&error.to_string(), 1_000),
                 }
@@ -83,7 +83,7 @@ fn fuzz_pages() {
         }
         // What was weighed is read as plain values, or refused, however it is nested.
         let _ = serde_json::from_slice::<Value>(body);
-        let Ok(page) = Page::of(body, "servers") else {
+        let Ok(page) = ListPage::of(body, "servers") else {
             return;
         };
         for row in page.rows {

@@ -10,12 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use protector_file::Stamp;
+use protector_file::FileState;
 use tokio::sync::Semaphore;
 
 use crate::{
     bounds::LARGEST_ERROR_BODY,
-    error::CloudError,
+    error::CallError,
     transport::{Request, Response, Transport, TransportError},
 };
 
@@ -29,7 +29,6 @@ const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// those before it stay.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CaFile {
-    /// The file.
     pub path: PathBuf,
     /// Where it is named, for errors: `[openstack] cafile`.
     pub named_by: &'static str,
@@ -44,7 +43,7 @@ impl CaFile {
         )
     }
 
-    fn read(&self) -> Result<(Vec<reqwest::Certificate>, Stamp), String> {
+    fn read(&self) -> Result<(Vec<reqwest::Certificate>, FileState), String> {
         let (pem, stamp) = protector_file::read_with_stamp(&self.path, LARGEST_CA_FILE)
             .map_err(|error| self.told(error))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)
@@ -118,7 +117,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Made {
     client: reqwest::Client,
-    stamp: Option<Stamp>,
+    stamp: Option<FileState>,
 }
 
 impl HttpTransport {
@@ -126,9 +125,9 @@ impl HttpTransport {
     ///
     /// # Errors
     /// [`CloudError::Setup`] when the CA file cannot be read or holds no certificate.
-    pub fn new(options: &HttpOptions) -> Result<Self, CloudError> {
+    pub fn new(options: &HttpOptions) -> Result<Self, CallError> {
         let transport = Self::reading_later(options);
-        transport.shared.now().map_err(CloudError::Setup)?;
+        transport.shared.now().map_err(CallError::Setup)?;
         Ok(transport)
     }
 
@@ -170,7 +169,7 @@ impl Shared {
     /// The connections that were made, or new ones when the CA file has changed since.
     fn now(&self) -> Result<reqwest::Client, String> {
         let file = self.options.cacert.as_ref();
-        let stamp = file.and_then(|file| Stamp::of(&file.path).ok());
+        let stamp = file.and_then(|file| FileState::of(&file.path).ok());
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = made.as_ref().filter(|made| made.stamp == stamp) {
             return Ok(made.client.clone());

@@ -44,17 +44,13 @@ macro_rules! resource_id {
 }
 
 resource_id! {
-    /// A Neutron port.
     PortId;
-    /// A Neutron subnet.
     SubnetId;
     /// A Neutron security group.
     SecurityGroupId;
     /// A Neutron floating IP.
     FloatingIpId;
-    /// A Glance image.
     ImageId;
-    /// A Cinder snapshot.
     SnapshotId;
     /// A Cinder attachment (the record of Cinder 3.27, not Nova's).
     AttachmentId;
@@ -66,6 +62,5 @@ resource_id! {
     VolumeTypeId;
     /// A Cinder volume transfer.
     TransferId;
-    /// A Keystone role.
     RoleId;
 }

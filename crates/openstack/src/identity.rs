@@ -7,7 +7,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     ask::Ask,
-    error::CloudError,
+    error::CallError,
     id::RoleId,
     service::Service,
     session::{Session, TokenAnswer},
@@ -17,11 +17,9 @@ use crate::{
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Project {
-    /// Its id.
     pub id: ProjectId,
     /// Its name, unique within its domain.
     pub name: String,
-    /// Its domain's id.
     pub domain_id: String,
     /// False when an administrator has disabled it.
     pub enabled: bool,
@@ -30,11 +28,9 @@ pub struct Project {
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct User {
-    /// Its id.
     pub id: UserId,
     /// Its name, unique within its domain.
     pub name: String,
-    /// Its domain's id.
     pub domain_id: String,
     /// False when an administrator has disabled it.
     pub enabled: bool,
@@ -58,7 +54,7 @@ impl Identity {
     ///
     /// # Errors
     /// As any call.
-    pub async fn validate_token(&self, subject: &SecretString) -> Result<TokenInfo, CloudError> {
+    pub async fn validate_token(&self, subject: &SecretString) -> Result<TokenInfo, CallError> {
         let ask = Ask::get(KEYSTONE, &["auth", "tokens"]).about_token(subject);
         let answer: TokenAnswer = self.session.typed(ask).await?;
         Ok(answer.token)
@@ -68,7 +64,7 @@ impl Identity {
     ///
     /// # Errors
     /// As any call; logs in first if needed.
-    pub async fn ping(&self) -> Result<(), CloudError> {
+    pub async fn ping(&self) -> Result<(), CallError> {
         let root = Ask::get(KEYSTONE, &[]);
         self.session.typed::<IgnoredAny>(root).await.map(|_| ())
     }
@@ -77,7 +73,7 @@ impl Identity {
     ///
     /// # Errors
     /// As any call.
-    pub async fn project(&self, id: &ProjectId) -> Result<Project, CloudError> {
+    pub async fn project(&self, id: &ProjectId) -> Result<Project, CallError> {
         self.session
             .object(Ask::get(KEYSTONE, &["projects", id.as_str()]), "project")
             .await
@@ -87,7 +83,7 @@ impl Identity {
     ///
     /// # Errors
     /// As any call.
-    pub async fn projects(&self, name: Option<&str>) -> Result<Vec<Project>, CloudError> {
+    pub async fn projects(&self, name: Option<&str>) -> Result<Vec<Project>, CallError> {
         let ask = Ask::get(KEYSTONE, &["projects"]).query_if("name", name);
         let found: Vec<Project> = self.session.list(ask, "projects").await?;
         Ok(found
@@ -100,7 +96,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`CloudError::Several`] when several domains have one of that name.
-    pub async fn find_project(&self, name: &str) -> Result<Option<Project>, CloudError> {
+    pub async fn find_project(&self, name: &str) -> Result<Option<Project>, CallError> {
         one(self.projects(Some(name)).await?, "projects", name)
     }
 
@@ -108,7 +104,7 @@ impl Identity {
     ///
     /// # Errors
     /// As any call.
-    pub async fn own_projects(&self) -> Result<Vec<Project>, CloudError> {
+    pub async fn own_projects(&self) -> Result<Vec<Project>, CallError> {
         self.session
             .list(Ask::get(KEYSTONE, &["auth", "projects"]), "projects")
             .await
@@ -118,7 +114,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`CloudError::Several`] when several domains have one of that name.
-    pub async fn find_user(&self, name: &str) -> Result<Option<User>, CloudError> {
+    pub async fn find_user(&self, name: &str) -> Result<Option<User>, CallError> {
         let ask = Ask::get(KEYSTONE, &["users"]).query("name", name);
         let found: Vec<User> = self.session.list(ask, "users").await?;
         one(
@@ -135,7 +131,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`CloudError::Several`] when there are several of that name.
-    pub async fn find_role(&self, name: &str) -> Result<Option<Role>, CloudError> {
+    pub async fn find_role(&self, name: &str) -> Result<Option<Role>, CallError> {
         let ask = Ask::get(KEYSTONE, &["roles"]).query("name", name);
         let found: Vec<Role> = self.session.list(ask, "roles").await?;
         one(
@@ -157,7 +153,7 @@ impl Identity {
         project: &ProjectId,
         user: &UserId,
         role: &RoleId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.session
             .done(assignment(Method::PUT, project, user, role))
             .await
@@ -173,7 +169,7 @@ impl Identity {
         project: &ProjectId,
         user: &UserId,
         role: &RoleId,
-    ) -> Result<bool, CloudError> {
+    ) -> Result<bool, CallError> {
         match self
             .session
             .done(assignment(Method::HEAD, project, user, role))
@@ -194,7 +190,7 @@ impl Identity {
         project: &ProjectId,
         user: &UserId,
         role: &RoleId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.session
             .done(assignment(Method::DELETE, project, user, role))
             .await
@@ -218,10 +214,10 @@ fn same(left: &str, right: &str) -> bool {
     left.to_lowercase() == right.to_lowercase()
 }
 
-fn one<T>(mut found: Vec<T>, what: &'static str, name: &str) -> Result<Option<T>, CloudError> {
+fn one<T>(mut found: Vec<T>, what: &'static str, name: &str) -> Result<Option<T>, CallError> {
     match found.len() {
         0 | 1 => Ok(found.pop()),
-        count => Err(CloudError::Several {
+        count => Err(CallError::Several {
             service: KEYSTONE,
             what,
             name: name.to_owned(),

@@ -2,12 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::{ask::Ask, error::CloudError, id::ImageId, service::Service, session::Session};
+use crate::{ask::Ask, error::CallError, id::ImageId, service::Service, session::Session};
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Image {
-    /// Its id.
     pub id: ImageId,
     /// Its name; not unique.
     #[serde(default)]
@@ -44,7 +43,7 @@ impl Images {
     ///
     /// # Errors
     /// As any call.
-    pub async fn image(&self, id: &ImageId) -> Result<Image, CloudError> {
+    pub async fn image(&self, id: &ImageId) -> Result<Image, CallError> {
         self.session
             .typed(Ask::get(GLANCE, &["images", id.as_str()]))
             .await
@@ -54,7 +53,7 @@ impl Images {
     ///
     /// # Errors
     /// As any call.
-    pub async fn images(&self, name: Option<&str>) -> Result<Vec<Image>, CloudError> {
+    pub async fn images(&self, name: Option<&str>) -> Result<Vec<Image>, CallError> {
         let found: Vec<Image> = self
             .session
             .pages(

@@ -15,7 +15,7 @@ use crate::{
     bounds::{
         LARGEST_BODY, LARGEST_LIST, MOST_ELEMENTS, MOST_PAGES, {self},
     },
-    error::{Call, CloudError},
+    error::{Call, CallError},
     error_body::tidy,
     session::Session,
 };
@@ -25,12 +25,12 @@ const RESTARTS: usize = 3;
 
 impl Session {
     /// Sends and expects nothing but success.
-    pub(crate) async fn done(&self, ask: Ask) -> Result<(), CloudError> {
+    pub(crate) async fn done(&self, ask: Ask) -> Result<(), CallError> {
         self.send(&ask).await.map(|_| ())
     }
 
     /// Sends and reads the whole answer.
-    pub(crate) async fn typed<T: DeserializeOwned>(&self, mut ask: Ask) -> Result<T, CloudError> {
+    pub(crate) async fn typed<T: DeserializeOwned>(&self, mut ask: Ask) -> Result<T, CallError> {
         ask.wants_json = true;
         let answer = self.send(&ask).await?;
         serde_json::from_slice(&answer.body).map_err(|error| unexpected(&ask.call, said(&error)))
@@ -41,7 +41,7 @@ impl Session {
         &self,
         mut ask: Ask,
         key: &str,
-    ) -> Result<T, CloudError> {
+    ) -> Result<T, CallError> {
         ask.wants_json = true;
         let answer = self.send(&ask).await?;
         let inner = members(&answer.body)
@@ -55,10 +55,10 @@ impl Session {
         &self,
         mut ask: Ask,
         key: &str,
-    ) -> Result<Vec<T>, CloudError> {
+    ) -> Result<Vec<T>, CallError> {
         ask.wants_json = true;
         let answer = self.send(&ask).await?;
-        let page = Page::of(&answer.body, key).map_err(|why| unexpected(&ask.call, why))?;
+        let page = ListPage::of(&answer.body, key).map_err(|why| unexpected(&ask.call, why))?;
         if page.rows.len() > MOST_ELEMENTS {
             return Err(self.too_many(&ask, most_elements()).await);
         }
@@ -74,7 +74,7 @@ impl Session {
         &self,
         ask: Ask,
         key: &str,
-    ) -> Result<Vec<T>, CloudError> {
+    ) -> Result<Vec<T>, CallError> {
         self.pages_where(ask, key, |_| true).await
     }
 
@@ -84,7 +84,7 @@ impl Session {
         mut ask: Ask,
         key: &str,
         keep: impl Fn(&T) -> bool,
-    ) -> Result<Vec<T>, CloudError> {
+    ) -> Result<Vec<T>, CallError> {
         ask.wants_json = true;
         let list = List {
             ask: &ask,
@@ -118,7 +118,7 @@ impl Session {
             if let Some(why) = spent.too_much() {
                 return Err(PageError::Other(self.too_many(ask, why).await));
             }
-            let page = Page::of(&body, list.key).map_err(other)?;
+            let page = ListPage::of(&body, list.key).map_err(other)?;
             let more = page.linked || page.rows.len() >= limit;
             let (known_before, empty) = (seen.len(), page.rows.is_empty());
             for row in page.rows {
@@ -171,7 +171,7 @@ impl Session {
                     spent.page(answer.body.len());
                     return Ok((answer.body, limit));
                 }
-                Err(error @ CloudError::TooMuch { .. }) if limit > 1 => {
+                Err(error @ CallError::TooMuch { .. }) if limit > 1 => {
                     spent.refused();
                     if spent.too_much().is_some() {
                         return Err(PageError::Other(error));
@@ -182,9 +182,9 @@ impl Session {
         }
     }
 
-    async fn too_many(&self, ask: &Ask, why: String) -> CloudError {
+    async fn too_many(&self, ask: &Ask, why: String) -> CallError {
         let base = self.endpoint(ask.call.service).await.unwrap_or_default();
-        CloudError::too_much(&ask.call, &ask.url(&base), why)
+        CallError::too_much(&ask.call, &ask.url(&base), why)
     }
 }
 
@@ -236,12 +236,12 @@ fn most_elements() -> String {
 
 enum PageError {
     /// The element that ended the last page is gone, so the next page cannot be found.
-    MarkerGone(CloudError),
-    Other(CloudError),
+    MarkerGone(CallError),
+    Other(CallError),
 }
 
 impl PageError {
-    fn of(error: CloudError, with_marker: bool) -> Self {
+    fn of(error: CallError, with_marker: bool) -> Self {
         let lost = matches!(error.status(), Some(400 | 404))
             && error
                 .message()
@@ -255,13 +255,13 @@ impl PageError {
 }
 
 /// One page of a list.
-pub(crate) struct Page<'a> {
+pub(crate) struct ListPage<'a> {
     pub(crate) rows: Vec<&'a RawValue>,
     /// Whether it says that there is another. Where its link leads is of no matter: the next page is asked for by marker.
     linked: bool,
 }
 
-impl<'a> Page<'a> {
+impl<'a> ListPage<'a> {
     pub(crate) fn of(body: &'a [u8], key: &str) -> Result<Self, String> {
         let members = members(body);
         let rows = members
@@ -316,7 +316,7 @@ fn id_of(row: &RawValue) -> Option<String> {
 }
 
 /// One element of a list; an error names it.
-pub(crate) fn element<T: DeserializeOwned>(call: &Call, row: &RawValue) -> Result<T, CloudError> {
+pub(crate) fn element<T: DeserializeOwned>(call: &Call, row: &RawValue) -> Result<T, CallError> {
     serde_json::from_str(row.get()).map_err(|error| match id_of(row) {
         Some(id) => unexpected(call, format!("element {}: {}", tidy(&id), said(&error))),
         None => unexpected(call, said(&error)),

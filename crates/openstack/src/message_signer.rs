@@ -5,7 +5,6 @@ use http::{HeaderMap, Method};
 /// A message as it is about to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct UnsignedMessage<'a> {
-    /// HTTP method.
     pub method: &'a Method,
     /// Path and query below the root of the receiver's API, as they are sent: what is in front of them is for proxies.
     pub target: &'a str,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ask::Ask,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
     id::{FloatingIpId, PortId, SecurityGroupId, SubnetId},
     quota_set::{
         QuotaUsage, {self},
@@ -27,13 +27,10 @@ use crate::{
 /// A network.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Net {
-    /// Its id.
     pub id: NetworkId,
-    /// Its name.
     pub name: String,
     /// `ACTIVE`, `DOWN` …
     pub status: String,
-    /// Its project.
     pub project_id: ProjectId,
     /// Whether other projects may use it.
     #[serde(default)]
@@ -41,7 +38,6 @@ pub struct Net {
     /// Whether it leads outside.
     #[serde(rename = "router:external", default)]
     pub external: bool,
-    /// Its subnets.
     #[serde(default)]
     pub subnets: Vec<SubnetId>,
 }
@@ -49,17 +45,13 @@ pub struct Net {
 /// A subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Subnet {
-    /// Its id.
     pub id: SubnetId,
-    /// Its name.
     pub name: String,
-    /// Its network.
     pub network_id: NetworkId,
     /// 4 or 6.
     pub ip_version: u8,
     /// Its range, `10.0.0.0/24`.
     pub cidr: String,
-    /// Its gateway.
     #[serde(default)]
     pub gateway_ip: Option<String>,
     /// Whether it has DHCP.
@@ -116,19 +108,15 @@ impl Subnet {
 /// A range of addresses, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct AllocationPool {
-    /// The first address.
     pub start: String,
-    /// The last address.
     pub end: String,
 }
 
 /// An address of a port. When asking for one, either half may be left to Neutron.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FixedIp {
-    /// The subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet_id: Option<SubnetId>,
-    /// The address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
 }
@@ -136,17 +124,11 @@ pub struct FixedIp {
 /// A port.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Port {
-    /// Its id.
     pub id: PortId,
-    /// Its name.
     pub name: String,
-    /// Its network.
     pub network_id: NetworkId,
-    /// Its project.
     pub project_id: ProjectId,
-    /// Its MAC address.
     pub mac_address: String,
-    /// Its addresses.
     pub fixed_ips: Vec<FixedIp>,
     /// What it belongs to: a server's id, or empty.
     pub device_id: String,
@@ -154,13 +136,11 @@ pub struct Port {
     pub device_owner: String,
     /// `ACTIVE`, `DOWN`, `BUILD` …
     pub status: String,
-    /// Its security groups.
     #[serde(default)]
     pub security_groups: Vec<SecurityGroupId>,
     /// Its description, which carries our mark.
     #[serde(default)]
     pub description: String,
-    /// Its tags.
     #[serde(default)]
     pub tags: Vec<String>,
     /// What kind of card it is, `normal`, `direct` …
@@ -221,7 +201,6 @@ fn null_as_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DhcpOption>, 
 /// The trunk of a port.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TrunkDetails {
-    /// Its subports.
     #[serde(default)]
     pub sub_ports: Vec<Value>,
 }
@@ -301,9 +280,7 @@ impl PortFilter {
 /// A port to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NewPort {
-    /// Its network.
     pub network_id: NetworkId,
-    /// Its name.
     pub name: String,
     /// Its description, for our mark.
     pub description: String,
@@ -359,13 +336,10 @@ impl NewPort {
 /// A security group.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SecurityGroup {
-    /// Its id.
     pub id: SecurityGroupId,
     /// Its name; not unique.
     pub name: String,
-    /// Its project.
     pub project_id: ProjectId,
-    /// Its description.
     #[serde(default)]
     pub description: String,
     /// Whether another project shares it with the session's, by Neutron's RBAC.
@@ -389,9 +363,7 @@ impl SecurityGroup {
 /// A floating IP.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct FloatingIp {
-    /// Its id.
     pub id: FloatingIpId,
-    /// The outer address.
     pub floating_ip_address: String,
     /// The inner address that it leads to.
     #[serde(default)]
@@ -399,11 +371,8 @@ pub struct FloatingIp {
     /// The port that it leads to.
     #[serde(default)]
     pub port_id: Option<PortId>,
-    /// The outer network.
     pub floating_network_id: NetworkId,
-    /// Its project.
     pub project_id: ProjectId,
-    /// Its description.
     #[serde(default)]
     pub description: String,
 }
@@ -449,13 +418,13 @@ pub struct NewFloatingIp {
 
 /// Neutron of one cloud in one project.
 #[derive(Clone, Debug)]
-pub struct Network {
+pub struct NeutronNetwork {
     session: Session,
 }
 
 const NEUTRON: Service = Service::Network;
 
-impl Network {
+impl NeutronNetwork {
     pub(crate) fn new(session: Session) -> Self {
         Self { session }
     }
@@ -464,7 +433,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn networks(&self, name: Option<&str>) -> Result<Vec<Net>, CloudError> {
+    pub async fn networks(&self, name: Option<&str>) -> Result<Vec<Net>, CallError> {
         let found: Vec<Net> = self
             .session
             .pages(
@@ -482,7 +451,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn network(&self, id: &NetworkId) -> Result<Net, CloudError> {
+    pub async fn network(&self, id: &NetworkId) -> Result<Net, CallError> {
         self.session
             .object(Ask::get(NEUTRON, &["networks", id.as_str()]), "network")
             .await
@@ -492,7 +461,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn subnets(&self, network: &NetworkId) -> Result<Vec<Subnet>, CloudError> {
+    pub async fn subnets(&self, network: &NetworkId) -> Result<Vec<Subnet>, CallError> {
         let ask = Ask::get(NEUTRON, &["subnets"]).query("network_id", network.as_str());
         let found: Vec<Subnet> = self.session.pages(ask, "subnets").await?;
         Ok(found
@@ -505,7 +474,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn ports(&self, filter: &PortFilter) -> Result<Vec<Port>, CloudError> {
+    pub async fn ports(&self, filter: &PortFilter) -> Result<Vec<Port>, CallError> {
         let mut ask = Ask::get(NEUTRON, &["ports"]);
         for ip in &filter.ip_addresses {
             ask = ask.query("fixed_ips", format!("ip_address={ip}"));
@@ -530,7 +499,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn ports_as_shown(&self, server: &str) -> Result<Vec<Value>, CloudError> {
+    pub async fn ports_as_shown(&self, server: &str) -> Result<Vec<Value>, CallError> {
         let ask = Ask::get(NEUTRON, &["ports"]).query("device_id", server);
         let is_of_it = |port: &Value| port["device_id"] == server;
         self.session.pages_where(ask, "ports", is_of_it).await
@@ -540,7 +509,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn port(&self, id: &PortId) -> Result<Port, CloudError> {
+    pub async fn port(&self, id: &PortId) -> Result<Port, CallError> {
         self.session
             .object(Ask::get(NEUTRON, &["ports", id.as_str()]), "port")
             .await
@@ -550,7 +519,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call; `Conflict` (`IpAddressAlreadyAllocated`) when the address is taken.
-    pub async fn create_port(&self, port: &NewPort) -> Result<Port, CloudError> {
+    pub async fn create_port(&self, port: &NewPort) -> Result<Port, CallError> {
         self.session
             .object(
                 Ask::post(NEUTRON, &["ports"], json!({"port": port})),
@@ -563,7 +532,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn describe_port(&self, id: &PortId, description: &str) -> Result<(), CloudError> {
+    pub async fn describe_port(&self, id: &PortId, description: &str) -> Result<(), CallError> {
         let body = json!({"port": {"description": description}});
         self.session
             .done(Ask::put(NEUTRON, &["ports", id.as_str()], body))
@@ -574,7 +543,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn tag_port(&self, id: &PortId, tags: &[String]) -> Result<(), CloudError> {
+    pub async fn tag_port(&self, id: &PortId, tags: &[String]) -> Result<(), CallError> {
         let body = json!({"tags": tags});
         self.session
             .done(Ask::put(NEUTRON, &["ports", id.as_str(), "tags"], body))
@@ -585,7 +554,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn delete_port(&self, id: &PortId) -> Result<(), CloudError> {
+    pub async fn delete_port(&self, id: &PortId) -> Result<(), CallError> {
         self.session
             .done(Ask::delete(NEUTRON, &["ports", id.as_str()]))
             .await
@@ -599,7 +568,7 @@ impl Network {
     pub async fn security_groups(
         &self,
         project: &ProjectId,
-    ) -> Result<Vec<SecurityGroup>, CloudError> {
+    ) -> Result<Vec<SecurityGroup>, CallError> {
         let ask = Ask::get(NEUTRON, &["security-groups"]).query("project_id", project.as_str());
         let found: Vec<SecurityGroup> = self.session.pages(ask, "security_groups").await?;
         let own = found.into_iter();
@@ -613,7 +582,7 @@ impl Network {
     async fn shared_security_groups(
         &self,
         project: &ProjectId,
-    ) -> Result<Vec<SecurityGroup>, CloudError> {
+    ) -> Result<Vec<SecurityGroup>, CallError> {
         let ask = Ask::get(NEUTRON, &["security-groups"]).query("shared", "true");
         let found: Vec<SecurityGroup> = match self.session.pages(ask, "security_groups").await {
             Err(error) if error.status() == Some(400) => Vec::new(),
@@ -627,7 +596,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn security_group(&self, id: &SecurityGroupId) -> Result<SecurityGroup, CloudError> {
+    pub async fn security_group(&self, id: &SecurityGroupId) -> Result<SecurityGroup, CallError> {
         self.session
             .object(
                 Ask::get(NEUTRON, &["security-groups", id.as_str()]),
@@ -641,7 +610,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn qos_policies(&self) -> Result<Vec<QosPolicy>, CloudError> {
+    pub async fn qos_policies(&self) -> Result<Vec<QosPolicy>, CallError> {
         let ask = Ask::get(NEUTRON, &["qos", "policies"]);
         match self.session.pages(ask, "policies").await {
             Err(error) if error.class() == ErrorClass::NotFound => Ok(Vec::new()),
@@ -653,7 +622,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call.
-    pub async fn qos_policy(&self, id: &str) -> Result<QosPolicy, CloudError> {
+    pub async fn qos_policy(&self, id: &str) -> Result<QosPolicy, CallError> {
         let ask = Ask::get(NEUTRON, &["qos", "policies", id]);
         self.session.object(ask, "policy").await
     }
@@ -666,7 +635,7 @@ impl Network {
     pub async fn quota(
         &self,
         project: &ProjectId,
-    ) -> Result<BTreeMap<String, QuotaUsage>, CloudError> {
+    ) -> Result<BTreeMap<String, QuotaUsage>, CallError> {
         let ask = Ask::get(NEUTRON, &["quotas", project.as_str(), "details"]);
         self.session
             .object(ask, "quota")
@@ -681,7 +650,7 @@ impl Network {
     pub async fn floating_ips(
         &self,
         filter: &FloatingIpFilter,
-    ) -> Result<Vec<FloatingIp>, CloudError> {
+    ) -> Result<Vec<FloatingIp>, CallError> {
         let address = filter.address.map(|address| address.to_string());
         let ask = Ask::get(NEUTRON, &["floatingips"])
             .query_if("floating_ip_address", address.as_deref())
@@ -705,7 +674,7 @@ impl Network {
         id: &FloatingIpId,
         port: &PortId,
         fixed_ip: &str,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let body = json!({"floatingip": {"port_id": port, "fixed_ip_address": fixed_ip}});
         self.session
             .done(Ask::put(NEUTRON, &["floatingips", id.as_str()], body))
@@ -716,7 +685,7 @@ impl Network {
     ///
     /// # Errors
     /// As any call; as [`Network::associate_floating_ip`].
-    pub async fn create_floating_ip(&self, new: &NewFloatingIp) -> Result<FloatingIp, CloudError> {
+    pub async fn create_floating_ip(&self, new: &NewFloatingIp) -> Result<FloatingIp, CallError> {
         let body = json!({"floatingip": new});
         self.session
             .object(Ask::post(NEUTRON, &["floatingips"], body), "floatingip")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Call, CloudError};
+use crate::error::{Call, CallError};
 
 /// The right of one caller to change something.
 pub trait WritePermit: Send + Sync {
@@ -11,7 +11,7 @@ pub trait WritePermit: Send + Sync {
     /// # Errors
     ///
     /// [`CloudError::NotSent`] or [`CloudError::Setup`]: then nothing is sent.
-    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CloudError>;
+    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CallError>;
 }
 
 /// The permit of who only reads.
@@ -19,8 +19,8 @@ pub trait WritePermit: Send + Sync {
 pub struct ReadsOnly;
 
 impl WritePermit for ReadsOnly {
-    fn pass(&self, call: &Call, _: Duration) -> Result<(), CloudError> {
-        Err(CloudError::Setup(format!(
+    fn pass(&self, call: &Call, _: Duration) -> Result<(), CallError> {
+        Err(CallError::Setup(format!(
             "a defect of protector: {call} of {} was to be sent without an intent, and was not",
             call.service
         )))

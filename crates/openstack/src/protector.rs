@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     ask::Ask,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
     service::Service,
     session::Session,
 };
@@ -15,13 +15,13 @@ use crate::{
 /// What one protector tells another carries its version, and means the same when it is said twice. So, other than a
 /// change of a cloud, it is said again after a 401, with a fresh token.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct ProtectorApi {
     session: Session,
 }
 
 const PEER: Service = Service::DisasterRecovery;
 
-impl Peer {
+impl ProtectorApi {
     pub(crate) fn new(session: Session) -> Self {
         Self { session }
     }
@@ -30,7 +30,7 @@ impl Peer {
     ///
     /// # Errors
     /// As any call.
-    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, CloudError> {
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         self.read(Ask::get(PEER, &segments(path))).await
     }
 
@@ -42,7 +42,7 @@ impl Peer {
         &self,
         path: &str,
         query: &[(&'static str, &str)],
-    ) -> Result<T, CloudError> {
+    ) -> Result<T, CallError> {
         self.read(with_query(Ask::get(PEER, &segments(path)), query))
             .await
     }
@@ -55,7 +55,7 @@ impl Peer {
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, CloudError> {
+    ) -> Result<T, CallError> {
         self.read(Ask::put(PEER, &segments(path), json_of(body)?))
             .await
     }
@@ -68,7 +68,7 @@ impl Peer {
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, CloudError> {
+    ) -> Result<T, CallError> {
         self.read(Ask::post(PEER, &segments(path), json_of(body)?))
             .await
     }
@@ -77,7 +77,7 @@ impl Peer {
     ///
     /// # Errors
     /// As any call.
-    pub async fn delete(&self, path: &str) -> Result<(), CloudError> {
+    pub async fn delete(&self, path: &str) -> Result<(), CallError> {
         self.remove(Ask::delete(PEER, &segments(path))).await
     }
 
@@ -89,19 +89,19 @@ impl Peer {
         &self,
         path: &str,
         query: &[(&'static str, &str)],
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let ask = with_query(Ask::delete(PEER, &segments(path)), query);
         self.remove(ask).await
     }
 
-    async fn remove(&self, ask: Ask) -> Result<(), CloudError> {
+    async fn remove(&self, ask: Ask) -> Result<(), CallError> {
         match self.session.done(ask.clone()).await {
             Err(error) if error.class() == ErrorClass::Unauthorized => self.session.done(ask).await,
             answer => answer,
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CloudError> {
+    async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, CallError> {
         match self.session.typed(ask.clone()).await {
             Err(error) if error.class() == ErrorClass::Unauthorized => {
                 self.session.typed(ask).await
@@ -121,7 +121,7 @@ fn segments(path: &str) -> Vec<&str> {
     path.trim_matches('/').split('/').collect()
 }
 
-fn json_of(body: &impl Serialize) -> Result<Value, CloudError> {
+fn json_of(body: &impl Serialize) -> Result<Value, CallError> {
     serde_json::to_value(body)
-        .map_err(|error| CloudError::Setup(format!("the body for the peer: {error}")))
+        .map_err(|error| CallError::Setup(format!("the body for the peer: {error}")))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::error::{CloudError, ErrorClass};
+use crate::error::{CallError, ErrorClass};
 
 /// The longest `Retry-After` that is obeyed; a cloud that asks for more is asked again after this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -12,7 +12,6 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How pauses are spread, so that many callers do not come back at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
-    /// Not at all.
     None,
     /// Between half of the pause and all of it, from the operating system's randomness.
     Random,
@@ -61,8 +60,8 @@ impl RetryPolicy {
     pub(crate) fn pause(
         &self,
         tries: u32,
-        error: &CloudError,
-        dice: &mut Dice,
+        error: &CallError,
+        dice: &mut JitterSource,
     ) -> Option<Duration> {
         if tries >= self.attempts.max(1) || !may_repeat(error) {
             return None;
@@ -79,12 +78,12 @@ impl RetryPolicy {
 }
 
 /// Whether the client itself may send the same request again.
-fn may_repeat(error: &CloudError) -> bool {
+fn may_repeat(error: &CallError) -> bool {
     match error {
-        CloudError::Unreachable { call, .. }
-        | CloudError::Lost { call, .. }
-        | CloudError::NotJson { call, .. } => !call.writes,
-        CloudError::Refused(refusal) => {
+        CallError::Unreachable { call, .. }
+        | CallError::Lost { call, .. }
+        | CallError::NotJson { call, .. } => !call.writes,
+        CallError::Refused(refusal) => {
             !refusal.call.writes && refusal.class() == ErrorClass::Passing
         }
         _ => false,
@@ -92,9 +91,9 @@ fn may_repeat(error: &CloudError) -> bool {
 }
 
 /// The randomness of pauses.
-pub(crate) struct Dice(Option<StdRng>);
+pub(crate) struct JitterSource(Option<StdRng>);
 
-impl Dice {
+impl JitterSource {
     pub(crate) fn new(jitter: Jitter) -> Self {
         Self(match jitter {
             Jitter::None => None,
@@ -117,13 +116,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        error::{Call, Refusal},
+        error::{Call, CloudRefusal},
         service::Service,
     };
 
-    fn refused(method: Method, status: u16, retry_after: Option<u64>) -> CloudError {
+    fn refused(method: Method, status: u16, retry_after: Option<u64>) -> CallError {
         let writes = method != Method::GET;
-        CloudError::Refused(Box::new(Refusal {
+        CallError::Refused(Box::new(CloudRefusal {
             call: Call {
                 service: Service::Compute,
                 method,
@@ -144,9 +143,9 @@ mod tests {
         }
     }
 
-    fn pause(error: &CloudError) -> Option<u64> {
+    fn pause(error: &CallError) -> Option<u64> {
         policy()
-            .pause(1, error, &mut Dice::new(Jitter::None))
+            .pause(1, error, &mut JitterSource::new(Jitter::None))
             .map(|pause| pause.as_secs())
     }
 
@@ -192,7 +191,7 @@ mod tests {
         };
         let error = refused(Method::GET, 500, None);
         let pauses: Vec<_> = (1..=8)
-            .map(|tries| policy.pause(tries, &error, &mut Dice::new(Jitter::None)))
+            .map(|tries| policy.pause(tries, &error, &mut JitterSource::new(Jitter::None)))
             .collect();
         let seconds: Vec<_> = pauses
             .iter()
@@ -216,7 +215,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_pauses() {
         let draw = |seed| {
-            let mut dice = Dice::new(Jitter::Seeded(seed));
+            let mut dice = JitterSource::new(Jitter::Seeded(seed));
             (0..5)
                 .map(|_| dice.spread(Duration::from_secs(8)))
                 .collect::<Vec<_>>()

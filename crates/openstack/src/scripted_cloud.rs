@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::{
-    catalog::Interface,
+    catalog::EndpointInterface,
     cloud::Cloud,
     credentials::{Credentials, ProjectScope},
     options::ClientOptions,
@@ -220,7 +220,7 @@ pub(crate) fn credentials() -> Credentials {
         user_domain_name: "Default".to_owned(),
         project: ProjectScope::Id(ProjectId::new("p1")),
         region_name: Some("north".to_owned()),
-        interface: Interface::Public,
+        interface: EndpointInterface::Public,
     }
 }
 

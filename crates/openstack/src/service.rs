@@ -8,22 +8,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
-    /// Keystone.
     Identity,
-    /// Nova.
     Compute,
-    /// Cinder.
     Volume,
-    /// Neutron.
     Network,
-    /// Glance.
     Image,
     /// A peer's protector API.
     DisasterRecovery,
 }
 
 impl Service {
-    /// All of them.
     pub(crate) const ALL: [Self; 6] = [
         Self::Identity,
         Self::Compute,

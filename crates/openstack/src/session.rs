@@ -22,21 +22,21 @@ use tokio::{
 
 use crate::{
     answer::{add_microversion, judge, log, said, unexpected},
-    ask::{Ask, Base, secret_header},
+    ask::{Ask, BaseUrl, secret_header},
     bounds::{
         Allowance, {self},
     },
-    catalog::{Catalog, Interface},
+    catalog::{Catalog, EndpointInterface},
     credentials::{CallerToken, Credentials},
     endpoint,
-    error::{Call, CloudError, ErrorClass, request_id},
+    error::{Call, CallError, ErrorClass, request_id},
     exchange_observer::{Exchange, ExchangeObserver},
     message_signer::{MessageSigner, UnsignedMessage},
-    microversion::{Microversion, newest_in_document},
+    microversion::{ServiceMicroversion, newest_in_document},
     options::ClientOptions,
     permit::WritePermit,
     request_log::RequestLog,
-    retry::Dice,
+    retry::JitterSource,
     service::Service,
     token::{Token, TokenInfo, time_of_use},
     transport::{Request, Response, Transport, TransportError},
@@ -69,12 +69,12 @@ struct Shared {
     /// Keystone's URL with `/v3` and without a slash at its end.
     identity_url: String,
     region: Option<String>,
-    interface: Interface,
+    interface: EndpointInterface,
     login: tokio::sync::Mutex<Login>,
     /// How many logins have ended, well or not.
     logins_ended: AtomicU64,
-    newest: HashMap<Service, OnceCell<Microversion>>,
-    dice: Mutex<Dice>,
+    newest: HashMap<Service, OnceCell<ServiceMicroversion>>,
+    dice: Mutex<JitterSource>,
 }
 
 enum Auth {
@@ -87,7 +87,7 @@ enum Auth {
 struct Login {
     token: Option<Arc<Token>>,
     /// Why the last login failed: the answer for everyone who waited for it.
-    failure: Option<CloudError>,
+    failure: Option<CallError>,
 }
 
 /// The longest token that is taken. It is sent in the header of every call; Keystone's own are some hundred bytes long, and web
@@ -123,9 +123,9 @@ impl Session {
         transport: Arc<dyn Transport>,
         caller: CallerToken,
         options: ClientOptions,
-    ) -> Result<Self, CloudError> {
+    ) -> Result<Self, CallError> {
         let header = secret_header(caller.token.expose_secret()).ok_or_else(|| {
-            CloudError::Setup("the caller's token holds characters that no token has".to_owned())
+            CallError::Setup("the caller's token holds characters that no token has".to_owned())
         })?;
         let token = Token {
             header,
@@ -147,7 +147,7 @@ impl Session {
     fn build(
         transport: Arc<dyn Transport>,
         auth: Auth,
-        (auth_url, region, interface): (String, Option<String>, Interface),
+        (auth_url, region, interface): (String, Option<String>, EndpointInterface),
         options: ClientOptions,
     ) -> Self {
         let with_versions = [Service::Compute, Service::Volume];
@@ -172,7 +172,7 @@ impl Session {
                     .into_iter()
                     .map(|service| (service, OnceCell::new()))
                     .collect(),
-                dice: Mutex::new(Dice::new(options.retry.jitter)),
+                dice: Mutex::new(JitterSource::new(options.retry.jitter)),
                 options,
             }),
         }
@@ -187,7 +187,7 @@ impl Session {
         token: SecretString,
         catalog: Catalog,
         project_id: Option<ProjectId>,
-    ) -> Result<Self, CloudError> {
+    ) -> Result<Self, CallError> {
         let caller = CallerToken {
             auth_url: self.shared.identity_url.clone(),
             token,
@@ -293,33 +293,33 @@ impl Session {
     ///
     /// # Errors
     /// As any call; [`CloudError::Setup`] for a token without a project.
-    pub async fn project_id(&self) -> Result<ProjectId, CloudError> {
+    pub async fn project_id(&self) -> Result<ProjectId, CallError> {
         let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
         let token = self.token(&call, Instant::now() + self.deadline).await?;
         token
             .project_id
             .clone()
-            .ok_or_else(|| CloudError::Setup("the token is not for a project".to_owned()))
+            .ok_or_else(|| CallError::Setup("the token is not for a project".to_owned()))
     }
 
     /// The id of the user that the session acts as. Logs in if needed.
     ///
     /// # Errors
     /// As any call; [`CloudError::Setup`] for a caller's own token.
-    pub async fn user_id(&self) -> Result<UserId, CloudError> {
+    pub async fn user_id(&self) -> Result<UserId, CallError> {
         let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
         let token = self.token(&call, Instant::now() + self.deadline).await?;
         token
             .user_id
             .clone()
-            .ok_or_else(|| CloudError::Setup("the token is a caller's own".to_owned()))
+            .ok_or_else(|| CallError::Setup("the token is a caller's own".to_owned()))
     }
 
     /// The catalogue of the session's project. Logs in if needed.
     ///
     /// # Errors
     /// As any call.
-    pub async fn catalog(&self) -> Result<Catalog, CloudError> {
+    pub async fn catalog(&self) -> Result<Catalog, CallError> {
         let call = Ask::get(Service::Identity, &["auth", "tokens"]).call;
         Ok(self
             .token(&call, Instant::now() + self.deadline)
@@ -332,7 +332,7 @@ impl Session {
     ///
     /// # Errors
     /// As any call; [`CloudError::NoEndpoint`] when the catalogue has none.
-    pub async fn endpoint(&self, service: Service) -> Result<String, CloudError> {
+    pub async fn endpoint(&self, service: Service) -> Result<String, CallError> {
         let call = Ask::get(service, &[]).call;
         let token = self.token(&call, Instant::now() + self.deadline).await?;
         self.base_url(service, &token)
@@ -342,13 +342,16 @@ impl Session {
     ///
     /// # Errors
     /// As any call.
-    pub async fn newest_microversion(&self, service: Service) -> Result<Microversion, CloudError> {
+    pub async fn newest_microversion(
+        &self,
+        service: Service,
+    ) -> Result<ServiceMicroversion, CallError> {
         let call = Ask::get(service, &[]).call;
         self.newest(&call, Instant::now() + self.deadline).await
     }
 
     /// Every call of every service ends here. Gives the answer of a 2xx.
-    pub(crate) async fn send(&self, ask: &Ask) -> Result<Response, CloudError> {
+    pub(crate) async fn send(&self, ask: &Ask) -> Result<Response, CallError> {
         self.send_until(ask, self.end_of_a_call()).await
     }
 
@@ -370,7 +373,7 @@ impl Session {
         &self,
         ask: &Ask,
         until: Instant,
-    ) -> Result<Response, CloudError> {
+    ) -> Result<Response, CallError> {
         ask.check()?;
         match ask.call.writes {
             true => self.change(ask, until).await,
@@ -379,7 +382,7 @@ impl Session {
     }
 
     /// Carries out a call that changes something: one exchange, right after the permit was asked.
-    async fn change(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
+    async fn change(&self, ask: &Ask, until: Instant) -> Result<Response, CallError> {
         let token = self.token(&ask.call, until).await?;
         let (url, headers) = self.prepare(ask, &token, until).await?;
         let outcome = self.exchange(ask, url, headers, until).await;
@@ -391,7 +394,7 @@ impl Session {
         outcome
     }
 
-    async fn read(&self, ask: &Ask, until: Instant) -> Result<Response, CloudError> {
+    async fn read(&self, ask: &Ask, until: Instant) -> Result<Response, CallError> {
         let mut tries = 0;
         let mut logged_in_again = false;
         loop {
@@ -422,9 +425,9 @@ impl Session {
     async fn pause_or_give_up(
         &self,
         tries: u32,
-        error: CloudError,
+        error: CallError,
         until: Instant,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let pause = {
             let mut dice = self
                 .shared
@@ -448,11 +451,11 @@ impl Session {
         ask: &Ask,
         token: &Token,
         until: Instant,
-    ) -> Result<(String, HeaderMap), CloudError> {
+    ) -> Result<(String, HeaderMap), CallError> {
         let base = self.base_url(ask.call.service, token)?;
         let mut headers = self.plain_headers(ask);
         headers.insert("x-auth-token", token.header.clone());
-        if ask.base == Base::VersionRoot {
+        if ask.base == BaseUrl::VersionRoot {
             return Ok((endpoint::version_root(&base), headers));
         }
         if let Some(subject) = &ask.subject {
@@ -482,7 +485,7 @@ impl Session {
         headers
     }
 
-    fn base_url(&self, service: Service, token: &Token) -> Result<String, CloudError> {
+    fn base_url(&self, service: Service, token: &Token) -> Result<String, CallError> {
         if service == Service::Identity {
             return Ok(self.shared.identity_url.clone());
         }
@@ -498,13 +501,17 @@ impl Session {
     }
 
     /// The microversion to send: the newest that both sides know, if it is not older than the call needs.
-    async fn agreed(&self, ask: &Ask, until: Instant) -> Result<Option<Microversion>, CloudError> {
-        let Some(wanted) = Microversion::wanted(ask.call.service) else {
+    async fn agreed(
+        &self,
+        ask: &Ask,
+        until: Instant,
+    ) -> Result<Option<ServiceMicroversion>, CallError> {
+        let Some(wanted) = ServiceMicroversion::wanted(ask.call.service) else {
             return Ok(None);
         };
         let offered = Box::pin(self.newest(&ask.call, until)).await?;
         match ask.needs {
-            Some(needed) if needed > offered => Err(CloudError::TooOld {
+            Some(needed) if needed > offered => Err(CallError::TooOld {
                 call: Box::new(ask.call.clone()),
                 needed,
                 offered,
@@ -513,19 +520,19 @@ impl Session {
         }
     }
 
-    async fn newest(&self, call: &Call, until: Instant) -> Result<Microversion, CloudError> {
+    async fn newest(&self, call: &Call, until: Instant) -> Result<ServiceMicroversion, CallError> {
         let (Some(cell), Some(wanted)) = (
             self.shared.newest.get(&call.service),
-            Microversion::wanted(call.service),
+            ServiceMicroversion::wanted(call.service),
         ) else {
-            return Err(CloudError::Setup(format!(
+            return Err(CallError::Setup(format!(
                 "{} has no microversions",
                 call.service
             )));
         };
         let asking = cell.get_or_try_init(|| async {
             let mut ask = Ask::get(call.service, &[]);
-            ask.base = Base::VersionRoot;
+            ask.base = BaseUrl::VersionRoot;
             ask.wants_json = true;
             ask.call.path = "/".to_owned();
             let answer = self.send_until(&ask, until).await?;
@@ -544,7 +551,7 @@ impl Session {
         url: String,
         headers: HeaderMap,
         until: Instant,
-    ) -> Result<Response, CloudError> {
+    ) -> Result<Response, CallError> {
         let call = &ask.call;
         let left = until.saturating_duration_since(Instant::now());
         let allowed = left.min(self.shared.options.exchange_timeout);
@@ -587,17 +594,17 @@ impl Session {
                 self.spend(response.body.len());
                 judge(ask, &url, response)
             }
-            Err(TransportError::NotSent(why)) => Err(CloudError::Setup(why)),
+            Err(TransportError::NotSent(why)) => Err(CallError::Setup(why)),
             Err(TransportError::TooLarge(_)) => Err(self.too_large(call, &url, largest_body)),
-            Err(TransportError::Unreachable(why)) => Err(CloudError::Unreachable {
+            Err(TransportError::Unreachable(why)) => Err(CallError::Unreachable {
                 call: Box::new(call.clone()),
                 why,
             }),
-            Err(TransportError::NotAsked(why)) => Err(CloudError::NotAsked {
+            Err(TransportError::NotAsked(why)) => Err(CallError::NotAsked {
                 call: Box::new(call.clone()),
                 why,
             }),
-            Err(lost) => Err(CloudError::Lost {
+            Err(lost) => Err(CallError::Lost {
                 call: Box::new(call.clone()),
                 why: lost.to_string(),
             }),
@@ -621,7 +628,7 @@ impl Session {
         }
     }
 
-    fn too_large(&self, call: &Call, url: &str, taken: usize) -> CloudError {
+    fn too_large(&self, call: &Call, url: &str, taken: usize) -> CallError {
         let largest = bounds::largest_body(call.service);
         let why = match &self.allowance {
             Some(allowance) if taken < largest => {
@@ -630,7 +637,7 @@ impl Session {
             _ => format!("its body is larger than {}", bounds::Bytes(largest)),
         };
         self.spend(taken);
-        CloudError::too_much(call, url, why)
+        CallError::too_much(call, url, why)
     }
 
     /// The headers of a complete request, with its signature where it is for a protector.
@@ -639,7 +646,7 @@ impl Session {
         ask: &Ask,
         mut headers: HeaderMap,
         body: &[u8],
-    ) -> Result<HeaderMap, CloudError> {
+    ) -> Result<HeaderMap, CallError> {
         let is_for_a_protector = ask.call.service == Service::DisasterRecovery;
         let Some(signer) = self.signer.as_ref().filter(|_| is_for_a_protector) else {
             return Ok(headers);
@@ -650,13 +657,13 @@ impl Session {
             headers: &headers,
             body,
         };
-        let signature = signer.sign(&message).map_err(CloudError::Setup)?;
+        let signature = signer.sign(&message).map_err(CallError::Setup)?;
         headers.extend(signature);
         Ok(headers)
     }
 
     /// A token to use now: the cached one, or one from a login that all callers share.
-    async fn token(&self, call: &Call, until: Instant) -> Result<Arc<Token>, CloudError> {
+    async fn token(&self, call: &Call, until: Instant) -> Result<Arc<Token>, CallError> {
         let credentials = match &self.shared.auth {
             Auth::Caller(token) => return Ok(token.clone()),
             Auth::Password(credentials) => credentials,
@@ -709,7 +716,7 @@ impl Session {
         &self,
         credentials: &Credentials,
         until: Instant,
-    ) -> Result<Arc<Token>, CloudError> {
+    ) -> Result<Arc<Token>, CallError> {
         let mut ask = Ask::new(Method::POST, Service::Identity, &["auth", "tokens"]);
         ask.call.writes = false;
         ask.wants_json = true;
@@ -766,8 +773,8 @@ fn is_too_large(response: &Response, largest: usize) -> bool {
     (200..=300).contains(&response.status) && response.body.len() > largest
 }
 
-fn out_of_time(call: &Call) -> CloudError {
-    CloudError::OutOfTime {
+fn out_of_time(call: &Call) -> CallError {
+    CallError::OutOfTime {
         call: Box::new(call.clone()),
     }
 }

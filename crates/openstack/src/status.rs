@@ -64,9 +64,7 @@ macro_rules! status_words {
 status_words! {
     /// `status` of a server (Nova's API guide, "Server concepts").
     ServerStatus {
-        /// Running.
         Active = "ACTIVE",
-        /// Being created.
         Build = "BUILD",
         /// Gone; seen by administrators only.
         Deleted = "DELETED",
@@ -78,13 +76,11 @@ status_words! {
         Migrating = "MIGRATING",
         /// A change of password is under way.
         Password = "PASSWORD",
-        /// Paused in memory.
         Paused = "PAUSED",
         /// A soft reboot is under way.
         Reboot = "REBOOT",
         /// A rebuild is under way.
         Rebuild = "REBUILD",
-        /// In rescue mode.
         Rescue = "RESCUE",
         /// A resize or cold migration is under way.
         Resize = "RESIZE",
@@ -94,11 +90,9 @@ status_words! {
         Shelved = "SHELVED",
         /// Shelved and taken off its host.
         ShelvedOffloaded = "SHELVED_OFFLOADED",
-        /// Stopped.
         Shutoff = "SHUTOFF",
         /// Deleted by its user, kept for `reclaim_instance_interval`; its volumes are still attached.
         SoftDeleted = "SOFT_DELETED",
-        /// Suspended to disk.
         Suspended = "SUSPENDED",
         /// Nova itself does not know.
         NovaUnknown = "UNKNOWN",
@@ -110,37 +104,26 @@ status_words! {
 status_words! {
     /// `status` of a volume (Cinder's API reference, "Volumes").
     VolumeStatus {
-        /// Attaching.
         Attaching = "attaching",
-        /// Free.
         Available = "available",
         /// Offered to another project.
         AwaitingTransfer = "awaiting-transfer",
-        /// Being backed up.
         BackingUp = "backing-up",
         /// Being created (also while a manage is under way).
         Creating = "creating",
-        /// Being deleted.
         Deleting = "deleting",
-        /// Being detached.
         Detaching = "detaching",
         /// Being filled from an image.
         Downloading = "downloading",
-        /// In error.
         Error = "error",
-        /// A backup failed.
         ErrorBackingUp = "error_backing-up",
         /// A deletion failed; the owner cannot repeat it.
         ErrorDeleting = "error_deleting",
-        /// An extension failed.
         ErrorExtending = "error_extending",
         /// A manage failed. Never delete such a record: unmanage it.
         ErrorManaging = "error_managing",
-        /// A restore failed.
         ErrorRestoring = "error_restoring",
-        /// Growing.
         Extending = "extending",
-        /// Attached.
         InUse = "in-use",
         /// In maintenance by the operator.
         Maintenance = "maintenance",
@@ -150,7 +133,6 @@ status_words! {
         Reserved = "reserved",
         /// Being restored from a backup.
         RestoringBackup = "restoring-backup",
-        /// Changing its type.
         Retyping = "retyping",
         /// Being taken back to a snapshot.
         Reverting = "reverting",
@@ -164,19 +146,12 @@ status_words! {
 status_words! {
     /// `attach_status` of a Cinder attachment.
     AttachmentStatus {
-        /// Attached.
         Attached = "attached",
-        /// Attaching.
         Attaching = "attaching",
-        /// Detached.
         Detached = "detached",
-        /// Set aside.
         Reserved = "reserved",
-        /// Attaching failed.
         ErrorAttaching = "error_attaching",
-        /// Detaching failed.
         ErrorDetaching = "error_detaching",
-        /// Gone.
         Deleted = "deleted",
     }
 }

@@ -13,38 +13,29 @@ use crate::{catalog::Catalog, field, id::RoleId};
 /// A thing with a name inside a domain.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Named {
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
 }
 
 /// The user of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TokenUser {
-    /// The user's id.
     pub id: UserId,
-    /// The user's name.
     pub name: String,
-    /// The user's domain.
     pub domain: Named,
 }
 
 /// The project of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TokenProject {
-    /// The project's id.
     pub id: ProjectId,
-    /// The project's name.
     pub name: String,
-    /// The project's domain.
     pub domain: Named,
 }
 
 /// A role that a token carries.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Role {
-    /// The role's id.
     pub id: RoleId,
     /// The role's name, `member`.
     pub name: String,
@@ -53,7 +44,6 @@ pub struct Role {
 /// What Keystone says about a token. It does not hold the token.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TokenInfo {
-    /// Whose it is.
     pub user: TokenUser,
     /// The project that it is for; `None` for an unscoped, a domain's or a system's token.
     pub project: Option<TokenProject>,
@@ -63,7 +53,6 @@ pub struct TokenInfo {
     /// When it was issued.
     #[serde(deserialize_with = "field::time")]
     pub issued_at: DateTime<Utc>,
-    /// When it ends.
     #[serde(deserialize_with = "field::time")]
     pub expires_at: DateTime<Utc>,
     /// The catalogue, for a scoped token.

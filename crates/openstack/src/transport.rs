@@ -12,7 +12,6 @@ use http::{HeaderMap, Method};
 /// One request, ready to be sent: absolute URL, headers complete, body already serialised.
 #[derive(Clone)]
 pub struct Request {
-    /// HTTP method.
     pub method: Method,
     /// Absolute URL with its query string.
     pub url: String,
@@ -30,9 +29,7 @@ pub struct Request {
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// HTTP status.
     pub status: u16,
-    /// Response headers.
     pub headers: HeaderMap,
     /// The body, whole; of an error its start. As it was sent: nothing is unpacked.
     pub body: Bytes,

@@ -18,11 +18,11 @@ use std::{
 
 use protector_core::id::{ProjectId, ServerId};
 use protector_openstack::{
-    catalog::Interface,
+    catalog::EndpointInterface,
     cloud::Cloud,
     compute::ServerFilter,
     credentials::{Credentials, ProjectScope},
-    error::CloudError,
+    error::CallError,
     http_transport::{HttpOptions, HttpTransport},
     options::ClientOptions,
     retry::RetryPolicy,
@@ -55,7 +55,7 @@ fn cloud_that(
         user_domain_name: "Default".to_owned(),
         project: ProjectScope::Id(ProjectId::new("p1")),
         region_name: None,
-        interface: Interface::Public,
+        interface: EndpointInterface::Public,
     };
     let options = ClientOptions {
         retry: RetryPolicy::never(),
@@ -163,13 +163,13 @@ async fn measured<T>(name: &str, work: impl Future<Output = T>) -> (T, usize) {
     (outcome, grown)
 }
 
-async fn servers(cloud: &Cloud) -> Result<usize, CloudError> {
+async fn servers(cloud: &Cloud) -> Result<usize, CallError> {
     let found = cloud.compute().servers(&ServerFilter::default()).await;
     found.map(|servers| servers.len())
 }
 
 /// The error names the place, without what is secret in it, and the limit.
-fn names(error: &CloudError, limit: &str) {
+fn names(error: &CallError, limit: &str) {
     let text = error.to_string();
     assert!(text.contains(limit), "{text}");
     assert!(text.contains("/nova/v2.1/servers"), "{text}");
@@ -373,7 +373,7 @@ async fn a_large_body_that_says_it_is_compressed_is_not_unpacked() {
         )
     });
     let error = servers(&cloud).await.unwrap_err();
-    assert!(matches!(error, CloudError::NotJson { .. }), "{error}");
+    assert!(matches!(error, CallError::NotJson { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn headers_without_an_end_are_no_answer() {
     });
     let (outcome, grown) = measured("endless headers", servers(&cloud)).await;
     let error = outcome.unwrap_err();
-    assert!(matches!(error, CloudError::Lost { .. }), "{error}");
+    assert!(matches!(error, CallError::Lost { .. }), "{error}");
     assert!(grown < 40, "{grown} MiB");
 }
 

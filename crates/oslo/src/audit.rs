@@ -32,7 +32,7 @@ const LONGEST: usize = 255;
 
 /// What became of a deed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AuditOutcome {
     /// It was done, or taken on.
     Success,
     /// It was refused, or did not succeed.
@@ -41,7 +41,7 @@ pub enum Outcome {
     Unknown,
 }
 
-impl Outcome {
+impl AuditOutcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -56,7 +56,6 @@ impl Outcome {
 pub struct Initiator {
     /// The user; `None` without a valid token.
     pub user_id: Option<String>,
-    /// The user's name.
     pub user_name: Option<String>,
     /// The project that the token is for.
     pub project_id: Option<String>,
@@ -115,7 +114,6 @@ pub enum Tag {
     Operation,
     /// The site whose cloud it was done to.
     Site,
-    /// The project there.
     Project,
 }
 
@@ -135,10 +133,8 @@ pub struct Event {
     /// CADF's word: `create`, `update`, `delete`, or `update/failover` and the like.
     pub action: String,
     /// What became of it.
-    pub outcome: Outcome,
-    /// Who.
+    pub outcome: AuditOutcome,
     pub initiator: Initiator,
-    /// To what.
     pub target: Resource,
     /// The path of the request.
     pub path: Option<String>,
@@ -288,7 +284,7 @@ mod tests {
         let trail = AuditTrail::at(Some(path.clone()), "protector-api", "controller".to_owned());
         let event = Event {
             action: "update/failover".to_owned(),
-            outcome: Outcome::Success,
+            outcome: AuditOutcome::Success,
             initiator: Initiator {
                 user_id: Some("u-1".to_owned()),
                 project_id: Some("p-1".to_owned()),

@@ -4,7 +4,7 @@ use protector_fuzz::feed;
 
 use crate::{
     config::{Config, sample},
-    policy::{Credentials, Rules, Target, rules},
+    policy::{PolicyCredentials, Rules, Target, rules},
 };
 
 #[test]
@@ -15,7 +15,7 @@ fn fuzz_policy_files() {
         br#"{"protector:sites:index": "user_id:%(user_id)s", "a": [["role:x", "role:y"], ["@"]]}"#,
         b"\"a\": [[\"rule:b\"], \"!\"]\n'b': >-\n  role:admin\n  or @\n",
     ];
-    let member = Credentials::new("u1", "p1", ["member"]);
+    let member = PolicyCredentials::new("u1", "p1", ["member"]);
     let target = Target::none().with("project_id", "p1");
     feed("policy files", &seeds, |text| {
         let Ok(text) = std::str::from_utf8(text) else {

@@ -26,5 +26,5 @@ pub mod request_id;
 mod wrap;
 
 pub use config::{Config, ConfigErrors};
-pub use policy::{Credentials, Decision, Enforcer, Target};
+pub use policy::{Decision, Enforcer, PolicyCredentials, Target};
 pub use request_id::{GlobalRequestId, RequestId};

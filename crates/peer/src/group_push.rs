@@ -9,11 +9,12 @@ use protector_core::{
     id::{GroupId, SiteName},
 };
 use protector_store::{
-    Base, Conflict, Database, Held, Lineage, Mark, Outgoing, Side, StoreError, lineage,
+    AgreedState, Conflict, Database, DatedState, Lineage, MetadataState, Outgoing, SiteState,
+    StoreError, lineage,
 };
 use protector_wire::{
     metadata::{BaseState, NewMetadata},
-    text::Stamp,
+    text::Timestamp,
 };
 
 use crate::{
@@ -23,14 +24,11 @@ use crate::{
 
 /// What handing over stands on.
 #[derive(Clone, Copy)]
-pub struct Handover<'a> {
-    /// This site's records.
+pub struct GroupPush<'a> {
     pub database: &'a Database,
     /// The other sites' protectors.
     pub peer: &'a dyn Peer,
-    /// This site.
     pub site: &'a SiteName,
-    /// The time.
     pub now: DateTime<Utc>,
 }
 
@@ -45,7 +43,7 @@ pub enum Pushed {
     Unreachable(String),
 }
 
-impl Handover<'_> {
+impl GroupPush<'_> {
     /// Pushes the newest metadata of a group. After a failure the engine leaves the group alone for `pause`.
     ///
     /// # Errors
@@ -114,11 +112,11 @@ impl Handover<'_> {
         }
         let other = &other_scope(group, self.site).site;
         Ok(match lineage(&ours.side, &theirs.side) {
-            Lineage::TheirsIsNewer => format!(
+            Lineage::NewerAtPeer => format!(
                 "{other} holds newer metadata, of version {}, which it pushes from there",
                 theirs.side.now.version
             ),
-            Lineage::Same | Lineage::OursIsNewer => refusal,
+            Lineage::Same | Lineage::NewerHere => refusal,
             Lineage::Conflict => match self.note_conflict(ours, theirs.held()).await? {
                 Some(conflict) => self.in_conflict(&ours.document.group, &conflict),
                 None => refusal,
@@ -134,7 +132,7 @@ impl Handover<'_> {
     pub async fn note_conflict(
         &self,
         ours: &Outgoing,
-        remote: Held,
+        remote: DatedState,
     ) -> Result<Option<Conflict>, StoreError> {
         let known = ours.conflict.as_ref();
         let conflict = Conflict {
@@ -159,9 +157,9 @@ impl Handover<'_> {
         let there = &other_scope(group, self.site).site;
         format!(
             "Protection group {name} is in conflict: it was changed on both sites since they last agreed, on {here} at {} (version {}) and on {there} at {} (version {}). 'openstack dr protection-group sync-status {name}' shows what differs; 'openstack dr protection-group sync-force {name}', sent to the site whose view shall count, ends the conflict.",
-            Stamp(conflict.local.changed_at),
+            Timestamp(conflict.local.changed_at),
             conflict.local.mark.version,
-            Stamp(conflict.remote.changed_at),
+            Timestamp(conflict.remote.changed_at),
             conflict.remote.mark.version,
             name = group.name,
             here = self.site,
@@ -176,13 +174,13 @@ impl Handover<'_> {
     pub async fn force(
         &self,
         ours: &Outgoing,
-        seen: &Side,
+        seen: &SiteState,
     ) -> Result<Result<Pushed, PeerError>, StoreError> {
         let group = &ours.document.group;
         if let Err(why) = self.tell_operations(&group.id).await? {
             return Ok(Err(PeerError::NotTold(why)));
         }
-        let seen = Base::from(seen.now.clone());
+        let seen = AgreedState::from(seen.now.clone());
         let metadata = self.metadata(ours, Some(seen.into()), true)?;
         let scope = other_scope(group, self.site);
         match self.peer.push(scope, &group.id, &metadata).await {
@@ -207,7 +205,7 @@ impl Handover<'_> {
         }
     }
 
-    async fn agreed(&self, ours: &Outgoing, kept: &Mark) -> Result<Pushed, StoreError> {
+    async fn agreed(&self, ours: &Outgoing, kept: &MetadataState) -> Result<Pushed, StoreError> {
         let id = &ours.document.group.id;
         self.database
             .push_done(id, &ours.side.now, kept, self.now)

@@ -22,11 +22,9 @@ use crate::key_pair::{SigningKey, is_signed_with};
 pub const SENDER: HeaderName = HeaderName::from_static("protector-sender");
 /// The name of the site that it is for.
 pub const RECEIVER: HeaderName = HeaderName::from_static("protector-receiver");
-/// The body's digest.
 pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 /// What is signed, by which key and when.
 pub const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
-/// The signature itself.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 
 /// The name of the signature among those that a message may have.
@@ -106,7 +104,7 @@ pub struct Parties {
 
 /// What tells a message apart from all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct MessageStamp {
     /// When it was signed, to the second.
     pub created: DateTime<Utc>,
     /// Made up for it alone.
@@ -121,7 +119,7 @@ pub struct Stamp {
 pub fn sign(
     message: &UnsignedMessage<'_>,
     parties: &Parties,
-    stamp: &Stamp,
+    stamp: &MessageStamp,
     key: &SigningKey,
 ) -> Result<HeaderMap, Malformed> {
     let mut headers = HeaderMap::new();
@@ -145,11 +143,11 @@ pub fn sign(
 
 /// What a message says of its signature. Nothing of it is checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct SenderClaim {
     /// Who says that it sends it, and for whom.
     pub parties: Parties,
     /// When, and which message it is.
-    pub stamp: Stamp,
+    pub stamp: MessageStamp,
     /// The fingerprint of the key that it says it is signed with.
     pub fingerprint: String,
     /// The digest that the body must have.
@@ -158,7 +156,7 @@ pub struct Claim {
     signature: Vec<u8>,
 }
 
-impl Claim {
+impl SenderClaim {
     /// What `headers` say; `None` for a message that is not signed at all.
     ///
     /// # Errors
@@ -189,7 +187,7 @@ impl Claim {
                 sender: site(headers, SENDER)?,
                 receiver: site(headers, RECEIVER)?,
             },
-            stamp: Stamp {
+            stamp: MessageStamp {
                 created,
                 nonce: text("nonce")
                     .filter(|nonce| (1..=64).contains(&nonce.len()))
@@ -243,7 +241,7 @@ fn signed_text(
 }
 
 /// What is signed, when, as which message and by which key, as text.
-fn input(stamp: &Stamp, key: &PublicKey) -> Result<String, Malformed> {
+fn input(stamp: &MessageStamp, key: &PublicKey) -> Result<String, Malformed> {
     let wrong = |error: sfv::Error| malformed(SIGNATURE_INPUT, error);
     let string =
         |text: &str| sfv::String::from_string(text.to_owned()).map_err(|(error, _)| wrong(error));
@@ -364,7 +362,7 @@ mod tests {
             sender: "site-ä 100%".into(),
             receiver: "site-b".into(),
         };
-        let stamp = Stamp {
+        let stamp = MessageStamp {
             created: DateTime::from_timestamp(1_762_178_400, 0).unwrap(),
             nonce: "n-1".to_owned(),
         };
@@ -374,7 +372,7 @@ mod tests {
     }
 
     fn fits(sent: &Sent, key: &SigningKey) -> bool {
-        let Ok(Some(claim)) = Claim::of(&sent.headers) else {
+        let Ok(Some(claim)) = SenderClaim::of(&sent.headers) else {
             return false;
         };
         let uri: Uri = sent.target.parse().unwrap();
@@ -390,7 +388,7 @@ mod tests {
         let key = key();
         let sent = sent(&key);
         assert!(fits(&sent, &key));
-        let claim = Claim::of(&sent.headers).unwrap().unwrap();
+        let claim = SenderClaim::of(&sent.headers).unwrap().unwrap();
         assert_eq!(claim.parties.sender.as_str(), "site-ä 100%");
         assert_eq!(claim.parties.receiver.as_str(), "site-b");
         assert_eq!(claim.stamp.created.timestamp(), 1_762_178_400);
@@ -439,7 +437,7 @@ mod tests {
             assert!(input.contains(from), "{input}");
             let less = input.replace(from, to);
             set(&mut sent, "signature-input", &less);
-            assert!(Claim::of(&sent.headers).is_err(), "{less}");
+            assert!(SenderClaim::of(&sent.headers).is_err(), "{less}");
         }
     }
 
@@ -449,13 +447,13 @@ mod tests {
         for half in [SIGNATURE, SIGNATURE_INPUT, CONTENT_DIGEST, SENDER, RECEIVER] {
             let mut sent = sent(&key);
             sent.headers.remove(&half);
-            assert!(Claim::of(&sent.headers).is_err(), "{half}");
+            assert!(SenderClaim::of(&sent.headers).is_err(), "{half}");
             let mut twice = self::sent(&key);
             let value = twice.headers[&half].clone();
             twice.headers.append(half.clone(), value);
-            assert!(Claim::of(&twice.headers).is_err(), "{half} twice");
+            assert!(SenderClaim::of(&twice.headers).is_err(), "{half} twice");
         }
-        assert_eq!(Claim::of(&HeaderMap::new()), Ok(None));
+        assert_eq!(SenderClaim::of(&HeaderMap::new()), Ok(None));
     }
 
     fn set(sent: &mut Sent, name: &'static str, value: &str) {

@@ -13,9 +13,9 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    error::{CloudError as CallError, ErrorClass},
+    error::{CallError, ErrorClass},
 };
-use protector_store::{Mark, NotAPublicKey, PublicKey};
+use protector_store::{MetadataState, NotAPublicKey, PublicKey};
 use protector_wire::{
     metadata::{
         HeldAnswer, MetadataAnswer, NewMetadata, NewReservation, PushMetadata, ReserveGroup,
@@ -253,7 +253,7 @@ impl Peer for OpenStackPeer {
         scope: &SiteScope,
         group: &GroupId,
         metadata: &NewMetadata,
-    ) -> Result<Mark, PeerError> {
+    ) -> Result<MetadataState, PeerError> {
         let site = &scope.site;
         let body = PushMetadata {
             metadata: metadata.clone(),
@@ -263,7 +263,7 @@ impl Peer for OpenStackPeer {
             let path = metadata_path(scope, group);
             let answer: Result<MetadataAnswer, _> = cloud.protector().put_json(&path, &body).await;
             answer
-                .map(|answer| Mark {
+                .map(|answer| MetadataState {
                     version: answer.metadata.version,
                     digest: answer.metadata.digest,
                 })
@@ -336,7 +336,7 @@ impl Peer for OpenStackPeer {
         &self,
         scope: &SiteScope,
         group: &GroupId,
-        known: &Mark,
+        known: &MetadataState,
     ) -> Result<(), PeerError> {
         let site = &scope.site;
         let version = known.version.to_string();

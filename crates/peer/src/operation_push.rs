@@ -32,17 +32,11 @@ pub enum CopyError {
     /// The other site did not take it.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It takes one record and not the next: it has another revision than it said.
     #[error("the other site keeps revision {held}, after revision {sent} was sent")]
-    Gap {
-        /// What it keeps.
-        held: u64,
-        /// What was sent.
-        sent: u64,
-    },
+    Gap { held: u64, sent: u64 },
 }
 
 /// Sends what the other site lacks of an operation, and notes it. Returns the revision that it has now.

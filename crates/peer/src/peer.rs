@@ -13,7 +13,7 @@ use protector_core::{
     readiness::Silence,
     site::SiteScope,
 };
-use protector_store::{Held, Mark, PublicKey, Side};
+use protector_store::{DatedState, MetadataState, PublicKey, SiteState};
 use protector_wire::{
     metadata::{HeldMetadata, NewMetadata},
     operation_copy::NewOperationCopy,
@@ -27,7 +27,6 @@ pub enum PeerError {
     /// It, or its Keystone, does not answer.
     #[error("{0}")]
     Unreachable(String),
-    /// It refused.
     #[error("{0}")]
     Refused(String),
     /// It could not be asked, or is there and did not tell. It is not lost.
@@ -48,7 +47,6 @@ impl From<PeerError> for Silence {
 /// How much of what it holds of a group the other site is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldPart {
-    /// Version and digest.
     Mark,
     /// The metadata too, its secrets masked.
     Document,
@@ -58,7 +56,7 @@ pub enum HeldPart {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerMetadata {
     /// Its mark, and what it knows both sites to have held.
-    pub side: Side,
+    pub side: SiteState,
     /// When the group was last changed there.
     pub changed_at: DateTime<Utc>,
     /// The operation that moves the group there, if one does.
@@ -71,8 +69,8 @@ pub struct PeerMetadata {
 
 impl PeerMetadata {
     /// What it holds, and since when.
-    pub fn held(&self) -> Held {
-        Held {
+    pub fn held(&self) -> DatedState {
+        DatedState {
             mark: self.side.now.clone(),
             changed_at: self.changed_at,
         }
@@ -82,8 +80,8 @@ impl PeerMetadata {
 impl From<HeldMetadata> for PeerMetadata {
     fn from(held: HeldMetadata) -> Self {
         Self {
-            side: Side {
-                now: Mark {
+            side: SiteState {
+                now: MetadataState {
                     version: held.version,
                     digest: held.digest,
                 },
@@ -133,7 +131,7 @@ pub trait Peer: Send + Sync {
         scope: &SiteScope,
         group: &GroupId,
         metadata: &NewMetadata,
-    ) -> Result<Mark, PeerError>;
+    ) -> Result<MetadataState, PeerError>;
 
     /// Hands over what has changed of an operation that this site runs. Returns the revision that it holds then.
     async fn copy(
@@ -167,7 +165,7 @@ pub trait Peer: Send + Sync {
         &self,
         scope: &SiteScope,
         group: &GroupId,
-        known: &Mark,
+        known: &MetadataState,
     ) -> Result<(), PeerError>;
 }
 

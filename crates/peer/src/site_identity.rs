@@ -9,7 +9,7 @@ use protector_store::{Database, StoreError, StoredSigningKey};
 
 use crate::{
     key_pair::{KeyFault, SigningKey},
-    message_signature::{Parties, Stamp, sign},
+    message_signature::{MessageStamp, Parties, sign},
 };
 
 /// Why this site cannot say who it is. Nothing is known of another one by that.
@@ -18,7 +18,6 @@ pub enum IdentityError {
     /// The key cannot be read or kept.
     #[error("this site's signing key cannot be read: {0}")]
     Store(#[from] StoreError),
-    /// It is none.
     #[error(transparent)]
     Key(#[from] KeyFault),
 }
@@ -28,7 +27,6 @@ pub enum IdentityError {
 pub struct SiteIdentity {
     /// Where the key is kept, which all hosts of the site share.
     pub database: Database,
-    /// This site.
     pub site: SiteName,
     /// When a message is signed.
     pub clock: Arc<dyn Clock>,
@@ -93,7 +91,7 @@ struct Signer {
 
 impl MessageSigner for Signer {
     fn sign(&self, message: &UnsignedMessage<'_>) -> Result<HeaderMap, String> {
-        let stamp = Stamp {
+        let stamp = MessageStamp {
             created: self.clock.now(),
             nonce: self.ids.uuid().to_string(),
         };

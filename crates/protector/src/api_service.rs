@@ -8,10 +8,10 @@ use protector_oslo::{Config, log::LogFile};
 use protector_service::{
     beside_listener,
     http_server::{
-        Limits, {self},
+        ListenerLimits, {self},
     },
     signals,
-    tls::Identity,
+    tls::ServerCertificate,
 };
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -25,8 +25,11 @@ use crate::assembly;
 /// What kept it from starting.
 pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()> {
     config.essentials()?;
-    let identity = Identity::from_config(&config.ssl)?;
-    let tls = identity.as_ref().map(Identity::server_config).transpose()?;
+    let identity = ServerCertificate::from_config(&config.ssl)?;
+    let tls = identity
+        .as_ref()
+        .map(ServerCertificate::server_config)
+        .transpose()?;
     let database = assembly::database(&config).await?;
     let storage = assembly::storage(&config).await?;
     let app = App::from_config(&config, database.clone(), storage)?;
@@ -43,7 +46,7 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
         }
     })?;
     info!(address = %listener.local_addr()?, "serving");
-    let limits = Limits {
+    let limits = ListenerLimits {
         connections: config.api.max_connections.get(),
         set_by: "[api] max_connections",
         client: config.api.client_timeout,

@@ -22,11 +22,9 @@ use crate::{backlog::Backlog, metrics::EngineMetrics};
 /// What the listener answers from.
 #[derive(Clone)]
 pub struct EngineHttp {
-    /// This site's records.
     pub database: Database,
     /// What is read when it is asked for.
     pub backlog: Arc<Backlog>,
-    /// The counters.
     pub metrics: Arc<EngineMetrics>,
 }
 

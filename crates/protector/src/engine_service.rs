@@ -24,7 +24,7 @@ use protector_engine::{engine::Engine, options::EngineOptions, step::CloudAction
 use protector_oslo::{Config, audit::AuditTrail, log::LogFile};
 use protector_peer::{openstack_peer::OpenStackPeer, peer::Peer, site_identity::SiteIdentity};
 use protector_reconcilers::{
-    member_refresh::MemberRefresh, push::MetadataPush, split_brain_watch::SplitBrainWatch,
+    member_refresh::MemberRefresher, push::PushReconciler, split_brain_watch::SplitBrainWatch,
 };
 use protector_service::signals;
 use protector_store::{Database, EngineRow};
@@ -33,9 +33,9 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
-    assembly, backlog::Backlog, engine_http::EngineHttp, metrics::EngineMetrics,
-    other_site::OtherProtector, outside::Network, removal_audit::RemovalAudit,
-    site_clouds::SiteClouds, watched_journal::WatchedJournal,
+    assembly, backlog::Backlog, engine_http::EngineHttp, metrics::EngineMetrics, outside::Network,
+    peer_protector::PeerProtector, removal_audit::RemovalAudit, site_clouds::SiteClouds,
+    watched_journal::WatchedJournal,
 };
 
 /// How often an engine says that it is alive (`protector-manage service list`).
@@ -48,7 +48,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What kept it from starting.
 pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()> {
     let essentials = config.essentials()?;
-    let seat = Seat::taken(&config.general.state_path)?;
+    let seat = StateLock::taken(&config.general.state_path)?;
     let database = assembly::database(&config).await?;
     let storage = assembly::storage(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -79,7 +79,7 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
         clock: Arc::clone(&clock),
         ids: Arc::new(RandomIds),
     };
-    let refresh = MemberRefresh {
+    let refresh = MemberRefresher {
         database: database.clone(),
         clouds: Arc::new(OpenStackClouds::new(sessions.clone())),
         clock: Arc::clone(&clock),
@@ -87,7 +87,7 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
         period: config.engine.spec_refresh,
     };
     let peer: Arc<dyn Peer> = Arc::new(OpenStackPeer::new(sessions, identity));
-    let other = OtherProtector {
+    let other = PeerProtector {
         database: database.clone(),
         peer: Arc::clone(&peer),
         site: site.clone(),
@@ -95,7 +95,7 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
     let actions = CloudActions::new(clouds, storage, options.clone());
     let actions = actions.with_outside(Arc::new(outside));
     let actions = Arc::new(actions.beside(site.clone(), Arc::new(other)));
-    let push = MetadataPush {
+    let push = PushReconciler {
         database: database.clone(),
         peer,
         clock: Arc::clone(&clock),
@@ -119,7 +119,7 @@ pub async fn run(config: Config, log: Option<Arc<LogFile>>) -> anyhow::Result<()
         None => engine,
     };
     info!(engine = %id, process = %seat.id, "started");
-    let heart = Heart {
+    let heart = Heartbeat {
         database: database.clone(),
         writable: metrics.database_writable.clone(),
         clock: Arc::clone(&clock),
@@ -178,7 +178,7 @@ fn whole_stop(config: &Config) -> Duration {
 /// a lock goes with its process. The file names the process, so that the next one knows whose leases it may end. The name of
 /// the host is no proof: two engines may have the same.
 #[derive(Debug)]
-struct Seat {
+struct StateLock {
     /// This process: what its leases are held under.
     id: EngineId,
     /// The process that had the seat before, which is dead.
@@ -186,7 +186,7 @@ struct Seat {
     _lock: File,
 }
 
-impl Seat {
+impl StateLock {
     fn taken(state_path: &Path) -> anyhow::Result<Self> {
         DirBuilder::new()
             .recursive(true)
@@ -262,14 +262,14 @@ fn engine_options(config: &Config) -> EngineOptions {
 }
 
 /// Says that the engine is alive.
-struct Heart {
+struct Heartbeat {
     database: Database,
     writable: Gauge,
     clock: Arc<dyn Clock>,
     row: EngineRow,
 }
 
-impl Heart {
+impl Heartbeat {
     async fn beat(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.once(self.clock.now()).await;
@@ -308,19 +308,19 @@ mod tests {
     #[test]
     fn a_seat_is_taken_once_and_names_the_process_that_had_it_before() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Seat::taken(directory.path()).unwrap();
+        let first = StateLock::taken(directory.path()).unwrap();
         assert_eq!(first.before, None);
-        let refused = format!("{:#}", Seat::taken(directory.path()).unwrap_err());
+        let refused = format!("{:#}", StateLock::taken(directory.path()).unwrap_err());
         assert!(
             refused.contains("the same [DEFAULT] state_path"),
             "{refused}"
         );
         let id = first.id.clone();
         drop(first);
-        let second = Seat::taken(directory.path()).unwrap();
+        let second = StateLock::taken(directory.path()).unwrap();
         assert_eq!(second.before, Some(id));
         assert_ne!(Some(&second.id), second.before.as_ref());
         let elsewhere = tempfile::tempdir().unwrap();
-        assert_eq!(Seat::taken(elsewhere.path()).unwrap().before, None);
+        assert_eq!(StateLock::taken(elsewhere.path()).unwrap().before, None);
     }
 }

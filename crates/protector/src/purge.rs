@@ -38,7 +38,6 @@ pub struct Purge {
 pub enum Purged {
     /// Something was removed, or would be.
     Some,
-    /// Nothing may be.
     Nothing,
 }
 

@@ -14,7 +14,7 @@ use protector_core::{
     operation::{Operation, OperationRecord, ResourceMap, StepProgress, StepRecord},
     runbook::resource::ResourceKind,
 };
-use protector_oslo::audit::{AuditTrail, Event, Initiator, Outcome, Reason, Resource, Tag};
+use protector_oslo::audit::{AuditOutcome, AuditTrail, Event, Initiator, Reason, Resource, Tag};
 use uuid::Uuid;
 
 /// Writes removals into the audit trail as their ends are recorded.
@@ -103,9 +103,9 @@ fn event(operation: &Operation, removal: &Removal, step: &StepRecord) -> Event {
     Event {
         action: action(removal.remedy).to_owned(),
         outcome: match removal.end {
-            RemovalEnd::Gone => Outcome::Success,
-            RemovalEnd::Failed => Outcome::Failure,
-            RemovalEnd::Unknown => Outcome::Unknown,
+            RemovalEnd::Gone => AuditOutcome::Success,
+            RemovalEnd::Failed => AuditOutcome::Failure,
+            RemovalEnd::Unknown => AuditOutcome::Unknown,
         },
         initiator: Initiator {
             user_id: Some(operation.user_id.to_string()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use protector_clouds::{clouds::CloudError, site_sessions::SiteSessions};
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     id::SiteName,
     site::SiteScope,
 };
@@ -24,14 +24,14 @@ impl SiteClouds {
     }
 }
 
-fn fault(error: CloudError) -> Fault {
+fn fault(error: CloudError) -> StepFailure {
     match error {
-        CloudError::Unreachable { .. } => Fault::passing(error),
-        CloudError::NotTold { .. } => Fault::NotTold {
+        CloudError::Unreachable { .. } => StepFailure::passing(error),
+        CloudError::NotTold { .. } => StepFailure::NotTold {
             why: error.to_string(),
             after: None,
         },
-        CloudError::Refused { .. } => Fault::last(Code::Refused, error),
+        CloudError::Refused { .. } => StepFailure::last(Code::Refused, error),
     }
 }
 
@@ -44,12 +44,16 @@ fn on_behalf(cloud: Cloud, request_id: Option<&str>) -> Cloud {
 
 #[async_trait]
 impl Clouds for SiteClouds {
-    async fn tenant(&self, scope: &SiteScope, request_id: Option<&str>) -> Result<Cloud, Fault> {
+    async fn tenant(
+        &self,
+        scope: &SiteScope,
+        request_id: Option<&str>,
+    ) -> Result<Cloud, StepFailure> {
         let cloud = self.sessions.tenant(&scope.site, &scope.project_id).await;
         Ok(on_behalf(cloud.map_err(fault)?, request_id))
     }
 
-    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, Fault> {
+    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, StepFailure> {
         let cloud = self.sessions.admin(site).await;
         Ok(on_behalf(cloud.map_err(fault)?, request_id))
     }

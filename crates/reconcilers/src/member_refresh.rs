@@ -3,27 +3,23 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use protector_clouds::{clouds::Clouds, member_refresh::MemberRefresh as Refresh};
+use protector_clouds::{clouds::CloudReadings, member_refresh::MemberRefresh as Refresh};
 use protector_core::{clock::Clock, group::Group, id::SiteName};
 use protector_store::{Database, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// The reconciler. Takes no input: it looks at the groups that run here and rest, one project after the other.
-pub struct MemberRefresh {
-    /// This site's records.
+pub struct MemberRefresher {
     pub database: Database,
-    /// The clouds.
-    pub clouds: Arc<dyn Clouds>,
-    /// The time.
+    pub clouds: Arc<dyn CloudReadings>,
     pub clock: Arc<dyn Clock>,
-    /// This site.
     pub site: SiteName,
     /// How long after a round the next one begins; `None`: none is made.
     pub period: Option<Duration>,
 }
 
-impl MemberRefresh {
+impl MemberRefresher {
     /// Looks until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let Some(period) = self.period else {

@@ -13,7 +13,7 @@ use protector_core::{
     id::{OperationId, SiteName},
 };
 use protector_peer::{
-    group_push::{Handover, Pushed},
+    group_push::{GroupPush, Pushed},
     operation_push::{CopyError, send_copy, there},
     peer::{Peer, PeerError, other_scope},
 };
@@ -27,14 +27,11 @@ const AT_ONCE: u64 = 50;
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The reconciler.
-pub struct MetadataPush {
-    /// This site's records.
+pub struct PushReconciler {
     pub database: Database,
     /// The other sites' protectors.
     pub peer: Arc<dyn Peer>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// This site.
     pub site: SiteName,
     /// Counts pushes that failed.
     pub failures: Counter,
@@ -42,7 +39,7 @@ pub struct MetadataPush {
     pub period: Duration,
 }
 
-impl MetadataPush {
+impl PushReconciler {
     /// Looks and pushes until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         loop {
@@ -82,7 +79,7 @@ impl MetadataPush {
         if away.contains(there) {
             return;
         }
-        let handover = Handover {
+        let handover = GroupPush {
             database: &self.database,
             peer: &*self.peer,
             site: &self.site,

@@ -22,7 +22,7 @@ use protector_engine::{
     clouds::Clouds,
     step::{may_run_there, why_not_at_rest},
 };
-use protector_openstack::{cloud::Cloud, error::CloudError};
+use protector_openstack::{cloud::Cloud, error::CallError};
 use protector_store::{Database, LeftServers, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -38,11 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The watch.
 pub struct SplitBrainWatch {
-    /// This site's records.
     pub database: Database,
     /// The clouds of the registered sites.
     pub clouds: Arc<dyn Clouds>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// How often it looks.
     pub period: Duration,
@@ -74,7 +72,7 @@ impl SplitBrainWatch {
         loop {
             let page = match self
                 .database
-                .left_servers(after.as_ref(), GROUPS_AT_ONCE)
+                .leftover_servers(after.as_ref(), GROUPS_AT_ONCE)
                 .await
             {
                 Ok(page) => page,
@@ -119,7 +117,7 @@ impl SplitBrainWatch {
 
     /// What the group has to say. One server that may run is enough for a split brain; only the proof that none does, on any
     /// site, ends it, and is asked for then alone.
-    async fn look(&self, group: &Group, left: &[LeftServers], silent: &Silent) -> Finding {
+    async fn look(&self, group: &Group, left: &[LeftServers], silent: &Silent) -> WatchFinding {
         let mut running = Vec::new();
         let mut all_told = true;
         for there in left {
@@ -133,10 +131,10 @@ impl SplitBrainWatch {
         }
         let is_split = group.status == GroupStatus::SplitBrain;
         match (is_split, running.is_empty()) {
-            (false, true) | (true, false) => Finding::Nothing,
+            (false, true) | (true, false) => WatchFinding::Nothing,
             (false, false) => self.still_left(&group.id, running).await,
             (true, true) if all_told => self.proof(group, silent).await,
-            (true, true) => Finding::Nothing,
+            (true, true) => WatchFinding::Nothing,
         }
     }
 
@@ -156,12 +154,12 @@ impl SplitBrainWatch {
     }
 
     /// Of what is seen running that which the group has left still: a move may have made it the group meanwhile.
-    async fn still_left(&self, group: &GroupId, running: Vec<ServerId>) -> Finding {
+    async fn still_left(&self, group: &GroupId, running: Vec<ServerId>) -> WatchFinding {
         let left = match self.database.left_servers_of(group).await {
             Ok(left) => left,
             Err(error) => {
                 warn!(group_id = %group, %error, "cannot look once more for what moves have left");
-                return Finding::Nothing;
+                return WatchFinding::Nothing;
             }
         };
         let is_left = |id: &ServerId| left.iter().any(|left| left.servers.contains(id));
@@ -171,31 +169,31 @@ impl SplitBrainWatch {
             .map(|id| id.to_string())
             .collect();
         match servers.is_empty() {
-            true => Finding::Nothing,
-            false => Finding::RunsTwice(servers.join(", ")),
+            true => WatchFinding::Nothing,
+            false => WatchFinding::RunsTwice(servers.join(", ")),
         }
     }
 
     /// Whether nothing runs any more of all that moves have left, those of the other site too: it hears of the end.
-    async fn proof(&self, group: &Group, silent: &Silent) -> Finding {
+    async fn proof(&self, group: &Group, silent: &Silent) -> WatchFinding {
         let left = match self.database.left_servers_of_both(&group.id).await {
             Ok(left) => left,
             Err(error) => {
                 warn!(group_id = %group.id, %error, "cannot look for what moves have left");
-                return Finding::Nothing;
+                return WatchFinding::Nothing;
             }
         };
         for left in &left {
             match self.proof_on(group, left).await {
                 Ok(None) => {}
-                Ok(Some(why)) => return Finding::Unproven(why),
+                Ok(Some(why)) => return WatchFinding::Unproven(why),
                 Err(blind) => {
                     say_blind(group, &left.site, blind, silent);
-                    return Finding::Nothing;
+                    return WatchFinding::Nothing;
                 }
             }
         }
-        Finding::RunsOnce
+        WatchFinding::RunsOnce
     }
 
     /// Why it is not certain that nothing of what was left on a site runs.
@@ -212,19 +210,19 @@ impl SplitBrainWatch {
         there.why_not_at_rest(left).await
     }
 
-    async fn note(&self, group: &Group, finding: Finding) -> Result<(), StoreError> {
+    async fn note(&self, group: &Group, finding: WatchFinding) -> Result<(), StoreError> {
         let (group_id, now) = (&group.id, self.clock.now());
         match finding {
-            Finding::Nothing => Ok(()),
-            Finding::RunsTwice(servers) => {
+            WatchFinding::Nothing => Ok(()),
+            WatchFinding::RunsTwice(servers) => {
                 warn!(%group_id, group = group.name, servers, "runs twice: split brain");
                 self.database.group_split(group_id, now).await
             }
-            Finding::RunsOnce => {
+            WatchFinding::RunsOnce => {
                 info!(%group_id, group = group.name, "runs once again");
                 self.database.group_fenced(group_id, now).await
             }
-            Finding::Unproven(why) => {
+            WatchFinding::Unproven(why) => {
                 info!(%group_id, group = group.name, why, "stays split_brain");
                 Ok(())
             }
@@ -258,11 +256,11 @@ async fn running(cloud: &Cloud, left: &LeftServers) -> Result<Vec<ServerId>, Bli
 }
 
 /// Why not all of the answers tell, if they do not. A site is silent if nothing at all came back from it.
-fn blindness(seen: &[(&ServerId, Result<bool, CloudError>)]) -> Option<Blind> {
+fn blindness(seen: &[(&ServerId, Result<bool, CallError>)]) -> Option<Blind> {
     let (id, error) = seen
         .iter()
         .find_map(|(id, seen)| Some((id, seen.as_ref().err()?)))?;
-    let silent = |seen: &Result<bool, CloudError>| seen.as_ref().is_err_and(CloudError::is_silence);
+    let silent = |seen: &Result<bool, CallError>| seen.as_ref().is_err_and(CallError::is_silence);
     match seen.iter().all(|(_, seen)| silent(seen)) {
         true => Some(Blind::SiteIsSilent),
         false => Some(Blind::untold(format!("server {id}: {error}"))),
@@ -344,7 +342,7 @@ impl Blind {
 
 /// What a group has to say after a look.
 #[derive(Debug)]
-enum Finding {
+enum WatchFinding {
     /// What it says already.
     Nothing,
     /// It runs twice: these servers, which moves have left, run beside it.
@@ -360,13 +358,13 @@ mod tests {
     use async_trait::async_trait;
     use chrono::{DateTime, Utc};
     use protector_core::{
-        fault::Fault,
+        fault::StepFailure,
         journal_conformance::{group, member, operation},
         operation::{MapKind, OperationRecord, OperationState, StepState},
         runbook::{Step, Verb},
     };
     use protector_openstack::{
-        catalog::Interface,
+        catalog::EndpointInterface,
         credentials::{Credentials, ProjectScope},
         options::ClientOptions,
         retry::RetryPolicy,
@@ -374,10 +372,10 @@ mod tests {
     };
     use protector_simcloud::{
         backend::MemBackend,
-        cloud::{CallEffect, CloudOptions, Effect, FaultRule, Match, RoleSeed, SimCloud},
+        cloud::{CallEffect, CloudOptions, FaultEffect, FaultRule, Match, RoleSeed, SimCloud},
         in_process::{Calm, InProcess, SharedCloud, lock},
     };
-    use protector_store::{Basis, KeyRepository, NewOperation, OperationCopy, PoolOptions};
+    use protector_store::{KeyRepository, NewOperation, OperationCopy, PoolOptions, Precondition};
     use secrecy::SecretString;
     use serde_json::json;
 
@@ -403,7 +401,7 @@ mod tests {
                 user_domain_name: "Default".into(),
                 project,
                 region_name: None,
-                interface: Interface::Public,
+                interface: EndpointInterface::Public,
             };
             let options = ClientOptions {
                 retry: RetryPolicy::never(),
@@ -415,11 +413,11 @@ mod tests {
 
     #[async_trait]
     impl Clouds for OneCloud {
-        async fn tenant(&self, scope: &SiteScope, _: Option<&str>) -> Result<Cloud, Fault> {
+        async fn tenant(&self, scope: &SiteScope, _: Option<&str>) -> Result<Cloud, StepFailure> {
             Ok(self.with(ProjectScope::Id(scope.project_id.clone())))
         }
 
-        async fn admin(&self, _: &SiteName, _: Option<&str>) -> Result<Cloud, Fault> {
+        async fn admin(&self, _: &SiteName, _: Option<&str>) -> Result<Cloud, StepFailure> {
             Ok(self.with(ProjectScope::Name {
                 name: "service".into(),
                 domain: "Default".into(),
@@ -557,7 +555,7 @@ mod tests {
             database.group_insert(&owner, &group).await.unwrap();
             let mut runs = member(record, "web");
             runs.server_id = server.into();
-            let added = database.member_insert(&runs, Basis::Any, now).await;
+            let added = database.member_insert(&runs, Precondition::Any, now).await;
             added.unwrap();
             group.id
         }
@@ -570,7 +568,7 @@ mod tests {
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Call(effect),
+                effect: FaultEffect::Call(effect),
                 seen: 0,
             });
         }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::{
     http_server::{
-        Limits, {self},
+        ListenerLimits, {self},
     },
     metrics::Connections,
 };
@@ -44,7 +44,7 @@ pub async fn serve(
         }
     };
     info!(address, "metrics served");
-    let limits = Limits {
+    let limits = ListenerLimits {
         connections: CONNECTIONS,
         set_by: "the listener for metrics",
         client,

@@ -34,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 /// What one server allows.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ListenerLimits {
     /// Most connections at once. Whoever comes then waits in the system's queue.
     pub connections: usize,
     /// What an operator changes to have more of them.
@@ -50,7 +50,7 @@ pub struct Limits {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: ListenerLimits,
     counts: Connections,
     stop: CancellationToken,
 ) {
@@ -106,7 +106,7 @@ pub async fn serve(
 }
 
 /// The connection as requests come on it; `None` when its client does not agree on TLS in time, or at all.
-async fn secured(stream: TcpStream, limits: &Limits, counts: &Connections) -> Option<Wire> {
+async fn secured(stream: TcpStream, limits: &ListenerLimits, counts: &Connections) -> Option<Wire> {
     let Some(tls) = &limits.tls else {
         return Some(Box::pin(stream));
     };
@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::tls::{
-        Identity, {self},
+        ServerCertificate, {self},
     };
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
@@ -191,7 +191,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(async || "well"));
-        let limits = Limits {
+        let limits = ListenerLimits {
             connections,
             set_by: "the test",
             client: Duration::from_millis(300),
@@ -275,7 +275,7 @@ mod tests {
     async fn over_tls_who_says_nothing_is_let_go_and_a_new_certificate_is_taken_up() {
         let dir = tempfile::TempDir::new().unwrap();
         let (ssl, first) = tls::tests::issue(&dir);
-        let identity = Identity::from_config(&ssl).unwrap().unwrap();
+        let identity = ServerCertificate::from_config(&ssl).unwrap().unwrap();
         let config = identity.server_config().unwrap();
         let (address, ..) = served_over(Some(config), 2).await;
         let url = format!("https://localhost:{}/", address.port());

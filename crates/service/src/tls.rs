@@ -27,13 +27,13 @@ pub fn choose_tls_provider() {
 
 /// Who the service is to its clients, as `[ssl]` says.
 #[derive(Debug)]
-pub struct Identity {
+pub struct ServerCertificate {
     cert_file: PathBuf,
     key_file: PathBuf,
     current: RwLock<Arc<CertifiedKey>>,
 }
 
-impl Identity {
+impl ServerCertificate {
     /// Reads the certificate and its key; `None` when `[ssl]` names none.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Identity {
     }
 }
 
-impl ResolvesServerCert for Identity {
+impl ResolvesServerCert for ServerCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&current))
@@ -127,19 +127,19 @@ pub(crate) mod tests {
     }
 
     fn refusal(ssl: &Ssl) -> String {
-        format!("{:#}", Identity::from_config(ssl).unwrap_err())
+        format!("{:#}", ServerCertificate::from_config(ssl).unwrap_err())
     }
 
     #[test]
     fn what_cannot_be_used_is_refused_by_its_option_and_tells_nothing_of_the_key() {
         let dir = TempDir::new().unwrap();
         let (good, _) = issue(&dir);
-        assert!(Identity::from_config(&good).unwrap().is_some());
+        assert!(ServerCertificate::from_config(&good).unwrap().is_some());
         let none = Ssl {
             cert_file: None,
             key_file: None,
         };
-        assert!(Identity::from_config(&none).unwrap().is_none());
+        assert!(ServerCertificate::from_config(&none).unwrap().is_none());
         let text = dir.path().join("text");
         fs::write(&text, "-----BEGIN PRIVATE KEY-----\nhunter2\n").unwrap();
         let (other, _) = issue(&TempDir::new().unwrap());

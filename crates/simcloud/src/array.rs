@@ -128,10 +128,12 @@ fn refused(array: &str, message: impl Into<String>) -> StorageError {
     }
 }
 
+/// The name under which Cinder keeps a volume on the array.
 pub fn cinder_name(volume: &VolumeId) -> String {
     format!("volume-{volume}")
 }
 
+/// The name of the object that an operation has promoted for a volume.
 pub fn promoted_name(operation: &OperationId, volume: &VolumeId) -> String {
     format!("protector-{operation}-{volume}")
 }

@@ -202,7 +202,6 @@ impl MemBackend {
         Self { objects }
     }
 
-    /// The shared map.
     pub fn objects(&self) -> MemObjects {
         Arc::clone(&self.objects)
     }

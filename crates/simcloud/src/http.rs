@@ -50,19 +50,12 @@ pub enum ServeError {
     /// A port could not be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// The system's reason.
         source: io::Error,
     },
     /// A directory of volumes could not be used.
     #[error("cannot use {dir} for volumes: {source}")]
-    Volumes {
-        /// The directory.
-        dir: PathBuf,
-        /// The backend's reason.
-        source: BackendError,
-    },
+    Volumes { dir: PathBuf, source: BackendError },
     /// Serving ended with an error.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -33,7 +33,6 @@ pub struct CallInfo {
     pub number: u64,
     /// Name of the cloud; empty when the URL belongs to none.
     pub cloud: String,
-    /// Method.
     pub method: Method,
     /// Path and query, beginning with the service: `/compute/v2.1/servers`.
     pub path: String,
@@ -47,12 +46,7 @@ pub enum Injection {
     /// Before: no connection, nothing carried out.
     Refuse,
     /// Before: answered like this, nothing carried out. After: the answer is replaced.
-    Answer {
-        /// HTTP status.
-        status: u16,
-        /// Body, JSON.
-        body: String,
-    },
+    Answer { status: u16, body: String },
     /// The call is carried out and its answer lost.
     LoseReply,
     /// The caller sleeps this long, then goes on: before the call is carried out, or before it sees the answer.
@@ -112,7 +106,6 @@ impl InProcess {
         }
     }
 
-    /// The clouds' time.
     pub fn now(&self) -> SimTime {
         self.start.elapsed_since_start()
     }

@@ -12,7 +12,7 @@ mod client;
 
 use client::World;
 use protector_core::carried::{
-    Thing, {self},
+    CarriedResource, {self},
 };
 use serde_json::{Value, json};
 
@@ -64,10 +64,10 @@ fn a_simulated_cloud_shows_no_attribute_that_the_table_does_not_know() {
         &format!("network /v2.0/ports?device_id={server}"),
     );
     for (thing, shown) in [
-        (Thing::Flavor, first(&flavors, "flavors")),
-        (Thing::Server, first(&servers, "servers")),
-        (Thing::Volume, first(&volumes, "volumes")),
-        (Thing::Port, first(&ports, "ports")),
+        (CarriedResource::Flavor, first(&flavors, "flavors")),
+        (CarriedResource::Server, first(&servers, "servers")),
+        (CarriedResource::Volume, first(&volumes, "volumes")),
+        (CarriedResource::Port, first(&ports, "ports")),
     ] {
         assert_eq!(carried::unknown(thing, shown), Vec::<String>::new());
     }

@@ -16,7 +16,9 @@ use bytes::Bytes;
 use client::World;
 use protector_simcloud::{
     backend::MemVolume,
-    cloud::{CallEffect, Component, Delivery, Effect, FaultRule, JobEffect, Latency, Match, Work},
+    cloud::{
+        CallEffect, Component, Delivery, FaultEffect, FaultRule, JobEffect, Latency, Match, Work,
+    },
 };
 use serde_json::{Value, json};
 
@@ -48,7 +50,7 @@ fn job(resource: &str, effect: JobEffect, times: Option<u64>) -> FaultRule {
             ..Match::default()
         },
         times,
-        effect: Effect::Job(effect),
+        effect: FaultEffect::Job(effect),
         seen: 0,
     }
 }
@@ -58,7 +60,7 @@ fn on_call(matches: Match, effect: CallEffect) -> FaultRule {
         id: String::new(),
         matches,
         times: Some(1),
-        effect: Effect::Call(effect),
+        effect: FaultEffect::Call(effect),
         seen: 0,
     }
 }

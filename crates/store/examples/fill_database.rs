@@ -21,7 +21,7 @@ use protector_core::{
     },
     runbook::{Step, failover::planned_move, unplanned_failover::unplanned_failover},
 };
-use protector_store::{Basis, Database, KeyRepository, NewOperation, PoolOptions};
+use protector_store::{Database, KeyRepository, NewOperation, PoolOptions, Precondition};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -107,7 +107,9 @@ async fn protect(database: &Database, project: &str, number: u32) -> Outcome<()>
     database.group_insert(&project.into(), &group).await?;
     for member in &record.operation.plan.members {
         let now = member.created_at;
-        database.member_insert(member, Basis::Any, now).await?;
+        database
+            .member_insert(member, Precondition::Any, now)
+            .await?;
     }
     Ok(())
 }

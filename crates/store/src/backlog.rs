@@ -22,7 +22,6 @@ use crate::{
 /// A group whose newest version the other site has not been sent, or has not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsentGroup {
-    /// The group.
     pub id: GroupId,
     /// The newest version that the other site has.
     pub pushed_version: u64,

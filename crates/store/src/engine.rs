@@ -18,11 +18,9 @@ pub struct EngineRow {
     pub id: EngineId,
     /// The host it runs on.
     pub host: String,
-    /// Its version.
     pub version: String,
     /// The newest book version it can walk.
     pub book_version: u32,
-    /// When it started.
     pub started_at: DateTime<Utc>,
     /// When it last reported.
     pub seen_at: DateTime<Utc>,

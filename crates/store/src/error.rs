@@ -22,17 +22,12 @@ use crate::{
 /// A kind of thing that the store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noun {
-    /// A site.
     Site,
-    /// A tenant mapping.
     TenantMapping,
-    /// A protection group.
     Group,
     /// A member of a protection group.
     Member,
-    /// A replication policy.
     Policy,
-    /// An operation.
     Operation,
 }
 
@@ -65,7 +60,6 @@ pub enum StoreError {
     Ambiguous {
         /// What was looked for.
         what: Noun,
-        /// The name.
         name: String,
     },
     /// Something else has this name, id or key already.
@@ -75,7 +69,6 @@ pub enum StoreError {
         what: Noun,
         /// Which field must be unique.
         field: &'static str,
-        /// Its value.
         value: String,
     },
     /// It cannot be removed or renamed while something refers to it.
@@ -83,21 +76,16 @@ pub enum StoreError {
     InUse {
         /// What was to be removed or renamed.
         what: Noun,
-        /// Its name.
         name: String,
         /// What refers to it.
         by: String,
     },
     /// Where a site's password goes was changed by another request.
     #[error("site {site} was changed by another request")]
-    SiteChanged {
-        /// The site.
-        site: SiteName,
-    },
+    SiteChanged { site: SiteName },
     /// The project has as much of it as it may have.
     #[error("quota exceeded for {of}: {used} of {limit} are used")]
     OverQuota {
-        /// Of what.
         of: QuotaOf,
         /// How many there may be.
         limit: u64,
@@ -107,9 +95,7 @@ pub enum StoreError {
     /// An operation that has not ended holds a lock on the resource.
     #[error("{kind} {resource_id} is locked by operation {by_operation}")]
     Locked {
-        /// What is locked.
         kind: LockKind,
-        /// Its id.
         resource_id: String,
         /// The operation that holds the lock.
         by_operation: OperationId,
@@ -118,24 +104,13 @@ pub enum StoreError {
     #[error(
         "the protection group was changed by another request: it is {status} at version {version} now"
     )]
-    GroupChanged {
-        /// Its status now.
-        status: GroupStatus,
-        /// Its version now.
-        version: u64,
-    },
+    GroupChanged { status: GroupStatus, version: u64 },
     /// The group is brought to its other site, or its VMs may run on both: nobody changes it meanwhile.
     #[error("protection group {name} is {status}: it cannot be changed now")]
-    Unchangeable {
-        /// Its name.
-        name: String,
-        /// Its status.
-        status: GroupStatus,
-    },
+    Unchangeable { name: String, status: GroupStatus },
     /// The other site is about to move the group.
     #[error("the protection group is reserved by {by_site} until {until}")]
     Reserved {
-        /// The site.
         by_site: SiteName,
         /// When the reservation ends by itself.
         until: DateTime<Utc>,
@@ -152,44 +127,25 @@ pub enum StoreError {
     },
     /// The group was deleted here.
     #[error("the protection group was deleted here at {at}")]
-    Deleted {
-        /// When.
-        at: DateTime<Utc>,
-    },
+    Deleted { at: DateTime<Utc> },
     /// The site that speaks of the group was retired here, and the group is from before that.
     #[error("the other site was retired here at {at}")]
-    PeerRetired {
-        /// When.
-        at: DateTime<Utc>,
-    },
+    PeerRetired { at: DateTime<Utc> },
     /// The site that speaks is retired here, and still registered: nothing that it says is taken over.
     #[error("site {site} is retired here")]
-    SiteRetired {
-        /// Its name.
-        site: SiteName,
-    },
+    SiteRetired { site: SiteName },
     /// Another site speaks of a group that is not known here, in two projects that no administrator of this site has linked.
     #[error("project {} on {} and project {} on {} are not linked here", .one.project_id, .one.site, .other.project_id, .other.site)]
-    NotLinked {
-        /// The one.
-        one: SiteScope,
-        /// The other.
-        other: SiteScope,
-    },
+    NotLinked { one: SiteScope, other: SiteScope },
     /// The site that speaks of the group is neither of its sites.
     #[error("site {site} is neither of the protection group's")]
-    NoSiteOfGroup {
-        /// Its name.
-        site: SiteName,
-    },
+    NoSiteOfGroup { site: SiteName },
     /// As much as may be is kept of what another site sends.
     #[error(
         "Quota exceeded for {what} of {of}: {limit} are kept, and no more is taken ([quota] {option})"
     )]
     QuotaExceeded {
-        /// What is counted.
         what: &'static str,
-        /// Whose it is.
         of: String,
         /// How many may be kept.
         limit: u64,
@@ -198,12 +154,7 @@ pub enum StoreError {
     },
     /// The last move did not recover the member: a retry needs it, unless somebody gives it up.
     #[error("member {member} of protection group {group} was not recovered by the last move")]
-    Unrecovered {
-        /// The group's name.
-        group: String,
-        /// The member's name.
-        member: String,
-    },
+    Unrecovered { group: String, member: String },
     /// A protection group protects the server or volume.
     #[error("protection group {} protects {}", .0.group_name, .0.resource)]
     Protected(Protection),
@@ -212,7 +163,6 @@ pub enum StoreError {
     Named {
         /// The id of the server or volume.
         resource: String,
-        /// The operation.
         by_operation: OperationId,
     },
     /// The operation is this site's own.
@@ -260,17 +210,12 @@ pub enum StoreError {
     /// The database answers and cannot do what is right: it passes when somebody sees to it.
     #[error("{failure}: {says}")]
     Failing {
-        /// What ails it.
         failure: DatabaseFailure,
-        /// Its own words.
         says: String,
     },
     /// A value is longer than its column.
     #[error("a value is too long for column {column}")]
-    TooLong {
-        /// The column.
-        column: String,
-    },
+    TooLong { column: String },
     /// The database refused a statement: a defect of protector.
     #[error("database error: {0}")]
     Database(String),

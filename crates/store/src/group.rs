@@ -18,7 +18,6 @@ use sea_orm::{
 
 pub(crate) use crate::row::group::{from_row, priority, to_row};
 use crate::{
-    basis::Basis,
     database::Database,
     entity::{
         member,
@@ -29,6 +28,7 @@ use crate::{
     operation_records::record_of,
     outbox::SyncState,
     page::{After, Listed, Page, paged},
+    precondition::Precondition,
     sealing::Kept,
     tombstone,
     words::{to_count, to_json, to_small},
@@ -37,7 +37,6 @@ use crate::{
 /// A group with what this site knows about it beside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredGroup {
-    /// The group.
     pub group: Group,
     /// The tenant's project on the site that holds this record.
     pub local_project_id: ProjectId,
@@ -54,9 +53,7 @@ pub struct StoredGroup {
 pub struct GroupFilter {
     /// Of this project on this site; `None` for all.
     pub project_id: Option<ProjectId>,
-    /// With this name.
     pub name: Option<String>,
-    /// In this status.
     pub status: Option<GroupStatus>,
     /// That run on this site now.
     pub runs_on: Option<SiteName>,
@@ -64,26 +61,21 @@ pub struct GroupFilter {
 
 /// By what groups can be sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GroupSortKey {
+pub enum GroupOrder {
     /// When it was made.
     #[default]
     CreatedAt,
     /// When it was last changed.
     UpdatedAt,
-    /// Its name.
     Name,
-    /// Its status.
     Status,
-    /// Its priority.
     Priority,
-    /// Its id.
     Id,
 }
 
 /// What of a group a tenant may change. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupChange {
-    /// Its name.
     pub name: Option<String>,
     /// Its description; `Some(None)` removes it.
     pub description: Option<Option<String>>,
@@ -104,7 +96,7 @@ pub struct GroupChange {
     /// What a planned move does about a copy that is not as its original was.
     pub fidelity: Option<Fidelity>,
     /// The version that the change rests on.
-    pub basis: Basis,
+    pub basis: Precondition,
 }
 
 impl Database {
@@ -134,7 +126,7 @@ impl Database {
     pub async fn group_list(
         &self,
         filter: &GroupFilter,
-        page: &Page<GroupSortKey>,
+        page: &Page<GroupOrder>,
     ) -> Result<Listed<StoredGroup>, StoreError> {
         self.read(async |tx| {
             let after = after_marker(tx, filter, page).await?;
@@ -280,7 +272,7 @@ impl Database {
     pub async fn group_delete(
         &self,
         id: &GroupId,
-        basis: Basis,
+        basis: Precondition,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write_unreserved(id, now, async |tx| {
@@ -403,21 +395,21 @@ fn condition(filter: &GroupFilter) -> Condition {
         )
 }
 
-fn column(key: GroupSortKey) -> Column {
+fn column(key: GroupOrder) -> Column {
     match key {
-        GroupSortKey::CreatedAt => Column::CreatedAt,
-        GroupSortKey::UpdatedAt => Column::UpdatedAt,
-        GroupSortKey::Name => Column::Name,
-        GroupSortKey::Status => Column::Status,
-        GroupSortKey::Priority => Column::Priority,
-        GroupSortKey::Id => Column::Id,
+        GroupOrder::CreatedAt => Column::CreatedAt,
+        GroupOrder::UpdatedAt => Column::UpdatedAt,
+        GroupOrder::Name => Column::Name,
+        GroupOrder::Status => Column::Status,
+        GroupOrder::Priority => Column::Priority,
+        GroupOrder::Id => Column::Id,
     }
 }
 
 async fn after_marker(
     db: &impl ConnectionTrait,
     filter: &GroupFilter,
-    page: &Page<GroupSortKey>,
+    page: &Page<GroupOrder>,
 ) -> Result<Option<After>, StoreError> {
     let Some(marker) = &page.marker else {
         return Ok(None);
@@ -433,12 +425,12 @@ async fn after_marker(
         .await?
         .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?;
     let value = match page.sort_key {
-        GroupSortKey::CreatedAt => row.created_at.into(),
-        GroupSortKey::UpdatedAt => row.updated_at.into(),
-        GroupSortKey::Name => row.name.into(),
-        GroupSortKey::Status => row.status.into(),
-        GroupSortKey::Priority => row.priority.into(),
-        GroupSortKey::Id => row.id.clone().into(),
+        GroupOrder::CreatedAt => row.created_at.into(),
+        GroupOrder::UpdatedAt => row.updated_at.into(),
+        GroupOrder::Name => row.name.into(),
+        GroupOrder::Status => row.status.into(),
+        GroupOrder::Priority => row.priority.into(),
+        GroupOrder::Id => row.id.clone().into(),
     };
     Ok(Some(After { value, id: row.id }))
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use protector_core::{
-    group::{GroupStatus, Place, Recovered},
+    group::{GroupStatus, Recovered, SiteRole},
     id::GroupId,
     member::MemberStatus,
 };
@@ -134,10 +134,10 @@ pub(crate) async fn at_rest_from(
 }
 
 /// Which of the sites of a group `site` is.
-pub(crate) fn place(row: &Model, site: &str) -> Place {
+pub(crate) fn place(row: &Model, site: &str) -> SiteRole {
     if site == row.secondary_site {
-        Place::Secondary
+        SiteRole::Secondary
     } else {
-        Place::Primary
+        SiteRole::Primary
     }
 }

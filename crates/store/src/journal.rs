@@ -31,12 +31,12 @@ use crate::{
         protection_group, resource_map,
     },
     error::StoreError,
+    foreign_text::ForeignText,
     given_up, group,
     group_row::{at_rest, changed, place},
     lock, member, operation_outbox,
     operation_outbox::Haste,
     operation_records::record_of,
-    said::Said,
     step,
     words::{to_small, to_word},
 };
@@ -378,7 +378,6 @@ struct Unowned {
 /// For how long an operation has waited for an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queued {
-    /// In which lane.
     pub lane: Lane,
     /// Since it was asked for or, if it has begun, since its engine's lease ended.
     pub wait: Duration,
@@ -452,7 +451,7 @@ fn operation_row(
         }
         Some(OperationChange::Unwinding { error, code }) => {
             row.state = Set(OperationState::Unwinding.as_str().to_owned());
-            row.error = Set(Some(Said::of(error)));
+            row.error = Set(Some(ForeignText::of(error)));
             row.error_code = Set(Some(to_word(code)?));
         }
         Some(OperationChange::Settled { state, at }) => {

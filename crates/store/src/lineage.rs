@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A state of a group's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct MetadataState {
     /// Grows with each change.
     pub version: u64,
     /// What it says, in one word: see [`MetadataDocument::digest`](crate::MetadataDocument::digest).
@@ -18,15 +18,14 @@ pub struct Mark {
 
 /// The last state that both sites are known to have held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Base {
-    /// Its version.
+pub struct AgreedState {
     pub version: u64,
     /// What it said; unknown where it dates from before this was kept.
     pub digest: Option<String>,
 }
 
-impl From<Mark> for Base {
-    fn from(mark: Mark) -> Self {
+impl From<MetadataState> for AgreedState {
+    fn from(mark: MetadataState) -> Self {
         Self {
             version: mark.version,
             digest: Some(mark.digest),
@@ -36,14 +35,13 @@ impl From<Mark> for Base {
 
 /// A site's side: what it holds, and the last state that it knows both to have held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Side {
-    /// What it holds.
-    pub now: Mark,
+pub struct SiteState {
+    pub now: MetadataState,
     /// What both held; `None` when they never agreed.
-    pub base: Option<Base>,
+    pub base: Option<AgreedState>,
 }
 
-impl Side {
+impl SiteState {
     /// Whether nothing was changed here since both agreed. A change raises the version; one that leaves the digest as it
     /// was (a replication) changes nothing that could be lost.
     fn is_unchanged(&self) -> bool {
@@ -53,7 +51,7 @@ impl Side {
     }
 
     /// Whether `other` is what this side knows both to have held.
-    fn came_from(&self, other: &Mark) -> bool {
+    fn came_from(&self, other: &MetadataState) -> bool {
         self.base.as_ref().is_some_and(|base| match &base.digest {
             Some(digest) => *digest == other.digest,
             None => base.version == other.version,
@@ -62,7 +60,7 @@ impl Side {
 
     /// Whether `other` is from before the two last agreed. As a message it was overtaken on its way; as the present
     /// state of the other site it means that its database was restored from an old copy.
-    pub fn has_passed(&self, other: &Mark) -> bool {
+    pub fn has_passed(&self, other: &MetadataState) -> bool {
         self.base
             .as_ref()
             .is_some_and(|base| other.version < base.version)
@@ -75,15 +73,15 @@ pub enum Lineage {
     /// They say the same.
     Same,
     /// The other side's was made from what is here.
-    TheirsIsNewer,
+    NewerAtPeer,
     /// What is here was made from the other side's.
-    OursIsNewer,
+    NewerHere,
     /// Both were changed since they last agreed.
     Conflict,
 }
 
 /// How what the other site holds now is related to what is held here now.
-pub fn lineage(ours: &Side, theirs: &Side) -> Lineage {
+pub fn lineage(ours: &SiteState, theirs: &SiteState) -> Lineage {
     if ours.now.digest == theirs.now.digest {
         return Lineage::Same;
     }
@@ -95,21 +93,20 @@ pub fn lineage(ours: &Side, theirs: &Side) -> Lineage {
     let theirs_has_ours = ours.is_unchanged() || theirs.came_from(&ours.now);
     let ours_has_theirs = theirs.is_unchanged() || ours.came_from(&theirs.now);
     match (theirs_has_ours, ours_has_theirs) {
-        (true, false) => Lineage::TheirsIsNewer,
-        (false, true) => Lineage::OursIsNewer,
+        (true, false) => Lineage::NewerAtPeer,
+        (false, true) => Lineage::NewerHere,
         // One of them was restored from an old copy of its database: the higher version is the later one.
-        (true, true) if theirs.now.version > ours.now.version => Lineage::TheirsIsNewer,
-        (true, true) if theirs.now.version < ours.now.version => Lineage::OursIsNewer,
+        (true, true) if theirs.now.version > ours.now.version => Lineage::NewerAtPeer,
+        (true, true) if theirs.now.version < ours.now.version => Lineage::NewerHere,
         _ => Lineage::Conflict,
     }
 }
 
 /// What a site holds of a group, and since when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// What it holds.
+pub struct DatedState {
     #[serde(flatten)]
-    pub mark: Mark,
+    pub mark: MetadataState,
     /// When it was last changed there.
     pub changed_at: DateTime<Utc>,
 }
@@ -118,9 +115,9 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     /// What this site held when it was found.
-    pub local: Held,
+    pub local: DatedState,
     /// What the other one held.
-    pub remote: Held,
+    pub remote: DatedState,
     /// When it was found first.
     pub detected_at: DateTime<Utc>,
 }
@@ -129,15 +126,15 @@ pub struct Conflict {
 mod tests {
     use super::*;
 
-    fn mark(version: u64, digest: &str) -> Mark {
-        Mark {
+    fn mark(version: u64, digest: &str) -> MetadataState {
+        MetadataState {
             version,
             digest: digest.to_owned(),
         }
     }
 
-    fn side(now: (u64, &str), base: Option<(u64, &str)>) -> Side {
-        Side {
+    fn side(now: (u64, &str), base: Option<(u64, &str)>) -> SiteState {
+        SiteState {
             now: mark(now.0, now.1),
             base: base.map(|(version, digest)| mark(version, digest).into()),
         }
@@ -147,8 +144,8 @@ mod tests {
     fn of_one_line_the_changed_side_is_newer() {
         let old = side((5, "e"), Some((5, "e")));
         let new = side((7, "g"), Some((5, "e")));
-        assert_eq!(lineage(&old, &new), Lineage::TheirsIsNewer);
-        assert_eq!(lineage(&new, &old), Lineage::OursIsNewer);
+        assert_eq!(lineage(&old, &new), Lineage::NewerAtPeer);
+        assert_eq!(lineage(&new, &old), Lineage::NewerHere);
         assert_eq!(lineage(&old, &old), Lineage::Same);
     }
 
@@ -175,8 +172,8 @@ mod tests {
     fn a_replication_alone_changes_nothing_that_could_be_lost() {
         let replicated = side((8, "e"), Some((5, "e")));
         let failed_over = side((7, "g"), Some((5, "e")));
-        assert_eq!(lineage(&replicated, &failed_over), Lineage::TheirsIsNewer);
-        assert_eq!(lineage(&failed_over, &replicated), Lineage::OursIsNewer);
+        assert_eq!(lineage(&replicated, &failed_over), Lineage::NewerAtPeer);
+        assert_eq!(lineage(&failed_over, &replicated), Lineage::NewerHere);
     }
 
     #[test]
@@ -184,10 +181,10 @@ mod tests {
         // They took over our 6, we never heard of it, and both went on from there, one at a time.
         let taken = side((6, "f"), Some((6, "f")));
         let ours = side((7, "g"), Some((5, "e")));
-        assert_eq!(lineage(&taken, &ours), Lineage::TheirsIsNewer);
+        assert_eq!(lineage(&taken, &ours), Lineage::NewerAtPeer);
         let sender = side((6, "f"), Some((5, "e")));
         let went_on = side((7, "h"), Some((6, "f")));
-        assert_eq!(lineage(&sender, &went_on), Lineage::TheirsIsNewer);
+        assert_eq!(lineage(&sender, &went_on), Lineage::NewerAtPeer);
         // Both went on at once: that is one.
         assert_eq!(lineage(&ours, &went_on), Lineage::Conflict);
     }
@@ -203,8 +200,8 @@ mod tests {
     fn a_site_that_was_restored_from_a_backup_is_older() {
         let restored = side((5, "e"), Some((5, "e")));
         let ours = side((8, "h"), Some((8, "h")));
-        assert_eq!(lineage(&ours, &restored), Lineage::OursIsNewer);
-        assert_eq!(lineage(&restored, &ours), Lineage::TheirsIsNewer);
+        assert_eq!(lineage(&ours, &restored), Lineage::NewerHere);
+        assert_eq!(lineage(&restored, &ours), Lineage::NewerAtPeer);
     }
 
     #[test]
@@ -217,16 +214,16 @@ mod tests {
 
     #[test]
     fn a_base_without_a_digest_counts_by_its_version() {
-        let old = |now: (u64, &str), version| Side {
+        let old = |now: (u64, &str), version| SiteState {
             now: mark(now.0, now.1),
-            base: Some(Base {
+            base: Some(AgreedState {
                 version,
                 digest: None,
             }),
         };
         assert_eq!(
             lineage(&old((5, "e"), 5), &old((6, "f"), 5)),
-            Lineage::TheirsIsNewer
+            Lineage::NewerAtPeer
         );
         assert_eq!(
             lineage(&old((6, "g"), 5), &old((6, "f"), 5)),

@@ -15,8 +15,8 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    Basis, Database, GroupFilter, GroupSortKey, KeyRepository, ListedOperation, NewOperation,
-    OperationCopy, OperationFilter, OperationSortKey, Page, PoolOptions, SortDir,
+    Database, GroupFilter, GroupOrder, KeyRepository, ListedOperation, NewOperation, OperationCopy,
+    OperationFilter, OperationOrder, OrderDirection, Page, PoolOptions, Precondition,
 };
 
 /// A database that remembers what it was asked.
@@ -77,7 +77,7 @@ impl Watched {
         database.group_insert(&project(), &group).await.unwrap();
         let mut member = member(record, "web-server-1");
         member.server_id = format!("server of {}", group.id).into();
-        let added = database.member_insert(&member, Basis::Any, member.created_at);
+        let added = database.member_insert(&member, Precondition::Any, member.created_at);
         added.await.unwrap();
         (group, member)
     }
@@ -171,13 +171,13 @@ async fn a_page_of_operations_is_read_by_an_index_whatever_is_asked_for() {
     }
     let markers = [None, Some(operation(2).operation.id.to_string())];
     for (filter, found_by) in filters() {
-        for (sort_dir, marker) in
-            [SortDir::Asc, SortDir::Desc].map(|dir| (dir, markers[dir as usize].clone()))
+        for (sort_dir, marker) in [OrderDirection::Asc, OrderDirection::Desc]
+            .map(|dir| (dir, markers[dir as usize].clone()))
         {
             let page = Page {
                 limit: 2,
                 marker,
-                sort_key: OperationSortKey::CreatedAt,
+                sort_key: OperationOrder::CreatedAt,
                 sort_dir,
             };
             watched.asked();
@@ -212,12 +212,12 @@ async fn a_page_of_groups_is_read_by_an_index() {
         project_id: Some(project()),
         ..GroupFilter::default()
     };
-    for sort_key in [GroupSortKey::CreatedAt, GroupSortKey::Name] {
+    for sort_key in [GroupOrder::CreatedAt, GroupOrder::Name] {
         let page = Page {
             limit: 2,
             marker: Some(operation(1).operation.group_id.to_string()),
             sort_key,
-            sort_dir: SortDir::Asc,
+            sort_dir: OrderDirection::Asc,
         };
         watched.asked();
         watched.database.group_list(&filter, &page).await.unwrap();
@@ -276,7 +276,7 @@ fn unrecovered(number: u32) -> OperationRecord {
 }
 
 /// All operations of the project on one page.
-fn newest() -> (OperationFilter, Page<OperationSortKey>) {
+fn newest() -> (OperationFilter, Page<OperationOrder>) {
     let filter = OperationFilter {
         project_id: Some(project()),
         ..OperationFilter::default()
@@ -284,8 +284,8 @@ fn newest() -> (OperationFilter, Page<OperationSortKey>) {
     let page = Page {
         limit: 100,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Desc,
     };
     (filter, page)
 }

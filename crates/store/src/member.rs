@@ -20,7 +20,6 @@ use sea_orm::{
 
 pub(crate) use crate::row::member::{earlier, from_row};
 use crate::{
-    basis::Basis,
     database::Database,
     entity::{
         member,
@@ -32,6 +31,7 @@ use crate::{
     group_row::{bump, whole_again},
     lock::{Lock, refuse_while_locked},
     page::AT_ONCE,
+    precondition::Precondition,
     row::member::{of_groups, to_row},
     sealing::Kept,
     words::from_word,
@@ -61,7 +61,7 @@ impl Database {
     pub async fn member_insert(
         &self,
         member: &Member,
-        basis: Basis,
+        basis: Precondition,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
@@ -166,7 +166,9 @@ impl Database {
     ) -> Result<(), StoreError> {
         let row = to_row(&*self.kept(&member.group_id, member.clone())?)?;
         self.write_unreserved(&member.group_id, now, async |tx| {
-            Basis::Any.holds_for(tx, &member.group_id, now).await?;
+            Precondition::Any
+                .holds_for(tx, &member.group_id, now)
+                .await?;
             bump(tx, &member.group_id, now).await?;
             refuse_while_locked(tx, &Lock::group(&member.group_id)).await?;
             let outcome = Entity::update_many()
@@ -198,7 +200,7 @@ impl Database {
         &self,
         group: &GroupId,
         members: &[Member],
-        basis: Basis,
+        basis: Precondition,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let rows = members
@@ -235,7 +237,7 @@ impl Database {
         group: &GroupId,
         key: &str,
         which: Removable,
-        basis: Basis,
+        basis: Precondition,
         now: DateTime<Utc>,
     ) -> Result<MemberId, StoreError> {
         self.write_unreserved(group, now, async |tx| {

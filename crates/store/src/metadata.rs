@@ -27,7 +27,7 @@ use crate::{
     given_up, group,
     group::to_row,
     group_row::locked_row,
-    lineage::{Base, Conflict, Held, Lineage, Mark, Side, lineage},
+    lineage::{AgreedState, Conflict, DatedState, Lineage, MetadataState, SiteState, lineage},
     lock,
     lock::{Lock, refuse_while_locked},
     member, outbox, policy,
@@ -147,9 +147,9 @@ impl MetadataDocument {
         tokens.filter_map(|token| token.expose().err())
     }
 
-    fn held(&self) -> Result<Held, StoreError> {
-        Ok(Held {
-            mark: Mark {
+    fn held(&self) -> Result<DatedState, StoreError> {
+        Ok(DatedState {
+            mark: MetadataState {
                 version: self.group.version,
                 digest: self.digest()?,
             },
@@ -203,10 +203,9 @@ impl PolicyDocument {
 /// Metadata that the other site offers.
 #[derive(Clone, Debug)]
 pub struct Offered {
-    /// What it holds.
     pub document: MetadataDocument,
     /// What it last knew both sites to have held. With `force`: what it saw here, over which its own shall count.
-    pub base: Option<Base>,
+    pub base: Option<AgreedState>,
     /// Whether a person has said that the other site's view counts.
     pub force: bool,
 }
@@ -215,7 +214,7 @@ pub struct Offered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// This is held now: what was offered, or something newer that was made from it.
-    Held(Mark),
+    Held(MetadataState),
     /// The group was changed here too. Nothing was taken over; the conflict is on record.
     Conflict(Conflict),
 }
@@ -223,10 +222,9 @@ pub enum Taken {
 /// A group's metadata as it stands here, with what is known of the other site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The metadata.
     pub document: MetadataDocument,
     /// Its mark, and what both sites last held.
-    pub side: Side,
+    pub side: SiteState,
     /// The tenant's project here.
     pub local_project_id: ProjectId,
     /// The conflict on record, if there is one.
@@ -237,8 +235,8 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// What is held here, and since when.
-    pub fn held(&self) -> Held {
-        Held {
+    pub fn held(&self) -> DatedState {
+        DatedState {
             mark: self.side.now.clone(),
             changed_at: self.document.group.updated_at,
         }
@@ -320,7 +318,7 @@ impl Database {
         tx: &DatabaseTransaction,
         local_project: &ProjectId,
         offered: &Offered,
-        theirs: &Held,
+        theirs: &DatedState,
     ) -> Result<Taken, StoreError> {
         let document = &offered.document;
         let group = &document.group;
@@ -350,13 +348,13 @@ impl Database {
         tx: &DatabaseTransaction,
         row: Model,
         offered: &Offered,
-        theirs: &Held,
+        theirs: &DatedState,
         now: DateTime<Utc>,
     ) -> Result<Taken, StoreError> {
         refuse_of(&row)?;
         let ours = self.outgoing_of(tx, row, digest_known_to_both).await?;
         refuse_another_place(&ours.document.group, &offered.document.group)?;
-        let side = Side {
+        let side = SiteState {
             now: theirs.mark.clone(),
             base: offered.base.clone(),
         };
@@ -372,8 +370,8 @@ impl Database {
             return self.take(tx, &ours, offered, theirs, now).await;
         }
         match lineage(&ours.side, &side) {
-            Lineage::TheirsIsNewer => self.take(tx, &ours, offered, theirs, now).await,
-            Lineage::Same | Lineage::OursIsNewer => Ok(Taken::Held(ours.side.now)),
+            Lineage::NewerAtPeer => self.take(tx, &ours, offered, theirs, now).await,
+            Lineage::Same | Lineage::NewerHere => Ok(Taken::Held(ours.side.now)),
             Lineage::Conflict => {
                 let id = &ours.document.group.id;
                 let conflict = conflict_between(&ours, theirs, now);
@@ -389,7 +387,7 @@ impl Database {
         tx: &DatabaseTransaction,
         ours: &Outgoing,
         offered: &Offered,
-        theirs: &Held,
+        theirs: &DatedState,
         now: DateTime<Utc>,
     ) -> Result<Taken, StoreError> {
         let document = &offered.document;
@@ -413,7 +411,7 @@ impl Database {
             .map_err(|error| StoreError::unless_duplicate(error, Noun::Group, "name", name))?;
         self.parts_apply(tx, document).await?;
         given_up::shown_anew(tx, id, now).await?;
-        Ok(Taken::Held(Mark {
+        Ok(Taken::Held(MetadataState {
             version,
             digest: theirs.mark.digest.clone(),
         }))
@@ -449,8 +447,8 @@ impl Database {
             digest => digest?,
         };
         Ok(Outgoing {
-            side: Side {
-                now: Mark {
+            side: SiteState {
+                now: MetadataState {
                     version: document.group.version,
                     digest,
                 },
@@ -468,7 +466,7 @@ impl Database {
         &self,
         tx: &DatabaseTransaction,
         row: &Model,
-    ) -> Result<Held, StoreError> {
+    ) -> Result<DatedState, StoreError> {
         let outgoing = self.outgoing_of(tx, row.clone(), digest_known_to_both);
         Ok(outgoing.await?.held())
     }
@@ -504,7 +502,7 @@ async fn agree(
     tx: &DatabaseTransaction,
     ours: &Outgoing,
     offered: &Offered,
-    theirs: &Mark,
+    theirs: &MetadataState,
 ) -> Result<Taken, StoreError> {
     let group = &ours.document.group;
     let locked = lock::holder(tx, &Lock::group(&group.id)).await?.is_some();
@@ -537,7 +535,7 @@ async fn agree(
         .filter(protection_group::Column::Id.eq(group.id.as_str()))
         .exec(tx)
         .await?;
-    Ok(Taken::Held(Mark {
+    Ok(Taken::Held(MetadataState {
         version,
         digest: theirs.digest.clone(),
     }))
@@ -547,7 +545,7 @@ async fn agree(
 fn refuse_unseen(ours: &Outgoing, offered: &Offered) -> Result<(), StoreError> {
     let held = &ours.side.now;
     match &offered.base {
-        Some(seen) if *seen == Base::from(held.clone()) => Ok(()),
+        Some(seen) if *seen == AgreedState::from(held.clone()) => Ok(()),
         seen => Err(StoreError::GroupDiffers {
             held: held.version,
             known: seen.as_ref().map_or(0, |seen| seen.version),
@@ -556,7 +554,7 @@ fn refuse_unseen(ours: &Outgoing, offered: &Offered) -> Result<(), StoreError> {
 }
 
 /// A conflict that was found before keeps its time.
-fn conflict_between(ours: &Outgoing, theirs: &Held, now: DateTime<Utc>) -> Conflict {
+fn conflict_between(ours: &Outgoing, theirs: &DatedState, now: DateTime<Utc>) -> Conflict {
     Conflict {
         local: ours.held(),
         remote: theirs.clone(),
@@ -611,7 +609,7 @@ fn refuse_another_place(ours: &Group, theirs: &Group) -> Result<(), StoreError> 
 fn row_from(
     local_project: &ProjectId,
     group: &Kept<Group>,
-    came: &Mark,
+    came: &MetadataState,
     version: u64,
 ) -> Result<Model, StoreError> {
     Ok(Model {

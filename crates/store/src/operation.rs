@@ -28,7 +28,7 @@ use crate::{
     operation_outbox,
     operation_outbox::Haste,
     operation_records::{
-        OperationFilter, OperationSortKey, marker_here, record_of, records, rows_after,
+        OperationFilter, OperationOrder, marker_here, record_of, records, rows_after,
     },
     page::{Filling, Listed, Page},
     reservation,
@@ -40,7 +40,6 @@ use crate::{
 /// What happens to a group when an operation on it is made: the compare-and-swap that lets one of two win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupStart {
-    /// The group.
     pub group_id: GroupId,
     /// The status that the plan was made from.
     pub from_status: GroupStatus,
@@ -57,7 +56,6 @@ pub struct GroupStart {
 pub struct NewOperation<'a> {
     /// The operation, `Queued`.
     pub operation: &'a Operation,
-    /// Its lines.
     pub steps: &'a [StepRecord],
     /// What it begins with: empty, or its parent's for a cleanup.
     pub map: &'a ResourceMap,
@@ -124,7 +122,7 @@ impl Database {
     pub async fn operation_list(
         &self,
         filter: &OperationFilter,
-        page: &Page<OperationSortKey>,
+        page: &Page<OperationOrder>,
     ) -> Result<Listed<OperationRecord>, StoreError> {
         if !filter.with_leftovers {
             return self.operation_page(filter, page).await;
@@ -150,7 +148,7 @@ impl Database {
     async fn operation_page(
         &self,
         filter: &OperationFilter,
-        page: &Page<OperationSortKey>,
+        page: &Page<OperationOrder>,
     ) -> Result<Listed<OperationRecord>, StoreError> {
         self.read(async |tx| {
             let after = match &page.marker {

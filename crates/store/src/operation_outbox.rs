@@ -22,8 +22,8 @@ use crate::{
         protection_group, step,
     },
     error::{Noun, StoreError},
+    foreign_text::ForeignText,
     operation_records::record_of,
-    said::Said,
     words::{to_count, to_signed, to_u32},
 };
 
@@ -42,7 +42,6 @@ pub(crate) enum Haste {
 /// An operation's record with what the other site lacks of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationPush {
-    /// The record.
     pub record: OperationRecord,
     /// How many changes it counts.
     pub revision: u64,
@@ -204,7 +203,7 @@ impl Database {
             id,
             ActiveModel {
                 push_failed_tries: Set(crate::words::to_small(failed_tries)),
-                push_error: Set(Some(Said::of(error))),
+                push_error: Set(Some(ForeignText::of(error))),
                 push_due_at: Set(Some(next_try)),
                 ..ActiveModel::default()
             },

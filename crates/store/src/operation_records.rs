@@ -111,7 +111,7 @@ pub(crate) fn left_behind() -> Condition {
 /// This site's operations after a marker, one more than a page holds.
 pub(crate) fn rows_after(
     filter: &OperationFilter,
-    page: &Page<OperationSortKey>,
+    page: &Page<OperationOrder>,
     after: Option<After>,
 ) -> Select<Entity> {
     paged(
@@ -128,7 +128,7 @@ pub(crate) fn rows_after(
 pub(crate) async fn marker_here(
     db: &impl ConnectionTrait,
     filter: &OperationFilter,
-    sort_key: OperationSortKey,
+    sort_key: OperationOrder,
     marker: &str,
 ) -> Result<Option<After>, StoreError> {
     // The marker must be one of the tenant's own, or it would tell that another's exists.
@@ -143,10 +143,10 @@ pub(crate) async fn marker_here(
         .await?;
     Ok(row.map(|row| After {
         value: match sort_key {
-            OperationSortKey::CreatedAt => row.created_at.into(),
-            OperationSortKey::Kind => row.kind.into(),
-            OperationSortKey::State => row.state.into(),
-            OperationSortKey::Id => row.id.clone().into(),
+            OperationOrder::CreatedAt => row.created_at.into(),
+            OperationOrder::Kind => row.kind.into(),
+            OperationOrder::State => row.state.into(),
+            OperationOrder::Id => row.id.clone().into(),
         },
         id: row.id,
     }))
@@ -173,15 +173,12 @@ pub struct OperationFilter {
 
 /// By what operations can be sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OperationSortKey {
+pub enum OperationOrder {
     /// When it was asked for.
     #[default]
     CreatedAt,
-    /// Its kind.
     Kind,
-    /// Its state.
     State,
-    /// Its id.
     Id,
 }
 
@@ -212,12 +209,12 @@ pub(crate) fn condition(filter: &OperationFilter) -> Condition {
         .add_option(filter.with_leftovers.then(with_leftovers))
 }
 
-pub(crate) fn column(key: OperationSortKey) -> Column {
+pub(crate) fn column(key: OperationOrder) -> Column {
     match key {
-        OperationSortKey::CreatedAt => Column::CreatedAt,
-        OperationSortKey::Kind => Column::Kind,
-        OperationSortKey::State => Column::State,
-        OperationSortKey::Id => Column::Id,
+        OperationOrder::CreatedAt => Column::CreatedAt,
+        OperationOrder::Kind => Column::Kind,
+        OperationOrder::State => Column::State,
+        OperationOrder::Id => Column::Id,
     }
 }
 

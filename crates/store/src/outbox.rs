@@ -17,12 +17,12 @@ use crate::{
     database::Database,
     entity::protection_group::{ActiveModel, Column, Entity, Model},
     error::{Noun, StoreError},
+    foreign_text::ForeignText,
     group_row::locked_row,
-    lineage::{Base, Conflict, Mark},
+    lineage::{AgreedState, Conflict, MetadataState},
     lock,
     lock::Lock,
     row::group::from_row,
-    said::Said,
     words::{from_json, to_count, to_json, to_signed, to_u32},
 };
 
@@ -66,7 +66,7 @@ impl SyncState {
                 .transpose()?,
             failed_tries: to_u32("protection_groups.push_failed_tries", row.push_failed_tries)?,
             last_push_at: row.last_push_at,
-            error: row.push_error.clone().map(Said::into_text),
+            error: row.push_error.clone().map(ForeignText::into_text),
             next_push_at: row.next_push_at,
             base_digest: row.base_digest.clone(),
             conflict: row
@@ -78,8 +78,8 @@ impl SyncState {
     }
 
     /// The last state that both sites are known to have held.
-    pub(crate) fn base(&self) -> Option<Base> {
-        (self.pushed_version > 0).then(|| Base {
+    pub(crate) fn base(&self) -> Option<AgreedState> {
+        (self.pushed_version > 0).then(|| AgreedState {
             version: self.pushed_version,
             digest: self.base_digest.clone(),
         })
@@ -150,8 +150,8 @@ impl Database {
     pub async fn push_done(
         &self,
         group: &GroupId,
-        pushed: &Mark,
-        kept: &Mark,
+        pushed: &MetadataState,
+        kept: &MetadataState,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write(async |tx| {
@@ -204,7 +204,7 @@ impl Database {
     ) -> Result<(), StoreError> {
         self.write(async |tx| {
             let change = ActiveModel {
-                push_error: Set(Some(Said::of(error))),
+                push_error: Set(Some(ForeignText::of(error))),
                 last_push_at: Set(Some(now)),
                 next_push_at: Set(Some(next_try)),
                 ..ActiveModel::default()

@@ -23,7 +23,7 @@ use crate::{
     error::StoreError,
     given_up::Surroundings,
     operation::Head,
-    operation_records::{OperationFilter, OperationSortKey, maps_of, records_of, steps_among},
+    operation_records::{OperationFilter, OperationOrder, maps_of, records_of, steps_among},
     page::{Filling, Listed, Page},
     peer_operation::{PeerOperation, Row, heads_of_both},
     words::{from_json, from_word},
@@ -32,7 +32,6 @@ use crate::{
 /// An operation that this site knows of, as a list shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ListedOperation {
-    /// Its own.
     Here {
         /// What is shown of it.
         outline: Box<OperationOutline>,
@@ -45,7 +44,6 @@ pub enum ListedOperation {
 }
 
 impl ListedOperation {
-    /// Its id.
     pub fn id(&self) -> &OperationId {
         match self {
             Self::Here { outline, .. } => &outline.operation.id,
@@ -72,7 +70,7 @@ impl Database {
     pub async fn operation_outlines(
         &self,
         filter: &OperationFilter,
-        page: &Page<OperationSortKey>,
+        page: &Page<OperationOrder>,
     ) -> Result<Listed<ListedOperation>, StoreError> {
         if !filter.with_leftovers {
             return self.page_of_outlines(filter, page).await;
@@ -94,7 +92,7 @@ impl Database {
     async fn page_of_outlines(
         &self,
         filter: &OperationFilter,
-        page: &Page<OperationSortKey>,
+        page: &Page<OperationOrder>,
     ) -> Result<Listed<ListedOperation>, StoreError> {
         self.read(async |tx| {
             let rows = heads_of_both(tx, filter, page).await?;

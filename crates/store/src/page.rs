@@ -6,11 +6,9 @@ use sea_orm::{
 
 /// In which direction a list is sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SortDir {
-    /// Smallest first.
+pub enum OrderDirection {
     #[default]
     Asc,
-    /// Largest first.
     Desc,
 }
 
@@ -23,14 +21,12 @@ pub struct Page<K> {
     pub marker: Option<String>,
     /// By what the list is sorted; equal items by id.
     pub sort_key: K,
-    /// In which direction.
-    pub sort_dir: SortDir,
+    pub sort_dir: OrderDirection,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
-    /// The items.
     pub items: Vec<T>,
     /// Whether another page follows this one.
     pub more: bool,
@@ -74,7 +70,6 @@ impl<T> Filling<T> {
         self.has_read_all = !read.more;
     }
 
-    /// The page.
     pub(crate) fn into_listed(self) -> Listed<T> {
         Listed::of(self.items, self.limit)
     }
@@ -92,7 +87,7 @@ pub(crate) fn paged<E, C>(
     query: Select<E>,
     sort: C,
     id: C,
-    dir: SortDir,
+    dir: OrderDirection,
     after: Option<After>,
     limit: u64,
 ) -> Select<E>
@@ -101,8 +96,8 @@ where
     C: ColumnTrait,
 {
     let order = match dir {
-        SortDir::Asc => Order::Asc,
-        SortDir::Desc => Order::Desc,
+        OrderDirection::Asc => Order::Asc,
+        OrderDirection::Desc => Order::Desc,
     };
     let query = match after {
         None => query,
@@ -115,11 +110,11 @@ where
 }
 
 /// The first part alone is a range of the index; of equal values the second one lets pass what comes behind the marker.
-fn beyond<C: ColumnTrait>(sort: C, id: C, dir: SortDir, after: After) -> Condition {
+fn beyond<C: ColumnTrait>(sort: C, id: C, dir: OrderDirection, after: After) -> Condition {
     let value = after.value;
     let (from, past, past_id) = match dir {
-        SortDir::Asc => (sort.gte(value.clone()), sort.gt(value), id.gt(after.id)),
-        SortDir::Desc => (sort.lte(value.clone()), sort.lt(value), id.lt(after.id)),
+        OrderDirection::Asc => (sort.gte(value.clone()), sort.gt(value), id.gt(after.id)),
+        OrderDirection::Desc => (sort.lte(value.clone()), sort.lt(value), id.lt(after.id)),
     };
     Condition::all()
         .add(from)

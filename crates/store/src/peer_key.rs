@@ -33,7 +33,6 @@ pub struct PublicKey([u8; 32]);
 pub struct NotAPublicKey;
 
 impl PublicKey {
-    /// The key itself.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -73,7 +72,6 @@ impl FromStr for PublicKey {
 /// Another site's key, and since when it is pinned here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinnedKey {
-    /// The key.
     pub key: PublicKey,
     /// When it was pinned.
     pub pinned_at: DateTime<Utc>,

@@ -24,8 +24,8 @@ use crate::{
     },
     error::{Noun, StoreError},
     operation::Head,
-    operation_records::{OperationFilter, OperationSortKey, marker_here, records_of, rows_after},
-    page::{AT_ONCE, After, Filling, Listed, Page, SortDir, paged},
+    operation_records::{OperationFilter, OperationOrder, marker_here, records_of, rows_after},
+    page::{AT_ONCE, After, Filling, Listed, OrderDirection, Page, paged},
     retired::refuse_group_or_unknown,
     tenant_mapping,
     words::{to_count, to_signed, to_small},
@@ -37,7 +37,6 @@ const CHUNK: usize = 200;
 /// What the other site sends of an operation that it runs. A long record comes in several parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationCopy {
-    /// The operation.
     pub id: OperationId,
     /// The site that runs it.
     pub home_site: SiteName,
@@ -72,7 +71,6 @@ pub struct OperationCopy {
 /// A kept copy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerOperation {
-    /// The operation.
     pub id: OperationId,
     /// The site that runs it.
     pub home_site: SiteName,
@@ -87,14 +85,12 @@ pub struct PeerOperation {
 /// An operation that this site knows of.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeptOperation {
-    /// Its own.
     Here(Box<OperationRecord>),
     /// The copy of one that the other site runs.
     Elsewhere(PeerOperation),
 }
 
 impl KeptOperation {
-    /// Its id.
     pub fn id(&self) -> &OperationId {
         match self {
             Self::Here(record) => &record.operation.id,
@@ -245,7 +241,7 @@ impl Database {
     pub async fn operation_list_of_both(
         &self,
         filter: &OperationFilter,
-        page: &Page<OperationSortKey>,
+        page: &Page<OperationOrder>,
     ) -> Result<Listed<KeptOperation>, StoreError> {
         if !filter.with_leftovers {
             return self.page_of_both(filter, page).await;
@@ -268,7 +264,7 @@ impl Database {
     async fn page_of_both(
         &self,
         filter: &OperationFilter,
-        page: &Page<OperationSortKey>,
+        page: &Page<OperationOrder>,
     ) -> Result<Listed<KeptOperation>, StoreError> {
         self.read(async |tx| {
             let listed = heads_of_both(tx, filter, page).await?;
@@ -522,12 +518,12 @@ fn condition(filter: &OperationFilter) -> Condition {
         .add_option(filter.with_leftovers.then(|| Column::Leftovers.gt(0)))
 }
 
-fn column(key: OperationSortKey) -> Column {
+fn column(key: OperationOrder) -> Column {
     match key {
-        OperationSortKey::CreatedAt => Column::CreatedAt,
-        OperationSortKey::Kind => Column::Kind,
-        OperationSortKey::State => Column::State,
-        OperationSortKey::Id => Column::Id,
+        OperationOrder::CreatedAt => Column::CreatedAt,
+        OperationOrder::Kind => Column::Kind,
+        OperationOrder::State => Column::State,
+        OperationOrder::Id => Column::Id,
     }
 }
 
@@ -535,7 +531,7 @@ fn column(key: OperationSortKey) -> Column {
 pub(crate) async fn heads_of_both(
     tx: &DatabaseTransaction,
     filter: &OperationFilter,
-    page: &Page<OperationSortKey>,
+    page: &Page<OperationOrder>,
 ) -> Result<Listed<Row>, StoreError> {
     let after = after_marker(tx, filter, page).await?;
     let here = rows_after(filter, page, after.clone())
@@ -549,7 +545,7 @@ pub(crate) async fn heads_of_both(
 async fn copies_after(
     db: &impl ConnectionTrait,
     filter: &OperationFilter,
-    page: &Page<OperationSortKey>,
+    page: &Page<OperationOrder>,
     after: Option<After>,
 ) -> Result<Vec<Model>, StoreError> {
     let rows = paged(
@@ -566,7 +562,7 @@ async fn copies_after(
 async fn after_marker(
     db: &impl ConnectionTrait,
     filter: &OperationFilter,
-    page: &Page<OperationSortKey>,
+    page: &Page<OperationOrder>,
 ) -> Result<Option<After>, StoreError> {
     let Some(marker) = &page.marker else {
         return Ok(None);
@@ -584,10 +580,10 @@ async fn after_marker(
         .await?
         .ok_or_else(|| StoreError::MarkerNotFound(marker.clone()))?;
     let value = match page.sort_key {
-        OperationSortKey::CreatedAt => row.created_at.into(),
-        OperationSortKey::Kind => row.kind.into(),
-        OperationSortKey::State => row.state.into(),
-        OperationSortKey::Id => row.id.clone().into(),
+        OperationOrder::CreatedAt => row.created_at.into(),
+        OperationOrder::Kind => row.kind.into(),
+        OperationOrder::State => row.state.into(),
+        OperationOrder::Id => row.id.clone().into(),
     };
     Ok(Some(After { value, id: row.id }))
 }
@@ -599,24 +595,24 @@ pub(crate) enum Row {
 }
 
 /// What a row is sorted by, then its id. Words of one column and times are never mixed.
-type Place<'r> = (Option<DateTime<Utc>>, &'r str, &'r str);
+type SortPosition<'r> = (Option<DateTime<Utc>>, &'r str, &'r str);
 
 impl Row {
-    fn place(&self, key: OperationSortKey) -> Place<'_> {
+    fn place(&self, key: OperationOrder) -> SortPosition<'_> {
         let (at, kind, state, id) = match self {
             Self::Here(row) => (row.created_at, &row.kind, &row.state, &row.id),
             Self::Elsewhere(row) => (row.created_at, &row.kind, &row.state, &row.id),
         };
         match key {
-            OperationSortKey::CreatedAt => (Some(at), "", id),
-            OperationSortKey::Kind => (None, kind, id),
-            OperationSortKey::State => (None, state, id),
-            OperationSortKey::Id => (None, "", id),
+            OperationOrder::CreatedAt => (Some(at), "", id),
+            OperationOrder::Kind => (None, kind, id),
+            OperationOrder::State => (None, state, id),
+            OperationOrder::Id => (None, "", id),
         }
     }
 }
 
-fn merged(here: Vec<Head>, elsewhere: Vec<Model>, page: &Page<OperationSortKey>) -> Vec<Row> {
+fn merged(here: Vec<Head>, elsewhere: Vec<Model>, page: &Page<OperationOrder>) -> Vec<Row> {
     let mut rows: Vec<Row> = here
         .into_iter()
         .map(|row| Row::Here(Box::new(row)))
@@ -629,8 +625,8 @@ fn merged(here: Vec<Head>, elsewhere: Vec<Model>, page: &Page<OperationSortKey>)
     rows.sort_by(|one, other| {
         let order: Ordering = one.place(page.sort_key).cmp(&other.place(page.sort_key));
         match page.sort_dir {
-            SortDir::Asc => order,
-            SortDir::Desc => order.reverse(),
+            OrderDirection::Asc => order,
+            OrderDirection::Desc => order.reverse(),
         }
     });
     rows

@@ -14,7 +14,6 @@ use sea_orm::{
 };
 
 use crate::{
-    basis::Basis,
     database::Database,
     entity::{
         protection_group,
@@ -23,15 +22,15 @@ use crate::{
     error::{Noun, StoreError},
     group_row::bump,
     lock::{Lock, refuse_while_locked},
+    precondition::Precondition,
     sealing,
-    secrets::Place,
+    secrets::SecretLocation,
     words::{to_small, to_u32},
 };
 
 /// How the arrays replicate a group. A group has at most one.
 #[derive(Clone, Debug)]
 pub struct ReplicationPolicy {
-    /// The group.
     pub group_id: GroupId,
     /// The array on the group's primary site.
     pub primary_fa_url: String,
@@ -73,7 +72,9 @@ impl Database {
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
         self.write_unreserved(&policy.group_id, now, async |tx| {
-            Basis::Any.holds_for(tx, &policy.group_id, now).await?;
+            Precondition::Any
+                .holds_for(tx, &policy.group_id, now)
+                .await?;
             let version = bump(tx, &policy.group_id, now).await?;
             insert_row(tx, row.clone()).await?;
             Ok(version)
@@ -116,7 +117,7 @@ impl Database {
     pub async fn policy_update(
         &self,
         policy: &ReplicationPolicy,
-        basis: Basis,
+        basis: Precondition,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         let row = self.policy_row(policy)?;
@@ -140,7 +141,7 @@ impl Database {
     pub async fn policy_delete(
         &self,
         group: &GroupId,
-        basis: Basis,
+        basis: Precondition,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write_unreserved(group, now, async |tx| {
@@ -193,7 +194,7 @@ impl Database {
         row.map(|row| self.policy_from(row)).transpose()
     }
 
-    fn token(&self, place: Place<'_>, token: &Confidential) -> Result<String, StoreError> {
+    fn token(&self, place: SecretLocation<'_>, token: &Confidential) -> Result<String, StoreError> {
         if let Some(sealed) = token.seal() {
             return Ok(sealed.to_owned());
         }
@@ -240,8 +241,8 @@ impl Database {
 pub(crate) const PRIMARY_TOKEN: &str = "primary_fa_api_token";
 pub(crate) const SECONDARY_TOKEN: &str = "secondary_fa_api_token";
 
-pub(crate) fn token_of<'a>(group: &'a str, column: &'static str) -> Place<'a> {
-    Place {
+pub(crate) fn token_of<'a>(group: &'a str, column: &'static str) -> SecretLocation<'a> {
+    SecretLocation {
         table: "replication_policies",
         row: group,
         column,

@@ -7,7 +7,6 @@ use std::fmt;
 pub enum QuotaOf {
     /// A project's protection groups.
     ProtectionGroups,
-    /// A group's members.
     MembersPerGroup,
     /// A project's operations that have not ended.
     OpenOperations,
@@ -33,7 +32,6 @@ impl fmt::Display for QuotaOf {
 /// How much one project may have; `None` is without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Protection groups.
     pub protection_groups: Option<u64>,
     /// Members of one of them.
     pub members_per_group: Option<u64>,

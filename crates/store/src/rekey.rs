@@ -22,7 +22,7 @@ use crate::{
     group, member as members,
     policy::{PRIMARY_TOKEN, SECONDARY_TOKEN, token_of},
     sealing::{explained, place_of, sealed, try_each},
-    secrets::{KeyRepository, Place, key_number},
+    secrets::{KeyRepository, SecretLocation, key_number},
     signing_key::SIGNING_KEY,
     site::password_of,
     words::{from_json, to_json},
@@ -497,7 +497,7 @@ fn token_change(
 /// The secret encrypted with the newest key, unless it is already.
 fn renewed(
     keys: &KeyRepository,
-    place: Place<'_>,
+    place: SecretLocation<'_>,
     stored: &str,
 ) -> Result<Option<String>, StoreError> {
     if Some(key_number(place, stored)?) == keys.newest_number() {

@@ -30,11 +30,9 @@ use crate::{
 pub struct Reservation {
     /// The tenant's project here.
     pub local_project: ProjectId,
-    /// The group.
     pub group_id: GroupId,
     /// The version at which the other site wants to move it.
     pub version: u64,
-    /// The other site.
     pub by_site: SiteName,
     /// When the reservation ends by itself.
     pub until: DateTime<Utc>,

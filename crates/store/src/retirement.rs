@@ -26,6 +26,7 @@ use crate::{
         retired_site, site,
     },
     error::StoreError,
+    foreign_text::ForeignText,
     group_row::{at_rest, change_status, locked_row},
     lock,
     lock::{Lock, refuse_while_locked},
@@ -33,7 +34,6 @@ use crate::{
     operation_outbox::Haste,
     reservation,
     row::group::from_row,
-    said::Said,
     tombstone,
     words::to_word,
 };
@@ -192,7 +192,7 @@ async fn end_tests(
     for id in ids {
         let ended = ActiveModel {
             state: Set(OperationState::Failed.as_str().to_owned()),
-            error: Set(Some(Said::of(format!(
+            error: Set(Some(ForeignText::of(format!(
                 "{gone} was retired by an administrator: the copies of this test went with it"
             )))),
             error_code: Set(Some(to_word(&Code::Superseded)?)),

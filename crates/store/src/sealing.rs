@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     database::Database,
     error::StoreError,
-    secrets::{KeyRepository, Place, SecretError},
+    secrets::{KeyRepository, SecretError, SecretLocation},
 };
 
 /// A part of a record in which every confidential text is sealed: the only form in which one is written.
@@ -67,7 +67,7 @@ impl Database {
 /// What became of a sealed text in another one's place, with the keys that there are.
 pub(crate) fn open(
     keys: Result<&KeyRepository, SecretError>,
-    place: &Place<'_>,
+    place: &SecretLocation<'_>,
     sealed: &str,
 ) -> Confidential {
     match keys.and_then(|keys| keys.decrypt(*place, sealed)) {
@@ -77,7 +77,7 @@ pub(crate) fn open(
 }
 
 /// `error` with the place that it is about.
-pub(crate) fn explained(place: &Place<'_>, error: &SecretError) -> String {
+pub(crate) fn explained(place: &SecretLocation<'_>, error: &SecretError) -> String {
     let (error, place) = (error.to_string(), place.to_string());
     match error.contains(&place) {
         true => error,
@@ -87,7 +87,7 @@ pub(crate) fn explained(place: &Place<'_>, error: &SecretError) -> String {
 
 pub(crate) fn sealed(
     keys: &KeyRepository,
-    place: Place<'_>,
+    place: SecretLocation<'_>,
     clear: &str,
 ) -> Result<Confidential, SecretError> {
     let sealed = keys.encrypt(place, &SecretString::from(clear))?;
@@ -116,8 +116,8 @@ pub(crate) struct OwnedPlace {
 }
 
 impl OwnedPlace {
-    pub(crate) fn place(&self) -> Place<'_> {
-        Place {
+    pub(crate) fn place(&self) -> SecretLocation<'_> {
+        SecretLocation {
             table: self.table,
             row: &self.row,
             column: self.column,

@@ -51,7 +51,6 @@ pub enum SecretError {
     UnknownKey {
         /// Table, row and column.
         place: String,
-        /// Its number.
         number: u32,
     },
     /// The key does not fit, or the ciphertext was changed or moved.
@@ -59,7 +58,6 @@ pub enum SecretError {
     Refused {
         /// Table, row and column.
         place: String,
-        /// The key's number.
         number: u32,
     },
     /// The stored text is not an encrypted secret.
@@ -75,16 +73,13 @@ pub enum SecretError {
 
 /// Where a secret is kept: table, row and column. Part of what is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// The table.
+pub struct SecretLocation<'a> {
     pub table: &'static str,
-    /// The row's key.
     pub row: &'a str,
-    /// The column.
     pub column: &'static str,
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for SecretLocation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.table, self.row, self.column)
     }
@@ -179,7 +174,11 @@ impl KeyRepository {
     /// # Errors
     ///
     /// `Repository` when the directory cannot be read, `Randomness` when the operating system gives no random bytes.
-    pub fn encrypt(&self, place: Place<'_>, secret: &SecretString) -> Result<String, SecretError> {
+    pub fn encrypt(
+        &self,
+        place: SecretLocation<'_>,
+        secret: &SecretString,
+    ) -> Result<String, SecretError> {
         let (number, key) = self.newest()?;
         let mut nonce = [0_u8; NONCE_BYTES];
         random(&mut nonce)?;
@@ -201,7 +200,11 @@ impl KeyRepository {
     /// # Errors
     ///
     /// `Refused` for another place or a changed text, `UnknownKey`, `Format`.
-    pub fn decrypt(&self, place: Place<'_>, stored: &str) -> Result<SecretString, SecretError> {
+    pub fn decrypt(
+        &self,
+        place: SecretLocation<'_>,
+        stored: &str,
+    ) -> Result<SecretString, SecretError> {
         let (number, blob) = parse(place, stored)?;
         let key = self.numbered(place, number)?;
         let (nonce, sealed) = blob
@@ -235,7 +238,7 @@ impl KeyRepository {
             .ok_or_else(|| no_key(&self.dir))
     }
 
-    fn numbered(&self, place: Place<'_>, number: u32) -> Result<Key, SecretError> {
+    fn numbered(&self, place: SecretLocation<'_>, number: u32) -> Result<Key, SecretError> {
         if let Some(key) = self.known().get(&number) {
             return Ok(key.clone());
         }
@@ -284,11 +287,11 @@ fn cipher(key: &Key) -> Aes256Gcm {
 }
 
 /// The number of the key that encrypted what is kept in `place`.
-pub(crate) fn key_number(place: Place<'_>, stored: &str) -> Result<u32, SecretError> {
+pub(crate) fn key_number(place: SecretLocation<'_>, stored: &str) -> Result<u32, SecretError> {
     parse(place, stored).map(|(number, _)| number)
 }
 
-fn parse(place: Place<'_>, stored: &str) -> Result<(u32, Vec<u8>), SecretError> {
+fn parse(place: SecretLocation<'_>, stored: &str) -> Result<(u32, Vec<u8>), SecretError> {
     let parts = stored.split(':').collect::<Vec<_>>();
     let &[FORMAT, number, blob] = parts.as_slice() else {
         return Err(format_error(place));
@@ -383,14 +386,14 @@ fn not_a_key(path: &Path) -> SecretError {
     }
 }
 
-fn refused(place: Place<'_>, number: u32) -> SecretError {
+fn refused(place: SecretLocation<'_>, number: u32) -> SecretError {
     SecretError::Refused {
         place: place.to_string(),
         number,
     }
 }
 
-fn format_error(place: Place<'_>) -> SecretError {
+fn format_error(place: SecretLocation<'_>) -> SecretError {
     SecretError::Format {
         place: place.to_string(),
     }
@@ -400,7 +403,7 @@ fn format_error(place: Place<'_>) -> SecretError {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'_> = Place {
+    const PLACE: SecretLocation<'_> = SecretLocation {
         table: "sites",
         row: "1",
         column: "password",
@@ -554,12 +557,12 @@ mod tests {
         let (_dir, keys) = repository();
         let stored = keys.encrypt(PLACE, &secret()).unwrap();
         for elsewhere in [
-            Place { row: "2", ..PLACE },
-            Place {
+            SecretLocation { row: "2", ..PLACE },
+            SecretLocation {
                 column: "other",
                 ..PLACE
             },
-            Place {
+            SecretLocation {
                 table: "other",
                 ..PLACE
             },

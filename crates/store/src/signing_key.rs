@@ -10,7 +10,7 @@ use crate::{
     entity::signing_key::{ActiveModel, Column, Entity, Model, ROW},
     error::StoreError,
     peer_key::PublicKey,
-    secrets::Place,
+    secrets::SecretLocation,
 };
 
 /// A key pair as it is kept. What the secret half looks like is for who makes it to know.
@@ -18,14 +18,13 @@ use crate::{
 pub struct StoredSigningKey {
     /// The half that others know.
     pub public: PublicKey,
-    /// The other half.
     pub secret: SecretString,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
 /// The place of the secret half.
-pub(crate) const SIGNING_KEY: Place<'static> = Place {
+pub(crate) const SIGNING_KEY: SecretLocation<'static> = SecretLocation {
     table: "signing_keys",
     row: "1",
     column: "secret_key",

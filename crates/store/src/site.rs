@@ -14,7 +14,7 @@ use crate::{
     database::Database,
     entity::{protection_group, site, tenant_mapping},
     error::{Noun, StoreError},
-    secrets::Place,
+    secrets::SecretLocation,
     words::{from_word, to_word},
 };
 
@@ -190,8 +190,8 @@ impl Database {
     }
 }
 
-pub(crate) fn password_of(id: &str) -> Place<'_> {
-    Place {
+pub(crate) fn password_of(id: &str) -> SecretLocation<'_> {
+    SecretLocation {
         table: "sites",
         row: id,
         column: "password",

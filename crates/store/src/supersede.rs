@@ -10,9 +10,9 @@ use sea_orm::{
 use crate::{
     entity::operation::{ActiveModel, Column, Entity},
     error::StoreError,
+    foreign_text::ForeignText,
     lock, operation_outbox,
     operation_outbox::Haste,
-    said::Said,
     words::to_word,
 };
 
@@ -26,7 +26,7 @@ pub(crate) async fn end(
 ) -> Result<(), StoreError> {
     let ended = ActiveModel {
         state: Set(OperationState::Failed.as_str().to_owned()),
-        error: Set(Some(Said::of(format!(
+        error: Set(Some(ForeignText::of(format!(
             "operation {new} has taken its place: what it has made is used there, what it has stopped stays stopped"
         )))),
         error_code: Set(Some(to_word(&Code::Superseded)?)),

@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
     given_up,
     group_row::locked_row,
-    lineage::Mark,
+    lineage::MetadataState,
     lock::{Lock, refuse_while_locked},
     retired::refuse_of,
 };
@@ -32,7 +32,7 @@ impl Database {
         &self,
         local_project: &ProjectId,
         id: &GroupId,
-        known: &Mark,
+        known: &MetadataState,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.write(async |tx| {

@@ -20,8 +20,9 @@ use protector_core::{
     site::{Site, SiteStatus},
 };
 use protector_store::{
-    Basis, Database, GroupChange, GroupFilter, GroupSortKey, KeyRepository, MetadataDocument, Page,
-    PeerMessage, PublicKey, Removable, ReplicationPolicy, SortDir, StoreError, StoredSigningKey,
+    Database, GroupChange, GroupFilter, GroupOrder, KeyRepository, MetadataDocument,
+    OrderDirection, Page, PeerMessage, Precondition, PublicKey, Removable, ReplicationPolicy,
+    StoreError, StoredSigningKey,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -76,7 +77,7 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     db.policy_insert(&policy(&group), at(1)).await.unwrap();
     let before = db.metadata_outgoing(&group.id).await.unwrap().document;
     let now = before.group.version;
-    let old = Basis::Version(now - 1);
+    let old = Precondition::Version(now - 1);
     let change = GroupChange {
         name: Some("other".to_owned()),
         basis: old,
@@ -98,14 +99,14 @@ async fn a_change_that_rests_on_an_old_version_is_refused_and_changes_nothing() 
     );
 
     let change = GroupChange {
-        basis: Basis::Version(now),
+        basis: Precondition::Version(now),
         ..change
     };
     let changed = db.group_update(&group.id, &change, at(3)).await.unwrap();
     assert_eq!(changed.group.version, now + 1);
     refused_at(db.group_update(&group.id, &change, at(4)).await, now + 1);
     let gone = db
-        .group_delete(&group.id, Basis::Version(now + 1), at(5))
+        .group_delete(&group.id, Precondition::Version(now + 1), at(5))
         .await;
     gone.unwrap();
 }
@@ -126,7 +127,7 @@ async fn a_member_that_is_not_recovered_since_somebody_looked_is_given_up_by_wor
     let before = db.metadata_outgoing(&group.id).await.unwrap().document;
     let removed = async |which| {
         let id = &group.id;
-        db.member_delete(id, "web-server-1", which, Basis::Any, at(2))
+        db.member_delete(id, "web-server-1", which, Precondition::Any, at(2))
             .await
     };
     let refused = removed(Removable::Recovered).await.unwrap_err();
@@ -150,7 +151,7 @@ async fn of_many_changes_that_rest_on_one_version_one_is_made() {
         let id = group.id.clone();
         let change = GroupChange {
             description: Some(Some(format!("writer {writer}"))),
-            basis: Basis::Version(group.version),
+            basis: Precondition::Version(group.version),
             ..GroupChange::default()
         };
         writers.spawn(async move { database.group_update(&id, &change, at(5)).await });
@@ -185,8 +186,8 @@ async fn groups_are_listed_by_priority_where_they_run() {
         let page = Page {
             limit: 2,
             marker,
-            sort_key: GroupSortKey::Priority,
-            sort_dir: SortDir::Asc,
+            sort_key: GroupOrder::Priority,
+            sort_dir: OrderDirection::Asc,
         };
         let listed = db.group_list(&filter, &page).await.unwrap();
         marker = listed.items.last().map(|last| last.group.id.to_string());
@@ -208,8 +209,8 @@ async fn groups_are_listed_by_priority_where_they_run() {
     let page = Page {
         limit: 9,
         marker: None,
-        sort_key: GroupSortKey::Name,
-        sort_dir: SortDir::Asc,
+        sort_key: GroupOrder::Name,
+        sort_dir: OrderDirection::Asc,
     };
     let listed = db.group_list(&elsewhere, &page).await.unwrap();
     assert!(listed.items.is_empty());

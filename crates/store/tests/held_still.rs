@@ -18,7 +18,7 @@ use protector_core::{
     journal_conformance::operation,
     member::MemberStatus,
 };
-use protector_store::{Basis, Database, GroupChange, Removable, Reservation, StoreError};
+use protector_store::{Database, GroupChange, Precondition, Removable, Reservation, StoreError};
 
 /// Whether b may be asked to hold the group still for anyone but a.
 async fn is_free(sites: &Sites) -> bool {
@@ -84,7 +84,7 @@ async fn tenant_writes(
     added.id = "another".into();
     added.server_id = "another-server".into();
     let (change, policy) = (GroupChange::default(), policy(group));
-    let any = Basis::Any;
+    let any = Precondition::Any;
     // In this order each of them is possible.
     vec![
         (
@@ -237,7 +237,7 @@ async fn a_member_is_added_to_the_group_that_was_looked_at() {
     added.id = "another".into();
     added.server_id = "another-server".into();
     rename(a, &group.id, "meanwhile", 5).await;
-    let basis = Basis::Version(group.version);
+    let basis = Precondition::Version(group.version);
     let refused = a.member_insert(&added, basis, at(6)).await;
     assert!(matches!(refused, Err(StoreError::GroupChanged { .. })));
     assert_eq!(a.member_list(&group.id).await.unwrap().len(), 1);

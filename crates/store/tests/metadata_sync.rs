@@ -24,8 +24,8 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    Basis, Conflict, Database, GroupChange, Held, Mark, Offered, PushResult, StoreError, Taken,
-    UnsentGroup,
+    Conflict, Database, DatedState, GroupChange, MetadataState, Offered, Precondition, PushResult,
+    StoreError, Taken, UnsentGroup,
 };
 
 #[tokio::test]
@@ -93,7 +93,9 @@ async fn metadata_travels_to_the_other_site_and_back() {
     assert_eq!(b.opened(&group.id, there), members);
     sites.assert_agreed().await;
 
-    a.policy_delete(&group.id, Basis::Any, at(2)).await.unwrap();
+    a.policy_delete(&group.id, Precondition::Any, at(2))
+        .await
+        .unwrap();
     sites.push().await.unwrap();
     sites.push().await.unwrap();
     assert!(b.policy_find(&group.id).await.unwrap().is_none());
@@ -369,7 +371,7 @@ async fn a_group_that_was_deleted_is_not_brought_back_by_what_is_old() {
     let (a, b) = (sites.a(), sites.b());
     let old = offer(a, &group.id).await;
     let known = mark(a, &group.id).await;
-    let other = Mark {
+    let other = MetadataState {
         version: known.version + 1,
         ..known.clone()
     };
@@ -398,7 +400,9 @@ async fn a_group_that_was_deleted_is_not_brought_back_by_what_is_old() {
     };
     handed(a, b, &remote(), &forced).await.unwrap();
     sites.assert_agreed().await;
-    a.group_delete(&group.id, Basis::Any, at(8)).await.unwrap();
+    a.group_delete(&group.id, Precondition::Any, at(8))
+        .await
+        .unwrap();
     let late = Offered {
         force: false,
         ..forced
@@ -433,8 +437,8 @@ async fn a_metadata_document_must_fit() {
 
 #[tokio::test]
 async fn what_a_site_held_survives_its_record() {
-    let held = Held {
-        mark: Mark {
+    let held = DatedState {
+        mark: MetadataState {
             version: 7,
             digest: "d".to_owned(),
         },
@@ -468,7 +472,10 @@ async fn a_server_that_another_group_has_here_is_a_named_refusal() {
     let mut same = member.clone();
     same.id = "same".into();
     same.group_id = second.id.clone();
-    let inserted = b.database.member_insert(&same, Basis::Any, at(3)).await;
+    let inserted = b
+        .database
+        .member_insert(&same, Precondition::Any, at(3))
+        .await;
     inserted.unwrap();
     for (from, to, group, holder) in [(&a, &b, &first, &second), (&b, &a, &second, &first)] {
         let document = from

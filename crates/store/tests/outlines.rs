@@ -33,8 +33,8 @@ use protector_core::{
     },
 };
 use protector_store::{
-    KeptOperation, ListedOperation, NewOperation, OperationCopy, OperationFilter, OperationSortKey,
-    Page, SortDir,
+    KeptOperation, ListedOperation, NewOperation, OperationCopy, OperationFilter, OperationOrder,
+    OrderDirection, Page,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::json;
@@ -49,9 +49,9 @@ fn seed() -> u64 {
 }
 
 /// What operations may become: all kinds, in all states, with lines in all states.
-struct Dice(StdRng);
+struct SeededRandom(StdRng);
 
-impl Dice {
+impl SeededRandom {
     fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         *all.choose(&mut self.0).unwrap()
     }
@@ -203,7 +203,7 @@ async fn protect(bed: &Bed, record: &OperationRecord, runs_on: &str) {
 }
 
 /// A try at what `failover` did not recover.
-fn retried(dice: &mut Dice, number: u32, failover: &OperationRecord) -> OperationRecord {
+fn retried(dice: &mut SeededRandom, number: u32, failover: &OperationRecord) -> OperationRecord {
     let mut retry = dice.record(number);
     retry.operation.kind = OperationKind::Retry;
     retry.operation.group_id = failover.operation.group_id.clone();
@@ -233,7 +233,7 @@ fn copy(number: u32) -> OperationCopy {
     }
 }
 
-async fn filled(dice: &mut Dice) -> Bed {
+async fn filled(dice: &mut SeededRandom) -> Bed {
     let bed = fresh("").await;
     let mut failover: Option<OperationRecord> = None;
     for number in 1..=RECORDS {
@@ -295,7 +295,7 @@ impl Seen {
 
 #[tokio::test]
 async fn a_list_shows_of_each_operation_what_its_whole_record_shows() {
-    let mut dice = Dice(StdRng::seed_from_u64(seed()));
+    let mut dice = SeededRandom(StdRng::seed_from_u64(seed()));
     let bed = filled(&mut dice).await;
     let database = &bed.database;
     for with_leftovers in [false, true] {
@@ -307,8 +307,8 @@ async fn a_list_shows_of_each_operation_what_its_whole_record_shows() {
         let mut page = Page {
             limit: 23,
             marker: None,
-            sort_key: OperationSortKey::CreatedAt,
-            sort_dir: SortDir::Desc,
+            sort_key: OperationOrder::CreatedAt,
+            sort_dir: OrderDirection::Desc,
         };
         let mut seen = Seen::default();
         loop {

@@ -19,8 +19,8 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    CopyQuota, Database, KeptOperation, OperationCopy, OperationFilter, OperationSortKey, Page,
-    SortDir, StoreError,
+    CopyQuota, Database, KeptOperation, OperationCopy, OperationFilter, OperationOrder,
+    OrderDirection, Page, StoreError,
 };
 use serde_json::{Value, json};
 
@@ -165,8 +165,8 @@ async fn list(database: &Database, filter: &OperationFilter) -> Vec<OperationId>
     let page = Page {
         limit: 100,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Asc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Asc,
     };
     let listed = database
         .operation_list_of_both(filter, &page)
@@ -201,8 +201,8 @@ async fn operations_of_both_sites_are_listed_together_page_by_page() {
         ..OperationFilter::default()
     };
     assert_eq!(list(db, &mine).await, expected);
-    for sort_dir in [SortDir::Asc, SortDir::Desc] {
-        for sort_key in [OperationSortKey::CreatedAt, OperationSortKey::Id] {
+    for sort_dir in [OrderDirection::Asc, OrderDirection::Desc] {
+        for sort_key in [OperationOrder::CreatedAt, OperationOrder::Id] {
             for limit in 1..=expected.len() as u64 {
                 let mut all = Vec::new();
                 let mut marker = None;
@@ -222,10 +222,10 @@ async fn operations_of_both_sites_are_listed_together_page_by_page() {
                     marker = all.last().map(ToString::to_string);
                 }
                 let mut in_order = expected.clone();
-                if sort_key == OperationSortKey::Id {
+                if sort_key == OperationOrder::Id {
                     in_order.sort();
                 }
-                if sort_dir == SortDir::Desc {
+                if sort_dir == OrderDirection::Desc {
                     in_order.reverse();
                 }
                 assert_eq!(all, in_order, "{sort_key:?} {sort_dir:?}, {limit} a page");
@@ -235,8 +235,8 @@ async fn operations_of_both_sites_are_listed_together_page_by_page() {
     let hidden = Page {
         limit: 5,
         marker: Some(copy(30, 1).id.to_string()),
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Asc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Asc,
     };
     assert!(matches!(
         db.operation_list_of_both(&mine, &hidden).await,
@@ -340,8 +340,8 @@ async fn an_engine_finds_no_copy_and_no_copy_holds_a_lock() {
     let own = Page {
         limit: 9,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Asc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Asc,
     };
     let listed = db.operation_list(&OperationFilter::default(), &own).await;
     assert_eq!(listed.unwrap().items, vec![]);
@@ -467,8 +467,8 @@ async fn a_copy_keeps_what_it_is() {
     let page = Page {
         limit: 1,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Asc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Asc,
     };
     let listed = db
         .operation_list_of_both(&OperationFilter::default(), &page)
@@ -494,8 +494,8 @@ async fn kept_ids(database: &Database) -> Vec<String> {
     let page = Page {
         limit: 50,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Asc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Asc,
     };
     let all = OperationFilter {
         project_id: Some(remote()),

@@ -213,7 +213,7 @@ async fn read(bed: &Bed, groups: &[GroupId], servers: &[&str]) -> Read {
     Read {
         of_one,
         of_both,
-        all: database.left_servers(None, 100).await.unwrap().left,
+        all: database.leftover_servers(None, 100).await.unwrap().left,
         copied: database.copied_among(servers).await.unwrap(),
         left: database.left_count().await.unwrap(),
     }

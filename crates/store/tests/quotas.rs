@@ -16,7 +16,7 @@ use protector_core::{
     operation::{OperationKind, Planning},
     runbook::unplanned_failover::unplanned_failover,
 };
-use protector_store::{Basis, Database, QuotaOf, Quotas, StoreError};
+use protector_store::{Database, Precondition, QuotaOf, Quotas, StoreError};
 use tokio::task::JoinSet;
 
 fn named(group: &Group, number: u32) -> Group {
@@ -75,7 +75,11 @@ async fn a_group_takes_as_many_members_as_the_quota_says() {
         another.id = format!("member-{number}").as_str().into();
         another.server_id = format!("server-2-{number}").as_str().into();
         another.volumes.clear();
-        added.push(database.member_insert(&another, Basis::Any, at(2)).await);
+        added.push(
+            database
+                .member_insert(&another, Precondition::Any, at(2))
+                .await,
+        );
     }
     assert!(added[0].is_ok(), "{added:?}");
     assert!(is_over(&added[1], QuotaOf::MembersPerGroup), "{added:?}");

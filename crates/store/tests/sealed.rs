@@ -26,8 +26,8 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    Basis, Database, GroupChange, GroupFilter, GroupSortKey, KeyRepository, MetadataDocument,
-    OperationFilter, OperationSortKey, Page, SortDir, StoreError,
+    Database, GroupChange, GroupFilter, GroupOrder, KeyRepository, MetadataDocument,
+    OperationFilter, OperationOrder, OrderDirection, Page, Precondition, StoreError,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use secrecy::ExposeSecret;
@@ -116,7 +116,7 @@ fn page<K: Default>() -> Page<K> {
         limit: 10,
         marker: None,
         sort_key: K::default(),
-        sort_dir: SortDir::Asc,
+        sort_dir: OrderDirection::Asc,
     }
 }
 
@@ -335,9 +335,9 @@ async fn without_its_key_only_what_needs_a_text_fails_and_says_which_key() {
     fs::remove_file(keys.join("0")).unwrap();
     let db = &bed.another().await;
 
-    let all = (GroupFilter::default(), page::<GroupSortKey>());
+    let all = (GroupFilter::default(), page::<GroupOrder>());
     assert_eq!(db.group_list(&all.0, &all.1).await.unwrap().items.len(), 1);
-    let all = (OperationFilter::default(), page::<OperationSortKey>());
+    let all = (OperationFilter::default(), page::<OperationOrder>());
     let operations = db.operation_list(&all.0, &all.1).await.unwrap();
     assert_eq!(operations.items.len(), 1);
     db.operation_show(&project(), &record.operation.id)
@@ -419,7 +419,9 @@ async fn a_policy_names_its_arrays_without_the_key_of_its_tokens() {
     let token = kept.primary_fa_api_token.clone().unwrap();
     assert!(token.expose().unwrap_err().to_string().contains("key 0"));
     kept.rpo_minutes = 30;
-    db.policy_update(&kept, Basis::Any, at(3)).await.unwrap();
+    db.policy_update(&kept, Precondition::Any, at(3))
+        .await
+        .unwrap();
     fs::rename(bed.dir.path().join("hidden"), keys.join("0")).unwrap();
     let kept = db.policy_show(&group.id).await.unwrap();
     let token: Option<Confidential> = kept.primary_fa_api_token;

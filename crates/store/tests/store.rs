@@ -25,9 +25,9 @@ use protector_core::{
     site::{Site, SiteScope, SiteStatus, TenantMapping},
 };
 use protector_store::{
-    Basis, Database, EngineRow, GroupChange, GroupFilter, GroupSortKey, KeyRepository, Lock,
-    LockKind, Noun, OperationCopy, OperationFilter, OperationSortKey, Page, PoolOptions, Removable,
-    SortDir, StoreError,
+    Database, EngineRow, GroupChange, GroupFilter, GroupOrder, KeyRepository, Lock, LockKind, Noun,
+    OperationCopy, OperationFilter, OperationOrder, OrderDirection, Page, PoolOptions,
+    Precondition, Removable, StoreError,
 };
 use sea_orm::ConnectionTrait as _;
 use secrecy::{ExposeSecret, SecretString};
@@ -349,11 +349,11 @@ async fn groups_are_listed_page_by_page() {
         ..GroupFilter::default()
     };
     for (key, dir, expected) in [
-        (GroupSortKey::Name, SortDir::Asc, [1, 2, 3, 4, 5]),
-        (GroupSortKey::Name, SortDir::Desc, [5, 4, 3, 2, 1]),
+        (GroupOrder::Name, OrderDirection::Asc, [1, 2, 3, 4, 5]),
+        (GroupOrder::Name, OrderDirection::Desc, [5, 4, 3, 2, 1]),
         // All were made at the same time: the id decides.
-        (GroupSortKey::CreatedAt, SortDir::Desc, [5, 4, 3, 2, 1]),
-        (GroupSortKey::Status, SortDir::Asc, [1, 2, 3, 4, 5]),
+        (GroupOrder::CreatedAt, OrderDirection::Desc, [5, 4, 3, 2, 1]),
+        (GroupOrder::Status, OrderDirection::Asc, [1, 2, 3, 4, 5]),
     ] {
         let mut page = Page {
             limit: 2,
@@ -375,8 +375,8 @@ async fn groups_are_listed_page_by_page() {
     let page = Page {
         limit: 2,
         marker: Some("unknown".to_owned()),
-        sort_key: GroupSortKey::Name,
-        sort_dir: SortDir::Asc,
+        sort_key: GroupOrder::Name,
+        sort_dir: OrderDirection::Asc,
     };
     assert_eq!(
         bed.database.group_list(&filter, &page).await,
@@ -406,7 +406,9 @@ async fn each_change_raises_the_version() {
     assert_eq!(changed.group.mappings.flavors, group.mappings.flavors);
     grown("group_update").await;
     let second = protector_core::journal_conformance::member(&record, "db");
-    db.member_insert(&second, Basis::Any, at(9)).await.unwrap();
+    db.member_insert(&second, Precondition::Any, at(9))
+        .await
+        .unwrap();
     grown("member_insert").await;
     let error = Member {
         status: protector_core::member::MemberStatus::Error,
@@ -420,7 +422,7 @@ async fn each_change_raises_the_version() {
         &group.id,
         "server-db",
         Removable::Recovered,
-        Basis::Any,
+        Precondition::Any,
         at(9),
     )
     .await
@@ -431,12 +433,14 @@ async fn each_change_raises_the_version() {
     let mut changed = policy(&group);
     changed.rpo_minutes = 5;
     changed.primary_fa_api_token = None;
-    db.policy_update(&changed, Basis::Any, at(9)).await.unwrap();
+    db.policy_update(&changed, Precondition::Any, at(9))
+        .await
+        .unwrap();
     grown("policy_update").await;
     let shown = db.policy_show(&group.id).await.unwrap();
     assert_eq!(shown.rpo_minutes, 5);
     assert!(shown.primary_fa_api_token.is_none());
-    db.policy_delete(&group.id, Basis::Any, at(9))
+    db.policy_delete(&group.id, Precondition::Any, at(9))
         .await
         .unwrap();
     grown("policy_delete").await;
@@ -450,7 +454,11 @@ async fn each_change_raises_the_version() {
     grown("operation_insert").await;
 
     // A refused change leaves the version alone.
-    assert!(db.member_insert(&member, Basis::Any, at(9)).await.is_err());
+    assert!(
+        db.member_insert(&member, Precondition::Any, at(9))
+            .await
+            .is_err()
+    );
     assert_eq!(version(db, &group).await, last);
 }
 
@@ -518,7 +526,7 @@ async fn a_group_under_way_keeps_its_members() {
     begin(db, &record, &group).await.unwrap();
     let added = protector_core::journal_conformance::member(&record, "db");
     for refusal in [
-        db.member_insert(&added, Basis::Any, at(2))
+        db.member_insert(&added, Precondition::Any, at(2))
             .await
             .unwrap_err(),
         db.member_update(&member, at(2)).await.unwrap_err(),
@@ -526,12 +534,12 @@ async fn a_group_under_way_keeps_its_members() {
             &group.id,
             "web-server-1",
             Removable::Recovered,
-            Basis::Any,
+            Precondition::Any,
             at(2),
         )
         .await
         .unwrap_err(),
-        db.group_delete(&group.id, Basis::Any, at(2))
+        db.group_delete(&group.id, Precondition::Any, at(2))
             .await
             .unwrap_err(),
     ] {
@@ -551,7 +559,7 @@ async fn a_server_is_in_one_group_only() {
     again.group_id = other.id.clone();
     let db = &bed.database;
     let refused = db
-        .member_insert(&again, Basis::Any, at(2))
+        .member_insert(&again, Precondition::Any, at(2))
         .await
         .unwrap_err();
     let said = refused.to_string();
@@ -576,7 +584,9 @@ async fn of_eight_groups_that_ask_for_a_server_at_once_one_gets_it() {
         }
         let database = bed.another().await;
         asking.push(tokio::spawn(async move {
-            database.member_insert(&wanted, Basis::Any, at(2)).await
+            database
+                .member_insert(&wanted, Precondition::Any, at(2))
+                .await
         }));
     }
     let mut taken = 0;
@@ -594,8 +604,8 @@ async fn list(database: &Database, filter: OperationFilter) -> Vec<OperationId> 
     let page = Page {
         limit: 100,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Desc,
     };
     let listed = database.operation_list(&filter, &page).await.unwrap();
     assert!(!listed.more);
@@ -888,7 +898,7 @@ async fn engines_are_listed_as_they_last_reported() {
 fn futures_are_send() {
     fn is_send<T: Send>(_: fn(&'static Database) -> T) {}
     is_send(|db| db.site_delete(""));
-    is_send(|db| db.group_delete(Box::leak(Box::new("g".into())), Basis::Any, at(0)));
+    is_send(|db| db.group_delete(Box::leak(Box::new("g".into())), Precondition::Any, at(0)));
     is_send(|db| db.metadata_outgoing(Box::leak(Box::new("g".into()))));
     is_send(|db| db.operation_show_by_id(Box::leak(Box::new("o".into()))));
 }
@@ -903,7 +913,10 @@ async fn a_volume_is_in_one_group_only() {
     shares.id = "shares".into();
     shares.server_id = "server-that-shares".into();
     shares.group_id = other.id.clone();
-    let inserted = bed.database.member_insert(&shares, Basis::Any, at(2)).await;
+    let inserted = bed
+        .database
+        .member_insert(&shares, Precondition::Any, at(2))
+        .await;
     let protection = Protection {
         resource: member.volumes[0].id.to_string(),
         group_name: group.name,
@@ -929,7 +942,10 @@ async fn what_an_open_operation_names_is_not_protected_meanwhile() {
     for server in ["left-behind", "just-made", "built", "gone"] {
         member.id = server.into();
         member.server_id = server.into();
-        let inserted = bed.database.member_insert(&member, Basis::Any, at(2)).await;
+        let inserted = bed
+            .database
+            .member_insert(&member, Precondition::Any, at(2))
+            .await;
         let by_operation = record.operation.id.clone();
         let resource = server.to_owned();
         let named = StoreError::Named {
@@ -948,7 +964,7 @@ async fn what_an_open_operation_names_is_not_protected_meanwhile() {
     };
     bed.database.record(&claim, at(3), settled).await.unwrap();
     bed.database
-        .member_insert(&member, Basis::Any, at(4))
+        .member_insert(&member, Precondition::Any, at(4))
         .await
         .unwrap();
 }
@@ -985,7 +1001,10 @@ async fn what_the_other_sites_open_operation_names_is_not_protected_meanwhile() 
     member.group_id = other.id.clone();
     member.server_id = "just-built".into();
     member.volumes.clear();
-    let inserted = bed.database.member_insert(&member, Basis::Any, at(2)).await;
+    let inserted = bed
+        .database
+        .member_insert(&member, Precondition::Any, at(2))
+        .await;
     let named = StoreError::Named {
         resource: "just-built".to_owned(),
         by_operation: "op-of-a".into(),
@@ -993,7 +1012,10 @@ async fn what_the_other_sites_open_operation_names_is_not_protected_meanwhile() 
     assert_eq!(inserted, Err(named));
     let ended = copy("completed", 2);
     bed.database.peer_operation_apply(&ended).await.unwrap();
-    let inserted = bed.database.member_insert(&member, Basis::Any, at(3)).await;
+    let inserted = bed
+        .database
+        .member_insert(&member, Precondition::Any, at(3))
+        .await;
     inserted.unwrap();
 }
 

@@ -8,7 +8,7 @@ use protector_simcloud::in_process::lock;
 use crate::{
     operations::cleanup_named,
     trouble,
-    world::{Outcome, World},
+    world::{WalkOutcome, World},
 };
 
 /// After this many cleanups, the last ones undisturbed, nothing may be left.
@@ -17,7 +17,7 @@ const CLEANUPS: u32 = 3;
 impl World {
     /// Runs the operation in peace, mends the clouds, and cleans up: `at_once` times side by side while the schedule's
     /// faults happen, then again in peace until nothing is left.
-    pub async fn run_and_clean_up(self, at_once: u32) -> Outcome {
+    pub async fn run_and_clean_up(self, at_once: u32) -> WalkOutcome {
         let engines = self.start_engines();
         self.settled(&self.operation).await;
         trouble::mend([&self.source.cloud, &self.target.cloud]);

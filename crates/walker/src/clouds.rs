@@ -7,13 +7,13 @@ use std::{
 
 use async_trait::async_trait;
 use protector_core::{
-    fault::Fault,
+    fault::StepFailure,
     id::{ProjectId, SiteName},
     site::SiteScope,
 };
 use protector_engine::clouds::Clouds;
 use protector_openstack::{
-    catalog::Interface,
+    catalog::EndpointInterface,
     cloud::Cloud,
     credentials::{Credentials, ProjectScope},
     options::ClientOptions,
@@ -66,7 +66,7 @@ impl WalkerClouds {
                 },
             },
             region_name: Some(site.to_string()),
-            interface: Interface::Public,
+            interface: EndpointInterface::Public,
         };
         let options = ClientOptions {
             retry: RetryPolicy {
@@ -81,11 +81,15 @@ impl WalkerClouds {
 
 #[async_trait]
 impl Clouds for WalkerClouds {
-    async fn tenant(&self, scope: &SiteScope, request_id: Option<&str>) -> Result<Cloud, Fault> {
+    async fn tenant(
+        &self,
+        scope: &SiteScope,
+        request_id: Option<&str>,
+    ) -> Result<Cloud, StepFailure> {
         Ok(self.cloud(&scope.site, Some(&scope.project_id), request_id))
     }
 
-    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, Fault> {
+    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, StepFailure> {
         Ok(self.cloud(site, None, request_id))
     }
 }

@@ -22,16 +22,16 @@ use protector_core::{
         Written,
     },
 };
-use protector_engine::other_site::{HoldError, OtherSite};
+use protector_engine::peer_site::{PeerSite, ReservationError};
 use protector_openstack::transport::{Request, Response, Transport, TransportError};
 use protector_simcloud::array::{cinder_name, promoted_name};
 use tokio::time::Instant;
 
 use crate::{
     deletions::Deletions,
-    dice::Dice,
     machine::Machine,
-    moment::{FaultPoint, Mark},
+    moment::{FaultPoint, PointContent},
+    seeded_random::SeededRandom,
     watch::Watch,
 };
 
@@ -114,7 +114,8 @@ pub struct Storm {
 impl Storm {
     /// What happens to the nth call.
     fn hits(self, number: usize) -> Option<Fault> {
-        let mut dice = Dice::new(self.seed ^ (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut dice =
+            SeededRandom::new(self.seed ^ (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         if dice.below(100) >= self.percent {
             return None;
         }
@@ -131,7 +132,7 @@ type Onlooker = Box<dyn Fn(FaultPoint) + Send + Sync>;
 pub struct Injector {
     faults: Vec<(Fault, FaultPoint)>,
     onlooker: OnceLock<Onlooker>,
-    marks: Mutex<Vec<(FaultPoint, Mark)>>,
+    marks: Mutex<Vec<(FaultPoint, PointContent)>>,
     storm: Option<Storm>,
     armed: AtomicBool,
     writes: AtomicUsize,
@@ -165,7 +166,6 @@ impl Injector {
         self.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Ends it.
     pub fn disarm(&self) {
         self.armed.store(false, Ordering::SeqCst);
     }
@@ -181,7 +181,7 @@ impl Injector {
     }
 
     /// What was written and sent at its points so far, where somebody is told of them.
-    pub(crate) fn marks(&self) -> Vec<(FaultPoint, Mark)> {
+    pub(crate) fn marks(&self) -> Vec<(FaultPoint, PointContent)> {
         std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -189,20 +189,20 @@ impl Injector {
         self.onlooker.get().is_some()
     }
 
-    fn write(&self, mark: Mark) -> Option<Fault> {
+    fn write(&self, mark: PointContent) -> Option<Fault> {
         let number = self.count(&self.writes)?;
         self.note(FaultPoint::Write(number), mark);
         self.due(FaultPoint::Write(number))
     }
 
-    fn note(&self, here: FaultPoint, mark: Mark) {
+    fn note(&self, here: FaultPoint, mark: PointContent) {
         if self.is_watched() {
             let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
             marks.push((here, mark));
         }
     }
 
-    fn call(&self, mark: Mark) -> Option<Fault> {
+    fn call(&self, mark: PointContent) -> Option<Fault> {
         let number = self.count(&self.calls)?;
         self.note(FaultPoint::Call(number), mark);
         self.due(FaultPoint::Call(number))
@@ -294,8 +294,8 @@ impl Journal for FaultyJournal {
     ) -> Result<(), JournalError> {
         self.machine.thawed().await;
         let mark = match self.injector.is_watched() {
-            true => Mark::of_entry(self.inner.as_ref(), claim, &entry).await,
-            false => Mark::Other,
+            true => PointContent::of_entry(self.inner.as_ref(), claim, &entry).await,
+            false => PointContent::Other,
         };
         let fault = self.injector.write(mark);
         if fault == Some(Fault::CrashBefore) {
@@ -371,7 +371,7 @@ impl Transport for FaultyTransport {
 
 impl FaultyTransport {
     async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
-        match self.injector.call(Mark::of_call(&request)) {
+        match self.injector.call(PointContent::of_call(&request)) {
             None | Some(Fault::CrashBefore) => self.carry_out(request).await,
             Some(Fault::Busy) => Ok(answer(
                 503,
@@ -497,7 +497,7 @@ impl FaultyStorage {
     ) -> Result<T, StorageError> {
         self.machine.thawed().await;
         let array = || "injected".to_owned();
-        match self.injector.call(Mark::Other) {
+        match self.injector.call(PointContent::Other) {
             None | Some(Fault::CrashBefore) => work.await,
             Some(
                 Fault::Busy
@@ -669,26 +669,26 @@ impl StorageDriver for FaultyStorage {
 
 /// The other site's protector as one engine reaches it.
 pub(crate) struct FaultyOtherSite {
-    pub inner: Arc<dyn OtherSite>,
+    pub inner: Arc<dyn PeerSite>,
     pub injector: Arc<Injector>,
     pub machine: Machine,
 }
 
 #[async_trait]
-impl OtherSite for FaultyOtherSite {
-    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+impl PeerSite for FaultyOtherSite {
+    async fn hold_still(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.ask(self.inner.hold_still(operation)).await
     }
 
-    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.ask(self.inner.still_stopped(operation)).await
     }
 
-    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.ask(self.inner.still_leaves(operation)).await
     }
 
-    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_paired(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.ask(self.inner.still_paired(operation)).await
     }
 }
@@ -696,10 +696,10 @@ impl OtherSite for FaultyOtherSite {
 impl FaultyOtherSite {
     async fn ask(
         &self,
-        work: impl Future<Output = Result<(), HoldError>>,
-    ) -> Result<(), HoldError> {
+        work: impl Future<Output = Result<(), ReservationError>>,
+    ) -> Result<(), ReservationError> {
         self.machine.thawed().await;
-        match self.injector.call(Mark::Other) {
+        match self.injector.call(PointContent::Other) {
             None | Some(Fault::CrashBefore) => work.await,
             Some(
                 Fault::Busy
@@ -709,14 +709,14 @@ impl FaultyOtherSite {
                 | Fault::RetryAfterFreeze
                 | Fault::Throttled
                 | Fault::SignedOut,
-            ) => Err(HoldError::Silent("injected: busy".to_owned())),
+            ) => Err(ReservationError::Silent("injected: busy".to_owned())),
             Some(Fault::Slow) => {
                 tokio::time::sleep(SLOW).await;
                 work.await
             }
             Some(Fault::LostReply | Fault::Broken | Fault::Late) => {
                 let _ = work.await;
-                Err(HoldError::Silent("injected: reply lost".to_owned()))
+                Err(ReservationError::Silent("injected: reply lost".to_owned()))
             }
             Some(Fault::CrashAfter) => {
                 let _ = work.await;

@@ -13,11 +13,11 @@ use crate::{
     scenario::Scenario,
     test_invariant,
     violation::{Violation, bystanders_untouched, ended, taken_back},
-    world::{CloudFacts, Outcome},
+    world::{CloudFacts, WalkOutcome},
 };
 
 /// Checks all invariants that can be seen at the end.
-pub fn check(outcome: &Outcome) -> Vec<Violation> {
+pub fn check(outcome: &WalkOutcome) -> Vec<Violation> {
     if outcome.scenario.is_test() {
         return test_invariant::check(outcome);
     }
@@ -42,7 +42,7 @@ pub fn check(outcome: &Outcome) -> Vec<Violation> {
 }
 
 /// I12 of ports: one that was made and is in no server is named by the record.
-fn no_port_is_forgotten(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn no_port_is_forgotten(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     for port in &outcome.target.free_ports {
         let is_named = outcome.record.steps.iter().any(|step| {
             let progress = &step.progress;
@@ -56,7 +56,7 @@ fn no_port_is_forgotten(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// A fault that passes never keeps a failover from its end: it completes, or is taken back, and nothing is left over.
-pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
+pub fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
     if outcome.scenario.is_unplanned() {
         return lost_invariant::reached_its_purpose(outcome);
     }
@@ -109,7 +109,7 @@ pub fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
 
 /// However the first cleanups went, a later one in peace leaves nothing, none changes the operation's own result (I6), and
 /// nothing is deleted twice (I7).
-pub fn nothing_left_after_cleanup(outcome: &Outcome) -> Vec<Violation> {
+pub fn nothing_left_after_cleanup(outcome: &WalkOutcome) -> Vec<Violation> {
     let mut violations = reached_its_purpose(outcome);
     for left in outcome.record.steps.iter().filter(is_left) {
         violations.push(format!("{} is left after the last cleanup", left.key));
@@ -129,7 +129,7 @@ pub fn nothing_left_after_cleanup(outcome: &Outcome) -> Vec<Violation> {
 
 /// I12: every server and volume of the group is recorded as deleted and gone, or listed as left and there; and the target
 /// has exactly one copy of each.
-pub fn conserved(outcome: &Outcome) -> Vec<Violation> {
+pub fn conserved(outcome: &WalkOutcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     let there: BTreeSet<&str> = ids(&outcome.source);
     let mut recorded = 0;
@@ -177,7 +177,7 @@ fn ids(facts: &CloudFacts) -> BTreeSet<&str> {
     servers.chain(volumes).collect()
 }
 
-fn steps_done(outcome: &Outcome) -> usize {
+fn steps_done(outcome: &WalkOutcome) -> usize {
     let steps = outcome.record.steps.iter();
     steps
         .filter(|step| step.action.deletes() && step.progress.state == StepState::Done)
@@ -185,7 +185,7 @@ fn steps_done(outcome: &Outcome) -> usize {
 }
 
 /// A completed failover: each member runs once on the target, on its own bytes; the source keeps only what is listed.
-fn completed(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn completed(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     let plan = &outcome.record.operation.plan;
     let made: Vec<_> = outcome
         .target
@@ -225,7 +225,7 @@ fn completed(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// I5, I6, I12: what is recorded as deleted is gone; what is there is recorded as left.
-fn deletions_agree_with_the_record(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn deletions_agree_with_the_record(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     for step in &outcome.record.steps {
         let there = match &step.action {
             Step::DeleteSourceServer { server } => outcome
@@ -259,7 +259,7 @@ fn deletions_agree_with_the_record(outcome: &Outcome, violations: &mut Vec<Viola
 }
 
 /// I4: the bytes of every volume of the group are on the source or, attached to a running server, on the target.
-fn no_bytes_lost(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn no_bytes_lost(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     for (_, volume) in outcome.record.operation.plan.volumes() {
         let name = format!("volume-{}", volume.id);
         let original = outcome.source_before.objects.get(&name);

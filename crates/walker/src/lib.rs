@@ -19,26 +19,24 @@
 )]
 pub mod memory_journal;
 
-pub use deed::{Act, Deed, Place};
-pub use dice::Dice;
+pub use act::{Act, ActKind, WorldSite};
 pub use fault::{Fault, Injector, Storm};
 pub use invariant::{check, conserved, nothing_left_after_cleanup, reached_its_purpose};
-pub use moment::{FaultPoint, Moment};
+pub use moment::{FaultPoint, StoryMoment};
 pub use scenario::{LATE_BUILD, Scenario, VERY_LATE_BUILD, WorldOptions};
+pub use seeded_random::SeededRandom;
 pub use story::{Story, Told};
 pub use takeover_invariant::check_takeover;
 pub use takeover_run::{Heard, Returns, Takeover, TakeoverOutcome};
 pub use telling::{Happening, Points, walk_pinned, walk_story};
 pub use trouble::Stuck;
 pub use violation::Violation;
-pub use world::{CloudFacts, Outcome, World};
+pub use world::{CloudFacts, WalkOutcome, World};
 
 /// One schedule: what goes wrong, and where. Empty: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// What goes wrong.
     pub faults: Vec<(Fault, FaultPoint)>,
-    /// What somebody does.
     pub acts: Vec<(Act, FaultPoint)>,
 }
 
@@ -54,11 +52,9 @@ impl Schedule {
 /// Which operation a schedule's faults happen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// The world's operation.
     Operation,
     /// The cleanup that follows it, this many side by side.
     Cleanup {
-        /// How many.
         at_once: u32,
     },
 }
@@ -109,7 +105,7 @@ pub async fn walk_pairs(
 ) -> Report {
     let mut report = calm(options, subject).await;
     let points: Vec<_> = points(report.writes, report.calls).collect();
-    let mut dice = Dice::new(seed);
+    let mut dice = SeededRandom::new(seed);
     for _ in 0..count {
         let mut faults: Vec<_> = [dice.pick(&points), dice.pick(&points)]
             .into_iter()
@@ -138,7 +134,7 @@ async fn run(
     options: &WorldOptions,
     subject: Subject,
     schedule: Schedule,
-) -> Outcome {
+) -> WalkOutcome {
     let world = World::build(options, schedule.clone());
     let outcome = match subject {
         Subject::Operation => world.run().await,
@@ -198,7 +194,7 @@ pub async fn walk_disturbed_takeovers(
     let calm = take_over(&mut report, options, Takeover::none(heard)).await;
     (report.writes, report.calls) = calm.of_interrupted;
     let losses: Vec<_> = losses(report.writes, report.calls).collect();
-    let mut dice = Dice::new(seed);
+    let mut dice = SeededRandom::new(seed);
     for _ in 0..count {
         let Some(loss) = dice.pick(&losses) else {
             break;
@@ -263,11 +259,10 @@ fn losses(writes: usize, calls: usize) -> impl Iterator<Item = (Fault, FaultPoin
     at_writes.chain(at_calls)
 }
 
+pub mod act;
 pub mod cleanup;
 pub mod clouds;
-pub mod deed;
 pub mod deletions;
-pub mod dice;
 pub mod disk;
 pub mod fault;
 pub mod invariant;
@@ -281,6 +276,7 @@ pub mod operations;
 pub mod people;
 pub mod person;
 mod scenario;
+pub mod seeded_random;
 pub mod story;
 pub mod story_invariant;
 pub mod takeover_invariant;

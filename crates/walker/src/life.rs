@@ -26,7 +26,7 @@ use protector_simcloud::{
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
-    deed::Place,
+    act::WorldSite,
     deletions::Deletions,
     disk::Contents,
     fault::Injector,
@@ -48,8 +48,8 @@ pub(crate) struct Ground {
 }
 
 /// What runs, what has been written, and what was seen.
-pub(crate) struct Life {
-    pub grounds: BTreeMap<Place, Ground>,
+pub(crate) struct WorldWatch {
+    pub grounds: BTreeMap<WorldSite, Ground>,
     pub journal: Arc<MemoryJournal>,
     group: Mutex<GroupId>,
     transport: Arc<InProcess>,
@@ -63,11 +63,11 @@ struct Memory {
     /// Every write: of which disk, by which server, and when.
     writes: BTreeMap<(String, String), Vec<DateTime<Utc>>>,
     /// The servers that ran at the last look.
-    running: BTreeSet<(Place, String)>,
+    running: BTreeSet<(WorldSite, String)>,
     /// Every object that was there at the last look.
-    objects: BTreeMap<(Place, String), Contents>,
+    objects: BTreeMap<(WorldSite, String), Contents>,
     /// When each server was first seen.
-    born: BTreeMap<(Place, String), DateTime<Utc>>,
+    born: BTreeMap<(WorldSite, String), DateTime<Utc>>,
     /// The disks that each server had when it was last seen, with when each was first seen there.
     disks: BTreeMap<String, BTreeMap<String, DateTime<Utc>>>,
     /// What people have asked to be deleted: servers and volumes.
@@ -87,7 +87,7 @@ struct Memory {
     /// From when to when nobody reached the source because it was lost.
     source_lost: Option<(DateTime<Utc>, Option<DateTime<Utc>>)>,
     /// From when to when nobody reached a place, for whatever reason.
-    cut_off: Vec<(Place, DateTime<Utc>, Option<DateTime<Utc>>)>,
+    cut_off: Vec<(WorldSite, DateTime<Utc>, Option<DateTime<Utc>>)>,
     /// When the records were put back, so that they are older than what was done by them.
     restored: Option<DateTime<Utc>>,
     /// When that was, if an operation had ended by then of whose end they do not know any more.
@@ -100,24 +100,24 @@ struct Memory {
 /// What is there at one moment.
 pub(crate) struct Look {
     now: DateTime<Utc>,
-    servers: Vec<(Place, ServerFacts)>,
-    volumes: Vec<(Place, VolumeFacts)>,
-    objects: BTreeMap<(Place, String), Contents>,
+    servers: Vec<(WorldSite, ServerFacts)>,
+    volumes: Vec<(WorldSite, VolumeFacts)>,
+    objects: BTreeMap<(WorldSite, String), Contents>,
 }
 
 impl Look {
-    fn contents(&self, place: Place, volume: &str) -> Option<&Contents> {
+    fn contents(&self, place: WorldSite, volume: &str) -> Option<&Contents> {
         self.objects.get(&(place, format!("volume-{volume}")))
     }
 
     /// Which of the world's servers this one is a life of.
-    fn kin(&self, place: Place, server: &ServerFacts) -> Option<&str> {
+    fn kin(&self, place: WorldSite, server: &ServerFacts) -> Option<&str> {
         let root = server.volumes.first()?;
         Some(self.contents(place, root)?.disk.as_str())
     }
 }
 
-impl Life {
+impl WorldWatch {
     /// The life of `world`, which has not begun.
     pub fn of(world: &World) -> Arc<Self> {
         let ground = |site: &crate::world::Site| Ground {
@@ -126,8 +126,8 @@ impl Life {
         };
         let life = Arc::new(Self {
             grounds: BTreeMap::from([
-                (Place::Source, ground(&world.source)),
-                (Place::Target, ground(&world.target)),
+                (WorldSite::Source, ground(&world.source)),
+                (WorldSite::Target, ground(&world.target)),
             ]),
             journal: Arc::clone(&world.journal),
             group: Mutex::new(world.group.clone()),
@@ -192,13 +192,13 @@ impl Life {
     }
 
     /// Nobody reaches the place from now on.
-    pub fn note_cut_off(&self, place: Place) {
+    pub fn note_cut_off(&self, place: WorldSite) {
         let now = self.clock.now();
         self.memory().cut_off.push((place, now, None));
     }
 
     /// It can be reached again.
-    pub fn note_reconnected(&self, place: Place) {
+    pub fn note_reconnected(&self, place: WorldSite) {
         let now = self.clock.now();
         let mut memory = self.memory();
         let open = memory.cut_off.iter_mut();
@@ -246,20 +246,19 @@ impl Life {
     /// The source is lost from now on.
     pub fn note_source_lost(&self) {
         self.memory().source_lost = Some((self.clock.now(), None));
-        self.note_cut_off(Place::Source);
+        self.note_cut_off(WorldSite::Source);
     }
 
-    /// It is back.
     pub fn note_source_back(&self) {
         let now = self.clock.now();
         if let Some((_, until)) = &mut self.memory().source_lost {
             *until = Some(now);
         }
-        self.note_reconnected(Place::Source);
+        self.note_reconnected(WorldSite::Source);
     }
 
     /// The newest server there that is a life of `disk`'s, one that runs before others.
-    pub fn server_of(&self, place: Place, disk: &str) -> Option<ServerFacts> {
+    pub fn server_of(&self, place: WorldSite, disk: &str) -> Option<ServerFacts> {
         let look = self.see();
         look.servers
             .iter()
@@ -269,7 +268,7 @@ impl Life {
     }
 
     /// What stands on a volume.
-    pub fn contents_of(&self, place: Place, volume: &str) -> Option<Contents> {
+    pub fn contents_of(&self, place: WorldSite, volume: &str) -> Option<Contents> {
         self.see().contents(place, volume).cloned()
     }
 
@@ -391,8 +390,8 @@ impl Life {
 }
 
 /// The lives of a server that run at the same time, of each that has more than one.
-fn lives_at_once(look: &Look) -> Vec<Vec<(Place, &ServerFacts)>> {
-    let mut running: BTreeMap<&str, Vec<(Place, &ServerFacts)>> = BTreeMap::new();
+fn lives_at_once(look: &Look) -> Vec<Vec<(WorldSite, &ServerFacts)>> {
+    let mut running: BTreeMap<&str, Vec<(WorldSite, &ServerFacts)>> = BTreeMap::new();
     for (place, server) in look.servers.iter().filter(|(_, server)| server.running) {
         if let Some(kin) = look.kin(*place, server) {
             running.entry(kin).or_default().push((*place, server));
@@ -407,7 +406,7 @@ fn lives_at_once(look: &Look) -> Vec<Vec<(Place, &ServerFacts)>> {
 /// The volumes of a server to which its guest can write.
 fn attached<'l>(
     look: &'l Look,
-    place: Place,
+    place: WorldSite,
     server: &'l ServerFacts,
 ) -> impl Iterator<Item = &'l str> {
     look.volumes
@@ -436,7 +435,7 @@ impl Memory {
     }
 
     /// The objects that were there at the last look and are not now.
-    fn gone_since(&mut self, look: &Look) -> Vec<((Place, String), Contents)> {
+    fn gone_since(&mut self, look: &Look) -> Vec<((WorldSite, String), Contents)> {
         let before = std::mem::replace(&mut self.objects, look.objects.clone());
         before
             .into_iter()
@@ -445,8 +444,8 @@ impl Memory {
     }
 
     /// The servers that ran at the last look, are not there now, and that nobody has deleted.
-    fn deleted_as_they_ran(&mut self, look: &Look) -> Vec<(Place, String)> {
-        let key = |(place, server): &(Place, ServerFacts)| (*place, server.id.clone());
+    fn deleted_as_they_ran(&mut self, look: &Look) -> Vec<(WorldSite, String)> {
+        let key = |(place, server): &(WorldSite, ServerFacts)| (*place, server.id.clone());
         let there: BTreeSet<_> = look.servers.iter().map(key).collect();
         let running = look.servers.iter().filter(|(_, server)| server.running);
         let before = std::mem::replace(&mut self.running, running.map(key).collect());
@@ -461,7 +460,7 @@ impl Memory {
     /// A cleanup by hand deletes no server as it runs, unless whoever asked has named one.
     fn no_running_server_is_cleaned_up(
         &mut self,
-        deleted: &[(Place, String)],
+        deleted: &[(WorldSite, String)],
         records: &[OperationRecord],
     ) {
         let is_at_work = |record: &&OperationRecord| {
@@ -483,7 +482,7 @@ impl Memory {
     fn no_only_copy_is_gone(
         &mut self,
         look: &Look,
-        gone: Vec<((Place, String), Contents)>,
+        gone: Vec<((WorldSite, String), Contents)>,
         records: &[OperationRecord],
         deletions: &Deletions,
     ) {
@@ -593,7 +592,7 @@ impl Memory {
     }
 
     /// Whether nobody reached the place then.
-    fn was_cut_off(&self, place: Place, at: DateTime<Utc>) -> bool {
+    fn was_cut_off(&self, place: WorldSite, at: DateTime<Utc>) -> bool {
         self.cut_off.iter().any(|(there, from, until)| {
             *there == place
                 && *from <= at
@@ -617,7 +616,7 @@ impl Memory {
     fn no_two_writers(
         &mut self,
         look: &Look,
-        twice: &[Vec<(Place, &ServerFacts)>],
+        twice: &[Vec<(WorldSite, &ServerFacts)>],
         records: &[OperationRecord],
         journal: &MemoryJournal,
     ) {
@@ -642,7 +641,7 @@ impl Memory {
     fn may_both_run(
         &self,
         look: &Look,
-        lives: &[(Place, &ServerFacts)],
+        lives: &[(WorldSite, &ServerFacts)],
         records: &[OperationRecord],
     ) -> bool {
         let by_a_person = lives
@@ -657,24 +656,24 @@ impl Memory {
         }
         // An operation that has ended and is put back begins again, and what has run since at its own site, by another id,
         // is in no record and bears no mark of the original: docs/safety.md, what an operator should know.
-        let built_after = |(place, server): &(Place, &ServerFacts)| {
+        let built_after = |(place, server): &(WorldSite, &ServerFacts)| {
             let born = self.born.get(&(*place, server.id.clone()));
             born.is_some_and(|born| self.end_forgotten.is_some_and(|at| *born > at))
         };
         if lives.iter().any(built_after) {
             return true;
         }
-        let places: BTreeSet<Place> = lives.iter().map(|(place, _)| *place).collect();
+        let places: BTreeSet<WorldSite> = lives.iter().map(|(place, _)| *place).collect();
         if places.len() < lives.len() {
             return false;
         }
-        let built_while_lost = |(place, server): &(Place, &ServerFacts)| {
+        let built_while_lost = |(place, server): &(WorldSite, &ServerFacts)| {
             let born = self.born.get(&(*place, server.id.clone()));
-            *place == Place::Target
+            *place == WorldSite::Target
                 && records.iter().any(|record| {
                     goes_without_its_source(record) && self.was_made_by(record, &server.id)
                 })
-                && born.is_some_and(|born| self.was_cut_off(Place::Source, *born))
+                && born.is_some_and(|born| self.was_cut_off(WorldSite::Source, *born))
         };
         lives.iter().any(built_while_lost)
     }
@@ -766,10 +765,10 @@ fn switched_at(record: &OperationRecord) -> Option<DateTime<Utc>> {
 }
 
 /// Where the operation builds its copies.
-fn target_of(record: &OperationRecord) -> Place {
+fn target_of(record: &OperationRecord) -> WorldSite {
     match record.operation.target_site.as_str() == SOURCE {
-        true => Place::Source,
-        false => Place::Target,
+        true => WorldSite::Source,
+        false => WorldSite::Target,
     }
 }
 

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 pub(crate) struct Login {
     cloud: SharedCloud,
     token: String,
-    /// The project's id.
     pub project: String,
 }
 

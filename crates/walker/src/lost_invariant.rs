@@ -12,10 +12,10 @@ use crate::{
     lost_run::LATER,
     scenario::Scenario,
     violation::{Violation, bystanders_untouched, ended, taken_back},
-    world::Outcome,
+    world::WalkOutcome,
 };
 
-pub(crate) fn check(outcome: &Outcome) -> Vec<Violation> {
+pub(crate) fn check(outcome: &WalkOutcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     ended(outcome, &mut violations);
     source_left_alone(outcome, &mut violations);
@@ -56,7 +56,7 @@ fn nothing_tied_to_what_may_be_deleted(record: &OperationRecord, violations: &mu
 }
 
 /// A fault that passes keeps nobody from being recovered: at once, or by the retry.
-pub(crate) fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
+pub(crate) fn reached_its_purpose(outcome: &WalkOutcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     let expected = match outcome.scenario {
         Scenario::SourceLostBuildsFail => OperationState::Failed,
@@ -85,7 +85,7 @@ pub(crate) fn reached_its_purpose(outcome: &Outcome) -> Vec<Violation> {
 }
 
 /// I12: the target has one copy of each server and volume of the group more than before, and nothing besides.
-fn nothing_else_was_made(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn nothing_else_was_made(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     let plan = &outcome.record.operation.plan;
     let (before, after) = (&outcome.target_before, &outcome.target);
     let (members, volumes) = (plan.members.len(), plan.volumes().count());
@@ -115,7 +115,7 @@ fn nothing_else_was_made(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// Not one call of the failover went to the source, and it is as it was. A retry asks whether it is back.
-fn source_left_alone(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn source_left_alone(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     if outcome.calls_on_source > 0 {
         let calls = outcome.calls_on_source;
         violations.push(format!("{calls} calls went to a source that is lost"));
@@ -133,7 +133,7 @@ fn source_left_alone(outcome: &Outcome, violations: &mut Vec<Violation>) {
 
 /// Each member that counts as recovered runs once, on the bytes of the recovery point, and the group has it as it is
 /// there; any other is in the group as it was, in error, and nothing says that its source may go.
-fn recovered(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn recovered(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     let (group, members) = &outcome.group;
     let plan = &outcome.record.operation.plan;
     if group.current_primary_site != plan.target.site {
@@ -195,7 +195,7 @@ fn recovered(outcome: &Outcome, violations: &mut Vec<Violation>) {
     one_copy_of_each_volume(outcome, violations);
 }
 
-fn one_copy_of_each_volume(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn one_copy_of_each_volume(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     for (_, volume) in outcome.record.operation.plan.volumes() {
         let copies = outcome.target.volumes.iter().filter(|copy| {
             copy.metadata.get("protector:source").map(String::as_str) == Some(volume.id.as_str())

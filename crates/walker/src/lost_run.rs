@@ -16,7 +16,7 @@ use crate::{
     operations::{cleanup_named, general_cleanup_id, retry_id, retry_of},
     scenario::Scenario,
     trouble,
-    world::{Outcome, World},
+    world::{WalkOutcome, World},
 };
 
 /// What is appended to every volume of the source after the recovery point: it is lost.
@@ -24,7 +24,7 @@ pub(crate) const LATER: &str = ", written later";
 
 impl World {
     /// Runs the failover to its end; where members could not be recovered, mends the target and tries again.
-    pub(crate) async fn run_lost(self) -> Outcome {
+    pub(crate) async fn run_lost(self) -> WalkOutcome {
         self.take_recovery_point().await;
         self.source.write_more();
         trouble::cut_off(&self.source.cloud);
@@ -36,7 +36,7 @@ impl World {
         self.aftermath().await;
         engines.end().await;
         let outcome = self.outcome(Vec::new());
-        Outcome {
+        WalkOutcome {
             retry: retry.and_then(|id| self.journal.operation(&id)),
             calls_on_source,
             ..outcome
@@ -45,7 +45,7 @@ impl World {
 
     /// Runs the failover, and `retries` more tries that fail as it did; then both clouds are mended, what was not recovered
     /// leaves the group, `meddle` happens, and the failover is cleaned up by hand.
-    pub async fn run_and_give_up(self, retries: u32, meddle: impl FnOnce(&Self)) -> Outcome {
+    pub async fn run_and_give_up(self, retries: u32, meddle: impl FnOnce(&Self)) -> WalkOutcome {
         self.take_recovery_point().await;
         trouble::cut_off(&self.source.cloud);
         let engines = self.start_engines();

@@ -65,7 +65,6 @@ impl Default for MemoryJournal {
 const BEGIN: i64 = 1_767_225_600;
 
 impl MemoryJournal {
-    /// An empty journal.
     pub fn new() -> Self {
         Self {
             tables: Mutex::default(),

@@ -9,11 +9,10 @@ use protector_openstack::transport::Request;
 
 /// A moment of a story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum StoryMoment {
     /// Right before an operation of this kind writes for the nth time, from 1, about a line whose key begins so. The first
     /// such write says that the line begins.
     Written {
-        /// The kind.
         by: OperationKind,
         /// How the line's key begins.
         line: &'static str,
@@ -22,7 +21,6 @@ pub enum Moment {
     },
     /// Right before a call with this method is sent for the nth time, from 1, to a URL that holds this.
     Sent {
-        /// The method.
         method: &'static str,
         /// A part of the URL.
         to: &'static str,
@@ -33,19 +31,21 @@ pub enum Moment {
 
 /// What is written or sent at a point.
 #[derive(Clone, Debug)]
-pub(crate) enum Mark {
+pub(crate) enum PointContent {
     /// An entry of an operation about these lines.
     Written {
         by: OperationKind,
         lines: Vec<String>,
     },
     /// A call to a cloud.
-    Sent { method: String, url: String },
-    /// Anything else.
+    Sent {
+        method: String,
+        url: String,
+    },
     Other,
 }
 
-impl Mark {
+impl PointContent {
     /// The mark of an entry that is about to be written.
     pub async fn of_entry(journal: &dyn Journal, claim: &Claim, entry: &Entry) -> Self {
         let Ok(record) = journal.load(claim).await else {
@@ -75,9 +75,9 @@ impl Mark {
     }
 }
 
-impl Moment {
+impl StoryMoment {
     /// Where it is in a story of these points; `None` where it does not come.
-    pub(crate) fn point_in(self, marks: &[(FaultPoint, Mark)]) -> Option<FaultPoint> {
+    pub(crate) fn point_in(self, marks: &[(FaultPoint, PointContent)]) -> Option<FaultPoint> {
         let nth = match self {
             Self::Written { nth, .. } | Self::Sent { nth, .. } => nth,
         };
@@ -85,15 +85,15 @@ impl Moment {
         of_this.map(|(point, _)| *point).nth(nth.saturating_sub(1))
     }
 
-    fn is_of(self, mark: &Mark) -> bool {
+    fn is_of(self, mark: &PointContent) -> bool {
         match (self, mark) {
             (
                 Self::Written { by, line, .. },
-                Mark::Written {
+                PointContent::Written {
                     by: kind, lines, ..
                 },
             ) => by == *kind && lines.iter().any(|key| key.starts_with(line)),
-            (Self::Sent { method, to, .. }, Mark::Sent { method: sent, url }) => {
+            (Self::Sent { method, to, .. }, PointContent::Sent { method: sent, url }) => {
                 method == sent && url.contains(to)
             }
             _ => false,
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_found_by_what_is_written_and_sent() {
-        let written = |by, line: &str| Mark::Written {
+        let written = |by, line: &str| PointContent::Written {
             by,
             lines: vec![line.to_owned()],
         };
         let marks = [
             written(OperationKind::Failover, "switch_primary"),
-            Mark::Sent {
+            PointContent::Sent {
                 method: "DELETE".to_owned(),
                 url: "http://site-b/compute/v2.1/servers/1".to_owned(),
             },
@@ -130,7 +130,7 @@ mod tests {
             written(OperationKind::Cleanup, "delete_source_vm:vm-001"),
         ];
         let marks: Vec<_> = (1..).map(FaultPoint::Write).zip(marks).collect();
-        let deletion = |nth| Moment::Written {
+        let deletion = |nth| StoryMoment::Written {
             by: OperationKind::Cleanup,
             line: "delete_source_vm",
             nth,
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(deletion(1).point_in(&marks), Some(FaultPoint::Write(3)));
         assert_eq!(deletion(2).point_in(&marks), Some(FaultPoint::Write(4)));
         assert_eq!(deletion(3).point_in(&marks), None);
-        let sent = Moment::Sent {
+        let sent = StoryMoment::Sent {
             method: "DELETE",
             to: "/servers/",
             nth: 1,

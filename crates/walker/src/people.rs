@@ -20,8 +20,8 @@ use protector_simcloud::{
 use serde_json::json;
 
 use crate::{
-    deed::{Act, Place, Stroke},
-    life::Life,
+    act::{Act, Stroke, WorldSite},
+    life::WorldWatch,
     login::Login,
     memory_journal::Backup,
     trouble,
@@ -33,14 +33,14 @@ const PATIENCE: (u64, u32) = (1, 30);
 
 /// Everybody but the engines.
 pub(crate) struct People {
-    life: Arc<Life>,
+    life: Arc<WorldWatch>,
     group: Group,
     /// The member whose servers and volumes they act on.
     member: Member,
     /// The disk from which it boots, and its last one.
     root: String,
-    tenants: BTreeMap<Place, Login>,
-    strangers: BTreeMap<Place, Login>,
+    tenants: BTreeMap<WorldSite, Login>,
+    strangers: BTreeMap<WorldSite, Login>,
     /// The database as it was when the story began.
     backup: Backup,
     memory: Mutex<Memory>,
@@ -58,13 +58,13 @@ struct Memory {
 
 impl People {
     /// The people around the first member of `world`'s group.
-    pub fn of(world: &World, life: &Arc<Life>) -> Option<Arc<Self>> {
+    pub fn of(world: &World, life: &Arc<WorldWatch>) -> Option<Arc<Self>> {
         let (group, members) = world.journal.group(&world.group)?;
         let member = members.into_iter().next()?;
         let boot = member.volumes.first()?.id.clone();
-        let root = life.contents_of(Place::Source, boot.as_str())?.disk;
+        let root = life.contents_of(WorldSite::Source, boot.as_str())?.disk;
         let logins = |project: &str| {
-            let login = |(place, ground): (&Place, &crate::life::Ground)| {
+            let login = |(place, ground): (&WorldSite, &crate::life::Ground)| {
                 (*place, Login::of(&ground.cloud, project, project))
             };
             life.grounds.iter().map(login).collect()
@@ -155,22 +155,22 @@ impl People {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn server(&self, place: Place) -> Option<ServerFacts> {
+    fn server(&self, place: WorldSite) -> Option<ServerFacts> {
         self.life.server_of(place, &self.root)
     }
 
-    fn with_cloud(&self, place: Place, change: impl FnOnce(&SharedCloud)) {
+    fn with_cloud(&self, place: WorldSite, change: impl FnOnce(&SharedCloud)) {
         if let Some(ground) = self.life.grounds.get(&place) {
             change(&ground.cloud);
         }
     }
 
     /// The server there and who may act on it.
-    fn at(&self, place: Place) -> Option<(ServerFacts, &Login)> {
+    fn at(&self, place: WorldSite) -> Option<(ServerFacts, &Login)> {
         Some((self.server(place)?, self.tenants.get(&place)?))
     }
 
-    fn start(&self, place: Place) {
+    fn start(&self, place: WorldSite) {
         let Some((server, tenant)) = self.at(place) else {
             return;
         };
@@ -181,7 +181,7 @@ impl People {
         }
     }
 
-    fn stop(&self, place: Place) {
+    fn stop(&self, place: WorldSite) {
         let Some((server, tenant)) = self.at(place) else {
             return;
         };
@@ -192,7 +192,7 @@ impl People {
         }
     }
 
-    fn delete_server(&self, place: Place) {
+    fn delete_server(&self, place: WorldSite) {
         let Some((server, tenant)) = self.at(place) else {
             return;
         };
@@ -204,7 +204,7 @@ impl People {
     }
 
     /// Those of the server that was deleted; false while one is still held.
-    fn delete_volumes(&self, place: Place) -> bool {
+    fn delete_volumes(&self, place: WorldSite) -> bool {
         let volumes = std::mem::take(&mut self.memory().volumes_of_deleted);
         let Some(tenant) = self.tenants.get(&place) else {
             return true;
@@ -223,7 +223,7 @@ impl People {
         done
     }
 
-    fn make_volume(&self, place: Place) {
+    fn make_volume(&self, place: WorldSite) {
         let Some(tenant) = self.tenants.get(&place) else {
             return;
         };
@@ -232,7 +232,7 @@ impl People {
         self.memory().made = answer.body["volume"]["id"].as_str().map(str::to_owned);
     }
 
-    fn attach_volume(&self, place: Place) {
+    fn attach_volume(&self, place: WorldSite) {
         let made = self.memory().made.clone();
         let (Some((server, tenant)), Some(volume)) = (self.at(place), made) else {
             return;
@@ -255,7 +255,7 @@ impl People {
         }
     }
 
-    fn detach_volume(&self, place: Place) {
+    fn detach_volume(&self, place: WorldSite) {
         let Some((server, tenant)) = self.at(place) else {
             return;
         };
@@ -273,18 +273,18 @@ impl People {
     }
 
     /// The last volume of the member there, whether or not its server is.
-    fn last_volume(&self, place: Place) -> Option<String> {
+    fn last_volume(&self, place: WorldSite) -> Option<String> {
         let of_server = self
             .server(place)
             .and_then(|server| server.volumes.last().cloned());
         let of_member = || {
             let last = self.member.volumes.last()?;
-            (place == Place::Source).then(|| last.id.to_string())
+            (place == WorldSite::Source).then(|| last.id.to_string())
         };
         of_server.or_else(of_member)
     }
 
-    fn snapshot(&self, place: Place) {
+    fn snapshot(&self, place: WorldSite) {
         let (Some(volume), Some(tenant)) = (self.last_volume(place), self.tenants.get(&place))
         else {
             return;
@@ -299,7 +299,7 @@ impl People {
     }
 
     /// False while something holds the volume.
-    fn offer_volume(&self, place: Place) -> bool {
+    fn offer_volume(&self, place: WorldSite) -> bool {
         let (Some(volume), Some(tenant)) = (self.last_volume(place), self.tenants.get(&place))
         else {
             return true;
@@ -315,7 +315,7 @@ impl People {
         true
     }
 
-    fn accept_volume(&self, place: Place) {
+    fn accept_volume(&self, place: WorldSite) {
         let offer = self.memory().offer.take();
         let (Some((id, key)), Some(stranger)) = (offer, self.strangers.get(&place)) else {
             return;
@@ -326,10 +326,10 @@ impl People {
 
     /// From the copy to the server beside it, with its volumes.
     fn copy_marks(&self) {
-        let Some((copy, tenant)) = self.at(Place::Target) else {
+        let Some((copy, tenant)) = self.at(WorldSite::Target) else {
             return;
         };
-        let Some(ground) = self.life.grounds.get(&Place::Target) else {
+        let Some(ground) = self.life.grounds.get(&WorldSite::Target) else {
             return;
         };
         let (servers, volumes) = {
@@ -353,7 +353,7 @@ impl People {
     }
 
     /// In a group of its own, as long as it is in none.
-    fn protect(&self, place: Place) {
+    fn protect(&self, place: WorldSite) {
         let Some((server, _)) = self.at(place) else {
             return;
         };
@@ -366,10 +366,10 @@ impl People {
             return;
         }
         let id = GroupId::new("5f3c0000-0000-4000-8000-000000000002");
-        let scope = |of: Place| -> SiteScope {
+        let scope = |of: WorldSite| -> SiteScope {
             match of {
-                Place::Source => self.group.primary.clone(),
-                Place::Target => self.group.secondary.clone(),
+                WorldSite::Source => self.group.primary.clone(),
+                WorldSite::Target => self.group.secondary.clone(),
             }
         };
         let group = Group {

@@ -14,9 +14,9 @@ use protector_core::{
 
 use crate::{
     Schedule,
-    deed::Place,
-    life::Life,
-    moment::{FaultPoint, Mark},
+    act::WorldSite,
+    life::WorldWatch,
+    moment::{FaultPoint, PointContent},
     operations::{cleanup_named, fence_named, move_named, retry_named, takeover_named},
     people::People,
     scenario::{Scenario, WorldOptions},
@@ -32,7 +32,6 @@ const BETWEEN: Duration = Duration::from_secs(60);
 /// A group's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Story {
-    /// A failover.
     Failover,
     /// A failover that cannot build its copies and is taken back.
     TakenBack,
@@ -80,7 +79,6 @@ enum Chapter {
     CleanedUp,
     /// Another try at what an unplanned failover could not recover.
     Retried,
-    /// An unplanned failover.
     Unplanned,
     /// The group goes back.
     FailedBack,
@@ -97,7 +95,6 @@ enum Chapter {
 }
 
 impl Story {
-    /// All of them.
     pub const ALL: [Self; 14] = [
         Self::Failover,
         Self::TakenBack,
@@ -172,12 +169,10 @@ impl Story {
 pub struct Told {
     /// The operations, in the order in which they were asked for.
     pub records: Vec<OperationRecord>,
-    /// Journal writes.
     pub writes: usize,
-    /// Remote calls.
     pub calls: usize,
     /// What was written and sent at each of them.
-    pub(crate) marks: Vec<(FaultPoint, Mark)>,
+    pub(crate) marks: Vec<(FaultPoint, PointContent)>,
     /// What must not be and was.
     pub violations: Vec<Violation>,
 }
@@ -185,7 +180,7 @@ pub struct Told {
 impl World {
     /// Tells the story, with what `schedule` says about it.
     pub async fn tell(mut self, story: Story, schedule: &Schedule) -> Told {
-        let life = Life::of(&self);
+        let life = WorldWatch::of(&self);
         let people = People::of(&self, &life);
         life.note_operation(&self.operation);
         let living = life.begin();
@@ -272,7 +267,7 @@ impl World {
     async fn chapter(
         &mut self,
         chapter: Chapter,
-        life: &Life,
+        life: &WorldWatch,
         told: &[OperationId],
     ) -> Option<OperationId> {
         let source = Arc::clone(&self.source.cloud);
@@ -430,7 +425,7 @@ impl World {
     }
 
     /// The group is deleted, and another one protects what runs, from where it runs.
-    fn protect_anew(&mut self, life: &Life) {
+    fn protect_anew(&mut self, life: &WorldWatch) {
         let Some((group, members)) = self.journal.group(&self.group) else {
             return;
         };
@@ -486,7 +481,7 @@ fn current_members(
     })
 }
 
-impl Place {
+impl WorldSite {
     /// The facts of that site from before the story, and now.
     pub(crate) fn of(self, world: &World) -> &crate::world::Site {
         match self {

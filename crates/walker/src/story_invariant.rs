@@ -7,12 +7,12 @@ use protector_core::{
     runbook::Step,
 };
 
-use crate::{deed::Place, life::Life, violation::Violation, world::World};
+use crate::{act::WorldSite, life::WorldWatch, violation::Violation, world::World};
 
 /// Checks all that can be seen from the records and the clouds in the end.
 pub(crate) fn check_story(
     world: &World,
-    life: &Life,
+    life: &WorldWatch,
     records: &[OperationRecord],
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -21,7 +21,7 @@ pub(crate) fn check_story(
         ended(world, record, &mut violations);
         deletions_agree_with_the_record(world, life, record, &begun, &mut violations);
     }
-    for place in [Place::Source, Place::Target] {
+    for place in [WorldSite::Source, WorldSite::Target] {
         bystanders_untouched(world, life, place, &mut violations);
     }
     violations
@@ -65,14 +65,14 @@ fn is_untold(state: StepState) -> bool {
 /// I5: what is recorded as deleted is gone, and nothing is whose deletion was never begun.
 fn deletions_agree_with_the_record(
     world: &World,
-    life: &Life,
+    life: &WorldWatch,
     record: &OperationRecord,
     begun: &BTreeSet<&str>,
     violations: &mut Vec<Violation>,
 ) {
     let home = match record.operation.source_site == world.source_site() {
-        true => Place::Source,
-        false => Place::Target,
+        true => WorldSite::Source,
+        false => WorldSite::Target,
     };
     let facts = home.of(world).facts();
     for step in &record.steps {
@@ -99,7 +99,12 @@ fn deletions_agree_with_the_record(
 }
 
 /// I1: what was there before and belongs to no member is there as it was, whatever its metadata say.
-fn bystanders_untouched(world: &World, life: &Life, place: Place, violations: &mut Vec<Violation>) {
+fn bystanders_untouched(
+    world: &World,
+    life: &WorldWatch,
+    place: WorldSite,
+    violations: &mut Vec<Violation>,
+) {
     let site = place.of(world);
     let now = site.facts();
     let Some(record) = world.journal.operation(&world.operation) else {

@@ -15,7 +15,7 @@ use protector_core::{
     member::Member,
     operation::{Operation, OperationRecord, OperationState},
 };
-use protector_engine::other_site::{HoldError, OtherSite};
+use protector_engine::peer_site::{PeerSite, ReservationError};
 use tokio::time::Instant;
 
 use crate::{
@@ -71,7 +71,6 @@ impl Takeover {
 /// What a site had heard of a failover of the other one when that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// All of it.
     All,
     /// That it had begun.
     TheBeginning,
@@ -139,11 +138,11 @@ impl Survivor {
 }
 
 #[async_trait]
-impl OtherSite for Survivor {
-    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+impl PeerSite for Survivor {
+    async fn hold_still(&self, operation: &Operation) -> Result<(), ReservationError> {
         if self.journal.state(&takeover_id()).is_some() {
             let moved = format!("this site has moved group {}", operation.group_id);
-            return Err(HoldError::MovedOn(moved));
+            return Err(ReservationError::MovedOn(moved));
         }
         *self
             .held_until
@@ -152,15 +151,15 @@ impl OtherSite for Survivor {
         Ok(())
     }
 
-    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.hold_still(operation).await
     }
 
-    async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
+    async fn still_leaves(&self, _: &Operation) -> Result<(), ReservationError> {
         Ok(())
     }
 
-    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+    async fn still_paired(&self, _: &Operation) -> Result<(), ReservationError> {
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! The loop over stories: each thing that can happen, at the points of each story.
 
 use crate::{
-    Dice, Report, Schedule, What,
-    deed::{Act, Deed, Place},
+    Report, Schedule, SeededRandom, What,
+    act::{Act, ActKind, WorldSite},
     fault::Fault,
-    moment::{FaultPoint, Moment},
+    moment::{FaultPoint, StoryMoment},
     story::{Story, Told},
     world::World,
 };
@@ -15,34 +15,34 @@ pub enum Happening {
     /// A call or a write goes wrong.
     Fault(Fault),
     /// Somebody does something, or a place is lost.
-    Deed(Deed),
+    Act(ActKind),
     /// A call goes wrong, and somebody does something while its caller waits.
-    Both(Fault, Deed),
+    Both(Fault, ActKind),
 }
 
 impl Happening {
     /// Everything that is known to happen.
     pub fn all() -> impl Iterator<Item = Self> {
         let faults = Fault::OF_CALLS.into_iter().chain(Fault::OF_WIRES);
-        let deeds = Deed::ALL.into_iter();
+        let deeds = ActKind::ALL.into_iter();
         let both = Fault::OF_WIRES.into_iter().flat_map(|fault| {
             [
-                Deed::DeleteAll(Place::Target),
-                Deed::Start(Place::Source),
-                Deed::CutOff(Place::Target),
+                ActKind::DeleteAll(WorldSite::Target),
+                ActKind::Start(WorldSite::Source),
+                ActKind::CutOff(WorldSite::Target),
             ]
             .map(|deed| Self::Both(fault, deed))
         });
         faults
             .map(Self::Fault)
-            .chain(deeds.map(Self::Deed))
+            .chain(deeds.map(Self::Act))
             .chain(both)
     }
 
     /// One of `every` of them, from the one that `seed` says.
     pub fn some(every: usize, seed: u64) -> impl Iterator<Item = Self> {
         let every = every.max(1);
-        let first = Dice::new(seed).below(every as u64);
+        let first = SeededRandom::new(seed).below(every as u64);
         let first = usize::try_from(first).unwrap_or_default();
         Self::all().skip(first).step_by(every)
     }
@@ -53,11 +53,11 @@ impl Happening {
     fn at(self, point: FaultPoint) -> Schedule {
         let fault = match self {
             Self::Fault(fault) | Self::Both(fault, _) => Some((fault, point)),
-            Self::Deed(_) => None,
+            Self::Act(_) => None,
         };
         let act = match self {
             Self::Fault(_) => None,
-            Self::Deed(deed) => Some(Act::at_once(deed)),
+            Self::Act(deed) => Some(Act::at_once(deed)),
             Self::Both(_, deed) => Some(Act {
                 deed,
                 after: Self::MEANWHILE,
@@ -73,7 +73,7 @@ impl Happening {
     fn points(self, writes: usize, calls: usize) -> Vec<FaultPoint> {
         let at_calls = (1..=calls).map(FaultPoint::Call);
         match self {
-            Self::Deed(_) => at_calls
+            Self::Act(_) => at_calls
                 .chain((1..=writes).map(FaultPoint::Write))
                 .collect(),
             Self::Fault(_) | Self::Both(..) => at_calls.collect(),
@@ -84,13 +84,10 @@ impl Happening {
 /// At how many points each thing happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Points {
-    /// At every one.
     All,
     /// At as many, spread evenly, from the one that a seed says.
     Some {
-        /// How many.
         count: usize,
-        /// The seed.
         seed: u64,
     },
 }
@@ -101,7 +98,7 @@ impl Points {
             return all;
         };
         let step = all.len().div_ceil(count.max(1)).max(1);
-        let first = Dice::new(seed).below(step as u64);
+        let first = SeededRandom::new(seed).below(step as u64);
         let first = usize::try_from(first).unwrap_or_default();
         all.into_iter().skip(first).step_by(step).collect()
     }
@@ -125,7 +122,7 @@ pub async fn walk_story(
 }
 
 /// Tells the story in peace, then with the happening at that moment of it. Must run as [`crate::walk`].
-pub async fn walk_pinned(story: Story, happening: Happening, moment: Moment) -> Report {
+pub async fn walk_pinned(story: Story, happening: Happening, moment: StoryMoment) -> Report {
     let mut report = Report::default();
     let calm = tell(&mut report, story, Schedule::default()).await;
     (report.writes, report.calls) = (calm.writes, calm.calls);

@@ -10,10 +10,10 @@ use protector_core::{
 
 use crate::{
     violation::{Violation, bystanders_untouched, ended, taken_back},
-    world::Outcome,
+    world::WalkOutcome,
 };
 
-pub(crate) fn check(outcome: &Outcome) -> Vec<Violation> {
+pub(crate) fn check(outcome: &WalkOutcome) -> Vec<Violation> {
     let mut violations = Vec::new();
     ended(outcome, &mut violations);
     production_untouched(outcome, &mut violations);
@@ -30,7 +30,7 @@ pub(crate) fn check(outcome: &Outcome) -> Vec<Violation> {
 }
 
 /// The source got no call that changes anything, and is as it was, to the byte. So is the group.
-fn production_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
+fn production_untouched(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     for call in &outcome.changes_on_source {
         violations.push(format!("the source was changed: {call}"));
     }
@@ -52,7 +52,7 @@ fn production_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// After a test cleanup the target is as it was before the test, but for what the record lists.
-fn cleaned(outcome: &Outcome, cleanup: &OperationRecord, violations: &mut Vec<Violation>) {
+fn cleaned(outcome: &WalkOutcome, cleanup: &OperationRecord, violations: &mut Vec<Violation>) {
     if cleanup.operation.state != OperationState::Completed {
         let state = cleanup.operation.state.as_str();
         violations.push(format!("I9: the test cleanup is still {state}"));
@@ -103,7 +103,7 @@ fn cleaned(outcome: &Outcome, cleanup: &OperationRecord, violations: &mut Vec<Vi
 }
 
 /// The servers and volumes that the target has and did not have before.
-fn on_target_since(outcome: &Outcome) -> BTreeSet<String> {
+fn on_target_since(outcome: &WalkOutcome) -> BTreeSet<String> {
     let ids = |facts: &crate::CloudFacts| -> BTreeSet<String> {
         let servers = facts.servers.iter().map(|server| server.id.clone());
         let volumes = facts.volumes.iter().map(|volume| volume.id.clone());

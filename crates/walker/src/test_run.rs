@@ -7,7 +7,7 @@ use protector_core::{
     storage::StorageDriver,
 };
 use protector_simcloud::{
-    cloud::Service,
+    cloud::SimulatedService,
     in_process::{SharedCloud, lock},
 };
 
@@ -15,13 +15,13 @@ use crate::{
     operations::{cleanup_named, general_cleanup_id, test_cleanup_id, test_cleanup_of},
     scenario::Scenario,
     tenant::Tenant,
-    world::{Outcome, World},
+    world::{WalkOutcome, World},
 };
 
 impl World {
     /// Runs the test failover until its copies are up or it was taken back, then its cleanup; where a tenant relied on
     /// copies, once more when they are let go.
-    pub(crate) async fn run_test(self, scenario: Scenario) -> Outcome {
+    pub(crate) async fn run_test(self, scenario: Scenario) -> WalkOutcome {
         self.take_recovery_point().await;
         self.injector.arm();
         let engines = self.start_engines();
@@ -52,7 +52,7 @@ impl World {
         engines.end().await;
         let outcome = self.outcome(Vec::new());
         let cleanups = [test_cleanup_id(), general_cleanup_id()];
-        Outcome {
+        WalkOutcome {
             test_cleanup: self.journal.operation(&test_cleanup_id()),
             kept,
             locked: outcome.locked || cleanups.iter().any(|id| self.journal.is_locked(id)),
@@ -89,7 +89,7 @@ impl World {
         lock(&self.source.cloud)
             .call_log()
             .iter()
-            .filter(|call| call.service != Service::Identity)
+            .filter(|call| call.service != SimulatedService::Identity)
             .filter(|call| !matches!(call.method.as_str(), "GET" | "HEAD"))
             .map(|call| format!("{} {}", call.method, call.path))
             .collect()

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service, VolumeFacts},
+    cloud::{
+        CallEffect, FaultEffect, FaultRule, JobEffect, Match, ServerFacts, SimulatedService,
+        VolumeFacts,
+    },
     in_process::{SharedCloud, lock},
 };
 
@@ -45,7 +48,7 @@ pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
         | Scenario::TestCopiesReliedOn => {}
         Scenario::SlowSource => {
             for path in ["*/servers*", "*/os-services*"] {
-                let mut slow = rule(Effect::Call(CallEffect::Delay {
+                let mut slow = rule(FaultEffect::Call(CallEffect::Delay {
                     seconds: SLOW_ANSWER.as_secs_f64(),
                 }));
                 slow.matches.method = Some("GET".to_owned());
@@ -62,7 +65,9 @@ pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
         Scenario::SourceLostImportsFail => {
             let last = last_member(options, source);
             for name in last.iter().flat_map(|last| names_of_volumes(source, last)) {
-                let mut rule = rule(Effect::Job(JobEffect::ManageError { after_rename: true }));
+                let mut rule = rule(FaultEffect::Job(JobEffect::ManageError {
+                    after_rename: true,
+                }));
                 rule.matches.resource = Some(name);
                 lock(target).add_fault(rule);
             }
@@ -82,7 +87,7 @@ pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
             lock(target).add_fault(last_is_late(options, source, LATE_BUILD));
         }
         Scenario::DeletionsFail => {
-            for service in [Service::Compute, Service::Volume] {
+            for service in [SimulatedService::Compute, SimulatedService::Volume] {
                 lock(source).add_fault(forbids(service, "DELETE", "*"));
             }
         }
@@ -98,8 +103,12 @@ pub(crate) fn begin(options: &WorldOptions, source: &SharedCloud, target: &Share
 }
 
 fn nothing_is_taken_back(target: &SharedCloud) {
-    lock(target).add_fault(forbids(Service::Compute, "DELETE", "*/servers/*"));
-    lock(target).add_fault(forbids(Service::Volume, "POST", "*/volumes/*/action"));
+    lock(target).add_fault(forbids(SimulatedService::Compute, "DELETE", "*/servers/*"));
+    lock(target).add_fault(forbids(
+        SimulatedService::Volume,
+        "POST",
+        "*/volumes/*/action",
+    ));
 }
 
 fn last_build_fails(options: &WorldOptions, source: &SharedCloud) -> FaultRule {
@@ -109,7 +118,7 @@ fn last_build_fails(options: &WorldOptions, source: &SharedCloud) -> FaultRule {
 }
 
 fn builds_fail() -> FaultRule {
-    rule(Effect::Job(JobEffect::ServerBuildError {
+    rule(FaultEffect::Job(JobEffect::ServerBuildError {
         message: "No valid host was found.".to_owned(),
     }))
 }
@@ -117,7 +126,7 @@ fn builds_fail() -> FaultRule {
 /// The build of the last server hangs, so that its client gives up, and the server is there after `late`.
 fn last_is_late(options: &WorldOptions, source: &SharedCloud, late: Duration) -> FaultRule {
     let seconds = late.as_secs_f64();
-    let mut rule = rule(Effect::Job(JobEffect::ServerCreatedLate { seconds }));
+    let mut rule = rule(FaultEffect::Job(JobEffect::ServerCreatedLate { seconds }));
     rule.matches.resource = last_member(options, source).map(|server| server.name);
     rule.times = Some(1);
     rule
@@ -137,7 +146,7 @@ fn names_of_volumes(cloud: &SharedCloud, server: &ServerFacts) -> Vec<String> {
 
 /// Has its Nova lose the next deletion of a server.
 pub(crate) fn lose_next_deletion(cloud: &SharedCloud) {
-    let mut lost = rule(Effect::Job(JobEffect::ServerDeleteLost));
+    let mut lost = rule(FaultEffect::Job(JobEffect::ServerDeleteLost));
     lost.times = Some(1);
     lock(cloud).add_fault(lost);
 }
@@ -147,14 +156,13 @@ const CUT_OFF: &str = "cut-off";
 
 /// Cuts the cloud off: whatever is asked of it hangs.
 pub(crate) fn cut_off(cloud: &SharedCloud) {
-    let hangs = rule(Effect::Call(CallEffect::Hang));
+    let hangs = rule(FaultEffect::Call(CallEffect::Hang));
     lock(cloud).add_fault(FaultRule {
         id: CUT_OFF.to_owned(),
         ..hangs
     });
 }
 
-/// Whether it is.
 pub(crate) fn is_cut_off(cloud: &SharedCloud) -> bool {
     lock(cloud).faults().iter().any(|rule| rule.id == CUT_OFF)
 }
@@ -164,7 +172,6 @@ pub(crate) fn reconnect(cloud: &SharedCloud) {
     lock(cloud).remove_fault(CUT_OFF);
 }
 
-/// Mends the clouds.
 pub(crate) fn mend<const N: usize>(clouds: [&SharedCloud; N]) {
     for cloud in clouds {
         lock(cloud).clear_faults();
@@ -183,15 +190,15 @@ pub(crate) fn stick(source: &SharedCloud, options: &WorldOptions) -> BTreeMap<St
         .map(|(volume, how): (&VolumeFacts, Stuck)| (volume.id.clone(), how))
         .collect();
     for (volume, how) in &stuck {
-        let mut rule = rule(Effect::Job(how.effect()));
+        let mut rule = rule(FaultEffect::Job(how.effect()));
         rule.matches.resource = Some(volume.clone());
         lock(source).add_fault(rule);
     }
     stuck
 }
 
-fn forbids(service: Service, method: &str, path: &str) -> FaultRule {
-    let mut rule = rule(Effect::Call(CallEffect::Status {
+fn forbids(service: SimulatedService, method: &str, path: &str) -> FaultRule {
+    let mut rule = rule(FaultEffect::Call(CallEffect::Status {
         status: 403,
         body: None,
         headers: BTreeMap::new(),
@@ -202,7 +209,7 @@ fn forbids(service: Service, method: &str, path: &str) -> FaultRule {
     rule
 }
 
-fn rule(effect: Effect) -> FaultRule {
+fn rule(effect: FaultEffect) -> FaultRule {
     FaultRule {
         id: String::new(),
         matches: Match::default(),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use protector_core::{group::GroupStatus, operation::StepState};
 
-use crate::world::{CloudFacts, Outcome};
+use crate::world::{CloudFacts, WalkOutcome};
 
-pub(crate) fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
+pub(crate) fn ended(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     let state = outcome.record.operation.state;
     if !state.is_terminal() {
         violations.push(format!("I9: the operation is still {}", state.as_str()));
@@ -17,7 +17,7 @@ pub(crate) fn ended(outcome: &Outcome, violations: &mut Vec<Violation>) {
 }
 
 /// I1: nothing outside the operation's set is touched.
-pub(crate) fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Violation>) {
+pub(crate) fn bystanders_untouched(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     let members: BTreeSet<&str> = outcome
         .record
         .operation
@@ -49,7 +49,7 @@ pub(crate) fn bystanders_untouched(outcome: &Outcome, violations: &mut Vec<Viola
 }
 
 /// A failed failover: the world is as it was, but for what the record lists.
-pub(crate) fn taken_back(outcome: &Outcome, violations: &mut Vec<Violation>) {
+pub(crate) fn taken_back(outcome: &WalkOutcome, violations: &mut Vec<Violation>) {
     let listed = outcome
         .record
         .steps

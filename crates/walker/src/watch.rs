@@ -46,7 +46,6 @@ impl Watch {
         due
     }
 
-    /// Takes a look.
     pub fn look(&self) {
         if !self.is_due() {
             return;

@@ -12,16 +12,16 @@ use protector_core::{
     mark,
     member::Member,
     operation::{MapKind, OperationKind, OperationRecord, OperationState},
-    orphan::Held,
+    orphan::CloudResource,
     plan::Plan,
     present::map_as_of_now,
     runbook::{adopt::adopt, cleanup::left_in_order, resource::ResourceKind},
     site::SiteScope,
-    verified_status::{Evidence, Other, findings},
+    verified_status::{Other, StatusEvidence, findings},
 };
 
 use crate::{
-    deed::Place,
+    act::WorldSite,
     login::Login,
     operations::{cleanup_named, first_of_its_kind},
     trouble,
@@ -134,7 +134,7 @@ impl World {
     fn take_marks_off(&self, told: &[OperationId]) -> bool {
         let said = self.said(told);
         let mut taken_off = false;
-        for place in [Place::Source, Place::Target] {
+        for place in [WorldSite::Source, WorldSite::Target] {
             let site = place.of(self);
             let strangers = site.before.servers.iter().filter(|server| {
                 let cure = format!("server unset --property {} {}'", mark::SOURCE, server.id);
@@ -253,7 +253,7 @@ impl World {
         };
         let (here, there) = (self.held(group.current()), self.held(group.other()));
         let recorded = self.recorded(&group, &members);
-        let found = findings(&Evidence {
+        let found = findings(&StatusEvidence {
             group: &group,
             members: &members,
             here: &here,
@@ -292,18 +292,18 @@ impl World {
     }
 
     /// All that a cloud shows of the group's project there.
-    fn held(&self, scope: &SiteScope) -> Vec<Held> {
+    fn held(&self, scope: &SiteScope) -> Vec<CloudResource> {
         let place = match scope.site == self.source_site() {
-            true => Place::Source,
-            false => Place::Target,
+            true => WorldSite::Source,
+            false => WorldSite::Target,
         };
         held(&place.of(self).facts(), &scope.project_id, self.clock.now())
     }
 }
 
-fn held(facts: &CloudFacts, project: &ProjectId, now: DateTime<Utc>) -> Vec<Held> {
-    let one =
-        |kind, id: &str, name: &str, status: &str, metadata: &BTreeMap<String, String>| Held {
+fn held(facts: &CloudFacts, project: &ProjectId, now: DateTime<Utc>) -> Vec<CloudResource> {
+    let one = |kind, id: &str, name: &str, status: &str, metadata: &BTreeMap<String, String>| {
+        CloudResource {
             kind,
             id: id.to_owned(),
             name: name.to_owned(),
@@ -314,7 +314,8 @@ fn held(facts: &CloudFacts, project: &ProjectId, now: DateTime<Utc>) -> Vec<Held
             metadata: metadata.clone(),
             servers: Vec::new(),
             snapshots: Vec::new(),
-        };
+        }
+    };
     let servers = facts
         .servers
         .iter()

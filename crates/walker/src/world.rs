@@ -23,7 +23,7 @@ use protector_core::{
     storage::StorageDriver,
 };
 use protector_engine::{
-    engine::Engine, options::EngineOptions, other_site::OtherSite, step::CloudActions,
+    engine::Engine, options::EngineOptions, peer_site::PeerSite, step::CloudActions,
 };
 use protector_simcloud::{
     array::SimArrays,
@@ -62,10 +62,9 @@ const STORY_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
 /// What is left when the dust has settled.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct WalkOutcome {
     /// What the world was like.
     pub scenario: Scenario,
-    /// The operation's record.
     pub record: OperationRecord,
     /// Whether the operation still holds its lock.
     pub locked: bool,
@@ -106,9 +105,7 @@ pub struct Outcome {
 /// A cloud from the inside.
 #[derive(Clone, Debug)]
 pub struct CloudFacts {
-    /// Its servers.
     pub servers: Vec<ServerFacts>,
-    /// Its volumes.
     pub volumes: Vec<VolumeFacts>,
     /// Its backend's objects and their bytes.
     pub objects: BTreeMap<String, MemVolume>,
@@ -284,7 +281,7 @@ impl World {
     }
 
     /// Runs the operation to its end, and a while longer. A test failover's cleanup is part of it.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self) -> WalkOutcome {
         if self.options.scenario.is_test() {
             let scenario = self.options.scenario;
             return self.run_test(scenario).await;
@@ -399,7 +396,7 @@ impl World {
             });
             let other = beside.clone().map(|(site, inner)| {
                 let (injector, machine) = (Arc::clone(&injector), machine.clone());
-                let other: Arc<dyn OtherSite> = Arc::new(FaultyOtherSite {
+                let other: Arc<dyn PeerSite> = Arc::new(FaultyOtherSite {
                     inner,
                     injector,
                     machine,
@@ -436,7 +433,7 @@ impl World {
         }
     }
 
-    pub(crate) fn outcome(&self, cleanups: Vec<OperationRecord>) -> Outcome {
+    pub(crate) fn outcome(&self, cleanups: Vec<OperationRecord>) -> WalkOutcome {
         // Nobody may have called a cloud since what was asked for last took effect.
         self.watch.look();
         let lost = "the world's own records are never removed";
@@ -448,7 +445,7 @@ impl World {
             self.journal.operation(&self.operation).expect(lost),
             self.journal.group(&self.group).expect(lost),
         );
-        Outcome {
+        WalkOutcome {
             scenario: self.options.scenario,
             locked: self.journal.is_locked(&record.operation.id),
             record,
@@ -493,17 +490,15 @@ async fn settled_within(journal: &MemoryJournal, operation: &OperationId, patien
 /// What the engines of one protector share.
 #[derive(Clone)]
 pub(crate) struct Protector {
-    /// Its records.
     pub(crate) journal: Arc<MemoryJournal>,
     /// What goes wrong for them.
     pub(crate) injector: Arc<Injector>,
     /// What they run on.
     pub machines: Machines,
     /// Their site and the other one's protector, where there are two.
-    pub beside: Option<(SiteName, Arc<dyn OtherSite>)>,
+    pub beside: Option<(SiteName, Arc<dyn PeerSite>)>,
 }
 
-/// Engines at work.
 pub(crate) struct Engines {
     stop: CancellationToken,
     hosts: Vec<JoinHandle<()>>,

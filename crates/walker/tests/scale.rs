@@ -16,7 +16,7 @@ use protector_core::{
     runbook::{Step, Verb},
 };
 use protector_walker::{
-    Outcome, Scenario, Schedule, Storm, Stuck, World, WorldOptions, check, conserved,
+    Scenario, Schedule, Storm, Stuck, WalkOutcome, World, WorldOptions, check, conserved,
 };
 
 /// `[engine] cleanup_timeout_seconds`, by default.
@@ -56,7 +56,7 @@ fn cleanup_took(record: &OperationRecord) -> (i64, i64) {
 
 /// Every volume that could not be deleted is listed with its reason; of the others a few, by the seed 0 to 5 in a
 /// hundred, have met the storm until their time was over.
-fn stuck_are_listed(outcome: &Outcome) {
+fn stuck_are_listed(outcome: &WalkOutcome) {
     let errors: BTreeMap<&str, &str> = outcome
         .record
         .steps

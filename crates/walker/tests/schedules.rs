@@ -17,8 +17,8 @@ use protector_core::{
 };
 use protector_simcloud::cloud::ServerFacts;
 use protector_walker::{
-    Dice, LATE_BUILD, Outcome, Report, Scenario, Schedule, Subject, VERY_LATE_BUILD, World,
-    WorldOptions, check, nothing_left_after_cleanup, reached_its_purpose, walk, walk_pairs,
+    LATE_BUILD, Report, Scenario, Schedule, SeededRandom, Subject, VERY_LATE_BUILD, WalkOutcome,
+    World, WorldOptions, check, nothing_left_after_cleanup, reached_its_purpose, walk, walk_pairs,
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run pairs`.
@@ -84,7 +84,7 @@ async fn a_calm_failover_completes_and_leaves_nothing() {
 }
 
 /// One server cannot be built, and the request for the other one is not answered while everything is taken back.
-async fn one_build_is_answered_late(scenario: Scenario) -> Outcome {
+async fn one_build_is_answered_late(scenario: Scenario) -> WalkOutcome {
     let outcome = World::build(&WorldOptions::of(scenario, 2), Schedule::default())
         .run()
         .await;
@@ -154,7 +154,7 @@ async fn every_single_fault_of_a_failover_with_a_build_that_is_answered_late() {
     nothing_is_broken(&walk(&options, Subject::Operation).await);
 }
 
-fn took(outcome: &Outcome) -> Duration {
+fn took(outcome: &WalkOutcome) -> Duration {
     let operation = &outcome.record.operation;
     let took = operation.finished_at.unwrap() - operation.started_at.unwrap();
     took.to_std().unwrap()
@@ -263,7 +263,7 @@ async fn pairs_of_faults_while_leftovers_are_cleaned_up_keep_the_invariants() {
 #[tokio::test(start_paused = true)]
 #[ignore = "takes minutes: make soak"]
 async fn soak_many_pairs_of_faults() {
-    let mut dice = Dice::new(seed());
+    let mut dice = SeededRandom::new(seed());
     for (scenario, subject) in [
         (Scenario::AllWell, Subject::Operation),
         (Scenario::BuildsFail, Subject::Operation),

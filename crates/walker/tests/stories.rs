@@ -11,7 +11,8 @@
 
 use protector_core::operation::OperationKind;
 use protector_walker::{
-    Deed, Dice, Fault, Happening, Moment, Place, Points, Report, Story, walk_pinned, walk_story,
+    ActKind, Fault, Happening, Points, Report, SeededRandom, Story, StoryMoment, WorldSite,
+    walk_pinned, walk_story,
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run stories`.
@@ -144,7 +145,7 @@ async fn whatever_happens_to_what_is_protected_anew_keeps_what_was_written() {
 #[tokio::test(start_paused = true)]
 async fn no_change_is_repeated_after_its_copy_is_gone() {
     for fault in [Fault::RetryAfter, Fault::RetryAfterFreeze] {
-        let happening = Happening::Both(fault, Deed::DeleteAll(Place::Target));
+        let happening = Happening::Both(fault, ActKind::DeleteAll(WorldSite::Target));
         everywhere_in(Story::Failover, happening, MANY).await;
     }
 }
@@ -152,20 +153,20 @@ async fn no_change_is_repeated_after_its_copy_is_gone() {
 /// A stranger's server with a copy's marks keeps the original stopped: protector says how they come off, and then it starts.
 #[tokio::test(start_paused = true)]
 async fn a_group_beside_copied_marks_has_a_way_out() {
-    let happening = Happening::Deed(Deed::CopyMarks);
+    let happening = Happening::Act(ActKind::CopyMarks);
     everywhere_in(Story::NotTakenBack, happening, MANY).await;
 }
 
 /// Whoever protects a copy anew relies on it: it goes when that group has gone.
 #[tokio::test(start_paused = true)]
 async fn a_group_whose_copy_is_protected_anew_has_a_way_out() {
-    let happening = Happening::Deed(Deed::ProtectAgain(Place::Target));
+    let happening = Happening::Act(ActKind::ProtectAgain(WorldSite::Target));
     everywhere_in(Story::NotTakenBack, happening, MANY).await;
 }
 
 /// One thing, at one moment.
-async fn pinned(story: Story, happening: Deed, moment: Moment) {
-    nothing_is_broken(&walk_pinned(story, Happening::Deed(happening), moment).await);
+async fn pinned(story: Story, happening: ActKind, moment: StoryMoment) {
+    nothing_is_broken(&walk_pinned(story, Happening::Act(happening), moment).await);
 }
 
 /// Nothing happens but the story itself.
@@ -174,28 +175,33 @@ async fn in_peace(story: Story) {
 }
 
 /// Right before an operation of this kind begins with a line.
-fn when_begun(by: OperationKind, line: &'static str) -> Moment {
-    Moment::Written { by, line, nth: 1 }
+fn when_begun(by: OperationKind, line: &'static str) -> StoryMoment {
+    StoryMoment::Written { by, line, nth: 1 }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_original_that_is_started_before_the_switch_takes_the_move_back() {
     let moment = when_begun(OperationKind::Failover, "confirm");
-    pinned(Story::Failover, Deed::Start(Place::Source), moment).await;
+    pinned(Story::Failover, ActKind::Start(WorldSite::Source), moment).await;
 }
 
 /// The target is lost before the build, a person who sees it starts the original, and the target comes back.
 #[tokio::test(start_paused = true)]
 async fn an_original_that_is_started_while_its_builds_wait_for_the_target_takes_the_move_back() {
     let moment = when_begun(OperationKind::Failover, "recreate_vms");
-    let replaced = Deed::CutOffAndReplaced(Place::Target);
+    let replaced = ActKind::CutOffAndReplaced(WorldSite::Target);
     pinned(Story::Failover, replaced, moment).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_leftover_that_is_protected_anew_after_its_cleanup_was_asked_for_is_kept() {
     let moment = when_begun(OperationKind::Cleanup, "delete_source_vm");
-    pinned(Story::LeftBehind, Deed::Protect(Place::Source), moment).await;
+    pinned(
+        Story::LeftBehind,
+        ActKind::Protect(WorldSite::Source),
+        moment,
+    )
+    .await;
 }
 
 /// A failover that was not taken back is cleaned up by hand, and the copy runs and is used.
@@ -207,7 +213,12 @@ async fn a_copy_that_runs_is_not_cleaned_up_for_its_stale_original() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_was_used_and_stopped_is_not_cleaned_up_for_its_stale_original() {
     let moment = when_begun(OperationKind::Cleanup, "undo:");
-    pinned(Story::NotTakenBack, Deed::Stop(Place::Target), moment).await;
+    pinned(
+        Story::NotTakenBack,
+        ActKind::Stop(WorldSite::Target),
+        moment,
+    )
+    .await;
 }
 
 /// A copy of a failed failover runs, and its original is lost before anybody cleans up.
@@ -218,20 +229,20 @@ async fn no_second_copy_is_built_beside_one_that_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deletion_that_nova_loses_needs_nobody() {
-    let moment = Moment::Sent {
+    let moment = StoryMoment::Sent {
         method: "DELETE",
         to: "/servers/",
         nth: 1,
     };
-    let lost = Deed::LoseDeletion(Place::Target);
+    let lost = ActKind::LoseDeletion(WorldSite::Target);
     pinned(Story::TakenBack, lost, moment).await;
 }
 
 /// A call that is under way cannot be called back: what counts is that the copy was there when it was sent.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_that_arrives_late_is_judged_by_when_it_was_sent() {
-    let happening = Happening::Both(Fault::Late, Deed::DeleteAll(Place::Target));
-    let moment = Moment::Sent {
+    let happening = Happening::Both(Fault::Late, ActKind::DeleteAll(WorldSite::Target));
+    let moment = StoryMoment::Sent {
         method: "DELETE",
         to: "/volumes/",
         nth: 1,
@@ -245,7 +256,7 @@ macro_rules! soak {
         #[tokio::test(start_paused = true)]
         #[ignore = "takes minutes: make soak"]
         async fn $name() {
-            everything_in(Story::$story, Dice::new(seed()).roll()).await;
+            everything_in(Story::$story, SeededRandom::new(seed()).roll()).await;
         }
     )+};
 }

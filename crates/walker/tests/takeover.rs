@@ -9,7 +9,7 @@
 )]
 
 use protector_walker::{
-    Dice, Heard, Report, Scenario, WorldOptions, walk_disturbed_takeovers, walk_takeovers,
+    Heard, Report, Scenario, SeededRandom, WorldOptions, walk_disturbed_takeovers, walk_takeovers,
 };
 
 /// Another seed: `PROTECTOR_SEED=7 cargo nextest run takeover`.
@@ -68,7 +68,7 @@ async fn soak_many_disturbed_takeovers() {
 async fn disturbed(count: usize) {
     let given = std::env::var(SEED_VARIABLE).ok();
     let seed = given.map_or(20_260_101, |seed| seed.parse().expect("a number"));
-    let mut dice = Dice::new(seed);
+    let mut dice = SeededRandom::new(seed);
     println!("{SEED_VARIABLE}={seed}");
     for (scenario, heard) in [
         (Scenario::AllWell, Heard::All),

@@ -7,7 +7,7 @@ use protector_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{operation::OperationView, text::Stamp};
+use crate::{operation::OperationView, text::Timestamp};
 
 /// Body of `POST …/operations/{operation}/abort`.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -46,7 +46,7 @@ pub struct AbortedCopyView {
     /// The site that has it.
     pub site: String,
     /// Since when it is up; null where that was not seen.
-    pub up_since: Option<Stamp>,
+    pub up_since: Option<Timestamp>,
     /// `discarded`, with all that it has written; `kept`, since an earlier operation has made it; `discarded_if_it_answers`,
     /// where its site was said to be lost.
     #[schema(value_type = String)]
@@ -67,7 +67,7 @@ impl AbortedCopyView {
                 member: copy.member.name.clone(),
                 server_id: copy.server.to_owned(),
                 site: operation.plan.target.site.to_string(),
-                up_since: copy.up_since.map(Stamp),
+                up_since: copy.up_since.map(Timestamp),
                 fate: fate(record, &copy),
             })
             .collect()

@@ -1,11 +1,11 @@
 //! A member's three sides on the wire.
 
 use chrono::{DateTime, Utc};
-use protector_core::{comparison::Line, group::Group, member::Member};
+use protector_core::{comparison::ComparedAttribute, group::Group, member::Member};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// Answer with a comparison.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -28,7 +28,7 @@ pub struct ComparisonView {
     /// The other site, where the copy would be.
     pub target_site: String,
     /// When both sites were asked.
-    pub compared_at: Stamp,
+    pub compared_at: Timestamp,
     /// The attributes, one after the other: the server's, its network cards', its volumes', and what is lost.
     pub attributes: Vec<ComparedView>,
 }
@@ -53,7 +53,12 @@ pub struct ComparedView {
 
 impl ComparisonView {
     /// Shows `lines` about `member` of `group`.
-    pub fn of(group: &Group, member: &Member, lines: Vec<Line>, at: DateTime<Utc>) -> Self {
+    pub fn of(
+        group: &Group,
+        member: &Member,
+        lines: Vec<ComparedAttribute>,
+        at: DateTime<Utc>,
+    ) -> Self {
         Self {
             member_id: member.id.to_string(),
             name: member.name.clone(),
@@ -66,8 +71,8 @@ impl ComparisonView {
     }
 }
 
-impl From<Line> for ComparedView {
-    fn from(line: Line) -> Self {
+impl From<ComparedAttribute> for ComparedView {
+    fn from(line: ComparedAttribute) -> Self {
         Self {
             field: line.field,
             recorded: line.recorded,

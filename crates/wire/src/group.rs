@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     page::{Link, SortDir},
-    text::{Stamp, given},
+    text::{Timestamp, given},
     version::Microversion,
 };
 
@@ -239,11 +239,11 @@ pub struct GroupView {
     #[schema(value_type = String)]
     pub sync_status: &'static str,
     /// When its volumes were last replicated as a whole.
-    pub last_replication_at: Option<Stamp>,
+    pub last_replication_at: Option<Timestamp>,
     /// When it was made.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// When it was last changed.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
 }
 
 /// What is shown of a group beside itself.
@@ -291,7 +291,7 @@ impl GroupView {
             member_count: around.member_count,
             version: group.version,
             sync_status: around.sync_status,
-            last_replication_at: group.last_replication_at.map(Stamp),
+            last_replication_at: group.last_replication_at.map(Timestamp),
             created_at: group.created_at.into(),
             updated_at: group.updated_at.into(),
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// Query of the health report.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -94,7 +94,7 @@ pub struct GroupHealthView {
     #[schema(value_type = String)]
     pub sync_status: &'static str,
     /// When its volumes were last replicated as a whole, in either direction.
-    pub last_replication_at: Option<Stamp>,
+    pub last_replication_at: Option<Timestamp>,
     /// The age of the newest recovery point on the array to which it would be moved; null while that holds none, as after a
     /// move, and while it does not tell. From microversion 1.2.
     #[serde(skip_serializing_if = "Option::is_none")]

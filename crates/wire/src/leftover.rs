@@ -4,7 +4,7 @@ use protector_core::leftover::Leftover;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// What a cleanup has to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -48,7 +48,7 @@ pub struct LeftoverView {
     #[schema(value_type = Option<String>)]
     pub error_code: Option<&'static str>,
     /// Since when nothing was tried any more.
-    pub since: Option<Stamp>,
+    pub since: Option<Timestamp>,
     /// The plain command that does it by hand, with a `clouds.yaml` whose entries are named as the sites; begins with
     /// `#` where there is none, or where it is not safe as it is.
     pub command: String,
@@ -67,7 +67,7 @@ impl From<&Leftover> for LeftoverView {
             reason: left.reason.as_str(),
             error: left.error.clone(),
             error_code: left.error_code.map(|code| code.as_str()),
-            since: left.since.map(Stamp),
+            since: left.since.map(Timestamp),
             command: left.command.clone(),
         }
     }

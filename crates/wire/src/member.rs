@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     page::{Link, SortDir},
-    text::Stamp,
+    text::Timestamp,
 };
 
 /// Body of `POST …/members`.
@@ -125,9 +125,9 @@ pub struct MemberView {
     /// Its volumes, the boot volume first, then by device.
     pub volumes: Vec<VolumeView>,
     /// When it was added.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// When it was last changed.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
     /// Of one that was just added: what of the server does not come along, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -1,11 +1,11 @@
 //! A group's metadata on its way between two protectors, and whether both have the same.
 
 use chrono::{DateTime, Utc};
-use protector_store::{Base, Conflict, Held, Mark};
+use protector_store::{AgreedState, Conflict, DatedState, MetadataState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// Body of `PUT …/metadata`, sent by the other site's protector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -46,8 +46,8 @@ pub struct BaseState {
     pub digest: Option<String>,
 }
 
-impl From<Base> for BaseState {
-    fn from(base: Base) -> Self {
+impl From<AgreedState> for BaseState {
+    fn from(base: AgreedState) -> Self {
         Self {
             version: base.version,
             digest: base.digest,
@@ -55,7 +55,7 @@ impl From<Base> for BaseState {
     }
 }
 
-impl From<BaseState> for Base {
+impl From<BaseState> for AgreedState {
     fn from(base: BaseState) -> Self {
         Self {
             version: base.version,
@@ -133,8 +133,8 @@ pub struct KeptMetadata {
     pub digest: String,
 }
 
-impl From<Mark> for KeptMetadata {
-    fn from(mark: Mark) -> Self {
+impl From<MetadataState> for KeptMetadata {
+    fn from(mark: MetadataState) -> Self {
         Self {
             version: mark.version,
             digest: mark.digest,
@@ -169,7 +169,7 @@ pub struct ReservationAnswer {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReservationView {
     /// When that ends by itself.
-    pub until: Stamp,
+    pub until: Timestamp,
 }
 
 /// Answer of sync-status and sync-force.
@@ -203,7 +203,7 @@ pub struct ConflictView {
     /// What the other site held.
     pub remote: HeldView,
     /// When it was found.
-    pub detected_at: Stamp,
+    pub detected_at: Timestamp,
 }
 
 /// What a site held of a group.
@@ -214,11 +214,11 @@ pub struct HeldView {
     /// What it said, in one word.
     pub digest: String,
     /// When the group was last changed there.
-    pub changed_at: Stamp,
+    pub changed_at: Timestamp,
 }
 
-impl From<&Held> for HeldView {
-    fn from(held: &Held) -> Self {
+impl From<&DatedState> for HeldView {
+    fn from(held: &DatedState) -> Self {
         Self {
             version: held.mark.version,
             digest: held.mark.digest.clone(),
@@ -254,7 +254,7 @@ pub struct SiteVersion {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct PushView {
     /// When.
-    pub at: Option<Stamp>,
+    pub at: Option<Timestamp>,
     /// `OK` or `FAILED`.
     #[schema(value_type = String)]
     pub result: &'static str,

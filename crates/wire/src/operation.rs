@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     leftover::CleanupView,
     page::{Link, SortDir},
-    text::Stamp,
+    text::Timestamp,
 };
 
 /// Body of `POST …/protection-groups/{group}/action`: exactly one key, the action's name.
@@ -329,9 +329,9 @@ pub struct OperationView {
     /// The site that the group goes to.
     pub target_site: String,
     /// When an engine began with it.
-    pub started_at: Option<Stamp>,
+    pub started_at: Option<Timestamp>,
     /// When it ended.
-    pub completed_at: Option<Stamp>,
+    pub completed_at: Option<Timestamp>,
     /// What is done, in order.
     pub steps_completed: Vec<String>,
     /// What failed.
@@ -347,7 +347,7 @@ pub struct OperationView {
     pub data_loss_seconds: Option<i64>,
     /// When the first server that the operation has stopped was asked to stop; absent where it has stopped none that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub outage_started_at: Option<Stamp>,
+    pub outage_started_at: Option<Timestamp>,
     /// For how many seconds from then on at least one of them was down: until the last one ran again, as it was or as its
     /// copy. Absent while one is down.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -373,7 +373,7 @@ pub struct OperationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<PausedAt>,
     /// When it was asked for.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// The request that made it.
     pub request_id: String,
     /// Each line, with `detail=true`.
@@ -390,7 +390,7 @@ pub struct RecoveryPointView {
     /// Its id on the array.
     pub id: String,
     /// The time whose data it holds.
-    pub taken_at: Stamp,
+    pub taken_at: Timestamp,
 }
 
 /// A pause of the recovery plan that an operation has come to. `POST …/operations/{operation}/resume` ends it.
@@ -441,9 +441,9 @@ pub struct StepView {
     /// The resource's id on that site; for a copy that is not made yet, its source's.
     pub resource_id: Option<String>,
     /// When it was begun.
-    pub started_at: Option<Stamp>,
+    pub started_at: Option<Timestamp>,
     /// When it ended.
-    pub finished_at: Option<Stamp>,
+    pub finished_at: Option<Timestamp>,
     /// How often the intent of a call that changes something was written down, right before the call.
     pub tries: u32,
     /// How many tries have failed in a way that may pass.
@@ -502,8 +502,8 @@ impl OperationView {
             progress: progress(operation.state, lines),
             source_site: operation.source_site.to_string(),
             target_site: operation.target_site.to_string(),
-            started_at: operation.started_at.map(Stamp),
-            completed_at: operation.finished_at.map(Stamp),
+            started_at: operation.started_at.map(Timestamp),
+            completed_at: operation.finished_at.map(Timestamp),
             steps_completed: steps_completed(lines),
             steps_failed: steps_failed(&outline.telling)
                 .into_iter()
@@ -520,7 +520,7 @@ impl OperationView {
                         .max(0)
                 }),
             recovery_point,
-            outage_started_at: outage.map(|outage| Stamp(outage.from)),
+            outage_started_at: outage.map(|outage| Timestamp(outage.from)),
             outage_seconds: outage
                 .and_then(|outage| outage.length())
                 .map(|length| length.num_seconds()),
@@ -620,8 +620,8 @@ pub fn step_view(record: &OperationRecord, step: &StepRecord) -> StepView {
         site: step.action.scope(&record.operation.plan).site.to_string(),
         resource_type: step.action.resource_kind().map(ResourceKind::as_str),
         resource_id: id_on_its_site(record, step),
-        started_at: progress.started_at.map(Stamp),
-        finished_at: progress.finished_at.map(Stamp),
+        started_at: progress.started_at.map(Timestamp),
+        finished_at: progress.finished_at.map(Timestamp),
         tries: progress
             .memo
             .intents

@@ -5,7 +5,7 @@ use protector_core::orphan::Orphan;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// Query of the list of orphans.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -54,7 +54,7 @@ pub struct OrphanView {
     /// The operation's protection group.
     pub protection_group: Option<String>,
     /// Since when it is there without being needed.
-    pub since: Option<Stamp>,
+    pub since: Option<Timestamp>,
     /// The same in seconds.
     pub age_seconds: Option<i64>,
     /// Why it is still there.
@@ -81,7 +81,7 @@ impl OrphanView {
             operation_id: orphan.operation_id.as_ref().map(ToString::to_string),
             step: orphan.step.clone(),
             protection_group: orphan.group.clone(),
-            since: orphan.since.map(Stamp),
+            since: orphan.since.map(Timestamp),
             age_seconds: orphan.since.map(|since| (now - since).num_seconds().max(0)),
             reason: orphan.reason.clone(),
             used_by: orphan.used_by.clone(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::text::{Stamp, WriteOnly, given};
+use crate::text::{Timestamp, WriteOnly, given};
 
 /// What is shown in place of a secret that is there.
 pub const MASK: &str = "***";
@@ -85,7 +85,7 @@ pub struct PolicyView {
     /// Recovery point objective in minutes.
     pub rpo_minutes: u32,
     /// When it was attached.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// When it was last changed.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
 }

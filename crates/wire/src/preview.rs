@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use protector_core::comparison::{Line, Outcome};
+use protector_core::comparison::{AttributeOutcome, ComparedAttribute};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{operation::OperationView, text::Stamp};
+use crate::{operation::OperationView, text::Timestamp};
 
 /// Answer of an action: the operation that began, or, with `dry_run`, what would be done.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -50,7 +50,7 @@ pub struct PreviewedPoint {
     /// Its id on the array.
     pub id: String,
     /// The time whose data it holds.
-    pub taken_at: Stamp,
+    pub taken_at: Timestamp,
     /// How old it is.
     pub age_seconds: i64,
 }
@@ -114,7 +114,7 @@ pub struct PreviewedAttribute {
 
 impl PreviewedAttributes {
     /// Sorts `lines` by what becomes of each.
-    pub fn of(lines: Vec<Line>) -> Self {
+    pub fn of(lines: Vec<ComparedAttribute>) -> Self {
         let mut all = Self::default();
         for line in lines {
             let is = line.now.or(line.recorded);
@@ -124,16 +124,16 @@ impl PreviewedAttributes {
                 why: line.why,
             };
             match line.outcome {
-                Outcome::Kept => all.kept += 1,
-                Outcome::Changed => all.changed.push(PreviewedChange {
+                AttributeOutcome::Kept => all.kept += 1,
+                AttributeOutcome::Changed => all.changed.push(PreviewedChange {
                     field: attribute.field,
                     what: attribute.what,
                     copy: line.copy,
                     why: attribute.why,
                 }),
-                Outcome::Lost => all.lost.push(attribute),
-                Outcome::Unknown => all.unknown.push(attribute),
-                Outcome::Refused => all.refused.push(attribute),
+                AttributeOutcome::Lost => all.lost.push(attribute),
+                AttributeOutcome::Unknown => all.unknown.push(attribute),
+                AttributeOutcome::Refused => all.refused.push(attribute),
             }
         }
         all

@@ -1,10 +1,10 @@
 //! The readiness check on the wire.
 
-use protector_core::readiness::Finding;
+use protector_core::readiness::ReadinessFinding;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// Answer of a readiness check.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -19,7 +19,7 @@ pub struct CheckView {
     /// No finding is an error.
     pub ready: bool,
     /// When it was looked.
-    pub checked_at: Stamp,
+    pub checked_at: Timestamp,
     /// At least one for each check word; within a word the worst first.
     pub findings: Vec<FindingView>,
 }
@@ -42,8 +42,8 @@ pub struct FindingView {
     pub fix: Option<String>,
 }
 
-impl From<Finding> for FindingView {
-    fn from(finding: Finding) -> Self {
+impl From<ReadinessFinding> for FindingView {
+    fn from(finding: ReadinessFinding) -> Self {
         Self {
             check: finding.check.as_str(),
             status: finding.severity.as_str(),

@@ -1,6 +1,6 @@
 //! Resetting a group's status, on the wire.
 
-use protector_core::verified_status::Finding;
+use protector_core::verified_status::StatusFinding;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -54,8 +54,8 @@ pub struct StatusFindingView {
     pub found: String,
 }
 
-impl From<Finding> for StatusFindingView {
-    fn from(finding: Finding) -> Self {
+impl From<StatusFinding> for StatusFindingView {
+    fn from(finding: StatusFinding) -> Self {
         Self {
             member: finding.member,
             found: finding.found,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::text::Stamp;
+use crate::text::Timestamp;
 
 /// Body of `POST /v1/admin/sites/{site}/retire`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -41,7 +41,7 @@ pub struct RetirementView {
     pub site: String,
     /// Since when it is retired; null after a dry run.
     #[schema(value_type = Option<String>)]
-    pub retired_at: Option<Stamp>,
+    pub retired_at: Option<Timestamp>,
     /// How its protector was asked whether it is there, and what came of it.
     pub asked: String,
     /// What keeps it from being retired at all, whatever its groups are; null if nothing does.
@@ -72,7 +72,7 @@ pub struct RetiredGroupView {
     pub tests_there: Vec<String>,
     /// When both sites were last known to hold the same; what was changed there since is lost. Null if that is not known.
     #[schema(value_type = Option<String>)]
-    pub last_in_touch_at: Option<Stamp>,
+    pub last_in_touch_at: Option<Timestamp>,
     /// What has to be done first, with the command; null if nothing has.
     pub in_the_way: Option<String>,
     /// Whether it is given up: it is forgotten on this site, and its VMs and volumes stay as they are on both clouds.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     page::{Link, SortDir},
-    text::{Stamp, WriteOnly, given},
+    text::{Timestamp, WriteOnly, given},
 };
 
 /// Body of `POST /v1/admin/sites`.
@@ -261,9 +261,9 @@ pub struct SiteRegistration {
     /// pinned here. Null: not known yet, and nothing of that site's protector needs a signature.
     pub key_fingerprint: Option<String>,
     /// When it was registered.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// When it was last changed.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
 }
 
 /// How much of a site a caller may see.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     page::{Link, SortDir},
-    text::Stamp,
+    text::Timestamp,
 };
 
 /// Body of `POST /v1/admin/tenant-mappings`.
@@ -90,7 +90,7 @@ pub struct TenantMappingView {
     /// The tenant's project there.
     pub secondary_project_id: String,
     /// When it was made.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
 }
 
 impl From<&TenantMapping> for TenantMappingView {

@@ -15,21 +15,21 @@ use utoipa::ToSchema;
 /// A time in UTC in whole seconds, `2025-11-03T14:00:00Z`, as the product's records show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2025-11-03T14:00:00Z")]
-pub struct Stamp(pub DateTime<Utc>);
+pub struct Timestamp(pub DateTime<Utc>);
 
-impl fmt::Display for Stamp {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.format("%Y-%m-%dT%H:%M:%SZ"))
     }
 }
 
-impl Serialize for Stamp {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl From<DateTime<Utc>> for Stamp {
+impl From<DateTime<Utc>> for Timestamp {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at)
     }
@@ -115,7 +115,7 @@ mod tests {
     fn times_are_shown_in_whole_seconds_with_z() {
         let at = Utc.with_ymd_and_hms(2025, 11, 3, 14, 7, 42).unwrap()
             + chrono::Duration::microseconds(7);
-        let shown = serde_json::to_string(&Stamp(at)).unwrap();
+        let shown = serde_json::to_string(&Timestamp(at)).unwrap();
         assert_eq!(shown, "\"2025-11-03T14:07:42Z\"");
     }
 

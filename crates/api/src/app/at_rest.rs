@@ -28,9 +28,9 @@ pub async fn settled(app: &App, ours: Outgoing, known: &PeerMetadata) -> ApiResu
     }
     match lineage(&ours.side, &known.side) {
         // That is refused anyway: it arrives from there.
-        Lineage::TheirsIsNewer => return Ok(ours),
+        Lineage::NewerAtPeer => return Ok(ours),
         Lineage::Conflict => refuse_over_a_view_at_rest(app, &ours).await?,
-        Lineage::Same | Lineage::OursIsNewer => {}
+        Lineage::Same | Lineage::NewerHere => {}
     }
     let (version, now) = (ours.side.now.version, app.clock.now());
     let put = app.database.group_put_at_rest(&group.id, version, now);

@@ -10,7 +10,10 @@ use protector_clouds::{
     site_readings::PATIENCE,
 };
 use protector_core::{
-    comparison::{Comparison, Line, Outcome, ServerNow, Shown, Strictly, addresses_there, compare},
+    comparison::{
+        AttributeOutcome, ComparedAttribute, Comparison, ServerNow, Shown, Strictly,
+        addresses_there, compare,
+    },
     group::{Group, ResourceMappings},
     id::VolumeId,
     member::{Member, MemberStatus},
@@ -101,7 +104,11 @@ impl Here {
 
 /// What becomes of the attributes of `plan`'s members as their servers are now, in their order. What the source does not tell
 /// in time is compared as it is on record, and that is said.
-pub(super) async fn as_they_are(app: &App, group: &Group, plan: &Plan) -> Vec<Vec<Line>> {
+pub(super) async fn as_they_are(
+    app: &App,
+    group: &Group,
+    plan: &Plan,
+) -> Vec<Vec<ComparedAttribute>> {
     let lists = ProjectLists::default();
     let deadline = Instant::now() + PATIENCE;
     let members = opened(app, group, plan).map(|recorded| {
@@ -141,7 +148,7 @@ pub(super) async fn as_recorded(
     group: &Group,
     plan: &Plan,
     untold: Option<&str>,
-) -> Vec<Vec<Line>> {
+) -> Vec<Vec<ComparedAttribute>> {
     let members = opened(app, group, plan);
     let members: Vec<Here> = members
         .map(|recorded| Here::on_record(recorded, untold.map(str::to_owned)))
@@ -160,7 +167,7 @@ async fn with_the_other_site(
     group: &Group,
     plan: &Plan,
     members: &[Here],
-) -> Vec<Vec<Line>> {
+) -> Vec<Vec<ComparedAttribute>> {
     let (mappings, recovery) = (&plan.mappings, &plan.recovery);
     let built = members.iter().map(|member| &member.built);
     let wanted = wanted_there(built, mappings, recovery);
@@ -181,13 +188,13 @@ async fn with_the_other_site(
     members.iter().map(of).collect()
 }
 
-fn not_on_record(why: &str) -> Line {
-    Line {
+fn not_on_record(why: &str) -> ComparedAttribute {
+    ComparedAttribute {
         field: "what is not on record".to_owned(),
         recorded: None,
         now: None,
         copy: None,
-        outcome: Outcome::Unknown,
+        outcome: AttributeOutcome::Unknown,
         why: Some(why.to_owned()),
         strictly: Strictly::Passes,
     }

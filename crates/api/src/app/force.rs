@@ -43,11 +43,11 @@ pub async fn force(app: &App, group: &GroupId) -> ApiResult<()> {
         }
         let ours = at_rest::settled(app, ours, &known).await?;
         match lineage(&ours.side, &known.side) {
-            Lineage::Same | Lineage::OursIsNewer => {
+            Lineage::Same | Lineage::NewerHere => {
                 handover(app).push(group, PAUSE).await?;
                 return Ok(());
             }
-            Lineage::TheirsIsNewer => return Err(newer_there(app, &ours, &known)),
+            Lineage::NewerAtPeer => return Err(newer_there(app, &ours, &known)),
             Lineage::Conflict => {
                 if forced(app, &ours, &known).await? {
                     return Ok(());

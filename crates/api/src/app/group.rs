@@ -9,7 +9,7 @@ use protector_core::{
     site::{Site, SiteScope, SiteStatus},
 };
 use protector_oslo::policy::{RuleName, Target};
-use protector_store::{Basis, StoreError, StoredGroup, group::GroupChange};
+use protector_store::{Precondition, StoreError, StoredGroup, group::GroupChange};
 use protector_wire::{
     group::{GroupChanges, NewGroup},
     version::Microversion,
@@ -280,7 +280,7 @@ pub fn check_version(
 }
 
 /// What the store is to change.
-pub fn change(changes: GroupChanges, basis: Basis) -> GroupChange {
+pub fn change(changes: GroupChanges, basis: Precondition) -> GroupChange {
     GroupChange {
         name: changes.name,
         description: changes.description,

@@ -15,7 +15,8 @@ use protector_core::{
 };
 use protector_peer::peer::other_scope;
 use protector_store::{
-    EngineRow, GroupFilter, GroupSortKey, Page, ReplicationPolicy, SortDir, StoreError, StoredGroup,
+    EngineRow, GroupFilter, GroupOrder, OrderDirection, Page, ReplicationPolicy, StoreError,
+    StoredGroup,
 };
 use protector_wire::{
     health::{ComponentView, GroupHealthView, HealthView, ServicesView, SiteHealthView},
@@ -331,8 +332,8 @@ async fn groups_seen(app: &App, project: Option<&ProjectId>) -> Result<Vec<Group
         let page = Page {
             limit: PAGE,
             marker: all.last().map(|seen| seen.stored.group.id.to_string()),
-            sort_key: GroupSortKey::Name,
-            sort_dir: SortDir::Asc,
+            sort_key: GroupOrder::Name,
+            sort_dir: OrderDirection::Asc,
         };
         let listed = app.database.group_list(&filter, &page).await?;
         for stored in listed.items {

@@ -13,7 +13,7 @@ use protector_core::{
     member::{KeyPair, Member, MemberStatus},
     site::SiteScope,
 };
-use protector_store::{Basis, StoreError};
+use protector_store::{Precondition, StoreError};
 use protector_wire::member::NewMember;
 
 use super::{App, policy, protect};
@@ -30,7 +30,6 @@ const TRIES: u32 = 16;
 
 /// A member as it was read, and what that rests on beside where its group runs.
 pub struct Captured {
-    /// The member.
     pub member: Member,
     /// What of the server does not come along, in words for who adds it.
     pub warnings: Vec<String>,
@@ -49,7 +48,7 @@ pub async fn stored(app: &App, group: &Group, captured: &Captured) -> ApiResult<
     let mut version = group.version;
     let mut tried = 1;
     loop {
-        let (basis, now) = (Basis::Version(version), app.clock.now());
+        let (basis, now) = (Precondition::Version(version), app.clock.now());
         let inserted = app.database.member_insert(&captured.member, basis, now);
         match inserted.await {
             Err(changed @ StoreError::GroupChanged { .. }) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protector_clouds::clouds::Clouds;
+use protector_clouds::clouds::CloudReadings;
 use protector_core::{clock::Clock, new_id::Ids, storage::StorageDriver};
 use protector_oslo::{audit::AuditTrail, policy::Enforcer};
 use protector_peer::{peer::Peer, site_identity::SiteIdentity};
@@ -47,16 +47,12 @@ pub struct App {
     /// Who a token speaks for.
     pub tokens: TokenValidator,
     /// The clouds of the registered sites.
-    pub clouds: Arc<dyn Clouds>,
+    pub clouds: Arc<dyn CloudReadings>,
     /// The protectors of the other sites.
     pub peer: Arc<dyn Peer>,
-    /// The arrays.
     pub storage: Arc<dyn StorageDriver>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// New ids.
     pub ids: Arc<dyn Ids>,
-    /// The configuration's part.
     pub settings: Settings,
     /// Each project's share of this process.
     pub shares: Shares,

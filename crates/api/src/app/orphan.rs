@@ -12,12 +12,12 @@ use protector_core::{
     leftover::leftovers,
     member::Member,
     operation::OperationRecord,
-    orphan::{Evidence, Orphan, Sighting, SiteSeen, orphans},
+    orphan::{Orphan, OrphanEvidence, Sighting, SiteSeen, orphans},
     runbook::resource::ResourceKind,
     site::SiteScope,
 };
 use protector_store::{
-    GroupFilter, GroupSortKey, OperationFilter, OperationSortKey, Page, SortDir, StoreError,
+    GroupFilter, GroupOrder, OperationFilter, OperationOrder, OrderDirection, Page, StoreError,
 };
 use protector_wire::orphan::{
     OrphanSiteView, OrphanView, OrphansAnswer, QuotaShareView, QuotaView,
@@ -34,7 +34,7 @@ const PAGE: u64 = 100;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope<'s> {
+pub struct OrphanFilter<'s> {
     /// The tenant's project on this site.
     pub project: &'s ProjectId,
     /// Only on this site.
@@ -50,7 +50,7 @@ struct Looked {
 }
 
 /// What earlier operations left in the tenant's projects.
-pub async fn list_orphans(app: &App, wanted: Scope<'_>) -> ApiResult<OrphansAnswer> {
+pub async fn list_orphans(app: &App, wanted: OrphanFilter<'_>) -> ApiResult<OrphansAnswer> {
     let scopes = tenant_scopes(app, wanted).await?;
     let records = records(app, wanted.project).await?;
     let members = members(app, wanted.project).await?;
@@ -58,7 +58,7 @@ pub async fn list_orphans(app: &App, wanted: Scope<'_>) -> ApiResult<OrphansAnsw
     let looked: Vec<Looked> = join_all(looks).await;
     let makers = makers(app, wanted.project, &looked).await?;
     let sites: Vec<SiteSeen> = looked.iter().map(seen).collect();
-    let mut found = orphans(Evidence {
+    let mut found = orphans(OrphanEvidence {
         records: &records,
         makers: &makers,
         members: &members,
@@ -78,7 +78,7 @@ pub async fn list_orphans(app: &App, wanted: Scope<'_>) -> ApiResult<OrphansAnsw
 }
 
 /// The tenant's projects that a tenant mapping joins to the one on this site: where the service may look for it.
-async fn tenant_scopes(app: &App, wanted: Scope<'_>) -> ApiResult<Vec<SiteScope>> {
+async fn tenant_scopes(app: &App, wanted: OrphanFilter<'_>) -> ApiResult<Vec<SiteScope>> {
     let own = SiteScope {
         site: app.settings.site_name.clone(),
         project_id: wanted.project.clone(),
@@ -113,8 +113,8 @@ async fn records(app: &App, project: &ProjectId) -> ApiResult<Vec<OperationRecor
         let page = Page {
             limit: PAGE,
             marker: all.last().map(|record| record.operation.id.to_string()),
-            sort_key: OperationSortKey::CreatedAt,
-            sort_dir: SortDir::Desc,
+            sort_key: OperationOrder::CreatedAt,
+            sort_dir: OrderDirection::Desc,
         };
         let listed = app.database.operation_list(&filter, &page).await?;
         all.extend(app.database.operations_as_left(listed.items).await?);
@@ -136,8 +136,8 @@ async fn members(app: &App, project: &ProjectId) -> ApiResult<Vec<(SiteName, Mem
         let page = Page {
             limit: PAGE,
             marker: marker.take(),
-            sort_key: GroupSortKey::CreatedAt,
-            sort_dir: SortDir::Asc,
+            sort_key: GroupOrder::CreatedAt,
+            sort_dir: OrderDirection::Asc,
         };
         let listed = app.database.group_list(&filter, &page).await?;
         let ids = listed.items.iter().map(|stored| &stored.group.id);

@@ -9,7 +9,7 @@ use protector_core::{
     leftover::leftover_count,
     member::Member,
     operation::{OperationKind, OperationState},
-    orphan::Held,
+    orphan::CloudResource,
     plan::ArrayPair,
     readiness::{ArraysSeen, Asked, Earlier, Facts, PeerSeen, Silence, Sync, is_ready, judge},
     runbook::resource::ResourceKind,
@@ -17,7 +17,8 @@ use protector_core::{
 };
 use protector_peer::peer::other_scope;
 use protector_store::{
-    KeptOperation, OperationFilter, OperationSortKey, Page, PeerOperation, SortDir, StoredGroup,
+    KeptOperation, OperationFilter, OperationOrder, OrderDirection, Page, PeerOperation,
+    StoredGroup,
 };
 use protector_wire::{metadata::SyncView, readiness::CheckView};
 use serde_json::Value;
@@ -26,7 +27,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{App, comparison::wanted_there, sync};
 use crate::{
     app::{
-        refusal::Kind,
+        refusal::RefusalKind,
         start::{admission::Move, left_behind::left_on_the_way_back, planned::plan_move_here},
     },
     http::error::ApiResult,
@@ -120,8 +121,8 @@ pub(super) async fn earlier(app: &App, group: &GroupId) -> ApiResult<Vec<Earlier
     let page = Page {
         limit: EARLIER,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Desc,
     };
     let mut found = Vec::new();
     for filter in [with_leftovers, up] {
@@ -199,7 +200,7 @@ async fn runs_beside(app: &App, group: &Group) -> ApiResult<Option<String>> {
     }))
 }
 
-fn running_copy(site: &SiteName, held: &Held) -> String {
+fn running_copy(site: &SiteName, held: &CloudResource) -> String {
     let (id, name, status) = (&held.id, &held.name, &held.status);
     match held.marked_by() {
         Some(by) => format!(
@@ -219,7 +220,12 @@ async fn refused(app: &App, stored: &StoredGroup) -> ApiResult<Option<String>> {
     };
     match plan_move_here(app, stored, &asked).await {
         Ok(_) => Ok(None),
-        Err(error) if matches!(error.kind(), Kind::BadRequest | Kind::Conflict) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                RefusalKind::BadRequest | RefusalKind::Conflict
+            ) =>
+        {
             Ok(Some(error.message().to_owned()))
         }
         Err(error) => Err(error),

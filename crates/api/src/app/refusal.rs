@@ -23,7 +23,7 @@ macro_rules! refusals {
                 match self {
                     $(Self::$name => Row {
                         code: concat!("PRT-", $code),
-                        kind: Kind::$kind,
+                        kind: RefusalKind::$kind,
                         means: $means,
                         cure: $cure,
                     },)+
@@ -36,7 +36,7 @@ macro_rules! refusals {
 /// What the table says of a refusal.
 struct Row {
     code: &'static str,
-    kind: Kind,
+    kind: RefusalKind,
     means: &'static str,
     cure: &'static str,
 }
@@ -264,7 +264,7 @@ impl Refusal {
     }
 
     /// Its kind, and so its HTTP status.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> RefusalKind {
         self.row().kind
     }
 }
@@ -295,10 +295,9 @@ pub fn page() -> String {
 
 /// The kinds of refusal, each with its HTTP status and the key of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RefusalKind {
     /// The request itself is wrong.
     BadRequest,
-    /// No valid token.
     Unauthorized,
     /// A valid token that does not suffice.
     Forbidden,
@@ -326,7 +325,7 @@ pub enum Kind {
     Unavailable,
 }
 
-impl Kind {
+impl RefusalKind {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,

@@ -13,10 +13,10 @@ use protector_core::{
     operation::{MapKind, OperationKind},
     runbook::resource::ResourceKind,
     site::SiteScope,
-    verified_status::{Evidence, Finding, Other, findings},
+    verified_status::{Other, StatusEvidence, StatusFinding, findings},
 };
 use protector_store::{
-    KeptOperation, OperationFilter, OperationSortKey, Page, SortDir, StoredGroup,
+    KeptOperation, OperationFilter, OperationOrder, OrderDirection, Page, StoredGroup,
 };
 use protector_wire::reset_status::{ResetStatus, ResetStatusView};
 
@@ -34,12 +34,10 @@ const AT_ONCE: u64 = 50;
 
 /// What came of a reset.
 pub struct Reset {
-    /// The status before.
     pub before: GroupStatus,
     /// The status that was found to be true; what the group has now, unless nothing was to be changed.
     pub status: GroupStatus,
-    /// What was found.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<StatusFinding>,
 }
 
 impl From<Reset> for ResetStatusView {
@@ -102,7 +100,7 @@ async fn put_at_rest(app: &App, group: &Group) -> ApiResult<()> {
     ))
 }
 
-fn refuse_uncertain(group: &Group, findings: &[Finding]) -> ApiResult<()> {
+fn refuse_uncertain(group: &Group, findings: &[StatusFinding]) -> ApiResult<()> {
     let bad: Vec<String> = findings
         .iter()
         .filter(|finding| finding.is_in_the_way)
@@ -127,7 +125,7 @@ async fn look(
     group: &Group,
     members: &[Member],
     request: &ResetStatus,
-) -> ApiResult<Vec<Finding>> {
+) -> ApiResult<Vec<StatusFinding>> {
     let records = records(app, group).await?;
     let here = holdings(app, group.current(), &expected_of(members)).await?;
     let there = match request.other_site_lost {
@@ -138,7 +136,7 @@ async fn look(
             Some(holdings(app, group.other(), &expected).await?)
         }
     };
-    Ok(findings(&Evidence {
+    Ok(findings(&StatusEvidence {
         group,
         members,
         here: &here.held,
@@ -232,8 +230,8 @@ async fn records(app: &App, group: &Group) -> ApiResult<Records> {
     let mut page = Page {
         limit: AT_ONCE,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Desc,
     };
     let mut records = Records::default();
     loop {

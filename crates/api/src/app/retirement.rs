@@ -11,8 +11,8 @@ use protector_core::{
 };
 use protector_peer::peer::{HeldPart, PeerError, other_scope};
 use protector_store::{
-    GroupFilter, GroupSortKey, KeptOperation, OperationFilter, OperationSortKey, Page,
-    PeerOperation, SortDir, StoreError, StoredGroup,
+    GroupFilter, GroupOrder, KeptOperation, OperationFilter, OperationOrder, OrderDirection, Page,
+    PeerOperation, StoreError, StoredGroup,
 };
 use protector_wire::retirement::{RetireOptions, RetiredGroupView, RetirementView};
 use serde_json::Value;
@@ -118,7 +118,6 @@ pub async fn retire(app: &App, site: &Site, options: RetireOptions) -> ApiResult
 enum Fate {
     /// It is kept, without another site.
     GoesOn,
-    /// It is forgotten.
     GivenUp,
 }
 
@@ -227,7 +226,6 @@ async fn why_not_gone(app: &App, site: &SiteName, groups: &[StoredGroup]) -> Opt
 /// What is known of whether the protector of a site is there.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    /// It is.
     Answers,
     /// It does not answer, in the words of whatever failed.
     Silent(String),
@@ -274,8 +272,8 @@ async fn groups_with(app: &App, site: &SiteName) -> ApiResult<Vec<StoredGroup>> 
         let page = Page {
             limit: PAGE,
             marker,
-            sort_key: GroupSortKey::Id,
-            sort_dir: SortDir::Asc,
+            sort_key: GroupOrder::Id,
+            sort_dir: OrderDirection::Asc,
         };
         let listed = app
             .database
@@ -351,8 +349,8 @@ async fn there(app: &App, group: &Group, site: &SiteName) -> ApiResult<There> {
     let mut page = Page {
         limit: PAGE,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Desc,
     };
     let mut there = There::default();
     loop {

@@ -97,7 +97,6 @@ impl Settings {
 /// How a site's Keystone may be reached: its service user's password goes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteUrls {
-    /// Encrypted only.
     Https,
     /// In the clear too, as `[openstack] allow_http_sites` says.
     HttpToo,

@@ -9,7 +9,7 @@ use protector_core::{
 };
 use protector_peer::{
     differences::differs,
-    group_push::{Handover, Pushed},
+    group_push::{GroupPush, Pushed},
     peer::{
         HeldPart, PeerError, PeerMetadata, {self},
     },
@@ -19,7 +19,7 @@ use protector_store::{
 };
 use protector_wire::{
     metadata::{PushView, SiteVersion, SyncView},
-    text::Stamp,
+    text::Timestamp,
 };
 
 use super::App;
@@ -52,8 +52,8 @@ pub fn status_word(stored: &StoredGroup) -> &'static str {
     }
 }
 
-pub(super) fn handover(app: &App) -> Handover<'_> {
-    Handover {
+pub(super) fn handover(app: &App) -> GroupPush<'_> {
+    GroupPush {
         database: &app.database,
         peer: &*app.peer,
         site: &app.settings.site_name,
@@ -322,8 +322,8 @@ async fn refuse_what_they_changed(
         return Err(retired_there(app, ours, at));
     }
     match lineage(&ours.side, &known.side) {
-        Lineage::Same | Lineage::OursIsNewer => Ok(()),
-        Lineage::TheirsIsNewer => Err(newer_there(app, ours, known)),
+        Lineage::Same | Lineage::NewerHere => Ok(()),
+        Lineage::NewerAtPeer => Err(newer_there(app, ours, known)),
         Lineage::Conflict => match handover(app).note_conflict(ours, known.held()).await? {
             Some(conflict) => Err(in_conflict(app, ours, &conflict)),
             None => Err(out_of_sync(app, ours, &known.side.now.version.to_string())),
@@ -366,7 +366,7 @@ pub(super) fn retired_there(app: &App, ours: &Outgoing, at: DateTime<Utc>) -> Ap
         Refusal::SiteRetired,
         format!(
             "{there} has retired {here} at {}, and says itself where protection group {name} runs: the two do not know of each other any more. 'openstack --os-cloud {here} dr protection-group delete {name}' forgets it here and leaves its VMs; what runs here of it runs beside what runs there.",
-            Stamp(at),
+            Timestamp(at),
             there = other_site(app, ours),
             here = app.settings.site_name,
             name = group.name,

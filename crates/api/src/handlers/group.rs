@@ -9,7 +9,7 @@ use axum::{
 use http::StatusCode;
 use protector_core::{group::GroupStatus, id::ProjectId};
 use protector_oslo::policy::{Target, rules};
-use protector_store::{GroupFilter, Page, SortDir as StoreSortDir, StoreError, StoredGroup};
+use protector_store::{GroupFilter, OrderDirection as StoreSortDir, Page, StoreError, StoredGroup};
 use protector_wire::{
     group::{
         CreateGroup, GroupAnswer, GroupQuery, GroupSortKey, GroupSurroundings, GroupView,
@@ -126,17 +126,17 @@ fn status_named(word: &str) -> ApiResult<GroupStatus> {
         })
 }
 
-fn sort_key(key: GroupSortKey, spoken: Microversion) -> ApiResult<protector_store::GroupSortKey> {
+fn sort_key(key: GroupSortKey, spoken: Microversion) -> ApiResult<protector_store::GroupOrder> {
     let since = Microversion::WITH_PRIORITY;
     Ok(match key {
         GroupSortKey::Priority if spoken < since => {
             return Err(lacks(spoken, "sort_key: priority", since));
         }
-        GroupSortKey::Priority => protector_store::GroupSortKey::Priority,
-        GroupSortKey::Name => protector_store::GroupSortKey::Name,
-        GroupSortKey::Status => protector_store::GroupSortKey::Status,
-        GroupSortKey::CreatedAt => protector_store::GroupSortKey::CreatedAt,
-        GroupSortKey::UpdatedAt => protector_store::GroupSortKey::UpdatedAt,
+        GroupSortKey::Priority => protector_store::GroupOrder::Priority,
+        GroupSortKey::Name => protector_store::GroupOrder::Name,
+        GroupSortKey::Status => protector_store::GroupOrder::Status,
+        GroupSortKey::CreatedAt => protector_store::GroupOrder::CreatedAt,
+        GroupSortKey::UpdatedAt => protector_store::GroupOrder::UpdatedAt,
     })
 }
 

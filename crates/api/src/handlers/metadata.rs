@@ -11,7 +11,7 @@ use http::StatusCode;
 use protector_core::id::{GroupId, ProjectId, SiteName};
 use protector_openstack::bounds::LARGEST_DOCUMENT;
 use protector_peer::peer::other_scope;
-use protector_store::{Mark, MetadataDocument, Offered, Reservation, StoreError, Taken};
+use protector_store::{MetadataDocument, MetadataState, Offered, Reservation, StoreError, Taken};
 use protector_wire::metadata::{
     HeldAnswer, HeldMetadata, HeldQuery, MetadataAnswer, PushMetadata, ReservationAnswer,
     ReservationView, ReserveGroup, WithdrawQuery,
@@ -243,7 +243,7 @@ pub async fn withdraw(
     if !caller.is_first(&app).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let known = Mark {
+    let known = MetadataState {
         version: query.version,
         digest: query.digest,
     };

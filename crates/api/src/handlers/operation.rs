@@ -15,7 +15,7 @@ use protector_core::{
 };
 use protector_oslo::policy::{RuleName, Target, rules};
 use protector_store::{
-    OperationFilter, OperationSortKey, Page, SortDir as StoreSortDir, StoreError,
+    OperationFilter, OperationOrder, OrderDirection as StoreSortDir, Page, StoreError,
 };
 use protector_wire::{
     abort::{AbortAnswer, AbortRequest, AbortedCopyView},
@@ -84,8 +84,8 @@ pub async fn list(
         limit: 0,
         marker: query.marker,
         sort_key: match query.sort_key {
-            SortKey::CreatedAt => OperationSortKey::CreatedAt,
-            SortKey::OperationType => OperationSortKey::Kind,
+            SortKey::CreatedAt => OperationOrder::CreatedAt,
+            SortKey::OperationType => OperationOrder::Kind,
         },
         sort_dir: match query.sort_dir {
             SortDir::Asc => StoreSortDir::Asc,

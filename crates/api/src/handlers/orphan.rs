@@ -10,7 +10,7 @@ use protector_wire::orphan::{OrphanQuery, OrphansAnswer};
 use crate::{
     app::{
         App,
-        orphan::{Scope, list_orphans},
+        orphan::{OrphanFilter, list_orphans},
     },
     handlers::operation::operated_groups,
     http::{
@@ -42,7 +42,7 @@ pub async fn list(
         Some(name) => Some(operated_groups(&app, &project, name).await?),
         None => None,
     };
-    let scope = Scope {
+    let scope = OrphanFilter {
         project: &project,
         site: site.as_ref(),
         groups: groups.as_deref(),

@@ -6,7 +6,7 @@ use axum::extract::State;
 use http::StatusCode;
 use protector_core::id::ProjectId;
 use protector_oslo::policy::rules;
-use protector_store::Basis;
+use protector_store::Precondition;
 use protector_wire::policy::{CreatePolicy, PolicyAnswer, UpdatePolicy};
 
 use crate::{
@@ -80,7 +80,7 @@ pub async fn update(
     let stored = app.group_for(&caller, &project, &group, rule).await?;
     if_match.basis(&stored.group)?;
     // The change is put on the policy that is read below: it must still be that one when it is written.
-    let basis = Basis::Version(stored.group.version);
+    let basis = Precondition::Version(stored.group.version);
     let now = app.clock.now();
     let held = app_policy::of(&app, &stored.group).await?;
     app_policy::check_tokens_are_given_anew(&held, &body.policy)?;

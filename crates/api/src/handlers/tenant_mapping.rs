@@ -15,7 +15,7 @@ use protector_core::{
     site::{SiteScope, TenantMapping},
 };
 use protector_oslo::policy::{Target, rules};
-use protector_store::{GroupFilter, GroupSortKey, Page, SortDir};
+use protector_store::{GroupFilter, GroupOrder, OrderDirection, Page};
 use protector_wire::tenant_mapping::{
     CreateTenantMapping, RevokeQuery, TenantMappingAnswer, TenantMappingQuery, TenantMappingView,
     TenantMappingsAnswer,
@@ -217,8 +217,8 @@ async fn groups_of(app: &App, project: &ProjectId) -> ApiResult<Vec<String>> {
     let page = Page {
         limit: 10,
         marker: None,
-        sort_key: GroupSortKey::Name,
-        sort_dir: SortDir::Asc,
+        sort_key: GroupOrder::Name,
+        sort_dir: OrderDirection::Asc,
     };
     let listed = app.database.group_list(&filter, &page).await?;
     let names = listed.items.into_iter().map(|stored| stored.group.name);

@@ -34,14 +34,13 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// From where a request came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// Who connected.
+pub struct RequestOrigin {
     pub remote: Option<IpAddr>,
     /// The client that the proxy in front of this service has named.
     pub forwarded: Option<IpAddr>,
 }
 
-impl Origin {
+impl RequestOrigin {
     /// Reads it from a request.
     pub(crate) fn of(request: &Request, headers: ProxyHeaders) -> Self {
         let connected = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -217,7 +216,7 @@ mod tests {
             let name = HeaderName::from_static(name);
             request.headers_mut().append(name, value.parse().unwrap());
         }
-        let origin = Origin::of(&request, believed);
+        let origin = RequestOrigin::of(&request, believed);
         origin.forwarded.map(|address| address.to_string())
     }
 

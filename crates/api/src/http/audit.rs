@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use http::{Method, StatusCode, header};
-use protector_oslo::audit::{Event, Initiator, Outcome, Reason, Resource, Tag, UNKNOWN};
+use protector_oslo::audit::{AuditOutcome, Event, Initiator, Reason, Resource, Tag, UNKNOWN};
 use serde_json::Value;
 
 use crate::{
@@ -36,7 +36,7 @@ pub async fn witness(State(app): State<Arc<App>>, request: Request, next: Next) 
     else {
         return next.run(request).await;
     };
-    let deed = Deed::of(app, context, &request);
+    let deed = AuditedChange::of(app, context, &request);
     let response = next.run(request).await;
     deed.answered(response).await
 }
@@ -46,7 +46,7 @@ fn changes(method: &Method) -> bool {
 }
 
 /// A call that may change something; written down when this goes out of scope.
-struct Deed {
+struct AuditedChange {
     app: Arc<App>,
     context: RequestContext,
     agent: Option<String>,
@@ -57,7 +57,7 @@ struct Deed {
     operation_id: Option<String>,
 }
 
-impl Deed {
+impl AuditedChange {
     fn of(app: Arc<App>, context: RequestContext, request: &Request) -> Self {
         let template = request.extensions().get::<MatchedPath>();
         let template = template.map_or("", MatchedPath::as_str);
@@ -100,18 +100,18 @@ impl Deed {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> AuditOutcome {
         match self.status {
             Some(status) if status.is_client_error() || status.is_server_error() => {
-                Outcome::Failure
+                AuditOutcome::Failure
             }
-            Some(_) => Outcome::Success,
-            None => Outcome::Unknown,
+            Some(_) => AuditOutcome::Success,
+            None => AuditOutcome::Unknown,
         }
     }
 }
 
-impl Drop for Deed {
+impl Drop for AuditedChange {
     fn drop(&mut self) {
         let context = &self.context;
         let action = match context.act() {

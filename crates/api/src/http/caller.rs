@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::{HeaderName, request::Parts};
 use protector_core::id::{ProjectId, UserId};
-use protector_oslo::policy::{Credentials, RuleName, Target};
+use protector_oslo::policy::{PolicyCredentials, RuleName, Target};
 use secrecy::SecretString;
 
 use crate::{
     app::{App, refusal::Refusal},
     http::{
         error::{ApiError, ApiResult},
-        rate_limit::Place,
+        rate_limit::RequestSlot,
         request::RequestContext,
         token::{TokenError, TokenFacts},
     },
@@ -32,16 +32,14 @@ pub struct Caller {
     facts: Arc<TokenFacts>,
     project_id: ProjectId,
     token: SecretString,
-    _place: Place,
+    _place: RequestSlot,
 }
 
 impl Caller {
-    /// The caller's project.
     pub fn project_id(&self) -> &ProjectId {
         &self.project_id
     }
 
-    /// The caller.
     pub fn user_id(&self) -> &UserId {
         &self.facts.user_id
     }
@@ -108,19 +106,19 @@ impl Caller {
             facts,
             project_id,
             token,
-            _place: Place::default(),
+            _place: RequestSlot::default(),
         })
     }
 
     /// The caller as the policy sees it.
-    pub fn credentials(&self) -> Credentials {
+    pub fn credentials(&self) -> PolicyCredentials {
         let facts = &self.facts;
         let optional = [
             ("project_name", &facts.project_name),
             ("user_domain_id", &facts.user_domain_id),
             ("project_domain_id", &facts.project_domain_id),
         ];
-        let base = Credentials::new(
+        let base = PolicyCredentials::new(
             facts.user_id.as_str(),
             self.project_id.as_str(),
             facts.roles.iter().cloned(),

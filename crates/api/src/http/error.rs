@@ -13,7 +13,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 
-use crate::app::refusal::{Kind, Refusal};
+use crate::app::refusal::{Refusal, RefusalKind};
 
 /// A refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,12 +90,10 @@ impl ApiError {
         self
     }
 
-    /// Its kind.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> RefusalKind {
         self.refusal.kind()
     }
 
-    /// Why, for programs.
     pub fn refusal(&self) -> Refusal {
         self.refusal
     }
@@ -125,9 +123,9 @@ impl ApiError {
     fn log(&self) {
         let status = self.kind().status().as_u16();
         let detail = self.detail.as_deref().unwrap_or_default();
-        if self.kind() == Kind::Internal {
+        if self.kind() == RefusalKind::Internal {
             tracing::error!(status, detail, "{}", self.message);
-        } else if self.kind() == Kind::Unavailable {
+        } else if self.kind() == RefusalKind::Unavailable {
             tracing::warn!(status, detail, "{}", self.message);
         } else {
             tracing::info!(status, detail, "refused: {}", self.message);

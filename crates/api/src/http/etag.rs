@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderValue, header, request::Parts};
 use protector_core::group::Group;
-use protector_store::{Basis, StoreError};
+use protector_store::{Precondition, StoreError};
 use serde::Serialize;
 
 use crate::{
@@ -21,9 +21,7 @@ use crate::{
 /// An answer about a group as of a version.
 #[derive(Clone, Copy, Debug)]
 pub struct Tagged<T> {
-    /// The group's version.
     pub version: u64,
-    /// The body.
     pub body: T,
 }
 
@@ -85,11 +83,11 @@ fn parse(text: &str) -> Option<IfMatch> {
 
 impl IfMatch {
     /// What the change of `group` rests on; 412 when the request rests on another version than the one that `group` has.
-    pub fn basis(&self, group: &Group) -> ApiResult<Basis> {
+    pub fn basis(&self, group: &Group) -> ApiResult<Precondition> {
         match self {
-            Self::Any => Ok(Basis::Any),
+            Self::Any => Ok(Precondition::Any),
             Self::OneOf(tags) if tags.contains(&group.version.to_string()) => {
-                Ok(Basis::Version(group.version))
+                Ok(Precondition::Version(group.version))
             }
             Self::OneOf(_) => Err(self.refusal(&group.name, group.version)),
         }

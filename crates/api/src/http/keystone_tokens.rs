@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use protector_openstack::{
     cloud::Cloud,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
 };
 use secrecy::SecretString;
 
@@ -44,6 +44,6 @@ impl TokenSource for KeystoneTokens {
 }
 
 /// Keystone answers 404 for a token that it does not know; one that cannot be sent is none.
-fn says_invalid(error: &CloudError) -> bool {
-    error.class() == ErrorClass::NotFound || matches!(error, CloudError::Setup(_))
+fn says_invalid(error: &CallError) -> bool {
+    error.class() == ErrorClass::NotFound || matches!(error, CallError::Setup(_))
 }

@@ -31,7 +31,6 @@ pub fn time_key(at: DateTime<Utc>) -> String {
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut<T> {
-    /// Its entries.
     pub items: Vec<T>,
     /// The link to the next page, if there is one.
     pub links: Option<Vec<Link>>,

@@ -15,7 +15,7 @@ use protector_core::{
 use protector_oslo::policy::{Target, rules};
 use protector_peer::{
     changed_key::key_has_changed,
-    message_signature::{Claim, Malformed, Stamp},
+    message_signature::{Malformed, MessageStamp, SenderClaim},
 };
 use protector_store::{PeerMessage, PublicKey, StoreError};
 
@@ -90,7 +90,7 @@ impl FromRequestParts<Arc<App>> for PeerCaller {
 }
 
 async fn proof(parts: &mut Parts, app: &App) -> ApiResult<Proof> {
-    let Some(claim) = Claim::of(&parts.headers)? else {
+    let Some(claim) = SenderClaim::of(&parts.headers)? else {
         refuse_unsigned(app).await?;
         return Ok(Proof::TokenAlone);
     };
@@ -143,7 +143,7 @@ async fn key_of(app: &App, sender: &SiteName) -> ApiResult<Option<PublicKey>> {
     }
 }
 
-fn refuse_another_receiver(app: &App, claim: &Claim) -> ApiResult<()> {
+fn refuse_another_receiver(app: &App, claim: &SenderClaim) -> ApiResult<()> {
     let (meant, here) = (&claim.parties.receiver, &app.settings.site_name);
     if meant == here {
         return Ok(());
@@ -156,7 +156,7 @@ fn refuse_another_receiver(app: &App, claim: &Claim) -> ApiResult<()> {
     ))
 }
 
-fn refuse_another_key(app: &App, claim: &Claim, key: &PublicKey) -> ApiResult<()> {
+fn refuse_another_key(app: &App, claim: &SenderClaim, key: &PublicKey) -> ApiResult<()> {
     let pinned = key.fingerprint();
     if claim.fingerprint == pinned {
         return Ok(());
@@ -172,7 +172,7 @@ fn refuse_another_key(app: &App, claim: &Claim, key: &PublicKey) -> ApiResult<()
     ))
 }
 
-fn refuse_another_time(app: &App, sender: &SiteName, stamp: &Stamp) -> ApiResult<()> {
+fn refuse_another_time(app: &App, sender: &SiteName, stamp: &MessageStamp) -> ApiResult<()> {
     let (now, window) = (app.clock.now(), app.settings.peer_signature_window);
     if (now - stamp.created).abs() <= window {
         return Ok(());

@@ -30,21 +30,20 @@ const REMEMBERED: usize = 10_000;
 
 /// How much one project may ask; `None` is without limit.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// How fast.
+pub struct RateLimits {
     pub rate: Option<Quota>,
     /// How many reading requests at a time.
     pub reads: Option<NonZeroUsize>,
 }
 
-impl Limits {
+impl RateLimits {
     /// Of requests each `period`, `burst` of them at once.
     pub fn rate(period: Duration, burst: NonZeroU32) -> Option<Quota> {
         Quota::with_period(period).map(|quota| quota.allow_burst(burst))
     }
 }
 
-impl From<&config::RateLimit> for Limits {
+impl From<&config::RateLimit> for RateLimits {
     fn from(section: &config::RateLimit) -> Self {
         let second = Duration::from_secs(1);
         let rate = section
@@ -71,7 +70,7 @@ type Rates = RateLimiter<ProjectId, HashMapStateStore<ProjectId>, DefaultClock, 
 
 /// A request's place among those of its project, until it is answered.
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct RequestSlot {
     _read: Option<OwnedSemaphorePermit>,
 }
 
@@ -84,7 +83,7 @@ pub struct Shares {
 
 impl Shares {
     /// Shares of `limits` each.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: RateLimits) -> Self {
         Self {
             rates: limits.rate.map(RateLimiter::hashmap),
             reads: limits.reads.map(Reads::new),
@@ -101,16 +100,16 @@ impl Shares {
         project: &ProjectId,
         method: &Method,
         route: &str,
-    ) -> ApiResult<Place> {
+    ) -> ApiResult<RequestSlot> {
         if *method == Method::POST && RECOVERY.contains(&route) {
-            return Ok(Place::default());
+            return Ok(RequestSlot::default());
         }
         if let Some(rates) = &self.rates {
             count(rates, project)?;
         }
         match &self.reads {
             Some(reads) if *method == Method::GET => reads.place(project).await,
-            _ => Ok(Place::default()),
+            _ => Ok(RequestSlot::default()),
         }
     }
 }
@@ -141,7 +140,7 @@ impl Reads {
         }
     }
 
-    async fn place(&self, project: &ProjectId) -> ApiResult<Place> {
+    async fn place(&self, project: &ProjectId) -> ApiResult<RequestSlot> {
         let free = self.of(project).acquire_owned();
         let read = tokio::time::timeout(PATIENCE, free).await.map_err(|_| {
             ApiError::too_many(
@@ -149,7 +148,7 @@ impl Reads {
                 Duration::from_secs(1),
             )
         })?;
-        Ok(Place { _read: read.ok() })
+        Ok(RequestSlot { _read: read.ok() })
     }
 
     fn of(&self, project: &ProjectId) -> Arc<Semaphore> {
@@ -171,8 +170,8 @@ mod tests {
     const LIST: &str = "/v1/{project_id}/operations";
 
     fn shares(burst: u32, reads: usize) -> Shares {
-        Shares::new(Limits {
-            rate: Limits::rate(Duration::from_secs(3600), NonZeroU32::new(burst).unwrap()),
+        Shares::new(RateLimits {
+            rate: RateLimits::rate(Duration::from_secs(3600), NonZeroU32::new(burst).unwrap()),
             reads: NonZeroUsize::new(reads),
         })
     }

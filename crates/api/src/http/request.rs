@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 use crate::{
     app::App,
     http::{
-        access::{Entry, Origin},
+        access::{Entry, RequestOrigin},
         error::ApiError,
         token::TokenFacts,
     },
@@ -36,7 +36,7 @@ pub struct RequestContext {
     pub local: RequestId,
     /// The id that the caller gave it, when it has the right form; sent on to the clouds.
     pub global: Option<GlobalRequestId>,
-    origin: Arc<Origin>,
+    origin: Arc<RequestOrigin>,
     noted: Arc<Noted>,
 }
 
@@ -48,7 +48,7 @@ struct Noted {
 }
 
 impl RequestContext {
-    fn of(headers: &HeaderMap, local: RequestId, origin: Origin) -> Self {
+    fn of(headers: &HeaderMap, local: RequestId, origin: RequestOrigin) -> Self {
         let global = headers
             .get(&REQUEST_ID_HEADER)
             .and_then(|value| value.to_str().ok())
@@ -72,7 +72,7 @@ impl RequestContext {
     }
 
     /// From where it came.
-    pub(crate) fn origin(&self) -> &Origin {
+    pub(crate) fn origin(&self) -> &RequestOrigin {
         &self.origin
     }
 
@@ -96,7 +96,7 @@ impl RequestContext {
 /// Gives a request its ids and its span, and begins its line in the access log.
 pub async fn accompany(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let local = RequestId::from_uuid(app.ids.uuid());
-    let origin = Origin::of(&request, app.settings.proxy_headers);
+    let origin = RequestOrigin::of(&request, app.settings.proxy_headers);
     let context = RequestContext::of(request.headers(), local, origin);
     let global = context.global.map(|id| id.to_string());
     let shown = global.clone().unwrap_or_default();
@@ -163,13 +163,13 @@ mod tests {
             HeaderValue::from_static("req-7a3f2c11-0001-4b22-a918-000000000001"),
         );
         assert!(
-            RequestContext::of(&headers, local, Origin::default())
+            RequestContext::of(&headers, local, RequestOrigin::default())
                 .global
                 .is_some()
         );
         headers.insert(REQUEST_ID_HEADER, HeaderValue::from_static("req-forged"));
         assert!(
-            RequestContext::of(&headers, local, Origin::default())
+            RequestContext::of(&headers, local, RequestOrigin::default())
                 .global
                 .is_none()
         );

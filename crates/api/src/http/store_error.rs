@@ -1,7 +1,7 @@
 //! What the records say, as answers.
 
 use protector_store::{DatabaseFailure, LockKind, Noun, QuotaOf, StoreError};
-use protector_wire::text::Stamp;
+use protector_wire::text::Timestamp;
 
 use crate::{app::refusal::Refusal, http::error::ApiError};
 
@@ -40,11 +40,11 @@ impl From<StoreError> for ApiError {
             )),
             StoreError::Deleted { at } => Self::new(Refusal::GroupDeleted, format!(
                 "The protection group was deleted here at {}; delete it on the other site too, or send 'sync-force' there to have it here again.",
-                Stamp(at)
+                Timestamp(at)
             )),
             StoreError::PeerRetired { at } => Self::new(Refusal::SiteRetired, format!(
                 "This site has retired the other one at {}: what that one says of protection groups from before is not taken over. Where it is back, delete the group there with 'openstack dr protection-group delete', and protect its VMs anew.",
-                Stamp(at)
+                Timestamp(at)
             )),
             StoreError::SiteRetired { site } => Self::new(Refusal::SiteRetired, format!(
                 "Site {site} is retired here: nothing that it says is taken over. Where another site has taken its name, an administrator here forgets the old one with 'openstack dr site delete {site}' and registers the new one; then push again."

@@ -25,17 +25,12 @@ use sha2::{Digest, Sha256};
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFacts {
-    /// The user.
     pub user_id: UserId,
-    /// The user's name.
     pub user_name: String,
     /// The project that the token is scoped to; `None` for a domain-scoped, system-scoped or unscoped one.
     pub project_id: Option<ProjectId>,
-    /// That project's name.
     pub project_name: Option<String>,
-    /// The user's domain.
     pub user_domain_id: Option<String>,
-    /// The project's domain.
     pub project_domain_id: Option<String>,
     /// Names of the roles that the user has there.
     pub roles: Vec<String>,

@@ -13,7 +13,7 @@ use protector_core::{
     mark,
     member::Member,
     operation::{MapKind, OperationState, StepProgress, StepRecord, StepState},
-    orphan::Held,
+    orphan::CloudResource,
     runbook::{Step, resource::ResourceKind},
 };
 use protector_store::{Lock, OperationCopy};
@@ -103,8 +103,8 @@ async fn fail(house: &House, taken_back: &[&str]) {
     }
 }
 
-fn held(kind: ResourceKind, id: &str, status: &str) -> Held {
-    Held {
+fn held(kind: ResourceKind, id: &str, status: &str) -> CloudResource {
+    CloudResource {
         kind,
         id: id.to_owned(),
         name: id.to_owned(),
@@ -118,7 +118,7 @@ fn held(kind: ResourceKind, id: &str, status: &str) -> Held {
     }
 }
 
-fn copy(kind: ResourceKind, source: &str, status: &str, maker: &OperationId) -> Held {
+fn copy(kind: ResourceKind, source: &str, status: &str, maker: &OperationId) -> CloudResource {
     let mut copy = held(kind, &format!("copy-of-{source}"), status);
     copy.metadata = BTreeMap::from([
         (mark::OPERATION.to_owned(), maker.to_string()),
@@ -127,7 +127,7 @@ fn copy(kind: ResourceKind, source: &str, status: &str, maker: &OperationId) -> 
     copy
 }
 
-fn shows(house: &House, site: &str, held: Vec<Held>) {
+fn shows(house: &House, site: &str, held: Vec<CloudResource>) {
     let holdings = Holdings { held, quota: None };
     let mut shown = house.outside.clouds.holdings.lock().unwrap();
     shown.insert(site.to_owned(), holdings);
@@ -143,7 +143,7 @@ fn all_is_well(house: &House, id: &OperationId) {
     shows(house, "site-b", whole_copy(id));
 }
 
-fn whole_copy(id: &OperationId) -> Vec<Held> {
+fn whole_copy(id: &OperationId) -> Vec<CloudResource> {
     vec![
         copy(ResourceKind::Server, WEB, "ACTIVE", id),
         copy(ResourceKind::Volume, BOOT, "in-use", id),
@@ -221,7 +221,7 @@ async fn every_member_that_stands_in_the_way_is_named_with_its_command() {
         copies
     };
     let foreign = vec![copy(ResourceKind::Server, WEB, "ACTIVE", &other)];
-    let cases: [(&Vec<Held>, Vec<Held>, &str); 6] = [
+    let cases: [(&Vec<CloudResource>, Vec<CloudResource>, &str); 6] = [
         (&running, whole_copy(&id), "--delete-running"),
         (
             &resting,

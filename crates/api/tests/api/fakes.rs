@@ -15,8 +15,9 @@ use http::{HeaderMap, Method};
 use protector_api::http::token::{TokenError, TokenFacts, TokenSource};
 use protector_clouds::{
     clouds::{
-        CloudError, Clouds, Expected, FoundAttachment, FoundServer, FoundVolume, FoundVolumeType,
-        Holdings, ProjectLists, ServiceFinding, SiteInspection, SiteServices, WantedThere,
+        CloudError, CloudReadings, Expected, FoundAttachment, FoundServer, FoundVolume,
+        FoundVolumeType, Holdings, ProjectLists, ServiceFinding, SiteInspection, SiteServices,
+        WantedThere,
     },
     volume_type,
 };
@@ -42,10 +43,10 @@ use protector_core::{
 use protector_openstack::message_signer::UnsignedMessage;
 use protector_peer::{
     key_pair::SigningKey,
-    message_signature::{Parties, Stamp, sign},
+    message_signature::{MessageStamp, Parties, sign},
     peer::{HeldPart, Peer, PeerError, PeerMetadata},
 };
-use protector_store::{Mark, PublicKey, Side, StoredSigningKey};
+use protector_store::{MetadataState, PublicKey, SiteState, StoredSigningKey};
 use protector_wire::{metadata::NewMetadata, operation_copy::NewOperationCopy};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -422,7 +423,7 @@ fn target_seen(kind: ReplicationType) -> TargetSeen {
 }
 
 #[async_trait]
-impl Clouds for FakeClouds {
+impl CloudReadings for FakeClouds {
     async fn server(
         &self,
         scope: &SiteScope,
@@ -671,19 +672,19 @@ pub fn new_key() -> StoredSigningKey {
 }
 
 fn held(version: u64, known: Option<NewMetadata>) -> PeerMetadata {
-    let last = known.as_ref().map(|known| Mark {
+    let last = known.as_ref().map(|known| MetadataState {
         version: known.version,
         digest: known.digest.clone(),
     });
     let now = match &last {
         Some(last) if last.version == version => last.clone(),
-        _ => Mark {
+        _ => MetadataState {
             version,
             digest: format!("made there, version {version}"),
         },
     };
     PeerMetadata {
-        side: Side {
+        side: SiteState {
             now,
             base: last.map(Into::into),
         },
@@ -726,7 +727,7 @@ impl FakePeer {
         message: &UnsignedMessage<'_>,
     ) -> HeaderMap {
         let number = self.signed.fetch_add(1, Ordering::SeqCst);
-        let stamp = Stamp {
+        let stamp = MessageStamp {
             created,
             nonce: format!("message-{number}"),
         };
@@ -781,13 +782,13 @@ impl Peer for FakePeer {
         _scope: &SiteScope,
         group: &GroupId,
         metadata: &NewMetadata,
-    ) -> Result<Mark, PeerError> {
+    ) -> Result<MetadataState, PeerError> {
         self.answer()?;
         let mut pushed = self.pushed.lock().unwrap();
         pushed.insert(group.to_string(), metadata.version);
         let mut documents = self.documents.lock().unwrap();
         documents.insert(group.to_string(), metadata.clone());
-        Ok(Mark {
+        Ok(MetadataState {
             version: metadata.version,
             digest: metadata.digest.clone(),
         })
@@ -838,7 +839,7 @@ impl Peer for FakePeer {
         &self,
         _scope: &SiteScope,
         group: &GroupId,
-        _known: &Mark,
+        _known: &MetadataState,
     ) -> Result<(), PeerError> {
         self.answer()?;
         self.pushed.lock().unwrap().remove(group.as_str());

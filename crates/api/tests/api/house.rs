@@ -13,7 +13,7 @@ use protector_api::{
         metrics::{
             ApiMetrics, {self},
         },
-        rate_limit::{Limits, Shares},
+        rate_limit::{RateLimits, Shares},
     },
     router,
 };
@@ -189,7 +189,7 @@ impl House {
     }
 
     /// The same house after a restart with `[rate_limit]` set so.
-    pub fn with_limits(self, limits: Limits) -> Self {
+    pub fn with_limits(self, limits: RateLimits) -> Self {
         let limited = |app: &mut App| app.shares = Shares::new(limits);
         self.restarted(limited, TestCopies::Delete)
     }

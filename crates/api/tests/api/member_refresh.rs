@@ -248,7 +248,8 @@ async fn look(house: &House) -> usize {
         .group;
     let kind = group.replication_type;
     let clouds = &*house.outside.clouds;
-    let source = protector_clouds::clouds::Clouds::source_seen(clouds, group.current(), kind).await;
+    let source =
+        protector_clouds::clouds::CloudReadings::source_seen(clouds, group.current(), kind).await;
     let refresh = MemberRefresh {
         database: &house.database,
         clouds,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use http::Method;
 use protector_core::clock::Clock as _;
-use protector_store::{Basis, Removable};
+use protector_store::{Precondition, Removable};
 use serde_json::json;
 
 use crate::{
@@ -120,7 +120,7 @@ async fn what_a_running_cleanup_is_to_delete_is_not_taken_in() {
             &group.id,
             members[0].id.as_str(),
             Removable::Recovered,
-            Basis::Any,
+            Precondition::Any,
             FixedClock.now(),
         )
         .await

@@ -9,7 +9,7 @@ use protector_core::{
     fault::Code,
     id::OperationId,
     operation::{OperationState, StepState},
-    orphan::Held,
+    orphan::CloudResource,
     runbook::resource::ResourceKind,
 };
 use serde_json::{Value, json};
@@ -20,8 +20,8 @@ use crate::{
     house::{House, group_path},
 };
 
-fn held(kind: ResourceKind, id: &str, project: &str) -> Held {
-    Held {
+fn held(kind: ResourceKind, id: &str, project: &str) -> CloudResource {
+    CloudResource {
         kind,
         id: id.to_owned(),
         name: format!("name of {id}"),
@@ -35,19 +35,19 @@ fn held(kind: ResourceKind, id: &str, project: &str) -> Held {
     }
 }
 
-fn volume(id: &str) -> Held {
+fn volume(id: &str) -> CloudResource {
     held(ResourceKind::Volume, id, PROJECT_A)
 }
 
 /// A copy on the other site, with the mark of `operation`.
-fn copy(kind: ResourceKind, id: &str, operation: &str) -> Held {
+fn copy(kind: ResourceKind, id: &str, operation: &str) -> CloudResource {
     let mut copy = held(kind, id, PROJECT_B);
     let mark = ("protector:operation".to_owned(), operation.to_owned());
     copy.metadata = BTreeMap::from([mark]);
     copy
 }
 
-pub fn holds(house: &House, site: &str, held: Vec<Held>) {
+pub fn holds(house: &House, site: &str, held: Vec<CloudResource>) {
     let share = QuotaShare { used: 7, limit: 10 };
     let quota = ProjectQuota {
         instances: share,

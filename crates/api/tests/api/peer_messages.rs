@@ -16,7 +16,7 @@ use protector_core::{
     queue::Room,
     runbook::BOOK_VERSION,
 };
-use protector_peer::{group_push::Handover, operation_push::send_copy};
+use protector_peer::{group_push::GroupPush, operation_push::send_copy};
 use protector_store::{Database, GroupChange, Reservation};
 use serde_json::json;
 
@@ -40,7 +40,7 @@ const MISHAPS: [Mishap; 7] = [
 
 /// What somebody does at one of the sites.
 #[derive(Clone, Copy, Debug)]
-enum Deed {
+enum PeerAct {
     /// A tenant asks for a failover.
     Move,
     /// A tenant describes the group anew.
@@ -61,23 +61,23 @@ enum Deed {
     LetGo,
 }
 
-const DEEDS: [Deed; 9] = [
-    Deed::Move,
-    Deed::Describe,
-    Deed::Replicate,
-    Deed::Force,
-    Deed::ChangeAlone,
-    Deed::Insist,
-    Deed::Push,
-    Deed::News,
-    Deed::LetGo,
+const DEEDS: [PeerAct; 9] = [
+    PeerAct::Move,
+    PeerAct::Describe,
+    PeerAct::Replicate,
+    PeerAct::Force,
+    PeerAct::ChangeAlone,
+    PeerAct::Insist,
+    PeerAct::Push,
+    PeerAct::News,
+    PeerAct::LetGo,
 ];
 
 /// What happens at one message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Happening {
     mishap: Option<Mishap>,
-    deed: Option<(Deed, usize)>,
+    deed: Option<(PeerAct, usize)>,
 }
 
 impl Happening {
@@ -228,13 +228,13 @@ impl Story {
         memory.apart = true;
     }
 
-    async fn does(&self, deed: Deed, place: usize) {
+    async fn does(&self, deed: PeerAct, place: usize) {
         let group = &self.tenant.groups[place];
         match deed {
-            Deed::Move => {
+            PeerAct::Move => {
                 self.ask_for_a_move(place).await;
             }
-            Deed::Describe => {
+            PeerAct::Describe => {
                 let text = format!("described on {}", SITES[place]);
                 let answer = self.tenant.describe(place, &text).await;
                 self.expect_an_answer(place, &answer);
@@ -242,7 +242,7 @@ impl Story {
                     self.memory.lock().unwrap().described = Some(text);
                 }
             }
-            Deed::Replicate => {
+            PeerAct::Replicate => {
                 let path = format!("{group}/action");
                 let asked = self
                     .tenant
@@ -250,23 +250,23 @@ impl Story {
                 let answer = asked.await;
                 self.expect_an_answer(place, &answer);
             }
-            Deed::Force => {
+            PeerAct::Force => {
                 let answer = self.force(place).await;
                 self.expect_an_answer(place, &answer);
             }
-            Deed::ChangeAlone => self.change_alone(place).await,
-            Deed::Insist => {
+            PeerAct::ChangeAlone => self.change_alone(place).await,
+            PeerAct::Insist => {
                 self.change_alone(place).await;
                 let answer = self.force(place).await;
                 self.expect_an_answer(place, &answer);
             }
-            Deed::Push => self.push(place).await,
-            Deed::News => {
+            PeerAct::Push => self.push(place).await,
+            PeerAct::News => {
                 for place in [place, 1 - place] {
                     self.engine_looks(place).await;
                 }
             }
-            Deed::LetGo => self.tenant.let_go(place).await,
+            PeerAct::LetGo => self.tenant.let_go(place).await,
         }
         self.is_as_it_should_be().await;
     }
@@ -326,7 +326,7 @@ impl Story {
 
     async fn push(&self, place: usize) {
         let protector = &self.tenant.sites.protectors[place];
-        let handover = Handover {
+        let handover = GroupPush {
             database: &protector.database,
             peer: &*protector.peer,
             site: &SITES[place].into(),
@@ -593,7 +593,7 @@ async fn pinned(at: usize, named: &str, happening: Happening) {
 }
 
 /// Somebody does this on site-b, while site-a begins to move the group.
-async fn meanwhile_on_b(at: usize, named: &str, deed: Deed) {
+async fn meanwhile_on_b(at: usize, named: &str, deed: PeerAct) {
     let happening = Happening {
         mishap: None,
         deed: Some((deed, B)),
@@ -612,32 +612,32 @@ async fn comes_again(at: usize, named: &str) {
 
 #[tokio::test]
 async fn a_start_does_not_pass_a_start_on_the_other_site() {
-    meanwhile_on_b(1, "GET", Deed::Move).await;
+    meanwhile_on_b(1, "GET", PeerAct::Move).await;
 }
 
 #[tokio::test]
 async fn a_site_that_is_held_still_begins_no_move() {
-    meanwhile_on_b(2, "/metadata/reservations/site-a", Deed::Move).await;
+    meanwhile_on_b(2, "/metadata/reservations/site-a", PeerAct::Move).await;
 }
 
 #[tokio::test]
 async fn a_site_that_is_held_still_changes_nothing() {
-    meanwhile_on_b(2, "/metadata/reservations/site-a", Deed::Describe).await;
+    meanwhile_on_b(2, "/metadata/reservations/site-a", PeerAct::Describe).await;
 }
 
 #[tokio::test]
 async fn a_site_that_has_changed_the_group_meanwhile_is_not_held_still() {
-    meanwhile_on_b(1, "GET", Deed::Describe).await;
+    meanwhile_on_b(1, "GET", PeerAct::Describe).await;
 }
 
 #[tokio::test]
 async fn what_both_sites_changed_replaces_nothing_without_a_word() {
-    meanwhile_on_b(2, "/metadata/reservations/site-a", Deed::ChangeAlone).await;
+    meanwhile_on_b(2, "/metadata/reservations/site-a", PeerAct::ChangeAlone).await;
 }
 
 #[tokio::test]
 async fn no_view_is_forced_on_a_site_at_work() {
-    meanwhile_on_b(4, "/copy", Deed::Insist).await;
+    meanwhile_on_b(4, "/copy", PeerAct::Insist).await;
 }
 
 #[tokio::test]

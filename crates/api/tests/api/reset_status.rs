@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use protector_clouds::clouds::Holdings;
-use protector_core::{group::GroupStatus, mark, orphan::Held, runbook::resource::ResourceKind};
+use protector_core::{
+    group::GroupStatus, mark, orphan::CloudResource, runbook::resource::ResourceKind,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,8 +30,8 @@ async fn status(house: &House) -> Value {
     shown.body["protection_group"]["status"].clone()
 }
 
-fn held(kind: ResourceKind, id: &str, name: &str, status: &str) -> Held {
-    Held {
+fn held(kind: ResourceKind, id: &str, name: &str, status: &str) -> CloudResource {
+    CloudResource {
         kind,
         id: id.to_owned(),
         name: name.to_owned(),
@@ -43,12 +45,12 @@ fn held(kind: ResourceKind, id: &str, name: &str, status: &str) -> Held {
     }
 }
 
-pub fn server(id: &str, status: &str) -> Held {
+pub fn server(id: &str, status: &str) -> CloudResource {
     held(ResourceKind::Server, id, "web-server-1", status)
 }
 
 /// The member's server and volumes, as the site shows them that it runs on.
-fn whole(status: &str) -> Vec<Held> {
+fn whole(status: &str) -> Vec<CloudResource> {
     let volumes = ["vol-boot-ws1", "vol-data-ws1"];
     let volumes = volumes.map(|id| held(ResourceKind::Volume, id, id, "in-use"));
     std::iter::once(server(WEB, status))
@@ -56,7 +58,7 @@ fn whole(status: &str) -> Vec<Held> {
         .collect()
 }
 
-pub fn shows(house: &House, site: &str, held: Vec<Held>) {
+pub fn shows(house: &House, site: &str, held: Vec<CloudResource>) {
     let holdings = Holdings { held, quota: None };
     let mut shown = house.outside.clouds.holdings.lock().unwrap();
     shown.insert(site.to_owned(), holdings);

@@ -9,7 +9,7 @@ use protector_core::{
     site::{Site, SiteStatus},
 };
 use protector_peer::group_push::Pushed;
-use protector_store::{Basis, Offered, Reservation, StoreError, Taken};
+use protector_store::{Offered, Precondition, Reservation, StoreError, Taken};
 use serde_json::{Value, json};
 
 use crate::{
@@ -415,7 +415,7 @@ async fn another_protector_of_its_name_is_paired_anew() {
     let there = &tenant.sites.protectors[B].database;
     let now = FixedClock.now();
     there
-        .group_delete(&tenant.id, Basis::Any, now)
+        .group_delete(&tenant.id, Precondition::Any, now)
         .await
         .unwrap();
     tenant.retire(A, false).await.expect(200);

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use http::Method;
-use protector_api::http::rate_limit::Limits;
+use protector_api::http::rate_limit::RateLimits;
 use protector_store::Quotas;
 use serde_json::json;
 
@@ -44,8 +44,8 @@ async fn a_quota_is_refused_in_the_words_of_nova_and_says_what_leads_on() {
 
 #[tokio::test]
 async fn a_project_that_asks_too_fast_is_told_when_to_come_again() {
-    let house = House::with_member(WEB).await.with_limits(Limits {
-        rate: Limits::rate(Duration::from_secs(3600), NonZeroU32::new(2).unwrap()),
+    let house = House::with_member(WEB).await.with_limits(RateLimits {
+        rate: RateLimits::rate(Duration::from_secs(3600), NonZeroU32::new(2).unwrap()),
         reads: None,
     });
     for _ in 0..2 {

@@ -9,7 +9,7 @@ use protector_core::{
     runbook::failover::planned_move,
 };
 use protector_peer::{
-    group_push::{Handover, Pushed},
+    group_push::{GroupPush, Pushed},
     operation_push::send_copy,
     peer::PeerError,
 };
@@ -107,7 +107,7 @@ impl Tenant {
     /// What an engine does about the group at each look.
     pub async fn push(&self, place: usize) -> Pushed {
         let protector = &self.sites.protectors[place];
-        let handover = Handover {
+        let handover = GroupPush {
             database: &protector.database,
             peer: &*protector.peer,
             site: &SITES[place].into(),

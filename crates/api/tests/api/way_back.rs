@@ -11,7 +11,7 @@ use protector_core::{
     mark,
     member::{Member, MemberStatus},
     operation::{MapKind, OperationState, StepProgress, StepState},
-    orphan::Held,
+    orphan::CloudResource,
     runbook::{Step, resource::ResourceKind},
 };
 use protector_store::Lock;
@@ -322,7 +322,7 @@ async fn what_was_made_for_a_member_that_has_left_is_taken_by_a_cleanup() {
 #[tokio::test]
 async fn what_was_made_for_a_member_that_has_left_is_found_wherever_leftovers_are_told() {
     let (house, id) = built_badly().await;
-    let built = Held {
+    let built = CloudResource {
         kind: ResourceKind::Server,
         id: "built-badly".to_owned(),
         name: "web-server-1".to_owned(),

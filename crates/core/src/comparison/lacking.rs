@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Comparison, Line, Outcome, Shown, Strictly, Verdict};
+use super::{AttributeOutcome, ComparedAttribute, Comparison, Shown, Strictly, Verdict};
 use crate::{
     carried::{
-        Thing, {self},
+        CarriedResource, {self},
     },
     not_carried::{NotCarried, Treatment},
 };
 
 impl Comparison<'_> {
     /// What keeps a move from starting, and devices of the host, which the table of attributes has as the flavor's.
-    pub(super) fn refused(&self) -> Vec<Line> {
+    pub(super) fn refused(&self) -> Vec<ComparedAttribute> {
         let found = self.now.not_carried.iter();
         found
             .filter_map(|found| {
                 let outcome = match (found.treatment(), found) {
-                    (Treatment::Refused, _) => Outcome::Refused,
-                    (Treatment::Told, NotCarried::HostDevice { .. }) => Outcome::Lost,
+                    (Treatment::Refused, _) => AttributeOutcome::Refused,
+                    (Treatment::Told, NotCarried::HostDevice { .. }) => AttributeOutcome::Lost,
                     // Attributes of their own: see what is lacking.
                     (Treatment::Told, _) => return None,
                 };
-                Some(Line {
+                Some(ComparedAttribute {
                     field: found.what().to_owned(),
                     recorded: None,
                     now: Some("yes".to_owned()),
@@ -38,7 +38,7 @@ impl Comparison<'_> {
     }
 
     /// Nova shows the floating addresses of a server among its others.
-    fn floating_ips(&self, server: &Value) -> Vec<Line> {
+    fn floating_ips(&self, server: &Value) -> Vec<ComparedAttribute> {
         let member = &self.now.member;
         let there = self.recovery.floating_ips_on_target(member);
         let named: BTreeMap<String, String> = member
@@ -56,11 +56,11 @@ impl Comparison<'_> {
                 let verdict = match named.get(address) {
                     Some(there) => Verdict::changed(there, "by the recovery plan"),
                     None => Verdict::without_copy(
-                        Outcome::Lost,
+                        AttributeOutcome::Lost,
                         "it belongs to its site: name what takes its place in the recovery plan (floating_ips)",
                     ),
                 };
-                Line {
+                ComparedAttribute {
                     field: "floating IP".to_owned(),
                     recorded: None,
                     now: Some(address.to_owned()),
@@ -74,33 +74,33 @@ impl Comparison<'_> {
     }
 
     /// What the server has and no step carries.
-    pub(super) fn lacking(&self) -> Vec<Line> {
+    pub(super) fn lacking(&self) -> Vec<ComparedAttribute> {
         let Shown {
             server,
             ports,
             volumes,
         } = &self.now.shown;
         let mut lines = self.floating_ips(server);
-        let mut of = |prefix: &str, thing: Thing, shown: &Value| {
+        let mut of = |prefix: &str, thing: CarriedResource, shown: &Value| {
             let lost = carried::lacking(thing, shown).into_iter();
-            lines.extend(lost.map(|lost| Line {
+            lines.extend(lost.map(|lost| ComparedAttribute {
                 field: format!("{prefix}{}", lost.name),
                 recorded: None,
                 now: Some(lost.value),
                 copy: None,
-                outcome: Outcome::Lost,
+                outcome: AttributeOutcome::Lost,
                 why: Some(lost.why.to_owned()),
                 strictly: Strictly::Passes,
             }));
         };
-        of("", Thing::Server, server);
-        of("flavor ", Thing::Flavor, &server["flavor"]);
+        of("", CarriedResource::Server, server);
+        of("flavor ", CarriedResource::Flavor, &server["flavor"]);
         for port in ports {
             let address = &port["fixed_ips"][0]["ip_address"];
             let known = address.as_str().or(port["id"].as_str());
             of(
                 &format!("port {} ", known.unwrap_or_default()),
-                Thing::Port,
+                CarriedResource::Port,
                 port,
             );
         }
@@ -109,7 +109,7 @@ impl Comparison<'_> {
             let known = names.into_iter().find(|name| !name.is_empty());
             of(
                 &format!("volume {} ", known.unwrap_or_default()),
-                Thing::Volume,
+                CarriedResource::Volume,
                 volume,
             );
         }

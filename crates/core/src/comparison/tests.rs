@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::carried::{
-    Thing, {self},
+    CarriedResource, {self},
 };
 
 #[test]
@@ -16,7 +16,7 @@ fn of_several_values_the_worst_counts_and_each_says_why_once() {
         copy, outcome, why, ..
     } = verdict;
     assert_eq!(copy.as_deref(), Some("a, another one"));
-    assert_eq!(outcome, Outcome::Changed);
+    assert_eq!(outcome, AttributeOutcome::Changed);
     assert_eq!(why.as_deref(), Some("b is in use there; c is in use there"));
     assert_eq!(verdict.strictly, Strictly::Fails);
 }
@@ -34,10 +34,10 @@ fn what_real_clouds_show_of_an_ordinary_server_is_hardly_lost() {
         let lost = carried::lacking(thing, &shown(name)).into_iter();
         lost.map(|lost| lost.name).collect()
     };
-    assert_eq!(lost(Thing::Server, "server"), ["user_id"]);
-    assert_eq!(lost(Thing::Flavor, "flavor"), [""; 0]);
-    assert_eq!(lost(Thing::Volume, "volume"), ["user_id"]);
-    assert_eq!(lost(Thing::Port, "port"), [""; 0]);
+    assert_eq!(lost(CarriedResource::Server, "server"), ["user_id"]);
+    assert_eq!(lost(CarriedResource::Flavor, "flavor"), [""; 0]);
+    assert_eq!(lost(CarriedResource::Volume, "volume"), ["user_id"]);
+    assert_eq!(lost(CarriedResource::Port, "port"), [""; 0]);
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn what_is_inside_a_list_is_lacking_where_it_is_set() {
     let volume = |set: bool| json!({"id": "v", "delete_on_termination": set});
     let with = |volumes: Value| json!({"os-extended-volumes:volumes_attached": volumes});
     let server = with(json!([volume(false), volume(false)]));
-    assert_eq!(carried::lacking(Thing::Server, &server), []);
+    assert_eq!(carried::lacking(CarriedResource::Server, &server), []);
     let server = with(json!([volume(false), volume(true)]));
-    let lost = carried::lacking(Thing::Server, &server);
+    let lost = carried::lacking(CarriedResource::Server, &server);
     assert_eq!(
         (lost[0].name, lost[0].value.as_str()),
         (
@@ -62,7 +62,7 @@ fn what_is_set_on_a_port_in_a_special_way_is_lacking_and_told_alike() {
     let port = json!({"admin_state_up": false, "trusted": true, "propagate_uplink_status": false,
         "hints": {"openvswitch": {"other_config": {"tx-steering": "hash"}}},
         "mac_learning_enabled": false, "numa_affinity_policy": null, "qos_policy_id": "q"});
-    let lacking = carried::lacking(Thing::Port, &port).into_iter();
+    let lacking = carried::lacking(CarriedResource::Port, &port).into_iter();
     let lacking: Vec<String> = lacking
         .map(|lost| format!("{}={}", lost.name, lost.value))
         .collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Comparison, Line, Outcome, Strictly, Verdict};
+use super::{AttributeOutcome, ComparedAttribute, Comparison, Strictly, Verdict};
 use crate::{
     id::VolumeId,
     member::{Member, ProtectedVolume},
@@ -12,7 +12,7 @@ use crate::{
 type InWords = fn(&ProtectedVolume) -> String;
 
 impl Comparison<'_> {
-    pub(super) fn volumes(&self) -> Vec<Line> {
+    pub(super) fn volumes(&self) -> Vec<ComparedAttribute> {
         let mut lines = Vec::new();
         for volume in &self.built.volumes {
             let of = |member: &'_ Member| {
@@ -34,7 +34,7 @@ impl Comparison<'_> {
         let since = since.filter(|volume| !known.contains(&volume.id));
         lines.extend(since.map(|volume| {
             let why = "it was attached since and is not protected: take the member up anew";
-            Line {
+            ComparedAttribute {
                 recorded: None,
                 now: Some(label(volume)),
                 ..unprotected(volume, None, why)
@@ -48,7 +48,7 @@ impl Comparison<'_> {
         built: &ProtectedVolume,
         was: Option<&ProtectedVolume>,
         is: &ProtectedVolume,
-    ) -> Vec<Line> {
+    ) -> Vec<ComparedAttribute> {
         let named = device(built);
         let recorded = |of: InWords| was.map_or_else(|| one(None), of);
         let line = |field: &str, of: InWords| {
@@ -64,7 +64,7 @@ impl Comparison<'_> {
                 pairs(&volume.image_properties)
             }),
         ];
-        let is_set = |line: &Line| {
+        let is_set = |line: &ComparedAttribute| {
             let none = one(None);
             [&line.recorded, &line.now, &line.copy]
                 .into_iter()
@@ -75,7 +75,7 @@ impl Comparison<'_> {
         lines
     }
 
-    fn volume_type(&self, named: &str, volume: &ProtectedVolume) -> Line {
+    fn volume_type(&self, named: &str, volume: &ProtectedVolume) -> ComparedAttribute {
         let now = self.now.volume_types.get(&volume.id).cloned();
         let mapped = volume.volume_type.as_ref();
         let mapped = mapped.and_then(|known| self.mappings.volume_types.get(known));
@@ -93,12 +93,12 @@ impl Comparison<'_> {
                 Some(name) if mapped.is_some() => Verdict::changed(name, "by mapping"),
                 Some(name) => Verdict::changed(name, "by mapping: the group's type there"),
                 None => Verdict::without_copy(
-                    Outcome::Refused,
+                    AttributeOutcome::Refused,
                     format!("{} has no volume type {id} any more", self.site()),
                 ),
             },
         };
-        Line {
+        ComparedAttribute {
             field: format!("{named} type"),
             recorded: None,
             now,
@@ -111,13 +111,17 @@ impl Comparison<'_> {
 }
 
 /// A volume that is attached and not protected, or the other way round.
-fn unprotected(volume: &ProtectedVolume, was: Option<&ProtectedVolume>, why: &str) -> Line {
-    Line {
+fn unprotected(
+    volume: &ProtectedVolume,
+    was: Option<&ProtectedVolume>,
+    why: &str,
+) -> ComparedAttribute {
+    ComparedAttribute {
         field: device(volume),
         recorded: was.map(label),
         now: Some("not attached".to_owned()),
         copy: None,
-        outcome: Outcome::Refused,
+        outcome: AttributeOutcome::Refused,
         why: Some(why.to_owned()),
         strictly: Strictly::Passes,
     }

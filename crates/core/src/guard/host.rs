@@ -8,19 +8,15 @@ use super::verdict::{Verdict, keep};
 pub enum HostState {
     /// Its compute service answers.
     Up {
-        /// Its name.
         host: String,
     },
     /// Nova has not heard of its compute service for too long, or an administrator says that it is down.
     Down {
-        /// Its name.
         host: String,
     },
     /// The server is on no host: it was shelved and taken off, or never placed.
     None,
-    /// Nobody knows.
     Unknown {
-        /// Why.
         why: String,
     },
 }

@@ -7,17 +7,13 @@ use crate::id::{OperationId, VolumeId};
 /// A volume of a copy that is to be taken back, and what has become of its original.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyOfVolume<'a> {
-    /// The member's name.
     pub member: &'a str,
-    /// The original's name.
     pub volume: &'a str,
-    /// The original's id.
     pub original: &'a VolumeId,
     /// The site that has, or had, the original.
     pub site: &'a str,
     /// The operation that made the copy.
     pub maker: &'a OperationId,
-    /// Who asks.
     pub asked: Asked,
     /// The original's status word, as the tenant sees it right now; `None` where it does not see it.
     pub original_status: Option<&'a str>,

@@ -5,6 +5,7 @@
 //! them in order, and the first that objects decides. `make guards` takes each one out in turn and shows the test that
 //! notices.
 
+mod counterpart;
 mod host;
 mod last_copy;
 mod ownership;
@@ -16,10 +17,10 @@ mod source_at_rest;
 mod source_server;
 mod source_volume;
 mod test_copy;
-mod twin;
 mod verdict;
 mod written_since;
 
+pub use counterpart::{CopyState, Counterpart};
 pub use host::HostState;
 pub use last_copy::{CopyOfVolume, original_is_gone};
 pub use ownership::{a_member_is_not_fenced, lives_on_unseen, protected_since};
@@ -28,9 +29,9 @@ pub use recovered_server::{
     verdict_recovered_server,
 };
 pub use restart::{SeenCopy, must_stay_stopped};
-pub use scope::{Scope, absence_proves_nothing};
+pub use scope::{KnownThere, absence_proves_nothing};
 pub use seen::{
-    Life, Power, SeenAttachment, SeenMarks, SeenReservation, SeenServer, SeenVolume,
+    GuestState, Power, SeenAttachment, SeenMarks, SeenReservation, SeenServer, SeenVolume,
     status_in_words, to_make_it_run,
 };
 pub use source_at_rest::{
@@ -40,7 +41,6 @@ pub use source_at_rest::{
 pub use source_server::{SourceServer, verdict_source_server};
 pub use source_volume::{OwnServer, SourceVolume, verdict_source_volume};
 pub use test_copy::{TestCopy, verdict_test_server, verdict_test_volume};
-pub use twin::{CopyState, Twin};
 pub use verdict::{Asked, Cure, Left, Verdict};
 pub use written_since::{
     WrittenCopy, WrittenOriginal, its_newer_bytes_are_nowhere_else, written_after_its_replication,

@@ -14,9 +14,7 @@ use crate::id::{OperationId, SiteName};
 pub struct RecoveredServer<'a> {
     /// What is known of it as of any copy.
     pub copy: RecoveredCopy<'a>,
-    /// Its id.
     pub id: &'a str,
-    /// Who asks.
     pub asked: Asked,
     /// When its cloud made it, in words.
     pub made_at: &'a str,
@@ -114,13 +112,11 @@ fn its_original_is_lost(server: &RecoveredServer<'_>, seen: &SeenServer) -> Opti
 /// A copy that is to be taken back, and that its cloud does not show any more.
 #[derive(Clone, Copy, Debug)]
 pub struct ForgottenCopy<'a> {
-    /// Its id.
     pub id: &'a str,
     /// The name of its member.
     pub member: &'a str,
     /// The operation that made it.
     pub maker: &'a OperationId,
-    /// Who asks.
     pub asked: Asked,
     /// The host that it was last seen on.
     pub host: &'a HostState,

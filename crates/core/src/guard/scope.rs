@@ -2,7 +2,7 @@
 
 /// What was read, with the token that got a 404, of things that are known to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope<'a> {
+pub struct KnownThere<'a> {
     /// The project that the resource is recorded in; `None` where the token is an administrator's and sees all.
     pub recorded_project: Option<&'a str>,
     /// The project that the token is for.
@@ -21,13 +21,13 @@ pub struct Scope<'a> {
 /// The proof: the token's project is the recorded one; the service that said 404 answers for it; and the same catalogue
 /// leads to a network that the plan names, whose id no other region has. All regions of a catalogue entry are chosen by
 /// the same name, so that one such network stands for all services.
-pub fn absence_proves_nothing(scope: &Scope<'_>) -> Option<String> {
+pub fn absence_proves_nothing(scope: &KnownThere<'_>) -> Option<String> {
     token_is_for_another_project(scope)
         .or_else(|| service_does_not_answer(scope))
         .or_else(|| region_is_another(scope))
 }
 
-fn token_is_for_another_project(scope: &Scope<'_>) -> Option<String> {
+fn token_is_for_another_project(scope: &KnownThere<'_>) -> Option<String> {
     let recorded = scope.recorded_project?;
     (recorded != scope.token_project).then(|| {
         format!(
@@ -37,14 +37,14 @@ fn token_is_for_another_project(scope: &Scope<'_>) -> Option<String> {
     })
 }
 
-fn service_does_not_answer(scope: &Scope<'_>) -> Option<String> {
+fn service_does_not_answer(scope: &KnownThere<'_>) -> Option<String> {
     (!scope.service_answers).then(|| {
         "kept: its cloud says 404, but also to a question about the project's own quota; correct the site's catalogue, then run cleanup again"
             .to_owned()
     })
 }
 
-fn region_is_another(scope: &Scope<'_>) -> Option<String> {
+fn region_is_another(scope: &KnownThere<'_>) -> Option<String> {
     let (network, known) = scope.network?;
     (!known).then(|| {
         format!(
@@ -57,8 +57,8 @@ fn region_is_another(scope: &Scope<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn proved() -> Scope<'static> {
-        Scope {
+    fn proved() -> KnownThere<'static> {
+        KnownThere {
             recorded_project: Some("p"),
             token_project: "p",
             service_answers: true,
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_404_counts_only_with_a_scope_that_proved_itself() {
         assert_eq!(absence_proves_nothing(&proved()), None);
-        let admin = Scope {
+        let admin = KnownThere {
             recorded_project: None,
             token_project: "service",
             ..proved()
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_404_to_a_token_of_another_project_proves_nothing() {
-        let scope = Scope {
+        let scope = KnownThere {
             token_project: "q",
             ..proved()
         };
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_404_of_a_service_that_does_not_answer_proves_nothing() {
-        let scope = Scope {
+        let scope = KnownThere {
             service_answers: false,
             ..proved()
         };
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_404_of_another_region_proves_nothing() {
-        let scope = Scope {
+        let scope = KnownThere {
             network: Some(("net", false)),
             ..proved()
         };

@@ -7,11 +7,9 @@ use crate::id::SiteName;
 /// A volume as its cloud shows it right now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenVolume {
-    /// Its status word.
     pub status: String,
     /// The project that owns it, where the cloud shows it.
     pub project_id: Option<String>,
-    /// Its attachments.
     pub attachments: Vec<SeenAttachment>,
     /// What it is reserved by: attachments that are not complete, which Cinder does not list with the volume.
     pub reservations: Vec<SeenReservation>,
@@ -19,7 +17,6 @@ pub struct SeenVolume {
     pub group_id: Option<String>,
     /// Its migration, if one is under way.
     pub migration_status: Option<String>,
-    /// Its snapshots' ids.
     pub snapshots: Vec<String>,
     /// The offer of it to another project that nobody has accepted yet.
     pub transfer: Option<String>,
@@ -32,7 +29,6 @@ pub struct SeenVolume {
 pub struct SeenAttachment {
     /// Cinder's id of the record.
     pub id: String,
-    /// The server.
     pub server_id: String,
 }
 
@@ -67,7 +63,6 @@ pub struct SeenServer {
     pub locked: bool,
     /// Why, if whoever locked it said so.
     pub locked_reason: Option<String>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its volumes that Nova would delete with it.
     pub volumes_that_go_with_it: Vec<String>,
@@ -99,7 +94,7 @@ impl Power {
 
 /// Whether a server's guest runs, or goes on where it ran once somebody lets it: its disks may then hold what no copy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum GuestState {
     /// It does, or may.
     Runs,
     /// It certainly does not.
@@ -108,7 +103,7 @@ pub enum Life {
     Unknown,
 }
 
-impl Life {
+impl GuestState {
     /// By the status word and the hypervisor's word together, in the one meaning that everything goes by. A guest that was
     /// started beside Nova, or that came up with its host, runs while its status says `SHUTOFF`, until Nova notices (up to
     /// ten minutes). A status that is not known runs.
@@ -132,8 +127,11 @@ impl Life {
 
 /// A status word, and that the guest runs where that is not in the word.
 pub fn status_in_words(status: &str, power: Power) -> String {
-    match (status, Life::of(status, power)) {
-        ("SHUTOFF" | "ERROR" | "SHELVED" | "SHELVED_OFFLOADED" | "SOFT_DELETED", Life::Runs) => {
+    match (status, GuestState::of(status, power)) {
+        (
+            "SHUTOFF" | "ERROR" | "SHELVED" | "SHELVED_OFFLOADED" | "SOFT_DELETED",
+            GuestState::Runs,
+        ) => {
             format!("{status} and its guest runs")
         }
         _ => status.to_owned(),
@@ -158,13 +156,12 @@ pub fn to_make_it_run(status: &str, site: &SiteName, id: &str) -> String {
 
 impl SeenServer {
     /// Whether its guest runs.
-    pub fn life(&self) -> Life {
-        Life::of(&self.status, self.power)
+    pub fn life(&self) -> GuestState {
+        GuestState::of(&self.status, self.power)
     }
 
-    /// Whether it may.
     pub fn may_run(&self) -> bool {
-        self.life() == Life::Runs
+        self.life() == GuestState::Runs
     }
 }
 
@@ -192,7 +189,7 @@ mod tests {
             "RESIZE",
             "glorious",
         ] {
-            assert_eq!(Life::of(status, off), Life::Runs, "{status}");
+            assert_eq!(GuestState::of(status, off), GuestState::Runs, "{status}");
         }
         for status in [
             "SHUTOFF",
@@ -201,13 +198,17 @@ mod tests {
             "SOFT_DELETED",
             "ERROR",
         ] {
-            assert_eq!(Life::of(status, off), Life::Rests, "{status}");
-            assert_eq!(Life::of(status, Power::On), Life::Runs, "{status}");
+            assert_eq!(GuestState::of(status, off), GuestState::Rests, "{status}");
+            assert_eq!(
+                GuestState::of(status, Power::On),
+                GuestState::Runs,
+                "{status}"
+            );
             let said = status_in_words(status, Power::On);
             assert_eq!(said, format!("{status} and its guest runs"));
         }
-        assert_eq!(Life::of("ERROR", Power::Unknown), Life::Unknown);
-        assert_eq!(Life::of("SHUTOFF", Power::Unknown), Life::Rests);
+        assert_eq!(GuestState::of("ERROR", Power::Unknown), GuestState::Unknown);
+        assert_eq!(GuestState::of("SHUTOFF", Power::Unknown), GuestState::Rests);
     }
 
     #[test]

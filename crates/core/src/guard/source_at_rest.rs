@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
     host::HostState,
-    seen::{Life, Power, status_in_words},
+    seen::{GuestState, Power, status_in_words},
     verdict::{Verdict, keep, wait},
 };
 
@@ -27,7 +27,6 @@ pub struct SeenAction {
 /// A volume of a source server whose size is not what it was when that was found stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resized {
-    /// Its id.
     pub volume: String,
     /// The size that was replicated, in GiB.
     pub from: u64,
@@ -38,17 +37,13 @@ pub struct Resized {
 /// A source server between its stop and the switch, as its cloud shows it right now.
 #[derive(Clone, Debug)]
 pub struct SourceAtRest<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// Its site.
     pub site: &'a str,
-    /// Its status word.
     pub status: &'a str,
     /// Whether its guest runs, whatever its status word says.
     pub power: Power,
     /// What Nova is doing with it.
     pub task_state: Option<&'a str>,
-    /// Its compute host.
     pub host: &'a HostState,
     /// The volumes that the operation moves.
     pub planned: BTreeSet<&'a str>,
@@ -96,9 +91,7 @@ fn asked_for_something_since(source: &SourceAtRest<'_>) -> Option<Verdict> {
 /// An original of an adoption that somebody has deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct DeletedOriginal<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// Its site.
     pub site: &'a str,
     /// What was asked of it since it was found stopped; `None` where nobody knows.
     pub asked_since: Option<&'a [SeenAction]>,
@@ -197,7 +190,9 @@ fn at_work(source: &SourceAtRest<'_>) -> Option<Verdict> {
 
 /// Nova starts guests without being asked, too: with their host.
 fn runs(source: &SourceAtRest<'_>) -> Option<Verdict> {
-    if source.status == "SHUTOFF" && Life::of(source.status, source.power) == Life::Rests {
+    if source.status == "SHUTOFF"
+        && GuestState::of(source.status, source.power) == GuestState::Rests
+    {
         return None;
     }
     keep(format!(

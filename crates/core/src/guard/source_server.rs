@@ -1,10 +1,10 @@
 //! A server that the group left behind on the source.
 
 use super::{
+    counterpart::{CopyState, copy_is_not_running},
     host::{HostState, host_does_not_answer},
     ownership::{owned_by_another_project, protected_again},
-    seen::{Life, SeenServer, status_in_words},
-    twin::{CopyState, copy_is_not_running},
+    seen::{GuestState, SeenServer, status_in_words},
     verdict::{Asked, Cure, Left, Verdict, keep, wait},
 };
 use crate::id::OperationId;
@@ -12,13 +12,11 @@ use crate::id::OperationId;
 /// What is known of a source server that is about to be deleted, apart from its own reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceServer<'a> {
-    /// Its id.
     pub id: &'a str,
     /// The operation that left it: what a cleanup names.
     pub left_by: &'a OperationId,
     /// The tenant's project on the source.
     pub project_id: &'a str,
-    /// Who asks.
     pub asked: Asked,
     /// How the operation left it.
     pub left: Left,
@@ -115,7 +113,7 @@ fn started_again(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict
 
 /// A server in error may run on: its status says that Nova failed at something, not that its guest has stopped.
 fn power_is_not_known(source: &SourceServer<'_>, seen: &SeenServer) -> Option<Verdict> {
-    if seen.life() != Life::Unknown || source.asked == Asked::ByHandThoughItRuns {
+    if seen.life() != GuestState::Unknown || source.asked == Asked::ByHandThoughItRuns {
         return None;
     }
     keep(format!(

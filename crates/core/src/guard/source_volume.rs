@@ -1,12 +1,13 @@
 //! A volume that the group left behind on the source.
 
 use super::{
+    counterpart::{
+        Counterpart, copy_is_not_running, object_is_not_known, same_object_as_its_twin,
+        twin_is_not_in_use,
+    },
     host::{HostState, guest_may_still_write},
     ownership::{owned_by_another_project, protected_again},
     seen::SeenVolume,
-    twin::{
-        Twin, copy_is_not_running, object_is_not_known, same_object_as_its_twin, twin_is_not_in_use,
-    },
     verdict::{Cure, Verdict, keep, wait},
 };
 use crate::{group::ReplicationType, storage::BackendObject};
@@ -14,7 +15,6 @@ use crate::{group::ReplicationType, storage::BackendObject};
 /// What the record says of a source volume that is about to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceVolume<'a> {
-    /// Its id.
     pub id: &'a str,
     /// The tenant's project on the source.
     pub project_id: &'a str,
@@ -48,7 +48,11 @@ pub enum OwnServer {
 }
 
 /// What may be done with a source volume, given its own reading, its server's and its twin's.
-pub fn verdict_source_volume(source: &SourceVolume<'_>, seen: &SeenVolume, twin: &Twin) -> Verdict {
+pub fn verdict_source_volume(
+    source: &SourceVolume<'_>,
+    seen: &SeenVolume,
+    twin: &Counterpart,
+) -> Verdict {
     owned_by_another_project(source.project_id, seen.project_id.as_deref())
         .or_else(|| protected_again(source.protected_by))
         .or_else(|| its_key_would_go_with_it(source.id, seen))
@@ -243,7 +247,7 @@ mod tests {
         server: &OwnServer,
         object: Option<&BackendObject>,
         seen: &SeenVolume,
-        twin: &Twin,
+        twin: &Counterpart,
     ) -> Verdict {
         let source = SourceVolume {
             id: "v",
@@ -261,7 +265,7 @@ mod tests {
         OwnServer::Gone { host: up() }
     }
 
-    fn judge(seen: &SeenVolume, twin: &Twin) -> Verdict {
+    fn judge(seen: &SeenVolume, twin: &Counterpart) -> Verdict {
         judge_on(&gone(), Some(&object("a")), seen, twin)
     }
 
@@ -436,15 +440,15 @@ mod tests {
 
     #[test]
     fn a_volume_without_a_healthy_twin_is_kept() {
-        let lost = Twin {
+        let lost = Counterpart {
             volume: None,
             ..twin()
         };
-        let detached = Twin {
+        let detached = Counterpart {
             volume: Some(volume("available")),
             ..twin()
         };
-        let broken = Twin {
+        let broken = Counterpart {
             server: Some(server("ERROR")),
             ..twin()
         };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
+    counterpart::{CopyState, Counterpart},
     host::HostState,
     seen::{Power, SeenAttachment, SeenServer, SeenVolume},
-    twin::{CopyState, Twin},
     verdict::Verdict,
 };
 use crate::storage::BackendObject;
@@ -57,8 +57,8 @@ pub(super) fn object(array: &str) -> BackendObject {
     }
 }
 
-pub(super) fn twin() -> Twin {
-    Twin {
+pub(super) fn twin() -> Counterpart {
+    Counterpart {
         id: "twin".into(),
         volume: Some(attached("in-use", "copy")),
         server: Some(server("ACTIVE")),

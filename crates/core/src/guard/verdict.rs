@@ -16,7 +16,6 @@ pub enum Asked {
 /// How the operation left the server that its group moved away from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// Stopped.
     Stopped,
     /// As it was: an unplanned failover asks the site that was lost for nothing.
     Untouched,
@@ -25,7 +24,6 @@ pub enum Left {
 /// What to do with a resource, decided right before the call that does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Delete it now.
     Delete,
     /// Let its cloud forget it and leave its bytes where they are.
     Unmanage {
@@ -50,20 +48,11 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cure {
     /// Take the volume out of its generic group; the group and its other volumes stay.
-    TakeOutOfGroup {
-        /// The group's id.
-        group: String,
-    },
+    TakeOutOfGroup { group: String },
     /// Delete Cinder's record of an attachment whose server is certainly gone.
-    DeleteStaleAttachments {
-        /// The records' ids.
-        attachments: Vec<String>,
-    },
+    DeleteStaleAttachments { attachments: Vec<String> },
     /// Turn `delete_on_termination` off, so that Nova does not delete these volumes with the server.
-    KeepVolumesOfServer {
-        /// The volumes' ids.
-        volumes: Vec<String>,
-    },
+    KeepVolumesOfServer { volumes: Vec<String> },
 }
 
 pub(super) fn keep(why: impl Into<String>) -> Option<Verdict> {

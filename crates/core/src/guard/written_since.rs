@@ -9,9 +9,7 @@ use crate::{id::OperationId, storage::Written};
 /// A volume of a copy that is to be taken back.
 #[derive(Clone, Copy, Debug)]
 pub struct WrittenCopy<'a> {
-    /// The member's name.
     pub member: &'a str,
-    /// The volume's name.
     pub volume: &'a str,
     /// The operation that made the copy.
     pub maker: &'a OperationId,
@@ -19,7 +17,6 @@ pub struct WrittenCopy<'a> {
     pub site: &'a str,
     /// The name of its protection group.
     pub group: &'a str,
-    /// Who asks.
     pub asked: Asked,
     /// Whether the copy was there when that operation had ended, or while it waited for people: then it may have been used.
     pub outlived: bool,
@@ -73,11 +70,8 @@ fn ways_on(copy: &WrittenCopy<'_>) -> String {
 /// A volume that a planned move has left on its source, as the array tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenOriginal<'a> {
-    /// Its id.
     pub id: &'a str,
-    /// The source site.
     pub site: &'a str,
-    /// Who asks.
     pub asked: Asked,
     /// How the move left the server that it belonged to.
     pub left: Left,

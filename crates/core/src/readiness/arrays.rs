@@ -2,19 +2,19 @@
 
 use chrono::TimeDelta;
 
-use super::{ArraysSeen, Check, Facts, Finding, or_ok};
+use super::{ArraysSeen, Facts, ReadinessFinding, ReadinessSubject, or_ok};
 use crate::{group::ReplicationType, id::VolumeId};
 
 /// How many volumes a message names.
 const NAMED: usize = 5;
 
-pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::RecoveryPoint;
+pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::RecoveryPoint;
     let name = &facts.group.name;
     let replicate = format!("openstack dr protection-group action {name} --action sync");
     let Some(arrays) = &facts.arrays else {
         let fix = format!("openstack dr policy create {name}, then: {replicate}");
-        return vec![Finding::error(
+        return vec![ReadinessFinding::error(
             check,
             "no recovery point: the group has no policy",
             fix,
@@ -23,7 +23,7 @@ pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<Finding> {
     let points = match &arrays.points {
         Ok(points) => points,
         Err(silence) => {
-            return vec![Finding::warning(
+            return vec![ReadinessFinding::warning(
                 check,
                 format!(
                     "not checked: array {} did not tell its recovery points: {silence}",
@@ -34,7 +34,7 @@ pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<Finding> {
         }
     };
     let Some(newest) = points.iter().max_by_key(|point| point.taken_at) else {
-        return vec![Finding::error(
+        return vec![ReadinessFinding::error(
             check,
             format!(
                 "array {} has no recovery point: if {} were lost now, nothing could be recovered",
@@ -48,7 +48,7 @@ pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<Finding> {
     let asynchronous = facts.group.replication_type == ReplicationType::Async;
     match facts.rpo_minutes {
         Some(objective) if asynchronous && age > TimeDelta::minutes(objective.into()) => {
-            vec![Finding::warning(
+            vec![ReadinessFinding::warning(
                 check,
                 format!(
                     "the newest recovery point is {} old, the objective is {objective} min",
@@ -57,7 +57,7 @@ pub(super) fn recovery_point(facts: &Facts<'_>) -> Vec<Finding> {
                 replicate,
             )]
         }
-        _ => vec![Finding::ok(
+        _ => vec![ReadinessFinding::ok(
             check,
             format!("the newest recovery point is {} old", in_words(age)),
         )],
@@ -74,12 +74,12 @@ fn in_words(age: TimeDelta) -> String {
     }
 }
 
-pub(super) fn backend(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::Backend;
+pub(super) fn backend(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::Backend;
     let Some(arrays) = &facts.arrays else {
         let fix = format!("openstack dr policy create {}", facts.group.name);
         let why = "not checked: the group has no policy that names arrays";
-        return vec![Finding::warning(check, why, fix)];
+        return vec![ReadinessFinding::warning(check, why, fix)];
     };
     let mut problems = Vec::new();
     for (array, answer) in [
@@ -88,7 +88,7 @@ pub(super) fn backend(facts: &Facts<'_>) -> Vec<Finding> {
     ] {
         if let Err(silence) = answer {
             problems.push(
-                Finding::error(
+                ReadinessFinding::error(
                     check,
                     silence.to_string(),
                     "see that the array is up, and that the policy names it rightly: openstack dr policy show",
@@ -108,7 +108,7 @@ pub(super) fn backend(facts: &Facts<'_>) -> Vec<Finding> {
     )
 }
 
-fn volumes(facts: &Facts<'_>, arrays: &ArraysSeen) -> Vec<Finding> {
+fn volumes(facts: &Facts<'_>, arrays: &ArraysSeen) -> Vec<ReadinessFinding> {
     let mut findings = Vec::new();
     let mut unknown = Vec::new();
     for member in facts.members {
@@ -116,8 +116,8 @@ fn volumes(facts: &Facts<'_>, arrays: &ArraysSeen) -> Vec<Finding> {
             match arrays.holds.iter().find(|(id, _)| *id == volume.id) {
                 Some((_, Ok(true))) => {}
                 Some((_, Ok(false))) => findings.push(
-                    Finding::error(
-                        Check::Backend,
+                    ReadinessFinding::error(
+                        ReadinessSubject::Backend,
                         format!(
                             "array {} does not hold volume {} of {}: it is not replicated",
                             arrays.source_array, volume.id, member.name
@@ -132,8 +132,8 @@ fn volumes(facts: &Facts<'_>, arrays: &ArraysSeen) -> Vec<Finding> {
     }
     // An array that does not answer at all is a finding already.
     if !unknown.is_empty() && arrays.source.is_ok() {
-        findings.push(Finding::warning(
-            Check::Backend,
+        findings.push(ReadinessFinding::warning(
+            ReadinessSubject::Backend,
             format!(
                 "not checked: whether array {} holds {}",
                 arrays.source_array,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Facts, Finding, ServerSeen, SourceSeen, VolumeSeen, not_checked, or_ok};
+use super::{
+    Facts, ReadinessFinding, ReadinessSubject, ServerSeen, SourceSeen, VolumeSeen, not_checked,
+    or_ok,
+};
 use crate::{
     comparison::{Comparison, ServerNow, Strictly, compare},
     group::Fidelity,
@@ -76,10 +79,10 @@ fn label(volume: &ProtectedVolume) -> String {
     }
 }
 
-pub(super) fn carried(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::Carried;
+pub(super) fn carried(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::Carried;
     let source = &facts.source;
-    let mut problems: Vec<Finding> = not_carried(facts.members, source)
+    let mut problems: Vec<ReadinessFinding> = not_carried(facts.members, source)
         .into_iter()
         // Said with the images.
         .filter(|(_, lost)| *lost != NotCarried::RootFromImage)
@@ -99,7 +102,7 @@ fn is_said_strictly(facts: &Facts<'_>, lost: &NotCarried) -> bool {
 }
 
 /// Of a strict group, each attribute with which its planned move does not start.
-fn not_taken_strictly(facts: &Facts<'_>) -> Vec<Finding> {
+fn not_taken_strictly(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let group = facts.group;
     if group.fidelity != Fidelity::Strict {
         return Vec::new();
@@ -125,7 +128,7 @@ fn not_taken_strictly(facts: &Facts<'_>) -> Vec<Finding> {
                 member.name,
                 line.in_words()
             );
-            Finding::error(Check::Carried, message, strict_cure(&group.name, site.as_str()))
+            ReadinessFinding::error(ReadinessSubject::Carried, message, strict_cure(&group.name, site.as_str()))
                 .about(&member.name)
         }));
     }
@@ -139,11 +142,15 @@ pub fn strict_cure(group: &str, site: &str) -> String {
     )
 }
 
-fn finding(member: &Member, lost: &NotCarried) -> Finding {
+fn finding(member: &Member, lost: &NotCarried) -> ReadinessFinding {
     let message = format!("server {} {lost}", member.name);
     let finding = match lost.treatment() {
-        Treatment::Refused => Finding::error(Check::Carried, message, lost.cure()),
-        Treatment::Told => Finding::warning(Check::Carried, message, lost.cure()),
+        Treatment::Refused => {
+            ReadinessFinding::error(ReadinessSubject::Carried, message, lost.cure())
+        }
+        Treatment::Told => {
+            ReadinessFinding::warning(ReadinessSubject::Carried, message, lost.cure())
+        }
     };
     finding.about(&member.name)
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Facts, Finding, ServerSeen, VolumeSeen, not_checked, or_ok};
+use super::{
+    Facts, ReadinessFinding, ReadinessSubject, ServerSeen, VolumeSeen, not_checked, or_ok,
+};
 use crate::{
     id::{NetworkId, ServerId, VolumeId},
     member::{Member, ProtectedVolume},
@@ -37,15 +39,15 @@ impl<'f> Shown<'f> {
     }
 }
 
-pub(super) fn image(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::Image;
+pub(super) fn image(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::Image;
     let Some(shown) = Shown::of(facts) else {
         return not_checked(check, facts.source_site());
     };
     let problems = facts.members.iter().filter_map(|member| {
         let server = shown.servers.get(&member.server_id)?;
         server.traits.boots_from_image.then(|| {
-            Finding::error(
+            ReadinessFinding::error(
                 check,
                 format!(
                     "server {} boots from an image: its root disk is not replicated and would be lost",
@@ -72,10 +74,10 @@ fn again(facts: &Facts<'_>, member: &Member) -> String {
     )
 }
 
-pub(super) fn member(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::Member;
+pub(super) fn member(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::Member;
     if facts.members.is_empty() {
-        return vec![Finding::error(
+        return vec![ReadinessFinding::error(
             check,
             "the group has no members",
             format!("openstack dr member add {} <server>", facts.group.name),
@@ -102,14 +104,14 @@ pub(super) fn member(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 /// A volume of two members cannot be moved.
-fn shared_volumes(facts: &Facts<'_>) -> Vec<Finding> {
+fn shared_volumes(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let mut seen = BTreeSet::new();
     let volumes = facts.members.iter().flat_map(|member| &member.volumes);
     volumes
         .filter(|volume| !seen.insert(&volume.id))
         .map(|volume| {
-            Finding::error(
-                Check::Member,
+            ReadinessFinding::error(
+                ReadinessSubject::Member,
                 format!(
                     "volume {} belongs to more than one member: a shared volume cannot be moved",
                     volume.id
@@ -121,11 +123,11 @@ fn shared_volumes(facts: &Facts<'_>) -> Vec<Finding> {
         .collect()
 }
 
-fn one(facts: &Facts<'_>, shown: &Shown<'_>, member: &Member) -> Vec<Finding> {
+fn one(facts: &Facts<'_>, shown: &Shown<'_>, member: &Member) -> Vec<ReadinessFinding> {
     let Some(server) = shown.servers.get(&member.server_id) else {
         return vec![gone(facts, member)];
     };
-    let mut findings: Vec<Finding> = [
+    let mut findings: Vec<ReadinessFinding> = [
         settled(facts, member, server),
         unlocked(member, server),
         same_volumes(facts, member, server),
@@ -154,9 +156,9 @@ fn one(facts: &Facts<'_>, shown: &Shown<'_>, member: &Member) -> Vec<Finding> {
         .collect()
 }
 
-fn gone(facts: &Facts<'_>, member: &Member) -> Finding {
-    Finding::error(
-        Check::Member,
+fn gone(facts: &Facts<'_>, member: &Member) -> ReadinessFinding {
+    ReadinessFinding::error(
+        ReadinessSubject::Member,
         format!(
             "server {} ({}) does not exist on {} any more",
             member.name,
@@ -168,13 +170,13 @@ fn gone(facts: &Facts<'_>, member: &Member) -> Finding {
     .about(&member.name)
 }
 
-fn settled(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Finding> {
+fn settled(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<ReadinessFinding> {
     let site = facts.source_site();
     if matches!(server.status.as_str(), "ACTIVE" | "SHUTOFF") {
         return None;
     }
-    Some(Finding::error(
-        Check::Member,
+    Some(ReadinessFinding::error(
+        ReadinessSubject::Member,
         format!(
             "server {} is {}: a planned failover needs it ACTIVE or SHUTOFF",
             member.name, server.status
@@ -186,10 +188,10 @@ fn settled(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Fi
     ))
 }
 
-fn unlocked(member: &Member, server: &ServerSeen) -> Option<Finding> {
+fn unlocked(member: &Member, server: &ServerSeen) -> Option<ReadinessFinding> {
     server.locked.then(|| {
-        Finding::error(
-            Check::Member,
+        ReadinessFinding::error(
+            ReadinessSubject::Member,
             format!(
                 "server {} is locked: it can be neither stopped nor deleted",
                 member.name
@@ -202,7 +204,11 @@ fn unlocked(member: &Member, server: &ServerSeen) -> Option<Finding> {
     })
 }
 
-fn same_volumes(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Finding> {
+fn same_volumes(
+    facts: &Facts<'_>,
+    member: &Member,
+    server: &ServerSeen,
+) -> Option<ReadinessFinding> {
     let known: BTreeSet<&VolumeId> = member.volumes.iter().map(|volume| &volume.id).collect();
     let attached: BTreeSet<&VolumeId> = server.volumes.iter().collect();
     let list = |ids: Vec<&&VolumeId>| {
@@ -226,8 +232,8 @@ fn same_volumes(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Opti
     if changes.is_empty() {
         return None;
     }
-    Some(Finding::error(
-        Check::Member,
+    Some(ReadinessFinding::error(
+        ReadinessSubject::Member,
         format!(
             "the volumes of server {} have changed since it was added; {}",
             member.name,
@@ -237,14 +243,18 @@ fn same_volumes(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Opti
     ))
 }
 
-fn same_flavor(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Finding> {
+fn same_flavor(
+    facts: &Facts<'_>,
+    member: &Member,
+    server: &ServerSeen,
+) -> Option<ReadinessFinding> {
     let known = &member.server.flavor;
     let same = server.flavor_name == known.name
         && server.vcpus == u64::from(known.vcpus)
         && server.ram_mib == known.ram_mib;
     (!same).then(|| {
-        Finding::warning(
-            Check::Member,
+        ReadinessFinding::warning(
+            ReadinessSubject::Member,
             format!(
                 "server {} has flavor {} now; its copy would get the counterpart of {}",
                 member.name, server.flavor_name, known.name
@@ -255,11 +265,15 @@ fn same_flavor(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Optio
 }
 
 /// Told by name, and no hindrance: they are read again before a planned move, and by the engine all the time.
-fn same_settings(facts: &Facts<'_>, member: &Member, server: &ServerSeen) -> Option<Finding> {
+fn same_settings(
+    facts: &Facts<'_>,
+    member: &Member,
+    server: &ServerSeen,
+) -> Option<ReadinessFinding> {
     let differing = ServerSettings::known(member).differing(&server.settings);
     (!differing.is_empty()).then(|| {
-        Finding::warning(
-            Check::Member,
+        ReadinessFinding::warning(
+            ReadinessSubject::Member,
             format!(
                 "server {} has been changed ({}) since its group read it; an unplanned failover would build it as it was",
                 member.name,
@@ -277,7 +291,7 @@ fn same_networks(
     facts: &Facts<'_>,
     member: &Member,
     now: Option<&BTreeSet<&NetworkId>>,
-) -> Option<Finding> {
+) -> Option<ReadinessFinding> {
     let known: BTreeSet<&NetworkId> = member
         .server
         .nics
@@ -288,8 +302,8 @@ fn same_networks(
     let now = now.unwrap_or(&none);
     (known != *now).then(|| {
         let now: Vec<&str> = now.iter().map(|network| network.as_str()).collect();
-        Finding::warning(
-            Check::Member,
+        ReadinessFinding::warning(
+            ReadinessSubject::Member,
             format!(
                 "the networks of server {} have changed since it was added, they are now: {}; its copy would get the old ones",
                 member.name,
@@ -305,13 +319,13 @@ fn volume(
     member: &Member,
     known: &ProtectedVolume,
     seen: Option<&VolumeSeen>,
-) -> Vec<Finding> {
+) -> Vec<ReadinessFinding> {
     let site = facts.source_site();
     let (id, server) = (&known.id, &member.name);
     let Some(seen) = seen else {
         return vec![
-            Finding::error(
-                Check::Member,
+            ReadinessFinding::error(
+                ReadinessSubject::Member,
                 format!("volume {id} of {server} does not exist on {site} any more"),
                 again(facts, member),
             )
@@ -320,8 +334,8 @@ fn volume(
     };
     let mut findings = Vec::new();
     if !matches!(seen.status.as_str(), "in-use" | "available") {
-        findings.push(Finding::error(
-            Check::Member,
+        findings.push(ReadinessFinding::error(
+            ReadinessSubject::Member,
             format!("volume {id} of {server} is {}", seen.status),
             format!("see why: openstack --os-cloud {site} volume show {id}"),
         ));
@@ -331,15 +345,15 @@ fn volume(
         .iter()
         .any(|attached| *attached != member.server_id)
     {
-        findings.push(Finding::error(
-            Check::Member,
+        findings.push(ReadinessFinding::error(
+            ReadinessSubject::Member,
             format!("volume {id} of {server} is attached to another server too"),
             "detach it from the other server: a shared volume cannot be moved",
         ));
     }
     if seen.size_gib != known.size_gib {
-        findings.push(Finding::warning(
-            Check::Member,
+        findings.push(ReadinessFinding::warning(
+            ReadinessSubject::Member,
             format!(
                 "volume {id} of {server} has {} GiB now, {} when it was added",
                 seen.size_gib, known.size_gib
@@ -348,8 +362,8 @@ fn volume(
         ));
     }
     if seen.snapshots > 0 {
-        findings.push(Finding::warning(
-            Check::Member,
+        findings.push(ReadinessFinding::warning(
+            ReadinessSubject::Member,
             format!(
                 "volume {id} of {server} has {} snapshot(s): they do not come along, and Cinder deletes no volume that has some, so the cleanup after a failover would leave it",
                 seen.snapshots

@@ -36,7 +36,7 @@ pub use seen::{
 
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Check {
+pub enum ReadinessSubject {
     /// Both clouds answer.
     SiteReachable,
     /// The protector of the other site answers.
@@ -75,7 +75,7 @@ pub enum Check {
     Leftovers,
 }
 
-impl Check {
+impl ReadinessSubject {
     /// The word used in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -125,9 +125,9 @@ impl Severity {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ReadinessFinding {
     /// What was looked at.
-    pub check: Check,
+    pub check: ReadinessSubject,
     /// How it is.
     pub severity: Severity,
     /// The resource, site or member that it is about; `None` for the group as a whole.
@@ -138,8 +138,8 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
-impl Finding {
-    fn ok(check: Check, message: impl Into<String>) -> Self {
+impl ReadinessFinding {
+    fn ok(check: ReadinessSubject, message: impl Into<String>) -> Self {
         Self {
             check,
             severity: Severity::Ok,
@@ -149,7 +149,11 @@ impl Finding {
         }
     }
 
-    fn warning(check: Check, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn warning(
+        check: ReadinessSubject,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self {
             severity: Severity::Warning,
             fix: Some(fix.into()),
@@ -157,7 +161,7 @@ impl Finding {
         }
     }
 
-    fn error(check: Check, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn error(check: ReadinessSubject, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             fix: Some(fix.into()),
@@ -269,7 +273,7 @@ impl Facts<'_> {
 
 /// Judges the facts: at least one finding for each [`Check`], in their order, and within one the worst first. Where the
 /// start is refused, at least one of them is an error.
-pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+pub fn judge(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     // What the last failover could not recover is where the group would go: it is not moved, and its old resources are
     // not looked for where the group runs.
     let (moved, stay): (Vec<Member>, Vec<Member>) = facts
@@ -283,9 +287,9 @@ pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     });
     findings.extend(stay.iter().map(|member| not_moved(facts, member)));
     if let Some(why) = facts.refused.as_ref().filter(|_| is_ready(&findings)) {
-        findings.retain(|finding| finding.check != Check::Status);
-        findings.push(Finding::error(
-            Check::Status,
+        findings.retain(|finding| finding.check != ReadinessSubject::Status);
+        findings.push(ReadinessFinding::error(
+            ReadinessSubject::Status,
             why,
             "do what it says, and check again",
         ));
@@ -295,10 +299,10 @@ pub fn judge(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 /// A member that the last failover could not recover.
-fn not_moved(facts: &Facts<'_>, member: &Member) -> Finding {
+fn not_moved(facts: &Facts<'_>, member: &Member) -> ReadinessFinding {
     let group = &facts.group.name;
-    Finding::warning(
-        Check::Member,
+    ReadinessFinding::warning(
+        ReadinessSubject::Member,
         format!(
             "{} was not recovered by the last failover and is on {}: it is not moved",
             member.name,
@@ -309,7 +313,7 @@ fn not_moved(facts: &Facts<'_>, member: &Member) -> Finding {
     .about(&member.name)
 }
 
-fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
+fn of_moved(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let mut findings = Vec::new();
     findings.extend(sites(facts));
     findings.extend(peer(facts));
@@ -334,25 +338,29 @@ fn of_moved(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 /// Whether a failover and its cleanup would go through: no finding is an error.
-pub fn is_ready(findings: &[Finding]) -> bool {
+pub fn is_ready(findings: &[ReadinessFinding]) -> bool {
     findings
         .iter()
         .all(|finding| finding.severity != Severity::Error)
 }
 
 /// `problems`, or the word that all is well.
-fn or_ok(problems: Vec<Finding>, check: Check, message: impl Into<String>) -> Vec<Finding> {
+fn or_ok(
+    problems: Vec<ReadinessFinding>,
+    check: ReadinessSubject,
+    message: impl Into<String>,
+) -> Vec<ReadinessFinding> {
     if problems.is_empty() {
-        vec![Finding::ok(check, message)]
+        vec![ReadinessFinding::ok(check, message)]
     } else {
         problems
     }
 }
 
 /// Something could not be looked at, since its place did not tell; why is a finding of its own.
-fn not_checked(check: Check, site: &SiteName) -> Vec<Finding> {
+fn not_checked(check: ReadinessSubject, site: &SiteName) -> Vec<ReadinessFinding> {
     vec![
-        Finding::warning(
+        ReadinessFinding::warning(
             check,
             format!("not checked: {site} did not tell what is needed for it"),
             "see the findings site_reachable and rights, and check again",
@@ -362,7 +370,7 @@ fn not_checked(check: Check, site: &SiteName) -> Vec<Finding> {
 }
 
 /// Whether both clouds answer (`site_reachable`) and let the service user do what it must (`rights`).
-fn sites(facts: &Facts<'_>) -> Vec<Finding> {
+fn sites(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let sides = [
         (facts.source_site(), facts.source.silences()),
         (facts.target_site(), facts.target.silences()),
@@ -381,24 +389,24 @@ fn sites(facts: &Facts<'_>) -> Vec<Finding> {
             }
         }
         silent.extend(untold.into_iter().map(|(why, what)| {
-            Finding::error(
-                Check::SiteReachable,
+            ReadinessFinding::error(
+                ReadinessSubject::SiteReachable,
                 format!("nobody knows the {} of {site}: {why}", what.join(", ")),
                 format!("an administrator sees to it, and asks 'openstack dr site validate {site}' until it passes"),
             )
             .about(site.as_str())
         }));
         silent.extend(unreachable.into_iter().map(|(why, what)| {
-            Finding::error(
-                Check::SiteReachable,
+            ReadinessFinding::error(
+                ReadinessSubject::SiteReachable,
                 format!("{site} does not tell its {}: {why}", what.join(", ")),
                 format!("see that {site} is up and can be reached from this protector: openstack dr site validate {site}"),
             )
             .about(site.as_str())
         }));
         refused.extend(forbidden.into_iter().map(|(why, what)| {
-            Finding::error(
-                Check::Rights,
+            ReadinessFinding::error(
+                ReadinessSubject::Rights,
                 format!("{site} refuses the service user its {}: {why}", what.join(", ")),
                 format!("an administrator checks the service user with 'openstack dr site validate {site}', and the tenant mapping with 'openstack dr tenant mapping list'"),
             )
@@ -406,10 +414,14 @@ fn sites(facts: &Facts<'_>) -> Vec<Finding> {
         }));
     }
     let both = format!("{} and {}", facts.source_site(), facts.target_site());
-    let mut findings = or_ok(silent, Check::SiteReachable, format!("{both} answer"));
+    let mut findings = or_ok(
+        silent,
+        ReadinessSubject::SiteReachable,
+        format!("{both} answer"),
+    );
     findings.extend(or_ok(
         refused,
-        Check::Rights,
+        ReadinessSubject::Rights,
         format!(
             "{both} refused the service user nothing that could be asked for without changing anything; whether Cinder lets it import volumes only an import shows"
         ),
@@ -417,7 +429,7 @@ fn sites(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
-fn peer(facts: &Facts<'_>) -> Vec<Finding> {
+fn peer(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let PeerSeen {
         site,
         reached,
@@ -425,12 +437,12 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
     } = &facts.peer;
     let name = &facts.group.name;
     let reached = match reached {
-        Ok(()) => Finding::ok(
-            Check::PeerReachable,
+        Ok(()) => ReadinessFinding::ok(
+            ReadinessSubject::PeerReachable,
             format!("the protector of {site} answers"),
         ),
-        Err(silence) => Finding::error(
-            Check::PeerReachable,
+        Err(silence) => ReadinessFinding::error(
+            ReadinessSubject::PeerReachable,
             format!("the protector of {site} does not answer as it should: {silence}"),
             format!("see that protector-api runs on {site} and is in its catalogue; while it is away the group can be neither changed nor moved as planned"),
         )
@@ -440,12 +452,12 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
         version.map_or_else(|| "none".to_owned(), |version| version.to_string())
     };
     let sync = match sync {
-        Ok(Sync::InSync) => vec![Finding::ok(
-            Check::InSync,
+        Ok(Sync::InSync) => vec![ReadinessFinding::ok(
+            ReadinessSubject::InSync,
             "both protectors have the same metadata of the group",
         )],
-        Ok(Sync::Conflict(said)) => vec![Finding::error(
-            Check::InSync,
+        Ok(Sync::Conflict(said)) => vec![ReadinessFinding::error(
+            ReadinessSubject::InSync,
             said,
             format!(
                 "compare both: openstack dr protection-group sync-status {name}; then send 'openstack dr protection-group sync-force {name}' to the site whose view shall count"
@@ -455,8 +467,8 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
             local,
             remote,
             differs,
-        }) => vec![Finding::error(
-            Check::InSync,
+        }) => vec![ReadinessFinding::error(
+            ReadinessSubject::InSync,
             format!(
                 "the group's metadata has version {} here and {} on {site}{}",
                 version(local),
@@ -473,16 +485,16 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
         )],
         // A start asks the same, and is refused without an answer.
         Err(silence) if facts.peer.reached.is_ok() => vec![
-            Finding::error(
-                Check::InSync,
+            ReadinessFinding::error(
+                ReadinessSubject::InSync,
                 format!("the protector of {site} answers, but does not tell what it holds of the group: {silence}"),
                 format!("see why: openstack dr protection-group sync-status {name}; an administrator checks the service user with 'openstack dr site validate {site}', and the tenant mapping with 'openstack dr tenant mapping list'"),
             )
             .about(site.as_str()),
         ],
         Err(_) => vec![
-            Finding::warning(
-                Check::InSync,
+            ReadinessFinding::warning(
+                ReadinessSubject::InSync,
                 format!("not checked: the protector of {site} did not tell its version"),
                 "see the finding peer_reachable, and check again",
             )
@@ -492,22 +504,29 @@ fn peer(facts: &Facts<'_>) -> Vec<Finding> {
     [vec![reached], sync].concat()
 }
 
-fn status(facts: &Facts<'_>) -> Finding {
+fn status(facts: &Facts<'_>) -> ReadinessFinding {
     let Group { name, status, .. } = facts.group;
     if let Some(operation) = &facts.moving {
-        return Finding::error(
-            Check::Status,
+        return ReadinessFinding::error(
+            ReadinessSubject::Status,
             format!("operation {operation} is at work on the group"),
             format!("wait for its end: openstack dr operation show {operation}"),
         )
         .about(operation.as_str());
     }
-    let error = |message: &str, fix: String| Finding::error(Check::Status, message, fix);
+    let error = |message: &str, fix: String| {
+        ReadinessFinding::error(ReadinessSubject::Status, message, fix)
+    };
     match status {
-        GroupStatus::Active => Finding::ok(Check::Status, "active: a failover may start"),
-        GroupStatus::FailedOver => Finding::ok(Check::Status, "failed_over: a failback may start"),
-        GroupStatus::ActivePartial | GroupStatus::FailedOverPartial => Finding::warning(
-            Check::Status,
+        GroupStatus::Active => {
+            ReadinessFinding::ok(ReadinessSubject::Status, "active: a failover may start")
+        }
+        GroupStatus::FailedOver => ReadinessFinding::ok(
+            ReadinessSubject::Status,
+            "failed_over: a failback may start",
+        ),
+        GroupStatus::ActivePartial | GroupStatus::FailedOverPartial => ReadinessFinding::warning(
+            ReadinessSubject::Status,
             format!(
                 "{status}: a {} may start; some members could not be recovered and have no copy here",
                 facts.group.kind_of_move()
@@ -533,27 +552,27 @@ fn status(facts: &Facts<'_>) -> Finding {
     }
 }
 
-fn policy(facts: &Facts<'_>) -> Finding {
+fn policy(facts: &Facts<'_>) -> ReadinessFinding {
     match facts.rpo_minutes {
-        Some(minutes) => Finding::ok(
-            Check::Policy,
+        Some(minutes) => ReadinessFinding::ok(
+            ReadinessSubject::Policy,
             format!("a policy with a recovery point objective of {minutes} min"),
         ),
-        None => Finding::error(
-            Check::Policy,
+        None => ReadinessFinding::error(
+            ReadinessSubject::Policy,
             "the group has no replication policy: no array carries it",
             format!("openstack dr policy create {}", facts.group.name),
         ),
     }
 }
 
-fn leftovers(facts: &Facts<'_>) -> Vec<Finding> {
+fn leftovers(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let problems = facts.earlier.iter().map(|earlier| {
         let Earlier { id, kind, left, .. } = earlier;
         let openstack = earlier.openstack();
         let finding = if *left == 0 {
-            Finding::warning(
-                Check::Leftovers,
+            ReadinessFinding::warning(
+                ReadinessSubject::Leftovers,
                 format!("the copies of {kind} {id} are up; they count against the quota and may hold addresses"),
                 format!(
                     "{openstack} dr protection-group action {} --action test-cleanup --test-operation-id {id}",
@@ -561,8 +580,8 @@ fn leftovers(facts: &Facts<'_>) -> Vec<Finding> {
                 ),
             )
         } else {
-            Finding::warning(
-                Check::Leftovers,
+            ReadinessFinding::warning(
+                ReadinessSubject::Leftovers,
                 format!("{kind} {id} left {left} resource(s); they count against the quota and may hold addresses"),
                 format!("{openstack} dr operation cleanup {id}"),
             )
@@ -571,11 +590,11 @@ fn leftovers(facts: &Facts<'_>) -> Vec<Finding> {
     });
     let no_way_back = facts.no_way_back.iter().map(|why| {
         let fix = "finish the cleanup that it names; the VMs must be stopped for that: openstack dr fence";
-        Finding::error(Check::Leftovers, why.as_str(), format!("{fix} {}", facts.group.name))
+        ReadinessFinding::error(ReadinessSubject::Leftovers, why.as_str(), format!("{fix} {}", facts.group.name))
     });
     or_ok(
         no_way_back.chain(problems).collect(),
-        Check::Leftovers,
+        ReadinessSubject::Leftovers,
         "earlier operations left nothing",
     )
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Facts, Finding, not_checked};
+use super::{Facts, ReadinessFinding, ReadinessSubject, not_checked};
 use crate::qos_policy::{NoQosPolicy, QosPolicy};
 
 /// Says nothing of a group whose ports have none, and nothing of those that have their counterpart.
-pub(super) fn qos_policy(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn qos_policy(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let mut used: BTreeMap<&str, (&QosPolicy, BTreeSet<&str>)> = BTreeMap::new();
     for member in facts.members {
         let ports = member
@@ -24,7 +24,7 @@ pub(super) fn qos_policy(facts: &Facts<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let Ok(there) = &facts.target.qos_policies else {
-        return not_checked(Check::Mapping, facts.target_site());
+        return not_checked(ReadinessSubject::Mapping, facts.target_site());
     };
     let mapping = facts.group.mappings_from_current().qos_policies;
     let without = used.into_values().filter_map(|(policy, members)| {
@@ -45,7 +45,7 @@ fn finding(
     policy: &QosPolicy,
     members: &BTreeSet<&str>,
     why: &NoQosPolicy,
-) -> Finding {
+) -> ReadinessFinding {
     let site = facts.target_site();
     let message = format!(
         "QoS policy {policy} of a port of {members} {why}: their copies are made without",
@@ -57,9 +57,11 @@ fn finding(
         facts.group.name
     );
     let finding = match why {
-        NoQosPolicy::MappedIsGone(_) => Finding::error(Check::Mapping, message, cure),
+        NoQosPolicy::MappedIsGone(_) => {
+            ReadinessFinding::error(ReadinessSubject::Mapping, message, cure)
+        }
         NoQosPolicy::Several(_) | NoQosPolicy::NotThere => {
-            Finding::warning(Check::Mapping, message, cure)
+            ReadinessFinding::warning(ReadinessSubject::Mapping, message, cure)
         }
     };
     finding.about(policy.to_string())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Asked, Check, Facts, Finding, Usage, not_checked, or_ok, target};
+use super::{Asked, Facts, ReadinessFinding, ReadinessSubject, Usage, not_checked, or_ok, target};
 use crate::{mark::items_of_copy, member::Member};
 
 /// What of a quota is needed, and the word by which `openstack quota set` changes it.
@@ -22,11 +22,12 @@ impl Need {
     }
 }
 
-pub(super) fn quota(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn quota(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let compute = judged(facts, &facts.target.compute_quota, compute_needs(facts));
     let volume = judged(facts, &facts.target.volume_quota, volume_needs(facts));
     let network = judged(facts, &facts.target.network_quota, network_needs(facts));
-    let mut problems: Vec<Finding> = [compute, volume, network].into_iter().flatten().collect();
+    let mut problems: Vec<ReadinessFinding> =
+        [compute, volume, network].into_iter().flatten().collect();
     problems.extend(largest_volume(facts));
     problems.extend(metadata_items(facts));
     let all = [
@@ -35,12 +36,12 @@ pub(super) fn quota(facts: &Facts<'_>) -> Vec<Finding> {
         &facts.target.network_quota,
     ];
     if all.into_iter().any(Result::is_err) {
-        problems.extend(not_checked(Check::Quota, facts.target_site()));
+        problems.extend(not_checked(ReadinessSubject::Quota, facts.target_site()));
     }
     let name = facts.target_site();
     or_ok(
         problems,
-        Check::Quota,
+        ReadinessSubject::Quota,
         format!("the project's quota on {name} takes the group"),
     )
 }
@@ -61,7 +62,7 @@ fn compute_needs(facts: &Facts<'_>) -> Vec<Need> {
 }
 
 /// Nova's limit on each server's metadata: a copy has its original's and the marks.
-fn metadata_items(facts: &Facts<'_>) -> Vec<Finding> {
+fn metadata_items(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let quota = facts.target.compute_quota.as_ref().ok();
     let limit = quota.and_then(|quota| quota.get("metadata_items"));
     let Some(limit) = limit.and_then(|usage| u64::try_from(usage.limit).ok()) else {
@@ -75,8 +76,8 @@ fn metadata_items(facts: &Facts<'_>) -> Vec<Finding> {
         .filter(too_many)
         .map(|member| {
             let items = items_of_copy(&member.server.metadata);
-            Finding::error(
-                Check::Quota,
+            ReadinessFinding::error(
+                ReadinessSubject::Quota,
                 format!(
                     "server {} has {} items of metadata: its copy has {items} with the marks of what made it, and Nova on {} takes {limit}",
                     member.name,
@@ -153,7 +154,7 @@ fn judged(
     facts: &Facts<'_>,
     usages: &Asked<BTreeMap<String, Usage>>,
     needs: Vec<Need>,
-) -> Vec<Finding> {
+) -> Vec<ReadinessFinding> {
     let Ok(usages) = usages else {
         return Vec::new();
     };
@@ -163,7 +164,7 @@ fn judged(
         .collect()
 }
 
-fn short(facts: &Facts<'_>, need: &Need, usage: Usage) -> Option<Finding> {
+fn short(facts: &Facts<'_>, need: &Need, usage: Usage) -> Option<ReadinessFinding> {
     let amount = i64::try_from(need.amount).unwrap_or(i64::MAX);
     let wanted = usage.used.saturating_add(amount);
     if usage.limit < 0 || wanted <= usage.limit {
@@ -172,8 +173,8 @@ fn short(facts: &Facts<'_>, need: &Need, usage: Usage) -> Option<Finding> {
     let target = facts.group.other();
     let resource = &need.resource;
     Some(
-        Finding::error(
-            Check::Quota,
+        ReadinessFinding::error(
+            ReadinessSubject::Quota,
             format!(
                 "the quota {resource} on {} is {}, {} in use; the group needs {amount}",
                 target.site, usage.limit, usage.used
@@ -188,7 +189,7 @@ fn short(facts: &Facts<'_>, need: &Need, usage: Usage) -> Option<Finding> {
 }
 
 /// Cinder bounds the size of a single volume too.
-fn largest_volume(facts: &Facts<'_>) -> Option<Finding> {
+fn largest_volume(facts: &Facts<'_>) -> Option<ReadinessFinding> {
     let resource = "per_volume_gigabytes";
     let limit = facts
         .target
@@ -203,8 +204,8 @@ fn largest_volume(facts: &Facts<'_>) -> Option<Finding> {
     }
     let target = facts.group.other();
     Some(
-        Finding::error(
-            Check::Quota,
+        ReadinessFinding::error(
+            ReadinessSubject::Quota,
             format!(
                 "volume {volume} has {size} GiB; {} allows {limit} for one volume",
                 target.site

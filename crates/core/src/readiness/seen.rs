@@ -20,21 +20,17 @@ use crate::{
 /// A server as a list shows it to a member of its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSeen {
-    /// Its id.
     pub id: ServerId,
-    /// Nova's status word.
     pub status: String,
     /// Whether somebody locked it.
     pub locked: bool,
     /// What tells that something of it is not carried.
     pub traits: ServerTraits,
-    /// Its flavor's name.
     pub flavor_name: String,
     /// The flavor's virtual CPUs.
     pub vcpus: u64,
     /// The flavor's memory in MiB.
     pub ram_mib: u64,
-    /// Its volumes.
     pub volumes: Vec<VolumeId>,
     /// What its tenant has set.
     pub settings: ServerSettings,
@@ -45,13 +41,10 @@ pub struct ServerSeen {
 /// A volume as a list shows it to a member of its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeSeen {
-    /// Its id.
     pub id: VolumeId,
     /// Its name; empty where it has none.
     pub name: String,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Cinder's status word.
     pub status: String,
     /// Its size in GiB.
     pub size_gib: u64,
@@ -79,9 +72,7 @@ impl VolumeSeen {
 /// A volume type, judged for the group by how it replicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeSeen {
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
     /// Its extra spec `volume_backend_name`.
     pub backend: Option<String>,
@@ -120,7 +111,6 @@ pub struct SourceSeen {
     pub ports: Asked<Vec<(ServerId, PortTraits)>>,
     /// What the tenant has set on each of these cards' ports, floating IPs aside. Not known without the names of its groups.
     pub port_settings: Asked<Vec<(ServerId, PortSpec)>>,
-    /// All volume types.
     pub volume_types: Asked<Vec<TypeSeen>>,
     /// Whether the state of compute hosts is shown to the service user: a cleanup deletes no server of a dead host.
     pub hosts: Asked<()>,
@@ -141,9 +131,7 @@ pub struct TargetSeen {
     pub flavors: Asked<Vec<Flavor>>,
     /// The security groups that the project may use.
     pub security_groups: Asked<Vec<SecurityGroupSeen>>,
-    /// All volume types.
     pub volume_types: Asked<Vec<TypeSeen>>,
-    /// All pools.
     pub pools: Asked<Vec<PoolSeen>>,
     /// The QoS policies that the project sees; empty where Neutron has none.
     pub qos_policies: Asked<Vec<QosPolicy>>,

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Facts, Finding, not_checked};
+use super::{Facts, ReadinessFinding, ReadinessSubject, not_checked};
 use crate::{
     member::Member,
     server_group::{MappedGroupIsGone, ServerGroup, ServerGroupSeen},
 };
 
 /// Says nothing of a group whose members are in no server group.
-pub(super) fn server_group(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::ServerGroup;
+pub(super) fn server_group(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::ServerGroup;
     let mut used: BTreeMap<&str, (&ServerGroup, Vec<&Member>)> = BTreeMap::new();
     for member in facts.members {
         if let Some(group) = &member.server.server_group {
@@ -24,7 +24,7 @@ pub(super) fn server_group(facts: &Facts<'_>) -> Vec<Finding> {
     let Ok(there) = &facts.target.server_groups else {
         return not_checked(check, facts.target_site());
     };
-    let problems: Vec<Finding> = used
+    let problems: Vec<ReadinessFinding> = used
         .values()
         .filter_map(|(group, members)| of_one(facts, group, members.len(), there))
         .collect();
@@ -43,19 +43,19 @@ fn of_one(
     known: &ServerGroup,
     copies: usize,
     there: &[ServerGroupSeen],
-) -> Option<Finding> {
-    let (check, site) = (Check::ServerGroup, facts.target_site());
+) -> Option<ReadinessFinding> {
+    let (check, site) = (ReadinessSubject::ServerGroup, facts.target_site());
     let mappings = facts.group.mappings_from_current().server_groups;
     let mapped = mappings.get(&known.id).map(String::as_str);
     let finding = match known.counterpart(mapped, there, &[]) {
-        Err(MappedGroupIsGone(mapped)) => Finding::error(
+        Err(MappedGroupIsGone(mapped)) => ReadinessFinding::error(
             check,
             format!(
                 "server group {known} is mapped to {mapped}, which {site} does not show to the project"
             ),
             "map it to one that exists, or take the mapping away: one of its name and policy is used then, or made",
         ),
-        Ok(Some(other)) if other.policy != known.policy => Finding::warning(
+        Ok(Some(other)) if other.policy != known.policy => ReadinessFinding::warning(
             check,
             format!("server group {known} is mapped to {other}: its policy is another"),
             "map it to one of the same policy, unless this is meant",
@@ -71,7 +71,12 @@ fn in_it(found: Option<&ServerGroup>, there: &[ServerGroupSeen]) -> usize {
 }
 
 /// Whether there are hosts enough for a group that keeps its servers apart.
-fn room(facts: &Facts<'_>, known: &ServerGroup, copies: usize, others: usize) -> Option<Finding> {
+fn room(
+    facts: &Facts<'_>,
+    known: &ServerGroup,
+    copies: usize,
+    others: usize,
+) -> Option<ReadinessFinding> {
     let on_one = usize::try_from(known.holds_apart()?).ok()?;
     let needed = (copies + others).div_ceil(on_one);
     if needed < 2 {
@@ -83,8 +88,8 @@ fn room(facts: &Facts<'_>, known: &ServerGroup, copies: usize, others: usize) ->
         Ok(hosts) => format!("{site} has {hosts}"),
         Err(_) => format!("the compute hosts of {site} are not visible to the service user"),
     };
-    Some(Finding::warning(
-        Check::ServerGroup,
+    Some(ReadinessFinding::warning(
+        ReadinessSubject::ServerGroup,
         format!(
             "server group {known} needs {needed} compute host(s), and {has}: the build can fail with \"No valid host\""
         ),

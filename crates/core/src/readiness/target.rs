@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Check, Facts, Finding, TypeSeen, not_checked, or_ok};
+use super::{Facts, ReadinessFinding, ReadinessSubject, TypeSeen, not_checked, or_ok};
 use crate::{
     comparison::{AddressThere, addresses_there},
     group::Fidelity,
@@ -28,14 +28,14 @@ fn users(members: &BTreeSet<&str>) -> String {
     }
 }
 
-pub(super) fn mapping(facts: &Facts<'_>) -> Vec<Finding> {
-    let (check, site) = (Check::Mapping, facts.target_site());
+pub(super) fn mapping(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let (check, site) = (ReadinessSubject::Mapping, facts.target_site());
     let mapped = facts.group.mappings_from_current().networks;
     let there = facts.target.networks.as_ref().ok();
     let mut problems = Vec::new();
     for (network, members) in networks(facts) {
         let finding = match (mapped.get(network), there) {
-            (None, _) => Finding::error(
+            (None, _) => ReadinessFinding::error(
                 check,
                 format!(
                     "network {network}, used by {}, is mapped to no network on {site}",
@@ -46,7 +46,7 @@ pub(super) fn mapping(facts: &Facts<'_>) -> Vec<Finding> {
                 ),
             ),
             (Some(copy), Some(there)) if !there.iter().any(|id| id.as_str() == copy) => {
-                Finding::error(
+                ReadinessFinding::error(
                     check,
                     format!(
                         "network {network} is mapped to {copy}, which {site} does not show to the project"
@@ -92,8 +92,8 @@ pub(super) fn counterpart<'f>(
     known.counterpart(mapped.get(known.id.as_str()).map(String::as_str), there)
 }
 
-pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
-    let (check, site) = (Check::Flavor, facts.target_site());
+pub(super) fn flavor(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let (check, site) = (ReadinessSubject::Flavor, facts.target_site());
     if facts.target.flavors.is_err() {
         return not_checked(check, site);
     }
@@ -106,7 +106,7 @@ pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let problems = used.into_iter().filter_map(|(id, (flavor, members))| {
         let why = counterpart(facts, flavor).err()?;
-        let finding = Finding::error(
+        let finding = ReadinessFinding::error(
             check,
             format!(
                 "flavor {} ({id}), used by {}, {}",
@@ -126,7 +126,7 @@ pub(super) fn flavor(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 /// Which floating IPs nothing takes the place of.
-pub(super) fn floating_ips(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn floating_ips(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let plan = facts
         .group
         .recovery_plan_from_current(OperationKind::Failover);
@@ -141,8 +141,8 @@ pub(super) fn floating_ips(facts: &Facts<'_>) -> Vec<Finding> {
     let problem = |member: &Member| {
         let lost = lost(member);
         let lost = (!lost.is_empty()).then(|| lost.join(", "))?;
-        let finding = Finding::warning(
-            Check::Mapping,
+        let finding = ReadinessFinding::warning(
+            ReadinessSubject::Mapping,
             format!(
                 "floating IP {lost} of {} leads nowhere after a move to {site}",
                 member.name
@@ -180,7 +180,7 @@ fn wanted_addresses<'f>(facts: &'f Facts<'_>) -> Vec<Wanted<'f>> {
 
 /// Which addresses will probably not be kept. Of a strict group, those that certainly are not are said with all that it does
 /// not take.
-pub(super) fn addresses(facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn addresses(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let is_told = facts.group.fidelity == Fidelity::Told;
     let mut findings = Vec::new();
     let mut foreign: BTreeMap<NetworkId, BTreeMap<IpAddr, &str>> = BTreeMap::new();
@@ -211,10 +211,10 @@ pub(super) fn addresses(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
-fn not_kept(facts: &Facts<'_>, member: &Member, address: IpAddr, why: &str) -> Finding {
+fn not_kept(facts: &Facts<'_>, member: &Member, address: IpAddr, why: &str) -> ReadinessFinding {
     let (site, name) = (facts.target_site(), &member.name);
-    Finding::warning(
-        Check::Mapping,
+    ReadinessFinding::warning(
+        ReadinessSubject::Mapping,
         format!("address {address} of {name} cannot be kept on {site}, where it {why}: the copy gets another one"),
         format!("free it on {site}, map the network to one that has it, or name another one in the recovery plan (members, fixed_ips)"),
     )
@@ -225,7 +225,7 @@ fn on_a_foreign_network(
     facts: &Facts<'_>,
     network: &NetworkId,
     wanted: &BTreeMap<IpAddr, &str>,
-) -> Finding {
+) -> ReadinessFinding {
     let site = facts.target_site();
     let addresses: Vec<String> = wanted.keys().take(NAMED).map(IpAddr::to_string).collect();
     let more = match wanted.len().checked_sub(NAMED) {
@@ -236,8 +236,8 @@ fn on_a_foreign_network(
         Fidelity::Told => "the copies get other ones then",
         Fidelity::Strict => "a move of this strict group is taken back then",
     };
-    Finding::warning(
-        Check::Mapping,
+    ReadinessFinding::warning(
+        ReadinessSubject::Mapping,
         format!(
             "addresses {}{more} of {} will probably not be kept: network {network} on {site} belongs to another project, Neutron's policy usually refuses a chosen address there, and who has it is not shown; {strict}",
             addresses.join(", "),
@@ -248,8 +248,8 @@ fn on_a_foreign_network(
     .about(network.as_str())
 }
 
-pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
-    let (check, target) = (Check::SecurityGroup, facts.group.other());
+pub(super) fn security_group(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let (check, target) = (ReadinessSubject::SecurityGroup, facts.group.other());
     let site = &target.site;
     let Ok(there) = &facts.target.security_groups else {
         return not_checked(check, site);
@@ -268,7 +268,7 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let problems = used.into_iter().filter_map(|(name, members)| {
         let finding = match resolve(name, there).err()? {
-            NoSecurityGroup::Absent => Finding::error(
+            NoSecurityGroup::Absent => ReadinessFinding::error(
                 check,
                 format!(
                     "security group {name}, used by {}, does not exist on {site}",
@@ -280,7 +280,7 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
                     facts.source_site()
                 ),
             ),
-            NoSecurityGroup::Several(several) => Finding::error(
+            NoSecurityGroup::Several(several) => ReadinessFinding::error(
                 check,
                 format!("{several} security groups on {site} are called {name}: Nova refuses a name that is not one group's"),
                 "give all but one of them another name, or map it by id in the recovery plan (security_groups)",
@@ -295,8 +295,8 @@ pub(super) fn security_group(facts: &Facts<'_>) -> Vec<Finding> {
     )
 }
 
-pub(super) fn volume_type(facts: &Facts<'_>) -> Vec<Finding> {
-    let check = Check::VolumeType;
+pub(super) fn volume_type(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
+    let check = ReadinessSubject::VolumeType;
     let site = facts.target_site();
     let mut problems = retyped(facts);
     match (&facts.target.volume_types, &facts.target.pools) {
@@ -314,14 +314,14 @@ pub(super) fn volume_type(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 /// Whether imported volumes can get their type, and Cinder knows where to import them: as the engine chooses.
-fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<Finding> {
-    let (check, site) = (Check::VolumeType, facts.target_site());
+fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<ReadinessFinding> {
+    let (check, site) = (ReadinessSubject::VolumeType, facts.target_site());
     let backend = match facts.group.volume_type_on_other() {
         None => None,
         Some(id) => {
             let Some(kind) = types.iter().find(|kind| kind.id == id) else {
                 return Some(
-                    Finding::error(
+                    ReadinessFinding::error(
                         check,
                         format!("{site} has no volume type {id} any more, which the copies would get"),
                         format!("make a group with a type that exists: openstack dr site list-volume-types {site}"),
@@ -331,7 +331,7 @@ fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<Finding> {
             };
             if let Err(why) = &kind.eligible {
                 return Some(
-                    Finding::warning(
+                    ReadinessFinding::warning(
                         check,
                         format!("volume type {} on {site} is not eligible any more ({why}): after a failover there is no way back", kind.name),
                         "an administrator sets the extra specs replication_enabled and replication_type again",
@@ -350,12 +350,12 @@ fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<Finding> {
         .collect();
     match fitting.as_slice() {
         [_] => None,
-        [] => Some(Finding::error(
+        [] => Some(ReadinessFinding::error(
             check,
             format!("Cinder on {site} shows no pool for the group's volume type"),
             "see that the backend's cinder-volume is up and that its volume_backend_name is that of the type",
         )),
-        several => Some(Finding::error(
+        several => Some(ReadinessFinding::error(
             check,
             format!(
                 "several Cinder pools on {site} take the group's volume type: {}",
@@ -367,7 +367,7 @@ fn import(facts: &Facts<'_>, types: &[TypeSeen]) -> Option<Finding> {
 }
 
 /// Volumes of other types than the group's: whether what they are mapped to can be had, and which become the group's.
-fn mapped_types(facts: &Facts<'_>, types: &[TypeSeen]) -> Vec<Finding> {
+fn mapped_types(facts: &Facts<'_>, types: &[TypeSeen]) -> Vec<ReadinessFinding> {
     let (group, site) = (facts.group, facts.target_site());
     let own = group.volume_type_on_current();
     let mapped = group.mappings_from_current().volume_types;
@@ -386,8 +386,8 @@ fn mapped_types(facts: &Facts<'_>, types: &[TypeSeen]) -> Vec<Finding> {
     let problems = used.into_iter().filter_map(|(id, members)| {
         let members = users(&members);
         let Some(copy) = mapped.get(id) else {
-            let finding = Finding::warning(
-                Check::VolumeType,
+            let finding = ReadinessFinding::warning(
+                ReadinessSubject::VolumeType,
                 format!("volume type {id}, used by {members}, is mapped to none on {site}: copies get the group's"),
                 format!("map it: openstack dr protection-group set {} --volume-type-mapping {id}=<volume type on {site}>", group.name),
             );
@@ -401,8 +401,8 @@ fn mapped_types(facts: &Facts<'_>, types: &[TypeSeen]) -> Vec<Finding> {
             }
             Some(_) => return None,
         };
-        let finding = Finding::error(
-            Check::VolumeType,
+        let finding = ReadinessFinding::error(
+            ReadinessSubject::VolumeType,
             format!("volume type {id}, used by {members}, is mapped to {copy}, which {why} on {site}"),
             format!("map it to one of 'openstack dr site list-volume-types {site}' on the same backend"),
         );
@@ -412,7 +412,7 @@ fn mapped_types(facts: &Facts<'_>, types: &[TypeSeen]) -> Vec<Finding> {
 }
 
 /// Volumes whose type is not replicated any more.
-fn retyped(facts: &Facts<'_>) -> Vec<Finding> {
+fn retyped(facts: &Facts<'_>) -> Vec<ReadinessFinding> {
     let (Ok(volumes), Ok(types)) = (&facts.source.volumes, &facts.source.volume_types) else {
         return Vec::new();
     };
@@ -435,8 +435,8 @@ fn retyped(facts: &Facts<'_>) -> Vec<Finding> {
             None => "it does not exist",
         };
         findings.push(
-            Finding::error(
-                Check::VolumeType,
+            ReadinessFinding::error(
+                ReadinessSubject::VolumeType,
                 format!("volume {} on {site} has volume type {name}, which is not eligible: {why}", volume.id),
                 format!("give it the group's type again: openstack --os-cloud {site} volume set --type <type> {}", volume.id),
             )

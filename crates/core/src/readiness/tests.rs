@@ -209,11 +209,11 @@ fn there(members: &[Member], found: &AddressThere) -> ThereSeen {
 }
 
 /// Two members that lack nothing, and what is changed of that.
-fn judged(change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding> {
+fn judged(change: impl FnOnce(&mut Facts<'_>)) -> Vec<ReadinessFinding> {
     judged_for(&group(), change)
 }
 
-fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<Finding> {
+fn judged_for(group: &Group, change: impl FnOnce(&mut Facts<'_>)) -> Vec<ReadinessFinding> {
     judged_of(group, &[a_member(1), a_member(2)], change)
 }
 
@@ -221,7 +221,7 @@ fn judged_of(
     group: &Group,
     members: &[Member],
     change: impl FnOnce(&mut Facts<'_>),
-) -> Vec<Finding> {
+) -> Vec<ReadinessFinding> {
     let mut facts = Facts {
         now: now(),
         group,
@@ -258,7 +258,7 @@ fn judged_of(
     judge(&facts)
 }
 
-fn problems(findings: &[Finding]) -> Vec<(Check, Severity, Option<&str>)> {
+fn problems(findings: &[ReadinessFinding]) -> Vec<(ReadinessSubject, Severity, Option<&str>)> {
     findings
         .iter()
         .filter(|finding| finding.severity != Severity::Ok)
@@ -272,10 +272,10 @@ fn problems(findings: &[Finding]) -> Vec<(Check, Severity, Option<&str>)> {
 #[track_caller]
 fn expect(
     change: impl FnOnce(&mut Facts<'_>),
-    check: Check,
+    check: ReadinessSubject,
     severity: Severity,
     subject: Option<&str>,
-) -> Finding {
+) -> ReadinessFinding {
     let findings = judged(change);
     assert_eq!(problems(&findings), [(check, severity, subject)]);
     assert_eq!(is_ready(&findings), severity != Severity::Error);
@@ -289,7 +289,7 @@ fn expect(
 fn a_group_that_lacks_nothing_has_one_ok_for_each_word() {
     let findings = judged(|_| {});
     assert_eq!(problems(&findings), []);
-    let words: Vec<Check> = findings.iter().map(|finding| finding.check).collect();
+    let words: Vec<ReadinessSubject> = findings.iter().map(|finding| finding.check).collect();
     let mut once = words.clone();
     once.dedup();
     assert_eq!(words, once);
@@ -310,7 +310,7 @@ fn every_answer_missing_is_told_and_nothing_is_called_fine_that_was_not_seen() {
         arrays.points = Err(why.clone());
         arrays.holds.clear();
     });
-    let fine: Vec<Check> = findings
+    let fine: Vec<ReadinessSubject> = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Ok)
         .map(|finding| finding.check)
@@ -319,15 +319,15 @@ fn every_answer_missing_is_told_and_nothing_is_called_fine_that_was_not_seen() {
     assert_eq!(
         fine,
         [
-            Check::Status,
-            Check::Policy,
-            Check::Rights,
-            Check::Leftovers
+            ReadinessSubject::Status,
+            ReadinessSubject::Policy,
+            ReadinessSubject::Rights,
+            ReadinessSubject::Leftovers
         ]
     );
     let silent = findings
         .iter()
-        .filter(|finding| finding.check == Check::SiteReachable);
+        .filter(|finding| finding.check == ReadinessSubject::SiteReachable);
     assert_eq!(silent.count(), 2, "one for each site, not for each call");
 }
 
@@ -346,12 +346,12 @@ fn a_floating_ip_that_nothing_is_named_for_is_a_warning() {
     };
     let name = a_member(1).name;
     let warning = Severity::Warning;
-    let finding = expect(has_one, Check::Mapping, warning, Some(&name));
+    let finding = expect(has_one, ReadinessSubject::Mapping, warning, Some(&name));
     assert!(finding.message.contains("203.0.113.10"), "{finding:?}");
 }
 
 /// What is said where a port has the QoS policy `gold`, and the other site shows `there`.
-fn of_qos_policies(group: &Group, there: &[(&str, &str)]) -> Vec<Finding> {
+fn of_qos_policies(group: &Group, there: &[(&str, &str)]) -> Vec<ReadinessFinding> {
     let policy = |(id, name): &(&str, &str)| QosPolicy {
         id: (*id).to_owned(),
         name: (*name).to_owned(),
@@ -365,7 +365,7 @@ fn of_qos_policies(group: &Group, there: &[(&str, &str)]) -> Vec<Finding> {
     let findings = judged_of(group, &[member], |facts| {
         facts.target.qos_policies = Ok(there)
     });
-    let of_policy = |finding: &Finding| finding.subject.as_deref() == Some("gold");
+    let of_policy = |finding: &ReadinessFinding| finding.subject.as_deref() == Some("gold");
     findings.into_iter().filter(of_policy).collect()
 }
 
@@ -373,7 +373,7 @@ fn of_qos_policies(group: &Group, there: &[(&str, &str)]) -> Vec<Finding> {
 fn a_qos_policy_without_a_counterpart_is_told() {
     assert_eq!(of_qos_policies(&group(), &[("q-b", "gold")]), []);
     let told = of_qos_policies(&group(), &[("q-b", "silver")]);
-    let warned = [(Check::Mapping, Severity::Warning, Some("gold"))];
+    let warned = [(ReadinessSubject::Mapping, Severity::Warning, Some("gold"))];
     assert_eq!(problems(&told), warned);
     assert!(told[0].message.contains("has no counterpart"), "{told:?}");
     let mut mapped = group();
@@ -388,7 +388,7 @@ fn a_qos_policy_without_a_counterpart_is_told() {
 
 #[test]
 fn what_the_target_lacks_is_an_error() {
-    use Check::{Flavor, Mapping, SecurityGroup, VolumeType};
+    use ReadinessSubject::{Flavor, Mapping, SecurityGroup, VolumeType};
     let error = Severity::Error;
     expect(
         |facts| facts.target.networks = Ok(vec![]),
@@ -449,7 +449,7 @@ fn with_addresses() -> Vec<Member> {
     vec![with(1), with(2)]
 }
 
-fn judged_where(group: &Group, found: &AddressThere) -> Vec<Finding> {
+fn judged_where(group: &Group, found: &AddressThere) -> Vec<ReadinessFinding> {
     let members = with_addresses();
     judged_of(group, &members, |facts| {
         facts.there = there(&members, found)
@@ -466,7 +466,7 @@ fn an_address_that_cannot_be_kept_is_said_of_its_member() {
         ),
     ] {
         let findings = judged_where(&group(), &found);
-        let (warning, mapping) = (Severity::Warning, Check::Mapping);
+        let (warning, mapping) = (Severity::Warning, ReadinessSubject::Mapping);
         assert_eq!(
             problems(&findings),
             [
@@ -487,7 +487,7 @@ fn an_address_that_cannot_be_kept_is_said_of_its_member() {
 #[test]
 fn a_mapped_network_of_another_project_will_probably_keep_no_address() {
     let findings = judged_where(&group(), &AddressThere::Foreign);
-    let one = (Check::Mapping, Severity::Warning, Some("net-b"));
+    let one = (ReadinessSubject::Mapping, Severity::Warning, Some("net-b"));
     assert_eq!(problems(&findings), [one]);
     let all = format!("{findings:?}");
     assert!(
@@ -507,7 +507,7 @@ fn strict() -> Group {
 #[test]
 fn what_a_strict_group_does_not_take_is_an_error_with_the_way_out() {
     let findings = judged_where(&strict(), &AddressThere::InUse);
-    let (error, carried) = (Severity::Error, Check::Carried);
+    let (error, carried) = (Severity::Error, ReadinessSubject::Carried);
     assert_eq!(
         problems(&findings),
         [
@@ -525,7 +525,7 @@ fn what_a_strict_group_does_not_take_is_an_error_with_the_way_out() {
 #[test]
 fn what_the_owner_of_a_network_alone_may_choose_is_not_left_to_luck_by_a_strict_group() {
     let findings = judged_where(&strict(), &AddressThere::Foreign);
-    let (error, carried) = (Severity::Error, Check::Carried);
+    let (error, carried) = (Severity::Error, ReadinessSubject::Carried);
     let of_both = ["web-1", "web-2"].map(|member| (carried, error, Some(member)));
     assert_eq!(problems(&findings), of_both);
     let all = format!("{findings:?}");
@@ -545,10 +545,10 @@ fn a_key_pair_that_could_not_be_read_is_why_a_strict_group_does_not_move() {
         kind: "ssh".to_owned(),
     });
     let told = judged_of(&group(), std::slice::from_ref(&member), |_| {});
-    let carried = (Check::Carried, Severity::Warning, Some("web-1"));
+    let carried = (ReadinessSubject::Carried, Severity::Warning, Some("web-1"));
     assert_eq!(problems(&told), [carried]);
     let strictly = judged_of(&strict(), &[member], |_| {});
-    let refused = (Check::Carried, Severity::Error, Some("web-1"));
+    let refused = (ReadinessSubject::Carried, Severity::Error, Some("web-1"));
     assert_eq!(problems(&strictly), [refused]);
     let all = format!("{strictly:?}");
     assert!(
@@ -578,7 +578,11 @@ fn a_security_group_is_mapped_by_name_or_by_id_and_may_be_shared() {
     for wanted in ["closed", "group-7", "corporate", "group-8"] {
         assert_eq!(problems(&mapped_to(wanted)), [], "{wanted}");
     }
-    let lacks = (Check::SecurityGroup, Severity::Error, Some("group-9"));
+    let lacks = (
+        ReadinessSubject::SecurityGroup,
+        Severity::Error,
+        Some("group-9"),
+    );
     assert_eq!(problems(&mapped_to("group-9")), [lacks]);
 }
 
@@ -591,7 +595,11 @@ fn a_security_group_of_a_port_alone_must_be_there_too() {
         ..PortSpec::default()
     });
     let findings = judged_of(&group(), &[member], |_| {});
-    let lacks = (Check::SecurityGroup, Severity::Error, Some("closed"));
+    let lacks = (
+        ReadinessSubject::SecurityGroup,
+        Severity::Error,
+        Some("closed"),
+    );
     assert_eq!(problems(&findings), [lacks]);
 }
 
@@ -607,7 +615,7 @@ fn a_flavor_of_the_same_name_must_have_the_same_size() {
     let smaller = judged(|facts| facts.target.flavors = Ok(vec![other_id(1)]));
     assert_eq!(
         problems(&smaller),
-        [(Check::Flavor, Severity::Error, Some("m1.small"))]
+        [(ReadinessSubject::Flavor, Severity::Error, Some("m1.small"))]
     );
 }
 
@@ -625,7 +633,7 @@ fn each_quota_is_held_against_what_the_group_needs() {
         assert_eq!(problems(&with(-1)), []);
         assert_eq!(
             problems(&with(need + 4)),
-            [(Check::Quota, Severity::Error, Some(resource))]
+            [(ReadinessSubject::Quota, Severity::Error, Some(resource))]
         );
     }
     for (resource, need) in [
@@ -643,7 +651,7 @@ fn each_quota_is_held_against_what_the_group_needs() {
         assert_eq!(problems(&with(need)), []);
         assert_eq!(
             problems(&with(need - 1)),
-            [(Check::Quota, Severity::Error, Some(resource))]
+            [(ReadinessSubject::Quota, Severity::Error, Some(resource))]
         );
     }
 }
@@ -660,7 +668,7 @@ fn each_network_card_needs_a_port() {
     let short = with(4);
     assert_eq!(
         problems(&short),
-        [(Check::Quota, Severity::Error, Some("port"))]
+        [(ReadinessSubject::Quota, Severity::Error, Some("port"))]
     );
     let fix = short.iter().find_map(|finding| finding.fix.clone());
     assert_eq!(
@@ -681,8 +689,12 @@ fn a_grown_volume_counts_with_its_size_of_today() {
     assert_eq!(
         problems(&findings),
         [
-            (Check::Quota, Severity::Error, Some("gigabytes")),
-            (Check::Member, Severity::Warning, Some("volume-1")),
+            (ReadinessSubject::Quota, Severity::Error, Some("gigabytes")),
+            (
+                ReadinessSubject::Member,
+                Severity::Warning,
+                Some("volume-1")
+            ),
         ]
     );
 }
@@ -701,7 +713,7 @@ fn a_member_that_changed_is_found() {
     for (change, severity) in changes {
         expect(
             |facts| change(&mut facts.source.servers.as_mut().unwrap()[1]),
-            Check::Member,
+            ReadinessSubject::Member,
             severity,
             Some("web-2"),
         );
@@ -710,13 +722,13 @@ fn a_member_that_changed_is_found() {
         |facts| {
             facts.source.servers.as_mut().unwrap().remove(0);
         },
-        Check::Member,
+        ReadinessSubject::Member,
         Severity::Error,
         Some("web-1"),
     );
     expect(
         |facts| facts.source.nics.as_mut().unwrap()[0].1 = "net-c".into(),
-        Check::Member,
+        ReadinessSubject::Member,
         Severity::Warning,
         Some("web-1"),
     );
@@ -726,7 +738,7 @@ fn a_member_that_changed_is_found() {
                 .traits
                 .boots_from_image = true
         },
-        Check::Image,
+        ReadinessSubject::Image,
         Severity::Error,
         Some("web-1"),
     );
@@ -743,25 +755,25 @@ type VolumeChange = fn(&mut VolumeSeen);
 
 #[test]
 fn a_volume_that_changed_is_found() {
-    let changes: [(VolumeChange, Check, Severity); 4] = [
+    let changes: [(VolumeChange, ReadinessSubject, Severity); 4] = [
         (
             |volume| volume.status = "error".to_owned(),
-            Check::Member,
+            ReadinessSubject::Member,
             Severity::Error,
         ),
         (
             |volume| volume.servers.push("stranger".into()),
-            Check::Member,
+            ReadinessSubject::Member,
             Severity::Error,
         ),
         (
             |volume| volume.snapshots = 2,
-            Check::Member,
+            ReadinessSubject::Member,
             Severity::Warning,
         ),
         (
             |volume| volume.volume_type = Some("plain".to_owned()),
-            Check::VolumeType,
+            ReadinessSubject::VolumeType,
             Severity::Error,
         ),
     ];
@@ -777,7 +789,7 @@ fn a_volume_that_changed_is_found() {
         |facts| {
             facts.source.volumes.as_mut().unwrap().remove(0);
         },
-        Check::Member,
+        ReadinessSubject::Member,
         Severity::Error,
         Some("volume-1"),
     );
@@ -792,7 +804,7 @@ fn the_objective_is_met_to_the_minute_and_holds_for_asynchronous_groups_only() {
     assert_eq!(problems(&judged(|facts| aged(facts, 15))), []);
     expect(
         |facts| aged(facts, 16),
-        Check::RecoveryPoint,
+        ReadinessSubject::RecoveryPoint,
         Severity::Warning,
         None,
     );
@@ -808,7 +820,7 @@ fn the_objective_is_met_to_the_minute_and_holds_for_asynchronous_groups_only() {
 fn without_a_recovery_point_nothing_could_be_recovered() {
     expect(
         |facts| facts.arrays.as_mut().unwrap().points = Ok(vec![]),
-        Check::RecoveryPoint,
+        ReadinessSubject::RecoveryPoint,
         Severity::Error,
         None,
     );
@@ -820,13 +832,13 @@ fn a_volume_that_was_not_asked_for_in_time_is_told_and_one_that_is_not_there_is_
         |facts| {
             facts.arrays.as_mut().unwrap().holds.pop();
         },
-        Check::Backend,
+        ReadinessSubject::Backend,
         Severity::Warning,
         None,
     );
     expect(
         |facts| facts.arrays.as_mut().unwrap().holds[0].1 = Ok(false),
-        Check::Backend,
+        ReadinessSubject::Backend,
         Severity::Error,
         Some("volume-1"),
     );
@@ -843,14 +855,14 @@ fn leftovers_warn_with_the_command_that_removes_them() {
     };
     let finding = expect(
         |facts| facts.earlier = vec![earlier(3, OperationKind::Failover)],
-        Check::Leftovers,
+        ReadinessSubject::Leftovers,
         Severity::Warning,
         Some("op-1"),
     );
     assert_eq!(finding.fix.unwrap(), "openstack dr operation cleanup op-1");
     let finding = expect(
         |facts| facts.earlier = vec![earlier(0, OperationKind::TestFailover)],
-        Check::Leftovers,
+        ReadinessSubject::Leftovers,
         Severity::Warning,
         Some("op-1"),
     );
@@ -862,7 +874,7 @@ fn leftovers_warn_with_the_command_that_removes_them() {
                 ..earlier(3, OperationKind::Failover)
             }];
         },
-        Check::Leftovers,
+        ReadinessSubject::Leftovers,
         Severity::Warning,
         Some("op-1"),
     );
@@ -874,7 +886,7 @@ fn leftovers_warn_with_the_command_that_removes_them() {
 fn what_refuses_a_failback_is_an_error() {
     let finding = expect(
         |facts| facts.no_way_back = Some("2 old VMs are still there".to_owned()),
-        Check::Leftovers,
+        ReadinessSubject::Leftovers,
         Severity::Error,
         None,
     );
@@ -886,7 +898,7 @@ fn a_conflict_is_named_and_a_difference_is_told() {
     let said = "Protection group web is in conflict";
     let finding = expect(
         |facts| facts.peer.sync = Ok(Sync::Conflict(said.to_owned())),
-        Check::InSync,
+        ReadinessSubject::InSync,
         Severity::Error,
         None,
     );
@@ -900,7 +912,7 @@ fn a_conflict_is_named_and_a_difference_is_told() {
                 differs: vec!["description".to_owned()],
             });
         },
-        Check::InSync,
+        ReadinessSubject::InSync,
         Severity::Error,
         None,
     );
@@ -914,7 +926,7 @@ fn every_status_from_which_no_move_starts_is_an_error() {
         let findings = judged_for(&group, |_| {});
         let finding = findings
             .iter()
-            .find(|finding| finding.check == Check::Status);
+            .find(|finding| finding.check == ReadinessSubject::Status);
         let finding = finding.unwrap();
         let expected = match status {
             GroupStatus::Active | GroupStatus::FailedOver => Severity::Ok,
@@ -930,7 +942,7 @@ fn a_peer_that_answers_but_does_not_tell_what_it_holds_refuses_the_start() {
     let why = Silence::Refused("HTTP 403: not allowed (req-1)".to_owned());
     let finding = expect(
         |facts| facts.peer.sync = Err(why),
-        Check::InSync,
+        ReadinessSubject::InSync,
         Severity::Error,
         Some("site-b"),
     );
@@ -942,7 +954,7 @@ fn what_no_other_finding_explains_is_told_in_the_words_of_the_start() {
     let said = "Protection group web cannot be moved";
     let finding = expect(
         |facts| facts.refused = Some(said.to_owned()),
-        Check::Status,
+        ReadinessSubject::Status,
         Severity::Error,
         None,
     );
@@ -980,12 +992,12 @@ fn a_member_that_was_not_recovered_is_not_looked_for_where_the_group_runs() {
     assert_eq!(
         problems(&findings),
         [
-            (Check::Status, Severity::Warning, None),
-            (Check::Member, Severity::Warning, Some("web-2"))
+            (ReadinessSubject::Status, Severity::Warning, None),
+            (ReadinessSubject::Member, Severity::Warning, Some("web-2"))
         ]
     );
     assert!(is_ready(&findings), "a failback starts from here");
-    let dangerous = |finding: &Finding| {
+    let dangerous = |finding: &ReadinessFinding| {
         let fix = finding.fix.as_deref();
         fix.is_some_and(|fix| fix.contains("member remove"))
     };
@@ -1002,7 +1014,7 @@ fn what_would_be_lost_with_the_original_is_an_error_with_its_cure() {
             server.traits.ephemeral_gib = 20;
             change(facts, server);
         },
-        Check::Carried,
+        ReadinessSubject::Carried,
         Severity::Error,
         Some("web-1"),
     );
@@ -1012,7 +1024,7 @@ fn what_would_be_lost_with_the_original_is_an_error_with_its_cure() {
     );
     let encrypted = expect(
         |facts| facts.source.volumes.as_mut().unwrap()[0].traits.encrypted = true,
-        Check::Carried,
+        ReadinessSubject::Carried,
         Severity::Error,
         Some("web-1"),
     );
@@ -1029,7 +1041,7 @@ fn what_would_be_lost_with_the_original_is_an_error_with_its_cure() {
             };
             facts.source.ports = Ok(vec![("server-1".into(), traits)]);
         },
-        Check::Carried,
+        ReadinessSubject::Carried,
         Severity::Error,
         Some("web-1"),
     );
@@ -1042,7 +1054,7 @@ fn what_a_copy_comes_up_without_is_a_warning() {
             let servers = facts.source.servers.as_mut().unwrap();
             servers[1].traits.swap_mib = 512;
         },
-        Check::Carried,
+        ReadinessSubject::Carried,
         Severity::Warning,
         Some("web-2"),
     );
@@ -1060,7 +1072,7 @@ fn a_flavor_of_the_same_id_must_have_the_same_size() {
             };
             facts.target.flavors = Ok(vec![other]);
         },
-        Check::Flavor,
+        ReadinessSubject::Flavor,
         Severity::Error,
         Some("m1.small"),
     );
@@ -1095,7 +1107,7 @@ fn a_server_with_more_metadata_than_its_copy_may_have_is_found() {
     let findings = with(127);
     assert_eq!(
         problems(&findings),
-        [(Check::Quota, Severity::Error, Some("web-1"))]
+        [(ReadinessSubject::Quota, Severity::Error, Some("web-1"))]
     );
     let finding = findings
         .iter()
@@ -1129,21 +1141,25 @@ fn of_server_groups(
     group: &Group,
     policy: &str,
     change: impl FnOnce(&mut Facts<'_>),
-) -> Option<Finding> {
+) -> Option<ReadinessFinding> {
     let findings = judged_of(group, &in_a_group(policy), change);
     let mut findings = findings.into_iter();
-    findings.find(|finding| finding.check == Check::ServerGroup)
+    findings.find(|finding| finding.check == ReadinessSubject::ServerGroup)
 }
 
 #[test]
 fn nothing_is_said_of_server_groups_where_there_are_none() {
     let findings = judged(|_| {});
-    assert!(findings.iter().all(|f| f.check != Check::ServerGroup));
+    assert!(
+        findings
+            .iter()
+            .all(|f| f.check != ReadinessSubject::ServerGroup)
+    );
 }
 
 #[test]
 fn anti_affinity_without_hosts_enough_is_told() {
-    let severity = |found: Option<Finding>| found.map(|finding| finding.severity);
+    let severity = |found: Option<ReadinessFinding>| found.map(|finding| finding.severity);
     let fine = of_server_groups(&group(), "anti-affinity", |_| {});
     assert_eq!(severity(fine), Some(Severity::Ok));
     let few = |facts: &mut Facts<'_>| facts.target.compute_hosts = Ok(1);
@@ -1199,7 +1215,7 @@ fn a_volume_of_another_type_gets_what_that_is_mapped_to() {
         let findings = judged_of(group, &members, change);
         let mut findings = findings.into_iter();
         findings
-            .find(|finding| finding.check == Check::VolumeType)
+            .find(|finding| finding.check == ReadinessSubject::VolumeType)
             .unwrap()
     };
     let unmapped = found(&group(), |_| {});

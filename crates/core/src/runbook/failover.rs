@@ -1,7 +1,7 @@
 //! The runbook of a planned move: a failover, and the failback, which is the same in the other direction.
 
 use super::{
-    Line, Reported, Runbook, Step, Verb,
+    NewStep, Reported, Runbook, Step, Verb,
     in_order::{recreate_in_order, tell_after, tell_before},
     lines::{
         complete_copies, each_server, each_volume, make_ports, manage_volume, promote_volume,
@@ -97,8 +97,8 @@ pub(super) fn remove_source(book: Runbook, plan: &Plan) -> Runbook {
 }
 
 /// The recovery point tells what was written to the source's volumes since, so it goes after them.
-fn release_replicas(plan: &Plan) -> Line {
-    Line {
+fn release_replicas(plan: &Plan) -> NewStep {
+    NewStep {
         after: plan
             .volumes()
             .map(|(_, volume)| delete_source_volume(volume))
@@ -108,8 +108,8 @@ fn release_replicas(plan: &Plan) -> Line {
 }
 
 /// A volume's line begins when its own server's line has ended, not when all have.
-fn source_volumes_to_delete(plan: &Plan) -> impl Iterator<Item = Line> {
-    plan.volumes().map(|(member, volume)| Line {
+fn source_volumes_to_delete(plan: &Plan) -> impl Iterator<Item = NewStep> {
+    plan.volumes().map(|(member, volume)| NewStep {
         action: delete_source_volume(volume),
         name: volume.name.clone(),
         resource_id: Some(volume.id.to_string()),

@@ -1,7 +1,7 @@
 //! The runbook that ends a split brain: what moves have left must not run beside the group.
 
 use super::{
-    Line, Reported, Runbook, Step, Verb,
+    NewStep, Reported, Runbook, Step, Verb,
     lines::{each_server, whole_group},
 };
 use crate::{id::ServerId, member::Member, plan::Plan};
@@ -36,8 +36,8 @@ fn fence_server(member: &Member) -> Step {
     }
 }
 
-fn fence_on_target(server: &ServerId) -> Line {
-    Line {
+fn fence_on_target(server: &ServerId) -> NewStep {
+    NewStep {
         resource_id: Some(server.to_string()),
         ..whole_group(Step::FenceServerOnTarget {
             server: server.clone(),

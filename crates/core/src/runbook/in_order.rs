@@ -1,7 +1,7 @@
 //! The part of a runbook that builds the members, in the order of their recovery plan.
 
 use super::{
-    Line, Reported, Runbook, Step, Verb,
+    NewStep, Reported, Runbook, Step, Verb,
     lines::{
         confirm_server, each_server_of, imports_and_ports_of, imports_of, makes_ports,
         recreate_server, whole_group,
@@ -88,12 +88,12 @@ fn one_tier(book: Runbook, plan: &Plan, members: &[&Member], verb: Verb) -> Runb
 }
 
 /// What shows last that a member is up.
-fn count_recovered(plan: &Plan, member: &Member) -> Line {
+fn count_recovered(plan: &Plan, member: &Member) -> NewStep {
     let shown_by = match plan.recovery.of(&member.id).probe {
         Some(_) => probe_server(member),
         None => confirm_server(member),
     };
-    Line {
+    NewStep {
         action: Step::CountRecovered {
             server: member.server_id.clone(),
         },
@@ -110,7 +110,7 @@ fn before_priority(book: Runbook, recovery: &RecoveryPlan, priority: Priority) -
         .zip(&recovery.pauses)
         .filter(|(_, pause)| pause.before_priority == priority);
     pauses.fold(book, |book, (number, _)| {
-        let line = Line {
+        let line = NewStep {
             name: number.to_string(),
             ..whole_group(Step::Pause { number })
         };
@@ -124,13 +124,13 @@ fn call_hooks(book: Runbook, recovery: &RecoveryPlan, when: When) -> Runbook {
     })
 }
 
-fn hooks_of(recovery: &RecoveryPlan, when: When) -> impl Iterator<Item = (Line, Verb)> + '_ {
+fn hooks_of(recovery: &RecoveryPlan, when: When) -> impl Iterator<Item = (NewStep, Verb)> + '_ {
     recovery
         .hooks
         .iter()
         .filter(move |hook| hook.when == when)
         .map(|hook| {
-            let line = Line {
+            let line = NewStep {
                 name: hook.name.clone(),
                 ..whole_group(Step::CallHook {
                     hook: hook.name.clone(),

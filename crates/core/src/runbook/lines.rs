@@ -1,19 +1,22 @@
 //! Lines that more than one runbook has.
 
-use super::{Line, Reported, Runbook, Step, Verb};
+use super::{NewStep, Reported, Runbook, Step, Verb};
 use crate::{
     member::{Member, ProtectedVolume},
     plan::Plan,
 };
 
-pub(super) fn each_server(plan: &Plan, action: fn(&Member) -> Step) -> impl Iterator<Item = Line> {
+pub(super) fn each_server(
+    plan: &Plan,
+    action: fn(&Member) -> Step,
+) -> impl Iterator<Item = NewStep> {
     plan.members
         .iter()
         .map(move |member| about_server(member, action))
 }
 
-fn about_server(member: &Member, action: fn(&Member) -> Step) -> Line {
-    Line {
+fn about_server(member: &Member, action: fn(&Member) -> Step) -> NewStep {
+    NewStep {
         action: action(member),
         name: member.name.clone(),
         resource_id: Some(member.server_id.to_string()),
@@ -26,8 +29,8 @@ pub(super) fn each_server_of(
     members: &[&Member],
     action: fn(&Member) -> Step,
     after: fn(&Member) -> Vec<Step>,
-) -> impl Iterator<Item = Line> {
-    members.iter().map(move |member| Line {
+) -> impl Iterator<Item = NewStep> {
+    members.iter().map(move |member| NewStep {
         after: after(member),
         ..about_server(member, action)
     })
@@ -36,8 +39,8 @@ pub(super) fn each_server_of(
 pub(super) fn each_volume(
     plan: &Plan,
     action: fn(&ProtectedVolume) -> Step,
-) -> impl Iterator<Item = Line> {
-    plan.volumes().map(move |(_, volume)| Line {
+) -> impl Iterator<Item = NewStep> {
+    plan.volumes().map(move |(_, volume)| NewStep {
         action: action(volume),
         name: volume.name.clone(),
         resource_id: Some(volume.id.to_string()),
@@ -83,8 +86,8 @@ fn associate_floating_ips(book: Runbook, plan: &Plan) -> Runbook {
     )
 }
 
-pub(super) fn whole_group(action: Step) -> Line {
-    Line {
+pub(super) fn whole_group(action: Step) -> NewStep {
+    NewStep {
         action,
         name: String::new(),
         resource_id: None,
@@ -105,8 +108,8 @@ pub(super) fn promote_volume(volume: &ProtectedVolume) -> Step {
 }
 
 /// Imports, each of what its own line promoted.
-pub(super) fn manage_promoted(plan: &Plan) -> impl Iterator<Item = Line> {
-    plan.volumes().map(|(_, volume)| Line {
+pub(super) fn manage_promoted(plan: &Plan) -> impl Iterator<Item = NewStep> {
+    plan.volumes().map(|(_, volume)| NewStep {
         action: manage_volume(volume),
         name: volume.name.clone(),
         resource_id: Some(volume.id.to_string()),

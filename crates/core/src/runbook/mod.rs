@@ -86,13 +86,12 @@ pub struct Phase {
     name: &'static str,
     verb: Verb,
     reported: Reported,
-    lines: Vec<Line>,
+    lines: Vec<NewStep>,
 }
 
 /// A line under construction: what it does and what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// What to do.
+pub struct NewStep {
     pub action: Step,
     /// The resource's name; empty where it has none.
     pub name: String,
@@ -127,9 +126,9 @@ impl Runbook {
         name: &'static str,
         verb: Verb,
         reported: Reported,
-        lines: impl IntoIterator<Item = Line>,
+        lines: impl IntoIterator<Item = NewStep>,
     ) -> Self {
-        let lines: Vec<Line> = lines.into_iter().collect();
+        let lines: Vec<NewStep> = lines.into_iter().collect();
         if !lines.is_empty() {
             self.phases.push(Phase {
                 name,
@@ -210,7 +209,7 @@ fn names_used_twice(phases: &[Phase]) -> BTreeSet<(&'static str, String)> {
         .collect()
 }
 
-fn key_of(phase: &'static str, line: &Line, twice: &BTreeSet<(&'static str, String)>) -> String {
+fn key_of(phase: &'static str, line: &NewStep, twice: &BTreeSet<(&'static str, String)>) -> String {
     let is_twice = twice.contains(&(phase, line.name.clone()));
     match &line.resource_id {
         None if line.name.is_empty() => phase.to_owned(),

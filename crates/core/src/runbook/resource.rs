@@ -6,11 +6,8 @@ use crate::id::ServerId;
 /// A kind of resource that operations delete or take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceKind {
-    /// A Nova server.
     Server,
-    /// A Cinder volume.
     Volume,
-    /// A Neutron port.
     Port,
 }
 

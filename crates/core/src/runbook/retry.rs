@@ -1,7 +1,7 @@
 //! The runbook of another try at the members that an unplanned failover could not recover.
 
 use super::{
-    BookError, Line, Reported, Runbook, Step, Verb,
+    BookError, NewStep, Reported, Runbook, Step, Verb,
     in_order::recreate_in_order,
     lines::{
         complete_copies, each_volume, make_ports, manage_promoted, manage_volume, promote_volume,
@@ -82,10 +82,10 @@ pub fn retry(plan: &Plan, last: &OperationRecord) -> Result<Vec<StepRecord>, Boo
 
 /// A line that takes back what the line of `last` that does `action` has left, if that failed after it began to make
 /// something.
-fn take_back(action: &Step, last: &OperationRecord) -> Option<Line> {
+fn take_back(action: &Step, last: &OperationRecord) -> Option<NewStep> {
     remains(action, last)?;
     let line = line_of(action, last)?;
-    Some(Line {
+    Some(NewStep {
         action: taking_back(action),
         name: line.key.clone(),
         resource_id: line.resource_id.clone(),

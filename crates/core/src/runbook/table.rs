@@ -67,7 +67,6 @@ impl Side {
 pub enum Asks {
     /// Nova or Neutron of the side on which it acts.
     Compute,
-    /// Cinder there.
     Volume,
     /// The array of this side.
     Array(Side),
@@ -117,7 +116,6 @@ pub enum Undo<'s> {
 }
 
 impl Step {
-    /// Its row.
     pub fn row(&self) -> Row<'_> {
         use About::{Group, Ports, Server, Volume};
         use Side::{Source, Target};

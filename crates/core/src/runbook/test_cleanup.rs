@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{BookError, Line, Reported, Runbook, Step, Verb};
+use super::{BookError, NewStep, Reported, Runbook, Step, Verb};
 use crate::{
     fault::Code,
     id::OperationId,
@@ -17,7 +17,6 @@ pub const LEFT_FOR_INSPECTION: &str = "left for inspection by configuration";
 /// What becomes of a test failover's copies (`[engine] cleanup_on_test_failover`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestCopies {
-    /// They are deleted.
     Delete,
     /// They stay until somebody cleans up the test cleanup operation.
     LeaveForInspection,
@@ -59,8 +58,8 @@ pub fn test_cleanup(
     Ok(steps)
 }
 
-fn test_servers(test: &OperationId, plan: &Plan) -> impl Iterator<Item = Line> {
-    plan.members.iter().map(move |member| Line {
+fn test_servers(test: &OperationId, plan: &Plan) -> impl Iterator<Item = NewStep> {
+    plan.members.iter().map(move |member| NewStep {
         action: delete_test_server(test, member),
         name: member.name.clone(),
         resource_id: Some(member.server_id.to_string()),
@@ -69,8 +68,8 @@ fn test_servers(test: &OperationId, plan: &Plan) -> impl Iterator<Item = Line> {
 }
 
 /// A volume's line begins when its own server's line has ended, not when all have.
-fn test_volumes(test: &OperationId, plan: &Plan) -> impl Iterator<Item = Line> {
-    plan.volumes().map(move |(member, volume)| Line {
+fn test_volumes(test: &OperationId, plan: &Plan) -> impl Iterator<Item = NewStep> {
+    plan.volumes().map(move |(member, volume)| NewStep {
         action: Step::DeleteTestVolume {
             test: test.clone(),
             volume: volume.id.clone(),

@@ -1,7 +1,7 @@
 //! The runbook of an unplanned failover: the site where the group runs is lost, and nothing of this asks it.
 
 use super::{
-    Line, Reported, Runbook, Step, Verb,
+    NewStep, Reported, Runbook, Step, Verb,
     cleanup::is_left,
     in_order::{recreate_in_order, tell_after, tell_before},
     lines::{
@@ -79,8 +79,8 @@ pub fn unplanned_failover(plan: &Plan) -> Runbook {
 }
 
 /// A volume's line waits for its server's, so that a cleanup deletes them in this order.
-fn source_volumes_to_leave(plan: &Plan) -> impl Iterator<Item = Line> {
-    plan.volumes().map(|(member, volume)| Line {
+fn source_volumes_to_leave(plan: &Plan) -> impl Iterator<Item = NewStep> {
+    plan.volumes().map(|(member, volume)| NewStep {
         action: leave_source_volume(volume),
         name: volume.name.clone(),
         resource_id: Some(volume.id.to_string()),

@@ -59,7 +59,6 @@ pub fn served_while_it_waited(
 /// A copy of a member's server that an operation has made, or takes over, before it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyThere<'r> {
-    /// The member.
     pub member: &'r Member,
     /// The copy's id on the target.
     pub server: &'r str,

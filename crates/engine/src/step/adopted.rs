@@ -15,7 +15,7 @@ use protector_openstack::{
 };
 
 use super::{
-    copies::{Life, ServerCopy},
+    counterparts::{CounterpartState, ServerCopy},
     mark::{self, SOURCE},
     site_clouds::SiteClouds,
 };
@@ -37,7 +37,7 @@ impl SiteClouds<'_> {
         for maker in &interrupted {
             // Anybody may copy metadata: beside what nobody of ours has made, nothing is built.
             let lasting = |copy: &&ServerCopy| {
-                copy.is_of(maker) && copy.life != Life::Ending && self.knows(copy)
+                copy.is_of(maker) && copy.life != CounterpartState::Ending && self.knows(copy)
             };
             if let Some(copy) = copies.iter().find(lasting) {
                 refuse_member_of_another_group(cx, copy.server.id.as_str()).await?;

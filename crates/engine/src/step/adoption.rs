@@ -15,7 +15,7 @@ use protector_openstack::{
 };
 
 use super::{
-    copies::{Life, ServerCopy},
+    counterparts::{CounterpartState, ServerCopy},
     imported_volume::foreign_user,
     mark, reading,
     site_clouds::SiteClouds,
@@ -109,7 +109,10 @@ impl Adoption<'_> {
     ) -> Result<Progress, StepError> {
         let mut found = self.clouds.copies_on_target(cx, source_id).await?;
         found.retain(|copy| !copy.is_of_a_test());
-        if let Some(copy) = found.iter().find(|copy| copy.life == Life::Ending) {
+        if let Some(copy) = found
+            .iter()
+            .find(|copy| copy.life == CounterpartState::Ending)
+        {
             return Ok(self
                 .clouds
                 .look_again(reading::being_deleted(&copy.server, None)));

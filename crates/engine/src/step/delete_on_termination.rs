@@ -12,17 +12,17 @@ use protector_openstack::cloud::Cloud;
 
 use super::{recovered_group::taken_in, recovered_server::Counterparts, recovered_server::member};
 use crate::{
-    action::{Progress, StepContext as Cx},
+    action::{Progress, StepContext},
     clouds::stop,
-    step_error::StepError as Stop,
+    step_error::StepError,
 };
 
 impl Counterparts<'_> {
     pub(super) async fn restore_delete_on_termination(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let Some(copy) = taken_in(cx, source_id) else {
             cx.fact("not done: it was not recovered");
             return Ok(Progress::done());
@@ -45,7 +45,7 @@ impl Counterparts<'_> {
             cx.plan().target.site
         );
         if cx.memo.facts.contains(&asked) {
-            return Err(Stop::passing(format!(
+            return Err(StepError::passing(format!(
                 "Nova accepted that volume {volume} goes with its server and still says that it does not"
             )));
         }
@@ -63,10 +63,10 @@ impl Counterparts<'_> {
 /// The volumes that are to go with `copy`, are attached to it, and do not go with it yet.
 async fn outliving(
     target: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     source_id: &ServerId,
     copy: &ServerId,
-) -> Result<Vec<VolumeId>, Stop> {
+) -> Result<Vec<VolumeId>, StepError> {
     let went = member(cx, source_id)?.went_with_it_on(&cx.plan().target.site);
     let wanted: BTreeSet<String> = went
         .filter_map(|volume| cx.mapped(MapKind::Volume, volume.id.as_str()))

@@ -2,8 +2,8 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
-    fault::{Code, Fault},
-    guard::{HostState, Life, Power, a_member_is_not_fenced, status_in_words},
+    fault::{Code, StepFailure},
+    guard::{GuestState, HostState, Power, a_member_is_not_fenced, status_in_words},
     id::{NetworkId, ProjectId, ServerId},
     journal::Effect,
     operation::{MapKind, Mapped},
@@ -13,7 +13,7 @@ use protector_core::{
 use protector_openstack::{
     cloud::Cloud,
     compute::Server,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
     status::ServerStatus,
 };
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ use crate::{
 const SIDE_BY_SIDE: usize = 8;
 
 /// That site, as the tenant and an administrator see it.
-struct Place {
+struct PlanSide {
     side: Side,
     scope: SiteScope,
     cloud: Cloud,
@@ -51,7 +51,7 @@ pub(super) struct Fence<'a> {
 }
 
 impl Fence<'_> {
-    async fn place(&self, cx: &StepContext<'_>, side: Side) -> Result<Place, StepError> {
+    async fn place(&self, cx: &StepContext<'_>, side: Side) -> Result<PlanSide, StepError> {
         let plan = cx.plan();
         let (scope, cloud, admin) = match side {
             Side::Source => (
@@ -65,7 +65,7 @@ impl Fence<'_> {
                 self.clouds.target_admin(cx).await?,
             ),
         };
-        Ok(Place {
+        Ok(PlanSide {
             side,
             scope: scope.clone(),
             cloud,
@@ -212,12 +212,12 @@ impl Fence<'_> {
     async fn why_not_fenced(
         &self,
         cx: &StepContext<'_>,
-        place: &Place,
+        place: &PlanSide,
         id: &ServerId,
     ) -> Result<Result<Option<SeenThen>, String>, StepError> {
         match self.see_stopped(cx, place, id).await {
             Ok(seen) => Ok(Ok(seen)),
-            Err(StepError::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
+            Err(StepError::Fault(StepFailure::Final { why, .. })) => Ok(Err(why)),
             Err(other) => Err(other),
         }
     }
@@ -225,7 +225,7 @@ impl Fence<'_> {
     async fn see_stopped(
         &self,
         cx: &StepContext<'_>,
-        place: &Place,
+        place: &PlanSide,
         id: &ServerId,
     ) -> Result<Option<SeenThen>, StepError> {
         let Some(server) = reading::server(&place.cloud, id).await? else {
@@ -243,7 +243,7 @@ impl Fence<'_> {
     async fn believe_gone(
         &self,
         cx: &StepContext<'_>,
-        place: &Place,
+        place: &PlanSide,
         id: &ServerId,
     ) -> Result<(), StepError> {
         let absent = Absent::Server;
@@ -278,12 +278,12 @@ impl Fence<'_> {
 
 /// Whether a server's guest may run, as far as Nova tells.
 pub(super) fn may_run(server: &Server) -> bool {
-    reading::life(server) == Life::Runs
+    reading::life(server) == GuestState::Runs
 }
 
 /// Whether Nova says for certain that it does not.
 fn does_not_run(server: &Server) -> bool {
-    reading::life(server) == Life::Rests
+    reading::life(server) == GuestState::Rests
 }
 
 fn in_words(server: &Server, status: &ServerStatus) -> String {
@@ -326,7 +326,7 @@ fn refuse_unknown_host(server: &Server, host: &HostState) -> Result<(), StepErro
 /// # Errors
 ///
 /// What the cloud says, or that it says nothing.
-pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, CloudError> {
+pub async fn may_run_there(cloud: &Cloud, id: &ServerId) -> Result<bool, CallError> {
     match cloud.compute().server(id).await {
         Ok(server) => Ok(may_run(&server)),
         Err(error) if error.class() == ErrorClass::NotFound => Ok(false),
@@ -347,12 +347,12 @@ pub async fn why_not_at_rest(
     project: &ProjectId,
     known: &[NetworkId],
     id: &ServerId,
-) -> Result<Option<String>, Fault> {
+) -> Result<Option<String>, StepFailure> {
     match see_at_rest(cloud, admin, project, known, id).await {
         Ok(()) => Ok(None),
-        Err(StepError::Fault(Fault::Final { why, .. })) => Ok(Some(why)),
+        Err(StepError::Fault(StepFailure::Final { why, .. })) => Ok(Some(why)),
         Err(StepError::Fault(passing)) => Err(passing),
-        Err(other) => Err(Fault::passing(other)),
+        Err(other) => Err(StepFailure::passing(other)),
     }
 }
 

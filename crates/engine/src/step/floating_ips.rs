@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     id::{NetworkId, ServerId},
     mark::floating_ip_description,
     member::{FloatingAddress, Member},
@@ -68,8 +68,10 @@ impl FloatingIps<'_> {
             let goal = goal(&target, cx, &member, &copy, index, floating).await?;
             match lead(&target, cx, &wanted, &goal).await {
                 // The others are not to suffer for either.
-                Err(StepError::Fault(Fault::Final { code, why, .. })) => refused.push((code, why)),
-                Err(passing @ StepError::Fault(Fault::Passing { .. })) => {
+                Err(StepError::Fault(StepFailure::Final { code, why, .. })) => {
+                    refused.push((code, why))
+                }
+                Err(passing @ StepError::Fault(StepFailure::Passing { .. })) => {
                     not_yet.get_or_insert(passing);
                 }
                 other => other?,

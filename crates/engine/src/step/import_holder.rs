@@ -2,7 +2,7 @@
 //! volumes, which carries no mark.
 
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     id::{OperationId, ServerId},
     mark::SOURCE,
     operation::{MapKind, OperationKind},
@@ -38,7 +38,7 @@ impl SiteClouds<'_> {
     ) -> Result<(), StepError> {
         let holder = match self.holder_of_its_imports(cx, id).await {
             Err(
-                StepError::Fault(Fault::Passing { .. } | Fault::NotTold { .. })
+                StepError::Fault(StepFailure::Passing { .. } | StepFailure::NotTold { .. })
                 | StepError::LockedOut { .. }
                 | StepError::TurnedAway { .. },
             ) if !cx
@@ -60,7 +60,7 @@ impl SiteClouds<'_> {
         id: &ServerId,
     ) -> Result<(), StepError> {
         match self.holder_of_its_imports(cx, id).await {
-            Err(StepError::Fault(Fault::Passing { .. })) => Ok(()),
+            Err(StepError::Fault(StepFailure::Passing { .. })) => Ok(()),
             answer => refuse_beside(cx, answer?),
         }
     }

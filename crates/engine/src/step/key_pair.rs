@@ -8,7 +8,7 @@ use protector_core::member::KeyPair;
 use protector_openstack::{
     cloud::Cloud,
     compute::KeypairKind,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
 };
 
 use crate::{
@@ -69,6 +69,6 @@ pub(super) async fn key_pair_on_target(
     Ok(None)
 }
 
-fn is_refusal(error: &CloudError) -> bool {
+fn is_refusal(error: &CallError) -> bool {
     matches!(error.class(), ErrorClass::Final | ErrorClass::Forbidden)
 }

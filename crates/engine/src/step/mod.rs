@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use protector_core::{
-    fault::Fault,
+    fault::StepFailure,
     id::SiteName,
     operation::{Operation, OperationKind, StepRecord, StepState},
     plan::Plan,
@@ -21,8 +21,8 @@ use crate::{
     action::{Actions, ConcurrencyLimit, Progress, StepContext, StepLimits},
     clouds::Clouds,
     options::EngineOptions,
-    other_site::OtherSite,
     outside::{NothingOutside, Outside},
+    peer_site::PeerSite,
     step_error::StepError,
 };
 
@@ -30,14 +30,13 @@ mod adopted;
 mod adoption;
 mod arrays;
 mod at_one_moment;
-mod copies;
-mod copy_taken_back;
+mod counterpart_now;
+mod counterpart_undo;
+mod counterparts;
 mod delete_on_termination;
 mod fence;
 mod fidelity;
 mod floating_ips;
-mod heir;
-pub(crate) mod held_still;
 mod hook;
 mod import_holder;
 mod imported_volume;
@@ -45,6 +44,7 @@ mod key_pair;
 mod mark;
 mod original_beside;
 mod pause;
+pub(crate) mod peer_reservation;
 mod port_fidelity;
 mod port_request;
 mod ports;
@@ -73,7 +73,7 @@ mod written_since;
 
 pub use fence::{may_run_there, why_not_at_rest};
 
-use held_still::Standing;
+use peer_reservation::PeerReservations;
 
 use adoption::Adoption;
 use arrays::Arrays;
@@ -97,7 +97,7 @@ pub struct CloudActions {
     clouds: Arc<dyn Clouds>,
     arrays: Arrays,
     outside: Arc<dyn Outside>,
-    standing: Standing,
+    standing: PeerReservations,
     options: EngineOptions,
     /// Held while a server group is looked for and made.
     server_groups: Arc<server_group::OneAtATime>,
@@ -114,7 +114,7 @@ impl CloudActions {
             clouds,
             arrays: Arrays::new(storage),
             outside: Arc::new(NothingOutside),
-            standing: Standing::alone(),
+            standing: PeerReservations::alone(),
             options,
             server_groups: Arc::default(),
         }
@@ -128,9 +128,9 @@ impl CloudActions {
 
     /// The same for an engine of `site`, whose groups another site's protector may move too.
     #[must_use]
-    pub fn beside(self, site: SiteName, other: Arc<dyn OtherSite>) -> Self {
+    pub fn beside(self, site: SiteName, other: Arc<dyn PeerSite>) -> Self {
         Self {
-            standing: Standing::of(site, other),
+            standing: PeerReservations::of(site, other),
             ..self
         }
     }
@@ -345,7 +345,7 @@ impl Actions for CloudActions {
         let outcome = self.reading_and_noting(&log).run_step(&step, cx).await;
         recorded::note(&mut cx.memo, &log);
         match outcome {
-            Err(failed @ StepError::Fault(Fault::Final { .. })) => {
+            Err(failed @ StepError::Fault(StepFailure::Final { .. })) => {
                 Err(cx.or_superseded(failed).await)
             }
             outcome => outcome,

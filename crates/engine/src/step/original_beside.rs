@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     id::ServerId,
     operation::OperationKind,
     runbook::Verb,
@@ -210,7 +210,7 @@ where
 {
     for _ in 1..ASKED_FOR {
         match look().await {
-            Err(StepError::Fault(Fault::Passing { .. } | Fault::NotTold { .. })) => {}
+            Err(StepError::Fault(StepFailure::Passing { .. } | StepFailure::NotTold { .. })) => {}
             outcome => return outcome,
         }
     }

@@ -23,7 +23,7 @@ use super::{
     recovered_server::mapped_network,
     target_check::security_groups_there,
 };
-use crate::{action::StepContext as Cx, clouds::stop, step_error::StepError as Stop};
+use crate::{action::StepContext, clouds::stop, step_error::StepError};
 
 /// In what the ports of a copy are not as wanted.
 #[derive(Default)]
@@ -50,10 +50,10 @@ struct There<'a> {
 /// tenant wants it, and of ports that Nova makes nothing more is wanted than their addresses.
 pub(super) async fn of_copy(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     member: &Member,
     copy: &ServerId,
-) -> Result<PortDifferences, Stop> {
+) -> Result<PortDifferences, StepError> {
     let made: Vec<(usize, String)> = cards(member)
         .filter_map(|(index, _)| {
             let port = cx.mapped(MapKind::Port, &port_key(&member.server_id, index))?;
@@ -99,7 +99,11 @@ pub(super) async fn of_copy(
 }
 
 /// Apart what was told when the ports were made.
-async fn sorted(cx: &Cx<'_>, member: &Member, found: Vec<Found>) -> Result<PortDifferences, Stop> {
+async fn sorted(
+    cx: &StepContext<'_>,
+    member: &Member,
+    found: Vec<Found>,
+) -> Result<PortDifferences, StepError> {
     if found.is_empty() {
         return Ok(PortDifferences::default());
     }
@@ -130,9 +134,9 @@ fn not_in_it(index: usize, port: &str) -> Found {
 /// The policy that a port is to have; the original's where nothing stands for that.
 async fn wanted_policy(
     target: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     card: &Card<'_>,
-) -> Result<Option<QosPolicy>, Stop> {
+) -> Result<Option<QosPolicy>, StepError> {
     let Some(known) = card.spec().and_then(|spec| spec.qos_policy.as_ref()) else {
         return Ok(None);
     };
@@ -141,7 +145,12 @@ async fn wanted_policy(
     Ok(Some(found.unwrap_or(known).clone()))
 }
 
-fn differences(cx: &Cx<'_>, card: &Card<'_>, port: &Port, there: &There<'_>) -> Vec<Found> {
+fn differences(
+    cx: &StepContext<'_>,
+    card: &Card<'_>,
+    port: &Port,
+    there: &There<'_>,
+) -> Vec<Found> {
     let mut of_port = OfPort {
         card,
         port,
@@ -183,7 +192,7 @@ impl OfPort<'_> {
         self.compare(part.in_words(), Some(told_as), both);
     }
 
-    fn security(&mut self, cx: &Cx<'_>, spec: &PortSpec, there: &There<'_>) {
+    fn security(&mut self, cx: &StepContext<'_>, spec: &PortSpec, there: &There<'_>) {
         let (member, port) = (self.card.member, self.port);
         let wanted: BTreeSet<String> = cx
             .plan()

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     group::Fidelity,
     member::{AddressPair, AdminState, Member, PortSpec},
     qos_policy::QosPolicy,
@@ -15,13 +15,13 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    error::CloudError,
+    error::CallError,
     id::SecurityGroupId,
     network::{FixedIp, NewPort},
 };
 
 use super::ports::Card;
-use crate::{action::StepContext as Cx, clouds::stop, step_error::StepError as Stop};
+use crate::{action::StepContext, clouds::stop, step_error::StepError};
 
 /// What a port may be made without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,10 +171,10 @@ impl PortRequest {
     /// For all that the port of a card is to have.
     pub(super) async fn of(
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         card: &Card<'_>,
         fixed_ips: Vec<FixedIp>,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, StepError> {
         let mut all = NewPort::on(card.network.clone(), "");
         all.description.clone_from(&card.description);
         all.fixed_ips = fixed_ips;
@@ -207,7 +207,7 @@ impl PortRequest {
     }
 
     /// Asks for less after `error`, if that may be had.
-    pub(super) fn less(&mut self, cx: &mut Cx<'_>, error: &CloudError) -> Less {
+    pub(super) fn less(&mut self, cx: &mut StepContext<'_>, error: &CallError) -> Less {
         if self.leaves_out_what_is_named(cx, error) {
             return Less::Asked;
         }
@@ -225,7 +225,7 @@ impl PortRequest {
     }
 
     /// Tells what the port that was made lacks because policy forbids it.
-    pub(super) fn tell_what_was_given_up(&self, cx: &mut Cx<'_>) {
+    pub(super) fn tell_what_was_given_up(&self, cx: &mut StepContext<'_>) {
         for part in self.rung.leaves_out() {
             if part.is_in(&self.all) {
                 let refusal = &self.refusal;
@@ -235,7 +235,7 @@ impl PortRequest {
     }
 
     /// To the next rung that asks for something else than every one before.
-    fn climbs_down(&mut self, error: &CloudError) -> bool {
+    fn climbs_down(&mut self, error: &CallError) -> bool {
         let rungs = Rung::ALL.into_iter();
         let (tried, left): (Vec<Rung>, Vec<Rung>) = rungs.partition(|rung| *rung <= self.rung);
         let tried: Vec<NewPort> = tried.into_iter().map(|rung| self.without(rung)).collect();
@@ -250,7 +250,7 @@ impl PortRequest {
 
     /// Leaves out for good what `error` names: what Neutron there has no extension for, a MAC address that another port has, a
     /// QoS policy that is gone or that the network cannot keep.
-    fn leaves_out_what_is_named(&mut self, cx: &mut Cx<'_>, error: &CloudError) -> bool {
+    fn leaves_out_what_is_named(&mut self, cx: &mut StepContext<'_>, error: &CallError) -> bool {
         let words = error.message().unwrap_or_default().to_lowercase();
         let is_named = |part: Part| match (error.status(), part) {
             (Some(400), part) => {
@@ -275,7 +275,7 @@ impl PortRequest {
     }
 }
 
-fn set(port: &mut NewPort, cx: &Cx<'_>, member: &Member, spec: &PortSpec) {
+fn set(port: &mut NewPort, cx: &StepContext<'_>, member: &Member, spec: &PortSpec) {
     port.name.clone_from(&spec.name);
     port.mac_address = Some(spec.mac_address.clone()).filter(|mac| !mac.is_empty());
     port.port_security_enabled = spec.port_security_enabled;
@@ -287,10 +287,12 @@ fn set(port: &mut NewPort, cx: &Cx<'_>, member: &Member, spec: &PortSpec) {
 }
 
 /// The QoS policies that the tenant sees on the target. A Neutron that does not tell them for good holds no copy up.
-pub(super) async fn policies_there(target: &Cloud) -> Result<Result<Vec<QosPolicy>, String>, Stop> {
+pub(super) async fn policies_there(
+    target: &Cloud,
+) -> Result<Result<Vec<QosPolicy>, String>, StepError> {
     match target.network().qos_policies().await.map_err(stop) {
         Ok(there) => Ok(Ok(there)),
-        Err(Stop::Fault(Fault::Final { why, .. })) => Ok(Err(why)),
+        Err(StepError::Fault(StepFailure::Final { why, .. })) => Ok(Err(why)),
         Err(passing) => Err(passing),
     }
 }
@@ -298,10 +300,10 @@ pub(super) async fn policies_there(target: &Cloud) -> Result<Result<Vec<QosPolic
 /// The QoS policy that stands for a card's on the target. A port without runs as its network lets it: that is told.
 async fn policy_on_target(
     target: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     card: &Card<'_>,
     spec: &PortSpec,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, StepError> {
     let Some(known) = &spec.qos_policy else {
         return Ok(None);
     };
@@ -328,7 +330,11 @@ async fn policy_on_target(
 }
 
 /// An address of the original's own stands for that which its copy has.
-pub(super) fn pair_on_target(cx: &Cx<'_>, member: &Member, pair: &AddressPair) -> AddressPair {
+pub(super) fn pair_on_target(
+    cx: &StepContext<'_>,
+    member: &Member,
+    pair: &AddressPair,
+) -> AddressPair {
     let address = pair.ip_address.parse().ok();
     let there = address.map(|address| cx.plan().address_on_target(member, address));
     AddressPair {
@@ -339,15 +345,15 @@ pub(super) fn pair_on_target(cx: &Cx<'_>, member: &Member, pair: &AddressPair) -
 
 /// The ids of security groups on the target: Neutron takes no names.
 fn groups_on_target(
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     card: &Card<'_>,
     names: &[String],
-) -> Result<Vec<SecurityGroupId>, Stop> {
+) -> Result<Vec<SecurityGroupId>, StepError> {
     let target = &cx.plan().target;
     let names = cx.plan().groups_on_target(card.member, names).into_iter();
     let ids = names.map(|name| match resolve(&name, card.groups) {
         Ok(group) => Ok(SecurityGroupId::new(group.id.clone())),
-        Err(why) => Err(Stop::last(
+        Err(why) => Err(StepError::last(
             match why {
                 NoSecurityGroup::Absent => Code::Missing,
                 NoSecurityGroup::Several(_) => Code::Refused,
@@ -363,7 +369,7 @@ fn groups_on_target(
 }
 
 /// New addresses of the same subnets for those that `error` names, or for all; of any subnet, where none is asked for by now.
-fn ask_for_new_ones(cx: &mut Cx<'_>, port: &mut NewPort, error: &CloudError) {
+fn ask_for_new_ones(cx: &mut StepContext<'_>, port: &mut NewPort, error: &CallError) {
     let words = error.message().unwrap_or_default();
     let asked: BTreeSet<String> = port
         .fixed_ips
@@ -402,7 +408,7 @@ fn names(words: &str, address: &str) -> bool {
 }
 
 /// Whether less of its addresses may be had where `error` refused a port: it names one, or policy forbids to choose them.
-fn is_about_addresses(cx: &Cx<'_>, error: &CloudError, port: &NewPort) -> bool {
+fn is_about_addresses(cx: &StepContext<'_>, error: &CallError, port: &NewPort) -> bool {
     let words = error.message().unwrap_or_default();
     let asked = port
         .fixed_ips
@@ -419,6 +425,6 @@ fn is_about_addresses(cx: &Cx<'_>, error: &CloudError, port: &NewPort) -> bool {
 }
 
 /// Whether what policy forbids takes the move back: a planned one of a group with `fidelity: strict`.
-fn is_strict(cx: &Cx<'_>) -> bool {
+fn is_strict(cx: &StepContext<'_>) -> bool {
     cx.step.verb == Verb::Undoable && cx.plan().fidelity == Fidelity::Strict
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use chrono::TimeDelta;
 use protector_core::{
-    fault::Fault,
+    fault::StepFailure,
     id::{NetworkId, ServerId},
     journal::Effect,
     mark::{is_port_made_by, is_port_of, own_description, port_description},
@@ -20,7 +20,7 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
     id::PortId,
     network::{FixedIp, Port, PortFilter, Subnet},
 };
@@ -34,9 +34,9 @@ use super::{
     target_check::security_groups_there,
 };
 use crate::{
-    action::{Progress, StepContext as Cx},
+    action::{Progress, StepContext},
     clouds::{found, stop},
-    step_error::StepError as Stop,
+    step_error::StepError,
 };
 
 /// Which addresses a port is made with.
@@ -54,18 +54,16 @@ enum Made {
     Port(Box<Port>),
     /// Its addresses cannot be had: it is made with new ones when all others have theirs.
     Left,
-    /// Not yet.
     NotYet(Progress),
 }
 
 /// What became of one request for a port.
 enum Answered {
-    /// It is there.
     Made(Box<Port>),
     /// An earlier request has had an end meanwhile.
     Found(Made),
     /// It is not there, and why.
-    Refused(CloudError),
+    Refused(CallError),
 }
 
 /// What a card asks for, or what settles it.
@@ -119,7 +117,7 @@ enum Holder {
 }
 
 /// The port of the copy of `server` for its network card `index`, if one was made.
-pub(super) fn made_for(cx: &Cx<'_>, server: &ServerId, index: usize) -> Option<PortId> {
+pub(super) fn made_for(cx: &StepContext<'_>, server: &ServerId, index: usize) -> Option<PortId> {
     cx.mapped(MapKind::Port, &port_key(server, index))
         .map(PortId::new)
 }
@@ -147,26 +145,26 @@ pub(super) struct Ports<'a> {
 impl Ports<'_> {
     pub(super) async fn reserve_ports(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         self.make_ports(cx, source_id, Addresses::Kept).await
     }
 
     pub(super) async fn complete_ports(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         self.make_ports(cx, source_id, Addresses::New).await
     }
 
     async fn make_ports(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
         addresses: Addresses,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let member = member(cx, source_id)?.clone();
         let is_open =
             |index| addresses == Addresses::Kept || made_for(cx, source_id, index).is_none();
@@ -210,7 +208,11 @@ impl Ports<'_> {
     }
 
     /// Whether a copy is there that an earlier try or an interrupted operation has built: it has its ports.
-    async fn has_a_copy(&self, cx: &mut Cx<'_>, source_id: &ServerId) -> Result<bool, Stop> {
+    async fn has_a_copy(
+        &self,
+        cx: &mut StepContext<'_>,
+        source_id: &ServerId,
+    ) -> Result<bool, StepError> {
         if cx.operation.kind == OperationKind::Retry
             && !self
                 .clouds
@@ -230,10 +232,10 @@ impl Ports<'_> {
     async fn port_for(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         card: &Card<'_>,
         addresses: Addresses,
-    ) -> Result<Made, Stop> {
+    ) -> Result<Made, StepError> {
         let made = match self.made_before(target, cx, card).await? {
             Some(made) => made,
             None => self.asked_for(target, cx, card, addresses).await?,
@@ -248,10 +250,10 @@ impl Ports<'_> {
     async fn asked_for(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         card: &Card<'_>,
         addresses: Addresses,
-    ) -> Result<Made, Stop> {
+    ) -> Result<Made, StepError> {
         let wish = match self.wish(target, cx, card).await? {
             Asked::For(wish) => wish,
             Asked::Settled(made) => return Ok(made),
@@ -289,10 +291,10 @@ impl Ports<'_> {
     async fn asked_once(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         card: &Card<'_>,
         request: &PortRequest,
-    ) -> Result<Answered, Stop> {
+    ) -> Result<Answered, StepError> {
         let before = cx.memo.unanswered_at;
         cx.memo.unanswered_at = Some(cx.writer.now());
         let intent = cx.intend().await?;
@@ -302,7 +304,7 @@ impl Ports<'_> {
         }
         let open = intent.on(target);
         let answer = open.network().create_port(&request.port()).await;
-        let is_settled = |error: &CloudError| error.certainly_not_done();
+        let is_settled = |error: &CallError| error.certainly_not_done();
         if answer.as_ref().err().is_none_or(is_settled) {
             cx.memo.unanswered_at = before;
         }
@@ -317,9 +319,9 @@ impl Ports<'_> {
     async fn made_before(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         card: &Card<'_>,
-    ) -> Result<Option<Made>, Stop> {
+    ) -> Result<Option<Made>, StepError> {
         let ports = marked(target, cx, &card.description).await?;
         let Some(port) = ports.iter().find(|port| is_free(port)).or(ports.first()) else {
             return Ok(None);
@@ -336,7 +338,12 @@ impl Ports<'_> {
     }
 
     /// The addresses that a card asks for: its own where the mapped network has them free.
-    async fn wish(&self, target: &Cloud, cx: &mut Cx<'_>, card: &Card<'_>) -> Result<Asked, Stop> {
+    async fn wish(
+        &self,
+        target: &Cloud,
+        cx: &mut StepContext<'_>,
+        card: &Card<'_>,
+    ) -> Result<Asked, StepError> {
         let network = target.network();
         let subnets = network.subnets(&card.network).await.map_err(stop)?;
         let mut wish = Wish::default();
@@ -381,10 +388,10 @@ impl Ports<'_> {
     async fn takes(
         &self,
         target: &Cloud,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         card: &Card<'_>,
         port: &Port,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         if !is_port_of(&port.description, &card.member.id) {
             return Ok(None);
         }
@@ -405,10 +412,10 @@ impl Ports<'_> {
     async fn holder(
         &self,
         target: &Cloud,
-        cx: &Cx<'_>,
+        cx: &StepContext<'_>,
         card: &Card<'_>,
         address: IpAddr,
-    ) -> Result<Holder, Stop> {
+    ) -> Result<Holder, StepError> {
         let project = &cx.plan().target.project_id;
         let holders = PortFilter {
             network_id: Some(card.network.clone()),
@@ -438,9 +445,9 @@ impl Ports<'_> {
     /// Deletes the ports that this operation has made, but for those that a server is using: they are its own by now.
     pub(super) async fn take_ports_back(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source_id: &ServerId,
-    ) -> Result<Progress, Stop> {
+    ) -> Result<Progress, StepError> {
         let member = member(cx, source_id)?.clone();
         let gone = Progress::Done(
             cards(&member)
@@ -496,10 +503,10 @@ impl SiteClouds<'_> {
     /// ports that it was given.
     pub(super) async fn delete_ports_left(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut StepContext<'_>,
         source: &Cloud,
         id: &ServerId,
-    ) -> Result<Option<Progress>, Stop> {
+    ) -> Result<Option<Progress>, StepError> {
         let Some(member) = cx.plan().member_of_server(id.as_str()).cloned() else {
             return Ok(None);
         };
@@ -542,7 +549,7 @@ pub(super) async fn groups_for(
     target: &Cloud,
     plan: &Plan,
     member: &Member,
-) -> Result<Vec<SecurityGroupSeen>, Stop> {
+) -> Result<Vec<SecurityGroupSeen>, StepError> {
     match member.security_groups().is_empty() {
         true => Ok(Vec::new()),
         false => security_groups_there(target, plan).await,
@@ -556,7 +563,6 @@ pub(super) struct Card<'a> {
     /// Its number among the server's.
     pub(super) index: usize,
     pub(super) network: NetworkId,
-    /// With the mark.
     pub(super) description: String,
     /// The security groups that are there.
     pub(super) groups: &'a [SecurityGroupSeen],
@@ -568,7 +574,7 @@ impl Card<'_> {
     }
 }
 
-fn description(cx: &mut Cx<'_>, member: &Member, nic: &Nic, index: usize) -> String {
+fn description(cx: &mut StepContext<'_>, member: &Member, nic: &Nic, index: usize) -> String {
     let own = nic
         .port
         .as_ref()
@@ -581,7 +587,11 @@ fn description(cx: &mut Cx<'_>, member: &Member, nic: &Nic, index: usize) -> Str
 }
 
 /// The ports with exactly this description, which carries the mark.
-async fn marked(target: &Cloud, cx: &Cx<'_>, description: &str) -> Result<Vec<Port>, Stop> {
+async fn marked(
+    target: &Cloud,
+    cx: &StepContext<'_>,
+    description: &str,
+) -> Result<Vec<Port>, StepError> {
     let filter = PortFilter {
         project_id: Some(cx.plan().target.project_id.clone()),
         description: Some(description.to_owned()),
@@ -594,11 +604,11 @@ async fn marked(target: &Cloud, cx: &Cx<'_>, description: &str) -> Result<Vec<Po
 /// that another operation has reserved meanwhile are its own.
 async fn left_on(
     source: &Cloud,
-    cx: &Cx<'_>,
+    cx: &StepContext<'_>,
     member: &Member,
     maker: &str,
     network: &NetworkId,
-) -> Result<Vec<Port>, Stop> {
+) -> Result<Vec<Port>, StepError> {
     let filter = PortFilter {
         project_id: Some(cx.plan().source.project_id.clone()),
         network_id: Some(network.clone()),
@@ -610,7 +620,7 @@ async fn left_on(
 }
 
 /// Looks what has become of the ports whose deletion got no answer: one that is still there was taken by somebody meanwhile.
-async fn settle_unanswered(cloud: &Cloud, cx: &mut Cx<'_>) -> Result<(), Stop> {
+async fn settle_unanswered(cloud: &Cloud, cx: &mut StepContext<'_>) -> Result<(), StepError> {
     for id in cx.memo.unanswered_ports.clone() {
         let port = cloud.network().port(&PortId::new(id.clone())).await;
         match found(port)? {
@@ -624,10 +634,10 @@ async fn settle_unanswered(cloud: &Cloud, cx: &mut Cx<'_>) -> Result<(), Stop> {
 /// A deletion that is refused is asked for again: what forbids it may be a server that is being taken out of it.
 async fn delete(
     cloud: &Cloud,
-    cx: &mut Cx<'_>,
+    cx: &mut StepContext<'_>,
     port: &Port,
-    words: impl FnOnce(&CloudError) -> String,
-) -> Result<(), Stop> {
+    words: impl FnOnce(&CallError) -> String,
+) -> Result<(), StepError> {
     let answer = cloud.network().delete_port(&port.id).await;
     let id = port.id.as_str();
     match &answer {
@@ -638,7 +648,7 @@ async fn delete(
     }
     match answer {
         Err(error) if matches!(error.status(), Some(403 | 409)) => {
-            Err(Stop::passing(words(&error)))
+            Err(StepError::passing(words(&error)))
         }
         answer => found(answer).map(|_| ()),
     }
@@ -646,7 +656,12 @@ async fn delete(
 
 /// Gives the port that this operation has made for a card the tags that it lacks, beside those that it has: also one that is
 /// found by its mark after a request that got no answer. A copy whose port has no tags runs, so a refusal is told.
-async fn tag(target: &Cloud, cx: &mut Cx<'_>, card: &Card<'_>, port: &Port) -> Result<(), Stop> {
+async fn tag(
+    target: &Cloud,
+    cx: &mut StepContext<'_>,
+    card: &Card<'_>,
+    port: &Port,
+) -> Result<(), StepError> {
     if port.description != card.description || lacking_tags(card, port).is_empty() {
         return Ok(());
     }
@@ -679,9 +694,9 @@ pub(super) fn lacking_tags(card: &Card<'_>, port: &Port) -> Vec<String> {
 }
 
 /// One refusal, of a reading too, must not leave a port for good: it is asked again until the line's limit.
-fn again(refused: Stop) -> Stop {
+fn again(refused: StepError) -> StepError {
     match refused {
-        Stop::Fault(Fault::Final { why, .. }) => Stop::passing(why),
+        StepError::Fault(StepFailure::Final { why, .. }) => StepError::passing(why),
         other => other,
     }
 }
@@ -698,7 +713,7 @@ fn addresses_of(port: &Port) -> String {
     addresses.join(", ")
 }
 
-fn may_still_come(cx: &Cx<'_>) -> bool {
+fn may_still_come(cx: &StepContext<'_>) -> bool {
     let within = TimeDelta::from_std(CARRIED_OUT_WITHIN).unwrap_or(TimeDelta::MAX);
     cx.memo
         .unanswered_at

@@ -1,7 +1,7 @@
 //! Fresh readings of servers and volumes, in the guards' words.
 
 use protector_core::{
-    guard::{Life, Power, SeenAttachment, SeenReservation, SeenServer, SeenVolume},
+    guard::{GuestState, Power, SeenAttachment, SeenReservation, SeenServer, SeenVolume},
     id::{ServerId, VolumeId},
 };
 use protector_openstack::{
@@ -36,8 +36,8 @@ pub(super) fn seen_server(server: &Server) -> SeenServer {
 }
 
 /// Whether its guest runs, as far as its cloud tells.
-pub(super) fn life(server: &Server) -> Life {
-    Life::of(server.status.as_str(), Power::of_nova(server.power_state))
+pub(super) fn life(server: &Server) -> GuestState {
+    GuestState::of(server.status.as_str(), Power::of_nova(server.power_state))
 }
 
 /// What a guard wants to know of a volume, as far as the volume itself shows it: neither snapshots nor transfers,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use protector_core::{fault::Fault, id::SiteName, operation::Memo, site::SiteScope, text};
+use protector_core::{fault::StepFailure, id::SiteName, operation::Memo, site::SiteScope, text};
 use protector_openstack::{cloud::Cloud, permit::ReadsOnly, request_log::RequestLog};
 
 use super::CloudActions;
@@ -31,12 +31,16 @@ impl RecordedClouds {
 
 #[async_trait]
 impl Clouds for RecordedClouds {
-    async fn tenant(&self, scope: &SiteScope, request_id: Option<&str>) -> Result<Cloud, Fault> {
+    async fn tenant(
+        &self,
+        scope: &SiteScope,
+        request_id: Option<&str>,
+    ) -> Result<Cloud, StepFailure> {
         let cloud = self.inner.tenant(scope, request_id).await?;
         Ok(self.only_read(&cloud))
     }
 
-    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, Fault> {
+    async fn admin(&self, site: &SiteName, request_id: Option<&str>) -> Result<Cloud, StepFailure> {
         let cloud = self.inner.admin(site, request_id).await?;
         Ok(self.only_read(&cloud))
     }

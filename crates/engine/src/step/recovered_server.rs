@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use protector_core::{
     confidential::Confidential,
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     guard::to_make_it_run,
     id::{NetworkId, ServerId, VolumeId},
     journal::Effect,
@@ -18,8 +18,8 @@ use protector_openstack::{
     UserData,
     cloud::Cloud,
     compute::{BlockDevice, BlockSource, NewServer, Server, ServerNetwork},
-    error::CloudError,
-    microversion::Microversion,
+    error::CallError,
+    microversion::ServiceMicroversion,
     network::PortFilter,
     service::Service,
     status::{ServerStatus, VolumeStatus},
@@ -28,7 +28,7 @@ use protector_openstack::{
 use super::{
     adopted,
     arrays::Arrays,
-    copies::{Life, listed_copies_of},
+    counterparts::{CounterpartState, listed_copies_of},
     fidelity,
     key_pair::key_pair_on_target,
     mark, port_fidelity, ports, reading,
@@ -386,10 +386,15 @@ impl SiteClouds<'_> {
         }
         let mut copies = self.copies_on_target(cx, source_id).await?;
         copies.retain(|copy| !copy.is_of_a_test());
-        if let Some(other) = copies.iter().find(|copy| copy.life == Life::Lasting) {
+        if let Some(other) = copies
+            .iter()
+            .find(|copy| copy.life == CounterpartState::Lasting)
+        {
             return Err(not_beside(cx, source_id, &other.server));
         }
-        let ending = copies.iter().find(|copy| copy.life == Life::Ending);
+        let ending = copies
+            .iter()
+            .find(|copy| copy.life == CounterpartState::Ending);
         Ok(ending.map(|copy| {
             let id = &copy.server.id;
             let what = reading::being_deleted(&copy.server, None);
@@ -475,7 +480,7 @@ pub(super) fn know(cx: &mut StepContext<'_>, server: &Server) {
 }
 
 /// Whether Nova has built, is building, or certainly will not build what it was asked for.
-fn says_what_became_of_it(answer: &Result<ServerId, CloudError>) -> bool {
+fn says_what_became_of_it(answer: &Result<ServerId, CallError>) -> bool {
     match answer {
         Ok(_) => true,
         Err(error) => error.certainly_not_done(),
@@ -507,9 +512,11 @@ fn copies_of_volumes(
 }
 
 /// A refusal after an earlier, uncertain try may only mean that the earlier one holds the volumes: look once more.
-fn refusal_of_build(cx: &StepContext<'_>, fault: Fault) -> StepError {
+fn refusal_of_build(cx: &StepContext<'_>, fault: StepFailure) -> StepError {
     match fault {
-        Fault::Final { why, .. } if cx.memo.intents > 1 && cx.step.progress.failed_tries < 3 => {
+        StepFailure::Final { why, .. }
+            if cx.memo.intents > 1 && cx.step.progress.failed_tries < 3 =>
+        {
             StepError::passing(why)
         }
         other => StepError::Fault(other),
@@ -649,7 +656,7 @@ async fn hostname_on_target(
     let session = target.session();
     let newest = session.newest_microversion(Service::Compute).await;
     let since = if wanted.contains('.') { 94 } else { 90 };
-    if newest.map_err(stop)? >= Microversion::new(2, since) {
+    if newest.map_err(stop)? >= ServiceMicroversion::new(2, since) {
         return Ok(Some(wanted.to_owned()));
     }
     cx.fact(format!(

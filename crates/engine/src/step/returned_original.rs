@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     guard::HostState,
     id::ServerId,
     operation::{MapKind, OperationKind},
@@ -24,9 +24,7 @@ const LOOKS_UNTIL_LOST: u32 = 6;
 enum Original {
     /// It is certainly gone.
     Gone,
-    /// It is there.
     There {
-        /// Its status word.
         status: String,
         /// Whether it certainly does not run.
         rests: bool,
@@ -108,7 +106,7 @@ impl SiteClouds<'_> {
     ) -> Result<Original, StepError> {
         let source = match self.source(cx).await {
             // There is no way there any more: its site was retired.
-            Err(StepError::Fault(Fault::Passing { .. })) => return Ok(Original::Silent),
+            Err(StepError::Fault(StepFailure::Passing { .. })) => return Ok(Original::Silent),
             source => source?,
         };
         let asked = source.with_deadline(self.options.lost_source / 2);
@@ -186,7 +184,7 @@ fn there(server: &Server, rests: bool) -> Original {
 fn untold_if_passing(look: Result<Original, StepError>) -> Result<Original, StepError> {
     match look {
         Err(
-            StepError::Fault(Fault::Passing { why, .. } | Fault::NotTold { why, .. })
+            StepError::Fault(StepFailure::Passing { why, .. } | StepFailure::NotTold { why, .. })
             | StepError::LockedOut { why },
         ) => Ok(Original::Untold(why)),
         look => look,

@@ -2,7 +2,7 @@
 
 use protector_core::{
     fault::Code,
-    guard::{Scope, absence_proves_nothing, lives_on_unseen},
+    guard::{KnownThere, absence_proves_nothing, lives_on_unseen},
     id::{NetworkId, ProjectId, ServerId, VolumeId},
     plan::Plan,
 };
@@ -44,7 +44,7 @@ pub(super) async fn believe_absence(
     let answers = answers_for(cloud, absent, project);
     let (network, service_answers) = tokio::join!(one_that_is_known(cloud, networks), answers);
     let (network, service_answers) = (network?, service_answers?);
-    let scope = Scope {
+    let scope = KnownThere {
         recorded_project: (eyes == Eyes::Tenant).then_some(project.as_str()),
         token_project: token_project.as_str(),
         service_answers,

@@ -20,8 +20,8 @@ use protector_core::{
 };
 use protector_openstack::{
     cloud::Cloud,
-    compute::{Server, ServerGroup as NovaServerGroup},
-    error::{CloudError, ErrorClass},
+    compute::{NovaServerGroup, Server},
+    error::{CallError, ErrorClass},
 };
 
 use super::{reading, recovered_server::Counterparts};
@@ -181,6 +181,6 @@ fn gone_in_words(plan: &Plan, known: &ServerGroup, gone: &MappedGroupIsGone) -> 
     )
 }
 
-fn is_refusal(error: &CloudError) -> bool {
+fn is_refusal(error: &CallError) -> bool {
     matches!(error.class(), ErrorClass::Final | ErrorClass::Forbidden)
 }

@@ -11,7 +11,7 @@ use protector_core::{
     adoption::ways_on,
     fault::Code,
     guard::{
-        DeletedOriginal, HostState, Life, Power, Resized, SeenAction, SourceAtRest, Verdict,
+        DeletedOriginal, GuestState, HostState, Power, Resized, SeenAction, SourceAtRest, Verdict,
         changed_before_it_stopped, deleted_original_had_run, source_must_rest,
     },
     id::{ServerId, VolumeId},
@@ -52,7 +52,6 @@ type Sizes = BTreeMap<VolumeId, u64>;
 
 /// How an original was found.
 enum Rest {
-    /// At rest.
     Rests(SeenThen),
     /// Deleted by somebody, and its guest has ended.
     GoneForGood,
@@ -85,7 +84,8 @@ impl SiteClouds<'_> {
         let Some(server) = reading::server(&admin, id).await? else {
             return Ok(None);
         };
-        let rests = server.status == ServerStatus::Shutoff && reading::life(&server) == Life::Rests;
+        let rests =
+            server.status == ServerStatus::Shutoff && reading::life(&server) == GuestState::Rests;
         if !rests || server.task_state.is_some() {
             return Ok(None);
         }

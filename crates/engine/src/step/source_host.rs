@@ -1,6 +1,6 @@
 //! The compute host of a source server: remembered while Nova still knows it, asked about before anything is deleted.
 
-use protector_core::{fault::Fault, guard::HostState, id::ServerId, operation::MapKind};
+use protector_core::{fault::StepFailure, guard::HostState, id::ServerId, operation::MapKind};
 use protector_openstack::{
     cloud::Cloud,
     compute::{ComputeService, Server},
@@ -75,7 +75,7 @@ impl SiteClouds<'_> {
         let admin = self.target_admin(cx).await?;
         cx.memo.host = match reading::server(&admin, &copy.id).await {
             Ok(seen) => seen.as_ref().and_then(host_of),
-            Err(StepError::Fault(Fault::Final { .. })) => None,
+            Err(StepError::Fault(StepFailure::Final { .. })) => None,
             Err(passing) => return Err(passing),
         };
         Ok(())

@@ -15,12 +15,12 @@ use protector_core::{
 use protector_openstack::{
     cloud::Cloud,
     compute::Server,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
     status::ServerStatus,
 };
 
 use super::{
-    heir::copy_is_meant,
+    counterpart_now::copy_is_meant,
     mark, reading,
     scope::{
         Absent, Eyes, believe_absence, believe_gone_for_all, source_networks, target_networks,
@@ -520,7 +520,7 @@ pub(super) fn not_for_this(what: &str, verdict: &Verdict) -> StepError {
 }
 
 /// What a refusal of a cure means: the resource is kept, with the cloud's own words; what may pass is tried again.
-pub(super) fn refused(error: CloudError, kept: impl FnOnce(&CloudError) -> String) -> StepError {
+pub(super) fn refused(error: CallError, kept: impl FnOnce(&CallError) -> String) -> StepError {
     match error.class() {
         ErrorClass::Final | ErrorClass::Forbidden | ErrorClass::NotFound => {
             StepError::last(Code::Kept, kept(&error))

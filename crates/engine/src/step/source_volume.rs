@@ -2,7 +2,9 @@
 
 use protector_core::{
     fault::Code,
-    guard::{Cure, HostState, OwnServer, SourceVolume, Twin, Verdict, verdict_source_volume},
+    guard::{
+        Counterpart, Cure, HostState, OwnServer, SourceVolume, Verdict, verdict_source_volume,
+    },
     id::{ServerId, VolumeId},
     operation::OperationKind,
     storage::BackendObject,
@@ -16,8 +18,8 @@ use protector_openstack::{
 
 use super::{
     arrays::Arrays,
+    counterpart_now::copy_is_meant,
     fence::may_run,
-    heir::copy_is_meant,
     reading,
     scope::Absent,
     site_clouds::SiteClouds,
@@ -202,7 +204,7 @@ impl SourceVolumes<'_> {
         cx: &StepContext<'_>,
         id: &VolumeId,
         server: &ServerId,
-    ) -> Result<Twin, StepError> {
+    ) -> Result<Counterpart, StepError> {
         let heirs = self.clouds.heirs(cx, server).await?;
         let copy = heirs.volume_of(cx, id);
         let copy_server = heirs.server_of(cx, server);
@@ -226,7 +228,7 @@ impl SourceVolumes<'_> {
         };
         let (object, volume, seen_server) = tokio::join!(object, volume, seen_server);
         let (object, volume, seen_server) = (object?, volume?, seen_server?);
-        Ok(Twin {
+        Ok(Counterpart {
             id: copy.map(|id| id.to_string()).unwrap_or_default(),
             meant: copy_is_meant(cx, server),
             volume: volume.as_ref().map(reading::seen_volume),
@@ -385,7 +387,7 @@ fn note_what_made_it_safe(
     volume: &Volume,
     server: &OwnServer,
     object: Option<&BackendObject>,
-    twin: &Twin,
+    twin: &Counterpart,
 ) {
     cx.fact(format!(
         "it was {} right before the deletion",

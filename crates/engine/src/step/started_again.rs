@@ -1,7 +1,7 @@
 //! Servers that a move stopped whose other site is lost: started again, where they are and as they are.
 
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     guard::{SeenCopy, must_stay_stopped},
     id::ServerId,
     journal::Effect,
@@ -10,7 +10,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, status::ServerStatus};
 
 use super::{
-    copies::{ServerCopy, copies_of},
+    counterparts::{ServerCopy, copies_of},
     reading,
     scope::{Absent, Eyes, believe_absence, target_networks},
     source_server::SourceServers,
@@ -91,7 +91,7 @@ impl SourceServers<'_> {
         id: &ServerId,
     ) -> Result<Option<SeenCopy>, StepError> {
         let target = match self.clouds.target(cx).await {
-            Err(StepError::Fault(Fault::Passing { why, .. })) => return Ok(silent(cx, &why)),
+            Err(StepError::Fault(StepFailure::Passing { why, .. })) => return Ok(silent(cx, &why)),
             answer => answer?,
         };
         let admin = self.clouds.target_admin(cx).await?;

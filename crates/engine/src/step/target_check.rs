@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     id::{FlavorId, NetworkId},
     mark::items_of_copy,
     member::{Flavor as KnownFlavor, Member},
@@ -13,7 +13,7 @@ use protector_core::{
     security_group::{NoSecurityGroup, SecurityGroupSeen, resolve},
 };
 use protector_openstack::{
-    cloud::Cloud, compute::Flavor, error::ErrorClass, id::VolumeTypeId, status::VolumeStatus,
+    cloud::Cloud, compute::NovaFlavor, error::ErrorClass, id::VolumeTypeId, status::VolumeStatus,
     volume::Pool,
 };
 
@@ -279,7 +279,7 @@ async fn absent_flavors<'p>(
     for (id, flavor) in known {
         match flavor_on_target(target, plan, flavor).await {
             Ok(_) => {}
-            Err(StepError::Fault(Fault::Final {
+            Err(StepError::Fault(StepFailure::Final {
                 code: Code::Missing,
                 why,
             })) => {
@@ -334,7 +334,7 @@ pub(super) async fn flavor_on_target(
         return Ok(there.known());
     }
     let flavors = target.compute().flavors().await.map_err(stop)?;
-    let there: Vec<KnownFlavor> = flavors.iter().map(Flavor::known).collect();
+    let there: Vec<KnownFlavor> = flavors.iter().map(NovaFlavor::known).collect();
     known.counterpart(None, &there).cloned().map_err(|why| {
         let why = format!(
             "flavor {} ({}) {}: give --flavor-mapping {}=<flavor id there>",
@@ -364,7 +364,7 @@ pub(super) async fn flavors_on_target(
                 there.insert(known.id.clone(), flavor);
             }
             // It names what is there, and nothing rests on it: what is built is not given up for that.
-            Err(StepError::Fault(Fault::Final { .. })) => {}
+            Err(StepError::Fault(StepFailure::Final { .. })) => {}
             Err(other) => return Err(other),
         }
     }

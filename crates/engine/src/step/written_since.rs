@@ -4,7 +4,7 @@
 use std::sync::PoisonError;
 
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     guard::{
         Asked, CopyOfVolume, Left, Verdict, WrittenCopy, WrittenOriginal,
         its_newer_bytes_are_nowhere_else, original_is_gone, written_after_its_replication,
@@ -152,14 +152,18 @@ impl WrittenSince<'_> {
             )
         };
         read.await.map_err(|stop| match stop {
-            StepError::Fault(Fault::Passing { why, after }) => StepError::Fault(Fault::Passing {
-                why: words(why),
-                after,
-            }),
-            StepError::Fault(Fault::NotTold { why, after }) => StepError::Fault(Fault::NotTold {
-                why: words(why),
-                after,
-            }),
+            StepError::Fault(StepFailure::Passing { why, after }) => {
+                StepError::Fault(StepFailure::Passing {
+                    why: words(why),
+                    after,
+                })
+            }
+            StepError::Fault(StepFailure::NotTold { why, after }) => {
+                StepError::Fault(StepFailure::NotTold {
+                    why: words(why),
+                    after,
+                })
+            }
             other => other,
         })
     }

@@ -12,7 +12,6 @@ use crate::catalogue::entity::{promotion, recovery_point, recovery_point_volume}
 const BUSY: Duration = Duration::from_secs(15);
 const ACQUIRE: Duration = Duration::from_secs(30);
 
-/// The catalogue.
 #[derive(Clone)]
 pub(crate) struct Catalogue {
     db: DatabaseConnection,

@@ -17,7 +17,7 @@ use crate::catalogue::{
 
 /// A group and the direction in which it is replicated.
 #[derive(Clone, Debug)]
-pub(crate) struct Scope {
+pub(crate) struct ReplicationScope {
     pub(crate) group: String,
     pub(crate) source: String,
     pub(crate) target: String,
@@ -25,7 +25,11 @@ pub(crate) struct Scope {
 
 impl Catalogue {
     /// The complete point that `operation` made.
-    pub async fn point_of(&self, scope: &Scope, operation: &str) -> Result<Option<Model>, DbErr> {
+    pub async fn point_of(
+        &self,
+        scope: &ReplicationScope,
+        operation: &str,
+    ) -> Result<Option<Model>, DbErr> {
         in_scope(scope)
             .filter(Column::OperationId.eq(operation))
             .filter(Column::State.eq(State::Complete))
@@ -34,7 +38,7 @@ impl Catalogue {
     }
 
     /// The complete points, newest first.
-    pub(crate) async fn points(&self, scope: &Scope) -> Result<Vec<Model>, DbErr> {
+    pub(crate) async fn points(&self, scope: &ReplicationScope) -> Result<Vec<Model>, DbErr> {
         in_scope(scope)
             .filter(Column::State.eq(State::Complete))
             .order_by_desc(Column::TakenAt)
@@ -43,7 +47,10 @@ impl Catalogue {
     }
 
     /// The points that a killed or failed call left half made or half removed.
-    pub(crate) async fn unfinished_points(&self, scope: &Scope) -> Result<Vec<Model>, DbErr> {
+    pub(crate) async fn unfinished_points(
+        &self,
+        scope: &ReplicationScope,
+    ) -> Result<Vec<Model>, DbErr> {
         Entity::find()
             .filter(Column::GroupId.eq(&scope.group))
             .filter(Column::Target.eq(&scope.target))
@@ -118,7 +125,7 @@ impl Catalogue {
     /// When `point`, a complete point of `scope`, was taken.
     pub(crate) async fn taken_at(
         &self,
-        scope: &Scope,
+        scope: &ReplicationScope,
         point: &str,
     ) -> Result<Option<DateTime<Utc>>, DbErr> {
         let known = in_scope(scope)
@@ -132,7 +139,7 @@ impl Catalogue {
     /// One volume as of `point`, if that is a complete point of `scope` and holds it.
     pub(crate) async fn replica(
         &self,
-        scope: &Scope,
+        scope: &ReplicationScope,
         point: &str,
         volume: &str,
     ) -> Result<Option<replica::Model>, DbErr> {
@@ -150,7 +157,7 @@ impl Catalogue {
     }
 }
 
-fn in_scope(scope: &Scope) -> sea_orm::Select<Entity> {
+fn in_scope(scope: &ReplicationScope) -> sea_orm::Select<Entity> {
     Entity::find()
         .filter(Column::GroupId.eq(&scope.group))
         .filter(Column::Source.eq(&scope.source))

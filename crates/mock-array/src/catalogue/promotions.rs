@@ -10,7 +10,6 @@ use crate::catalogue::{
     entity::promotion::{Column, Entity, Model},
 };
 
-/// Which promotion.
 #[derive(Clone, Debug)]
 pub(crate) struct PromotionKey {
     pub(crate) operation: String,

@@ -12,12 +12,10 @@ use crate::field;
 
 /// A flavor.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Flavor {
+pub struct NovaFlavor {
     /// Its id, often not a UUID.
     pub id: FlavorId,
-    /// Its name.
     pub name: String,
-    /// Virtual processors.
     pub vcpus: u64,
     /// Memory in MiB.
     pub ram: u64,
@@ -37,7 +35,7 @@ pub struct Flavor {
     pub extra_specs: BTreeMap<String, String>,
 }
 
-impl Flavor {
+impl NovaFlavor {
     /// It in the words in which it is compared with another cloud's.
     pub fn known(&self) -> KnownFlavor {
         KnownFlavor {

@@ -5,7 +5,7 @@ use protector_core::id::{ServerId, UserId};
 use serde::Deserialize;
 
 use super::{Compute, NOVA};
-use crate::{ask::Ask, error::CloudError, field};
+use crate::{ask::Ask, error::CallError, field};
 
 /// One thing that was asked of a server: by whom, when, and with which request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -33,7 +33,7 @@ impl Compute {
     pub async fn instance_actions(
         &self,
         server: &ServerId,
-    ) -> Result<Vec<InstanceAction>, CloudError> {
+    ) -> Result<Vec<InstanceAction>, CallError> {
         let path = ["servers", server.as_str(), "os-instance-actions"];
         let ask = Ask::get(NOVA, &path).needs(2, 58);
         self.session.list(ask, "instanceActions").await

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeypairKind {
-    /// An SSH key.
     Ssh,
     /// An X.509 certificate.
     X509,
@@ -18,9 +17,7 @@ pub enum KeypairKind {
 pub struct Keypair {
     /// Its name, unique for its user.
     pub name: String,
-    /// The public key.
     pub public_key: String,
-    /// The key's fingerprint.
     pub fingerprint: String,
     /// Its kind (2.2).
     #[serde(rename = "type")]

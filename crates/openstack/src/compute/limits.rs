@@ -9,9 +9,7 @@ use crate::field;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComputeLimits {
-    /// The most servers.
     pub max_total_instances: i64,
-    /// Servers in use.
     pub total_instances_used: i64,
     /// The most virtual processors.
     pub max_total_cores: i64,
@@ -33,7 +31,6 @@ pub struct ComputeLimits {
 pub struct ComputeService {
     /// `nova-compute` …
     pub binary: String,
-    /// Its host.
     pub host: String,
     /// `up` or `down`, by its heartbeat.
     pub state: String,
@@ -42,7 +39,6 @@ pub struct ComputeService {
     /// True when an administrator says that it is down for certain.
     #[serde(default)]
     pub forced_down: bool,
-    /// Its last heartbeat.
     #[serde(default, deserialize_with = "field::optional_time")]
     pub updated_at: Option<DateTime<Utc>>,
 }

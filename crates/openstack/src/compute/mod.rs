@@ -12,7 +12,7 @@ mod zone;
 
 use std::collections::BTreeMap;
 
-pub use flavor::Flavor;
+pub use flavor::NovaFlavor;
 pub use instance_action::InstanceAction;
 pub use keypair::{Keypair, KeypairKind};
 pub use limits::{ComputeLimits, ComputeService};
@@ -24,14 +24,14 @@ use protector_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 pub use server::{
-    Address, EmbeddedFlavor, Interface, InterfaceIp, NamedGroup, Server, ServerFault, ServerFilter,
-    ServerVolume, VolumeAttachment,
+    Address, EmbeddedFlavor, InterfaceIp, NamedGroup, PortAttachment, Server, ServerFault,
+    ServerFilter, ServerVolume, VolumeAttachment,
 };
-pub use server_group::{ServerGroup, ServerGroupRules};
+pub use server_group::{NovaServerGroup, ServerGroupRules};
 
 use crate::{
     ask::Ask,
-    error::CloudError,
+    error::CallError,
     quota_set::{
         QuotaUsage, {self},
     },
@@ -58,7 +58,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call; `Unexpected` when a field that decisions rest on is missing.
-    pub async fn server(&self, id: &ServerId) -> Result<Server, CloudError> {
+    pub async fn server(&self, id: &ServerId) -> Result<Server, CallError> {
         self.session
             .object(
                 Ask::get(NOVA, &["servers", id.as_str()]).needs(2, 73),
@@ -71,7 +71,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn server_as_shown(&self, id: &ServerId) -> Result<Value, CloudError> {
+    pub async fn server_as_shown(&self, id: &ServerId) -> Result<Value, CallError> {
         let ask = Ask::get(NOVA, &["servers", id.as_str()]).needs(2, 73);
         self.session.object(ask, "server").await
     }
@@ -80,7 +80,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn servers(&self, filter: &ServerFilter) -> Result<Vec<Server>, CloudError> {
+    pub async fn servers(&self, filter: &ServerFilter) -> Result<Vec<Server>, CallError> {
         let ask = Ask::get(NOVA, &["servers", "detail"])
             .query_if("name", filter.name_to_send())
             .needs(2, 73);
@@ -97,7 +97,7 @@ impl Compute {
         &self,
         project: &ProjectId,
         filter: &ServerFilter,
-    ) -> Result<Vec<Server>, CloudError> {
+    ) -> Result<Vec<Server>, CallError> {
         let ask = Ask::get(NOVA, &["servers", "detail"])
             .query("all_tenants", "true")
             .query("project_id", project.as_str())
@@ -113,7 +113,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call. A bad reference is 400 or 409 at once; a lack of hosts shows later, in `fault`.
-    pub async fn create_server(&self, server: &NewServer) -> Result<ServerId, CloudError> {
+    pub async fn create_server(&self, server: &NewServer) -> Result<ServerId, CallError> {
         #[derive(Deserialize)]
         struct Created {
             id: ServerId,
@@ -128,7 +128,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn delete_server(&self, id: &ServerId) -> Result<(), CloudError> {
+    pub async fn delete_server(&self, id: &ServerId) -> Result<(), CallError> {
         self.session
             .done(Ask::delete(NOVA, &["servers", id.as_str()]))
             .await
@@ -138,7 +138,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn force_delete_server(&self, id: &ServerId) -> Result<(), CloudError> {
+    pub async fn force_delete_server(&self, id: &ServerId) -> Result<(), CallError> {
         self.action(id, json!({"forceDelete": null})).await
     }
 
@@ -146,7 +146,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn start_server(&self, id: &ServerId) -> Result<(), CloudError> {
+    pub async fn start_server(&self, id: &ServerId) -> Result<(), CallError> {
         self.action(id, json!({"os-start": null})).await
     }
 
@@ -154,11 +154,11 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn stop_server(&self, id: &ServerId) -> Result<(), CloudError> {
+    pub async fn stop_server(&self, id: &ServerId) -> Result<(), CallError> {
         self.action(id, json!({"os-stop": null})).await
     }
 
-    async fn action(&self, id: &ServerId, body: Value) -> Result<(), CloudError> {
+    async fn action(&self, id: &ServerId, body: Value) -> Result<(), CallError> {
         self.session
             .done(Ask::post(NOVA, &["servers", id.as_str(), "action"], body))
             .await
@@ -172,7 +172,7 @@ impl Compute {
         &self,
         id: &ServerId,
         metadata: &BTreeMap<String, String>,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.session
             .done(Ask::post(
                 NOVA,
@@ -189,7 +189,7 @@ impl Compute {
     pub async fn volume_attachments(
         &self,
         server: &ServerId,
-    ) -> Result<Vec<VolumeAttachment>, CloudError> {
+    ) -> Result<Vec<VolumeAttachment>, CallError> {
         let ask =
             Ask::get(NOVA, &["servers", server.as_str(), "os-volume_attachments"]).needs(2, 79);
         self.session.list(ask, "volumeAttachments").await
@@ -206,7 +206,7 @@ impl Compute {
         volume: &VolumeId,
         device: Option<&str>,
         delete_on_termination: bool,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let mut attachment =
             json!({"volumeId": volume, "delete_on_termination": delete_on_termination});
         if let Some(device) = device {
@@ -226,7 +226,7 @@ impl Compute {
         &self,
         server: &ServerId,
         volume: &VolumeId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let path = [
             "servers",
             server.as_str(),
@@ -246,7 +246,7 @@ impl Compute {
         server: &ServerId,
         volume: &VolumeId,
         delete_on_termination: bool,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let path = [
             "servers",
             server.as_str(),
@@ -266,7 +266,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn interfaces(&self, server: &ServerId) -> Result<Vec<Interface>, CloudError> {
+    pub async fn interfaces(&self, server: &ServerId) -> Result<Vec<PortAttachment>, CallError> {
         self.session
             .list(
                 Ask::get(NOVA, &["servers", server.as_str(), "os-interface"]),
@@ -279,20 +279,20 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn server_groups(&self) -> Result<Vec<ServerGroup>, CloudError> {
+    pub async fn server_groups(&self) -> Result<Vec<NovaServerGroup>, CallError> {
         // Nova pages it by offset and gives no link to the next page.
         const PAGE: usize = 1000;
         const MOST_PAGES: usize = 100;
-        let mut groups: Vec<ServerGroup> = Vec::new();
+        let mut groups: Vec<NovaServerGroup> = Vec::new();
         for _ in 0..MOST_PAGES {
             let offset = groups.len();
             let ask = Ask::get(NOVA, &["os-server-groups"])
                 .query("limit", PAGE.to_string())
                 .query("offset", offset.to_string())
                 .needs(2, 64);
-            let page: Vec<ServerGroup> = self.session.list(ask, "server_groups").await?;
-            let is_new = |group: &ServerGroup| groups.iter().all(|known| known.id != group.id);
-            let new: Vec<ServerGroup> = page.into_iter().filter(is_new).collect();
+            let page: Vec<NovaServerGroup> = self.session.list(ask, "server_groups").await?;
+            let is_new = |group: &NovaServerGroup| groups.iter().all(|known| known.id != group.id);
+            let new: Vec<NovaServerGroup> = page.into_iter().filter(is_new).collect();
             if new.is_empty() {
                 break;
             }
@@ -305,7 +305,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn server_group(&self, id: &str) -> Result<ServerGroup, CloudError> {
+    pub async fn server_group(&self, id: &str) -> Result<NovaServerGroup, CallError> {
         let ask = Ask::get(NOVA, &["os-server-groups", id]).needs(2, 64);
         self.session.object(ask, "server_group").await
     }
@@ -318,7 +318,7 @@ impl Compute {
     pub async fn create_server_group(
         &self,
         wanted: &KnownServerGroup,
-    ) -> Result<ServerGroup, CloudError> {
+    ) -> Result<NovaServerGroup, CallError> {
         let body = server_group::body(wanted);
         let ask = Ask::post(NOVA, &["os-server-groups"], body).needs(2, 64);
         self.session.object(ask, "server_group").await
@@ -328,7 +328,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn flavors(&self) -> Result<Vec<Flavor>, CloudError> {
+    pub async fn flavors(&self) -> Result<Vec<NovaFlavor>, CallError> {
         self.session
             .pages(
                 Ask::get(NOVA, &["flavors", "detail"]).needs(2, 75),
@@ -341,7 +341,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn flavor(&self, id: &FlavorId) -> Result<Flavor, CloudError> {
+    pub async fn flavor(&self, id: &FlavorId) -> Result<NovaFlavor, CallError> {
         self.session
             .object(
                 Ask::get(NOVA, &["flavors", id.as_str()]).needs(2, 75),
@@ -355,7 +355,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn keypair(&self, name: &str) -> Result<Keypair, CloudError> {
+    pub async fn keypair(&self, name: &str) -> Result<Keypair, CallError> {
         self.session
             .object(
                 Ask::get(NOVA, &["os-keypairs", name]).needs(2, 10),
@@ -368,7 +368,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call; `Forbidden` for anybody else.
-    pub async fn keypair_of(&self, user: &UserId, name: &str) -> Result<Keypair, CloudError> {
+    pub async fn keypair_of(&self, user: &UserId, name: &str) -> Result<Keypair, CallError> {
         let ask = Ask::get(NOVA, &["os-keypairs", name]).query("user_id", user.as_str());
         self.session.object(ask.needs(2, 10), "keypair").await
     }
@@ -377,7 +377,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn keypairs(&self) -> Result<Vec<Keypair>, CloudError> {
+    pub async fn keypairs(&self) -> Result<Vec<Keypair>, CallError> {
         #[derive(Deserialize)]
         struct Row {
             keypair: Keypair,
@@ -398,7 +398,7 @@ impl Compute {
         name: &str,
         public_key: &str,
         kind: KeypairKind,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let body = json!({"keypair": {"name": name, "public_key": public_key, "type": kind}});
         self.session
             .done(Ask::post(NOVA, &["os-keypairs"], body).needs(2, 2))
@@ -409,7 +409,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn delete_keypair(&self, name: &str) -> Result<(), CloudError> {
+    pub async fn delete_keypair(&self, name: &str) -> Result<(), CallError> {
         self.session
             .done(Ask::delete(NOVA, &["os-keypairs", name]))
             .await
@@ -420,7 +420,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call; `Forbidden` on most clouds.
-    pub async fn services(&self, binary: Option<&str>) -> Result<Vec<ComputeService>, CloudError> {
+    pub async fn services(&self, binary: Option<&str>) -> Result<Vec<ComputeService>, CallError> {
         self.session
             .list(
                 Ask::get(NOVA, &["os-services"])
@@ -435,7 +435,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn limits(&self) -> Result<ComputeLimits, CloudError> {
+    pub async fn limits(&self) -> Result<ComputeLimits, CallError> {
         #[derive(Deserialize)]
         struct Limits {
             absolute: ComputeLimits,
@@ -454,7 +454,7 @@ impl Compute {
     pub async fn quota(
         &self,
         project: &ProjectId,
-    ) -> Result<BTreeMap<String, QuotaUsage>, CloudError> {
+    ) -> Result<BTreeMap<String, QuotaUsage>, CallError> {
         let ask = Ask::get(NOVA, &["os-quota-sets", project.as_str(), "detail"]);
         self.session
             .object(ask, "quota_set")

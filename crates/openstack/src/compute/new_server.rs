@@ -13,9 +13,7 @@ use crate::{
 /// A server to be made. `Debug` leaves the user data out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewServer {
-    /// Its name.
     pub name: String,
-    /// Its flavor.
     pub flavor: FlavorId,
     /// Its image; `None` when it boots from a volume.
     pub image: Option<ImageId>,
@@ -27,17 +25,12 @@ pub struct NewServer {
     pub security_groups: Vec<String>,
     /// The key pair, one of the session's own user.
     pub key_name: Option<String>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Its user data.
     pub user_data: Option<UserData>,
-    /// Its availability zone.
     pub availability_zone: Option<String>,
     /// Whether it has a config drive; `None` leaves it to the cloud.
     pub config_drive: Option<bool>,
-    /// Its description.
     pub description: Option<String>,
-    /// Its tags.
     pub tags: Vec<String>,
     /// Its host name inside; `None` for one that Nova makes of its name. Needs 2.90.
     pub hostname: Option<String>,
@@ -72,14 +65,12 @@ pub enum BlockSource {
 pub enum ServerNetwork {
     /// A port that exists. It stays when the server goes.
     Port {
-        /// The port.
         port: PortId,
         /// The card's device tag (2.42).
         tag: Option<String>,
     },
     /// A port that Nova makes. It goes with the server.
     Network {
-        /// The network.
         network: NetworkId,
         /// Its address; `None` for any.
         fixed_ip: Option<String>,

@@ -25,7 +25,6 @@ use crate::{
 /// A server. A field without which nothing may be decided is never guessed: its absence makes reading fail.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Server {
-    /// Its id.
     pub id: ServerId,
     /// Its name; several servers may share one.
     pub name: String,
@@ -64,7 +63,6 @@ pub struct Server {
         deserialize_with = "field::optional_time"
     )]
     pub launched_at: Option<DateTime<Utc>>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its addresses by network name, in the order of its network cards.
     #[serde(default, deserialize_with = "field::in_order")]
@@ -116,10 +114,8 @@ pub struct Server {
     /// The same for IPv6.
     #[serde(rename = "accessIPv6", default)]
     pub access_ipv6: String,
-    /// Its project.
     #[serde(rename = "tenant_id")]
     pub project_id: ProjectId,
-    /// Who made it.
     #[serde(default)]
     pub user_id: Option<UserId>,
     /// When it was made.
@@ -146,10 +142,10 @@ impl Server {
 
     /// `interfaces` in the order of the server's network cards. Nova lists ports in Neutron's order; only the server's addresses
     /// stand in that of the cards. One without an address comes last.
-    pub fn in_order_of_cards(&self, mut interfaces: Vec<Interface>) -> Vec<Interface> {
+    pub fn in_order_of_cards(&self, mut interfaces: Vec<PortAttachment>) -> Vec<PortAttachment> {
         let shown = self.addresses.iter().flat_map(|(_, of_network)| of_network);
         let cards: Vec<&str> = shown.filter_map(|address| address.mac.as_deref()).collect();
-        let place = |interface: &Interface| {
+        let place = |interface: &PortAttachment| {
             let mut cards = cards.iter();
             let found = cards.position(|mac| mac.eq_ignore_ascii_case(&interface.mac_addr));
             found.unwrap_or(usize::MAX)
@@ -207,9 +203,7 @@ impl Server {
 pub struct ServerFault {
     /// An HTTP-like code, 500 for most.
     pub code: i64,
-    /// Nova's words.
     pub message: String,
-    /// When it happened.
     #[serde(default, deserialize_with = "field::optional_time")]
     pub created: Option<DateTime<Utc>>,
 }
@@ -217,7 +211,6 @@ pub struct ServerFault {
 /// One address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Address {
-    /// The address.
     pub addr: String,
     /// 4 or 6.
     pub version: u8,
@@ -232,7 +225,6 @@ pub struct Address {
 /// A security group of a server, by name as Nova shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct NamedGroup {
-    /// Its name.
     pub name: String,
 }
 
@@ -241,7 +233,6 @@ pub struct NamedGroup {
 pub struct EmbeddedFlavor {
     /// The flavor's name when the server was made or resized.
     pub original_name: String,
-    /// Virtual processors.
     pub vcpus: u64,
     /// Memory in MiB.
     pub ram: u64,
@@ -261,13 +252,13 @@ pub struct EmbeddedFlavor {
 impl EmbeddedFlavor {
     /// The flavor of the server as other clouds' are compared with it: that of `flavors` with its name, if it still has its
     /// size. One that Nova does not list any more goes by its name and by the size that the server has.
-    pub fn known(&self, flavors: &[super::Flavor]) -> KnownFlavor {
+    pub fn known(&self, flavors: &[super::NovaFlavor]) -> KnownFlavor {
         let listed = flavors.iter().find(|flavor| self.is(flavor));
-        listed.map_or_else(|| self.unlisted(), super::Flavor::known)
+        listed.map_or_else(|| self.unlisted(), super::NovaFlavor::known)
     }
 
     /// The root disk is left out: whether Nova shows the flavor's of a server that boots from a volume, releases differ.
-    fn is(&self, flavor: &super::Flavor) -> bool {
+    fn is(&self, flavor: &super::NovaFlavor) -> bool {
         let own = (self.vcpus, self.ram, self.ephemeral, self.swap);
         self.original_name == flavor.name
             && own == (flavor.vcpus, flavor.ram, flavor.ephemeral, flavor.swap)
@@ -291,7 +282,6 @@ impl EmbeddedFlavor {
 /// A volume of a server, as part of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ServerVolume {
-    /// The volume.
     pub id: VolumeId,
     /// True when Nova deletes the volume with the server.
     pub delete_on_termination: bool,
@@ -300,10 +290,8 @@ pub struct ServerVolume {
 /// A volume's attachment as Nova lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VolumeAttachment {
-    /// The server.
     #[serde(rename = "serverId")]
     pub server_id: ServerId,
-    /// The volume.
     #[serde(rename = "volumeId")]
     pub volume_id: VolumeId,
     /// The device inside, `/dev/vda`; `None` while attaching.
@@ -321,14 +309,10 @@ pub struct VolumeAttachment {
 
 /// A server's port as Nova lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Interface {
-    /// The port.
+pub struct PortAttachment {
     pub port_id: PortId,
-    /// Its network.
     pub net_id: NetworkId,
-    /// Its MAC address.
     pub mac_addr: String,
-    /// Its addresses.
     pub fixed_ips: Vec<InterfaceIp>,
     /// `ACTIVE`, `DOWN` …
     #[serde(default)]
@@ -341,16 +325,13 @@ pub struct Interface {
 /// An address of a server's port.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct InterfaceIp {
-    /// Its subnet.
     pub subnet_id: SubnetId,
-    /// The address.
     pub ip_address: String,
 }
 
 /// Which servers a list gives. All that is given must fit; the test is made here, exactly, after the last page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerFilter {
-    /// The exact name.
     pub name: Option<String>,
     /// A metadata key and its value: the mark of what we made.
     pub metadata: Option<(String, String)>,

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 /// A server group as Nova shows it since 2.64.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ServerGroup {
-    /// Its id.
+pub struct NovaServerGroup {
     pub id: String,
     /// Its name; several may share one.
     pub name: String,
@@ -32,7 +31,7 @@ pub struct ServerGroupRules {
     pub max_server_per_host: Option<u32>,
 }
 
-impl ServerGroup {
+impl NovaServerGroup {
     /// The group as other clouds' are compared with it.
     pub fn known(&self) -> Known {
         Known {

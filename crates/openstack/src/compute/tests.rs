@@ -249,7 +249,7 @@ async fn a_zone_counts_only_if_somebody_chose_it() {
     assert_eq!(chosen, all.concat());
 }
 
-fn listed(id: &str, vcpus: u64) -> Flavor {
+fn listed(id: &str, vcpus: u64) -> NovaFlavor {
     let row =
         json!({"id": id, "name": "m1.small", "vcpus": vcpus, "ram": 512, "disk": 20, "swap": ""});
     serde_json::from_value(row).unwrap()
@@ -258,7 +258,7 @@ fn listed(id: &str, vcpus: u64) -> Flavor {
 #[test]
 fn a_flavor_that_was_deleted_or_made_anew_goes_by_the_size_that_the_server_has() {
     let server: Server = serde_json::from_value(row("s1", "web")).unwrap();
-    let of = |flavors: &[Flavor]| server.flavor.known(flavors);
+    let of = |flavors: &[NovaFlavor]| server.flavor.known(flavors);
     assert_eq!(of(&[listed("7", 1)]).id.as_str(), "7");
     for flavors in [vec![], vec![listed("8", 4)]] {
         let known = of(&flavors);
@@ -281,7 +281,7 @@ fn interfaces_stand_in_the_order_of_the_cards() {
     shown["addresses"] = json!("as they stand");
     let text = shown.to_string().replace(r#""as they stand""#, addresses);
     let server: Server = serde_json::from_str(&text).unwrap();
-    let interface = |mac: &str| Interface {
+    let interface = |mac: &str| PortAttachment {
         port_id: mac.into(),
         net_id: NetworkId::new("n"),
         mac_addr: mac.to_owned(),

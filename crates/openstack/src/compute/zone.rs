@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Compute, NOVA};
-use crate::{ask::Ask, error::CloudError};
+use crate::{ask::Ask, error::CallError};
 
 #[derive(Deserialize)]
 struct Zone {
@@ -23,7 +23,7 @@ impl Compute {
     ///
     /// # Errors
     /// As any call.
-    pub async fn availability_zones(&self) -> Result<Vec<String>, CloudError> {
+    pub async fn availability_zones(&self) -> Result<Vec<String>, CallError> {
         let ask = Ask::get(NOVA, &["os-availability-zone"]);
         let zones: Vec<Zone> = self.session.object(ask, "availabilityZoneInfo").await?;
         Ok(zones

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::{
     bounds::Allowance,
-    cloud::{Cloud, Clouds},
+    cloud::{Cloud, CloudSessions},
     compute::ServerFilter,
     exchange_observer::ExchangeOutcome,
     permit::ReadsOnly,
@@ -28,11 +28,11 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
         .map(|value| value.to_str().unwrap())
 }
 
-async fn stop(cloud: &Cloud) -> Result<(), CloudError> {
+async fn stop(cloud: &Cloud) -> Result<(), CallError> {
     cloud.compute().stop_server(&server()).await
 }
 
-async fn ask_flavors(cloud: &Cloud) -> Result<(), CloudError> {
+async fn ask_flavors(cloud: &Cloud) -> Result<(), CallError> {
     cloud.compute().flavors().await.map(|_| ())
 }
 
@@ -202,12 +202,12 @@ struct Gate {
 }
 
 impl WritePermit for Gate {
-    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CloudError> {
+    fn pass(&self, call: &Call, longest: Duration) -> Result<(), CallError> {
         let logins = self.script.as_ref().map_or(0, |script| script.logins());
         self.asked.lock().unwrap().push((longest, logins));
         match self.too_late {
             false => Ok(()),
-            true => Err(CloudError::NotSent {
+            true => Err(CallError::NotSent {
                 call: Box::new(call.clone()),
                 why: "too late".to_owned(),
             }),
@@ -662,7 +662,7 @@ async fn overrides_replace_the_catalogue() {
 async fn no_secret_is_ever_printed() {
     let (cloud, script) = scripted([lost(), answer(404, ""), no_flavors()]);
     let error = stop(&cloud).await.unwrap_err();
-    let clouds = Clouds::new(options());
+    let clouds = CloudSessions::new(options());
     let transport: Arc<dyn Transport> = script.clone();
     clouds.cloud(&transport, credentials());
     let printed = [
@@ -683,7 +683,7 @@ async fn no_secret_is_ever_printed() {
 async fn sessions_are_kept_by_login_and_replaced_with_the_password() {
     let (_, script) = scripted([]);
     let transport: Arc<dyn Transport> = script;
-    let clouds = Clouds::new(options());
+    let clouds = CloudSessions::new(options());
     let same = |a: &Cloud, b: &Cloud| Arc::ptr_eq(&a.session().shared, &b.session().shared);
     let first = clouds.cloud(&transport, credentials());
     assert!(same(&first, &clouds.cloud(&transport, credentials())));

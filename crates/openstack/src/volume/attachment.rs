@@ -8,14 +8,11 @@ use crate::{field, id::AttachmentId, status::AttachmentStatus};
 /// An attachment (3.27). What a host needs to connect is left out: it can hold passwords.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Attachment {
-    /// Its id.
     pub id: AttachmentId,
-    /// The volume.
     pub volume_id: VolumeId,
     /// The server; `None` when something else holds the volume.
     #[serde(deserialize_with = "field::nullable")]
     pub instance: Option<ServerId>,
-    /// Its state.
     pub status: AttachmentStatus,
     /// `rw` or `ro`.
     #[serde(default)]

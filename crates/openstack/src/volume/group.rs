@@ -10,14 +10,11 @@ use crate::id::{VolumeGroupId, VolumeGroupTypeId};
 /// A group of volumes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VolumeGroup {
-    /// Its id.
     pub id: VolumeGroupId,
-    /// Its name.
     #[serde(default)]
     pub name: Option<String>,
     /// Its state, `available`, `updating` …
     pub status: String,
-    /// Its group type.
     pub group_type: VolumeGroupTypeId,
     /// Its volumes (3.25).
     pub volumes: Vec<VolumeId>,
@@ -29,9 +26,7 @@ pub struct VolumeGroup {
 /// A type of groups.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VolumeGroupType {
-    /// Its id.
     pub id: VolumeGroupTypeId,
-    /// Its name.
     pub name: String,
     /// What it asks of a backend, `consistent_group_snapshot_enabled`; shown to admins only.
     #[serde(default)]

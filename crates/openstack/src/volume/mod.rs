@@ -24,7 +24,7 @@ pub use snapshot::{Snapshot, Transfer};
 
 use crate::{
     ask::Ask,
-    error::{CloudError, ErrorClass},
+    error::{CallError, ErrorClass},
     id::{AttachmentId, VolumeGroupId, VolumeTypeId},
     quota_set::{
         QuotaUsage, {self},
@@ -54,7 +54,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call; `Unexpected` when a field that decisions rest on is missing.
-    pub async fn volume(&self, id: &VolumeId) -> Result<Volume, CloudError> {
+    pub async fn volume(&self, id: &VolumeId) -> Result<Volume, CallError> {
         self.session
             .object(
                 Ask::get(CINDER, &["volumes", id.as_str()]).needs(3, 48),
@@ -67,7 +67,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn volume_as_shown(&self, id: &VolumeId) -> Result<Value, CloudError> {
+    pub async fn volume_as_shown(&self, id: &VolumeId) -> Result<Value, CallError> {
         let ask = Ask::get(CINDER, &["volumes", id.as_str()]).needs(3, 48);
         self.session.object(ask, "volume").await
     }
@@ -76,7 +76,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn volumes(&self, filter: &VolumeFilter) -> Result<Vec<Volume>, CloudError> {
+    pub async fn volumes(&self, filter: &VolumeFilter) -> Result<Vec<Volume>, CallError> {
         let ask = Ask::get(CINDER, &["volumes", "detail"])
             .query_if("metadata", filter.metadata_to_send().as_deref())
             .needs(3, 48);
@@ -88,7 +88,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call; 413 is the quota.
-    pub async fn create_volume(&self, volume: &NewVolume) -> Result<NewVolumeRecord, CloudError> {
+    pub async fn create_volume(&self, volume: &NewVolume) -> Result<NewVolumeRecord, CallError> {
         self.session
             .object(
                 Ask::post(CINDER, &["volumes"], volume.body()).needs(3, 13),
@@ -103,7 +103,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn delete_volume(&self, id: &VolumeId) -> Result<(), CloudError> {
+    pub async fn delete_volume(&self, id: &VolumeId) -> Result<(), CallError> {
         self.session
             .done(Ask::delete(CINDER, &["volumes", id.as_str()]))
             .await
@@ -117,7 +117,7 @@ impl BlockStorage {
         &self,
         id: &VolumeId,
         update: &VolumeUpdate,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.session
             .done(Ask::put(
                 CINDER,
@@ -135,7 +135,7 @@ impl BlockStorage {
         &self,
         id: &VolumeId,
         metadata: &BTreeMap<String, String>,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let path = ["volumes", id.as_str(), "metadata"];
         self.session
             .done(Ask::post(CINDER, &path, json!({"metadata": metadata})))
@@ -146,7 +146,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn set_bootable(&self, id: &VolumeId, bootable: bool) -> Result<(), CloudError> {
+    pub async fn set_bootable(&self, id: &VolumeId, bootable: bool) -> Result<(), CallError> {
         self.action(id, json!({"os-set_bootable": {"bootable": bootable}}))
             .await
     }
@@ -159,7 +159,7 @@ impl BlockStorage {
         &self,
         id: &VolumeId,
         metadata: &BTreeMap<String, String>,
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.action(id, json!({"os-set_image_metadata": {"metadata": metadata}}))
             .await
     }
@@ -171,7 +171,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call; 400 when it is managed already.
-    pub async fn manage(&self, volume: &ManagedVolume) -> Result<NewVolumeRecord, CloudError> {
+    pub async fn manage(&self, volume: &ManagedVolume) -> Result<NewVolumeRecord, CallError> {
         self.session
             .object(
                 Ask::post(CINDER, &["manageable_volumes"], volume.body()).needs(3, 8),
@@ -186,7 +186,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call but these.
-    pub async fn may_manage(&self) -> Result<bool, CloudError> {
+    pub async fn may_manage(&self) -> Result<bool, CallError> {
         let nothing = ManagedVolume {
             host: NO_HOST.to_owned(),
             reference: BackendReference::Name(NO_HOST.to_owned()),
@@ -210,11 +210,11 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call; the same 400 as a deletion.
-    pub async fn unmanage(&self, id: &VolumeId) -> Result<(), CloudError> {
+    pub async fn unmanage(&self, id: &VolumeId) -> Result<(), CallError> {
         self.action(id, json!({"os-unmanage": {}})).await
     }
 
-    async fn action(&self, id: &VolumeId, body: Value) -> Result<(), CloudError> {
+    async fn action(&self, id: &VolumeId, body: Value) -> Result<(), CallError> {
         self.session
             .done(Ask::post(CINDER, &["volumes", id.as_str(), "action"], body))
             .await
@@ -224,7 +224,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn types(&self) -> Result<Vec<VolumeType>, CloudError> {
+    pub async fn types(&self) -> Result<Vec<VolumeType>, CallError> {
         self.session
             .pages(Ask::get(CINDER, &["types"]), "volume_types")
             .await
@@ -234,7 +234,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn volume_type(&self, id: &VolumeTypeId) -> Result<VolumeType, CloudError> {
+    pub async fn volume_type(&self, id: &VolumeTypeId) -> Result<VolumeType, CallError> {
         self.session
             .object(Ask::get(CINDER, &["types", id.as_str()]), "volume_type")
             .await
@@ -244,7 +244,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn attachments(&self, volume: &VolumeId) -> Result<Vec<Attachment>, CloudError> {
+    pub async fn attachments(&self, volume: &VolumeId) -> Result<Vec<Attachment>, CallError> {
         let ask = Ask::get(CINDER, &["attachments", "detail"])
             .query("volume_id", volume.as_str())
             .needs(3, 27);
@@ -256,7 +256,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn attachment(&self, id: &AttachmentId) -> Result<Attachment, CloudError> {
+    pub async fn attachment(&self, id: &AttachmentId) -> Result<Attachment, CallError> {
         self.session
             .object(
                 Ask::get(CINDER, &["attachments", id.as_str()]).needs(3, 27),
@@ -269,7 +269,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call; `Conflict` (`ConflictNovaUsingAttachment`) while Nova still knows it.
-    pub async fn delete_attachment(&self, id: &AttachmentId) -> Result<(), CloudError> {
+    pub async fn delete_attachment(&self, id: &AttachmentId) -> Result<(), CallError> {
         self.session
             .done(Ask::delete(CINDER, &["attachments", id.as_str()]).needs(3, 27))
             .await
@@ -279,7 +279,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn snapshots(&self, volume: &VolumeId) -> Result<Vec<Snapshot>, CloudError> {
+    pub async fn snapshots(&self, volume: &VolumeId) -> Result<Vec<Snapshot>, CallError> {
         let ask = Ask::get(CINDER, &["snapshots", "detail"]).query("volume_id", volume.as_str());
         let fits = |snapshot: &Snapshot| snapshot.volume_id == *volume;
         self.session.pages_where(ask, "snapshots", fits).await
@@ -289,7 +289,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn all_snapshots(&self) -> Result<Vec<Snapshot>, CloudError> {
+    pub async fn all_snapshots(&self) -> Result<Vec<Snapshot>, CallError> {
         self.session
             .pages(Ask::get(CINDER, &["snapshots", "detail"]), "snapshots")
             .await
@@ -299,7 +299,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn transfers(&self) -> Result<Vec<Transfer>, CloudError> {
+    pub async fn transfers(&self) -> Result<Vec<Transfer>, CallError> {
         self.session
             .pages(
                 Ask::get(CINDER, &["volume-transfers", "detail"]).needs(3, 55),
@@ -312,7 +312,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn group(&self, id: &VolumeGroupId) -> Result<VolumeGroup, CloudError> {
+    pub async fn group(&self, id: &VolumeGroupId) -> Result<VolumeGroup, CallError> {
         let ask = Ask::get(CINDER, &["groups", id.as_str()])
             .query("list_volume", "true")
             .needs(3, 25);
@@ -323,7 +323,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn groups(&self) -> Result<Vec<VolumeGroup>, CloudError> {
+    pub async fn groups(&self) -> Result<Vec<VolumeGroup>, CallError> {
         let ask = Ask::get(CINDER, &["groups", "detail"])
             .query("list_volume", "true")
             .needs(3, 25);
@@ -339,7 +339,7 @@ impl BlockStorage {
         &self,
         id: &VolumeGroupId,
         volumes: &[VolumeId],
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.change_group(id, "remove_volumes", volumes).await
     }
 
@@ -351,7 +351,7 @@ impl BlockStorage {
         &self,
         id: &VolumeGroupId,
         volumes: &[VolumeId],
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         self.change_group(id, "add_volumes", volumes).await
     }
 
@@ -360,7 +360,7 @@ impl BlockStorage {
         id: &VolumeGroupId,
         verb: &str,
         volumes: &[VolumeId],
-    ) -> Result<(), CloudError> {
+    ) -> Result<(), CallError> {
         let list = volumes
             .iter()
             .map(VolumeId::as_str)
@@ -379,7 +379,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn group_types(&self) -> Result<Vec<VolumeGroupType>, CloudError> {
+    pub async fn group_types(&self) -> Result<Vec<VolumeGroupType>, CallError> {
         self.session
             .pages(
                 Ask::get(CINDER, &["group_types"]).needs(3, 11),
@@ -392,7 +392,7 @@ impl BlockStorage {
     ///
     /// # Errors
     /// As any call.
-    pub async fn pools(&self) -> Result<Vec<Pool>, CloudError> {
+    pub async fn pools(&self) -> Result<Vec<Pool>, CallError> {
         let ask = Ask::get(CINDER, &["scheduler-stats", "get_pools"]).query("detail", "true");
         self.session.list(ask, "pools").await
     }
@@ -405,7 +405,7 @@ impl BlockStorage {
     pub async fn quota(
         &self,
         project: &ProjectId,
-    ) -> Result<BTreeMap<String, QuotaUsage>, CloudError> {
+    ) -> Result<BTreeMap<String, QuotaUsage>, CallError> {
         let ask = Ask::get(CINDER, &["os-quota-sets", project.as_str()]).query("usage", "true");
         self.session
             .object(ask, "quota_set")

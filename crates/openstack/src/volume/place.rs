@@ -10,9 +10,7 @@ use crate::id::VolumeTypeId;
 /// A volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VolumeType {
-    /// Its id.
     pub id: VolumeTypeId,
-    /// Its name.
     pub name: String,
     /// Extra specs, as far as the caller may see them.
     #[serde(default)]

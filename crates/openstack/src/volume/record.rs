@@ -19,15 +19,12 @@ use crate::{
 /// A volume. A field without which nothing may be decided is never guessed: its absence makes reading fail.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Volume {
-    /// Its id.
     pub id: VolumeId,
     /// Its name; `None` or empty for one without.
     #[serde(default)]
     pub name: Option<String>,
-    /// Its description.
     #[serde(default)]
     pub description: Option<String>,
-    /// Its state.
     pub status: VolumeStatus,
     /// Its size in GiB.
     pub size: u64,
@@ -42,7 +39,6 @@ pub struct Volume {
     pub volume_type_id: Option<String>,
     /// The servers that it is attached to.
     pub attachments: Vec<VolumeServer>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Its backend, `host@backend#pool`, where policy shows it (admins by default).
     #[serde(rename = "os-vol-host-attr:host", default)]
@@ -60,7 +56,6 @@ pub struct Volume {
     pub replication_status: Option<String>,
     /// Whether it is encrypted.
     pub encrypted: bool,
-    /// Its project.
     #[serde(rename = "os-vol-tenant-attr:tenant_id")]
     pub project_id: ProjectId,
     /// Who made or took it.
@@ -78,7 +73,6 @@ pub struct Volume {
     /// The snapshot that it was made from.
     #[serde(default)]
     pub snapshot_id: Option<SnapshotId>,
-    /// Its availability zone.
     #[serde(default)]
     pub availability_zone: Option<String>,
     /// When it was made.
@@ -100,7 +94,6 @@ impl Volume {
 /// A server that a volume is attached to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VolumeServer {
-    /// The server.
     pub server_id: ServerId,
     /// Cinder's record of the attachment.
     pub attachment_id: AttachmentId,
@@ -115,7 +108,6 @@ pub struct VolumeServer {
 /// A volume that was just made or managed. Read it for the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct NewVolumeRecord {
-    /// Its id.
     pub id: VolumeId,
     /// Its state, `creating` as a rule.
     pub status: VolumeStatus,
@@ -124,17 +116,13 @@ pub struct NewVolumeRecord {
 /// A volume to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewVolume {
-    /// Its name.
     pub name: String,
     /// Its size in GiB.
     pub size: u64,
     /// The name or id of its type; `None` for the project's default.
     pub volume_type: Option<String>,
-    /// Its description.
     pub description: Option<String>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Its availability zone.
     pub availability_zone: Option<String>,
     /// The snapshot to make it from.
     pub snapshot_id: Option<SnapshotId>,
@@ -153,15 +141,12 @@ pub struct ManagedVolume {
     pub reference: BackendReference,
     /// Its name in Cinder.
     pub name: String,
-    /// Its description.
     pub description: Option<String>,
     /// The name of its type.
     pub volume_type: Option<String>,
-    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// Whether a server can boot from it.
     pub bootable: bool,
-    /// Its availability zone.
     pub availability_zone: Option<String>,
 }
 
@@ -171,7 +156,6 @@ pub enum BackendReference {
     /// By name (most drivers).
     #[serde(rename = "source-name")]
     Name(String),
-    /// By id.
     #[serde(rename = "source-id")]
     Id(String),
 }
@@ -179,10 +163,8 @@ pub enum BackendReference {
 /// What changes of a volume; `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VolumeUpdate {
-    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -264,7 +246,6 @@ impl ManagedVolume {
 /// Which volumes a list gives. All that is given must fit; the test is made here, exactly, after the last page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeFilter {
-    /// The exact name.
     pub name: Option<String>,
     /// A metadata key and its value: the mark of what we made.
     pub metadata: Option<(String, String)>,

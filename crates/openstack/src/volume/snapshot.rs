@@ -8,11 +8,8 @@ use crate::id::{SnapshotId, TransferId};
 /// A snapshot of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Snapshot {
-    /// Its id.
     pub id: SnapshotId,
-    /// Its volume.
     pub volume_id: VolumeId,
-    /// Its name.
     #[serde(default)]
     pub name: Option<String>,
     /// Its state, `available`, `deleting` …
@@ -22,11 +19,8 @@ pub struct Snapshot {
 /// A volume that is offered to another project.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Transfer {
-    /// Its id.
     pub id: TransferId,
-    /// The volume.
     pub volume_id: VolumeId,
-    /// Its name.
     #[serde(default)]
     pub name: Option<String>,
 }

@@ -11,7 +11,6 @@ use url::Url;
 pub struct MockArray {
     /// The array's name in policies and records.
     pub name: String,
-    /// Absolute directory.
     pub directory: PathBuf,
 }
 

@@ -1,7 +1,7 @@
 //! The table of options in print: the sample file and the reference page.
 
 use super::{
-    kind::Kind,
+    kind::OptionType,
     options::{OPTIONS, OptionDef, SECTIONS},
 };
 
@@ -46,7 +46,7 @@ fn sample_option(text: &mut String, option: &OptionDef) {
     if let Some(max) = max {
         text.push_str(&format!("# Maximum value: {max}\n"));
     }
-    if let Kind::Enum(choices) = option.kind {
+    if let OptionType::Enum(choices) = option.kind {
         text.push_str("# Possible values:\n");
         for (value, meaning) in choices {
             comment(text, &format!("{value} - {meaning}"));
@@ -54,7 +54,7 @@ fn sample_option(text: &mut String, option: &OptionDef) {
     }
     let default = match shown_default(option) {
         Some(default) => default,
-        None if matches!(option.kind, Kind::List | Kind::MultiStr) => "",
+        None if matches!(option.kind, OptionType::List | OptionType::MultiStr) => "",
         None => "<None>",
     };
     text.push_str(format!("#{} = {default}", option.name).trim_end());
@@ -107,7 +107,7 @@ fn reference_option(text: &mut String, option: &OptionDef) {
         option.since,
         option.help
     ));
-    if let Kind::Enum(choices) = option.kind {
+    if let OptionType::Enum(choices) = option.kind {
         text.push('\n');
         for (value, meaning) in choices {
             text.push_str(&format!("* `{value}`: {meaning}\n"));
@@ -115,19 +115,19 @@ fn reference_option(text: &mut String, option: &OptionDef) {
     }
 }
 
-fn valid_values(kind: Kind) -> String {
+fn valid_values(kind: OptionType) -> String {
     let name = match kind {
-        Kind::Str => "Text",
-        Kind::Int { .. } => "Integer",
-        Kind::Float { .. } => "Number",
-        Kind::Bool => "`true` or `false`",
-        Kind::List => "List, separated by commas",
-        Kind::MultiStr => "Text; may be given repeatedly",
-        Kind::Port => "Port",
-        Kind::Path => "Path",
-        Kind::Enum(_) => "One of the values below",
-        Kind::Seconds { .. } => "Seconds, integer",
-        Kind::FractionalSeconds { .. } => "Seconds, may have a fraction",
+        OptionType::Str => "Text",
+        OptionType::Int { .. } => "Integer",
+        OptionType::Float { .. } => "Number",
+        OptionType::Bool => "`true` or `false`",
+        OptionType::List => "List, separated by commas",
+        OptionType::MultiStr => "Text; may be given repeatedly",
+        OptionType::Port => "Port",
+        OptionType::Path => "Path",
+        OptionType::Enum(_) => "One of the values below",
+        OptionType::Seconds { .. } => "Seconds, integer",
+        OptionType::FractionalSeconds { .. } => "Seconds, may have a fraction",
     };
     match kind.bounds() {
         (Some(min), Some(max)) => format!("{name}, {min} to {max}"),

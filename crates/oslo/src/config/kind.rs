@@ -4,21 +4,15 @@ use std::fmt::Display;
 
 /// An option's type and its valid range.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum OptionType {
     /// Any text on one line.
     Str,
-    /// A whole number.
     Int {
-        /// Smallest valid value.
         min: Option<i64>,
-        /// Largest valid value.
         max: Option<i64>,
     },
-    /// A finite number.
     Float {
-        /// Smallest valid value.
         min: Option<f64>,
-        /// Largest valid value.
         max: Option<f64>,
     },
     /// `true`/`false`, `yes`/`no`, `on`/`off`, `1`/`0`, in any case.
@@ -35,16 +29,12 @@ pub enum Kind {
     Enum(&'static [(&'static str, &'static str)]),
     /// A duration in whole seconds.
     Seconds {
-        /// Shortest valid duration.
         min: i64,
-        /// Longest valid duration.
         max: Option<i64>,
     },
     /// A duration in seconds that may have a fraction.
     FractionalSeconds {
-        /// Shortest valid duration.
         min: f64,
-        /// Longest valid duration.
         max: Option<f64>,
     },
 }
@@ -74,7 +64,7 @@ impl Value {
     }
 }
 
-impl Kind {
+impl OptionType {
     /// Reads one value. The error completes the sentence "`option = value`: …".
     pub(super) fn parse(self, text: &str) -> Result<Value, String> {
         match self {

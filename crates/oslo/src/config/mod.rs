@@ -20,16 +20,17 @@ use std::path::{Path, PathBuf};
 
 pub use check::MockArray;
 pub use document::{reference_markdown, sample};
-pub use kind::Kind;
-pub use options::{Check, OPTIONS, OptionDef, SECTIONS};
+pub use kind::OptionType;
+pub use options::{OPTIONS, OptionDef, SECTIONS, ValueRule};
 pub use problem::{ConfigErrors, Origin, Problem};
 use reader::Reader;
 use resolve::{Source, read_source, resolve};
 use search::{Search, files_in};
 use secrecy::SecretString;
 pub use sections::{
-    Api, Audit, BesideListener, Database, Engine, General, Interface, KeystoneAuthtoken, OpenStack,
-    OsloMiddleware, OsloPolicy, Quota, RateLimit, Secrets, Ssl, Storage, StorageDriverName,
+    Api, Audit, BesideListener, ConfiguredInterface, DatabaseSection, EngineSection, General,
+    KeystoneAuthtoken, OpenStack, OsloMiddleware, OsloPolicy, Quota, RateLimit, Secrets, Ssl,
+    Storage, StorageDriverName,
 };
 
 /// A valid configuration. `Debug` shows no secret.
@@ -42,9 +43,9 @@ pub struct Config {
     /// `[audit]`
     pub audit: Audit,
     /// `[database]`
-    pub database: Database,
+    pub database: DatabaseSection,
     /// `[engine]`
-    pub engine: Engine,
+    pub engine: EngineSection,
     /// `[keystone_authtoken]`
     pub keystone_authtoken: KeystoneAuthtoken,
     /// `[openstack]`
@@ -148,8 +149,8 @@ impl Config {
             general: General::read(reader),
             api: Api::read(reader),
             audit: Audit::read(reader),
-            database: Database::read(reader),
-            engine: Engine::read(reader),
+            database: DatabaseSection::read(reader),
+            engine: EngineSection::read(reader),
             keystone_authtoken: KeystoneAuthtoken::read(reader),
             openstack: OpenStack::read(reader),
             oslo_middleware: OsloMiddleware::read(reader),

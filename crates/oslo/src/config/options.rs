@@ -1,20 +1,19 @@
 //! The one table of options. Parsing, validation, the sample file and the reference page are all
 //! driven by it; nothing else declares a default or a range.
 
-use super::{check, kind::Kind};
+use super::{check, kind::OptionType};
 
 /// A rule on a value; its error completes "`option = value`: …".
-pub type Check = fn(&str) -> Result<(), String>;
+pub type ValueRule = fn(&str) -> Result<(), String>;
 
 /// One option as operators know it.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionDef {
-    /// Section, without brackets.
     pub section: &'static str,
     /// Name within the section.
     pub name: &'static str,
     /// Type and valid range.
-    pub kind: Kind,
+    pub kind: OptionType,
     /// The default as it would be written in the file, `$option` references included.
     pub default: Option<&'static str>,
     /// What to print as the default where the real one depends on the machine.
@@ -24,7 +23,7 @@ pub struct OptionDef {
     /// Never shown in errors, logs or `Debug`.
     pub secret: bool,
     /// A rule beyond type and range.
-    pub check: Option<Check>,
+    pub check: Option<ValueRule>,
     /// The release that brought the option.
     pub since: &'static str,
 }
@@ -32,7 +31,7 @@ pub struct OptionDef {
 const fn option(
     section: &'static str,
     name: &'static str,
-    kind: Kind,
+    kind: OptionType,
     help: &'static str,
 ) -> OptionDef {
     OptionDef {
@@ -64,31 +63,31 @@ impl OptionDef {
         self
     }
 
-    const fn check(mut self, check: Check) -> Self {
+    const fn check(mut self, check: ValueRule) -> Self {
         self.check = Some(check);
         self
     }
 }
 
-const fn int(min: i64) -> Kind {
-    Kind::Int {
+const fn int(min: i64) -> OptionType {
+    OptionType::Int {
         min: Some(min),
         max: None,
     }
 }
 
-const fn seconds(min: i64) -> Kind {
-    Kind::Seconds { min, max: None }
+const fn seconds(min: i64) -> OptionType {
+    OptionType::Seconds { min, max: None }
 }
 
-const fn fractional_seconds(min: f64, max: f64) -> Kind {
-    Kind::FractionalSeconds {
+const fn fractional_seconds(min: f64, max: f64) -> OptionType {
+    OptionType::FractionalSeconds {
         min,
         max: Some(max),
     }
 }
 
-const INTERFACES: Kind = Kind::Enum(&[
+const INTERFACES: OptionType = OptionType::Enum(&[
     (
         "internal",
         "the network between the services; the usual choice",
@@ -100,12 +99,12 @@ const INTERFACES: Kind = Kind::Enum(&[
     ),
 ]);
 
-const PASSWORD_PLUGINS: Kind = Kind::Enum(&[
+const PASSWORD_PLUGINS: OptionType = OptionType::Enum(&[
     ("password", "user name and password"),
     ("v3password", "the same, as older files write it"),
 ]);
 
-const STORAGE_DRIVERS: Kind = Kind::Enum(&[
+const STORAGE_DRIVERS: OptionType = OptionType::Enum(&[
     (
         "MockStorageDriver",
         "arrays that are directories on this host; needs no hardware",
@@ -170,31 +169,31 @@ pub const SECTIONS: &[(&str, &str)] = &[
 /// All options, by section in the order of [`SECTIONS`].
 pub static OPTIONS: &[OptionDef] = &[
     // [DEFAULT]
-    option("DEFAULT", "site_name", Kind::Str,
+    option("DEFAULT", "site_name", OptionType::Str,
         "Name of the site this service runs on, as it is registered with `openstack dr site create`. \
          Required; it must differ between the two sites and must not change later, because operation \
          records carry it."),
-    option("DEFAULT", "host", Kind::Str,
+    option("DEFAULT", "host", OptionType::Str,
         "Name of this host in the list of engines and in logs. Change it only where two hosts of a \
          site have the same host name.")
         .sample_default("<host name of this machine>"),
-    option("DEFAULT", "state_path", Kind::Path,
+    option("DEFAULT", "state_path", OptionType::Path,
         "Directory of everything the service keeps on this host. It must be writable by the user \
          `protector`.")
         .default("/var/lib/protector"),
-    option("DEFAULT", "debug", Kind::Bool,
+    option("DEFAULT", "debug", OptionType::Bool,
         "Log at DEBUG instead of INFO. Turn it on to follow one problem; it is loud.")
         .default("false"),
-    option("DEFAULT", "log_dir", Kind::Path,
+    option("DEFAULT", "log_dir", OptionType::Path,
         "Directory of the log files, one per program, named after it. Without it logs go to standard \
          error, from where systemd's journal takes them."),
-    option("DEFAULT", "log_file", Kind::Path,
+    option("DEFAULT", "log_file", OptionType::Path,
         "Name of the log file, taken relative to log_dir when both are set. Set it only to depart from \
          `<program>.log`."),
-    option("DEFAULT", "use_json", Kind::Bool,
+    option("DEFAULT", "use_json", OptionType::Bool,
         "Write each log record as one JSON object. Turn it on where a log collector parses fields.")
         .default("false"),
-    option("DEFAULT", "default_log_levels", Kind::List,
+    option("DEFAULT", "default_log_levels", OptionType::List,
         "Levels of chatty libraries as `target=LEVEL`, for both values of debug.")
         .default("sqlx=WARNING,sea_orm=WARNING,hyper=WARNING,hyper_util=WARNING,reqwest=WARNING,rustls=WARNING")
         .check(check::log_levels),
@@ -203,31 +202,31 @@ pub static OPTIONS: &[OptionDef] = &[
          finished then is taken up again by the next start; nothing is lost. 0 waits for as long as it \
          takes. Keep it below systemd's TimeoutStopSec.")
         .default("20"),
-    option("DEFAULT", "peer_user_ids", Kind::List,
+    option("DEFAULT", "peer_user_ids", OptionType::List,
         "Ids, separated by commas, of the users on this site's cloud as whom the other sites' protectors come here, where \
          that is not the service user with which the site itself is registered here. What they have made of a group \
          is known as protector's; what anybody else has marked so is not. Set the same in all of the site's services.")
         .check(check::user_ids),
-    option("DEFAULT", "transport_url", Kind::Str,
+    option("DEFAULT", "transport_url", OptionType::Str,
         "Message bus, accepted so that a file shared with other services loads. This release does not \
          use a message bus: engines look for work in the database every poll_interval_seconds.")
         .secret(),
 
     // [api]
-    option("api", "bind_host", Kind::Str,
+    option("api", "bind_host", OptionType::Str,
         "Address to listen on. Set it to 127.0.0.1 behind a proxy that terminates TLS.")
         .default("0.0.0.0"),
-    option("api", "bind_port", Kind::Port,
+    option("api", "bind_port", OptionType::Port,
         "Port to listen on. 0 takes a free one, which is of use to tests only.")
         .default("8788"),
-    option("api", "public_endpoint", Kind::Str,
+    option("api", "public_endpoint", OptionType::Str,
         "Base URL in the version document and in links. Set it behind a proxy; without it the request's \
          own host is used.")
         .check(check::http_url),
     option("api", "max_limit", int(1),
         "Most items in one page of a list. A caller who asks for more gets this many and a link to the rest.")
         .default("1000"),
-    option("api", "max_connections", Kind::Int { min: Some(1), max: Some(1_000_000) },
+    option("api", "max_connections", OptionType::Int { min: Some(1), max: Some(1_000_000) },
         "Most connections at once; whoever comes then waits until one ends. Keep it well below the process's limit of open \
          files (systemd's LimitNOFILE), since each request may need connections to Keystone and the clouds too.")
         .default("1000"),
@@ -238,29 +237,29 @@ pub static OPTIONS: &[OptionDef] = &[
         "Seconds by which the clocks of two sites' protectors may differ: what another site's protector has signed earlier or \
          later than that is refused. Let all hosts take their time from NTP rather than raise it.")
         .default("300"),
-    option("api", "metrics_bind_host", Kind::Str,
+    option("api", "metrics_bind_host", OptionType::Str,
         "Address on which counters for Prometheus are served at `/metrics`, without a token. They name no tenant. It \
          is another listener than the API's own, which has no such path.")
         .default("127.0.0.1"),
-    option("api", "metrics_port", Kind::Port,
+    option("api", "metrics_port", OptionType::Port,
         "Port of the same. 0 switches it off. Give each service of a host its own; one that finds it taken says so and \
          works without.")
         .default("9789"),
 
     // [audit]
-    option("audit", "log_file", Kind::Path,
+    option("audit", "log_file", OptionType::Path,
         "File of the audit trail: one JSON object per line for each call that may change something, refused ones \
          included, and for each server, volume and copy that the engine removes. Taken relative to log_dir when both \
          are set. Without it no audit trail is kept. SIGHUP opens it anew after a rotation."),
 
     // [database]
-    option("database", "connection", Kind::Str,
+    option("database", "connection", OptionType::Str,
         "Database URL: `sqlite:///<path>` (an absolute path makes four slashes) for one host, \
          `mysql+pymysql://user:password@host/protector` for MariaDB.")
         .default("sqlite:///$state_path/protector.sqlite")
         .secret()
         .check(check::database_url),
-    option("database", "max_pool_size", Kind::Int { min: Some(1), max: Some(1000) },
+    option("database", "max_pool_size", OptionType::Int { min: Some(1), max: Some(1000) },
         "Most connections that one service holds. Raise it when requests wait for a connection and the \
          database has room. Half of them are kept for writing, for the engine's journal and for health checks, so that \
          nobody who reads much keeps these waiting. SQLite writes through one connection whatever this says.")
@@ -269,7 +268,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "Seconds that a query of one who reads may take before the database breaks it off and the request is answered with \
          503. No query of protector's should come near it: a warning in the log names the request that did.")
         .default("10"),
-    option("database", "max_retries", Kind::Int { min: Some(-1), max: None },
+    option("database", "max_retries", OptionType::Int { min: Some(-1), max: None },
         "How often a service that starts tries to reach the database. -1 never gives up.")
         .default("10"),
     option("database", "retry_interval", seconds(1),
@@ -290,16 +289,16 @@ pub static OPTIONS: &[OptionDef] = &[
          passed. Does not apply to manual cleanup triggered via `openstack dr operation cleanup`, which \
          asks for each deletion once.")
         .default("3"),
-    option("engine", "cleanup_on_test_failover", Kind::Bool,
+    option("engine", "cleanup_on_test_failover", OptionType::Bool,
         "When true, the engine automatically deletes test-failover VMs and volumes when test_cleanup is \
          executed. Set to false to inspect test resources before deleting them by hand.")
         .default("true"),
-    option("engine", "retain_source_volumes_on_failover", Kind::Bool,
+    option("engine", "retain_source_volumes_on_failover", OptionType::Bool,
         "When true, the engine skips automatic volume deletion after failover, leaving source volumes \
          detached but intact. Set it to keep the last-known-good data on the source; they are then \
          deleted only by `openstack dr operation cleanup`.")
         .default("false"),
-    option("engine", "cleanup_requires_peer", Kind::Bool,
+    option("engine", "cleanup_requires_peer", OptionType::Bool,
         "When true, manual cleanup is refused while the other site is unreachable, because it also \
          changes metadata that both sites must agree on. Set to false to clean up on this site while \
          the other one stays down; synchronise the metadata when it is back.")
@@ -361,74 +360,74 @@ pub static OPTIONS: &[OptionDef] = &[
         "Seconds the site that an unplanned failover has left must answer nothing until a retry takes it for \
          still lost, and builds VMs without having asked whether their originals are back.")
         .default("60"),
-    option("engine", "metrics_bind_host", Kind::Str,
+    option("engine", "metrics_bind_host", OptionType::Str,
         "Address on which the engine serves `/metrics` for Prometheus and `/healthcheck`, without a token.")
         .default("127.0.0.1"),
-    option("engine", "metrics_port", Kind::Port,
+    option("engine", "metrics_port", OptionType::Port,
         "Port of the same. 0 switches it off. Give each engine of a host its own; an engine that finds it taken \
          says so and works without.")
         .default("9788"),
 
     // [keystone_authtoken]
-    option("engine", "spec_refresh_minutes", Kind::Int { min: Some(0), max: Some(1440) },
+    option("engine", "spec_refresh_minutes", OptionType::Int { min: Some(0), max: Some(1440) },
         "How often it is read again what tenants have changed on the servers and volumes of groups that run on this site: \
          the copies of an unplanned failover are built from what was read last. Costs a few lists per project. 0: only \
          before planned failovers, which read it in any case.")
         .default("15"),
-    option("engine", "split_brain_check_seconds", Kind::Seconds { min: 1, max: Some(3600) },
+    option("engine", "split_brain_check_seconds", OptionType::Seconds { min: 1, max: Some(3600) },
         "Seconds between two looks at the VMs that unplanned failovers left on the site that was lost. If one of \
          them runs, its group is in status split_brain until it is fenced.")
         .default("30"),
-    option("engine", "probe_timeout_seconds", Kind::Seconds { min: 1, max: Some(3600) },
+    option("engine", "probe_timeout_seconds", OptionType::Seconds { min: 1, max: Some(3600) },
         "How long the probe of a recovery plan may fail before its VM counts as not recovered. A plan can name \
          another time for a VM.")
         .default("300"),
-    option("engine", "probe_networks", Kind::List,
+    option("engine", "probe_networks", OptionType::List,
         "Networks, separated by commas, in which recovery plans may have their VMs probed by TCP or HTTP, such as \
          10.20.0.0/16. The engine asks from its own host: name tenants' networks that it reaches, and never those \
          of the cloud's own services. Without it no probe is made, and plans with probes are refused.")
         .check(check::networks),
-    option("engine", "hook_url_prefixes", Kind::List,
+    option("engine", "hook_url_prefixes", OptionType::List,
         "With what the URLs of recovery plans' hooks must begin, separated by commas, each ending with a slash, \
          such as https://hooks.example.org/dr/. The engine calls them from its own host. Without it no hook is \
          called, and plans with hooks are refused.")
         .check(check::hook_url_prefixes),
-    option("keystone_authtoken", "www_authenticate_uri", Kind::Str,
+    option("keystone_authtoken", "www_authenticate_uri", OptionType::Str,
         "Keystone's public URL, told to callers without a valid token. Defaults to auth_url.")
         .check(check::http_url),
-    option("keystone_authtoken", "auth_url", Kind::Str,
+    option("keystone_authtoken", "auth_url", OptionType::Str,
         "Keystone's URL for this service, with or without /v3. Required.")
         .check(check::http_url),
     option("keystone_authtoken", "auth_type", PASSWORD_PLUGINS,
         "How the service user authenticates.")
         .default("password"),
-    option("keystone_authtoken", "username", Kind::Str,
+    option("keystone_authtoken", "username", OptionType::Str,
         "The service user, `protector` by convention. Required; it needs the role `admin` in the service \
          project to validate tokens."),
-    option("keystone_authtoken", "password", Kind::Str,
+    option("keystone_authtoken", "password", OptionType::Str,
         "Its password. Required. Write a `$` in it as `$$`.")
         .secret(),
-    option("keystone_authtoken", "project_name", Kind::Str,
+    option("keystone_authtoken", "project_name", OptionType::Str,
         "The service user's project.")
         .default("service"),
-    option("keystone_authtoken", "user_domain_name", Kind::Str,
+    option("keystone_authtoken", "user_domain_name", OptionType::Str,
         "Domain of the service user.")
         .default("Default"),
-    option("keystone_authtoken", "project_domain_name", Kind::Str,
+    option("keystone_authtoken", "project_domain_name", OptionType::Str,
         "Domain of its project.")
         .default("Default"),
-    option("keystone_authtoken", "region_name", Kind::Str,
+    option("keystone_authtoken", "region_name", OptionType::Str,
         "Region whose endpoints are used. Set it where the catalogue holds several."),
     option("keystone_authtoken", "interface", INTERFACES,
         "Which of Keystone's endpoints to use.")
         .default("internal"),
-    option("keystone_authtoken", "cafile", Kind::Path,
+    option("keystone_authtoken", "cafile", OptionType::Path,
         "PEM file of the authorities that signed Keystone's certificate. Without it the system's are used."),
-    option("keystone_authtoken", "insecure", Kind::Bool,
+    option("keystone_authtoken", "insecure", OptionType::Bool,
         "Accept any certificate of Keystone. For laboratories only: whoever answers for Keystone decides \
          who is admin.")
         .default("false"),
-    option("keystone_authtoken", "token_cache_time", Kind::Int { min: Some(-1), max: None },
+    option("keystone_authtoken", "token_cache_time", OptionType::Int { min: Some(-1), max: None },
         "Seconds a validated token is trusted without asking Keystone again, at most until it expires. \
          -1 asks every time. A revoked token works for this long.")
         .default("300"),
@@ -444,29 +443,29 @@ pub static OPTIONS: &[OptionDef] = &[
     option("openstack", "connect_timeout_seconds", seconds(1),
         "Seconds a cloud gets to accept a connection. A dead site costs this much per try.")
         .default("10"),
-    option("openstack", "max_retries", Kind::Int { min: Some(0), max: Some(20) },
+    option("openstack", "max_retries", OptionType::Int { min: Some(0), max: Some(20) },
         "How often a request that failed for a passing reason (429, 5xx, connection errors) is repeated, \
          with growing pauses.")
         .default("4"),
-    option("openstack", "cafile", Kind::Path,
+    option("openstack", "cafile", OptionType::Path,
         "PEM file of the authorities that signed the clouds' certificates. Without it the system's are used."),
-    option("openstack", "allow_http_sites", Kind::Bool,
+    option("openstack", "allow_http_sites", OptionType::Bool,
         "Accept sites whose auth_url begins with http://. For laboratories only: the password of the service \
          user, who is an administrator of that cloud, goes over the network in the clear. A site that is \
          registered already is used as it is.")
         .default("false"),
 
     // [oslo_middleware]
-    option("oslo_middleware", "max_request_body_size", Kind::Int { min: Some(1), max: None },
+    option("oslo_middleware", "max_request_body_size", OptionType::Int { min: Some(1), max: None },
         "Largest request body in bytes. A larger one is answered with 413.")
         .default("114688"),
-    option("oslo_middleware", "enable_proxy_headers_parsing", Kind::Bool,
+    option("oslo_middleware", "enable_proxy_headers_parsing", OptionType::Bool,
         "Believe the headers `Forwarded` and `X-Forwarded-For`: the access log and the audit trail then name the client \
          that the proxy in front of the service has named last. Set it only where nobody but that proxy reaches the port.")
         .default("false"),
 
     // [oslo_policy]
-    option("oslo_policy", "policy_file", Kind::Path,
+    option("oslo_policy", "policy_file", OptionType::Path,
         "Policy overrides, in YAML or JSON. Without the file the defaults hold. A changed file is read \
          again by itself; one with errors is reported and the rules before it stay.")
         .default("/etc/protector/policy.yaml"),
@@ -494,29 +493,29 @@ pub static OPTIONS: &[OptionDef] = &[
         .default("1000"),
 
     // [rate_limit]
-    option("rate_limit", "requests_per_second", Kind::Int { min: Some(0), max: Some(100_000) },
+    option("rate_limit", "requests_per_second", OptionType::Int { min: Some(0), max: Some(100_000) },
         "Requests of a project that are answered each second on average; more are answered 429 with Retry-After. 0 is \
          without limit. Calls that recover or clean up, and what the other site's protector asks, are not counted.")
         .default("0"),
-    option("rate_limit", "burst", Kind::Int { min: Some(1), max: Some(1_000_000) },
+    option("rate_limit", "burst", OptionType::Int { min: Some(1), max: Some(1_000_000) },
         "How many may come at once after a pause.")
         .default("100"),
-    option("rate_limit", "concurrent_reads", Kind::Int { min: Some(0), max: Some(100_000) },
+    option("rate_limit", "concurrent_reads", OptionType::Int { min: Some(0), max: Some(100_000) },
         "Requests of a project that only read and are answered at a time. More wait for up to 30 seconds, then they are \
          answered 429 with Retry-After. 0 is without limit.")
         .default("10"),
 
     // [secrets]
-    option("secrets", "key_repository", Kind::Path,
+    option("secrets", "key_repository", OptionType::Path,
         "Directory of the numbered keys that encrypt stored credentials and texts of tenants, as Keystone's fernet \
          repository. Readable by the service's user only, and the same on all hosts of a site.")
         .default("/etc/protector/keys"),
 
     // [ssl]
-    option("ssl", "cert_file", Kind::Path,
+    option("ssl", "cert_file", OptionType::Path,
         "PEM file of the API's certificate, followed by those between it and its authority. With it and key_file the API \
          speaks HTTPS, TLS 1.2 or later. SIGHUP reads both again."),
-    option("ssl", "key_file", Kind::Path,
+    option("ssl", "key_file", OptionType::Path,
         "PEM file of the certificate's private key, readable by the service's user only."),
 
     // [storage]
@@ -524,11 +523,11 @@ pub static OPTIONS: &[OptionDef] = &[
         "Driver of the arrays behind the protected volumes.")
         .default("MockStorageDriver")
         .check(check::storage_driver),
-    option("storage", "mock_catalogue", Kind::Path,
+    option("storage", "mock_catalogue", OptionType::Path,
         "SQLite file in which MockStorageDriver keeps what its arrays hold. Both sites' services must \
          reach the same file.")
         .default("$state_path/mock_storage/catalogue.sqlite"),
-    option("storage", "mock_arrays", Kind::List,
+    option("storage", "mock_arrays", OptionType::List,
         "Arrays of MockStorageDriver as `name:/absolute/directory`, separated by commas.")
         .check(check::mock_arrays),
 ];

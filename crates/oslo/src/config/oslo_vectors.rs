@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::{
-    kind::{Kind, Value},
+    kind::{OptionType, Value},
     options::OptionDef,
-    resolve::{Outcome, Source, resolve},
+    resolve::{ResolvedOption, Source, resolve},
 };
 
 const fn option(
     section: &'static str,
     name: &'static str,
-    kind: Kind,
+    kind: OptionType,
     default: Option<&'static str>,
 ) -> OptionDef {
     OptionDef {
@@ -31,16 +31,16 @@ const fn option(
 
 /// The options of `generate_config.py`.
 static OPTIONS: &[OptionDef] = &[
-    option("DEFAULT", "name", Kind::Str, None),
-    option("DEFAULT", "base", Kind::Str, Some("/var/lib/x")),
-    option("DEFAULT", "derived", Kind::Str, Some("$base/db")),
-    option("DEFAULT", "other", Kind::Str, None),
-    option("DEFAULT", "flag", Kind::Bool, Some("True")),
-    option("engine", "name", Kind::Str, None),
+    option("DEFAULT", "name", OptionType::Str, None),
+    option("DEFAULT", "base", OptionType::Str, Some("/var/lib/x")),
+    option("DEFAULT", "derived", OptionType::Str, Some("$base/db")),
+    option("DEFAULT", "other", OptionType::Str, None),
+    option("DEFAULT", "flag", OptionType::Bool, Some("True")),
+    option("engine", "name", OptionType::Str, None),
     option(
         "engine",
         "number",
-        Kind::Int {
+        OptionType::Int {
             min: Some(60),
             max: None,
         },
@@ -49,19 +49,19 @@ static OPTIONS: &[OptionDef] = &[
     option(
         "engine",
         "fraction",
-        Kind::Float {
+        OptionType::Float {
             min: Some(0.0),
             max: None,
         },
         Some("0.5"),
     ),
-    option("engine", "items", Kind::List, Some("x,y")),
-    option("engine", "port", Kind::Port, Some("80")),
-    option("engine", "many", Kind::MultiStr, None),
+    option("engine", "items", OptionType::List, Some("x,y")),
+    option("engine", "port", OptionType::Port, Some("80")),
+    option("engine", "many", OptionType::MultiStr, None),
     option(
         "engine",
         "choice",
-        Kind::Enum(&[("one", ""), ("two", "")]),
+        OptionType::Enum(&[("one", ""), ("two", "")]),
         None,
     ),
 ];
@@ -90,11 +90,11 @@ fn is_error(value: &Json) -> bool {
 }
 
 /// An empty text is "unset" here; nothing of ours tells the two apart.
-fn same(ours: &Outcome, oslo: &Json) -> bool {
+fn same(ours: &ResolvedOption, oslo: &Json) -> bool {
     match ours {
-        Outcome::Value(value) => json(value) == *oslo,
-        Outcome::Unset => oslo.is_null() || oslo == "",
-        Outcome::Failed => is_error(oslo),
+        ResolvedOption::Value(value) => json(value) == *oslo,
+        ResolvedOption::Unset => oslo.is_null() || oslo == "",
+        ResolvedOption::Failed => is_error(oslo),
     }
 }
 

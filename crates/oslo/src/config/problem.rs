@@ -21,7 +21,6 @@ pub enum Origin {
 /// One thing that must be changed before the service starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands.
     pub origin: Origin,
     /// `[section] option = value`, or less of it; secrets are shown as `***`.
     pub subject: String,

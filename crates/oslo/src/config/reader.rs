@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::{
     kind::Value,
     problem::{Origin, Problem},
-    resolve::{Outcome, Resolved},
+    resolve::{Resolved, ResolvedOption},
 };
 
 /// A longer wait than a year is a year, so that a deadline can always be reckoned.
@@ -38,6 +38,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the options of the section `name` from now on.
     pub fn section(&mut self, name: &'static str) -> Section<'_, 'a> {
         Section { reader: self, name }
     }
@@ -51,8 +52,8 @@ impl Section<'_, '_> {
     ) -> Option<T> {
         self.reader.read.insert((self.name, option));
         match self.reader.resolved.get(self.name, option) {
-            Some(Outcome::Unset | Outcome::Failed) => None,
-            Some(Outcome::Value(value)) => {
+            Some(ResolvedOption::Unset | ResolvedOption::Failed) => None,
+            Some(ResolvedOption::Value(value)) => {
                 let converted = convert(value);
                 if converted.is_none() {
                     self.mistake(option, "the value does not fit the type the service needs");
@@ -74,6 +75,7 @@ impl Section<'_, '_> {
         });
     }
 
+    /// A text, if the option is set.
     pub fn optional_text(&mut self, option: &'static str) -> Option<String> {
         self.outcome(option, |value| match value {
             Value::Str(text) => Some(text.clone()),
@@ -81,26 +83,32 @@ impl Section<'_, '_> {
         })
     }
 
+    /// A text that the option has, or its default.
     pub fn text(&mut self, option: &'static str) -> String {
         self.optional_text(option).unwrap_or_default()
     }
 
+    /// A path, if the option is set.
     pub fn optional_path(&mut self, option: &'static str) -> Option<PathBuf> {
         self.optional_text(option).map(PathBuf::from)
     }
 
+    /// A path that the option has, or its default.
     pub fn path(&mut self, option: &'static str) -> PathBuf {
         self.optional_path(option).unwrap_or_default()
     }
 
+    /// A text that no message shows, if the option is set.
     pub fn optional_secret(&mut self, option: &'static str) -> Option<SecretString> {
         self.optional_text(option).map(SecretString::from)
     }
 
+    /// A text that no message shows.
     pub fn secret(&mut self, option: &'static str) -> SecretString {
         self.text(option).into()
     }
 
+    /// Yes or no, in the words of oslo.config.
     pub fn flag(&mut self, option: &'static str) -> bool {
         self.outcome(option, |value| match value {
             Value::Bool(flag) => Some(*flag),
@@ -109,6 +117,7 @@ impl Section<'_, '_> {
         .unwrap_or_default()
     }
 
+    /// A whole number in the bounds of its option.
     pub fn number<T: TryFrom<i64> + Default>(&mut self, option: &'static str) -> T {
         self.outcome(option, |value| match value {
             Value::Int(number) => T::try_from(*number).ok(),
@@ -129,10 +138,12 @@ impl Section<'_, '_> {
         (number >= 0).then(|| u32::try_from(number).unwrap_or(u32::MAX))
     }
 
+    /// The same, of things.
     pub fn count(&mut self, option: &'static str) -> NonZeroUsize {
         NonZeroUsize::new(self.number(option)).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// A time in seconds.
     pub fn seconds(&mut self, option: &'static str) -> Duration {
         self.outcome(option, |value| match value {
             Value::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
@@ -143,6 +154,7 @@ impl Section<'_, '_> {
         .min(LONGEST)
     }
 
+    /// A list, separated by commas, each part read by `convert`.
     pub fn list_of<T>(
         &mut self,
         option: &'static str,

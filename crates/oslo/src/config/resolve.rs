@@ -9,7 +9,7 @@ use super::{
     ini::{
         Assignment, {self},
     },
-    kind::{Kind, Value},
+    kind::{OptionType, Value},
     options::{OptionDef, find},
     problem::{Origin, Problem},
     substitute::{Piece, pieces},
@@ -31,7 +31,7 @@ struct Raw {
 
 /// What became of one option.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Outcome {
+pub(super) enum ResolvedOption {
     Value(Value),
     /// No value and no default.
     Unset,
@@ -43,11 +43,12 @@ type Key = (&'static str, &'static str);
 
 /// The outcome of every option of the table.
 pub(super) struct Resolved {
-    outcomes: HashMap<Key, Outcome>,
+    outcomes: HashMap<Key, ResolvedOption>,
 }
 
 impl Resolved {
-    pub fn get(&self, section: &'static str, name: &'static str) -> Option<&Outcome> {
+    /// What became of an option.
+    pub fn get(&self, section: &'static str, name: &'static str) -> Option<&ResolvedOption> {
         self.outcomes.get(&(section, name))
     }
 }
@@ -92,7 +93,7 @@ fn in_reading_order(problems: &mut [Problem], sources: &[Source]) {
 struct Resolver {
     options: &'static [OptionDef],
     raw: HashMap<Key, Vec<Raw>>,
-    outcomes: HashMap<Key, Outcome>,
+    outcomes: HashMap<Key, ResolvedOption>,
     /// The chain of references being followed, to notice one that leads back.
     in_progress: Vec<Key>,
     problems: Vec<Problem>,
@@ -193,7 +194,7 @@ impl Resolver {
     }
 
     /// The option's value, resolved at most once.
-    fn outcome(&mut self, option: &OptionDef) -> Outcome {
+    fn outcome(&mut self, option: &OptionDef) -> ResolvedOption {
         let key = (option.section, option.name);
         if let Some(outcome) = self.outcomes.get(&key) {
             return outcome.clone();
@@ -205,13 +206,13 @@ impl Resolver {
         outcome
     }
 
-    fn fresh_outcome(&mut self, option: &OptionDef) -> Outcome {
+    fn fresh_outcome(&mut self, option: &OptionDef) -> ResolvedOption {
         let given = self
             .raw
             .get(&(option.section, option.name))
             .cloned()
             .unwrap_or_default();
-        if matches!(option.kind, Kind::MultiStr) && !given.is_empty() {
+        if matches!(option.kind, OptionType::MultiStr) && !given.is_empty() {
             return self.every_value(option, &given);
         }
         let default = || {
@@ -222,23 +223,23 @@ impl Resolver {
         };
         match given.last().cloned().or_else(default) {
             Some(raw) => self.value(option, &raw),
-            None => Outcome::Unset,
+            None => ResolvedOption::Unset,
         }
     }
 
-    fn every_value(&mut self, option: &OptionDef, given: &[Raw]) -> Outcome {
+    fn every_value(&mut self, option: &OptionDef, given: &[Raw]) -> ResolvedOption {
         let mut texts = Vec::new();
         for raw in given {
             match self.value(option, raw) {
-                Outcome::Value(Value::Str(text)) => texts.push(text),
-                Outcome::Value(_) | Outcome::Unset => {}
-                Outcome::Failed => return Outcome::Failed,
+                ResolvedOption::Value(Value::Str(text)) => texts.push(text),
+                ResolvedOption::Value(_) | ResolvedOption::Unset => {}
+                ResolvedOption::Failed => return ResolvedOption::Failed,
             }
         }
-        Outcome::Value(Value::List(texts))
+        ResolvedOption::Value(Value::List(texts))
     }
 
-    fn value(&mut self, option: &OptionDef, raw: &Raw) -> Outcome {
+    fn value(&mut self, option: &OptionDef, raw: &Raw) -> ResolvedOption {
         let judged = self.substituted(option, &raw.text).and_then(|text| {
             if text.trim().is_empty() {
                 return empty(option);
@@ -247,7 +248,7 @@ impl Resolver {
             if let Some(check) = option.check {
                 check(&text).map_err(Some)?;
             }
-            Ok(Outcome::Value(value))
+            Ok(ResolvedOption::Value(value))
         });
         match judged {
             Ok(outcome) => outcome,
@@ -255,7 +256,7 @@ impl Resolver {
                 if let Some(message) = message {
                     self.report(raw.origin.clone(), subject(option, &raw.text), message);
                 }
-                Outcome::Failed
+                ResolvedOption::Failed
             }
         }
     }
@@ -293,11 +294,11 @@ impl Resolver {
             return Err(Some(format!("{shown} leads back to this option")));
         }
         match self.outcome(&other) {
-            Outcome::Value(value) => value
+            ResolvedOption::Value(value) => value
                 .substituted()
                 .ok_or_else(|| Some(format!("{shown} is a list; a list has no place in a value"))),
-            Outcome::Unset => Ok(String::new()),
-            Outcome::Failed => Err(None),
+            ResolvedOption::Unset => Ok(String::new()),
+            ResolvedOption::Failed => Err(None),
         }
     }
 
@@ -313,10 +314,12 @@ impl Resolver {
     }
 }
 
-fn empty(option: &OptionDef) -> Result<Outcome, Option<String>> {
+fn empty(option: &OptionDef) -> Result<ResolvedOption, Option<String>> {
     match (option.kind, option.default) {
-        (Kind::List | Kind::MultiStr, _) => Ok(Outcome::Value(Value::List(Vec::new()))),
-        (Kind::Str | Kind::Path, None) => Ok(Outcome::Unset),
+        (OptionType::List | OptionType::MultiStr, _) => {
+            Ok(ResolvedOption::Value(Value::List(Vec::new())))
+        }
+        (OptionType::Str | OptionType::Path, None) => Ok(ResolvedOption::Unset),
         (_, Some(default)) => Err(Some(format!(
             "has no value; remove the line to use the default, {default}"
         ))),

@@ -17,6 +17,7 @@ pub(super) struct Search {
 }
 
 impl Search {
+    /// Where the files are looked for, by the environment of this process.
     pub fn from_environment() -> Self {
         let home = std::env::var_os("HOME").map(PathBuf::from);
         let program = std::env::args_os()

@@ -111,7 +111,7 @@ impl Audit {
 
 /// `[database]`.
 #[derive(Debug, Clone)]
-pub struct Database {
+pub struct DatabaseSection {
     /// The URL in SQLAlchemy's form, as written; see [`Database::sqlx_url`].
     pub connection: SecretString,
     /// Most connections of one service.
@@ -120,11 +120,10 @@ pub struct Database {
     pub query_timeout: Duration,
     /// Tries to connect at the start; `None` without end.
     pub max_retries: Option<u32>,
-    /// Pause between them.
     pub retry_interval: Duration,
 }
 
-impl Database {
+impl DatabaseSection {
     /// The connection URL in sqlx's form: `sqlite:////var/db` becomes `sqlite:///var/db`,
     /// `mysql+pymysql://` becomes `mysql://`.
     #[must_use]
@@ -139,7 +138,7 @@ impl Database {
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct EngineSection {
     /// Deadline of one resource's deletion, over all tries and waits.
     pub cleanup_timeout: Duration,
     /// Retries after the first try of automatic cleanup.
@@ -194,12 +193,9 @@ pub struct Engine {
 
 /// Which of a service's endpoints is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interface {
-    /// Between services.
+pub enum ConfiguredInterface {
     Internal,
-    /// For users.
     Public,
-    /// For administrators.
     Admin,
 }
 
@@ -210,20 +206,14 @@ pub struct KeystoneAuthtoken {
     pub www_authenticate_uri: Option<String>,
     /// Keystone's URL for this service.
     pub auth_url: Option<String>,
-    /// The service user.
     pub username: Option<String>,
-    /// Its password.
     pub password: Option<SecretString>,
-    /// Its project.
     pub project_name: String,
-    /// Its domain.
     pub user_domain_name: String,
-    /// Its project's domain.
     pub project_domain_name: String,
     /// Region of the endpoints.
     pub region_name: Option<String>,
-    /// Kind of endpoints.
-    pub interface: Interface,
+    pub interface: ConfiguredInterface,
     /// Authorities of Keystone's certificate.
     pub cafile: Option<PathBuf>,
     /// Any certificate will do.
@@ -239,7 +229,6 @@ pub struct KeystoneAuthtoken {
 pub struct OpenStack {
     /// Deadline of one request.
     pub request_timeout: Duration,
-    /// Deadline of connecting.
     pub connect_timeout: Duration,
     /// Repetitions of a request that failed for a passing reason.
     pub max_retries: u32,
@@ -261,7 +250,6 @@ pub struct OsloMiddleware {
 /// `[oslo_policy]`.
 #[derive(Debug, Clone)]
 pub struct OsloPolicy {
-    /// The overrides.
     pub policy_file: PathBuf,
 }
 
@@ -312,9 +300,7 @@ pub struct Secrets {
 /// `[ssl]`: TLS at the API's listener.
 #[derive(Debug, Clone)]
 pub struct Ssl {
-    /// Its certificate.
     pub cert_file: Option<PathBuf>,
-    /// The certificate's key.
     pub key_file: Option<PathBuf>,
 }
 
@@ -332,18 +318,15 @@ impl Ssl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageDriverName {
-    /// Directories as arrays.
     Mock,
 }
 
 /// `[storage]`.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// The arrays' driver.
     pub driver: StorageDriverName,
     /// SQLite file of `MockStorageDriver`.
     pub mock_catalogue: PathBuf,
-    /// Its arrays.
     pub mock_arrays: Vec<MockArray>,
 }
 
@@ -395,7 +378,7 @@ impl Api {
     }
 }
 
-impl Database {
+impl DatabaseSection {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section("database");
         Self {
@@ -408,7 +391,7 @@ impl Database {
     }
 }
 
-impl Engine {
+impl EngineSection {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section("engine");
         Self {
@@ -458,9 +441,9 @@ impl KeystoneAuthtoken {
             project_domain_name: section.text("project_domain_name"),
             region_name: section.optional_text("region_name"),
             interface: match section.text("interface").as_str() {
-                "public" => Interface::Public,
-                "admin" => Interface::Admin,
-                _ => Interface::Internal,
+                "public" => ConfiguredInterface::Public,
+                "admin" => ConfiguredInterface::Admin,
+                _ => ConfiguredInterface::Internal,
             },
             cafile: section.optional_path("cafile"),
             insecure: section.flag("insecure"),

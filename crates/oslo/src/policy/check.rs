@@ -9,14 +9,13 @@
 //! that `%(project_id)s` survives. Where oslo turns a word it cannot read into "never" (and so
 //! `not mistake` into "always"), the whole rule is refused here.
 
-/// A parsed rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Check {
+pub(super) enum PolicyCheck {
     Always,
     Never,
-    Not(Box<Check>),
-    All(Vec<Check>),
-    Any(Vec<Check>),
+    Not(Box<PolicyCheck>),
+    All(Vec<PolicyCheck>),
+    Any(Vec<PolicyCheck>),
     /// `rule:name`.
     Rule(String),
     /// `role:name`, in lower case when compared.
@@ -43,13 +42,13 @@ enum Token {
     And,
     Or,
     Not,
-    Check(Check),
+    Check(PolicyCheck),
 }
 
 /// How deep parentheses and `not` may nest; a policy file has no honest use for more.
 const DEEPEST: usize = 64;
 
-impl Check {
+impl PolicyCheck {
     /// Parses a rule's text. The error completes "`name`: …".
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
@@ -106,7 +105,7 @@ impl Check {
     }
 }
 
-fn joined(mut checks: Vec<Check>, join: fn(Vec<Check>) -> Check) -> Check {
+fn joined(mut checks: Vec<PolicyCheck>, join: fn(Vec<PolicyCheck>) -> PolicyCheck) -> PolicyCheck {
     match checks.pop() {
         Some(only) if checks.is_empty() => only,
         Some(last) => {
@@ -117,7 +116,7 @@ fn joined(mut checks: Vec<Check>, join: fn(Vec<Check>) -> Check) -> Check {
     }
 }
 
-fn single(word: &str) -> Result<Check, String> {
+fn single(word: &str) -> Result<PolicyCheck, String> {
     if word.contains(char::is_whitespace) {
         return Err(format!(
             "`{word}` in a list must be one check, without `and`, `or`, `not`"
@@ -149,7 +148,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn any(&mut self, depth: usize) -> Result<Check, String> {
+    fn any(&mut self, depth: usize) -> Result<PolicyCheck, String> {
         let mut checks = vec![self.all(depth)?];
         while self
             .tokens
@@ -158,10 +157,10 @@ impl Parser {
         {
             checks.push(self.all(depth)?);
         }
-        Ok(joined(checks, Check::Any))
+        Ok(joined(checks, PolicyCheck::Any))
     }
 
-    fn all(&mut self, depth: usize) -> Result<Check, String> {
+    fn all(&mut self, depth: usize) -> Result<PolicyCheck, String> {
         let mut checks = vec![self.atom(depth)?];
         while self
             .tokens
@@ -170,16 +169,16 @@ impl Parser {
         {
             checks.push(self.atom(depth)?);
         }
-        Ok(joined(checks, Check::All))
+        Ok(joined(checks, PolicyCheck::All))
     }
 
-    fn atom(&mut self, depth: usize) -> Result<Check, String> {
+    fn atom(&mut self, depth: usize) -> Result<PolicyCheck, String> {
         if depth > DEEPEST {
             return Err(format!("is nested more than {DEEPEST} deep"));
         }
         match self.tokens.next() {
             Some(Token::Check(check)) => Ok(check),
-            Some(Token::Not) => Ok(Check::Not(Box::new(self.atom(depth + 1)?))),
+            Some(Token::Not) => Ok(PolicyCheck::Not(Box::new(self.atom(depth + 1)?))),
             Some(Token::Open) => {
                 let inner = self.any(depth + 1)?;
                 match self.tokens.next() {
@@ -197,10 +196,10 @@ impl Parser {
     }
 }
 
-fn check(word: &str) -> Result<Check, String> {
+fn check(word: &str) -> Result<PolicyCheck, String> {
     match word {
-        "@" => return Ok(Check::Always),
-        "!" => return Ok(Check::Never),
+        "@" => return Ok(PolicyCheck::Always),
+        "!" => return Ok(PolicyCheck::Never),
         _ => {}
     }
     if is_quoted(word) {
@@ -212,14 +211,14 @@ fn check(word: &str) -> Result<Check, String> {
         .split_once(':')
         .ok_or_else(|| format!("`{word}` is not a check of the form kind:match"))?;
     match kind {
-        "rule" => Ok(Check::Rule(expected.to_owned())),
-        "role" => Ok(Check::Role(Template::parse(expected)?)),
+        "rule" => Ok(PolicyCheck::Rule(expected.to_owned())),
+        "role" => Ok(PolicyCheck::Role(Template::parse(expected)?)),
         "http" | "https" => Err(format!(
             "`{kind}:` asks a web server; such checks are not supported"
         )),
         _ => match literal(kind)? {
-            Some(literal) => Ok(Check::Literal(literal, Template::parse(expected)?)),
-            None => Ok(Check::Attribute(
+            Some(literal) => Ok(PolicyCheck::Literal(literal, Template::parse(expected)?)),
+            None => Ok(PolicyCheck::Attribute(
                 attribute(kind)?,
                 Template::parse(expected)?,
             )),

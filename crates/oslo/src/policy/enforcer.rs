@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use protector_file::Stamp;
+use protector_file::FileState;
 
 use super::{
-    evaluate::{Credentials, Target},
+    evaluate::{PolicyCredentials, Target},
     problem::{PolicyErrors, Problem},
     rule_set::{Decision, Rules},
     rules::RuleName,
@@ -20,7 +20,7 @@ const LARGEST_FILE: usize = 1 << 20;
 
 struct Loaded {
     rules: Arc<Rules>,
-    stamp: Option<Stamp>,
+    stamp: Option<FileState>,
 }
 
 /// Decides by the policy file, reading it again when it has changed.
@@ -36,7 +36,7 @@ impl Enforcer {
     /// All mistakes of the file. A service must not start with a policy it cannot read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, PolicyErrors> {
         let path = path.into();
-        let stamp = Stamp::of(&path).ok();
+        let stamp = FileState::of(&path).ok();
         let rules = match read(&path)? {
             Some(rules) => rules,
             None => Rules::defaults(),
@@ -49,7 +49,12 @@ impl Enforcer {
     }
 
     /// Decides a rule for a caller and a target, by the file as it is now.
-    pub fn enforce(&self, rule: RuleName, credentials: &Credentials, target: &Target) -> Decision {
+    pub fn enforce(
+        &self,
+        rule: RuleName,
+        credentials: &PolicyCredentials,
+        target: &Target,
+    ) -> Decision {
         let decision = self.rules().enforce(rule, credentials, target);
         tracing::debug!(
             rule = rule.as_str(),
@@ -64,7 +69,7 @@ impl Enforcer {
     /// The rules in force. A file that has become wrong or has gone is reported once, and the rules
     /// before it stay: falling back to the defaults could open what the operator had closed.
     fn rules(&self) -> Arc<Rules> {
-        let now = Stamp::of(&self.path).ok();
+        let now = FileState::of(&self.path).ok();
         {
             let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
             if loaded.stamp == now {

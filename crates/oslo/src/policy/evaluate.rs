@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::check::{Check, Part, Template};
+use super::check::{Part, PolicyCheck, Template};
 
 /// The caller, as its token describes it. Holds no secret.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Credentials {
+pub struct PolicyCredentials {
     roles: Vec<String>,
     attributes: Map<String, Value>,
 }
 
-impl Credentials {
+impl PolicyCredentials {
     /// A caller with a project-scoped token: its ids and the names of its roles there.
     pub fn new<R: Into<String>>(
         user_id: impl Into<String>,
@@ -103,16 +103,16 @@ impl Template {
     }
 }
 
-impl Check {
+impl PolicyCheck {
     /// Whether the check holds. References were proven to exist and to end when the rules were
     /// loaded; one that does not exist denies.
     pub(super) fn holds(
         &self,
-        rules: &HashMap<String, Check>,
-        credentials: &Credentials,
+        rules: &HashMap<String, PolicyCheck>,
+        credentials: &PolicyCredentials,
         target: &Target,
     ) -> bool {
-        let holds = |check: &Check| check.holds(rules, credentials, target);
+        let holds = |check: &PolicyCheck| check.holds(rules, credentials, target);
         match self {
             Self::Always => true,
             Self::Never => false,

@@ -14,7 +14,7 @@ mod sample;
 mod tests;
 
 pub use enforcer::Enforcer;
-pub use evaluate::{Credentials, Target};
+pub use evaluate::{PolicyCredentials, Target};
 pub use problem::{PolicyErrors, Problem};
 pub use rule_set::{Decision, Rules};
 pub use rules::{RuleDefault, RuleName};

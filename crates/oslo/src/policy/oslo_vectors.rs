@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    evaluate::{Credentials, Target},
+    evaluate::{PolicyCredentials, Target},
     rule_set::Rules,
 };
 
@@ -63,7 +63,8 @@ fn rules_decide_as_oslo_policy_decides() {
 fn decisions(rules: &Rules, file: &Json) -> Json {
     let mut decisions = Vec::new();
     for credentials in file["credentials"].as_array().unwrap() {
-        let credentials = Credentials::from_attributes(credentials.as_object().unwrap().clone());
+        let credentials =
+            PolicyCredentials::from_attributes(credentials.as_object().unwrap().clone());
         for attributes in file["targets"].as_array().unwrap() {
             decisions.push(
                 rules

@@ -35,7 +35,6 @@ impl Problem {
 /// file's rules is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyErrors {
-    /// The file.
     pub path: PathBuf,
     /// Its mistakes in the order of its lines.
     pub problems: Vec<Problem>,

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    check::Check,
-    evaluate::{Credentials, Target},
+    check::PolicyCheck,
+    evaluate::{PolicyCredentials, Target},
     file::{
         Entry, Written, {self},
     },
@@ -17,9 +17,7 @@ use crate::nearest::nearest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Decision {
-    /// It may.
     Allow,
-    /// It may not.
     Deny,
 }
 
@@ -34,7 +32,7 @@ impl Decision {
 /// A complete, consistent set of rules: every reference exists and none leads back to itself.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    checks: HashMap<String, Check>,
+    checks: HashMap<String, PolicyCheck>,
 }
 
 impl Rules {
@@ -46,7 +44,7 @@ impl Rules {
         let checks = DEFAULTS.iter().filter_map(|rule| {
             Some((
                 rule.name.as_str().to_owned(),
-                Check::parse(rule.check_str).ok()?,
+                PolicyCheck::parse(rule.check_str).ok()?,
             ))
         });
         Self {
@@ -87,7 +85,7 @@ impl Rules {
         Err(problems)
     }
 
-    fn parsed(&self, entry: &Entry) -> Result<Check, String> {
+    fn parsed(&self, entry: &Entry) -> Result<PolicyCheck, String> {
         let foreign = !entry.name.starts_with("protector:");
         if !foreign && !self.checks.contains_key(&entry.name) {
             let known = DEFAULTS.iter().map(|rule| rule.name.as_str());
@@ -97,8 +95,8 @@ impl Rules {
             });
         }
         match &entry.written {
-            Written::Text(text) => Check::parse(text),
-            Written::Lists(lists) => Check::parse_lists(lists),
+            Written::Text(text) => PolicyCheck::parse(text),
+            Written::Lists(lists) => PolicyCheck::parse_lists(lists),
         }
     }
 
@@ -129,7 +127,7 @@ impl Rules {
     }
 
     /// Whether following references from `check` ever arrives at `goal`.
-    fn reaches(&self, check: &Check, goal: &str) -> bool {
+    fn reaches(&self, check: &PolicyCheck, goal: &str) -> bool {
         let mut seen: Vec<&str> = Vec::new();
         let mut ahead = check.references();
         while let Some(name) = ahead.pop() {
@@ -143,7 +141,7 @@ impl Rules {
             ahead.extend(
                 self.checks
                     .get(name)
-                    .map(Check::references)
+                    .map(PolicyCheck::references)
                     .unwrap_or_default(),
             );
         }
@@ -151,14 +149,19 @@ impl Rules {
     }
 
     /// Decides a rule for a caller and a target. A rule that does not exist denies.
-    pub fn enforce(&self, rule: RuleName, credentials: &Credentials, target: &Target) -> Decision {
+    pub fn enforce(
+        &self,
+        rule: RuleName,
+        credentials: &PolicyCredentials,
+        target: &Target,
+    ) -> Decision {
         self.decide(rule.as_str(), credentials, target)
     }
 
     pub(super) fn decide(
         &self,
         rule: &str,
-        credentials: &Credentials,
+        credentials: &PolicyCredentials,
         target: &Target,
     ) -> Decision {
         let allowed = self

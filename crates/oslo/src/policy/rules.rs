@@ -31,7 +31,6 @@ impl fmt::Display for RuleName {
 /// A rule with its default and what it guards.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleDefault {
-    /// Its name.
     pub name: RuleName,
     /// The check that holds unless the policy file says otherwise.
     pub check_str: &'static str,

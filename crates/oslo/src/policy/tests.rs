@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::{check::Check, rules::*, *};
+use super::{check::PolicyCheck, rules::*, *};
 
-fn caller(project: &str, roles: &[&str]) -> Credentials {
-    Credentials::new("user", project, roles.iter().copied())
+fn caller(project: &str, roles: &[&str]) -> PolicyCredentials {
+    PolicyCredentials::new("user", project, roles.iter().copied())
 }
 
 fn refusal(text: &str) -> String {
@@ -20,7 +20,7 @@ fn refusal(text: &str) -> String {
 #[test]
 fn defaults_parse_and_are_named_once() {
     for rule in Rules::documented() {
-        let check = Check::parse(rule.check_str).unwrap();
+        let check = PolicyCheck::parse(rule.check_str).unwrap();
         for reference in check.references() {
             assert!(
                 Rules::documented()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protector_store::{
-    Database, GroupChange, GroupFilter, GroupSortKey, Page, PoolOptions, SortDir,
+    Database, GroupChange, GroupFilter, GroupOrder, OrderDirection, Page, PoolOptions,
 };
 use reqwest::Method;
 use secrecy::SecretString;
@@ -55,8 +55,8 @@ async fn change_alone(site: &Site, group: &Group, description: &str) {
             &Page {
                 limit: 1,
                 marker: None,
-                sort_key: GroupSortKey::Name,
-                sort_dir: SortDir::Asc,
+                sort_key: GroupOrder::Name,
+                sort_dir: OrderDirection::Asc,
             },
         )
         .await

@@ -16,20 +16,15 @@ use crate::cloud::{
 /// The services of a cloud, as the first part of the path names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Service {
-    /// Keystone.
+pub enum SimulatedService {
     Identity,
-    /// Nova.
     Compute,
-    /// Cinder.
     Volume,
-    /// Neutron.
     Network,
-    /// Glance.
     Image,
 }
 
-impl Service {
+impl SimulatedService {
     /// Parses the first part of a path: `identity`, `compute`, `volume`, `network` or `image`.
     pub fn from_prefix(prefix: &str) -> Option<Self> {
         Some(match prefix {
@@ -56,7 +51,7 @@ impl Service {
 
 /// A request for one service, ready for its router.
 pub(crate) struct Call<'r> {
-    pub(crate) service: Service,
+    pub(crate) service: SimulatedService,
     pub(crate) method: &'r Method,
     /// The parts of the path behind the service's prefix, decoded; empty parts are left out.
     pub(crate) segments: Vec<String>,
@@ -83,7 +78,7 @@ impl<'r> Call<'r> {
                 segments.push(percent_decode(part, Plus::Literal));
             }
         }
-        let service = Service::from_prefix(segments.first()?)?;
+        let service = SimulatedService::from_prefix(segments.first()?)?;
         segments.remove(0);
         Some(Self {
             service,
@@ -241,7 +236,7 @@ pub(crate) fn pairs(value: &Value, key: &str) -> std::collections::BTreeMap<Stri
 }
 
 /// One page of a list.
-pub(crate) struct Page<T> {
+pub(crate) struct PageAsked<T> {
     pub(crate) rows: Vec<T>,
     /// The marker of the next page, when there is more.
     pub(crate) next: Option<String>,
@@ -253,7 +248,7 @@ pub(crate) fn paginate<T>(
     rows: Vec<T>,
     ceiling: usize,
     id: impl Fn(&T) -> String,
-) -> Answer<Page<T>> {
+) -> Answer<PageAsked<T>> {
     let limit = match call.query("limit").map(str::parse::<usize>) {
         None => ceiling,
         Some(Ok(limit)) => limit.min(ceiling),
@@ -272,7 +267,7 @@ pub(crate) fn paginate<T>(
     let rows: Vec<T> = rows.into_iter().skip(skip).take(limit).collect();
     let more = skip + rows.len() < total && !rows.is_empty();
     let next = if more { rows.last().map(id) } else { None };
-    Ok(Page { rows, next })
+    Ok(PageAsked { rows, next })
 }
 
 /// The query string of the next page: this one with another marker.

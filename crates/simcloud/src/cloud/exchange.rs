@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::{
     SimCloud, SimTime,
-    call::{Call, Service, uuid_of},
+    call::{Call, SimulatedService, uuid_of},
     faults::{CallEffect, CallFacts, Component},
     identity::Caller,
     log::CallRecord,
@@ -18,7 +18,6 @@ use crate::cloud::{
 /// What becomes of an answer on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It arrives.
     Answered,
     /// The call was carried out; the connection closes without an answer.
     Lost,
@@ -103,7 +102,7 @@ impl SimCloud {
         let latency = &self.options.latency;
         let time = match (call.service, call.method.as_str()) {
             (_, "GET" | "HEAD" | "OPTIONS") => latency.read,
-            (Service::Identity, _) => latency.token,
+            (SimulatedService::Identity, _) => latency.token,
             _ => latency.write,
         };
         self.spread(time)
@@ -175,11 +174,11 @@ impl SimCloud {
         effect: Option<&CallEffect>,
     ) -> Option<(Reply, Delivery)> {
         let api = match call.service {
-            Service::Identity => Component::Keystone,
-            Service::Compute => Component::NovaApi,
-            Service::Volume => Component::CinderApi,
-            Service::Network => Component::Neutron,
-            Service::Image => Component::Glance,
+            SimulatedService::Identity => Component::Keystone,
+            SimulatedService::Compute => Component::NovaApi,
+            SimulatedService::Volume => Component::CinderApi,
+            SimulatedService::Network => Component::Neutron,
+            SimulatedService::Image => Component::Glance,
         };
         if self.faults.is_away(api) {
             return Some((Reply::empty(503), Delivery::Dropped));
@@ -215,18 +214,18 @@ impl SimCloud {
 
     fn dispatch(&mut self, call: &mut Call<'_>) -> Reply {
         let answer = match call.service {
-            Service::Identity => self.identity(call),
-            Service::Compute => self.compute(call),
-            Service::Volume => self.volume(call),
-            Service::Network => self.network(call),
-            Service::Image => self.image(call),
+            SimulatedService::Identity => self.identity(call),
+            SimulatedService::Compute => self.compute(call),
+            SimulatedService::Volume => self.volume(call),
+            SimulatedService::Network => self.network(call),
+            SimulatedService::Image => self.image(call),
         };
         answer.unwrap_or_else(|refusal| *refusal)
     }
 
     /// Who is calling, as the authentication middleware in front of a service finds out.
     pub(crate) fn caller(&mut self, call: &Call<'_>) -> Answer<Caller> {
-        let url = self.service_url(Service::Identity);
+        let url = self.service_url(SimulatedService::Identity);
         let refusal = || unauthorized(&url);
         let Some(token) = call.header("x-auth-token") else {
             return Err(refusal());
@@ -311,7 +310,7 @@ impl SimCloud {
         }
         set("x-openstack-request-id", &call.request_id);
         match call.service {
-            Service::Compute => {
+            SimulatedService::Compute => {
                 let version = format!("2.{}", call.minor.max(1));
                 set("x-compute-request-id", &call.request_id);
                 set("openstack-api-version", &format!("compute {version}"));
@@ -321,13 +320,13 @@ impl SimCloud {
                     "OpenStack-API-Version, X-OpenStack-Nova-API-Version",
                 );
             }
-            Service::Volume => {
+            SimulatedService::Volume => {
                 set("x-compute-request-id", &call.request_id);
                 set("openstack-api-version", &format!("volume 3.{}", call.minor));
                 set("vary", "OpenStack-API-Version");
             }
-            Service::Identity => set("vary", "X-Auth-Token"),
-            Service::Network | Service::Image => {}
+            SimulatedService::Identity => set("vary", "X-Auth-Token"),
+            SimulatedService::Network | SimulatedService::Image => {}
         }
         response
     }
@@ -355,7 +354,7 @@ fn html_page() -> Reply {
     }
 }
 
-fn service_error(service: Service, status: u16, body: Option<Value>) -> Reply {
+fn service_error(service: SimulatedService, status: u16, body: Option<Value>) -> Reply {
     if let Some(body) = body {
         return Reply::json(status, &body);
     }
@@ -368,14 +367,14 @@ fn service_error(service: Service, status: u16, body: Option<Value>) -> Reply {
         .unwrap_or("Error");
     let text = "The server has either erred or is incapable of performing the requested operation.";
     match service {
-        Service::Identity => *crate::cloud::reply::identity_error(status, title, text),
-        Service::Compute | Service::Volume => *fault(status, text),
-        Service::Network => *neutron_error(
+        SimulatedService::Identity => *crate::cloud::reply::identity_error(status, title, text),
+        SimulatedService::Compute | SimulatedService::Volume => *fault(status, text),
+        SimulatedService::Network => *neutron_error(
             status,
             "HTTPInternalServerError",
             "Request Failed: internal server error while processing your request.",
         ),
-        Service::Image => *webob_error(status, title, text),
+        SimulatedService::Image => *webob_error(status, title, text),
     }
 }
 

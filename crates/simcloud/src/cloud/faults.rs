@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::{SimTime, call::Service};
+use crate::cloud::{SimTime, call::SimulatedService};
 
 /// Which calls a rule applies to. Members left out match everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
-    /// The service.
-    pub service: Option<Service>,
+    pub service: Option<SimulatedService>,
     /// HTTP method, upper case.
     pub method: Option<String>,
     /// The path behind the service's prefix, such as `/v2.1/servers/*`: `*` stands for any text, and a pattern
@@ -31,7 +30,6 @@ pub struct Match {
 pub enum CallEffect {
     /// Refused with this status; nothing is carried out.
     Status {
-        /// HTTP status.
         status: u16,
         /// Body; a plain one in the service's form when left out.
         #[serde(default)]
@@ -42,7 +40,6 @@ pub enum CallEffect {
     },
     /// Carried out, but the answer is replaced by this status.
     StatusAfterEffect {
-        /// HTTP status.
         status: u16,
         /// Body; a plain one in the service's form when left out.
         #[serde(default)]
@@ -53,10 +50,7 @@ pub enum CallEffect {
     /// Not carried out; the connection is closed without an answer.
     Drop,
     /// Carried out at once, answered this much later.
-    Delay {
-        /// Seconds.
-        seconds: f64,
-    },
+    Delay { seconds: f64 },
     /// Not carried out, never answered.
     Hang,
     /// Answered when the rule is taken away, and not before.
@@ -89,10 +83,7 @@ pub enum JobEffect {
         message: String,
     },
     /// Nova's API reserves the volumes of a build and hangs: the server is there, and the request answered, only later.
-    ServerCreatedLate {
-        /// Seconds.
-        seconds: f64,
-    },
+    ServerCreatedLate { seconds: f64 },
     /// A delete ends as `ERROR`; the server and its attachments stay.
     ServerDeleteError {
         /// `fault.message`.
@@ -101,10 +92,7 @@ pub enum JobEffect {
     /// A delete is lost: `deleting` for ever, until an administrator resets the state.
     ServerDeleteLost,
     /// A deleted server is shown as `DELETED`, without a task, for `seconds` before the 404.
-    ServerDeleteLingers {
-        /// Seconds.
-        seconds: f64,
-    },
+    ServerDeleteLingers { seconds: f64 },
     /// The guest ignores the shutdown: it takes `shutdown_timeout` until Nova powers it off.
     StopIgnored,
     /// The stop is lost: `powering-off` for ever.
@@ -121,10 +109,7 @@ pub enum JobEffect {
     /// A detach is given up: the volume stays `in-use`.
     DetachIgnored,
     /// Jobs of this kind end when the rule is taken away, and not before.
-    Held {
-        /// The kind.
-        work: Work,
-    },
+    Held { work: Work },
 }
 
 /// Kinds of accepted work, named after their times in [`Latency`](crate::cloud::Latency).
@@ -133,23 +118,15 @@ pub enum JobEffect {
 pub enum Work {
     /// A build, once it has its host.
     ServerBuild,
-    /// A server's deletion.
     ServerDelete,
-    /// A stop.
     ServerStop,
     /// A start or a reboot.
     ServerStart,
-    /// A volume's creation.
     VolumeCreate,
-    /// A volume's deletion.
     VolumeDelete,
-    /// Attaching a volume.
     Attach,
-    /// Detaching a volume.
     Detach,
-    /// Managing an object.
     Manage,
-    /// Unmanaging a volume.
     Unmanage,
 }
 
@@ -166,8 +143,7 @@ pub struct FaultRule {
     /// How often it applies; for ever when left out.
     #[serde(default)]
     pub times: Option<u64>,
-    /// What happens.
-    pub effect: Effect,
+    pub effect: FaultEffect,
     /// How many calls matched so far.
     #[serde(default)]
     pub seen: u64,
@@ -176,10 +152,8 @@ pub struct FaultRule {
 /// What a rule does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// To a call.
+pub enum FaultEffect {
     Call(CallEffect),
-    /// To a job.
     Job(JobEffect),
 }
 
@@ -189,25 +163,20 @@ pub enum Effect {
 pub enum Component {
     /// Keystone: tokens seen before still work elsewhere.
     Keystone,
-    /// Nova's API.
     NovaApi,
     /// The compute service of the only host.
     NovaCompute,
-    /// Cinder's API.
     CinderApi,
     /// The volume service of the only backend.
     CinderVolume,
-    /// Neutron's API.
     Neutron,
-    /// Glance's API.
     Glance,
-    /// Placement.
     Placement,
 }
 
 /// What is about to be looked at by call rules.
 pub(crate) struct CallFacts<'c> {
-    pub(crate) service: Service,
+    pub(crate) service: SimulatedService,
     pub(crate) method: &'c str,
     pub(crate) path: &'c str,
     pub(crate) user: Option<&'c str>,
@@ -252,7 +221,7 @@ impl Faults {
 
     pub(crate) fn for_call(&mut self, facts: &CallFacts<'_>) -> Option<(String, CallEffect)> {
         for rule in &mut self.rules {
-            let Effect::Call(effect) = &rule.effect else {
+            let FaultEffect::Call(effect) = &rule.effect else {
                 continue;
             };
             if !rule.matches.covers(facts) || rule.times == Some(0) {
@@ -276,7 +245,7 @@ impl Faults {
         pick: impl Fn(&JobEffect) -> Option<T>,
     ) -> Option<T> {
         for rule in &mut self.rules {
-            let Effect::Job(effect) = &rule.effect else {
+            let FaultEffect::Job(effect) = &rule.effect else {
                 continue;
             };
             let named = rule
@@ -302,7 +271,7 @@ impl Faults {
     pub(crate) fn hold(&self, work: Work, id: &str, name: Option<&str>) -> bool {
         self.rules.iter().any(|rule| {
             let resource = rule.matches.resource.as_deref();
-            rule.effect == Effect::Job(JobEffect::Held { work })
+            rule.effect == FaultEffect::Job(JobEffect::Held { work })
                 && resource.is_none_or(|wanted| wanted == id || Some(wanted) == name)
         })
     }

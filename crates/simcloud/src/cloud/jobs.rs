@@ -72,12 +72,12 @@ impl Job {
 }
 
 /// Due time, and number in the order of acceptance.
-type Place = (SimTime, u64);
+type JobOrder = (SimTime, u64);
 
 /// Jobs by due time, then by order of acceptance.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobQueue {
-    jobs: BTreeMap<Place, Job>,
+    jobs: BTreeMap<JobOrder, Job>,
     issued: u64,
 }
 
@@ -88,7 +88,7 @@ impl JobQueue {
     }
 
     /// The place of the first one that is not held.
-    fn first(&self, is_held: impl Fn(&Job) -> bool) -> Option<Place> {
+    fn first(&self, is_held: impl Fn(&Job) -> bool) -> Option<JobOrder> {
         let mut jobs = self.jobs.iter();
         jobs.find(|(_, job)| !is_held(job)).map(|(place, _)| *place)
     }

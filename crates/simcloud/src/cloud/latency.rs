@@ -33,7 +33,6 @@ pub struct Latency {
     /// How long Nova waits for a guest that ignores the stop, before it powers off (Nova's `shutdown_timeout`).
     #[serde(with = "seconds")]
     pub shutdown_timeout: Duration,
-    /// A blank volume.
     #[serde(with = "seconds")]
     pub volume_create: Duration,
     /// A volume from an image.
@@ -51,7 +50,6 @@ pub struct Latency {
     /// Managing an existing backend object.
     #[serde(with = "seconds")]
     pub manage: Duration,
-    /// Unmanaging a volume.
     #[serde(with = "seconds")]
     pub unmanage: Duration,
     /// Snapshots: creating and deleting.

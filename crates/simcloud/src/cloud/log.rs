@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::call::Service;
+use crate::cloud::call::SimulatedService;
 
 /// One call as the cloud saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,9 +11,7 @@ pub struct CallRecord {
     pub number: u64,
     /// Seconds since the cloud started.
     pub at: f64,
-    /// Service.
-    pub service: Service,
-    /// HTTP method.
+    pub service: SimulatedService,
     pub method: String,
     /// Path behind the service's prefix, with the query string.
     pub path: String,

@@ -9,22 +9,22 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use crate::cloud::{
-    call::Service,
+    call::SimulatedService,
     exchange::{Delivery, Exchange},
-    faults::{CallEffect, Component, Effect, FaultRule, JobEffect, Match, Work},
+    faults::{CallEffect, Component, FaultEffect, FaultRule, JobEffect, Match, Work},
     latency::Latency,
     log::CallRecord,
     options::{
-        CloudOptions, FlavorSeed, ImageSeed, KeypairSeed, NetworkSeed, Quotas, RoleSeed,
-        ServerSeed, ServiceSeed, TypeSeed, UserSeed, user,
+        CloudOptions, FlavorSeed, ImageSeed, KeypairSeed, NetworkSeed, RoleSeed, ServerSeed,
+        ServiceSeed, SimulatedQuotas, TypeSeed, UserSeed, user,
     },
     state::{ServerFacts, VolumeFacts},
 };
 use crate::{
     backend::VolumeBackend,
     cloud::{
-        compute::Compute, faults::Faults, identity::Identity, ids::IdSource, image::Images,
-        jobs::JobQueue, log::CallLog, network::Network, volume::BlockStorage,
+        compute::Compute, faults::Faults, identity::IdentityService, ids::IdSource, image::Images,
+        jobs::JobQueue, log::CallLog, network::NetworkService, volume::BlockStorage,
     },
 };
 
@@ -36,10 +36,10 @@ pub struct SimCloud {
     options: CloudOptions,
     ids: IdSource,
     now: SimTime,
-    identity: Identity,
+    identity: IdentityService,
     compute: Compute,
     volumes: BlockStorage,
-    network: Network,
+    network: NetworkService,
     images: Images,
     jobs: JobQueue,
     faults: Faults,
@@ -61,9 +61,9 @@ impl SimCloud {
     /// project, user, flavor, network, type or image that is not there are left out.
     pub fn new(options: CloudOptions, backend: Box<dyn VolumeBackend>) -> Self {
         let ids = IdSource::new(options.seed, &options.name);
-        let identity = Identity::seed(&options, &ids);
+        let identity = IdentityService::seed(&options, &ids);
         let images = Images::seed(&options, &ids);
-        let network = Network::seed(&options, &ids, &identity);
+        let network = NetworkService::seed(&options, &ids, &identity);
         let volumes = BlockStorage::seed(&options, &ids);
         let compute = Compute::seed(&options, &ids, &identity);
         let mut cloud = Self {
@@ -103,7 +103,7 @@ impl SimCloud {
         self.wall(time).format("%Y-%m-%dT%H:%M:%S%.6f").to_string()
     }
 
-    fn service_url(&self, service: Service) -> String {
+    fn service_url(&self, service: SimulatedService) -> String {
         format!("{}/{}", self.options.base_url, service.prefix())
     }
 

@@ -38,27 +38,23 @@ pub struct CloudOptions {
     pub member_lists_compute_services: bool,
     /// Whether Neutron has loaded the extensions of ports that not every cloud has: `qos`, `dns-domain-ports` …
     pub port_extensions: bool,
-    /// Times.
     pub latency: Latency,
     /// Quotas of every project until an administrator changes them; -1 is none.
-    pub quotas: Quotas,
+    pub quotas: SimulatedQuotas,
     /// Projects, all in the domain Default.
     pub projects: Vec<String>,
     /// Users, all in the domain Default.
     pub users: Vec<UserSeed>,
     /// Further catalogue entries, such as `protector`.
     pub services: Vec<ServiceSeed>,
-    /// Flavors, public.
     pub flavors: Vec<FlavorSeed>,
     /// Images, public and active.
     pub images: Vec<ImageSeed>,
-    /// Networks.
     pub networks: Vec<NetworkSeed>,
     /// Volume types with their extra specs; the first one is the default type.
     pub volume_types: Vec<TypeSeed>,
     /// Group types with their group specs.
     pub group_types: Vec<TypeSeed>,
-    /// Key pairs.
     pub keypairs: Vec<KeypairSeed>,
     /// Servers that are `ACTIVE` from the start.
     pub servers: Vec<ServerSeed>,
@@ -67,26 +63,21 @@ pub struct CloudOptions {
 /// Limits per project; -1 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Quotas {
-    /// Servers.
+pub struct SimulatedQuotas {
     pub instances: i64,
-    /// Virtual CPUs.
     pub cores: i64,
     /// Memory in MiB.
     pub ram: i64,
-    /// Volumes.
     pub volumes: i64,
     /// Capacity of volumes in GiB.
     pub gigabytes: i64,
-    /// Snapshots.
     pub snapshots: i64,
-    /// Server groups.
     pub server_groups: i64,
     /// Servers in a server group.
     pub server_group_members: i64,
 }
 
-impl Default for Quotas {
+impl Default for SimulatedQuotas {
     fn default() -> Self {
         Self {
             instances: -1,
@@ -105,11 +96,9 @@ impl Default for Quotas {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserSeed {
-    /// Name.
     pub name: String,
     /// Password, in clear: simulated clouds hold no secrets.
     pub password: String,
-    /// Roles by project.
     #[serde(default)]
     pub roles: Vec<RoleSeed>,
 }
@@ -127,7 +116,6 @@ impl std::fmt::Debug for UserSeed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleSeed {
-    /// Project name.
     pub project: String,
     /// `admin`, `manager`, `member`, `reader` or `service`.
     pub role: String,
@@ -137,7 +125,6 @@ pub struct RoleSeed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSeed {
-    /// Name.
     pub name: String,
     /// Type, such as `protector`.
     pub service_type: String,
@@ -149,9 +136,7 @@ pub struct ServiceSeed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlavorSeed {
-    /// Name.
     pub name: String,
-    /// Virtual CPUs.
     pub vcpus: u32,
     /// Memory in MiB.
     pub ram: u64,
@@ -164,7 +149,6 @@ pub struct FlavorSeed {
     /// Swap disk in MiB.
     #[serde(default)]
     pub swap: u64,
-    /// Extra specs.
     #[serde(default)]
     pub extra_specs: BTreeMap<String, String>,
 }
@@ -173,7 +157,6 @@ pub struct FlavorSeed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSeed {
-    /// Name.
     pub name: String,
     /// The image's first bytes; zeros follow.
     pub text: String,
@@ -185,7 +168,6 @@ pub struct ImageSeed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSeed {
-    /// Name.
     pub name: String,
     /// Name of the owning project.
     pub project: String,
@@ -203,7 +185,6 @@ pub struct NetworkSeed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TypeSeed {
-    /// Name.
     pub name: String,
     /// Extra specs or group specs.
     #[serde(default)]
@@ -228,15 +209,10 @@ pub struct KeypairSeed {
 pub struct ServerSeed {
     /// Name; its volumes are `<name>-boot`, `<name>-data-1`, …
     pub name: String,
-    /// Project name.
     pub project: String,
-    /// User name.
     pub user: String,
-    /// Flavor name.
     pub flavor: String,
-    /// Network name.
     pub network: String,
-    /// Volume type name.
     pub volume_type: String,
     /// Size of the boot volume in GiB.
     pub boot_gib: u64,
@@ -246,7 +222,6 @@ pub struct ServerSeed {
     /// Image whose bytes the boot volume begins with.
     #[serde(default)]
     pub image: Option<String>,
-    /// Metadata.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
@@ -288,7 +263,7 @@ impl Default for CloudOptions {
             member_lists_compute_services: true,
             port_extensions: false,
             latency: Latency::quick(),
-            quotas: Quotas::default(),
+            quotas: SimulatedQuotas::default(),
             projects: vec!["admin".to_owned(), "service".to_owned()],
             users: vec![user("admin", "admin", &[("admin", "admin")])],
             services: Vec::new(),

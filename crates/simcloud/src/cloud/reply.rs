@@ -53,7 +53,6 @@ pub(crate) fn accepted(body: Value) -> Answer {
     Ok(Reply::json(202, &body))
 }
 
-/// An empty answer.
 pub(crate) fn empty(status: u16) -> Answer {
     Ok(Reply::empty(status))
 }

@@ -12,13 +12,10 @@ use crate::cloud::{
 /// A server, as seen by somebody who can look inside Nova.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ServerFacts {
-    /// Id.
     pub id: String,
-    /// Name.
     pub name: String,
     /// Project id, 32 digits.
     pub project: String,
-    /// The API's status.
     pub status: String,
     /// The API's `OS-EXT-STS:task_state`.
     pub task: Option<String>,
@@ -26,37 +23,30 @@ pub struct ServerFacts {
     pub running: bool,
     /// Ids of its volumes, the root first.
     pub volumes: Vec<String>,
-    /// Metadata.
     pub metadata: std::collections::BTreeMap<String, String>,
 }
 
 /// A volume, as seen by somebody who can look inside Cinder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VolumeFacts {
-    /// Id.
     pub id: String,
-    /// Name.
     pub name: Option<String>,
     /// Project id, 32 digits.
     pub project: String,
-    /// The API's status.
     pub status: String,
     /// Size in GiB.
     pub gib: u64,
     /// Servers with a completed attachment.
     pub attached_to: Vec<String>,
-    /// Group id.
     pub group: Option<String>,
     /// The name of its object in the backend.
     pub object: String,
     /// Whether that object exists.
     pub has_object: bool,
-    /// Metadata.
     pub metadata: std::collections::BTreeMap<String, String>,
 }
 
 impl SimCloud {
-    /// The cloud's name.
     pub fn name(&self) -> &str {
         &self.options.name
     }
@@ -226,7 +216,6 @@ impl SimCloud {
         self.options.latency = latency;
     }
 
-    /// The cloud's time.
     pub fn now(&self) -> SimTime {
         self.now
     }

@@ -51,7 +51,6 @@ impl<T> Table<T> {
         self.places.contains_key(&id)
     }
 
-    /// Oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.rows.values().map(|(_, row)| row)
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::said::Said;
+use crate::foreign_text::ForeignText;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "operations")]
@@ -27,7 +27,7 @@ pub struct Model {
     pub lease_until: Option<ChronoDateTimeUtc>,
     pub fence: i64,
     pub beat: i64,
-    pub error: Option<Said>,
+    pub error: Option<ForeignText>,
     pub error_code: Option<String>,
     pub created_at: ChronoDateTimeUtc,
     pub started_at: Option<ChronoDateTimeUtc>,
@@ -36,7 +36,7 @@ pub struct Model {
     pub pushed_revision: i64,
     pub push_due_at: Option<ChronoDateTimeUtc>,
     pub push_failed_tries: i32,
-    pub push_error: Option<Said>,
+    pub push_error: Option<ForeignText>,
     /// What its plan says: operations outlive their groups, and are asked for by their names.
     pub group_name: String,
     /// What its plan says: lists show it, and do not read plans.

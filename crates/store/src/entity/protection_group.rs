@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::said::Said;
+use crate::foreign_text::ForeignText;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "protection_groups")]
@@ -25,9 +25,7 @@ pub struct Model {
     pub flavor_mapping: Json,
     /// Null in rows from before there were such mappings, and where there is none.
     pub server_group_mapping: Option<Json>,
-    /// The same.
     pub volume_type_mapping: Option<Json>,
-    /// The same.
     pub qos_policy_mapping: Option<Json>,
     pub priority: i32,
     pub fidelity: String,
@@ -40,7 +38,7 @@ pub struct Model {
     pub pushed_version: i64,
     pub peer_version: Option<i64>,
     pub push_failed_tries: i32,
-    pub push_error: Option<Said>,
+    pub push_error: Option<ForeignText>,
     pub last_push_at: Option<ChronoDateTimeUtc>,
     pub next_push_at: Option<ChronoDateTimeUtc>,
     pub reserved_by: Option<String>,

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::said::Said;
+use crate::foreign_text::ForeignText;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "steps")]
@@ -22,9 +22,9 @@ pub struct Model {
     pub state: String,
     pub failed_tries: i32,
     pub wake_at: Option<ChronoDateTimeUtc>,
-    pub note: Option<Said>,
+    pub note: Option<ForeignText>,
     pub memo: Json,
-    pub error: Option<Said>,
+    pub error: Option<ForeignText>,
     pub error_code: Option<String>,
     pub started_at: Option<ChronoDateTimeUtc>,
     pub finished_at: Option<ChronoDateTimeUtc>,

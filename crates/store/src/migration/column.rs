@@ -42,7 +42,6 @@ pub(super) fn text(name: &'static str) -> ColumnDef {
     text_or_null(name).not_null().take()
 }
 
-/// Nested data.
 pub(super) fn json(name: &'static str) -> ColumnDef {
     json_or_null(name).not_null().take()
 }

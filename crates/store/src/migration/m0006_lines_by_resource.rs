@@ -6,7 +6,6 @@ use super::column::index;
 
 pub(super) struct Migration;
 
-/// The index's name.
 const BY_RESOURCE: &str = "steps_by_resource";
 
 impl MigrationName for Migration {

@@ -6,7 +6,6 @@ use super::column::index;
 
 pub(super) struct Migration;
 
-/// The index's name.
 const BY_STATE: &str = "steps_by_state";
 
 impl MigrationName for Migration {

@@ -6,7 +6,6 @@ use super::column::index;
 
 pub(super) struct Migration;
 
-/// The index's name.
 const BY_PHASE: &str = "steps_by_phase";
 
 impl MigrationName for Migration {

@@ -6,7 +6,6 @@ use super::column::unique;
 
 pub(super) struct Migration;
 
-/// The index's name.
 const ONE_GROUP: &str = "uq_members_one_group";
 
 impl MigrationName for Migration {

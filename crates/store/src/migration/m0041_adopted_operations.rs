@@ -55,8 +55,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Database, ListedOperation, NewOperation, OperationFilter, OperationSortKey, Page,
-        PoolOptions, SortDir,
+        Database, ListedOperation, NewOperation, OperationFilter, OperationOrder, OrderDirection,
+        Page, PoolOptions,
     };
 
     #[tokio::test]
@@ -88,8 +88,8 @@ mod tests {
         let page = Page {
             limit: 9,
             marker: None,
-            sort_key: OperationSortKey::Id,
-            sort_dir: SortDir::Asc,
+            sort_key: OperationOrder::Id,
+            sort_dir: OrderDirection::Asc,
         };
         let all = OperationFilter::default();
         let listed = database.operation_outlines(&all, &page).await.unwrap();

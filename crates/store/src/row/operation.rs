@@ -7,7 +7,7 @@ use sea_orm::DerivePartialModel;
 use crate::{
     entity::operation::{Entity, Model},
     error::StoreError,
-    said::Said,
+    foreign_text::ForeignText,
     sealing::Kept,
     words::{from_json, from_word, to_json, to_small, to_u32, to_word},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Head {
     pub(crate) book_version: i32,
     pub(crate) request_id: String,
     pub(crate) global_request_id: Option<String>,
-    pub(crate) error: Option<Said>,
+    pub(crate) error: Option<ForeignText>,
     pub(crate) error_code: Option<String>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) started_at: Option<DateTime<Utc>>,
@@ -57,7 +57,7 @@ impl Head {
             book_version: to_u32("operations.book_version", self.book_version)?,
             request_id: self.request_id,
             global_request_id: self.global_request_id,
-            error: self.error.map(Said::into_text),
+            error: self.error.map(ForeignText::into_text),
             error_code: code
                 .map(|code| from_word("operations.error_code", code))
                 .transpose()?,
@@ -89,7 +89,7 @@ pub(crate) fn to_row(operation: &Operation, plan: &Kept<Plan>) -> Result<Model, 
         lease_until: None,
         fence: 0,
         beat: 0,
-        error: operation.error.clone().map(Said::of),
+        error: operation.error.clone().map(ForeignText::of),
         error_code: operation.error_code.as_ref().map(to_word).transpose()?,
         created_at: operation.created_at,
         started_at: operation.started_at,

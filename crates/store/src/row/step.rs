@@ -9,7 +9,7 @@ use sea_orm::Set;
 use crate::{
     entity::step::{ActiveModel, Model},
     error::StoreError,
-    said::Said,
+    foreign_text::ForeignText,
     words::{from_json, from_word, to_json, to_small, to_u32, to_word},
 };
 
@@ -18,9 +18,9 @@ pub(crate) fn progress_row(progress: &StepProgress) -> Result<ActiveModel, Store
         state: Set(progress.state.as_str().to_owned()),
         failed_tries: Set(to_small(progress.failed_tries)),
         wake_at: Set(progress.wake_at),
-        note: Set(progress.note.clone().map(Said::of)),
+        note: Set(progress.note.clone().map(ForeignText::of)),
         memo: Set(to_json(&progress.memo)?),
-        error: Set(progress.error.clone().map(Said::of)),
+        error: Set(progress.error.clone().map(ForeignText::of)),
         error_code: Set(progress.error_code.as_ref().map(to_word).transpose()?),
         started_at: Set(progress.started_at),
         finished_at: Set(progress.finished_at),
@@ -45,9 +45,9 @@ pub(crate) fn to_row(operation: &OperationId, step: &StepRecord) -> Result<Model
         state: progress.state.as_str().to_owned(),
         failed_tries: to_small(progress.failed_tries),
         wake_at: progress.wake_at,
-        note: progress.note.clone().map(Said::of),
+        note: progress.note.clone().map(ForeignText::of),
         memo: to_json(&progress.memo)?,
-        error: progress.error.clone().map(Said::of),
+        error: progress.error.clone().map(ForeignText::of),
         error_code: progress.error_code.as_ref().map(to_word).transpose()?,
         started_at: progress.started_at,
         finished_at: progress.finished_at,
@@ -72,9 +72,9 @@ pub(crate) fn from_row(row: Model) -> Result<StepRecord, StoreError> {
             state: from_word("steps.state", &row.state)?,
             failed_tries: to_u32("steps.failed_tries", row.failed_tries)?,
             wake_at: row.wake_at,
-            note: row.note.map(Said::into_text),
+            note: row.note.map(ForeignText::into_text),
             memo: from_json("steps.memo", row.memo)?,
-            error: row.error.map(Said::into_text),
+            error: row.error.map(ForeignText::into_text),
             error_code: code
                 .map(|code| from_word("steps.error_code", code))
                 .transpose()?,

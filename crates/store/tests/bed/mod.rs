@@ -15,7 +15,8 @@ use protector_core::{
     site::{SiteScope, TenantMapping},
 };
 use protector_store::{
-    Basis, Database, KeyRepository, Lock, MetadataDocument, NewOperation, Offered, PoolOptions,
+    Database, KeyRepository, Lock, MetadataDocument, NewOperation, Offered, PoolOptions,
+    Precondition,
 };
 use secrecy::SecretString;
 use serde_json::json;
@@ -163,7 +164,10 @@ impl TestBed for Bed {
         self.database.group_insert(&project, &group).await.unwrap();
         for member in members {
             let now = member.created_at;
-            let added = self.database.member_insert(&member, Basis::Any, now).await;
+            let added = self
+                .database
+                .member_insert(&member, Precondition::Any, now)
+                .await;
             added.unwrap();
         }
     }

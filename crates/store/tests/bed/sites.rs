@@ -9,7 +9,7 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{
-    Conflict, Database, GroupChange, Mark, MetadataDocument, Offered, StoreError, Taken,
+    Conflict, Database, GroupChange, MetadataDocument, MetadataState, Offered, StoreError, Taken,
 };
 
 use super::{
@@ -38,7 +38,7 @@ pub async fn offer(from: &Database, group: &GroupId) -> Offered {
     }
 }
 
-pub async fn mark(database: &Database, group: &GroupId) -> Mark {
+pub async fn mark(database: &Database, group: &GroupId) -> MetadataState {
     let ours = database.metadata_outgoing(group).await.unwrap();
     ours.side.now
 }
@@ -113,7 +113,7 @@ pub async fn handed(
     offered: &Offered,
 ) -> Result<Taken, StoreError> {
     let taken = to.metadata_apply(project, offered, at(50)).await?;
-    let sent = Mark {
+    let sent = MetadataState {
         version: offered.document.group.version,
         digest: offered.document.digest().unwrap(),
     };

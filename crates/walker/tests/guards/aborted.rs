@@ -11,7 +11,7 @@ use protector_core::{
     recovery_plan::Pause,
     runbook::Step,
 };
-use protector_engine::other_site::HoldError;
+use protector_engine::peer_site::ReservationError;
 use protector_simcloud::{cloud::CallEffect, in_process::lock};
 use tokio::time::Instant;
 
@@ -87,7 +87,7 @@ async fn a_switch_that_waits_for_the_other_site_is_given_up() {
         });
         let aborted = record.operation.state == OperationState::Unwinding;
         match switches && !aborted {
-            true => Err(HoldError::Silent("connection refused".to_owned())),
+            true => Err(ReservationError::Silent("connection refused".to_owned())),
             false => Ok(()),
         }
     });

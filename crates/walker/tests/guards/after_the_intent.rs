@@ -10,14 +10,14 @@ use protector_core::{
     runbook::Step,
 };
 use protector_simcloud::{
-    cloud::{CallEffect, CallRecord, Effect, FaultRule, JobEffect, Match, ServerFacts},
+    cloud::{CallEffect, CallRecord, FaultEffect, FaultRule, JobEffect, Match, ServerFacts},
     in_process::{SharedCloud, lock},
 };
 use serde_json::{Value, json};
 
 use super::bed::{Bed, DATA, SERVER};
 
-fn fault(cloud: &SharedCloud, matches: Match, times: Option<u64>, effect: Effect) {
+fn fault(cloud: &SharedCloud, matches: Match, times: Option<u64>, effect: FaultEffect) {
     lock(cloud).add_fault(FaultRule {
         id: String::new(),
         matches,
@@ -68,7 +68,7 @@ async fn volumes_are_not_kept_from_going_with_a_server_that_is_kept_by_then() {
     let target = Arc::clone(&bed.target);
     bed.at_intent_of(SERVER, move || {
         let reads = calls("GET", &format!("*/servers/{copy}"));
-        fault(&target, reads, None, Effect::Call(not_found()));
+        fault(&target, reads, None, FaultEffect::Call(not_found()));
     });
     let ended = bed.delete().await;
     let why = ended.failure(SERVER);
@@ -145,7 +145,7 @@ async fn a_surplus_copy_stays_when_the_other_one_does_not_run_by_then() {
     let mut made = false;
     let (bed, record) = Bed::moved_among(
         |bed| {
-            let lost = Effect::Call(CallEffect::Drop);
+            let lost = FaultEffect::Call(CallEffect::Drop);
             fault(&bed.target, calls("POST", "*/servers"), Some(1), lost);
             let target = Arc::clone(&bed.target);
             bed.at_write(
@@ -184,7 +184,7 @@ async fn a_surplus_copy_stays_when_the_other_one_does_not_run_by_then() {
 async fn a_copy_whose_lost_deletion_was_reset_is_judged_anew_before_it_is_deleted() {
     let mut bed = Bed::stuck().await;
     let copy = bed.copy();
-    let lost = Effect::Job(JobEffect::ServerDeleteLost);
+    let lost = FaultEffect::Job(JobEffect::ServerDeleteLost);
     let of_the_copy = Match {
         resource: Some("vm-001".to_owned()),
         ..Match::default()
@@ -218,7 +218,7 @@ async fn nothing_is_built_beside_a_copy_that_is_there_by_then() {
     let (mut before, mut made) = (0, false);
     let (bed, record) = Bed::moved_among(
         |bed| {
-            let slow = Effect::Call(CallEffect::Delay { seconds: 20.0 });
+            let slow = FaultEffect::Call(CallEffect::Delay { seconds: 20.0 });
             fault(&bed.target, calls("GET", "*/flavors/detail*"), None, slow);
         },
         |bed, record| {

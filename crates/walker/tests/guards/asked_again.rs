@@ -2,7 +2,7 @@
 
 use protector_core::operation::{OperationRecord, OperationState};
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, JobEffect, Match},
     in_process::{SharedCloud, lock},
 };
 
@@ -54,7 +54,7 @@ async fn taken_back(request: &Request, effect: CallEffect) -> (Bed, OperationRec
                     ..Match::default()
                 },
                 times: Some(1),
-                effect: Effect::Call(effect.clone()),
+                effect: FaultEffect::Call(effect.clone()),
                 seen: 0,
             });
         },
@@ -71,7 +71,7 @@ async fn taken_back(request: &Request, effect: CallEffect) -> (Bed, OperationRec
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Job(no_host),
+                effect: FaultEffect::Job(no_host),
                 seen: 0,
             });
         },

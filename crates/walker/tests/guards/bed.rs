@@ -12,7 +12,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, TimeZone, Utc};
 use protector_core::{
     adoption::adoption_of,
     clock::Clock,
-    fault::Fault,
+    fault::StepFailure,
     group::{Group, GroupStatus, ReplicationType, ResourceMappings},
     id::{
         EngineId, FlavorId, GroupId, MemberId, NetworkId, OperationId, ProjectId, ServerId,
@@ -46,11 +46,11 @@ use protector_engine::{
     clouds::Clouds,
     engine::Engine,
     options::EngineOptions,
-    other_site::{HoldError, OtherSite},
+    peer_site::{PeerSite, ReservationError},
     step::{CloudActions, why_not_at_rest},
 };
 use protector_openstack::{
-    catalog::Interface,
+    catalog::EndpointInterface,
     cloud::Cloud,
     credentials::{Credentials, ProjectScope},
     options::ClientOptions,
@@ -61,7 +61,7 @@ use protector_simcloud::{
     array::SimArrays,
     backend::{MemBackend, MemObjects},
     cloud::{
-        CallEffect, CloudOptions, Component, Effect, FaultRule, JobEffect, Match, RoleSeed,
+        CallEffect, CloudOptions, Component, FaultEffect, FaultRule, JobEffect, Match, RoleSeed,
         ServerFacts, SimCloud, VolumeFacts,
     },
     in_process::{Calm, InProcess, SharedCloud, lock},
@@ -108,7 +108,7 @@ impl ServiceUser {
             user_domain_name: "Default".into(),
             project,
             region_name: Some(site.to_string()),
-            interface: Interface::Public,
+            interface: EndpointInterface::Public,
         };
         Cloud::new(Session::new(
             Arc::clone(&self.transport),
@@ -120,11 +120,11 @@ impl ServiceUser {
 
 #[async_trait]
 impl Clouds for ServiceUser {
-    async fn tenant(&self, scope: &SiteScope, _: Option<&str>) -> Result<Cloud, Fault> {
+    async fn tenant(&self, scope: &SiteScope, _: Option<&str>) -> Result<Cloud, StepFailure> {
         Ok(self.cloud(&scope.site, ProjectScope::Id(scope.project_id.clone())))
     }
 
-    async fn admin(&self, site: &SiteName, _: Option<&str>) -> Result<Cloud, Fault> {
+    async fn admin(&self, site: &SiteName, _: Option<&str>) -> Result<Cloud, StepFailure> {
         let project = ProjectScope::Name {
             name: "service".into(),
             domain: "Default".into(),
@@ -140,30 +140,30 @@ pub const PEER: &str = "demo-manager";
 pub struct OtherSiteSays {
     pub answer: Mutex<Answer>,
     /// Whether it goes on without this site.
-    pub paired: Mutex<fn() -> Result<(), HoldError>>,
+    pub paired: Mutex<fn() -> Result<(), ReservationError>>,
     journal: Arc<MemoryJournal>,
 }
 
 /// What it says of an operation, by the operation's record.
-pub type Answer = Box<dyn Fn(&OperationRecord) -> Result<(), HoldError> + Send>;
+pub type Answer = Box<dyn Fn(&OperationRecord) -> Result<(), ReservationError> + Send>;
 
 #[async_trait]
-impl OtherSite for OtherSiteSays {
-    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+impl PeerSite for OtherSiteSays {
+    async fn hold_still(&self, operation: &Operation) -> Result<(), ReservationError> {
         let record = self.journal.operation(&operation.id).unwrap();
         let answer = self.answer.lock().unwrap();
         answer(&record)
     }
 
-    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.hold_still(operation).await
     }
 
-    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), ReservationError> {
         self.hold_still(operation).await
     }
 
-    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+    async fn still_paired(&self, _: &Operation) -> Result<(), ReservationError> {
         let says = *self.paired.lock().unwrap();
         says()
     }
@@ -347,7 +347,7 @@ impl Bed {
                     ..Match::default()
                 },
                 times: None,
-                effect: Effect::Call(CallEffect::Delay { seconds }),
+                effect: FaultEffect::Call(CallEffect::Delay { seconds }),
                 seen: 0,
             });
         }
@@ -397,7 +397,7 @@ impl Bed {
                     return;
                 }
                 *bed.other.answer.lock().unwrap() =
-                    Box::new(|_| Err(HoldError::Silent("connection refused".to_owned())));
+                    Box::new(|_| Err(ReservationError::Silent("connection refused".to_owned())));
                 lose(&bed);
                 let id = &record.operation.id;
                 journal.abort(id, "user-1", GivenUp::TargetIsLost).unwrap();
@@ -417,7 +417,7 @@ impl Bed {
             id: String::new(),
             matches: of_the_copy,
             times: None,
-            effect: Effect::Job(JobEffect::ServerBuildError {
+            effect: FaultEffect::Job(JobEffect::ServerBuildError {
                 message: "No valid host was found.".to_owned(),
             }),
             seen: 0,
@@ -450,7 +450,7 @@ impl Bed {
             id: "lost".to_owned(),
             matches: Match::default(),
             times: None,
-            effect: Effect::Call(CallEffect::Status {
+            effect: FaultEffect::Call(CallEffect::Status {
                 status: 503,
                 body: None,
                 headers: BTreeMap::new(),
@@ -590,7 +590,7 @@ impl Bed {
         };
         fault(
             deletions,
-            Effect::Call(CallEffect::Status {
+            FaultEffect::Call(CallEffect::Status {
                 status: 403,
                 body: None,
                 headers: BTreeMap::new(),
@@ -615,7 +615,7 @@ impl Bed {
             id: String::new(),
             matches: deletions,
             times: None,
-            effect: Effect::Call(CallEffect::Status {
+            effect: FaultEffect::Call(CallEffect::Status {
                 status: 403,
                 body: None,
                 headers: BTreeMap::new(),
@@ -649,7 +649,7 @@ impl Bed {
                         ..Match::default()
                     },
                     times: None,
-                    effect: Effect::Call(CallEffect::Status {
+                    effect: FaultEffect::Call(CallEffect::Status {
                         status: 403,
                         body: None,
                         headers: BTreeMap::new(),
@@ -694,7 +694,7 @@ impl Bed {
                 ..Match::default()
             },
             times: None,
-            effect: Effect::Job(JobEffect::ServerBuildError { message }),
+            effect: FaultEffect::Job(JobEffect::ServerBuildError { message }),
             seen: 0,
         });
         let steps = unplanned_failover(&plan).into_steps().unwrap();
@@ -721,7 +721,7 @@ impl Bed {
             id: id.to_owned(),
             matches,
             times,
-            effect: Effect::Call(effect),
+            effect: FaultEffect::Call(effect),
             seen: 0,
         });
     }
@@ -838,7 +838,7 @@ impl Bed {
                 step.action == Step::SwitchPrimary && step.progress.state == StepState::Running
             });
             match switches && begin.elapsed() < hour {
-                true => Err(HoldError::Silent("connection refused".to_owned())),
+                true => Err(ReservationError::Silent("connection refused".to_owned())),
                 false => Ok(()),
             }
         };
@@ -1131,7 +1131,7 @@ impl Bed {
                         ..Match::default()
                     },
                     times: None,
-                    effect: Effect::Call(CallEffect::Delay { seconds }),
+                    effect: FaultEffect::Call(CallEffect::Delay { seconds }),
                     seen: 0,
                 });
             }
@@ -1286,7 +1286,7 @@ impl Bed {
             id: String::new(),
             matches: Match::default(),
             times: None,
-            effect: Effect::Call(CallEffect::Hang),
+            effect: FaultEffect::Call(CallEffect::Hang),
             seen: 0,
         });
     }
@@ -1417,7 +1417,7 @@ impl Bed {
 
     /// Sets something to go wrong with a job of the source.
     pub fn job_fault(&self, resource: &str, effect: JobEffect, times: Option<u64>) {
-        self.fault(resource, Match::default(), Effect::Job(effect), times);
+        self.fault(resource, Match::default(), FaultEffect::Job(effect), times);
     }
 
     /// Answers calls of the source that `matches` names with a status.
@@ -1431,12 +1431,12 @@ impl Bed {
             id: id.to_owned(),
             matches,
             times: None,
-            effect: Effect::Call(effect),
+            effect: FaultEffect::Call(effect),
             seen: 0,
         });
     }
 
-    fn fault(&self, resource: &str, matches: Match, effect: Effect, times: Option<u64>) {
+    fn fault(&self, resource: &str, matches: Match, effect: FaultEffect, times: Option<u64>) {
         lock(&self.source).add_fault(FaultRule {
             id: String::new(),
             matches: Match {
@@ -1588,7 +1588,7 @@ fn turn_away(cloud: &SharedCloud, method: &str, path: &str, status: u16) {
             ..Match::default()
         },
         times: Some(1),
-        effect: Effect::Call(CallEffect::Status {
+        effect: FaultEffect::Call(CallEffect::Status {
             status,
             body: None,
             headers: BTreeMap::from([("Retry-After".to_owned(), "40".to_owned())]),
@@ -1682,7 +1682,7 @@ async fn project_of(cloud: &SharedCloud, user: &str, project: &str) -> String {
             domain: "Default".into(),
         },
         region_name: None,
-        interface: Interface::Public,
+        interface: EndpointInterface::Public,
     };
     let session = Session::new(transport, credentials, ClientOptions::default());
     session.project_id().await.unwrap().to_string()

@@ -7,7 +7,7 @@ use protector_core::{
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_simcloud::{
-    cloud::{CallEffect, Match, Service},
+    cloud::{CallEffect, Match, SimulatedService},
     in_process::lock,
 };
 use serde_json::json;
@@ -196,7 +196,7 @@ fn answers(status: u16) -> CallEffect {
     }
 }
 
-fn of(service: Service, path: &str) -> Match {
+fn of(service: SimulatedService, path: &str) -> Match {
     Match {
         service: Some(service),
         path: Some(path.to_owned()),
@@ -217,7 +217,7 @@ async fn retried_while(matches: Match, answer: CallEffect, lost: bool) -> (Bed, 
 
 #[tokio::test(start_paused = true)]
 async fn an_original_that_nova_calls_active_runs_whatever_else_is_not_answered() {
-    let services = || of(Service::Compute, "*/os-services*");
+    let services = || of(SimulatedService::Compute, "*/os-services*");
     for answer in [answers(500), answers(503), CallEffect::Hang] {
         let (bed, retry) = retried_while(services(), answer, false).await;
         let why = why_not_built(&retry);
@@ -243,8 +243,8 @@ async fn an_original_that_a_slow_source_calls_active_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_answers_and_does_not_tell_is_not_taken_for_lost() {
-    let tokens = || of(Service::Identity, "*/auth/tokens");
-    let servers = || of(Service::Compute, "*/servers/*");
+    let tokens = || of(SimulatedService::Identity, "*/auth/tokens");
+    let servers = || of(SimulatedService::Compute, "*/servers/*");
     for (matches, status) in [
         (Match::default(), 503),
         (tokens(), 401),
@@ -288,7 +288,7 @@ async fn a_silence_is_over_with_the_build_that_it_allowed() {
     let back = async {
         bed.until_target_asked_again("POST", "/servers").await;
         lock(&bed.source).clear_faults();
-        let reads = of(Service::Compute, "*/servers/*");
+        let reads = of(SimulatedService::Compute, "*/servers/*");
         // The look before the intent, and the one after it.
         bed.source_meets("twice", reads, Some(2), CallEffect::Hang);
     };

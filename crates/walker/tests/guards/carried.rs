@@ -5,7 +5,7 @@ use protector_core::{
     recovery_plan::UserDataOnCopy,
 };
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, Match},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -233,7 +233,7 @@ async fn a_nova_that_cannot_tie_a_volume_to_its_server_does_not_hold_the_way_bac
             path: Some("/v2.1/servers/*/os-volume_attachments/*".to_owned()),
             ..Match::default()
         };
-        let effect = Effect::Call(CallEffect::Status {
+        let effect = FaultEffect::Call(CallEffect::Status {
             status: 403,
             body: Some(json!({"forbidden": {"code": 403, "message": "Policy doesn't allow it"}})),
             headers: std::collections::BTreeMap::new(),

@@ -10,9 +10,9 @@ use protector_core::{
     plan::Plan,
     runbook::Step,
 };
-use protector_engine::other_site::HoldError;
+use protector_engine::peer_site::ReservationError;
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, Match},
     in_process::lock,
 };
 use serde_json::Value;
@@ -100,7 +100,7 @@ async fn a_server_whose_start_was_turned_away_stays_stopped_once_its_group_has_m
         // The first one stopped it.
         match starts.filter(|call| call.path.ends_with(&start)).count() {
             0 | 1 => Ok(()),
-            _ => Err(HoldError::MovedOn("site-b has moved it".to_owned())),
+            _ => Err(ReservationError::MovedOn("site-b has moved it".to_owned())),
         }
     });
     let ended = bed.cleanup().await;
@@ -116,7 +116,7 @@ async fn a_build_that_was_turned_away_is_not_asked_for_once_the_group_has_moved_
         let build = steps.find(|step| matches!(step.action, Step::RecreateServer { .. }));
         match build.map(|step| &step.progress) {
             Some(build) if build.state == StepState::Running && build.note.is_some() => {
-                Err(HoldError::MovedOn("site-b has moved it".to_owned()))
+                Err(ReservationError::MovedOn("site-b has moved it".to_owned()))
             }
             _ => Ok(()),
         }
@@ -176,7 +176,7 @@ async fn a_server_is_read_again_after_the_intent_to_delete_it() {
                 ..Match::default()
             },
             times: None,
-            effect: Effect::Call(CallEffect::Status {
+            effect: FaultEffect::Call(CallEffect::Status {
                 status: 404,
                 body: None,
                 headers: Default::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, Match},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ async fn a_disk_does_not_go_with_a_surplus_copy() {
                     ..Match::default()
                 },
                 times: Some(1),
-                effect: Effect::Call(CallEffect::Drop),
+                effect: FaultEffect::Call(CallEffect::Drop),
                 seen: 0,
             });
         },

@@ -5,10 +5,10 @@ use protector_core::{
     operation::{FailedStep, StepState, steps_failed},
 };
 use protector_simcloud::cloud::VolumeFacts;
-use protector_walker::{Outcome, Scenario, Schedule, World, WorldOptions};
+use protector_walker::{Scenario, Schedule, WalkOutcome, World, WorldOptions};
 
 /// What there is on the target for the member that no try has recovered.
-fn made_for_the_lost(outcome: &Outcome) -> Vec<String> {
+fn made_for_the_lost(outcome: &WalkOutcome) -> Vec<String> {
     let Some(lost) = outcome.record.operation.plan.members.last() else {
         return Vec::new();
     };

@@ -10,7 +10,7 @@ use protector_core::{
     operation::{OperationRecord, OperationState, ResourceMap, StepRecord, StepState},
     runbook::Step,
 };
-use protector_engine::other_site::HoldError;
+use protector_engine::peer_site::ReservationError;
 use protector_simcloud::in_process::lock;
 use serde_json::json;
 use tokio::time::Instant;
@@ -19,15 +19,15 @@ use super::bed::{Answer, Bed};
 
 const START: &str = "undo:stop_source_vms:vm-001";
 
-fn silent() -> Result<(), HoldError> {
-    Err(HoldError::Silent("connection refused".to_owned()))
+fn silent() -> Result<(), ReservationError> {
+    Err(ReservationError::Silent("connection refused".to_owned()))
 }
 
-fn moved_on() -> Result<(), HoldError> {
-    Err(HoldError::MovedOn("site-b has moved it".to_owned()))
+fn moved_on() -> Result<(), ReservationError> {
+    Err(ReservationError::MovedOn("site-b has moved it".to_owned()))
 }
 
-fn always(answer: fn() -> Result<(), HoldError>) -> Answer {
+fn always(answer: fn() -> Result<(), ReservationError>) -> Answer {
     Box::new(move |_| answer())
 }
 
@@ -175,8 +175,11 @@ async fn nor_is_one_that_an_unplanned_failover_has_built() {
 #[tokio::test(start_paused = true)]
 async fn a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without_it() {
     let mut bed = Bed::switched_by_the_target().await;
-    *bed.other.paired.lock().unwrap() =
-        || Err(HoldError::MovedOn("it has retired this site".to_owned()));
+    *bed.other.paired.lock().unwrap() = || {
+        Err(ReservationError::MovedOn(
+            "it has retired this site".to_owned(),
+        ))
+    };
     let ended = bed.delete().await;
     assert_eq!(ended.failed().len(), 3);
     for (key, why) in ended.failed() {
@@ -193,7 +196,7 @@ async fn a_site_that_was_retired_deletes_nothing_on_the_one_that_goes_on_without
 async fn nothing_is_deleted_on_a_site_whose_protector_answers_and_does_not_tell() {
     let mut bed = Bed::switched_by_the_target().await;
     *bed.other.paired.lock().unwrap() = || {
-        Err(HoldError::TurnedAway(
+        Err(ReservationError::TurnedAway(
             "403: User u is not the other site's protector".to_owned(),
         ))
     };
@@ -214,7 +217,7 @@ async fn nothing_is_deleted_on_a_site_whose_protector_answers_and_does_not_tell(
 async fn nothing_is_deleted_while_the_other_sites_protector_cannot_be_asked() {
     let mut bed = Bed::switched_by_the_target().await;
     *bed.other.paired.lock().unwrap() =
-        || Err(HoldError::NotTold("the database is busy".to_owned()));
+        || Err(ReservationError::NotTold("the database is busy".to_owned()));
     let ended = bed.delete().await;
     assert_eq!(ended.failed().len(), 3);
     for (key, why) in ended.failed() {
@@ -228,7 +231,7 @@ async fn nothing_is_deleted_while_the_other_sites_protector_cannot_be_asked() {
 /// What is left here by what is known here may be the group by what is known there.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_fenced_that_the_other_site_has_moved_or_will_not_tell_of() {
-    let turned_away = || Err(HoldError::TurnedAway("403: who are you?".to_owned()));
+    let turned_away = || Err(ReservationError::TurnedAway("403: who are you?".to_owned()));
     for (answer, word) in [
         (moved_on as fn() -> _, "site-b has moved it"),
         (turned_away, "403: who are you?"),

@@ -15,7 +15,7 @@ use protector_core::{
     runbook::{failover::planned_move, resource::ResourceKind},
 };
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, Match},
     in_process::{SharedCloud, lock},
 };
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ fn answers_with(
             ..Match::default()
         },
         times,
-        effect: Effect::Call(CallEffect::Status {
+        effect: FaultEffect::Call(CallEffect::Status {
             status,
             body,
             headers: Default::default(),

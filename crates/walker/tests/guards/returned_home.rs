@@ -4,7 +4,7 @@ use protector_core::{
     group::GroupStatus,
     operation::{OperationRecord, OperationState, StepState},
 };
-use protector_engine::other_site::HoldError;
+use protector_engine::peer_site::ReservationError;
 use protector_simcloud::in_process::lock;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn holds_still() -> Answer {
 fn has_given_it_up() -> Answer {
     Box::new(|_| {
         let why = "site-a has moved or changed protection group web meanwhile (version 7)";
-        Err(HoldError::MovedOn(why.to_owned()))
+        Err(ReservationError::MovedOn(why.to_owned()))
     })
 }
 

@@ -1,7 +1,7 @@
 //! A 404 is believed only of a cloud that proved to be the right one.
 
 use protector_simcloud::{
-    cloud::{Match, Service},
+    cloud::{Match, SimulatedService},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ async fn service_does_not_answer() {
     let mut bed = Bed::switched().await;
     for (name, path) in [("volumes", "*/volumes/*"), ("quotas", "*/os-quota-sets/*")] {
         let of_cinder = Match {
-            service: Some(Service::Volume),
+            service: Some(SimulatedService::Volume),
             ..reads_of(path)
         };
         bed.refuse(name, of_cinder, 404, not_found());

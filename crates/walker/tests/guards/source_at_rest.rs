@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protector_core::operation::{OperationRecord, OperationState, StepState};
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, Match},
     in_process::{SharedCloud, lock},
 };
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ pub fn fault(cloud: &SharedCloud, method: &str, path: &str, effect: CallEffect) 
             ..Match::default()
         },
         times: None,
-        effect: Effect::Call(effect),
+        effect: FaultEffect::Call(effect),
         seen: 0,
     });
 }
@@ -196,7 +196,7 @@ async fn a_switch_waits_for_a_source_that_does_not_answer() {
                 id: "silence".to_owned(),
                 matches: Match::default(),
                 times: None,
-                effect: Effect::Call(CallEffect::Drop),
+                effect: FaultEffect::Call(CallEffect::Drop),
                 seen: 0,
             });
         },

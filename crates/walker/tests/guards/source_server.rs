@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protector_core::operation::MapKind;
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match},
+    cloud::{CallEffect, FaultEffect, FaultRule, JobEffect, Match},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ async fn protected_while_its_deletion_is_written_down() {
             ..Match::default()
         },
         times: None,
-        effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+        effect: FaultEffect::Call(CallEffect::Delay { seconds: 25.0 }),
         seen: 0,
     });
     let member = bed.failover().operation.plan.members[0].clone();
@@ -296,7 +296,7 @@ async fn one_that_stays_in_deleting_is_named_with_its_task_and_its_host() {
             ..Match::default()
         },
         times: None,
-        effect: Effect::Job(JobEffect::ServerDeleteLost),
+        effect: FaultEffect::Job(JobEffect::ServerDeleteLost),
         seen: 0,
     });
     let ended = bed.delete().await;

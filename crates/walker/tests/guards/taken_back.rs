@@ -8,7 +8,7 @@ use protector_core::{
     runbook::{Step, unplanned_failover::unplanned_failover},
 };
 use protector_simcloud::{
-    cloud::{CallEffect, Effect, FaultRule, JobEffect, Match, ServerFacts, Service},
+    cloud::{CallEffect, FaultEffect, FaultRule, JobEffect, Match, ServerFacts, SimulatedService},
     in_process::lock,
 };
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ impl Bed {
                 ..Match::default()
             },
             times: None,
-            effect: Effect::Call(CallEffect::Status {
+            effect: FaultEffect::Call(CallEffect::Status {
                 status,
                 body: Some(body),
                 headers: BTreeMap::new(),
@@ -174,13 +174,13 @@ async fn a_stopped_server_is_not_believed_gone_by_a_cloud_that_may_be_another() 
     assert_eq!(bed.group().status, GroupStatus::Error);
 }
 
-fn on_target(bed: &Bed, method: &str, effect: Effect, times: Option<u64>) {
+fn on_target(bed: &Bed, method: &str, effect: FaultEffect, times: Option<u64>) {
     lock(&bed.target).add_fault(FaultRule {
         id: String::new(),
         matches: Match {
-            method: matches!(effect, Effect::Call(_)).then(|| method.to_owned()),
-            path: matches!(effect, Effect::Call(_)).then(|| "*/servers*".to_owned()),
-            resource: matches!(effect, Effect::Job(_)).then(|| "vm-001".to_owned()),
+            method: matches!(effect, FaultEffect::Call(_)).then(|| method.to_owned()),
+            path: matches!(effect, FaultEffect::Call(_)).then(|| "*/servers*".to_owned()),
+            resource: matches!(effect, FaultEffect::Job(_)).then(|| "vm-001".to_owned()),
             ..Match::default()
         },
         times,
@@ -194,7 +194,7 @@ fn no_host(bed: &Bed) {
     on_target(
         bed,
         "",
-        Effect::Job(JobEffect::ServerBuildError { message }),
+        FaultEffect::Job(JobEffect::ServerBuildError { message }),
         None,
     );
 }
@@ -214,12 +214,17 @@ async fn a_deletion_that_nova_lost_is_asked_for_again() {
     let (bed, record) = Bed::moved_among(
         |bed| {
             no_host(bed);
-            on_target(bed, "", Effect::Job(JobEffect::ServerDeleteLost), Some(1));
+            on_target(
+                bed,
+                "",
+                FaultEffect::Job(JobEffect::ServerDeleteLost),
+                Some(1),
+            );
             let lost = CallEffect::StatusAfterEffect {
                 status: 500,
                 body: None,
             };
-            on_target(bed, "DELETE", Effect::Call(lost), Some(1));
+            on_target(bed, "DELETE", FaultEffect::Call(lost), Some(1));
         },
         |_, _| {},
     )
@@ -250,7 +255,7 @@ fn lock_out_of_the_target(bed: &Bed) {
         id: String::new(),
         matches: Match::default(),
         times: None,
-        effect: Effect::Call(effect),
+        effect: FaultEffect::Call(effect),
         seen: 0,
     });
 }
@@ -320,7 +325,12 @@ async fn a_move_that_is_locked_out_for_half_a_minute_goes_on() {
 async fn a_cleanup_asks_again_for_a_deletion_that_nova_lost() {
     let mut bed = Bed::stuck().await;
     let url = format!("compute /servers/{}", bed.copy());
-    on_target(&bed, "", Effect::Job(JobEffect::ServerDeleteLost), Some(1));
+    on_target(
+        &bed,
+        "",
+        FaultEffect::Job(JobEffect::ServerDeleteLost),
+        Some(1),
+    );
     bed.on_target("demo", "DELETE", &url, &Value::Null);
     bed.cleanup_takes_everything_back().await;
 }
@@ -357,7 +367,7 @@ fn somebodys_server_is_there(bed: &Bed) -> bool {
 async fn a_server_whose_metadata_somebody_copied_is_no_surplus_copy() {
     let mut made = false;
     let (bed, record) = Bed::moved_among(
-        |bed| on_target(bed, "POST", Effect::Call(CallEffect::Drop), Some(1)),
+        |bed| on_target(bed, "POST", FaultEffect::Call(CallEffect::Drop), Some(1)),
         |bed, record| {
             let memo = &build(record).progress.memo;
             if !made && memo.intents == 2 && memo.made.is_some() {
@@ -454,7 +464,7 @@ async fn a_retry_does_not_take_back_what_it_read_too_long_ago() {
             ..Match::default()
         },
         times: None,
-        effect: Effect::Call(CallEffect::Delay { seconds: 25.0 }),
+        effect: FaultEffect::Call(CallEffect::Delay { seconds: 25.0 }),
         seen: 0,
     });
     let retry = bed.walk(bed.retry_of(&last, &[&bed.server])).await;
@@ -559,12 +569,12 @@ fn nova_is_slow_for_us(bed: &Bed) {
     lock(&bed.target).add_fault(FaultRule {
         id: String::new(),
         matches: Match {
-            service: Some(Service::Compute),
+            service: Some(SimulatedService::Compute),
             user: Some("protector".to_owned()),
             ..Match::default()
         },
         times: Some(3),
-        effect: Effect::Call(CallEffect::Delay { seconds: 8.0 }),
+        effect: FaultEffect::Call(CallEffect::Delay { seconds: 8.0 }),
         seen: 0,
     });
 }

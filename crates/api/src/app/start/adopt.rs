@@ -9,7 +9,7 @@ use protector_core::{
     id::ServerId,
     member::Member,
     operation::{OperationKind, OperationRecord, Planning, ResourceMap},
-    orphan::Held,
+    orphan::CloudResource,
     plan::Plan,
     runbook::{adopt::adopt, resource::ResourceKind},
 };
@@ -225,9 +225,10 @@ async fn refuse_beside_originals(app: &App, failed: &OperationRecord) -> ApiResu
     }
 }
 
-fn returned(plan: &Plan, member: &Member, held: &[Held]) -> Option<Obstacle> {
-    let is_original =
-        |held: &&Held| held.kind == ResourceKind::Server && held.id == member.server_id.as_str();
+fn returned(plan: &Plan, member: &Member, held: &[CloudResource]) -> Option<Obstacle> {
+    let is_original = |held: &&CloudResource| {
+        held.kind == ResourceKind::Server && held.id == member.server_id.as_str()
+    };
     let original = held
         .iter()
         .find(is_original)

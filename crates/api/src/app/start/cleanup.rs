@@ -224,7 +224,6 @@ fn though_they_run(
 
 /// A server that a cleanup takes, or of which it takes what it has written.
 struct Takeable {
-    /// The line's key.
     step: String,
     name: String,
     /// Its id, and for a copy that is gone its original's.

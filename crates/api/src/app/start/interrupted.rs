@@ -6,7 +6,7 @@ use protector_core::{
     mark,
     member::Member,
     operation::{MapKind, OperationKind, OperationRecord, OperationState},
-    orphan::Held,
+    orphan::CloudResource,
     plan::Plan,
     runbook::resource::ResourceKind,
     storage::RecoveryPoint,
@@ -31,7 +31,6 @@ use crate::{
 
 /// What an unplanned failover may go on from instead of the latest recovery point.
 pub enum Interrupted {
-    /// Nothing.
     Nothing,
     /// A planned failover that the loss of its source has interrupted.
     Planned(OperationId),
@@ -148,7 +147,7 @@ fn came_to_its_end(last: &KeptOperation) -> bool {
 }
 
 /// Whether `held` is a copy of the member that `plan` does not go on from, and that runs or can be started.
-fn is_beside(plan: &Plan, member: &Member, held: &Held) -> bool {
+fn is_beside(plan: &Plan, member: &Member, held: &CloudResource) -> bool {
     let is_taken_over = plan
         .interrupted
         .iter()
@@ -166,11 +165,10 @@ enum Maker<'h> {
     Here(&'h str),
     /// One that only the other site's protector can clean up after.
     Elsewhere(&'h str),
-    /// It names none.
     Unnamed,
 }
 
-async fn maker_of<'h>(app: &App, copy: &'h Held) -> ApiResult<Maker<'h>> {
+async fn maker_of<'h>(app: &App, copy: &'h CloudResource) -> ApiResult<Maker<'h>> {
     let Some(by) = copy.marked_by() else {
         return Ok(Maker::Unnamed);
     };
@@ -181,7 +179,7 @@ async fn maker_of<'h>(app: &App, copy: &'h Held) -> ApiResult<Maker<'h>> {
     }
 }
 
-fn left_copy(plan: &Plan, member: &Member, copy: &Held, maker: &Maker<'_>) -> String {
+fn left_copy(plan: &Plan, member: &Member, copy: &CloudResource, maker: &Maker<'_>) -> String {
     let (site, id, status) = (&plan.target.site, &copy.id, &copy.status);
     match maker {
         Maker::Elsewhere(by) => format!(

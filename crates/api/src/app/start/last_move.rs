@@ -4,7 +4,7 @@ use protector_core::{
     id::GroupId,
     operation::{OperationKind, OperationRecord, OperationState},
 };
-use protector_store::{KeptOperation, OperationFilter, OperationSortKey, Page, SortDir};
+use protector_store::{KeptOperation, OperationFilter, OperationOrder, OrderDirection, Page};
 
 use crate::{app::App, http::error::ApiResult};
 
@@ -84,11 +84,11 @@ fn filter(group: &GroupId, kinds: &[OperationKind], states: &[OperationState]) -
     }
 }
 
-fn newest_first(limit: u64) -> Page<OperationSortKey> {
+fn newest_first(limit: u64) -> Page<OperationOrder> {
     Page {
         limit,
         marker: None,
-        sort_key: OperationSortKey::CreatedAt,
-        sort_dir: SortDir::Desc,
+        sort_key: OperationOrder::CreatedAt,
+        sort_dir: OrderDirection::Desc,
     }
 }

@@ -7,7 +7,7 @@ use protector_core::{
     id::{GroupId, OperationId, SiteName},
     mark,
     operation::{OperationKind, OperationRecord, Planning, ResourceMap},
-    orphan::Held,
+    orphan::CloudResource,
     runbook::resource::ResourceKind,
 };
 use protector_store::{PeerOperation, StoredGroup};
@@ -247,7 +247,7 @@ async fn refuse_without_a_copy(
 ) -> ApiResult<()> {
     let group = &stored.group;
     let shown = holdings(app, group.other(), &[]).await?;
-    let is_a_copy = |held: &Held| {
+    let is_a_copy = |held: &CloudResource| {
         let maker = held.metadata.get(mark::OPERATION);
         let is_of_the_move = maker.is_some_and(|maker| {
             left.copies

@@ -11,7 +11,7 @@ use protector_core::{
     runbook::BOOK_VERSION,
 };
 use protector_store::{GroupStart, Lock, LockKind, NewOperation, StoreError, StoredGroup};
-use protector_wire::text::Stamp;
+use protector_wire::text::Timestamp;
 
 use crate::{
     app::{App, refusal::Refusal, sync},
@@ -25,9 +25,7 @@ use crate::{
 /// Who asks, and with which request.
 #[derive(Clone, Copy)]
 pub struct Asker<'r> {
-    /// The caller.
     pub caller: &'r Caller,
-    /// The request.
     pub request: &'r RequestContext,
 }
 
@@ -61,9 +59,7 @@ pub(crate) struct NewMove {
     pub kind: OperationKind,
     /// The group's status while it runs.
     pub status: GroupStatus,
-    /// Its plan.
     pub plan: Plan,
-    /// Its lines.
     pub steps: Vec<StepRecord>,
     /// What it begins with.
     pub map: ResourceMap,
@@ -234,7 +230,7 @@ pub fn being_cleaned(parent: &str, cleanup: &Operation) -> ApiError {
             "Operation {parent} is being cleaned up by operation {}, which user {} asked for at {} and which is {}; watch it with 'openstack dr operation show {}'.",
             cleanup.id,
             cleanup.user_id,
-            Stamp(cleanup.created_at),
+            Timestamp(cleanup.created_at),
             cleanup.state.status(),
             cleanup.id
         ),

@@ -28,9 +28,7 @@ use crate::{
 
 /// A planned move that could start now.
 pub struct PlannedMove {
-    /// Its plan.
     pub plan: Plan,
-    /// Its lines.
     pub steps: Vec<StepRecord>,
     /// What its copies come up without, a sentence each.
     pub warnings: Vec<String>,

@@ -2,7 +2,7 @@
 
 use chrono::SecondsFormat;
 use protector_core::{
-    comparison::Line,
+    comparison::ComparedAttribute,
     group::Fidelity,
     member::Member,
     operation::{OperationKind, StepRecord},
@@ -54,7 +54,7 @@ pub async fn preview_move(
 }
 
 /// `compared` has the lines of each member, in their order.
-fn show(view: &mut PreviewView, compared: Vec<Vec<Line>>) {
+fn show(view: &mut PreviewView, compared: Vec<Vec<ComparedAttribute>>) {
     for (member, lines) in view.members.iter_mut().zip(compared) {
         member.attributes = Some(PreviewedAttributes::of(lines));
     }

@@ -14,14 +14,12 @@ const PATIENCE_OF_A_START: Duration = Duration::from_secs(3);
 /// Why no recovery point is known, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NoPoint {
-    /// There is none.
     NoneYet(String),
     /// The array does not say.
     Silent(String),
 }
 
 impl NoPoint {
-    /// The sentence.
     pub(crate) fn into_sentence(self) -> String {
         match self {
             Self::NoneYet(why) | Self::Silent(why) => why,

@@ -12,7 +12,7 @@ use protector_core::{
     operation::{OperationKind, OperationRecord},
 };
 use protector_peer::peer;
-use protector_store::{GroupFilter, GroupSortKey, Page, SortDir, StoredGroup};
+use protector_store::{GroupFilter, GroupOrder, OrderDirection, Page, StoredGroup};
 use protector_wire::{
     operation::{Action, Failover, FailoverKind, OperationDetail, OperationView},
     site_failover::{RefusedGroupView, SiteFailoverAnswer, SiteGroupView},
@@ -42,9 +42,7 @@ const PAGE: u64 = 500;
 /// Who asks, for as long as it takes, even when nobody waits for the answer any more.
 #[derive(Clone)]
 pub struct LastingAsker {
-    /// The caller.
     pub caller: Arc<Caller>,
-    /// The request.
     pub request: RequestContext,
 }
 
@@ -76,8 +74,8 @@ async fn groups_on(app: &App, site: &SiteName) -> ApiResult<Vec<StoredGroup>> {
         let page = Page {
             limit: PAGE,
             marker: groups.last().map(|stored| stored.group.id.to_string()),
-            sort_key: GroupSortKey::Id,
-            sort_dir: SortDir::Asc,
+            sort_key: GroupOrder::Id,
+            sort_dir: OrderDirection::Asc,
         };
         let listed = app.database.group_list(&filter, &page).await?;
         groups.extend(listed.items);

@@ -2,7 +2,7 @@
 //! announced. What only the built copy shows, the engine judges when it confirms it.
 
 use protector_core::{
-    comparison::{Line, Strictly},
+    comparison::{ComparedAttribute, Strictly},
     group::{Fidelity, Group},
     plan::Plan,
     readiness::strict_cure,
@@ -31,7 +31,7 @@ pub(crate) async fn refuse_unannounced(app: &App, group: &Group, plan: &Plan) ->
 /// # Errors
 ///
 /// As [`refuse_unannounced`].
-pub(crate) fn refuse_failing(plan: &Plan, compared: &[Vec<Line>]) -> ApiResult<()> {
+pub(crate) fn refuse_failing(plan: &Plan, compared: &[Vec<ComparedAttribute>]) -> ApiResult<()> {
     if plan.fidelity == Fidelity::Told {
         return Ok(());
     }

@@ -9,8 +9,8 @@ use protector_core::{
     runbook::{test_cleanup::test_cleanup, test_failover::test_failover},
 };
 use protector_store::{
-    GroupStart, KeptOperation, Lock, OperationFilter, OperationSortKey, Page, PeerOperation,
-    SortDir, StoredGroup,
+    GroupStart, KeptOperation, Lock, OperationFilter, OperationOrder, OrderDirection, Page,
+    PeerOperation, StoredGroup,
 };
 use protector_wire::operation::{TestCleanup, TestFailover};
 
@@ -54,8 +54,8 @@ impl App {
         let newest = Page {
             limit: 1,
             marker: None,
-            sort_key: OperationSortKey::CreatedAt,
-            sort_dir: SortDir::Desc,
+            sort_key: OperationOrder::CreatedAt,
+            sort_dir: OrderDirection::Desc,
         };
         let listed = self.database.operation_list_of_both(&up, &newest).await?;
         match listed.items.into_iter().next() {

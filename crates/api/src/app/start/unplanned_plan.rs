@@ -175,9 +175,7 @@ impl Unplanned {
 
 /// An unplanned failover that could start now.
 pub struct UnplannedFailover {
-    /// Its plan.
     pub plan: Plan,
-    /// Its lines.
     pub steps: Vec<StepRecord>,
     /// The operation on this site that it ends, since that one needs the source, which is lost.
     pub supersedes: Option<OperationId>,

@@ -13,7 +13,7 @@ use crate::cloud::{
         record::{Flavor, Keypair},
     },
     identity::{Caller, hex},
-    options::Quotas,
+    options::SimulatedQuotas,
     reply::{Answer, Reply, empty, fault, ok, policy},
 };
 
@@ -306,7 +306,7 @@ impl SimCloud {
         rows
     }
 
-    pub(crate) fn server_quotas(&self, project: Uuid) -> Quotas {
+    pub(crate) fn server_quotas(&self, project: Uuid) -> SimulatedQuotas {
         self.compute
             .quotas
             .get(&project)

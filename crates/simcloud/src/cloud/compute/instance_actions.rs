@@ -57,7 +57,6 @@ impl SimCloud {
             .then(|| self.instance_actions(id, actions))
     }
 
-    /// The newest first.
     pub(crate) fn instance_actions(&self, server: Uuid, actions: &[InstanceAction]) -> Value {
         let rows: Vec<Value> = actions
             .iter()

@@ -8,12 +8,12 @@ use uuid::Uuid;
 pub(crate) use crate::cloud::compute::record::Server;
 use crate::cloud::{
     SimCloud,
-    call::{Call, Service, uuid_of},
+    call::{Call, SimulatedService, uuid_of},
     compute::record::{Flavor, InstanceAction, Keypair},
     faults::Component,
-    identity::{Caller, Identity},
+    identity::{Caller, IdentityService},
     ids::IdSource,
-    options::{CloudOptions, Quotas},
+    options::{CloudOptions, SimulatedQuotas},
     reply::{Answer, Reply, fault, ok, policy},
     table::Table,
 };
@@ -21,19 +21,18 @@ use crate::cloud::{
 /// Newest minor version that is offered.
 const NEWEST: u32 = 104;
 
-/// Nova's tables.
 pub(crate) struct Compute {
     pub(crate) servers: Table<Server>,
     flavors: Vec<Flavor>,
     keypairs: Vec<Keypair>,
     server_groups: Vec<server_groups::ServerGroup>,
-    quotas: BTreeMap<Uuid, Quotas>,
+    quotas: BTreeMap<Uuid, SimulatedQuotas>,
     /// What was asked of servers that are gone, with their project.
     actions_of_deleted: BTreeMap<Uuid, (Uuid, Vec<InstanceAction>)>,
 }
 
 impl Compute {
-    pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &Identity) -> Self {
+    pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &IdentityService) -> Self {
         let flavors = options
             .flavors
             .iter()
@@ -164,7 +163,7 @@ impl SimCloud {
             "min_version": "2.1",
             "updated": "2013-07-23T11:33:21Z",
             "links": [
-                {"rel": "self", "href": format!("{}/v2.1/", self.service_url(Service::Compute))},
+                {"rel": "self", "href": format!("{}/v2.1/", self.service_url(SimulatedService::Compute))},
                 {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"},
             ],
             "media-types": [{

@@ -85,7 +85,6 @@ pub(crate) struct ServerFault {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) volume: Uuid,
-    /// Cinder's attachment.
     pub(crate) attachment: Uuid,
     pub(crate) mapping: Uuid,
     pub(crate) device: String,
@@ -102,11 +101,9 @@ pub(crate) struct Nic {
     pub(crate) port: Uuid,
     /// Nova deletes the ports that it made, and only those.
     pub(crate) made_by_nova: bool,
-    /// Its device tag.
     pub(crate) tag: Option<String>,
 }
 
-/// A flavor.
 #[derive(Clone, Debug)]
 pub(crate) struct Flavor {
     pub(crate) id: String,
@@ -137,7 +134,6 @@ pub(crate) struct InstanceAction {
     pub(crate) at: SimTime,
 }
 
-/// A server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) id: Uuid,

@@ -12,7 +12,6 @@ use crate::cloud::{
     schema,
 };
 
-/// A server group.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerGroup {
     id: Uuid,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cloud::{
     SimCloud,
-    call::{Call, Service, next_query, paginate, uuid_of},
+    call::{Call, SimulatedService, next_query, paginate, uuid_of},
     compute::{
         Server,
         boot::hostname_of,
@@ -16,7 +16,7 @@ use crate::cloud::{
 
 impl SimCloud {
     pub(crate) fn compute_links(&self, kind: &str, id: &str) -> Value {
-        let url = self.service_url(Service::Compute);
+        let url = self.service_url(SimulatedService::Compute);
         json!([
             {"rel": "self", "href": format!("{url}/v2.1/{kind}/{id}")},
             {"rel": "bookmark", "href": format!("{url}/{kind}/{id}")},
@@ -77,7 +77,7 @@ impl SimCloud {
         let mut body = json!({"servers": list});
         if let Some(marker) = page.next {
             let path = if detail { "servers/detail" } else { "servers" };
-            let url = self.service_url(Service::Compute);
+            let url = self.service_url(SimulatedService::Compute);
             let href = format!("{url}/v2.1/{path}?{}", next_query(call, &marker));
             body["servers_links"] = json!([{"rel": "next", "href": href}]);
         }

@@ -6,11 +6,11 @@ use uuid::Uuid;
 use crate::cloud::{
     SimCloud,
     call::{Call, text, uuid_of},
-    identity::{CatalogService, Endpoint, Identity, hex, need_admin, not_found},
+    identity::{CatalogService, Endpoint, IdentityService, hex, need_admin, not_found},
     reply::{Answer, Reply, empty, identity_error, ok},
 };
 
-impl Identity {
+impl IdentityService {
     /// The catalogue of a project's token; an empty one without a project.
     pub(crate) fn catalog(&self, project: Uuid) -> Value {
         if project.is_nil() {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::cloud::{
     SimCloud, SimTime,
-    call::{Call, Service},
+    call::{Call, SimulatedService},
     ids::IdSource,
     options::CloudOptions,
     reply::{Answer, Reply, identity_error, ok},
@@ -25,7 +25,6 @@ pub(crate) fn hex(id: Uuid) -> String {
 pub(crate) struct Caller {
     pub(crate) user: Uuid,
     pub(crate) project: Uuid,
-    /// With implied roles.
     pub(crate) roles: BTreeSet<String>,
     pub(crate) token: String,
 }
@@ -91,8 +90,7 @@ struct Endpoint {
     region: Option<String>,
 }
 
-/// Keystone's tables.
-pub(crate) struct Identity {
+pub(crate) struct IdentityService {
     projects: Table<Project>,
     users: Table<User>,
     roles: Table<Role>,
@@ -103,7 +101,7 @@ pub(crate) struct Identity {
     region: String,
 }
 
-impl Identity {
+impl IdentityService {
     pub(crate) fn seed(options: &CloudOptions, ids: &IdSource) -> Self {
         let mut identity = Self {
             projects: Table::default(),
@@ -295,7 +293,7 @@ impl SimCloud {
             "id": "v3.14",
             "status": "stable",
             "updated": "2020-04-07T00:00:00Z",
-            "links": [{"rel": "self", "href": format!("{}/v3/", self.service_url(Service::Identity))}],
+            "links": [{"rel": "self", "href": format!("{}/v3/", self.service_url(SimulatedService::Identity))}],
             "media-types": [{
                 "base": "application/json",
                 "type": "application/vnd.openstack.identity-v3+json",
@@ -316,12 +314,12 @@ impl SimCloud {
     }
 
     fn identity_links(&self, path: &str) -> Value {
-        json!({"self": format!("{}/v3/{path}", self.service_url(Service::Identity))})
+        json!({"self": format!("{}/v3/{path}", self.service_url(SimulatedService::Identity))})
     }
 
     fn identity_list(&self, kind: &str, rows: Vec<Value>) -> Answer {
         let links = json!({
-            "self": format!("{}/v3/{kind}", self.service_url(Service::Identity)),
+            "self": format!("{}/v3/{kind}", self.service_url(SimulatedService::Identity)),
             "next": null,
             "previous": null,
         });
@@ -383,7 +381,7 @@ impl SimCloud {
     }
 }
 
-impl Identity {
+impl IdentityService {
     fn expired(&self, now: SimTime, token: &Token) -> bool {
         token.expires <= now
     }

@@ -8,11 +8,10 @@ use uuid::Uuid;
 use crate::cloud::{
     SimCloud, SimTime,
     call::{Call, text, uuid_of},
-    identity::{Caller, Identity, domain, forbidden, hex, not_found},
+    identity::{Caller, IdentityService, domain, forbidden, hex, not_found},
     reply::{Answer, Reply, empty, identity_error, ok},
 };
 
-/// An issued token.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     user: Uuid,
@@ -42,12 +41,12 @@ fn unauthorized() -> Box<Reply> {
 }
 
 /// What an authentication request asks to be scoped to.
-enum Scope {
+enum TokenScope {
     None,
     Project(Uuid),
 }
 
-impl Identity {
+impl IdentityService {
     /// User name and project id of a token, valid or not, for the log.
     pub(crate) fn peek(&self, token: &str) -> Option<(&str, Option<String>)> {
         let token = self.tokens.get(token)?;
@@ -138,17 +137,17 @@ impl Identity {
         (text(given, "password") == Some(user.password.as_str())).then_some(user.id)
     }
 
-    fn scope(&self, scope: Option<&Value>, user: Uuid) -> Answer<Scope> {
+    fn scope(&self, scope: Option<&Value>, user: Uuid) -> Answer<TokenScope> {
         let Some(scope) = scope else {
             return Ok(
                 match self.users.get(user).and_then(|user| user.default_project) {
-                    Some(project) => Scope::Project(project),
-                    None => Scope::None,
+                    Some(project) => TokenScope::Project(project),
+                    None => TokenScope::None,
                 },
             );
         };
         if scope.as_str() == Some("unscoped") {
-            return Ok(Scope::None);
+            return Ok(TokenScope::None);
         }
         let Some(wanted) = scope.get("project") else {
             return Err(unauthorized());
@@ -166,7 +165,7 @@ impl Identity {
         if self.effective_roles(user, project.id).is_empty() {
             return Err(unauthorized());
         }
-        Ok(Scope::Project(project.id))
+        Ok(TokenScope::Project(project.id))
     }
 }
 
@@ -222,8 +221,8 @@ impl SimCloud {
         let wanted = auth.get("identity").unwrap_or(&Value::Null);
         let (user, methods) = self.identity.authenticate(wanted, self.now)?;
         let project = match self.identity.scope(auth.get("scope"), user)? {
-            Scope::None => None,
-            Scope::Project(project) => Some(project),
+            TokenScope::None => None,
+            TokenScope::Project(project) => Some(project),
         };
         let (name, audit) = (hex(self.ids.next()), self.ids.next());
         let token = format!("gAAAAA{name}{}", hex(audit));

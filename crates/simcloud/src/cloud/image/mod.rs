@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::cloud::{
     SimCloud, SimTime,
-    call::{Call, Service, next_query, paginate, text, uuid_of},
+    call::{Call, SimulatedService, next_query, paginate, text, uuid_of},
     identity::{Caller, hex},
     ids::IdSource,
     options::CloudOptions,
@@ -38,7 +38,6 @@ impl Image {
     }
 }
 
-/// Glance's table.
 #[derive(Default)]
 pub(crate) struct Images {
     images: Table<Image>,
@@ -109,7 +108,7 @@ impl SimCloud {
     pub(crate) fn image(&mut self, call: &Call<'_>) -> Answer {
         let parts: Vec<&str> = call.segments.iter().map(String::as_str).collect();
         if call.method == http::Method::GET && matches!(parts.as_slice(), [] | ["versions"]) {
-            let url = self.service_url(Service::Image);
+            let url = self.service_url(SimulatedService::Image);
             let row = |id: &str, status: &str| {
                 json!({
                     "id": id,

@@ -11,7 +11,6 @@ use crate::cloud::{
     reply::{Answer, Reply, empty, neutron_error, ok},
 };
 
-/// A QoS policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     id: Uuid,

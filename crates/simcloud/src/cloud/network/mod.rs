@@ -11,8 +11,8 @@ use uuid::Uuid;
 pub(crate) use crate::cloud::network::record::{Group, PortOwner};
 use crate::cloud::{
     SimCloud,
-    call::{Call, Service, next_query, paginate, uuid_of},
-    identity::{Caller, Identity, hex},
+    call::{Call, SimulatedService, next_query, paginate, uuid_of},
+    identity::{Caller, IdentityService, hex},
     ids::IdSource,
     network::{
         record::{FloatingIp, Net, Port, Subnet, parse_cidr},
@@ -24,9 +24,8 @@ use crate::cloud::{
     table::Table,
 };
 
-/// Neutron's tables.
 #[derive(Default)]
-pub(crate) struct Network {
+pub(crate) struct NetworkService {
     pub(crate) networks: Table<Net>,
     pub(crate) subnets: Table<Subnet>,
     pub(crate) ports: Table<Port>,
@@ -39,8 +38,8 @@ pub(crate) struct Network {
     port_limits: BTreeMap<Uuid, i64>,
 }
 
-impl Network {
-    pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &Identity) -> Self {
+impl NetworkService {
+    pub(crate) fn seed(options: &CloudOptions, ids: &IdSource, identity: &IdentityService) -> Self {
         let mut network = Self::default();
         for seed in &options.networks {
             let Some(project) = identity.project_named(&seed.project) else {
@@ -330,7 +329,7 @@ fn unknown_path() -> Box<Reply> {
 impl SimCloud {
     pub(crate) fn network(&mut self, call: &Call<'_>) -> Answer {
         let parts: Vec<&str> = call.segments.iter().map(String::as_str).collect();
-        let url = self.service_url(Service::Network);
+        let url = self.service_url(SimulatedService::Network);
         if call.method == http::Method::GET && parts.is_empty() {
             return ok(json!({"versions": [{
                 "id": "v2.0",
@@ -410,7 +409,7 @@ impl SimCloud {
             let path = kind.replace('_', "-");
             let href = format!(
                 "{}/v2.0/{path}?{}",
-                self.service_url(Service::Network),
+                self.service_url(SimulatedService::Network),
                 next_query(call, &marker)
             );
             body[format!("{kind}_links")] = json!([{"rel": "next", "href": href}]);

@@ -24,7 +24,6 @@ const RESOURCES: [&str; 8] = [
     "security_group_rule",
 ];
 
-/// No limit.
 const UNLIMITED: i64 = -1;
 
 impl SimCloud {

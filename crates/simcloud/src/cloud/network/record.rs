@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::cloud::SimTime;
 
-/// A network.
 #[derive(Clone, Debug)]
 pub(crate) struct Net {
     pub(crate) id: Uuid,
@@ -20,7 +19,6 @@ pub(crate) struct Net {
     pub(crate) external: bool,
 }
 
-/// A subnet.
 #[derive(Clone, Debug)]
 pub(crate) struct Subnet {
     pub(crate) id: Uuid,
@@ -124,7 +122,6 @@ pub(crate) struct PortOwner {
     pub(crate) zone: String,
 }
 
-/// A port.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub(crate) id: Uuid,
@@ -135,7 +132,6 @@ pub(crate) struct Port {
     pub(crate) mac: String,
     /// `binding:vnic_type`.
     pub(crate) vnic_type: String,
-    /// Subnet and address.
     pub(crate) fixed_ips: Vec<(Uuid, IpAddr)>,
     pub(crate) device_id: String,
     pub(crate) device_owner: String,
@@ -193,7 +189,6 @@ pub(crate) fn mac_of(id: Uuid) -> String {
     )
 }
 
-/// A security group.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) id: Uuid,
@@ -204,7 +199,6 @@ pub(crate) struct Group {
     pub(crate) shared_with: BTreeSet<Uuid>,
 }
 
-/// A floating IP.
 #[derive(Clone, Debug)]
 pub(crate) struct FloatingIp {
     pub(crate) id: Uuid,

@@ -9,11 +9,10 @@ use crate::cloud::{
     SimCloud, SimTime,
     call::{Call, text, uuid_of},
     identity::{Caller, hex},
-    network::{Network, Port, Subnet, missing, need_member, ports::body, unknown_path},
+    network::{NetworkService, Port, Subnet, missing, need_member, ports::body, unknown_path},
     reply::{Answer, Reply, empty, neutron_error, ok},
 };
 
-/// A router.
 #[derive(Clone, Debug)]
 pub(crate) struct Router {
     pub(crate) id: Uuid,
@@ -40,7 +39,7 @@ impl Router {
     }
 }
 
-impl Network {
+impl NetworkService {
     /// The router over which a floating IP of `outer` reaches a subnet.
     pub(crate) fn router_between(&self, outer: Uuid, subnet: Uuid) -> Option<&Router> {
         self.routers.iter().find(|router| {

@@ -7,11 +7,10 @@ use crate::cloud::{
     SimCloud, SimTime,
     call::{Call, integer, text, uuid_of},
     identity::{Caller, hex},
-    network::{Network, Port, missing, need_member, ports::body, unknown_path},
+    network::{NetworkService, Port, missing, need_member, ports::body, unknown_path},
     reply::{Answer, Reply, empty, neutron_error, ok},
 };
 
-/// A trunk.
 #[derive(Clone, Debug)]
 pub(crate) struct Trunk {
     id: Uuid,
@@ -40,7 +39,7 @@ impl Subport {
     }
 }
 
-impl Network {
+impl NetworkService {
     fn trunk_of_parent(&self, port: Uuid) -> Option<&Trunk> {
         self.trunks.iter().find(|trunk| trunk.parent == port)
     }

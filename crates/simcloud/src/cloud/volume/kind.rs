@@ -15,13 +15,13 @@ use crate::cloud::{
 
 /// A volume type or group type.
 #[derive(Clone, Debug)]
-pub(crate) struct Kind {
+pub(crate) struct SimulatedType {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) specs: BTreeMap<String, String>,
 }
 
-impl Kind {
+impl SimulatedType {
     /// Whether a spec says `<is> True`.
     pub(crate) fn is(&self, spec: &str) -> bool {
         self.specs
@@ -71,13 +71,13 @@ impl Kind {
 
 impl BlockStorage {
     /// A volume type by id or name.
-    pub(crate) fn kind(&self, wanted: &str) -> Option<&Kind> {
+    pub(crate) fn kind(&self, wanted: &str) -> Option<&SimulatedType> {
         uuid_of(wanted)
             .and_then(|id| self.kinds.get(id))
             .or_else(|| self.kinds.iter().find(|kind| kind.name == wanted))
     }
 
-    pub(crate) fn group_kind(&self, wanted: &str) -> Option<&Kind> {
+    pub(crate) fn group_kind(&self, wanted: &str) -> Option<&SimulatedType> {
         uuid_of(wanted)
             .and_then(|id| self.group_kinds.get(id))
             .or_else(|| self.group_kinds.iter().find(|kind| kind.name == wanted))
@@ -107,7 +107,7 @@ impl SimCloud {
                     return Err(policy("volume_extension:type_create"));
                 }
                 let given = call.object("volume_type")?;
-                let kind = Kind {
+                let kind = SimulatedType {
                     id: self.ids.next(),
                     name: text(&given, "name").unwrap_or_default().to_owned(),
                     specs: pairs(&given, "extra_specs"),

@@ -8,13 +8,13 @@ use uuid::Uuid;
 pub(crate) use crate::cloud::volume::record::{AttachStatus, Volume, VolumeStatus};
 use crate::cloud::{
     SimCloud,
-    call::{Call, Service, uuid_of},
+    call::{Call, SimulatedService, uuid_of},
     identity::Caller,
     ids::IdSource,
-    options::{CloudOptions, Quotas, TypeSeed},
+    options::{CloudOptions, SimulatedQuotas, TypeSeed},
     reply::{Answer, Reply, fault, ok},
     table::Table,
-    volume::{group::Group, kind::Kind, snapshot::Snapshot, transfer::Transfer},
+    volume::{group::Group, kind::SimulatedType, snapshot::Snapshot, transfer::Transfer},
 };
 
 /// Newest minor version that is offered.
@@ -29,15 +29,14 @@ const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or 
 const NOT_FORCE_DELETABLE: &str = "Invalid volume: Volume  must not be migrating, attached, belong to a \
     group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.";
 
-/// Cinder's tables.
 pub(crate) struct BlockStorage {
     pub(crate) volumes: Table<Volume>,
     snapshots: Table<Snapshot>,
     groups: Table<Group>,
     transfers: Table<Transfer>,
-    kinds: Table<Kind>,
-    group_kinds: Table<Kind>,
-    quotas: BTreeMap<Uuid, Quotas>,
+    kinds: Table<SimulatedType>,
+    group_kinds: Table<SimulatedType>,
+    quotas: BTreeMap<Uuid, SimulatedQuotas>,
     service_uuid: Uuid,
 }
 
@@ -49,7 +48,7 @@ impl BlockStorage {
                 let id = ids.fixed(label, &seed.name);
                 table.insert(
                     id,
-                    Kind {
+                    SimulatedType {
                         id,
                         name: seed.name.clone(),
                         specs: seed.specs.clone(),
@@ -157,7 +156,7 @@ impl SimCloud {
             "updated": "2024-08-01T00:00:00Z",
             "links": [
                 {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
-                {"rel": "self", "href": format!("{}/v3/", self.service_url(Service::Volume))},
+                {"rel": "self", "href": format!("{}/v3/", self.service_url(SimulatedService::Volume))},
             ],
             "media-types": [{
                 "base": "application/json",

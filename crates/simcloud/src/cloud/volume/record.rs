@@ -123,7 +123,6 @@ pub(crate) struct Attachment {
     pub(crate) attached: Option<SimTime>,
 }
 
-/// A volume.
 #[derive(Clone, Debug)]
 pub(crate) struct Volume {
     pub(crate) id: Uuid,

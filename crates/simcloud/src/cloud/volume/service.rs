@@ -8,7 +8,7 @@ use crate::cloud::{
     call::{Call, integer, uuid_of},
     faults::Component,
     identity::{Caller, hex},
-    options::Quotas,
+    options::SimulatedQuotas,
     reply::{Answer, fault, ok, policy},
 };
 
@@ -130,7 +130,7 @@ impl SimCloud {
         ]
     }
 
-    pub(crate) fn volume_quotas(&self, project: Uuid) -> Quotas {
+    pub(crate) fn volume_quotas(&self, project: Uuid) -> SimulatedQuotas {
         self.volumes
             .quotas
             .get(&project)

@@ -14,7 +14,6 @@ use crate::cloud::{
     volume::{VolumeStatus, need_member},
 };
 
-/// A snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) id: Uuid,

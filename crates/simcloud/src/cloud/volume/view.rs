@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::cloud::{
     SimCloud,
-    call::{Call, Service},
+    call::{Call, SimulatedService},
     identity::{Caller, hex},
     volume::{Volume, record::Attachment},
 };
 
 impl SimCloud {
     fn volume_links(&self, caller: &Caller, id: &str) -> Value {
-        let url = self.service_url(Service::Volume);
+        let url = self.service_url(SimulatedService::Volume);
         let project = hex(caller.project);
         json!([
             {"rel": "self", "href": format!("{url}/v3/{project}/volumes/{id}")},

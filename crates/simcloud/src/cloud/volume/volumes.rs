@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::cloud::{
     SimCloud,
-    call::{Call, Service, boolean, integer, next_query, paginate, pairs, text, uuid_of},
+    call::{Call, SimulatedService, boolean, integer, next_query, paginate, pairs, text, uuid_of},
     faults::{Component, JobEffect},
     identity::{Caller, hex},
     jobs::Job,
@@ -109,7 +109,7 @@ impl SimCloud {
             let path = if detail { "volumes/detail" } else { "volumes" };
             let href = format!(
                 "{}/v3/{}/{path}?{}",
-                self.service_url(Service::Volume),
+                self.service_url(SimulatedService::Volume),
                 hex(caller.project),
                 next_query(call, &marker)
             );

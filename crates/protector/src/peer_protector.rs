@@ -8,39 +8,37 @@ use protector_core::{
     id::SiteName,
     operation::{Operation, OperationRecord},
 };
-use protector_engine::other_site::{HoldError, OtherSite};
+use protector_engine::peer_site::{PeerSite, ReservationError};
 use protector_peer::peer::{HeldPart, Peer, PeerError, PeerMetadata, other_scope};
 use protector_store::{Database, Lineage, Outgoing, StoreError, lineage};
 
 /// The protector of the other site, and what is known here of what it holds.
-pub struct OtherProtector {
-    /// This site's records.
+pub struct PeerProtector {
     pub database: Database,
     /// The other sites' protectors.
     pub peer: Arc<dyn Peer>,
-    /// This site.
     pub site: SiteName,
 }
 
 #[async_trait]
-impl OtherSite for OtherProtector {
-    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError> {
+impl PeerSite for PeerProtector {
+    async fn hold_still(&self, operation: &Operation) -> Result<(), ReservationError> {
         let ours = self.database.metadata_outgoing(&operation.group_id).await;
-        let ours = ours.map_err(|error| HoldError::NotTold(error.to_string()))?;
+        let ours = ours.map_err(|error| ReservationError::NotTold(error.to_string()))?;
         self.hold(&ours).await
     }
 
-    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), ReservationError> {
         let ours = self.database.metadata_to_compare(&operation.group_id).await;
-        let ours = ours.map_err(|error| HoldError::NotTold(error.to_string()))?;
+        let ours = ours.map_err(|error| ReservationError::NotTold(error.to_string()))?;
         self.has_moved_on(&ours).await
     }
 
-    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_paired(&self, operation: &Operation) -> Result<(), ReservationError> {
         let ours = match self.database.metadata_to_compare(&operation.group_id).await {
             Ok(ours) => Some(ours),
             Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(HoldError::NotTold(error.to_string())),
+            Err(error) => return Err(ReservationError::NotTold(error.to_string())),
         };
         let plan = &operation.plan;
         let there = match plan.source.site == self.site {
@@ -50,24 +48,24 @@ impl OtherSite for OtherProtector {
         let held = self.peer.held(there, &operation.group_id, HeldPart::Mark);
         let theirs = held.await.map_err(not_told)?;
         let why = unpaired(ours.as_ref(), theirs.as_ref(), &there.site);
-        why.map_or(Ok(()), |why| Err(HoldError::MovedOn(why)))
+        why.map_or(Ok(()), |why| Err(ReservationError::MovedOn(why)))
     }
 
-    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError> {
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), ReservationError> {
         let ours = match self.database.metadata_outgoing(&operation.group_id).await {
             Ok(ours) => ours,
             Err(StoreError::NotFound { .. }) => {
-                return Err(HoldError::MovedOn(format!(
+                return Err(ReservationError::MovedOn(format!(
                     "protection group {} was deleted since operation {} stopped it",
                     operation.plan.group_name, operation.id
                 )));
             }
-            Err(error) => return Err(HoldError::NotTold(error.to_string())),
+            Err(error) => return Err(ReservationError::NotTold(error.to_string())),
         };
         let moving = self.database.operation_moving(&operation.group_id).await;
-        let moving = moving.map_err(|error| HoldError::NotTold(error.to_string()))?;
+        let moving = moving.map_err(|error| ReservationError::NotTold(error.to_string()))?;
         if let Some(why) = has_changed(&ours.document.group, operation, moving.as_ref()) {
-            return Err(HoldError::MovedOn(why));
+            return Err(ReservationError::MovedOn(why));
         }
         if operation.source_site == self.site {
             return self.hold(&ours).await;
@@ -76,18 +74,18 @@ impl OtherSite for OtherProtector {
     }
 }
 
-impl OtherProtector {
+impl PeerProtector {
     /// What the other site holds now, and nothing more.
-    async fn has_moved_on(&self, ours: &Outgoing) -> Result<(), HoldError> {
+    async fn has_moved_on(&self, ours: &Outgoing) -> Result<(), ReservationError> {
         let group = &ours.document.group;
         let there = other_scope(group, &self.site);
         let held = self.peer.held(there, &group.id, HeldPart::Mark).await;
         let theirs = held.map_err(not_told)?;
         let why = theirs.and_then(|theirs| moved_on(ours, &theirs, &there.site));
-        why.map_or(Ok(()), |why| Err(HoldError::MovedOn(why)))
+        why.map_or(Ok(()), |why| Err(ReservationError::MovedOn(why)))
     }
 
-    async fn hold(&self, ours: &Outgoing) -> Result<(), HoldError> {
+    async fn hold(&self, ours: &Outgoing) -> Result<(), ReservationError> {
         let group = &ours.document.group;
         if ours.peer_retired_at.is_some() {
             // Nobody is left who could move it.
@@ -99,7 +97,7 @@ impl OtherProtector {
             return not_known_there(ours, &there.site);
         };
         if let Some(why) = moved_on(ours, &theirs, &there.site) {
-            return Err(HoldError::MovedOn(why));
+            return Err(ReservationError::MovedOn(why));
         }
         let version = theirs.side.now.version;
         let reserved = self.peer.reserve(there, &group.id, version, &self.site);
@@ -109,11 +107,11 @@ impl OtherProtector {
 
 /// A site that has never known the group cannot have moved it. One that has known it answers like this only where
 /// somebody else answers for its protector, or it was restored from an old copy.
-fn not_known_there(ours: &Outgoing, there: &SiteName) -> Result<(), HoldError> {
+fn not_known_there(ours: &Outgoing, there: &SiteName) -> Result<(), ReservationError> {
     if ours.side.base.is_none() {
         return Ok(());
     }
-    Err(HoldError::Silent(format!(
+    Err(ReservationError::Silent(format!(
         "{there} answers that it does not know protection group {}, which it did",
         ours.document.group.name
     )))
@@ -163,11 +161,11 @@ fn unpaired(
     })
 }
 
-fn not_told(error: PeerError) -> HoldError {
+fn not_told(error: PeerError) -> ReservationError {
     match error {
-        PeerError::Unreachable(why) => HoldError::Silent(why),
-        PeerError::Refused(why) => HoldError::TurnedAway(why),
-        PeerError::NotTold(why) => HoldError::NotTold(why),
+        PeerError::Unreachable(why) => ReservationError::Silent(why),
+        PeerError::Refused(why) => ReservationError::TurnedAway(why),
+        PeerError::NotTold(why) => ReservationError::NotTold(why),
     }
 }
 
@@ -185,8 +183,8 @@ fn moved_on(ours: &Outgoing, theirs: &PeerMetadata, there: &SiteName) -> Option<
         ));
     }
     match lineage(&ours.side, &theirs.side) {
-        Lineage::Same | Lineage::OursIsNewer => None,
-        Lineage::TheirsIsNewer | Lineage::Conflict => Some(format!(
+        Lineage::Same | Lineage::NewerHere => None,
+        Lineage::NewerAtPeer | Lineage::Conflict => Some(format!(
             "{there} has moved or changed protection group {name} meanwhile (version {})",
             theirs.side.now.version
         )),
@@ -196,7 +194,7 @@ fn moved_on(ours: &Outgoing, theirs: &PeerMetadata, there: &SiteName) -> Option<
 #[cfg(test)]
 mod tests {
     use protector_core::journal_conformance::{group, operation};
-    use protector_store::{Mark, MetadataDocument, Side};
+    use protector_store::{MetadataDocument, MetadataState, SiteState};
 
     use super::*;
 
@@ -239,11 +237,11 @@ mod tests {
         let (group, failed) = left_in_error();
         let document = serde_json::json!({"group": group, "members": [], "policy": null});
         let document = MetadataDocument::from_json(document).unwrap();
-        let now = Mark {
+        let now = MetadataState {
             version: group.version,
             digest: document.digest().unwrap(),
         };
-        let side = Side {
+        let side = SiteState {
             base: Some(now.clone().into()),
             now,
         };

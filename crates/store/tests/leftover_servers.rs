@@ -93,7 +93,7 @@ async fn every_group_is_looked_after_however_many_there_are() {
     loop {
         let page = bed
             .database
-            .left_servers(after.as_ref(), 100)
+            .leftover_servers(after.as_ref(), 100)
             .await
             .unwrap();
         pages += 1;
@@ -158,7 +158,7 @@ async fn a_group_on_its_way_and_a_server_that_is_a_member_are_no_business_of_the
     let on_its_way = moved(2, "server", StepState::Failed);
     arrived(&bed, &on_its_way, 2, GroupStatus::Error).await;
     keep(&bed, &on_its_way).await;
-    let page = bed.database.left_servers(None, 100).await.unwrap();
+    let page = bed.database.leftover_servers(None, 100).await.unwrap();
     let left = servers(&page.left);
     assert_eq!(left, ["copy"], "beside the member that is its original");
     assert_eq!(page.next, None);

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The lives of machines, each server one of them.
 #[derive(Clone, Debug, Default)]
-pub struct Lives {
+pub struct Generations {
     /// What a server was made from or became.
     beside: BTreeMap<String, BTreeSet<String>>,
     /// By group, the servers that it runs.
     running: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Lives {
+impl Generations {
     /// Says that a move has made `copy` from `original`.
     pub fn became(&mut self, original: &str, copy: &str) {
         for (one, other) in [(original, copy), (copy, original)] {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_life_of_a_machine_is_known_over_all_its_moves() {
-        let mut lives = Lives::default();
+        let mut lives = Generations::default();
         lives.became("first", "second");
         lives.became("first", "in-vain");
         lives.became("second", "third");

@@ -10,7 +10,7 @@ use protector_core::{
 use protector_openstack::{
     cloud::Cloud,
     compute::{Server, ServerFilter},
-    error::CloudError,
+    error::CallError,
     status::ServerStatus,
 };
 
@@ -19,7 +19,7 @@ use crate::{action::StepContext, step_error::StepError};
 
 /// What a copy is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum CounterpartState {
     /// Its build has failed, and it was never on a host.
     NeverBegun,
     /// Nova is deleting it.
@@ -34,7 +34,7 @@ pub(super) struct ServerCopy {
     /// As its cloud shows it.
     pub(super) server: Server,
     /// What it is at.
-    pub(super) life: Life,
+    pub(super) life: CounterpartState,
     /// Whether protector's user has made it. Anybody may copy metadata.
     pub(super) is_ours: bool,
 }
@@ -58,7 +58,7 @@ pub(super) async fn copies_of(
     admin: &Cloud,
     project: &ProjectId,
     original: &ServerId,
-) -> Result<Vec<ServerCopy>, CloudError> {
+) -> Result<Vec<ServerCopy>, CallError> {
     let marked = ServerFilter::marked(SOURCE, original.as_str());
     let servers = target.compute().servers(&marked).await?;
     let nova = admin.compute();
@@ -70,7 +70,7 @@ pub(super) async fn copies_of(
 pub(super) async fn listed_copies_of(
     target: &Cloud,
     original: &ServerId,
-) -> Result<Vec<ServerCopy>, CloudError> {
+) -> Result<Vec<ServerCopy>, CallError> {
     let marked = ServerFilter::marked(SOURCE, original.as_str());
     let servers = target.compute().servers(&marked).await?;
     read(target, servers, Vec::new()).await
@@ -80,7 +80,7 @@ async fn read(
     target: &Cloud,
     mut servers: Vec<Server>,
     hidden: Vec<Server>,
-) -> Result<Vec<ServerCopy>, CloudError> {
+) -> Result<Vec<ServerCopy>, CallError> {
     servers.extend(hidden);
     servers.retain(|server| server.status != ServerStatus::Deleted);
     servers.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
@@ -93,12 +93,12 @@ async fn read(
     Ok(servers.into_iter().map(copy).collect())
 }
 
-fn life_of(server: &Server) -> Life {
+fn life_of(server: &Server) -> CounterpartState {
     let was_placed = !server.host_id.is_empty() || server.launched_at.is_some();
     match &server.status {
-        _ if reading::is_being_deleted(server) => Life::Ending,
-        ServerStatus::Error if !was_placed => Life::NeverBegun,
-        _ => Life::Lasting,
+        _ if reading::is_being_deleted(server) => CounterpartState::Ending,
+        ServerStatus::Error if !was_placed => CounterpartState::NeverBegun,
+        _ => CounterpartState::Lasting,
     }
 }
 

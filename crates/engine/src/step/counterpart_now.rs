@@ -15,7 +15,6 @@ use crate::{action::StepContext, step_error::StepError};
 pub(super) struct Heirs {
     /// That site, as the tenant sees it.
     pub cloud: Cloud,
-    /// Its array.
     pub array: String,
     server: MapKind,
     volume: MapKind,

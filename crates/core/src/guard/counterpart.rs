@@ -9,7 +9,6 @@ use crate::storage::BackendObject;
 /// How the copy of a server is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyState {
-    /// It runs.
     Running,
     /// It was shut off after it had shown that it runs, as its original was. Its tenant may have started it since.
     RunningOrShutOff,
@@ -17,14 +16,13 @@ pub enum CopyState {
 
 /// The copy of a source volume, as found right now: on the target, or on the source again if the group has come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Twin {
+pub struct Counterpart {
     /// The volume's id; empty where none is recorded.
     pub id: String,
     /// The volume; `None` if it is not there.
     pub volume: Option<SeenVolume>,
     /// The server that it must be attached to; `None` if it is not there.
     pub server: Option<SeenServer>,
-    /// That server's id.
     pub server_id: String,
     /// How that server is meant to be.
     pub meant: CopyState,
@@ -32,7 +30,7 @@ pub struct Twin {
     pub object: Option<BackendObject>,
 }
 
-pub(super) fn twin_is_not_in_use(twin: &Twin) -> Option<Verdict> {
+pub(super) fn twin_is_not_in_use(twin: &Counterpart) -> Option<Verdict> {
     let Some(volume) = &twin.volume else {
         return keep(
             "kept: its copy on the target site is not there: this may be the only good copy; find out what became of the other before anything is deleted",
@@ -74,7 +72,10 @@ fn is_being_deleted(server: &SeenServer) -> bool {
 }
 
 /// Two volumes that nobody can tell apart might be one.
-pub(super) fn object_is_not_known(object: Option<&BackendObject>, twin: &Twin) -> Option<Verdict> {
+pub(super) fn object_is_not_known(
+    object: Option<&BackendObject>,
+    twin: &Counterpart,
+) -> Option<Verdict> {
     match (object, twin.object.as_ref()) {
         (_, None) => keep(
             "kept: the array does not know the object behind its copy; when the array answers for it, run cleanup again",
@@ -89,7 +90,7 @@ pub(super) fn object_is_not_known(object: Option<&BackendObject>, twin: &Twin) -
 /// In a stretched pod both clouds' volumes are one object: deleting the source destroys production.
 pub(super) fn same_object_as_its_twin(
     object: Option<&BackendObject>,
-    twin: &Twin,
+    twin: &Counterpart,
 ) -> Option<Verdict> {
     match (object, twin.object.as_ref()) {
         (Some(source), Some(target)) if source == target => Some(Verdict::Unmanage {
@@ -116,7 +117,7 @@ mod tests {
             Some(attached("in-use", "other")),
             Some(attached("error", "copy")),
         ] {
-            let twin = Twin { volume, ..twin() };
+            let twin = Counterpart { volume, ..twin() };
             kept(twin_is_not_in_use(&twin));
         }
     }
@@ -150,7 +151,7 @@ mod tests {
         let known = object("a");
         assert_eq!(object_is_not_known(Some(&known), &twin()), None);
         kept(object_is_not_known(None, &twin()));
-        let nameless = Twin {
+        let nameless = Counterpart {
             object: None,
             ..twin()
         };

@@ -18,15 +18,14 @@ use crate::{
 /// The version of a group that a change rests on. A change of what has become something else since is refused, so
 /// that nobody overwrites what somebody else did in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Basis {
+pub enum Precondition {
     /// Whatever it is by now.
     #[default]
     Any,
-    /// This one.
     Version(u64),
 }
 
-impl Basis {
+impl Precondition {
     /// Sees that a tenant may change the group now: it is what the change rests on, the other site is not about to move
     /// it, and nobody moves it. Its row is locked from here on. A group that is not there is for the caller to find out.
     ///

@@ -5,14 +5,14 @@ use protector_core::operation::Operation;
 
 /// Asks the other site to hold a group still.
 #[async_trait]
-pub trait OtherSite: Send + Sync {
+pub trait PeerSite: Send + Sync {
     /// Holds the group of `operation`, which this site moves, still on the other one: for a minute from now no operation
     /// can begin there.
     ///
     /// # Errors
     ///
     /// That it has moved the group, or that nobody knows.
-    async fn hold_still(&self, operation: &Operation) -> Result<(), HoldError>;
+    async fn hold_still(&self, operation: &Operation) -> Result<(), ReservationError>;
 
     /// Sees that the group of `operation`, which has failed and left servers stopped, is still as that left it: in error, on
     /// the site where they are, and moved by nobody. Then the other site holds it still for a minute from now.
@@ -20,7 +20,7 @@ pub trait OtherSite: Send + Sync {
     /// # Errors
     ///
     /// That the group has been moved or changed since, or that nobody knows.
-    async fn still_stopped(&self, operation: &Operation) -> Result<(), HoldError>;
+    async fn still_stopped(&self, operation: &Operation) -> Result<(), ReservationError>;
 
     /// Sees that the site that the group of `operation` leaves has not given that move up, which this site, where it goes, runs:
     /// while this one was lost, somebody there may have started the servers again. Nothing is asked to hold still.
@@ -28,7 +28,7 @@ pub trait OtherSite: Send + Sync {
     /// # Errors
     ///
     /// That it has gone on without this site, or that nobody knows.
-    async fn still_leaves(&self, operation: &Operation) -> Result<(), HoldError>;
+    async fn still_leaves(&self, operation: &Operation) -> Result<(), ReservationError>;
 
     /// Sees that the other site has not retired this one while it was lost: what `operation` has left there may be protected
     /// anew by now, by a group that nobody tells of here. Nothing is asked to hold still.
@@ -36,12 +36,12 @@ pub trait OtherSite: Send + Sync {
     /// # Errors
     ///
     /// That it has, or that nobody knows.
-    async fn still_paired(&self, operation: &Operation) -> Result<(), HoldError>;
+    async fn still_paired(&self, operation: &Operation) -> Result<(), ReservationError>;
 }
 
 /// Why a group is not held still.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HoldError {
+pub enum ReservationError {
     /// The other site moves the group, or has moved it.
     #[error("{0}")]
     MovedOn(String),
@@ -61,20 +61,20 @@ pub enum HoldError {
 pub struct NoOtherSite;
 
 #[async_trait]
-impl OtherSite for NoOtherSite {
-    async fn hold_still(&self, _: &Operation) -> Result<(), HoldError> {
+impl PeerSite for NoOtherSite {
+    async fn hold_still(&self, _: &Operation) -> Result<(), ReservationError> {
         Ok(())
     }
 
-    async fn still_stopped(&self, _: &Operation) -> Result<(), HoldError> {
+    async fn still_stopped(&self, _: &Operation) -> Result<(), ReservationError> {
         Ok(())
     }
 
-    async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
+    async fn still_leaves(&self, _: &Operation) -> Result<(), ReservationError> {
         Ok(())
     }
 
-    async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+    async fn still_paired(&self, _: &Operation) -> Result<(), ReservationError> {
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protector_core::{
+    generations::Generations,
     group::GroupStatus,
     id::{GroupId, ServerId, SiteName},
-    lives::Lives,
     member::MemberStatus,
     operation::{MapKind, OperationKind, OperationState, StepState},
 };
@@ -19,7 +19,7 @@ use crate::{
     error::StoreError,
     operation_records::left_behind,
     page::AT_ONCE,
-    told_moves::{COPYING, DELETE_SOURCE_VM, Made, Moved, RECREATE_VMS, ToldMoves},
+    peer_moves::{COPYING, DELETE_SOURCE_VM, Made, Moved, RECREATE_VMS, ToldMoves},
 };
 
 /// Groups that an operation moves, or has left half moved: it says itself how they stand afterwards.
@@ -31,7 +31,6 @@ const NOT_AT_REST: [GroupStatus; 3] = [
 /// What the moves of a group have left on one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftServers {
-    /// The group.
     pub group_id: GroupId,
     /// The site that they are on: the one that the group has gone from, or the one where it runs.
     pub site: SiteName,
@@ -78,7 +77,7 @@ impl Database {
     /// # Errors
     ///
     /// What the database says.
-    pub async fn left_servers(
+    pub async fn leftover_servers(
         &self,
         after: Option<&GroupId>,
         limit: u64,
@@ -141,7 +140,7 @@ impl Database {
         // What the other site has told is read only where it matters: each of its moves has many lines.
         let told = match records == Records::Own && found.is_empty() {
             true => ToldMoves::default(),
-            false => self.told_moves(&groups).await?,
+            false => self.peer_moves(&groups).await?,
         };
         if records == Records::OfBoth {
             found.extend(self::found(&groups, &told.moves, &told.made, &told.left));
@@ -198,9 +197,9 @@ impl Database {
         &self,
         groups: &BTreeMap<String, String>,
         made: impl Iterator<Item = &Made>,
-    ) -> Result<Lives, StoreError> {
+    ) -> Result<Generations, StoreError> {
         use member::{Column, Entity};
-        let mut lives = Lives::default();
+        let mut lives = Generations::default();
         for made in made {
             lives.became(&made.original, &made.copy);
         }

@@ -15,7 +15,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     id::{OperationId, SiteName},
     operation::{MapKind, Operation, OperationKind},
     runbook::{Step, Verb},
@@ -23,7 +23,7 @@ use protector_core::{
 
 use crate::{
     action::StepContext,
-    other_site::{HoldError, NoOtherSite, OtherSite},
+    peer_site::{NoOtherSite, PeerSite, ReservationError},
     step_error::StepError,
 };
 
@@ -32,10 +32,10 @@ const ASKED_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// The other site as operations of this one see it.
 #[derive(Clone)]
-pub(crate) struct Standing {
+pub(crate) struct PeerReservations {
     /// This site; `None` where there is one protector only.
     site: Option<SiteName>,
-    other: Arc<dyn OtherSite>,
+    other: Arc<dyn PeerSite>,
     asked: Moments,
     /// When nobody answered who was asked beside all looks.
     failed: Moments,
@@ -58,8 +58,8 @@ impl Moments {
     }
 }
 
-impl Standing {
-    pub(super) fn of(site: SiteName, other: Arc<dyn OtherSite>) -> Self {
+impl PeerReservations {
+    pub(super) fn of(site: SiteName, other: Arc<dyn PeerSite>) -> Self {
         Self {
             site: Some(site),
             ..Self::alone_with(other)
@@ -70,7 +70,7 @@ impl Standing {
         Self::alone_with(Arc::new(NoOtherSite))
     }
 
-    fn alone_with(other: Arc<dyn OtherSite>) -> Self {
+    fn alone_with(other: Arc<dyn PeerSite>) -> Self {
         Self {
             site: None,
             other,
@@ -100,7 +100,7 @@ impl Standing {
         self.site.as_ref().is_some_and(|own| own != site)
     }
 
-    async fn ask(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {
+    async fn ask(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), ReservationError> {
         if self.asked.is_recent(&operation.id, now) {
             return Ok(());
         }
@@ -119,7 +119,11 @@ impl Standing {
         }
     }
 
-    async fn ask_anew(&self, operation: &Operation, now: DateTime<Utc>) -> Result<(), HoldError> {
+    async fn ask_anew(
+        &self,
+        operation: &Operation,
+        now: DateTime<Utc>,
+    ) -> Result<(), ReservationError> {
         if !self.concerns(operation) {
             return Ok(());
         }
@@ -148,10 +152,10 @@ impl StepContext<'_> {
             Verb::Member | Verb::Attempt | Verb::Notice => Ok(()),
         };
         asked.map_err(|error| match error {
-            HoldError::MovedOn(why) => superseded(self, &why),
-            HoldError::Silent(why) | HoldError::TurnedAway(why) | HoldError::NotTold(why) => {
-                StepError::passing(not_told(self, &why))
-            }
+            ReservationError::MovedOn(why) => superseded(self, &why),
+            ReservationError::Silent(why)
+            | ReservationError::TurnedAway(why)
+            | ReservationError::NotTold(why) => StepError::passing(not_told(self, &why)),
         })
     }
 
@@ -159,7 +163,7 @@ impl StepContext<'_> {
     /// destroys nothing, and should it run twice, the other site says so.
     pub(crate) async fn hold_still_to_undo(&self) -> Result<(), StepError> {
         match self.hold_still().await {
-            Err(StepError::Fault(Fault::Passing { .. } | Fault::NotTold { .. }))
+            Err(StepError::Fault(StepFailure::Passing { .. } | StepFailure::NotTold { .. }))
                 if matches!(self.step.action, Step::StopServer { .. }) =>
             {
                 Ok(())
@@ -176,9 +180,13 @@ impl StepContext<'_> {
             return None;
         }
         match standing.other.still_leaves(self.operation).await {
-            Err(HoldError::MovedOn(why)) => Some(why),
+            Err(ReservationError::MovedOn(why)) => Some(why),
             Ok(())
-            | Err(HoldError::Silent(_) | HoldError::TurnedAway(_) | HoldError::NotTold(_)) => None,
+            | Err(
+                ReservationError::Silent(_)
+                | ReservationError::TurnedAway(_)
+                | ReservationError::NotTold(_),
+            ) => None,
         }
     }
 
@@ -194,10 +202,12 @@ impl StepContext<'_> {
         };
         let answer = standing.other.still_stopped(self.operation).await;
         answer.map_err(|error| match error {
-            HoldError::MovedOn(why) => StepError::last(Code::Kept, format!("kept stopped: {why}")),
-            HoldError::Silent(why) | HoldError::TurnedAway(why) | HoldError::NotTold(why) => {
-                StepError::passing(not_told(self, &why))
+            ReservationError::MovedOn(why) => {
+                StepError::last(Code::Kept, format!("kept stopped: {why}"))
             }
+            ReservationError::Silent(why)
+            | ReservationError::TurnedAway(why)
+            | ReservationError::NotTold(why) => StepError::passing(not_told(self, &why)),
         })
     }
 
@@ -211,14 +221,16 @@ impl StepContext<'_> {
         self.or_keeps(answer, "not stopped")
     }
 
-    fn or_keeps(&self, answer: Result<(), HoldError>, kept: &str) -> Result<(), StepError> {
+    fn or_keeps(&self, answer: Result<(), ReservationError>, kept: &str) -> Result<(), StepError> {
         match answer {
-            Ok(()) | Err(HoldError::Silent(_)) => Ok(()),
-            Err(HoldError::MovedOn(why)) => {
+            Ok(()) | Err(ReservationError::Silent(_)) => Ok(()),
+            Err(ReservationError::MovedOn(why)) => {
                 Err(StepError::last(Code::Kept, format!("{kept}: {why}")))
             }
-            Err(HoldError::NotTold(why)) => Err(StepError::passing(format!("{kept}: {why}"))),
-            Err(HoldError::TurnedAway(why)) => Err(StepError::last(
+            Err(ReservationError::NotTold(why)) => {
+                Err(StepError::passing(format!("{kept}: {why}")))
+            }
+            Err(ReservationError::TurnedAway(why)) => Err(StepError::last(
                 Code::Kept,
                 format!(
                     "{kept}: {why}; the other site's protector is there, and does not tell this one what it holds of protection group {}: do what this says; if it names no command, an administrator there names this one's user in '[DEFAULT] peer_user_ids'",
@@ -253,7 +265,7 @@ impl StepContext<'_> {
         stop: StepError,
     ) -> Result<StepError, StepError> {
         let is_of_the_source = matches!(self.step.action, Step::StopServer { .. });
-        let StepError::Fault(Fault::Passing { why: silence, .. }) = &stop else {
+        let StepError::Fault(StepFailure::Passing { why: silence, .. }) = &stop else {
             return Ok(stop);
         };
         if is_of_the_source || !self.target_is_said_to_be_lost().await? {
@@ -273,7 +285,7 @@ impl StepContext<'_> {
     /// What a line of a move has failed by: its own words, unless the other site has overtaken it while it was at work.
     pub(super) async fn or_superseded(&self, stop: StepError) -> StepError {
         match self.hold_still().await {
-            Err(superseded @ StepError::Fault(Fault::Final { .. })) => superseded,
+            Err(superseded @ StepError::Fault(StepFailure::Final { .. })) => superseded,
             _ => stop,
         }
     }
@@ -313,21 +325,21 @@ mod tests {
     }
 
     #[async_trait]
-    impl OtherSite for Counting {
-        async fn hold_still(&self, _: &Operation) -> Result<(), HoldError> {
+    impl PeerSite for Counting {
+        async fn hold_still(&self, _: &Operation) -> Result<(), ReservationError> {
             self.asked.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }
 
-        async fn still_stopped(&self, _: &Operation) -> Result<(), HoldError> {
+        async fn still_stopped(&self, _: &Operation) -> Result<(), ReservationError> {
             Ok(())
         }
 
-        async fn still_leaves(&self, _: &Operation) -> Result<(), HoldError> {
+        async fn still_leaves(&self, _: &Operation) -> Result<(), ReservationError> {
             Ok(())
         }
 
-        async fn still_paired(&self, _: &Operation) -> Result<(), HoldError> {
+        async fn still_paired(&self, _: &Operation) -> Result<(), ReservationError> {
             Ok(())
         }
     }
@@ -346,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn the_other_site_is_asked_again_before_its_hold_ends() {
         let other = Arc::new(Counting::default());
-        let standing = Standing::of("site-a".into(), other.clone());
+        let standing = PeerReservations::of("site-a".into(), other.clone());
         let operation = leaving("site-a");
         for (second, asked) in [(0, 1), (19, 1), (20, 2), (25, 2), (60, 3)] {
             standing.ask(&operation, at(second)).await.unwrap();
@@ -361,7 +373,7 @@ mod tests {
     #[tokio::test]
     async fn only_a_move_away_from_this_site_is_asked_about() {
         let other = Arc::new(Counting::default());
-        let standing = Standing::of("site-a".into(), other.clone());
+        let standing = PeerReservations::of("site-a".into(), other.clone());
         let cleanup = Operation {
             kind: OperationKind::Cleanup,
             ..leaving("site-a")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use protector_core::{
-    fault::{Code, Fault},
+    fault::{Code, StepFailure},
     guard::{
         Asked, Cure, ForgottenCopy, HostState, RecoveredCopy, RecoveredServer, Verdict,
         its_guest_may_run_on, verdict_recovered_server,
@@ -17,7 +17,7 @@ use protector_core::{
 use protector_openstack::{cloud::Cloud, compute::Server, status::ServerStatus};
 
 use super::{
-    copies::was_never_launched,
+    counterparts::was_never_launched,
     mark, reading,
     recovered_server::Counterparts,
     recovered_server::{CARRIED_OUT_WITHIN, know, member},
@@ -97,7 +97,7 @@ impl Counterparts<'_> {
             return Ok(Progress::done());
         }
         let with_it = match self.judge_recovered(cx, source_id, server).await {
-            Err(kept @ StepError::Fault(Fault::Final { .. })) if served_before(cx) => {
+            Err(kept @ StepError::Fault(StepFailure::Final { .. })) if served_before(cx) => {
                 return self
                     .keep_beside_its_original(target, cx, source_id, server, kept)
                     .await;

@@ -2,88 +2,87 @@
 
 /// One of the two sites of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum WorldSite {
     /// Where the group runs at first.
     Source,
-    /// Its other site.
     Target,
 }
 
 /// Something that happens once, at a point of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum ActKind {
     /// A person starts the group's first server there.
-    Start(Place),
+    Start(WorldSite),
     /// A person stops it.
-    Stop(Place),
+    Stop(WorldSite),
     /// A person deletes it.
-    DeleteServer(Place),
+    DeleteServer(WorldSite),
     /// A person deletes it, and its volumes.
-    DeleteAll(Place),
+    DeleteAll(WorldSite),
     /// A person makes a volume and attaches it to it.
-    Attach(Place),
+    Attach(WorldSite),
     /// A person detaches its last volume.
-    Detach(Place),
+    Detach(WorldSite),
     /// A person takes a snapshot of its last volume.
-    Snapshot(Place),
+    Snapshot(WorldSite),
     /// Its last volume goes to another project, as soon as nothing holds it.
-    Transfer(Place),
+    Transfer(WorldSite),
     /// A person copies the metadata of a copy to a server and a volume that have nothing to do with it.
     CopyMarks,
     /// A person starts it and protects it in a group of its own.
-    ProtectAgain(Place),
+    ProtectAgain(WorldSite),
     /// A person protects it in a group of its own, as it is.
-    Protect(Place),
+    Protect(WorldSite),
     /// A person maps the group's networks to others.
     EditMappings,
     /// Nobody reaches the place for ten minutes. All is well there.
-    CutOff(Place),
+    CutOff(WorldSite),
     /// The same, and a person who sees it starts the server at the other one.
-    CutOffAndReplaced(Place),
+    CutOffAndReplaced(WorldSite),
     /// The target is cut off for ten minutes, and the source as soon as it is back.
     CutOffInTurn,
     /// The database is put back to what it was when the story began.
     Restored,
     /// Nova there loses the next deletion of a server: it shows `deleting` for ever.
-    LoseDeletion(Place),
+    LoseDeletion(WorldSite),
 }
 
-impl Deed {
+impl ActKind {
     /// All that people do, and all places that are lost for a while.
     pub const ALL: [Self; 28] = [
-        Self::Start(Place::Source),
-        Self::Start(Place::Target),
-        Self::Stop(Place::Source),
-        Self::Stop(Place::Target),
-        Self::DeleteServer(Place::Source),
-        Self::DeleteServer(Place::Target),
-        Self::DeleteAll(Place::Source),
-        Self::DeleteAll(Place::Target),
-        Self::Attach(Place::Source),
-        Self::Attach(Place::Target),
-        Self::Detach(Place::Source),
-        Self::Detach(Place::Target),
-        Self::Snapshot(Place::Source),
-        Self::Snapshot(Place::Target),
-        Self::Transfer(Place::Source),
-        Self::Transfer(Place::Target),
+        Self::Start(WorldSite::Source),
+        Self::Start(WorldSite::Target),
+        Self::Stop(WorldSite::Source),
+        Self::Stop(WorldSite::Target),
+        Self::DeleteServer(WorldSite::Source),
+        Self::DeleteServer(WorldSite::Target),
+        Self::DeleteAll(WorldSite::Source),
+        Self::DeleteAll(WorldSite::Target),
+        Self::Attach(WorldSite::Source),
+        Self::Attach(WorldSite::Target),
+        Self::Detach(WorldSite::Source),
+        Self::Detach(WorldSite::Target),
+        Self::Snapshot(WorldSite::Source),
+        Self::Snapshot(WorldSite::Target),
+        Self::Transfer(WorldSite::Source),
+        Self::Transfer(WorldSite::Target),
         Self::CopyMarks,
-        Self::ProtectAgain(Place::Source),
-        Self::ProtectAgain(Place::Target),
-        Self::Protect(Place::Source),
+        Self::ProtectAgain(WorldSite::Source),
+        Self::ProtectAgain(WorldSite::Target),
+        Self::Protect(WorldSite::Source),
         Self::EditMappings,
-        Self::CutOff(Place::Source),
-        Self::CutOff(Place::Target),
-        Self::CutOffAndReplaced(Place::Target),
+        Self::CutOff(WorldSite::Source),
+        Self::CutOff(WorldSite::Target),
+        Self::CutOffAndReplaced(WorldSite::Target),
         Self::CutOffInTurn,
         Self::Restored,
-        Self::LoseDeletion(Place::Source),
-        Self::LoseDeletion(Place::Target),
+        Self::LoseDeletion(WorldSite::Source),
+        Self::LoseDeletion(WorldSite::Target),
     ];
 
     /// Whether it is a cloud's mishap of which nothing is left to do for a person.
     pub(crate) fn passes(self) -> bool {
-        self == Self::LoseDeletion(Place::Target)
+        self == Self::LoseDeletion(WorldSite::Target)
     }
 
     /// What is done for it, one after the other, each this many seconds after the one before.
@@ -121,10 +120,10 @@ impl Deed {
                 (540, Stroke::Reconnect(place)),
             ],
             Self::CutOffInTurn => vec![
-                (0, Stroke::CutOff(Place::Target)),
-                (600, Stroke::Reconnect(Place::Target)),
-                (1, Stroke::CutOff(Place::Source)),
-                (600, Stroke::Reconnect(Place::Source)),
+                (0, Stroke::CutOff(WorldSite::Target)),
+                (600, Stroke::Reconnect(WorldSite::Target)),
+                (1, Stroke::CutOff(WorldSite::Source)),
+                (600, Stroke::Reconnect(WorldSite::Source)),
             ],
             Self::Restored => vec![(0, Stroke::Restore)],
             Self::LoseDeletion(place) => vec![(0, Stroke::LoseDeletion(place))],
@@ -132,8 +131,7 @@ impl Deed {
     }
 }
 
-impl Place {
-    /// The other one.
+impl WorldSite {
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Source => Self::Target,
@@ -145,38 +143,37 @@ impl Place {
 /// The smallest thing that happens at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stroke {
-    Start(Place),
-    Stop(Place),
-    DeleteServer(Place),
+    Start(WorldSite),
+    Stop(WorldSite),
+    DeleteServer(WorldSite),
     /// Those of the server that was deleted there.
-    DeleteVolumes(Place),
-    MakeVolume(Place),
-    AttachVolume(Place),
-    DetachVolume(Place),
-    Snapshot(Place),
-    OfferVolume(Place),
-    AcceptVolume(Place),
+    DeleteVolumes(WorldSite),
+    MakeVolume(WorldSite),
+    AttachVolume(WorldSite),
+    DetachVolume(WorldSite),
+    Snapshot(WorldSite),
+    OfferVolume(WorldSite),
+    AcceptVolume(WorldSite),
     CopyMarks,
-    Protect(Place),
+    Protect(WorldSite),
     EditMappings,
-    CutOff(Place),
-    Reconnect(Place),
+    CutOff(WorldSite),
+    Reconnect(WorldSite),
     Restore,
-    LoseDeletion(Place),
+    LoseDeletion(WorldSite),
 }
 
 /// A deed, and how many seconds after its point it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Act {
-    /// What is done.
-    pub deed: Deed,
+    pub deed: ActKind,
     /// So many seconds after the point.
     pub after: u64,
 }
 
 impl Act {
     /// Done at the point itself.
-    pub fn at_once(deed: Deed) -> Self {
+    pub fn at_once(deed: ActKind) -> Self {
         Self { deed, after: 0 }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use http::Method;
 use protector_core::{clock::Clock, group::Group};
-use protector_store::{Basis, Database, GroupChange, MetadataDocument, Reservation};
+use protector_store::{Database, GroupChange, MetadataDocument, Precondition, Reservation};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
@@ -44,7 +44,9 @@ async fn move_to_another_array(database: Database) {
     let mut policy = database.policy_show(&group.id).await.unwrap();
     policy.primary_fa_url = "mock://array-c".to_owned();
     let now = FixedClock.now();
-    let changed = database.policy_update(&policy, Basis::Any, now).await;
+    let changed = database
+        .policy_update(&policy, Precondition::Any, now)
+        .await;
     changed.unwrap();
 }
 

@@ -24,7 +24,6 @@ const ADOPT_VMS: &str = "adopt_vms";
 /// What is told of the moves of some groups.
 #[derive(Default)]
 pub(crate) struct ToldMoves {
-    /// The moves.
     pub(crate) moves: BTreeMap<String, Moved>,
     /// The copies that they have made.
     pub(crate) made: Vec<Made>,
@@ -118,7 +117,7 @@ impl ToldMoves {
 
 impl Database {
     /// What the other site has told of its moves of `groups`.
-    pub(crate) async fn told_moves(
+    pub(crate) async fn peer_moves(
         &self,
         groups: &BTreeMap<String, String>,
     ) -> Result<ToldMoves, StoreError> {
